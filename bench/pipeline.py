@@ -1,0 +1,44 @@
+"""The whole way from a file to sentences, in one process: media actor, then speech actor, without pipes and planner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from whisper_service.actor import allocator
+from whisper_service.actor.chunker import ChunkPolicy
+from whisper_service.actor.engine import Engine
+from whisper_service.actor.media import decode
+from whisper_service.actor.recognition import Recognizer
+from whisper_service.actor.speech import SpeechIn, segments_of, utterance
+from whisper_service.domain import Preset, Segment, Span
+from whisper_service.protocol import ChunkFound, Decode, Row
+
+BATCH = 8
+
+
+class Pipeline:
+    """A loaded model and everything around it, on one thread."""
+
+    def __init__(self, model: str, policy: ChunkPolicy | None = None) -> None:
+        allocator.tune()
+        self._engine = Engine(model, "cpu", "int8", slots=1, threads=1)
+        self._recognizer = Recognizer(self._engine, SpeechIn())
+        self._policy = policy
+
+    def transcribe(self, path: Path, scratch: Path, language: str | None, preset: str = "balanced") -> Iterator[Segment]:
+        """The segments of a recording, in order. Without a language the first sure chunk decides for all."""
+        spool, peaks = scratch / "spool", scratch / "peaks"
+        order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
+        spans = iter([r.span for r in decode(order, policy=self._policy) if isinstance(r, ChunkFound)])
+        size = 1 if language is None else BATCH
+        while batch := list(islice(spans, size)):
+            rows = [Row(job_id="bench", span=span, spool=str(spool), language=language) for span in batch]
+            heard = dict(self._recognizer.recognise([utterance(row) for row in rows], Preset(preset)))
+            for index, span in enumerate(batch):
+                yield from segments_of(heard[index], span, word_timestamps=True)
+            if language is None and (heard[0].language_probability or 0.0) > 0.5:
+                language, size = heard[0].language, BATCH

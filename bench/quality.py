@@ -1,0 +1,139 @@
+"""What the service hears, against what was said, against what faster-whisper hears with the same weights.
+
+    python -m bench.quality --corpus DIR --model DIR [--cache FILE] [--sets a,b] [--language given|auto] [--systems ...]
+
+DIR holds recordings and a `manifest.jsonl` with one `{"id", "file", "set", "language", "text"}` a line; `text` is the
+reference, empty where nobody speaks, null where there is nothing to compare. Prints one Markdown row a set: error rate
+in % (deleted, substituted, inserted units). Baselines are deterministic, so `--cache` remembers them between runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.scoring import Score, score
+
+Hear = Callable[[Path, str | None], str]
+"""(recording, language or None to detect) -> text."""
+
+
+@cache
+def _stock(model: str) -> Any:
+    from faster_whisper import WhisperModel
+
+    return WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=2)
+
+
+def sequential(model: str) -> Hear:
+    """faster-whisper as its users run it when they want every word."""
+
+    def hear(path: Path, language: str | None) -> str:
+        segments, _ = _stock(model).transcribe(str(path), language=language, beam_size=5, vad_filter=True)
+        return " ".join(s.text.strip() for s in segments)
+
+    return hear
+
+
+def batched(model: str) -> Hear:
+    """faster-whisper as its users run it when they are in a hurry."""
+    from faster_whisper import BatchedInferencePipeline
+
+    def hear(path: Path, language: str | None) -> str:
+        pipeline = BatchedInferencePipeline(_stock(model))
+        segments, _ = pipeline.transcribe(str(path), language=language, beam_size=5, batch_size=8)
+        return " ".join(s.text.strip() for s in segments)
+
+    return hear
+
+
+def ours(model: str, preset: str) -> Hear:
+    """Media actor and speech actor, called in this process."""
+    from bench.pipeline import Pipeline
+
+    pipeline = Pipeline(model)
+
+    def hear(path: Path, language: str | None) -> str:
+        with tempfile.TemporaryDirectory() as scratch:
+            return " ".join(s.text.strip() for s in pipeline.transcribe(path, Path(scratch), language, preset))
+
+    return hear
+
+
+SYSTEMS: dict[str, Callable[[str], Hear]] = {
+    "sequential": sequential,
+    "batched": batched,
+    "fast": lambda model: ours(model, "fast"),
+    "balanced": lambda model: ours(model, "balanced"),
+    "accurate": lambda model: ours(model, "accurate"),
+}
+BASELINES = ("sequential", "batched")
+
+
+def _entries(corpus: Path, sets: set[str]) -> list[dict[str, Any]]:
+    lines = (corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [json.loads(line) for line in lines if line.strip()]
+    return [e for e in entries if e["text"] is not None and (not sets or e["set"] in sets)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--sets", default="", help="comma-separated; all without it")
+    parser.add_argument("--language", choices=("given", "auto"), default="given")
+    parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--hypotheses", type=Path, help="write every text here, one JSON object a line")
+    arguments = parser.parse_args()
+
+    cached: dict[str, str] = {}
+    if arguments.cache and arguments.cache.exists():
+        cached = json.loads(arguments.cache.read_text(encoding="utf-8"))
+    entries = _entries(arguments.corpus, {s for s in arguments.sets.split(",") if s})
+    names = arguments.systems.split(",")
+    table: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
+    texts: list[dict[str, Any]] = []
+    cpu: dict[str, float] = {}
+    for name in names:
+        hear = SYSTEMS[name](arguments.model)
+        began = time.process_time()
+        for entry in entries:
+            language = entry["language"] if arguments.language == "given" else None
+            key = f"{name}|{arguments.language}|{entry['file']}"
+            if name in BASELINES and key in cached:
+                text = cached[key]
+            else:
+                try:
+                    text = hear(arguments.corpus / entry["file"], language)
+                except (IndexError, ValueError, OSError) as error:
+                    text = f"{type(error).__name__}"
+                cached[key] = text
+            spoken = "en+zh" if entry["set"] == "codeswitch" else entry["language"] or "none"
+            row = table[entry["set"], spoken]
+            row[name] = row.get(name, Score()) + score(spoken, entry["text"], text)
+            texts.append({"system": name, "id": entry["id"], "text": text})
+            if arguments.cache and name in BASELINES:
+                arguments.cache.write_text(json.dumps(cached, ensure_ascii=False), encoding="utf-8")
+        cpu[name] = time.process_time() - began
+
+    print(f"| set | units | {' | '.join(names)} |")
+    print("| --- | --- |" + " --- |" * len(names))
+    for (group, spoken), row in table.items():
+        first = row[names[0]]
+        print(f"| {group} {spoken} | {first.units} | {' | '.join(str(row[n]) for n in names)} |")
+    print(f"| CPU s | | {' | '.join(f'{cpu[n]:.1f}' for n in names)} |")
+    if arguments.hypotheses:
+        lines = (json.dumps(t, ensure_ascii=False) for t in texts)
+        arguments.hypotheses.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

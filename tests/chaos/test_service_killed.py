@@ -1,0 +1,101 @@
+"""kill -9 of the whole service at random moments: it goes on by itself, and the transcript is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import msgspec
+import psutil
+import pytest
+
+from whisper_service.domain import Change, Job, Segment, Status
+from whisper_service.store import Store
+
+from tests.fakes.actors import script, text_of
+
+pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[2]
+
+
+def start(data_dir: Path, files: list[Path]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.fakes.program", str(data_dir), "fake", *map(str, files)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+async def kill_until_ended(data_dir: Path, files: list[Path], seed: int) -> int:
+    """Start it and kill it after a random while, again and again; returns how often it was killed before it came to the end."""
+    chance = random.Random(seed)
+    kills = 0
+    while True:
+        process = start(data_dir, files)
+        children: list[psutil.Process] = []
+        try:
+            with anyio.move_on_after(chance.uniform(0.5, 1.6) if kills < 8 else 60):
+                await anyio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
+            if process.poll() is not None:
+                assert process.returncode == 0
+                return kills
+            children = psutil.Process(process.pid).children(recursive=True)
+        finally:
+            process.kill()
+            process.communicate()
+        kills += 1
+        _, alive = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(children, timeout=10))
+        assert not alive, "an actor outlived its service"
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_the_service_killed_at_random_moments(tmp_path: Path, seed: int) -> None:
+    lengths = {"film": 60, "talk": 25, "clip": 1}
+    files = []
+    for name, chunks in lengths.items():
+        path = tmp_path / name
+        path.write_bytes(script(name=name, chunks=chunks, delay=0.02, decode_delay=0.005, sure=0.9))
+        files.append(path)
+    kills = await kill_until_ended(tmp_path / "data", files, seed)
+    print(f"killed {kills} times")
+    assert kills >= 2
+
+    database = tmp_path / "data" / "whisper_service.db"
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    async with Store.open(database) as store:
+        jobs = {job.name: job for job in await store.jobs(limit=100)}
+        assert set(jobs) == set(lengths)
+        for name, job in jobs.items():
+            assert (job.status, job.gaps, job.chunks_done) == (Status.COMPLETED, (), lengths[name])
+            segments = await store.segments(job.id)
+            assert [segment.text for segment in segments] == [text_of(n) for n in range(lengths[name])]
+            log = await store.changes(0, job_id=job.id, limit=100_000)
+            check_log(job, segments, log)
+        left = {path.name for folder in ("media", "spool", "peaks") for path in (tmp_path / "data" / folder).iterdir()}
+        assert left == {job.id for job in jobs.values()}
+
+
+def check_log(job: Job, segments: list[Segment], log: list[Change]) -> None:
+    """The log of a job tells each segment once, progress that never falls, and at last the job as it is."""
+    told = [msgspec.json.decode(c.payload)["segment"] for c in log if c.kind == "segment"]
+    assert sorted((s["chunk"], s["index"]) for s in told) == [(s.chunk, s.index) for s in segments]
+    updates = [msgspec.json.decode(c.payload, type=Job) for c in log if c.kind == "update"]
+    assert [u.progress for u in updates] == sorted(u.progress for u in updates)
+    assert updates[-1] == job
+
+
+def test_the_children_of_a_killed_service_leave(tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    path.write_bytes(script(name="film", chunks=500, delay=0.05))
+    process = start(tmp_path / "data", [path])
+    assert process.stdout is not None
+    assert process.stdout.readline() == "submitted\n"
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    os.kill(process.pid, 9)
+    process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive

@@ -1,0 +1,161 @@
+"""Actors that follow a script instead of a model, through the real boot, pipes and protocol.
+
+The uploaded file is the script, JSON: {"chunks": 3, "seconds": 10.0, "delay": 0.0, "marks": DIR, "faults": {"1": "abort"}}.
+The media actor copies it into the spool, so that the speech actor finds it there. A fault of a chunk happens every time the
+chunk is given, or once if it ends in "_once" (a file below `marks` remembers). Known faults: abort, kill, hang, oom, error.
+`decode_delay` seconds pass before each chunk is found; `decode_fault` is "kill", "kill_once" or "not_media".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from whisper_service import faults
+from whisper_service.actor.boot import Inbox
+from whisper_service.domain import SAMPLE_RATE, Problem, Segment, Span, Word
+from whisper_service.protocol import (
+    BatchDone,
+    ChunkDone,
+    ChunkFound,
+    Decode,
+    Decoded,
+    Fault,
+    Load,
+    Loaded,
+    MediaInfo,
+    Ready,
+    Report,
+    Row,
+    Shutdown,
+    Transcribe,
+)
+
+Emit = Callable[[Report], None]
+
+
+def script(**values: Any) -> bytes:
+    """A recording for these actors."""
+    return json.dumps(values).encode()
+
+
+def text_of(chunk: int) -> str:
+    """What the speech actor hears in a chunk."""
+    return f"This is chunk {chunk}."
+
+
+def media(inbox: Inbox, emit: Emit) -> None:
+    """A media actor: one chunk every `seconds`, with a pause of one second between them."""
+    emit(Ready(pid=os.getpid(), facts={"fake": True}))
+    while True:
+        command = inbox.get()
+        if isinstance(command, Shutdown):
+            return
+        if isinstance(command, Decode):
+            _decode(command, inbox, emit)
+
+
+def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
+    data = Path(command.source).read_bytes()
+    try:
+        play = json.loads(data)
+    except ValueError:
+        play = {"decode_fault": "not_media"}
+    fault = play.get("decode_fault")
+    if fault == "not_media":
+        emit(Fault(scope="media", kind="media", problem=Problem("not_media", "This is not a recording."), job_id=command.job_id))
+        return
+    if fault is not None and _due(play, fault, "decode"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    Path(command.spool).write_bytes(data)
+    seconds, count = float(play.get("seconds", 10.0)), int(play.get("chunks", 3))
+    duration = count * (seconds + 1.0)
+    emit(MediaInfo(job_id=command.job_id, duration_s=duration, format="fake", codec="fake"))
+    for index in range(count):
+        time.sleep(play.get("decode_delay", 0.0))
+        if inbox.cancelled(command.job_id):
+            return
+        start = index * (seconds + 1.0)
+        span = Span(index, int(start * SAMPLE_RATE), int(seconds * SAMPLE_RATE), start, start + seconds)
+        emit(ChunkFound(job_id=command.job_id, span=span))
+    emit(Decoded(job_id=command.job_id, duration_s=duration, chunks=count))
+
+
+def speech(inbox: Inbox, emit: Emit) -> None:
+    """A speech actor with any model, one batch at a time."""
+    emit(Ready(pid=os.getpid(), facts={"fake": True, "cpus": 1}))
+    while True:
+        command = inbox.get()
+        if isinstance(command, Shutdown):
+            return
+        if isinstance(command, Load):
+            emit(Loaded(model=command.model, device=command.device, compute_type="fake", seconds=0.0))
+        if isinstance(command, Transcribe):
+            _transcribe(command, inbox, emit)
+
+
+def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
+    began = time.monotonic()
+    for row in command.rows:
+        if inbox.cancelled(row.job_id):
+            continue
+        play = json.loads(Path(row.spool).read_bytes())
+        time.sleep(play.get("delay", 0.0))
+        fault = play.get("faults", {}).get(str(row.span.index))
+        if fault is not None and _due(play, fault, str(row.span.index)):
+            if not _fail(fault.removesuffix("_once"), command, emit):
+                return
+        emit(_hear(command, row, play))
+    audio = sum(row.span.samples for row in command.rows) / SAMPLE_RATE
+    emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=audio))
+
+
+def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
+    if fault == "abort":
+        os.write(2, b"terminate called after throwing an instance of 'std::runtime_error'\n")
+        os.abort()
+    if fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "hang":
+        signal.sigtimedwait(set(), 3600)
+    text = "RuntimeError: CUDA failed with error out of memory" if fault == "oom" else "RuntimeError: something odd"
+    diagnosis = faults.classify(text)
+    fatal = fault == "oom"
+    emit(Fault(scope="batch", kind=diagnosis.kind.value, problem=diagnosis.problem, batch=command.batch, fatal=fatal))
+    if fatal:
+        os._exit(1)
+    return False
+
+
+def _hear(command: Transcribe, row: Row, play: dict[str, Any]) -> ChunkDone:
+    text = text_of(row.span.index)
+    word = Word(row.span.start, row.span.end, f" {text}", 0.9)
+    segment = Segment(
+        chunk=row.span.index, index=0, start=row.span.start, end=row.span.end, text=text, words=(word,), language=row.language or "en"
+    )
+    probability = None if row.language else float(play.get("sure", 0.9))
+    return ChunkDone(
+        batch=command.batch, job_id=row.job_id, index=row.span.index, segments=(segment,), language=row.language or "en",
+        language_probability=probability,
+    )  # fmt: skip
+
+
+def _due(play: dict[str, Any], fault: str, name: str) -> bool:
+    """Whether the fault happens now: always, or the first time only."""
+    if not fault.endswith("_once"):
+        return True
+    mark = Path(play["marks"]) / f"{play.get('name', 'job')}-{name}"
+    if mark.exists():
+        return False
+    mark.touch()
+    return True
+
+
+def broken(inbox: Inbox, emit: Emit) -> None:
+    """An actor that cannot start."""
+    raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")

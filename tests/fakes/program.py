@@ -1,0 +1,40 @@
+"""A service in a process of its own that can be killed: submits the files it is given, once, and ends when all jobs ended.
+
+    python -m tests.fakes.program DATA_DIR fake|real FILE...
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import anyio
+
+from whisper_service.config import Config
+from whisper_service.domain import Options
+from whisper_service.lifecycle import TERMINAL
+from whisper_service.service import Service
+
+from tests.fakes.stage import settings
+
+FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+
+
+async def main(data_dir: Path, actors: str, files: list[Path]) -> None:
+    fake = actors == "fake"
+    config = settings(data_dir) if fake else Config(data_dir=data_dir)
+    async with Service.open(config, **(FAKES if fake else {})) as service:
+        for path in files:
+            async with service.intake.receiver(path.name) as receiver:
+                await receiver.write(path.read_bytes())
+                received = await receiver.finish()
+            await service.submit(received, Options(), reuse=True)
+        print("submitted", flush=True)
+        cursor = service.broadcast.cursor(service.broadcast.head)
+        while any(job.status not in TERMINAL for job in await service.store.jobs(limit=1000)):
+            await cursor.read()
+    print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    anyio.run(main, Path(sys.argv[1]), sys.argv[2], [Path(name) for name in sys.argv[3:]])

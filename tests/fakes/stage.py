@@ -1,0 +1,68 @@
+"""A service on a directory of its own, with actors that follow a script."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from whisper_service import config
+from whisper_service.domain import Change, Job, Options
+from whisper_service.lifecycle import TERMINAL
+from whisper_service.service import Service
+
+from tests.fakes.actors import script
+
+
+def settings(data_dir: Path, **speech: Any) -> config.Config:
+    """A configuration for tests: any model directory will do for the fake actor."""
+    model = data_dir.parent / "model"
+    model.mkdir(exist_ok=True)
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        (model / name).write_text("{}")
+    return config.Config(data_dir=data_dir, speech=config.Speech(model=str(model), slots=2, **speech))
+
+
+@asynccontextmanager
+async def running(data_dir: Path, *, speech: str = "speech", media: str = "media", **options: Any) -> AsyncIterator[Service]:
+    """A service whose actors come from `tests.fakes.actors`."""
+    entries = {"speech_entry": f"tests.fakes.actors:{speech}", "media_entry": f"tests.fakes.actors:{media}"}
+    async with Service.open(settings(data_dir, **options), **entries) as service:
+        yield service
+
+
+async def send(service: Service, *, name: str = "talk.wav", options: Options | None = None, reuse: bool = False, **play: Any) -> Job:
+    """Submit a script as if it had been uploaded."""
+    async with service.intake.receiver(name) as receiver:
+        await receiver.write(script(name=name, **play))
+        received = await receiver.finish()
+    return await service.submit(received, options or Options(language="en"), reuse=reuse)
+
+
+async def until(service: Service, job_id: str, wanted: Callable[[Job], bool]) -> Job:
+    """The job once it is as wanted; hears of it through the broadcast."""
+    cursor = service.broadcast.cursor(0, job_id)
+    with anyio.fail_after(60):
+        while True:
+            for change in await cursor.read():
+                if change.kind == "update" and wanted(job := msgspec.json.decode(change.payload, type=Job)):
+                    return job
+
+
+async def ended(service: Service, job_id: str) -> Job:
+    """The job in its terminal status."""
+    return await until(service, job_id, lambda job: job.status in TERMINAL)
+
+
+async def texts(service: Service, job_id: str) -> list[str]:
+    """What was heard, in order."""
+    return [segment.text for segment in (await service.transcript(job_id)).segments]
+
+
+async def log_of(service: Service, job_id: str | None = None) -> list[Change]:
+    """The change log."""
+    return await service.store.changes(0, job_id=job_id, limit=100_000)

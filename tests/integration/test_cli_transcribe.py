@@ -1,0 +1,262 @@
+"""`transcribe` with real processes, pipes, files and database; the actors follow scripts instead of a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from tests.fakes.actors import script, text_of
+from whisper_service import cli, formats
+from whisper_service.datadir import DataDir
+from whisper_service.domain import Job, Status, Transcript
+from whisper_service.formats import Format
+from whisper_service.service import Service
+from whisper_service.store import Store
+
+ROOT = Path(cli.__file__).parents[1]
+FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+DRIVER = f"""
+import sys
+from functools import partial
+from whisper_service import cli
+from whisper_service.service import Service
+Service.open = staticmethod(partial(Service.open, **{FAKES!r}))
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with a model folder that only the fakes can load."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("WHISPER_SERVICE_")]:
+        monkeypatch.delenv(name)
+    model = tmp_path / "data" / "models" / "tiny"
+    model.mkdir(parents=True)
+    for file in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        (model / file).write_bytes(b"x")
+    monkeypatch.setenv("WHISPER_SERVICE_SPEECH__MODEL", "tiny")
+    monkeypatch.setattr(Service, "open", staticmethod(partial(Service.open, **FAKES)))
+
+
+def recording(name: str, **play: object) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(script(**play))
+    return path
+
+
+def process(*words: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """The same in a process of its own, to be killed."""
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, "transcribe", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+
+
+def percent(line: str) -> int:
+    """How far a file is, as a line on standard error tells it; 0 if it does not."""
+    found = re.search(r"(\d+)% ", line)
+    return int(found[1]) if found else 0
+
+
+def until(running: subprocess.Popen[str], least: int) -> int:
+    """Wait until it is this far, in percent; how far it really is."""
+    assert running.stderr is not None
+    said = []
+    for line in running.stderr:
+        said.append(line)
+        if (now := percent(line)) >= least:
+            return now
+    pytest.fail(f"it never came to {least} %: {''.join(said)}")
+
+
+def jobs() -> list[Job]:
+    """What is in the database, read when nobody is at work in it."""
+
+    async def read(path: Path) -> list[Job]:
+        async with Store.open(path) as store:
+            return await store.jobs()
+
+    return anyio.run(read, DataDir(Path("data").resolve()).database)
+
+
+def test_every_format_is_written_whole_and_its_path_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("talk.mp3", chunks=3)
+    assert cli.main(["transcribe", "talk.mp3", "-f", "json,txt,srt,vtt,tsv"]) == 0
+    said = capsys.readouterr()
+    assert sorted(said.out.split()) == ["talk.json", "talk.srt", "talk.tsv", "talk.txt", "talk.vtt"]
+    assert Path("talk.txt").read_text().splitlines() == [text_of(0), text_of(1), text_of(2)]
+    transcript = msgspec.json.decode(Path("talk.json").read_bytes(), type=Transcript)
+    assert transcript.model == "tiny"
+    for kind in Format:
+        assert Path(f"talk.{kind.value}").read_text() == formats.render(transcript, kind)
+    assert sorted(path.name for path in Path().iterdir()) == ["data", *sorted([*said.out.split(), "talk.mp3"])]
+    assert "talk.mp3: 0:33 of sound" in said.err
+    assert "100%" not in said.out
+
+
+def test_many_files_at_once_each_get_their_own_text() -> None:
+    names = [recording(f"in/{number}.会议.mp3", chunks=number + 1) for number in range(6)]
+    assert cli.main(["transcribe", *map(str, names), "-o", "out", "-f", "txt"]) == 0
+    for number in range(6):
+        lines = Path(f"out/{number}.会议.txt").read_text().splitlines()
+        assert lines == [text_of(chunk) for chunk in range(number + 1)]
+
+
+def test_equal_names_do_not_write_over_each_other() -> None:
+    recording("x/talk.mp3", chunks=1)
+    recording("y/talk.mp3", chunks=2)
+    assert cli.main(["transcribe", "x/talk.mp3", "y/talk.mp3", "-o", "out", "-f", "txt"]) == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == ["talk.mp3.2.txt", "talk.mp3.txt"]
+    assert len(Path("out/talk.mp3.txt").read_text().splitlines()) == 1
+    assert len(Path("out/talk.mp3.2.txt").read_text().splitlines()) == 2
+
+
+def test_a_failure_is_told_and_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("good.mp3", chunks=1)
+    Path("bad.mp3").write_text("this is no script")
+    Path("empty.mp3").touch()
+    assert cli.main(["transcribe", "bad.mp3", "empty.mp3", "good.mp3"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "good.srt\n"
+    assert "bad.mp3: failed: This is not a recording." in said.err
+    assert "empty.mp3: failed: The file is empty. Check that the recording was saved completely" in said.err
+    assert not Path("bad.srt").exists()
+    assert not Path("empty.srt").exists()
+
+
+def test_a_file_that_is_not_there_stops_everything_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("good.mp3", chunks=1)
+    assert cli.main(["transcribe", "good.mp3", "gone.mp3"]) == 1
+    assert "gone.mp3: there is no such file." in capsys.readouterr().err
+    assert not Path("data/whisper_service.db").exists()
+
+
+def test_a_model_that_is_not_there_stops_everything_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("good.mp3", chunks=1)
+    assert cli.main(["transcribe", "good.mp3", "--model", "large-v3"]) == 1
+    assert "The model large-v3 is not on this machine." in capsys.readouterr().err
+    assert not Path("data/whisper_service.db").exists()
+
+
+def test_the_second_time_nothing_is_done_again() -> None:
+    recording("talk.mp3", chunks=2)
+    for _ in range(2):
+        with process("talk.mp3") as running:
+            out, _ = running.communicate(timeout=60)
+        assert (running.returncode, out) == (0, "talk.srt\n")
+        Path("talk.srt").unlink()
+    (job,) = jobs()
+    assert (job.status, job.attempts) == (Status.COMPLETED, 1)
+    assert [path.name for path in Path("data/media").iterdir()] == [job.id]  # the second copy is gone
+
+
+def test_other_options_are_other_jobs() -> None:
+    recording("talk.mp3", chunks=1)
+    for words in ([], ["--task", "translate"], ["--language", "de"]):
+        with process("talk.mp3", *words) as running:
+            running.communicate(timeout=60)
+    assert len(jobs()) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_the_same_command_goes_on_where_it_stopped(number: signal.Signals) -> None:
+    recording("talk.mp3", chunks=6, delay=0.3)
+    with process("talk.mp3", "-f", "json") as running:
+        before = until(running, 30)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=60)
+    assert out == ""
+    assert not Path("talk.json").exists()
+    if number is signal.SIGINT:
+        assert running.returncode == 130
+        assert "Stopped. The same command goes on from here." in err
+        assert "Traceback" not in err
+    (job,) = jobs()
+    assert job.status in (Status.PROCESSING, Status.PENDING)
+    done = job.chunks_done
+    assert 1 <= done < 6
+
+    with process("talk.mp3", "-f", "json") as running:
+        assert until(running, 1) >= before  # it did not begin again
+        out, _ = running.communicate(timeout=60)
+    assert (running.returncode, out) == (0, "talk.json\n")
+    transcript = json.loads(Path("talk.json").read_bytes())
+    assert [segment["text"] for segment in transcript["segments"]] == [text_of(chunk) for chunk in range(6)]
+    (job,) = jobs()
+    assert (job.status, job.attempts) == (Status.COMPLETED, 2)
+
+
+def test_a_job_that_failed_is_tried_again() -> None:
+    recording("talk.mp3", chunks=2, decode_fault="kill")
+    with process("talk.mp3") as running:
+        running.communicate(timeout=120)
+    assert running.returncode == 1
+    with process("talk.mp3") as running:
+        running.communicate(timeout=120)
+    (job,) = jobs()
+    assert (job.status, job.attempts) == (Status.FAILED, 2)
+
+
+def test_gaps_are_a_failure_and_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("talk.mp3", chunks=3, faults={"1": "error"})
+    assert cli.main(["transcribe", "talk.mp3", "-f", "txt"]) == 1
+    said = capsys.readouterr()
+    assert "talk.mp3: incomplete: 0:33 of sound" in said.err
+    assert "not transcribed: 0:11 to 0:21" in said.err
+    assert said.out == "talk.txt\n"  # with the gap marked in it
+    assert "not transcribed" in Path("talk.txt").read_text()
+    (job,) = jobs()
+    assert (job.status, job.attempts) == (Status.COMPLETED, 1)
+    assert cli.main(["transcribe", "talk.mp3", "-f", "txt"]) == 1
+    (job,) = jobs()
+    assert (job.status, job.attempts) == (Status.COMPLETED, 2)
+
+
+def test_a_terminal_gets_bars_and_pipes_get_paths_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
+    monkeypatch.setenv("TERM", "xterm")
+    recording("talk [1].mp3", chunks=3, delay=0.2)
+    ours, theirs = pty.openpty()
+    with process("talk [1].mp3", stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        while block := _read(ours):
+            shown += block
+        out, _ = running.communicate(timeout=60)
+    os.close(ours)
+    assert (running.returncode, out) == (0, "talk [1].srt\n")
+    assert "━" in shown.decode()
+    assert "transcribing" in shown.decode()
+    assert "talk [1].mp3: 0:33 of sound" in shown.decode()
+
+
+def _read(terminal: int) -> bytes:
+    """What is on a terminal; nothing at all once its last writer is gone, which Linux calls an error."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
+def test_a_data_directory_in_use_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("talk.mp3", chunks=1)
+    with DataDir(Path("data").resolve()).hold():
+        assert cli.main(["transcribe", "talk.mp3"]) == 1
+    error = capsys.readouterr().err
+    assert "Another whisper_service" in error
+    assert "--data-dir" in error

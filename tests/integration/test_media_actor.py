@@ -1,0 +1,242 @@
+"""The media actor through its messages, in a thread and in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.recordings import RATE, Samples, babble, encode, join, silence, write_wav
+from whisper_service.actor import boot, media
+from whisper_service.actor.boot import Inbox
+from whisper_service.protocol import (
+    Cancel,
+    ChunkFound,
+    Command,
+    Decode,
+    Decoded,
+    DecodeProgress,
+    Fault,
+    MediaInfo,
+    Ready,
+    Report,
+    Shutdown,
+    decode_report,
+)
+from whisper_service.protocol import encode as encode_message
+
+TALK = join(silence(2), babble(9), silence(3), babble(40, seed=1), silence(2))
+
+
+def job(directory: Path, source: Path, name: str = "job", max_duration_s: float | None = None) -> Decode:
+    return Decode(
+        job_id=name,
+        source=str(source),
+        spool=str(directory / f"{name}.pcm"),
+        peaks=str(directory / f"{name}.peaks"),
+        max_duration_s=max_duration_s,
+    )
+
+
+def work(*commands: Command, react: Callable[[Inbox, Report], None] = lambda inbox, report: None) -> list[Report]:
+    """Run the actor over these commands, in a thread as it lowers its own priority; `react` sees every report at once."""
+    inbox = Inbox()
+    reports: list[Report] = []
+
+    def emit(report: Report) -> None:
+        reports.append(report)
+        react(inbox, report)
+
+    for command in (*commands, Shutdown()):
+        inbox.put(command)
+    actor = threading.Thread(target=media.run, args=(inbox, emit))
+    actor.start()
+    actor.join()
+    return reports
+
+
+def spool(command: Decode) -> Samples:
+    return np.fromfile(command.spool, dtype=np.int16)
+
+
+def size(command: Decode) -> int:
+    """Bytes in the spool."""
+    return Path(command.spool).stat().st_size
+
+
+def test_a_recording_becomes_pcm_peaks_and_chunks(tmp_path: Path) -> None:
+    command = job(tmp_path, write_wav(tmp_path / "talk.wav", TALK))
+    ready, info, *found, decoded = work(command)
+    assert isinstance(ready, Ready)
+    assert ready.pid == os.getpid()
+    assert set(ready.facts) == {"av", "onnxruntime"}
+    assert info == MediaInfo(job_id="job", duration_s=56.0, format="wav", codec="pcm_s16le")
+    assert decoded == Decoded(job_id="job", duration_s=56.0, chunks=len(found))
+
+    spans = [report.span for report in found if isinstance(report, ChunkFound)]
+    assert len(spans) == len(found) == 3
+    assert [span.index for span in spans] == [0, 1, 2]
+    assert (spans[0].start, spans[0].end) == pytest.approx((1.7, 11.3), abs=0.15)
+    assert (spans[1].start, spans[2].end) == pytest.approx((13.7, 54.3), abs=0.15)
+    assert all(a.end <= b.start for a, b in pairwise(spans))
+    assert (spool(command) == TALK).all()
+    assert Path(command.peaks).stat().st_size == 56 * 100
+
+
+def test_a_chunk_is_in_the_spool_when_it_is_reported(tmp_path: Path) -> None:
+    command = job(tmp_path, write_wav(tmp_path / "talk.wav", TALK))
+    checked = 0
+
+    def look(inbox: Inbox, report: Report) -> None:
+        nonlocal checked
+        if isinstance(report, ChunkFound):
+            begin, end = report.span.start_sample, report.span.start_sample + report.span.samples
+            assert (spool(command)[begin:end] == TALK[begin:end]).all()
+            checked += 1
+
+    work(command, react=look)
+    assert checked == 3
+
+
+def test_the_first_chunk_comes_before_the_file_is_read(tmp_path: Path) -> None:
+    command = job(tmp_path, write_wav(tmp_path / "talk.wav", join(TALK, *[silence(60)] * 10)))
+    sizes: list[int] = []
+    work(command, react=lambda _, report: sizes.append(size(command)) if isinstance(report, ChunkFound) else None)
+    assert sizes[0] < 20 * RATE * 2
+
+
+def test_the_same_file_gives_the_same_chunks_and_bytes(tmp_path: Path) -> None:
+    stereo = np.stack([TALK, np.roll(TALK, 300)], axis=1)
+    source = encode(tmp_path / "talk.mp3", stereo, "libmp3lame", rate=44_100, layout="stereo")
+    one, two = job(tmp_path, source, "one"), job(tmp_path, source, "two")
+    reports = [report for report in work(one, two) if not isinstance(report, DecodeProgress)]
+    spans = {
+        name: [report.span for report in reports if isinstance(report, ChunkFound) and report.job_id == name]
+        for name in ("one", "two")
+    }
+    assert spans["one"] == spans["two"] != []
+    assert Path(one.spool).read_bytes() == Path(two.spool).read_bytes()
+    assert Path(one.peaks).read_bytes() == Path(two.peaks).read_bytes()
+
+
+def test_a_second_attempt_writes_over_the_first(tmp_path: Path) -> None:
+    command = job(tmp_path, write_wav(tmp_path / "talk.wav", TALK))
+    tail = b"\x07" * 10_000_000
+    Path(command.spool).write_bytes(TALK.tobytes() + tail)
+    sizes: set[int] = set()
+    work(command, react=lambda _, report: sizes.add(size(command)) if isinstance(report, ChunkFound) else None)
+    assert sizes == {len(TALK) * 2 + len(tail)}, "what a reader was promised was taken away"
+    assert (spool(command) == TALK).all()
+
+
+def test_times_are_on_the_clock_of_the_film(tmp_path: Path) -> None:
+    source = encode(tmp_path / "film.mp4", babble(4), rate=48_000, video_s=8, late_s=2.5)
+    reports = work(job(tmp_path, source))
+    (span,) = [report.span for report in reports if isinstance(report, ChunkFound)]
+    assert span.start_sample == 0
+    assert span.start == pytest.approx(2.5, abs=0.05)
+    assert span.end == pytest.approx(6.5, abs=0.1)
+    assert isinstance(reports[-1], Decoded)
+    assert reports[-1].duration_s == pytest.approx(6.5, abs=0.1)
+
+
+def test_silence_is_decoded_and_has_no_chunks(tmp_path: Path) -> None:
+    reports = work(job(tmp_path, write_wav(tmp_path / "silence.wav", silence(10))))
+    assert reports[-1] == Decoded(job_id="job", duration_s=10.0, chunks=0)
+
+
+def test_cancel_ends_a_decode_at_once_and_without_a_word(tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "talk.wav", join(TALK, *[silence(60)] * 10))
+    dropped, next_one = job(tmp_path, source, "dropped"), job(tmp_path, source, "next")
+
+    def cancel(inbox: Inbox, report: Report) -> None:
+        if isinstance(report, ChunkFound) and report.job_id == "dropped":
+            inbox.put(Cancel(job_id="dropped"))
+
+    reports = work(dropped, next_one, react=cancel)
+    about = [report for report in reports if isinstance(report, MediaInfo | ChunkFound | Decoded | Fault)]
+    about = [report for report in about if report.job_id == "dropped"]
+    assert [type(report) for report in about] == [MediaInfo, ChunkFound]
+    assert size(dropped) < 30 * RATE * 2
+    assert isinstance(reports[-1], Decoded)
+    assert reports[-1].job_id == "next"
+
+
+def test_a_file_that_was_cut_off_is_decoded_with_a_warning(tmp_path: Path) -> None:
+    source = encode(tmp_path / "talk.mp3", TALK, "libmp3lame", rate=44_100)
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) // 2])
+    decoded = work(job(tmp_path, source))[-1]
+    assert isinstance(decoded, Decoded)
+    assert decoded.duration_s == pytest.approx(28, abs=1)
+    assert decoded.warning is not None
+    assert decoded.warning.code == "truncated"
+    assert "28 seconds before" in decoded.warning.message
+
+
+def faults(directory: Path) -> dict[str, Path]:
+    (directory / "text.mp3").write_text("not a recording")
+    return {
+        "not_media": directory / "text.mp3",
+        "no_audio": encode(directory / "mute.mp4", None, video_s=2),
+        "not_found": directory / "gone.mp3",
+        "too_long": write_wav(directory / "long.wav", silence(61)),
+    }
+
+
+@pytest.mark.parametrize("code", ["not_media", "no_audio", "not_found", "too_long"])
+def test_what_is_wrong_with_a_file_is_said_and_the_actor_lives_on(tmp_path: Path, code: str) -> None:
+    bad = job(tmp_path, faults(tmp_path)[code], "bad", max_duration_s=60.0)
+    good = job(tmp_path, write_wav(tmp_path / "talk.wav", TALK), "good")
+    reports = work(bad, good)
+    (fault,) = [report for report in reports if isinstance(report, Fault)]
+    assert (fault.scope, fault.kind, fault.job_id, fault.fatal) == ("media", "media", "bad", False)
+    assert fault.problem.code == code
+    assert fault.problem.message
+    assert fault.problem.hint
+    assert isinstance(reports[-1], Decoded)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, the device that is always full")
+@pytest.mark.parametrize("full", ["spool", "peaks"])
+def test_a_full_disk_is_told_apart(tmp_path: Path, full: str) -> None:
+    source = write_wav(tmp_path / "talk.wav", TALK)
+    fault = work(msgspec.structs.replace(job(tmp_path, source), **{full: "/dev/full"}))[-1]
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.problem.code) == ("disk_full", "disk_full")
+
+
+def until_closed(reports: Connection) -> Iterator[Report]:
+    with contextlib.suppress(EOFError):
+        while True:
+            yield decode_report(reports.recv_bytes())
+
+
+def test_an_actor_in_its_own_process(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    their_commands, commands = context.Pipe(duplex=False)
+    reports, their_reports = context.Pipe(duplex=False)
+    actor = context.Process(
+        target=boot.child,
+        args=("whisper_service.actor.media:run", their_commands, their_reports, str(tmp_path / "actor.log")),
+    )
+    actor.start()
+    their_commands.close()
+    their_reports.close()
+    commands.send_bytes(encode_message(job(tmp_path, write_wav(tmp_path / "talk.wav", TALK))))
+    commands.send_bytes(encode_message(Shutdown()))
+    received = list(until_closed(reports))
+    actor.join()
+    assert actor.exitcode == 0, (tmp_path / "actor.log").read_text()
+    assert isinstance(received[0], Ready)
+    assert received[0].pid == actor.pid
+    assert isinstance(received[-1], Decoded)

@@ -1,0 +1,99 @@
+"""The process: it says where it is, stops cleanly with streams open, and explains a taken port."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from whisper_service.server import AddressUnavailable, address_of, listen
+
+SERVE = """
+import sys
+from functools import partial
+from pathlib import Path
+from tests.integration.webclient import settings
+from whisper_service import server
+from whisper_service.service import Service
+
+server.Service.open = partial(Service.open, speech_entry="tests.fakes.actors:speech", media_entry="tests.fakes.actors:media")
+if __name__ == "__main__":
+    sys.exit(server.run(settings(Path(sys.argv[1]))))
+"""
+POSIX = pytest.mark.skipif(os.name != "posix", reason="signals work differently on this system")
+
+
+@contextmanager
+def process(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A service in a process of its own, and its address."""
+    main = root / "main.py"
+    main.write_text(SERVE)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    with subprocess.Popen(
+        [sys.executable, str(main), str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        try:
+            assert child.stdout is not None
+            said = child.stdout.readline()
+            assert said.startswith("whisper_service is at http://127.0.0.1:"), child.communicate(timeout=20)
+            yield child, said.split()[-1]
+        finally:
+            child.kill()
+
+
+@POSIX
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_answers_when_it_says_so_and_leaves_with_streams_open(tmp_path: Path, number: signal.Signals) -> None:
+    with process(tmp_path) as (child, address), httpx.Client(base_url=address, timeout=20) as client:
+        assert client.get("/api/health/live").status_code == 200
+        with client.stream("GET", "/api/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry:")
+            child.send_signal(number)
+            for _ in lines:
+                pass
+        assert child.wait(timeout=5) == 0
+        assert child.stderr is not None
+        assert "Traceback" not in child.stderr.read()
+
+
+@POSIX
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with process(tmp_path) as (child, address), socket.create_connection(_pair(address)) as upload:
+        upload.sendall(b"POST /api/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx")  # never ends
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(timeout=5) in (0, 130)  # 0 if it was quicker than the second
+
+
+def _pair(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+def test_a_taken_port_is_explained() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressUnavailable, match=f"127.0.0.1:{port}") as caught:
+            listen("127.0.0.1", port)
+        assert "--port" in caught.value.advice
+
+
+def test_an_address_that_is_not_ours_is_explained() -> None:
+    with pytest.raises(AddressUnavailable, match=r"203\.0\.113\.1"):
+        listen("203.0.113.1", 0)  # TEST-NET-3 (RFC 5737): nobody's
+
+
+def test_the_address_is_one_to_type() -> None:
+    with listen("0.0.0.0", 0) as everywhere:
+        assert address_of(everywhere) == f"http://127.0.0.1:{everywhere.getsockname()[1]}"
+
+

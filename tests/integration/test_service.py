@@ -1,0 +1,335 @@
+"""The service with real processes and a scripted model: scheduling, every action of a user, and every death of an actor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from tests.fakes.actors import text_of
+from tests.fakes.stage import ended, log_of, running, send, settings, texts, until
+from whisper_service.domain import Change, ChunkState, Job, Options, Phase, Status
+from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFound
+from whisper_service.service import Service
+
+pytestmark = pytest.mark.anyio
+AUTO = Options()
+
+
+def expected(count: int) -> list[str]:
+    return [text_of(n) for n in range(count)]
+
+
+def jobs_in(changes: list[Change]) -> list[Job]:
+    return [msgspec.json.decode(change.payload, type=Job) for change in changes if change.kind == "update"]
+
+
+def files_of(data_dir: Path) -> set[str]:
+    """Everything a job leaves in the data directory."""
+    return {f"{folder}/{path.name}" for folder in ("media", "spool", "peaks") for path in (data_dir / folder).iterdir()}
+
+
+async def started(service: Service, job: Job, chunks: int = 1) -> Job:
+    """The job with at least this many chunks done."""
+    return await until(service, job.id, lambda j: j.chunks_done >= chunks)
+
+
+async def test_a_recording_becomes_a_transcript_and_leaves_only_itself(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=5)
+        done = await ended(service, job.id)
+        assert done.status is Status.COMPLETED
+        assert (done.progress, done.chunks_done, done.chunks_total) == (1.0, 5, 5)
+        assert done.duration_s == pytest.approx(55.0)
+        assert await texts(service, job.id) == expected(5)
+        assert files_of(tmp_path / "data") == {f"media/{job.id}"}
+
+
+async def test_the_log_tells_the_whole_story_in_order(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=4, delay=0.01, decode_delay=0.01)
+        await ended(service, job.id)
+        changes = await log_of(service, job.id)
+        seen = jobs_in(changes)
+        assert [c.seq for c in changes] == sorted({c.seq for c in changes})
+        assert [j.progress for j in seen] == sorted(j.progress for j in seen)
+        assert sum(c.kind == "segment" for c in changes) == 4
+        phases = [j.phase for j in seen if j.status is Status.PROCESSING]
+        assert phases[0] is Phase.DECODING
+        assert Phase.TRANSCRIBING in phases
+        assert [j.status for j in seen][0] is Status.PENDING
+        assert seen[-1].status is Status.COMPLETED
+        assert any(j.speed and j.eta_s is not None for j in seen)
+
+
+async def test_the_language_is_learnt_from_the_first_chunk_and_given_to_the_rest(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, options=AUTO, chunks=6)
+        assert (await ended(service, job.id)).language == "en"
+        assert await texts(service, job.id) == expected(6)
+
+
+async def test_an_unsure_language_is_asked_again_and_then_taken(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, options=AUTO, chunks=6, sure=0.2)
+        done = await ended(service, job.id)
+        assert done.language == "en"
+        learnt = next(j for j in jobs_in(await log_of(service, job.id)) if j.language)
+        assert learnt.chunks_done == 3
+
+
+async def test_a_short_clip_overtakes_a_long_recording(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        film = await send(service, name="film", chunks=60, delay=0.03)
+        await started(service, film, 4)
+        clip = await send(service, name="clip", chunks=1)
+        await ended(service, clip.id)
+        assert (await service.store.job(film.id)).status is Status.PROCESSING
+        assert (await ended(service, film.id)).status is Status.COMPLETED
+
+
+async def test_many_clips_share_batches_and_all_end(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        jobs = [await send(service, name=f"clip{n}", chunks=1 + n % 3) for n in range(20)]
+        for n, job in enumerate(jobs):
+            assert (await ended(service, job.id)).status is Status.COMPLETED
+            assert await texts(service, job.id) == expected(1 + n % 3)
+
+
+async def test_pause_keeps_what_is_done_and_resume_goes_on(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=30, delay=0.02)
+        await started(service, job, 2)
+        paused = await service.pause(job.id)
+        assert paused.status is Status.PAUSED
+        assert paused.phase is None
+        await anyio.sleep(0.5)  # what was in flight comes back, and then nothing
+        still = await service.store.job(job.id)
+        assert still.status is Status.PAUSED
+        assert still.chunks_done < 30
+        await service.resume(job.id)
+        assert (await ended(service, job.id)).status is Status.COMPLETED
+        assert await texts(service, job.id) == expected(30)
+
+
+async def test_pause_while_decoding_decodes_again(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=10, decode_delay=0.05)
+        await started(service, job)
+        await service.pause(job.id)
+        await service.resume(job.id)
+        assert (await ended(service, job.id)).chunks_done == 10
+        assert await texts(service, job.id) == expected(10)
+
+
+async def test_cancel_keeps_the_text_so_far_and_retry_takes_up_from_there(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=30, delay=0.02)
+        before = await started(service, job, 3)
+        cancelled = await service.cancel(job.id)
+        assert cancelled.status is Status.CANCELLED
+        kept = await texts(service, job.id)
+        assert len(kept) >= before.chunks_done
+        assert files_of(tmp_path / "data") == {f"media/{job.id}"}
+        await service.retry(job.id)
+        assert (await ended_again(service, job.id)).status is Status.COMPLETED
+        assert await texts(service, job.id) == expected(30)
+
+
+async def ended_again(service: Service, job_id: str) -> Job:
+    """The job once it ended after its retry."""
+    with anyio.fail_after(60):
+        cursor = service.broadcast.cursor(service.broadcast.head, job_id)
+        while (job := await service.store.job(job_id)).status not in (Status.COMPLETED, Status.FAILED):
+            await cursor.read()
+        return job
+
+
+async def test_delete_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=50, delay=0.02, decode_delay=0.02)
+        await started(service, job)
+        await service.delete(job.id)
+        with pytest.raises(NotFound):
+            await service.store.job(job.id)
+        assert [c.kind for c in await log_of(service, job.id)] == ["deleted"]
+        other = await send(service, chunks=2)
+        assert (await ended(service, other.id)).status is Status.COMPLETED
+        assert files_of(tmp_path / "data") == {f"media/{other.id}"}
+
+
+async def test_front_goes_before_those_that_came_earlier(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", batch_size=1) as service:
+        jobs = [await send(service, name=f"job{n}", chunks=20, delay=0.02) for n in range(4)]
+        await started(service, jobs[0], 2)
+        await service.front(jobs[3].id)
+        await ended(service, jobs[3].id)
+        others = [await service.store.job(job.id) for job in jobs[:3]]
+        assert all(job.status is not Status.COMPLETED for job in others)
+
+
+async def test_what_is_not_in_the_table_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=1)
+        await ended(service, job.id)
+        before = await log_of(service)
+        for act in (service.pause, service.resume, service.cancel, service.front, service.retry):
+            with pytest.raises(IllegalTransition):
+                await act(job.id)
+        with pytest.raises(NotFound):
+            await service.pause("nothing")
+        assert await log_of(service) == before
+
+
+async def test_reuse_goes_on_with_the_job_that_has_the_same_bytes(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        first = await send(service, chunks=30, delay=0.02)
+        await started(service, first, 2)
+        await service.cancel(first.id)
+        again = await send(service, chunks=30, delay=0.02, reuse=True)
+        assert again.id == first.id
+        assert (await ended_again(service, first.id)).status is Status.COMPLETED
+        other = await send(service, options=Options(language="de"), chunks=30, delay=0.02, reuse=True)
+        assert other.id != first.id
+        await service.delete(other.id)
+        assert files_of(tmp_path / "data") == {f"media/{first.id}"}
+
+
+async def test_a_file_that_is_no_recording_fails_with_the_cause(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, decode_fault="not_media")
+        failed = await ended(service, job.id)
+        assert failed.status is Status.FAILED
+        assert failed.error is not None
+        assert failed.error.code == "not_media"
+        assert files_of(tmp_path / "data") == {f"media/{job.id}"}
+
+
+async def test_a_model_that_is_not_there_fails_the_job_and_not_the_service(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, options=Options(model="large-v9", language="en"))
+        failed = await ended(service, job.id)
+        assert failed.error is not None
+        assert failed.error.code == "model_unavailable"
+        good = await send(service, chunks=1)
+        assert (await ended(service, good.id)).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("fault", ["abort_once", "kill_once", "oom_once", "error_once"])
+async def test_an_actor_that_dies_costs_only_what_was_in_its_hands(tmp_path: Path, fault: str) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=20, faults={"7": fault}, marks=str(tmp_path))
+        done = await ended(service, job.id)
+        assert done.status is Status.COMPLETED
+        assert done.gaps == ()
+        assert await texts(service, job.id) == expected(20)
+        attempts = [chunk.attempts for chunk in await service.store.chunks(job.id)]
+        assert max(attempts) == 1
+        assert 0 < sum(attempts) <= 2 * service.config.speech.batch_size  # two slots
+
+
+async def test_a_chunk_that_always_kills_its_actor_becomes_a_gap_and_retry_tries_it_again(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=12, faults={"5": "kill"})
+        innocent = await send(service, name="innocent", chunks=6)
+        done = await ended(service, job.id)
+        assert done.status is Status.COMPLETED
+        assert [(gap.start, gap.end) for gap in done.gaps] == [(55.0, 65.0)]
+        assert done.gaps[0].reason
+        assert await texts(service, job.id) == [text for n, text in enumerate(expected(12)) if n != 5]
+        assert (await ended(service, innocent.id)).gaps == ()
+        states = [chunk.state for chunk in await service.store.chunks(job.id)]
+        assert states.count(ChunkState.FAILED) == 1
+        retried = await service.retry(job.id)
+        assert retried.gaps == ()
+        assert len((await ended_again(service, job.id)).gaps) == 1
+
+
+async def test_a_hung_actor_is_replaced(tmp_path: Path) -> None:
+    limits = {"supervision": msgspec.structs.replace(settings(tmp_path / "data").supervision, batch_timeout_s=1.0, batch_timeout_per_audio_s=0.01)}
+    config = msgspec.structs.replace(settings(tmp_path / "data"), **limits)
+    async with Service.open(config, speech_entry="tests.fakes.actors:speech", media_entry="tests.fakes.actors:media") as service:
+        job = await send(service, chunks=4, faults={"2": "hang_once"}, marks=str(tmp_path))
+        assert (await ended(service, job.id)).gaps == ()
+        assert await texts(service, job.id) == expected(4)
+
+
+async def test_a_recording_that_kills_its_decoder_once_is_decoded_again(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=3, decode_fault="kill_once", marks=str(tmp_path))
+        assert (await ended(service, job.id)).status is Status.COMPLETED
+
+
+async def test_a_recording_that_always_kills_its_decoder_fails_alone(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        bad = await send(service, name="bad", decode_fault="kill")
+        good = await send(service, name="good", chunks=3)
+        failed = await ended(service, bad.id)
+        assert failed.error is not None
+        assert failed.error.code == "decode_failed"
+        assert (await ended(service, good.id)).status is Status.COMPLETED
+
+
+async def test_an_actor_that_cannot_start_is_told_and_the_job_waits(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", speech="broken") as service:
+        job = await send(service, chunks=2)
+        with anyio.fail_after(30):
+            while service.readiness().ready:
+                await anyio.sleep(0.05)
+        (problem,) = service.readiness().problems
+        assert problem.code == "library_missing"
+        assert problem.hint
+        assert (await service.store.job(job.id)).status is Status.PROCESSING
+
+
+async def test_killing_actors_from_outside_changes_nothing_in_the_result(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        jobs = [await send(service, name=f"job{n}", chunks=40, delay=0.01, decode_delay=0.005) for n in range(3)]
+        for round_ in range(4):
+            await started(service, jobs[0], 1 + 5 * round_)
+            for actor in (await service.system()).actors:
+                if actor.pid:
+                    os.kill(actor.pid, signal.SIGKILL)
+        for job in jobs:
+            done = await ended(service, job.id)
+            assert (done.status, done.gaps) == (Status.COMPLETED, ())
+            assert await texts(service, job.id) == expected(40)
+
+
+async def test_a_service_that_ends_in_the_middle_goes_on_by_itself(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as service:
+        job = await send(service, chunks=40, delay=0.02)
+        waiting = await send(service, name="next", chunks=2)
+        before = await started(service, job, 5)
+    async with running(tmp_path / "data") as service:
+        done = await ended_again(service, job.id)
+        assert done.status is Status.COMPLETED
+        assert done.attempts == before.attempts + 1
+        assert await texts(service, job.id) == expected(40)
+        assert (await ended_again(service, waiting.id)).status is Status.COMPLETED
+        progress = [j.progress for j in jobs_in(await log_of(service, job.id))]
+        assert progress == sorted(progress)
+
+
+async def test_files_nobody_knows_are_swept_at_the_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data) as service:
+        job = await send(service, chunks=1)
+        await ended(service, job.id)
+    for stray in (data / "media" / "stray", data / "spool" / "stray.pcm", data / "peaks" / "stray"):
+        stray.write_bytes(b"x")
+    async with running(data):
+        assert files_of(data) == {f"media/{job.id}"}
+
+
+async def test_one_service_per_data_directory(tmp_path: Path) -> None:
+    async with running(tmp_path / "data"):
+        with pytest.raises(DataDirectoryInUse):
+            async with running(tmp_path / "data"):
+                pass
+    async with running(tmp_path / "data"):
+        pass

@@ -1,0 +1,269 @@
+"""Any media file as 16 kHz mono."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.recordings import RATE, Samples, babble, encode, hiss, join, silence, write_wav
+from whisper_service.actor.audio import BLOCK, DecodeFailed, NoAudio, NotMedia, Recording
+from whisper_service.errors import NotFound
+
+VOICE = babble(5)
+
+
+def decode(path: Path) -> Samples:
+    with Recording(path) as recording:
+        return np.concatenate(list(recording.blocks()))
+
+
+def loudness(sound: Samples) -> float:
+    """Decibels relative to the voice."""
+    return float(10 * np.log10(np.mean(sound.astype(float) ** 2) / np.mean(VOICE.astype(float) ** 2)))
+
+
+def test_16_khz_mono_comes_out_as_it_is(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", VOICE)
+    assert (decode(path) == VOICE).all()
+    with Recording(path) as recording:
+        sizes = [len(block) for block in recording.blocks()]
+        assert recording.position_s == recording.duration_s == 5.0
+    assert set(sizes) == {BLOCK}
+
+
+CONTAINERS = [
+    ("a.mp3", "libmp3lame", 44_100, "stereo"),
+    ("a.m4a", "aac", 48_000, "stereo"),
+    ("a.mov", "aac", 44_100, "mono"),
+    ("a.mkv", "flac", 96_000, "mono"),
+    ("a.webm", "libopus", 48_000, "stereo"),
+    ("a.ogg", "libopus", 48_000, "mono"),
+    ("a.flac", "flac", 16_000, "mono"),
+    ("a.aac", "aac", 32_000, "mono"),
+    ("a.wma", "wmav2", 44_100, "stereo"),
+    ("a.wav", "pcm_mulaw", 8_000, "mono"),
+    ("a.wav", "pcm_u8", 11_025, "mono"),
+    ("a.aiff", "pcm_s16be", 22_050, "stereo"),
+    ("a.ts", "aac", 48_000, "stereo"),
+    ("a.avi", "ac3", 48_000, "stereo"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "rate", "layout"), CONTAINERS)
+def test_every_usual_container(tmp_path: Path, name: str, codec: str, rate: int, layout: str) -> None:
+    voice = VOICE if layout == "mono" else np.repeat(VOICE[:, None], 2, axis=1)
+    path = encode(tmp_path / name, voice, codec, rate=rate, layout=layout)
+    anonymous = path.rename(tmp_path / "upload")  # what a file is must not depend on its name
+    sound = decode(anonymous)
+    assert len(sound) == pytest.approx(len(VOICE), abs=0.12 * RATE)
+    assert loudness(sound) == pytest.approx(0, abs=1.5)
+    assert (decode(anonymous) == sound).all(), "two runs differ"
+
+
+def test_sound_beside_pictures(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", VOICE, video_s=5)
+    assert loudness(decode(path)) == pytest.approx(0, abs=1)
+
+
+def test_antiphase_stereo_is_heard(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.stack([VOICE, -VOICE], axis=1))
+    assert loudness(decode(path)) == pytest.approx(0, abs=0.1)
+
+
+def test_a_voice_in_the_centre_of_5_1_is_heard(tmp_path: Path) -> None:
+    channels = np.stack([hiss(5, seed) for seed in range(6)], axis=1)
+    channels[:, 2] = VOICE
+    path = encode(tmp_path / "a.mkv", channels, "flac", layout="5.1")
+    assert loudness(decode(path)) == pytest.approx(0, abs=0.5)
+
+
+# -- the clock -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts"])
+def test_sound_that_begins_after_the_pictures(tmp_path: Path, name: str) -> None:
+    path = encode(tmp_path / name, VOICE, rate=48_000, video_s=8, late_s=1.5)
+    with Recording(path) as recording:
+        samples = sum(map(len, recording.blocks()))
+        assert recording.start_s == pytest.approx(1.5, abs=0.05)
+        assert samples == pytest.approx(len(VOICE), abs=0.1 * RATE)
+        assert recording.position_s == pytest.approx(6.5, abs=0.1)
+
+
+def test_sound_alone_begins_at_zero_whatever_its_time_stamps(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", VOICE, late_s=100)
+    with Recording(path) as recording:
+        list(recording.blocks())
+        assert recording.start_s == 0
+        assert recording.position_s == pytest.approx(5, abs=0.1)
+
+
+def test_a_hole_is_filled_with_silence_so_that_later_words_keep_their_time(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", VOICE, "flac", hole=(2, 3))
+    sound = decode(path)
+    assert len(sound) == pytest.approx(8 * RATE, abs=0.2 * RATE)
+    assert not sound[int(2.2 * RATE) : int(4.8 * RATE)].any()
+    assert loudness(sound[5 * RATE :]) == pytest.approx(0, abs=1.5)
+
+
+def test_a_time_stamp_beyond_the_end_is_not_a_hole(tmp_path: Path) -> None:
+    path = tmp_path / "live.ts"
+    encode(path, VOICE, rate=48_000, hole=(2, 3_000))
+    assert len(decode(path)) == pytest.approx(len(VOICE), abs=0.2 * RATE)
+
+
+# -- damage ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_cut_off_gives_what_it_holds(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp3", babble(20), "libmp3lame", rate=44_100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with Recording(path) as recording:
+        assert sum(map(len, recording.blocks())) == pytest.approx(10 * RATE, abs=RATE)
+        assert recording.missing_s == pytest.approx(10, abs=1)
+        assert recording.missing_s + recording.position_s == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp3", "libmp3lame"), ("a.mkv", "aac"), ("a.ogg", "libopus"), ("a.aac", "aac")]
+)
+def test_damage_in_the_middle_is_skipped(tmp_path: Path, name: str, codec: str) -> None:
+    path = encode(tmp_path / name, babble(20), codec, rate=48_000)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 2_000] = np.random.default_rng(0).bytes(2_000)
+    path.write_bytes(data)
+    sound = decode(path)
+    assert len(sound) == pytest.approx(20 * RATE, abs=1.5 * RATE)
+    assert loudness(sound[-5 * RATE :]) > -6, "the end is lost"
+
+
+def test_an_mp3_without_a_stated_length_is_not_called_cut_off(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp3", join(silence(15), babble(30)), "libmp3lame", rate=44_100)
+    data = path.read_bytes()
+    assert b"Info" in data[:4096] or b"Xing" in data[:4096]
+    path.write_bytes(data.replace(b"Info", b"Nope").replace(b"Xing", b"Nope"))
+    with Recording(path) as recording:
+        list(recording.blocks())
+        assert recording.missing_s == 0
+
+
+# -- what is no recording --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"hello " * 600,
+        b"<!doctype html><html><body>404</body></html>",
+        np.random.default_rng(1).bytes(20_000),
+    ],
+    ids=["empty", "newline", "text", "html", "random"],
+)
+@pytest.mark.parametrize("name", ["upload", "upload.mp3", "upload.wav", "upload.m4a"])
+def test_other_files_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(NotMedia) as caught:
+        Recording(path)
+    assert caught.value.problem.hint
+
+
+def test_an_mp4_without_its_index_is_refused(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", VOICE)
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"moov") - 4])
+    with pytest.raises(NotMedia):
+        Recording(path)
+
+
+def test_pictures_without_sound(tmp_path: Path) -> None:
+    with pytest.raises(NoAudio):
+        Recording(encode(tmp_path / "a.mp4", None, video_s=2))
+
+
+def test_a_header_without_samples(tmp_path: Path) -> None:
+    with pytest.raises(NoAudio):
+        decode(write_wav(tmp_path / "a.wav", silence(0)))
+
+
+def test_sound_that_cannot_be_decoded_says_where(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ac3", rate=48_000, layout="mono")
+        stream.codec_context.open()
+        for number in range(50):
+            packet = av.Packet(b"\xff" * 60)  # no sync word
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, 50), number, number
+            container.mux(packet)
+    with pytest.raises(DecodeFailed) as caught:
+        decode(tmp_path / "a.mkv")
+    assert caught.value.problem.params == {"at_s": 0.0, "codec": "ac3"}
+
+
+def test_a_codec_that_makes_no_sense_of_its_track(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", VOICE, "flac")
+    path.write_bytes(path.read_bytes().replace(b"A_FLAC", b"A_ALAC"))
+    with pytest.raises(DecodeFailed):
+        Recording(path)
+
+
+def test_a_file_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        Recording(tmp_path / "nothing.mp3")
+
+
+@contextmanager
+def visitors() -> Iterator[tuple[int, threading.Event]]:
+    """A port on this machine, and whether anybody came there."""
+    called = threading.Event()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):  # the end of the test
+            while True:
+                server.accept()[0].close()
+                called.set()
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        yield server.getsockname()[1], called
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        listener.join()
+
+
+PLAYLISTS = {
+    "a.m3u8": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{url}\n#EXT-X-ENDLIST\n",
+    "a.ffconcat": "ffconcat version 1.0\nfile {url}\n",
+    "b.ffconcat": "ffconcat version 1.0\nfile {file}\n",
+    "a.sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n",
+    "a.mpd": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><AdaptationSet>'
+    "<Representation id='1' bandwidth='1'><BaseURL>{url}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "a.pls": "[playlist]\nFile1={url}\n",
+}
+
+
+@pytest.mark.parametrize("name", PLAYLISTS)
+@pytest.mark.parametrize("disguise", [None, "upload", "upload.mp3"])
+def test_no_file_can_make_us_open_another(tmp_path: Path, name: str, disguise: str | None) -> None:
+    secret = write_wav(tmp_path / "secret.wav", VOICE)
+    path = tmp_path / (disguise or name)
+    with visitors() as (port, called):
+        path.write_text(PLAYLISTS[name].format(url=f"http://127.0.0.1:{port}/a.ts", file=secret.name, port=port))
+        with pytest.raises(NotMedia):
+            decode(path)
+    assert not called.is_set()

@@ -1,0 +1,162 @@
+"""The broadcast: every subscriber gets every change once and in order, however it lags."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service.broadcast import Broadcast, Closed, Pruned
+from whisper_service.domain import Change
+
+pytestmark = pytest.mark.anyio
+
+
+class Log:
+    """A change log in memory; `pruned` rows are gone from its beginning."""
+
+    def __init__(self) -> None:
+        self.rows: list[Change] = []
+        self.pruned = 0
+        self.reads = 0
+
+    async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
+        self.reads += 1
+        return [c for c in self.rows if c.seq > max(since, self.pruned) and job_id in (None, c.job_id)][:limit]
+
+    async def bounds(self) -> tuple[int, int]:
+        return self.pruned, self.rows[-1].seq if self.rows else 0
+
+
+def change(seq: int, job: str = "a") -> Change:
+    return Change(seq=seq, job_id=job, kind="update", payload=b"{}")
+
+
+def publish(log: Log, broadcast: Broadcast, *changes: Change) -> None:
+    log.rows.extend(changes)
+    broadcast.publish(changes)
+
+
+async def test_what_was_missed_comes_from_the_ring_without_reading_the_store() -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0)
+    publish(log, broadcast, change(1), change(2), change(3))
+    cursor = broadcast.cursor(1)
+    assert [c.seq for c in await cursor.read()] == [2, 3]
+    assert log.reads == 0
+
+
+async def test_a_reader_wakes_up_for_news() -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0)
+    cursor = broadcast.cursor(0)
+    seen: list[int] = []
+
+    async def read() -> None:
+        seen.extend(c.seq for c in await cursor.read())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        publish(log, broadcast, change(1))
+    assert seen == [1]
+
+
+async def test_a_filtered_reader_sleeps_through_the_changes_of_others() -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0)
+    cursor = broadcast.cursor(0, "b")
+    publish(log, broadcast, change(1), change(2))
+    with anyio.move_on_after(0.05):
+        await cursor.read()
+    publish(log, broadcast, change(3), change(4, "b"))
+    assert [c.seq for c in await cursor.read()] == [4]
+
+
+async def test_one_who_lags_behind_the_ring_reads_the_store() -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0, capacity=2)
+    for seq in range(1, 20):
+        publish(log, broadcast, change(seq))
+    cursor = broadcast.cursor(0)
+    seen: list[int] = []
+    while len(seen) < 19:
+        seen.extend(c.seq for c in await cursor.read())
+    assert seen == list(range(1, 20))
+
+
+async def test_pruned_history_is_told() -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0, capacity=1)
+    for seq in range(1, 10):
+        publish(log, broadcast, change(seq))
+    log.pruned = 5
+    with pytest.raises(Pruned):
+        await broadcast.cursor(3).read()
+    assert [c.seq for c in await broadcast.cursor(5).read()] == [6, 7, 8, 9]
+
+
+async def test_a_fresh_start_has_its_history_in_the_store() -> None:
+    log = Log()
+    log.rows = [change(seq) for seq in range(1, 6)]
+    broadcast = Broadcast(log, 5)
+    assert [c.seq for c in await broadcast.cursor(2).read()] == [3, 4, 5]
+    publish(log, broadcast, change(6))
+    assert [c.seq for c in await broadcast.cursor(2).read()][-1] in (5, 6)
+
+
+async def test_closing_ends_every_reader() -> None:
+    broadcast = Broadcast(Log(), 0)
+    ended: list[bool] = []
+
+    async def read() -> None:
+        with pytest.raises(Closed):
+            await broadcast.cursor(0).read()
+        ended.append(True)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(read)
+        await anyio.wait_all_tasks_blocked()
+        broadcast.close()
+    assert ended == [True] * 3
+    with pytest.raises(Closed):
+        await broadcast.cursor(0).read()
+
+
+async def test_a_read_that_is_cancelled_loses_nothing() -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0)
+    cursor = broadcast.cursor(0)
+    with anyio.move_on_after(0.01):
+        await cursor.read()
+    publish(log, broadcast, change(1))
+    assert [c.seq for c in await cursor.read()] == [1]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.booleans()), min_size=1, max_size=60),
+    st.integers(1, 8),
+    st.sampled_from([None, "a", "b"]),
+)
+async def test_any_reader_at_any_pace_gets_every_change_once_in_order(
+    steps: list[tuple[str, int, bool]], capacity: int, job: str | None
+) -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0, capacity=capacity)
+    cursor = broadcast.cursor(0, job)
+    seen: list[int] = []
+    seq = 0
+    for name, gap, reads in steps:
+        seq += gap
+        publish(log, broadcast, change(seq, name))
+        if reads and any(c.seq > cursor.seq and job in (None, c.job_id) for c in log.rows):
+            seen.extend(c.seq for c in await cursor.read())
+    while any(c.seq > cursor.seq and job in (None, c.job_id) for c in log.rows):
+        seen.extend(c.seq for c in await cursor.read())
+    assert seen == [c.seq for c in log.rows if job in (None, c.job_id)]
+
+
+def test_the_wire_form_is_one_server_sent_event() -> None:
+    assert change(7).wire == b"id: 7\nevent: update\ndata: {}\n\n"

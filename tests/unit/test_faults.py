@@ -1,0 +1,126 @@
+"""The words of the libraries below, and the ways a process ends, lead to the right answer."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service import faults
+from whisper_service.faults import FaultKind
+
+K = FaultKind
+TERMINATE = "terminate called after throwing an instance of '{}'\n  what():  {}\n"
+
+WORDINGS = [
+    # memory
+    ("CUDA failed with error out of memory", K.OOM),
+    ("RuntimeError: CUDA failed with error out of memory", K.OOM),
+    ("cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED", K.OOM),
+    ("cuBLAS failed with status CUBLAS_STATUS_NOT_INITIALIZED", K.OOM),
+    ("parallel_for failed: cudaErrorInvalidDevice: invalid device ordinal", K.OOM),
+    ("parallel_for failed: cudaErrorMemoryAllocation: out of memory", K.OOM),
+    ("std::bad_alloc", K.OOM),
+    (TERMINATE.format("std::bad_alloc", "std::bad_alloc"), K.OOM),
+    ("OSError: [Errno 12] Cannot allocate memory", K.OOM),
+    ("MemoryError", K.OOM),
+    # the device
+    ("cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED", K.CUDA),
+    ("CUDA failed with error an illegal memory access was encountered", K.CUDA),
+    ("CUDA failed with error unspecified launch failure", K.CUDA),
+    ("CUDA failed with error initialization error", K.CUDA),
+    ("CUDA failed with error CUDA driver version is insufficient for CUDA runtime version", K.CUDA),
+    (TERMINATE.format("std::runtime_error", "CUDA failed with error unspecified launch failure"), K.CUDA),
+    # libraries
+    ("Library libcublas.so.12 is not found or cannot be loaded", K.LIBRARY_MISSING),
+    ("RuntimeError: Library libcublas.so.12 is not found or cannot be loaded", K.LIBRARY_MISSING),
+    (
+        "Unable to load any of {libcudnn_ops.so.9.1.0, libcudnn_ops.so.9.1, libcudnn_ops.so.9, libcudnn_ops.so}",
+        K.LIBRARY_MISSING,
+    ),
+    ("libcublasLt.so.12: cannot open shared object file: No such file or directory", K.LIBRARY_MISSING),
+    # the model
+    ("RuntimeError: Unable to open file 'model.bin' in model '/m'", K.MODEL_BROKEN),
+    (
+        "RuntimeError: Unsupported model binary version. This executable supports models with version 6 or below",
+        K.MODEL_BROKEN,
+    ),
+    ("RuntimeError: File model.bin is incomplete: failed to read a buffer of size 4096 at position 12", K.MODEL_BROKEN),
+    # the disk
+    ("OSError: [Errno 28] No space left on device", K.DISK_FULL),
+    ("sqlite3.OperationalError: database or disk is full", K.DISK_FULL),
+    # neither
+    ("KeyError: 'x'", K.UNKNOWN),
+    ("", K.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), WORDINGS)
+def test_wordings(text: str, kind: FaultKind) -> None:
+    diagnosis = faults.classify(text)
+    assert diagnosis.kind is kind
+    assert diagnosis.problem.code == kind.value
+    assert diagnosis.problem.message
+    assert diagnosis.problem.hint
+
+
+EXITS = [
+    (-signal.SIGKILL, K.KILLED, "killed"),
+    (-signal.SIGSEGV, K.CRASHED, "segmentation fault"),
+    (-signal.SIGABRT, K.CRASHED, "abort"),
+    (-signal.SIGFPE, K.CRASHED, "arithmetic"),
+    (-signal.SIGILL, K.CRASHED, "instruction"),
+    (-signal.SIGBUS, K.CRASHED, "bus error"),
+    (-signal.SIGTERM, K.CRASHED, "signal 15"),
+    (1, K.CRASHED, "exit code 1"),
+    (70, K.CRASHED, "exit code 70"),
+    (0, K.UNKNOWN, "unexpected"),
+    (None, K.UNKNOWN, "unexpected"),
+]
+
+
+@pytest.mark.parametrize(("code", "kind", "words"), EXITS)
+def test_exit_codes(code: int | None, kind: FaultKind, words: str) -> None:
+    diagnosis = faults.classify("Loading the model\nencoding 8 rows\n", code)
+    assert diagnosis.kind is kind
+    assert words in diagnosis.problem.message
+    assert diagnosis.problem.params == {"detail": "encoding 8 rows"}
+
+
+@pytest.mark.parametrize("code", [-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL, 70, None])
+@pytest.mark.parametrize(("text", "kind"), [pair for pair in WORDINGS if pair[1] is not K.UNKNOWN])
+def test_the_last_words_say_more_than_the_exit_code(text: str, kind: FaultKind, code: int | None) -> None:
+    tail = f"2024-01-01 loading\n{text}\nsome frame of a stack\n"
+    assert faults.classify(tail, code).kind is kind
+
+
+def test_memory_comes_before_what_it_drags_behind_it() -> None:
+    tail = "CUDA failed with error an illegal memory access was encountered\nCUDA failed with error out of memory\n"
+    assert faults.classify(tail, -6).kind is K.OOM
+
+
+def test_the_line_that_gave_it_away_is_kept_for_experts() -> None:
+    line = "RuntimeError: CUDA failed with error out of memory"
+    tail = f"Traceback (most recent call last):\n  File ...\n{line}\nanother line\n"
+    assert faults.classify(tail, 70).problem.params == {"detail": line}
+
+
+def test_a_driver_that_is_too_old_is_not_called_a_broken_card() -> None:
+    text = "CUDA failed with error CUDA driver version is insufficient for CUDA runtime version"
+    assert "driver" in faults.classify(text).problem.message
+
+
+def test_a_hang_says_how_long() -> None:
+    diagnosis = faults.hung(119.6)
+    assert diagnosis.kind is K.HUNG
+    assert "120 seconds" in diagnosis.problem.message
+
+
+@given(st.text(), st.none() | st.integers(-64, 255))
+def test_there_is_always_an_answer(text: str, code: int | None) -> None:
+    problem = faults.classify(text, code).problem
+    assert problem.message
+    assert len(problem.params.get("detail", "")) <= 500
+    assert "\n" not in problem.params.get("detail", "")

@@ -1,0 +1,17 @@
+"""The service process never loads the model stack: it starts in a moment, and no crash of a library can take it down."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("ctranslate2", "faster_whisper", "onnxruntime", "numpy", "av", "huggingface_hub", "torch", "httpx")
+
+
+@pytest.mark.parametrize("module", ["whisper_service.server", "whisper_service.web.app", "whisper_service.cli"])
+def test_nothing_heavy_comes_with(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []

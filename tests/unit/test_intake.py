@@ -1,0 +1,192 @@
+"""Uploads: what is kept, what is refused, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service import intake as module
+from whisper_service.errors import DiskFull, EmptyFile, TooLarge
+from whisper_service.intake import Intake, clean_name, identifier
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def intake(tmp_path: Path) -> Intake:
+    return Intake(tmp_path / "media", max_bytes=10_000_000, min_free=0)
+
+
+def left(intake: Intake) -> list[str]:
+    return [path.name for path in intake.root.iterdir()]
+
+
+async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Intake) -> None:
+    data = bytes(range(256)) * 10_000  # more than two blocks, not a multiple of one
+    async with intake.receiver("../会议.wav", expected=len(data)) as receiver:
+        for at in range(0, len(data), 65_521):
+            await receiver.write(data[at : at + 65_521])
+        received = await receiver.finish()
+    assert received.path.read_bytes() == data
+    assert received.bytes == len(data)
+    assert received.sha256 == hashlib.sha256(data).hexdigest()
+    assert received.name == "会议.wav"
+    assert left(intake) == [received.path.name]
+
+
+async def test_nothing_shows_under_a_final_name_before_it_is_complete(intake: Intake) -> None:
+    async with intake.receiver("a") as receiver:
+        await receiver.write(b"x" * (2 * module.BLOCK))
+        assert [name.endswith(module.PART) for name in left(intake)] == [True]
+        assert next(intake.root.iterdir()).stat().st_size == 2 * module.BLOCK
+
+
+async def test_left_without_finish_leaves_nothing(intake: Intake) -> None:
+    async with intake.receiver("a") as receiver:
+        await receiver.write(b"x" * 2_000_000)
+    assert left(intake) == []
+
+
+async def test_an_error_in_the_middle_leaves_nothing(intake: Intake) -> None:
+    async def upload() -> None:
+        async with intake.receiver("a") as receiver:
+            await receiver.write(b"x" * 2_000_000)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await upload()
+    assert left(intake) == []
+
+
+async def test_cancelled_in_the_middle_leaves_nothing(intake: Intake) -> None:
+    async with anyio.create_task_group() as group:
+
+        async def upload() -> None:
+            async with intake.receiver("a") as receiver:
+                while True:
+                    await receiver.write(b"x" * 500_000)
+                    group.cancel_scope.cancel()
+
+        group.start_soon(upload)
+    assert left(intake) == []
+
+
+async def test_an_empty_file_is_refused(intake: Intake) -> None:
+    async with intake.receiver("a") as receiver:
+        with pytest.raises(EmptyFile):
+            await receiver.finish()
+    assert left(intake) == []
+
+
+async def test_too_large_is_known_before_a_byte_is_written(intake: Intake) -> None:
+    with pytest.raises(TooLarge, match=r"9\.537 MiB"):
+        async with intake.receiver("a", expected=10_000_001):
+            raise AssertionError
+    assert left(intake) == []
+
+
+async def test_too_large_is_noticed_while_it_grows(intake: Intake) -> None:
+    async def upload() -> None:
+        async with intake.receiver("a") as receiver:
+            while True:
+                await receiver.write(b"x" * 1_000_000)
+
+    with pytest.raises(TooLarge):
+        await upload()
+    assert left(intake) == []
+
+
+async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> None:
+    intake = Intake(tmp_path, max_bytes=10, min_free=0)
+    async with intake.receiver("a") as receiver:
+        await receiver.write(b"x" * 11)
+        with pytest.raises(TooLarge):
+            await receiver.finish()
+    assert left(intake) == []
+
+
+async def test_exactly_the_limit_is_accepted(tmp_path: Path) -> None:
+    intake = Intake(tmp_path, max_bytes=10, min_free=0)
+    async with intake.receiver("a", expected=10) as receiver:
+        await receiver.write(b"x" * 10)
+        assert (await receiver.finish()).bytes == 10
+
+
+async def test_a_disk_that_cannot_hold_it_is_known_before_a_byte_is_written(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    intake = Intake(tmp_path, max_bytes=10 * free, min_free=0)
+    with pytest.raises(DiskFull):
+        async with intake.receiver("a", expected=2 * free):
+            raise AssertionError
+    assert left(intake) == []
+
+
+async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
+    intake = Intake(tmp_path, max_bytes=10, min_free=2 * shutil.disk_usage(tmp_path).free)
+    with pytest.raises(DiskFull) as caught:
+        async with intake.receiver("a"):
+            raise AssertionError
+    assert caught.value.params["reserve"] == intake.min_free
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system to write to")
+async def test_a_disk_that_fills_up_is_an_answer_and_no_crash(intake: Intake) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230 - it does not block
+        receiver = module.Receiver(intake, "a", intake.root / "x.part", full)
+        with pytest.raises(DiskFull):
+            await receiver.write(b"x" * module.BLOCK)
+
+
+async def test_sweep_keeps_what_jobs_know(intake: Intake) -> None:
+    for name in ("known", "unknown", "broken.part"):
+        (intake.root / name).write_bytes(b"x")
+    intake.sweep({"known"})
+    assert left(intake) == ["known"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("会议 1.m4a", "会议 1.m4a"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\a.wav", "a.wav"),
+        ("a\x00b\r\n.wav", "ab.wav"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("", "recording"),
+        ("..", "recording"),
+        ("dir/", "recording"),
+        ("x" * 1_000 + ".wav", "x" * 296 + ".wav"),
+        ("." + "x" * 1_000, "." + "x" * 299),
+    ],
+)
+async def test_clean_name(raw: str, name: str) -> None:
+    assert clean_name(raw) == name
+
+
+@given(st.text(max_size=700))
+async def test_a_clean_name_is_always_harmless(raw: str) -> None:
+    name = clean_name(raw)
+    assert 1 <= len(name) <= module.MAX_NAME
+    assert not set(name) & set("/\\\x00\r\n")
+    assert name not in (".", "..")
+    assert clean_name(name) == name
+    name.encode()
+
+
+@given(st.floats(min_value=0, max_value=2**40), st.floats(min_value=0, max_value=2**40))
+async def test_identifiers_sort_by_time(one: float, other: float) -> None:
+    first, second = identifier(one), identifier(other)
+    assert len(first) == 26
+    assert first.isalnum()
+    if int(one * 1000) != int(other * 1000):
+        assert (first < second) == (one < other)
+
+
+async def test_identifiers_differ() -> None:
+    assert len({identifier(1.0) for _ in range(1_000)}) == 1_000

@@ -1,0 +1,212 @@
+"""The planner: fairness, batching, admission, and what never happens whatever the view."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service import planner
+from whisper_service.planner import (
+    Claim,
+    Finish,
+    GiveBatch,
+    LoadModel,
+    Ready,
+    Speech,
+    StartDecode,
+    View,
+    Waiting,
+    Work,
+    Worker,
+    plan,
+)
+
+IDLE = Speech(ready=True, model="base", slots=1)
+
+
+def work(name: str, chunks: int = 0, **fields: object) -> Work:
+    defaults: dict[str, object] = {"model": "base", "batch_key": "base", "ready": tuple(Ready(i) for i in range(chunks)), "decode": "done"}
+    return Work(job_id=name, **(defaults | fields))  # type: ignore[arg-type]
+
+
+def batches(view: View, now: float = 0.0) -> list[tuple[tuple[str, int], ...]]:
+    return [step.rows for step in plan(view, now) if isinstance(step, GiveBatch)]
+
+
+def test_nothing_to_do_is_no_step() -> None:
+    assert plan(View(speech=IDLE), 0.0) == []
+
+
+def test_a_job_without_anything_left_is_finished() -> None:
+    assert plan(View(works=(work("a"), work("b", in_flight=1), work("c", decode="running"))), 0.0) == [Finish("a")]
+
+
+def test_the_first_batch_of_a_job_is_one_chunk_and_then_they_double() -> None:
+    sizes = []
+    served = 0
+    for _ in range(6):
+        (rows,) = batches(View(works=(work("a", 20, served=served),), speech=IDLE))
+        sizes.append(len(rows))
+        served += len(rows)
+    assert sizes == [1, 1, 2, 4, 8, 8]
+
+
+def test_a_short_clip_overtakes_a_film_at_the_next_batch() -> None:
+    film = work("film", 40, served=100, last_turn=9)
+    clip = work("clip", 1, order=1)
+    (rows,) = batches(View(works=(film, clip), speech=IDLE))
+    assert rows[0] == ("clip", 0)
+    assert [job for job, _ in rows].count("film") == 7
+
+
+def test_no_job_starves_while_clips_keep_coming() -> None:
+    film = work("film", 40, served=8, last_turn=1)
+    clips = tuple(work(f"clip{n}", 1, order=n, last_turn=0) for n in range(20))
+    turn, waited = 1, 0
+    while not any(job == "film" for rows in batches(View(works=(film, *clips), speech=IDLE)) for job, _ in rows):
+        waited += 1
+        (rows,) = batches(View(works=(film, *clips), speech=IDLE))
+        turn += 1
+        done = {job for job, _ in rows}
+        fresh = tuple(work(f"new{turn}-{n}", 1, order=100 * turn + n, last_turn=turn) for n in range(len(done)))
+        clips = tuple(c for c in clips if c.job_id not in done) + fresh
+        assert waited < 5
+
+
+def test_rows_of_other_options_do_not_join_a_batch() -> None:
+    a, b = work("a", 4, served=8), work("b", 4, served=8, batch_key="base\nother", order=1)
+    (rows,) = batches(View(works=(a, b), speech=IDLE))
+    assert {job for job, _ in rows} == {"a"}
+
+
+def test_the_work_is_shared_between_idle_slots() -> None:
+    given_rows = batches(View(works=(work("a", 6, served=100),), speech=Speech(ready=True, model="base", slots=2)))
+    assert given_rows == [(("a", 0), ("a", 1), ("a", 2)), (("a", 3), ("a", 4), ("a", 5))]
+
+
+def test_a_busy_actor_gets_nothing() -> None:
+    assert batches(View(works=(work("a", 6),), speech=Speech(ready=True, model="base", slots=2, batches=2))) == []
+
+
+def test_an_unknown_language_gives_one_chunk_at_a_time() -> None:
+    wide = Speech(ready=True, model="base", slots=4)
+    assert batches(View(works=(work("a", 6, served=50, language_known=False),), speech=wide)) == [(("a", 0),)]
+    assert batches(View(works=(work("a", 6, in_flight=1, language_known=False),), speech=wide)) == []
+
+
+def test_the_front_goes_first() -> None:
+    a, b = work("a", 20, served=50), work("b", 1, rank=-5.0, order=7, last_turn=99)
+    (rows,) = batches(View(works=(a, b), speech=IDLE))
+    assert rows[0] == ("b", 0)
+
+
+def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None:
+    def size(attempts: int) -> int:
+        job = work("a", served=100, ready=tuple(Ready(i, attempts) for i in range(8)))
+        (rows,) = batches(View(works=(job,), speech=IDLE))
+        return len(rows)
+
+    assert [size(n) for n in range(4)] == [8, 4, 2, 1]
+
+
+def test_a_suspect_waits_until_it_can_be_alone_and_nothing_is_given_beside_it() -> None:
+    job = work("a", served=100, ready=(Ready(0, planner.ALONE_AFTER), Ready(1)))
+    two = Speech(ready=True, model="base", slots=2)
+    assert plan(View(works=(job,), speech=two), 0.0) == [GiveBatch((("a", 0),), suspect=True)]
+    assert batches(View(works=(job,), speech=Speech(ready=True, model="base", slots=2, batches=1))) == []
+    assert batches(View(works=(job,), speech=Speech(ready=True, model="base", slots=2, batches=1, suspect=True))) == []
+
+
+def test_another_model_is_loaded_when_the_loaded_one_has_no_work() -> None:
+    other = work("a", 1, model="large", batch_key="large")
+    assert plan(View(works=(other,), speech=IDLE), 0.0) == [LoadModel("large")]
+    assert plan(View(works=(other,), speech=Speech(ready=True, model="base", slots=2, batches=1)), 0.0) == []
+    assert plan(View(works=(other,), speech=Speech(ready=True, loading=True, slots=2)), 0.0) == []
+
+
+def test_the_loaded_model_keeps_its_work_until_somebody_lost_patience() -> None:
+    mine = work("mine", 5, last_turn=3, since=100.0)
+    other = work("other", 1, model="large", batch_key="large", since=100.0)
+    assert isinstance(plan(View(works=(mine, other), speech=IDLE), 101.0)[0], GiveBatch)
+    assert plan(View(works=(mine, other), speech=IDLE), 101.0 + planner.PATIENCE_S) == [LoadModel("large")]
+
+
+def test_long_recordings_leave_a_media_worker_for_short_ones() -> None:
+    long = planner.LONG_BYTES + 1
+    workers = (Worker("m1", True), Worker("m2", True))
+    works = (work("x", decode="waiting", bytes=long), work("y", decode="waiting", bytes=long, order=1), work("z", decode="waiting", order=2))
+    assert plan(View(works=works, media=workers), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
+    assert plan(View(works=works[:1], media=(Worker("only", True),)), 0.0) == [StartDecode("x", "only")]
+
+
+def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> None:
+    long = planner.LONG_BYTES + 1
+    queue = (*(Waiting(f"l{n}", long) for n in range(10)), Waiting("short", 1))
+    assert plan(View(queue=queue), 0.0) == [*(Claim(f"l{n}") for n in range(planner.LONG_AHEAD)), Claim("short")]
+
+
+works = st.builds(
+    Work,
+    job_id=st.uuids().map(str),
+    model=st.sampled_from(["base", "large"]),
+    batch_key=st.sampled_from(["k1", "k2"]),
+    rank=st.sampled_from([0.0, -1.0]),
+    order=st.integers(0, 50),
+    bytes=st.sampled_from([1, planner.LONG_BYTES + 1]),
+    decode=st.sampled_from(["waiting", "running", "done"]),
+    ready=st.integers(0, 12).flatmap(
+        lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: Ready(i, a)) for i in range(n)))
+    ),
+    in_flight=st.integers(0, 3),
+    served=st.integers(0, 30),
+    last_turn=st.integers(0, 30),
+    language_known=st.booleans(),
+)
+views = st.builds(
+    View,
+    works=st.lists(works, max_size=8, unique_by=lambda w: w.job_id).map(tuple),
+    queue=st.lists(st.builds(Waiting, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])), max_size=10).map(tuple),
+    media=st.lists(st.builds(Worker, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
+    speech=st.builds(
+        Speech, ready=st.booleans(), loading=st.booleans(), model=st.sampled_from([None, "base"]), slots=st.integers(1, 4),
+        batches=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8),
+    ),
+)  # fmt: skip
+
+
+@given(views)
+def test_every_plan_can_be_carried_out(view: View) -> None:
+    steps = plan(view, 0.0)
+    by_name = {w.job_id: w for w in view.works}
+    given_rows = [row for step in steps if isinstance(step, GiveBatch) for row in step.rows]
+    assert len(given_rows) == len(set(given_rows))
+    for step in steps:
+        if isinstance(step, GiveBatch):
+            assert 1 <= len(step.rows) <= view.speech.batch_size
+            assert len({by_name[job].batch_key for job, _ in step.rows}) == 1
+            assert {by_name[job].model for job, _ in step.rows} == {view.speech.model}
+            for job, index in step.rows:
+                assert index in {chunk.index for chunk in by_name[job].ready}
+        if isinstance(step, StartDecode):
+            assert by_name[step.job_id].decode == "waiting"
+    assert sum(isinstance(s, GiveBatch) for s in steps) <= max(0, view.speech.slots - view.speech.batches)
+    decodes = [step for step in steps if isinstance(step, StartDecode)]
+    assert len({d.worker for d in decodes}) == len(decodes) <= sum(w.idle for w in view.media)
+    if view.speech.suspect or view.speech.loading or not view.speech.ready:
+        assert not given_rows
+
+
+@given(views)
+def test_ready_work_never_waits_for_an_idle_actor(view: View) -> None:
+    speech = view.speech
+    if speech.ready and not speech.loading and not speech.suspect and not speech.batches:
+        able = any(w.ready and (w.language_known or not w.in_flight) for w in view.works)
+        assert able == any(isinstance(s, GiveBatch | LoadModel) for s in plan(view, 0.0))
+
+
+@given(views)
+def test_rows_of_a_job_with_unknown_language_are_never_in_work_together(view: View) -> None:
+    for w in view.works:
+        if not w.language_known:
+            rows = [row for step in plan(view, 0.0) if isinstance(step, GiveBatch) for row in step.rows if row[0] == w.job_id]
+            assert len(rows) + w.in_flight <= max(1, w.in_flight)

@@ -1,0 +1,51 @@
+"""Silero over a stream."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.recordings import Samples, babble, hiss, join, silence
+from whisper_service.actor.chunker import FRAME
+from whisper_service.actor.vad import SpeechDetector
+
+SOUND = join(hiss(1), babble(7), silence(1.3), babble(11, seed=1), hiss(3), babble(2.017, seed=2))
+
+
+def probabilities(sound: Samples, portion: int, detector: SpeechDetector | None = None) -> list[float]:
+    detector = detector or SpeechDetector()
+    found: list[float] = []
+    for begin in range(0, len(sound), portion):
+        found += detector.feed(sound[begin : begin + portion])
+    return found + detector.finish()
+
+
+def test_streaming_gives_exactly_what_the_library_gives_for_the_whole_file() -> None:
+    from faster_whisper.vad import get_vad_model
+
+    padded = np.pad(SOUND, (0, FRAME - len(SOUND) % FRAME)).astype(np.float32) / 32768
+    whole = get_vad_model()(padded).ravel()
+    assert probabilities(SOUND, 8_000) == whole.tolist()
+
+
+@pytest.mark.parametrize("portion", [1_601, 70_000, 10**9])
+def test_it_does_not_matter_in_what_portions_the_sound_comes(portion: int) -> None:
+    assert probabilities(SOUND, portion) == probabilities(SOUND, 8_000)
+
+
+def test_one_probability_per_frame_and_one_for_the_rest() -> None:
+    assert [len(probabilities(silence(1)[:samples], 100)) for samples in (0, 1, 512, 513)] == [0, 1, 1, 2]
+
+
+def test_speech_is_told_from_noise_and_silence() -> None:
+    assert np.mean(np.array(probabilities(babble(10), 8_000)) > 0.5) > 0.95
+    assert max(probabilities(hiss(10), 8_000)) < 0.5
+    assert max(probabilities(silence(10), 8_000)) < 0.5
+
+
+def test_a_recording_leaves_no_trace_in_the_next() -> None:
+    detector = SpeechDetector()
+    probabilities(SOUND, 8_000, detector)
+    detector.feed(SOUND[:1_000])
+    detector.reset()
+    assert probabilities(SOUND, 8_000, detector) == probabilities(SOUND, 8_000)

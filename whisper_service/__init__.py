@@ -1,0 +1,3 @@
+"""Self-hosted speech transcription that survives anything."""
+
+__version__ = "0.1.0"

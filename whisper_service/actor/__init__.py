@@ -1,0 +1,1 @@
+"""What runs in the children. Nothing outside this package imports it, except `actor.boot` by the supervisor."""

@@ -1,0 +1,116 @@
+"""A child's first code: quiet signals, its own log, pipe threads, parent watch; then the entry that was named.
+
+Nothing heavy is imported here. The entry is a function `run(inbox, emit)`; it is named, not imported, by the parent.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing.connection import Connection
+from queue import Empty, SimpleQueue
+from typing import overload
+
+from whisper_service.protocol import Cancel, Command, Decode, Report, Transcribe, decode_command, encode
+
+Emit = Callable[[Report], None]
+FAILED = 70  # EX_SOFTWARE: an exception nobody caught; its traceback is the end of the log
+
+
+class Inbox:
+    """Commands in order, and cancellations ahead of it.
+
+    A `Cancel` counts at once for everything that came before it, and not for what comes after: a job that is cancelled and
+    given again is not cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[int, Command]] = SimpleQueue()
+        self._arrived = 0
+        self._taken: dict[str, int] = {}
+        self._cancelled: dict[str, int] = {}
+
+    def put(self, command: Command) -> None:
+        """Called by the one thread that reads the pipe."""
+        self._arrived += 1
+        if isinstance(command, Cancel):
+            self._cancelled[command.job_id] = self._arrived
+        else:
+            self._queue.put((self._arrived, command))
+
+    @overload
+    def get(self) -> Command: ...
+
+    @overload
+    def get(self, timeout: float) -> Command | None: ...
+
+    def get(self, timeout: float | None = None) -> Command | None:
+        """The next command; None if none came within `timeout` seconds."""
+        try:
+            number, command = self._queue.get(timeout=timeout)
+        except Empty:
+            return None
+        jobs: tuple[str, ...] = ()
+        if isinstance(command, Decode):
+            jobs = (command.job_id,)
+        elif isinstance(command, Transcribe):
+            jobs = tuple(row.job_id for row in command.rows)
+        for job_id in jobs:
+            self._taken[job_id] = number
+        return command
+
+    def cancelled(self, job_id: str) -> bool:
+        """Whether the work on this job that was taken last should be dropped. Any thread may ask."""
+        return self._cancelled.get(job_id, 0) > self._taken.get(job_id, 0)
+
+
+def child(entry: str, commands: Connection, reports: Connection, log: str) -> None:
+    """Run `entry` ("module:function") until it returns, raises, or the parent is gone. Never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    _redirect(log)
+    inbox = Inbox()
+    threading.Thread(target=_listen, args=(commands, inbox), name="commands", daemon=True).start()
+    lock = threading.Lock()
+
+    def emit(report: Report) -> None:
+        data = encode(report)
+        try:
+            with lock:
+                reports.send_bytes(data)
+        except OSError:  # the parent closed its end or is gone
+            os._exit(0)
+
+    module, _, name = entry.partition(":")
+    try:
+        getattr(import_module(module), name)(inbox, emit)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+        os._exit(FAILED)
+    sys.stderr.flush()
+    os._exit(0)  # destructors of a model have been seen to hang and to crash
+
+
+def _redirect(log: str) -> None:
+    """Everything written to stdout and stderr, by libraries and by the C++ runtime too, goes to the log."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    faulthandler.enable(2)
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)  # the supervisor asks a hung child for its stacks
+
+
+def _listen(commands: Connection, inbox: Inbox) -> None:
+    while True:
+        try:
+            data = commands.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(0)  # the parent is gone, however it went: nobody waits for this work any more
+        inbox.put(decode_command(data))

@@ -1,0 +1,249 @@
+"""From the sound of chunks to their sentences: decode, check, and look again where the check fails.
+
+Owns what counts as a good text and what is tried when it is not; knows neither pipes nor jobs. Everything here is
+deterministic, and what comes of a chunk depends on that chunk alone: no sampling, no text of the chunk before.
+
+A chunk is heard in rounds. First all of it, greedily, together with the other chunks of the batch. A text that repeats
+itself, never ends or is improbable is sought again with a beam. Then the words are aligned, and where `coverage` finds
+speech that did not become words, the words up to there are kept and the rest of the chunk is heard anew, as a chunk of its
+own that begins at the hole: so nothing is lost, and only doubtful chunks pay for it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec.structs import replace
+
+from whisper_service.actor.coverage import Interval, fit
+from whisper_service.actor.engine import Decoded, Engine, Search, Sound, States
+from whisper_service.actor.words import sentences, text_of
+from whisper_service.domain import SAMPLE_RATE, Preset, Task, Word
+
+Speech = Callable[[Sound], Sequence[Interval]]
+"""The stretches of speech in some sound, seconds from its beginning: a voice activity detector."""
+
+GREEDY: Final = Search()
+BEAM: Final = Search(beam_size=5)
+UNREPEATED: Final = Search(beam_size=5, no_repeat_ngram_size=4, repetition_penalty=1.1)
+"""The last resort against loops."""
+
+LOOP: Final = 2.4
+"""Compression ratio above which a text repeats itself; OpenAI's value."""
+UNLIKELY: Final = -1.0
+"""Mean log-probability below which a text is hardly what was said; OpenAI's value."""
+GARBAGE: Final = -1.5
+"""Mean log-probability below which a text is not worth showing: music and noise that the detector took for speech."""
+NO_SPEECH: Final = 0.6
+"""Probability of silence above which an unlikely text is dropped; OpenAI's value."""
+PAD_S: Final = 0.3
+"""Sound kept before speech that is heard again."""
+SHORTEST_S: Final = 0.1
+"""Less sound than this holds no word."""
+RESUMES: Final = 12
+"""How often one chunk may be taken up again behind a hole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """What a preset tries, in this order, and when it is content."""
+
+    searches: tuple[Search, ...]
+    sure: float  # a mean log-probability above this needs no second search
+
+
+STRATEGIES: Final = {
+    Preset.FAST: Strategy((GREEDY, UNREPEATED), sure=UNLIKELY),
+    Preset.BALANCED: Strategy((GREEDY, BEAM, UNREPEATED), sure=-0.5),
+    Preset.ACCURATE: Strategy((BEAM, UNREPEATED), sure=-0.8),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """The sound of one chunk and what is wanted of it."""
+
+    sound: Sound
+    language: str | None = None  # None: detect
+    task: Task = Task.TRANSCRIBE
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words that are read together, and how sure the model was of the stretch they come from."""
+
+    words: tuple[Word, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was said in an utterance."""
+
+    sentences: tuple[Sentence, ...]
+    language: str
+    language_probability: float | None  # None: it was given
+
+
+@dataclass(slots=True)
+class _Take:
+    """One window on its way to a text: `sound` begins `begin` samples into its utterance."""
+
+    row: int
+    begin: int
+    sound: Sound
+    states: States
+    language: str
+    task: Task
+    decoded: Decoded | None = None
+
+    @property
+    def seconds(self) -> float:
+        return len(self.sound) / SAMPLE_RATE
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far an utterance has come."""
+
+    utterance: Utterance
+    language: str | None
+    probability: float | None = None
+    stretches: deque[tuple[int, int]] = field(default_factory=deque)  # samples still to be heard, in order
+    sentences: list[Sentence] = field(default_factory=list)
+    resumes: int = 0
+
+
+class Recognizer:
+    """Turns batches of utterances into sentences. One per thread: the voice activity detector has a state."""
+
+    def __init__(self, engine: Engine, speech: Speech) -> None:
+        self._engine = engine
+        self._speech = speech
+
+    def recognise(
+        self, utterances: Sequence[Utterance], preset: Preset, prompt: str | None = None
+    ) -> Iterator[tuple[int, Heard]]:
+        """Yield (index, what was heard) of every utterance, each as soon as it is known."""
+        rows = {i: _Progress(u, self._engine.language(u.language)) for i, u in enumerate(utterances)}
+        for row in rows.values():
+            if len(row.utterance.sound) >= SHORTEST_S * SAMPLE_RATE:
+                row.stretches.append((0, len(row.utterance.sound)))
+        while rows:
+            for index in [i for i, row in rows.items() if not row.stretches]:
+                row = rows.pop(index)
+                yield index, Heard(tuple(row.sentences), row.language or "en", row.probability)
+            takes = self._encode(rows)
+            self._decode(takes, STRATEGIES[preset], prompt)
+            for take in takes:
+                self._accept(take, rows[take.row])
+
+    def _encode(self, rows: dict[int, _Progress]) -> list[_Take]:
+        """The next stretch of every row, encoded, in a language."""
+        sounds = []
+        for row in rows.values():
+            begin, end = row.stretches.popleft()
+            sounds.append((begin, row.utterance.sound[begin:end]))
+        takes = []
+        states = self._engine.encode([sound for _, sound in sounds])
+        for (index, row), (begin, sound), state in zip(rows.items(), sounds, states, strict=True):
+            if row.language is None:
+                row.language, row.probability = self._engine.detect_language(state)
+            takes.append(_Take(index, begin, sound, state, row.language, row.utterance.task))
+        return takes
+
+    def _decode(self, takes: Iterable[_Take], strategy: Strategy, prompt: str | None) -> None:
+        """Give every take the best text the strategy finds."""
+        doubtful = list(takes)
+        for search in strategy.searches:
+            if not doubtful:
+                return
+            found = self._engine.decode(
+                [take.states for take in doubtful],
+                [take.language for take in doubtful],
+                [take.task for take in doubtful],
+                search,
+                prompt,
+            )
+            still = []
+            for take, decoded in zip(doubtful, found, strict=True):
+                if take.decoded is None or self._rank(decoded) > self._rank(take.decoded):
+                    take.decoded = decoded
+                if self._loops(take.decoded) or take.decoded.avg_logprob < strategy.sure:
+                    still.append(take)
+            # The searches after a beam are cures for loops alone.
+            doubtful = [t for t in still if search is GREEDY or (t.decoded and self._loops(t.decoded))]
+
+    def _rank(self, decoded: Decoded) -> tuple[bool, float]:
+        return not self._loops(decoded), decoded.avg_logprob
+
+    def _loops(self, decoded: Decoded) -> bool:
+        return not decoded.complete or repetition(self._engine.text(decoded)) > LOOP
+
+    def _accept(self, take: _Take, row: _Progress) -> None:
+        """Keep the words of this take up to its first hole, and put what lies behind on the row's list."""
+        decoded = take.decoded
+        assert decoded is not None
+        if decoded.avg_logprob < (UNLIKELY if decoded.no_speech_prob > NO_SPEECH else GARBAGE):
+            return
+        words = self._engine.words(take.states, decoded, take.language, take.task, take.seconds)
+        if take.task is Task.TRANSCRIBE:
+            kept, hole = fit(words, take.seconds, lambda begin, end: self._listen(take.sound, begin, end))
+            if (hole is not None and row.resumes < RESUMES and self._resume(take, row, kept, hole.begin)) or hole is None:
+                words = kept
+        self._keep(take, row, words, decoded)
+
+    def _resume(self, take: _Take, row: _Progress, kept: Sequence[Word], hole_s: float) -> bool:
+        """Have the stretch from the hole on heard again; False if that would be no progress."""
+        begin_s = max(kept[-1].end if kept else 0.0, hole_s - PAD_S)
+        if begin_s < 0.5:
+            return self._halve(take, row, kept)
+        row.resumes += 1
+        row.stretches.appendleft((take.begin + int(begin_s * SAMPLE_RATE), take.begin + len(take.sound)))
+        return True
+
+    def _halve(self, take: _Take, row: _Progress, kept: Sequence[Word]) -> bool:
+        """Have both halves of the take heard apart, cut at the pause nearest to its middle."""
+        speech = self._listen(take.sound, 0.0, take.seconds)
+        pauses = [(a[1] + b[0]) / 2 for a, b in zip(speech, speech[1:], strict=False) if b[0] - a[1] > 0.1]
+        pauses = [at for at in pauses if 0.5 < at < take.seconds - 0.5]
+        if kept or not pauses:
+            return False
+        row.resumes += 1
+        at = int(min(pauses, key=lambda pause: abs(pause - take.seconds / 2)) * SAMPLE_RATE)
+        row.stretches.extendleft([(take.begin + at, take.begin + len(take.sound)), (take.begin, take.begin + at)])
+        return True
+
+    def _listen(self, sound: Sound, begin: float, end: float) -> list[Interval]:
+        """Speech between two times. The detector needs some sound before them to find its way in."""
+        lead = min(begin, 0.5)
+        first = begin - lead
+        found = self._speech(sound[int(first * SAMPLE_RATE) : int(end * SAMPLE_RATE)])
+        shifted = ((max(begin, a + first), min(end, b + first)) for a, b in found)
+        return [(a, b) for a, b in shifted if b > a]
+
+    def _keep(self, take: _Take, row: _Progress, words: Sequence[Word], decoded: Decoded) -> None:
+        offset = take.begin / SAMPLE_RATE
+        moved = [replace(word, start=word.start + offset, end=word.end + offset) for word in words]
+        ratio = compression_ratio(text_of(moved))
+        for group in sentences(moved):
+            row.sentences.append(Sentence(tuple(group), decoded.avg_logprob, decoded.no_speech_prob, ratio))
+
+
+def compression_ratio(text: str) -> float:
+    """Whisper's measure of repetition: bytes of UTF-8 over bytes of zlib."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def repetition(text: str) -> float:
+    """The same measure, fair to every script: one byte a character, so that it compares to that of English."""
+    alphabet: dict[str, int] = {}
+    data = bytes(alphabet.setdefault(character, len(alphabet)) % 256 for character in text)
+    return len(data) / len(zlib.compress(data)) if data else 0.0

@@ -1,0 +1,52 @@
+"""A file that is written from its beginning while others already read it.
+
+A decode that starts again writes the same bytes over those that are there, so nothing that a reader was promised ever
+disappears: the file is opened without truncation and cut to length only at the end.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class InPlaceFile:
+    """A context manager. Leaving it without `seal` leaves the file as it is, perhaps with an older tail."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            if kind is None:  # else the disk was full before, and that is what is told
+                raise
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append behind what was written since the file was opened."""
+        self._file.write(data)
+
+    def flush(self) -> None:
+        """Let readers see all that was written."""
+        self._file.flush()
+
+    def seal(self) -> None:
+        """Cut the file to what was written and bring it, and its name, to stable storage."""
+        self._file.truncate()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if os.name == "posix":
+            directory = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)

@@ -1,0 +1,118 @@
+"""Fan-out of the change log: one shared ring, one cursor per subscriber, the store for those who lag behind.
+
+Publishing never waits and costs nothing per subscriber. Whoever is slow reads older changes from the store, so that no
+event is lost, none is repeated, and a stalled client holds no memory here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Protocol
+
+import anyio
+
+from whisper_service.domain import Change
+
+
+class Closed(Exception):
+    """The service is going down; there will be no more changes."""
+
+
+class Pruned(Exception):
+    """Changes between the cursor and the present are gone from the log: start again from a snapshot."""
+
+
+class History(Protocol):
+    """Where older changes are read."""
+
+    async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]: ...
+
+    async def bounds(self) -> tuple[int, int]: ...
+
+
+class Broadcast:
+    """The live end of the change log. `publish` is called by the one writer only, after the commit, in order of `seq`."""
+
+    def __init__(self, history: History, head: int, *, capacity: int = 4096) -> None:
+        self.head = head
+        self._history = history
+        self._capacity = capacity
+        self._ring: list[Change] = []
+        self._news = anyio.Event()
+        self._closed = False
+
+    def publish(self, changes: Sequence[Change]) -> None:
+        """Make these visible and wake every subscriber."""
+        if not changes:
+            return
+        self._ring.extend(changes)
+        if len(self._ring) >= 2 * self._capacity:  # trimmed by halves: constant time per change
+            del self._ring[: -self._capacity]
+        self.head = changes[-1].seq
+        self._wake()
+
+    def close(self) -> None:
+        """End every stream: each `read` raises `Closed`, now and later."""
+        self._closed = True
+        self._wake()
+
+    def cursor(self, since: int, job_id: str | None = None) -> Cursor:
+        """A subscriber that has seen everything up to `since`; with `job_id` it gets that job's changes only."""
+        return Cursor(self, since, job_id)
+
+    def _wake(self) -> None:
+        news, self._news = self._news, anyio.Event()
+        news.set()
+
+    async def _wait(self) -> None:
+        await self._news.wait()
+
+    def _recent(self, since: int) -> Sequence[Change] | None:
+        """What the ring holds after `since`; None if it no longer reaches back that far."""
+        if since >= self.head:
+            return ()
+        ring = self._ring
+        if not ring or ring[0].seq > since + 1:
+            return None
+        low, high = 0, len(ring)
+        while low < high:  # seq grows, but need not be dense
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if ring[middle].seq <= since else (low, middle)
+        return list(islice(ring, low, None))
+
+
+class Cursor:
+    """One subscriber's place in the log."""
+
+    def __init__(self, broadcast: Broadcast, since: int, job_id: str | None) -> None:
+        self.seq = since
+        self.job_id = job_id
+        self._broadcast = broadcast
+
+    async def read(self) -> Sequence[Change]:
+        """The next changes, at least one. Nothing is lost if it is cancelled. Raises `Closed` or `Pruned`."""
+        source = self._broadcast
+        while not source._closed:
+            changes = source._recent(self.seq)
+            if changes is None:
+                changes = await self._catch_up(source._history)
+            elif not changes:
+                await source._wait()
+                continue
+            self.seq = changes[-1].seq if changes else self.seq
+            wanted = changes if self.job_id is None else [c for c in changes if c.job_id == self.job_id]
+            if wanted:
+                return wanted
+        raise Closed
+
+    async def _catch_up(self, history: History) -> Sequence[Change]:
+        """A page from the store. A filtered read may find nothing: then everything up to the head was another job's."""
+        pruned, _ = await history.bounds()
+        if self.seq < pruned:
+            raise Pruned
+        head = self._broadcast.head
+        changes = await history.changes(self.seq, job_id=self.job_id)
+        if not changes:
+            self.seq = max(self.seq, head)
+        return changes

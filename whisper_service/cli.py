@@ -1,0 +1,185 @@
+"""The command line: `serve` (the default), `transcribe`, `doctor`, `openapi`.
+
+Owns the arguments, exit codes and how errors look in a terminal; the work is done by the modules it imports when their
+command is chosen. Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from whisper_service import __version__, config
+from whisper_service.domain import Preset, Task
+from whisper_service.errors import ServiceError
+from whisper_service.formats import Format
+
+PROGRAM: Final = "whisper_service"
+FAILED: Final = 1
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = tuple(kind.value for kind in Format)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Wrong usage exits at once with 2, as argparse does."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, "serve")
+    options = parser().parse_args(words)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        code = command(options)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (
+        BrokenPipeError
+    ):  # `... | head`: nobody reads on; keep the interpreter from complaining when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (ServiceError, ExceptionGroup) as error:
+        known = list(_leaves(error))
+        if not all(isinstance(leaf, ServiceError) for leaf in known):
+            raise
+        for leaf in known:
+            complain(leaf)
+        return FAILED
+
+
+def complain(error: BaseException) -> None:
+    """Say on standard error what is wrong and what to do about it."""
+    print(f"{PROGRAM}: {error}", file=sys.stderr)  # noqa: T201
+    if isinstance(error, ServiceError) and error.advice:
+        print(f"  {error.advice}", file=sys.stderr)  # noqa: T201
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar."""
+    root = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Self-hosted speech transcription that survives anything. Without a command it serves.",
+    )
+    root.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings (default: ./config.toml if there is one)")
+    common.add_argument("--data-dir", type=Path, metavar="DIR", help="where everything is kept")
+    common.add_argument("--model", metavar="NAME", help="a model, or a directory with one (default: the best here)")
+    common.add_argument("--device", metavar="auto|cpu|cuda", help="what to compute on; cuda:1 is the second GPU")
+    common.add_argument("--log-level", choices=LEVELS, help="how much to say on standard error")
+    address = argparse.ArgumentParser(add_help=False)
+    address.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    address.add_argument("--port", type=int, help="port to listen on; 0: any that is free (default: 8000)")
+
+    serve = commands.add_parser("serve", parents=[common, address], help="start the service")
+    serve.set_defaults(command=_serve)
+
+    transcribe = commands.add_parser(
+        "transcribe",
+        parents=[common],
+        help="transcribe files right here",
+        description="Write a transcript beside each file. Interrupted or killed, the same command goes on where it stopped.",
+    )
+    transcribe.add_argument("files", nargs="+", type=Path, metavar="FILE", help="any audio or video file")
+    transcribe.add_argument(
+        "-f", "--format", type=_formats, default=(Format.SRT,), metavar="LIST", dest="formats",
+        help=f"formats to write, of {','.join(FORMATS)} (default: srt)",
+    )  # fmt: skip
+    transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="write here instead of beside each file")
+    transcribe.add_argument("--language", metavar="CODE", help="language spoken, like en or zh (default: detect it)")
+    transcribe.add_argument(
+        "--task", choices=[task.value for task in Task], default=Task.TRANSCRIBE.value, help="translate: English text"
+    )
+    transcribe.add_argument(
+        "--preset", choices=[preset.value for preset in Preset], help="how hard to look for the best text"
+    )
+    transcribe.add_argument("--prompt", metavar="TEXT", help="names and spellings to expect")
+    transcribe.set_defaults(command=_transcribe)
+
+    doctor = commands.add_parser(
+        "doctor", parents=[common, address], help="try everything and say what to do about what does not work"
+    )
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(command=_doctor)
+
+    openapi = commands.add_parser("openapi", help="print the description of the API")
+    openapi.set_defaults(command=_openapi)
+    return root
+
+
+def settings(options: argparse.Namespace) -> config.Config:
+    """The configuration with what the command line says on top. Paths given here are relative to the working directory."""
+    model = options.model
+    if model is not None and (any(mark in model for mark in "/\\") or Path(model).is_dir()):
+        model = str(Path(model).expanduser().resolve())
+    given: dict[str, Any] = {
+        "data_dir": options.data_dir and str(options.data_dir.expanduser().resolve()),
+        "server.host": getattr(options, "host", None),
+        "server.port": getattr(options, "port", None),
+        "speech.model": model,
+        "speech.device": options.device,
+        "log.level": options.log_level,
+    }
+    return config.load(options.config, overrides=given)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    chosen = settings(options)
+    from whisper_service import server
+
+    return server.run(chosen)
+
+
+def _transcribe(options: argparse.Namespace) -> int:
+    chosen = settings(options)
+    _log(options.log_level)
+    from whisper_service import transcribe
+
+    wishes = {"language": options.language, "task": options.task, "preset": options.preset, "prompt": options.prompt}
+    return transcribe.run(chosen, options.files, options.formats, options.output, wishes)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    _log(options.log_level or "error")  # what goes wrong is in the rows
+    from whisper_service import doctor
+
+    return doctor.run(lambda: settings(options), options.config, as_json=options.json)
+
+
+def _openapi(options: argparse.Namespace) -> int:
+    from whisper_service.web import app
+
+    sys.stdout.write(app.openapi_json().decode())
+    return 0
+
+
+def _log(level: str | None) -> None:
+    """Without a level, warnings appear by Python's last-resort handler, which minds a progress bar in its way."""
+    if level is not None:
+        from whisper_service import logs
+
+        logs.configure(level)
+
+
+def _formats(text: str) -> tuple[Format, ...]:
+    """`srt,vtt` -> the two formats, each once."""
+    names = dict.fromkeys(name.strip().lower().removeprefix(".") for name in text.split(",") if name.strip())
+    if not names or not names.keys() <= set(FORMATS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of {', '.join(FORMATS)}")
+    return tuple(map(Format, names))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,160 @@
+"""Settings: the only place with defaults. config.toml -> environment -> command line, unknown keys refused by name.
+
+`config.toml` beside the package is these defaults written out with comments; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from whisper_service.domain import Preset
+from whisper_service.errors import InvalidConfig
+
+ENV_PREFIX: Final = "WHISPER_SERVICE_"
+CONFIG_VARIABLE: Final = "WHISPER_SERVICE_CONFIG"  # names the file itself
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of config.toml."""
+
+
+class Server(Section, frozen=True):
+    """Where the service listens and how it speaks."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000  # 0: any free port
+    heartbeat_s: Seconds = 15.0  # a comment on idle event streams keeps proxies from closing them
+    max_upload_bytes: Positive = 20 * 1024**3
+
+
+class Storage(Section, frozen=True):
+    """What is kept on disk."""
+
+    min_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024**2  # uploads that would leave less are refused
+    keep_changes: Positive = 200_000  # rows of the change log that reconnecting clients may ask for
+
+
+class Speech(Section, frozen=True):
+    """The model and the device it runs on."""
+
+    model: str = "auto"  # a name, or a directory with a CTranslate2 model; auto: the best one on disk
+    device: Annotated[str, msgspec.Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    compute_type: str = "auto"
+    preset: Preset = Preset.BALANCED  # for jobs that do not name one
+    batch_size: Positive = 8  # chunks a slot works on together
+    slots: Annotated[int, msgspec.Meta(ge=0)] = 0  # batches at once; 0: one per core on a CPU, 2 on a GPU
+    threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # cores to use; 0: all
+    preload: bool = True  # load the model at start instead of with the first job
+
+
+class Media(Section, frozen=True):
+    """How recordings are read."""
+
+    workers: Positive = 2  # files decoded at the same time
+    max_duration_s: Seconds = 100 * 3600.0
+
+
+class Supervision(Section, frozen=True):
+    """How long a child may take before it is replaced."""
+
+    ready_timeout_s: Seconds = 60.0
+    load_timeout_s: Seconds = 600.0
+    batch_timeout_s: Seconds = 120.0  # least time for a batch; grows with the audio in it
+    batch_timeout_per_audio_s: Seconds = 20.0  # seconds allowed per second of audio
+    decode_stall_s: Seconds = 120.0  # a decode must report progress within this
+
+
+class Log(Section, frozen=True):
+    """What is written to standard error."""
+
+    level: Annotated[str, msgspec.Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
+    json: bool = False
+
+
+class Config(Section, frozen=True):
+    """Everything that can be set. Relative paths are relative to the file, without one to the working directory."""
+
+    data_dir: Path = Path("data")
+    server: Server = Server()
+    storage: Storage = Storage()
+    speech: Speech = Speech()
+    media: Media = Media()
+    supervision: Supervision = Supervision()
+    log: Log = Log()
+
+
+def load(
+    file: Path | None = None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """The settings in force; `overrides` maps dotted keys (`"server.port"`) to values that win over everything.
+
+    Without `file`, `config.toml` in the working directory is used if there is one. Raises `InvalidConfig` naming the key.
+    """
+    environ = os.environ if environ is None else environ
+    if file is None and CONFIG_VARIABLE in environ:
+        file = Path(environ[CONFIG_VARIABLE])
+    if file is None and (default := Path.cwd() / "config.toml").is_file():
+        file = default
+    base = file.resolve().parent if file else Path.cwd()
+    tree = _read(file) if file else {}
+    for name, text in environ.items():
+        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
+            _put(tree, name.removeprefix(ENV_PREFIX).lower().split("__"), text)
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _put(tree, key.split("."), value)
+    try:
+        config = msgspec.convert(tree, Config, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise InvalidConfig(
+            f"The configuration is not valid: {error}.", hint=f"Look at {file or 'the environment and the command line'}; config.toml lists every key."
+        ) from error
+    return msgspec.structs.replace(config, data_dir=(base / config.data_dir.expanduser()).resolve())
+
+
+def keys() -> Iterable[tuple[str, Any]]:
+    """Every dotted key with its default, in the order of the file."""
+    for name, value in msgspec.structs.asdict(Config()).items():
+        if isinstance(value, Section):
+            yield from ((f"{name}.{key}", inner) for key, inner in msgspec.structs.asdict(value).items())
+        else:
+            yield name, value
+
+
+def resource(name: str) -> Path:
+    """A file that ships with the service (`static`, `config.toml`): inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.exists() else package.parent / name
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tree: dict[str, Any] = msgspec.toml.decode(file.read_bytes())
+    except OSError as error:
+        raise InvalidConfig(f"{file} cannot be read: {error.strerror}.", hint="Check the path given with --config.") from error
+    except msgspec.DecodeError as error:
+        raise InvalidConfig(f"{file} is not valid TOML: {error}.", hint="Mend that line and start again.") from error
+    return tree
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set one key of the nested tables; whether there is such a key is for the decoder to say."""
+    *sections, leaf = path
+    for section in sections:
+        inner = tree.setdefault(section, {})
+        tree = inner if isinstance(inner, dict) else {}
+    tree[leaf] = value
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise TypeError(f"{value!r} is no {kind.__name__}")

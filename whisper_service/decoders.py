@@ -1,0 +1,85 @@
+"""The media actors as the service loop sees them: who decodes what.
+
+Turns plans into commands. It neither reads nor writes the store, and it decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from whisper_service import planner
+from whisper_service.datadir import DataDir
+from whisper_service.protocol import Cancel, Decode
+from whisper_service.supervisor import State, Supervisor
+
+
+class Decoders:
+    """A handful of media actors, one recording each."""
+
+    def __init__(
+        self,
+        actors: Sequence[Supervisor],
+        data: DataDir,
+        *,
+        stall_s: float,
+        max_duration_s: float,
+    ) -> None:
+        self.actors = {actor.name: actor for actor in actors}
+        self._data = data
+        self._stall_s = stall_s
+        self._max_duration_s = max_duration_s
+        self._jobs: dict[str, str] = {}  # actor -> job
+
+    def spool_of(self, job_id: str) -> Path:
+        """Where the samples of a job are."""
+        return self._data.spool_of(job_id)
+
+    def view(self) -> tuple[planner.Worker, ...]:
+        """These actors as the planner sees them. One that was never started counts as idle, for giving it work starts it;
+        but not while another is starting, which will be ready sooner."""
+        starting = any(actor.state is State.STARTING for actor in self.actors.values())
+        able = (State.READY,) if starting else (State.READY, State.IDLE)
+        return tuple(
+            planner.Worker(name, idle=actor.state in able and name not in self._jobs) for name, actor in self.actors.items()
+        )
+
+    def start(self, job_id: str, worker: str) -> bool:
+        """Give a recording to an actor; False if that must start first."""
+        actor = self.actors[worker]
+        if actor.state is not State.READY:
+            actor.want()
+            return False
+        self._jobs[worker] = job_id
+        command = Decode(
+            job_id=job_id,
+            source=str(self._data.source_of(job_id)),
+            spool=str(self._data.spool_of(job_id)),
+            peaks=str(self._data.peaks_of(job_id)),
+            max_duration_s=self._max_duration_s,
+        )
+        actor.send(command, within_s=self._stall_s, key=job_id)
+        return True
+
+    def alive(self, worker: str, job_id: str) -> None:
+        """It reported progress: the deadline starts anew."""
+        if self._jobs.get(worker) == job_id:
+            self.actors[worker].expect(job_id, self._stall_s)
+
+    def release(self, worker: str, job_id: str) -> None:
+        """It has come to an end with this recording, unless it has been given another already."""
+        self.actors[worker].proven()
+        if self._jobs.get(worker) == job_id:
+            del self._jobs[worker]
+            self.actors[worker].settle(job_id)
+
+    def on_died(self, worker: str) -> str | None:
+        """The actor is gone; returns the job it was at."""
+        return self._jobs.pop(worker, None)
+
+    def cancel(self, worker: str, job_id: str) -> None:
+        """Stop at once; the actor is free for another."""
+        if self._jobs.get(worker) == job_id:
+            del self._jobs[worker]
+            self.actors[worker].settle(job_id)
+            self.actors[worker].send(Cancel(job_id=job_id))

@@ -1,0 +1,333 @@
+"""The service loop: the one place where run-time state changes.
+
+Requests of users and reports of actors are handled one after the other; then it is planned, and what is planned is done.
+Nothing else drives the ledger, the recognizer and the decoders, and nothing else reads them while they change.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from typing import Final, assert_never
+
+from anyio import to_thread
+
+from whisper_service import faults, planner
+from whisper_service.catalog import Catalog
+from whisper_service.decoders import Decoders
+from whisper_service.domain import Job, Phase, Problem
+from whisper_service.errors import ServiceError
+from whisper_service.ledger import Ledger, RowKey
+from whisper_service.lifecycle import Cause
+from whisper_service.mailbox import Mailbox, Request
+from whisper_service.protocol import (
+    BatchDone,
+    ChunkDone,
+    ChunkFound,
+    Decoded,
+    DecodeProgress,
+    Fault,
+    Loaded,
+    MediaInfo,
+    Ready,
+    Row,
+)
+from whisper_service.recognizer import Recognizer
+from whisper_service.runs import Decoding, Run
+from whisper_service.supervisor import ActorEvent, Died, Reported, Supervisor
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TRIES: Final = 3
+"""Media actors that may die at the same place of a recording before it is called unreadable."""
+
+
+class Dispatcher:
+    """See the module. `run` is the loop; everything else without an underscore is called on it, through the mailbox."""
+
+    def __init__(
+        self, mailbox: Mailbox, ledger: Ledger, catalog: Catalog, recognizer: Recognizer, decoders: Decoders, *, preload: bool
+    ) -> None:
+        self.recognizer = recognizer
+        self._mailbox = mailbox
+        self._ledger = ledger
+        self._catalog = catalog
+        self._decoders = decoders
+        self._preload = preload
+        self._turn = 0
+
+    @property
+    def actors(self) -> tuple[Supervisor, ...]:
+        """Every child's supervisor."""
+        return (self.recognizer.actor, *self._decoders.actors.values())
+
+    async def run(self) -> None:
+        """Handle what comes until the mailbox is closed."""
+        if self._preload:
+            self.recognizer.actor.want()
+        next(iter(self._decoders.actors.values())).want()
+        await self._advance()
+        async for events in self._mailbox.batches():
+            for event in events:
+                await self._handle(event)
+            await self._advance()
+
+    # -- what users ask ----------------------------------------------------------------------------------------------
+
+    async def add(self, job: Job) -> Job:
+        """A new pending job."""
+        return await self._ledger.add(job)
+
+    async def change(self, job_id: str, cause: Cause) -> Job:
+        """Pause, resume, cancel, retry or front. Raises `NotFound` or `IllegalTransition`."""
+        run = self._ledger.runs.get(job_id)
+        match cause:
+            case Cause.FRONT:
+                return await self._ledger.front(job_id)
+            case Cause.PAUSE:
+                job = await self._ledger.pause(job_id)
+            case Cause.CANCEL:
+                job = await self._ledger.cancel(job_id)
+                self.recognizer.cancel(job_id)
+            case _:
+                return await self._ledger.requeue(job_id, cause)
+        self._stop_decoding(run)
+        return job
+
+    async def delete(self, job_id: str) -> None:
+        """The job, its text and its files, whatever it is doing."""
+        run = self._ledger.runs.get(job_id)
+        self._stop_decoding(run)
+        if run is not None:
+            self.recognizer.cancel(job_id)
+        await self._ledger.delete(job_id)
+
+    # -- what actors report ------------------------------------------------------------------------------------------
+
+    async def _handle(self, event: Request | ActorEvent) -> None:
+        """The border: whatever goes wrong with one event, the loop goes on with the next."""
+        if isinstance(event, Request):
+            await event.carry_out()
+            return
+        try:
+            if isinstance(event, Died):
+                await self._died(event)
+            else:
+                await self._reported(event)
+        except Exception as error:
+            logger.exception("an event could not be handled", extra={"action": "event_failed", "actor": event.actor})
+            job_id = getattr(event.report, "job_id", None) if isinstance(event, Reported) else None
+            if job_id is not None:
+                await self._give_up(job_id, error)
+
+    async def _reported(self, event: Reported) -> None:
+        report, name = event.report, event.actor
+        actor = self._decoders.actors.get(name, self.recognizer.actor)
+        if event.generation != actor.generation:  # the last words of one that is already replaced
+            return
+        match report:
+            case Ready():
+                if actor is self.recognizer.actor and self._preload and self.recognizer.problem is None:
+                    await self._load_default()
+            case Loaded():
+                self.recognizer.on_loaded(report)
+                facts = {"action": "model_loaded", "model": report.model, "seconds": round(report.seconds, 2)}
+                logger.info("%s is loaded on %s (%s)", report.model, report.device, report.compute_type, extra=facts)
+            case ChunkDone():
+                await self._ledger.chunk_done(report)
+            case BatchDone():
+                self._ledger.take_back(self.recognizer.on_batch_done(report.batch))
+            case MediaInfo():
+                if run := self._run_at(name, report.job_id):
+                    run.duration_s = report.duration_s
+                    await self._ledger.note(run, duration_s=report.duration_s)
+            case ChunkFound():
+                self._decoders.alive(name, report.job_id)
+                if run := self._run_at(name, report.job_id):
+                    await self._ledger.chunk_found(run, report.span)
+            case DecodeProgress():
+                self._decoders.alive(name, report.job_id)
+                if run := self._run_at(name, report.job_id):
+                    run.decoded_s = max(run.decoded_s, report.position_s)
+                    if not run.waiting and not run.in_flight:  # silence: nothing else would move the bar
+                        await self._ledger.note_progress(run)
+            case Decoded():
+                run = self._run_at(name, report.job_id)
+                self._decoders.release(name, report.job_id)
+                if run is not None:
+                    run.decoded(report.duration_s, report.warning)
+                    await self._ledger.note_progress(run, decoded=True)
+            case Fault():
+                await self._fault(name, report)
+            case _:
+                assert_never(report)
+
+    async def _fault(self, name: str, report: Fault) -> None:
+        match report.scope:
+            case "model":
+                model = self.recognizer.on_load_failed(report.problem)
+                await self._fail_all(model, report.problem)
+            case "batch" if report.batch is not None:
+                rows = self.recognizer.on_batch_failed(report.batch, report.kind)
+                await self._ledger.strike(rows, report.problem)
+            case "media" if report.job_id is not None:
+                run = self._run_at(name, report.job_id)
+                self._decoders.release(name, report.job_id)
+                if run is not None:
+                    run.broke_off(report.problem)
+            case _:
+                logger.error("%s: %s", name, report.problem.message, extra={"action": "actor_fault", "actor": name})
+
+    async def _died(self, event: Died) -> None:
+        """Everything in its hands is lost; only that is given again."""
+        problem = event.diagnosis.problem
+        if event.actor == self.recognizer.actor.name:
+            await self._ledger.strike(self.recognizer.on_died(event.diagnosis.kind), problem)
+            return
+        run = self._run_at(event.actor, self._decoders.on_died(event.actor))
+        if run is None:
+            return
+        if run.decoder_died() >= MEDIA_TRIES:
+            message = f"The recording cannot be read beyond {run.decoded_s:.0f} s: {problem.message}"
+            hint = "The file may be damaged. Convert it with another program and send it again."
+            run.broke_off(Problem("decode_failed", message, hint, {"position_s": run.decoded_s, **problem.params}))
+
+    # -- plan and act ------------------------------------------------------------------------------------------------
+
+    async def _advance(self) -> None:
+        """Plan and act until the plan is empty of steps that change what can be planned."""
+        again = True
+        while again:
+            again = False
+            view = planner.View(
+                works=tuple(run.view() for run in self._ledger.runs.values()),
+                queue=await self._ledger.queue(),
+                media=self._decoders.view(),
+                speech=self.recognizer.view(),
+            )
+            for step in planner.plan(view, time.monotonic()):
+                try:
+                    again |= await self._act(step)
+                except (sqlite3.Error, OSError, ServiceError) as error:
+                    if isinstance(step, planner.LoadModel | planner.GiveBatch):
+                        raise
+                    logger.exception("a step failed", extra={"action": "step_failed", "job": step.job_id})
+                    await self._give_up(step.job_id, error)
+                    again = True
+        for run in list(self._ledger.runs.values()):
+            phase = run.phase(self.recognizer.model)
+            message = self._message(phase, run)
+            if (phase, message) != (run.job.phase, run.job.message):
+                await self._ledger.note(run, phase=phase, message=message)
+
+    async def _act(self, step: planner.Step) -> bool:
+        """Take one step; True if it calls for another plan."""
+        runs = self._ledger.runs
+        match step:
+            case planner.Claim(job_id):
+                await self._claim(job_id)
+                return True
+            case planner.StartDecode(job_id, worker):
+                if job_id in runs and self._decoders.start(job_id, worker):
+                    runs[job_id].decoding, runs[job_id].worker = Decoding.RUNNING, worker
+            case planner.LoadModel(model):
+                await self._load(model)
+            case planner.GiveBatch(rows, suspect):
+                self._give(rows, suspect)
+            case planner.Finish(job_id):
+                await self._ledger.finish(runs[job_id])
+                return True
+            case _:
+                assert_never(step)
+        return False
+
+    async def _claim(self, job_id: str) -> None:
+        try:
+            wanted = await self._ledger.wanted_model(job_id)
+            model = await to_thread.run_sync(self._catalog.resolve, wanted)
+        except ServiceError as error:
+            await self._ledger.fail(job_id, error.problem)
+            return
+        await self._ledger.claim(job_id, model)
+        self.recognizer.actor.want()
+
+    async def _load_default(self) -> None:
+        try:
+            await self._load(await to_thread.run_sync(self._catalog.resolve, "auto"))
+        except ServiceError as error:
+            self.recognizer.problem = error.problem
+
+    async def _load(self, model: str) -> None:
+        try:
+            located = await to_thread.run_sync(self._catalog.locate, model)
+        except ServiceError as error:
+            self.recognizer.problem = error.problem
+            await self._fail_all(model, error.problem)
+            return
+        self.recognizer.load(model, located.path)
+
+    def _give(self, keys: tuple[RowKey, ...], suspect: bool) -> None:
+        self._turn += 1
+        now = time.monotonic()
+        rows: list[Row] = []
+        for job_id, index in keys:
+            run = self._ledger.runs[job_id]
+            chunk = run.give(index, self._turn, now)
+            rows.append(
+                Row(
+                    job_id=job_id,
+                    span=chunk.span,
+                    spool=str(self._decoders.spool_of(job_id)),
+                    language=run.language,
+                    task=run.job.options.task,
+                    word_timestamps=run.job.options.word_timestamps,
+                )
+            )
+        options = self._ledger.runs[keys[0][0]].job.options
+        self.recognizer.give(keys, rows, preset=options.preset.value, prompt=options.prompt, suspect=suspect)
+
+    # -- small parts -------------------------------------------------------------------------------------------------
+
+    def _run_at(self, worker: str, job_id: str | None) -> Run | None:
+        """The run of this job, if this media actor is the one that works for it now."""
+        run = self._ledger.runs.get(job_id or "")
+        return run if run is not None and run.worker == worker else None
+
+    def _stop_decoding(self, run: Run | None) -> None:
+        if run is not None and run.worker is not None:
+            self._decoders.cancel(run.worker, run.job.id)
+
+    async def _fail_all(self, model: str | None, problem: Problem) -> None:
+        """Every job that wants this model."""
+        for run in [run for run in self._ledger.runs.values() if run.job.model == model]:
+            self._stop_decoding(run)
+            await self._ledger.fail(run.job.id, problem)
+
+    async def _give_up(self, job_id: str, error: Exception) -> None:
+        """The store or the disk refused: fail the job with the cause. If even that cannot be written, it waits for the next start."""
+        self._stop_decoding(self._ledger.runs.get(job_id))
+        try:
+            await self._ledger.fail(job_id, faults.classify(f"{type(error).__name__}: {error}").problem)
+        except (sqlite3.Error, OSError, ServiceError):
+            logger.exception("the job could not be failed", extra={"action": "fail_failed", "job": job_id})
+            self._ledger.runs.pop(job_id, None)
+
+    def _message(self, phase: Phase, run: Run) -> str:
+        """One sentence for people; the phase is what programs look at."""
+        match phase:
+            case Phase.LOADING_MODEL:
+                actor = self.recognizer.actor
+                if (problem := actor.problem) is not None and actor.failures > 1:
+                    return f"The speech engine does not start: {problem.message} It is tried again."
+                return f"Loading the model {run.job.model}."
+            case Phase.DECODING:
+                return "Reading the recording."
+            case Phase.TRANSCRIBING:
+                return "Transcribing."
+            case Phase.FINALIZING:
+                return "Finishing."
+            case Phase.DOWNLOADING_MODEL:
+                return "Downloading the model."
+            case _:
+                assert_never(phase)

@@ -1,0 +1,195 @@
+"""The nouns of the service: frozen values that cross module, process and API borders.
+
+Owns the shape of the data and nothing else: no I/O, no clock, no rules (those are `lifecycle` and `planner`).
+Times in `Segment`, `Word` and `Gap` are seconds on the clock of the recording itself; `*_at` are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+
+SAMPLE_RATE = 16_000
+"""Samples per second of everything behind the media actor; Whisper and Silero are both trained on 16 kHz mono."""
+
+
+class Value(msgspec.Struct, frozen=True):
+    """An immutable value."""
+
+
+class Status(StrEnum):
+    """Where a job stands. The only moves between these are in `lifecycle.TRANSITIONS`."""
+
+    PENDING = "pending"  # accepted and on disk; waits for its turn
+    PROCESSING = "processing"  # in work; `phase` says at what
+    PAUSED = "paused"  # gets no more chunks until somebody resumes it
+    COMPLETED = "completed"  # every chunk is done or marked as a gap
+    FAILED = "failed"  # cannot go on by itself; `error` says why and what to do
+    CANCELLED = "cancelled"  # stopped by its user; the text so far is kept
+
+
+class Phase(StrEnum):
+    """What a job in `Status.PROCESSING` is busy with."""
+
+    DOWNLOADING_MODEL = "downloading_model"
+    LOADING_MODEL = "loading_model"
+    DECODING = "decoding"
+    TRANSCRIBING = "transcribing"
+    FINALIZING = "finalizing"
+
+
+class Task(StrEnum):
+    """What Whisper makes of the speech."""
+
+    TRANSCRIBE = "transcribe"  # text in the language that is spoken
+    TRANSLATE = "translate"  # English text
+
+
+class Preset(StrEnum):
+    """How hard to look for the best text; what each costs is measured in docs/performance.md."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    ACCURATE = "accurate"
+
+
+class Options(Value, frozen=True, forbid_unknown_fields=True):
+    """What a client may ask of a job."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] = "auto"
+    language: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}$")] | None = None  # None: detect
+    task: Task = Task.TRANSCRIBE
+    preset: Preset = Preset.BALANCED
+    prompt: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None  # names and spellings to expect
+    word_timestamps: bool = True  # keep the time of every word in the transcript
+
+
+class Word(Value, frozen=True):
+    """One word as it is spoken; `word` keeps its leading space, as Whisper writes it."""
+
+    start: float
+    end: float
+    word: str
+    probability: float
+
+
+class Segment(Value, frozen=True):
+    """A sentence or phrase. `(chunk, index)` identifies and orders the segments of a job."""
+
+    chunk: int
+    index: int
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+    avg_logprob: float | None = None  # mean natural logarithm of the token probabilities
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None  # len(utf-8) / len(zlib); loops compress well
+    speaker: str | None = None
+
+
+class Span(Value, frozen=True):
+    """A chunk as the media actor cuts it: a stretch of speech in the job's PCM spool.
+
+    `start_sample` and `samples` count 16 kHz samples from the beginning of the spool; `start` and `end` are the same
+    stretch in seconds on the recording's own clock (they differ by the offset at which its audio track begins).
+    """
+
+    index: int
+    start_sample: int
+    samples: int
+    start: float
+    end: float
+
+
+class ChunkState(StrEnum):
+    """Where a chunk stands; what is in flight is run-time state and never written down."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"  # quarantined: it killed its actor too often
+
+
+class Chunk(Value, frozen=True):
+    """A `Span` with its fate."""
+
+    span: Span
+    state: ChunkState = ChunkState.WAITING
+    attempts: int = 0  # how many actors died with this chunk in their hands
+    language: str | None = None
+    error: Problem | None = None
+
+
+class Gap(Value, frozen=True):
+    """A stretch of the recording that could not be transcribed."""
+
+    start: float
+    end: float
+    reason: str
+
+
+class Problem(Value, frozen=True):
+    """An error as users and clients see it: what happened, a stable code, and what to do about it."""
+
+    code: str
+    message: str
+    hint: str = ""
+    params: dict[str, Any] = {}
+
+
+class Job(Value, frozen=True):
+    """A recording on its way to a transcript, as the API shows it."""
+
+    id: str  # sortable by creation, URL-safe
+    name: str  # as the client called the file; shown, never used as a path
+    status: Status
+    options: Options
+    created_at: float
+    bytes: int
+    sha256: str
+    phase: Phase | None = None
+    progress: float = 0.0  # 0..1, never falls
+    message: str = ""  # one English sentence about what is going on
+    duration_s: float | None = None  # length of the recording; an estimate until it is decoded
+    position_s: float = 0.0  # everything before this is transcribed
+    speed: float | None = None  # seconds of recording per second of work
+    eta_s: float | None = None
+    language: str | None = None
+    model: str | None = None  # the model that really does the work
+    chunks_done: int = 0
+    chunks_total: int = 0  # grows until `decoded`
+    decoded: bool = False  # the spool is complete and every chunk is known
+    attempts: int = 0  # how often the job was taken up
+    rank: float = 0.0  # place in the queue: lower goes first; `front` makes it negative
+    gaps: tuple[Gap, ...] = ()
+    error: Problem | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+class Transcript(Value, frozen=True):
+    """Everything a writer in `formats` needs to know."""
+
+    name: str
+    duration_s: float | None
+    language: str | None
+    model: str | None
+    segments: tuple[Segment, ...]
+    gaps: tuple[Gap, ...] = ()
+
+
+class Change(Value, frozen=True):
+    """One row of the change log: something that happened, in order. `payload` is JSON, ready for the wire."""
+
+    seq: int
+    job_id: str
+    kind: str  # update | segment | deleted
+    payload: bytes
+
+    @property
+    def wire(self) -> bytes:
+        """This change as a server-sent event."""
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.seq, self.kind.encode(), self.payload)

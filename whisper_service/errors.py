@@ -1,0 +1,134 @@
+"""Everything that can go wrong in a way a user should hear about.
+
+    ServiceError                        code                     status (mapped in web/errors.py)
+    ├── InvalidRequest                  invalid_request          422
+    │   ├── EmptyFile                   empty_file               422
+    │   └── InvalidConfig               invalid_config           -
+    ├── UnsupportedMedia                unsupported_media_type   415
+    ├── TooLarge                        too_large                413
+    ├── NotFound                        not_found                404
+    ├── Conflict                        conflict                 409
+    │   └── IllegalTransition           illegal_transition       409
+    ├── DiskFull                        disk_full                507
+    ├── DataDirectoryInUse              data_dir_in_use          -
+    ├── ModelUnavailable                model_unavailable        503
+    ├── Unavailable                     shutting_down            503
+    ├── StoreBroken                     database_broken          500
+    └── UploadBroken                    upload_broken            400
+
+A class's docstring is its default message, so that the text users see is written once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from whisper_service.domain import Problem
+
+
+class ServiceError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "internal"
+    hint: ClassVar[str] = ""
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, **params: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.advice = hint if hint is not None else self.hint
+        self.params = params
+        super().__init__(self.message)
+
+    @property
+    def problem(self) -> Problem:
+        """This error as a value for the API and the database."""
+        return Problem(code=self.code, message=self.message, hint=self.advice, params=self.params)
+
+
+class InvalidRequest(ServiceError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+
+
+class EmptyFile(InvalidRequest):
+    """The file is empty."""
+
+    code = "empty_file"
+    hint = "Check that the recording was saved completely and send it again."
+
+
+class InvalidConfig(InvalidRequest):
+    """The configuration is not valid."""
+
+    code = "invalid_config"
+
+
+class UnsupportedMedia(ServiceError):
+    """The body of the request is of a kind that this address does not take."""
+
+    code = "unsupported_media_type"
+
+
+class TooLarge(ServiceError):
+    """The file is larger than this service accepts."""
+
+    code = "too_large"
+
+
+class NotFound(ServiceError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class Conflict(ServiceError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class IllegalTransition(Conflict):
+    """The job cannot do that in its present state."""
+
+    code = "illegal_transition"
+
+
+class DiskFull(ServiceError):
+    """There is not enough room on the disk."""
+
+    code = "disk_full"
+    hint = "Free some space, or point data_dir at a larger disk, and try again."
+
+
+class DataDirectoryInUse(ServiceError):
+    """Another whisper_service is using this data directory."""
+
+    code = "data_dir_in_use"
+    hint = "Stop the other one, or give this one a directory of its own with --data-dir."
+
+
+class ModelUnavailable(ServiceError):
+    """The model is not on this machine."""
+
+    code = "model_unavailable"
+
+
+class Unavailable(ServiceError):
+    """The service is shutting down."""
+
+    code = "shutting_down"
+    hint = "Try again once it is back; nothing that was accepted is lost."
+
+
+class StoreBroken(ServiceError):
+    """The database cannot be used."""
+
+    code = "database_broken"
+    hint = "Put the file back from a backup, or move it away to start with an empty list of jobs."
+
+
+class UploadBroken(ServiceError):
+    """The upload broke off before it was complete."""
+
+    code = "upload_broken"
+    hint = "Send the file again."

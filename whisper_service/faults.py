@@ -1,0 +1,130 @@
+"""What a failure text, an exit code and the last words of a child mean. Pure; used on both sides of the pipe.
+
+The wordings are those of CTranslate2, cuBLAS, oneDNN, glibc and the C++ runtime. The first rule that matches wins, so the
+order matters: an out-of-memory text often drags other CUDA texts behind it.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from enum import StrEnum
+from typing import Final
+
+from whisper_service.domain import Problem, Value
+
+
+class FaultKind(StrEnum):
+    """The classes of failure that need different answers."""
+
+    OOM = "oom"  # memory of the device or the host: try smaller
+    CUDA = "cuda"  # any other CUDA failure: the context is lost, start anew
+    LIBRARY_MISSING = "library_missing"  # a shared library is not there: starting again will not help
+    MODEL_BROKEN = "model_broken"  # the model's files cannot be loaded
+    MODEL_UNAVAILABLE = "model_unavailable"  # the model is not on this machine
+    MEDIA = "media"  # the recording itself
+    DISK_FULL = "disk_full"
+    KILLED = "killed"  # SIGKILL: the kernel's OOM killer or an operator
+    CRASHED = "crashed"  # abort, segmentation fault, illegal instruction, an unexpected exception
+    HUNG = "hung"  # no answer before its deadline
+    UNKNOWN = "unknown"
+
+
+class Diagnosis(Value, frozen=True):
+    """A kind for the machine and a `Problem` for people."""
+
+    kind: FaultKind
+    problem: Problem
+
+
+_RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
+    (kind, re.compile(pattern, re.IGNORECASE), message, hint)
+    for kind, pattern, message, hint in (
+        (
+            FaultKind.OOM,
+            r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|std::bad_alloc|bad_alloc"
+            r"|parallel_for failed|cudaErrorInvalidDevice|cannot allocate memory|MemoryError|failed to allocate",
+            "There was not enough memory for the model and its work.",
+            "Close other programs that use the device, choose a smaller model, or lower speech.batch_size.",
+        ),
+        (
+            FaultKind.LIBRARY_MISSING,
+            r"lib(cublas|cudnn|cudart|cuda|nvrtc)[\w.-]* is not found or cannot be loaded|Unable to load any of \{lib"
+            r"|cannot open shared object file|Could not load library lib",
+            "A library that the GPU needs is missing.",
+            'Install it with `pip install "whisper_service[cuda]"`, or set speech.device = "cpu".',
+        ),
+        (
+            FaultKind.CUDA,
+            r"driver version is insufficient",
+            "The NVIDIA driver is older than the CUDA runtime needs.",
+            'Update the driver, or set speech.device = "cpu".',
+        ),
+        (
+            FaultKind.CUDA,
+            r"CUDA failed|cuBLAS failed|CUBLAS_STATUS|cuDNN failed|CUDNN_STATUS|illegal memory access|unspecified launch failure",
+            "The GPU reported an error.",
+            "The work is tried again in a fresh process; if it keeps failing, look at the driver and the card.",
+        ),
+        (
+            FaultKind.MODEL_BROKEN,
+            r"Unable to open file .*model\.bin|Unsupported model binary version|model\.bin is incomplete|Unexpected end of file"
+            r"|File model\.bin|failed to read|vocabulary.*not found|not a (valid )?CTranslate2|Cannot load the vocabulary"
+            r"|Invalid model|alignment head",
+            "The files of the model are incomplete or damaged.",
+            "Remove the model and install it again.",
+        ),
+        (
+            FaultKind.DISK_FULL,
+            r"No space left on device|ENOSPC|disk quota exceeded|database or disk is full",
+            "The disk is full.",
+            "Free some space and retry; what is done is kept.",
+        ),
+    )
+)
+
+_SIGNALS: Final[dict[int, str]] = {
+    signal.SIGSEGV: "a segmentation fault",
+    signal.SIGABRT: "an abort inside a native library",
+    signal.SIGFPE: "an arithmetic fault",
+    signal.SIGILL: "an instruction that this processor does not have",
+    signal.SIGBUS: "a bus error",
+}
+_RETRY: Final = "It is started again by itself; only the work in its hands is done again."
+
+
+def classify(text: str, exit_code: int | None = None) -> Diagnosis:
+    """What `text` (an exception, or the tail of a log) and the exit code of a child say together.
+
+    `exit_code` is as `multiprocessing` tells it: negative is a signal, None while the process lives.
+    """
+    for kind, pattern, message, hint in _RULES:
+        if found := pattern.search(text):
+            return _diagnose(kind, message, hint, text, found.start())
+    if exit_code is not None and exit_code < 0:
+        number = -exit_code
+        if number == signal.SIGKILL:
+            return _diagnose(FaultKind.KILLED, "The process was killed, by an operator or because memory ran out.", _RETRY, text)
+        what = _SIGNALS.get(number, f"signal {number}")
+        return _diagnose(FaultKind.CRASHED, f"The process ended with {what}.", _RETRY, text)
+    if exit_code:
+        return _diagnose(FaultKind.CRASHED, f"The process ended unexpectedly with exit code {exit_code}.", _RETRY, text)
+    return _diagnose(FaultKind.UNKNOWN, "Something unexpected happened.", _RETRY, text)
+
+
+def hung(seconds: float) -> Diagnosis:
+    """The diagnosis for a child that did not answer within `seconds`."""
+    return _diagnose(FaultKind.HUNG, f"There was no answer for {seconds:.0f} seconds, so the process was replaced.", _RETRY, "")
+
+
+def _diagnose(kind: FaultKind, message: str, hint: str, text: str, at: int | None = None) -> Diagnosis:
+    """Fold the line that gave the failure away into the problem, so that an expert sees the library's own words."""
+    if at is None:
+        lines = text.strip().splitlines()
+        detail = lines[-1] if lines else ""
+    else:
+        begin = text.rfind("\n", 0, at) + 1
+        end = text.find("\n", at)
+        detail = text[begin : end if end >= 0 else len(text)]
+    params = {"detail": detail.strip()[:500]} if detail.strip() else {}
+    return Diagnosis(kind=kind, problem=Problem(code=kind.value, message=message, hint=hint, params=params))

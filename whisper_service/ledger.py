@@ -1,0 +1,208 @@
+"""The jobs in work and everything that happens to them: persist, then publish, for each transition.
+
+Owns the runs and is the only one that writes jobs to the store. It knows no actors: what a transition means for a child
+that is at work is for the dispatcher, which calls all of this from its loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from anyio import to_thread
+
+from whisper_service import planner
+from whisper_service.broadcast import Broadcast
+from whisper_service.datadir import DataDir
+from whisper_service.domain import Chunk, Gap, Job, Phase, Problem, Span, Status
+from whisper_service.lifecycle import Cause
+from whisper_service.protocol import ChunkDone
+from whisper_service.runs import Run
+from whisper_service.store import Store, Written
+
+RowKey = tuple[str, int]
+"""(job id, chunk index)"""
+IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None}
+"""Fields that mean something only while a job is in work."""
+
+
+class Ledger:
+    """See the module."""
+
+    def __init__(
+        self,
+        store: Store,
+        broadcast: Broadcast,
+        data: DataDir,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.runs: dict[str, Run] = {}
+        self._store = store
+        self._broadcast = broadcast
+        self._data = data
+        self._clock = clock
+        self._wall = wall
+        self._queue: list[Job] | None = None  # head of the pending jobs; None: read it again
+        self._taken_up = 0
+
+    # -- what users ask ----------------------------------------------------------------------------------------------
+
+    async def add(self, job: Job) -> Job:
+        """A new pending job."""
+        return self._publish(await self._store.add(job))
+
+    async def front(self, job_id: str) -> Job:
+        """To the head of the queue; the last one asked for goes first."""
+        job = self._publish(await self._store.move(job_id, Cause.FRONT, rank=-self._wall()))
+        if run := self.runs.get(job_id):
+            run.job = job
+        return job
+
+    async def pause(self, job_id: str) -> Job:
+        """No more chunks. The spool stays, and so does what comes back of the work in hand."""
+        job = self._publish(await self._store.move(job_id, Cause.PAUSE, message="Paused.", **IDLE_FIELDS))
+        self.runs.pop(job_id, None)
+        return job
+
+    async def cancel(self, job_id: str) -> Job:
+        """The end, by its user."""
+        return await self._end(job_id, Cause.CANCEL, message="Cancelled; the text so far is kept.", decoded=False)
+
+    async def requeue(self, job_id: str, cause: Cause) -> Job:
+        """Back into the queue, by `Cause.RESUME` or `Cause.RETRY`."""
+        return self._publish(await self._store.move(job_id, cause, message="Waiting for its turn."))
+
+    async def delete(self, job_id: str) -> None:
+        """The job, its text and its files."""
+        change = await self._store.delete(job_id)
+        self._forget(job_id)
+        await to_thread.run_sync(self._data.forget, job_id)
+        self._broadcast.publish([change])
+
+    # -- taking up and ending ----------------------------------------------------------------------------------------
+
+    async def queue(self) -> tuple[planner.Waiting, ...]:
+        """The head of the queue, read only when it may have changed."""
+        if self._queue is None:
+            self._queue = await self._store.queue(planner.SHORT_AHEAD + planner.LONG_AHEAD)
+        return tuple(planner.Waiting(job.id, job.bytes) for job in self._queue)
+
+    async def wanted_model(self, job_id: str) -> str:
+        """What the job's options say."""
+        return (await self._store.job(job_id)).options.model
+
+    async def claim(self, job_id: str, model: str) -> Run:
+        """Take up a pending job where the store has it."""
+        before = await self._store.job(job_id)
+        spooled = before.decoded and self._data.spool_of(job_id).exists()
+        job = self._publish(
+            await self._store.move(
+                job_id,
+                Cause.CLAIM,
+                model=model,
+                phase=Phase.DECODING,
+                message="Reading the recording.",
+                attempts=before.attempts + 1,
+                started_at=before.started_at or self._wall(),
+                finished_at=None,
+                error=None,
+            )
+        )
+        self._taken_up += 1
+        chunks = await self._store.chunks(job_id)
+        run = Run.resume(job, chunks, order=self._taken_up, spooled=spooled, now=self._clock())
+        self.runs[job_id] = run
+        return run
+
+    async def finish(self, run: Run) -> None:
+        """Nothing is left to do. A recording that broke off fails now, with the text up to there."""
+        if run.decode_problem is not None:
+            await self.fail(run.job.id, run.decode_problem)
+            return
+        message = run.warning.message if run.warning else "" if run.finished else "No speech was found."
+        position = run.duration_s or run.job.position_s
+        await self._end(run.job.id, Cause.FINISH, message=message, progress=1.0, position_s=position, duration_s=run.duration_s)
+
+    async def fail(self, job_id: str, problem: Problem) -> None:
+        """The job cannot go on by itself."""
+        await self._end(job_id, Cause.FAULT, message=problem.message, error=problem, decoded=False)
+
+    # -- progress ----------------------------------------------------------------------------------------------------
+
+    async def note(self, run: Run, **fields: Any) -> None:
+        """Write fields of a job in work and tell everybody."""
+        self._keep(run, await self._store.update(run.job.id, expected=Status.PROCESSING, **fields))
+
+    async def note_progress(self, run: Run, **fields: Any) -> None:
+        """The same, with how far it is."""
+        await self.note(run, **run.progress(self._clock()), **fields)
+
+    async def chunk_found(self, run: Run, span: Span) -> None:
+        """A chunk is in the spool; the store hears of it before it is worked on."""
+        if span.index not in run.finished:
+            self._keep(run, await self._store.add_chunk(run.job.id, span))
+        run.found(span)
+
+    async def chunk_done(self, report: ChunkDone) -> None:
+        """The checkpoint: text, progress and events in one transaction."""
+        run = self.runs.get(report.job_id)
+        if run is None:  # paused meanwhile: keep the work, unless the job's language would have to be learnt from it
+            if report.language_probability is None:
+                written = await self._store.checkpoint(report.job_id, report.index, report.segments, report.language)
+                if written is not None:
+                    self._publish(written)
+            return
+        if report.index in run.finished:  # given twice, because the job was paused and resumed in between
+            return
+        language = run.hear(report.language, report.language_probability, text=bool(report.segments))
+        run.done(report.index)
+        fields = run.progress(self._clock()) | {"language": language}
+        self._keep(run, await self._store.checkpoint(run.job.id, report.index, report.segments, report.language, **fields))
+
+    async def strike(self, rows: Sequence[RowKey], problem: Problem) -> None:
+        """Count a failure against each row, give it back to its job, and give up those that fail for ever."""
+        struck = [(job_id, index) for job_id, index in rows if (run := self.runs.get(job_id)) and index in run.in_flight]
+        await self._store.strike(struck)
+        for job_id, index in struck:
+            run = self.runs[job_id]
+            chunk = run.strike(index)
+            if chunk.attempts >= planner.QUARANTINE_AFTER:
+                await self._quarantine(run, chunk, problem)
+
+    def take_back(self, rows: Sequence[RowKey]) -> None:
+        """Rows that got no answer wait again, through no fault of theirs."""
+        for job_id, index in rows:
+            if run := self.runs.get(job_id):
+                run.take_back(index)
+
+    async def _quarantine(self, run: Run, chunk: Chunk, problem: Problem) -> None:
+        run.done(chunk.span.index)
+        gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
+        fields = run.progress(self._clock())
+        self._keep(run, await self._store.quarantine(run.job.id, chunk.span.index, problem, gap, **fields))
+
+    # -- small parts -------------------------------------------------------------------------------------------------
+
+    async def _end(self, job_id: str, cause: Cause, **fields: Any) -> Job:
+        """Into a terminal status; its spool is not needed any more."""
+        written = await self._store.move(job_id, cause, finished_at=self._wall(), **(IDLE_FIELDS | fields))
+        self._forget(job_id)
+        self._data.spool_of(job_id).unlink(missing_ok=True)
+        return self._publish(written)
+
+    def _forget(self, job_id: str) -> None:
+        self.runs.pop(job_id, None)
+        self._queue = None
+
+    def _keep(self, run: Run, written: Written | None) -> None:
+        if written is not None:
+            self._broadcast.publish(written.changes)
+            run.job = written.job
+
+    def _publish(self, written: Written) -> Job:
+        self._queue = None
+        self._broadcast.publish(written.changes)
+        return written.job

@@ -1,0 +1,242 @@
+"""What to do next: plan(view) -> steps. Pure; all fairness, batching and admission is decided here.
+
+The rules, in the order in which they bind:
+1. A job at the front goes first; the others take turns, the one served longest ago first. A short clip so overtakes a ten-hour
+   film at the next batch, and no job starves.
+2. Chunks of all jobs that share a batch key (model, preset, prompt) fill a batch together.
+3. A job starts with one chunk and may then have as many in a batch as it had before: 1, 1, 2, 4, 8. First text comes at once.
+4. A job whose language is unknown gives one chunk at a time, in order, until it is known; so its transcript does not depend on timing.
+5. Chunks that were in the hands of a dying actor come in ever smaller batches, at last alone.
+6. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from whisper_service.domain import Value
+
+LONG_BYTES: Final = 48 * 1024**2
+"""A file above this counts as a long recording: about an hour of common compressed speech, under a second to decode below it."""
+LONG_AHEAD: Final = 4
+"""Long recordings taken up at the same time."""
+SHORT_AHEAD: Final = 64
+"""Short ones; their spools are small and they feed cross-job batches."""
+ALONE_AFTER: Final = 3
+"""Actor deaths after which a chunk is given alone, with nothing beside it."""
+QUARANTINE_AFTER: Final = 5
+"""Actor deaths after which a chunk is given up: the last two it was alone."""
+PATIENCE_S: Final = 30.0
+"""How long a job for another model waits before the loaded model is changed for it, though there is work for the loaded one."""
+
+
+class Ready(Value, frozen=True):
+    """A chunk that waits; its samples are in the spool."""
+
+    index: int
+    attempts: int = 0
+
+
+class Work(Value, frozen=True):
+    """A job that is taken up, as the planner sees it."""
+
+    job_id: str
+    model: str
+    batch_key: str  # rows with equal keys may share a batch
+    rank: float = 0.0  # below zero: at the front
+    order: int = 0  # in which the jobs were taken up
+    bytes: int = 0
+    decode: str = "done"  # waiting | running | done
+    ready: tuple[Ready, ...] = ()  # in order; the first ones are enough
+    in_flight: int = 0
+    served: int = 0  # chunks given so far
+    last_turn: int = 0  # of the job's last batch; 0: never
+    language_known: bool = True
+    since: float = 0.0  # when it last got a batch, or was taken up
+
+
+class Waiting(Value, frozen=True):
+    """A pending job, in queue order."""
+
+    job_id: str
+    bytes: int
+
+
+class Worker(Value, frozen=True):
+    """A media actor."""
+
+    name: str
+    idle: bool
+
+
+class Speech(Value, frozen=True):
+    """The speech actor."""
+
+    ready: bool = False
+    loading: bool = False
+    model: str | None = None
+    slots: int = 1
+    batches: int = 0  # in flight
+    suspect: bool = False  # a chunk that must be alone is in flight
+    batch_size: int = 8
+
+
+class View(Value, frozen=True):
+    """All the planner may know."""
+
+    works: tuple[Work, ...] = ()
+    queue: tuple[Waiting, ...] = ()
+    media: tuple[Worker, ...] = ()
+    speech: Speech = Speech()
+
+
+class Claim(Value, frozen=True):
+    """Take up a pending job."""
+
+    job_id: str
+
+
+class StartDecode(Value, frozen=True):
+    """Give a job's recording to a media actor."""
+
+    job_id: str
+    worker: str
+
+
+class LoadModel(Value, frozen=True):
+    """Make another model the loaded one."""
+
+    model: str
+
+
+class GiveBatch(Value, frozen=True):
+    """Send these chunks to the speech actor together."""
+
+    rows: tuple[tuple[str, int], ...]  # (job, chunk)
+    suspect: bool = False
+
+
+class Finish(Value, frozen=True):
+    """Nothing is left to do for this job."""
+
+    job_id: str
+
+
+Step = Claim | StartDecode | LoadModel | GiveBatch | Finish
+
+
+def plan(view: View, now: float) -> list[Step]:
+    """Every step that can be taken now. `now` is on the clock of `Work.since`."""
+    return [*_finish(view), *_admit(view), *_decode(view), *_speak(view, now)]
+
+
+def _finish(view: View) -> Iterator[Step]:
+    for work in view.works:
+        if work.decode == "done" and not work.ready and not work.in_flight:
+            yield Finish(work.job_id)
+
+
+def _admit(view: View) -> Iterator[Step]:
+    long = sum(work.bytes > LONG_BYTES for work in view.works)
+    short = len(view.works) - long
+    for job in view.queue:
+        if job.bytes > LONG_BYTES:
+            if long < LONG_AHEAD:
+                long += 1
+                yield Claim(job.job_id)
+        elif short < SHORT_AHEAD:
+            short += 1
+            yield Claim(job.job_id)
+
+
+def _decode(view: View) -> Iterator[Step]:
+    idle = [worker.name for worker in view.media if worker.idle]
+    reserve = 1 if len(view.media) > 1 else 0
+    by_name = {work.job_id: work for work in view.works}
+    long_running = sum(work.decode == "running" and work.bytes > LONG_BYTES for work in by_name.values())
+    for work in sorted(view.works, key=_turn):
+        if work.decode != "waiting" or not idle:
+            continue
+        if work.bytes > LONG_BYTES:
+            if long_running >= len(view.media) - reserve:
+                continue
+            long_running += 1
+        yield StartDecode(work.job_id, idle.pop(0))
+
+
+def _speak(view: View, now: float) -> Iterator[Step]:
+    speech = view.speech
+    if not speech.ready or speech.loading or speech.suspect:
+        return
+    able = sorted((work for work in view.works if _available(work)), key=_turn)
+    if not able:
+        return
+    model = _choose(able, speech.model, now)
+    if model != speech.model:
+        if speech.batches == 0:
+            yield LoadModel(model)
+        return  # the present batches end first
+    given: dict[str, int] = {}
+    for slot in range(speech.slots - speech.batches):
+        alone = speech.batches == 0 and slot == 0
+        batch = _fill([w for w in able if w.model == model], given, speech, speech.slots - speech.batches - slot, alone=alone)
+        if batch is None:
+            return
+        yield batch
+        if batch.suspect:
+            return
+        for job_id, _ in batch.rows:
+            given[job_id] = given.get(job_id, 0) + 1
+
+
+def _choose(able: Sequence[Work], loaded: str | None, now: float) -> str:
+    """The model to work with: the loaded one while it has work, unless somebody lost patience or is at the front."""
+    first = able[0]
+    if all(work.model != loaded for work in able) or first.rank < 0:
+        return first.model
+    for work in able:
+        if work.model != loaded and now - work.since > PATIENCE_S:
+            return work.model
+    return loaded or first.model
+
+
+def _fill(
+    able: Sequence[Work], given: dict[str, int], speech: Speech, free_slots: int, *, alone: bool
+) -> GiveBatch | None:
+    """One batch, in turns over all jobs with the key of the first; `given` counts rows already given in this plan."""
+    left = {work.job_id: deque(work.ready[given.get(work.job_id, 0) :]) for work in able}
+    willing = [work for work in able if left[work.job_id] and (work.language_known or not given.get(work.job_id))]
+    if not willing:
+        return None
+    first = willing[0]
+    head = left[first.job_id][0]
+    if head.attempts >= ALONE_AFTER:  # its turn has come: nothing new is given until it can be alone
+        return GiveBatch(((first.job_id, head.index),), suspect=True) if alone else None
+    peers = deque(work for work in willing if work.batch_key == first.batch_key)
+    waiting = sum(len(left[work.job_id]) for work in peers)
+    size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
+    allowance = {work.job_id: max(1, work.served) if work.language_known else 1 for work in peers}
+    rows: list[tuple[str, int]] = []
+    while peers and len(rows) < size:
+        work = peers.popleft()
+        chunk = left[work.job_id].popleft()
+        limit = max(1, speech.batch_size >> chunk.attempts)
+        if chunk.attempts >= ALONE_AFTER or limit <= len(rows):
+            continue
+        rows.append((work.job_id, chunk.index))
+        size = min(size, limit)
+        allowance[work.job_id] -= 1
+        if left[work.job_id] and allowance[work.job_id]:
+            peers.append(work)
+    return GiveBatch(tuple(rows))
+
+
+def _available(work: Work) -> bool:
+    return bool(work.ready) and (work.language_known or work.in_flight == 0)
+
+
+def _turn(work: Work) -> tuple[bool, float, int, int]:
+    """Who is next: the front in its own order, then whoever was served longest ago."""
+    return (work.rank >= 0, min(work.rank, 0.0), work.last_turn, work.order)

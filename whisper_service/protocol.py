@@ -1,0 +1,183 @@
+"""What crosses the pipes: `Command` goes to a child, `Report` comes back. Pure.
+
+Audio never crosses, only paths and sample offsets. Paths are absolute. Every message stands for itself: no open files, no
+shared memory, so that an actor may one day run on another machine.
+
+A report carries no generation: the parent's reader belongs to one child and stamps what it reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from whisper_service.domain import Problem, Segment, Span, Task
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """A typed message."""
+
+
+# -- to a child ------------------------------------------------------------------------------------------------------
+
+
+class Load(Message, frozen=True):
+    """Make this model the loaded one, replacing any other. Answered by `Loaded` or `Fault(scope="model")`."""
+
+    model: str  # the name reports and jobs call it by
+    path: str  # a directory with a CTranslate2 model
+    device: str  # "cpu" | "cuda" | "cuda:1" ...
+    compute_type: str  # "auto" or one of CTranslate2's
+    slots: int  # how many batches may be in work at once
+    threads: int  # cores to use in all; 0: every core this process may run on
+
+
+class Row(Message, frozen=True):
+    """One chunk to recognise. Rows of one batch may belong to different jobs."""
+
+    job_id: str
+    span: Span
+    spool: str  # raw little-endian int16 PCM, 16 kHz mono
+    language: str | None = None  # None: detect it on this chunk
+    task: Task = Task.TRANSCRIBE
+    word_timestamps: bool = True
+
+
+class Transcribe(Message, frozen=True):
+    """Recognise these rows; each is answered by one `ChunkDone`, the batch by one `BatchDone` or `Fault(scope="batch")`."""
+
+    batch: int
+    rows: tuple[Row, ...]
+    preset: str = "balanced"
+    prompt: str | None = None  # the same for all rows: CTranslate2 wants equally long prompts
+
+
+class Decode(Message, frozen=True):
+    """Decode this file into a spool. Answered by `MediaInfo`, `ChunkFound`s, `DecodeProgress`, then `Decoded` or `Fault(scope="media")`.
+
+    The same file always gives the same chunks and the same bytes, so a decode that was cut off is simply done again; it
+    writes over the spool in place, because chunks of it may be in work.
+    """
+
+    job_id: str
+    source: str
+    spool: str
+    peaks: str
+    max_duration_s: float | None = None
+
+
+class Cancel(Message, frozen=True):
+    """Give up on this job: drop its rows, or its decode. Rows already in the hands of the model still end in a report."""
+
+    job_id: str
+
+
+class Shutdown(Message, frozen=True):
+    """Finish nothing, leave now."""
+
+
+Command = Load | Transcribe | Decode | Cancel | Shutdown
+
+
+# -- from a child ----------------------------------------------------------------------------------------------------
+
+
+class Ready(Message, frozen=True):
+    """The entry is imported and takes commands."""
+
+    pid: int
+    facts: dict[str, Any] = {}  # versions, devices, compute types: what only the child can know
+
+
+class Loaded(Message, frozen=True):
+    """The model is loaded and has encoded once."""
+
+    model: str
+    device: str
+    compute_type: str
+    seconds: float
+
+
+class ChunkDone(Message, frozen=True):
+    """One row is recognised; `segments` may be empty."""
+
+    batch: int
+    job_id: str
+    index: int  # of the chunk
+    segments: tuple[Segment, ...]
+    language: str
+    language_probability: float | None = None  # None: the language was given
+
+
+class BatchDone(Message, frozen=True):
+    """Every row of the batch has been reported."""
+
+    batch: int
+    seconds: float
+    audio_s: float
+
+
+class MediaInfo(Message, frozen=True):
+    """What the container says about itself, before anything is decoded."""
+
+    job_id: str
+    duration_s: float | None  # None: it does not say
+    format: str
+    codec: str
+
+
+class ChunkFound(Message, frozen=True):
+    """The next chunk; its samples are in the spool when this is sent."""
+
+    job_id: str
+    span: Span
+
+
+class DecodeProgress(Message, frozen=True):
+    """Decoded up to here; sent about once a second of work."""
+
+    job_id: str
+    position_s: float
+
+
+class Decoded(Message, frozen=True):
+    """The whole file is in the spool, on stable storage."""
+
+    job_id: str
+    duration_s: float
+    chunks: int
+    warning: Problem | None = None  # e.g. the file ends before the length it states
+
+
+class Fault(Message, frozen=True):
+    """Something failed. The child lives on, unless it says `fatal`: then it exits right after."""
+
+    scope: str  # "model" | "batch" | "media" | "actor"
+    kind: str  # a `faults.FaultKind`
+    problem: Problem
+    batch: int | None = None
+    job_id: str | None = None
+    fatal: bool = False
+
+
+Report = Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded | Fault
+
+_encoder = msgspec.msgpack.Encoder()
+_commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
+
+
+def encode(message: Command | Report) -> bytes:
+    """The bytes of a message."""
+    return _encoder.encode(message)
+
+
+def decode_command(data: bytes) -> Command:
+    """The command in these bytes; `msgspec.ValidationError` names the field that is wrong."""
+    return _commands.decode(data)
+
+
+def decode_report(data: bytes) -> Report:
+    """The report in these bytes; `msgspec.ValidationError` names the field that is wrong."""
+    return _reports.decode(data)

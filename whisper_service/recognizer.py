@@ -1,0 +1,143 @@
+"""The speech actor as the service loop sees it: which model is loaded, which rows are in its hands.
+
+Turns plans into commands. It neither reads nor writes the store, and it decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisper_service import config, planner
+from whisper_service.domain import SAMPLE_RATE, Problem
+from whisper_service.faults import FaultKind
+from whisper_service.ledger import RowKey
+from whisper_service.protocol import Cancel, Load, Loaded, Row, Transcribe
+from whisper_service.supervisor import State, Supervisor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows in work."""
+
+    rows: tuple[RowKey, ...]
+    suspect: bool  # must be alone: it may be what kills actors
+
+
+class Recognizer:
+    """One speech actor and what it is doing."""
+
+    def __init__(
+        self,
+        actor: Supervisor,
+        speech: config.Speech,
+        limits: config.Supervision,
+    ) -> None:
+        self.actor = actor
+        self.loaded: Loaded | None = None
+        self.loading: str | None = None
+        self.problem: Problem | None = None  # why the last model did not load
+        self.batch_size = speech.batch_size
+        self._speech = speech
+        self._limits = limits
+        self._batches: dict[int, Batch] = {}
+        self._last = 0
+
+    @property
+    def model(self) -> str | None:
+        """The model that is loaded."""
+        return self.loaded.model if self.loaded else None
+
+    @property
+    def device(self) -> str:
+        """The device to load on. Only the child can see whether there is a GPU."""
+        if self._speech.device != "auto":
+            return self._speech.device
+        return "cuda" if self.actor.facts.get("cuda_devices", 0) else "cpu"
+
+    @property
+    def slots(self) -> int:
+        """Batches at once. On a CPU one per core, each with one thread: threads of one batch would wait for each other."""
+        if self._speech.slots:
+            return self._speech.slots
+        if self.device.startswith("cuda"):
+            return 2  # one is prepared while the other runs
+        return max(1, self._speech.threads or int(self.actor.facts.get("cpus", 1)))
+
+    def view(self) -> planner.Speech:
+        """This actor as the planner sees it."""
+        return planner.Speech(
+            ready=self.actor.state is State.READY,
+            loading=self.loading is not None,
+            model=self.model,
+            slots=self.slots,
+            batches=len(self._batches),
+            suspect=any(batch.suspect for batch in self._batches.values()),
+            batch_size=self.batch_size,
+        )
+
+    def load(self, model: str, path: Path) -> None:
+        """Replace the loaded model."""
+        self.loaded, self.loading = None, model
+        command = Load(
+            model=model,
+            path=str(path),
+            device=self.device,
+            compute_type=self._speech.compute_type,
+            slots=self.slots,
+            threads=self._speech.threads,
+        )
+        self.actor.send(command, within_s=self._limits.load_timeout_s, key="load")
+
+    def on_loaded(self, report: Loaded) -> None:
+        """The model is there."""
+        self.actor.settle("load")
+        self.actor.proven()
+        self.loaded, self.loading, self.problem = report, None, None
+
+    def on_load_failed(self, problem: Problem) -> str | None:
+        """It is not; returns which one."""
+        self.actor.settle("load")
+        model, self.loading, self.problem = self.loading, None, problem
+        return model
+
+    def give(self, keys: tuple[RowKey, ...], rows: Sequence[Row], *, preset: str, prompt: str | None, suspect: bool) -> None:
+        """Hand a batch over, with a deadline that grows with the audio in it."""
+        self._last += 1
+        self._batches[self._last] = Batch(keys, suspect)
+        audio_s = sum(row.span.samples for row in rows) / SAMPLE_RATE
+        self.actor.send(
+            Transcribe(batch=self._last, rows=tuple(rows), preset=preset, prompt=prompt),
+            within_s=self._limits.batch_timeout_s + audio_s * self._limits.batch_timeout_per_audio_s,
+            key=self._last,
+        )
+
+    def on_batch_done(self, number: int) -> tuple[RowKey, ...]:
+        """A batch is complete; returns its rows."""
+        self.actor.proven()
+        return self._take(number)
+
+    def on_batch_failed(self, number: int, kind: str) -> tuple[RowKey, ...]:
+        """A batch failed; returns its rows. After an out-of-memory the next ones are smaller."""
+        if kind == FaultKind.OOM:
+            self.batch_size = max(1, self.batch_size // 2)
+        return self._take(number)
+
+    def on_died(self, kind: FaultKind) -> tuple[RowKey, ...]:
+        """The actor is gone; returns every row that was in its hands."""
+        self.loaded = self.loading = None
+        if kind is FaultKind.OOM:
+            self.batch_size = max(1, self.batch_size // 2)
+        batches, self._batches = self._batches, {}
+        return tuple(row for batch in batches.values() for row in batch.rows)
+
+    def cancel(self, job_id: str) -> None:
+        """Rows of this job that are not begun need not be."""
+        if self.actor.state is State.READY and any(job == job_id for batch in self._batches.values() for job, _ in batch.rows):
+            self.actor.send(Cancel(job_id=job_id))
+
+    def _take(self, number: int) -> tuple[RowKey, ...]:
+        self.actor.settle(number)
+        batch = self._batches.pop(number, None)
+        return batch.rows if batch else ()

@@ -1,0 +1,156 @@
+"""The process that serves: address, signals, order of starting and stopping. Knows HTTP only as "an app behind uvicorn"."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
+from typing import ClassVar, Final
+
+import anyio
+import uvicorn
+
+from whisper_service import logs
+from whisper_service.config import Config
+from whisper_service.errors import ServiceError
+from whisper_service.service import Service
+from whisper_service.web.app import create_app
+
+GRACE_S: Final = 2.0
+"""How long requests may go on after the service was asked to stop; streams end at once."""
+
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+
+
+class AddressUnavailable(ServiceError):
+    """The service cannot listen at this address."""
+
+    code: ClassVar[str] = "address_unavailable"
+
+
+def run(config: Config) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code. Errors before that are raised."""
+    logs.configure(config.log.level, json=config.log.json)
+    with listen(config.server.host, config.server.port) as listener:
+        anyio.run(_run, config, listener)
+    return 0
+
+
+async def _run(config: Config, listener: socket.socket) -> None:
+    leave = anyio.Event()
+    with _signals(leave.set):
+        async with Service.open(config) as service, _serving(service, listener) as address:
+            sys.stdout.write(f"whisper_service is at {address}\n")
+            sys.stdout.flush()
+            await leave.wait()
+
+
+@asynccontextmanager
+async def serving(service: Service, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve on this address (port 0: any) inside the block; gives the base URL once it answers."""
+    with listen(host, port) as listener:
+        async with _serving(service, listener) as address:
+            yield address
+
+
+@asynccontextmanager
+async def _serving(service: Service, listener: socket.socket) -> AsyncIterator[str]:
+    server = Server(service)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve, [listener])
+        await server.up.wait()
+        try:
+            yield address_of(listener)
+        finally:
+            server.should_exit = True
+            with anyio.CancelScope(shield=True):
+                await server.down.wait()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that ends event streams before it waits for connections, and leaves signals to `run`."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(
+            uvicorn.Config(
+                create_app(service),
+                log_config=None,
+                lifespan="off",
+                ws="none",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(GRACE_S),
+            )
+        )
+        self.service = service
+        self.up = anyio.Event()
+        self.down = anyio.Event()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Until `should_exit`, and not shorter: a cancelled server would leave its connections open."""
+        try:
+            with anyio.CancelScope(shield=True):
+                await super().serve(sockets)
+        finally:
+            self.down.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.service.broadcast.close()
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, taken before anything else starts; raises `AddressUnavailable`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise AddressUnavailable(
+            f"Cannot listen at {host}:{port}: {error.strerror or error}.",
+            hint="Another program may use that port, perhaps another whisper_service: stop it, or choose another with --port.",
+            host=host,
+            port=port,
+        ) from error
+
+
+def address_of(listener: socket.socket) -> str:
+    """The URL to type into a browser on this machine."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _signals(leave: Callable[[], object]) -> Iterator[None]:
+    """SIGINT and SIGTERM call `leave`; a second one ends the process at once (children notice that by themselves)."""
+    asked = False
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(INTERRUPTED)
+        asked = True
+        loop.call_soon_threadsafe(leave)
+
+    loop = asyncio.get_running_loop()
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, on_signal) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

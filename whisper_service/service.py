@@ -1,0 +1,252 @@
+"""The composition root and the facade: everything the web and the command line may ask for.
+
+`Service.open` builds the parts, in order, and takes them down in reverse. Requests that change anything go through the
+dispatcher's loop; reads go to the store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import anyio
+import msgspec
+from anyio import to_thread
+
+from whisper_service import __version__
+from whisper_service.broadcast import Broadcast
+from whisper_service.catalog import Catalog
+from whisper_service.config import Config
+from whisper_service.datadir import DataDir
+from whisper_service.decoders import Decoders
+from whisper_service.dispatch import Dispatcher
+from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
+from whisper_service.intake import Intake, Received
+from whisper_service.ledger import Ledger
+from whisper_service.lifecycle import Cause
+from whisper_service.mailbox import Mailbox
+from whisper_service.recognizer import Recognizer
+from whisper_service.store import Store
+from whisper_service.supervisor import State, Supervisor
+
+SPEECH = "whisper_service.actor.speech:run"
+MEDIA = "whisper_service.actor.media:run"
+FAILING = 3
+"""Deaths in a row, with nothing useful between, after which an actor counts as broken."""
+
+
+class ActorInfo(Value, frozen=True):
+    """A child process as operators see it."""
+
+    name: str
+    state: State
+    generation: int
+    pid: int | None
+    problem: Problem | None = None
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class System(Value, frozen=True):
+    """The state of the service and of the machine."""
+
+    version: str
+    started_at: float
+    actors: tuple[ActorInfo, ...]
+    model: str | None
+    device: str | None
+    compute_type: str | None
+    models: tuple[str, ...]
+    jobs: dict[str, int]
+    disk_free_bytes: int
+    cpus: int
+
+
+class Readiness(Value, frozen=True):
+    """Whether new recordings would be transcribed now, and if not, why."""
+
+    ready: bool
+    problems: tuple[Problem, ...] = ()
+
+
+class Service:
+    """See the module."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: DataDir,
+        store: Store,
+        broadcast: Broadcast,
+        intake: Intake,
+        catalog: Catalog,
+        mailbox: Mailbox,
+        loop: Dispatcher,
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.broadcast = broadcast
+        self.intake = intake
+        self.catalog = catalog
+        self.started_at = time.time()
+        self._data = data
+        self._mailbox = mailbox
+        self._loop = loop
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, config: Config, *, speech_entry: str = SPEECH, media_entry: str = MEDIA
+    ) -> AsyncIterator[Service]:
+        """Run a service on `config.data_dir`. Raises `DataDirectoryInUse` and whatever the store says about its file.
+
+        The entries name the functions that run in the children, so that tests can put others there.
+        """
+        data = DataDir(config.data_dir)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(data.hold())
+            store = await stack.enter_async_context(Store.open(data.database))
+            await _recover(store, data)
+            intake = Intake(data.media, max_bytes=config.server.max_upload_bytes, min_free=config.storage.min_free_bytes)
+            known = await store.ids()
+            await to_thread.run_sync(_sweep, data, intake, known)
+            _, head = await store.bounds()
+            broadcast = Broadcast(store, head)
+            stack.callback(broadcast.close)
+            catalog = Catalog(data.models, default=config.speech.model)
+            mailbox = Mailbox()
+            supervise = partial(
+                Supervisor, logs=data.logs, deliver=mailbox.deliver, ready_timeout_s=config.supervision.ready_timeout_s
+            )
+            recognizer = Recognizer(supervise("speech", speech_entry), config.speech, config.supervision)
+            decoders = Decoders(
+                [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
+                data,
+                stall_s=config.supervision.decode_stall_s,
+                max_duration_s=config.media.max_duration_s,
+            )
+            ledger = Ledger(store, broadcast, data)
+            loop = Dispatcher(mailbox, ledger, catalog, recognizer, decoders, preload=config.speech.preload)
+            async with anyio.create_task_group() as tasks:
+                for actor in loop.actors:
+                    tasks.start_soon(actor.run, name=actor.name)
+                tasks.start_soon(loop.run, name="dispatcher")
+                try:
+                    yield cls(config, data, store, broadcast, intake, catalog, mailbox, loop)
+                finally:
+                    broadcast.close()
+                    mailbox.close()
+                    for actor in loop.actors:
+                        actor.stop()
+
+    # -- jobs --------------------------------------------------------------------------------------------------------
+
+    async def submit(self, received: Received, options: Options, *, reuse: bool = False) -> Job:
+        """Make a job of an upload. With `reuse`, a job with the same bytes and options goes on instead."""
+
+        async def add() -> Job:
+            if reuse and (same := await self.store.same(received.sha256, options)) is not None:
+                await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))
+                cause = {Status.PAUSED: Cause.RESUME, Status.FAILED: Cause.RETRY, Status.CANCELLED: Cause.RETRY}.get(same.status)
+                return await self._loop.change(same.id, cause) if cause else same
+            return await self._loop.add(
+                Job(
+                    id=received.path.name,
+                    name=received.name,
+                    status=Status.PENDING,
+                    options=options,
+                    created_at=time.time(),
+                    bytes=received.bytes,
+                    sha256=received.sha256,
+                    language=options.language,
+                    message="Waiting for its turn.",
+                )
+            )
+
+        return await self._mailbox.ask(add)
+
+    async def pause(self, job_id: str) -> Job:
+        """Give the job no more chunks; what is in work is kept."""
+        return await self._change(job_id, Cause.PAUSE)
+
+    async def resume(self, job_id: str) -> Job:
+        """Let a paused job wait for its turn again."""
+        return await self._change(job_id, Cause.RESUME)
+
+    async def cancel(self, job_id: str) -> Job:
+        """Stop the job; the text so far is kept."""
+        return await self._change(job_id, Cause.CANCEL)
+
+    async def retry(self, job_id: str) -> Job:
+        """Try again what is missing; what is done stays."""
+        return await self._change(job_id, Cause.RETRY)
+
+    async def front(self, job_id: str) -> Job:
+        """Put the job at the head of the queue."""
+        return await self._change(job_id, Cause.FRONT)
+
+    async def delete(self, job_id: str) -> None:
+        """Remove the job, its text and its files, whatever it is doing."""
+        await self._mailbox.ask(partial(self._loop.delete, job_id))
+
+    async def transcript(self, job_id: str) -> Transcript:
+        """The text so far, in order."""
+        job = await self.store.job(job_id)
+        return Transcript(
+            name=job.name,
+            duration_s=job.duration_s,
+            language=job.language,
+            model=job.model,
+            segments=tuple(await self.store.segments(job_id)),
+            gaps=job.gaps,
+        )
+
+    async def _change(self, job_id: str, cause: Cause) -> Job:
+        return await self._mailbox.ask(partial(self._loop.change, job_id, cause))
+
+    # -- the service itself ------------------------------------------------------------------------------------------
+
+    async def system(self) -> System:
+        """A snapshot for operators."""
+        loaded = self._loop.recognizer.loaded
+        counts = await self.store.count()
+        return System(
+            version=__version__,
+            started_at=self.started_at,
+            actors=tuple(
+                ActorInfo(actor.name, actor.state, actor.generation, actor.pid, actor.problem, actor.facts)
+                for actor in self._loop.actors
+            ),
+            model=loaded.model if loaded else None,
+            device=loaded.device if loaded else None,
+            compute_type=loaded.compute_type if loaded else None,
+            models=tuple(await to_thread.run_sync(self.catalog.installed)),
+            jobs={status.value: counts.get(status, 0) for status in Status},
+            disk_free_bytes=shutil.disk_usage(self._data.root).free,
+            cpus=os.cpu_count() or 1,
+        )
+
+    def readiness(self) -> Readiness:
+        """Whether work would be done now. An actor that died once and is being replaced does not make it unready."""
+        problems = [actor.problem for actor in self._loop.actors if actor.problem and actor.failures >= FAILING]
+        if self._loop.recognizer.problem is not None:
+            problems.append(self._loop.recognizer.problem)
+        return Readiness(ready=not problems, problems=tuple(problems))
+
+
+async def _recover(store: Store, data: DataDir) -> None:
+    """What the last service had in work waits for its turn again. Nobody listens yet: the changes are in the log."""
+    await store.recover(phase=None, speed=None, eta_s=None, message="Goes on after a restart.")
+
+
+def _sweep(data: DataDir, intake: Intake, known: set[str]) -> None:
+    """Remove files that no job knows: uploads that broke off, spools of jobs that ended in the last moment."""
+    intake.sweep(known)
+    for directory in (data.spool, data.peaks):
+        for path in directory.iterdir():
+            if path.name.partition(".")[0] not in known:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,345 @@
+"""What the service knows, in SQLite: jobs, chunks, segments and the log of changes. With `rows` and `database` the only SQL.
+
+Every write is one transaction: compare and set, the rows that go with it, and the changes that tell of it. Whoever writes
+publishes `Written.changes` afterwards, in that order. Nothing is cached: what a method returns was read from the rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, NoReturn
+
+import aiosqlite
+import msgspec
+from anyio import CancelScope, Lock
+
+from whisper_service import database, rows
+from whisper_service.domain import Change, Chunk, Gap, Job, Options, Problem, Segment, Span, Status
+from whisper_service.errors import IllegalTransition, NotFound
+from whisper_service.lifecycle import Cause, advance
+
+CHANGEABLE: Final = frozenset(rows.JOB) - {
+    *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or a matter of `Cause`
+    *("chunks_done", "chunks_total", "gaps"),  # follow from the chunks
+}
+"""Fields of a job that callers may set along with a write."""
+
+_COUNTED: Final = (
+    "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",
+    "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
+)
+_JOBS: Final = f"SELECT {rows.names(rows.JOB)} FROM job"
+_CHANGES: Final = f"SELECT {rows.names(rows.CHANGE)} FROM change"
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Written(NamedTuple):
+    """What a write came to: the job as it now is, and the changes to publish, in order."""
+
+    job: Job
+    changes: tuple[Change, ...]
+
+
+class Store:
+    """The database. Any task may read; writes take turns."""
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+        self._turn = Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Store]:
+        """Open the file, creating or migrating it as needed. Raises `StoreBroken` if it is not a sound database of ours."""
+        async with database.connect(path) as writer:
+            await database.prepare(writer, path)
+            async with database.connect(path) as reader:
+                await reader.execute("PRAGMA query_only = ON")
+                await reader.create_function(
+                    "casefold", 1, str.casefold, deterministic=True
+                )  # lower() knows ASCII only
+                yield cls(path, writer, reader)
+
+    # -- reads -------------------------------------------------------------------------------------------------------
+
+    async def job(self, job_id: str) -> Job:
+        """The job with this id. Raises `NotFound`."""
+        found = await self._read(f"{_JOBS} WHERE id = :id", id=job_id)
+        return rows.job(found[0]) if found else _missing(job_id)
+
+    async def jobs(
+        self, *, status: Collection[Status] = (), q: str | None = None, before: str | None = None, limit: int = 50
+    ) -> list[Job]:
+        """Jobs, the newest first: of any of these statuses, with `q` in their name, older than the job `before`."""
+        conditions = ["true"]
+        if status:
+            conditions.append("status IN (SELECT value FROM json_each(:status))")
+        if q:
+            conditions.append("instr(casefold(name), casefold(:q))")
+        if before is not None:
+            conditions.append("id < :before")
+        found = await self._read(
+            f"{_JOBS} WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
+            **{"status": _encode(list(status)).decode(), "q": q, "before": before, "limit": limit},
+        )
+        return [rows.job(row) for row in found]
+
+    async def queue(self, limit: int) -> list[Job]:
+        """The pending jobs whose turn comes next."""
+        found = await self._read(f"{_JOBS} WHERE status = 'pending' ORDER BY rank, id LIMIT :limit", limit=limit)
+        return [rows.job(row) for row in found]
+
+    async def count(self) -> dict[Status, int]:
+        """How many jobs there are of every status."""
+        found = await self._read("SELECT status, count(*) FROM job GROUP BY status")
+        return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
+
+    async def ids(self) -> set[str]:
+        """Every job there is."""
+        return {row["id"] for row in await self._read("SELECT id FROM job")}
+
+    async def same(self, sha256: str, options: Options) -> Job | None:
+        """The newest job with these bytes and options."""
+        found = await self._read(f"{_JOBS} WHERE sha256 = :sha256 ORDER BY id DESC", sha256=sha256)
+        return next((job for job in map(rows.job, found) if job.options == options), None)
+
+    async def chunks(self, job_id: str) -> list[Chunk]:
+        """The chunks of a job that are known so far, in order."""
+        found = await self._read(
+            f'SELECT {rows.names(rows.CHUNK)} FROM chunk WHERE job_id = :id ORDER BY "index"', id=job_id
+        )
+        return [rows.chunk(row) for row in found]
+
+    async def segments(self, job_id: str) -> list[Segment]:
+        """The text of a job so far, in order."""
+        found = await self._read(
+            f'SELECT {rows.names(rows.SEGMENT)} FROM segment WHERE job_id = :id ORDER BY chunk, "index"', id=job_id
+        )
+        return [rows.segment(row) for row in found]
+
+    async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
+        """What happened after `since`, in order; with `job_id` only to that job."""
+        where = "seq > :since" if job_id is None else "job_id = :job_id AND seq > :since"
+        found = await self._read(
+            f"{_CHANGES} WHERE {where} ORDER BY seq LIMIT :limit", since=since, job_id=job_id, limit=limit
+        )
+        return [rows.change(row) for row in found]
+
+    async def bounds(self) -> tuple[int, int]:
+        """The seq up to which the log was pruned away and the newest seq ever given; 0: none."""
+        pruned, newest = (
+            await self._read(
+                "SELECT (SELECT seq FROM pruned), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)"
+            )
+        )[0]
+        return pruned, newest
+
+    # -- writes ------------------------------------------------------------------------------------------------------
+
+    async def add(self, job: Job) -> Written:
+        """A new job; it must be pending."""
+        if job.status is not Status.PENDING:
+            raise ValueError(f"a new job is pending, not {job.status.value}")
+        async with self._transaction():
+            found = await self._run(
+                f"INSERT INTO job ({rows.names(rows.JOB)}) VALUES ({rows.marks(rows.JOB)}) RETURNING {rows.names(rows.JOB)}",
+                **rows.cells(rows.JOB, job),
+            )
+            return await self._written(rows.job(found[0]))
+
+    async def move(self, job_id: str, cause: Cause, **fields: Any) -> Written:
+        """Change the status as the table says and set `fields` with it. Raises `NotFound` or `IllegalTransition`.
+
+        A job finishes only when none of its chunks waits. A retry lets failed chunks wait again and clears what was wrong;
+        a completed job has something to try again only if it has gaps.
+        """
+        _check(fields)
+        async with self._transaction():
+            return await self._move(job_id, cause, fields)
+
+    async def update(self, job_id: str, *, expected: Status, **fields: Any) -> Written | None:
+        """Set fields of a job that is `expected`; None if it is not, or not any more."""
+        _check(fields)
+        async with self._transaction():
+            if await self._status(job_id) is not expected:
+                return None
+            return await self._written(await self._set(job_id, expected, fields))
+
+    async def add_chunk(self, job_id: str, span: Span, **fields: Any) -> Written | None:
+        """One more chunk of a job in work; None if the chunk was there, or the job is not in work."""
+        _check(fields)
+        async with self._transaction():
+            if await self._status(job_id) is not Status.PROCESSING:
+                return None
+            added = await self._run(
+                f"INSERT INTO chunk (job_id, {rows.names(rows.SPAN)}) VALUES (:job_id, {rows.marks(rows.SPAN)})"
+                " ON CONFLICT DO NOTHING RETURNING 1",
+                **rows.cells(rows.SPAN, span) | {"job_id": job_id},
+            )
+            if not added:
+                return None
+            return await self._written(await self._set(job_id, Status.PROCESSING, fields))
+
+    async def checkpoint(
+        self, job_id: str, index: int, segments: Sequence[Segment], language: str | None, /, **fields: Any
+    ) -> Written | None:
+        """A chunk is done: its text and its state in one. None if it did not wait any more, so a repetition does nothing.
+
+        A paused job takes it too: the batch was in flight when its user paused it.
+        """
+        _check(fields)
+        if any(segment.chunk != index for segment in segments):
+            raise ValueError(f"segments of another chunk than {index}")
+        async with self._transaction():
+            if (status := await self._settle(job_id, index, "done", language=language)) is None:
+                return None
+            await self._writer.executemany(
+                f"INSERT INTO segment (job_id, {rows.names(rows.SEGMENT)}) VALUES (:job_id, {rows.marks(rows.SEGMENT)})",
+                [rows.cells(rows.SEGMENT, segment) | {"job_id": job_id} for segment in segments],
+            )
+            return await self._written(await self._set(job_id, status, fields), segments)
+
+    async def quarantine(self, job_id: str, index: int, problem: Problem, gap: Gap, **fields: Any) -> Written | None:
+        """A chunk is given up: the job gets a gap in its place. None if the chunk did not wait any more."""
+        _check(fields)
+        async with self._transaction():
+            if (status := await self._settle(job_id, index, "failed", error=problem)) is None:
+                return None
+            gaps = (*(await self._job(job_id)).gaps, gap)
+            return await self._written(await self._set(job_id, status, fields | {"gaps": gaps}))
+
+    async def strike(self, chunks: Sequence[tuple[str, int]]) -> None:
+        """Count an attempt against each (job, index): its actor died with it."""
+        async with self._transaction():
+            await self._writer.executemany(
+                'UPDATE chunk SET attempts = attempts + 1 WHERE job_id = ? AND "index" = ?', chunks
+            )
+
+    async def recover(self, **fields: Any) -> list[Written]:
+        """After a start: whatever was in work waits for its turn again. Its chunks stay as they are."""
+        _check(fields)
+        async with self._transaction():
+            found = await self._run("SELECT id FROM job WHERE status = 'processing' ORDER BY rank, id")
+            return [await self._move(job_id, Cause.RECOVER, fields) for (job_id,) in found]
+
+    async def delete(self, job_id: str) -> Change:
+        """Remove a job and everything about it; what is left is the change that says so. Raises `NotFound`."""
+        async with self._transaction():
+            if not await self._run("DELETE FROM job WHERE id = :id RETURNING 1", id=job_id):
+                _missing(job_id)
+            await self._run("DELETE FROM change WHERE job_id = :id", id=job_id)
+            return (await self._log(job_id, [("deleted", _encode({"id": job_id}))]))[0]
+
+    async def prune(self, keep: int) -> None:
+        """Forget all but the last `keep` numbers of the log."""
+        async with self._transaction():
+            await self._run(
+                "UPDATE pruned SET seq = max(seq, (SELECT seq FROM sqlite_sequence WHERE name = 'change') - :keep)"
+                " WHERE EXISTS (SELECT 1 FROM change)",
+                keep=keep,
+            )
+            await self._run("DELETE FROM change WHERE seq <= (SELECT seq FROM pruned)")
+
+    # -- inside a transaction ----------------------------------------------------------------------------------------
+
+    async def _move(self, job_id: str, cause: Cause, fields: dict[str, Any]) -> Written:
+        job = await self._job(job_id)
+        status = advance(job.status, cause)
+        asked = {"status": job.status.value, "cause": cause.value}
+        if cause is Cause.RETRY:
+            if job.status is Status.COMPLETED and not job.gaps:
+                raise IllegalTransition("The job is complete; there is nothing to try again.", **asked)
+            again = (
+                "UPDATE chunk SET state = 'waiting', attempts = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
+            )
+            await self._run(again, id=job_id)
+            fields = {"gaps": (), "error": None, "finished_at": None} | fields
+        elif cause is Cause.FINISH:
+            waiting = await self._run("SELECT 1 FROM chunk WHERE job_id = :id AND state = 'waiting'", id=job_id)
+            if waiting:
+                raise IllegalTransition(f"The job cannot finish: {len(waiting)} of its chunks still wait.", **asked)
+        return await self._written(await self._set(job_id, status, fields))
+
+    async def _settle(self, job_id: str, index: int, state: str, **fields: Any) -> Status | None:
+        """Take a chunk from waiting to `state`; the status of its job, or None if that was not possible."""
+        status = await self._status(job_id)
+        if status not in (Status.PROCESSING, Status.PAUSED):
+            return None
+        changed = await self._run(
+            f"""UPDATE chunk SET state = :state, {_assignments(fields)}
+                WHERE job_id = :job_id AND "index" = :index AND state = 'waiting' RETURNING 1""",
+            **{field: rows.cell(field, value) for field, value in fields.items()},
+            **{"job_id": job_id, "index": index, "state": state},
+        )
+        return status if changed else None
+
+    async def _set(self, job_id: str, status: Status, fields: dict[str, Any]) -> Job:
+        """Write status and fields, count the chunks; the job as it then is. A phase is only had while in work."""
+        fields = fields | {"status": status}
+        if status is not Status.PROCESSING:
+            fields["phase"] = None
+        found = await self._run(
+            f"UPDATE job SET {_assignments(fields)}, {', '.join(_COUNTED)} WHERE id = :id RETURNING {rows.names(rows.JOB)}",
+            **{field: rows.cell(field, value) for field, value in fields.items()} | {"id": job_id},
+        )
+        return rows.job(found[0])
+
+    async def _written(self, job: Job, segments: Sequence[Segment] = ()) -> Written:
+        news = [("segment", _encode({"job_id": job.id, "segment": segment})) for segment in segments]
+        return Written(job, await self._log(job.id, [*news, ("update", _encode(job))]))
+
+    async def _log(self, job_id: str, news: Sequence[tuple[str, bytes]]) -> tuple[Change, ...]:
+        """Append (kind, payload) pairs to the log. One statement: a chunk of speech has many segments."""
+        values = [cell for kind, payload in news for cell in (job_id, kind, payload)]
+        sql = f"INSERT INTO change (job_id, kind, payload) VALUES {', '.join(['(?, ?, ?)'] * len(news))} RETURNING seq"
+        numbers = sorted(row[0] for row in await self._writer.execute_fetchall(sql, values))
+        return tuple(Change(seq, job_id, *new) for seq, new in zip(numbers, news, strict=True))
+
+    async def _job(self, job_id: str) -> Job:
+        found = await self._run(f"{_JOBS} WHERE id = :id", id=job_id)
+        return rows.job(found[0]) if found else _missing(job_id)
+
+    async def _status(self, job_id: str) -> Status | None:
+        found = await self._run("SELECT status FROM job WHERE id = :id", id=job_id)
+        return Status(found[0][0]) if found else None
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """A turn at the write connection. Once begun it runs to its end, even if the caller is cancelled meanwhile: what is
+        committed must be published, and a statement that was handed to the connection's thread cannot be taken back."""
+        async with self._turn:
+            with CancelScope(shield=True), database.explained(self.path):
+                try:
+                    await self._writer.execute("BEGIN IMMEDIATE")  # deferred ones fail when they turn into writes
+                    yield
+                    await self._writer.execute("COMMIT")
+                except BaseException:
+                    await self._writer.rollback()
+                    raise
+
+    async def _run(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
+        return list(await self._writer.execute_fetchall(sql, parameters))
+
+    async def _read(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
+        with database.explained(self.path):
+            return list(await self._reader.execute_fetchall(sql, parameters))
+
+
+def _assignments(fields: Collection[str]) -> str:
+    """`SET` for these fields. Progress never falls."""
+    values = {"progress": "max(progress, :progress)"}
+    return ", ".join(f'"{field}" = {values.get(field, f":{field}")}' for field in fields)
+
+
+def _check(fields: Collection[str]) -> None:
+    if wrong := sorted(set(fields) - CHANGEABLE):
+        raise TypeError(f"these fields of a job cannot be set: {', '.join(wrong)}")
+
+
+def _missing(job_id: str) -> NoReturn:
+    raise NotFound(f"There is no job {job_id}.", id=job_id)

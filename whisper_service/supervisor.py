@@ -1,0 +1,305 @@
+"""The life of a child process: start, ready handshake, deadlines, death with its cause, restart with back-off.
+
+The only user of `multiprocessing`. It knows nothing of jobs: it carries commands one way and reports the other, stamped with
+the generation of the child they came from, and tells when a child is gone and why. All methods are called on the event loop.
+
+    idle ──want──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
+                       └──────exit, timeout──────────────▲
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from whisper_service import faults
+from whisper_service.actor import boot
+from whisper_service.domain import Problem, Value
+from whisper_service.protocol import Command, Ready, Report, Shutdown, decode_report, encode
+
+logger = logging.getLogger(__name__)
+
+BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+STEADY_S: Final = 30.0  # a child that was ready this long before it died starts again without delay
+TAIL_BYTES: Final = 8192
+KEPT_LOGS: Final = 5
+STOP_S: Final = 1.5
+DUMP_S: Final = 0.3  # time for a hung child to write its stacks down
+
+
+class State(StrEnum):
+    """Where the child stands."""
+
+    IDLE = "idle"  # nobody has wanted it yet
+    STARTING = "starting"
+    READY = "ready"
+    WAITING = "waiting"  # it died and starts again after the back-off
+    STOPPED = "stopped"
+
+
+class Reported(Value, frozen=True):
+    """A report from the living child."""
+
+    actor: str
+    generation: int
+    report: Report
+
+
+class Died(Value, frozen=True):
+    """The child is gone, with everything in its hands."""
+
+    actor: str
+    generation: int
+    diagnosis: faults.Diagnosis
+    restart_in_s: float
+
+
+ActorEvent = Reported | Died
+
+
+class ProcessLink:
+    """Bytes to a child, bytes from it, kill, exit code. The seam behind which an actor could run elsewhere."""
+
+    def __init__(
+        self, entry: str, log: Path, on_message: Callable[[bytes], None], on_exit: Callable[[int | None], None]
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        commands_in, self._commands = context.Pipe(duplex=False)
+        reports, reports_out = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=boot.child, args=(entry, commands_in, reports_out, str(log)), name=entry, daemon=True
+        )
+        self._gone = False
+        self._process.start()
+        self._pid = self._process.pid or 0
+        commands_in.close()  # else neither side would ever see the other's end of file
+        reports_out.close()
+        loop = asyncio.get_running_loop()
+        self._on_exit = on_exit
+        threading.Thread(
+            target=self._read, args=(reports, loop, on_message), name=f"reports of {entry}", daemon=True
+        ).start()
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    def send(self, data: bytes) -> None:
+        """Hand over a message; a child that is gone is not an error here, its exit is on its way."""
+        try:
+            self._commands.send_bytes(data)
+        except OSError:
+            logger.debug("the child is gone", extra={"action": "send_failed", "pid": self.pid})
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if the child still lives."""
+        if not self._gone and self._process.is_alive():
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, if it is still there."""
+        if not self._gone:
+            self._process.kill()
+
+    def _read(self, reports: Connection, loop: asyncio.AbstractEventLoop, on_message: Callable[[bytes], None]) -> None:
+        """Runs in a thread of its own, because reading half a message would block the loop."""
+        call = loop.call_soon_threadsafe
+        try:
+            with reports:
+                while True:
+                    call(on_message, reports.recv_bytes())
+        except (EOFError, OSError):
+            pass
+        except RuntimeError:  # the loop is closed: nobody listens any more
+            return
+        if not wait([self._process.sentinel], timeout=STOP_S):  # it closed its pipe but lives on
+            os.kill(self.pid, signal.SIGKILL)
+            wait([self._process.sentinel])
+        try:
+            call(self._exited)
+        except RuntimeError:
+            return
+
+    def _exited(self) -> None:
+        self._gone = True
+        self._process.join()
+        self._commands.close()
+        self._on_exit(self._process.exitcode)
+        self._process.close()
+
+
+class Supervisor:
+    """One place for a child. `run` keeps it filled once somebody called `want`."""
+
+    def __init__(
+        self,
+        name: str,
+        entry: str,
+        *,
+        logs: Path,
+        deliver: Callable[[ActorEvent], None],
+        ready_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self.state = State.IDLE
+        self.generation = 0
+        self.facts: dict[str, Any] = {}
+        self.problem: Problem | None = None  # why the last child died; None once one did something useful
+        self.failures = 0  # deaths in a row without anything useful in between
+        self._entry = entry
+        self._logs = logs
+        self._deliver = deliver
+        self._ready_timeout_s = ready_timeout_s
+        self._clock = clock
+        self._wanted = anyio.Event()
+        self._stop = anyio.Event()
+        self._link: ProcessLink | None = None
+        self._cause: faults.Diagnosis | None = None
+        self._deadlines: dict[object, asyncio.TimerHandle] = {}
+
+    @property
+    def pid(self) -> int | None:
+        return self._link.pid if self._link else None
+
+    def want(self) -> None:
+        """Start the child, if it is not there."""
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """No more children; the present one is asked to leave, then killed. `run` returns when it is gone."""
+        self._stop.set()
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Keep a child alive until `stop`."""
+        await self._wanted.wait()
+        while not self._stop.is_set():
+            await self._live()
+            if not self._stop.is_set():
+                with anyio.move_on_after(self._back_off()):
+                    await self._stop.wait()
+        self.state = State.STOPPED
+
+    def send(self, command: Command, *, within_s: float | None = None, key: object = None) -> None:
+        """Send to a ready child. With `within_s`, it is replaced unless `settle(key)` comes in time."""
+        assert self._link is not None, f"{self.name} is {self.state}"
+        self._link.send(encode(command))
+        if within_s is not None:
+            self.expect(key, within_s)
+
+    def expect(self, key: object, within_s: float) -> None:
+        """Replace the child unless `settle(key)` is called within this time; calling again starts it anew."""
+        self.settle(key)
+        diagnosis = faults.hung(within_s)
+        self._deadlines[key] = asyncio.get_running_loop().call_later(within_s, self.replace, diagnosis)
+
+    def settle(self, key: object) -> None:
+        """What was expected has come."""
+        if handle := self._deadlines.pop(key, None):
+            handle.cancel()
+
+    def proven(self) -> None:
+        """The child did something useful: it may start again at once should it die."""
+        self.failures = 0
+        self.problem = None
+
+    def replace(self, diagnosis: faults.Diagnosis) -> None:
+        """Kill the child for this reason; a hung one leaves its stacks in the log first."""
+        if self._link is None or self._cause is not None:
+            return
+        self._cause = diagnosis
+        link = self._link
+        if diagnosis.kind is faults.FaultKind.HUNG and hasattr(signal, "SIGUSR1"):
+            link.signal(signal.SIGUSR1)
+            asyncio.get_running_loop().call_later(DUMP_S, link.kill)
+        else:
+            link.kill()
+
+    async def _live(self) -> None:
+        """One generation, from start to exit."""
+        self.generation += 1
+        generation = self.generation
+        self.state = State.STARTING
+        self._cause = None
+        exited = anyio.Event()
+        codes: list[int | None] = []
+        log = self._log_file(generation)
+
+        def on_message(data: bytes) -> None:
+            report = decode_report(data)
+            if isinstance(report, Ready):
+                self.settle("ready")
+                self.state = State.READY
+                self.facts = report.facts
+            self._deliver(Reported(self.name, generation, report))
+
+        def on_exit(code: int | None) -> None:
+            codes.append(code)
+            exited.set()
+
+        born = self._clock()
+        self._link = ProcessLink(self._entry, log, on_message, on_exit)
+        logger.info("%s started", self.name, extra={"action": "actor_started", "actor": self.name, "generation": generation, "pid": self.pid})
+        self.expect("ready", self._ready_timeout_s)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._leave, self._link, exited)
+            await exited.wait()
+            tasks.cancel_scope.cancel()
+        for key in list(self._deadlines):
+            self.settle(key)
+        was_ready, self._link = self.state is State.READY, None
+        self.state = State.STOPPED if self._stop.is_set() else State.WAITING
+        if self._stop.is_set():
+            return
+        if was_ready and self._clock() - born > STEADY_S:
+            self.failures = 0
+        self.failures += 1
+        diagnosis = self._cause or faults.classify(_tail(log), codes[0])
+        self.problem = diagnosis.problem
+        logger.warning(
+            "%s died: %s", self.name, diagnosis.problem.message,
+            extra={"action": "actor_died", "actor": self.name, "generation": generation, "cause": diagnosis.kind.value, "exit_code": codes[0]},
+        )  # fmt: skip
+        self._deliver(Died(self.name, generation, diagnosis, self._back_off()))
+
+    async def _leave(self, link: ProcessLink, exited: anyio.Event) -> None:
+        """When told to stop: ask, wait a little, kill."""
+        await self._stop.wait()
+        link.send(encode(Shutdown()))
+        with anyio.move_on_after(STOP_S):
+            await exited.wait()
+            return
+        link.kill()
+
+    def _back_off(self) -> float:
+        return BACK_OFF_S[min(max(self.failures - 1, 0), len(BACK_OFF_S) - 1)]
+
+    def _log_file(self, generation: int) -> Path:
+        """A fresh log for this generation; only the last few are kept."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        log = self._logs / f"{self.name}-{generation % KEPT_LOGS}.log"
+        log.write_bytes(b"")
+        return log
+
+
+def _tail(log: Path) -> str:
+    """The last words of a child."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""

@@ -1,0 +1,52 @@
+"""The application: routes, error handlers, documentation, pages and the guard around them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from litestar import Litestar, get
+from litestar.di import Provide
+from litestar.response import File
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
+
+from whisper_service.config import resource
+from whisper_service.errors import Unavailable
+from whisper_service.service import Service
+from whisper_service.web import docs, errors, events, jobs, system
+from whisper_service.web.guard import Guard, is_local
+
+
+def create_app(service: Service) -> ASGIApp:
+    """The web side of a running service."""
+    return Guard(_litestar(lambda: service), local=is_local(service.config.server.host))
+
+
+def openapi_json() -> bytes:
+    """The OpenAPI document; needs no running service."""
+    return docs.document(_litestar(_no_service).openapi_schema.to_schema())
+
+
+def _no_service() -> Service:
+    raise Unavailable
+
+
+@get("/", include_in_schema=False)
+async def start_page() -> File:
+    return File(resource("static") / "index.html", media_type="text/html; charset=utf-8", content_disposition_type="inline")
+
+
+def _litestar(service: Callable[[], Service]) -> Litestar:
+    return Litestar(
+        route_handlers=[
+            jobs.router,
+            events.router,
+            system.router,
+            start_page,
+            create_static_files_router("/static", [resource("static")]),
+        ],
+        dependencies={"service": Provide(service, use_cache=True, sync_to_thread=False)},
+        exception_handlers=errors.HANDLERS,
+        openapi_config=docs.config(),
+        logging_config=None,
+    )

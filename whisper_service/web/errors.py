@@ -1,0 +1,120 @@
+"""Every error on its way to a client: `{code, message, hint, params}` with a true status code, and never a traceback.
+
+The one place that knows which error has which HTTP status.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+from whisper_service import errors
+from whisper_service.domain import Problem
+
+logger = logging.getLogger(__name__)
+Incoming = Request[Any, Any, Any]
+
+STATUS: Final[dict[type[errors.ServiceError], int]] = {
+    errors.InvalidRequest: 422,
+    errors.UnsupportedMedia: 415,
+    errors.TooLarge: 413,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.DiskFull: 507,
+    errors.ModelUnavailable: 503,
+    errors.Unavailable: 503,
+    errors.UploadBroken: 400,
+}
+"""A class stands for its descendants too; what is not here is our own fault: 500."""
+
+_CODES: Final = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    500: "internal",
+}
+_MEANING: Final = {
+    400: "The request is broken",
+    403: "It comes from a page of another site",
+    404: "There is no such thing",
+    409: "It does not fit the present state",
+    413: "It is too large",
+    415: "The body is of a kind that is not accepted",
+    421: "The service does not answer to the name in the Host header",
+    422: "Something in the request is not valid; params.field names it",
+    500: "The service has a defect",
+    503: "Not now; message says why",
+    507: "There is not enough room on the disk",
+}
+_INTERNAL: Final = Problem(
+    code="internal",
+    message="Something went wrong inside the service.",
+    hint="The log of the service says what; trying again may help, and nothing that was accepted is lost.",
+)
+
+
+def status_of(error: errors.ServiceError) -> int:
+    """The HTTP status of an error."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problems(*statuses: int) -> dict[int, ResponseSpec]:
+    """For the `responses` of a route: these statuses, and those that every route can answer with, carry a `Problem`."""
+    return {
+        status: ResponseSpec(Problem, description=_MEANING[status], generate_examples=False)
+        for status in sorted({*statuses, 400, 421, 500})
+    }
+
+
+def on_service_error(request: Incoming, error: errors.ServiceError) -> Response[Problem]:
+    """What the service says about itself."""
+    status = status_of(error)
+    if status >= 500:
+        logger.warning("%s", error.message, extra={"code": error.code, "path": request.url.path})
+    return Response(error.problem, status_code=status, media_type="application/json")
+
+
+def on_http_exception(request: Incoming, error: HTTPException) -> Response[Problem]:
+    """What the framework says: no such path or method, parameters of the wrong kind."""
+    if isinstance(error, ValidationException):
+        faults = [fault for fault in error.extra or () if isinstance(fault, dict)]
+        said = "; ".join(f"{fault.get('key', 'request')}: {fault.get('message', '')}" for fault in faults)
+        problem = Problem(
+            code="invalid_request",
+            message=said or error.detail,
+            hint="The documentation at /schema says what each parameter takes.",
+            params={"field": faults[0].get("key")} if faults else {},
+        )
+        return Response(problem, status_code=422, media_type="application/json")
+    status = error.status_code
+    if status >= 500:
+        return on_surprise(request, error)
+    problem = Problem(code=_CODES.get(status, "bad_request"), message=_SAID.get(status, error.detail))
+    return Response(problem, status_code=status, headers=error.headers, media_type="application/json")
+
+
+_SAID: Final = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    413: "The request is larger than this address takes.",
+}
+
+
+def on_surprise(request: Incoming, error: Exception) -> Response[Problem]:
+    """A defect: the log gets everything, the client nothing that is inside."""
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Response(_INTERNAL, status_code=500, media_type="application/json")
+
+
+HANDLERS: Final[dict[int | type[Exception], Any]] = {
+    errors.ServiceError: on_service_error,
+    HTTPException: on_http_exception,
+    Exception: on_surprise,
+}

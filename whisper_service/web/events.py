@@ -1,0 +1,192 @@
+"""Server-sent events: the change log on the wire. The `id` of an event is the `seq` of its row, so every stream can be resumed.
+
+Frames are raw bytes, because a comment must end in one newline: some clients take two for an empty event. Generators here hold
+no cancel scope and no lock across a `yield`, and stop by themselves when the broadcast is closed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any, Final
+
+import anyio
+import msgspec
+from anyio.lowlevel import checkpoint
+from litestar import Router, get
+from litestar.params import HeaderParameter, QueryParameter
+from litestar.response import Stream
+
+from whisper_service import __version__
+from whisper_service.broadcast import Closed, Cursor, Pruned
+from whisper_service.domain import Change, Status
+from whisper_service.errors import NotFound
+from whisper_service.lifecycle import TERMINAL
+from whisper_service.service import Service
+from whisper_service.web.errors import problems
+from whisper_service.web.jobs import JobId, Served
+
+BOOT: Final = secrets.token_hex(8)
+"""Tells clients whether they still talk to the same process."""
+
+PING: Final = b": ping\n"
+END: Final = b"event: end\ndata: done\n\n"
+RETRY_MS: Final = 2_000
+MEDIA_TYPE: Final = "text/event-stream"
+_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID", description="Go on after this event.")]
+Since = Annotated[str | None, QueryParameter(description="The same for a first request; the header wins.")]
+
+
+def frame(kind: str, payload: bytes, seq: int | None = None) -> bytes:
+    """One event. The payload is JSON without line breaks."""
+    head = b"" if seq is None else b"id: %d\n" % seq
+    return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), payload)
+
+
+async def everything(service: Service, since: int | None) -> AsyncIterator[bytes]:
+    """`hello`, then every change after `since` (None: from now on); `reset` where the log does not reach back that far."""
+    log = service.broadcast
+    hello = msgspec.json.encode({"seq": log.head, "version": __version__, "boot": BOOT})
+    yield b"retry: %d\n" % RETRY_MS + frame("hello", hello)
+    cursor = log.cursor(log.head if since is None else since)
+    while True:
+        try:
+            if cursor.seq > log.head:  # the client remembers another database
+                raise Pruned
+            changes = await _next(cursor, service.config.server.heartbeat_s)
+        except Closed:
+            return
+        except Pruned:
+            cursor = log.cursor(log.head)
+            yield frame("reset", msgspec.json.encode({"seq": cursor.seq}), cursor.seq)
+        else:
+            yield _wire(changes)
+
+
+async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]:
+    """The changes of one job after `since`, then `end` once it is over and everything was said."""
+    log = service.broadcast
+    cursor = log.cursor(since, job_id)
+    yield b": %b\n" % job_id.encode()
+    try:
+        oldest, _ = await service.store.bounds()
+        pruned = not oldest <= since <= log.head
+        over = not pruned and await _over(service, job_id, since)
+        while not over:
+            try:
+                if pruned:
+                    block, cursor.seq, over = await _snapshot(service, job_id)
+                    pruned = False
+                else:
+                    changes = await _next(cursor, service.config.server.heartbeat_s)
+                    block = _wire(changes)
+                    over = _final(changes) and await _over(service, job_id, cursor.seq)
+            except Pruned:
+                pruned = True
+            else:
+                yield block
+    except NotFound:
+        pass  # deleted before there was anything to tell
+    except Closed:
+        return
+    yield END
+
+
+async def _next(cursor: Cursor, heartbeat_s: float) -> Sequence[Change]:
+    """The next changes, or none when nothing happened for a while."""
+    await checkpoint()  # a long replay must let others live, and notice that its client is gone
+    with anyio.move_on_after(heartbeat_s):
+        return await cursor.read()
+    return ()
+
+
+def _wire(changes: Sequence[Change]) -> bytes:
+    return b"".join([frame(change.kind, change.payload, change.seq) for change in changes]) or PING
+
+
+class _Brief(msgspec.Struct):
+    status: Status
+
+
+def _final(changes: Sequence[Change]) -> bool:
+    """Whether the last of these looks like the last there will be."""
+    if not changes or changes[-1].kind == "segment":
+        return False
+    return changes[-1].kind == "deleted" or msgspec.json.decode(changes[-1].payload, type=_Brief).status in TERMINAL
+
+
+async def _over(service: Service, job_id: str, seq: int) -> bool:
+    """Whether nothing follows `seq`: the job may have ended, been retried and be in work again, or be deleted."""
+    if await service.store.changes(seq, job_id=job_id, limit=1):
+        return False
+    try:
+        return (await service.store.job(job_id)).status in TERMINAL
+    except NotFound:
+        return True
+
+
+async def _snapshot(service: Service, job_id: str) -> tuple[bytes, int, bool]:
+    """The job and its segments as events, the `seq` they stand for, and whether the job is over.
+
+    Only the last event carries an id: a client that loses the connection before it starts again.
+    """
+    store = service.store
+    while True:
+        _, seq = await store.bounds()
+        job, segments = await store.job(job_id), await store.segments(job_id)
+        if not await store.changes(seq, job_id=job_id, limit=1):
+            break  # nothing happened to it between the reads
+    events: list[tuple[str, Any]] = [("update", job)]
+    events += [("segment", {"job_id": job_id, "segment": segment}) for segment in segments]
+    frames = [frame(kind, msgspec.json.encode(value)) for kind, value in events]
+    return b"".join([*frames[:-1], b"id: %d\n" % seq, frames[-1]]), seq, job.status in TERMINAL
+
+
+def _number(text: str) -> int:
+    """What a client gives as its place; anything odd means the beginning."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+
+
+@get(
+    "/api/events",
+    operation_id="streamEvents",
+    summary="Everything that happens, live",
+    description=(
+        "Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, and `reset` when the log does not reach "
+        "back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream begins now."
+    ),
+    media_type=MEDIA_TYPE,
+    responses=problems(422),
+)
+async def all_events(service: Served, last_event_id: LastEventId = None, since: Since = None) -> Stream:
+    place = last_event_id if last_event_id is not None else since
+    stream = everything(service, None if place is None else _number(place))
+    return Stream(stream, media_type=MEDIA_TYPE, headers=_HEADERS)
+
+
+_JOB_EVENTS: Final[dict[str, Any]] = {
+    "summary": "One job, live",
+    "description": (
+        "Events: `update` (the job) and `segment` (its text) from the beginning or after Last-Event-ID, then `end` with the data "
+        "`done` when the job is over; then the stream closes."
+    ),
+    "media_type": MEDIA_TYPE,
+    "responses": problems(404, 422),
+}
+
+
+@get("/api/jobs/{job_id:str}/events", operation_id="streamJob", **_JOB_EVENTS)
+async def job_events(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Stream:
+    await service.store.job(job_id)
+    return Stream(one(service, job_id, _number(last_event_id or "")), media_type=MEDIA_TYPE, headers=_HEADERS)
+
+
+@get("/api/stream/{job_id:str}", operation_id="streamJobAlias", **_JOB_EVENTS)
+async def job_stream(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Stream:
+    await service.store.job(job_id)
+    return Stream(one(service, job_id, _number(last_event_id or "")), media_type=MEDIA_TYPE, headers=_HEADERS)
+
+
+router = Router("/", tags=["Events"], route_handlers=[all_events, job_events, job_stream])

@@ -1,0 +1,164 @@
+"""Jobs: take a recording, show, steer and export. Every handler is one call to the service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+from litestar import Response, Router, delete, get, post
+from litestar.datastructures import ResponseHeader
+from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
+from litestar.params import FromQuery, PathParameter, QueryParameter, SkipValidation
+
+from whisper_service import formats
+from whisper_service.domain import Job, Status, Transcript, Value
+from whisper_service.errors import ServiceError
+from whisper_service.formats import Format
+from whisper_service.service import Service
+from whisper_service.web import uploads
+from whisper_service.web.errors import Incoming, problems
+
+Served = NamedDependency[SkipValidation[Service]]
+JobId = Annotated[str, PathParameter(description="The identifier of a job.", max_length=64)]
+
+
+class Page(Value, frozen=True):
+    """A stretch of the list of jobs, newest first. `next` is the `before` of the following page, None on the last."""
+
+    jobs: list[Job]
+    next: str | None
+
+
+async def page(
+    service: Service, status: list[Status] | None = None, q: str | None = None, before: str | None = None, limit: int = 50
+) -> Page:
+    """The newest jobs that fit; one more than wanted is read to know whether there is another page."""
+    jobs = await service.store.jobs(status=status or (), q=q or None, before=before, limit=limit + 1)
+    return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
+
+
+@post(
+    "/",
+    operation_id="createJob",
+    operation_class=uploads.UploadOperation,
+    summary="Transcribe a recording",
+    description="Send a form with a part `file`, or the file itself as the body. The answer comes when it is safely on disk.",
+    status_code=202,
+    request_max_body_size=None,
+    response_headers=[ResponseHeader(name="Location", description="The address of the job.", documentation_only=True)],
+    responses=problems(403, 413, 415, 422, 503, 507),
+)
+async def create(request: Incoming, service: Served) -> Response[Job]:
+    received, options = await uploads.receive(request, service.intake, service.config.speech.preset)
+    try:
+        job = await service.submit(received, options)
+    except ServiceError:
+        received.path.unlink(missing_ok=True)
+        raise
+    return Response(job, status_code=202, headers={"Location": f"/api/jobs/{job.id}"})
+
+
+@get("/", operation_id="listJobs", summary="Find jobs, newest first", responses=problems(422))
+async def find(
+    service: Served,
+    status: Annotated[list[Status] | None, QueryParameter(description="Only jobs in one of these.")] = None,
+    q: Annotated[str | None, QueryParameter(description="Words of the name.", max_length=300)] = None,
+    before: Annotated[str | None, QueryParameter(description="Only jobs older than this one.", max_length=64)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+) -> Page:
+    return await page(service, status, q, before, limit)
+
+
+@get("/{job_id:str}", operation_id="getJob", summary="One job", responses=problems(404, 422))
+async def show(service: Served, job_id: JobId) -> Job:
+    return await service.store.job(job_id)
+
+
+@delete(
+    "/{job_id:str}",
+    operation_id="deleteJob",
+    summary="Remove a job, its text and its recording",
+    responses=problems(403, 404, 422, 503),
+)
+async def remove(service: Served, job_id: JobId) -> None:
+    await service.delete(job_id)
+
+
+def _steer(verb: str, ask: Callable[[Service, str], Awaitable[Job]], summary: str) -> HTTPRouteHandler:
+    async def steer(service: Served, job_id: JobId) -> Job:
+        return await ask(service, job_id)
+
+    return post(
+        f"/{{job_id:str}}/{verb}",
+        operation_id=f"{verb}Job",
+        summary=summary,
+        status_code=200,
+        responses=problems(403, 404, 409, 422, 503),
+    )(steer)
+
+
+@get(
+    "/{job_id:str}/transcript",
+    operation_id="getTranscript",
+    summary="The text so far, with times",
+    responses=problems(404, 422),
+)
+async def transcript(service: Served, job_id: JobId) -> Transcript:
+    return await service.transcript(job_id)
+
+
+@dataclass
+class ExportOperation(Operation):
+    """The formats in the OpenAPI document."""
+
+    def __post_init__(self) -> None:
+        text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+        answer = (self.responses or {})["200"]
+        if isinstance(answer, OpenAPIResponse):
+            answer.content = dict.fromkeys(formats.MEDIA_TYPES.values(), text)
+
+
+@get(
+    "/{job_id:str}/export",
+    operation_id="exportTranscript",
+    operation_class=ExportOperation,
+    response_headers=[ResponseHeader(name="Content-Disposition", description="The name.", documentation_only=True)],
+    summary="The text so far as a file",
+    media_type="text/plain",
+    responses=problems(404, 422),
+)
+async def export(service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT) -> Response[bytes]:
+    said = await service.transcript(job_id)
+    kind = formats.MEDIA_TYPES[format]
+    return Response(
+        formats.render(said, format).encode(),
+        media_type=kind.partition(";")[0] if kind.startswith("text/") else kind,  # the framework adds the charset to text/
+        headers={"Content-Disposition": attachment(said.name, format.value)},
+    )
+
+
+def attachment(name: str, extension: str) -> str:
+    """The value of a Content-Disposition header (RFC 6266): the name in ASCII for old clients, and in full for the others."""
+    full = f"{PurePath(name).stem or 'transcript'}.{extension}"
+    ascii = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in full)
+    return f"attachment; filename=\"{ascii}\"; filename*=UTF-8''{quote(full, safe='')}"
+
+
+_VERBS: Final[tuple[tuple[str, Any, str], ...]] = (
+    ("pause", Service.pause, "Work on it no further for now"),
+    ("resume", Service.resume, "Go on with a paused job"),
+    ("cancel", Service.cancel, "Stop for good; the text so far stays"),
+    ("retry", Service.retry, "Try again what failed or is missing"),
+    ("front", Service.front, "Put it at the head of the queue"),
+)
+
+router = Router(
+    "/api/jobs",
+    tags=["Jobs"],
+    route_handlers=[create, find, show, remove, transcript, export, *(_steer(*verb) for verb in _VERBS)],
+)
