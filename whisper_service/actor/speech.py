@@ -219,7 +219,7 @@ class SpeechIn:
 
 def utterance(row: Row) -> Utterance:
     pcm = np.fromfile(row.spool, dtype="<i2", count=row.span.samples, offset=2 * row.span.start_sample)
-    return Utterance(pcm.astype(np.float32) / 32768, row.language, row.task)
+    return Utterance(pcm.astype(np.float32) / np.float32(32768), row.language, row.task)
 
 
 def segments_of(heard: Heard, span: Span, word_timestamps: bool) -> tuple[Segment, ...]:
