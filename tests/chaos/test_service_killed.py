@@ -56,7 +56,7 @@ async def test_the_service_killed_at_random_moments(tmp_path: Path, seed: int) -
     files = []
     for name, chunks in lengths.items():
         path = tmp_path / name
-        path.write_bytes(script(name=name, chunks=chunks, delay=0.02, decode_delay=0.005, sure=0.9))
+        path.write_bytes(script(name=name, chunks=chunks, delay=0.06, decode_delay=0.005, sure=0.9))
         files.append(path)
     kills = await kill_until_ended(tmp_path / "data", files, seed)
     print(f"killed {kills} times")
