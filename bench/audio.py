@@ -1,0 +1,149 @@
+"""Recordings to measure with: Debian's asterisk prompts one after the other, or any file repeated to a length.
+
+The prompts (package `asterisk-core-sounds-en-wav`, 8 kHz, one speaker) come with what they say, so there is a reference to
+score against. Long files are made by copying the packets of an encoded piece, which takes no time and no memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from whisper_service.actor.audio import Recording
+from whisper_service.domain import SAMPLE_RATE
+
+PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
+PAUSE_S = 0.6
+LEAST_WORDS = 5
+PIECE_S = 600.0
+"""What is encoded; longer files repeat it."""
+BIT_RATE = 64_000
+
+Samples = npt.NDArray[np.int16]
+
+
+class Made(NamedTuple):
+    """A file with speech, its length in seconds, and its words where they are known."""
+
+    path: Path
+    seconds: float
+    text: str | None
+
+
+def speech(seconds: float, target: Path, source: Path | None = None) -> Made:
+    """An MP3 of `seconds` made of `source`, without one of the prompts: then it may be a little shorter, to end with a prompt.
+
+    The text is known for the prompts, as long as none is repeated.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    piece = target.with_suffix(".piece.mp3")
+    if source is not None:
+        text = None
+        length = _encode(piece, _decoded(source, min(seconds, PIECE_S)))
+    else:
+        sounds, text = prompts(min(seconds, PIECE_S))
+        length = _encode(piece, iter([sounds]))
+    if length >= seconds - 1 or (source is None and seconds <= PIECE_S):
+        piece.rename(target)
+        return Made(target, length, text)
+    made = Made(target, _repeat(piece, seconds, target), None)
+    piece.unlink()
+    return made
+
+
+def length(path: Path) -> float:
+    """Seconds of sound in a file, counted by decoding it."""
+    with Recording(path) as recording:
+        for _ in recording.blocks():
+            pass
+        return recording.samples / SAMPLE_RATE
+
+
+def prompts(seconds: float) -> tuple[Samples, str]:
+    """As many whole prompts with sentences in them as fit into `seconds`, at `SAMPLE_RATE`, and what they say."""
+    if not PROMPTS.is_dir() or not TEXTS.is_file():
+        raise SystemExit("Give --audio FILE, or install the packages asterisk-core-sounds-en-wav and asterisk-core-sounds-en.")
+    with gzip.open(TEXTS, "rt", encoding="utf-8") as file:
+        entries = [line.strip().partition(": ")[::2] for line in file if ": " in line and not line.startswith(";")]
+    parts: list[Samples] = []
+    said: list[str] = []
+    length = 0
+    for name, text in entries:
+        path = PROMPTS / f"{name}.wav"
+        if "[" in text or len(text.split()) < LEAST_WORDS or not path.is_file():
+            continue
+        with wave.open(str(path)) as wav:
+            sound = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
+            rate = wav.getframerate()
+        piece = _resampled(np.concatenate([sound, np.zeros(int(PAUSE_S * rate), dtype=np.int16)]), rate)
+        if parts and length + len(piece) > seconds * SAMPLE_RATE:
+            break
+        parts.append(piece)
+        said.append(text)
+        length += len(piece)
+    return np.concatenate(parts), " ".join(said)
+
+
+def _resampled(sound: Samples, rate: int) -> Samples:
+    resampler: Any = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+    frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout="mono")
+    frame.sample_rate = rate
+    frames = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([np.asarray(ready.to_ndarray(), dtype=np.int16).ravel() for ready in frames])
+
+
+def _decoded(source: Path, seconds: float) -> Iterator[Samples]:
+    left = int(seconds * SAMPLE_RATE)
+    with Recording(source) as recording:
+        for block in recording.blocks():
+            yield block[:left]
+            left -= len(block)
+            if left <= 0:
+                return
+
+
+def _encode(path: Path, blocks: Iterator[Samples]) -> float:
+    """Write an MP3; its length in seconds."""
+    samples = 0
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="mono")
+        stream.bit_rate = BIT_RATE
+        resampler: Any = av.AudioResampler(stream.format.name, "mono", SAMPLE_RATE)
+        for block in blocks:
+            for begin in range(0, len(block), SAMPLE_RATE):
+                part = np.ascontiguousarray(block[begin : begin + SAMPLE_RATE]).reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
+                frame.sample_rate, frame.pts = SAMPLE_RATE, samples
+                samples += part.shape[1]
+                for ready in resampler.resample(frame):
+                    container.mux(stream.encode(ready))
+        container.mux(stream.encode(None))
+    return samples / SAMPLE_RATE
+
+
+def _repeat(piece: Path, seconds: float, target: Path) -> float:
+    """Copy the packets of an MP3 into another until that is `seconds` long; how long it is."""
+    with av.open(str(target), "w") as container:
+        written: Any = None
+        at = 0
+        while True:
+            with av.open(str(piece)) as source:
+                stream: Any = source.streams.audio[0]
+                written = written or container.add_stream_from_template(stream)
+                for packet in source.demux(stream):
+                    if not packet.size:
+                        continue
+                    packet.pts = packet.dts = at
+                    at += packet.duration
+                    packet.stream = written
+                    container.mux(packet)
+                    if float(at * stream.time_base) >= seconds:
+                        return float(at * stream.time_base)

@@ -1,0 +1,78 @@
+"""faster-whisper as its users run it, in a process of its own: load the model, then one file against the clock.
+
+    python -m bench.baselines --system batched|sequential --model DIR --audio FILE
+
+Prints one JSON object. The model is loaded and has encoded once before the clock starts; decoding the file, finding speech and
+recognising are inside. CPU seconds are those of this process, all threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.harness import ROOT, Spent
+
+SYSTEMS = ("batched", "sequential")
+
+
+def run(system: str, model_dir: Path, audio: Path, language: str | None, *, first: bool) -> dict[str, Any]:
+    """One transcription; with `first` only up to the first segment. Seconds are counted from the call."""
+    import numpy as np
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    cores = len(os.sched_getaffinity(0))
+    model = WhisperModel(str(model_dir), device="cpu", compute_type="int8", cpu_threads=cores)
+    model.encode(np.zeros((model.model.n_mels, 3000), dtype=np.float32))
+    began, cpu = time.monotonic(), time.process_time()
+    if system == "batched":
+        segments, _ = BatchedInferencePipeline(model).transcribe(str(audio), language=language, beam_size=5, batch_size=8)
+    else:
+        segments, _ = model.transcribe(str(audio), language=language, beam_size=5, vad_filter=True)
+    said: list[str] = []
+    first_s: float | None = None
+    for segment in segments:
+        if first_s is None:
+            first_s = time.monotonic() - began
+        said.append(segment.text.strip())
+        if first:
+            break
+    spent = {"wall": time.monotonic() - began, "cpu": time.process_time() - cpu}
+    return {**spent, "first_s": first_s, "segments": len(said), "text": " ".join(said)}
+
+
+async def apart(
+    system: str, model_dir: Path, audio: Path, language: str | None, *, first: bool = False
+) -> tuple[Spent, dict[str, Any]]:
+    """The same in a fresh process."""
+    words = [sys.executable, "-m", "bench.baselines", "--system", system, "--model", str(model_dir), "--audio", str(audio)]
+    words += ["--language", language or "auto", *(["--first"] if first else [])]
+    done = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=subprocess.PIPE)
+    output, _ = await done.communicate()
+    if done.returncode:
+        raise SystemExit(f"faster-whisper ({system}) ended with exit code {done.returncode}.")
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return Spent(result["wall"], result["cpu"]), result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", choices=SYSTEMS, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--audio", type=Path, required=True)
+    parser.add_argument("--language", default="auto", help="code of the language spoken; auto: detect it")
+    parser.add_argument("--first", action="store_true", help="stop at the first segment")
+    given = parser.parse_args()
+    language = None if given.language == "auto" else given.language
+    print(json.dumps(run(given.system, given.model, given.audio, language, first=given.first)))
+
+
+if __name__ == "__main__":
+    main()
