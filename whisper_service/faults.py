@@ -84,12 +84,18 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
 )
 
 _SIGNALS: Final[dict[int, str]] = {
-    signal.SIGSEGV: "a segmentation fault",
-    signal.SIGABRT: "an abort inside a native library",
-    signal.SIGFPE: "an arithmetic fault",
-    signal.SIGILL: "an instruction that this processor does not have",
-    signal.SIGBUS: "a bus error",
+    int(getattr(signal, name)): words  # by name: numbers differ between systems, and Windows has but a few of them
+    for name, words in (
+        ("SIGSEGV", "a segmentation fault"),
+        ("SIGABRT", "an abort inside a native library"),
+        ("SIGFPE", "an arithmetic fault"),
+        ("SIGILL", "an instruction that this processor does not have"),
+        ("SIGBUS", "a bus error"),
+        ("SIGSYS", "a system call that is forbidden here"),
+    )
+    if hasattr(signal, name)
 }
+_KILL: Final = int(getattr(signal, "SIGKILL", 9))
 _RETRY: Final = "It is started again by itself; only the work in its hands is done again."
 
 
@@ -103,7 +109,7 @@ def classify(text: str, exit_code: int | None = None) -> Diagnosis:
             return _diagnose(kind, message, hint, text, found.start())
     if exit_code is not None and exit_code < 0:
         number = -exit_code
-        if number == signal.SIGKILL:
+        if number == _KILL:
             return _diagnose(FaultKind.KILLED, "The process was killed, by an operator or because memory ran out.", _RETRY, text)
         what = _SIGNALS.get(number, f"signal {number}")
         return _diagnose(FaultKind.CRASHED, f"The process ended with {what}.", _RETRY, text)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
+import sys
+import types
 
 import pytest
 from hypothesis import given
@@ -94,6 +97,21 @@ def test_exit_codes(code: int | None, kind: FaultKind, words: str) -> None:
 def test_the_last_words_say_more_than_the_exit_code(text: str, kind: FaultKind, code: int | None) -> None:
     tail = f"2024-01-01 loading\n{text}\nsome frame of a stack\n"
     assert faults.classify(tail, code).kind is kind
+
+
+def test_a_system_with_few_signals_can_load_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = types.ModuleType("signal")
+    for name in ("SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"):  # all that Windows has
+        setattr(few, name, getattr(signal, name))
+    spec = importlib.util.find_spec("whisper_service.faults")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "signal", few)
+    spec.loader.exec_module(module)
+    assert "segmentation" in module.classify("", -signal.SIGSEGV).problem.message
+    assert module.classify("", -9).kind.value == K.KILLED.value
+    assert "exit code 3221225477" in module.classify("", 0xC0000005).problem.message
 
 
 def test_memory_comes_before_what_it_drags_behind_it() -> None:
