@@ -13,10 +13,11 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +64,15 @@ class Service:
     def cpu(self) -> float:
         """CPU seconds used so far by the service and all its children, dead ones included."""
         return tree_cpu(self.process.pid)
+
+
+@asynccontextmanager
+async def warm(model: Path, **environ: str) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
+    """A service with a fresh data directory and its model in memory, and a client for it."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, service(Path(scratch) / "data", model=model, **environ) as live:
+        async with live.client as client:
+            await loaded(client)
+            yield live, client
 
 
 @contextmanager
@@ -155,7 +165,7 @@ async def upload(client: httpx.AsyncClient, path: Path, **options: str | None) -
     return job
 
 
-async def follow(client: httpx.AsyncClient, job_id: str, last_id: int | None = None) -> AsyncIterator[Event]:
+async def follow(client: httpx.AsyncClient, job_id: str, last_id: int | None = None) -> AsyncGenerator[Event, None]:
     """The events of a job as they come, to `end` or to the end of the connection."""
     headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
     async with client.stream("GET", f"/api/jobs/{job_id}/events", headers=headers) as response:

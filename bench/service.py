@@ -27,15 +27,12 @@ PRESETS = ("fast", "balanced", "accurate")
 
 async def served(preset: str, model: Path, path: Path, language: str | None) -> tuple[Spent, str]:
     """One job on a warm service: upload to `end`, and the CPU seconds of the service and its children meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        with harness.service(Path(scratch) / "data", model=model) as service:
-            async with service.client as client:
-                await harness.loaded(client)
-                began, cpu = time.monotonic(), service.cpu()
-                job = await harness.upload(client, path, language=language, preset=preset)
-                await harness.finished(client, job["id"])
-                spent = Spent(time.monotonic() - began, service.cpu() - cpu)
-                transcript = await harness.get(client, f"/api/jobs/{job['id']}/transcript")
+    async with harness.warm(model) as (service, client):
+        began, cpu = time.monotonic(), service.cpu()
+        job = await harness.upload(client, path, language=language, preset=preset)
+        await harness.finished(client, job["id"])
+        spent = Spent(time.monotonic() - began, service.cpu() - cpu)
+        transcript = await harness.get(client, f"/api/jobs/{job['id']}/transcript")
     return spent, " ".join(segment["text"].strip() for segment in transcript["segments"])
 
 

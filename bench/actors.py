@@ -1,0 +1,143 @@
+"""Children for the benchmarks, started by the real boot, over the real pipes: named by `bench.host`.
+
+`scripted` answers every chunk at once with as much text as that much speech has, so that hours of it take minutes. `paced` and
+`script` need no recording at all: the file is JSON, {"chunks": N, "interval_s": SECONDS}. `journalled` is the real speech actor
+that also writes down which rows it was given, one line each, to the file that the variable BENCH_JOURNAL names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import overload
+
+from whisper_service.actor.boot import Inbox
+from whisper_service.domain import SAMPLE_RATE, Segment, Span, Word
+from whisper_service.protocol import (
+    BatchDone,
+    ChunkDone,
+    ChunkFound,
+    Command,
+    Decode,
+    Decoded,
+    Load,
+    Loaded,
+    MediaInfo,
+    Ready,
+    Report,
+    Row,
+    Shutdown,
+    Transcribe,
+)
+
+Emit = Callable[[Report], None]
+JOURNAL = "BENCH_JOURNAL"
+WORDS_PER_S = 2.5
+WORDS_PER_SEGMENT = 12
+CHUNK_S = 25.0
+
+
+def scripted(inbox: Inbox, emit: Emit) -> None:
+    """A speech actor without a model."""
+    _speak(inbox, emit, lambda row: 0.0)
+
+
+def paced(inbox: Inbox, emit: Emit) -> None:
+    """The same, one chunk every `interval_s` of the script in the spool."""
+    _speak(inbox, emit, lambda row: float(json.loads(Path(row.spool).read_bytes())["interval_s"]))
+
+
+def script(inbox: Inbox, emit: Emit) -> None:
+    """A media actor whose recordings are scripts: finds all chunks at once."""
+    emit(Ready(pid=os.getpid(), facts={}))
+    while not isinstance(command := inbox.get(), Shutdown):
+        if not isinstance(command, Decode):
+            continue
+        data = Path(command.source).read_bytes()
+        Path(command.spool).write_bytes(data)
+        count = int(json.loads(data)["chunks"])
+        emit(MediaInfo(job_id=command.job_id, duration_s=count * CHUNK_S, format="script", codec="script"))
+        for index in range(count):
+            start = index * CHUNK_S
+            span = Span(index, int(start * SAMPLE_RATE), int(CHUNK_S * SAMPLE_RATE), start, start + CHUNK_S)
+            emit(ChunkFound(job_id=command.job_id, span=span))
+        emit(Decoded(job_id=command.job_id, duration_s=count * CHUNK_S, chunks=count))
+
+
+def journalled(inbox: Inbox, emit: Emit) -> None:
+    """The real speech actor, with a witness."""
+    from whisper_service.actor import speech
+
+    speech.run(_Witness(inbox), emit)
+
+
+class _Witness:
+    """Passes commands on; rows are on disk before they are worked on, so that no kill can hide them."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._journal = os.open(os.environ[JOURNAL], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    @overload
+    def get(self) -> Command: ...
+    @overload
+    def get(self, timeout: float) -> Command | None: ...
+    def get(self, timeout: float | None = None) -> Command | None:
+        command = self._inbox.get() if timeout is None else self._inbox.get(timeout)
+        if isinstance(command, Transcribe):
+            os.write(self._journal, "".join(f"{row.job_id} {row.span.index}\n" for row in command.rows).encode())
+        return command
+
+    def cancelled(self, job_id: str) -> bool:
+        return self._inbox.cancelled(job_id)
+
+
+def _speak(inbox: Inbox, emit: Emit, delay: Callable[[Row], float]) -> None:
+    emit(Ready(pid=os.getpid(), facts={"cpus": 1}))
+    while not isinstance(command := inbox.get(), Shutdown):
+        if isinstance(command, Load):
+            emit(Loaded(model=command.model, device="cpu", compute_type="none", seconds=0.0))
+        if not isinstance(command, Transcribe):
+            continue
+        began = time.monotonic()
+        for row in command.rows:
+            if (seconds := delay(row)) > 0:
+                time.sleep(seconds)
+            emit(
+                ChunkDone(
+                    batch=command.batch,
+                    job_id=row.job_id,
+                    index=row.span.index,
+                    segments=tuple(_sentences(row.span)),
+                    language=row.language or "en",
+                    language_probability=None if row.language else 0.99,
+                )
+            )
+        seconds = sum(row.span.samples for row in command.rows) / SAMPLE_RATE
+        emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=seconds))
+
+
+def _sentences(span: Span) -> list[Segment]:
+    """As many words as people say in that time, each with its place."""
+    step = 1 / WORDS_PER_S
+    count = max(1, int((span.end - span.start) * WORDS_PER_S))
+    words = [Word(span.start + n * step, span.start + (n + 1) * step, " words", 0.87) for n in range(count)]
+    groups = [words[at : at + WORDS_PER_SEGMENT] for at in range(0, count, WORDS_PER_SEGMENT)]
+    return [
+        Segment(
+            chunk=span.index,
+            index=number,
+            start=group[0].start,
+            end=group[-1].end,
+            text="words" + " words" * (len(group) - 1),
+            words=tuple(group),
+            language="en",
+            avg_logprob=-0.21,
+            no_speech_prob=0.02,
+            compression_ratio=1.4,
+        )
+        for number, group in enumerate(groups)
+    ]

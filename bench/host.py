@@ -1,0 +1,102 @@
+"""The real service - store, loop, supervisors, HTTP - with children of the benchmark's choice; prints its address as `serve` does.
+
+    python -m bench.host --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--commits FILE]
+
+With `--commits` it writes when each change was committed, one `seq nanoseconds` a line, to be compared with when clients got it. The time
+is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on the monotonic clock of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import anyio
+
+from whisper_service import config, logs
+from whisper_service.broadcast import Broadcast
+from whisper_service.domain import Change
+from whisper_service.server import serving
+from whisper_service.service import MEDIA, SPEECH, Service
+
+FAKE_MODEL = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
+
+
+class Commits:
+    """When each change was committed. One writer commits, then publishes: the last commit before a publication is its own."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.stamps: list[tuple[int, int]] = []
+
+    def watch(self) -> None:
+        """From now on, for every connection and broadcast of this process."""
+        commits = self
+
+        class Stamping(sqlite3.Connection):
+            def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+                cursor = super().execute(sql, *parameters)
+                if sql == "COMMIT":
+                    commits.last = time.monotonic_ns()
+                return cursor
+
+        def publish(broadcast: Broadcast, changes: Sequence[Change]) -> None:
+            commits.stamps += [(change.seq, commits.last) for change in changes]
+            original(broadcast, changes)
+
+        original = Broadcast.publish
+        Broadcast.publish = publish  # type: ignore[assignment, method-assign]
+        aiosqlite.connect = partial(aiosqlite.connect, factory=Stamping)
+
+    def write(self, path: Path) -> None:
+        path.write_text("".join(f"{seq} {at}\n" for seq, at in self.stamps), encoding="ascii")
+
+
+async def serve(settings: config.Config, speech: str, media: str) -> None:
+    """Until SIGTERM or SIGINT."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with (
+            Service.open(settings, speech_entry=speech, media_entry=media) as service,
+            serving(service, settings.server.host, settings.server.port) as url,
+        ):
+            print(f"whisper_service is at {url}", flush=True)
+            async for _ in signals:
+                break
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--model", type=Path, help="a model directory; without one an empty one, for children that load none")
+    parser.add_argument("--speech", default=SPEECH, help=f"module:function (default: {SPEECH})")
+    parser.add_argument("--media", default=MEDIA, help=f"module:function (default: {MEDIA})")
+    parser.add_argument("--commits", type=Path, help="write here when each change was committed")
+    given = parser.parse_args()
+    model = given.model or given.data_dir.parent / "no-model"
+    if given.model is None:
+        model.mkdir(parents=True, exist_ok=True)
+        for name in FAKE_MODEL:
+            (model / name).write_bytes(b"{}")
+    overrides = {"data_dir": str(given.data_dir.resolve()), "server.port": given.port, "speech.model": str(model.resolve())}
+    settings = config.load(overrides=overrides)
+    logs.configure(settings.log.level)
+    commits = Commits()
+    if given.commits:
+        commits.watch()
+    anyio.run(serve, settings, given.speech, given.media)
+    if given.commits:
+        commits.write(given.commits)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
