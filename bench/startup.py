@@ -1,0 +1,76 @@
+"""From starting the process to its first answer.
+
+    python -m bench.startup [--starts 10] [--model DIR]
+
+Each start has a fresh data directory; the files of Python and of the packages are in the page cache. The clock starts before the process
+does and stops when `GET /api/health/live` has answered 200; the request is sent when the service prints its address. The children start
+meanwhile, as they do for users. Then one more start counts the modules that the serving process has loaded when it ends, after it
+answered, started its children and held a warm model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import anyio
+import httpx
+
+from bench import harness
+
+HEAVY = ("numpy", "ctranslate2", "faster_whisper", "onnxruntime", "av", "tokenizers", "huggingface_hub", "torch")
+"""What only children may load."""
+
+
+def once(model: Path) -> float:
+    """Seconds to the first answer."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        began = time.monotonic()
+        with harness.service(Path(scratch) / "data", model=model) as live:
+            answer = httpx.get(f"{live.url}/api/health/live")
+            seconds = time.monotonic() - began
+            if answer.status_code != 200:
+                raise SystemExit(f"It answered {answer.status_code}.")
+    return seconds
+
+
+async def modules(model: Path) -> list[str]:
+    """What the serving process has imported at its end."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        told = Path(scratch) / "modules"
+        module = ("bench.imports", str(told), "serve")
+        with harness.service(Path(scratch) / "data", model=model, module=module) as live:
+            async with live.client as client:
+                await harness.loaded(client)
+                await harness.get(client, "/api/state")
+        return told.read_text(encoding="utf-8").split()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
+    given = parser.parse_args()
+    print(harness.machine())
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        model = harness.model(given.model, Path(scratch))
+        seconds = [once(model) for _ in range(given.starts)]
+        loaded = anyio.run(modules, model)
+    heavy = sorted(name for name in loaded if name.partition(".")[0] in HEAVY)
+    harness.table(
+        ["figure", "value"],
+        [
+            [f"process start to first 200, median (range) of {given.starts}", harness.spread(seconds, "s")],
+            ["mean", f"{statistics.mean(seconds):.2f} s"],
+            ["modules in the serving process at its end", len(loaded)],
+            [f"of these, of {', '.join(HEAVY)}", ", ".join(heavy) or "none"],
+        ],
+    )
+    print(harness.machine())
+
+
+if __name__ == "__main__":
+    main()
