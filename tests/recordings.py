@@ -1,4 +1,7 @@
-"""Recordings made on the spot: something that Silero takes for speech, silence, noise, and files of every kind of them."""
+"""Recordings made on the spot: something that Silero takes for speech, silence, noise, and files of every kind of them.
+
+And speech with words in it, put together from the prompts of a telephone exchange where Debian's package with them is there.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,11 @@ Samples = npt.NDArray[np.int16]
 
 _VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
 """First three formants in Hz of a, i, u, e, o."""
+
+PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+NO_PROMPTS = "Debian's asterisk-core-sounds-en-wav is not installed"
+TALK = ("demo-congrats", "dir-intro", "demo-moreinfo", "vm-options", "demo-abouttotry", "conf-usermenu", "demo-nogo")
+"""Prompts that make a recording of 130 seconds and 8 chunks."""
 
 
 @functools.cache
@@ -53,6 +61,19 @@ def hiss(seconds: float, seed: int = 0) -> Samples:
 
 def join(*parts: Samples) -> Samples:
     return np.concatenate(parts)
+
+
+def prompt(name: str) -> Samples:
+    """A sentence or more of clear English; for tests that skip without `PROMPTS`."""
+    with wave.open(str(PROMPTS / f"{name}.wav")) as file:
+        narrow = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
+        step = file.getframerate() / RATE
+    return np.interp(np.arange(0, len(narrow) - 1, step), np.arange(len(narrow)), narrow).astype(np.int16)
+
+
+def talk(*names: str, pause_s: float = 3.0) -> Samples:
+    """Prompts with silence behind each, long enough that every one begins a chunk of its own."""
+    return join(*(part for name in names for part in (prompt(name), silence(pause_s))))
 
 
 def write_wav(path: Path, samples: Samples, rate: int = RATE) -> Path:

