@@ -123,6 +123,11 @@ def hung(seconds: float) -> Diagnosis:
     return _diagnose(FaultKind.HUNG, f"There was no answer for {seconds:.0f} seconds, so the process was replaced.", _RETRY, "")
 
 
+def garbled(detail: str) -> Diagnosis:
+    """The diagnosis for a child that sent something which is no message."""
+    return _diagnose(FaultKind.CRASHED, "The process sent a message that makes no sense, so it was replaced.", _RETRY, detail)
+
+
 def _diagnose(kind: FaultKind, message: str, hint: str, text: str, at: int | None = None) -> Diagnosis:
     """Fold the line that gave the failure away into the problem, so that an expert sees the library's own words."""
     if at is None:

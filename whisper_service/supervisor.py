@@ -10,6 +10,7 @@ the generation of the child they came from, and tells when a child is gone and w
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+import msgspec
 
 from whisper_service import faults
 from whisper_service.actor import boot
@@ -125,7 +127,7 @@ class ProcessLink:
         except RuntimeError:  # the loop is closed: nobody listens any more
             return
         if not wait([self._process.sentinel], timeout=STOP_S):  # it closed its pipe but lives on
-            os.kill(self.pid, signal.SIGKILL)
+            self._process.kill()
             wait([self._process.sentinel])
         try:
             call(self._exited)
@@ -193,15 +195,25 @@ class Supervisor:
                     await self._stop.wait()
         self.state = State.STOPPED
 
-    def send(self, command: Command, *, within_s: float | None = None, key: object = None) -> None:
-        """Send to a ready child. With `within_s`, it is replaced unless `settle(key)` comes in time."""
-        assert self._link is not None, f"{self.name} is {self.state}"
+    def send(
+        self, command: Command, *, generation: int | None = None, within_s: float | None = None, key: object = None
+    ) -> None:
+        """Send to the child. With `within_s`, it is replaced unless `settle(key)` comes in time.
+
+        `generation` is the child that is meant (None: the present one). If it is gone, nothing is sent: its `Died` is on its
+        way to the caller, who may not know of it yet.
+        """
+        if self._link is None or not self._is_current(generation):
+            logger.debug("the child is gone", extra={"action": "send_failed", "actor": self.name})
+            return
         self._link.send(encode(command))
         if within_s is not None:
             self.expect(key, within_s)
 
-    def expect(self, key: object, within_s: float) -> None:
+    def expect(self, key: object, within_s: float, *, generation: int | None = None) -> None:
         """Replace the child unless `settle(key)` is called within this time; calling again starts it anew."""
+        if self._link is None or not self._is_current(generation):
+            return
         self.settle(key)
         diagnosis = faults.hung(within_s)
         self._deadlines[key] = asyncio.get_running_loop().call_later(within_s, self.replace, diagnosis)
@@ -211,10 +223,11 @@ class Supervisor:
         if handle := self._deadlines.pop(key, None):
             handle.cancel()
 
-    def proven(self) -> None:
-        """The child did something useful: it may start again at once should it die."""
-        self.failures = 0
-        self.problem = None
+    def proven(self, *, generation: int | None = None) -> None:
+        """The child did something useful: it may start again at once should it die. Too late if it is dead already."""
+        if self._link is not None and self._is_current(generation):
+            self.failures = 0
+            self.problem = None
 
     def replace(self, diagnosis: faults.Diagnosis) -> None:
         """Kill the child for this reason; a hung one leaves its stacks in the log first."""
@@ -228,18 +241,46 @@ class Supervisor:
         else:
             link.kill()
 
+    def _is_current(self, generation: int | None) -> bool:
+        return generation is None or generation == self.generation
+
     async def _live(self) -> None:
         """One generation, from start to exit."""
         self.generation += 1
-        generation = self.generation
-        self.state = State.STARTING
-        self._cause = None
+        generation, born = self.generation, self._clock()
+        self.state, self._cause = State.STARTING, None
+        code: int | None = None
+        try:
+            log = _new_log(self._logs, self.name)
+            code = await self._until_exit(generation, log)
+        except OSError as error:  # no room for a log, no process, no more open files: it may be better in a while
+            self._cause = faults.classify(f"{type(error).__name__}: {error}")
+        was_ready = self.state is State.READY
+        self.state = State.STOPPED if self._stop.is_set() else State.WAITING
+        if self._stop.is_set():
+            return
+        if was_ready and self._clock() - born > STEADY_S:
+            self.failures = 0
+        self.failures += 1
+        diagnosis = self._cause or faults.classify(_tail(log), code)
+        self.problem = diagnosis.problem
+        logger.warning(
+            "%s died: %s", self.name, diagnosis.problem.message,
+            extra={"action": "actor_died", "actor": self.name, "generation": generation, "cause": diagnosis.kind.value, "exit_code": code},
+        )  # fmt: skip
+        self._deliver(Died(self.name, generation, diagnosis, self._back_off()))
+
+    async def _until_exit(self, generation: int, log: Path) -> int | None:
+        """Start a child and wait for its end; its exit code. Everything it reported is delivered by then. Raises `OSError`."""
         exited = anyio.Event()
         codes: list[int | None] = []
-        log = self._log_file(generation)
 
         def on_message(data: bytes) -> None:
-            report = decode_report(data)
+            try:
+                report = decode_report(data)
+            except msgspec.DecodeError as error:  # whatever else it says is worth nothing
+                self.replace(faults.garbled(str(error)))
+                return
             if isinstance(report, Ready):
                 self.settle("ready")
                 self.state = State.READY
@@ -250,30 +291,22 @@ class Supervisor:
             codes.append(code)
             exited.set()
 
-        born = self._clock()
-        self._link = ProcessLink(self._entry, log, on_message, on_exit)
-        logger.info("%s started", self.name, extra={"action": "actor_started", "actor": self.name, "generation": generation, "pid": self.pid})
+        self._link = link = ProcessLink(self._entry, log, on_message, on_exit)
+        facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": link.pid}
+        logger.info("%s started", self.name, extra=facts)
         self.expect("ready", self._ready_timeout_s)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._leave, self._link, exited)
-            await exited.wait()
-            tasks.cancel_scope.cancel()
-        for key in list(self._deadlines):
-            self.settle(key)
-        was_ready, self._link = self.state is State.READY, None
-        self.state = State.STOPPED if self._stop.is_set() else State.WAITING
-        if self._stop.is_set():
-            return
-        if was_ready and self._clock() - born > STEADY_S:
-            self.failures = 0
-        self.failures += 1
-        diagnosis = self._cause or faults.classify(_tail(log), codes[0])
-        self.problem = diagnosis.problem
-        logger.warning(
-            "%s died: %s", self.name, diagnosis.problem.message,
-            extra={"action": "actor_died", "actor": self.name, "generation": generation, "cause": diagnosis.kind.value, "exit_code": codes[0]},
-        )  # fmt: skip
-        self._deliver(Died(self.name, generation, diagnosis, self._back_off()))
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._leave, link, exited)
+                await exited.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            if not exited.is_set():  # cancelled: nobody is left to watch it
+                link.kill()
+            for key in list(self._deadlines):
+                self.settle(key)
+            self._link = None
+        return codes[0]
 
     async def _leave(self, link: ProcessLink, exited: anyio.Event) -> None:
         """When told to stop: ask, wait a little, kill."""
@@ -287,12 +320,25 @@ class Supervisor:
     def _back_off(self) -> float:
         return BACK_OFF_S[min(max(self.failures - 1, 0), len(BACK_OFF_S) - 1)]
 
-    def _log_file(self, generation: int) -> Path:
-        """A fresh log for this generation; only the last few are kept."""
-        self._logs.mkdir(parents=True, exist_ok=True)
-        log = self._logs / f"{self.name}-{generation % KEPT_LOGS}.log"
-        log.write_bytes(b"")
+
+def _new_log(directory: Path, name: str) -> Path:
+    """A log that no other child has: not even one of an earlier service, whose last words somebody may want to read.
+
+    Only the last few of a name are kept. Raises `OSError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    earlier = sorted(directory.glob(f"{name}-*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+    for path in earlier[: -(KEPT_LOGS - 1)]:
+        path.unlink(missing_ok=True)
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    for number in itertools.count():
+        log = directory / f"{name}-{stamp}-{number}.log"
+        try:
+            log.open("xb").close()
+        except FileExistsError:
+            continue
         return log
+    raise AssertionError("there is always another number")
 
 
 def _tail(log: Path) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import psutil
 import pytest
 
 from tests.fakes.actors import script
 from whisper_service.domain import Span
 from whisper_service.faults import FaultKind
-from whisper_service.protocol import ChunkDone, Load, Loaded, Ready, Row, Transcribe
+from whisper_service.protocol import ChunkDone, Load, Loaded, Ready, Row, Shutdown, Transcribe
 from whisper_service.supervisor import ActorEvent, Died, Reported, State, Supervisor
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +98,7 @@ async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path) ->
         supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, faults={"0": "hang"})), within_s=0.5, key=1)
         assert (await until(Died)).diagnosis.kind is FaultKind.HUNG
         await until(Ready, generation=2)
-    assert "_transcribe" in (tmp_path / "logs" / "actor-1.log").read_text()
+    assert any("_transcribe" in log.read_text() for log in (tmp_path / "logs").iterdir())
 
 
 async def test_what_is_settled_in_time_is_not_replaced(tmp_path: Path) -> None:
@@ -160,6 +161,92 @@ async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> Non
         await parent.wait()
         await anyio.to_thread.run_sync(lambda: child.wait(10))
     assert not child.is_running()
+
+
+async def test_a_message_that_makes_no_sense_is_a_crash_of_that_child_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARK", str(tmp_path / "mark"))
+    async with stage(tmp_path, "tests.integration.test_supervisor:talks_nonsense_once") as (supervisor, until):
+        supervisor.want()
+        died = await until(Died)
+        assert (died.generation, died.diagnosis.kind) == (1, FaultKind.CRASHED)
+        assert "no sense" in died.diagnosis.problem.message
+        await until(Ready, generation=2)
+
+
+async def test_what_was_reported_before_the_death_comes_before_the_news_of_it(tmp_path: Path) -> None:
+    async with stage(tmp_path, "tests.integration.test_supervisor:reports_and_dies") as (supervisor, until):
+        supervisor.want()
+        done = [(await until(ChunkDone, generation=1)).index for _ in range(200)]
+        assert done == list(range(200))
+        assert (await until(Died)).generation == 1
+
+
+async def test_what_is_sent_to_a_child_that_is_gone_does_not_reach_the_next_one(tmp_path: Path) -> None:
+    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+        supervisor.send(Shutdown())  # nobody is there yet: no error
+        supervisor.want()
+        await until(Ready)
+        os.kill(supervisor.pid or 0, signal.SIGKILL)
+        await until(Died)
+        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path)), generation=1, within_s=0.2, key=1)
+        await until(Ready, generation=2)
+        supervisor.send(Transcribe(batch=2, rows=rows(tmp_path)), generation=1, within_s=0.2, key=2)
+        supervisor.expect(3, 0.2, generation=1)
+        supervisor.proven(generation=1)
+        assert supervisor.failures == 1
+        supervisor.send(Transcribe(batch=4, rows=rows(tmp_path)), generation=2)
+        assert (await until(ChunkDone)).batch == 4
+        await anyio.sleep(0.5)
+        assert (supervisor.state, supervisor.generation) == (State.READY, 2)
+
+
+async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    for number in range(9):
+        log = logs / f"actor-{number}.log"
+        log.write_text(f"last words {number}")
+        os.utime(log, (number, number))
+    (logs / "actors-1.log").write_text("another child's")
+    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+        supervisor.want()
+        await until(Ready)
+    assert {log.read_text() for log in logs.glob("actor-*")} == {"", *(f"last words {number}" for number in range(5, 9))}
+    assert (logs / "actors-1.log").exists()
+
+
+async def test_a_child_that_cannot_even_be_started_is_a_death_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file where the directory should be")
+    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+        supervisor.want()
+        died = await until(Died)
+        assert died.diagnosis.problem.params["detail"]
+        (tmp_path / "logs").unlink()
+        await until(Ready, generation=died.generation + 1)
+
+
+def talks_nonsense_once(inbox: Any, emit: Any) -> None:
+    """An entry whose first generation writes garbage into its pipe, and then stays."""
+    mark = Path(os.environ["MARK"])
+    emit(Ready(pid=os.getpid()))
+    if not mark.exists():
+        mark.touch()
+        emit(Nonsense())
+    inbox.get()
+
+
+class Nonsense(msgspec.Struct, tag=True):
+    """Well-formed, but no report."""
+
+
+def reports_and_dies(inbox: Any, emit: Any) -> None:
+    """An entry that does a lot and dies at once."""
+    emit(Ready(pid=os.getpid()))
+    for index in range(200):
+        emit(ChunkDone(batch=1, job_id="job", index=index, segments=(), language="en"))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def never_ready(inbox: object, emit: object) -> None:

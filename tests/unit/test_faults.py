@@ -136,6 +136,12 @@ def test_a_hang_says_how_long() -> None:
     assert "120 seconds" in diagnosis.problem.message
 
 
+def test_nonsense_is_a_crash_and_says_what_was_wrong() -> None:
+    diagnosis = faults.garbled("MessagePack data is malformed")
+    assert diagnosis.kind is K.CRASHED
+    assert diagnosis.problem.params == {"detail": "MessagePack data is malformed"}
+
+
 @given(st.text(), st.none() | st.integers(-64, 255))
 def test_there_is_always_an_answer(text: str, code: int | None) -> None:
     problem = faults.classify(text, code).problem
