@@ -1,0 +1,182 @@
+"""From the commit of a change to the moment a client has it, with many clients, over real connections.
+
+    python -m bench.sse [--subscribers 1,100,1000] [--chunks 40] [--interval 0.5]
+
+A service process with actors that follow a script makes `chunks` chunks, one every `interval` seconds, each with the text of 25 s of
+speech; chunks are found five times as fast, as they are while a recording is read. Every subscriber has its own connection to `/api/events` over loopback. The clock starts when SQLite's COMMIT returns, in the
+thread that runs it, and stops when the last byte of the event has been read from the client's socket; both processes use the machine's
+monotonic clock. All clients are one process on the same machine, so their share of the CPU is in the figures. Only changes that were
+committed after the last client had subscribed are counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+
+from bench import harness
+from bench.harness import quantile
+
+MODULE = ("bench.host", "--speech", "bench.actors:paced", "--media", "bench.actors:script", "--commits")
+ID = re.compile(rb"(?:^|\n)id: (\d+)\n")
+CONNECTING = 50
+"""Connections opened at the same time."""
+
+
+class Subscriber(asyncio.Protocol):
+    """One `EventSource`, with as little work of its own as possible: the ids of complete events and when they came."""
+
+    def __init__(self, host: str) -> None:
+        self.got: list[tuple[int, int]] = []
+        self.hello = asyncio.Event()
+        self.lost_connection = False
+        self._awaited: int | None = None
+        self._arrived = asyncio.Event()
+        self._rest = b""
+        self._request = f"GET /api/events HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n\r\n".encode()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns()
+        whole, mark, rest = (self._rest + data).rpartition(b"\n\n")
+        self._rest = rest
+        if not mark:
+            return
+        if not self.hello.is_set() and b"event: hello\n" in whole:
+            if not whole.startswith(b"HTTP/1.1 200"):
+                raise SystemExit(f"The service answered {whole.splitlines()[0]!r}.")
+            self.hello.set()
+        self.got += [(int(number), now) for number in ID.findall(whole + mark)]
+        if self._awaited is not None and self.got and self.got[-1][0] >= self._awaited:
+            self._arrived.set()
+
+    async def wait_for(self, seq: int) -> None:
+        """Until this change, or a later one, is here."""
+        self._awaited = seq
+        if not self.got or self.got[-1][0] < seq:
+            await self._arrived.wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost_connection = True
+
+
+class Seen(NamedTuple):
+    """What came of one number of subscribers."""
+
+    subscribers: int
+    changes: int
+    latencies: list[float]  # seconds, one a delivery
+    lost: int
+    repeated: int
+    broken: int
+    server_cpu: float
+    client_cpu: float
+    wall: float
+
+
+async def subscribe(count: int, host: str, port: int) -> list[tuple[asyncio.Transport, Subscriber]]:
+    """Connections that have all received `hello`."""
+    loop = asyncio.get_running_loop()
+    made: list[tuple[asyncio.Transport, Subscriber]] = []
+    limit = anyio.CapacityLimiter(CONNECTING)
+
+    async def connect() -> None:
+        async with limit:
+            transport, subscriber = await loop.create_connection(lambda: Subscriber(f"{host}:{port}"), host, port)
+            made.append((transport, subscriber))
+            with anyio.fail_after(60):
+                await subscriber.hello.wait()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(connect)
+    return made
+
+
+async def measure(count: int, chunks: int, interval_s: float) -> Seen:
+    """A fresh service, `count` subscribers, one job."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        stamps, play = Path(scratch) / "commits", anyio.Path(scratch) / "play"
+        await play.write_bytes(json.dumps({"chunks": chunks, "interval_s": interval_s}).encode())
+        with harness.service(Path(scratch) / "data", model=None, module=(*MODULE, str(stamps))) as live:
+            address = live.url.removeprefix("http://")
+            host, _, port = address.rpartition(":")
+            async with live.client as client:
+                await harness.loaded(client)
+                made = await subscribe(count, host, int(port))
+                start = (await harness.get(client, "/api/state"))["seq"]
+                began, cpu, own = time.monotonic(), live.cpu(), time.process_time()
+                job = await harness.upload(client, Path(play), language="en")
+                await harness.finished(client, job["id"])
+                last = (await harness.get(client, "/api/state"))["seq"]
+                with anyio.move_on_after(30):  # what has not come by then is lost
+                    for _, subscriber in made:
+                        await subscriber.wait_for(last)
+                used, mine, wall = live.cpu() - cpu, time.process_time() - own, time.monotonic() - began
+                broken = sum(s.lost_connection for _, s in made)
+                for transport, _ in made:
+                    transport.abort()
+        pairs = (line.split() for line in (await anyio.Path(stamps).read_text()).splitlines())
+        commits = {int(seq): int(at) for seq, at in pairs if start < int(seq) <= last}
+    return judge(count, commits, [s.got for _, s in made], broken, used, mine, wall)
+
+
+def judge(
+    count: int, commits: dict[int, int], got: Iterable[list[tuple[int, int]]], broken: int, used: float, mine: float, wall: float
+) -> Seen:
+    """Compare what was committed with what each client has."""
+    latencies: list[float] = []
+    lost = repeated = 0
+    for events in got:
+        times = Counter(seq for seq, _ in events if seq in commits)
+        lost += len(commits) - len(times)
+        repeated += sum(number - 1 for number in times.values())
+        latencies += [(at - commits[seq]) / 1e9 for seq, at in events if seq in commits]
+    return Seen(count, len(commits), latencies, lost, repeated, broken, used, mine, wall)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--subscribers", default="1,100,1000", help="comma-separated (default: 1,100,1000)")
+    parser.add_argument("--chunks", type=int, default=40)
+    parser.add_argument("--interval", type=float, default=0.5, help="seconds between two chunks")
+    given = parser.parse_args()
+    print(harness.machine())
+    counts = [int(number) for number in given.subscribers.split(",")]
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the service inherits it
+    if hard != resource.RLIM_INFINITY and hard < max(counts) + 100:
+        raise SystemExit(f"This system allows {hard} open files a process; {max(counts)} subscribers need more.")
+    rows: list[list[object]] = []
+    for count in counts:
+        seen = anyio.run(measure, count, given.chunks, given.interval)
+        ms = [1000 * seconds for seconds in seen.latencies]
+        rows.append(
+            [
+                count, seen.changes, len(ms), f"{quantile(ms, 0.5):.1f}", f"{quantile(ms, 0.99):.1f}", f"{max(ms):.1f}",
+                seen.lost, seen.repeated, seen.broken, f"{100 * seen.server_cpu / seen.wall:.0f}", f"{100 * seen.client_cpu / seen.wall:.0f}",
+            ]
+        )  # fmt: skip
+        print(f"{count} subscribers: {seen.wall:.0f} s", flush=True)
+    print()
+    head = ["subscribers", "changes", "deliveries", "p50 ms", "p99 ms", "max ms", "lost", "repeated", "broken connections"]
+    harness.table([*head, "service, % of a core", "clients, % of a core"], rows)
+    print(harness.machine())
+
+
+if __name__ == "__main__":
+    main()
