@@ -2,7 +2,7 @@
 
 `scripted` answers every chunk at once with as much text as that much speech has, so that hours of it take minutes. `paced` and
 `script` need no recording at all: the file is JSON, {"chunks": N, "interval_s": SECONDS}. `journalled` is the real speech actor
-that also writes down which rows it was given, one line each, to the file that the variable BENCH_JOURNAL names.
+that also writes down which rows it was given, a line `monotonic-seconds job chunk` each, to the file that BENCH_JOURNAL names.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ class _Witness:
     def get(self, timeout: float | None = None) -> Command | None:
         command = self._inbox.get() if timeout is None else self._inbox.get(timeout)
         if isinstance(command, Transcribe):
-            os.write(self._journal, "".join(f"{row.job_id} {row.span.index}\n" for row in command.rows).encode())
+            now = time.monotonic()
+            os.write(self._journal, "".join(f"{now} {row.job_id} {row.span.index}\n" for row in command.rows).encode())
         return command
 
     def cancelled(self, job_id: str) -> bool:
