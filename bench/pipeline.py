@@ -11,9 +11,10 @@ import numpy as np
 from whisper_service.actor import allocator
 from whisper_service.actor.chunker import ChunkPolicy
 from whisper_service.actor.engine import Engine
+from whisper_service.actor.intervals import SpeechIn
 from whisper_service.actor.media import decode
-from whisper_service.actor.recognition import Recognizer
-from whisper_service.actor.speech import SpeechIn, segments_of, utterance
+from whisper_service.actor.recognition import Recognizer, Utterance
+from whisper_service.actor.rows import segments_of, sound_of
 from whisper_service.domain import Preset, Segment, Span
 from whisper_service.protocol import ChunkFound, Decode, Row
 
@@ -37,7 +38,7 @@ class Pipeline:
         size = 1 if language is None else BATCH
         while batch := list(islice(spans, size)):
             rows = [Row(job_id="bench", span=span, spool=str(spool), language=language) for span in batch]
-            heard = dict(self._recognizer.recognise([utterance(row) for row in rows], Preset(preset)))
+            heard = dict(self._recognizer.recognise([Utterance(sound_of(row), row.language, row.task) for row in rows], Preset(preset)))
             for index, span in enumerate(batch):
                 yield from segments_of(heard[index], span, word_timestamps=True)
             if language is None and (heard[0].language_probability or 0.0) > 0.5:

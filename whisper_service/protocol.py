@@ -45,7 +45,8 @@ class Row(Message, frozen=True):
 
 
 class Transcribe(Message, frozen=True):
-    """Recognise these rows; each is answered by one `ChunkDone`, the batch by one `BatchDone` or `Fault(scope="batch")`."""
+    """Recognise these rows; each is answered by one `ChunkDone` or one `Fault` with its `index`, unless its job was
+    cancelled; then the batch by one `BatchDone`, or in place of all that by one `Fault(scope="batch")` without `index`."""
 
     batch: int
     rows: tuple[Row, ...]
@@ -111,11 +112,11 @@ class ChunkDone(Message, frozen=True):
 
 
 class BatchDone(Message, frozen=True):
-    """Every row of the batch has been reported."""
+    """Every row of the batch has been reported or was cancelled."""
 
     batch: int
     seconds: float
-    audio_s: float
+    audio_s: float  # of the rows that became text
 
 
 class MediaInfo(Message, frozen=True):
@@ -151,13 +152,18 @@ class Decoded(Message, frozen=True):
 
 
 class Fault(Message, frozen=True):
-    """Something failed. The child lives on, unless it says `fatal`: then it exits right after."""
+    """Something failed. The child lives on, unless it says `fatal`: then it exits right after.
+
+    A fault of scope "batch" with an `index` is about that row alone, and hearing it again will not help: the rest of the
+    batch goes on. Without one it ends the batch: rows of it that were not reported have not become text.
+    """
 
     scope: str  # "model" | "batch" | "media" | "actor"
     kind: str  # a `faults.FaultKind`
     problem: Problem
     batch: int | None = None
     job_id: str | None = None
+    index: int | None = None  # of the chunk
     fatal: bool = False
 
 

@@ -19,6 +19,10 @@ from typing import overload
 from whisper_service.protocol import Cancel, Command, Decode, Report, Transcribe, decode_command, encode
 
 Emit = Callable[[Report], None]
+PINNED = {"OPENBLAS_NUM_THREADS": "1"}
+"""Environment of every child, whatever its parent was started with. Numpy's BLAS adds up in another order with another number
+of threads: the last bits of Whisper's features would depend on the machine, and through them the text. CTranslate2 sets the
+number of its own threads itself."""
 FAILED = 70  # EX_SOFTWARE: an exception nobody caught; its traceback is the end of the log
 
 
@@ -85,6 +89,7 @@ def child(entry: str, commands: Connection, reports: Connection, log: str) -> No
         except OSError:  # the parent closed its end or is gone
             os._exit(0)
 
+    os.environ |= PINNED  # read when the library is loaded, by the import below
     module, _, name = entry.partition(":")
     try:
         getattr(import_module(module), name)(inbox, emit)

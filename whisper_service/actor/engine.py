@@ -112,6 +112,10 @@ class Engine:
         """Encode and decode once: libraries that are missing and memory that is too small show here."""
         self.decode(self.encode([np.zeros(WINDOW_S * SAMPLE_RATE, dtype=np.float32)]), ["en"], [Task.TRANSCRIBE], Search())
 
+    def unload(self) -> None:
+        """Give the memory of the weights back; nothing may be asked of the engine after this."""
+        self._model.unload_model()
+
     def encode(self, sounds: Sequence[Sound]) -> list[States]:
         """Encode windows of up to 30 s; each is padded to one of `WIDTHS_S`.
 

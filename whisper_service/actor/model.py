@@ -1,0 +1,81 @@
+"""The loaded model of the speech actor: how it comes in, what is said when it does not, how it goes.
+
+The only module of the actor's loop that imports the whole model stack.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import ctranslate2
+import faster_whisper
+
+from whisper_service import faults
+from whisper_service.actor.boot import Emit
+from whisper_service.actor.cores import cores
+from whisper_service.actor.engine import Engine, ModelBroken
+from whisper_service.actor.intervals import SpeechIn
+from whisper_service.actor.recognition import Recognizer
+from whisper_service.actor.slots import Cancellations, Slots
+from whisper_service.domain import Problem
+from whisper_service.faults import FaultKind
+from whisper_service.protocol import Fault, Load, Loaded
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that has encoded once, with a listener for each slot."""
+
+    report: Loaded
+    _engine: Engine
+    _listeners: list[Recognizer]
+
+    def slots(self, inbox: Cancellations, emit: Emit) -> Slots:
+        """The threads that work with this model. To be called once."""
+        return Slots(self._listeners, inbox, emit)
+
+    def unload(self) -> None:
+        """Let the weights go. Its slots must be closed before."""
+        self._listeners.clear()
+        self._engine.unload()
+
+
+def load(command: Load) -> Model | Fault:
+    """The model, or what to report in its place. One of the borders: whatever the libraries raise, the actor lives on."""
+    began = time.monotonic()
+    try:
+        threads = command.threads or cores()
+        engine = Engine(command.path, command.device, command.compute_type, slots=command.slots, threads=threads)
+        engine.warm_up()
+        listeners = [Recognizer(engine, SpeechIn()) for _ in range(command.slots)]
+    except Exception as error:
+        return _fault(command, error)
+    seconds = time.monotonic() - began
+    report = Loaded(model=command.model, device=command.device, compute_type=engine.compute_type, seconds=seconds)
+    return Model(report, engine, listeners)
+
+
+def facts() -> dict[str, Any]:
+    """What only this process can know: versions, devices, compute types, cores."""
+    devices = ctranslate2.get_cuda_device_count()
+    types = {"cpu": sorted(ctranslate2.get_supported_compute_types("cpu"))}
+    types |= {f"cuda:{n}": sorted(ctranslate2.get_supported_compute_types("cuda", n)) for n in range(devices)}
+    return {
+        "ctranslate2": ctranslate2.__version__,
+        "faster_whisper": faster_whisper.__version__,
+        "cuda_devices": devices,
+        "compute_types": types,
+        "cpus": cores(),
+    }
+
+
+def _fault(command: Load, error: Exception) -> Fault:
+    diagnosis = faults.classify(f"{type(error).__name__}: {error}")
+    kind, problem = diagnosis.kind, diagnosis.problem
+    if kind is FaultKind.UNKNOWN or isinstance(error, ModelBroken):
+        kind = FaultKind.MODEL_BROKEN
+        hint = "Remove the model and install it again, or choose another."
+        problem = Problem(kind.value, f"The model {command.model} cannot be loaded: {error}", hint, problem.params)
+    return Fault(scope="model", kind=kind.value, problem=problem)
