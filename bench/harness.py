@@ -7,6 +7,7 @@ memory as the kernel counts it. Linux only.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import signal
@@ -281,7 +282,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 def quantile(values: Sequence[float], share: float) -> float:
     """The value below which `share` of them lie (nearest rank)."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]
 
 
 def spread(values: Sequence[float], unit: str, digits: int = 2) -> str:

@@ -16,7 +16,6 @@ import argparse
 import os
 import random
 import signal
-import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -153,7 +152,7 @@ class Undisturbed:
     transcript: Transcript
     wall_s: float
     decode_s: float
-    between_s: float  # median time from one segment event to the next that came later
+    silence_s: float  # longest time from one segment event to the next
     rows: int
 
 
@@ -180,9 +179,9 @@ async def undisturbed(lab: Lab, path: Path, language: str | None) -> Undisturbed
             if not decoded and watch.job.get("decoded"):
                 decoded = time.monotonic() - began
     wall = time.monotonic() - began
-    moments = sorted({round(event.at, 2) for event in watch.events if event.kind == "segment"})
-    gaps = [b - a for a, b in pairwise(moments)]
-    return Undisturbed(await lab.transcript(watch), wall, decoded, statistics.median(gaps or [0.0]), len(lab.given(watch.job_id)))
+    moments = [event.at for event in watch.events if event.kind == "segment"]
+    silence = max((b - a for a, b in pairwise(moments)), default=0.0)
+    return Undisturbed(await lab.transcript(watch), wall, decoded, silence, len(lab.given(watch.job_id)))
 
 
 async def disturbed(lab: Lab, target: str, kills: int, path: Path, language: str | None, calm: Undisturbed) -> Tally:
@@ -239,7 +238,7 @@ async def measure(given: argparse.Namespace, path: Path, model: Path, scratch: P
         await lab.warm()
         calm = await undisturbed(lab, path, language)
         print(f"undisturbed: {calm.wall_s:.1f} s, decoded after {calm.decode_s:.1f} s, {calm.rows} rows, ", end="")
-        print(f"{calm.between_s:.2f} s between segments (median)", flush=True)
+        print(f"at most {calm.silence_s:.1f} s between two segments", flush=True)
         for target in given.targets.split(","):
             tallies[target] = await disturbed(lab, target, given.kills, path, language, calm)
             print(f"{target}: killed {tallies[target].kills} times in {tallies[target].jobs} jobs", flush=True)

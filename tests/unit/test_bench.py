@@ -1,0 +1,72 @@
+"""The benchmarks start, and what they count is counted right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import harness, sse
+from bench.actors import CHUNK_S, _sentences
+from whisper_service.domain import SAMPLE_RATE, Span
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("service", "first_text", "memory", "sse", "startup", "recovery", "baselines", "host")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_says_how_it_is_used(name: str) -> None:
+    done = subprocess.run([sys.executable, "-m", f"bench.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"python -m bench.{name}" in done.stdout
+
+
+def test_lost_and_repeated_events_are_counted() -> None:
+    commits = {5: 1_000_000_000, 6: 2_000_000_000}
+    whole = [(5, 1_001_000_000), (6, 2_003_000_000)]
+    hole = [(6, 2_001_000_000)]
+    twice = [*whole, (6, 2_009_000_000)]
+    older = [(4, 900_000_000), *whole]
+    seen = sse.judge(4, commits, [whole, hole, twice, older], 0, 0.0, 0.0, 1.0)
+    assert (seen.changes, seen.lost, seen.repeated) == (2, 1, 1)
+    assert sorted(round(1000 * s) for s in seen.latencies) == [1, 1, 1, 1, 3, 3, 3, 9]
+
+
+def test_events_are_found_however_the_network_cuts_them() -> None:
+    stream = b'HTTP/1.1 200 OK\r\n\r\n1a\r\nretry: 2000\nevent: hello\ndata: {"seq":6}\n\n\r\n'
+    stream += b'20\r\nid: 7\nevent: update\ndata: {}\n\nid: 8\nevent: segment\ndata: {"text":"id: 9"}\n\n\r\n7\r\n: ping\n\r\n'
+    stream += b"14\r\nid: 10\nevent: update\ndata: {}\n\n\r\n"
+    for size in (1, 7, 50, len(stream)):
+        subscriber = sse.Subscriber("localhost")
+        for at in range(0, len(stream), size):
+            subscriber.data_received(stream[at : at + size])
+        assert subscriber.hello.is_set()
+        assert [number for number, _ in subscriber.got] == [7, 8, 10]
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.0, 1)])
+def test_quantiles_are_the_nearest_rank(share: float, value: int) -> None:
+    assert harness.quantile([*range(100, 0, -1)], share) == value
+
+
+def test_a_scripted_chunk_has_as_much_text_as_speech_has() -> None:
+    said = _sentences(Span(3, 0, int(CHUNK_S * SAMPLE_RATE), 100.0, 100.0 + CHUNK_S))
+    assert [segment.index for segment in said] == list(range(len(said)))
+    assert sum(len(segment.words) for segment in said) == int(CHUNK_S * 2.5)
+    assert said[0].start == 100.0
+    assert said[-1].end <= 100.0 + CHUNK_S
+
+
+def test_memory_and_cpu_of_this_process_are_seen() -> None:
+    here = subprocess.Popen([sys.executable, "-c", "import time; b = bytearray(50_000_000); time.sleep(30)"])
+    try:
+        with harness.Sampler([here.pid]) as sampler:
+            while sampler.peaks.get(here.pid, 0) < 50_000_000:
+                assert here.poll() is None
+        assert harness.high_water(here.pid) >= 50_000_000
+        assert harness.tree_cpu(here.pid) > 0
+    finally:
+        here.kill()
+        here.wait()
