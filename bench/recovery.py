@@ -164,7 +164,7 @@ class Tally:
     jobs: int = 0
     given: int = 0
     distinct: int = 0
-    worst: int = 0  # rows repeated in one job, per kill
+    worst: int = 0  # most rows that one kill made repeat
     again: list[float] = field(default_factory=list)  # seconds from each kill to the next row given
     waits: list[float] = field(default_factory=list)  # and to the next segment
     different: int = 0
@@ -189,9 +189,9 @@ async def disturbed(lab: Lab, target: str, kills: int, path: Path, language: str
     tally = Tally()
     while tally.kills < kills and tally.jobs < TRIES * kills:
         await lab.warm()
-        here = 0
+        moments: list[float] = []
         async with lab.job(path, language) as watch:
-            while not watch.over and tally.kills < kills and not (target == "media" and here):
+            while not watch.over and tally.kills < kills and not (target == "media" and moments):
                 longest = calm.decode_s if target == "media" else calm.wall_s / (kills + 1)
                 with anyio.move_on_after(lab.chance.uniform(0.1, 0.9) * longest):
                     while not watch.over:
@@ -199,20 +199,30 @@ async def disturbed(lab: Lab, target: str, kills: int, path: Path, language: str
                 at = None if watch.over else await lab.kill(target, watch)
                 if at is None:
                     break
-                here += 1
+                moments.append(at)
                 tally.kills += 1
                 if (wait := await _next_segment(lab, watch, at, any_row=target == "media")) is not None:
                     tally.waits.append(wait)
-                if (when := next((when for when, _ in lab.given(watch.job_id) if when > at), None)) is not None:
-                    tally.again.append(when - at)
         tally.jobs += 1
-        rows = [index for _, index in lab.given(watch.job_id)]
+        rows = lab.given(watch.job_id)
         tally.given += len(rows)
-        tally.distinct += len(set(rows))
-        if here:
-            tally.worst = max(tally.worst, -(-(len(rows) - len(set(rows))) // here))
+        tally.distinct += len({index for _, index in rows})
+        tally.worst = max(tally.worst, *repeats(rows, moments), 0)
+        tally.again += [min(later) - at for at in moments if (later := [when for when, _ in rows if when > at])]
         tally.different += await lab.transcript(watch) != calm.transcript
     return tally
+
+
+def repeats(rows: list[tuple[float, int]], kills: list[float]) -> list[int]:
+    """How many rows (when, chunk) were given again after each kill and before the next."""
+    seen: set[int] = set()
+    again: list[float] = []
+    for when, index in rows:
+        if index in seen:
+            again.append(when)
+        seen.add(index)
+    ends = [*kills[1:], float("inf")]
+    return [sum(begin < when <= end for when in again) for begin, end in zip(kills, ends, strict=False)]
 
 
 async def _next_segment(lab: Lab, watch: Watch, at: float, *, any_row: bool) -> float | None:
@@ -247,7 +257,7 @@ async def measure(given: argparse.Namespace, path: Path, model: Path, scratch: P
     finally:
         harness.stop(lab.live.process)
     print()
-    head = ["killed", "kills", "jobs", "rows given", "distinct rows", "repeated", "repeated per kill, worst job", "allowed per kill"]
+    head = ["killed", "kills", "jobs", "rows given", "distinct rows", "repeated", "repeated by the worst kill", "allowed per kill"]
     rows: list[list[object]] = []
     for target, tally in tallies.items():
         again, waits = (harness.spread(seconds, "s") if seconds else "there was no more" for seconds in (tally.again, tally.waits))

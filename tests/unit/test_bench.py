@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import harness, sse
+from bench import harness, recovery, sse
 from bench.actors import CHUNK_S, _sentences
 from whisper_service.domain import SAMPLE_RATE, Span
 
@@ -32,6 +32,12 @@ def test_lost_and_repeated_events_are_counted() -> None:
     seen = sse.judge(4, commits, [whole, hole, twice, older], 0, 0.0, 0.0, 1.0)
     assert (seen.changes, seen.lost, seen.repeated) == (2, 1, 1)
     assert sorted(round(1000 * s) for s in seen.latencies) == [1, 1, 1, 1, 3, 3, 3, 9]
+
+
+def test_repeated_work_is_charged_to_the_kill_before_it() -> None:
+    rows = [(1.0, 0), (2.0, 1), (2.0, 2), (5.0, 1), (5.0, 2), (9.0, 2), (10.0, 3)]
+    assert recovery.repeats(rows, [4.0, 8.0]) == [2, 1]
+    assert recovery.repeats(rows[:3], [2.5]) == [0]
 
 
 def test_events_are_found_however_the_network_cuts_them() -> None:
