@@ -140,13 +140,16 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 async def loaded(client: httpx.AsyncClient, *, within_s: float = 120.0) -> None:
     """Wait until the model is in memory and a media actor is up: from here on the service is warm."""
-    with anyio.fail_after(within_s):
+    states: dict[str, str] = {}
+    with anyio.move_on_after(within_s):
         while True:
             system = await get(client, "/api/system")
             states = {actor["name"]: actor["state"] for actor in system["actors"]}
             if system["model"] is not None and states["media-1"] == "ready":
                 return
             await anyio.sleep(0.1)
+    problems = (await get(client, "/api/system"))["actors"]
+    raise SystemExit(f"The service was not warm after {within_s:.0f} s: {states}, {[actor['problem'] for actor in problems]}")
 
 
 async def get(client: httpx.AsyncClient, path: str) -> Any:
