@@ -142,10 +142,9 @@ def serving(home: Path, **settings: object) -> Iterator[Program]:
     try:
         yield program
     except BaseException:
-        program.process.kill()
+        if program.process.poll() is None:
+            program.kill()
         print(program.log.read_text()[-5000:])
         raise
-    finally:
-        if program.process.poll() is None:
-            assert program.stop() == 0, program.log.read_text()
+    assert program.stop() == 0, program.log.read_text()
     assert "Traceback" not in program.log.read_text()

@@ -41,6 +41,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     assert set(problem) == {"code", "message", "hint", "params"}
     assert problem["code"] == code, problem
     assert problem["message"]
+    assert problem["hint"], "every refusal says what to do"
     assert "Traceback" not in answer.text
     return problem
 

@@ -14,7 +14,9 @@ from litestar.openapi.spec import License, Server
 from whisper_service import __version__
 from whisper_service.domain import Problem
 
-_NOTHING = Problem(code="not_found", message="There is nothing at this address.")
+_NOTHING = Problem(
+    code="not_found", message="There is nothing at this address.", hint="The documentation is at /schema and /schema/openapi.json."
+)
 
 
 class Json(JsonRenderPlugin):

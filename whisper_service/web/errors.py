@@ -11,6 +11,7 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from msgspec.structs import replace
 
 from whisper_service import errors
 from whisper_service.domain import Problem
@@ -53,6 +54,13 @@ _MEANING: Final = {
     503: "Not now; message says why",
     507: "There is not enough room on the disk",
 }
+_HINTS: Final = {
+    400: "Look at what the client sends; the documentation at /schema says what is expected.",
+    404: "The documentation at /schema lists the addresses, GET /api/jobs the jobs; it may have been deleted.",
+    413: "The documentation at /schema says what is accepted.",
+    422: "The documentation at /schema says what each parameter takes.",
+}
+"""What to do where the error itself does not say."""
 _INTERNAL: Final = Problem(
     code="internal",
     message="Something went wrong inside the service.",
@@ -78,7 +86,7 @@ def on_service_error(request: Incoming, error: errors.ServiceError) -> Response[
     status = status_of(error)
     if status >= 500:
         logger.warning("%s", error.message, extra={"code": error.code, "path": request.url.path})
-    return Response(error.problem, status_code=status, media_type="application/json")
+    return Response(_advised(error.problem, status), status_code=status, media_type="application/json")
 
 
 def on_http_exception(request: Incoming, error: HTTPException) -> Response[Problem]:
@@ -89,7 +97,7 @@ def on_http_exception(request: Incoming, error: HTTPException) -> Response[Probl
         problem = Problem(
             code="invalid_request",
             message=said or error.detail,
-            hint="The documentation at /schema says what each parameter takes.",
+            hint=_HINTS[422],
             params={"field": faults[0].get("key")} if faults else {},
         )
         return Response(problem, status_code=422, media_type="application/json")
@@ -97,7 +105,13 @@ def on_http_exception(request: Incoming, error: HTTPException) -> Response[Probl
     if status >= 500:
         return on_surprise(request, error)
     problem = Problem(code=_CODES.get(status, "bad_request"), message=_SAID.get(status, error.detail))
-    return Response(problem, status_code=status, headers=error.headers, media_type="application/json")
+    if allowed := {name.lower(): value for name, value in (error.headers or {}).items()}.get("allow"):
+        problem = replace(problem, hint=f"It takes {allowed}.")
+    return Response(_advised(problem, status), status_code=status, headers=error.headers, media_type="application/json")
+
+
+def _advised(problem: Problem, status: int) -> Problem:
+    return problem if problem.hint else replace(problem, hint=_HINTS.get(status, ""))
 
 
 _SAID: Final = {

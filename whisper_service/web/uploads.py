@@ -174,7 +174,9 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         name = where.rstrip("`")
-        raise InvalidRequest(f"The option {name} is not valid: {what}.", field=name) from error
+        choices = OPTIONS[name].enum if name in OPTIONS else None
+        hint = f"It can be {' or '.join(map(str, choices))}." if choices else None
+        raise InvalidRequest(f"The option {name} is not valid: {what}.", hint=hint, field=name) from error
 
 
 # -- for the documentation: what no signature says -------------------------------------------------------------------
