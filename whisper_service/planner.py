@@ -6,7 +6,9 @@ The rules, in the order in which they bind:
 2. Chunks of all jobs that share a batch key (model, preset, prompt) fill a batch together.
 3. A job starts with one chunk and may then have as many in a batch as it had before: 1, 1, 2, 4, 8. First text comes at once.
 4. A job whose language is unknown gives one chunk at a time, in order, until it is known; so its transcript does not depend on timing.
-5. Chunks that were in the hands of a dying actor come in ever smaller batches, at last alone.
+5. A chunk that was in the hands of a dying actor comes in a batch of at most half the size, after a second death alone, with
+   nothing beside it in other slots; after a third it is given up. So whatever kills actors costs three of them, and what only
+   was in its company is in at most two of those deaths.
 6. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
 """
 
@@ -24,10 +26,10 @@ LONG_AHEAD: Final = 4
 """Long recordings taken up at the same time."""
 SHORT_AHEAD: Final = 64
 """Short ones; their spools are small and they feed cross-job batches."""
-ALONE_AFTER: Final = 3
+ALONE_AFTER: Final = 2
 """Actor deaths after which a chunk is given alone, with nothing beside it."""
-QUARANTINE_AFTER: Final = 5
-"""Actor deaths after which a chunk is given up: the last two it was alone."""
+QUARANTINE_AFTER: Final = 3
+"""Actor deaths after which a chunk is given up: in the last one it was alone."""
 PATIENCE_S: Final = 30.0
 """How long a job for another model waits before the loaded model is changed for it, though there is work for the loaded one."""
 
@@ -43,7 +45,7 @@ class Work(Value, frozen=True):
     """A job that is taken up, as the planner sees it."""
 
     job_id: str
-    model: str
+    model: str | None  # None: not decided yet
     batch_key: str  # rows with equal keys may share a batch
     rank: float = 0.0  # below zero: at the front
     order: int = 0  # in which the jobs were taken up
@@ -174,7 +176,7 @@ def _speak(view: View, now: float) -> Iterator[Step]:
     if not able:
         return
     model = _choose(able, speech.model, now)
-    if model != speech.model:
+    if model is not None and model != speech.model:
         if speech.batches == 0:
             yield LoadModel(model)
         return  # the present batches end first
@@ -191,7 +193,7 @@ def _speak(view: View, now: float) -> Iterator[Step]:
             given[job_id] = given.get(job_id, 0) + 1
 
 
-def _choose(able: Sequence[Work], loaded: str | None, now: float) -> str:
+def _choose(able: Sequence[Work], loaded: str | None, now: float) -> str | None:
     """The model to work with: the loaded one while it has work, unless somebody lost patience or is at the front."""
     first = able[0]
     if all(work.model != loaded for work in able) or first.rank < 0:
@@ -234,7 +236,7 @@ def _fill(
 
 
 def _available(work: Work) -> bool:
-    return bool(work.ready) and (work.language_known or work.in_flight == 0)
+    return bool(work.ready) and work.model is not None and (work.language_known or work.in_flight == 0)
 
 
 def _turn(work: Work) -> tuple[bool, float, int, int]:
