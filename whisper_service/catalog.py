@@ -97,6 +97,10 @@ class Catalog:
             raise self._unavailable(f"The model {name} is not on this machine.", name)
         return name
 
+    def depends_on_device(self, wanted: str) -> bool:
+        """Whether `resolve` may answer differently for another device."""
+        return wanted == AUTO and self._default == AUTO
+
     def locate(self, name: str) -> Located:
         """Where the model is; the built-in one is put together if need be. Blocks for that: call it in a thread.
 

@@ -6,8 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from whisper_service.errors import DataDirectoryInUse, DiskFull, ServiceError
+
+SAMPLE_BYTES: Final = 2
+"""Of a sample in a spool, int16."""
 
 
 class DataDir:
@@ -29,6 +33,13 @@ class DataDir:
     def spool_of(self, job_id: str) -> Path:
         """Its 16 kHz mono int16 samples; there only while they are needed."""
         return self.spool / f"{job_id}.pcm"
+
+    def spooled_samples(self, job_id: str) -> int:
+        """How many samples of a job there are; 0 if it has no spool."""
+        try:
+            return self.spool_of(job_id).stat().st_size // SAMPLE_BYTES
+        except FileNotFoundError:
+            return 0
 
     def peaks_of(self, job_id: str) -> Path:
         """Its waveform for people to look at."""

@@ -29,6 +29,7 @@ class Decoders:
         self._data = data
         self._stall_s = stall_s
         self._max_duration_s = max_duration_s
+        self._generations: dict[str, int] = {}  # of actors that take commands, as far as the loop has heard
         self._jobs: dict[str, str] = {}  # actor -> job
 
     def spool_of(self, job_id: str) -> Path:
@@ -39,15 +40,27 @@ class Decoders:
         """These actors as the planner sees them. One that was never started counts as idle, for giving it work starts it;
         but not while another is starting, which will be ready sooner."""
         starting = any(actor.state is State.STARTING for actor in self.actors.values())
-        able = (State.READY,) if starting else (State.READY, State.IDLE)
         return tuple(
-            planner.Worker(name, idle=actor.state in able and name not in self._jobs) for name, actor in self.actors.items()
+            planner.Worker(
+                name,
+                idle=name not in self._jobs
+                and (name in self._generations or (actor.state is State.IDLE and not starting)),
+            )
+            for name, actor in self.actors.items()
         )
+
+    def generation_of(self, worker: str) -> int:
+        """The child that takes commands there; 0: none."""
+        return self._generations.get(worker, 0)
+
+    def on_ready(self, worker: str, generation: int) -> None:
+        """A child takes commands."""
+        self._generations[worker] = generation
 
     def start(self, job_id: str, worker: str) -> bool:
         """Give a recording to an actor; False if that must start first."""
         actor = self.actors[worker]
-        if actor.state is not State.READY:
+        if (generation := self.generation_of(worker)) == 0:
             actor.want()
             return False
         self._jobs[worker] = job_id
@@ -58,23 +71,24 @@ class Decoders:
             peaks=str(self._data.peaks_of(job_id)),
             max_duration_s=self._max_duration_s,
         )
-        actor.send(command, within_s=self._stall_s, key=job_id)
+        actor.send(command, generation=generation, within_s=self._stall_s, key=job_id)
         return True
 
     def alive(self, worker: str, job_id: str) -> None:
         """It reported progress: the deadline starts anew."""
         if self._jobs.get(worker) == job_id:
-            self.actors[worker].expect(job_id, self._stall_s)
+            self.actors[worker].expect(job_id, self._stall_s, generation=self.generation_of(worker))
 
     def release(self, worker: str, job_id: str) -> None:
         """It has come to an end with this recording, unless it has been given another already."""
-        self.actors[worker].proven()
+        self.actors[worker].proven(generation=self.generation_of(worker))
         if self._jobs.get(worker) == job_id:
             del self._jobs[worker]
             self.actors[worker].settle(job_id)
 
     def on_died(self, worker: str) -> str | None:
-        """The actor is gone; returns the job it was at."""
+        """The child is gone; returns the job it was at."""
+        self._generations.pop(worker, None)
         return self._jobs.pop(worker, None)
 
     def cancel(self, worker: str, job_id: str) -> None:
@@ -82,4 +96,4 @@ class Decoders:
         if self._jobs.get(worker) == job_id:
             del self._jobs[worker]
             self.actors[worker].settle(job_id)
-            self.actors[worker].send(Cancel(job_id=job_id))
+            self.actors[worker].send(Cancel(job_id=job_id), generation=self.generation_of(worker))

@@ -9,15 +9,18 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, assert_never
 
 from anyio import to_thread
 
 from whisper_service import faults, planner
-from whisper_service.catalog import Catalog
+from whisper_service.catalog import AUTO, Catalog
 from whisper_service.decoders import Decoders
 from whisper_service.domain import Job, Phase, Problem
 from whisper_service.errors import ServiceError
+from whisper_service.faults import FaultKind
 from whisper_service.ledger import Ledger, RowKey
 from whisper_service.lifecycle import Cause
 from whisper_service.mailbox import Mailbox, Request
@@ -40,7 +43,7 @@ from whisper_service.supervisor import ActorEvent, Died, Reported, Supervisor
 logger = logging.getLogger(__name__)
 
 MEDIA_TRIES: Final = 3
-"""Media actors that may die at the same place of a recording before it is called unreadable."""
+"""Media actors that may die at the same place of a recording, and spools that may get lost, before it is given up."""
 
 
 class Dispatcher:
@@ -88,8 +91,8 @@ class Dispatcher:
             case Cause.PAUSE:
                 job = await self._ledger.pause(job_id)
             case Cause.CANCEL:
+                self.recognizer.cancel(job_id)  # before its spool goes
                 job = await self._ledger.cancel(job_id)
-                self.recognizer.cancel(job_id)
             case _:
                 return await self._ledger.requeue(job_id, cause)
         self._stop_decoding(run)
@@ -97,10 +100,7 @@ class Dispatcher:
 
     async def delete(self, job_id: str) -> None:
         """The job, its text and its files, whatever it is doing."""
-        run = self._ledger.runs.get(job_id)
-        self._stop_decoding(run)
-        if run is not None:
-            self.recognizer.cancel(job_id)
+        self._drop(job_id)
         await self._ledger.delete(job_id)
 
     # -- what actors report ------------------------------------------------------------------------------------------
@@ -123,13 +123,11 @@ class Dispatcher:
 
     async def _reported(self, event: Reported) -> None:
         report, name = event.report, event.actor
-        actor = self._decoders.actors.get(name, self.recognizer.actor)
-        if event.generation != actor.generation:  # the last words of one that is already replaced
-            return
+        if not isinstance(report, Ready) and event.generation != self._generation_of(name):
+            return  # of a child whose death has been dealt with
         match report:
             case Ready():
-                if actor is self.recognizer.actor and self._preload and self.recognizer.problem is None:
-                    await self._load_default()
+                await self._ready(name, event.generation)
             case Loaded():
                 self.recognizer.on_loaded(report)
                 facts = {"action": "model_loaded", "model": report.model, "seconds": round(report.seconds, 2)}
@@ -137,7 +135,7 @@ class Dispatcher:
             case ChunkDone():
                 await self._ledger.chunk_done(report)
             case BatchDone():
-                self._ledger.take_back(self.recognizer.on_batch_done(report.batch))
+                self._ledger.take_back(report.batch, self.recognizer.on_batch_done(report.batch))
             case MediaInfo():
                 if run := self._run_at(name, report.job_id):
                     run.duration_s = report.duration_s
@@ -163,14 +161,29 @@ class Dispatcher:
             case _:
                 assert_never(report)
 
+    async def _ready(self, name: str, generation: int) -> None:
+        """A child takes commands. The speech actor's knows the device, which those wait for whose model depends on it."""
+        if name != self.recognizer.actor.name:
+            self._decoders.on_ready(name, generation)
+            return
+        self.recognizer.on_ready(generation)
+        for run in [run for run in self._ledger.runs.values() if run.job.model is None]:
+            await self._choose_model(run)
+        if self._preload and self.recognizer.problem is None:
+            await self._load_default()
+
     async def _fault(self, name: str, report: Fault) -> None:
         match report.scope:
             case "model":
                 model = self.recognizer.on_load_failed(report.problem)
                 await self._fail_all(model, report.problem)
+            case "batch" if report.batch is not None and report.index is not None and report.job_id is not None:
+                await self._row_failed(report.job_id, report.index, report.batch, report)
             case "batch" if report.batch is not None:
-                rows = self.recognizer.on_batch_failed(report.batch, report.kind)
-                await self._ledger.strike(rows, report.problem)
+                self.recognizer.out_of_memory |= report.fatal and report.kind == FaultKind.OOM
+                blameless = report.kind == FaultKind.OOM and self.recognizer.step_down()
+                batch = {report.batch: self.recognizer.on_batch_failed(report.batch)}
+                await self._give_back(batch, report.problem, blameless=blameless)
             case "media" if report.job_id is not None:
                 run = self._run_at(name, report.job_id)
                 self._decoders.release(name, report.job_id)
@@ -179,11 +192,35 @@ class Dispatcher:
             case _:
                 logger.error("%s: %s", name, report.problem.message, extra={"action": "actor_fault", "actor": name})
 
+    async def _row_failed(self, job_id: str, index: int, batch: int, report: Fault) -> None:
+        """One row of a batch is at fault by itself. If its samples are not there, the recording is decoded again."""
+        run = self._ledger.runs.get(job_id)
+        if run is None or run.batch_of.get(index) != batch:
+            return
+        if report.kind != FaultKind.MEDIA:
+            await self._ledger.quarantine(run, run.in_flight[index], report.problem)
+        elif run.spool_lost(index, batch):
+            logger.warning("the spool is lost: %s", report.problem.message, extra={"action": "spool_lost", "job": job_id})
+            self._stop_decoding(run)
+            run.decode_again()
+            if run.losses >= MEDIA_TRIES:
+                run.broke_off(report.problem)
+
+    async def _give_back(self, batches: Mapping[int, Sequence[RowKey]], problem: Problem, *, blameless: bool) -> None:
+        """These batches failed. That memory ran out is no fault of a chunk while smaller batches can be tried."""
+        for batch, rows in batches.items():
+            if blameless:
+                self._ledger.take_back(batch, rows)
+            else:
+                await self._ledger.strike(batch, rows, problem)
+
     async def _died(self, event: Died) -> None:
         """Everything in its hands is lost; only that is given again."""
         problem = event.diagnosis.problem
         if event.actor == self.recognizer.actor.name:
-            await self._ledger.strike(self.recognizer.on_died(event.diagnosis.kind), problem)
+            announced = self.recognizer.out_of_memory  # by one batch, which has been dealt with
+            blameless = announced or (event.diagnosis.kind is FaultKind.OOM and self.recognizer.step_down())
+            await self._give_back(self.recognizer.on_died(), problem, blameless=blameless)
             return
         run = self._run_at(event.actor, self._decoders.on_died(event.actor))
         if run is None:
@@ -245,25 +282,39 @@ class Dispatcher:
     async def _claim(self, job_id: str) -> None:
         try:
             wanted = await self._ledger.wanted_model(job_id)
-            model = await to_thread.run_sync(self._catalog.resolve, wanted)
-        except ServiceError as error:
-            await self._ledger.fail(job_id, error.problem)
+            model = await self._resolve(wanted)
+        except (ServiceError, OSError) as error:
+            await self._ledger.fail(job_id, _problem_of(error))
             return
-        await self._ledger.claim(job_id, model)
+        undecided = self.recognizer.device is None and self._catalog.depends_on_device(wanted)
+        await self._ledger.claim(job_id, None if undecided else model)
         self.recognizer.actor.want()
+
+    async def _choose_model(self, run: Run) -> None:
+        """What was left open when the job was taken up."""
+        try:
+            model = await self._resolve(run.job.options.model)
+        except (ServiceError, OSError) as error:
+            await self._fail(run.job.id, _problem_of(error))
+            return
+        await self._ledger.note(run, model=model)
+
+    async def _resolve(self, wanted: str) -> str:
+        device = self.recognizer.device or "cpu"
+        return await to_thread.run_sync(partial(self._catalog.resolve, wanted, device=device))
 
     async def _load_default(self) -> None:
         try:
-            await self._load(await to_thread.run_sync(self._catalog.resolve, "auto"))
-        except ServiceError as error:
-            self.recognizer.problem = error.problem
+            await self._load(await self._resolve(AUTO))
+        except (ServiceError, OSError) as error:
+            self.recognizer.problem = _problem_of(error)
 
     async def _load(self, model: str) -> None:
         try:
             located = await to_thread.run_sync(self._catalog.locate, model)
-        except ServiceError as error:
-            self.recognizer.problem = error.problem
-            await self._fail_all(model, error.problem)
+        except (ServiceError, OSError) as error:
+            self.recognizer.problem = _problem_of(error)
+            await self._fail_all(model, self.recognizer.problem)
             return
         self.recognizer.load(model, located.path)
 
@@ -285,9 +336,12 @@ class Dispatcher:
                 )
             )
         options = self._ledger.runs[keys[0][0]].job.options
-        self.recognizer.give(keys, rows, preset=options.preset.value, prompt=options.prompt, suspect=suspect)
+        self.recognizer.give(self._turn, keys, rows, preset=options.preset.value, prompt=options.prompt, suspect=suspect)
 
     # -- small parts -------------------------------------------------------------------------------------------------
+
+    def _generation_of(self, name: str) -> int:
+        return self.recognizer.generation if name == self.recognizer.actor.name else self._decoders.generation_of(name)
 
     def _run_at(self, worker: str, job_id: str | None) -> Run | None:
         """The run of this job, if this media actor is the one that works for it now."""
@@ -298,17 +352,24 @@ class Dispatcher:
         if run is not None and run.worker is not None:
             self._decoders.cancel(run.worker, run.job.id)
 
+    def _drop(self, job_id: str) -> None:
+        """No actor needs to go on with this job. They hear it before its files go."""
+        self._stop_decoding(self._ledger.runs.get(job_id))
+        self.recognizer.cancel(job_id)
+
+    async def _fail(self, job_id: str, problem: Problem) -> None:
+        self._drop(job_id)
+        await self._ledger.fail(job_id, problem)
+
     async def _fail_all(self, model: str | None, problem: Problem) -> None:
         """Every job that wants this model."""
         for run in [run for run in self._ledger.runs.values() if run.job.model == model]:
-            self._stop_decoding(run)
-            await self._ledger.fail(run.job.id, problem)
+            await self._fail(run.job.id, problem)
 
     async def _give_up(self, job_id: str, error: Exception) -> None:
         """The store or the disk refused: fail the job with the cause. If even that cannot be written, it waits for the next start."""
-        self._stop_decoding(self._ledger.runs.get(job_id))
         try:
-            await self._ledger.fail(job_id, faults.classify(f"{type(error).__name__}: {error}").problem)
+            await self._fail(job_id, _problem_of(error))
         except (sqlite3.Error, OSError, ServiceError):
             logger.exception("the job could not be failed", extra={"action": "fail_failed", "job": job_id})
             self._ledger.runs.pop(job_id, None)
@@ -320,7 +381,7 @@ class Dispatcher:
                 actor = self.recognizer.actor
                 if (problem := actor.problem) is not None and actor.failures > 1:
                     return f"The speech engine does not start: {problem.message} It is tried again."
-                return f"Loading the model {run.job.model}."
+                return f"Loading the model {run.job.model}." if run.job.model else "Starting the speech engine."
             case Phase.DECODING:
                 return "Reading the recording."
             case Phase.TRANSCRIBING:
@@ -331,3 +392,10 @@ class Dispatcher:
                 return "Downloading the model."
             case _:
                 assert_never(phase)
+
+
+def _problem_of(error: Exception) -> Problem:
+    """What a user should hear of it."""
+    if isinstance(error, ServiceError):
+        return error.problem
+    return faults.classify(f"{type(error).__name__}: {error}").problem

@@ -25,7 +25,7 @@ class Status(StrEnum):
     PENDING = "pending"  # accepted and on disk; waits for its turn
     PROCESSING = "processing"  # in work; `phase` says at what
     PAUSED = "paused"  # gets no more chunks until somebody resumes it
-    COMPLETED = "completed"  # every chunk is done or marked as a gap
+    COMPLETED = "completed"  # every chunk is done or marked as a gap, and not all of them are gaps
     FAILED = "failed"  # cannot go on by itself; `error` says why and what to do
     CANCELLED = "cancelled"  # stopped by its user; the text so far is kept
 
@@ -118,7 +118,7 @@ class Chunk(Value, frozen=True):
 
     span: Span
     state: ChunkState = ChunkState.WAITING
-    attempts: int = 0  # how many actors died with this chunk in their hands
+    attempts: int = 0  # how often it failed: how many actors died with it in their hands
     language: str | None = None
     error: Problem | None = None
 
@@ -151,7 +151,7 @@ class Job(Value, frozen=True):
     bytes: int
     sha256: str
     phase: Phase | None = None
-    progress: float = 0.0  # 0..1, never falls
+    progress: float = 0.0  # 0..1; never falls, except that a retry sets it back to what is really done
     message: str = ""  # one English sentence about what is going on
     duration_s: float | None = None  # length of the recording; an estimate until it is decoded
     position_s: float = 0.0  # everything before this is transcribed
@@ -161,7 +161,7 @@ class Job(Value, frozen=True):
     model: str | None = None  # the model that really does the work
     chunks_done: int = 0
     chunks_total: int = 0  # grows until `decoded`
-    decoded: bool = False  # the spool is complete and every chunk is known
+    decoded: bool = False  # every chunk is known
     attempts: int = 0  # how often the job was taken up
     rank: float = 0.0  # place in the queue: lower goes first; `front` makes it negative
     gaps: tuple[Gap, ...] = ()

@@ -15,7 +15,7 @@ from anyio import to_thread
 from whisper_service import planner
 from whisper_service.broadcast import Broadcast
 from whisper_service.datadir import DataDir
-from whisper_service.domain import Chunk, Gap, Job, Phase, Problem, Span, Status
+from whisper_service.domain import Chunk, ChunkState, Gap, Job, Phase, Problem, Span, Status
 from whisper_service.lifecycle import Cause
 from whisper_service.protocol import ChunkDone
 from whisper_service.runs import Run
@@ -72,8 +72,14 @@ class Ledger:
         return await self._end(job_id, Cause.CANCEL, message="Cancelled; the text so far is kept.", decoded=False)
 
     async def requeue(self, job_id: str, cause: Cause) -> Job:
-        """Back into the queue, by `Cause.RESUME` or `Cause.RETRY`."""
-        return self._publish(await self._store.move(job_id, cause, message="Waiting for its turn."))
+        """Back into the queue, by `Cause.RESUME` or `Cause.RETRY`. A retry shows as done what really is done."""
+        fields: dict[str, Any] = {}
+        if cause is Cause.RETRY:
+            job, chunks = await self._store.job(job_id), await self._store.chunks(job_id)
+            again = [Chunk(chunk.span) if chunk.state is ChunkState.FAILED else chunk for chunk in chunks]
+            run = Run.resume(job, again, order=0, spooled=False, now=self._clock())
+            fields = {"progress": 0.0} | run.progress(self._clock())
+        return self._publish(await self._store.move(job_id, cause, message="Waiting for its turn.", **fields))
 
     async def delete(self, job_id: str) -> None:
         """The job, its text and its files."""
@@ -94,10 +100,9 @@ class Ledger:
         """What the job's options say."""
         return (await self._store.job(job_id)).options.model
 
-    async def claim(self, job_id: str, model: str) -> Run:
-        """Take up a pending job where the store has it."""
+    async def claim(self, job_id: str, model: str | None) -> Run:
+        """Take up a pending job where the store has it; without a model, `choose` follows."""
         before = await self._store.job(job_id)
-        spooled = before.decoded and self._data.spool_of(job_id).exists()
         job = self._publish(
             await self._store.move(
                 job_id,
@@ -113,14 +118,16 @@ class Ledger:
         )
         self._taken_up += 1
         chunks = await self._store.chunks(job_id)
+        needed = max((chunk.span.start_sample + chunk.span.samples for chunk in chunks), default=0)
+        spooled = job.decoded and self._data.spooled_samples(job_id) >= max(1, needed)
         run = Run.resume(job, chunks, order=self._taken_up, spooled=spooled, now=self._clock())
         self.runs[job_id] = run
         return run
 
     async def finish(self, run: Run) -> None:
-        """Nothing is left to do. A recording that broke off fails now, with the text up to there."""
-        if run.decode_problem is not None:
-            await self.fail(run.job.id, run.decode_problem)
+        """Nothing is left to do. What broke off, or has gaps and no text at all, fails now; what text there is stays."""
+        if run.failure is not None:
+            await self.fail(run.job.id, run.failure)
             return
         message = run.warning.message if run.warning else "" if run.finished else "No speech was found."
         position = run.duration_s or run.job.position_s
@@ -141,10 +148,11 @@ class Ledger:
         await self.note(run, **run.progress(self._clock()), **fields)
 
     async def chunk_found(self, run: Run, span: Span) -> None:
-        """A chunk is in the spool; the store hears of it before it is worked on."""
-        if span.index not in run.finished:
-            self._keep(run, await self._store.add_chunk(run.job.id, span))
-        run.found(span)
+        """A stretch of speech is in the spool; the store hears of a new chunk before it is worked on."""
+        run.reached(span)
+        if (new := run.unknown(span)) is not None:
+            self._keep(run, await self._store.add_chunk(run.job.id, new))
+            run.found(new)
 
     async def chunk_done(self, report: ChunkDone) -> None:
         """The checkpoint: text, progress and events in one transaction."""
@@ -162,24 +170,28 @@ class Ledger:
         fields = run.progress(self._clock()) | {"language": language}
         self._keep(run, await self._store.checkpoint(run.job.id, report.index, report.segments, report.language, **fields))
 
-    async def strike(self, rows: Sequence[RowKey], problem: Problem) -> None:
-        """Count a failure against each row, give it back to its job, and give up those that fail for ever."""
-        struck = [(job_id, index) for job_id, index in rows if (run := self.runs.get(job_id)) and index in run.in_flight]
-        await self._store.strike(struck)
-        for job_id, index in struck:
-            run = self.runs[job_id]
-            chunk = run.strike(index)
+    async def strike(self, batch: int, rows: Sequence[RowKey], problem: Problem) -> None:
+        """Count a failure of this batch against each of its rows, give it back to its job, and give up those that failed too
+        often. They are given back first: what cannot be written now must not be lost from sight."""
+        struck = [
+            (run, chunk)
+            for job_id, index in rows
+            if (run := self.runs.get(job_id)) and (chunk := run.strike(index, batch)) is not None
+        ]
+        await self._store.strike([(run.job.id, chunk.span.index) for run, chunk in struck])
+        for run, chunk in struck:
             if chunk.attempts >= planner.QUARANTINE_AFTER:
-                await self._quarantine(run, chunk, problem)
+                await self.quarantine(run, chunk, problem)
 
-    def take_back(self, rows: Sequence[RowKey]) -> None:
-        """Rows that got no answer wait again, through no fault of theirs."""
+    def take_back(self, batch: int, rows: Sequence[RowKey]) -> None:
+        """Rows of this batch that got no answer wait again, through no fault of theirs."""
         for job_id, index in rows:
             if run := self.runs.get(job_id):
-                run.take_back(index)
+                run.take_back(index, batch)
 
-    async def _quarantine(self, run: Run, chunk: Chunk, problem: Problem) -> None:
-        run.done(chunk.span.index)
+    async def quarantine(self, run: Run, chunk: Chunk, problem: Problem) -> None:
+        """Give a chunk up: a gap in the transcript, with its reason."""
+        run.done(chunk.span.index, problem)
         gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
         fields = run.progress(self._clock())
         self._keep(run, await self._store.quarantine(run.job.id, chunk.span.index, problem, gap, **fields))

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from whisper_service import config, planner
 from whisper_service.domain import SAMPLE_RATE, Problem
-from whisper_service.faults import FaultKind
 from whisper_service.ledger import RowKey
 from whisper_service.protocol import Cancel, Load, Loaded, Row, Transcribe
-from whisper_service.supervisor import State, Supervisor
+from whisper_service.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,12 @@ class Recognizer:
         self.loaded: Loaded | None = None
         self.loading: str | None = None
         self.problem: Problem | None = None  # why the last model did not load
+        self.out_of_memory = False  # it said so and is about to exit: its other batches are not to blame
+        self.generation = 0  # of the child that takes commands, as far as the loop has heard; 0: none
         self.batch_size = speech.batch_size
         self._speech = speech
         self._limits = limits
         self._batches: dict[int, Batch] = {}
-        self._last = 0
 
     @property
     def model(self) -> str | None:
@@ -50,10 +50,12 @@ class Recognizer:
         return self.loaded.model if self.loaded else None
 
     @property
-    def device(self) -> str:
-        """The device to load on. Only the child can see whether there is a GPU."""
+    def device(self) -> str | None:
+        """The device to load on. Only the child can see whether there is a GPU: None until it has said so."""
         if self._speech.device != "auto":
             return self._speech.device
+        if not self.actor.facts:
+            return None
         return "cuda" if self.actor.facts.get("cuda_devices", 0) else "cpu"
 
     @property
@@ -61,14 +63,14 @@ class Recognizer:
         """Batches at once. On a CPU one per core, each with one thread: threads of one batch would wait for each other."""
         if self._speech.slots:
             return self._speech.slots
-        if self.device.startswith("cuda"):
+        if (self.device or "").startswith("cuda"):
             return 2  # one is prepared while the other runs
         return max(1, self._speech.threads or int(self.actor.facts.get("cpus", 1)))
 
     def view(self) -> planner.Speech:
         """This actor as the planner sees it."""
         return planner.Speech(
-            ready=self.actor.state is State.READY,
+            ready=bool(self.generation),
             loading=self.loading is not None,
             model=self.model,
             slots=self.slots,
@@ -77,23 +79,27 @@ class Recognizer:
             batch_size=self.batch_size,
         )
 
+    def on_ready(self, generation: int) -> None:
+        """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
+        self.generation, self.out_of_memory = generation, False
+
     def load(self, model: str, path: Path) -> None:
         """Replace the loaded model."""
         self.loaded, self.loading = None, model
         command = Load(
             model=model,
             path=str(path),
-            device=self.device,
+            device=self.device or "cpu",
             compute_type=self._speech.compute_type,
             slots=self.slots,
             threads=self._speech.threads,
         )
-        self.actor.send(command, within_s=self._limits.load_timeout_s, key="load")
+        self.actor.send(command, generation=self.generation, within_s=self._limits.load_timeout_s, key="load")
 
     def on_loaded(self, report: Loaded) -> None:
         """The model is there."""
         self.actor.settle("load")
-        self.actor.proven()
+        self.actor.proven(generation=self.generation)
         self.loaded, self.loading, self.problem = report, None, None
 
     def on_load_failed(self, problem: Problem) -> str | None:
@@ -102,40 +108,44 @@ class Recognizer:
         model, self.loading, self.problem = self.loading, None, problem
         return model
 
-    def give(self, keys: tuple[RowKey, ...], rows: Sequence[Row], *, preset: str, prompt: str | None, suspect: bool) -> None:
-        """Hand a batch over, with a deadline that grows with the audio in it."""
-        self._last += 1
-        self._batches[self._last] = Batch(keys, suspect)
+    def give(
+        self, number: int, keys: tuple[RowKey, ...], rows: Sequence[Row], *, preset: str, prompt: str | None, suspect: bool
+    ) -> None:
+        """Hand a batch over, with a deadline that grows with the audio in it. Numbers are never used twice."""
+        self._batches[number] = Batch(keys, suspect)
         audio_s = sum(row.span.samples for row in rows) / SAMPLE_RATE
         self.actor.send(
-            Transcribe(batch=self._last, rows=tuple(rows), preset=preset, prompt=prompt),
+            Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt),
+            generation=self.generation,
             within_s=self._limits.batch_timeout_s + audio_s * self._limits.batch_timeout_per_audio_s,
-            key=self._last,
+            key=number,
         )
 
     def on_batch_done(self, number: int) -> tuple[RowKey, ...]:
         """A batch is complete; returns its rows."""
-        self.actor.proven()
+        self.actor.proven(generation=self.generation)
         return self._take(number)
 
-    def on_batch_failed(self, number: int, kind: str) -> tuple[RowKey, ...]:
-        """A batch failed; returns its rows. After an out-of-memory the next ones are smaller."""
-        if kind == FaultKind.OOM:
-            self.batch_size = max(1, self.batch_size // 2)
+    def on_batch_failed(self, number: int) -> tuple[RowKey, ...]:
+        """A batch failed; returns its rows."""
         return self._take(number)
 
-    def on_died(self, kind: FaultKind) -> tuple[RowKey, ...]:
-        """The actor is gone; returns every row that was in its hands."""
+    def on_died(self) -> dict[int, tuple[RowKey, ...]]:
+        """The child is gone; returns every batch that was in its hands."""
+        self.generation = 0
         self.loaded = self.loading = None
-        if kind is FaultKind.OOM:
-            self.batch_size = max(1, self.batch_size // 2)
         batches, self._batches = self._batches, {}
-        return tuple(row for batch in batches.values() for row in batch.rows)
+        return {number: batch.rows for number, batch in batches.items()}
+
+    def step_down(self) -> bool:
+        """Memory ran out: the next batches are smaller. False if they cannot be."""
+        before, self.batch_size = self.batch_size, max(1, self.batch_size // 2)
+        return self.batch_size < before
 
     def cancel(self, job_id: str) -> None:
         """Rows of this job that are not begun need not be."""
-        if self.actor.state is State.READY and any(job == job_id for batch in self._batches.values() for job, _ in batch.rows):
-            self.actor.send(Cancel(job_id=job_id))
+        if any(job == job_id for batch in self._batches.values() for job, _ in batch.rows):
+            self.actor.send(Cancel(job_id=job_id), generation=self.generation)
 
     def _take(self, number: int) -> tuple[RowKey, ...]:
         self.actor.settle(number)

@@ -1,14 +1,18 @@
 """A job in work: which chunks wait, are in flight or done, and what that means for its progress. No I/O.
 
 This is run-time state, owned by the dispatcher's loop; everything in it can be rebuilt from the store and a second decode.
+
+A second decode need not cut as the first one did: another version of the service may have made that. The samples are the same,
+so the chunks in the store stay what they are, and only what lies behind the last of them is cut anew. No stretch of speech is
+so lost or told twice, and what is done stays done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 from whisper_service import planner
@@ -20,6 +24,8 @@ LANGUAGE_TRIES: Final = 3
 """Chunks after which a guess is taken anyhow."""
 SHOWN: Final = 64
 """Waiting chunks the planner gets to see: more than any batch takes."""
+SHORTEST: Final = SAMPLE_RATE // 10
+"""Samples that are no chunk of their own: what a new cut leaves over behind an old one may be less than any word."""
 ALMOST: Final = 0.99
 """Progress is never shown as complete before it is."""
 
@@ -44,32 +50,43 @@ class Run:
     decoder_deaths: int = 0  # in a row at the same place
     decoder_died_at_s: float = -1.0
     decode_problem: Problem | None = None  # the recording broke off: fails the job once its chunks are done
+    losses: int = 0  # of the spool, while chunks of it were in work
+    lost_at_turn: int = 0
     warning: Problem | None = None
     duration_s: float | None = None
-    decoded_s: float = 0.0
+    decoded_s: float = 0.0  # by this decode
+    cut_samples: int = 0  # every chunk that begins before this sample is known
+    cut_s: float = 0.0  # the same place in seconds on the recording's clock
+    next_index: int = 0
+    known: dict[int, Chunk] = field(default_factory=dict)  # wait, but are not in the spool (again) yet
     waiting: dict[int, Chunk] = field(default_factory=dict)  # in the spool, in order
     in_flight: dict[int, Chunk] = field(default_factory=dict)
+    batch_of: dict[int, int] = field(default_factory=dict)  # of each chunk in flight
     finished: set[int] = field(default_factory=set)
-    attempts: dict[int, int] = field(default_factory=dict)
+    gaps: dict[int, Problem] = field(default_factory=dict)  # why those of `finished` that have no text were given up
     served: int = 0
     last_turn: int = 0
     since: float = 0.0
-    covered_before_s: float = 0.0
+    done_before_s: float = 0.0
 
     @classmethod
     def resume(cls, job: Job, chunks: Iterable[Chunk], *, order: int, spooled: bool, now: float) -> Run:
         """Take a job up where the store has it. Without a complete spool, chunks wait until they are decoded again."""
         run = cls(job=job, order=order, now=now, since=now, duration_s=job.duration_s)
         for chunk in chunks:
-            if chunk.state is not ChunkState.WAITING:
-                run.finished.add(chunk.span.index)
-            elif spooled:
-                run.waiting[chunk.span.index] = chunk
-            run.attempts[chunk.span.index] = chunk.attempts
+            run._learn(chunk.span)
+            if chunk.state is ChunkState.WAITING:
+                (run.waiting if spooled else run.known)[chunk.span.index] = chunk
+                continue
+            run.finished.add(chunk.span.index)
+            if chunk.error is not None:
+                run.gaps[chunk.span.index] = chunk.error
+        if job.decoded:
+            run.cut_s = max(run.cut_s, job.duration_s or 0.0)
         if spooled:
             run.decoding = Decoding.DONE
-            run.decoded_s = job.duration_s or 0.0
-        run.covered_before_s = job.position_s
+            run.decoded_s = run.cut_s
+        run.done_before_s = run.done_s()
         return run
 
     @property
@@ -77,56 +94,108 @@ class Run:
         """What is asked for, or known by now."""
         return self.job.options.language or self.job.language
 
+    def unknown(self, span: Span) -> Span | None:
+        """What of a span that the media actor cut is in no chunk yet, numbered as the next chunk; None if nothing is.
+
+        Equal versions cut equally, so that this is either all of the span or nothing.
+        """
+        if self.job.decoded:  # a first decode came to its end: every chunk is known
+            return None
+        begin, end = max(span.start_sample, self.cut_samples), span.start_sample + span.samples
+        if begin > span.start_sample and end - begin < SHORTEST:
+            return None
+        start = span.start if begin == span.start_sample else span.end - (end - begin) / SAMPLE_RATE
+        return Span(index=self.next_index, start_sample=begin, samples=end - begin, start=start, end=span.end)
+
     def found(self, span: Span) -> None:
-        """The media actor has written this chunk to the spool."""
+        """A chunk that is new; its samples are in the spool."""
+        self._learn(span)
+        self.waiting[span.index] = Chunk(span=span)
+
+    def reached(self, span: Span) -> None:
+        """The spool holds everything up to the end of this span: chunks that are known and end there can be worked on."""
         self.decoded_s = max(self.decoded_s, span.end)
-        if span.index not in self.finished and span.index not in self.in_flight:
-            self.waiting[span.index] = Chunk(span=span, attempts=self.attempts.get(span.index, 0))
+        self._release(span.start_sample + span.samples)
 
     def decoded(self, duration_s: float, warning: Problem | None) -> None:
         """The whole recording is in the spool."""
         self.decoding, self.worker, self.warning = Decoding.DONE, None, warning
-        self.duration_s = self.decoded_s = duration_s
+        self.duration_s = self.decoded_s = self.cut_s = duration_s
+        self._release(None)
 
     def decoder_died(self) -> int:
         """Its media actor is gone and another begins anew; returns how many died without getting any further."""
-        self.decoding, self.worker = Decoding.WAITING, None
+        self.decode_again()
         further = self.decoded_s > self.decoder_died_at_s
         self.decoder_deaths = 1 if further else self.decoder_deaths + 1
         self.decoder_died_at_s = self.decoded_s
         return self.decoder_deaths
+
+    def spool_lost(self, index: int, batch: int) -> bool:
+        """The samples of a chunk in flight are not where they should be. It waits for a new decode, and so does all that
+        waits; True if that decode has to be begun (and one that runs to be stopped)."""
+        if self.batch_of.get(index) != batch:
+            return False
+        stale = batch <= self.lost_at_turn  # given before the decode that is to mend it, or that already did
+        chunk = self._withdraw(index)
+        if stale:
+            done = self.decoding is Decoding.DONE
+            self._put(self.waiting if done else self.known, chunk)
+            return False
+        self.losses += 1
+        self.lost_at_turn = self.last_turn
+        self.known = dict(sorted({**self.known, **self.waiting, index: chunk}.items()))
+        self.waiting = {}
+        return True
+
+    def decode_again(self) -> None:
+        """From the beginning, by any media actor."""
+        self.decoding, self.worker = Decoding.WAITING, None
 
     def broke_off(self, problem: Problem) -> None:
         """It cannot be read any further; what was found before is still transcribed."""
         self.decoding, self.worker, self.decode_problem = Decoding.DONE, None, problem
 
     def give(self, index: int, turn: int, now: float) -> Chunk:
-        """A chunk goes to the speech actor."""
+        """A chunk goes to the speech actor, in the batch with the number `turn`."""
         chunk = self.waiting.pop(index)
-        self.in_flight[index] = chunk
+        self.in_flight[index], self.batch_of[index] = chunk, turn
         self.served += 1
         self.last_turn = turn
         self.since = now
         return chunk
 
-    def take_back(self, index: int) -> None:
-        """It was not done, through no fault of its own."""
-        if chunk := self.in_flight.pop(index, None):
-            self.waiting = dict(sorted({**self.waiting, index: chunk}.items()))
+    def take_back(self, index: int, batch: int) -> None:
+        """It was not done, through no fault of its own. Nothing happens if this batch does not have it (any more)."""
+        if self.batch_of.get(index) == batch:
+            self._put(self.waiting, self._withdraw(index))
 
-    def strike(self, index: int) -> Chunk:
-        """It was in the hands of an actor that died or failed; returns it with the count."""
-        chunk = self.in_flight.pop(index)
+    def strike(self, index: int, batch: int) -> Chunk | None:
+        """It was in the hands of an actor that died or failed; returns it with the count, None as for `take_back`."""
+        if self.batch_of.get(index) != batch:
+            return None
+        chunk = self._withdraw(index)
         struck = Chunk(span=chunk.span, attempts=chunk.attempts + 1)
-        self.attempts[index] = struck.attempts
-        self.waiting = dict(sorted({**self.waiting, index: struck}.items()))
+        self._put(self.waiting, struck)
         return struck
 
-    def done(self, index: int) -> None:
-        """It is in the store, as text or as a gap."""
-        self.in_flight.pop(index, None)
-        self.waiting.pop(index, None)
+    def done(self, index: int, problem: Problem | None = None) -> None:
+        """It is in the store, as text or, with a problem, as a gap."""
+        self.batch_of.pop(index, None)
+        for chunks in (self.in_flight, self.waiting, self.known):
+            chunks.pop(index, None)
         self.finished.add(index)
+        if problem is not None:
+            self.gaps[index] = problem
+
+    @property
+    def failure(self) -> Problem | None:
+        """Why the job fails, though nothing is left to do: it could not be read to its end, or nothing of it became text."""
+        if self.decode_problem is not None or not self.gaps or len(self.gaps) < len(self.finished):
+            return self.decode_problem
+        last = self.gaps[max(self.gaps)]
+        message = f"No part of the recording could be transcribed. {last.message}"
+        return Problem(code=last.code, message=message, hint=last.hint, params=last.params)
 
     def hear(self, language: str, probability: float | None, *, text: bool) -> str | None:
         """The job's language after a chunk whose language was detected; None while it stays unknown.
@@ -139,19 +208,25 @@ class Run:
         sure = probability >= LANGUAGE_SURE or len(self.finished) + 1 >= LANGUAGE_TRIES
         return language if sure else None
 
+    def _open(self) -> Iterator[Chunk]:
+        return chain(self.known.values(), self.waiting.values(), self.in_flight.values())
+
     def covered_s(self) -> float:
         """Everything before this is transcribed, in seconds on the recording's clock."""
-        unfinished = (chunk.span.start for chunk in (*self.waiting.values(), *self.in_flight.values()))
-        return min(unfinished, default=self.decoded_s)
+        return min((chunk.span.start for chunk in self._open()), default=max(self.cut_s, self.decoded_s))
+
+    def done_s(self) -> float:
+        """Seconds of the recording that are transcribed, or are known to be silent."""
+        left = sum(chunk.span.samples for chunk in self._open()) / SAMPLE_RATE
+        return max(0.0, max(self.cut_s, self.decoded_s) - left)
 
     def progress(self, now: float) -> dict[str, Any]:
         """The fields of the job that say how far it is."""
         duration = self.duration_s
-        left = sum(chunk.span.samples for chunk in (*self.waiting.values(), *self.in_flight.values())) / SAMPLE_RATE
         fields: dict[str, Any] = {"position_s": round(self.covered_s(), 3), "duration_s": duration}
-        done = max(0.0, self.decoded_s - left)
+        done = self.done_s()
         elapsed = now - self.now
-        gained = done - self.covered_before_s
+        gained = done - self.done_before_s
         if elapsed > 0 and gained > 0:
             speed = gained / elapsed
             fields["speed"] = round(speed, 2)
@@ -163,12 +238,8 @@ class Run:
 
     def phase(self, loaded: str | None) -> Phase:
         """What the job is busy with, given the model that is loaded."""
-        if not self.finished and not self.waiting and not self.in_flight:
-            return Phase.DECODING if self.decoding is not Decoding.DONE else Phase.FINALIZING
-        if (self.waiting or self.in_flight) and loaded != self.job.model:
-            return Phase.LOADING_MODEL
         if self.waiting or self.in_flight:
-            return Phase.TRANSCRIBING
+            return Phase.TRANSCRIBING if loaded is not None and loaded == self.job.model else Phase.LOADING_MODEL
         return Phase.DECODING if self.decoding is not Decoding.DONE else Phase.FINALIZING
 
     def view(self) -> planner.Work:
@@ -177,7 +248,7 @@ class Run:
         options = self.job.options
         return planner.Work(
             job_id=self.job.id,
-            model=self.job.model or options.model,
+            model=self.job.model,
             batch_key=f"{self.job.model}\n{options.preset}\n{options.prompt or ''}",
             rank=self.job.rank,
             order=self.order,
@@ -190,3 +261,32 @@ class Run:
             language_known=self.language is not None,
             since=self.since,
         )
+
+    def _learn(self, span: Span) -> None:
+        """A chunk that the store has."""
+        self.next_index = max(self.next_index, span.index + 1)
+        self.cut_samples = max(self.cut_samples, span.start_sample + span.samples)
+        self.cut_s = max(self.cut_s, span.end)
+
+    def _release(self, samples: int | None) -> None:
+        """The spool is good up to here; None: to its end."""
+        ready = {
+            index: chunk
+            for index, chunk in self.known.items()
+            if samples is None or chunk.span.start_sample + chunk.span.samples <= samples
+        }
+        if ready:
+            self.known = {index: chunk for index, chunk in self.known.items() if index not in ready}
+            self.waiting = dict(sorted({**self.waiting, **ready}.items()))
+
+    def _withdraw(self, index: int) -> Chunk:
+        """Out of flight."""
+        del self.batch_of[index]
+        return self.in_flight.pop(index)
+
+    def _put(self, chunks: dict[int, Chunk], chunk: Chunk) -> None:
+        """Into its place in this order."""
+        chunks[chunk.span.index] = chunk
+        ordered = sorted(chunks.items())
+        chunks.clear()
+        chunks.update(ordered)

@@ -155,8 +155,9 @@ class Store:
     async def move(self, job_id: str, cause: Cause, **fields: Any) -> Written:
         """Change the status as the table says and set `fields` with it. Raises `NotFound` or `IllegalTransition`.
 
-        A job finishes only when none of its chunks waits. A retry lets failed chunks wait again and clears what was wrong;
-        a completed job has something to try again only if it has gaps.
+        A job finishes only when none of its chunks waits, and not if it has chunks and all of them failed. A retry lets
+        failed chunks wait again, clears what was wrong, and is the one move that may lower the progress; a completed job has
+        something to try again only if it has gaps.
         """
         _check(fields)
         async with self._transaction():
@@ -263,7 +264,10 @@ class Store:
             waiting = await self._run("SELECT 1 FROM chunk WHERE job_id = :id AND state = 'waiting'", id=job_id)
             if waiting:
                 raise IllegalTransition(f"The job cannot finish: {len(waiting)} of its chunks still wait.", **asked)
-        return await self._written(await self._set(job_id, status, fields))
+            states = await self._run("SELECT DISTINCT state FROM chunk WHERE job_id = :id", id=job_id)
+            if [state for (state,) in states] == ["failed"]:
+                raise IllegalTransition("The job cannot finish: every chunk of it failed.", **asked)
+        return await self._written(await self._set(job_id, status, fields, falls=cause is Cause.RETRY))
 
     async def _settle(self, job_id: str, index: int, state: str, **fields: Any) -> Status | None:
         """Take a chunk from waiting to `state`; the status of its job, or None if that was not possible."""
@@ -278,13 +282,13 @@ class Store:
         )
         return status if changed else None
 
-    async def _set(self, job_id: str, status: Status, fields: dict[str, Any]) -> Job:
+    async def _set(self, job_id: str, status: Status, fields: dict[str, Any], *, falls: bool = False) -> Job:
         """Write status and fields, count the chunks; the job as it then is. A phase is only had while in work."""
         fields = fields | {"status": status}
         if status is not Status.PROCESSING:
             fields["phase"] = None
         found = await self._run(
-            f"UPDATE job SET {_assignments(fields)}, {', '.join(_COUNTED)} WHERE id = :id RETURNING {rows.names(rows.JOB)}",
+            f"UPDATE job SET {_assignments(fields, falls=falls)}, {', '.join(_COUNTED)} WHERE id = :id RETURNING {rows.names(rows.JOB)}",
             **{field: rows.cell(field, value) for field, value in fields.items()} | {"id": job_id},
         )
         return rows.job(found[0])
@@ -330,9 +334,9 @@ class Store:
             return list(await self._reader.execute_fetchall(sql, parameters))
 
 
-def _assignments(fields: Collection[str]) -> str:
-    """`SET` for these fields. Progress never falls."""
-    values = {"progress": "max(progress, :progress)"}
+def _assignments(fields: Collection[str], *, falls: bool = False) -> str:
+    """`SET` for these fields. Progress never falls, unless it `falls`."""
+    values = {} if falls else {"progress": "max(progress, :progress)"}
     return ", ".join(f'"{field}" = {values.get(field, f":{field}")}' for field in fields)
 
 

@@ -3,7 +3,9 @@
 The uploaded file is the script, JSON: {"chunks": 3, "seconds": 10.0, "delay": 0.0, "marks": DIR, "faults": {"1": "abort"}}.
 The media actor copies it into the spool, so that the speech actor finds it there. A fault of a chunk happens every time the
 chunk is given, or once if it ends in "_once" (a file below `marks` remembers). Known faults: abort, kill, hang, oom, error.
-`decode_delay` seconds pass before each chunk is found; `decode_fault` is "kill", "kill_once" or "not_media".
+`decode_delay` seconds pass before each chunk is found; `decode_fault` is "kill", "kill_once" or "not_media". A chunk whose
+samples are not in the spool fails alone, as with the real actor; `bad` names chunks that always do. `cuts` ([[start, end], ...]
+in seconds) are the chunks themselves; `recuts` are those of every decode but the first.
 """
 
 from __future__ import annotations
@@ -73,17 +75,32 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
     if fault is not None and _due(play, fault, "decode"):
         os.kill(os.getpid(), signal.SIGKILL)
     Path(command.spool).write_bytes(data)
-    seconds, count = float(play.get("seconds", 10.0)), int(play.get("chunks", 3))
-    duration = count * (seconds + 1.0)
+    cuts = _cuts(play)
+    duration = max((end for _, end in cuts), default=0.0) + 1.0
+    _pad(command.spool, duration)
     emit(MediaInfo(job_id=command.job_id, duration_s=duration, format="fake", codec="fake"))
-    for index in range(count):
+    for index, (start, end) in enumerate(cuts):
         time.sleep(play.get("decode_delay", 0.0))
         if inbox.cancelled(command.job_id):
             return
-        start = index * (seconds + 1.0)
-        span = Span(index, int(start * SAMPLE_RATE), int(seconds * SAMPLE_RATE), start, start + seconds)
+        span = Span(index, round(start * SAMPLE_RATE), round((end - start) * SAMPLE_RATE), start, end)
         emit(ChunkFound(job_id=command.job_id, span=span))
-    emit(Decoded(job_id=command.job_id, duration_s=duration, chunks=count))
+    emit(Decoded(job_id=command.job_id, duration_s=duration, chunks=len(cuts)))
+
+
+def _cuts(play: dict[str, Any]) -> list[tuple[float, float]]:
+    """The chunks, in seconds."""
+    if "recuts" in play and not _due(play, "cut_once", "cut"):
+        return [(start, end) for start, end in play["recuts"]]
+    if "cuts" in play:
+        return [(start, end) for start, end in play["cuts"]]
+    seconds = float(play.get("seconds", 10.0))
+    return [(index * (seconds + 1.0), index * (seconds + 1.0) + seconds) for index in range(int(play.get("chunks", 3)))]
+
+
+def _pad(spool: str, duration_s: float) -> None:
+    """Make the spool as long as one with samples in it; without using disk for them."""
+    os.truncate(spool, max(Path(spool).stat().st_size, round(2 * SAMPLE_RATE * duration_s)))
 
 
 def speech(inbox: Inbox, emit: Emit) -> None:
@@ -104,15 +121,38 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
     for row in command.rows:
         if inbox.cancelled(row.job_id):
             continue
-        play = json.loads(Path(row.spool).read_bytes())
+        play = _read(row)
+        if play is None or row.span.index in play.get("bad", ()):
+            kind, code = ("media", "spool_missing") if play is None else ("unknown", "unknown")
+            emit(
+                Fault(
+                    scope="batch", kind=kind, problem=Problem(code, "This chunk cannot be read."), batch=command.batch,
+                    job_id=row.job_id, index=row.span.index,
+                )
+            )  # fmt: skip
+            continue
         time.sleep(play.get("delay", 0.0))
         fault = play.get("faults", {}).get(str(row.span.index))
-        if fault is not None and _due(play, fault, str(row.span.index)):
-            if not _fail(fault.removesuffix("_once"), command, emit):
-                return
+        due = fault is not None and _due(play, fault, str(row.span.index))
+        if due and not _fail(fault.removesuffix("_once"), command, emit):
+            return
         emit(_hear(command, row, play))
     audio = sum(row.span.samples for row in command.rows) / SAMPLE_RATE
     emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=audio))
+
+
+def _read(row: Row) -> dict[str, Any] | None:
+    """The script at the beginning of the spool; None if the samples of the row are not all there."""
+    try:
+        with Path(row.spool).open("rb") as file:
+            data = file.read(100_000)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return None
+    if size < 2 * (row.span.start_sample + row.span.samples):
+        return None
+    play: dict[str, Any] = json.loads(data.rstrip(b"\0"))
+    return play
 
 
 def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
@@ -133,7 +173,7 @@ def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
 
 
 def _hear(command: Transcribe, row: Row, play: dict[str, Any]) -> ChunkDone:
-    text = text_of(row.span.index)
+    text = f"{row.span.start:g}-{row.span.end:g}" if "cuts" in play else text_of(row.span.index)
     word = Word(row.span.start, row.span.end, f" {text}", 0.9)
     segment = Segment(
         chunk=row.span.index, index=0, start=row.span.start, end=row.span.end, text=text, words=(word,), language=row.language or "en"

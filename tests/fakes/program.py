@@ -10,12 +10,11 @@ from pathlib import Path
 
 import anyio
 
+from tests.fakes.stage import settings
 from whisper_service.config import Config
 from whisper_service.domain import Options
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.service import Service
-
-from tests.fakes.stage import settings
 
 FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
 

@@ -10,12 +10,11 @@ from typing import Any
 import anyio
 import msgspec
 
+from tests.fakes.actors import script
 from whisper_service import config
 from whisper_service.domain import Change, Job, Options
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.service import Service
-
-from tests.fakes.actors import script
 
 
 def settings(data_dir: Path, **speech: Any) -> config.Config:

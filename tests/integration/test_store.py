@@ -463,6 +463,24 @@ async def test_a_job_cannot_finish_while_a_chunk_waits(store: Store) -> None:
     assert (await store.job("a")).status is Status.PROCESSING
 
 
+async def test_a_job_of_gaps_alone_does_not_finish(store: Store) -> None:
+    await working(store, 2)
+    for index in range(2):
+        await store.quarantine("a", index, PROBLEM, Gap(0.0, 1.0, "It crashed."))
+    with pytest.raises(IllegalTransition, match="every chunk"):
+        await store.move("a", Cause.FINISH)
+    failed = (await store.move("a", Cause.FAULT, error=PROBLEM)).job
+    assert len(failed.gaps) == 2
+    assert (await store.move("a", Cause.RETRY)).job.gaps == ()
+
+
+async def test_a_retry_alone_may_lower_the_progress(store: Store) -> None:
+    await working(store)
+    await store.move("a", Cause.FAULT, error=PROBLEM, progress=0.9)
+    assert (await store.move("a", Cause.RETRY, progress=0.4)).job.progress == 0.4
+    assert (await store.move("a", Cause.CLAIM, progress=0.1)).job.progress == 0.4
+
+
 async def test_recovery_puts_work_back_into_the_queue(store: Store) -> None:
     for job_id in "abc":
         await working(store, 2, job_id)

@@ -18,7 +18,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from whisper_service.domain import Change, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status
 from whisper_service.errors import IllegalTransition
-from whisper_service.lifecycle import TRANSITIONS, Cause
+from whisper_service.lifecycle import TERMINAL, TRANSITIONS, Cause
 from whisper_service.store import Store, Written
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ FIELDS: dict[Cause, dict[str, Any]] = {
     Cause.FRONT: {"rank": -1.0},
     Cause.FINISH: {"progress": 1.0, "finished_at": 3.0},
     Cause.FAULT: {"error": PROBLEM, "finished_at": 3.0},
+    Cause.RETRY: {"progress": 0.0},
     Cause.CANCEL: {"message": "Cancelled.", "finished_at": 3.0},
 }
 PROGRESS = st.floats(0, 1)
@@ -61,7 +62,8 @@ class Expected:
         if (self.status, cause) not in TRANSITIONS:
             return False
         if cause is Cause.FINISH:
-            return ChunkState.WAITING not in self.chunks.values()
+            states = set(self.chunks.values())
+            return ChunkState.WAITING not in states and states != {ChunkState.FAILED}
         return not (self.status is Status.COMPLETED and cause is Cause.RETRY and not self.gaps)
 
     def move(self, cause: Cause) -> None:
@@ -285,7 +287,8 @@ class StoreMachine(RuleBasedStateMachine):
                     job = msgspec.json.decode(change.payload, type=Job)
                     if before := jobs.get(job.id):
                         assert before.status is job.status or (before.status, job.status) in STEPS
-                        assert before.progress <= job.progress
+                        retried = before.status in TERMINAL and job.status is Status.PENDING
+                        assert before.progress <= job.progress or retried
                         assert before.chunks_total <= job.chunks_total
                     else:
                         assert job.status is Status.PENDING
@@ -323,6 +326,7 @@ class StoreMachine(RuleBasedStateMachine):
             text = [segment for index in sorted(expected.text) for segment in expected.text[index]]
             assert self.run(self.store.segments(job_id)) == text
             if job.status is Status.COMPLETED:
+                assert job.chunks_done or not job.chunks_total
                 assert all(chunk.state is not ChunkState.WAITING for chunk in chunks)
                 assert job.chunks_done + len(job.gaps) == job.chunks_total
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.domain import Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status
-from whisper_service.runs import LANGUAGE_SURE, LANGUAGE_TRIES, Decoding, Run
+from whisper_service.runs import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
 
 
 def span(index: int, seconds: float = 10.0) -> Span:
@@ -25,8 +27,17 @@ def run_with(chunks: int, duration_s: float | None = 100.0, **fields: object) ->
     run = Run.resume(job(**fields), [], order=1, spooled=False, now=0.0)
     run.duration_s = duration_s
     for index in range(chunks):
-        run.found(span(index))
+        find(run, span(index))
     return run
+
+
+def find(run: Run, found: Span) -> Span | None:
+    """What the ledger does with a span of the media actor."""
+    run.reached(found)
+    new = run.unknown(found)
+    if new is not None:
+        run.found(new)
+    return new
 
 
 def test_a_chunk_that_is_found_waits_and_is_given_in_order() -> None:
@@ -40,28 +51,150 @@ def test_what_an_actor_dropped_waits_again_in_its_place() -> None:
     run = run_with(3)
     for index in range(3):
         run.give(index, 1, 0.0)
-    run.take_back(1)
-    assert run.strike(0).attempts == 1
+    run.take_back(1, 1)
+    struck = run.strike(0, 1)
+    assert struck is not None
+    assert struck.attempts == 1
     assert list(run.waiting) == [0, 1]
     assert [chunk.attempts for chunk in run.waiting.values()] == [1, 0]
-    run.take_back(7)  # never given: nothing happens
+    run.take_back(7, 1)  # never given: nothing happens
+
+
+def test_a_batch_that_does_not_have_a_chunk_any_more_says_nothing_about_it() -> None:
+    """The job was paused with the chunk in batch 1, and resumed: it is in batch 2 now."""
+    run = run_with(1)
+    run.give(0, turn=2, now=0.0)
+    run.take_back(0, 1)
+    assert run.strike(0, 1) is None
+    assert not run.spool_lost(0, 1)
+    assert (list(run.in_flight), list(run.waiting)) == ([0], [])
 
 
 def test_a_second_decode_brings_back_only_what_is_not_done() -> None:
-    chunks = [Chunk(span(0), ChunkState.DONE), Chunk(span(1), attempts=2), Chunk(span(2), ChunkState.FAILED)]
+    broken = Problem("crashed", "It crashed.")
+    chunks = [Chunk(span(0), ChunkState.DONE), Chunk(span(1), attempts=2), Chunk(span(2), ChunkState.FAILED, error=broken)]
     run = Run.resume(job(), chunks, order=1, spooled=False, now=0.0)
     assert not run.waiting
-    for index in range(4):
-        run.found(span(index))
+    assert [find(run, span(index)) for index in range(4)] == [None, None, None, span(3)]
     assert list(run.waiting) == [1, 3]
     assert run.waiting[1].attempts == 2
 
 
+def test_a_chunk_waits_until_the_second_decode_is_past_it() -> None:
+    run = Run.resume(job(), [Chunk(span(0)), Chunk(span(1)), Chunk(span(2))], order=1, spooled=False, now=0.0)
+    find(run, Span(0, 0, 300_000, 0.0, 18.75))  # another chunker: it ends between chunk 1 and 2
+    assert list(run.waiting) == [0]
+    run.decoded(30.0, None)
+    assert list(run.waiting) == [0, 1, 2]
+    assert not run.known
+
+
+def test_a_job_whose_chunks_are_all_known_gets_no_more_of_them() -> None:
+    run = Run.resume(job(decoded=True, duration_s=20.0), [Chunk(span(0))], order=1, spooled=False, now=0.0)
+    assert find(run, span(1)) is None
+    assert list(run.waiting) == [0]
+
+
+def test_a_scrap_behind_the_old_cut_is_no_chunk() -> None:
+    run = Run.resume(job(), [Chunk(span(0), ChunkState.DONE)], order=1, spooled=False, now=0.0)
+    assert run.unknown(Span(0, 0, 160_000 + SHORTEST - 1, 0.0, 10.1)) is None
+    assert run.unknown(Span(0, 0, 160_000 + SHORTEST, 0.0, 10.1)) == Span(1, 160_000, SHORTEST, 10.0, 10.1)
+
+
+LENGTHS = st.lists(st.tuples(st.integers(0, 50_000), st.integers(SHORTEST, 200_000)), min_size=1, max_size=12)
+
+
+def cut(lengths: list[tuple[int, int]], offset_s: float) -> list[Span]:
+    """Spans with these pauses before them and these lengths."""
+    spans: list[Span] = []
+    end = 0
+    for pause, samples in lengths:
+        start, end = end + pause, end + pause + samples
+        spans.append(Span(len(spans), start, samples, offset_s + start / 16_000, offset_s + end / 16_000))
+    return spans
+
+
+@given(LENGTHS, LENGTHS, st.integers(0, 12), st.sets(st.integers(0, 12)), st.sampled_from([0.0, 1.5]))
+def test_a_job_cut_by_two_versions_has_every_stretch_of_speech_once(
+    old: list[tuple[int, int]], new: list[tuple[int, int]], stored: int, done: set[int], offset_s: float
+) -> None:
+    """Interrupted under one chunker after `stored` chunks, it goes on under another."""
+    before, after = cut(old, offset_s)[:stored], cut(new, offset_s)
+    chunks = [Chunk(s, ChunkState.DONE if s.index in done else ChunkState.WAITING) for s in before]
+    run = Run.resume(job(), chunks, order=1, spooled=False, now=0.0)
+    added = []
+    for found in after:
+        if (fresh := find(run, found)) is not None:
+            added.append(fresh)
+        written = found.start_sample + found.samples
+        assert all(c.span.start_sample + c.span.samples <= written for c in run.waiting.values())
+    run.decoded(max(s.end for s in (*before, *after)), None)
+    spans = [*before, *added]
+    assert [s.index for s in spans] == list(range(len(spans)))
+    assert all(a.start_sample + a.samples <= b.start_sample for a, b in pairwise(spans))
+    assert all(abs(s.end - s.start - s.samples / 16_000) < 1e-6 for s in spans)
+    assert all(abs(s.start - offset_s - s.start_sample / 16_000) < 1e-6 for s in spans)
+    assert set(run.waiting) | run.finished == {s.index for s in spans}
+    limit = max((s.start_sample + s.samples for s in before), default=0)
+    lost = sum(max(0, s.start_sample + s.samples - max(s.start_sample, limit)) for s in after) - sum(s.samples for s in added)
+    assert 0 <= lost < SHORTEST
+
+
+@given(LENGTHS, st.integers(0, 12))
+def test_the_same_version_cuts_as_if_nothing_had_happened(lengths: list[tuple[int, int]], stored: int) -> None:
+    spans = cut(lengths, 0.25)
+    run = Run.resume(job(), [Chunk(s) for s in spans[:stored]], order=1, spooled=False, now=0.0)
+    assert [s for s in (find(run, found) for found in spans) if s is not None] == spans[stored:]
+    assert [c.span for c in run.waiting.values()] == spans
+
+
+def test_a_lost_spool_is_decoded_again_and_its_chunks_wait_for_that() -> None:
+    run = run_with(4, duration_s=40.0)
+    run.decoded(40.0, None)
+    for index, turn in ((0, 1), (1, 2), (2, 2)):
+        run.give(index, turn, 0.0)
+    run.done(0)
+    assert run.spool_lost(1, 2)
+    run.decode_again()
+    assert not run.spool_lost(2, 2)  # of the same batch: this decode will mend it too
+    assert (list(run.known), list(run.waiting), list(run.in_flight), run.losses) == ([1, 2, 3], [], [], 1)
+    find(run, span(1))
+    assert list(run.waiting) == [1]
+    run.decoded(40.0, None)
+    assert list(run.waiting) == [1, 2, 3]
+    run.give(1, 3, 0.0)
+    assert run.spool_lost(1, 3)  # and lost again
+    assert run.losses == 2
+
+
+def test_a_job_of_gaps_alone_fails_with_the_cause_of_the_last() -> None:
+    run = run_with(2)
+    assert run.failure is None  # silence is no failure
+    for index in range(2):
+        run.give(index, 1, 0.0)
+        run.done(index, Problem(f"cause{index}", "It crashed.", "Do this.", {"n": index}))
+    assert run.failure == Problem("cause1", "No part of the recording could be transcribed. It crashed.", "Do this.", {"n": 1})
+    find(run, span(2))
+    run.done(2)
+    assert run.failure is None
+    run.broke_off(Problem("decode_failed", "broken"))
+    assert run.failure == Problem("decode_failed", "broken")
+
+
 def test_with_a_complete_spool_work_begins_at_once() -> None:
-    run = Run.resume(job(duration_s=30.0), [Chunk(span(0), ChunkState.DONE), Chunk(span(1))], order=1, spooled=True, now=0.0)
+    chunks = [Chunk(span(0), ChunkState.DONE), Chunk(span(1))]
+    run = Run.resume(job(duration_s=30.0, decoded=True), chunks, order=1, spooled=True, now=0.0)
     assert list(run.waiting) == [1]
     assert run.decoding is Decoding.DONE
     assert run.progress(1.0)["progress"] == round(20 / 30, 4)
+
+
+def test_without_a_spool_progress_and_position_stay_where_they_were() -> None:
+    chunks = [Chunk(span(0), ChunkState.DONE), Chunk(span(1)), Chunk(span(2), ChunkState.DONE)]
+    run = Run.resume(job(duration_s=40.0), chunks, order=1, spooled=False, now=0.0)
+    assert run.progress(1.0) == {"position_s": 10.0, "duration_s": 40.0, "progress": 0.5}
+    find(run, span(0))
+    assert run.progress(2.0) == {"position_s": 10.0, "duration_s": 40.0, "progress": 0.5}
 
 
 def test_progress_speed_and_eta() -> None:
@@ -93,16 +226,16 @@ def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
     found = 0
     for now, step in enumerate(steps):
         if step == "find":
-            run.found(span(found))
+            find(run, span(found))
             found += 1
         elif step == "give" and run.waiting:
             run.give(next(iter(run.waiting)), now, float(now))
         elif step == "done" and run.in_flight:
             run.done(next(iter(run.in_flight)))
         elif step == "back" and run.in_flight:
-            run.take_back(next(iter(run.in_flight)))
+            run.take_back(*next(iter(run.batch_of.items())))
         elif step == "strike" and run.in_flight:
-            run.strike(next(iter(run.in_flight)))
+            run.strike(*next(iter(run.batch_of.items())))
         fields = run.progress(float(now))
         assert 0.0 <= fields["progress"] < 1.0
         assert set(run.waiting) | set(run.in_flight) | run.finished == set(range(found))
@@ -113,7 +246,7 @@ def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
 def test_phases() -> None:
     run = run_with(0)
     assert run.phase(None) is Phase.DECODING
-    run.found(span(0))
+    find(run, span(0))
     assert run.phase(None) is Phase.LOADING_MODEL
     assert run.phase("other") is Phase.LOADING_MODEL
     assert run.phase("base") is Phase.TRANSCRIBING
@@ -123,6 +256,9 @@ def test_phases() -> None:
     assert run.phase("base") is Phase.DECODING
     run.decoded(10.0, None)
     assert run.phase("base") is Phase.FINALIZING
+    undecided = run_with(1, model=None)
+    assert undecided.phase(None) is Phase.LOADING_MODEL
+    assert undecided.view().model is None
 
 
 def test_the_language_is_taken_when_it_is_sure_or_at_the_last_try() -> None:
@@ -142,7 +278,7 @@ def test_a_language_that_was_asked_for_is_never_changed() -> None:
 def test_a_decoder_that_gets_further_each_time_is_not_counted_out() -> None:
     run = run_with(1)
     assert [run.decoder_died(), run.decoder_died()] == [1, 2]
-    run.found(span(1))
+    find(run, span(1))
     assert run.decoder_died() == 1
     run.broke_off(Problem("decode_failed", "broken"))
     assert run.decoding is Decoding.DONE
