@@ -77,6 +77,7 @@ function facts(job) {
   if (job.speed != null && job.status === 'processing') said.push(`${job.speed.toFixed(1)} ${say('times')}`);
   if (job.eta_s != null && job.status === 'processing') said.push(`${clock(job.eta_s)} ${say('left')}`);
   if (job.gaps.length) said.push(`${job.gaps.length} ${say('gaps')}`);
+  if (job.status === 'completed' && job.message) said.push(job.message);  // no speech, cut off, damaged
   return said.join(' · ');
 }
 
@@ -91,8 +92,10 @@ function show(job) {
     $('jobs').insertBefore(card, older ?? null);
     card.dataset.id = job.id;
   }
-  const redraw = card.dataset.status !== job.status || card.dataset.language !== language;
+  const text = String(job.chunks_done > 0);
+  const redraw = card.dataset.status !== job.status || card.dataset.language !== language || card.dataset.text !== text;
   card.dataset.status = job.status;
+  card.dataset.text = text;
   card.dataset.language = language;
   card.querySelector('.name').textContent = job.name;
   card.querySelector('.status').textContent = `${say(job.status)} ${job.status === 'processing' ? `${Math.floor(job.progress * 100)} %` : ''}`;
@@ -114,7 +117,7 @@ function actions(place, job) {
   const remove = element('button', say('delete'), { type: 'button', onclick: () => {
     if (confirm(say('sure'))) ask('DELETE', `api/jobs/${job.id}`);
   } });
-  const links = job.status === 'pending' ? [] : FORMATS.map((format) =>
+  const links = job.chunks_done === 0 ? [] : FORMATS.map((format) =>
     element('a', format, { href: `api/jobs/${job.id}/export?format=${format}`, download: '' }));
   place.replaceChildren(...buttons, ...links, remove);
 }
