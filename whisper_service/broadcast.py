@@ -61,6 +61,13 @@ class Broadcast:
         """A subscriber that has seen everything up to `since`; with `job_id` it gets that job's changes only."""
         return Cursor(self, since, job_id)
 
+    async def reached(self, seq: int) -> None:
+        """Wait until this much was published. Raises `Closed`."""
+        while self.head < seq and not self._closed:
+            await self._wait()
+        if self._closed:
+            raise Closed
+
     def _wake(self) -> None:
         news, self._news = self._news, anyio.Event()
         news.set()
@@ -108,11 +115,11 @@ class Cursor:
 
     async def _catch_up(self, history: History) -> Sequence[Change]:
         """A page from the store. A filtered read may find nothing: then everything up to the head was another job's."""
-        pruned, _ = await history.bounds()
-        if self.seq < pruned:
-            raise Pruned
         head = self._broadcast.head
         changes = await history.changes(self.seq, job_id=self.job_id)
+        pruned, _ = await history.bounds()  # read last: what is pruned between the two must not look like nothing
+        if self.seq < pruned:
+            raise Pruned
         if not changes:
             self.seq = max(self.seq, head)
         return changes

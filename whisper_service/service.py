@@ -6,8 +6,10 @@ dispatcher's loop; reads go to the store.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,15 +19,17 @@ from typing import Any
 import anyio
 import msgspec
 from anyio import to_thread
+from anyio.lowlevel import checkpoint
 
 from whisper_service import __version__
-from whisper_service.broadcast import Broadcast
+from whisper_service.broadcast import Broadcast, Closed
 from whisper_service.catalog import Catalog
 from whisper_service.config import Config
 from whisper_service.datadir import DataDir
 from whisper_service.decoders import Decoders
 from whisper_service.dispatch import Dispatcher
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
+from whisper_service.errors import ServiceError
 from whisper_service.intake import Intake, Received
 from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import Cause
@@ -33,6 +37,8 @@ from whisper_service.mailbox import Mailbox
 from whisper_service.recognizer import Recognizer
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
+
+logger = logging.getLogger(__name__)
 
 SPEECH = "whisper_service.actor.speech:run"
 MEDIA = "whisper_service.actor.media:run"
@@ -135,6 +141,7 @@ class Service:
                 for actor in loop.actors:
                     tasks.start_soon(actor.run, name=actor.name)
                 tasks.start_soon(loop.run, name="dispatcher")
+                tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention")
                 try:
                     yield cls(config, data, store, broadcast, intake, catalog, mailbox, loop)
                 finally:
@@ -241,6 +248,20 @@ class Service:
 async def _recover(store: Store, data: DataDir) -> None:
     """What the last service had in work waits for its turn again. Nobody listens yet: the changes are in the log."""
     await store.recover(phase=None, speed=None, eta_s=None, message="Goes on after a restart.")
+
+
+async def _keep_short(store: Store, broadcast: Broadcast, keep: int) -> None:
+    """Prune the log now, and whenever it is a tenth longer than it should be; ends with the broadcast."""
+    while True:
+        try:
+            while await store.prune(keep):
+                await checkpoint()  # between two pages others have their turn at the database
+        except (sqlite3.Error, ServiceError):
+            logger.exception("the change log could not be pruned", extra={"action": "prune_failed"})
+        try:
+            await broadcast.reached(broadcast.head + max(1, keep // 10))
+        except Closed:
+            return
 
 
 def _sweep(data: DataDir, intake: Intake, known: set[str]) -> None:

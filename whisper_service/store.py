@@ -236,15 +236,23 @@ class Store:
             await self._run("DELETE FROM change WHERE job_id = :id", id=job_id)
             return (await self._log(job_id, [("deleted", _encode({"id": job_id}))]))[0]
 
-    async def prune(self, keep: int) -> None:
-        """Forget all but the last `keep` numbers of the log."""
+    async def prune(self, keep: int, *, page: int = 2_000) -> bool:
+        """Forget all but the last `keep` numbers of the log, at most `page` rows of it at once; whether that leaves some.
+
+        They count as pruned from the first page on, so that no reader finds only half of them.
+        """
         async with self._transaction():
             await self._run(
                 "UPDATE pruned SET seq = max(seq, (SELECT seq FROM sqlite_sequence WHERE name = 'change') - :keep)"
                 " WHERE EXISTS (SELECT 1 FROM change)",
                 keep=keep,
             )
-            await self._run("DELETE FROM change WHERE seq <= (SELECT seq FROM pruned)")
+            gone = await self._writer.execute(
+                "DELETE FROM change WHERE seq IN"
+                " (SELECT seq FROM change WHERE seq <= (SELECT seq FROM pruned) ORDER BY seq LIMIT ?)",
+                (page,),
+            )
+            return gone.rowcount == page
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 

@@ -105,7 +105,16 @@ def _pad(spool: str, duration_s: float) -> None:
 
 def speech(inbox: Inbox, emit: Emit) -> None:
     """A speech actor with any model, one batch at a time."""
-    emit(Ready(pid=os.getpid(), facts={"fake": True, "cpus": 1}))
+    _speak(inbox, emit, {"cpus": 1})
+
+
+def speech_with_gpu(inbox: Inbox, emit: Emit) -> None:
+    """The same on a machine with a graphics card."""
+    _speak(inbox, emit, {"cpus": 1, "cuda_devices": 1})
+
+
+def _speak(inbox: Inbox, emit: Emit, facts: dict[str, Any]) -> None:
+    emit(Ready(pid=os.getpid(), facts={"fake": True, **facts}))
     while True:
         command = inbox.get()
         if isinstance(command, Shutdown):

@@ -6,6 +6,7 @@ import os
 import signal
 from itertools import pairwise
 from pathlib import Path
+from shutil import copytree
 
 import anyio
 import msgspec
@@ -18,6 +19,7 @@ from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFou
 from whisper_service.service import Service
 
 pytestmark = pytest.mark.anyio
+FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
 AUTO = Options()
 
 
@@ -356,7 +358,7 @@ async def test_a_job_that_another_chunker_goes_on_with_has_every_stretch_once(tm
 async def test_a_hung_actor_is_replaced(tmp_path: Path) -> None:
     limits = {"supervision": msgspec.structs.replace(settings(tmp_path / "data").supervision, batch_timeout_s=1.0, batch_timeout_per_audio_s=0.01)}
     config = msgspec.structs.replace(settings(tmp_path / "data"), **limits)
-    async with Service.open(config, speech_entry="tests.fakes.actors:speech", media_entry="tests.fakes.actors:media") as service:
+    async with Service.open(config, **FAKES) as service:
         job = await send(service, chunks=4, faults={"2": "hang_once"}, marks=str(tmp_path))
         assert (await ended(service, job.id)).gaps == ()
         assert await texts(service, job.id) == expected(4)
@@ -428,6 +430,46 @@ async def test_files_nobody_knows_are_swept_at_the_start(tmp_path: Path) -> None
         stray.write_bytes(b"x")
     async with running(data):
         assert files_of(data) == {f"media/{job.id}"}
+
+
+async def test_the_log_is_kept_as_short_as_the_configuration_says(tmp_path: Path) -> None:
+    config = settings(tmp_path / "data")
+    async with Service.open(config, **FAKES) as service:
+        job = await send(service, chunks=40)
+        await ended(service, job.id)
+        before = await log_of(service)
+        assert len(before) > 80
+    short = msgspec.structs.replace(config, storage=msgspec.structs.replace(config.storage, keep_changes=20))
+    async with Service.open(short, **FAKES) as service:  # at the start
+        with anyio.fail_after(10):
+            while len(kept := await log_of(service)) > 20:  # noqa: ASYNC110 - it is nobody's business when
+                await anyio.sleep(0.01)
+        assert kept == before[-20:]
+        job = await send(service, chunks=40)  # and while it grows
+        assert (await ended_again(service, job.id)).chunks_done == 40
+        with anyio.fail_after(10):
+            while len(await log_of(service)) > 22:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        _, newest = await service.store.bounds()
+        assert [change.seq for change in await log_of(service)][-20:] == list(range(newest - 19, newest + 1))
+        assert await texts(service, job.id) == expected(40)
+
+
+@pytest.mark.parametrize(("entry", "model"), [("speech", "small"), ("speech_with_gpu", "large-v3-turbo")])
+async def test_auto_is_the_best_model_for_the_device_that_the_child_finds(tmp_path: Path, entry: str, model: str) -> None:
+    """The job comes before the child can say what there is."""
+    for name in ("small", "large-v3-turbo"):
+        copytree(settings(tmp_path / "data").speech.model, tmp_path / "data" / "models" / name)
+    speech = msgspec.structs.replace(settings(tmp_path / "data").speech, model="auto", preload=False)
+    config = msgspec.structs.replace(settings(tmp_path / "data"), speech=speech)
+    entries = {"speech_entry": f"tests.fakes.actors:{entry}", "media_entry": "tests.fakes.actors:media"}
+    async with Service.open(config, **entries) as service:
+        job = await send(service, chunks=3)
+        done = await ended(service, job.id)
+        assert (done.status, done.model) == (Status.COMPLETED, model)
+        assert (await service.system()).model == model
+        seen = [j for j in jobs_in(await log_of(service, job.id)) if j.status is Status.PROCESSING]
+        assert {j.model for j in seen} <= {None, model}
 
 
 async def test_one_service_per_data_directory(tmp_path: Path) -> None:

@@ -541,6 +541,18 @@ async def test_pruning_keeps_the_newest(store: Store) -> None:
     assert await store.bounds() == (6, 10)  # what is gone does not come back
 
 
+async def test_pruning_goes_page_by_page_and_all_of_it_counts_from_the_first(store: Store) -> None:
+    for number in range(10):
+        await store.add(new(f"j{number}"))
+    assert await store.prune(2, page=3)
+    assert await store.bounds() == (8, 10)
+    assert [change.seq for change in await store.changes(0)] == list(range(4, 11))
+    assert await store.prune(2, page=3)
+    assert not await store.prune(2, page=3)
+    assert [change.seq for change in await store.changes(0)] == [9, 10]
+    assert not await store.prune(2, page=3)
+
+
 async def test_changes_of_one_job_or_of_all(store: Store) -> None:
     for job_id in "abab":
         if job_id not in {job.id for job in await store.jobs()}:

@@ -160,3 +160,45 @@ async def test_any_reader_at_any_pace_gets_every_change_once_in_order(
 
 def test_the_wire_form_is_one_server_sent_event() -> None:
     assert change(7).wire == b"id: 7\nevent: update\ndata: {}\n\n"
+
+
+async def test_what_is_pruned_between_two_reads_of_the_store_is_not_taken_for_nothing() -> None:
+    """The log is pruned after its bounds would have been read and before its rows are."""
+
+    class Pruning(Log):
+        async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
+            self.pruned = 6
+            return await super().changes(since, job_id=job_id, limit=limit)
+
+    log = Pruning()
+    broadcast = Broadcast(log, 0, capacity=2)
+    publish(log, broadcast, *(change(seq) for seq in range(1, 10)))
+    for job_id in (None, "a", "b"):
+        with pytest.raises(Pruned):
+            await broadcast.cursor(3, job_id).read()
+
+
+async def test_one_can_wait_for_the_log_to_grow() -> None:
+    log = Log()
+    broadcast = Broadcast(log, 0)
+    seen: list[str] = []
+
+    async def wait(seq: int) -> None:
+        try:
+            await broadcast.reached(seq)
+            seen.append(f"reached {seq}")
+        except Closed:
+            seen.append(f"closed before {seq}")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, 2)
+        tasks.start_soon(wait, 9)
+        await anyio.wait_all_tasks_blocked()
+        publish(log, broadcast, change(1))
+        await anyio.wait_all_tasks_blocked()
+        assert seen == []
+        publish(log, broadcast, change(2))
+        await anyio.wait_all_tasks_blocked()
+        assert seen == ["reached 2"]
+        broadcast.close()
+    assert seen == ["reached 2", "closed before 9"]

@@ -72,8 +72,12 @@ async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]
     yield b": %b\n" % job_id.encode()
     try:
         oldest, _ = await service.store.bounds()
-        pruned = not oldest <= since <= log.head
-        over = not pruned and await _over(service, job_id, since)
+        pruned, over = not oldest <= since <= log.head, False
+        if not pruned:
+            try:
+                over = await _over(service, job_id, since)
+            except Pruned:
+                pruned = True
         while not over:
             try:
                 if pruned:
@@ -122,9 +126,13 @@ async def _over(service: Service, job_id: str, seq: int) -> bool:
     if await service.store.changes(seq, job_id=job_id, limit=1):
         return False
     try:
-        return (await service.store.job(job_id)).status in TERMINAL
+        over = (await service.store.job(job_id)).status in TERMINAL
     except NotFound:
-        return True
+        over = True
+    pruned, _ = await service.store.bounds()
+    if seq < pruned:  # something may have followed that is gone by now
+        raise Pruned
+    return over
 
 
 async def _snapshot(service: Service, job_id: str) -> tuple[bytes, int, bool]:
