@@ -6,10 +6,12 @@ Nothing else drives the ledger, the recognizer and the decoders, and nothing els
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, assert_never
 
@@ -19,7 +21,7 @@ from whisper_service import faults, planner
 from whisper_service.catalog import AUTO, Catalog
 from whisper_service.decoders import Decoders
 from whisper_service.domain import Job, Phase, Problem
-from whisper_service.errors import ServiceError
+from whisper_service.errors import IllegalTransition, NotFound, ServiceError
 from whisper_service.faults import FaultKind
 from whisper_service.ledger import Ledger, RowKey
 from whisper_service.lifecycle import Cause
@@ -44,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TRIES: Final = 3
 """Media actors that may die at the same place of a recording, and spools that may get lost, before it is given up."""
+RETRY_S: Final = 5.0
+"""Until it is planned again after the store or the disk refused."""
 
 
 class Dispatcher:
@@ -59,6 +63,8 @@ class Dispatcher:
         self._decoders = decoders
         self._preload = preload
         self._turn = 0
+        self._retry: asyncio.TimerHandle | None = None
+        self._unsaid: dict[str, Problem] = {}  # why jobs failed, while the store cannot be told
 
     @property
     def actors(self) -> tuple[Supervisor, ...]:
@@ -67,14 +73,15 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Handle what comes until the mailbox is closed."""
-        if self._preload:
-            self.recognizer.actor.want()
-        next(iter(self._decoders.actors.values())).want()
-        await self._advance()
-        async for events in self._mailbox.batches():
-            for event in events:
-                await self._handle(event)
-            await self._advance()
+        with self._mailbox.attended():
+            if self._preload:
+                self.recognizer.actor.want()
+            next(iter(self._decoders.actors.values())).want()
+            await self._go_on()
+            async for events in self._mailbox.batches():
+                for event in events:
+                    await self._handle(event)
+                await self._go_on()
 
     # -- what users ask ----------------------------------------------------------------------------------------------
 
@@ -232,6 +239,18 @@ class Dispatcher:
 
     # -- plan and act ------------------------------------------------------------------------------------------------
 
+    async def _go_on(self) -> None:
+        """The border for what nobody asked for: if the store or the disk refuse, the loop lives on and tries again soon."""
+        try:
+            for job_id, problem in list(self._unsaid.items()):
+                await self._say(job_id, problem)
+            await self._advance()
+        except Exception:
+            logger.exception("the work could not be planned", extra={"action": "plan_failed"})
+            if self._retry is not None:
+                self._retry.cancel()
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._mailbox.nudge)
+
     async def _advance(self) -> None:
         """Plan and act until the plan is empty of steps that change what can be planned."""
         again = True
@@ -251,6 +270,8 @@ class Dispatcher:
                         raise
                     logger.exception("a step failed", extra={"action": "step_failed", "job": step.job_id})
                     await self._give_up(step.job_id, error)
+                    if step.job_id in self._unsaid:  # it would be planned again at once
+                        raise
                     again = True
         for run in list(self._ledger.runs.values()):
             phase = run.phase(self.recognizer.model)
@@ -367,12 +388,21 @@ class Dispatcher:
             await self._fail(run.job.id, problem)
 
     async def _give_up(self, job_id: str, error: Exception) -> None:
-        """The store or the disk refused: fail the job with the cause. If even that cannot be written, it waits for the next start."""
+        """The store or the disk refused: fail the job with the cause, as soon as that can be written."""
+        problem = _problem_of(error)
+        self._drop(job_id)
+        self._unsaid[job_id] = problem
         try:
-            await self._fail(job_id, _problem_of(error))
+            await self._say(job_id, problem)
         except (sqlite3.Error, OSError, ServiceError):
             logger.exception("the job could not be failed", extra={"action": "fail_failed", "job": job_id})
             self._ledger.runs.pop(job_id, None)
+
+    async def _say(self, job_id: str, problem: Problem) -> None:
+        """Fail a job that was given up, unless it is deleted or has ended since."""
+        with suppress(NotFound, IllegalTransition):
+            await self._ledger.fail(job_id, problem)
+        self._unsaid.pop(job_id, None)
 
     def _message(self, phase: Phase, run: Run) -> str:
         """One sentence for people; the phase is what programs look at."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
     """Something a user wants done on the loop."""
 
@@ -34,7 +35,16 @@ class Request:
             if not isinstance(error, ServiceError):
                 logger.exception("a request failed", extra={"action": "request_failed"})
             self.error = error
+        except BaseException:  # the loop is cancelled in the middle of it; whether it was done is not known
+            self.error = Unavailable()
+            raise
         finally:
+            self.done.set()
+
+    def refuse(self) -> None:
+        """Nobody is left to do it."""
+        if not self.done.is_set():
+            self.error = Unavailable()
             self.done.set()
 
 
@@ -43,6 +53,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._send, self._receive = anyio.create_memory_object_stream[Request | ActorEvent](math.inf)
+        self._asked: set[Request] = set()  # and not answered yet
 
     def deliver(self, event: ActorEvent) -> None:
         """Called by the supervisors, on the event loop."""
@@ -52,25 +63,51 @@ class Mailbox:
             logger.debug("an event came after the end", extra={"action": "late_event"})
 
     async def ask(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Have `act` done on the loop and wait for it. It is done even if the caller goes away. Raises what it raises."""
+        """Have `act` done on the loop and wait for it. It is done even if the caller goes away. Raises what it raises, and
+        `Unavailable` if the loop has ended or ends before."""
         request = Request(act)
         try:
             self._send.send_nowait(request)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             raise Unavailable from None
-        await request.done.wait()
+        self._asked.add(request)
+        try:
+            await request.done.wait()
+        finally:
+            self._asked.discard(request)
         if request.error is not None:
             raise request.error
         result: T = request.result
         return result
 
+    def nudge(self) -> None:
+        """Wake the loop without wanting anything."""
+        try:
+            self._send.send_nowait(Request(_nothing))
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            logger.debug("a nudge came after the end", extra={"action": "late_event"})
+
     def close(self) -> None:
         """Take nothing more; what is already here is still handed out."""
         self._send.close()
 
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """Inside the block somebody takes the `batches`. However it is left, nobody is kept waiting for an answer."""
+        try:
+            yield
+        finally:
+            self._send.close()
+            self._receive.close()
+            for request in list(self._asked):
+                request.refuse()
+
     async def batches(self) -> AsyncIterator[list[Request | ActorEvent]]:
         """What has come, all of it at once, until `close`."""
-        with self._receive:
-            async for first in self._receive:
-                waiting = self._receive.statistics().current_buffer_used
-                yield [first, *(self._receive.receive_nowait() for _ in range(waiting))]
+        async for first in self._receive:
+            waiting = self._receive.statistics().current_buffer_used
+            yield [first, *(self._receive.receive_nowait() for _ in range(waiting))]
+
+
+async def _nothing() -> None:
+    pass
