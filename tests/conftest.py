@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None)  # how long an example takes is no matter for a test
+settings.load_profile("suite")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actor.chunker import FRAME, Chunker, ChunkPolicy
+from whisper_service.actor.chunker import FRAME, Chunker, ChunkPolicy, policy_for
 from whisper_service.domain import SAMPLE_RATE, Span
 
 POLICY = ChunkPolicy(min_speech_s=0.0)
@@ -96,7 +96,7 @@ def test_a_long_pause_ends_a_window_and_a_short_one_stays_inside() -> None:
 def test_the_first_window_closes_early_so_that_text_comes_soon() -> None:
     sentence = speech(3) + pause(0.4)
     spans = cut(sentence * 12)
-    assert 6 <= spans[0].samples / SAMPLE_RATE < 7.5
+    assert POLICY.first_s <= spans[0].samples / SAMPLE_RATE < POLICY.first_s + 3.4 + 2 * POLICY.pad_s
     assert all(span.samples / SAMPLE_RATE > 14 for span in spans[1:-1])
 
 
@@ -130,7 +130,7 @@ def test_a_click_is_not_a_word_but_a_short_word_left_over_by_a_cut_is() -> None:
 
 def test_padding_is_kept_on_both_sides_and_shared_in_a_narrow_pause() -> None:
     (span,) = cut(pause(2) + speech(2) + pause(2))
-    assert (span.start, span.end) == pytest.approx((1.7, 4.3), abs=0.05)
+    assert (span.start, span.end) == pytest.approx((2 - POLICY.pad_s, 4 + POLICY.pad_s), abs=0.05)
     a, b = cut(speech(2) + pause(0.4) + speech(2), ChunkPolicy(close_pause_s=0.25))
     assert a.end <= b.start
 
@@ -145,3 +145,15 @@ def test_times_are_on_the_clock_of_the_recording() -> None:
 def test_a_policy_that_cannot_work_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must"):
         ChunkPolicy(**wrong)
+
+
+def test_a_short_recording_is_heard_as_a_whole() -> None:
+    clip = speech(12) + pause(0.5) + speech(8)
+    assert len(cut(clip, policy_for(len(clip) / SECOND))) == 1
+
+
+@pytest.mark.parametrize("duration_s", [None, 3600.0])
+def test_a_long_recording_gives_its_first_text_early(duration_s: float | None) -> None:
+    clip = speech(12) + pause(0.5) + speech(8)
+    first, *_ = cut(clip, policy_for(duration_s))
+    assert first.end < 13

@@ -54,35 +54,28 @@ def fit(words: Sequence[Word], duration_s: float, listen: Listen) -> tuple[list[
         if fitted and word.end - word.start < allowed + STRETCHED_S:
             fitted.append(word)
             continue
-        own, lost = _assign(word, listen(word.start, word.end), allowed)
-        if own is not None:
-            fitted.append(own)
-        if lost is not None:
-            return fitted, Hole(lost, word.end)
+        speech = _own(word, listen(word.start, word.end))
+        if _length(speech) - allowed >= LOST_S:  # it may as well lie behind the hole, and will be heard again there
+            return fitted, Hole(speech[0][0], word.end)
+        fitted.append(_within(word, speech, allowed))
     if duration_s - reached >= LOST_S and (speech := listen(reached, duration_s)) and _length(speech) >= LOST_S:
         return fitted, Hole(speech[0][0], duration_s)
     return fitted, None
 
 
-def _assign(word: Word, speech: Sequence[Interval], allowed: float) -> tuple[Word | None, float | None]:
-    """The word where it was said, and where lost speech begins behind it.
+def _own(word: Word, speech: Sequence[Interval]) -> Sequence[Interval]:
+    """The speech in the time of a word, without the end of the word before."""
+    if len(speech) > 1 and speech[0][0] - word.start < TAIL_S and speech[0][1] - speech[0][0] < TAIL_S:
+        return speech[1:]
+    return speech
 
-    One of them may be None: the word, if it may as well lie behind the hole and will be heard again there.
-    """
+
+def _within(word: Word, speech: Sequence[Interval], allowed: float) -> Word:
+    """The word where it was said: on the first stretch of speech in its time."""
     if not speech:
-        return replace(word, end=word.start + min(allowed, word.end - word.start)), None
-    lost = _length(speech) - allowed >= LOST_S
-    first, *rest = speech
-    early = first[0] - word.start < TAIL_S
-    if rest and early and first[1] - first[0] < TAIL_S:
-        first, *rest = rest
-        early = False
-    if not lost:
-        end = first[1] if rest else word.end
-        return replace(word, start=first[0], end=max(end, first[0] + min(0.1, word.end - first[0]))), None
-    if early and rest and first[1] - first[0] <= allowed + STRETCHED_S:
-        return replace(word, start=first[0], end=first[1]), rest[0][0]
-    return None, first[0]
+        return replace(word, end=word.start + min(allowed, word.end - word.start))
+    begin, end = speech[0][0], speech[0][1] if len(speech) > 1 else word.end
+    return replace(word, start=begin, end=max(end, begin + min(0.1, word.end - begin)))
 
 
 def _length(speech: Sequence[Interval]) -> float:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Final, Protocol
 
 from whisper_service.actor.audio import Recording
-from whisper_service.actor.chunker import Chunker, ChunkPolicy
+from whisper_service.actor.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actor.peaks import Peaks
 from whisper_service.actor.spool import InPlaceFile
 from whisper_service.actor.vad import SpeechDetector
@@ -114,7 +114,7 @@ def decode(
             job_id=command.job_id, duration_s=recording.duration_s, format=recording.format, codec=recording.codec
         )
         _check_length(recording.duration_s, command)
-        chunker = Chunker(policy or ChunkPolicy(), recording.start_s)
+        chunker = Chunker(policy or policy_for(recording.duration_s), recording.start_s)
         chunks = 0
 
         def found(spans: Iterable[Span]) -> Iterator[Report]:
@@ -152,7 +152,7 @@ def spans(source: str, policy: ChunkPolicy | None = None) -> Iterator[Span]:
     """The chunks of a file, without writing anything."""
     detector = SpeechDetector()
     with Recording(source) as recording:
-        chunker = Chunker(policy or ChunkPolicy(), recording.start_s)
+        chunker = Chunker(policy or policy_for(recording.duration_s), recording.start_s)
         for block in recording.blocks():
             yield from chunker.feed(detector.feed(block))
         yield from chunker.feed(detector.finish())

@@ -6,7 +6,8 @@ deterministic, and what comes of a chunk depends on that chunk alone: no samplin
 A chunk is heard in rounds. First all of it, greedily, together with the other chunks of the batch. A text that repeats
 itself, never ends or is improbable is sought again with a beam. Then the words are aligned, and where `coverage` finds
 speech that did not become words, the words up to there are kept and the rest of the chunk is heard anew, as a chunk of its
-own that begins at the hole: so nothing is lost, and only doubtful chunks pay for it.
+own that begins at the hole: so nothing is lost, and only doubtful chunks pay for it. Words that are heard on both sides of
+such a seam are kept once.
 """
 
 from __future__ import annotations
@@ -108,6 +109,14 @@ class _Take:
         return len(self.sound) / SAMPLE_RATE
 
 
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """Words that were decoded together, on the clock of the utterance."""
+
+    words: tuple[Word, ...]
+    decoded: Decoded
+
+
 @dataclass(slots=True)
 class _Progress:
     """How far an utterance has come."""
@@ -116,7 +125,7 @@ class _Progress:
     language: str | None
     probability: float | None = None
     stretches: deque[tuple[int, int]] = field(default_factory=deque)  # samples still to be heard, in order
-    sentences: list[Sentence] = field(default_factory=list)
+    passages: list[_Passage] = field(default_factory=list)
     resumes: int = 0
 
 
@@ -138,7 +147,7 @@ class Recognizer:
         while rows:
             for index in [i for i, row in rows.items() if not row.stretches]:
                 row = rows.pop(index)
-                yield index, Heard(tuple(row.sentences), row.language or "en", row.probability)
+                yield index, Heard(tuple(_sentences(row.passages)), row.language or "en", row.probability)
             takes = self._encode(rows)
             self._decode(takes, STRATEGIES[preset], prompt)
             for take in takes:
@@ -230,10 +239,36 @@ class Recognizer:
 
     def _keep(self, take: _Take, row: _Progress, words: Sequence[Word], decoded: Decoded) -> None:
         offset = take.begin / SAMPLE_RATE
-        moved = [replace(word, start=word.start + offset, end=word.end + offset) for word in words]
-        ratio = compression_ratio(text_of(moved))
-        for group in sentences(moved):
-            row.sentences.append(Sentence(tuple(group), decoded.avg_logprob, decoded.no_speech_prob, ratio))
+        moved = tuple(replace(word, start=word.start + offset, end=word.end + offset) for word in words)
+        if row.passages:
+            last = row.passages.pop()
+            row.passages.append(_Passage(last.words[: len(last.words) - overlap(last.words, moved)], last.decoded))
+        row.passages.append(_Passage(moved, decoded))
+
+
+def overlap(before: Sequence[Word], after: Sequence[Word]) -> int:
+    """How many of the last words before a seam are the first words behind it.
+
+    They were heard twice: where text is missing, the alignment may put the words that are there too early.
+    """
+    heard, again = ([_plain(word.word) for word in side] for side in (before, after))
+    return next((n for n in range(min(len(heard), len(again)), 0, -1) if heard[-n:] == again[:n]), 0)
+
+
+def _plain(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def _sentences(passages: Sequence[_Passage]) -> Iterator[Sentence]:
+    """The sentences of all passages; how sure the model was is that of the passage in which a sentence begins."""
+    ratios = [compression_ratio(text_of(passage.words)) for passage in passages]
+    source = [number for number, passage in enumerate(passages) for _ in passage.words]
+    begin = 0
+    for group in sentences([word for passage in passages for word in passage.words]):
+        number = source[begin]
+        begin += len(group)
+        decoded = passages[number].decoded
+        yield Sentence(tuple(group), decoded.avg_logprob, decoded.no_speech_prob, ratios[number])
 
 
 def compression_ratio(text: str) -> float:
