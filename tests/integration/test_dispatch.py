@@ -1,0 +1,382 @@
+"""The service loop against actors that do exactly what a test says, in the order that only happens on a bad day."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.fakes.stage import settings
+from whisper_service import config, dispatch
+from whisper_service.broadcast import Broadcast
+from whisper_service.catalog import Catalog
+from whisper_service.datadir import DataDir
+from whisper_service.decoders import Decoders
+from whisper_service.dispatch import Dispatcher
+from whisper_service.domain import SAMPLE_RATE, Job, Options, Problem, Segment, Span, Status
+from whisper_service.errors import DiskFull, IllegalTransition
+from whisper_service.faults import classify
+from whisper_service.ledger import Ledger
+from whisper_service.lifecycle import Cause
+from whisper_service.mailbox import Mailbox
+from whisper_service.protocol import (
+    BatchDone,
+    Cancel,
+    ChunkDone,
+    ChunkFound,
+    Command,
+    Decode,
+    Decoded,
+    Fault,
+    Load,
+    Loaded,
+    Ready,
+    Report,
+    Transcribe,
+)
+from whisper_service.recognizer import Recognizer
+from whisper_service.store import Store
+from whisper_service.supervisor import Died, Reported, State
+
+pytestmark = pytest.mark.anyio
+
+
+class Actor:
+    """Stands where a supervisor stands; the test plays the child."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = State.IDLE
+        self.generation = 0
+        self.facts: dict[str, Any] = {}
+        self.problem: Problem | None = None
+        self.failures = 0
+        self.got: list[tuple[int, Command]] = []  # with the generation that it was meant for
+
+    def want(self) -> None: ...
+    def settle(self, key: object) -> None: ...
+    def expect(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
+    def proven(self, *, generation: int | None = None) -> None: ...
+
+    def send(self, command: Command, *, generation: int, **deadline: Any) -> None:
+        self.got.append((generation, command))
+
+    def commands(self, kind: type, generation: int | None = None) -> list[Any]:
+        return [command for meant, command in self.got if isinstance(command, kind) and generation in (None, meant)]
+
+
+class Stage:
+    """A loop with its store, and the two children."""
+
+    def __init__(self, store: Store, data: DataDir, catalog: Catalog, settings: config.Config) -> None:
+        self.store = store
+        self.data = data
+        self.mailbox = Mailbox()
+        self.speech, self.media = Actor("speech"), Actor("media-1")
+        recognizer = Recognizer(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
+        decoders = Decoders([self.media], data, stall_s=60, max_duration_s=1e6)  # type: ignore[list-item]
+        ledger = Ledger(store, Broadcast(store, 0), data)
+        self.loop = Dispatcher(self.mailbox, ledger, catalog, recognizer, decoders, preload=False)
+
+    def say(self, actor: Actor, *reports: Report, generation: int | None = None) -> None:
+        """Reports arrive, all before the loop has its turn."""
+        for report in reports:
+            if isinstance(report, Ready):
+                actor.generation, actor.state, actor.facts = actor.generation + 1, State.READY, {"cpus": 1}
+            self.mailbox.deliver(Reported(actor.name, generation or actor.generation, report))
+
+    def die(self, actor: Actor, text: str = "Segmentation fault") -> None:
+        """The child is gone, and the news of it is on its way."""
+        actor.state = State.WAITING
+        self.mailbox.deliver(Died(actor.name, actor.generation, classify(text, -11), 0.1))
+
+    async def settled(self) -> None:
+        """Everything that arrived is dealt with."""
+
+        async def nothing() -> None: ...
+
+        for _ in range(2):
+            await self.mailbox.ask(nothing)
+
+    async def submit(self, job_id: str = "job", **options: Any) -> None:
+        job = Job(job_id, "talk", Status.PENDING, Options(**{"language": "en", **options}), created_at=0.0, bytes=1, sha256="0")
+        await self.mailbox.ask(lambda: self.loop.add(job))
+        await self.settled()
+
+    async def decoded(self, job_id: str = "job", chunks: int = 3) -> None:
+        """The media actor has cut the recording."""
+        if not self.media.generation:
+            self.say(self.media, Ready(pid=1))
+        await self.settled()
+        (command,) = (c for c in self.media.commands(Decode)[-1:] if c.job_id == job_id)
+        with Path(command.spool).open("wb") as spool:
+            spool.truncate(2 * SAMPLE_RATE * chunks)
+        found = [ChunkFound(job_id, Span(n, n * SAMPLE_RATE, SAMPLE_RATE, float(n), n + 1.0)) for n in range(chunks)]
+        self.say(self.media, *found, Decoded(job_id, float(chunks), chunks))
+        await self.settled()
+
+    async def loaded(self) -> None:
+        """The speech actor is ready and has what it was told to load."""
+        if not self.speech.generation or self.speech.state is not State.READY:
+            self.say(self.speech, Ready(pid=2))
+        await self.settled()
+        load = self.speech.commands(Load)[-1]
+        self.say(self.speech, Loaded(load.model, load.device, "int8", 0.1))
+        await self.settled()
+
+    def batches(self, generation: int | None = None) -> list[Transcribe]:
+        return self.speech.commands(Transcribe, generation)
+
+    async def texts(self, job_id: str = "job") -> list[str]:
+        return [segment.text for segment in await self.store.segments(job_id)]
+
+    async def job(self, job_id: str = "job") -> Job:
+        return await self.store.job(job_id)
+
+
+def heard(batch: Transcribe, row: int = 0, text: str = "") -> ChunkDone:
+    what = batch.rows[row]
+    index = what.span.index
+    segment = Segment(index, 0, what.span.start, what.span.end, text or f"chunk {index}")
+    return ChunkDone(batch=batch.batch, job_id=what.job_id, index=index, segments=(segment,), language="en")
+
+
+def over(batch: Transcribe) -> BatchDone:
+    return BatchDone(batch=batch.batch, seconds=0.1, audio_s=1.0)
+
+
+@asynccontextmanager
+async def staged(tmp_path: Path, slots: int = 1) -> AsyncIterator[Stage]:
+    base = settings(tmp_path / "data")
+    chosen = config.Config(data_dir=base.data_dir, speech=config.Speech(model=base.speech.model, slots=slots))
+    data = DataDir(chosen.data_dir)
+    with data.hold():
+        async with Store.open(data.database) as store:
+            stage = Stage(store, data, Catalog(data.models, default=chosen.speech.model), chosen)
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(stage.loop.run)
+                    try:
+                        yield stage
+                    finally:
+                        stage.mailbox.close()
+
+
+async def test_what_was_heard_before_the_death_counts_although_the_next_child_is_there(tmp_path: Path) -> None:
+    """ChunkDone, Died and the next Ready lie in the mailbox together; the supervisor is a generation ahead of the loop."""
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        (first,) = stage.batches()
+        stage.say(stage.speech, heard(first))
+        stage.die(stage.speech)
+        stage.say(stage.speech, Ready(pid=3))
+        await stage.settled()
+        assert await stage.texts() == ["chunk 0"]
+        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [0, 0, 0]
+        assert stage.batches(2) == []  # it has no model yet
+        assert len(stage.speech.commands(Load, 2)) == 1
+        await stage.loaded()
+        assert [row.span.index for row in stage.batches(2)[0].rows] == [1]
+
+
+async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_child(tmp_path: Path) -> None:
+    """The supervisor says READY already; the loop has not heard of the death and has something new to give."""
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        stage.speech.generation += 1
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.FRONT))
+        assert {meant for meant, _ in stage.speech.got} == {1}
+        stage.mailbox.deliver(Died("speech", 1, classify("", -11), 0.1))
+        stage.mailbox.deliver(Reported("speech", 2, Ready(pid=3)))
+        await stage.settled()
+        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [1, 0, 0]
+
+
+async def test_a_report_of_a_dead_child_that_comes_after_all_changes_nothing(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        (first,) = stage.batches()
+        stage.die(stage.speech)
+        stage.say(stage.speech, Ready(pid=3))
+        await stage.loaded()
+        (again,) = stage.batches(2)
+        assert again.rows == first.rows
+        stage.say(stage.speech, heard(first, text="late"), over(first), generation=1)
+        await stage.settled()
+        assert await stage.texts() == []
+        stage.say(stage.speech, heard(again), over(again))
+        await stage.settled()
+        assert await stage.texts() == ["chunk 0"]
+
+
+async def test_a_chunk_that_is_in_two_batches_is_told_once_and_the_first_takes_nothing_from_the_second(tmp_path: Path) -> None:
+    """Paused and resumed while its batch was at work: the chunk is given again in another slot."""
+    async with staged(tmp_path, slots=2) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=1)
+        await stage.loaded()
+        (first,) = stage.batches()
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RESUME))
+        await stage.settled()
+        _, second = stage.batches()
+        stage.say(stage.speech, over(first))  # it had been cancelled there, say
+        await stage.settled()
+        assert len(stage.batches()) == 2
+        stage.say(stage.speech, heard(second), heard(first, text="again"), over(second))
+        await stage.settled()
+        assert await stage.texts() == ["chunk 0"]
+        assert (await stage.job()).status is Status.COMPLETED
+
+
+async def test_a_fault_of_a_batch_strikes_no_chunk_that_is_in_another_one_by_now(tmp_path: Path) -> None:
+    async with staged(tmp_path, slots=2) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=1)
+        await stage.loaded()
+        (first,) = stage.batches()
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RESUME))
+        await stage.settled()
+        problem = Problem("unknown", "Something unexpected happened.")
+        stage.say(stage.speech, Fault("batch", "unknown", problem, batch=first.batch))
+        await stage.settled()
+        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [0]
+
+
+async def test_actors_hear_of_the_end_of_a_job_before_its_spool_goes(tmp_path: Path) -> None:
+    """Rows of it may be queued in a batch with those of others, who must not suffer from a spool that is gone."""
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        spool = stage.data.spool_of("job")
+        seen: list[bool] = []
+        send = stage.speech.send
+
+        def watch(command: Command, **rest: Any) -> None:
+            if isinstance(command, Cancel):
+                seen.append(spool.exists())
+            send(command, **rest)
+
+        stage.speech.send = watch  # type: ignore[method-assign]
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.CANCEL))
+        assert seen == [True]
+        assert not spool.exists()
+
+
+async def test_a_job_that_cannot_be_cancelled_is_not(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=0)
+        assert (await stage.job()).status is Status.COMPLETED
+        with pytest.raises(IllegalTransition):
+            await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.CANCEL))
+
+
+async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_fault(tmp_path: Path) -> None:
+    async with staged(tmp_path, slots=2) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=4)
+        await stage.loaded()
+        for expected in ([0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]):  # 8 -> 4 -> 2 -> 1, then it is to blame
+            batch = stage.batches()[-2]
+            assert batch.rows[0].span.index == 0
+            oom = classify("CUDA failed with error out of memory")
+            stage.say(stage.speech, Fault("batch", oom.kind.value, oom.problem, batch=batch.batch, fatal=True))
+            stage.die(stage.speech, "")
+            stage.say(stage.speech, Ready(pid=3))
+            await stage.loaded()
+            assert [chunk.attempts for chunk in await stage.store.chunks("job")] == expected
+
+
+def refuse(stage: Stage, monkeypatch: pytest.MonkeyPatch, *methods: str) -> Callable[[], None]:
+    """The disk is full for these writes, until the answer is called."""
+    for name in methods:
+
+        async def full(*_: Any, **__: Any) -> Any:
+            raise DiskFull
+
+        monkeypatch.setattr(stage.store, name, full)
+    return monkeypatch.undo
+
+
+async def test_a_full_disk_fails_the_job_and_the_loop_lives_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        (first,) = stage.batches()
+        free = refuse(stage, monkeypatch, "checkpoint")
+        stage.say(stage.speech, heard(first), over(first))
+        await stage.settled()
+        free()
+        failed = await stage.job()
+        assert failed.error is not None
+        assert (failed.status, failed.error.code) == (Status.FAILED, "disk_full")
+        await stage.submit("next")
+        await stage.decoded("next", chunks=0)
+        assert (await stage.job("next")).status is Status.COMPLETED
+
+
+async def test_a_job_whose_failure_cannot_be_written_fails_once_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "RETRY_S", 0.05)
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        (first,) = stage.batches()
+        with monkeypatch.context() as patch:
+            refuse(stage, patch, "checkpoint", "move", "update", "strike", "add_chunk", "quarantine")
+            stage.say(stage.speech, heard(first), over(first))
+            await anyio.sleep(0.3)
+            await stage.settled()
+            assert (await stage.job()).status is Status.PROCESSING
+        while (await stage.job()).status is not Status.FAILED:  # noqa: ASYNC110 - by itself, without any event
+            await anyio.sleep(0.01)
+        error = (await stage.job()).error
+        assert error is not None
+        assert error.code == "disk_full"
+
+
+async def test_a_strike_that_cannot_be_written_loses_no_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        with monkeypatch.context() as patch:
+            refuse(stage, patch, "strike")
+            stage.die(stage.speech)
+            await stage.settled()
+        stage.say(stage.speech, Ready(pid=3))
+        await stage.loaded()
+        assert [row.span.index for row in stage.batches(2)[0].rows] == [0]
+
+
+async def test_a_model_directory_that_cannot_be_read_fails_the_job_and_not_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(tmp_path) as stage:
+
+        def denied(*_: Any) -> Any:
+            raise PermissionError(13, "Permission denied", "model.bin")
+
+        monkeypatch.setattr(Catalog, "locate", denied)
+        await stage.submit()
+        await stage.decoded()
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        failed = await stage.job()
+        assert failed.error is not None
+        assert (failed.status, "Permission denied" in failed.error.params["detail"]) == (Status.FAILED, True)
+        await stage.settled()
