@@ -1,0 +1,42 @@
+"""Stretches of speech in a sound."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tests.recordings import babble, hiss, join, silence
+from whisper_service.actor.chunker import FRAME
+from whisper_service.actor.intervals import SpeechIn
+from whisper_service.domain import SAMPLE_RATE
+
+SOUND = join(hiss(2), babble(4), silence(3), babble(5, seed=1), hiss(2)).astype(np.float32) / 32768
+
+
+def test_stretches_begin_and_end_where_somebody_speaks() -> None:
+    found = SpeechIn()(SOUND)
+    assert all(begin < end for begin, end in found)
+    assert all(a[1] < b[0] for a, b in pairwise(found)), "stretches that touch are one"
+    edges = (found[0][0], max(end for _, end in found if end < 8), min(begin for begin, _ in found if begin > 8), found[-1][1])
+    assert edges == pytest.approx((2, 6, 9, 14), abs=0.25)
+    assert all(round(edge * SAMPLE_RATE) % FRAME == 0 for edge in edges)
+
+
+def test_nothing_is_found_in_nothing() -> None:
+    listen = SpeechIn()
+    assert listen(SOUND[:0]) == []
+    assert listen(np.zeros(5 * SAMPLE_RATE, dtype=np.float32)) == []
+    assert listen(hiss(5).astype(np.float32) / 32768) == []
+
+
+def test_one_sound_leaves_no_trace_in_the_next() -> None:
+    listen = SpeechIn()
+    first = listen(SOUND)
+    listen(SOUND[: 5 * SAMPLE_RATE])
+    assert listen(SOUND) == first
+
+
+def test_sound_beyond_full_scale_is_clipped_not_wrapped() -> None:
+    assert SpeechIn()(np.clip(SOUND * 40, -1, 1)) == SpeechIn()(SOUND * 40)

@@ -1,0 +1,179 @@
+"""The loop of the speech actor with a model that follows a script."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from whisper_service.actor import speech
+from whisper_service.actor.boot import Inbox
+from whisper_service.domain import Span
+from whisper_service.protocol import Cancel, Fault, Load, Loaded, Report, Row, Shutdown, Transcribe
+
+
+class Script:
+    """A loader, the models it gives and their slots, and what happened to them in order."""
+
+    def __init__(self, faults: dict[str, Fault] | None = None) -> None:
+        self.faults = faults or {}
+        self.events: list[Any] = []
+        self.idle = True
+
+    def load(self, command: Load) -> Any:
+        self.events.append(("load", command.model))
+        return self.faults.get(command.model) or _Model(self, command.model)
+
+
+class _Model:
+    def __init__(self, script: Script, name: str) -> None:
+        self._script, self._name = script, name
+        self.report = Loaded(model=name, device="cpu", compute_type="int8", seconds=0.0)
+
+    def slots(self, inbox: object, emit: object) -> Any:
+        self._script.events.append(("slots", self._name))
+        return self
+
+    @property
+    def idle(self) -> bool:
+        return self._script.idle
+
+    def put(self, batch: Transcribe) -> None:
+        self._script.events.append(("put", self._name, batch.batch))
+
+    def close(self) -> None:
+        self._script.events.append(("close", self._name))
+
+    def unload(self) -> None:
+        self._script.events.append(("unload", self._name))
+
+
+def command(model: str) -> Load:
+    return Load(model=model, path="/nowhere", device="cpu", compute_type="int8", slots=1, threads=1)
+
+
+def serve(script: Script, *commands: Load | Transcribe) -> list[Report]:
+    inbox = Inbox()
+    for each in (*commands, Shutdown()):
+        inbox.put(each)
+    reports: list[Report] = []
+    speech.serve(inbox, reports.append, script.load)
+    return reports
+
+
+def test_a_batch_without_a_model_is_refused() -> None:
+    script = Script()
+    (fault,) = serve(script, Transcribe(batch=4, rows=()))
+    assert isinstance(fault, Fault)
+    assert (fault.scope, fault.batch, fault.index, fault.fatal) == ("batch", 4, None, False)
+    assert fault.problem.code == "model_not_loaded"
+    assert fault.problem.hint
+    assert script.events == []
+
+
+def test_batches_go_to_the_model_that_was_loaded() -> None:
+    script = Script()
+    (loaded,) = serve(script, command("tiny"), Transcribe(batch=1, rows=()), Transcribe(batch=2, rows=()))
+    assert isinstance(loaded, Loaded)
+    assert loaded.model == "tiny"
+    assert script.events == [("load", "tiny"), ("slots", "tiny"), ("put", "tiny", 1), ("put", "tiny", 2)]
+
+
+def test_the_old_model_is_let_go_before_the_next_is_loaded() -> None:
+    script = Script()
+    serve(script, command("tiny"), Transcribe(batch=1, rows=()), command("base"), Transcribe(batch=2, rows=()))
+    assert script.events == [
+        ("load", "tiny"), ("slots", "tiny"), ("put", "tiny", 1),
+        ("close", "tiny"), ("unload", "tiny"), ("load", "base"), ("slots", "base"), ("put", "base", 2),
+    ]  # fmt: skip
+
+
+def test_after_a_model_that_does_not_load_there_is_none_and_the_next_may() -> None:
+    fault = Fault(scope="model", kind="model_broken", problem=speech.Problem("model_broken", "It is broken."))
+    script = Script({"broken": fault})
+    reports = serve(script, command("tiny"), command("broken"), Transcribe(batch=1, rows=()), command("base"))
+    assert reports[1] == fault
+    assert isinstance(reports[2], Fault)
+    assert reports[2].problem.code == "model_not_loaded"
+    assert isinstance(reports[3], Loaded)
+    assert [event for event in script.events if event[0] in ("unload", "slots")] == [("slots", "tiny"), ("unload", "tiny"), ("slots", "base")]
+
+
+class Silent(Inbox):
+    """Nothing comes within any time, until the test says so; counts how often it was asked with a limit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[float | None] = []
+        self.asked: Callable[[], None] = lambda: None
+
+    def get(self, timeout: float | None = None) -> Any:
+        self.limits.append(timeout)
+        self.asked()
+        return super().get(0) if timeout is not None else super().get()
+
+
+def test_idle_memory_goes_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    script, inbox = Script(), Silent()
+    released: list[int] = []
+    monkeypatch.setattr(speech.allocator, "release", lambda: released.append(len(inbox.limits)))
+    inbox.put(command("tiny"))
+    inbox.put(Transcribe(batch=1, rows=()))
+    script.idle = False
+
+    def asked() -> None:
+        if len(inbox.limits) == 5:
+            script.idle = True
+        if inbox.limits[-1] is None and len(inbox.limits) > 1:
+            inbox.put(Shutdown())
+
+    inbox.asked = asked
+    speech.serve(inbox, lambda report: None, script.load, idle_s=3.0)
+    assert inbox.limits == [None, 3.0, 3.0, 3.0, 3.0, None], "it keeps asking only while there is something to give back"
+    assert released == [5]
+
+
+def test_a_cancellation_reaches_batches_in_work() -> None:
+    """The loop is free while the slots work."""
+    inbox = Inbox()
+    seen = threading.Event()
+    script = Script()
+    row = Row(job_id="job", span=Span(0, 0, 1, 0.0, 1.0), spool="")
+    inbox.put(command("tiny"))
+    inbox.put(Transcribe(batch=1, rows=(row,)))
+    thread = threading.Thread(target=speech.serve, args=(inbox, lambda report: seen.set(), script.load))
+    thread.start()
+    assert seen.wait(30)
+    inbox.put(Cancel(job_id="job"))
+    inbox.put(Shutdown())
+    thread.join(30)
+    assert not thread.is_alive()
+    assert inbox.cancelled("job")
+
+
+def test_the_model_stack_is_not_imported_before_the_process_is_prepared() -> None:
+    code = "import sys, whisper_service.actor.speech; print(sorted({'ctranslate2', 'faster_whisper'} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_the_allocator_and_the_cuda_libraries_come_before_the_model_stack() -> None:
+    code = """
+import sys
+from whisper_service.actor import allocator, cuda_libraries, speech
+from whisper_service.actor.boot import Inbox
+from whisper_service.protocol import Shutdown
+seen = []
+allocator.tune = lambda: seen.append(("tune", "ctranslate2" in sys.modules))
+cuda_libraries.preload = lambda: seen.append(("preload", "ctranslate2" in sys.modules))
+inbox = Inbox()
+inbox.put(Shutdown())
+speech.run(inbox, lambda report: seen.append((type(report).__name__, "ctranslate2" in sys.modules)))
+print(seen)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[('tune', False), ('preload', False), ('Ready', True)]"
