@@ -14,8 +14,15 @@
     ├── ModelUnavailable                model_unavailable        503
     ├── Unavailable                     shutting_down            503
     ├── StoreBroken                     database_broken          500
-    └── UploadBroken                    upload_broken            400
+    ├── UploadBroken                    upload_broken            400
+    ├── AddressUnavailable              address_unavailable      -        (server)
+    ├── NotMedia                        not_media                -        (actor.audio)
+    ├── NoAudio                         no_audio                 -        (actor.audio)
+    ├── DecodeFailed                    decode_failed            -        (actor.audio)
+    └── TooLong                         too_long                 -        (actor.media)
 
+In brackets: the module below whisper_service where a class lives, if not here. Without a status: no request is answered with
+it, it ends the process or is the `error` of a job. What operators should know about each code is in docs/operations.md.
 A class's docstring is its default message, so that the text users see is written once.
 """
 

@@ -113,8 +113,7 @@ class Stage:
             self.say(self.media, Ready(pid=1))
         await self.settled()
         (command,) = (c for c in self.media.commands(Decode)[-1:] if c.job_id == job_id)
-        with Path(command.spool).open("wb") as spool:
-            spool.truncate(2 * SAMPLE_RATE * chunks)
+        await anyio.Path(command.spool).write_bytes(bytes(2 * SAMPLE_RATE * chunks))
         found = [ChunkFound(job_id, Span(n, n * SAMPLE_RATE, SAMPLE_RATE, float(n), n + 1.0)) for n in range(chunks)]
         self.say(self.media, *found, Decoded(job_id, float(chunks), chunks))
         await self.settled()

@@ -1,0 +1,103 @@
+"""Every error is drawn in the tree of `errors`, and every code that a user may meet is explained in docs/operations.md."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import whisper_service
+from whisper_service import errors
+from whisper_service.errors import ServiceError
+from whisper_service.faults import FaultKind
+from whisper_service.web import errors as web
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "whisper_service"
+LINE = re.compile(r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$")
+MAKERS = {"Problem", "RowBroken"}
+"""What is called with a code as its first argument, or as `code`."""
+
+
+def everything() -> dict[str, type[ServiceError]]:
+    """Every error class of the package, by name."""
+    for module in pkgutil.walk_packages(whisper_service.__path__, "whisper_service."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found: dict[str, type[ServiceError]] = {}
+    todo = [ServiceError]
+    while todo:
+        for kind in todo.pop().__subclasses__():
+            if kind.__module__.startswith("whisper_service."):
+                assert found.get(kind.__name__, kind) is kind
+                found[kind.__name__] = kind
+                todo.append(kind)
+    return found
+
+
+def drawn() -> list[re.Match[str]]:
+    return [match for line in (errors.__doc__ or "").splitlines() if (match := LINE.match(line))]
+
+
+def written() -> Iterator[str]:
+    """Codes that stand in the source as they are."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) in MAKERS:
+                given = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "code")]
+                yield from (value.value for value in given if isinstance(value, ast.Constant))
+
+
+def codes() -> set[str]:
+    """Every code that a user may meet."""
+    return {
+        *(kind.code for kind in everything().values()),
+        ServiceError.code,
+        *(kind.value for kind in FaultKind),
+        *web._CODES.values(),
+        *written(),
+    }
+
+
+def test_the_tree_shows_every_error_with_its_parent_code_status_and_home() -> None:
+    classes = everything()
+    parents: dict[int, str] = {}
+    for match in drawn():
+        kind = classes[match["name"]]
+        depth = len(match["indent"])
+        parents[depth] = match["name"]
+        above = max((d for d in parents if d < depth), default=None)
+        assert kind.__base__ is (ServiceError if above is None else classes[parents[above]]), match[0]
+        assert match["code"] == kind.code, match[0]
+        assert kind.__module__ == f"whisper_service.{match['module'] or 'errors'}", match[0]
+        if match["status"] != "-":
+            assert int(match["status"]) == web.status_of(kind()), match[0]
+    assert {match["name"] for match in drawn()} == set(classes)
+
+
+def test_codes_are_stable_words_and_messages_are_sentences() -> None:
+    for kind in everything().values():
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.code)
+        message = kind().message
+        assert message[0].isupper()
+        assert message.endswith(".")
+
+
+def test_the_search_for_codes_finds_them() -> None:
+    assert {"decode_failed", "spool_missing", "host_not_allowed", "truncated", "disk_full"} <= set(written())
+
+
+def test_every_code_is_explained_once_and_no_other() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", page, re.MULTILINE)
+    explained = [code for code, _ in rows]
+    assert sorted(explained) == sorted(set(explained))
+    assert set(explained) == codes()
+    for code, rest in rows:
+        meaning, done, cure = (cell.strip() for cell in rest.split("|"))
+        assert meaning, code
+        assert done, code
+        assert cure, code
