@@ -49,6 +49,13 @@ MEDIA_TRIES: Final = 3
 RETRY_S: Final = 5.0
 """Until it is planned again after the store or the disk refused."""
 
+UNANSWERED: Final = Problem(
+    code=FaultKind.UNKNOWN.value,
+    message="The speech engine said nothing about this part of the recording.",
+    hint="Retry the job; if it happens again, report it.",
+)
+"""Why a chunk is struck whose batch ended without it: given again for ever, it would keep the engine busy for ever."""
+
 
 class Dispatcher:
     """See the module. `run` is the loop; everything else without an underscore is called on it, through the mailbox."""
@@ -81,7 +88,8 @@ class Dispatcher:
             async for events in self._mailbox.batches():
                 for event in events:
                     await self._handle(event)
-                await self._go_on()
+                if not self._mailbox.closed:  # else nothing new is begun
+                    await self._go_on()
 
     # -- what users ask ----------------------------------------------------------------------------------------------
 
@@ -142,7 +150,7 @@ class Dispatcher:
             case ChunkDone():
                 await self._ledger.chunk_done(report)
             case BatchDone():
-                self._ledger.take_back(report.batch, self.recognizer.on_batch_done(report.batch))
+                await self._ledger.strike(report.batch, self.recognizer.on_batch_done(report.batch), UNANSWERED)
             case MediaInfo():
                 if run := self._run_at(name, report.job_id):
                     run.duration_s = report.duration_s

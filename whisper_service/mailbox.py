@@ -53,6 +53,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._send, self._receive = anyio.create_memory_object_stream[Request | ActorEvent](math.inf)
+        self.closed = False
         self._asked: set[Request] = set()  # and not answered yet
 
     def deliver(self, event: ActorEvent) -> None:
@@ -89,6 +90,7 @@ class Mailbox:
 
     def close(self) -> None:
         """Take nothing more; what is already here is still handed out."""
+        self.closed = True
         self._send.close()
 
     @contextmanager
@@ -97,7 +99,7 @@ class Mailbox:
         try:
             yield
         finally:
-            self._send.close()
+            self.close()
             self._receive.close()
             for request in list(self._asked):
                 request.refuse()

@@ -379,3 +379,39 @@ async def test_a_model_directory_that_cannot_be_read_fails_the_job_and_not_the_s
         assert failed.error is not None
         assert (failed.status, "Permission denied" in failed.error.params["detail"]) == (Status.FAILED, True)
         await stage.settled()
+
+
+async def test_a_chunk_that_is_never_answered_is_not_given_for_ever(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=1)
+        await stage.loaded()
+        for number in range(3):
+            assert len(stage.batches()) == number + 1
+            stage.say(stage.speech, over(stage.batches()[-1]))
+            await stage.settled()
+        failed = await stage.job()
+        assert failed.error is not None
+        assert (failed.status, failed.error.code, len(stage.batches())) == (Status.FAILED, "unknown", 3)
+
+
+async def test_nothing_is_begun_once_the_end_was_asked_for(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        (first,) = stage.batches()
+        stage.say(stage.speech, heard(first), over(first))
+        stage.mailbox.close()
+    assert len(stage.batches()) == 1
+
+
+async def test_what_came_before_the_end_is_kept(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded()
+        await stage.loaded()
+        stage.say(stage.speech, heard(stage.batches()[0]))
+        stage.mailbox.close()
+    async with Store.open(stage.data.database) as store:
+        assert [segment.text for segment in await store.segments("job")] == ["chunk 0"]

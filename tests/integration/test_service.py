@@ -11,11 +11,12 @@ from shutil import copytree
 import anyio
 import msgspec
 import pytest
+from anyio.lowlevel import checkpoint
 
 from tests.fakes.actors import text_of
 from tests.fakes.stage import ended, log_of, running, send, settings, texts, until
 from whisper_service.domain import Change, ChunkState, Job, Options, Phase, Status
-from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFound
+from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
 from whisper_service.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -419,6 +420,30 @@ async def test_a_service_that_ends_in_the_middle_goes_on_by_itself(tmp_path: Pat
         assert (await ended_again(service, waiting.id)).status is Status.COMPLETED
         progress = [j.progress for j in jobs_in(await log_of(service, job.id))]
         assert progress == sorted(progress)
+
+
+async def test_requests_in_the_moment_of_the_end_are_all_answered(tmp_path: Path) -> None:
+    answers: list[str] = []
+
+    async def front(service: Service, job: Job) -> None:
+        try:
+            answers.append((await service.front(job.id)).status.value)
+        except ServiceError as error:
+            answers.append(error.code)
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            async with running(tmp_path / "data") as service:
+                job = await send(service, chunks=100, delay=0.05)
+                await started(service, job)
+                for _ in range(50):
+                    tasks.start_soon(front, service, job)
+                await checkpoint()
+                for _ in range(50):
+                    tasks.start_soon(front, service, job)
+            tasks.start_soon(front, service, job)
+    assert len(answers) == 101
+    assert set(answers) == {"processing", "shutting_down"}
 
 
 async def test_files_nobody_knows_are_swept_at_the_start(tmp_path: Path) -> None:
