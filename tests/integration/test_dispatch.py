@@ -194,9 +194,12 @@ async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_chil
         await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.FRONT))
         assert {meant for meant, _ in stage.speech.got} == {1}
         stage.mailbox.deliver(Died("speech", 1, classify("", -11), 0.1))
-        stage.mailbox.deliver(Reported("speech", 2, Ready(pid=3)))
         await stage.settled()
+        assert {meant for meant, _ in stage.speech.got} == {1}
+        stage.mailbox.deliver(Reported("speech", 2, Ready(pid=3)))
+        await stage.loaded()
         assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [1, 0, 0]
+        assert [type(command) for meant, command in stage.speech.got if meant == 2] == [Load, Transcribe]
 
 
 async def test_a_report_of_a_dead_child_that_comes_after_all_changes_nothing(tmp_path: Path) -> None:
@@ -342,6 +345,23 @@ async def test_a_job_whose_failure_cannot_be_written_fails_once_it_can(tmp_path:
             await stage.settled()
             assert (await stage.job()).status is Status.PROCESSING
         while (await stage.job()).status is not Status.FAILED:  # noqa: ASYNC110 - by itself, without any event
+            await anyio.sleep(0.01)
+        error = (await stage.job()).error
+        assert error is not None
+        assert error.code == "disk_full"
+
+
+async def test_a_job_that_can_neither_be_taken_up_nor_failed_does_not_keep_the_loop_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "RETRY_S", 0.05)
+    async with staged(tmp_path) as stage:
+        with monkeypatch.context() as patch:
+            refuse(stage, patch, "move")
+            await stage.submit()
+            await stage.submit("other")
+            assert (await stage.job()).status is Status.PENDING
+        while (await stage.job()).status is Status.PENDING:  # noqa: ASYNC110 - by itself, without any event
             await anyio.sleep(0.01)
         error = (await stage.job()).error
         assert error is not None
