@@ -115,6 +115,7 @@ class Engine:
     def unload(self) -> None:
         """Give the memory of the weights back; nothing may be asked of the engine after this."""
         self._model.unload_model()
+        self._tokenizer_for.cache_clear()  # it would hold this engine, and its vocabulary of 90 MB
 
     def encode(self, sounds: Sequence[Sound]) -> list[States]:
         """Encode windows of up to 30 s; each is padded to one of `WIDTHS_S`.

@@ -13,6 +13,7 @@ import ctranslate2
 import faster_whisper
 
 from whisper_service import faults
+from whisper_service.actor import allocator
 from whisper_service.actor.boot import Emit
 from whisper_service.actor.cores import cores
 from whisper_service.actor.engine import Engine, ModelBroken
@@ -48,6 +49,7 @@ def load(command: Load) -> Model | Fault:
     try:
         threads = command.threads or cores()
         engine = Engine(command.path, command.device, command.compute_type, slots=command.slots, threads=threads)
+        allocator.release()  # the file passed through memory a second time
         engine.warm_up()
         listeners = [Recognizer(engine, SpeechIn()) for _ in range(command.slots)]
     except Exception as error:
