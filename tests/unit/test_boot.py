@@ -1,0 +1,97 @@
+"""Commands in order with cancellations ahead of them, and the environment of a child."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from whisper_service.actor.boot import Inbox
+from whisper_service.domain import Span
+from whisper_service.protocol import Cancel, Decode, Row, Shutdown, Transcribe
+
+
+def decode(job_id: str) -> Decode:
+    return Decode(job_id=job_id, source="s", spool="p", peaks="w")
+
+
+def batch(*jobs: str) -> Transcribe:
+    return Transcribe(batch=1, rows=tuple(Row(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs))
+
+
+def test_commands_come_in_order() -> None:
+    inbox = Inbox()
+    commands = [decode("a"), batch("b"), Shutdown()]
+    for command in commands:
+        inbox.put(command)
+    assert [inbox.get() for _ in commands] == commands
+
+
+def test_nothing_within_the_time_is_none() -> None:
+    assert Inbox().get(0.001) is None
+
+
+@pytest.mark.parametrize("command", [decode("a"), batch("b", "a")])
+def test_a_cancellation_counts_for_what_came_before_it(command: Decode | Transcribe) -> None:
+    inbox = Inbox()
+    inbox.put(command)
+    inbox.get()
+    assert not inbox.cancelled("a")
+    inbox.put(Cancel(job_id="a"))
+    assert inbox.cancelled("a")
+    assert not inbox.cancelled("b")
+
+
+def test_a_cancellation_overtakes_what_waits() -> None:
+    inbox = Inbox()
+    inbox.put(decode("a"))
+    inbox.put(Cancel(job_id="a"))
+    assert inbox.get() == decode("a")
+    assert inbox.cancelled("a")
+
+
+def test_a_job_that_is_given_again_is_not_cancelled() -> None:
+    inbox = Inbox()
+    inbox.put(decode("a"))
+    inbox.put(Cancel(job_id="a"))
+    inbox.put(decode("a"))
+    inbox.get()
+    assert inbox.cancelled("a")
+    inbox.get()
+    assert not inbox.cancelled("a")
+
+
+PROGRAM = """
+import ctypes, multiprocessing, os, sys
+from whisper_service.actor import boot
+
+def entry(inbox, emit):
+    import numpy.linalg
+    libraries = [line.split(maxsplit=5)[5].strip() for line in open("/proc/self/maps") if "openblas" in line]
+    ask = getattr(ctypes.CDLL(libraries[0]), "scipy_openblas_get_num_threads64_", None) if libraries else None
+    print(ask() if ask else "unknown", flush=True)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    commands, keep = context.Pipe(duplex=False)
+    _, reports = context.Pipe(duplex=False)
+    child = context.Process(target=boot.child, args=("__mp_main__:entry", commands, reports, sys.argv[1]))
+    child.start()
+    child.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the libraries of a process are listed on Linux only")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="with one core there is nothing to pin")
+def test_a_child_computes_with_one_thread_of_blas_whatever_its_parent_was_told(tmp_path: Path) -> None:
+    """Asked of the library itself, in a child that imports it as the actors do."""
+    program, log = tmp_path / "program.py", tmp_path / "log"
+    program.write_text(PROGRAM)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, str(program), str(log)], env=environment, check=True, timeout=60)
+    if (said := log.read_text().strip()) == "unknown":
+        pytest.skip("this numpy computes with another library than scipy-openblas")
+    assert said == "1"
