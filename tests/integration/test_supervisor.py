@@ -52,7 +52,7 @@ async def stage(tmp_path: Path, entry: str, **options: float) -> AsyncIterator[t
 
 def rows(tmp_path: Path, **play: object) -> tuple[Row, ...]:
     spool = tmp_path / "spool"
-    spool.write_bytes(script(**play))
+    spool.write_bytes(script(**play).ljust(2 * 16_000, b"\0"))
     return (Row(job_id="job", span=Span(0, 0, 16_000, 0.0, 1.0), spool=str(spool), language="en"),)
 
 
