@@ -196,8 +196,8 @@ def test_a_prompt_becomes_words_with_times(tmp_path: Path, model: Path) -> None:
             end = word.end
 
 
-def test_silence_gives_no_segments(tmp_path: Path, model: Path) -> None:
-    spool = Spool(tmp_path / "pcm", silence(5), silence(28), silence(0.05))
+def test_a_short_silence_and_sound_too_short_for_a_word_give_no_segments(tmp_path: Path, model: Path) -> None:
+    spool = Spool(tmp_path / "pcm", silence(5), silence(0.05), silence(0))
     with actor(tmp_path, model) as child:
         *chunks, done = child.hear(spool.row(0), spool.row(1), spool.row(2))
     assert isinstance(done, BatchDone)
