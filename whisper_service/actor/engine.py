@@ -33,7 +33,7 @@ States = npt.NDArray[np.float32]
 
 WINDOW_S: Final = 30
 """What Whisper was trained on, and the most it can take."""
-WIDTHS_S: Final = (10, 15, 20, 25, WINDOW_S)
+WIDTHS_S: Final = (15, 20, 25, WINDOW_S)
 """Windows are padded to one of these instead of always to 30 s: the encoder's cost grows faster than the width. Few of
 them, because only windows of equal width can be decoded together."""
 MARGIN_S: Final = 4.0
@@ -117,12 +117,12 @@ class Engine:
         self._model.unload_model()
         self._tokenizer_for.cache_clear()  # it would hold this engine, and its vocabulary of 90 MB
 
-    def encode(self, sounds: Sequence[Sound]) -> list[States]:
-        """Encode windows of up to 30 s; each is padded to one of `WIDTHS_S`.
+    def encode(self, sounds: Sequence[Sound], *, wide: bool = False) -> list[States]:
+        """Encode windows of up to 30 s; each is padded to one of `WIDTHS_S`, with `wide` to the full width.
 
         One by one on a CPU, where a batch gains nothing and costs memory; together on a GPU, by width.
         """
-        features = [self._mel(sound) for sound in sounds]
+        features = [self._mel(sound, wide=wide) for sound in sounds]
         if self._cpu:
             return [_encoded(self._model, feature[None]) for feature in features]
         states: dict[int, States] = {}
@@ -130,6 +130,10 @@ class Engine:
             batch = _encoded(self._model, np.stack([features[i] for i in members]))
             states |= {i: batch[k : k + 1] for k, i in enumerate(members)}
         return [states[i] for i in range(len(sounds))]
+
+    def is_wide(self, states: States) -> bool:
+        """Whether these states are those of a window of full width."""
+        return bool(states.shape[1] == WINDOW_S * 50)
 
     def detect_language(self, states: States) -> tuple[str, float]:
         """The most probable language of one window and its probability."""
@@ -183,9 +187,9 @@ class Engine:
         sizes = [len(group) for group in groups]
         return merge_punctuation(timed_words(texts, sizes, aligned.alignments, aligned.text_token_probs))
 
-    def _mel(self, sound: Sound) -> npt.NDArray[np.float32]:
+    def _mel(self, sound: Sound, *, wide: bool) -> npt.NDArray[np.float32]:
         mel: npt.NDArray[np.float32] = self._features(sound)[:, : ceil(len(sound) / self._features.hop_length)]
-        wanted = len(sound) / SAMPLE_RATE + MARGIN_S
+        wanted = WINDOW_S if wide else len(sound) / SAMPLE_RATE + MARGIN_S
         width = next((width for width in WIDTHS_S if width >= wanted), WINDOW_S) * 100
         return np.pad(mel[:, :width], ((0, 0), (0, max(0, width - mel.shape[1]))))
 

@@ -3,8 +3,8 @@
 Owns what counts as a good text and what is tried when it is not; knows neither pipes nor jobs. Everything here is
 deterministic, and what comes of a chunk depends on that chunk alone: no sampling, no text of the chunk before.
 
-A chunk is heard in rounds. First all of it, greedily, together with the other chunks of the batch. A text that repeats
-itself, never ends or is improbable is sought again with a beam. Then the words are aligned, and where `coverage` finds
+A chunk is heard in rounds. First all of it, together with the other chunks of the batch. A text that repeats itself, never
+ends or is improbable is sought again: with a beam in a window of full width, at last with repetitions forbidden. Then the words are aligned, and where `coverage` finds
 speech that did not become words, the words up to there are kept and the rest of the chunk is heard anew, as a chunk of its
 own that begins at the hole: so nothing is lost, and only doubtful chunks pay for it. Words that are heard on both sides of
 such a seam are kept once.
@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
 from typing import Final
 
 from msgspec.structs import replace
@@ -35,6 +37,8 @@ UNREPEATED: Final = Search(beam_size=5, no_repeat_ngram_size=4, repetition_penal
 
 LOOP: Final = 2.4
 """Compression ratio above which a text repeats itself; OpenAI's value."""
+TWICE: Final = 3
+"""Words, or characters of a script without spaces, from which a phrase said twice is taken for an error."""
 UNLIKELY: Final = -1.0
 """Mean log-probability below which a text is hardly what was said; OpenAI's value."""
 GARBAGE: Final = -1.5
@@ -51,16 +55,17 @@ RESUMES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """What a preset tries, in this order, and when it is content."""
+    """How a preset looks for the text of a window at first, and when it is content with it."""
 
-    searches: tuple[Search, ...]
-    sure: float  # a mean log-probability above this needs no second search
+    search: Search
+    wide: bool  # always in a window of full width: in narrow ones Whisper now and then says a phrase twice
+    sure: float  # a mean log-probability above this needs no second look
 
 
 STRATEGIES: Final = {
-    Preset.FAST: Strategy((GREEDY, UNREPEATED), sure=UNLIKELY),
-    Preset.BALANCED: Strategy((GREEDY, BEAM, UNREPEATED), sure=-0.5),
-    Preset.ACCURATE: Strategy((BEAM, UNREPEATED), sure=-0.8),
+    Preset.FAST: Strategy(GREEDY, wide=False, sure=UNLIKELY),
+    Preset.BALANCED: Strategy(BEAM, wide=False, sure=-0.5),
+    Preset.ACCURATE: Strategy(BEAM, wide=True, sure=-0.5),
 }
 
 
@@ -103,6 +108,11 @@ class _Take:
     language: str
     task: Task
     decoded: Decoded | None = None
+    loops: bool = False  # the text repeats itself or does not end
+
+    @property
+    def avg_logprob(self) -> float:
+        return self.decoded.avg_logprob if self.decoded else -inf
 
     @property
     def seconds(self) -> float:
@@ -148,58 +158,51 @@ class Recognizer:
             for index in [i for i, row in rows.items() if not row.stretches]:
                 row = rows.pop(index)
                 yield index, Heard(tuple(_sentences(row.passages)), row.language or "en", row.probability)
-            takes = self._encode(rows)
+            takes = self._encode(rows, wide=STRATEGIES[preset].wide)
             self._decode(takes, STRATEGIES[preset], prompt)
             for take in takes:
                 self._accept(take, rows[take.row])
 
-    def _encode(self, rows: dict[int, _Progress]) -> list[_Take]:
+    def _encode(self, rows: dict[int, _Progress], *, wide: bool) -> list[_Take]:
         """The next stretch of every row, encoded, in a language."""
         sounds = []
         for row in rows.values():
             begin, end = row.stretches.popleft()
             sounds.append((begin, row.utterance.sound[begin:end]))
         takes = []
-        states = self._engine.encode([sound for _, sound in sounds])
+        states = self._engine.encode([sound for _, sound in sounds], wide=wide)
         for (index, row), (begin, sound), state in zip(rows.items(), sounds, states, strict=True):
             if row.language is None:
                 row.language, row.probability = self._engine.detect_language(state)
             takes.append(_Take(index, begin, sound, state, row.language, row.utterance.task))
         return takes
 
-    def _decode(self, takes: Iterable[_Take], strategy: Strategy, prompt: str | None) -> None:
-        """Give every take the best text the strategy finds."""
-        doubtful = list(takes)
-        for search in strategy.searches:
-            if not doubtful:
-                return
-            found = self._engine.decode(
-                [take.states for take in doubtful],
-                [take.language for take in doubtful],
-                [take.task for take in doubtful],
-                search,
-                prompt,
-            )
-            still = []
-            for take, decoded in zip(doubtful, found, strict=True):
-                if take.decoded is None or self._rank(decoded) > self._rank(take.decoded):
-                    take.decoded = decoded
-                if self._loops(take.decoded) or take.decoded.avg_logprob < strategy.sure:
-                    still.append(take)
-            # The searches after a beam are cures for loops alone.
-            doubtful = [t for t in still if search is GREEDY or (t.decoded and self._loops(t.decoded))]
+    def _decode(self, takes: Sequence[_Take], strategy: Strategy, prompt: str | None) -> None:
+        """Give every take the best text the strategy finds, with as little work as that needs."""
+        self._search(takes, strategy.search, prompt)
+        doubtful = [take for take in takes if take.loops or take.avg_logprob < strategy.sure]
+        again = [take for take in doubtful if strategy.search != BEAM or not self._engine.is_wide(take.states)]
+        for take in again:
+            (take.states,) = self._engine.encode([take.sound], wide=True)
+        self._search(again, BEAM, prompt)
+        self._search([take for take in doubtful if take.loops], UNREPEATED, prompt)
 
-    def _rank(self, decoded: Decoded) -> tuple[bool, float]:
-        return not self._loops(decoded), decoded.avg_logprob
-
-    def _loops(self, decoded: Decoded) -> bool:
-        return not decoded.complete or repetition(self._engine.text(decoded)) > LOOP
+    def _search(self, takes: Sequence[_Take], search: Search, prompt: str | None) -> None:
+        """Decode; a take keeps the text it has if that is better."""
+        if not takes:
+            return
+        languages, tasks = [take.language for take in takes], [take.task for take in takes]
+        found = self._engine.decode([take.states for take in takes], languages, tasks, search, prompt)
+        for take, decoded in zip(takes, found, strict=True):
+            loops = not decoded.complete or repeats(self._engine.text(decoded))
+            if take.decoded is None or (not loops, decoded.avg_logprob) > (not take.loops, take.decoded.avg_logprob):
+                take.decoded, take.loops = decoded, loops
 
     def _accept(self, take: _Take, row: _Progress) -> None:
         """Keep the words of this take up to its first hole, and put what lies behind on the row's list."""
         decoded = take.decoded
         assert decoded is not None
-        if decoded.avg_logprob < (UNLIKELY if decoded.no_speech_prob > NO_SPEECH else GARBAGE):
+        if decoded.avg_logprob < GARBAGE or (decoded.no_speech_prob > NO_SPEECH and self._imagined(take, decoded)):
             return
         words = self._engine.words(take.states, decoded, take.language, take.task, take.seconds)
         if take.task is Task.TRANSCRIBE:
@@ -207,6 +210,10 @@ class Recognizer:
             if (hole is not None and row.resumes < RESUMES and self._resume(take, row, kept, hole.begin)) or hole is None:
                 words = kept
         self._keep(take, row, words, decoded)
+
+    def _imagined(self, take: _Take, decoded: Decoded) -> bool:
+        """Whether a text that the model itself finds improbable, or that nobody spoke, was made of silence."""
+        return decoded.avg_logprob < UNLIKELY or not self._listen(take.sound, 0.0, take.seconds)
 
     def _resume(self, take: _Take, row: _Progress, kept: Sequence[Word], hole_s: float) -> bool:
         """Have the stretch from the hole on heard again; False if that would be no progress."""
@@ -220,7 +227,7 @@ class Recognizer:
     def _halve(self, take: _Take, row: _Progress, kept: Sequence[Word]) -> bool:
         """Have both halves of the take heard apart, cut at the pause nearest to its middle."""
         speech = self._listen(take.sound, 0.0, take.seconds)
-        pauses = [(a[1] + b[0]) / 2 for a, b in zip(speech, speech[1:], strict=False) if b[0] - a[1] > 0.1]
+        pauses = [(a[1] + b[0]) / 2 for a, b in pairwise(speech) if b[0] - a[1] > 0.1]
         pauses = [at for at in pauses if 0.5 < at < take.seconds - 0.5]
         if kept or not pauses:
             return False
@@ -275,6 +282,14 @@ def compression_ratio(text: str) -> float:
     """Whisper's measure of repetition: bytes of UTF-8 over bytes of zlib."""
     data = text.encode()
     return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def repeats(text: str) -> bool:
+    """Whether a text goes round in circles, or says one phrase twice and nothing else."""
+    words = text.split() if " " in text.strip() else list(text.strip())
+    plain = [word for word in map(_plain, words) if word]
+    half = len(plain) // 2
+    return repetition(text) > LOOP or (half >= TWICE and len(plain) % 2 == 0 and plain[:half] == plain[half:])
 
 
 def repetition(text: str) -> float:

@@ -116,8 +116,9 @@ def sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     """Cut words into segments to read: at the ends of sentences, at pauses, and where they would be too long."""
     start = 0
     for index, word in enumerate(words):
-        last = index + 1 == len(words)
-        if last or _ends_sentence(word.word) or words[index + 1].start - word.end >= PAUSE_S:
+        following = words[index + 1] if index + 1 < len(words) else None
+        pause = following is not None and following.start - word.end >= PAUSE_S
+        if following is None or ((_ends_sentence(word.word) or pause) and _apart(word, following)):
             yield from _short_enough(words[start : index + 1])
             start = index + 1
 
@@ -135,7 +136,11 @@ def _short_enough(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
         clause = 1.5 if before.word.strip()[-1:] in CLAUSE_END or before.word.endswith(" ") else 0.0
         return clause + 3 * (after.start - before.end) - abs((before.end + after.start) / 2 - middle) / length * 4
 
-    cut = max(range(1, len(words)), key=worth)
+    cuts = [cut for cut in range(1, len(words)) if _apart(words[cut - 1], words[cut])]
+    if not cuts:
+        yield words
+        return
+    cut = max(cuts, key=worth)
     yield from _short_enough(words[:cut])
     yield from _short_enough(words[cut:])
 
@@ -143,6 +148,12 @@ def _short_enough(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
 def text_of(words: Iterable[Word]) -> str:
     """The words as one line."""
     return "".join(word.word for word in words).strip()
+
+
+def _apart(before: Word, after: Word) -> bool:
+    """Whether these are two words to a reader: not the halves of "www.example" and ".org"."""
+    edges = (before.word[-1:], after.word[:1])
+    return any(edge.isspace() or _wide(edge) or _unspaced(edge) for edge in edges)
 
 
 def _ends_sentence(word: str) -> bool:
@@ -159,5 +170,10 @@ def _speakable(text: str) -> bool:
     return any(character.isalnum() or unicodedata.category(character) in ("Sc", "Mn", "Mc") for character in text) or text in {"%", "&", "+"}
 
 
+def _unspaced(character: str) -> bool:
+    """Thai, Lao, Tibetan, Burmese, Khmer: narrow scripts that write no spaces between words."""
+    return "\u0e00" <= character <= "\u109f" or "\u1780" <= character <= "\u17ff"
+
+
 def _wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in ("W", "F")
+    return character != "" and unicodedata.east_asian_width(character) in ("W", "F")
