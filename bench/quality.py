@@ -129,6 +129,8 @@ def main() -> None:
     for (group, spoken), row in table.items():
         first = row[names[0]]
         print(f"| {group} {spoken} | {first.units} | {' | '.join(str(row[n]) for n in names)} |")
+    whole = [sum((row[n] for row in table.values()), Score()) for n in names]
+    print(f"| all | {whole[0].units} | {' | '.join(map(str, whole))} |")
     print(f"| CPU s | | {' | '.join(f'{cpu[n]:.1f}' for n in names)} |")
     if arguments.hypotheses:
         lines = (json.dumps(t, ensure_ascii=False) for t in texts)

@@ -1,5 +1,8 @@
 """Word and character error rates, with deletions counted apart: a lost sentence is worse than a misheard word.
 
+A deletion alone is mostly a matter of spelling ("lower case" heard as "lowercase" is a deletion and a substitution). Deletions
+in a row are not: `lost` counts those, the words that were said and of which nothing was written.
+
 English is compared as words after Whisper's English normaliser, other languages as words after the basic one; Chinese
 and Japanese as characters without spaces and punctuation, Chinese in simplified script.
 """
@@ -16,6 +19,9 @@ from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
 CHARACTERS = frozenset({"zh", "ja", "en+zh"})
+LOST_WORDS = 3
+LOST_CHARACTERS = 4
+"""Units in a row without any text in their place that count as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Score:
     deletions: int = 0
     insertions: int = 0
     extra: int = 0
+    lost: int = 0
 
     def __add__(self, other: Score) -> Score:
         return Score(
@@ -35,6 +42,7 @@ class Score:
             self.deletions + other.deletions,
             self.insertions + other.insertions,
             self.extra + other.extra,
+            self.lost + other.lost,
         )
 
     @property
@@ -45,7 +53,8 @@ class Score:
         if not self.units:
             return f"{self.extra} chars"
         rate = 100 * self.errors / self.units
-        return f"{rate:.1f} ({self.deletions}d {self.substitutions}s {self.insertions}i)"
+        lost = f", {self.lost} lost" if self.lost else ""
+        return f"{rate:.1f} ({self.deletions}d {self.substitutions}s {self.insertions}i{lost})"
 
 
 @cache
@@ -70,4 +79,7 @@ def score(language: str, reference: str, hypothesis: str) -> Score:
         return Score(extra=len(hypothesis.strip()))
     wanted, got = units(language, reference), units(language, hypothesis)
     found = jiwer.process_words(" ".join(wanted), " ".join(got))
-    return Score(len(wanted), found.substitutions, found.deletions, found.insertions)
+    least = LOST_CHARACTERS if language in CHARACTERS else LOST_WORDS
+    runs = [c.ref_end_idx - c.ref_start_idx for c in found.alignments[0] if c.type == "delete"]
+    lost = sum(run for run in runs if run >= least)
+    return Score(len(wanted), found.substitutions, found.deletions, found.insertions, lost=lost)
