@@ -17,7 +17,7 @@ from whisper_service.domain import Word
 FRAME_S: Final = 0.02
 """Whisper's encoder gives one state per 20 ms, and `align` counts in them."""
 
-PAUSE_S: Final = 0.8
+PAUSE_S: Final = 2.0
 """A silence this long ends a segment, whatever the grammar says."""
 LONG_S: Final = 12.0
 LONG_COLUMNS: Final = 100
