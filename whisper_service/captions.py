@@ -152,6 +152,8 @@ def _blocks(transcript: Transcript, style: Style) -> Iterator[_Block]:
         for gap in gaps[passed:ahead]:
             yield _hole(gap, at)
         passed, at, speaker = ahead, piece.start, voice
+        if held and _width(held[-1].text[-1]) == 2 and not held[-1].text[-1].isalnum():
+            piece = piece._replace(space=False)  # `。` and its like bring their own
         if held and _glued(held[-1], piece):
             held[-1] = _joined(held[-1], piece)
         else:

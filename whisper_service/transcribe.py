@@ -289,12 +289,12 @@ def _key(path: Path) -> str:
     return str(path.absolute()).casefold()
 
 
-def _write(target: Path, text: str) -> None:
+def _write(target: Path, content: bytes) -> None:
     """All of it or nothing, also after a power cut."""
     scratch = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with scratch.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with scratch.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(target)

@@ -305,7 +305,7 @@ async def test_steering(web: Running) -> None:
         ("GET", "/api/jobs/nope/export", 404, "not_found"),
         ("GET", "/api/jobs/nope/events", 404, "not_found"),
         ("GET", "/api/stream/nope", 404, "not_found"),
-        ("GET", "/api/jobs/nope/export?format=docx", 422, "invalid_request"),
+        ("GET", "/api/jobs/nope/export?format=pdf", 422, "invalid_request"),
         ("GET", "/api/nope", 404, "not_found"),
         ("GET", "/schema/nope", 404, "not_found"),
         ("GET", "/static/nope.js", 404, "not_found"),

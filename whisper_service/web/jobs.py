@@ -136,7 +136,7 @@ async def export(service: Served, job_id: JobId, format: FromQuery[Format] = For
     said = await service.transcript(job_id)
     kind = formats.MEDIA_TYPES[format]
     return Response(
-        formats.render(said, format).encode(),
+        formats.render(said, format),
         media_type=kind.partition(";")[0] if kind.startswith("text/") else kind,  # the framework adds the charset to text/
         headers={"Content-Disposition": attachment(said.name, format.value)},
     )

@@ -1,0 +1,69 @@
+"""A transcript as a file: srt vtt ass lrc (`subtitles`), txt tsv json md docx (`documents`). Pure: `Transcript` in, bytes out.
+
+Stretches that could not be transcribed appear in their place as a cue or line of their own, so that nobody takes a gap for
+silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from whisper_service.captions import Style
+from whisper_service.domain import Transcript, Value
+from whisper_service.formats import documents, subtitles
+
+
+class Format(StrEnum):
+    """What a transcript can be exported as; the value is also the file's extension."""
+
+    JSON = "json"
+    TXT = "txt"
+    SRT = "srt"
+    VTT = "vtt"
+    TSV = "tsv"
+    LRC = "lrc"
+    ASS = "ass"
+    MD = "md"
+    DOCX = "docx"
+
+
+MEDIA_TYPES: Final[dict[Format, str]] = {
+    Format.JSON: "application/json",
+    Format.TXT: "text/plain; charset=utf-8",
+    Format.SRT: "application/x-subrip; charset=utf-8",
+    Format.VTT: "text/vtt; charset=utf-8",
+    Format.TSV: "text/tab-separated-values; charset=utf-8",
+    Format.LRC: "text/x-lrc; charset=utf-8",
+    Format.ASS: "text/x-ssa; charset=utf-8",
+    Format.MD: "text/markdown; charset=utf-8",
+    Format.DOCX: "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+}
+
+
+class Layout(Value, frozen=True, forbid_unknown_fields=True):
+    """How it shall look, where a format has a choice."""
+
+    style: Style = Style()  # captions: srt, vtt, ass, lrc
+    word_times: bool = False  # vtt: the time of every word inside the cue, for karaoke and players that highlight
+    times: bool = True  # md, docx: when every paragraph begins
+
+
+def render(transcript: Transcript, format: Format, layout: Layout | None = None) -> bytes:
+    """The whole file. Text is UTF-8 without a byte order mark, with `\\n` at the ends of lines."""
+    written = _WRITERS[format](transcript, layout or Layout())
+    return written if isinstance(written, bytes) else written.encode()
+
+
+_WRITERS: Final[dict[Format, Callable[[Transcript, Layout], str | bytes]]] = {
+    Format.JSON: lambda transcript, _: documents.to_json(transcript),
+    Format.TXT: lambda transcript, _: documents.to_txt(transcript),
+    Format.TSV: lambda transcript, _: documents.to_tsv(transcript),
+    Format.MD: lambda transcript, layout: documents.to_md(transcript, times=layout.times),
+    Format.DOCX: lambda transcript, layout: documents.to_docx(transcript, times=layout.times),
+    Format.SRT: lambda transcript, layout: subtitles.to_srt(transcript, layout.style),
+    Format.VTT: lambda transcript, layout: subtitles.to_vtt(transcript, layout.style, word_times=layout.word_times),
+    Format.ASS: lambda transcript, layout: subtitles.to_ass(transcript, layout.style),
+    Format.LRC: lambda transcript, layout: subtitles.to_lrc(transcript, layout.style),
+}
