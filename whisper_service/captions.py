@@ -8,6 +8,7 @@ reading speed stays faster: such a cue is shown as long as there is room, and no
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -244,7 +245,7 @@ def _split(pieces: Sequence[Piece], style: Style) -> list[tuple[tuple[Piece, ...
     came = [0] * (count + 1)
     for first in range(count):
         for after in range(first + 1, min(count, first + measures.widest) + 1):
-            cost = measures.cost(first, after)
+            cost = measures.cost(first, after, best[after] - best[first])
             if cost is None:
                 if measures.hopeless(first, after):
                     break
@@ -280,12 +281,13 @@ class _Measures:
         """Whether no longer cue from `first` can fit either."""
         return self.width(first, after) > self.widest or self.pieces[after - 1].end - self.pieces[first].start > self.style.max_s * 1000
 
-    def cost(self, first: int, after: int) -> float | None:
-        """How bad these pieces are as one cue; None if they do not fit."""
+    def cost(self, first: int, after: int, bound: float) -> float | None:
+        """How bad these pieces are as one cue; None if they do not fit. What is not under `bound` need not be exact."""
         style, pieces = self.style, self.pieces
         width, wide = self.width(first, after), self.wide[after] - self.wide[first]
         begin, end = pieces[first].start, pieces[after - 1].end
         cost = 1.0
+        limit = width
         if after - first > 1:
             limit = style.limit(width, wide)
             if end - begin > style.max_s * 1000:
@@ -293,10 +295,7 @@ class _Measures:
             if width > limit:
                 if style.lines < 2 or width > 2 * limit + 1:
                     return None
-                cut, bend = self.bend(first, after, limit)
-                if not cut:
-                    return None
-                cost += 0.15 + 0.3 * bend
+                cost += 0.15
         last = after == len(pieces)
         if not last:
             cost += self.break_cost[after - 1]
@@ -310,16 +309,20 @@ class _Measures:
         need = _reading_s(width, wide, style)
         if need > shown:
             cost += min(3.0, 1.5 * (need / shown - 1))
+        if width > limit and cost < bound:  # the dear part last, and only if it matters
+            cut, bend = self.bend(first, after, limit)
+            return cost + 0.3 * bend if cut else None
         return cost
 
     def bend(self, first: int, after: int, limit: int) -> tuple[int, float]:
         """Where to break a cue that needs two lines, and how bad that is; 0 if there is no place."""
         chosen, least = 0, float("inf")
-        for cut in range(first + 1, after):
-            upper = self.width(first, cut)
+        begin, end = self.reach[first] + self.pieces[first].space, self.reach[after]
+        for cut in range(max(first + 1, bisect_left(self.reach, end - limit - 1, first, after)), after):
+            upper = self.reach[cut] - begin
             if upper > limit:
                 break
-            lower = self.width(cut, after)
+            lower = end - self.reach[cut] - self.pieces[cut].space
             if lower > limit:
                 continue
             # A lower line that is a little longer than the upper reads better than the reverse.
