@@ -346,8 +346,10 @@ def _break_cost(before: Piece, after: Piece | None) -> float:
     if after is None or _ends_sentence(before.text):
         return 0.0
     mark = before.text.rstrip("".join(_CLOSING))[-1:] or before.text[-1]
-    cost = 0.5 if mark in _CLAUSE else 3.5 if before.weak else 2.0
-    if mark not in _CLAUSE and not after.space and not before.weak:
+    # Chinese and Japanese write a space only between phrases, Korean between words.
+    clause = mark in _CLAUSE or (after.space and _ideographic(before.text[-1]) and _ideographic(after.text[0]))
+    cost = 0.5 if clause else 3.5 if before.weak else 2.0
+    if not clause and not after.space and not before.weak:
         cost += 0.3  # between characters that may be one word
     return max(0.2, cost - min(1.0, (after.start - before.end) / 500))
 
@@ -417,6 +419,10 @@ def _width(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def _ideographic(character: str) -> bool:
+    return _width(character) == 2 and not "\uac00" <= character <= "\ud7a3"
 
 
 def _unspaced(character: str) -> bool:

@@ -126,6 +126,11 @@ def test_chinese_lines_are_sixteen_characters_and_begin_with_no_mark() -> None:
     assert found[-1][-1].endswith("谢谢大家!")
 
 
+def test_a_chinese_line_ends_where_the_phrase_does() -> None:
+    value = transcript(chinese("这种产品的设计 应该考虑文化历史和未来等因素"), language="zh")
+    assert texts(value) == [("这种产品的设计", "应该考虑文化历史和未来等因素")]
+
+
 def test_halves_of_a_word_are_never_apart() -> None:
     parts = [" Visit", " www.", "example", ".org", " now"]
     words = tuple(Word(at * 0.3, at * 0.3 + 0.3, part, 0.9) for at, part in enumerate(parts))
