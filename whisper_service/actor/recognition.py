@@ -37,6 +37,8 @@ UNREPEATED: Final = Search(beam_size=5, no_repeat_ngram_size=4, repetition_penal
 
 LOOP: Final = 2.4
 """Compression ratio above which a text repeats itself; OpenAI's value."""
+SQUEEZED: Final = 0.5
+"""Share of the time that words take, below which an alignment has put them where they were not said."""
 TWICE: Final = 3
 """Words, or characters of a script without spaces, from which a phrase said twice is taken for an error."""
 UNLIKELY: Final = -1.0
@@ -59,12 +61,12 @@ class Strategy:
 
     search: Search
     wide: bool  # always in a window of full width: in narrow ones Whisper now and then says a phrase twice
-    sure: float  # a mean log-probability above this needs no second look
+    sure: float  # a mean log-probability above this needs no second look: there a beam finds the same
 
 
 STRATEGIES: Final = {
     Preset.FAST: Strategy(GREEDY, wide=False, sure=UNLIKELY),
-    Preset.BALANCED: Strategy(BEAM, wide=False, sure=-0.5),
+    Preset.BALANCED: Strategy(GREEDY, wide=False, sure=-0.2),
     Preset.ACCURATE: Strategy(BEAM, wide=True, sure=-0.5),
 }
 
@@ -183,7 +185,8 @@ class Recognizer:
         doubtful = [take for take in takes if take.loops or take.avg_logprob < strategy.sure]
         again = [take for take in doubtful if strategy.search != BEAM or not self._engine.is_wide(take.states)]
         for take in again:
-            (take.states,) = self._engine.encode([take.sound], wide=True)
+            if not self._engine.is_wide(take.states):
+                (take.states,) = self._engine.encode([take.sound], wide=True)
         self._search(again, BEAM, prompt)
         self._search([take for take in doubtful if take.loops], UNREPEATED, prompt)
 
@@ -254,12 +257,16 @@ class Recognizer:
 
 
 def overlap(before: Sequence[Word], after: Sequence[Word]) -> int:
-    """How many of the last words before a seam are the first words behind it.
+    """How many of the last words before a seam are the first words behind it, and were said only once.
 
-    They were heard twice: where text is missing, the alignment may put the words that are there too early.
+    Where text is missing, the alignment may squeeze the words that are there into a time that is too early and too short;
+    then they are heard again in their true place. Whoever really says a thing twice takes about as long each time.
     """
     heard, again = ([_plain(word.word) for word in side] for side in (before, after))
-    return next((n for n in range(min(len(heard), len(again)), 0, -1) if heard[-n:] == again[:n]), 0)
+    longest = min(len(heard), len(again))
+    count = next((n for n in range(longest, 0, -1) if heard[-n:] == again[:n]), 0)
+    squeezed = count and before[-1].end - before[-count].start < SQUEEZED * (after[count - 1].end - after[0].start)
+    return count if squeezed else 0
 
 
 def _plain(text: str) -> str:
