@@ -1,0 +1,26 @@
+import type { en } from './en.ts'
+
+export const zh: Record<keyof typeof en, string> = {
+  skip: '跳到正文', transcripts: '转写', models: '模型', system: '系统', settings: '设置', api: '接口', language: 'English',
+  connecting: '正在连接…', live: '实时', reconnecting: '正在重新连接…', polling: '轮询中', offline: '离线',
+  link_polling: '实时更新暂时无法送达，页面改为每 5 秒查询一次，恢复后会自动切回。',
+  link_offline: '服务没有响应。当前显示的是最后已知状态，页面会继续尝试连接。',
+  drop: '把录音拖到这里', choose: '或选择音频、视频文件，转写会自动开始', release: '松开即可开始转写',
+  empty: '这里还没有内容，转写结果会出现在此列表中。', loading: '正在加载…', search: '按名称搜索', none: '没有与“{q}”匹配的结果。', clear: '清除', more: '显示更早的',
+  uploading: '正在上传', waiting: '等待上传', upload_failed: '上传失败', try_again: '重试', dismiss: '关闭',
+  pending: '等待中', processing: '处理中', paused: '已暂停', completed: '已完成', failed: '失败', cancelled: '已取消',
+  downloading_model: '正在下载模型', loading_model: '正在加载模型', decoding: '正在读取录音', transcribing: '正在转写', finalizing: '正在收尾',
+  pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', delete: '删除', select: '选择 {name}', selected: '已选 {n} 项',
+  delete_sure: '永久删除文字和录音？', delete_yes: '确认删除', delete_no: '保留', queue: '{active} 个处理中 · {waiting} 个等待 · 剩余 {left}',
+  left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失：{n} 处', progress: '{name} 的进度',
+  back: '全部转写', gone: '没有这份转写，可能已被删除。', no_text: '还没有文字，识别出的内容会逐行出现在这里。', silent: '这段录音中没有发现语音。',
+  export: '导出', copy: '复制文字', copied: '已复制', find: '在文中搜索', hits: '第 {n} 处，共 {all} 处', previous: '上一处', next: '下一处', follow: '回到播放处',
+  play: '播放', stop: '暂停播放', position: '播放位置', rate: '速度', no_media: '此版本的服务不提供录音播放，但文字是完整的。',
+  gap: '{start} 至 {end} 缺失', seek: '从 {t} 播放',
+  models_text: '已安装的模型可立即使用，无需联网。', model_used: '使用中', no_models: '尚未安装模型。在此之前任务会等待，或带着原因失败。',
+  version: '版本', up: '启动时间', device: '设备', compute: '数值格式', cpus: 'CPU 核心', disk: '可用磁盘空间', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
+  idle: '空闲', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启',
+  settings_text: '这里的设置只对当前浏览器有效。', theme: '外观', auto: '跟随系统', light: '浅色', dark: '深色', language_name: '语言', keys: '在转写页用空格键播放和暂停', keys_on: '快捷键',
+  server_settings: '服务设置', settings_missing: '此版本的服务不在此显示设置，请查看 config.toml。', source: '来自 {source}',
+  missing: '没有这个页面。', updated: '服务已更新。', reload: '重新加载', what_to_do: '处理办法：', details: '详细信息', characters: '{n} 个字符', minutes_ago: '添加于 {t}',
+}

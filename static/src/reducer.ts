@@ -1,0 +1,106 @@
+// Messages in, state out: nothing here knows of a browser.
+import type { Job, Link, Page, Segment, Snapshot, System, Transcript } from './types.ts'
+
+export type Message =
+  | { type: 'link'; link: Link }
+  | { type: 'hello'; seq: number; boot: string; version: string }
+  | { type: 'snapshot'; snapshot: Snapshot }
+  | { type: 'reset' }
+  | { type: 'update'; seq: number; job: Job }
+  | { type: 'segment'; seq: number; id: string; segment: Segment }
+  | { type: 'deleted'; seq: number; id: string }
+  | { type: 'transcript'; id: string; transcript: Transcript }
+  | { type: 'older'; page: Page }
+
+export interface State {
+  link: Link
+  loaded: boolean
+  stale: boolean // the log does not reach back to us, or we may have missed something: a snapshot is due
+  seq: number
+  boot: string
+  jobs: Record<string, Job>
+  seen: Record<string, number> // id -> seq of what we know of the job; for a deleted one too, so that nothing revives it
+  next: string | null
+  system: System | null
+  texts: Record<string, Segment[]>
+}
+
+export const EMPTY: State = {
+  link: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, seen: {}, next: null, system: null, texts: {},
+}
+
+export function reduce(state: State, message: Message): State {
+  switch (message.type) {
+    case 'link':
+      return { ...state, link: message.link }
+    case 'hello':
+      // What came between our snapshot and this stream is replayed only if the stream was asked to; fetching is always right.
+      return { ...state, stale: state.stale || message.boot !== state.boot || message.seq > state.seq }
+    case 'reset':
+      return { ...state, stale: true }
+    case 'snapshot':
+      return snapshot(state, message.snapshot)
+    case 'older':
+      return older(state, message.page)
+    case 'update': {
+      if (message.seq <= (state.seen[message.job.id] ?? -1)) return state
+      return {
+        ...state, seq: Math.max(state.seq, message.seq),
+        jobs: { ...state.jobs, [message.job.id]: message.job }, seen: { ...state.seen, [message.job.id]: message.seq },
+      }
+    }
+    case 'deleted': {
+      if (message.seq <= (state.seen[message.id] ?? -1)) return state
+      const { [message.id]: _job, ...jobs } = state.jobs
+      const { [message.id]: _text, ...texts } = state.texts
+      return { ...state, seq: Math.max(state.seq, message.seq), jobs, texts, seen: { ...state.seen, [message.id]: message.seq } }
+    }
+    case 'segment': {
+      const lines = state.texts[message.id]
+      const seq = Math.max(state.seq, message.seq)
+      if (!lines) return { ...state, seq } // nobody reads it: the transcript is fetched whole when somebody does
+      return { ...state, seq, texts: { ...state.texts, [message.id]: merge(lines, [message.segment]) } }
+    }
+    case 'transcript': {
+      const known = state.texts[message.id] ?? []
+      return { ...state, texts: { ...state.texts, [message.id]: merge(known, message.transcript.segments) } }
+    }
+  }
+}
+
+function snapshot(state: State, { seq, boot, jobs: page, system }: Snapshot): State {
+  const same = boot === state.boot
+  if (same && seq < state.seq) return state.loaded ? { ...state, stale: false } : state // answered late: we are further
+  const oldest = page.next === null ? '' : page.jobs.reduce((low, job) => (job.id < low ? job.id : low), '\uffff')
+  const jobs: Record<string, Job> = {}
+  for (const job of Object.values(state.jobs)) if (job.id < oldest) jobs[job.id] = job // beyond this page
+  const seen: Record<string, number> = same ? { ...state.seen } : {}
+  for (const job of page.jobs) {
+    jobs[job.id] = job
+    seen[job.id] = Math.max(seq, same ? (seen[job.id] ?? 0) : 0)
+  }
+  const next = oldest !== '' && Object.keys(jobs).length > page.jobs.length ? state.next : page.next
+  return { ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system }
+}
+
+function older(state: State, page: Page): State {
+  const jobs = { ...state.jobs }
+  for (const job of page.jobs) if (!(job.id in state.seen)) jobs[job.id] = job
+  return { ...state, jobs, next: page.next }
+}
+
+const before = (a: Segment, b: Segment) => a.chunk - b.chunk || a.index - b.index
+
+/** Both lists as one in order; where a place is in both, the later word counts. */
+export function merge(known: Segment[], said: Segment[]): Segment[] {
+  const last = known.at(-1)
+  if (last === undefined || (said[0] !== undefined && said.length === 1 && before(last, said[0]) < 0)) return [...known, ...said]
+  const places = new Map(known.map((segment) => [`${segment.chunk}.${segment.index}`, segment]))
+  for (const segment of said) places.set(`${segment.chunk}.${segment.index}`, segment)
+  return [...places.values()].sort(before)
+}
+
+/** Newest first: ids sort by the time they were made. */
+export function listed(state: State): Job[] {
+  return Object.values(state.jobs).sort((a, b) => (a.id < b.id ? 1 : -1))
+}

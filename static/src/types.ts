@@ -1,0 +1,36 @@
+// What the API says, field by field; docs/openapi.json is the authority.
+
+export type Status = 'pending' | 'processing' | 'paused' | 'completed' | 'failed' | 'cancelled'
+export type Phase = 'downloading_model' | 'loading_model' | 'decoding' | 'transcribing' | 'finalizing'
+
+export interface Problem { code: string; message: string; hint: string; params: Record<string, unknown> }
+export interface Gap { start: number; end: number; reason: string }
+export interface Word { start: number; end: number; word: string; probability: number }
+
+export interface Segment {
+  chunk: number; index: number; start: number; end: number; text: string; words: Word[]; language: string | null
+}
+
+export interface Job {
+  id: string; name: string; status: Status; created_at: number; bytes: number; phase: Phase | null; progress: number
+  message: string; duration_s: number | null; position_s: number; speed: number | null; eta_s: number | null
+  language: string | null; model: string | null; chunks_done: number; chunks_total: number; gaps: Gap[]
+  error: Problem | null; started_at: number | null; finished_at: number | null
+}
+
+export interface Actor {
+  name: string; state: string; generation: number; pid: number | null; problem: Problem | null; facts: Record<string, unknown>
+}
+
+export interface System {
+  version: string; started_at: number; actors: Actor[]; model: string | null; device: string | null
+  compute_type: string | null; models: string[]; jobs: Record<string, number>; disk_free_bytes: number; cpus: number
+}
+
+export interface Page { jobs: Job[]; next: string | null }
+export interface Snapshot { seq: number; boot: string; jobs: Page; system: System }
+export interface Transcript {
+  name: string; duration_s: number | null; language: string | null; model: string | null; segments: Segment[]; gaps: Gap[]
+}
+
+export type Link = 'connecting' | 'live' | 'reconnecting' | 'polling' | 'offline'

@@ -1,0 +1,69 @@
+import { openLink } from '../../static/src/link.ts'
+import type { Message } from '../../static/src/reducer.ts'
+
+class Stream extends EventTarget {
+  static all: Stream[] = []
+  onerror: (() => void) | null = null
+  closed = false
+  constructor(readonly url: string) { super(); Stream.all.push(this) }
+  close() { this.closed = true }
+  say(kind: string, data: unknown, id = '') { this.dispatchEvent(Object.assign(new Event(kind), { data: JSON.stringify(data), lastEventId: id })) }
+}
+const hello = { seq: 7, boot: 'a', version: '1' }
+let said: Message[]
+let close: () => void
+const links = () => said.flatMap((message) => (message.type === 'link' ? [message.link] : []))
+const newest = () => Stream.all.at(-1)!
+const fetched = vi.fn(async () => ({ ok: true, json: async () => ({ seq: 20 }) }))
+
+beforeEach(() => {
+  vi.useFakeTimers()
+  Stream.all = []
+  said = []
+  fetched.mockClear()
+  close = openLink((message) => said.push(message), { EventSource: Stream as any, fetch: fetched as any })
+})
+afterEach(() => { close(); vi.useRealTimers() })
+
+it('is live once the service said hello', () => {
+  newest().say('hello', hello)
+  expect(said).toEqual([{ type: 'link', link: 'live' }, { type: 'hello', ...hello }])
+})
+
+it('goes on after the last event it saw', () => {
+  newest().say('hello', hello)
+  newest().say('update', { id: 'x' }, '9')
+  newest().onerror!()
+  vi.advanceTimersByTime(3_000)
+  expect(newest().url).toBe('/api/events?since=9')
+})
+
+it('polls after the second failure only, and stops when the stream is back', async () => {
+  newest().onerror!()
+  expect(fetched).not.toHaveBeenCalled()
+  vi.advanceTimersByTime(3_000)
+  newest().onerror!()
+  await vi.advanceTimersByTimeAsync(0)
+  expect(links()).toEqual(['reconnecting', 'polling'])
+  vi.advanceTimersByTime(3_000)
+  newest().say('hello', hello)
+  const asked = fetched.mock.calls.length
+  await vi.advanceTimersByTimeAsync(30_000)
+  expect(fetched.mock.calls.length).toBe(asked)
+  expect(links().at(-1)).toBe('live')
+})
+
+it('takes a stream that opens and says nothing for a failure', () => {
+  vi.advanceTimersByTime(8_000)
+  expect(links()).toEqual(['reconnecting'])
+  expect(Stream.all[0]!.closed).toBe(true)
+})
+
+it('says offline when nothing answers', async () => {
+  fetched.mockRejectedValue(new TypeError('no'))
+  newest().onerror!()
+  vi.advanceTimersByTime(3_000)
+  newest().onerror!()
+  await vi.advanceTimersByTimeAsync(0)
+  expect(links().at(-1)).toBe('offline')
+})

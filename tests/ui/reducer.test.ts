@@ -1,0 +1,68 @@
+import { EMPTY, listed, reduce, type Message, type State } from '../../static/src/reducer.ts'
+import type { Job, Segment, Snapshot, System } from '../../static/src/types.ts'
+
+const job = (id: string, status: string, progress = 0) => ({ id, status, progress, name: id }) as unknown as Job
+const line = (chunk: number, index: number, text = '') => ({ chunk, index, text }) as unknown as Segment
+const snapshot = (seq: number, jobs: Job[], boot = 'a', next: string | null = null): Message => ({
+  type: 'snapshot', snapshot: { seq, boot, jobs: { jobs, next }, system: { version: '1' } as System } satisfies Snapshot,
+})
+const after = (messages: Message[], state: State = EMPTY) => messages.reduce(reduce, state)
+
+it('shows the newest job first', () => {
+  expect(listed(after([snapshot(1, [job('1', 'completed'), job('2', 'pending')])])).map(({ id }) => id)).toEqual(['2', '1'])
+})
+
+it('does not let an older word undo a newer one', () => {
+  const state = after([
+    { type: 'update', seq: 9, job: job('1', 'completed', 1) }, { type: 'update', seq: 5, job: job('1', 'processing', 0.4) },
+  ])
+  expect(state.jobs['1']!.status).toBe('completed')
+})
+
+it('ends where the service is, in whatever order and how often the updates come', () => {
+  let seed = 7
+  const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647
+  for (let run = 0; run < 200; run += 1) {
+    const updates: Message[] = Array.from({ length: 12 }, (_, i) => ({
+      type: 'update', seq: 10 + i, job: job(String(i % 3), i < 9 ? 'processing' : 'completed', i / 12),
+    }))
+    const mixed = [...updates, ...updates].map((one) => [random(), one] as const).sort((a, b) => a[0] - b[0]).map(([, one]) => one)
+    const state = after([snapshot(1, []), ...mixed])
+    expect(listed(state).map(({ status }) => status)).toEqual(['completed', 'completed', 'completed'])
+  }
+})
+
+it('keeps a deleted job deleted', () => {
+  const state = after([snapshot(3, [job('1', 'processing')]), { type: 'deleted', seq: 5, id: '1' }, { type: 'update', seq: 4, job: job('1', 'processing') }])
+  expect(state.jobs).toEqual({})
+})
+
+it('forgets what a new snapshot no longer has, but not what lies beyond its page', () => {
+  const all = after([snapshot(1, [job('1', 'completed'), job('2', 'completed'), job('3', 'completed')])])
+  expect(listed(after([snapshot(2, [job('3', 'completed')])], all)).map(({ id }) => id)).toEqual(['3'])
+  expect(listed(after([snapshot(2, [job('3', 'completed')], 'a', 'x')], all)).map(({ id }) => id)).toEqual(['3', '2', '1'])
+})
+
+it('ignores a snapshot that was overtaken, and takes any of another process', () => {
+  const state = after([snapshot(9, [job('1', 'completed')])])
+  expect(after([snapshot(4, [])], state).jobs).toHaveProperty('1')
+  expect(after([snapshot(4, [], 'b')], state).jobs).toEqual({})
+})
+
+it('asks for a snapshot after a reset, a restart, and a hello that is ahead', () => {
+  const state = after([snapshot(9, [])])
+  expect(state.stale).toBe(false)
+  expect(reduce(state, { type: 'hello', seq: 9, boot: 'a', version: '1' }).stale).toBe(false)
+  expect(reduce(state, { type: 'hello', seq: 12, boot: 'a', version: '1' }).stale).toBe(true)
+  expect(reduce(state, { type: 'hello', seq: 9, boot: 'b', version: '1' }).stale).toBe(true)
+  expect(reduce(state, { type: 'reset' }).stale).toBe(true)
+})
+
+it('puts lines in order and none twice, live or fetched', () => {
+  const fetched = { segments: [line(0, 0), line(1, 0)] } as any
+  const state = after([
+    { type: 'transcript', id: '1', transcript: fetched }, { type: 'segment', seq: 3, id: '1', segment: line(2, 0) },
+    { type: 'segment', seq: 4, id: '1', segment: line(0, 1) }, { type: 'segment', seq: 5, id: '1', segment: line(1, 0, 'again') },
+  ])
+  expect(state.texts['1']!.map(({ chunk, index, text }) => [chunk, index, text])).toEqual([[0, 0, ''], [0, 1, ''], [1, 0, 'again'], [2, 0, '']])
+})
