@@ -13,7 +13,7 @@ export const en = {
   left: '{t} left', speed: '{x}× real time', gaps: 'Gaps: {n}', progress: 'Progress of {name}',
   back: 'All transcripts', gone: 'This transcript does not exist. It may have been deleted.', no_text: 'No text yet. Lines appear here as they are recognized.', silent: 'No speech was found in this recording.',
   export: 'Export', copy: 'Copy text', copied: 'Copied', find: 'Search in the text', hits: '{n} of {all}', previous: 'Previous', next: 'Next', follow: 'Jump to playing',
-  play: 'Play', stop: 'Pause playback', position: 'Position', rate: 'Speed', no_media: 'This version of the service does not serve recordings, so there is nothing to play. The text is complete.',
+  play: 'Play', stop: 'Pause playback', position: 'Position', rate: 'Speed', no_media: 'The recording cannot be played here: this service does not hand it out, or the browser cannot play its format. The text is not affected.',
   gap: 'Missing from {start} to {end}', seek: 'Play from {t}',
   models_text: 'A model that is here can be used at once and without a network.', model_used: 'in use', no_models: 'No model is installed. Jobs wait or fail with the reason until there is one.',
   version: 'Version', up: 'Running since', device: 'Device', compute: 'Number format', cpus: 'CPU cores', disk: 'Free disk space', actors: 'Processes', generation: 'started {n} times', healthy: 'No problems.',

@@ -15,7 +15,7 @@ export const zh: Record<keyof typeof en, string> = {
   left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失：{n} 处', progress: '{name} 的进度',
   back: '全部转写', gone: '没有这份转写，可能已被删除。', no_text: '还没有文字，识别出的内容会逐行出现在这里。', silent: '这段录音中没有发现语音。',
   export: '导出', copy: '复制文字', copied: '已复制', find: '在文中搜索', hits: '第 {n} 处，共 {all} 处', previous: '上一处', next: '下一处', follow: '回到播放处',
-  play: '播放', stop: '暂停播放', position: '播放位置', rate: '速度', no_media: '此版本的服务不提供录音播放，但文字是完整的。',
+  play: '播放', stop: '暂停播放', position: '播放位置', rate: '速度', no_media: '无法在此播放录音：服务不提供该录音，或浏览器不支持其格式。文字不受影响。',
   gap: '{start} 至 {end} 缺失', seek: '从 {t} 播放',
   models_text: '已安装的模型可立即使用，无需联网。', model_used: '使用中', no_models: '尚未安装模型。在此之前任务会等待，或带着原因失败。',
   version: '版本', up: '启动时间', device: '设备', compute: '数值格式', cpus: 'CPU 核心', disk: '可用磁盘空间', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
