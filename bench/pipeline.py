@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from whisper_service.actor import allocator
 from whisper_service.actor.chunker import ChunkPolicy
 from whisper_service.actor.engine import Engine
@@ -15,7 +13,7 @@ from whisper_service.actor.intervals import SpeechIn
 from whisper_service.actor.media import decode
 from whisper_service.actor.recognition import Recognizer, Utterance
 from whisper_service.actor.rows import segments_of, sound_of
-from whisper_service.domain import Preset, Segment, Span
+from whisper_service.domain import Preset, Segment
 from whisper_service.protocol import ChunkFound, Decode, Row
 
 BATCH = 8

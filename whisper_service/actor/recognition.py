@@ -39,8 +39,8 @@ LOOP: Final = 2.4
 """Compression ratio above which a text repeats itself; OpenAI's value."""
 SQUEEZED: Final = 0.5
 """Share of the time that words take, below which an alignment has put them where they were not said."""
-TWICE: Final = 3
-"""Words, or characters of a script without spaces, from which a phrase said twice is taken for an error."""
+TWICE: Final = 6
+"""Letters from which a phrase said twice, and nothing else, is looked at again."""
 UNLIKELY: Final = -1.0
 """Mean log-probability below which a text is hardly what was said; OpenAI's value."""
 GARBAGE: Final = -1.5
@@ -293,10 +293,9 @@ def compression_ratio(text: str) -> float:
 
 def repeats(text: str) -> bool:
     """Whether a text goes round in circles, or says one phrase twice and nothing else."""
-    words = text.split() if " " in text.strip() else list(text.strip())
-    plain = [word for word in map(_plain, words) if word]
+    plain = _plain(text)
     half = len(plain) // 2
-    return repetition(text) > LOOP or (half >= TWICE and len(plain) % 2 == 0 and plain[:half] == plain[half:])
+    return repetition(text) > LOOP or (half >= TWICE and plain == 2 * plain[:half])
 
 
 def repetition(text: str) -> float:

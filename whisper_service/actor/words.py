@@ -67,7 +67,10 @@ def spread_words(texts: Sequence[str], duration_s: float) -> list[Word]:
 
 
 def merge_punctuation(words: Iterable[Word]) -> list[Word]:
-    """Hang marks that stand alone on the word they belong to: opening ones on the next, all others on the one before."""
+    """Hang marks that stand alone on the word they belong to: opening ones on the next, all others on the one before.
+
+    Marks without any word are nothing that was said.
+    """
     merged: list[Word] = []
     opening: Word | None = None
     for word in words:
@@ -88,7 +91,7 @@ def merge_punctuation(words: Iterable[Word]) -> list[Word]:
             merged[-1] = replace(merged[-1], word=merged[-1].word.rstrip() + " ")
     if opening is not None and merged:
         merged[-1] = replace(merged[-1], word=merged[-1].word + opening.word)
-    return merged
+    return merged if any(_speakable(word.word) for word in merged) else []
 
 
 def spoken_s(text: str) -> float:
