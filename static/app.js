@@ -24,7 +24,7 @@ const ACTIONS = {
   pending: ['front', 'pause', 'cancel'], processing: ['pause', 'cancel'], paused: ['resume', 'cancel'],
   completed: [], failed: ['retry'], cancelled: ['retry'],
 };
-const FORMATS = ['srt', 'vtt', 'txt', 'tsv', 'json'];
+const FORMATS = ['srt', 'vtt', 'txt', 'md', 'docx', 'ass', 'lrc', 'tsv', 'json'];
 
 const $ = (id) => document.getElementById(id);
 const jobs = new Map();      // id -> the job as the service shows it

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
+from anyio import to_thread
 from litestar import Response, Router, delete, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
@@ -135,8 +136,9 @@ class ExportOperation(Operation):
 async def export(service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT) -> Response[bytes]:
     said = await service.transcript(job_id)
     kind = formats.MEDIA_TYPES[format]
+    content = await to_thread.run_sync(formats.render, said, format)  # cutting the captions of ten hours takes seconds
     return Response(
-        formats.render(said, format),
+        content,
         media_type=kind.partition(";")[0] if kind.startswith("text/") else kind,  # the framework adds the charset to text/
         headers={"Content-Disposition": attachment(said.name, format.value)},
     )
