@@ -1,0 +1,116 @@
+"""The table of known models agrees with the library, with published numbers, and with itself."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from faster_whisper.utils import _MODELS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service.bundled import BUNDLED
+from whisper_service.catalog import ALIASES, BY_QUALITY
+from whisper_service.known import BY_NAME, KNOWN, Fit, Model
+
+GB = 1_000_000_000
+models = pytest.mark.parametrize("model", KNOWN, ids=[model.name for model in KNOWN])
+
+
+def test_names_and_repos_are_those_of_the_library() -> None:
+    assert {model.name: model.repo for model in KNOWN} == {name: repo for name, repo in _MODELS.items() if name not in ALIASES}
+    assert {alias: BY_NAME[name].repo for alias, name in ALIASES.items()} == {alias: _MODELS[alias] for alias in ALIASES}
+
+
+def test_every_name_has_its_place_in_the_order_of_quality() -> None:
+    assert sorted(BY_NAME) == sorted(BY_QUALITY)
+    assert len(KNOWN) == len(BY_NAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),  # as published with the models
+    [("tiny", 39), ("base", 74), ("small", 244), ("medium", 769), ("large-v2", 1550), ("large-v3-turbo", 809),
+     ("distil-small.en", 166), ("distil-medium.en", 394), ("distil-large-v2", 756), ("distil-large-v3", 756)],
+)  # fmt: skip
+def test_parameters_are_the_published_ones(name: str, millions: int) -> None:
+    assert BY_NAME[name].parameters / 1e6 == pytest.approx(millions, rel=0.04)
+
+
+def test_weights_have_the_size_of_a_real_file() -> None:
+    """The built-in base model is the very conversion that the table means."""
+    size = sum(file.size for file in BUNDLED["base"])
+    assert 2 * BY_NAME["base"].parameters == pytest.approx(BUNDLED["base"][0].size, rel=0.001)
+    assert BY_NAME["base"].download_bytes == pytest.approx(size, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "keys_and_values"),  # MB of a row on a GPU, in float16
+    [("base", 36, 18), ("small", 54, 55), ("medium", 72, 147), ("large-v3", 90, 246), ("large-v3-turbo", 90, 31)],
+)
+def test_a_row_takes_what_the_arithmetic_of_the_network_says(name: str, scores: float, keys_and_values: float) -> None:
+    model = BY_NAME[name]
+    row = model.memory_bytes("float16", device="cuda", rows=2) - model.memory_bytes("float16", device="cuda", rows=1)
+    assert row / 1e6 == pytest.approx(scores + keys_and_values, abs=1.5)
+    assert model.memory_bytes("int8", rows=2) - model.memory_bytes("int8", rows=1) == 2 * row
+
+
+def test_memory_of_base_is_what_was_measured() -> None:
+    """370 MB with one row, 1000 MB with eight, resident."""
+    base = BY_NAME["base"]
+    assert base.memory_bytes("int8", rows=1) / 1e6 == pytest.approx(370, rel=0.1)
+    assert base.memory_bytes("int8", rows=8) / 1e6 == pytest.approx(1000, rel=0.2)
+
+
+@models
+def test_a_smaller_type_never_takes_more(model: Model) -> None:
+    sizes = [model.memory_bytes(kind) for kind in ("float32", "float16", "int8_float16")]
+    assert sizes == sorted(sizes, reverse=True)
+    with pytest.raises(KeyError):
+        model.memory_bytes("int3")
+
+
+@pytest.mark.parametrize(
+    ("name", "speed"), [("tiny", 109), ("base", 52), ("small", 16), ("medium", 5.3), ("large-v3-turbo", 3.9), ("large-v3", 2.9)]
+)
+def test_speed_is_the_share_of_the_bound_that_is_reached(name: str, speed: float) -> None:
+    assert BY_NAME[name].speed_on_cpu(1) / 0.6 == pytest.approx(speed, rel=0.15)
+
+
+def test_what_suits_which_machine() -> None:
+    def fits(cpus: int, memory: int, vram: int = 0) -> dict[Fit, set[str]]:
+        by_fit: dict[Fit, set[str]] = {fit: set() for fit in Fit}
+        for model in KNOWN:
+            by_fit[model.suits(cpus, memory, vram).fit].add(model.name)
+        return by_fit
+
+    laptop = fits(2, 8 * GB)
+    assert {"tiny", "base", "small", "medium", "large-v3-turbo"} <= laptop[Fit.CPU]
+    assert not laptop[Fit.TOO_BIG]
+    assert "large-v3" in fits(1, 2 * GB)[Fit.TOO_BIG]
+    assert "large-v3" in fits(1, 4 * GB)[Fit.SLOW]
+    assert "large-v3" in fits(2, 4 * GB)[Fit.CPU]
+    assert "tiny" in fits(1, 500_000_000)[Fit.CPU]
+    assert "large-v3" in fits(1, 500_000_000)[Fit.TOO_BIG]
+    card = fits(8, 32 * GB, 24 * GB)
+    assert card[Fit.GPU] == set(BY_NAME)
+
+
+def test_a_small_card_takes_a_large_model_in_eight_bits() -> None:
+    suits = BY_NAME["large-v3"].suits(8, 32 * GB, 3 * GB)
+    assert (suits.fit, suits.device, suits.compute_type) == (Fit.GPU, "cuda", "int8_float16")
+
+
+@given(st.sampled_from(KNOWN), st.integers(1, 64), st.integers(0, 64 * GB), st.integers(0, 96 * GB))
+def test_a_better_machine_is_never_worse(model: Model, cpus: int, memory: int, vram: int) -> None:
+    order = [Fit.TOO_BIG, Fit.SLOW, Fit.CPU, Fit.GPU]
+    here = model.suits(cpus, memory, vram)
+    for better in (model.suits(cpus + 1, memory, vram), model.suits(cpus, memory + GB, vram), model.suits(cpus, memory, vram + GB)):
+        assert order.index(better.fit) >= order.index(here.fit)
+    if here.speed is not None:
+        assert math.isclose(here.speed, model.speed_on_cpu(cpus))
+
+
+@models
+def test_people_are_told_what_it_is_good_for(model: Model) -> None:
+    assert model.good_for
+    assert model.languages == ("en" if model.name.endswith(".en") or model.name.startswith("distil") else "multilingual")
