@@ -30,8 +30,11 @@ from whisper_service.protocol import (
     BatchDone,
     ChunkDone,
     ChunkFound,
+    ConnectionTested,
     Decoded,
     DecodeProgress,
+    Downloaded,
+    DownloadProgress,
     Fault,
     Loaded,
     MediaInfo,
@@ -173,6 +176,8 @@ class Dispatcher:
                     await self._ledger.note_progress(run, decoded=True)
             case Fault():
                 await self._fault(name, report)
+            case DownloadProgress() | Downloaded() | ConnectionTested():
+                pass  # of a download child, and none is started here
             case _:
                 assert_never(report)
 

@@ -8,6 +8,7 @@ A report carries no generation: the parent's reader belongs to one child and sta
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -68,6 +69,41 @@ class Decode(Message, frozen=True):
     max_duration_s: float | None = None
 
 
+class Download(Message, frozen=True):
+    """Fetch this model. Answered by `DownloadProgress` every second, then `Downloaded` or `Fault(scope="download")`.
+
+    Nothing is asked of the network when a complete model is in `target` already, nor when `offline`. What has come lies in
+    `partial_of(target)`: killing the child is how to cancel, the same command again goes on where it stopped, and removing
+    that directory gives up what was there. `token` goes to every one of `endpoints`, and to nobody they send us on to.
+    """
+
+    model: str  # the name reports call it by
+    repo: str  # "owner/name" on the hub
+    target: str  # the directory that the model will be; its parent need not exist
+    endpoints: tuple[str, ...]  # addresses of hubs, tried in order
+    revision: str | None = None  # branch, tag or commit; None: the main branch
+    patterns: tuple[str, ...] = ()  # file names to fetch, with wildcards; none: every file
+    token: str | None = None  # None: none, not even one that is stored on this machine
+    proxy: str | None = None  # URL, perhaps with name and password; None: as the environment says
+    offline: bool = False
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 20.0  # without a single byte
+    spare_bytes: int = 0  # room that must be left on the disk afterwards
+
+
+class TestConnection(Message, frozen=True):
+    """Ask every endpoint about this repo, and fetch nothing. Answered by `ConnectionTested`."""
+
+    repo: str
+    endpoints: tuple[str, ...]
+    revision: str | None = None
+    token: str | None = None
+    proxy: str | None = None
+    offline: bool = False
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 20.0
+
+
 class Cancel(Message, frozen=True):
     """Give up on this job: drop its rows, or its decode. Rows already in the hands of the model still end in a report."""
 
@@ -78,7 +114,7 @@ class Shutdown(Message, frozen=True):
     """Finish nothing, leave now."""
 
 
-Command = Load | Transcribe | Decode | Cancel | Shutdown
+Command = Load | Transcribe | Decode | Download | TestConnection | Cancel | Shutdown
 
 
 # -- from a child ----------------------------------------------------------------------------------------------------
@@ -151,6 +187,43 @@ class Decoded(Message, frozen=True):
     warning: Problem | None = None  # e.g. the file ends before the length it states
 
 
+class EndpointResult(Message, frozen=True):
+    """How an endpoint answered; no `problem`: as it should. The address is given without name and password."""
+
+    endpoint: str
+    problem: Problem | None = None
+
+
+class DownloadProgress(Message, frozen=True):
+    """What has come of a model so far, from the endpoint in use; sent every second, also while nothing moves."""
+
+    model: str
+    bytes: int  # of the model on this disk, from earlier attempts too; falls if something has to be fetched anew
+    total: int | None = None  # None: not known yet
+    speed_bps: float = 0.0  # bytes per second, over the last seconds
+    eta_s: float | None = None  # None: nothing moves
+    endpoint: str = ""
+    failed: tuple[EndpointResult, ...] = ()  # the endpoints that were tried before this one, and why not
+
+
+class Downloaded(Message, frozen=True):
+    """The model is complete, checked, and in its place."""
+
+    model: str
+    path: str
+    bytes: int  # of all its files
+    endpoint: str = ""  # empty: it was here already
+    revision: str | None = None  # the commit; None: nobody knows, it was not downloaded by this service
+    failed: tuple[EndpointResult, ...] = ()
+
+
+class ConnectionTested(Message, frozen=True):
+    """How each endpoint answered, in the order of the command."""
+
+    repo: str
+    results: tuple[EndpointResult, ...]
+
+
 class Fault(Message, frozen=True):
     """Something failed. The child lives on, unless it says `fatal`: then it exits right after.
 
@@ -158,16 +231,27 @@ class Fault(Message, frozen=True):
     batch goes on. Without one it ends the batch: rows of it that were not reported have not become text.
     """
 
-    scope: str  # "model" | "batch" | "media" | "actor"
+    scope: str  # "model" | "batch" | "media" | "download" | "actor"
     kind: str  # a `faults.FaultKind`
     problem: Problem
     batch: int | None = None
     job_id: str | None = None
     index: int | None = None  # of the chunk
     fatal: bool = False
+    model: str | None = None  # of a download
 
 
-Report = Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded | Fault
+Report = (
+    Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded
+    | DownloadProgress | Downloaded | ConnectionTested | Fault
+)  # fmt: skip
+
+
+def partial_of(target: str) -> str:
+    """Where the files of a model wait until all are there: beside `target`, under a name that no model can have."""
+    path = PurePath(target)
+    return str(path.with_name(f".{path.name}.partial"))
+
 
 _encoder = msgspec.msgpack.Encoder()
 _commands: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
