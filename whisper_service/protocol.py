@@ -87,7 +87,7 @@ class Download(Message, frozen=True):
     proxy: str | None = None  # URL, perhaps with name and password; None: as the environment says
     offline: bool = False
     connect_timeout_s: float = 10.0
-    read_timeout_s: float = 20.0  # without a single byte
+    read_timeout_s: float = 10.0  # without a single byte
     spare_bytes: int = 0  # room that must be left on the disk afterwards
 
 
@@ -101,7 +101,7 @@ class TestConnection(Message, frozen=True):
     proxy: str | None = None
     offline: bool = False
     connect_timeout_s: float = 10.0
-    read_timeout_s: float = 20.0
+    read_timeout_s: float = 10.0
 
 
 class Cancel(Message, frozen=True):

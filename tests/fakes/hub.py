@@ -76,11 +76,13 @@ class Hub:
         self.repo = repo
         self.revisions = (*revisions, COMMIT)
         self.token = token  # who does not send it gets 401
+        self.ranges = True  # whether it honours them
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
         self.sent: Counter[str] = Counter()  # body bytes by file name, as far as the socket took them
         self.released = threading.Event()  # ends every stall
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._busy = 0
         self._servers = [_Server(self), _Server(self)]
 
     def __enter__(self) -> Hub:
@@ -126,6 +128,25 @@ class Hub:
         with self._lock:
             self.asked.append(asked)
 
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """While a request is answered."""
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+                self._lock.notify_all()
+
+    def forget(self) -> None:
+        """Count from nothing again, once the answers to clients that went away have come to their end."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: not self._busy, timeout=30)
+            self.asked.clear()
+            self.sent.clear()
+
     def count(self, name: str, size: int) -> None:
         with self._lock:
             self.sent[name] += size
@@ -160,15 +181,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing on stderr."""
 
     def do_GET(self) -> None:
-        self._answer(body=True)
+        with self.server.hub.busy():
+            self._answer(body=True)
 
     def do_HEAD(self) -> None:
-        self._answer(body=False)
+        with self.server.hub.busy():
+            self._answer(body=False)
 
     def _answer(self, *, body: bool) -> None:
         hub = self.server.hub
         path = unquote(urlsplit(self.path).path)
-        start = _range_start(self.headers)
+        start = _range_start(self.headers) if hub.ranges else None
         hub.note(Asked(self.command, path, start, self.headers.get("Authorization")))
         fault = hub.due(path)
         if fault and fault.kind == "status":
@@ -232,8 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
         if start is not None:
             if start >= whole:
                 return self._send(416, b"", {"Content-Range": f"bytes */{whole}"}, body=body)
-            headers["Content-Range"] = f"bytes {start}-{whole - 1}/{whole}"
-            data = data[start:]
+            data = data[start : _range_end(self.headers, whole)]
+            headers["Content-Range"] = f"bytes {start}-{start + len(data) - 1}/{whole}"
         return self._send(206 if start is not None else 200, data, headers, body=body, fault=fault, name=name)
 
     def _send(
@@ -342,6 +365,11 @@ def closed_port() -> Iterator[str]:
 def _range_start(headers: Message) -> int | None:
     value = headers.get("Range")
     return int(value.removeprefix("bytes=").partition("-")[0]) if value else None
+
+
+def _range_end(headers: Message, whole: int) -> int:
+    last = headers["Range"].partition("-")[2]
+    return int(last) + 1 if last else whole
 
 
 def _facts(name: str, data: bytes, hash_key: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from faster_whisper.utils import _MODELS
@@ -14,6 +15,7 @@ from whisper_service.catalog import ALIASES, BY_QUALITY
 from whisper_service.known import BY_NAME, KNOWN, Fit, Model
 
 GB = 1_000_000_000
+DOC = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
 models = pytest.mark.parametrize("model", KNOWN, ids=[model.name for model in KNOWN])
 
 
@@ -114,3 +116,15 @@ def test_a_better_machine_is_never_worse(model: Model, cpus: int, memory: int, v
 def test_people_are_told_what_it_is_good_for(model: Model) -> None:
     assert model.good_for
     assert model.languages == ("en" if model.name.endswith(".en") or model.name.startswith("distil") else "multilingual")
+
+
+@models
+def test_the_docs_tell_the_same(model: Model) -> None:
+    def size(value: int) -> str:
+        return f"{value / 1e9:.1f} GB" if value >= GB else f"{value / 1e6:.0f} MB"
+
+    one, two = (model.memory_bytes("float16", device="cuda", rows=rows) for rows in (1, 2))
+    languages = {"multilingual": "many", "en": "English"}[model.languages]
+    numbers = [model.download_bytes, model.memory_bytes("int8"), one, two - one]
+    cells = [f"`{model.name}`", languages, f"{model.parameters / 1e6:.0f} M", *map(size, numbers), model.good_for]
+    assert f"| {' | '.join(cells)} |" in DOC.splitlines()

@@ -178,7 +178,7 @@ def explain(
     names = {base.__name__ for cause in chain for base in type(cause).__mro__}
     host = _asked(chain) or host_of(endpoint)  # a hub sends us on to others for large files
     about: dict[str, Any] = {"host": host, "endpoint": public(endpoint), "repo": repo}
-    detail = redact(_words(chain), secrets)
+    detail = redact(_words(chain), secrets).rstrip(".")[:300]  # shortened last: half a secret would not be known for one
     if proxy is not None:
         about["proxy"] = host_of(proxy)
     return (
@@ -288,13 +288,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _words(chain: list[BaseException]) -> str:
     """The most telling line: that of the cause furthest down which says anything."""
     for cause in reversed(chain):
-        if isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_message:
-            return str(cause.verify_message)
+        if verdict := getattr(cause, "verify_message", None):  # of a certificate
+            return str(verdict)
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
     for cause in reversed(chain):
         if lines := str(cause).strip().splitlines():
-            return lines[0].rstrip(".")[:300]
+            return lines[0]
     return type(chain[0]).__name__
 
 

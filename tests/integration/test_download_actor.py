@@ -1,0 +1,500 @@
+"""The download child: the real process with the real `huggingface_hub`, against a hub on a real port."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import msgspec
+import pytest
+
+from tests.fakes.hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
+from whisper_service import protocol
+from whisper_service.actor import boot
+from whisper_service.actor.download import ORIGIN
+from whisper_service.actor.hub import CHUNK
+from whisper_service.actor.network import CASES, has_route
+from whisper_service.bundled import BUNDLED, absent, join
+from whisper_service.protocol import (
+    Command,
+    ConnectionTested,
+    Download,
+    Downloaded,
+    DownloadProgress,
+    Fault,
+    Ready,
+    Report,
+    Shutdown,
+    decode_report,
+    encode,
+    partial_of,
+)
+
+SIZE = 3_000_000
+TOKEN = "hf_TokenThatNobodyMaySee"
+PASSWORD = "PasswordThatNobodyMaySee"
+WAIT_S = 60
+NAMES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
+
+
+class Child:
+    """The process, as the supervisor has it."""
+
+    def __init__(self, log: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        theirs, self._commands = context.Pipe(duplex=False)
+        self._reports, reports = context.Pipe(duplex=False)
+        self.log = log
+        self.process = context.Process(target=boot.child, args=("whisper_service.actor.download:run", theirs, reports, str(log)))
+        self.process.start()
+        theirs.close()
+        reports.close()
+        assert isinstance(self.next(), Ready)
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+        self._commands.close()
+        self._reports.close()
+
+    def send(self, command: Command) -> None:
+        self._commands.send_bytes(encode(command))
+
+    def next(self) -> Report:
+        assert self._reports.poll(WAIT_S), f"nothing came: {self.log.read_text()}"
+        return decode_report(self._reports.recv_bytes())
+
+    def until(self, done: Callable[[Report], bool]) -> list[Report]:
+        """The reports up to the first of which this is true."""
+        reports = [self.next()]
+        while not done(reports[-1]):
+            reports.append(self.next())
+        return reports
+
+    def work(self, command: Command) -> list[Report]:
+        """Have this done; every report."""
+        self.send(command)
+        return self.until(lambda report: isinstance(report, Downloaded | Fault | ConnectionTested))
+
+    def kill(self) -> None:
+        os.kill(self.process.pid or 0, signal.SIGKILL)
+        self.process.join()
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Child]:
+    with Child(tmp_path / "download.log") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """A child that lives through every fault of this module, one after the other."""
+    with Child(tmp_path_factory.mktemp("child") / "download.log") as started:
+        yield started
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with Hub(wire_model(SIZE)) as serving:
+        yield serving
+
+
+def want(directory: Path, *endpoints: str, **options: Any) -> Download:
+    options = {"patterns": NAMES, "connect_timeout_s": 5.0, "read_timeout_s": 5.0, **options}
+    return Download(model="wire", target=str(directory / "wire"), endpoints=endpoints, **{"repo": REPO, **options})
+
+
+def fault_of(report: Report) -> Fault:
+    assert isinstance(report, Fault), report
+    return report
+
+
+def assert_whole(report: Report, hub: Hub) -> Downloaded:
+    """The model is there, is what the hub has, and nothing else is."""
+    assert isinstance(report, Downloaded), report
+    path = Path(report.path)
+    files = {name: data for name, data in hub.files.items() if name != "README.md"}
+    assert {entry.name for entry in path.iterdir()} == {*files, ORIGIN}
+    for name, data in files.items():
+        assert (path / name).read_bytes() == data, name
+    assert report.bytes == sum(map(len, files.values()))
+    assert not Path(partial_of(report.path)).exists()
+    return report
+
+
+# -- a download --------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_arrives_whole(tmp_path: Path, child: Child, hub: Hub) -> None:
+    *progress, last = child.work(want(tmp_path, hub.url))
+    done = assert_whole(last, hub)
+    assert (done.endpoint, done.revision, done.failed) == (hub.url, COMMIT, ())
+    assert all(isinstance(report, DownloadProgress) and report.model == "wire" for report in progress)
+    final = progress[-1]
+    assert isinstance(final, DownloadProgress)
+    assert (final.bytes, final.total, final.endpoint) == (done.bytes, done.bytes, hub.url)
+    assert hub.sent["model.bin"] == SIZE
+    assert hub.sent["README.md"] == 0, "what no pattern names was fetched"
+
+
+def test_a_model_that_is_here_asks_nobody(tmp_path: Path, child: Child, hub: Hub) -> None:
+    child.work(want(tmp_path, hub.url))
+    asked = len(hub.asked)
+    for again in (want(tmp_path, hub.url), want(tmp_path, hub.url, offline=True)):
+        (report,) = child.work(again)
+        assert isinstance(report, Downloaded)
+        assert (report.endpoint, report.revision) == ("", COMMIT)
+    assert len(hub.asked) == asked
+
+
+def test_a_model_that_somebody_put_there_asks_nobody_and_stays(tmp_path: Path, child: Child, hub: Hub) -> None:
+    target = tmp_path / "wire"
+    target.mkdir()
+    for name, data in wire_model(1000).items():
+        (target / name).write_bytes(data)
+    (report,) = child.work(want(tmp_path, hub.url))
+    assert isinstance(report, Downloaded)
+    assert report.revision is None
+    assert hub.asked == []
+
+
+def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, child: Child, hub: Hub) -> None:
+    hub.fault("/storage/", "slow", rate=1_000_000)
+    *progress, last = child.work(want(tmp_path, hub.url))
+    assert_whole(last, hub)
+    moving = [report for report in progress if isinstance(report, DownloadProgress) and report.speed_bps and report.eta_s]
+    assert moving, "a download of seconds was never seen moving"
+    assert {report.total for report in moving} == {last.bytes if isinstance(last, Downloaded) else None}
+    assert all(0 < report.bytes < SIZE + 200_000 for report in moving)
+    assert any(report.eta_s == pytest.approx(((report.total or 0) - report.bytes) / report.speed_bps) for report in moving)
+    sizes = [report.bytes for report in progress if isinstance(report, DownloadProgress)]
+    assert sizes == sorted(sizes)
+
+
+def test_progress_goes_on_while_nothing_moves(tmp_path: Path, child: Child, hub: Hub) -> None:
+    hub.fault("/storage/", "stall", after=1_000_000, times=1)
+    child.send(want(tmp_path, hub.url, read_timeout_s=30.0))
+    still: list[DownloadProgress] = []
+
+    def stuck(report: Report) -> bool:
+        if isinstance(report, DownloadProgress) and report.bytes:
+            still.append(report)
+        return len(still) >= 3 and len({report.bytes for report in still[-3:]}) == 1
+
+    child.until(stuck)
+    assert 0 < still[-1].bytes <= 1_000_000
+    hub.released.set()
+    assert_whole(child.until(lambda report: not isinstance(report, DownloadProgress))[-1], hub)
+
+
+# -- going on ----------------------------------------------------------------------------------------------------------
+
+
+def killed_midway(tmp_path: Path, hub: Hub, at: int) -> int:
+    """Kill a download once so many bytes have come; how many are on the disk then."""
+    hub.fault("/storage/", "slow", rate=1_500_000, times=1)
+    with Child(tmp_path / "killed.log") as doomed:
+        doomed.send(want(tmp_path, hub.url))
+        doomed.until(lambda report: isinstance(report, DownloadProgress) and report.bytes >= at)
+        doomed.kill()
+    partial = Path(partial_of(want(tmp_path).target))
+    assert not (tmp_path / "wire").exists(), "a model that is not whole was shown"
+    hub.forget()
+    (part,) = partial.glob("*.part")
+    return part.stat().st_size
+
+
+def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
+    have = killed_midway(tmp_path, hub, at=SIZE // 3)
+    assert SIZE // 3 <= have < SIZE
+    with Child(tmp_path / "second.log") as second:
+        *progress, last = second.work(want(tmp_path, hub.url))
+    assert_whole(last, hub)
+    assert hub.sent["model.bin"] == SIZE - have
+    assert [asked.start for asked in hub.asked if asked.path == "/storage/model.bin"] == [have]
+    assert progress[-1].total is not None if isinstance(progress[-1], DownloadProgress) else False
+    assert min(report.bytes for report in progress if isinstance(report, DownloadProgress) and report.total) >= have
+
+
+def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> None:
+    killed_midway(tmp_path, hub, at=SIZE // 3)
+    shutil.rmtree(partial_of(want(tmp_path).target))
+    with Child(tmp_path / "second.log") as second:
+        assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
+    assert hub.sent["model.bin"] == SIZE
+
+
+def test_what_came_of_another_revision_is_removed(tmp_path: Path, hub: Hub) -> None:
+    killed_midway(tmp_path, hub, at=SIZE // 3)
+    hub.files["model.bin"] = hub.files["model.bin"][::-1]
+    with Child(tmp_path / "second.log") as second:
+        assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
+
+
+def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, child: Child, hub: Hub) -> None:
+    hub.fault("/storage/", "cut", after=1_000_000, times=2)
+    assert_whole(child.work(want(tmp_path, hub.url))[-1], hub)
+    assert SIZE <= hub.sent["model.bin"] <= SIZE + 2 * CHUNK
+    assert sum(asked.path == "/storage/model.bin" for asked in hub.asked) == 3
+
+
+def test_a_hub_that_ignores_ranges_gives_a_whole_model_too(tmp_path: Path, hub: Hub) -> None:
+    have = killed_midway(tmp_path, hub, at=SIZE // 3)
+    hub.ranges = False
+    with Child(tmp_path / "second.log") as second:
+        assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
+    assert hub.sent["model.bin"] == SIZE > SIZE - have
+
+
+def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, child: Child, hub: Hub) -> None:
+    with Hub(hub.files) as mirror:
+        hub.fault("/storage/", "cut", after=1_000_000, times=1)
+        hub.fault("/storage/", "status", status=403)
+        done = assert_whole(child.work(want(tmp_path, hub.url, mirror.url))[-1], hub)
+        assert done.endpoint == mirror.url
+        assert [(result.endpoint, result.problem and result.problem.code) for result in done.failed] == [(hub.url, "access_denied")]
+        assert hub.sent["model.bin"] + mirror.sent["model.bin"] <= SIZE + CHUNK
+
+
+@pytest.mark.parametrize("kind", ["status", "stall", "reset", "page"])
+def test_the_next_endpoint_is_tried_and_both_are_named(tmp_path: Path, child: Child, hub: Hub, kind: str) -> None:
+    with Hub(hub.files) as mirror:
+        hub.fault("/api/", kind, status=403)
+        done = assert_whole(child.work(want(tmp_path, hub.url, mirror.url, read_timeout_s=1.0))[-1], mirror)
+        assert done.endpoint == mirror.url
+        (result,) = done.failed
+        assert result.endpoint == hub.url
+        assert result.problem is not None
+        assert result.problem.params["host"] == hub.url.removeprefix("http://")
+
+
+# -- the way through ---------------------------------------------------------------------------------------------------
+
+
+def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, child: Child) -> None:
+    with Hub(wire_model(SIZE), token=TOKEN) as hub:
+        reports = child.work(want(tmp_path, hub.url, token=TOKEN))
+        assert_whole(reports[-1], hub)
+        stored = [asked for asked in hub.asked if asked.path.startswith("/storage/")]
+        assert stored
+        assert {asked.authorization for asked in stored} == {None}
+        assert {asked.authorization for asked in hub.asked if asked not in stored} == {f"Bearer {TOKEN}"}
+        assert TOKEN not in repr(reports) + child.log.read_text()
+
+
+def test_a_token_of_this_machine_is_not_sent_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    with Child(tmp_path / "download.log") as child:
+        assert_whole(child.work(want(tmp_path, hub.url))[-1], hub)
+    assert {asked.authorization for asked in hub.asked} == {None}
+
+
+def test_a_proxy_with_a_password_is_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Proxy(password=PASSWORD) as proxy, Child(tmp_path / "download.log") as child:
+        address = proxy.url.replace("http://", f"http://name:{PASSWORD}@")
+        reports = child.work(want(tmp_path, hub.url, proxy=address))
+        assert_whole(reports[-1], hub)
+        through = len(proxy.asked)
+        assert through == len(hub.asked)
+        assert PASSWORD not in repr(reports) + child.log.read_text()
+
+        shutil.rmtree(tmp_path / "wire")
+        assert_whole(child.work(want(tmp_path, hub.url))[-1], hub)
+        assert len(proxy.asked) == through, "the proxy of the command before was used"
+
+
+def test_the_environment_forbids_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with Child(tmp_path / "download.log") as child:
+        assert fault_of(child.work(want(tmp_path, hub.url))[-1]).problem.code == "offline"
+    assert hub.asked == []
+
+
+# -- every case by its name --------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Stage:
+    """Where a case is played."""
+
+    hub: Hub
+    directory: Path
+    stack: ExitStack
+
+    def occupied(self) -> None:
+        (self.directory / "wire").mkdir()
+        (self.directory / "wire" / "diary.txt").write_text("somebody's")
+
+    def closed(self) -> str:
+        return self.stack.enter_context(closed_port())
+
+    def proxy(self, **options: Any) -> str:
+        return self.stack.enter_context(Proxy(**options)).url.replace("http://", f"http://name:{PASSWORD}@")
+
+    def certificate(self) -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip("needs the program openssl to make a certificate")
+        key, certificate = self.directory / "key.pem", self.directory / "certificate.pem"
+        line = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout {key} -out {certificate}"
+        subprocess.run(line.split(), check=True, capture_output=True)
+        self.hub.secure(str(certificate), str(key))
+
+
+Play = Callable[[Stage], dict[str, Any] | None]
+
+
+def breaking(path: str, kind: str, **details: Any) -> Play:
+    return lambda stage: stage.hub.fault(path, kind, **details)
+
+
+PLAYS: list[tuple[str, str, Play]] = [
+    ("offline", "offline", lambda stage: {"offline": True}),
+    ("disk_full", "no room", lambda stage: {"spare_bytes": 10**18}),
+    ("target_occupied", "another folder is there", lambda stage: stage.occupied()),
+    ("connection_refused", "nobody listens", lambda stage: {"endpoints": (stage.closed(),)}),
+    ("timeout", "silence", breaking("/api/", "stall")),
+    ("timeout", "silence of the storage", breaking("/storage/", "stall")),
+    ("tls_not_trusted", "its own certificate", lambda stage: stage.certificate()),
+    ("proxy_refused", "no proxy there", lambda stage: {"proxy": stage.closed()}),
+    ("proxy_refused", "the proxy says no", lambda stage: {"proxy": stage.proxy(status=403), "endpoints": ("https://hub.invalid",)}),
+    ("proxy_password", "wrong password, CONNECT", lambda stage: {"proxy": stage.proxy(password="x"), "endpoints": ("https://hub.invalid",)}),
+    ("proxy_password", "wrong password, GET", lambda stage: {"proxy": stage.proxy(password="x")}),
+    ("proxy_invalid", "no such kind of proxy", lambda stage: {"proxy": f"gopher://name:{PASSWORD}@127.0.0.1:1"}),
+    ("not_a_hub", "a page for people", breaking("/api/", "page")),
+    ("not_a_hub", "no address", lambda stage: {"endpoints": ("carrier-pigeon://coop",)}),
+    ("token_refused", "401", breaking("/api/", "status", status=401)),
+    ("access_denied", "403", breaking("/api/", "status", status=403)),
+    ("access_denied", "403 of the storage", breaking("/storage/", "status", status=403)),
+    ("gated", "conditions", breaking("/api/", "status", status=403, headers={"X-Error-Code": "GatedRepo"})),
+    ("repo_not_found", "404", lambda stage: {"repo": "acme/nothing"}),
+    ("repo_invalid", "no name at all", lambda stage: {"repo": "a/b/c"}),
+    ("revision_not_found", "404 of the revision", lambda stage: {"revision": "v9"}),
+    ("rate_limited", "429", breaking("/api/", "status", status=429)),
+    ("server_error", "500", breaking("/api/", "status", status=500)),
+    ("server_error", "503", breaking("/api/", "status", status=503)),
+    ("cut_off", "the storage hangs up", breaking("/storage/", "reset")),
+    ("hash_mismatch", "other bytes", breaking("/storage/", "corrupt")),
+    ("hash_mismatch", "other bytes in a small file", breaking("/tokenizer.json", "corrupt")),
+    ("hash_mismatch", "fewer bytes than announced", breaking("/storage/", "short", after=1_000_000)),
+    ("not_a_model", "no weights", lambda stage: stage.hub.files.clear()),
+    ("not_a_model", "no vocabulary", lambda stage: stage.hub.files.pop("vocabulary.json") and None),
+    ("name_not_resolved" if has_route() else "no_network", "no such name", lambda stage: {"endpoints": ("http://hub.invalid",)}),
+]
+
+
+@pytest.mark.parametrize(("code", "what", "play"), PLAYS, ids=[f"{code}: {what}" for code, what, _ in PLAYS])
+def test_every_case_is_named_and_no_secret_told(tmp_path: Path, patient: Child, hub: Hub, code: str, what: str, play: Play) -> None:
+    with ExitStack() as stack:
+        options = play(Stage(hub, tmp_path, stack)) or {}
+        command = want(tmp_path, *options.pop("endpoints", (hub.url,)), **{"token": TOKEN, "read_timeout_s": 0.5, **options})
+        reports = patient.work(command)
+    fault = fault_of(reports[-1])
+    problem = fault.problem
+    assert problem.code == code, problem
+    assert (fault.scope, fault.model, fault.fatal) == ("download", "wire", False)
+    assert fault.kind == ("disk_full" if code == "disk_full" else "model_unavailable")
+    assert problem.message
+    assert "{" not in problem.message
+    assert problem.hint == CASES[code][1]
+    told = repr(reports) + patient.log.read_text()
+    assert TOKEN not in told
+    assert PASSWORD not in told
+    assert "secret-signature" not in told
+    if code != "target_occupied":
+        assert not (tmp_path / "wire").exists()
+
+
+def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, patient: Child, hub: Hub) -> None:
+    problem = fault_of(patient.work(want(tmp_path, hub.url, spare_bytes=10**18))[-1]).problem
+    assert problem.params["needed"] == 10**18 + sum(len(data) for name, data in hub.files.items() if name != "README.md")
+    assert 0 < problem.params["have"] < 10**18
+    assert hub.sent["model.bin"] == 0
+
+
+def test_of_several_endpoints_the_one_that_got_furthest_is_told(tmp_path: Path, patient: Child, hub: Hub) -> None:
+    hub.fault("/api/", "status", status=404, headers={"X-Error-Code": "RepoNotFound"})
+    with closed_port() as closed:
+        problem = fault_of(patient.work(want(tmp_path, closed, hub.url))[-1]).problem
+    assert problem.code == "repo_not_found"
+    assert problem.params["endpoints"] == [
+        {"endpoint": closed, "code": "connection_refused"},
+        {"endpoint": hub.url, "code": "repo_not_found"},
+    ]
+
+
+def test_bytes_that_are_wrong_are_thrown_away_and_fetched_again(tmp_path: Path, patient: Child, hub: Hub) -> None:
+    hub.fault("/storage/", "corrupt", times=1)
+    assert fault_of(patient.work(want(tmp_path, hub.url))[-1]).problem.code == "hash_mismatch"
+    assert_whole(patient.work(want(tmp_path, hub.url))[-1], hub)
+
+
+# -- a test of the connection ------------------------------------------------------------------------------------------
+
+
+def test_a_connection_is_tested_without_a_download(tmp_path: Path, patient: Child, hub: Hub) -> None:
+    with closed_port() as closed, Hub(hub.files) as blocked:
+        blocked.fault("/storage/", "status", status=403)
+        endpoints = (hub.url, closed, blocked.url)
+        (report,) = patient.work(protocol.TestConnection(repo=REPO, endpoints=endpoints, token=TOKEN, read_timeout_s=5.0))
+        assert isinstance(report, ConnectionTested)
+        codes = [(result.endpoint, result.problem and result.problem.code) for result in report.results]
+        assert codes == [(hub.url, None), (closed, "connection_refused"), (blocked.url, "access_denied")]
+        denied = report.results[2].problem
+        assert denied is not None
+        assert denied.params["host"] == blocked.storage.removeprefix("http://"), "it is the storage that is closed"
+    assert hub.sent["model.bin"] == 1
+    assert TOKEN not in repr(report)
+
+
+def test_offline_tests_nothing(patient: Child, hub: Hub) -> None:
+    (report,) = patient.work(protocol.TestConnection(repo=REPO, endpoints=(hub.url,), offline=True))
+    assert isinstance(report, ConnectionTested)
+    assert [result.problem and result.problem.code for result in report.results] == ["offline"]
+    assert hub.asked == []
+
+
+# -- the real thing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+@pytest.mark.skipif(bool(absent(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
+def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, child: Child) -> None:
+    join(tmp_path, "source", BUNDLED["base"])
+    files = {file.name: (tmp_path / "source" / file.name).read_bytes() for file in BUNDLED["base"]}
+    assert set(LARGE) <= set(files)
+    with Hub(files, repo="acme/whisper-base") as hub:
+        hub.fault("/storage/", "cut", after=50_000_000, times=1)
+        report = child.work(want(tmp_path, hub.url, repo="acme/whisper-base"))[-1]
+        done = assert_whole(report, hub)
+        assert hub.sent["model.bin"] <= len(files["model.bin"]) + CHUNK
+    model = ctranslate2.models.Whisper(done.path, device="cpu", compute_type="int8")
+    assert model.is_multilingual
+
+
+def test_it_leaves_when_told(child: Child) -> None:
+    child.send(Shutdown())
+    child.process.join(WAIT_S)
+    assert child.process.exitcode == 0
+
+
+def test_every_option_of_the_command_is_on_the_wire() -> None:
+    command = want(Path("/models"), "http://a", token=TOKEN, proxy="http://p", revision="v1", offline=True, spare_bytes=1)
+    assert protocol.decode_command(encode(command)) == command
+    assert msgspec.structs.asdict(command)["patterns"] == NAMES
