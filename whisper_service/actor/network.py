@@ -93,7 +93,7 @@ CASES: Final[dict[str, tuple[str, str]]] = {
     ),
     "repo_not_found": (
         "There is no model {repo} on {host} (404).",
-        "Check its name, written as owner/name; a mirror may not have it.",
+        "Check its name, written as owner/name; a mirror may not have it, and an address that is no hub answers like this too.",
     ),
     "revision_not_found": (
         "{repo} on {host} has no revision {revision} (404).",
