@@ -72,6 +72,7 @@ async def test_pages_of_other_sites_change_nothing(web: Running, headers: dict[s
     assert "access-control-allow-origin" not in answer.headers
     if status == 403:
         assert answer.json()["code"] == "cross_site"
+        assert answer.json()["hint"]
         assert not list(web.service.intake.root.iterdir())
 
 

@@ -54,12 +54,14 @@ class Guard:
         host = headers.get(b"host", "")
         name = _HOST.fullmatch(host)
         if name is None or int(name[2] or 0) > 65535:
-            return 400, Problem(code="bad_request", message="The Host header of the request is not valid.")
+            hint = "Send the header as `Host: name:port`; every common client does."
+            return 400, Problem(code="bad_request", message="The Host header of the request is not valid.", hint=hint)
         if self.local and not is_local(name[1]):
             hint = "Use http://localhost or http://127.0.0.1, or set server.host to an address that others may reach."
             return 421, Problem(code="host_not_allowed", message=f"This service does not answer to {name[1]}.", hint=hint)
         if scope["method"] not in SAFE and _foreign(host, headers.get(b"origin"), headers.get(b"sec-fetch-site")):
-            return 403, Problem(code="cross_site", message="Pages of other sites may not change anything here.")
+            hint = "Use the service's own page, or a program that is no browser."
+            return 403, Problem(code="cross_site", message="Pages of other sites may not change anything here.", hint=hint)
         return None
 
 
