@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actor.coverage import LOST_S, Hole, Interval, Listen, fit
+from whisper_service.actor.coverage import LOST_S, STRETCHED_S, TAIL_S, Hole, Interval, Listen, fit
+from whisper_service.actor.words import spoken_s
 from whisper_service.domain import Word
 
 
@@ -66,6 +68,75 @@ def test_a_breath_that_the_detector_takes_for_speech_is_no_hole() -> None:
     assert fit(words, 4.0, hears((0.5, 1.7), (2.5, 2.5 + LOST_S / 2)))[1] is None
 
 
+def test_the_first_word_begins_where_the_speech_does_not_at_zero() -> None:
+    (first, *_), hole = fit([word(0.0, 1.2), *row(1.2, 3)], 2.4, hears((0.8, 2.4)))
+    assert hole is None
+    assert (first.start, first.end) == (0.8, 1.2)
+
+
+def test_the_end_of_the_word_before_is_not_the_speech_of_a_stretched_word() -> None:
+    tail = (0.5, 0.9 + TAIL_S / 2)
+    kept, hole = fit([*row(0.5, 1), word(0.9, 3.4)], 4.0, hears(tail, (3.0, 3.4)))
+    assert hole is None
+    assert (kept[1].start, kept[1].end) == (3.0, 3.4)
+
+
+def test_a_word_that_was_stretched_over_what_follows_ends_with_its_own_speech() -> None:
+    words = [*row(0.5, 1), word(0.9, 3.4), *row(3.4, 1)]
+    kept, hole = fit(words, 4.0, hears((0.5, 1.5), (3.2, 3.8)))
+    assert hole is None
+    assert (kept[1].start, kept[1].end) == (0.9, 1.5)
+
+
+def test_a_stretched_word_in_which_nobody_is_heard_keeps_the_time_it_takes_to_say() -> None:
+    kept, hole = fit([*row(0.5, 1), word(0.9, 3.4)], 4.0, hears((0.5, 0.9)))
+    assert hole is None
+    assert (kept[1].start, kept[1].end) == (0.9, pytest.approx(0.9 + spoken_s(" word")))
+
+
+@pytest.mark.xfail(reason="only a second stretch of speech ends a stretched word, not the end of the one it was said in")
+def test_a_word_that_was_stretched_over_silence_ends_with_its_own_speech() -> None:
+    kept, _ = fit([*row(0.5, 1), word(0.9, 3.4), *row(3.4, 1)], 4.0, hears((0.5, 1.5), (3.4, 3.8)))
+    assert kept[1].end == pytest.approx(1.5)
+
+
+def test_words_that_are_not_stretched_are_not_listened_to() -> None:
+    asked: list[Interval] = []
+
+    def listen(begin: float, end: float) -> Sequence[Interval]:
+        asked.append((begin, end))
+        return [(begin, end)]
+
+    words = [*row(0.0, 4), word(1.6, 1.6 + spoken_s(" word") + STRETCHED_S + 0.1)]
+    assert fit(words, words[-1].end, listen) == (words, None)
+    assert asked == [(w.start, w.end) for w in (words[0], words[-1])]
+
+
+@pytest.mark.parametrize("lost", [LOST_S - 0.05, LOST_S + 0.05])
+def test_speech_is_lost_from_the_same_length_on_before_behind_and_within_words(lost: float) -> None:
+    found = lost > LOST_S
+    allowed = spoken_s(" word")
+    gap = [*row(0.0, 2), *row(4.0, 2)]
+    swallowed = [*row(0.0, 2), word(0.8, 4.0), *row(4.0, 2)]
+    assert (fit(gap, 4.8, hears((0.0, 0.8), (2.0, 2.0 + lost), (4.0, 4.8)))[1] == Hole(2.0, 4.0)) is found
+    assert (fit(gap[:2], 4.0, hears((0.0, 0.8), (2.0, 2.0 + lost)))[1] == Hole(2.0, 4.0)) is found
+    assert (fit(swallowed, 4.8, hears((0.0, 0.8), (2.0, 2.0 + allowed + lost), (4.0, 4.8)))[1] == Hole(2.0, 4.0)) is found
+
+
+def test_of_two_holes_the_first_is_found() -> None:
+    words = [*row(0.0, 2), *row(3.0, 2), *row(6.0, 2)]
+    kept, hole = fit(words, 7.0, hears((0.0, 0.8), (1.5, 3.8), (4.5, 6.8)))
+    assert (kept, hole) == (words[:2], Hole(1.5, 3.0))
+
+
+def test_many_short_stretches_make_a_hole_together() -> None:
+    third = LOST_S / 3 + 0.05
+    words = row(0.0, 2)
+    speech = [(begin, begin + third) for begin in (1.0, 2.0, 3.0)]
+    assert fit(words, 4.0, hears((0.0, 0.8), *speech[:2]))[1] is None
+    assert fit(words, 4.0, hears((0.0, 0.8), *speech))[1] == Hole(1.0, 4.0)
+
+
 @pytest.mark.parametrize("listen", [hears(), hears((0.0, 5.0))])
 def test_no_words(listen: Listen) -> None:
     kept, hole = fit([], 5.0, listen)
@@ -73,25 +144,59 @@ def test_no_words(listen: Listen) -> None:
     assert hole == (Hole(0.0, 5.0) if listen(0, 5) else None)
 
 
-times = st.lists(st.floats(0.02, 3.0), max_size=12)
+Scene = tuple[list[Word], float, list[Interval]]
 
 
-@given(times, times)
-def test_fitted_words_are_a_prefix_in_order_and_end_before_the_hole(lengths: list[float], stretches: list[float]) -> None:
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """Words with gaps between them, the length of their sound, and speech that has nothing to do with them."""
     words, at = [], 0.0
-    for length in lengths:
-        words.append(word(at, at + length))
-        at += length
+    for gap, length in draw(st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.4, 2.0]), st.floats(0.0, 3.0)), max_size=12)):
+        words.append(word(at + gap, at + gap + length))
+        at += gap + length
     speech, begin = [], 0.0
-    for n, stretch in enumerate(stretches):
+    for n, stretch in enumerate(draw(st.lists(st.floats(0.02, 3.0), max_size=12))):
         if n % 2 == 0:
             speech.append((begin, begin + stretch))
         begin += stretch
-    kept, hole = fit(words, at + 1.0, hears(*speech))
+    return words, at + draw(st.sampled_from([0.0, 0.5, 2.0])), speech
+
+
+@given(scenes())
+def test_fitted_words_are_a_prefix_in_order_and_end_before_the_hole(scene: Scene) -> None:
+    words, duration, speech = scene
+    kept, hole = fit(words, duration, hears(*speech))
     assert [w.word for w in kept] == [w.word for w in words[: len(kept)]]
-    assert all(w.start <= w.end for w in kept)
-    assert all(given.start <= w.start and w.end <= max(given.end, w.start + 0.1) for w, given in zip(kept, words, strict=False))
+    assert all(given.start <= w.start <= w.end <= given.end for w, given in zip(kept, words, strict=False))
+    assert all(before.end <= after.start for before, after in pairwise(kept))
     if hole is None:
         assert len(kept) == len(words)
     else:
-        assert hole.begin <= hole.end
+        assert (kept[-1].end if kept else 0.0) <= hole.begin
+        assert hole.begin + LOST_S <= hole.end + 1e-9
+        assert hole.end <= duration
+        assert any(begin <= hole.begin < end for begin, end in speech)
+
+
+@given(scenes())
+def test_a_word_that_was_moved_begins_in_speech_and_covers_no_pause_to_the_next_stretch(scene: Scene) -> None:
+    words, duration, speech = scene
+    kept, _ = fit(words, duration, hears(*speech))
+    for now, before in zip(kept, words, strict=False):
+        heard = hears(*speech)(before.start, before.end)
+        if now.start != before.start:
+            assert now.start in [begin for begin, _ in heard]
+        if now != before and heard:
+            own = [(begin, end) for begin, end in heard if begin <= now.start < max(end, now.start + 1e-9)]
+            later = [begin for begin, _ in heard if begin > now.start]
+            assert own
+            assert not later or now.end <= max(own[0][1], now.start + 0.1 + 1e-9)
+
+
+@given(scenes())
+def test_the_hole_is_what_a_shorter_sound_up_to_it_does_not_have(scene: Scene) -> None:
+    """The words that were kept cover the sound up to the hole: heard again, nothing of it is missed."""
+    words, duration, speech = scene
+    kept, hole = fit(words, duration, hears(*speech))
+    if hole is not None:
+        assert fit(words[: len(kept)], hole.begin, hears(*speech)) == (kept, None)
