@@ -219,6 +219,27 @@ def test_speech_that_is_missing_behind_a_very_short_word_is_heard_again() -> Non
     assert hear(FakeEngine(script), [(0.0, 0.4), (0.6, 2.1)], Utterance(sound(3), "en")) == {0: ["No, four five six."]}
 
 
+def test_a_short_word_before_a_hole_is_not_said_twice() -> None:
+    speech = [(0.0, 0.4), (0.6, 2.1), (2.5, 4.0)]
+    engine = FakeEngine(lambda begin, *_: Text([(0.0, 0.4, " No,")] if begin < 0.1 else words(2.5, "four", "five", "six.")))
+    (text,) = hear(engine, speech, Utterance(sound(5), "en"))[0]
+    assert text.count("No,") == 1
+
+
+def test_what_is_missing_in_the_first_half_is_heard_before_the_second() -> None:
+    said = [words(0.0, "one", "two."), words(2.0, "three", "four."), words(4.0, "five", "six."), words(6.0, "seven", "eight.")]
+
+    def script(begin: float, end: float, search: Search, wide: bool) -> Text:
+        if begin < 0.1 and end > 7:
+            return Text(said[3])
+        return Text(next(sentence for sentence in said if sentence[0][0] >= begin))  # the first alone, in every stretch
+
+    speech = [(sentence[0][0], sentence[-1][1]) for sentence in said]
+    engine = FakeEngine(script)
+    assert hear(engine, speech, Utterance(sound(7.5), "en")) == {0: ["one two.", "three four.", "five six.", "seven eight."]}
+    assert [begin for begin, *_ in engine.looked] == sorted(begin for begin, *_ in engine.looked)
+
+
 ISLANDS = RESUMES + 5
 
 
