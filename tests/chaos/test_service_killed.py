@@ -14,10 +14,9 @@ import msgspec
 import psutil
 import pytest
 
+from tests.fakes.actors import script, text_of
 from whisper_service.domain import Change, Job, Segment, Status
 from whisper_service.store import Store
-
-from tests.fakes.actors import script, text_of
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]

@@ -248,6 +248,8 @@ class Recognizer:
         return [(a, b) for a, b in shifted if b > a]
 
     def _keep(self, take: _Take, row: _Progress, words: Sequence[Word], decoded: Decoded) -> None:
+        if not words:
+            return
         offset = take.begin / SAMPLE_RATE
         moved = tuple(replace(word, start=word.start + offset, end=word.end + offset) for word in words)
         if row.passages:

@@ -23,10 +23,12 @@ LONG_S: Final = 12.0
 LONG_COLUMNS: Final = 100
 """A segment longer than either is cut once more, at its best clause or pause; CJK characters are two columns wide."""
 
-SENTENCE_END: Final = frozenset(".?!。？！…｡؟।")
+SENTENCE_END: Final = frozenset(".?!。？！…｡؟।۔։።။")
 CLAUSE_END: Final = frozenset(",;:，、；：،؛")
 CLOSING: Final = "\"'”’»)]}）】」』》"
 OPENING: Final = "\"'“‘«([{（【「『《¿¡-"
+NEUTRAL: Final = "\"'-"
+"""Marks that open only behind a space: without one they close, or join."""
 _ABBREVIATIONS: Final = frozenset(["mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "jr.", "sr.", "vs.", "no.", "fig.", "e.g.", "i.e.", "sra.", "dra.", "hr.", "bzw.", "z.b.", "m."])
 
 
@@ -76,18 +78,18 @@ def merge_punctuation(words: Iterable[Word]) -> list[Word]:
     for word in words:
         mark = word.word.strip()
         if mark and not _speakable(mark):
-            if mark in OPENING and word.word.startswith(" "):
+            if mark in OPENING and (word.word.startswith(" ") or mark not in NEUTRAL):
                 opening = replace(opening, word=opening.word + mark) if opening else word
                 continue
             if merged and opening is None:
                 merged[-1] = replace(merged[-1], word=merged[-1].word + word.word.rstrip())
                 continue
-        if opening is not None:
+        if opening is not None and mark:
             word = replace(word, word=opening.word + word.word.lstrip())
             opening = None
         if mark:
             merged.append(word)
-        elif merged:  # a space on its own, as Whisper writes between Chinese sentences
+        elif merged and opening is None:  # a space on its own, as Whisper writes between Chinese sentences
             merged[-1] = replace(merged[-1], word=merged[-1].word.rstrip() + " ")
     if opening is not None and merged:
         merged[-1] = replace(merged[-1], word=merged[-1].word + opening.word)
@@ -137,7 +139,7 @@ def _short_enough(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
         """A clause or a pause near the middle is best; both count in seconds."""
         before, after = words[cut - 1], words[cut]
         clause = 1.5 if before.word.strip()[-1:] in CLAUSE_END or before.word.endswith(" ") else 0.0
-        return clause + 3 * (after.start - before.end) - abs((before.end + after.start) / 2 - middle) / length * 4
+        return clause + 3 * (after.start - before.end) - abs((before.end + after.start) / 2 - middle) / (length or 1.0) * 4
 
     cuts = [cut for cut in range(1, len(words)) if _apart(words[cut - 1], words[cut])]
     if not cuts:
