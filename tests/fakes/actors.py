@@ -5,11 +5,14 @@ The media actor copies it into the spool, so that the speech actor finds it ther
 chunk is given, or once if it ends in "_once" (a file below `marks` remembers). Known faults: abort, kill, hang, oom, error.
 `decode_delay` seconds pass before each chunk is found; `decode_fault` is "kill", "kill_once" or "not_media". A chunk whose
 samples are not in the spool fails alone, as with the real actor; `bad` names chunks that always do. `cuts` ([[start, end], ...]
-in seconds) are the chunks themselves; `recuts` are those of every decode but the first.
+in seconds) are the chunks themselves; `recuts` are those of every decode but the first. `says` begins every sentence, so
+that those of two recordings cannot be taken for each other, and `segments` is how many a chunk has. With `calm`, a directory,
+nothing fails on purpose before it exists, and what fails once does so for every job.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -21,6 +24,7 @@ from typing import Any
 from whisper_service import faults
 from whisper_service.actor.boot import Inbox
 from whisper_service.domain import SAMPLE_RATE, Problem, Segment, Span, Word
+from whisper_service.errors import DiskFull
 from whisper_service.protocol import (
     BatchDone,
     ChunkDone,
@@ -59,7 +63,12 @@ def media(inbox: Inbox, emit: Emit) -> None:
         if isinstance(command, Shutdown):
             return
         if isinstance(command, Decode):
-            _decode(command, inbox, emit)
+            try:
+                _decode(command, inbox, emit)
+            except OSError as error:  # as the real one says it
+                if error.errno != errno.ENOSPC:
+                    raise
+                emit(Fault(scope="media", kind="disk_full", problem=DiskFull().problem, job_id=command.job_id))
 
 
 def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
@@ -72,9 +81,10 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
     if fault == "not_media":
         emit(Fault(scope="media", kind="media", problem=Problem("not_media", "This is not a recording."), job_id=command.job_id))
         return
-    if fault is not None and _due(play, fault, "decode"):
+    if fault is not None and _due(play, fault, "decode", command.job_id):
         os.kill(os.getpid(), signal.SIGKILL)
-    Path(command.spool).write_bytes(data)
+    with os.fdopen(os.open(command.spool, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:  # others may be reading it
+        file.write(data)
     cuts = _cuts(play)
     duration = max((end for _, end in cuts), default=0.0) + 1.0
     _pad(command.spool, duration)
@@ -131,7 +141,7 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
         if inbox.cancelled(row.job_id):
             continue
         play = _read(row)
-        if play is None or row.span.index in play.get("bad", ()):
+        if play is None or (row.span.index in play.get("bad", ()) and not _calm(play)):
             kind, code = ("media", "spool_missing") if play is None else ("unknown", "unknown")
             emit(
                 Fault(
@@ -142,7 +152,7 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
             continue
         time.sleep(play.get("delay", 0.0))
         fault = play.get("faults", {}).get(str(row.span.index))
-        due = fault is not None and _due(play, fault, str(row.span.index))
+        due = fault is not None and _due(play, fault, str(row.span.index), row.job_id)
         if due and not _fail(fault.removesuffix("_once"), command, emit):
             return
         emit(_hear(command, row, play))
@@ -182,23 +192,42 @@ def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
 
 
 def _hear(command: Transcribe, row: Row, play: dict[str, Any]) -> ChunkDone:
-    text = f"{row.span.start:g}-{row.span.end:g}" if "cuts" in play else text_of(row.span.index)
-    word = Word(row.span.start, row.span.end, f" {text}", 0.9)
-    segment = Segment(
-        chunk=row.span.index, index=0, start=row.span.start, end=row.span.end, text=text, words=(word,), language=row.language or "en"
-    )
+    if "cuts" in play:
+        text = f"{row.span.start:g}-{row.span.end:g}"
+    else:
+        text = f"{play['says']} {row.span.index}." if "says" in play else text_of(row.span.index)
+    count = int(play.get("segments", 1))
+    segments = tuple(_sentence(row, number, count, text) for number in range(count))
     probability = None if row.language else float(play.get("sure", 0.9))
     return ChunkDone(
-        batch=command.batch, job_id=row.job_id, index=row.span.index, segments=(segment,), language=row.language or "en",
+        batch=command.batch, job_id=row.job_id, index=row.span.index, segments=segments, language=row.language or "en",
         language_probability=probability,
     )  # fmt: skip
 
 
-def _due(play: dict[str, Any], fault: str, name: str) -> bool:
+def _sentence(row: Row, number: int, count: int, text: str) -> Segment:
+    """One of `count` equal parts of the chunk."""
+    step = (row.span.end - row.span.start) / count
+    start = row.span.start + number * step
+    end = row.span.end if number == count - 1 else start + step
+    return Segment(
+        chunk=row.span.index, index=number, start=start, end=end, text=text, words=(Word(start, end, f" {text}", 0.9),),
+        language=row.language or "en",
+    )  # fmt: skip
+
+
+def _calm(play: dict[str, Any]) -> bool:
+    """Whether nothing is to fail yet."""
+    return "calm" in play and not Path(play["calm"]).exists()
+
+
+def _due(play: dict[str, Any], fault: str, name: str, job_id: str = "") -> bool:
     """Whether the fault happens now: always, or the first time only."""
+    if _calm(play):
+        return False
     if not fault.endswith("_once"):
         return True
-    mark = Path(play["marks"]) / f"{play.get('name', 'job')}-{name}"
+    mark = Path(play.get("calm") or play["marks"]) / f"{job_id if 'calm' in play else play.get('name', 'job')}-{name}"
     if mark.exists():
         return False
     mark.touch()

@@ -1,0 +1,224 @@
+"""The service under attack: a process of its own that is killed, stopped, starved and started again, and the disk it is on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import httpx
+import psutil
+from anyio import to_thread
+
+ROOT: Final = Path(__file__).parents[2]
+BANNER: Final = "whisper_service is at "
+START_S: Final = 90.0
+"""A service that did not come up within this, disk and all else given back, does not come up."""
+GONE_S: Final = 10.0
+"""Children of a service that died are gone within this."""
+
+
+class Host:
+    """`module` is what is run; `settings` are as in the environment, without the prefix."""
+
+    def __init__(self, home: Path, disk: Path, module: Sequence[str], settings: dict[str, object]) -> None:
+        self.data = disk / "data"
+        self.log = home / "log"  # not on the disk that fills
+        self.url = ""
+        self.process: subprocess.Popen[str]
+        self.done: Counter[str] = Counter()
+        self.findings: list[str] = []
+        self._home = home
+        self._module = module
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("WHISPER_SERVICE_")}
+        ours = {f"WHISPER_SERVICE_{name.upper()}": str(value) for name, value in settings.items()}
+        self._environment = kept | ours | {"PYTHONPATH": str(ROOT)}
+        self._turn = anyio.Lock()  # nobody is killed twice at the same time
+
+    @property
+    def database(self) -> Path:
+        return self.data / "whisper_service.db"
+
+    async def start(self) -> None:
+        """Returns once it answers. Tried again as a service manager does: on a full disk it says so and leaves."""
+        with anyio.fail_after(START_S):
+            while not await to_thread.run_sync(self._spawn):
+                self.done["starts refused"] += 1
+                await anyio.sleep(0.5)
+
+    def _spawn(self) -> bool:
+        words = [sys.executable, "-m", *self._module, "--port", "0", "--data-dir", str(self.data)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                words, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(BANNER):
+                self.url = line.removeprefix(BANNER).strip()
+                return True
+        self.process.wait()
+        self.process.stdout.close()
+        return False
+
+    # -- what happens to it ------------------------------------------------------------------------------------------
+
+    async def kill(self) -> None:
+        """kill -9 and, a moment later, a new one on the same data."""
+        async with self._turn:
+            await to_thread.run_sync(self._end, signal.SIGKILL)
+            self.done["service killed"] += 1
+            await self.start()
+
+    async def leave(self) -> int:
+        """SIGTERM; the exit code."""
+        async with self._turn:
+            return await to_thread.run_sync(self._end, signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._wake(children)
+        _, orphans = psutil.wait_procs(children, timeout=GONE_S)
+        for orphan in orphans:
+            self.findings.append(f"an actor outlived its service: {orphan}")
+            with suppress(psutil.NoSuchProcess):
+                orphan.kill()
+        return code
+
+    def _wake(self, children: list[psutil.Process]) -> None:
+        """A process that is stopped cannot see that its parent is gone; a service manager wakes or kills it."""
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                if child.status() == psutil.STATUS_STOPPED:
+                    child.send_signal(signal.SIGCONT)
+                    self.done["stopped actors woken, for their service was killed"] += 1
+
+    def abandon(self) -> None:
+        """The storm itself broke off: leave nothing behind."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        for process in (self.process, *children):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                process.kill()
+        self.process.wait()
+        psutil.wait_procs(children, timeout=GONE_S)
+
+    async def freeze(self, seconds: float) -> None:
+        """SIGSTOP for a while, as on a machine that is put to sleep."""
+        async with self._turn:
+            self.process.send_signal(signal.SIGSTOP)
+            await anyio.sleep(seconds)
+            self.process.send_signal(signal.SIGCONT)
+            self.done["service stopped for a while"] += 1
+
+    async def strike(self, actor: str, number: signal.Signals) -> None:
+        """Send a signal to the actors whose names begin so."""
+        for name, pid in await self._pids(actor):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+                self.done[f"{name.partition('-')[0]} actor {'killed' if number is signal.SIGKILL else 'stopped'}"] += 1
+
+    async def starve(self, spare: int) -> None:
+        """From now on the speech actor gets only this many more bytes of address space."""
+        for _, pid in await self._pids("speech"):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                held = psutil.Process(pid).memory_info().vms
+                resource.prlimit(pid, resource.RLIMIT_AS, (held + spare, resource.RLIM_INFINITY))
+                self.done["speech actor starved"] += 1
+
+    async def _pids(self, actor: str) -> list[tuple[str, int]]:
+        """Those that live; none while the service does not answer."""
+        try:
+            async with httpx.AsyncClient(timeout=5) as client:
+                system = (await client.get(f"{self.url}/api/system")).json()
+        except (httpx.HTTPError, ValueError):
+            return []
+        actors: list[dict[str, Any]] = system.get("actors", [])
+        return [(a["name"], a["pid"]) for a in actors if a["name"].startswith(actor) and a["pid"]]
+
+    async def lock(self, seconds: float) -> None:
+        """Another program holds the database, as a backup does."""
+        with closing(sqlite3.connect(self.database, timeout=1, isolation_level=None)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error:  # the service has it, or the disk is full
+                return
+            await anyio.sleep(seconds)
+            other.execute("ROLLBACK")
+            self.done["database locked"] += 1
+
+    # -- what can be seen of it --------------------------------------------------------------------------------------
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def descriptors(self) -> Counter[str]:
+        """Open files of the service by kind, without the three pipes that each living actor needs."""
+        kinds: Counter[str] = Counter()
+        folder = Path(f"/proc/{self.process.pid}/fd")
+        for entry in folder.iterdir():
+            with suppress(FileNotFoundError):
+                kinds[str(entry.readlink()).partition(":")[0]] += 1
+        actors = sum("spawn_main" in " ".join(child.cmdline()) for child in self.children())
+        kinds["pipe"] -= 3 * actors
+        return kinds
+
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Look into the database, also while the service is dead."""
+        with closing(sqlite3.connect(self.database, timeout=10)) as connection:
+            found: list[Any] = connection.execute(sql, values).fetchall()
+        return found
+
+
+class Ballast:
+    """A file that takes all the room that is left on a small disk, and gives it back."""
+
+    def __init__(self, disk: Path) -> None:
+        self._path = disk / "ballast"
+
+    def fill(self) -> None:
+        with suppress(OSError), self._path.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                self._until_full(file.fileno(), bytes(size))
+
+    @staticmethod
+    def _until_full(descriptor: int, block: bytes) -> None:
+        try:
+            while os.write(descriptor, block) == len(block):
+                pass
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+
+    def free(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def small_disk(path: Path, megabytes: int) -> Iterator[str | None]:
+    """A disk of this size at `path` for the time of the block; what is yielded says why not, if it cannot be had."""
+    path.mkdir(parents=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "chaos", str(path)]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        reason = None if done.returncode == 0 else done.stderr.strip() or f"mount ended with {done.returncode}"
+    except OSError as error:
+        reason = str(error)
+    try:
+        yield reason
+    finally:
+        if reason is None:
+            subprocess.run(["umount", "--lazy", str(path)], check=False)

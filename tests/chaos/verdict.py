@@ -1,0 +1,133 @@
+"""After a storm: is anything lost, told twice, left over, or other than it would have been in peace?
+
+Every function returns findings, sentences about what is wrong; an empty list is what a service that lost nothing gets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from tests.chaos.crowd import TERMINAL, Entry, Subscriber
+from tests.chaos.host import Host
+from whisper_service.lifecycle import TRANSITIONS
+
+STEPS: Final = {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}
+Heard = list[dict[str, Any]]
+"""The segments of a transcript, as the API tells them."""
+
+
+def jobs(host: Host, entries: Iterable[Entry]) -> Iterator[str]:
+    """Every accepted job is there and in the state that its user would expect, and there are no others."""
+    rows = {row[0]: row for row in host.rows("SELECT id, name, status, gaps, error, progress FROM job")}
+    known: set[str] = set()
+    for entry in entries:
+        if entry.id is None:
+            continue
+        known.add(entry.id)
+        row = rows.get(entry.id)
+        if row is None or entry.deleted:
+            if row is None and not entry.deleted:
+                yield f"LOST: {entry.name} was accepted as {entry.id} and is gone"
+            elif row is not None:
+                yield f"{entry.name} was deleted and is still there"
+            continue
+        _, name, status, gaps, error, progress = row
+        code = json.loads(error)["code"] if error else None
+        holes = set(_chunks(host, entry.id, "failed"))
+        wanted = "cancelled" if entry.cancelled else "completed" if entry.piece.sound else "failed"
+        if name != entry.name:
+            yield f"{entry.id} is called {name!r}, not {entry.name!r}"
+        if (status, code if status == "failed" else None) != (wanted, entry.piece.code if wanted == "failed" else None):
+            yield f"{entry.name} ({entry.id}) is {status} {code or ''}, not {wanted} {entry.piece.code or ''}"
+        elif status == "completed" and (holes != entry.piece.holes or len(json.loads(gaps)) != len(holes) or progress != 1.0):
+            yield f"{entry.name} ({entry.id}) is completed with gaps {sorted(holes)}, {gaps}, at {progress}"
+        elif status == "completed" and (left := _chunks(host, entry.id, "waiting")):
+            yield f"{entry.name} ({entry.id}) is completed, but its chunks {left} wait"
+    for job_id in rows.keys() - known:
+        yield f"{rows[job_id][1]} ({job_id}) is there, but nobody was told that it was accepted"
+
+
+def _chunks(host: Host, job_id: str, state: str) -> list[int]:
+    return [index for (index,) in host.rows('SELECT "index" FROM chunk WHERE job_id = ? AND state = ?', job_id, state)]
+
+
+def transcript(entry: Entry, status: str, heard: Heard, undisturbed: Mapping[str, Heard]) -> Iterator[str]:
+    """The text is that of the undisturbed run, to the last digit: all of it but the holes, or a part of it."""
+    if not entry.piece.sound:
+        return
+    whole = [segment for segment in undisturbed[entry.piece.name] if segment["chunk"] not in entry.piece.holes]
+    if status == "completed" and heard != whole:
+        other = [(mine, theirs) for mine, theirs in zip(heard, whole, strict=False) if mine != theirs]
+        yield f"{entry.name} ({entry.id}) has {len(heard)} segments, undisturbed {len(whole)}; the first that differ: {other[:1]}"
+    elif any(segment not in undisturbed[entry.piece.name] for segment in heard):
+        yield f"{entry.name} ({entry.id}) has text that the undisturbed run does not have"
+
+
+def lifecycles(host: Host) -> Iterator[str]:
+    """The log tells of every job only what the table allows, ends as the job is, and tells every segment once."""
+    status: dict[str, str] = {}
+    progress: dict[str, float] = defaultdict(float)
+    told: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
+    for seq, job_id, kind, payload in host.rows("SELECT seq, job_id, kind, CAST(payload AS TEXT) FROM change ORDER BY seq"):
+        value = json.loads(payload)
+        if kind == "segment":
+            told[job_id][value["segment"]["chunk"], value["segment"]["index"]] += 1
+        elif kind == "update":
+            before, after = status.get(job_id), value["status"]
+            if before is None and after != "pending":
+                yield f"change {seq}: {job_id} begins as {after}"
+            if before is not None and before != after and (before, after) not in STEPS:
+                yield f"change {seq}: {job_id} went from {before} to {after}"
+            if value["progress"] < progress[job_id] and not (before in TERMINAL and after == "pending"):
+                yield f"change {seq}: the progress of {job_id} fell from {progress[job_id]} to {value['progress']}"
+            status[job_id], progress[job_id] = after, value["progress"]
+    for job_id, state in host.rows("SELECT id, status FROM job"):
+        if status.get(job_id) != state:
+            yield f"{job_id} is {state}, and was last told to be {status.get(job_id)}"
+        stored = Counter(host.rows('SELECT chunk, "index" FROM segment WHERE job_id = ?', job_id))
+        if told[job_id] != stored:
+            yield f"{job_id}: segments told more or less often than they are there: {(told[job_id] - stored) + (stored - told[job_id])}"
+        counted = host.rows("SELECT chunks_done, chunks_total FROM job WHERE id = ?", job_id)
+        if counted != host.rows("SELECT count(*) FILTER (WHERE state = 'done'), count(*) FROM chunk WHERE job_id = ?", job_id):
+            yield f"{job_id}: counts {counted} chunks, which is not what there is"
+
+
+def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: set[str]) -> Iterator[str]:
+    """It was told every change up to where it is, in order and once, and nothing that did not happen."""
+    there = {
+        seq: (owner, kind, bytes(payload))
+        for seq, owner, kind, payload in host.rows("SELECT seq, job_id, kind, payload FROM change WHERE seq <= ?", listener.last)
+        if job_id in (None, owner)
+    }
+    heard = {event.id: event for event in listener.got}
+    if len(heard) != len(listener.got):
+        yield f"{listener.path}: {len(listener.got) - len(heard)} events were told twice"
+    if missed := sorted(there.keys() - heard.keys()):
+        yield f"LOST: {listener.path} was not told {len(missed)} changes, {missed[:5]}"
+    for number, event in heard.items():
+        if number in there and there[number][1:] != (event.kind, event.data):
+            yield f"{listener.path}: change {number} was told as {event.kind} {event.data[:200]!r}"
+        if number not in there and owner_of(event.kind, event.data) not in deleted:
+            yield f"{listener.path}: change {number} was told and is not in the log"
+
+
+def owner_of(kind: str, data: bytes) -> str:
+    """The job that an event is about."""
+    value: dict[str, Any] = json.loads(data)
+    return str(value["job_id"] if kind == "segment" else value["id"])
+
+
+def files(host: Host) -> Iterator[str]:
+    """Recordings and waveforms only of jobs that there are, and no samples: everything is over."""
+    there = {job_id for (job_id,) in host.rows("SELECT id FROM job")}
+    found = {folder: {path.name for path in (host.data / folder).iterdir()} for folder in ("media", "peaks", "spool")}
+    if found["media"] != there:
+        yield f"recordings without a job: {sorted(found['media'] - there)}, jobs without: {sorted(there - found['media'])}"
+    if others := found["peaks"] - there:
+        yield f"waveforms without a job: {sorted(others)}"
+    for name in sorted(found["spool"]):
+        state = host.rows("SELECT status FROM job WHERE id = ?", name.partition(".")[0])
+        yield f"samples of {name} are left ({state[0][0] if state else 'deleted'})"
