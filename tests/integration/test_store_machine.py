@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from whisper_service.domain import Change, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status
-from whisper_service.errors import IllegalTransition
+from whisper_service.errors import IllegalTransition, NotFound
 from whisper_service.lifecycle import TERMINAL, TRANSITIONS, Cause
 from whisper_service.store import Store, Written
 
@@ -41,6 +41,11 @@ def span(index: int) -> Span:
     return Span(index, index * 16_000, 16_000, float(index), index + 1.0)
 
 
+def other_span(index: int) -> Span:
+    """The same number as another decode cuts it."""
+    return Span(index, index * 16_000 + 400, 12_000, index + 0.025, index + 0.775)
+
+
 def said(chunk: int, count: int) -> tuple[Segment, ...]:
     return tuple(
         Segment(chunk, index, chunk + index / 8, chunk + index / 8 + 0.1, f"{chunk}.{index}") for index in range(count)
@@ -53,6 +58,7 @@ class Expected:
     def __init__(self) -> None:
         self.status = Status.PENDING
         self.chunks: dict[int, ChunkState] = {}
+        self.spans: dict[int, Span] = {}
         self.strikes: dict[int, int] = {}
         self.text: dict[int, tuple[Segment, ...]] = {}
         self.gaps: list[int] = []
@@ -92,6 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.expected: dict[str, Expected] = {}
         self.published: list[Change] = []
         self.gone: set[str] = set()
+        self.pruned = 0
         self.path = self.directory / "0.db"
 
     def run(self, act: Coroutine[Any, Any, T]) -> T:
@@ -162,6 +169,29 @@ class StoreMachine(RuleBasedStateMachine):
         self.gone.add(job_id)
         del self.expected[job_id]
 
+    @rule(job_id=consumes(jobs), index=INDEXES, late=st.sampled_from(["chunk", "text", "gap", "strike", "note", "end"]))
+    def delete_in_work(self, job_id: str, index: int, late: str) -> None:
+        """Its actors do not know yet, and what they report finds nothing."""
+        if self.expected[job_id].may(Cause.CLAIM):
+            self.ask(job_id, Cause.CLAIM)
+            self.add_chunk(job_id, index, again=False)
+        self.delete(job_id)
+        match late:
+            case "chunk":
+                assert self.run(self.store.add_chunk(job_id, span(index))) is None
+            case "text":
+                assert self.run(self.store.checkpoint(job_id, index, said(index, 2), "en", progress=0.5)) is None
+            case "gap":
+                gap = Gap(float(index), index + 1.0, "It crashed.")
+                assert self.run(self.store.quarantine(job_id, index, PROBLEM, gap)) is None
+            case "strike":
+                self.run(self.store.strike([(job_id, index)]))
+            case "note":
+                assert self.run(self.store.update(job_id, expected=Status.PROCESSING, progress=0.5)) is None
+            case _:
+                with pytest.raises(NotFound):
+                    self.run(self.store.move(job_id, Cause.FINISH))
+
     # -- the service and its actors
 
     @rule(chunks=st.sets(INDEXES))
@@ -174,13 +204,21 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(job_id=jobs, index=INDEXES, again=st.booleans())
     def add_chunk(self, job_id: str, index: int, again: bool) -> None:
-        expected = self.expected[job_id]
         for _ in range(2 if again else 1):
-            written = self.run(self.store.add_chunk(job_id, span(index)))
-            assert (written is not None) == (expected.status is Status.PROCESSING and index not in expected.chunks)
-            if written is not None:
-                expected.chunks[index] = ChunkState.WAITING
-            self.publish(written)
+            self.cut(job_id, span(index))
+
+    @rule(job_id=jobs, index=INDEXES)
+    def recut(self, job_id: str, index: int) -> None:
+        """A decode that cuts otherwise: a chunk that is known stays what it is."""
+        self.cut(job_id, other_span(index))
+
+    def cut(self, job_id: str, found: Span) -> None:
+        expected = self.expected[job_id]
+        written = self.run(self.store.add_chunk(job_id, found))
+        assert (written is not None) == (expected.status is Status.PROCESSING and found.index not in expected.chunks)
+        if written is not None:
+            expected.chunks[found.index], expected.spans[found.index] = ChunkState.WAITING, found
+        self.publish(written)
 
     @rule(job_id=jobs, index=INDEXES, count=st.integers(0, 3), progress=PROGRESS, again=st.booleans())
     def checkpoint(self, job_id: str, index: int, count: int, progress: float, again: bool) -> None:
@@ -224,6 +262,31 @@ class StoreMachine(RuleBasedStateMachine):
             expected.chunks[index] = ChunkState.FAILED
             expected.gaps.append(index)
         self.publish(written)
+
+    @rule(job_id=jobs, gaps=st.sets(INDEXES, min_size=1), cause=st.sampled_from([Cause.FINISH, Cause.FAULT, Cause.CANCEL]))
+    def retry_gaps(self, job_id: str, gaps: set[int], cause: Cause) -> None:
+        """A job comes to an end with gaps, however it ends, and its user tries again: only the gaps wait."""
+        expected = self.expected[job_id]
+        if expected.may(Cause.CLAIM):
+            self.ask(job_id, Cause.CLAIM)
+        for index in sorted(gaps):
+            self.add_chunk(job_id, index, again=False)
+            self.quarantine(job_id, index)
+        for index in [index for index in expected.chunks if expected.takes(index)]:
+            self.checkpoint(job_id, index, 1, 0.5, again=False)
+        self.ask(job_id, cause)
+        done = {index for index, state in expected.chunks.items() if state is ChunkState.DONE}
+        self.ask(job_id, Cause.RETRY)
+        if expected.status is Status.PENDING:
+            waiting = {index for index, state in expected.chunks.items() if state is ChunkState.WAITING}
+            assert waiting == expected.chunks.keys() - done
+
+    @rule(keep=st.integers(1, 30), page=st.integers(1, 10), pages=st.integers(1, 4))
+    def prune(self, keep: int, page: int, pages: int) -> None:
+        """Some pages of the log or all of them: what counts as pruned is the same."""
+        self.pruned = max(self.pruned, len(self.published) - keep)
+        while self.run(self.store.prune(keep, page=page)) and (pages := pages - 1):
+            pass
 
     @rule(job_id=jobs, progress=PROGRESS, expect=st.sampled_from(Status))
     def note(self, job_id: str, progress: float, expect: Status) -> None:
@@ -270,12 +333,15 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_log_is_whole(self) -> None:
-        """Every published change is there, in order and unaltered; only those of deleted jobs are gone."""
+        """Every published change is there, in order and unaltered; only those of deleted jobs are gone, and old ones."""
         seqs = [change.seq for change in self.published]
         assert seqs == list(range(1, len(seqs) + 1))
         kept = [change for change in self.published if change.job_id not in self.gone or change.kind == "deleted"]
-        assert self.run(self.store.changes(0, limit=10_000)) == kept
-        assert self.run(self.store.bounds()) == (0, len(seqs))
+        recent = [change for change in kept if change.seq > self.pruned]
+        assert self.run(self.store.changes(self.pruned, limit=10_000)) == recent
+        everything = self.run(self.store.changes(0, limit=10_000))
+        assert everything == kept[len(kept) - len(everything) :]  # pages of the oldest are gone, and no others
+        assert self.run(self.store.bounds()) == (self.pruned, len(seqs))
 
     @invariant()
     def a_client_that_replays_the_log_knows_it_all(self) -> None:
@@ -316,7 +382,7 @@ class StoreMachine(RuleBasedStateMachine):
             chunks = self.run(self.store.chunks(job_id))
             assert job.status is expected.status
             assert {chunk.span.index: chunk.state for chunk in chunks} == expected.chunks
-            assert [chunk.span for chunk in chunks] == [span(index) for index in sorted(expected.chunks)]
+            assert [chunk.span for chunk in chunks] == [expected.spans[index] for index in sorted(expected.chunks)]
             assert {chunk.span.index: chunk.attempts for chunk in chunks if chunk.attempts} == {
                 k: v for k, v in expected.strikes.items() if v
             }
