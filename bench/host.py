@@ -88,7 +88,7 @@ def main() -> None:
             (model / name).write_bytes(b"{}")
     overrides = {"data_dir": str(given.data_dir.resolve()), "server.port": given.port, "speech.model": str(model.resolve())}
     settings = config.load(overrides=overrides)
-    logs.configure(settings.log.level)
+    logs.configure(settings.log.level, json=settings.log.json)
     commits = Commits()
     if given.commits:
         commits.watch()

@@ -64,6 +64,7 @@ class Line:
             answer = await self.ask("GET", path, params=parameters)
             if answer is not None and answer.status_code < 500:
                 return answer
+            self.host.check()
             await anyio.sleep(0.2)
 
 

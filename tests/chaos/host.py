@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import signal
@@ -44,6 +45,7 @@ class Host:
         ours = {f"WHISPER_SERVICE_{name.upper()}": str(value) for name, value in settings.items()}
         self._environment = kept | ours | {"PYTHONPATH": str(ROOT)}
         self._turn = anyio.Lock()  # nobody is killed twice at the same time
+        self._down = True  # on purpose
 
     @property
     def database(self) -> Path:
@@ -55,6 +57,12 @@ class Host:
             while not await to_thread.run_sync(self._spawn):
                 self.done["starts refused"] += 1
                 await anyio.sleep(0.5)
+        self._down = False
+
+    def check(self) -> None:
+        """Raises if the service is dead, and nobody killed it."""
+        if not self._down and (code := self.process.poll()) is not None:
+            raise AssertionError(f"the service died by itself, with {code}: {self.log.read_text('utf-8', 'replace')[-2_000:]}")
 
     def _spawn(self) -> bool:
         words = [sys.executable, "-m", *self._module, "--port", "0", "--data-dir", str(self.data)]
@@ -86,6 +94,8 @@ class Host:
             return await to_thread.run_sync(self._end, signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> int:
+        self.check()
+        self._down = True
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(number)
         code = self.process.wait(timeout=30)
@@ -139,6 +149,18 @@ class Host:
                 resource.prlimit(pid, resource.RLIMIT_AS, (held + spare, resource.RLIM_INFINITY))
                 self.done["speech actor starved"] += 1
 
+    async def starve_at_birth(self, after_s: float) -> None:
+        """Kill the speech actor and let the next one find too little memory, wherever it is then: at start, at load, at work."""
+        await self.strike("speech", signal.SIGKILL)
+        await anyio.sleep(after_s)
+        await self.starve(0)
+
+    async def feed(self) -> None:
+        """The memory is back: no process has a limit any more."""
+        for _, pid in await self._pids(""):
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
     async def _pids(self, actor: str) -> list[tuple[str, int]]:
         """Those that live; none while the service does not answer."""
         try:
@@ -175,6 +197,21 @@ class Host:
         actors = sum("spawn_main" in " ".join(child.cmdline()) for child in self.children())
         kinds["pipe"] -= 3 * actors
         return kinds
+
+    def log_entries(self) -> list[dict[str, Any]]:
+        """What all services wrote to standard error; a line that is no JSON, or cut off by a kill, is its `message`."""
+        entries: list[dict[str, Any]] = []
+        for line in self.log.read_text("utf-8", "replace").splitlines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                entries.append({"message": line})
+        return entries
+
+    def hungry(self) -> int:
+        """How often a speech actor found its memory too small for a batch, as far as its last logs tell."""
+        logs = self.data.joinpath("logs").glob("speech-*.log")
+        return sum(log.read_text("utf-8", "replace").count("once more by halves") for log in logs)
 
     def rows(self, sql: str, *values: object) -> list[Any]:
         """Look into the database, also while the service is dead."""

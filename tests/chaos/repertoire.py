@@ -69,8 +69,8 @@ def spoken(scratch: Path) -> list[Piece]:
     packed = recordings.encode(scratch / "packed.m4a", recordings.talk("dir-intro", "demo-nogo"))
     pictures = recordings.encode(scratch / "pictures.mp4", None, video_s=2.0)
     return [
-        piece("talk.wav", 2, recordings.talk(*recordings.TALK)),
-        piece("lecture.wav", 1, recordings.talk(*recordings.TALK[:4], pause_s=0.5), language=None),
+        piece("talk.wav", 4, recordings.talk(*recordings.TALK)),
+        piece("lecture.wav", 2, recordings.talk(*recordings.TALK[:4], pause_s=0.5), language=None),
         piece("congrats.wav", 3, recordings.talk("demo-congrats")),
         piece("menu.wav", 3, recordings.talk("conf-usermenu"), language=None),
         Piece("packed.m4a", packed.read_bytes(), weight=2),

@@ -45,12 +45,12 @@ class Plan:
     @property
     def settings(self) -> dict[str, object]:
         """Short patience with actors, so that stopped ones are replaced while it storms."""
-        common: dict[str, object] = {"storage__min_free_bytes": 1 << 20, "speech__slots": 2, "log__level": "info"}
+        common: dict[str, object] = {"storage__min_free_bytes": 1 << 20, "speech__slots": 2, "log__json": True}
         common |= {"storage__keep_changes": 10_000_000, "server__heartbeat_s": 1.0}
         if self.model is None:
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_per_audio_s": 0.02, "decode_stall_s": 3}
         else:
-            times = {"ready_timeout_s": 40, "load_timeout_s": 60, "batch_timeout_s": 12, "batch_timeout_per_audio_s": 0.3, "decode_stall_s": 8}
+            times = {"ready_timeout_s": 40, "load_timeout_s": 20, "batch_timeout_s": 12, "batch_timeout_per_audio_s": 0.3, "decode_stall_s": 8}
         return common | {f"supervision__{name}": value for name, value in times.items()}
 
     @property
@@ -135,6 +135,7 @@ class Scene:
             for keeper in self.keepers:
                 listeners.start_soon(keeper.run, None)
             await self._storm(listeners.start_soon)
+            await self.host.feed()
             times.append(anyio.current_time())
             await self._settle()
             (head,) = self.host.rows("SELECT max(seq) FROM change")[0]
@@ -156,8 +157,9 @@ class Scene:
         if (found := self.host.rows("PRAGMA integrity_check")) != [("ok",)]:
             self.report.findings.append(f"integrity_check: {found}")
         times.append(anyio.current_time())
-        self.report.findings += self.host.findings
-        self._tell()
+        log = self.host.log_entries()
+        self.report.findings += [*self.host.findings, *verdict.log(log)]
+        self._tell(log)
         peace, stormy, calm = (after - before for before, after in pairwise(times))
         self.report.lines.append(f"seconds: in peace {peace:.0f}, of storm {stormy:.0f}, of calm and judgement {calm:.0f}")
 
@@ -211,20 +213,27 @@ class Scene:
                 tasks.start_soon(self._pass_by)
 
     async def _weather(self, began: float) -> None:
+        """Blows in hands of shuffled cards, so that even a short storm has some of every kind."""
         dice = self._dice("weather")
         mean = 1.5 if self.plan.model else 0.7
+        cards: list[str] = []
         while True:
             await anyio.sleep(dice.expovariate(1 / mean))
-            late = anyio.current_time() - began > 0.7 * self.plan.seconds  # the last service lives long enough to leak
-            names, weights = zip(*self._blows(late).items(), strict=True)
-            blow = dice.choices(names, weights)[0]
+            if not cards:
+                cards = [blow for blow, count in self._blows().items() for _ in range(count)]
+                dice.shuffle(cards)
+            late = anyio.current_time() - began > 0.7 * self.plan.seconds
+            blow = cards.pop()
+            if blow == "kill service" and late:  # the last service lives long enough to leak
+                continue
             with anyio.CancelScope(shield=True):  # what was begun is undone
                 await self._strike(blow, dice)
+                self.host.check()
 
-    def _blows(self, late: bool) -> dict[str, int]:
-        blows = {"kill speech": 4, "kill media": 4, "stop speech": 1, "stop media": 2, "freeze": 1, "lock": 1}
-        blows |= {} if late else {"kill service": 2}
-        blows |= {"starve": 4} if self.plan.model else {}
+    def _blows(self) -> dict[str, int]:
+        blows = {"kill speech": 3, "kill media": 3, "stop speech": 1, "stop media": 2, "freeze": 1, "lock": 1, "kill service": 2}
+        if self.plan.model is not None:
+            blows |= {"starve": 4, "starve at birth": 1, "kill speech": 1, "kill media": 2, "stop media": 1}
         return blows | ({"fill": 2} if self._ballast is not None else {})
 
     async def _strike(self, blow: str, dice: random.Random) -> None:
@@ -236,7 +245,8 @@ class Scene:
             "kill service": self.host.kill,
             "freeze": lambda: self.host.freeze(dice.uniform(0.2, 1.5)),
             "lock": lambda: self.host.lock(dice.uniform(0.2, 1.5)),
-            "starve": lambda: self.host.starve(dice.choice((0, 8 << 20, 64 << 20))),
+            "starve": lambda: self.host.starve(dice.choice((0, 0, 16 << 20))),
+            "starve at birth": lambda: self.host.starve_at_birth(dice.uniform(0.5, 3.0)),
             "fill": lambda: self._fill(dice.uniform(0.2, 1.5)),
         }
         await acts[blow]()
@@ -350,7 +360,7 @@ class Scene:
         if len(living) > 3:
             self.report.findings.append(f"too many actors: {living}")
 
-    def _tell(self) -> None:
+    def _tell(self, log: list[dict[str, Any]]) -> None:
         report, entries = self.report, self.entries
         states = Counter(state for (state,) in self.host.rows("SELECT status FROM job"))
         (chunks,) = self.host.rows("SELECT count(*) FROM chunk WHERE state = 'done'")[0]
@@ -358,6 +368,10 @@ class Scene:
         listeners = [*self.keepers, *(follower for _, follower in self.followers)]
         asked = sum((user.asked for user in self.users), Counter[str]())
         report.say("done to it", self.host.done)
+        report.say("deaths as it saw them", Counter(entry["cause"] for entry in log if entry.get("action") == "actor_died"))
+        if self.plan.model is not None:
+            report.lines.append(f"batches too large for the memory that was left: {self.host.hungry()}")
+        report.say("what it logged as failed", Counter(entry["action"] for entry in log if "traceback" in entry))
         report.say("asked of it", asked)
         report.say("turned away", self.line.refused)
         report.say("jobs", states + Counter({"deleted": sum(entry.deleted for entry in entries)}))

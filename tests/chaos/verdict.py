@@ -15,6 +15,8 @@ from tests.chaos.host import Host
 from whisper_service.lifecycle import TRANSITIONS
 
 STEPS: Final = {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}
+FULL: Final = ("DiskFull", "No space left on device", "database or disk is full")
+"""How the last line of a traceback says that the disk was full."""
 Heard = list[dict[str, Any]]
 """The segments of a transcript, as the API tells them."""
 
@@ -112,6 +114,15 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
             yield f"{listener.path}: change {number} was told as {event.kind} {event.data[:200]!r}"
         if number not in there and owner_of(event.kind, event.data) not in deleted:
             yield f"{listener.path}: change {number} was told and is not in the log"
+
+
+def log(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The service met nothing that it did not expect: every traceback tells of a full disk."""
+    for entry in entries:
+        if (trace := entry.get("traceback")) and not any(words in trace.strip().splitlines()[-1] for words in FULL):
+            yield f"logged: {entry['message']}: {trace[-700:]}"
+        elif "traceback" not in entry and "Traceback (most recent call last)" in entry.get("message", ""):
+            yield "there is a traceback on standard error that no logger wrote"
 
 
 def owner_of(kind: str, data: bytes) -> str:
