@@ -141,6 +141,17 @@ class Host:
                 os.kill(pid, number)
                 self.done[f"{name.partition('-')[0]} actor {'killed' if number is signal.SIGKILL else 'stopped'}"] += 1
 
+    async def doze(self, actor: str, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT before anybody lost patience: what it was told meanwhile it does late."""
+        pids = await self._pids(actor)
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for _, pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            if number is signal.SIGSTOP:
+                await anyio.sleep(seconds)
+        self.done[f"{actor} actor stopped for a while"] += 1
+
     async def starve(self, spare: int) -> None:
         """From now on the speech actor gets only this many more bytes of address space."""
         for _, pid in await self._pids("speech"):

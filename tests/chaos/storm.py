@@ -41,6 +41,7 @@ class Plan:
     seed: int
     seconds: float
     model: Path | None = None
+    dozes: bool = True  # actors are also stopped for a moment only, and hear late what they were told
 
     @property
     def settings(self) -> dict[str, object]:
@@ -232,6 +233,7 @@ class Scene:
 
     def _blows(self) -> dict[str, int]:
         blows = {"kill speech": 3, "kill media": 3, "stop speech": 1, "stop media": 2, "freeze": 1, "lock": 1, "kill service": 2}
+        blows |= {"doze speech": 1, "doze media": 2} if self.plan.dozes else {}
         if self.plan.model is not None:
             blows |= {"starve": 4, "starve at birth": 1, "kill speech": 1, "kill media": 2, "stop media": 1}
         return blows | ({"fill": 2} if self._ballast is not None else {})
@@ -242,6 +244,8 @@ class Scene:
             "kill media": lambda: self.host.strike("media", signal.SIGKILL),
             "stop speech": lambda: self.host.strike("speech", signal.SIGSTOP),
             "stop media": lambda: self.host.strike("media", signal.SIGSTOP),
+            "doze speech": lambda: self.host.doze("speech", dice.uniform(0.2, 1.5)),
+            "doze media": lambda: self.host.doze("media", dice.uniform(0.2, 1.5)),
             "kill service": self.host.kill,
             "freeze": lambda: self.host.freeze(dice.uniform(0.2, 1.5)),
             "lock": lambda: self.host.lock(dice.uniform(0.2, 1.5)),
