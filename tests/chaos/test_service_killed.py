@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -45,7 +46,7 @@ async def kill_until_ended(data_dir: Path, files: list[Path], seed: int) -> int:
             process.kill()
             process.communicate()
         kills += 1
-        _, alive = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(children, timeout=10))
+        _, alive = await anyio.to_thread.run_sync(partial(psutil.wait_procs, children, timeout=10))
         assert not alive, "an actor outlived its service"
 
 
