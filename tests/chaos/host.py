@@ -123,7 +123,10 @@ class Host:
         for process in (self.process, *children):
             with suppress(psutil.NoSuchProcess, ProcessLookupError):
                 process.kill()
-        self.process.wait()
+        self._down = True
+        self.process.wait(timeout=30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         psutil.wait_procs(children, timeout=GONE_S)
 
     async def freeze(self, seconds: float) -> None:
