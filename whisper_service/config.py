@@ -19,6 +19,8 @@ ENV_PREFIX: Final = "WHISPER_SERVICE_"
 CONFIG_VARIABLE: Final = "WHISPER_SERVICE_CONFIG"  # names the file itself
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
+"""Never shown, logged or sent to a client."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +54,20 @@ class Speech(Section, frozen=True):
     slots: Annotated[int, msgspec.Meta(ge=0)] = 0  # batches at once; 0: one per core on a CPU, 2 on a GPU
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # cores to use; 0: all
     preload: bool = True  # load the model at start instead of with the first job
+    unload_after_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # idle time after which the model gives its memory back; 0: never
+
+
+class Models(Section, frozen=True):
+    """Where models come from. What is empty here is as the environment says: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY, HF_HUB_OFFLINE."""
+
+    endpoints: tuple[Annotated[str, msgspec.Meta(pattern=r"^https?://")], ...] = ()  # hubs and mirrors, tried in order
+    proxy: Secret = ""  # http://name:password@host:port
+    token: Secret = ""  # goes to every one of the endpoints
+    offline: bool = False  # ask no hub for anything
+    connect_timeout_s: Seconds = 10.0
+    read_timeout_s: Seconds = 10.0  # without a single byte
+    import_dirs: tuple[str, ...] = ()  # folders of this machine that models may be imported from through the API
+    max_import_bytes: Positive = 20 * 1024**3  # of a model that is imported, unpacked
 
 
 class Media(Section, frozen=True):
@@ -85,6 +101,7 @@ class Config(Section, frozen=True):
     server: Server = Server()
     storage: Storage = Storage()
     speech: Speech = Speech()
+    models: Models = Models()
     media: Media = Media()
     supervision: Supervision = Supervision()
     log: Log = Log()
@@ -104,9 +121,11 @@ def load(
         file = default
     base = file.resolve().parent if file else Path.cwd()
     tree = _read(file) if file else {}
+    lists = {key for key, default in keys() if isinstance(default, tuple)}
     for name, text in environ.items():
         if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
-            _put(tree, name.removeprefix(ENV_PREFIX).lower().split("__"), text)
+            path = name.removeprefix(ENV_PREFIX).lower().split("__")
+            _put(tree, path, _items(text) if ".".join(path) in lists else text)
     for key, value in (overrides or {}).items():
         if value is not None:
             _put(tree, key.split("."), value)
@@ -143,6 +162,11 @@ def _read(file: Path) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise InvalidConfig(f"{file} is not valid TOML: {error}.", hint="Mend that line and start again.") from error
     return tree
+
+
+def _items(text: str) -> list[str]:
+    """`a, b` -> the two, as a list is written in a variable."""
+    return [item for part in text.split(",") if (item := part.strip())]
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
