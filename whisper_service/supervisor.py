@@ -1,7 +1,7 @@
 """The life of a child process: start, ready handshake, deadlines, death with its cause, restart with back-off.
 
-The only user of `multiprocessing`. It knows nothing of jobs: it carries commands one way and reports the other, stamped with
-the generation of the child they came from, and tells when a child is gone and why. All methods are called on the event loop.
+It knows nothing of jobs: it carries commands one way and reports the other, stamped with the generation of the child they
+came from, and tells when a child is gone and why. All methods are called on the event loop.
 
     idle ──want──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
                        └──────exit, timeout──────────────▲
@@ -10,34 +10,26 @@ the generation of the child they came from, and tells when a child is gone and w
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from enum import StrEnum
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import msgspec
 
-from whisper_service import faults
-from whisper_service.actor import boot
+from whisper_service import childlog, faults
 from whisper_service.domain import Problem, Value
+from whisper_service.link import STOP_S, ProcessLink
 from whisper_service.protocol import Command, Ready, Report, Shutdown, decode_report, encode
 
 logger = logging.getLogger(__name__)
 
 BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S: Final = 30.0  # a child that was ready this long before it died starts again without delay
-TAIL_BYTES: Final = 8192
-KEPT_LOGS: Final = 5
-STOP_S: Final = 1.5
 DUMP_S: Final = 0.3  # time for a hung child to write its stacks down
 
 
@@ -69,77 +61,6 @@ class Died(Value, frozen=True):
 
 
 ActorEvent = Reported | Died
-
-
-class ProcessLink:
-    """Bytes to a child, bytes from it, kill, exit code. The seam behind which an actor could run elsewhere."""
-
-    def __init__(
-        self, entry: str, log: Path, on_message: Callable[[bytes], None], on_exit: Callable[[int | None], None]
-    ) -> None:
-        context = multiprocessing.get_context("spawn")
-        commands_in, self._commands = context.Pipe(duplex=False)
-        reports, reports_out = context.Pipe(duplex=False)
-        self._process = context.Process(
-            target=boot.child, args=(entry, commands_in, reports_out, str(log)), name=entry, daemon=True
-        )
-        self._gone = False
-        self._process.start()
-        self._pid = self._process.pid or 0
-        commands_in.close()  # else neither side would ever see the other's end of file
-        reports_out.close()
-        loop = asyncio.get_running_loop()
-        self._on_exit = on_exit
-        threading.Thread(
-            target=self._read, args=(reports, loop, on_message), name=f"reports of {entry}", daemon=True
-        ).start()
-
-    @property
-    def pid(self) -> int:
-        return self._pid
-
-    def send(self, data: bytes) -> None:
-        """Hand over a message; a child that is gone is not an error here, its exit is on its way."""
-        try:
-            self._commands.send_bytes(data)
-        except OSError:
-            logger.debug("the child is gone", extra={"action": "send_failed", "pid": self.pid})
-
-    def signal(self, number: int) -> None:
-        """Send a signal, if the child still lives."""
-        if not self._gone and self._process.is_alive():
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """SIGKILL, if it is still there."""
-        if not self._gone:
-            self._process.kill()
-
-    def _read(self, reports: Connection, loop: asyncio.AbstractEventLoop, on_message: Callable[[bytes], None]) -> None:
-        """Runs in a thread of its own, because reading half a message would block the loop."""
-        call = loop.call_soon_threadsafe
-        try:
-            with reports:
-                while True:
-                    call(on_message, reports.recv_bytes())
-        except (EOFError, OSError):
-            pass
-        except RuntimeError:  # the loop is closed: nobody listens any more
-            return
-        if not wait([self._process.sentinel], timeout=STOP_S):  # it closed its pipe but lives on
-            self._process.kill()
-            wait([self._process.sentinel])
-        try:
-            call(self._exited)
-        except RuntimeError:
-            return
-
-    def _exited(self) -> None:
-        self._gone = True
-        self._process.join()
-        self._commands.close()
-        self._on_exit(self._process.exitcode)
-        self._process.close()
 
 
 class Supervisor:
@@ -251,7 +172,7 @@ class Supervisor:
         self.state, self._cause = State.STARTING, None
         code: int | None = None
         try:
-            log = _new_log(self._logs, self.name)
+            log = childlog.create(self._logs, self.name)
             code = await self._until_exit(generation, log)
         except OSError as error:  # no room for a log, no process, no more open files: it may be better in a while
             self._cause = faults.classify(f"{type(error).__name__}: {error}")
@@ -262,7 +183,7 @@ class Supervisor:
         if was_ready and self._clock() - born > STEADY_S:
             self.failures = 0
         self.failures += 1
-        diagnosis = self._cause or faults.classify(_tail(log), code)
+        diagnosis = self._cause or faults.classify(childlog.tail(log), code)
         self.problem = diagnosis.problem
         logger.warning(
             "%s died: %s", self.name, diagnosis.problem.message,
@@ -319,33 +240,3 @@ class Supervisor:
 
     def _back_off(self) -> float:
         return BACK_OFF_S[min(max(self.failures - 1, 0), len(BACK_OFF_S) - 1)]
-
-
-def _new_log(directory: Path, name: str) -> Path:
-    """A log that no other child has: not even one of an earlier service, whose last words somebody may want to read.
-
-    Only the last few of a name are kept. Raises `OSError`.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    earlier = sorted(directory.glob(f"{name}-*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
-    for path in earlier[: -(KEPT_LOGS - 1)]:
-        path.unlink(missing_ok=True)
-    stamp = time.strftime("%Y%m%dT%H%M%S")
-    for number in itertools.count():
-        log = directory / f"{name}-{stamp}-{number}.log"
-        try:
-            log.open("xb").close()
-        except FileExistsError:
-            continue
-        return log
-    raise AssertionError("there is always another number")
-
-
-def _tail(log: Path) -> str:
-    """The last words of a child."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            return file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
