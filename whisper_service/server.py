@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -19,7 +20,10 @@ from whisper_service import logs
 from whisper_service.config import Config
 from whisper_service.errors import ServiceError
 from whisper_service.service import Service
+from whisper_service.web import page
 from whisper_service.web.app import create_app
+
+logger = logging.getLogger(__name__)
 
 GRACE_S: Final = 2.0
 """How long requests may go on after the service was asked to stop; streams end at once."""
@@ -45,6 +49,8 @@ async def _run(config: Config, listener: socket.socket) -> None:
     leave = anyio.Event()
     with _signals(leave.set):
         async with Service.open(config) as service, _serving(service, listener) as address:
+            if missing := page.remedy():
+                logger.warning("%s", missing, extra={"action": "page_missing"})
             sys.stdout.write(f"whisper_service is at {address}\n")
             sys.stdout.flush()
             await leave.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import ClassVar
 
 import anyio
 import pytest
@@ -12,6 +13,7 @@ from tests.integration.webclient import Running, running
 from whisper_service.config import resource
 from whisper_service.domain import Problem
 from whisper_service.service import Readiness
+from whisper_service.web import page
 from whisper_service.web.app import openapi_json
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +78,7 @@ async def test_pages_of_other_sites_change_nothing(web: Running, headers: dict[s
         assert not list(web.service.intake.root.iterdir())
 
 
-@pytest.mark.parametrize("path", ["/", "/api/state", "/schema", "/nope", "/static/app.js"])
+@pytest.mark.parametrize("path", ["/", "/api/state", "/schema", "/nope", "/static/app.css"])
 async def test_browsers_are_kept_strict_everywhere(web: Running, path: str) -> None:
     answer = await web.client.get(path, headers={"origin": "http://evil.example"})
     policy = answer.headers["content-security-policy"]
@@ -99,16 +101,84 @@ async def test_pages_fit_the_policy(web: Running, path: str) -> None:
     assert "//" not in page.replace("<!doctype html>", ""), "nothing comes from anywhere else"
 
 
-async def test_the_start_page_and_its_parts(web: Running) -> None:
-    page = await web.client.get("/")
-    assert page.status_code == 200
-    assert page.headers["content-type"].startswith("text/html")
-    for name, kind in {"app.js": "text/javascript", "app.css": "text/css", "icon.svg": "image/svg+xml"}.items():
-        assert f"static/{name}" in page.text
-        part = await web.client.get(f"/static/{name}")
-        assert part.status_code == 200
-        assert part.headers["content-type"].startswith(kind)
-        assert part.content == (resource("static") / name).read_bytes()
+@pytest.fixture
+def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page as the build leaves it, whether or not it was built on this machine."""
+    static = tmp_path / "static"
+    (static / "dist" / "assets").mkdir(parents=True)
+    (static / "dist" / "index.html").write_text('<!doctype html><script type="module" src="/static/dist/assets/index-1.js"></script>')
+    (static / "dist" / "assets" / "index-1.js").write_text("export {}")
+    (static / "dist" / ".stamp").write_text("secret")
+    (static / "src").mkdir()
+    (static / "src" / "main.ts").write_text("secret")
+    for name in ("index.html", "app.css", "icon.svg"):
+        (static / name).write_bytes((resource("static") / name).read_bytes())
+    monkeypatch.setattr(page, "resource", lambda name: tmp_path / name)
+    return static
+
+
+async def test_every_address_of_the_page_is_the_page(built: Path, web: Running) -> None:
+    first = await web.client.get("/")
+    assert first.status_code == 200
+    assert first.headers["content-type"] == "text/html; charset=utf-8"
+    assert first.headers["cache-control"] == "no-cache"
+    policy = first.headers.get_list("content-security-policy")
+    assert policy == [page.POLICY], "two policies would both have to be met"
+    for rule in ("media-src 'self' blob:", "require-trusted-types-for 'script'", "trusted-types vue hub"):
+        assert rule in page.POLICY
+    for path in ("/t/01abc", "/models", "/system", "/settings"):
+        assert (await web.client.get(path)).content == first.content
+    head = await web.client.head("/t/01abc")
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", first.headers["etag"])
+    again = await web.client.get("/", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert "content-security-policy" in again.headers
+    assert (await web.client.get("/api/nope")).status_code == 404
+    assert (await web.client.post("/")).status_code == 405
+
+
+async def test_built_assets_are_kept_for_ever_and_nothing_else_of_the_sources_is_handed_out(built: Path, web: Running) -> None:
+    script = await web.client.get("/static/dist/assets/index-1.js")
+    assert script.text == "export {}"
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert script.headers["cache-control"] == "public, max-age=31536000, immutable"
+    style = await web.client.get("/static/app.css")
+    assert style.content == (built / "app.css").read_bytes()
+    assert style.headers["cache-control"] == "no-cache"
+    (built.parent / "outside").write_text("secret")
+    (built / "dist" / "assets" / "link").symlink_to(built.parent / "outside")
+    for path in ("src/main.ts", "dist/.stamp", "dist/../src/main.ts", "dist/%2e%2e/src/main.ts", "dist", "dist/assets", "dist/assets/link", "", "..%2foutside"):
+        answer = await raw(web, f"GET /static/{path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 404 "), path
+        assert b"secret" not in answer
+
+
+async def test_the_page_finds_its_parts_below_a_root_path(built: Path) -> None:
+    class Asked:
+        scope: ClassVar = {"root_path": "/whisper"}
+
+    answer = await page.page(Asked())  # type: ignore[arg-type]
+    assert b'src="/whisper/static/dist/assets/index-1.js"' in answer.source  # type: ignore[attr-defined]
+
+
+async def test_without_the_built_page_a_plain_one_says_how_to_get_it(built: Path, web: Running) -> None:
+    assert page.remedy() is None
+    version = page.ui_version()
+    assert version
+    (built / "dist" / "index.html").write_text("another build")
+    assert page.ui_version() not in (version, None)
+    (built / "dist" / "index.html").unlink()
+    assert page.ui_version() is None
+    assert "npm" in (page.remedy() or "")
+    for path in ("/", "/t/01abc"):
+        plain = await web.client.get(path)
+        assert plain.status_code == 200
+        assert "Node 20" in plain.text
+        assert "没有构建网页界面" in plain.text
+        assert "<script" not in plain.text
+    form = {"file": ("a.wav", b"{}", "audio/wav")}
+    assert 'name="file"' in plain.text
+    assert (await web.client.post("/api/jobs", files=form, headers={"sec-fetch-site": "same-origin"})).status_code == 202
 
 
 async def test_the_documentation_needs_no_network(web: Running) -> None:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from litestar import Litestar, get
+from litestar import Litestar
 from litestar.di import Provide
-from litestar.response import File
-from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp
 
-from whisper_service.config import resource
 from whisper_service.errors import Unavailable
 from whisper_service.service import Service
-from whisper_service.web import docs, errors, events, jobs, system
+from whisper_service.web import docs, errors, events, jobs, page, system
 from whisper_service.web.guard import Guard, is_local
 
 
@@ -31,19 +28,13 @@ def _no_service() -> Service:
     raise Unavailable
 
 
-@get("/", include_in_schema=False)
-async def start_page() -> File:
-    return File(resource("static") / "index.html", media_type="text/html; charset=utf-8", content_disposition_type="inline")
-
-
 def _litestar(service: Callable[[], Service]) -> Litestar:
     return Litestar(
         route_handlers=[
             jobs.router,
             events.router,
             system.router,
-            start_page,
-            create_static_files_router("/static", [resource("static")]),
+            page.router,
         ],
         dependencies={"service": Provide(service, use_cache=True, sync_to_thread=False)},
         exception_handlers=errors.HANDLERS,
