@@ -6,7 +6,8 @@ event is lost, none is repeated, and a stalled client holds no memory here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Protocol
 
@@ -36,6 +37,7 @@ class Broadcast:
 
     def __init__(self, history: History, head: int, *, capacity: int = 4096) -> None:
         self.head = head
+        self.subscribers = 0
         self._history = history
         self._capacity = capacity
         self._ring: list[Change] = []
@@ -60,6 +62,15 @@ class Broadcast:
     def cursor(self, since: int, job_id: str | None = None) -> Cursor:
         """A subscriber that has seen everything up to `since`; with `job_id` it gets that job's changes only."""
         return Cursor(self, since, job_id)
+
+    @contextmanager
+    def subscribe(self, since: int, job_id: str | None = None) -> Iterator[Cursor]:
+        """A cursor of somebody who stays: inside the block it counts among the `subscribers`."""
+        self.subscribers += 1
+        try:
+            yield self.cursor(since, job_id)
+        finally:
+            self.subscribers -= 1
 
     async def reached(self, seq: int) -> None:
         """Wait until this much was published. Raises `Closed`."""

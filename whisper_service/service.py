@@ -70,6 +70,7 @@ class System(Value, frozen=True):
     jobs: dict[str, int]
     disk_free_bytes: int
     cpus: int
+    subscribers: int  # event streams that are open
 
 
 class Readiness(Value, frozen=True):
@@ -235,6 +236,7 @@ class Service:
             jobs={status.value: counts.get(status, 0) for status in Status},
             disk_free_bytes=shutil.disk_usage(self._data.root).free,
             cpus=os.cpu_count() or 1,
+            subscribers=self.broadcast.subscribers,
         )
 
     def readiness(self) -> Readiness:

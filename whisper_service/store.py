@@ -43,14 +43,26 @@ class Written(NamedTuple):
     changes: tuple[Change, ...]
 
 
-class Store:
-    """The database. Any task may read; writes take turns."""
+class Snapshot(NamedTuple):
+    """The newest jobs and how many there are of every status, as they were when `seq` was the newest change."""
 
-    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    seq: int
+    jobs: list[Job]
+    counts: dict[Status, int]
+
+
+class Store:
+    """The database. Any task may read; writes take turns, and so do those who browse: what takes long delays nobody else."""
+
+    def __init__(
+        self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, browser: aiosqlite.Connection
+    ) -> None:
         self.path = path
         self._writer = writer
         self._reader = reader
+        self._browser = browser
         self._turn = Lock()
+        self._browsing = Lock()
 
     @classmethod
     @asynccontextmanager
@@ -58,12 +70,13 @@ class Store:
         """Open the file, creating or migrating it as needed. Raises `StoreBroken` if it is not a sound database of ours."""
         async with database.connect(path) as writer:
             await database.prepare(writer, path)
-            async with database.connect(path) as reader:
-                await reader.execute("PRAGMA query_only = ON")
-                await reader.create_function(
-                    "casefold", 1, str.casefold, deterministic=True
-                )  # lower() knows ASCII only
-                yield cls(path, writer, reader)
+            async with database.connect(path) as reader, database.connect(path) as browser:
+                for connection in (reader, browser):
+                    await connection.execute("PRAGMA query_only = ON")
+                    await connection.create_function(
+                        "casefold", 1, str.casefold, deterministic=True
+                    )  # lower() knows ASCII only
+                yield cls(path, writer, reader, browser)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
@@ -71,6 +84,13 @@ class Store:
         """The job with this id. Raises `NotFound`."""
         found = await self._read(f"{_JOBS} WHERE id = :id", id=job_id)
         return rows.job(found[0]) if found else _missing(job_id)
+
+    async def snapshot(self, limit: int) -> Snapshot:
+        """What a user interface starts from, all of one moment."""
+        async with self._browse():
+            newest = await self._found("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)")
+            jobs = await self._found(f"{_JOBS} ORDER BY id DESC LIMIT :limit", limit=limit)
+            return Snapshot(newest[0][0], [rows.job(row) for row in jobs], await self._counts())
 
     async def jobs(
         self, *, status: Collection[Status] = (), q: str | None = None, before: str | None = None, limit: int = 50
@@ -336,6 +356,24 @@ class Store:
 
     async def _run(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
         return list(await self._writer.execute_fetchall(sql, parameters))
+
+    @asynccontextmanager
+    async def _browse(self) -> AsyncIterator[None]:
+        """A turn at the connection for lists and searches; all that is read inside is of one moment."""
+        async with self._browsing:
+            with CancelScope(shield=True), database.explained(self.path):
+                await self._browser.execute("BEGIN")
+                try:
+                    yield
+                finally:
+                    await self._browser.rollback()
+
+    async def _found(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
+        return list(await self._browser.execute_fetchall(sql, parameters))
+
+    async def _counts(self) -> dict[Status, int]:
+        found = await self._found("SELECT status, count(*) FROM job GROUP BY status")
+        return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def _read(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
         with database.explained(self.path):

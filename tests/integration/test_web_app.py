@@ -197,6 +197,8 @@ async def test_state_is_jobs_system_and_a_place_in_the_log(web: Running) -> None
     made = (await web.client.post("/api/jobs", files={"file": ("a.wav", b"{}")})).json()
     state = (await web.client.get("/api/state")).json()
     assert [job["id"] for job in state["jobs"]["jobs"]] == [made["id"]]
+    assert sum(state["jobs"]["counts"].values()) == 1
+    assert state["ui_version"] == page.ui_version()
     assert state["seq"] >= 1
     assert {actor["name"] for actor in state["system"]["actors"]} == {"speech", "media-1"}
     system = (await web.client.get("/api/system")).json()

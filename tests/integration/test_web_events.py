@@ -162,7 +162,8 @@ async def test_everything_begins_with_hello_and_now(web: Running) -> None:
     state = (await web.client.get("/api/state")).json()
     async with watching(web, "/api/events") as stream:
         hello = await anext(stream)
-        said = {"seq": state["seq"], "version": state["system"]["version"], "boot": state["boot"]}
+        same = {name: state[name] for name in ("seq", "boot", "ui_version")}
+        said = {**same, "version": state["system"]["version"]}
         assert hello == Event("hello", said, None)
         job_id = await posted(web, SLOW)
         first = await anext(stream)
@@ -215,16 +216,46 @@ async def test_reset_when_the_log_does_not_reach_back(web: Running) -> None:
                     break
 
 
-async def test_heartbeat_is_a_comment_with_one_newline(tmp_path: Path) -> None:
-    async with running(tmp_path, heartbeat_s=0.05) as web, web.client.stream("GET", "/api/events") as response:
-        data = b""
-        async for part in response.aiter_raw():
-            data += part
-            if data.count(b": ping\n") >= 3:
-                break
-    hello, _, rest = data.partition(b"\n\n")
-    assert hello.startswith(b"retry: 2000\nevent: hello\ndata: ")
-    assert rest.replace(b": ping\n", b"") == b""
+async def test_silence_is_told_by_an_event_that_scripts_can_see(tmp_path: Path) -> None:
+    async with running(tmp_path, heartbeat_s=0.05) as web, watching(web, "/api/events") as stream:
+        said = [await anext(stream) for _ in range(4)]
+    assert said == [said[0], *[Event("ping", {"seq": said[0].data["seq"]}, None)] * 3]
+
+
+async def test_the_heartbeat_of_one_job_is_a_comment_with_one_newline(tmp_path: Path) -> None:
+    async with running(tmp_path, heartbeat_s=0.05) as web:
+        job_id = await posted(web, SLOW)
+        async with web.client.stream("GET", f"/api/jobs/{job_id}/events") as response:
+            data = b""
+            async for part in response.aiter_raw():
+                data += part
+                if data.count(b": ping\n") >= 3:
+                    break
+        assert b"\n\n\n" not in data.replace(b": ping\n", b"")
+
+
+async def test_open_streams_are_counted_while_they_are_open(web: Running) -> None:
+    async def counted() -> int:
+        return int((await web.client.get("/api/system")).json()["subscribers"])
+
+    job_id = await posted(web, SLOW)
+    assert await counted() == 0
+    async with watching(web, "/api/events") as one, watching(web, f"/api/jobs/{job_id}/events") as other:
+        await anext(one)
+        await anext(other)
+        assert await counted() == 2
+    await until(lambda: web.service.broadcast.subscribers == 0)
+    assert await counted() == 0
+
+
+async def test_nothing_is_lost_between_hello_and_the_first_change(web: Running) -> None:
+    """A client that has read nothing but `hello` counts on everything after its `seq`."""
+    stream = module.everything(web.service, None)
+    async with aclosing(stream):  # type: ignore[type-var]
+        hello = await anext(stream)
+        await posted(web, SLOW)
+        assert b"event: update" in await anext(stream)
+    assert b"event: hello" in hello
 
 
 async def test_streams_end_when_the_service_goes(tmp_path: Path) -> None:

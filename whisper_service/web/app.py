@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 
 from whisper_service.errors import Unavailable
 from whisper_service.service import Service
-from whisper_service.web import docs, errors, events, jobs, page, system
+from whisper_service.web import docs, errors, events, jobs, page, state, system
 from whisper_service.web.guard import Guard, is_local
 
 
@@ -33,6 +33,7 @@ def _litestar(service: Callable[[], Service]) -> Litestar:
         route_handlers=[
             jobs.router,
             events.router,
+            state.router,
             system.router,
             page.router,
         ],

@@ -23,6 +23,7 @@ from whisper_service.domain import Change, Status
 from whisper_service.errors import NotFound
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.service import Service
+from whisper_service.web import page
 from whisper_service.web.errors import problems
 from whisper_service.web.jobs import JobId, Served
 
@@ -30,6 +31,7 @@ BOOT: Final = secrets.token_hex(8)
 """Tells clients whether they still talk to the same process."""
 
 PING: Final = b": ping\n"
+"""For clients of one job, who know its events only; the stream of everything has an event `ping`, which scripts can see."""
 END: Final = b"event: end\ndata: done\n\n"
 RETRY_MS: Final = 2_000
 MEDIA_TYPE: Final = "text/event-stream"
@@ -48,53 +50,53 @@ def frame(kind: str, payload: bytes, seq: int | None = None) -> bytes:
 async def everything(service: Service, since: int | None) -> AsyncIterator[bytes]:
     """`hello`, then every change after `since` (None: from now on); `reset` where the log does not reach back that far."""
     log = service.broadcast
-    hello = msgspec.json.encode({"seq": log.head, "version": __version__, "boot": BOOT})
-    yield b"retry: %d\n" % RETRY_MS + frame("hello", hello)
-    cursor = log.cursor(log.head if since is None else since)
-    while True:
-        try:
-            if cursor.seq > log.head:  # the client remembers another database
-                raise Pruned
-            changes = await _next(cursor, service.config.server.heartbeat_s)
-        except Closed:
-            return
-        except Pruned:
-            cursor = log.cursor(log.head)
-            yield frame("reset", msgspec.json.encode({"seq": cursor.seq}), cursor.seq)
-        else:
-            yield _wire(changes)
+    with log.subscribe(log.head if since is None else since) as cursor:
+        hello = {"seq": log.head, "version": __version__, "boot": BOOT, "ui_version": page.ui_version()}
+        yield b"retry: %d\n" % RETRY_MS + frame("hello", msgspec.json.encode(hello))
+        while True:
+            try:
+                if cursor.seq > log.head:  # the client remembers another database
+                    raise Pruned
+                changes = await _next(cursor, service.config.server.heartbeat_s)
+            except Closed:
+                return
+            except Pruned:
+                cursor.seq = log.head
+                yield frame("reset", msgspec.json.encode({"seq": cursor.seq}), cursor.seq)
+            else:
+                yield _wire(changes) or frame("ping", msgspec.json.encode({"seq": log.head}))
 
 
 async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]:
     """The changes of one job after `since`, then `end` once it is over and everything was said."""
     log = service.broadcast
-    cursor = log.cursor(since, job_id)
     yield b": %b\n" % job_id.encode()
-    try:
-        oldest, _ = await service.store.bounds()
-        pruned, over = not oldest <= since <= log.head, False
-        if not pruned:
-            try:
-                over = await _over(service, job_id, since)
-            except Pruned:
-                pruned = True
-        while not over:
-            try:
-                if pruned:
-                    block, cursor.seq, over = await _snapshot(service, job_id)
-                    pruned = False
+    with log.subscribe(since, job_id) as cursor:
+        try:
+            oldest, _ = await service.store.bounds()
+            pruned, over = not oldest <= since <= log.head, False
+            if not pruned:
+                try:
+                    over = await _over(service, job_id, since)
+                except Pruned:
+                    pruned = True
+            while not over:
+                try:
+                    if pruned:
+                        block, cursor.seq, over = await _snapshot(service, job_id)
+                        pruned = False
+                    else:
+                        changes = await _next(cursor, service.config.server.heartbeat_s)
+                        block = _wire(changes) or PING
+                        over = _final(changes) and await _over(service, job_id, cursor.seq)
+                except Pruned:
+                    pruned = True
                 else:
-                    changes = await _next(cursor, service.config.server.heartbeat_s)
-                    block = _wire(changes)
-                    over = _final(changes) and await _over(service, job_id, cursor.seq)
-            except Pruned:
-                pruned = True
-            else:
-                yield block
-    except NotFound:
-        pass  # deleted before there was anything to tell
-    except Closed:
-        return
+                    yield block
+        except NotFound:
+            pass  # deleted before there was anything to tell
+        except Closed:
+            return
     yield END
 
 
@@ -107,7 +109,7 @@ async def _next(cursor: Cursor, heartbeat_s: float) -> Sequence[Change]:
 
 
 def _wire(changes: Sequence[Change]) -> bytes:
-    return b"".join([frame(change.kind, change.payload, change.seq) for change in changes]) or PING
+    return b"".join([frame(change.kind, change.payload, change.seq) for change in changes])
 
 
 class _Brief(msgspec.Struct):
@@ -162,8 +164,9 @@ def _number(text: str) -> int:
     operation_id="streamEvents",
     summary="Everything that happens, live",
     description=(
-        "Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, and `reset` when the log does not reach "
-        "back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream begins now."
+        "Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `ping` (when nothing happened for a while), "
+        "and `reset` when the log does not reach back to where the client was: fetch /api/state again. Without `since` and "
+        "Last-Event-ID the stream begins now."
     ),
     media_type=MEDIA_TYPE,
     responses=problems(422),

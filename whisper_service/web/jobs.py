@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Final
@@ -29,18 +29,17 @@ JobId = Annotated[str, PathParameter(description="The identifier of a job.", max
 
 
 class Page(Value, frozen=True):
-    """A stretch of the list of jobs, newest first. `next` is the `before` of the following page, None on the last."""
+    """A stretch of the list of jobs, newest first. `next` is the `before` of the following page, None on the last; `counts`
+    is how many there are of every status, whatever the page shows."""
 
     jobs: list[Job]
     next: str | None
+    counts: dict[str, int]
 
 
-async def page(
-    service: Service, status: list[Status] | None = None, q: str | None = None, before: str | None = None, limit: int = 50
-) -> Page:
-    """The newest jobs that fit; one more than wanted is read to know whether there is another page."""
-    jobs = await service.store.jobs(status=status or (), q=q or None, before=before, limit=limit + 1)
-    return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None)
+def page_of(jobs: list[Job], counts: Mapping[Status, int], limit: int) -> Page:
+    """A page of at most `limit`; one job more than wanted was read to know whether there is another page."""
+    return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None, {k.value: v for k, v in counts.items()})
 
 
 @post(
@@ -72,7 +71,8 @@ async def find(
     before: Annotated[str | None, QueryParameter(description="Only jobs older than this one.", max_length=64)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> Page:
-    return await page(service, status, q, before, limit)
+    jobs = await service.store.jobs(status=status or (), q=q or None, before=before, limit=limit + 1)
+    return page_of(jobs, await service.store.count(), limit)
 
 
 @get("/{job_id:str}", operation_id="getJob", summary="One job", responses=problems(404, 422))
