@@ -36,6 +36,12 @@ class Server(Section, frozen=True):
     max_upload_bytes: Positive = 20 * 1024**3
 
 
+class Api(Section, frozen=True):
+    """How other programs' interfaces (OpenAI, Whisper ASR, whisper.cpp) answer."""
+
+    reuse_results: bool = True  # the same recording with the same options is answered from the finished job
+
+
 class Storage(Section, frozen=True):
     """What is kept on disk."""
 
@@ -99,6 +105,7 @@ class Config(Section, frozen=True):
 
     data_dir: Path = Path("data")
     server: Server = Server()
+    api: Api = Api()
     storage: Storage = Storage()
     speech: Speech = Speech()
     models: Models = Models()

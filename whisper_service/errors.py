@@ -15,6 +15,7 @@
     ├── Unavailable                     shutting_down            503
     ├── StoreBroken                     database_broken          500
     ├── UploadBroken                    upload_broken            400
+    ├── CallFailed                      call_failed              500      (calls)
     ├── AddressUnavailable              address_unavailable      -        (server)
     ├── NotMedia                        not_media                -        (actor.audio)
     ├── NoAudio                         no_audio                 -        (actor.audio)

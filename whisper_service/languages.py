@@ -58,6 +58,15 @@ def check(language: str) -> str | None:
     )
 
 
+def understand(language: str) -> str | None:
+    """The same for programs that nobody can teach: names (`english`), regions (`pt-BR`) and other spellings count as codes."""
+    wanted = language.strip().lower()
+    for word in (wanted, wanted.replace("_", "-").partition("-")[0]):
+        if (code := _ALIASES.get(word, word)) in LANGUAGES:
+            return code
+    return check(language)
+
+
 def _nearest(wanted: str) -> str | None:
     base = wanted.replace("_", "-").partition("-")[0]
     if base in LANGUAGES:

@@ -32,7 +32,7 @@ from whisper_service.domain import Job, Options, Problem, Status, Transcript, Va
 from whisper_service.errors import ServiceError
 from whisper_service.intake import Intake, Received
 from whisper_service.ledger import Ledger
-from whisper_service.lifecycle import Cause
+from whisper_service.lifecycle import TERMINAL, Cause
 from whisper_service.mailbox import Mailbox
 from whisper_service.recognizer import Recognizer
 from whisper_service.store import Store
@@ -153,11 +153,15 @@ class Service:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    async def submit(self, received: Received, options: Options, *, reuse: bool = False) -> Job:
-        """Make a job of an upload. With `reuse`, a job with the same bytes and options goes on instead."""
+    async def submit(
+        self, received: Received, options: Options, *, reuse: bool = False, reuse_finished: bool = True, rank: float = 0.0
+    ) -> Job:
+        """Make a job of an upload, with its place in the queue. With `reuse`, a job with the same bytes and options goes on
+        instead; without `reuse_finished` only one that has not ended."""
 
         async def add() -> Job:
-            if reuse and (same := await self.store.same(received.sha256, options)) is not None:
+            same = await self.store.same(received.sha256, options) if reuse else None
+            if same is not None and (reuse_finished or same.status not in TERMINAL):
                 await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))
                 cause = {Status.PAUSED: Cause.RESUME, Status.FAILED: Cause.RETRY, Status.CANCELLED: Cause.RETRY}.get(same.status)
                 return await self._loop.change(same.id, cause) if cause else same
@@ -172,6 +176,7 @@ class Service:
                     sha256=received.sha256,
                     language=options.language,
                     message="Waiting for its turn.",
+                    rank=rank,
                 )
             )
 
@@ -217,6 +222,11 @@ class Service:
         return await self._mailbox.ask(partial(self._loop.change, job_id, cause))
 
     # -- the service itself ------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> str | None:
+        """What is computed on; None until the speech actor has said what there is."""
+        return self._loop.recognizer.device
 
     async def system(self) -> System:
         """A snapshot for operators."""

@@ -135,12 +135,26 @@ class Store:
         )
         return [rows.chunk(row) for row in found]
 
-    async def segments(self, job_id: str) -> list[Segment]:
-        """The text of a job so far, in order."""
+    async def segments(self, job_id: str, *, first: int = 0, before: int | None = None) -> list[Segment]:
+        """The text of a job so far, in order; only that of chunks from `first` on and below `before`."""
         found = await self._read(
-            f'SELECT {rows.names(rows.SEGMENT)} FROM segment WHERE job_id = :id ORDER BY chunk, "index"', id=job_id
+            f"SELECT {rows.names(rows.SEGMENT)} FROM segment WHERE job_id = :id AND chunk >= :first"
+            ' AND (:before IS NULL OR chunk < :before) ORDER BY chunk, "index"',
+            id=job_id,
+            first=first,
+            before=before,
         )
         return [rows.segment(row) for row in found]
+
+    async def settled(self, job_id: str) -> int:
+        """How many chunks from the first one on do not wait any more: up to there the text is final."""
+        found = await self._read(
+            """SELECT coalesce(
+                (SELECT min("index") FROM chunk WHERE job_id = :id AND state = 'waiting'),
+                (SELECT max("index") + 1 FROM chunk WHERE job_id = :id), 0)""",
+            id=job_id,
+        )
+        return int(found[0][0])
 
     async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
         """What happened after `since`, in order; with `job_id` only to that job."""

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 
 from whisper_service.errors import Unavailable
 from whisper_service.service import Service
-from whisper_service.web import docs, errors, events, jobs, page, state, system
+from whisper_service.web import docs, errors, events, jobs, openai, page, state, system
 from whisper_service.web.guard import Guard, is_local
 
 
@@ -35,6 +35,8 @@ def _litestar(service: Callable[[], Service]) -> Litestar:
             events.router,
             state.router,
             system.router,
+            openai.router,
+            openai.groq,
             page.router,
         ],
         dependencies={"service": Provide(service, use_cache=True, sync_to_thread=False)},

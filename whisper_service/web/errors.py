@@ -6,6 +6,7 @@ The one place that knows which error has which HTTP status.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from litestar import Request, Response
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from whisper_service import errors
 from whisper_service.domain import Problem
+from whisper_service.web import dialects
 
 logger = logging.getLogger(__name__)
 Incoming = Request[Any, Any, Any]
@@ -81,15 +83,15 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def on_service_error(request: Incoming, error: errors.ServiceError) -> Response[Problem]:
+def on_service_error(request: Incoming, error: errors.ServiceError) -> Response[Any]:
     """What the service says about itself."""
     status = status_of(error)
     if status >= 500:
         logger.warning("%s", error.message, extra={"code": error.code, "path": request.url.path})
-    return Response(_advised(error.problem, status), status_code=status, media_type="application/json")
+    return _answer(request, status, _advised(error.problem, status))
 
 
-def on_http_exception(request: Incoming, error: HTTPException) -> Response[Problem]:
+def on_http_exception(request: Incoming, error: HTTPException) -> Response[Any]:
     """What the framework says: no such path or method, parameters of the wrong kind."""
     if isinstance(error, ValidationException):
         faults = [fault for fault in error.extra or () if isinstance(fault, dict)]
@@ -100,14 +102,14 @@ def on_http_exception(request: Incoming, error: HTTPException) -> Response[Probl
             hint=_HINTS[422],
             params={"field": faults[0].get("key")} if faults else {},
         )
-        return Response(problem, status_code=422, media_type="application/json")
+        return _answer(request, 422, problem)
     status = error.status_code
     if status >= 500:
         return on_surprise(request, error)
     problem = Problem(code=_CODES.get(status, "bad_request"), message=_SAID.get(status, error.detail))
     if allowed := {name.lower(): value for name, value in (error.headers or {}).items()}.get("allow"):
         problem = replace(problem, hint=f"It takes {allowed}.")
-    return Response(_advised(problem, status), status_code=status, headers=error.headers, media_type="application/json")
+    return _answer(request, status, _advised(problem, status), error.headers)
 
 
 def _advised(problem: Problem, status: int) -> Problem:
@@ -121,10 +123,16 @@ _SAID: Final = {
 }
 
 
-def on_surprise(request: Incoming, error: Exception) -> Response[Problem]:
+def on_surprise(request: Incoming, error: Exception) -> Response[Any]:
     """A defect: the log gets everything, the client nothing that is inside."""
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return Response(_INTERNAL, status_code=500, media_type="application/json")
+    return _answer(request, 500, _INTERNAL)
+
+
+def _answer(request: Incoming, status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> Response[Any]:
+    """The problem, as the callers of this address expect it."""
+    status, more, content = dialects.translate(request.url.path, status, problem)
+    return Response(content, status_code=status, headers={**(headers or {}), **more}, media_type="application/json")
 
 
 HANDLERS: Final[dict[int | type[Exception], Any]] = {

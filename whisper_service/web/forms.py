@@ -99,7 +99,9 @@ class Form:
                 if self._sink is None:
                     names = " or ".join(self.files)
                     hint = f"Put the recording into a part named {names}."
-                    raise InvalidRequest("There is no file in the form.", hint=hint, field=next(iter(self.files)))
+                    raise InvalidRequest(
+                        "There is no file in the form.", hint=hint, field=next(iter(self.files)), reason="missing_required_parameter"
+                    )
                 received = await self._sink.finish()
                 try:
                     self.check(self.fields)

@@ -14,6 +14,7 @@ import msgspec
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from whisper_service.domain import Problem
+from whisper_service.web import dialects
 
 HEADERS: Final = (
     (
@@ -45,10 +46,10 @@ class Guard:
         if refusal is None:
             await self.app(scope, receive, strict)
             return
-        status, problem = refusal
-        headers = [(b"content-type", b"application/json")]
+        status, more, content = dialects.translate(scope["path"], *refusal)
+        headers = [(b"content-type", b"application/json"), *((k.encode(), v.encode()) for k, v in more.items())]
         await strict({"type": "http.response.start", "status": status, "headers": headers})
-        await strict({"type": "http.response.body", "body": msgspec.json.encode(problem), "more_body": False})
+        await strict({"type": "http.response.body", "body": msgspec.json.encode(content), "more_body": False})
 
     def _refusal(self, scope: Any) -> tuple[int, Problem] | None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
