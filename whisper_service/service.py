@@ -100,7 +100,7 @@ class Service:
         self.intake = intake
         self.catalog = catalog
         self.started_at = time.time()
-        self._data = data
+        self.data = data
         self._mailbox = mailbox
         self._loop = loop
 
@@ -244,7 +244,7 @@ class Service:
             compute_type=loaded.compute_type if loaded else None,
             models=tuple(await to_thread.run_sync(self.catalog.installed)),
             jobs={status.value: counts.get(status, 0) for status in Status},
-            disk_free_bytes=shutil.disk_usage(self._data.root).free,
+            disk_free_bytes=shutil.disk_usage(self.data.root).free,
             cpus=os.cpu_count() or 1,
             subscribers=self.broadcast.subscribers,
         )

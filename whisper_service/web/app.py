@@ -10,7 +10,17 @@ from litestar.types import ASGIApp
 
 from whisper_service.errors import Unavailable
 from whisper_service.service import Service
-from whisper_service.web import docs, errors, events, jobs, openai, page, state, system
+from whisper_service.web import (
+    docs,
+    errors,
+    events,
+    jobs,
+    media,
+    openai,
+    page,
+    state,
+    system,
+)
 from whisper_service.web.guard import Guard, is_local
 
 
@@ -33,6 +43,7 @@ def _litestar(service: Callable[[], Service]) -> Litestar:
         route_handlers=[
             jobs.router,
             events.router,
+            media.router,
             state.router,
             system.router,
             openai.router,

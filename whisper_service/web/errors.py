@@ -50,6 +50,7 @@ _MEANING: Final = {
     409: "It does not fit the present state",
     413: "It is too large",
     415: "The body is of a kind that is not accepted",
+    416: "The file has no bytes in that range",
     421: "The service does not answer to the name in the Host header",
     422: "Something in the request is not valid; params.field names it",
     500: "The service has a defect",

@@ -145,10 +145,14 @@ async def export(service: Served, job_id: JobId, format: FromQuery[Format] = For
 
 
 def attachment(name: str, extension: str) -> str:
-    """The value of a Content-Disposition header (RFC 6266): the name in ASCII for old clients, and in full for the others."""
-    full = f"{PurePath(name).stem or 'transcript'}.{extension}"
-    ascii = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in full)
-    return f"attachment; filename=\"{ascii}\"; filename*=UTF-8''{quote(full, safe='')}"
+    """The value of a Content-Disposition header for a transcript of the recording with this name."""
+    return disposition("attachment", f"{PurePath(name).stem or 'transcript'}.{extension}")
+
+
+def disposition(kind: str, name: str) -> str:
+    """A Content-Disposition header (RFC 6266): the name in ASCII for old clients, and in full for the others."""
+    ascii = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in name)
+    return f"{kind}; filename=\"{ascii}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 _VERBS: Final[tuple[tuple[str, Any, str], ...]] = (
