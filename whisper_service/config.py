@@ -26,6 +26,14 @@ Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of config.toml."""
 
+    def __repr__(self) -> str:
+        """Without what is secret, for this ends in logs and tracebacks."""
+        shown = (
+            f"{field.name}={'***' if field.type == Secret and value else repr(value)}"
+            for field, value in zip(msgspec.structs.fields(self), msgspec.structs.astuple(self), strict=True)
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 class Server(Section, frozen=True):
     """Where the service listens and how it speaks."""
@@ -34,6 +42,18 @@ class Server(Section, frozen=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000  # 0: any free port
     heartbeat_s: Seconds = 15.0  # a comment on idle event streams keeps proxies from closing them
     max_upload_bytes: Positive = 20 * 1024**3
+    max_uploads: Positive = 32  # at the same time; more are asked to come back
+    root_path: Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""  # where a proxy shows the service
+
+
+class Security(Section, frozen=True):
+    """Who may come in. Without a token only this machine may, unless `open` says otherwise."""
+
+    token: Secret = ""  # asked of everybody: `Authorization: Bearer TOKEN`, or a login in the browser
+    token_file: str = ""  # a file with tokens, one a line; relative to the configuration
+    open: bool = False  # listen for other machines without asking for a token
+    allowed_hosts: tuple[str, ...] = ()  # more names to be called by; *.example.org, or * for any
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For and -Proto are believed
 
 
 class Api(Section, frozen=True):
@@ -105,6 +125,7 @@ class Config(Section, frozen=True):
 
     data_dir: Path = Path("data")
     server: Server = Server()
+    security: Security = Security()
     api: Api = Api()
     storage: Storage = Storage()
     speech: Speech = Speech()
@@ -142,6 +163,9 @@ def load(
         raise InvalidConfig(
             f"The configuration is not valid: {error}.", hint=f"Look at {file or 'the environment and the command line'}; config.toml lists every key."
         ) from error
+    if config.security.token_file:
+        tokens = str((base / Path(config.security.token_file).expanduser()).resolve())
+        config = msgspec.structs.replace(config, security=msgspec.structs.replace(config.security, token_file=tokens))
     return msgspec.structs.replace(config, data_dir=(base / config.data_dir.expanduser()).resolve())
 
 

@@ -16,6 +16,10 @@
     ├── StoreBroken                     database_broken          500
     ├── UploadBroken                    upload_broken            400
     ├── CallFailed                      call_failed              500      (calls)
+    ├── Unauthorized                    unauthorized             401
+    ├── TooManyTries                    too_many_tries           429
+    ├── TooManyUploads                  too_many_uploads         429
+    ├── TokenRequired                   token_required           -
     ├── AddressUnavailable              address_unavailable      -        (server)
     ├── NotMedia                        not_media                -        (actor.audio)
     ├── NoAudio                         no_audio                 -        (actor.audio)
@@ -140,3 +144,34 @@ class UploadBroken(ServiceError):
 
     code = "upload_broken"
     hint = "Send the file again."
+
+
+class Unauthorized(ServiceError):
+    """This service wants to know who is there."""
+
+    code = "unauthorized"
+    hint = "Send the token as `Authorization: Bearer TOKEN`; in a browser, log in at /login."
+
+
+class TooManyTries(ServiceError):
+    """Too many wrong tokens came from this address."""
+
+    code = "too_many_tries"
+    hint = "Wait as long as Retry-After says, then send the right token."
+
+
+class TooManyUploads(ServiceError):
+    """As many uploads as this service takes at the same time are on their way already."""
+
+    code = "too_many_uploads"
+    hint = "Send it again in a moment, or raise server.max_uploads."
+
+
+class TokenRequired(ServiceError):
+    """The service would listen for other machines without asking who is there."""
+
+    code = "token_required"
+    hint = (
+        "Set security.token, security.token_file or WHISPER_SERVICE_SECURITY__TOKEN; or listen on 127.0.0.1; or set"
+        " security.open = true if everybody who reaches this address may come in."
+    )

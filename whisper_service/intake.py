@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 from anyio import to_thread
 
 from whisper_service.domain import Value
-from whisper_service.errors import DiskFull, EmptyFile, TooLarge
+from whisper_service.errors import DiskFull, EmptyFile, TooLarge, TooManyUploads
 
 BLOCK: Final = 1 << 20
 """Bytes gathered before a worker thread hashes and writes them: few hops, little memory."""
@@ -30,6 +30,8 @@ PART: Final = ".part"
 """What files end in until they are complete."""
 
 MAX_NAME: Final = 300
+RETRY_S: Final = 5
+"""When to come back if too many uploads are on their way."""
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -46,25 +48,32 @@ class Received(Value, frozen=True):
 class Intake:
     """The directory with the recordings, and the limits on what comes in."""
 
-    def __init__(self, root: Path, *, max_bytes: int, min_free: int) -> None:
-        """`root` is created when it is missing; files over `max_bytes` and disks with less than `min_free` bytes left refuse."""
+    def __init__(self, root: Path, *, max_bytes: int, min_free: int, at_once: int | None = None) -> None:
+        """`root` is created when it is missing. Refused are files over `max_bytes`, disks with less than `min_free` bytes left,
+        and more than `at_once` uploads at the same time (None: no limit)."""
         self.root = root
         self.max_bytes = max_bytes
         self.min_free = min_free
+        self.at_once = at_once
+        self.open = 0  # uploads that are on their way
         root.mkdir(parents=True, exist_ok=True)
 
     @asynccontextmanager
     async def receiver(self, name: str, *, expected: int | None = None) -> AsyncIterator[Receiver]:
-        """Take one file of about `expected` bytes; `TooLarge` or `DiskFull` before the first byte is written.
+        """Take one file of about `expected` bytes; `TooManyUploads`, `TooLarge` or `DiskFull` before the first byte is written.
 
         Leaving the block without `finish()`, for whatever reason, leaves nothing behind.
         """
+        if self.at_once is not None and self.open >= self.at_once:
+            raise TooManyUploads(retry_after_s=RETRY_S, limit=self.at_once)
         self.admit(expected or 0)
         part = self.root / f"{secrets.token_hex(16)}{PART}"
+        self.open += 1
         try:
             with _disk(), part.open("xb", buffering=0) as file:
                 yield Receiver(self, clean_name(name), part, file)
         finally:
+            self.open -= 1
             part.unlink(missing_ok=True)  # it has another name by now if it was finished
 
     def admit(self, size: int, held: int = 0) -> None:

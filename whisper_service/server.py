@@ -20,7 +20,7 @@ from whisper_service import logs
 from whisper_service.config import Config
 from whisper_service.errors import ServiceError
 from whisper_service.service import Service
-from whisper_service.web import page
+from whisper_service.web import auth, page
 from whisper_service.web.app import create_app
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class AddressUnavailable(ServiceError):
 def run(config: Config) -> int:
     """Serve until SIGINT or SIGTERM; the exit code. Errors before that are raised."""
     logs.configure(config.log.level, json=config.log.json)
+    auth.check(config)
     with listen(config.server.host, config.server.port) as listener:
         anyio.run(_run, config, listener)
     return 0
@@ -82,13 +83,15 @@ class Server(uvicorn.Server):
     """uvicorn that ends event streams before it waits for connections, and leaves signals to `run`."""
 
     def __init__(self, service: Service) -> None:
+        trusted = list(service.config.security.trusted_proxies)
         super().__init__(
             uvicorn.Config(
                 create_app(service),
                 log_config=None,
                 lifespan="off",
                 ws="none",
-                proxy_headers=False,
+                proxy_headers=bool(trusted),
+                forwarded_allow_ips=trusted,
                 server_header=False,
                 timeout_graceful_shutdown=int(GRACE_S),
             )

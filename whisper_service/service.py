@@ -118,7 +118,12 @@ class Service:
             stack.enter_context(data.hold())
             store = await stack.enter_async_context(Store.open(data.database))
             await _recover(store, data)
-            intake = Intake(data.media, max_bytes=config.server.max_upload_bytes, min_free=config.storage.min_free_bytes)
+            intake = Intake(
+                data.media,
+                max_bytes=config.server.max_upload_bytes,
+                min_free=config.storage.min_free_bytes,
+                at_once=config.server.max_uploads,
+            )
             known = await store.ids()
             await to_thread.run_sync(_sweep, data, intake, known)
             _, head = await store.bounds()

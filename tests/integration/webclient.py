@@ -34,7 +34,9 @@ class Event(NamedTuple):
     id: int | None
 
 
-def settings(root: Path, *, storage: dict[str, Any] | None = None, **server: Any) -> config.Config:
+def settings(
+    root: Path, *, storage: dict[str, Any] | None = None, security: config.Security | None = None, **server: Any
+) -> config.Config:
     """A configuration with a model that only the scripted actor can load."""
     model = root / "model"
     model.mkdir(parents=True, exist_ok=True)
@@ -43,6 +45,7 @@ def settings(root: Path, *, storage: dict[str, Any] | None = None, **server: Any
     return config.Config(
         data_dir=root / "data",
         server=config.Server(port=0, **server),
+        security=security or config.Security(),
         storage=config.Storage(**({"min_free_bytes": 0} | (storage or {}))),
         speech=config.Speech(model=str(model)),
         media=config.Media(workers=1),

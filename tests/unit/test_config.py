@@ -111,6 +111,7 @@ def test_text_from_the_environment_becomes_what_the_key_holds(name: str, text: s
         ("[server]\nport = -1", "$.server.port"),
         ("[server]\nheartbeat_s = 0", "$.server.heartbeat_s"),
         ("[media]\nworkers = 0", "$.media.workers"),
+        ('[server]\nroot_path = "whisper/"', "$.server.root_path"),
         ('[speech]\ndevice = "gpu"', "$.speech.device"),
         ('[speech]\npreset = "best"', "$.speech.preset"),
         ('[log]\nlevel = "loud"', "$.log.level"),
@@ -172,6 +173,35 @@ def test_other_ways_to_say_the_data_dir(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.load(None, {"WHISPER_SERVICE_DATA_DIR": str(tmp_path / "there")}).data_dir == tmp_path / "there"
     assert config.load(None, {"WHISPER_SERVICE_DATA_DIR": "~/data"}).data_dir == tmp_path / "home" / "data"
     assert config.load(None, {}, {"data_dir": str(tmp_path / "cli")}).data_dir == tmp_path / "cli"
+
+
+@pytest.mark.parametrize(("text", "value"), [("", ()), ("a", ("a",)), ("a, *.b,c", ("a", "*.b", "c"))])
+def test_lists_in_the_environment_are_separated_by_commas(text: str, value: tuple[str, ...]) -> None:
+    assert config.load(None, {"WHISPER_SERVICE_SECURITY__ALLOWED_HOSTS": text}).security.allowed_hosts == value
+
+
+def test_a_secret_is_not_shown(tmp_path: Path) -> None:
+    secret = "correct-horse-battery-staple"
+    loaded = config.load(put(tmp_path, f'[security]\ntoken = "{secret}"\n[models]\ntoken = "{secret}"\nproxy = "{secret}"'), {})
+    assert loaded.security.token == secret
+    assert secret not in f"{loaded} {loaded!r} {loaded.models}"
+    assert repr(loaded).count("***") == 3
+    assert "***" not in repr(Config())
+    assert "port=8000" in repr(Config())
+
+
+def test_a_secret_of_the_wrong_kind_is_not_quoted(tmp_path: Path) -> None:
+    for value in ("1234567890123456", '["1234567890123456"]'):
+        with pytest.raises(InvalidConfig, match=r"\$\.security\.token") as caught:
+            config.load(put(tmp_path, f"[security]\ntoken = {value}"), {})
+        assert "1234567890123456" not in str(caught.value.problem)
+
+
+def test_a_relative_token_file_lies_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    file = put(tmp_path / "sub", '[security]\ntoken_file = "token"')
+    assert config.load(file, {}).security.token_file == str(tmp_path / "sub" / "token")
+    assert config.load(None, {"WHISPER_SERVICE_SECURITY__TOKEN_FILE": "/run/token"}).security.token_file == "/run/token"
 
 
 def test_what_ships_is_found_in_a_checkout() -> None:

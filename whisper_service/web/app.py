@@ -15,30 +15,33 @@ from whisper_service.web import (
     errors,
     events,
     jobs,
+    login,
     media,
     openai,
     page,
     state,
     system,
 )
-from whisper_service.web.guard import Guard, is_local
+from whisper_service.web.auth import Door, Keys, tokens
+from whisper_service.web.guard import Guard
 
 
 def create_app(service: Service) -> ASGIApp:
     """The web side of a running service."""
-    return Guard(_litestar(lambda: service), local=is_local(service.config.server.host))
+    door = Door(Keys(tokens(service.config.security)), path=service.config.server.root_path or "/")
+    return Guard(_litestar(lambda: service, lambda: door), door, service.config)
 
 
 def openapi_json() -> bytes:
     """The OpenAPI document; needs no running service."""
-    return docs.document(_litestar(_no_service).openapi_schema.to_schema())
+    return docs.document(_litestar(_no_service, lambda: Door(Keys(()))).openapi_schema.to_schema())
 
 
 def _no_service() -> Service:
     raise Unavailable
 
 
-def _litestar(service: Callable[[], Service]) -> Litestar:
+def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Litestar:
     return Litestar(
         route_handlers=[
             jobs.router,
@@ -48,9 +51,13 @@ def _litestar(service: Callable[[], Service]) -> Litestar:
             system.router,
             openai.router,
             openai.groq,
+            login.router,
             page.router,
         ],
-        dependencies={"service": Provide(service, use_cache=True, sync_to_thread=False)},
+        dependencies={
+            "service": Provide(service, use_cache=True, sync_to_thread=False),
+            "door": Provide(door, use_cache=True, sync_to_thread=False),
+        },
         exception_handlers=errors.HANDLERS,
         openapi_config=docs.config(),
         logging_config=None,

@@ -69,17 +69,19 @@ def openai_status(status: int, problem: Problem) -> int:
 
 def refusals(*statuses: int, said: type[Value] = OpenAIRefusal) -> dict[int, ResponseSpec]:
     """For the `responses` of a route below one of these paths; `said` is what carries the error there."""
-    return {status: ResponseSpec(said, description=_MEANING[status], generate_examples=False) for status in sorted(statuses)}
+    return {status: ResponseSpec(said, description=_MEANING[status], generate_examples=False) for status in sorted({*statuses, 401, 429})}
 
 
 _MEANING: Final = {
     400: "Something in the request or the recording is not valid",
+    401: "A token is wanted",
     403: "It comes from a page of another site",
     404: "There is no such model or address",
     409: "The job was cancelled meanwhile",
     413: "It is too large",
     415: "The body is of a kind that is not accepted",
     421: "The service does not answer to the name in the Host header",
+    429: "Too much at once; Retry-After says when to come back",
     500: "The recording could not be transcribed",
     503: "Not now; message says why",
     507: "There is not enough room on the disk",

@@ -9,7 +9,7 @@ import msgspec
 from litestar import Request, Response, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
-from litestar.openapi.spec import License, Server
+from litestar.openapi.spec import Components, License, SecurityScheme, Server
 
 from whisper_service import __version__
 from whisper_service.domain import Problem
@@ -46,6 +46,14 @@ def config() -> OpenAPIConfig:
         description="Self-hosted speech transcription. Errors are `{code, message, hint, params}` with a true status code.",
         license=License(name="MIT", identifier="MIT"),
         servers=[Server(url="/")],
+        components=Components(
+            security_schemes={
+                "token": SecurityScheme(
+                    type="http", scheme="bearer", description="Wanted where the service has a token; browsers log in and send a cookie."
+                )
+            }
+        ),
+        security=[{}, {"token": []}],
         render_plugins=[Page(path="/"), Json()],
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, after_request=_problem_instead_of_page

@@ -31,6 +31,9 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.ModelUnavailable: 503,
     errors.Unavailable: 503,
     errors.UploadBroken: 400,
+    errors.Unauthorized: 401,
+    errors.TooManyTries: 429,
+    errors.TooManyUploads: 429,
 }
 """A class stands for its descendants too; what is not here is our own fault: 500."""
 
@@ -45,6 +48,7 @@ _CODES: Final = {
 }
 _MEANING: Final = {
     400: "The request is broken",
+    401: "A token is wanted",
     403: "It comes from a page of another site",
     404: "There is no such thing",
     409: "It does not fit the present state",
@@ -53,6 +57,7 @@ _MEANING: Final = {
     416: "The file has no bytes in that range",
     421: "The service does not answer to the name in the Host header",
     422: "Something in the request is not valid; params.field names it",
+    429: "Too much at once; Retry-After says when to come back",
     500: "The service has a defect",
     503: "Not now; message says why",
     507: "There is not enough room on the disk",
@@ -80,7 +85,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
     """For the `responses` of a route: these statuses, and those that every route can answer with, carry a `Problem`."""
     return {
         status: ResponseSpec(Problem, description=_MEANING[status], generate_examples=False)
-        for status in sorted({*statuses, 400, 421, 500})
+        for status in sorted({*statuses, 400, 401, 421, 429, 500})
     }
 
 
@@ -89,7 +94,14 @@ def on_service_error(request: Incoming, error: errors.ServiceError) -> Response[
     status = status_of(error)
     if status >= 500:
         logger.warning("%s", error.message, extra={"code": error.code, "path": request.url.path})
-    return _answer(request, status, _advised(error.problem, status))
+    return _answer(request, status, _advised(error.problem, status), advice(error))
+
+
+def advice(error: errors.ServiceError) -> dict[str, str]:
+    """What programs read of an error before its body."""
+    if isinstance(error, errors.Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    return {"Retry-After": str(error.params["retry_after_s"])} if "retry_after_s" in error.params else {}
 
 
 def on_http_exception(request: Incoming, error: HTTPException) -> Response[Any]:
@@ -132,8 +144,12 @@ def on_surprise(request: Incoming, error: Exception) -> Response[Any]:
 
 def _answer(request: Incoming, status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> Response[Any]:
     """The problem, as the callers of this address expect it."""
-    status, more, content = dialects.translate(request.url.path, status, problem)
+    status, more, content = dialects.translate(_below_root(request), status, problem)
     return Response(content, status_code=status, headers={**(headers or {}), **more}, media_type="application/json")
+
+
+def _below_root(request: Incoming) -> str:
+    return request.scope["path"].removeprefix(str(request.scope.get("root_path", "")))
 
 
 HANDLERS: Final[dict[int | type[Exception], Any]] = {

@@ -1,0 +1,234 @@
+"""Tokens, sessions and wrong tries, without a network."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service.config import Config, Security, Server
+from whisper_service.errors import InvalidConfig, TokenRequired, TooManyTries, Unauthorized
+from whisper_service.web import auth
+from whisper_service.web.auth import COOKIE, SESSION_S, TRIES, WINDOW_S, Door, Keys, Tries, check, is_local, tokens
+
+TOKEN = "correct-horse-battery-staple"
+OTHER = "incorrect-horse-battery-staple"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+# -- which tokens there are ------------------------------------------------------------------------------------------
+
+
+def test_tokens_come_from_the_setting_and_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(f"# of the living room\n\n{OTHER}\n  {TOKEN}-2  \n")
+    both = Security(token=TOKEN, token_file=str(file))
+    assert tokens(both) == (TOKEN, OTHER, f"{TOKEN}-2")
+    assert tokens(Security()) == ()
+
+
+@pytest.mark.parametrize("token", ["short", "fifteen-letters", "has a space in it, too", "tab\tin-a-long-token", "中文字符中文字符中文字符中文字符", "control\x01character-"])
+def test_a_token_that_cannot_serve_is_refused_and_not_quoted(tmp_path: Path, token: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(token)
+    for security in (Security(token=token), Security(token_file=str(file))):
+        with pytest.raises(InvalidConfig) as caught:
+            tokens(security)
+        assert token not in str(caught.value.problem)
+        assert "secrets.token_urlsafe" in caught.value.advice
+
+
+@pytest.mark.parametrize("content", [None, b"", b"# nothing\n\n", b"\xff\xfe\xff"])
+def test_a_file_without_a_token_is_explained(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "tokens"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(InvalidConfig, match="tokens") as caught:
+        tokens(Security(token_file=str(file)))
+    assert caught.value.advice
+
+
+# -- may it start like this? -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8", "LOCALHOST"])
+def test_for_this_machine_alone_no_token_is_needed(host: str) -> None:
+    check(Config(server=Server(host=host)))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "whisper.example.org"])
+def test_for_others_a_token_or_an_explicit_word_is_needed(host: str) -> None:
+    with pytest.raises(TokenRequired) as caught:
+        check(Config(server=Server(host=host)))
+    assert "security.token" in caught.value.advice
+    check(Config(server=Server(host=host), security=Security(token=TOKEN)))
+    check(Config(server=Server(host=host), security=Security(open=True)))
+
+
+@pytest.mark.parametrize("proxy", ["proxy", "10.0.0.0/33", "10.0.0.1/8", "", "*"])
+def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
+    with pytest.raises(InvalidConfig, match="trusted_proxies"):
+        check(Config(security=Security(trusted_proxies=("127.0.0.1", proxy))))
+    check(Config(security=Security(trusted_proxies=("127.0.0.1", "::1", "172.16.0.0/12"))))
+
+
+@pytest.mark.parametrize(("host", "local"), [("localhost.", True), ("[::1]", True), ("127.0.0.1.", True), ("0.0.0.0", False), ("localhost.evil.example", False), ("", False)])
+def test_what_means_this_machine(host: str, local: bool) -> None:
+    assert is_local(host) is local
+
+
+# -- tokens and sessions ---------------------------------------------------------------------------------------------
+
+
+def test_only_the_whole_token_fits() -> None:
+    keys = Keys([TOKEN, OTHER])
+    assert keys.fit(TOKEN)
+    assert keys.fit(OTHER)
+    for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), " " + TOKEN, TOKEN + "\0", "\udcff"):
+        assert not keys.fit(wrong)
+    assert not Keys([]).fit("")
+
+
+def test_a_session_lasts_until_its_time_and_no_longer_than_its_token() -> None:
+    clock = Clock()
+    keys = Keys([TOKEN, OTHER], clock)
+    session = keys.session(OTHER)
+    assert keys.admit(session)
+    assert session != keys.session(OTHER), "each is its own"
+    assert OTHER not in session
+    assert Keys([OTHER], clock).admit(session), "of the service after a restart"
+    assert not Keys([TOKEN], clock).admit(session), "the token was taken away"
+    clock.now += SESSION_S - 1
+    assert keys.admit(session)
+    clock.now += 1
+    assert not keys.admit(session)
+
+
+@given(st.text())
+def test_no_session_can_be_made_up(cookie: str) -> None:
+    assert not Keys([TOKEN]).admit(cookie)
+
+
+@given(st.data())
+def test_a_session_with_one_character_changed_is_none(data: st.DataObject) -> None:
+    keys = Keys([TOKEN], Clock())
+    session = keys.session(TOKEN)
+    at = data.draw(st.integers(0, len(session) - 1))
+    other = data.draw(st.characters().filter(lambda character: character != session[at]))
+    assert not keys.admit(session[:at] + other + session[at + 1 :])
+
+
+# -- wrong tries -----------------------------------------------------------------------------------------------------
+
+
+def test_who_guesses_has_to_wait() -> None:
+    clock = Clock()
+    tries = Tries(clock)
+    for number in range(TRIES):
+        tries.check("192.0.2.1")
+        tries.note("192.0.2.1", f"guess {number}")
+        clock.now += 1
+    with pytest.raises(TooManyTries) as caught:
+        tries.check("192.0.2.1")
+    assert caught.value.params["retry_after_s"] == WINDOW_S - TRIES
+    tries.check("192.0.2.2")  # another is not to blame
+    clock.now += WINDOW_S - TRIES
+    tries.check("192.0.2.1")
+
+
+def test_the_same_wrong_token_again_and_again_locks_nobody_out() -> None:
+    tries = Tries(Clock())
+    for _ in range(10 * TRIES):
+        tries.note("192.0.2.1", "of last year")
+        tries.check("192.0.2.1")
+
+
+def test_a_subscriber_with_many_addresses_counts_as_one() -> None:
+    tries = Tries(Clock())
+    for number in range(TRIES):
+        tries.note(f"2001:db8::{number:x}", f"guess {number}")
+    with pytest.raises(TooManyTries):
+        tries.check("2001:db8::ffff")
+    tries.check("2001:db8:0:1::1")
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "MOST_ADDRESSES", 100)
+    tries = Tries(Clock())
+    for number in range(1000):
+        tries.note(f"192.0.{number // 256}.{number % 256}", "guess")
+    assert len(tries._wrong) == 100
+
+
+# -- the door --------------------------------------------------------------------------------------------------------
+
+
+def test_without_keys_the_door_stands_open() -> None:
+    Door(Keys([])).ask("192.0.2.1", [], [])
+
+
+@pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", f"bearer  {TOKEN} ", f"BEARER {TOKEN}"])
+def test_the_token_opens(authorization: str) -> None:
+    Door(Keys([TOKEN])).ask("192.0.2.1", [authorization], [])
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        [],
+        [""],
+        ["Bearer"],
+        ["Bearer "],
+        [TOKEN],
+        [f"Bearer {TOKEN[:-1]}"],
+        [f"Bearer {TOKEN}x"],
+        [f"Basic {TOKEN}"],
+        ["Basic Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZTo="],
+        [f"Bearer {TOKEN}", f"Bearer {TOKEN}"],
+        [f"Bearer {TOKEN}, Bearer {TOKEN}"],
+    ],
+)
+def test_nothing_else_opens(authorization: list[str]) -> None:
+    with pytest.raises(Unauthorized):
+        Door(Keys([TOKEN])).ask("192.0.2.1", authorization, [])
+
+
+def test_a_session_opens_among_other_cookies() -> None:
+    keys = Keys([TOKEN])
+    session = keys.session(TOKEN)
+    door = Door(keys)
+    door.ask("", [], [f'a="b; c"; {COOKIE}=old; {COOKIE}={session}; d'])
+    door.ask("", [], ["theme=dark", f"{COOKIE}={session}"])
+    door.ask("", ["Bearer wrong"], [f"{COOKIE}={session}"])
+    for cookie in (f"x{COOKIE}={session}", f"{COOKIE}x={session}", f"{COOKIE}={session}x", f"{COOKIE} {session}", COOKIE):
+        with pytest.raises(Unauthorized):
+            door.ask("", [], [cookie])
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=255))), st.lists(st.text(st.characters(max_codepoint=255))))
+def test_whatever_is_sent_the_answer_is_no(authorization: list[str], cookies: list[str]) -> None:
+    with pytest.raises((Unauthorized, TooManyTries)):
+        Door(Keys([TOKEN])).ask("192.0.2.1", authorization, cookies)
+
+
+def test_wrong_tokens_are_logged_once_and_never_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    door = Door(Keys([TOKEN]))
+    with caplog.at_level(logging.DEBUG):
+        for _ in range(3):
+            with pytest.raises(Unauthorized):
+                door.ask("192.0.2.1", [f"Bearer {OTHER}"], [])
+        door.ask("192.0.2.1", [f"Bearer {TOKEN}"], [])
+    assert len(caplog.records) == 1
+    assert "192.0.2.1" in caplog.text
+    assert OTHER not in caplog.text
+    assert TOKEN not in caplog.text
