@@ -20,11 +20,12 @@ class FaultKind(StrEnum):
     OOM = "oom"  # memory of the device or the host: try smaller
     CUDA = "cuda"  # any other CUDA failure: the context is lost, start anew
     LIBRARY_MISSING = "library_missing"  # a shared library is not there: starting again will not help
+    DEVICE_UNUSABLE = "device_unusable"  # no GPU, no driver or one that is too old: this device will not do
     MODEL_BROKEN = "model_broken"  # the model's files cannot be loaded
     MODEL_UNAVAILABLE = "model_unavailable"  # the model is not on this machine
     MEDIA = "media"  # the recording itself
     DISK_FULL = "disk_full"
-    KILLED = "killed"  # SIGKILL: the kernel's OOM killer or an operator
+    KILLED = "killed"  # SIGKILL from outside, and not by the kernel for want of memory
     CRASHED = "crashed"  # abort, segmentation fault, illegal instruction, an unexpected exception
     HUNG = "hung"  # no answer before its deadline
     UNKNOWN = "unknown"
@@ -37,15 +38,18 @@ class Diagnosis(Value, frozen=True):
     problem: Problem
 
 
+_OOM_HINT: Final = "Close other programs that use the device, choose a smaller model, or lower speech.batch_size."
 _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
     (kind, re.compile(pattern, re.IGNORECASE), message, hint)
     for kind, pattern, message, hint in (
         (
             FaultKind.OOM,
-            r"out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|std::bad_alloc|bad_alloc"
-            r"|parallel_for failed|cudaErrorInvalidDevice|cannot allocate memory|MemoryError|failed to allocate",
+            # CTranslate2 says the third line of these for the same shortage as the first, in turns.
+            r"out of memory|bad_alloc|bad allocation|MemoryError|failed to allocate|can(no|')t allocate memory"
+            r"|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation"
+            r"|parallel_for failed|cudaErrorInvalidDevice(?!Pointer|Function)",
             "There was not enough memory for the model and its work.",
-            "Close other programs that use the device, choose a smaller model, or lower speech.batch_size.",
+            _OOM_HINT,
         ),
         (
             FaultKind.LIBRARY_MISSING,
@@ -55,10 +59,22 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
             'Install it with `pip install "whisper_service[cuda]"`, or set speech.device = "cpu".',
         ),
         (
-            FaultKind.CUDA,
+            FaultKind.DEVICE_UNUSABLE,
             r"driver version is insufficient",
-            "The NVIDIA driver is older than the CUDA runtime needs.",
-            'Update the driver, or set speech.device = "cpu".',
+            "The NVIDIA driver is missing, or older than the CUDA runtime needs.",
+            'Install or update the driver, or set speech.device = "cpu".',
+        ),
+        (
+            FaultKind.DEVICE_UNUSABLE,
+            r"no CUDA-capable device|not compiled with CUDA support|CUDA failed with error invalid device ordinal",
+            "There is no such GPU, or CUDA cannot use it.",
+            'Look at what `nvidia-smi` lists and at CUDA_VISIBLE_DEVICES, or set speech.device = "cpu".',
+        ),
+        (
+            FaultKind.CUDA,
+            r"CUBLAS_STATUS_NOT_SUPPORTED|CUBLAS_STATUS_ARCH_MISMATCH|no kernel image is available",
+            "The GPU cannot compute with this type of numbers.",
+            'Set speech.compute_type = "float16", or "float32" on an old card.',
         ),
         (
             FaultKind.CUDA,
@@ -95,24 +111,32 @@ _SIGNALS: Final[dict[int, str]] = {
     )
     if hasattr(signal, name)
 }
+UNCAUGHT: Final = 70
+"""Exit code of a child that an exception ended, EX_SOFTWARE; its traceback is the end of the log."""
 _KILL: Final = int(getattr(signal, "SIGKILL", 9))
 _RETRY: Final = "It is started again by itself; only the work in its hands is done again."
 
 
-def classify(text: str, exit_code: int | None = None) -> Diagnosis:
+def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = False) -> Diagnosis:
     """What `text` (an exception, or the tail of a log) and the exit code of a child say together.
 
-    `exit_code` is as `multiprocessing` tells it: negative is a signal, None while the process lives.
+    `exit_code` is as `multiprocessing` tells it: negative is a signal, None while the process lives. `oom_killed`: the
+    kernel says that it killed for want of memory while the child lived.
     """
+    if exit_code == -_KILL and oom_killed:
+        message = "The system ran out of memory and killed the process."
+        return _diagnose(FaultKind.OOM, message, _OOM_HINT, text)
     for kind, pattern, message, hint in _RULES:
         if found := pattern.search(text):
             return _diagnose(kind, message, hint, text, found.start())
     if exit_code is not None and exit_code < 0:
         number = -exit_code
         if number == _KILL:
-            return _diagnose(FaultKind.KILLED, "The process was killed, by an operator or because memory ran out.", _RETRY, text)
+            return _diagnose(FaultKind.KILLED, "The process was killed from outside.", _RETRY, text)
         what = _SIGNALS.get(number, f"signal {number}")
         return _diagnose(FaultKind.CRASHED, f"The process ended with {what}.", _RETRY, text)
+    if exit_code == UNCAUGHT and (said := _exception(text)):
+        return _diagnose(FaultKind.CRASHED, f"The process ended with an exception: {said}", _RETRY, text)
     if exit_code:
         return _diagnose(FaultKind.CRASHED, f"The process ended unexpectedly with exit code {exit_code}.", _RETRY, text)
     return _diagnose(FaultKind.UNKNOWN, "Something unexpected happened.", _RETRY, text)
@@ -139,3 +163,10 @@ def _diagnose(kind: FaultKind, message: str, hint: str, text: str, at: int | Non
         detail = text[begin : end if end >= 0 else len(text)]
     params = {"detail": detail.strip()[:500]} if detail.strip() else {}
     return Diagnosis(kind=kind, problem=Problem(code=kind.value, message=message, hint=hint, params=params))
+
+
+def _exception(text: str) -> str:
+    """The last line of the last traceback in a log, "ValueError: what was wrong"; empty if there is none."""
+    _, found, trace = text.rpartition("Traceback (most recent call last):\n")
+    lines = (line.strip() for line in trace.splitlines() if line[:1].strip())  # those of the stack are indented
+    return next(lines, "")[:300] if found else ""

@@ -21,7 +21,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from whisper_service import childlog, faults
+from whisper_service import childlog, faults, oomkiller
 from whisper_service.domain import Problem, Value
 from whisper_service.link import STOP_S, ProcessLink
 from whisper_service.protocol import Command, Ready, Report, Shutdown, decode_report, encode
@@ -171,6 +171,7 @@ class Supervisor:
         generation, born = self.generation, self._clock()
         self.state, self._cause = State.STARTING, None
         code: int | None = None
+        kills = oomkiller.kills()
         try:
             log = childlog.create(self._logs, self.name)
             code = await self._until_exit(generation, log)
@@ -183,7 +184,7 @@ class Supervisor:
         if was_ready and self._clock() - born > STEADY_S:
             self.failures = 0
         self.failures += 1
-        diagnosis = self._cause or faults.classify(childlog.tail(log), code)
+        diagnosis = self._cause or faults.classify(childlog.tail(log), code, oom_killed=oomkiller.kills() > kills)
         self.problem = diagnosis.problem
         logger.warning(
             "%s died: %s", self.name, diagnosis.problem.message,

@@ -350,7 +350,7 @@ def test_a_device_that_is_not_there_is_told(tmp_path: Path, model: Path) -> None
             pytest.skip("this machine has a CUDA device")
         child.send(Load(model="base", path=str(model), device="cuda", compute_type="auto", slots=2, threads=0))
         fault = child.expect(Fault)
-        assert (fault.scope, fault.kind, fault.fatal) == ("model", "cuda", False)
+        assert (fault.scope, fault.kind, fault.fatal) == ("model", "device_unusable", False)
         assert isinstance(child.load(model), Loaded)
 
 

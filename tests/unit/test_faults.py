@@ -29,12 +29,17 @@ WORDINGS = [
     (TERMINATE.format("std::bad_alloc", "std::bad_alloc"), K.OOM),
     ("OSError: [Errno 12] Cannot allocate memory", K.OOM),
     ("MemoryError", K.OOM),
+    ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 1.00 GiB for an array", K.OOM),
+    ("bad allocation", K.OOM),
+    ("cudaErrorInvalidDevice", K.OOM),
+    ("cuDNN failed with status CUDNN_STATUS_ALLOC_FAILED", K.OOM),
     # the device
     ("cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED", K.CUDA),
     ("CUDA failed with error an illegal memory access was encountered", K.CUDA),
     ("CUDA failed with error unspecified launch failure", K.CUDA),
     ("CUDA failed with error initialization error", K.CUDA),
-    ("CUDA failed with error CUDA driver version is insufficient for CUDA runtime version", K.CUDA),
+    ("cuBLAS failed with status CUBLAS_STATUS_NOT_SUPPORTED", K.CUDA),
+    ("CUDA failed with error no kernel image is available for execution on the device", K.CUDA),
     (TERMINATE.format("std::runtime_error", "CUDA failed with error unspecified launch failure"), K.CUDA),
     # libraries
     ("Library libcublas.so.12 is not found or cannot be loaded", K.LIBRARY_MISSING),
@@ -44,6 +49,11 @@ WORDINGS = [
         K.LIBRARY_MISSING,
     ),
     ("libcublasLt.so.12: cannot open shared object file: No such file or directory", K.LIBRARY_MISSING),
+    # no device to speak of
+    ("CUDA failed with error CUDA driver version is insufficient for CUDA runtime version", K.DEVICE_UNUSABLE),
+    ("RuntimeError: CUDA failed with error no CUDA-capable device is detected", K.DEVICE_UNUSABLE),
+    ("ValueError: This CTranslate2 package was not compiled with CUDA support", K.DEVICE_UNUSABLE),
+    ("RuntimeError: CUDA failed with error invalid device ordinal", K.DEVICE_UNUSABLE),
     # the model
     ("RuntimeError: Unable to open file 'model.bin' in model '/m'", K.MODEL_BROKEN),
     (
@@ -112,6 +122,19 @@ def test_a_system_with_few_signals_can_load_it_too(monkeypatch: pytest.MonkeyPat
     assert "segmentation" in module.classify("", -signal.SIGSEGV).problem.message
     assert module.classify("", -9).kind.value == K.KILLED.value
     assert "exit code 3221225477" in module.classify("", 0xC0000005).problem.message
+
+
+def test_a_kill_for_want_of_memory_is_not_one_from_outside() -> None:
+    assert faults.classify("encoding 8 rows\n", -signal.SIGKILL, oom_killed=True).kind is K.OOM
+    assert faults.classify("encoding 8 rows\n", -signal.SIGSEGV, oom_killed=True).kind is K.CRASHED  # another was killed
+
+
+def test_an_uncaught_exception_is_quoted() -> None:
+    inner = "Traceback (most recent call last):\n  File 'x.py', line 1, in f\n    f()\nKeyError: 'a'\n"
+    outer = "\nDuring handling ...:\n\nTraceback (most recent call last):\n  File 'y.py', line 2, in g\n    g()\n    ^^^\nValueError: b\nand more\n"
+    diagnosis = faults.classify(f"loading\n{inner}{outer}", faults.UNCAUGHT)
+    assert diagnosis.kind is K.CRASHED
+    assert diagnosis.problem.message == "The process ended with an exception: ValueError: b"
 
 
 def test_memory_comes_before_what_it_drags_behind_it() -> None:

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 from typing import overload
 
+from whisper_service.faults import UNCAUGHT
 from whisper_service.protocol import Cancel, Command, Decode, Report, Transcribe, decode_command, encode
 
 Emit = Callable[[Report], None]
@@ -23,7 +24,7 @@ PINNED = {"OPENBLAS_NUM_THREADS": "1"}
 """Environment of every child, whatever its parent was started with. Numpy's BLAS adds up in another order with another number
 of threads: the last bits of Whisper's features would depend on the machine, and through them the text. CTranslate2 sets the
 number of its own threads itself."""
-FAILED = 70  # EX_SOFTWARE: an exception nobody caught; its traceback is the end of the log
+FAILED = UNCAUGHT
 
 
 class Inbox:
