@@ -15,6 +15,10 @@ SAMPLE_RATE = 16_000
 """Samples per second of everything behind the media actor; Whisper and Silero are both trained on 16 kHz mono."""
 
 
+HISTORY = 20
+"""Notes that a job keeps: it is sent whole with every step of its progress."""
+
+
 class Value(msgspec.Struct, frozen=True):
     """An immutable value."""
 
@@ -110,7 +114,7 @@ class ChunkState(StrEnum):
 
     WAITING = "waiting"
     DONE = "done"
-    FAILED = "failed"  # quarantined: it killed its actor too often
+    FAILED = "failed"  # quarantined: its actors died or failed too often
 
 
 class Chunk(Value, frozen=True):
@@ -118,7 +122,8 @@ class Chunk(Value, frozen=True):
 
     span: Span
     state: ChunkState = ChunkState.WAITING
-    attempts: int = 0  # how often it failed: how many actors died with it in their hands
+    attempts: int = 0  # how often it failed: how many actors died by themselves with it in their hands
+    kills: int = 0  # how many actors with it in their hands were killed from outside
     language: str | None = None
     error: Problem | None = None
 
@@ -137,6 +142,15 @@ class Problem(Value, frozen=True):
     code: str
     message: str
     hint: str = ""
+    params: dict[str, Any] = {}
+
+
+class Note(Value, frozen=True):
+    """Something that happened to a job on its way, of which its user should know: what, when, why, and what was changed."""
+
+    at: float
+    code: str
+    message: str
     params: dict[str, Any] = {}
 
 
@@ -166,6 +180,7 @@ class Job(Value, frozen=True):
     rank: float = 0.0  # place in the queue: lower goes first; `front` makes it negative
     gaps: tuple[Gap, ...] = ()
     error: Problem | None = None
+    history: tuple[Note, ...] = ()  # what went otherwise than it should, in order; the last `HISTORY` of it
     started_at: float | None = None
     finished_at: float | None = None
 

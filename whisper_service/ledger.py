@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from anyio import to_thread
 
 from whisper_service import planner
 from whisper_service.broadcast import Broadcast
 from whisper_service.datadir import DataDir
-from whisper_service.domain import Chunk, ChunkState, Gap, Job, Phase, Problem, Span, Status
+from whisper_service.domain import HISTORY, Chunk, ChunkState, Gap, Job, Note, Phase, Problem, Span, Status
+from whisper_service.errors import NotFound
 from whisper_service.lifecycle import Cause
 from whisper_service.protocol import ChunkDone
 from whisper_service.runs import Run
@@ -25,6 +26,8 @@ RowKey = tuple[str, int]
 """(job id, chunk index)"""
 IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None}
 """Fields that mean something only while a job is in work."""
+WARNINGS: Final = ("truncated", "damaged")
+"""Notes that are the last word on a job which is otherwise complete."""
 
 
 class Ledger:
@@ -75,10 +78,7 @@ class Ledger:
         """Back into the queue, by `Cause.RESUME` or `Cause.RETRY`. A retry shows as done what really is done."""
         fields: dict[str, Any] = {}
         if cause is Cause.RETRY:
-            job, chunks = await self._store.job(job_id), await self._store.chunks(job_id)
-            again = [Chunk(chunk.span) if chunk.state is ChunkState.FAILED else chunk for chunk in chunks]
-            run = Run.resume(job, again, order=0, spooled=False, now=self._clock())
-            fields = {"progress": 0.0} | run.progress(self._clock())
+            fields = {"progress": 0.0} | await self._standing(job_id, again=True)
         return self._publish(await self._store.move(job_id, cause, message="Waiting for its turn.", **fields))
 
     async def delete(self, job_id: str) -> None:
@@ -129,7 +129,8 @@ class Ledger:
         if run.failure is not None:
             await self.fail(run.job.id, run.failure)
             return
-        message = run.warning.message if run.warning else "" if run.finished else "No speech was found."
+        warned = [note.message for note in run.job.history if note.code in WARNINGS]
+        message = warned[-1] if warned else "" if run.finished else "No speech was found."
         position = run.duration_s or run.job.position_s
         await self._end(run.job.id, Cause.FINISH, message=message, progress=1.0, position_s=position, duration_s=run.duration_s)
 
@@ -147,6 +148,10 @@ class Ledger:
         """The same, with how far it is."""
         await self.note(run, **run.progress(self._clock()), **fields)
 
+    async def remember(self, run: Run, code: str, message: str, **params: Any) -> None:
+        """Add to the history of a job in work: something happened that its user should know of."""
+        await self.note(run, history=self._longer(run, Note(self._wall(), code, message, params)))
+
     async def chunk_found(self, run: Run, span: Span) -> None:
         """A stretch of speech is in the spool; the store hears of a new chunk before it is worked on."""
         run.reached(span)
@@ -159,9 +164,7 @@ class Ledger:
         run = self.runs.get(report.job_id)
         if run is None:  # paused meanwhile: keep the work, unless the job's language would have to be learnt from it
             if report.language_probability is None:
-                written = await self._store.checkpoint(report.job_id, report.index, report.segments, report.language)
-                if written is not None:
-                    self._publish(written)
+                await self._late(report)
             return
         if report.index in run.finished:  # given twice, because the job was paused and resumed in between
             return
@@ -170,18 +173,34 @@ class Ledger:
         fields = run.progress(self._clock()) | {"language": language}
         self._keep(run, await self._store.checkpoint(run.job.id, report.index, report.segments, report.language, **fields))
 
-    async def strike(self, batch: int, rows: Sequence[RowKey], problem: Problem) -> None:
+    async def _late(self, report: ChunkDone) -> None:
+        """Of a job that is not in work any more, or not there."""
+        try:
+            fields = await self._standing(report.job_id, heard=report.index)
+        except NotFound:
+            return
+        job_id, index = report.job_id, report.index
+        written = await self._store.checkpoint(job_id, index, report.segments, report.language, **fields)
+        if written is not None:
+            self._publish(written)
+
+    async def strike(self, batch: int, rows: Sequence[RowKey], problem: Problem, *, killed: bool = False) -> None:
         """Count a failure of this batch against each of its rows, give it back to its job, and give up those that failed too
         often. They are given back first: what cannot be written now must not be lost from sight."""
         struck = [
             (run, chunk)
             for job_id, index in rows
-            if (run := self.runs.get(job_id)) and (chunk := run.strike(index, batch)) is not None
+            if (run := self.runs.get(job_id)) and (chunk := run.strike(index, batch, killed=killed)) is not None
         ]
-        await self._store.strike([(run.job.id, chunk.span.index) for run, chunk in struck])
+        await self._store.strike([(run.job.id, chunk.span.index) for run, chunk in struck], killed=killed)
         for run, chunk in struck:
-            if chunk.attempts >= planner.QUARANTINE_AFTER:
+            if chunk.attempts >= planner.QUARANTINE_AFTER or chunk.kills >= planner.KILLED_TOO_OFTEN:
                 await self.quarantine(run, chunk, problem)
+
+    def given(self, batch: int, rows: Sequence[RowKey]) -> list[Run]:
+        """The jobs in work that still have a row in this batch."""
+        found = [run for job_id, index in rows if (run := self.runs.get(job_id)) and run.batch_of.get(index) == batch]
+        return list({run.job.id: run for run in found}.values())
 
     def take_back(self, batch: int, rows: Sequence[RowKey]) -> None:
         """Rows of this batch that got no answer wait again, through no fault of theirs."""
@@ -196,7 +215,27 @@ class Ledger:
         fields = run.progress(self._clock())
         self._keep(run, await self._store.quarantine(run.job.id, chunk.span.index, problem, gap, **fields))
 
+    async def decoded(self, run: Run, duration_s: float, warning: Problem | None) -> None:
+        """The whole recording is in the spool. A warning is kept with the job: it may end in another life of the service."""
+        run.decoded(duration_s)
+        fields: dict[str, Any] = {"decoded": True}
+        if warning is not None and warning.code not in {note.code for note in run.job.history}:
+            note = Note(self._wall(), warning.code, warning.message, warning.params)
+            fields["history"] = self._longer(run, note)
+        await self.note_progress(run, **fields)
+
     # -- small parts -------------------------------------------------------------------------------------------------
+
+    async def _standing(self, job_id: str, *, heard: int | None = None, again: bool = False) -> dict[str, Any]:
+        """How far a job is that is not in work, by its chunks: with `heard` as done, and `again`: with what failed as open."""
+        chunks = []
+        for chunk in await self._store.chunks(job_id):
+            state = ChunkState.DONE if chunk.span.index == heard else chunk.state
+            if again and state is ChunkState.FAILED:
+                state = ChunkState.WAITING
+            chunks.append(Chunk(chunk.span, state))
+        run = Run.resume(await self._store.job(job_id), chunks, order=0, spooled=False, now=self._clock())
+        return run.progress(self._clock())
 
     async def _end(self, job_id: str, cause: Cause, **fields: Any) -> Job:
         """Into a terminal status; its spool is not needed any more."""
@@ -204,6 +243,9 @@ class Ledger:
         self._forget(job_id)
         self._data.spool_of(job_id).unlink(missing_ok=True)
         return self._publish(written)
+
+    def _longer(self, run: Run, note: Note) -> tuple[Note, ...]:
+        return (*run.job.history, note)[-HISTORY:]
 
     def _forget(self, job_id: str) -> None:
         self.runs.pop(job_id, None)

@@ -8,7 +8,8 @@ The rules, in the order in which they bind:
 4. A job whose language is unknown gives one chunk at a time, in order, until it is known; so its transcript does not depend on timing.
 5. A chunk that was in the hands of a dying actor comes in a batch of at most half the size, after a second death alone, with
    nothing beside it in other slots; after a third it is given up. So whatever kills actors costs three of them, and what only
-   was in its company is in at most two of those deaths.
+   was in its company is in at most two of those deaths. An actor that was killed from outside says little about its chunks:
+   they become smaller batches as well, but many more such deaths are needed to give one up.
 6. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
 """
 
@@ -30,6 +31,8 @@ ALONE_AFTER: Final = 2
 """Actor deaths after which a chunk is given alone, with nothing beside it."""
 QUARANTINE_AFTER: Final = 3
 """Actor deaths after which a chunk is given up: in the last one it was alone."""
+KILLED_TOO_OFTEN: Final = 10
+"""The same for actors that were killed from outside: something may do that to whoever works on this chunk."""
 PATIENCE_S: Final = 30.0
 """How long a job for another model waits before the loaded model is changed for it, though there is work for the loaded one."""
 
@@ -38,7 +41,13 @@ class Ready(Value, frozen=True):
     """A chunk that waits; its samples are in the spool."""
 
     index: int
-    attempts: int = 0
+    attempts: int = 0  # deaths of actors that died by themselves
+    kills: int = 0  # and of those that were killed from outside
+
+    @property
+    def deaths(self) -> int:
+        """Actors that died with it in their hands."""
+        return self.attempts + self.kills
 
 
 class Work(Value, frozen=True):
@@ -214,7 +223,7 @@ def _fill(
         return None
     first = willing[0]
     head = left[first.job_id][0]
-    if head.attempts >= ALONE_AFTER:  # its turn has come: nothing new is given until it can be alone
+    if head.deaths >= ALONE_AFTER:  # its turn has come: nothing new is given until it can be alone
         return GiveBatch(((first.job_id, head.index),), suspect=True) if alone else None
     peers = deque(work for work in willing if work.batch_key == first.batch_key)
     waiting = sum(len(left[work.job_id]) for work in peers)
@@ -224,8 +233,8 @@ def _fill(
     while peers and len(rows) < size:
         work = peers.popleft()
         chunk = left[work.job_id].popleft()
-        limit = max(1, speech.batch_size >> chunk.attempts)
-        if chunk.attempts >= ALONE_AFTER or limit <= len(rows):
+        limit = max(1, speech.batch_size >> chunk.deaths)
+        if chunk.deaths >= ALONE_AFTER or limit <= len(rows):
             continue
         rows.append((work.job_id, chunk.index))
         size = min(size, limit)

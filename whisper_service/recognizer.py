@@ -12,7 +12,7 @@ from pathlib import Path
 from whisper_service import config, planner
 from whisper_service.domain import SAMPLE_RATE, Problem
 from whisper_service.ledger import RowKey
-from whisper_service.protocol import Cancel, Load, Loaded, Row, Transcribe
+from whisper_service.protocol import Cancel, Fault, Load, Loaded, Row, Transcribe
 from whisper_service.supervisor import Supervisor
 
 
@@ -37,7 +37,7 @@ class Recognizer:
         self.loaded: Loaded | None = None
         self.loading: str | None = None
         self.problem: Problem | None = None  # why the last model did not load
-        self.out_of_memory = False  # it said so and is about to exit: its other batches are not to blame
+        self.announced: Fault | None = None  # why it is about to exit, as one batch told: its others are not to blame
         self.generation = 0  # of the child that takes commands, as far as the loop has heard; 0: none
         self.batch_size = speech.batch_size
         self._speech = speech
@@ -81,7 +81,7 @@ class Recognizer:
 
     def on_ready(self, generation: int) -> None:
         """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
-        self.generation, self.out_of_memory = generation, False
+        self.generation, self.announced = generation, None
 
     def load(self, model: str, path: Path) -> None:
         """Replace the loaded model."""

@@ -6,13 +6,16 @@ Whatever a dead child had in its hands is given again; what of that counts again
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Final, assert_never
 
+from whisper_service import planner
 from whisper_service.decoders import Decoders
 from whisper_service.domain import Problem
 from whisper_service.endings import Endings
 from whisper_service.faults import FaultKind
+from whisper_service.formats.clock import hms, milliseconds
 from whisper_service.ledger import Ledger, RowKey
 from whisper_service.protocol import (
     BatchDone,
@@ -57,6 +60,7 @@ class Reports:
         self._endings = endings
         self._steps = steps
         self._preload = preload
+        self._told: set[str] = set()  # jobs that were told what the present speech actor announced
 
     async def reported(self, event: Reported) -> None:
         """A living child says something."""
@@ -92,8 +96,7 @@ class Reports:
                 run = self._run_at(name, report.job_id)
                 self._decoders.release(name, report.job_id)
                 if run is not None:
-                    run.decoded(report.duration_s, report.warning)
-                    await self._ledger.note_progress(run, decoded=True)
+                    await self._ledger.decoded(run, report.duration_s, report.warning)
             case Fault():
                 await self._fault(name, report)
             case DownloadProgress() | Downloaded() | ConnectionTested():
@@ -107,6 +110,7 @@ class Reports:
             self._decoders.on_ready(name, generation)
             return
         self._recognizer.on_ready(generation)
+        self._told.clear()
         for run in [run for run in self._ledger.runs.values() if run.job.model is None]:
             await self._steps.choose_model(run)
         if self._preload and self._recognizer.problem is None:
@@ -120,10 +124,13 @@ class Reports:
             case "batch" if report.batch is not None and report.index is not None and report.job_id is not None:
                 await self._row_failed(report.job_id, report.index, report.batch, report)
             case "batch" if report.batch is not None:
-                self._recognizer.out_of_memory |= report.fatal and report.kind == FaultKind.OOM
+                if report.fatal:
+                    self._recognizer.announced = report
                 blameless = report.kind == FaultKind.OOM and self._recognizer.step_down()
                 batch = {report.batch: self._recognizer.on_batch_failed(report.batch)}
-                await self._give_back(batch, report.problem, blameless=blameless)
+                affected = await self._give_back(batch, report.kind, report.problem, blameless=blameless, told=self._told)
+                if report.fatal:
+                    self._told |= affected
             case "media" if report.job_id is not None:
                 run = self._run_at(name, report.job_id)
                 self._decoders.release(name, report.job_id)
@@ -146,29 +153,55 @@ class Reports:
             if run.losses >= MEDIA_TRIES:
                 run.broke_off(report.problem)
 
-    async def _give_back(self, batches: Mapping[int, Sequence[RowKey]], problem: Problem, *, blameless: bool) -> None:
-        """These batches failed. That memory ran out is no fault of a chunk while smaller batches can be tried."""
+    async def _give_back(
+        self, batches: Mapping[int, Sequence[RowKey]], kind: str, problem: Problem, *, blameless: bool, told: Collection[str] = ()
+    ) -> set[str]:
+        """These batches failed. That memory ran out is no fault of a chunk while smaller batches can be tried. Returns the
+        jobs whose work was affected; they are told, but for those that were `told` before."""
+        affected = chain.from_iterable(self._ledger.given(batch, rows) for batch, rows in batches.items())
+        gaps = {run.job.id: len(run.gaps) for run in affected}
         for batch, rows in batches.items():
             if blameless:
                 self._ledger.take_back(batch, rows)
             else:
-                await self._ledger.strike(batch, rows, problem)
+                await self._ledger.strike(batch, rows, problem, killed=kind == FaultKind.KILLED)
+        for job_id, before in gaps.items():
+            if job_id in told:
+                continue
+            run = self._ledger.runs[job_id]
+            given_up = len(run.gaps) > before
+            await self._tell(run, problem, "This part is left out." if given_up else "This part is tried again.")
+        return set(gaps)
+
+    async def _tell(self, run: Run, problem: Problem, then: str) -> None:
+        """Into the history of a job: what happened, when, why, and what was changed."""
+        at = run.covered_s()
+        message = f"At {hms(milliseconds(at))}: {problem.message} {then}"
+        await self._ledger.remember(run, problem.code, message, **{"position_s": round(at, 3), **problem.params})
 
     async def died(self, event: Died) -> None:
         """Everything in its hands is lost; only that is given again."""
         problem = event.diagnosis.problem
         if event.actor == self._recognizer.actor.name:
-            announced = self._recognizer.out_of_memory  # by one batch, which has been dealt with
-            blameless = announced or (event.diagnosis.kind is FaultKind.OOM and self._recognizer.step_down())
-            await self._give_back(self._recognizer.on_died(), problem, blameless=blameless)
+            for job in self._ledger.runs.values():
+                job.begin_small()
+            kind: str = event.diagnosis.kind
+            if (announced := self._recognizer.announced) is not None:  # by one batch, which has been dealt with
+                kind, problem, blameless = announced.kind, announced.problem, announced.kind == FaultKind.OOM
+            else:
+                blameless = kind == FaultKind.OOM and self._recognizer.step_down()
+            await self._give_back(self._recognizer.on_died(), kind, problem, blameless=blameless, told=self._told)
             return
         run = self._run_at(event.actor, self._decoders.on_died(event.actor))
         if run is None:
             return
-        if run.decoder_died() >= MEDIA_TRIES:
+        run.decoder_died(killed=event.diagnosis.kind is FaultKind.KILLED)
+        if run.decoder_deaths >= MEDIA_TRIES or run.decoder_kills >= planner.KILLED_TOO_OFTEN:
             message = f"The recording cannot be read beyond {run.decoded_s:.0f} s: {problem.message}"
             hint = "The file may be damaged. Convert it with another program and send it again."
             run.broke_off(Problem("decode_failed", message, hint, {"position_s": run.decoded_s, **problem.params}))
+        else:
+            await self._tell(run, problem, "The recording is read again from its beginning.")
 
     def _generation_of(self, name: str) -> int:
         return self._recognizer.generation if name == self._recognizer.actor.name else self._decoders.generation_of(name)

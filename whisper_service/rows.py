@@ -13,12 +13,12 @@ import msgspec
 
 from whisper_service.domain import Change, Chunk, ChunkState, Job, Problem, Segment, Span, Word
 
-JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words"})
+JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history"})
 """Fields that are one JSON text in their column."""
 
 JOB: Final = Job.__struct_fields__
 SPAN: Final = Span.__struct_fields__
-CHUNK: Final = (*SPAN, "state", "attempts", "language", "error")
+CHUNK: Final = (*SPAN, "state", "attempts", "kills", "language", "error")
 SEGMENT: Final = Segment.__struct_fields__
 CHANGE: Final = Change.__struct_fields__
 
@@ -65,6 +65,7 @@ def chunk(row: sqlite3.Row) -> Chunk:
         span=Span(**{field: row[field] for field in SPAN}),
         state=ChunkState(row["state"]),
         attempts=row["attempts"],
+        kills=row["kills"],
         language=row["language"],
         error=row["error"] and _problem.decode(row["error"]),
     )

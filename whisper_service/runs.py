@@ -47,12 +47,12 @@ class Run:
     now: float
     decoding: Decoding = Decoding.WAITING
     worker: str | None = None  # the media actor that decodes it
-    decoder_deaths: int = 0  # in a row at the same place
+    decoder_deaths: int = 0  # in a row at the same place, by themselves
+    decoder_kills: int = 0  # and from outside
     decoder_died_at_s: float = -1.0
     decode_problem: Problem | None = None  # the recording broke off: fails the job once its chunks are done
     losses: int = 0  # of the spool, while chunks of it were in work
     lost_at_turn: int = 0
-    warning: Problem | None = None
     duration_s: float | None = None
     decoded_s: float = 0.0  # by this decode
     cut_samples: int = 0  # every chunk that begins before this sample is known
@@ -64,10 +64,11 @@ class Run:
     batch_of: dict[int, int] = field(default_factory=dict)  # of each chunk in flight
     finished: set[int] = field(default_factory=set)
     gaps: dict[int, Problem] = field(default_factory=dict)  # why those of `finished` that have no text were given up
-    served: int = 0
+    served: int = 0  # chunks given since the speech actor was started
     last_turn: int = 0
     since: float = 0.0
     done_before_s: float = 0.0
+    finished_before: int = 0
 
     @classmethod
     def resume(cls, job: Job, chunks: Iterable[Chunk], *, order: int, spooled: bool, now: float) -> Run:
@@ -87,6 +88,7 @@ class Run:
             run.decoding = Decoding.DONE
             run.decoded_s = run.cut_s
         run.done_before_s = run.done_s()
+        run.finished_before = len(run.finished)
         return run
 
     @property
@@ -117,19 +119,20 @@ class Run:
         self.decoded_s = max(self.decoded_s, span.end)
         self._release(span.start_sample + span.samples)
 
-    def decoded(self, duration_s: float, warning: Problem | None) -> None:
+    def decoded(self, duration_s: float) -> None:
         """The whole recording is in the spool."""
-        self.decoding, self.worker, self.warning = Decoding.DONE, None, warning
+        self.decoding, self.worker = Decoding.DONE, None
         self.duration_s = self.decoded_s = self.cut_s = duration_s
         self._release(None)
 
-    def decoder_died(self) -> int:
-        """Its media actor is gone and another begins anew; returns how many died without getting any further."""
+    def decoder_died(self, *, killed: bool = False) -> None:
+        """Its media actor is gone and another begins anew; those that got no further are counted."""
         self.decode_again()
-        further = self.decoded_s > self.decoder_died_at_s
-        self.decoder_deaths = 1 if further else self.decoder_deaths + 1
+        if self.decoded_s > self.decoder_died_at_s:
+            self.decoder_deaths = self.decoder_kills = 0
+        self.decoder_deaths += not killed
+        self.decoder_kills += killed
         self.decoder_died_at_s = self.decoded_s
-        return self.decoder_deaths
 
     def spool_lost(self, index: int, batch: int) -> bool:
         """The samples of a chunk in flight are not where they should be. It waits for a new decode, and so does all that
@@ -165,17 +168,21 @@ class Run:
         self.since = now
         return chunk
 
+    def begin_small(self) -> None:
+        """The speech actor is another: the next batches grow from one chunk again, so that text comes at once."""
+        self.served = 0
+
     def take_back(self, index: int, batch: int) -> None:
         """It was not done, through no fault of its own. Nothing happens if this batch does not have it (any more)."""
         if self.batch_of.get(index) == batch:
             self._put(self.waiting, self._withdraw(index))
 
-    def strike(self, index: int, batch: int) -> Chunk | None:
+    def strike(self, index: int, batch: int, *, killed: bool = False) -> Chunk | None:
         """It was in the hands of an actor that died or failed; returns it with the count, None as for `take_back`."""
         if self.batch_of.get(index) != batch:
             return None
         chunk = self._withdraw(index)
-        struck = Chunk(span=chunk.span, attempts=chunk.attempts + 1)
+        struck = Chunk(span=chunk.span, attempts=chunk.attempts + (not killed), kills=chunk.kills + killed)
         self._put(self.waiting, struck)
         return struck
 
@@ -227,7 +234,7 @@ class Run:
         done = self.done_s()
         elapsed = now - self.now
         gained = done - self.done_before_s
-        if elapsed > 0 and gained > 0:
+        if elapsed > 0 and gained > 0 and len(self.finished) > self.finished_before:  # else all of it was silence
             speed = gained / elapsed
             fields["speed"] = round(speed, 2)
             if duration:
@@ -244,7 +251,7 @@ class Run:
 
     def view(self) -> planner.Work:
         """This job as the planner sees it."""
-        shown = [planner.Ready(index, chunk.attempts) for index, chunk in islice(self.waiting.items(), SHOWN)]
+        shown = [planner.Ready(index, chunk.attempts, chunk.kills) for index, chunk in islice(self.waiting.items(), SHOWN)]
         options = self.job.options
         return planner.Work(
             job_id=self.job.id,

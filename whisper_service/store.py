@@ -248,11 +248,12 @@ class Store:
             gaps = (*(await self._job(job_id)).gaps, gap)
             return await self._written(await self._set(job_id, status, fields | {"gaps": gaps}))
 
-    async def strike(self, chunks: Sequence[tuple[str, int]]) -> None:
-        """Count an attempt against each (job, index): its actor died with it."""
+    async def strike(self, chunks: Sequence[tuple[str, int]], *, killed: bool = False) -> None:
+        """Count an attempt against each (job, index): its actor died with it. One that was `killed` is counted apart."""
+        column = "kills" if killed else "attempts"
         async with self._transaction():
             await self._writer.executemany(
-                'UPDATE chunk SET attempts = attempts + 1 WHERE job_id = ? AND "index" = ?', chunks
+                f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks
             )
 
     async def recover(self, **fields: Any) -> list[Written]:
@@ -298,7 +299,7 @@ class Store:
             if job.status is Status.COMPLETED and not job.gaps:
                 raise IllegalTransition("The job is complete; there is nothing to try again.", **asked)
             again = (
-                "UPDATE chunk SET state = 'waiting', attempts = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
+                "UPDATE chunk SET state = 'waiting', attempts = 0, kills = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
             )
             await self._run(again, id=job_id)
             fields = {"gaps": (), "error": None, "finished_at": None} | fields

@@ -59,8 +59,8 @@ def run(
 ) -> int:
     """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it starts."""
     items = plan(files, kinds, output)
-    model = Catalog(DataDir(config.data_dir).models, default=config.speech.model).resolve("auto")
-    options = options_of(config, model, wishes)
+    Catalog(DataDir(config.data_dir).models, default=config.speech.model).resolve("auto")  # is there any, before it starts
+    options = options_of(config, wishes)
     work = _Work(items, options)
     try:
         with _display() as display:
@@ -107,12 +107,12 @@ def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) ->
     return items
 
 
-def options_of(config: Config, model: str, wishes: Mapping[str, Any]) -> Options:
-    """The options of every job. The model is named outright: "auto" may mean another one when the command is run again."""
+def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
+    """The options of every job. The model stays "auto": which one that is depends on the device, and only the child sees that."""
     given = {key: value for key, value in wishes.items() if value is not None}
     given["language"] = languages.check(given.get("language", ""))
     try:
-        return msgspec.convert({"model": model, "preset": config.speech.preset, **given}, Options, strict=False)
+        return msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The options are not valid: {error}.") from error
 

@@ -55,7 +55,7 @@ def scripted(calm: Path) -> list[Piece]:
         piece("unlucky", 2, chunks=6, delay=0.02, decode_fault="kill_once"),
         piece("poison", 1, chunks=5, delay=0.02, faults={"3": "abort"}),
         piece("scratch", 2, chunks=6, delay=0.02, bad=(2, 4)),
-        piece("crasher", 1, code="decode_failed", chunks=3, decode_fault="kill"),
+        piece("crasher", 1, code="decode_failed", chunks=3, decode_fault="abort"),
         Piece("letter", b"Dear Sir or Madam,", code="not_media", weight=2),
     ]
 

@@ -2,8 +2,9 @@
 
 The uploaded file is the script, JSON: {"chunks": 3, "seconds": 10.0, "delay": 0.0, "marks": DIR, "faults": {"1": "abort"}}.
 The media actor copies it into the spool, so that the speech actor finds it there. A fault of a chunk happens every time the
-chunk is given, or once if it ends in "_once" (a file below `marks` remembers). Known faults: abort, kill, hang, oom, error.
-`decode_delay` seconds pass before each chunk is found; `decode_fault` is "kill", "kill_once" or "not_media". A chunk whose
+chunk is given, or once if it ends in "_once" (a file below `marks` remembers). Known faults: abort, kill, hang, spin (in a
+native call that lets no other thread have its turn), oom, error. `decode_delay` seconds pass before each chunk is found;
+`decode_fault` is abort, kill, hang or spin (or one of them once), or "not_media". A chunk whose
 samples are not in the spool fails alone, as with the real actor; `bad` names chunks that always do. `cuts` ([[start, end], ...]
 in seconds) are the chunks themselves; `recuts` are those of every decode but the first. `says` begins every sentence, so
 that those of two recordings cannot be taken for each other, and `segments` is how many a chunk has. With `calm`, a directory,
@@ -15,6 +16,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -82,7 +84,7 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
         emit(Fault(scope="media", kind="media", problem=Problem("not_media", "This is not a recording."), job_id=command.job_id))
         return
     if fault is not None and _due(play, fault, "decode", command.job_id):
-        os.kill(os.getpid(), signal.SIGKILL)
+        _end(fault.removesuffix("_once"))
     with os.fdopen(os.open(command.spool, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:  # others may be reading it
         file.write(data)
     cuts = _cuts(play)
@@ -174,7 +176,8 @@ def _read(row: Row) -> dict[str, Any] | None:
     return play
 
 
-def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
+def _end(fault: str) -> None:
+    """Come to the end that was asked for, if this is one."""
     if fault == "abort":
         os.write(2, b"terminate called after throwing an instance of 'std::runtime_error'\n")
         os.abort()
@@ -182,6 +185,12 @@ def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "hang":
         signal.sigtimedwait(set(), 3600)
+    if fault == "spin":
+        re.match("(a+)+b", "a" * 99)
+
+
+def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
+    _end(fault)
     text = "RuntimeError: CUDA failed with error out of memory" if fault == "oom" else "RuntimeError: something odd"
     diagnosis = faults.classify(text)
     fatal = fault == "oom"

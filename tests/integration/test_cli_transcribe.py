@@ -202,7 +202,7 @@ def test_the_same_command_goes_on_where_it_stopped(number: signal.Signals) -> No
 
 
 def test_a_job_that_failed_is_tried_again() -> None:
-    recording("talk.mp3", chunks=2, decode_fault="kill")
+    recording("talk.mp3", chunks=2, decode_fault="abort")
     with process("talk.mp3") as running:
         running.communicate(timeout=120)
     assert running.returncode == 1

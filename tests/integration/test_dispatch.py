@@ -89,10 +89,10 @@ class Stage:
                 actor.generation, actor.state, actor.facts = actor.generation + 1, State.READY, {"cpus": 1}
             self.mailbox.deliver(Reported(actor.name, generation or actor.generation, report))
 
-    def die(self, actor: Actor, text: str = "Segmentation fault") -> None:
+    def die(self, actor: Actor, text: str = "Segmentation fault", code: int = -11) -> None:
         """The child is gone, and the news of it is on its way."""
         actor.state = State.WAITING
-        self.mailbox.deliver(Died(actor.name, actor.generation, classify(text, -11), 0.1))
+        self.mailbox.deliver(Died(actor.name, actor.generation, classify(text, code), 0.1))
 
     async def settled(self) -> None:
         """Everything that arrived is dealt with."""
@@ -107,7 +107,7 @@ class Stage:
         await self.mailbox.ask(lambda: self.loop.add(job))
         await self.settled()
 
-    async def decoded(self, job_id: str = "job", chunks: int = 3) -> None:
+    async def decoded(self, job_id: str = "job", chunks: int = 3, warning: Problem | None = None) -> None:
         """The media actor has cut the recording."""
         if not self.media.generation:
             self.say(self.media, Ready(pid=1))
@@ -115,7 +115,7 @@ class Stage:
         (command,) = (c for c in self.media.commands(Decode)[-1:] if c.job_id == job_id)
         await anyio.Path(command.spool).write_bytes(bytes(2 * SAMPLE_RATE * chunks))
         found = [ChunkFound(job_id, Span(n, n * SAMPLE_RATE, SAMPLE_RATE, float(n), n + 1.0)) for n in range(chunks)]
-        self.say(self.media, *found, Decoded(job_id, float(chunks), chunks))
+        self.say(self.media, *found, Decoded(job_id, float(chunks), chunks, warning))
         await self.settled()
 
     async def loaded(self) -> None:
@@ -424,6 +424,68 @@ async def test_nothing_is_begun_once_the_end_was_asked_for(tmp_path: Path) -> No
         stage.say(stage.speech, heard(first), over(first))
         stage.mailbox.close()
     assert len(stage.batches()) == 1
+
+
+async def test_a_chunk_is_given_up_for_the_tenth_kill_from_outside(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=2)
+        await stage.loaded()
+        for kills in range(10):
+            assert [(chunk.attempts, chunk.kills) for chunk in await stage.store.chunks("job")] == [(0, kills), (0, 0)]
+            assert [row.span.index for row in stage.batches()[-1].rows] == [0]
+            stage.die(stage.speech, "", -9)
+            stage.say(stage.speech, Ready(pid=3))
+            await stage.loaded()
+        job = await stage.job()
+        assert [gap.reason for gap in job.gaps] == ["The process was killed from outside."]
+        assert [note.code for note in job.history] == ["killed"] * 10
+        assert job.history[0].message == "At 00:00:00: The process was killed from outside. This part is tried again."
+        assert job.history[-1].message.endswith("This part is left out.")
+        assert job.history[-1].params == {"position_s": 1.0}
+
+
+async def test_what_comes_late_for_a_paused_job_moves_its_progress(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=4)
+        await stage.loaded()
+        (first,) = stage.batches()
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
+        assert (await stage.job()).progress == 0.0
+        stage.say(stage.speech, heard(first), over(first))
+        await stage.settled()
+        job = await stage.job()
+        assert (job.status, job.progress, job.position_s, job.speed) == (Status.PAUSED, 0.25, 1.0, None)
+
+
+async def test_what_comes_late_for_a_deleted_job_is_nothing_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=4)
+        await stage.loaded()
+        (first,) = stage.batches()
+        await stage.mailbox.ask(lambda: stage.loop.delete("job"))
+        stage.say(stage.speech, heard(first), over(first))
+        await stage.settled()
+    assert not caplog.records
+
+
+async def test_a_warning_of_the_decode_outlives_the_service(tmp_path: Path) -> None:
+    warning = Problem("truncated", "The file ends too early.", params={"at_s": 1.0})
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=1, warning=warning)
+    async with Store.open(stage.data.database) as store:
+        await store.recover()
+    async with staged(tmp_path) as stage:
+        await stage.loaded()
+        (batch,) = stage.batches()
+        stage.say(stage.speech, heard(batch), over(batch))
+        await stage.settled()
+        job = await stage.job()
+        assert (job.status, job.message) == (Status.COMPLETED, "The file ends too early.")
+        assert [(note.code, note.params) for note in job.history] == [("truncated", {"at_s": 1.0})]
 
 
 async def test_what_came_before_the_end_is_kept(tmp_path: Path) -> None:

@@ -247,16 +247,16 @@ def test_a_place_that_cannot_be_is_said_before_anything_starts(tmp_path: Path) -
 # -- options and words -----------------------------------------------------------------------------------------------
 
 
-def test_options_name_the_model_and_take_the_preset_of_the_configuration() -> None:
+def test_options_leave_the_model_open_and_take_the_preset_of_the_configuration() -> None:
     wishes = {"language": "zh", "task": "translate", "preset": None, "prompt": None}
-    options = transcribe.options_of(Config(), "base", wishes)
-    assert options == Options(model="base", language="zh", task=Task.TRANSLATE, preset=Preset.BALANCED)
+    options = transcribe.options_of(Config(), wishes)
+    assert options == Options(model="auto", language="zh", task=Task.TRANSLATE, preset=Preset.BALANCED)
 
 
 @pytest.mark.parametrize("wishes", [{"language": "Klingon"}, {"prompt": "x" * 2001}])
 def test_options_that_are_not_valid_are_refused(wishes: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest):
-        transcribe.options_of(Config(), "base", wishes)
+        transcribe.options_of(Config(), wishes)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from whisper_service.web import errors as web
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "whisper_service"
 LINE = re.compile(r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$")
-MAKERS = {"Problem", "RowBroken"}
+MAKERS = {"Problem", "RowBroken", "Note"}
 """What is called with a code as its first argument, or as `code`."""
 
 

@@ -101,12 +101,14 @@ def test_the_front_goes_first() -> None:
 
 
 def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None:
-    def size(attempts: int) -> int:
-        job = work("a", served=100, ready=tuple(Ready(i, attempts) for i in range(8)))
+    def size(attempts: int, kills: int = 0) -> int:
+        job = work("a", served=100, ready=tuple(Ready(i, attempts, kills) for i in range(8)))
         (rows,) = batches(View(works=(job,), speech=IDLE))
         return len(rows)
 
     assert [size(n) for n in range(3)] == [8, 4, 1]
+    assert [size(0, n) for n in range(4)] == [8, 4, 1, 1]
+    assert size(1, 1) == 1
 
 
 def test_a_suspect_waits_until_it_can_be_alone_and_nothing_is_given_beside_it() -> None:

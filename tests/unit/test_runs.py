@@ -7,6 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whisper_service import planner
 from whisper_service.domain import Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status
 from whisper_service.runs import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
 
@@ -84,7 +85,7 @@ def test_a_chunk_waits_until_the_second_decode_is_past_it() -> None:
     run = Run.resume(job(), [Chunk(span(0)), Chunk(span(1)), Chunk(span(2))], order=1, spooled=False, now=0.0)
     find(run, Span(0, 0, 300_000, 0.0, 18.75))  # another chunker: it ends between chunk 1 and 2
     assert list(run.waiting) == [0]
-    run.decoded(30.0, None)
+    run.decoded(30.0)
     assert list(run.waiting) == [0, 1, 2]
     assert not run.known
 
@@ -128,7 +129,7 @@ def test_a_job_cut_by_two_versions_has_every_stretch_of_speech_once(
             added.append(fresh)
         written = found.start_sample + found.samples
         assert all(c.span.start_sample + c.span.samples <= written for c in run.waiting.values())
-    run.decoded(max(s.end for s in (*before, *after)), None)
+    run.decoded(max(s.end for s in (*before, *after)))
     spans = [*before, *added]
     assert [s.index for s in spans] == list(range(len(spans)))
     assert all(a.start_sample + a.samples <= b.start_sample for a, b in pairwise(spans))
@@ -150,7 +151,7 @@ def test_the_same_version_cuts_as_if_nothing_had_happened(lengths: list[tuple[in
 
 def test_a_lost_spool_is_decoded_again_and_its_chunks_wait_for_that() -> None:
     run = run_with(4, duration_s=40.0)
-    run.decoded(40.0, None)
+    run.decoded(40.0)
     for index, turn in ((0, 1), (1, 2), (2, 2)):
         run.give(index, turn, 0.0)
     run.done(0)
@@ -160,7 +161,7 @@ def test_a_lost_spool_is_decoded_again_and_its_chunks_wait_for_that() -> None:
     assert (list(run.known), list(run.waiting), list(run.in_flight), run.losses) == ([1, 2, 3], [], [], 1)
     find(run, span(1))
     assert list(run.waiting) == [1]
-    run.decoded(40.0, None)
+    run.decoded(40.0)
     assert list(run.waiting) == [1, 2, 3]
     run.give(1, 3, 0.0)
     assert run.spool_lost(1, 3)  # and lost again
@@ -203,6 +204,33 @@ def test_progress_speed_and_eta() -> None:
     run.done(0)
     fields = run.progress(now=2.0)
     assert fields == {"position_s": 10.0, "duration_s": 100.0, "progress": 0.1, "speed": 5.0, "eta_s": 18.0}
+
+
+def test_silence_alone_promises_no_speed() -> None:
+    run = run_with(0)
+    run.decoded_s = 60.0
+    assert run.progress(now=2.0) == {"position_s": 60.0, "duration_s": 100.0, "progress": 0.6}
+    find(run, Span(0, 960_000, 160_000, 60.0, 70.0))
+    run.give(0, 1, 0.0)
+    run.done(0)
+    assert run.progress(now=2.0)["speed"] == 35.0
+
+
+def test_after_a_death_the_batches_grow_from_one_again() -> None:
+    run = run_with(5)
+    run.give(0, 1, 0.0)
+    run.give(1, 1, 0.0)
+    run.begin_small()
+    assert run.view().served == 0
+
+
+def test_kills_from_outside_are_counted_apart() -> None:
+    run = run_with(1)
+    for turn, killed in enumerate((True, False, True)):
+        run.give(0, turn, 0.0)
+        run.strike(0, turn, killed=killed)
+    assert (run.waiting[0].attempts, run.waiting[0].kills) == (1, 2)
+    assert run.view().ready == (planner.Ready(0, 1, 2),)
 
 
 def test_position_is_what_is_done_without_a_hole() -> None:
@@ -254,7 +282,7 @@ def test_phases() -> None:
     assert run.phase("base") is Phase.TRANSCRIBING
     run.done(0)
     assert run.phase("base") is Phase.DECODING
-    run.decoded(10.0, None)
+    run.decoded(10.0)
     assert run.phase("base") is Phase.FINALIZING
     undecided = run_with(1, model=None)
     assert undecided.phase(None) is Phase.LOADING_MODEL
@@ -277,9 +305,12 @@ def test_a_language_that_was_asked_for_is_never_changed() -> None:
 
 def test_a_decoder_that_gets_further_each_time_is_not_counted_out() -> None:
     run = run_with(1)
-    assert [run.decoder_died(), run.decoder_died()] == [1, 2]
+    for killed in (False, True, False, True, True):
+        run.decoder_died(killed=killed)
+    assert (run.decoder_deaths, run.decoder_kills) == (2, 3)
     find(run, span(1))
-    assert run.decoder_died() == 1
+    run.decoder_died()
+    assert (run.decoder_deaths, run.decoder_kills) == (1, 0)
     run.broke_off(Problem("decode_failed", "broken"))
     assert run.decoding is Decoding.DONE
 
