@@ -31,6 +31,8 @@ class Pipeline:
     def transcribe(self, path: Path, scratch: Path, language: str | None, preset: str = "balanced") -> Iterator[Segment]:
         """The segments of a recording, in order. Without a language the first sure chunk decides for all."""
         spool, peaks = scratch / "spool", scratch / "peaks"
+        for file in (spool, peaks):
+            file.touch()
         order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
         spans = iter([r.span for r in decode(order, policy=self._policy) if isinstance(r, ChunkFound)])
         size = 1 if language is None else BATCH

@@ -58,11 +58,16 @@ class Decoders:
         self._generations[worker] = generation
 
     def start(self, job_id: str, worker: str) -> bool:
-        """Give a recording to an actor; False if that must start first."""
+        """Give a recording to an actor; False if that must start first. Raises `OSError` if there is no room for its sound.
+
+        The files that it writes are made here: an actor that hears late that a job is cancelled must not make them anew.
+        """
         actor = self.actors[worker]
         if (generation := self.generation_of(worker)) == 0:
             actor.want()
             return False
+        for path in (self._data.spool_of(job_id), self._data.peaks_of(job_id)):
+            path.touch()
         self._jobs[worker] = job_id
         command = Decode(
             job_id=job_id,

@@ -24,6 +24,7 @@
     ├── NotMedia                        not_media                -        (actor.audio)
     ├── NoAudio                         no_audio                 -        (actor.audio)
     ├── DecodeFailed                    decode_failed            -        (actor.audio)
+    ├── SpoolMissing                    spool_missing            -        (actor.media)
     └── TooLong                         too_long                 -        (actor.media)
 
 In brackets: the module below whisper_service where a class lives, if not here. Without a status: no request is answered with

@@ -91,8 +91,8 @@ class Intake:
     def sweep(self, keep: Collection[str]) -> None:
         """Remove what no job knows: broken uploads, and recordings whose identifier is not in `keep`. For the start only."""
         for path in self.root.iterdir():
-            if path.name not in keep:
-                path.unlink()
+            if path.name not in keep and not path.is_dir():  # lost+found, where this is a disk of its own
+                path.unlink(missing_ok=True)
 
 
 class Receiver:

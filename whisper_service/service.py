@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ from whisper_service.domain import Job, Options, Problem, Status, Transcript, Va
 from whisper_service.errors import ServiceError
 from whisper_service.intake import Intake, Received
 from whisper_service.ledger import Ledger
-from whisper_service.lifecycle import TERMINAL, Cause
+from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.mailbox import Mailbox
 from whisper_service.recognizer import Recognizer
 from whisper_service.store import Store
@@ -124,8 +124,8 @@ class Service:
                 min_free=config.storage.min_free_bytes,
                 at_once=config.server.max_uploads,
             )
-            known = await store.ids()
-            await to_thread.run_sync(_sweep, data, intake, known)
+            known, open_jobs = await store.ids(), await store.ids(OPEN)
+            await to_thread.run_sync(_sweep, data, intake, known, open_jobs)
             _, head = await store.bounds()
             broadcast = Broadcast(store, head)
             stack.callback(broadcast.close)
@@ -281,10 +281,10 @@ async def _keep_short(store: Store, broadcast: Broadcast, keep: int) -> None:
             return
 
 
-def _sweep(data: DataDir, intake: Intake, known: set[str]) -> None:
-    """Remove files that no job knows: uploads that broke off, spools of jobs that ended in the last moment."""
+def _sweep(data: DataDir, intake: Intake, known: Collection[str], open_jobs: Collection[str]) -> None:
+    """Remove files that no job knows: uploads that broke off, waveforms of deleted jobs, spools of jobs that are over."""
     intake.sweep(known)
-    for directory in (data.spool, data.peaks):
+    for directory, owners in ((data.spool, open_jobs), (data.peaks, known)):
         for path in directory.iterdir():
-            if path.name.partition(".")[0] not in known:
+            if path.name.partition(".")[0] not in owners and not path.is_dir():
                 path.unlink(missing_ok=True)

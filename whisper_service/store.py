@@ -119,9 +119,10 @@ class Store:
         found = await self._read("SELECT status, count(*) FROM job GROUP BY status")
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
-    async def ids(self) -> set[str]:
-        """Every job there is."""
-        return {row["id"] for row in await self._read("SELECT id FROM job")}
+    async def ids(self, status: Collection[Status] = tuple(Status)) -> set[str]:
+        """Every job there is in one of these."""
+        sql = "SELECT id FROM job WHERE status IN (SELECT value FROM json_each(:status))"
+        return {row["id"] for row in await self._read(sql, status=_encode(list(status)).decode())}
 
     async def same(self, sha256: str, options: Options) -> Job | None:
         """The newest job with these bytes and options."""

@@ -65,9 +65,10 @@ async def media(config: Config, scratch: Path) -> Row:
     name, began = "decoding", time.monotonic()
     source = scratch / "doctor.wav"
     await to_thread.run_sync(write_voice, source)
-    command = Decode(
-        job_id="doctor", source=str(source), spool=str(scratch / "doctor.pcm"), peaks=str(scratch / "doctor.peaks")
-    )
+    spool, peaks = scratch / "doctor.pcm", scratch / "doctor.peaks"
+    for path in (spool, peaks):
+        path.touch()
+    command = Decode(job_id="doctor", source=str(source), spool=str(spool), peaks=str(peaks))
     chunks = 0
     async with _child("doctor-media", MEDIA, config, scratch) as child:
         answer = await child.report()

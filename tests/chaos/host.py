@@ -101,21 +101,12 @@ class Host:
         code = self.process.wait(timeout=30)
         if self.process.stdout is not None:
             self.process.stdout.close()
-        self._wake(children)
         _, orphans = psutil.wait_procs(children, timeout=GONE_S)
         for orphan in orphans:
             self.findings.append(f"an actor outlived its service: {orphan}")
             with suppress(psutil.NoSuchProcess):
                 orphan.kill()
         return code
-
-    def _wake(self, children: list[psutil.Process]) -> None:
-        """A process that is stopped cannot see that its parent is gone; a service manager wakes or kills it."""
-        for child in children:
-            with suppress(psutil.NoSuchProcess):
-                if child.status() == psutil.STATUS_STOPPED:
-                    child.send_signal(signal.SIGCONT)
-                    self.done["stopped actors woken, for their service was killed"] += 1
 
     def abandon(self) -> None:
         """The storm itself broke off: leave nothing behind."""

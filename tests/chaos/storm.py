@@ -41,7 +41,6 @@ class Plan:
     seed: int
     seconds: float
     model: Path | None = None
-    dozes: bool = True  # actors are also stopped for a moment only, and hear late what they were told
 
     @property
     def settings(self) -> dict[str, object]:
@@ -233,7 +232,7 @@ class Scene:
 
     def _blows(self) -> dict[str, int]:
         blows = {"kill speech": 3, "kill media": 3, "stop speech": 1, "stop media": 2, "freeze": 1, "lock": 1, "kill service": 2}
-        blows |= {"doze speech": 1, "doze media": 2} if self.plan.dozes else {}
+        blows |= {"doze speech": 1, "doze media": 2}  # stopped for a moment only: they hear late what they were told
         if self.plan.model is not None:
             blows |= {"starve": 4, "starve at birth": 1, "kill speech": 1, "kill media": 2, "stop media": 1}
         return blows | ({"fill": 2} if self._ballast is not None else {})

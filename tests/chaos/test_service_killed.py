@@ -7,6 +7,8 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from whisper_service.store import Store
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of a process that is gone")
 
 
 def start(data_dir: Path, files: list[Path]) -> subprocess.Popen[str]:
@@ -87,14 +90,21 @@ def check_log(job: Job, segments: list[Segment], log: list[Change]) -> None:
     assert updates[-1] == job
 
 
-def test_the_children_of_a_killed_service_leave(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stopped", [False, pytest.param(True, marks=LINUX)])
+def test_the_children_of_a_killed_service_leave(tmp_path: Path, stopped: bool) -> None:
     path = tmp_path / "film"
     path.write_bytes(script(name="film", chunks=500, delay=0.05))
     process = start(tmp_path / "data", [path])
     assert process.stdout is not None
     assert process.stdout.readline() == "submitted\n"
+    with closing(sqlite3.connect(tmp_path / "data" / "whisper_service.db", timeout=10)) as connection:
+        while connection.execute("SELECT chunks_done FROM job").fetchone() == (0,):
+            time.sleep(0.1)
     children = psutil.Process(process.pid).children(recursive=True)
-    assert children
+    actors = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    assert actors
+    for actor in actors if stopped else []:
+        actor.suspend()
     os.kill(process.pid, 9)
     process.communicate()
     _, alive = psutil.wait_procs(children, timeout=10)

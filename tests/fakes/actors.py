@@ -85,8 +85,11 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
         return
     if fault is not None and _due(play, fault, "decode", command.job_id):
         _end(fault.removesuffix("_once"))
-    with os.fdopen(os.open(command.spool, os.O_WRONLY | os.O_CREAT, 0o644), "wb") as file:  # others may be reading it
-        file.write(data)
+    try:
+        with os.fdopen(os.open(command.spool, os.O_WRONLY), "wb") as file:  # others may be reading it
+            file.write(data)
+    except FileNotFoundError:  # the job was cancelled or deleted before it was begun
+        return
     cuts = _cuts(play)
     duration = max((end for _, end in cuts), default=0.0) + 1.0
     _pad(command.spool, duration)

@@ -41,6 +41,8 @@ TALK = join(silence(2), babble(9), silence(3), babble(40, seed=1), silence(2))
 
 
 def job(directory: Path, source: Path, name: str = "job", max_duration_s: float | None = None) -> Decode:
+    for kind in ("pcm", "peaks"):
+        directory.joinpath(f"{name}.{kind}").touch()
     return Decode(
         job_id=name,
         source=str(source),
@@ -172,6 +174,26 @@ def test_cancel_ends_a_decode_at_once_and_without_a_word(tmp_path: Path) -> None
     assert size(dropped) < 30 * RATE * 2
     assert isinstance(reports[-1], Decoded)
     assert reports[-1].job_id == "next"
+
+
+def test_what_was_removed_with_a_cancelled_job_does_not_come_back(tmp_path: Path) -> None:
+    source = write_wav(tmp_path / "talk.wav", TALK)
+    late, next_one = job(tmp_path, source, "late"), job(tmp_path, source, "next")
+    Path(late.spool).unlink()
+    inbox = Inbox()
+    for command in (late, Cancel(job_id="late"), next_one):
+        inbox.put(command)
+    assert inbox.get() == late
+    assert list(media.decode(late, lambda: inbox.cancelled("late"))) == []
+    Path(late.spool).touch()
+    Path(late.peaks).unlink()  # as when it is deleted
+    assert list(media.decode(late, lambda: inbox.cancelled("late"))) == []
+    assert not Path(late.peaks).exists()
+    Path(late.spool).unlink()
+    missing = work(late, next_one)
+    assert [report.problem.code for report in missing if isinstance(report, Fault)] == ["spool_missing"]
+    assert isinstance(missing[-1], Decoded)
+    assert not Path(late.spool).exists()
 
 
 def test_a_file_that_was_cut_off_is_decoded_with_a_warning(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ def files_of(data_dir: Path) -> set[str]:
     return {f"{folder}/{path.name}" for folder in ("media", "spool", "peaks") for path in (data_dir / folder).iterdir()}
 
 
+def files_left(job: Job) -> set[str]:
+    """What stays of a job that is over: its recording and its waveform."""
+    return {f"media/{job.id}", f"peaks/{job.id}"}
+
+
 async def started(service: Service, job: Job, chunks: int = 1) -> Job:
     """The job with at least this many chunks done."""
     return await until(service, job.id, lambda j: j.chunks_done >= chunks)
@@ -50,7 +55,7 @@ async def test_a_recording_becomes_a_transcript_and_leaves_only_itself(tmp_path:
         assert (done.progress, done.chunks_done, done.chunks_total) == (1.0, 5, 5)
         assert done.duration_s == pytest.approx(55.0)
         assert await texts(service, job.id) == expected(5)
-        assert files_of(tmp_path / "data") == {f"media/{job.id}"}
+        assert files_of(tmp_path / "data") == files_left(job)
 
 
 async def test_the_log_tells_the_whole_story_in_order(tmp_path: Path) -> None:
@@ -138,7 +143,7 @@ async def test_cancel_keeps_the_text_so_far_and_retry_takes_up_from_there(tmp_pa
         assert cancelled.status is Status.CANCELLED
         kept = await texts(service, job.id)
         assert len(kept) >= before.chunks_done
-        assert files_of(tmp_path / "data") == {f"media/{job.id}"}
+        assert files_of(tmp_path / "data") == files_left(job)
         await service.retry(job.id)
         assert (await ended_again(service, job.id)).status is Status.COMPLETED
         assert await texts(service, job.id) == expected(30)
@@ -163,7 +168,7 @@ async def test_delete_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
         assert [c.kind for c in await log_of(service, job.id)] == ["deleted"]
         other = await send(service, chunks=2)
         assert (await ended(service, other.id)).status is Status.COMPLETED
-        assert files_of(tmp_path / "data") == {f"media/{other.id}"}
+        assert files_of(tmp_path / "data") == files_left(other)
 
 
 async def test_front_goes_before_those_that_came_earlier(tmp_path: Path) -> None:
@@ -200,7 +205,7 @@ async def test_reuse_goes_on_with_the_job_that_has_the_same_bytes(tmp_path: Path
         other = await send(service, options=Options(language="de"), chunks=30, delay=0.02, reuse=True)
         assert other.id != first.id
         await service.delete(other.id)
-        assert files_of(tmp_path / "data") == {f"media/{first.id}"}
+        assert files_of(tmp_path / "data") == files_left(first)
 
 
 async def test_a_file_that_is_no_recording_fails_with_the_cause(tmp_path: Path) -> None:
@@ -210,7 +215,7 @@ async def test_a_file_that_is_no_recording_fails_with_the_cause(tmp_path: Path) 
         assert failed.status is Status.FAILED
         assert failed.error is not None
         assert failed.error.code == "not_media"
-        assert files_of(tmp_path / "data") == {f"media/{job.id}"}
+        assert files_of(tmp_path / "data") == files_left(job)
 
 
 async def test_a_model_that_is_not_there_fails_the_job_and_not_the_service(tmp_path: Path) -> None:
@@ -471,10 +476,10 @@ async def test_files_nobody_knows_are_swept_at_the_start(tmp_path: Path) -> None
     async with running(data) as service:
         job = await send(service, chunks=1)
         await ended(service, job.id)
-    for stray in (data / "media" / "stray", data / "spool" / "stray.pcm", data / "peaks" / "stray"):
+    for stray in (data / "media" / "stray", data / "spool" / f"{job.id}.pcm", data / "peaks" / "stray"):
         stray.write_bytes(b"x")
     async with running(data):
-        assert files_of(data) == {f"media/{job.id}"}
+        assert files_of(data) == files_left(job)
 
 
 async def test_the_log_is_kept_as_short_as_the_configuration_says(tmp_path: Path) -> None:

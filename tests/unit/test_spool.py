@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from whisper_service.actor.spool import InPlaceFile
 
 
@@ -27,7 +29,14 @@ def test_an_attempt_that_breaks_off_takes_nothing_away(tmp_path: Path) -> None:
 
 
 def test_what_is_flushed_is_seen_by_readers(tmp_path: Path) -> None:
+    (tmp_path / "spool").touch()
     with InPlaceFile(tmp_path / "spool") as file:
         file.write(b"abc")
         file.flush()
         assert (tmp_path / "spool").read_bytes() == b"abc"
+
+
+def test_what_was_removed_does_not_come_back(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        InPlaceFile(tmp_path / "spool")
+    assert not list(tmp_path.iterdir())

@@ -6,6 +6,7 @@ Nothing heavy is imported here. The entry is a function `run(inbox, emit)`; it i
 from __future__ import annotations
 
 import faulthandler
+import multiprocessing
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ PINNED = {"OPENBLAS_NUM_THREADS": "1"}
 of threads: the last bits of Whisper's features would depend on the machine, and through them the text. CTranslate2 sets the
 number of its own threads itself."""
 FAILED = UNCAUGHT
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Inbox:
@@ -77,6 +79,7 @@ class Inbox:
 def child(entry: str, commands: Connection, reports: Connection, log: str) -> None:
     """Run `entry` ("module:function") until it returns, raises, or the parent is gone. Never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    _die_with_parent()
     _redirect(log)
     inbox = Inbox()
     threading.Thread(target=_listen, args=(commands, inbox), name="commands", daemon=True).start()
@@ -100,6 +103,20 @@ def child(entry: str, commands: Connection, reports: Connection, log: str) -> No
         os._exit(FAILED)
     sys.stderr.flush()
     os._exit(0)  # destructors of a model have been seen to hang and to crash
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when the parent's thread that started it ends, which is the one with the event loop.
+
+    `_listen` notices the end of the parent too, and everywhere, but not in a process that is stopped (SIGSTOP, a debugger).
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    parent = multiprocessing.parent_process()
+    if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0 and parent and os.getppid() != parent.pid:
+        os._exit(0)  # it ended before that was said
 
 
 def _redirect(log: str) -> None:

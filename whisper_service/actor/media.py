@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Final, Protocol
 
@@ -56,6 +57,13 @@ class Inbox(Protocol):
         """Whether the work on this job should be dropped."""
 
 
+class SpoolMissing(ServiceError):
+    """The files for the decoded sound are not on the disk any more."""
+
+    code = "spool_missing"
+    hint = "Find out what removes files from the data directory, then retry the job."
+
+
 class TooLong(ServiceError):
     """The recording is longer than this service accepts."""
 
@@ -99,17 +107,21 @@ def decode(
 ) -> Iterator[Report]:
     """Decode one file, yielding `MediaInfo`, `ChunkFound`s, `DecodeProgress`, and at last `Decoded`.
 
-    Ends without `Decoded` once `cancelled()` is true; it is asked every half second of sound, some milliseconds of work.
-    Raises a `ServiceError` for what is wrong with the file and `OSError` for what is wrong with the disk.
+    The files for samples and waveform are there already. Ends without `Decoded` once `cancelled()` is true; it is asked every
+    half second of sound, some milliseconds of work. Raises a `ServiceError` for what is wrong with the file and `OSError` for
+    what is wrong with the disk.
     """
     detector = detector or SpeechDetector()
     detector.reset()
     peaks = Peaks()
-    with (
-        Recording(command.source) as recording,
-        InPlaceFile(command.spool) as spool,
-        InPlaceFile(command.peaks) as waveform,
-    ):
+    with ExitStack() as files:
+        recording = files.enter_context(Recording(command.source))
+        try:
+            spool, waveform = (files.enter_context(InPlaceFile(path)) for path in (command.spool, command.peaks))
+        except FileNotFoundError as error:
+            if cancelled():  # they went with the job
+                return
+            raise SpoolMissing(detail=str(error)) from error
         yield MediaInfo(
             job_id=command.job_id, duration_s=recording.duration_s, format=recording.format, codec=recording.codec
         )

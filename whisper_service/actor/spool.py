@@ -2,6 +2,9 @@
 
 A decode that starts again writes the same bytes over those that are there, so nothing that a reader was promised ever
 disappears: the file is opened without truncation and cut to length only at the end.
+
+Who wants the file makes it, and who writes it does not: what was removed with its job must not come back because a writer
+heard late of that.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ class InPlaceFile:
     """A context manager. Leaving it without `seal` leaves the file as it is, perhaps with an older tail."""
 
     def __init__(self, path: str | Path) -> None:
+        """Raises `FileNotFoundError` if there is no such file (any more)."""
         self._path = Path(path)
-        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644), "r+b")
+        self._file = self._path.open("r+b")
 
     def __enter__(self) -> Self:
         return self
