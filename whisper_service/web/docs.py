@@ -23,14 +23,14 @@ class Json(JsonRenderPlugin):
     """`/schema/openapi.json`, the very bytes that are kept in the repository."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return document(openapi_schema)
+        return document(openapi_schema, request.scope.get("root_path", ""))
 
 
 class Page(OpenAPIRenderPlugin):
     """`/schema`: every operation with its parameters and answers, and every schema, as plain HTML."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return render(openapi_schema).encode()
+        return render(openapi_schema, request.scope.get("root_path", "")).encode()
 
 
 def _problem_instead_of_page(response: Response[Any]) -> Response[Any]:
@@ -61,13 +61,16 @@ def config() -> OpenAPIConfig:
     )
 
 
-def document(schema: dict[str, Any]) -> bytes:
-    """The OpenAPI document as it is served and committed."""
+def document(schema: dict[str, Any], root_path: str = "") -> bytes:
+    """The OpenAPI document as it is served and committed; a proxy may show the API below a path."""
+    if root_path:
+        schema = schema | {"servers": [{"url": root_path}]}
     return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 
-def render(schema: dict[str, Any]) -> str:
+def render(schema: dict[str, Any], root_path: str = "") -> str:
     """The page."""
+    root = escape(root_path)
     operations = [
         _operation(method, path, operation)
         for path, item in schema["paths"].items()
@@ -78,9 +81,10 @@ def render(schema: dict[str, Any]) -> str:
     title = escape(schema["info"]["title"])
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}: API</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/app.css">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<link rel="icon" href="{root}/static/icon.svg"><link rel="stylesheet" href="{root}/static/app.css">'
         f'<body class="docs"><main><h1>{title} {escape(schema["info"]["version"])}</h1>'
-        f'<p>{escape(schema["info"]["description"])}</p><p><a href="/schema/openapi.json">openapi.json</a></p>'
+        f'<p>{escape(schema["info"]["description"])}</p><p><a href="{root}/schema/openapi.json">openapi.json</a></p>'
         f"<h2>Operations</h2>{''.join(operations)}<h2>Schemas</h2>{''.join(shapes)}</main></body></html>"
     )
 
