@@ -34,6 +34,7 @@ from whisper_service.intake import Intake, Received
 from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.mailbox import Mailbox
+from whisper_service.metrics import Metrics
 from whisper_service.recognizer import Recognizer
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
@@ -91,6 +92,7 @@ class Service:
         broadcast: Broadcast,
         intake: Intake,
         catalog: Catalog,
+        metrics: Metrics,
         mailbox: Mailbox,
         loop: Dispatcher,
     ) -> None:
@@ -99,6 +101,7 @@ class Service:
         self.broadcast = broadcast
         self.intake = intake
         self.catalog = catalog
+        self.metrics = metrics
         self.started_at = time.time()
         self.data = data
         self._mailbox = mailbox
@@ -130,9 +133,12 @@ class Service:
             broadcast = Broadcast(store, head)
             stack.callback(broadcast.close)
             catalog = Catalog(data.models, default=config.speech.model)
-            mailbox = Mailbox()
+            mailbox, metrics = Mailbox(), Metrics()
             supervise = partial(
-                Supervisor, logs=data.logs, deliver=mailbox.deliver, ready_timeout_s=config.supervision.ready_timeout_s
+                Supervisor,
+                logs=data.logs,
+                deliver=metrics.watching(mailbox.deliver),
+                ready_timeout_s=config.supervision.ready_timeout_s,
             )
             recognizer = Recognizer(supervise("speech", speech_entry), config.speech, config.supervision)
             decoders = Decoders(
@@ -149,7 +155,7 @@ class Service:
                 tasks.start_soon(loop.run, name="dispatcher")
                 tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention")
                 try:
-                    yield cls(config, data, store, broadcast, intake, catalog, mailbox, loop)
+                    yield cls(config, data, store, broadcast, intake, catalog, metrics, mailbox, loop)
                 finally:
                     broadcast.close()
                     mailbox.close()
