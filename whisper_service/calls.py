@@ -11,20 +11,18 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from anyio import current_time, move_on_after, to_thread
 from msgspec.structs import replace
 
 from whisper_service.broadcast import Closed, Pruned
-from whisper_service.domain import Job, Options, Problem, Segment, Status
+from whisper_service.domain import Job, Options, Problem, Segment, Status, Value
 from whisper_service.errors import Conflict, ServiceError, Unavailable
 from whisper_service.intake import Received
 from whisper_service.lifecycle import TERMINAL
+from whisper_service.planner import CALL
 from whisper_service.service import Service
-
-RANK: Final = -1.0
-"""Before all jobs that nobody waits for, behind those that a user put at the front."""
 
 
 class CallFailed(ServiceError):
@@ -43,6 +41,13 @@ class CallFailed(ServiceError):
         return self._problem or super().problem
 
 
+class Detected(Value, frozen=True):
+    """Which language is spoken, None if nobody speaks, and how probable that is."""
+
+    language: str | None
+    probability: float
+
+
 async def place(service: Service, received: Received, options: Options) -> Job:
     """Make a job of the recording, or find the one it already is. Raises `InvalidRequest` or `ModelUnavailable` for a model
     that is not here; nothing is kept of the recording if anything is raised."""
@@ -50,7 +55,7 @@ async def place(service: Service, received: Received, options: Options) -> Job:
         model = await model_for(service, options.model)
         reuse_finished = service.config.api.reuse_results
         named = replace(options, model=model)
-        return await service.submit(received, named, reuse=True, reuse_finished=reuse_finished, rank=RANK)
+        return await service.submit(received, named, reuse=True, reuse_finished=reuse_finished, rank=CALL)
     except ServiceError:
         received.path.unlink(missing_ok=True)
         raise
@@ -88,6 +93,20 @@ async def spoken(service: Service, job_id: str, heartbeat_s: float) -> AsyncGene
                 if not fresh:
                     yield None
     _complete(job)
+
+
+async def detected(service: Service, job_id: str) -> Detected:
+    """The language, as soon as it is known. Raises what `finished` raises."""
+    async with aclosing(_watch(service, job_id)) as states:
+        async for last in states:
+            job = last
+            if job.language is not None:
+                break
+        else:
+            _complete(job)
+    heard = [chunk.language_probability for chunk in await service.store.chunks(job_id) if chunk.language == job.language]
+    sure = [probability for probability in heard if probability is not None]
+    return Detected(job.language, max(sure, default=1.0 if job.options.language else 0.0))
 
 
 async def _watch(service: Service, job_id: str, heartbeat_s: float = math.inf) -> AsyncGenerator[Job, None]:

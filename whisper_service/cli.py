@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="write here instead of beside each file")
     transcribe.add_argument("--language", metavar="CODE", help="language spoken, like en or zh (default: detect it)")
     transcribe.add_argument(
-        "--task", choices=[task.value for task in Task], default=Task.TRANSCRIBE.value, help="translate: English text"
+        "--task", choices=[Task.TRANSCRIBE.value, Task.TRANSLATE.value], default=Task.TRANSCRIBE.value, help="translate: English text"
     )
     transcribe.add_argument(
         "--preset", choices=[preset.value for preset in Preset], help="how hard to look for the best text"

@@ -57,8 +57,9 @@ class Decoders:
         """A child takes commands."""
         self._generations[worker] = generation
 
-    def start(self, job_id: str, worker: str) -> bool:
-        """Give a recording to an actor; False if that must start first. Raises `OSError` if there is no room for its sound.
+    def start(self, job_id: str, worker: str, *, limit_s: float | None = None) -> bool:
+        """Give a recording, or its first `limit_s` seconds, to an actor; False if that must start first. Raises `OSError` if
+        there is no room for its sound.
 
         The files that it writes are made here: an actor that hears late that a job is cancelled must not make them anew.
         """
@@ -75,6 +76,7 @@ class Decoders:
             spool=str(self._data.spool_of(job_id)),
             peaks=str(self._data.peaks_of(job_id)),
             max_duration_s=self._max_duration_s,
+            limit_s=limit_s,
         )
         actor.send(command, generation=generation, within_s=self._stall_s, key=job_id)
         return True

@@ -49,6 +49,7 @@ class Task(StrEnum):
 
     TRANSCRIBE = "transcribe"  # text in the language that is spoken
     TRANSLATE = "translate"  # English text
+    DETECT = "detect"  # no text: only which language is spoken, at the beginning of the recording
 
 
 class Preset(StrEnum):
@@ -125,6 +126,7 @@ class Chunk(Value, frozen=True):
     attempts: int = 0  # how often it failed: how many actors died by themselves with it in their hands
     kills: int = 0  # how many actors with it in their hands were killed from outside
     language: str | None = None
+    language_probability: float | None = None  # None: it was given, or nobody has listened yet
     error: Problem | None = None
 
 

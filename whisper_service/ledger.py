@@ -170,7 +170,7 @@ class Ledger:
             return
         language = run.hear(report.language, report.language_probability, text=bool(report.segments))
         run.done(report.index)
-        fields = run.progress(self._clock()) | {"language": language}
+        fields = run.progress(self._clock()) | {"language": language, "probability": report.language_probability}
         self._keep(run, await self._store.checkpoint(run.job.id, report.index, report.segments, report.language, **fields))
 
     async def _late(self, report: ChunkDone) -> None:

@@ -10,7 +10,10 @@ The rules, in the order in which they bind:
    nothing beside it in other slots; after a third it is given up. So whatever kills actors costs three of them, and what only
    was in its company is in at most two of those deaths. An actor that was killed from outside says little about its chunks:
    they become smaller batches as well, but many more such deaths are needed to give one up.
-6. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
+6. A call - somebody waits for its answer - is at the front with its first chunks, then takes turns like all others. What is at the
+   front has no other company in a batch, and when every slot is taken, one chunk of it goes beside them: it neither waits for
+   the end of a batch nor for the chunks of others in its own.
+7. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
 """
 
 from __future__ import annotations
@@ -33,6 +36,10 @@ QUARANTINE_AFTER: Final = 3
 """Actor deaths after which a chunk is given up: in the last one it was alone."""
 KILLED_TOO_OFTEN: Final = 10
 """The same for actors that were killed from outside: something may do that to whoever works on this chunk."""
+CALL: Final = -1.0
+"""The rank of calls: behind whatever users put at the front, which is the negative time of that."""
+CALL_CHUNKS: Final = 8
+"""Chunks that a call has priority for, some minutes of sound."""
 PATIENCE_S: Final = 30.0
 """How long a job for another model waits before the loaded model is changed for it, though there is work for the loaded one."""
 
@@ -92,6 +99,8 @@ class Speech(Value, frozen=True):
     batches: int = 0  # in flight
     suspect: bool = False  # a chunk that must be alone is in flight
     batch_size: int = 8
+    express: int = 0  # batches of one row that may be in flight besides
+    express_batches: int = 0  # that are
 
 
 class View(Value, frozen=True):
@@ -127,6 +136,7 @@ class GiveBatch(Value, frozen=True):
 
     rows: tuple[tuple[str, int], ...]  # (job, chunk)
     suspect: bool = False
+    express: bool = False  # beside the slots
 
 
 class Finish(Value, frozen=True):
@@ -186,12 +196,12 @@ def _speak(view: View, now: float) -> Iterator[Step]:
         return
     model = _choose(able, speech.model, now)
     if model is not None and model != speech.model:
-        if speech.batches == 0:
+        if speech.batches + speech.express_batches == 0:
             yield LoadModel(model)
         return  # the present batches end first
     given: dict[str, int] = {}
     for slot in range(speech.slots - speech.batches):
-        alone = speech.batches == 0 and slot == 0
+        alone = speech.batches + speech.express_batches + slot == 0
         batch = _fill([w for w in able if w.model == model], given, speech, speech.slots - speech.batches - slot, alone=alone)
         if batch is None:
             return
@@ -200,12 +210,16 @@ def _speak(view: View, now: float) -> Iterator[Step]:
             return
         for job_id, _ in batch.rows:
             given[job_id] = given.get(job_id, 0) + 1
+    first = able[0]
+    full = speech.batches >= speech.slots and speech.express_batches < speech.express
+    if full and _in_front(first) and not first.ready[0].deaths:
+        yield GiveBatch(((first.job_id, first.ready[0].index),), express=True)
 
 
 def _choose(able: Sequence[Work], loaded: str | None, now: float) -> str | None:
     """The model to work with: the loaded one while it has work, unless somebody lost patience or is at the front."""
     first = able[0]
-    if all(work.model != loaded for work in able) or first.rank < 0:
+    if all(work.model != loaded for work in able) or _in_front(first):
         return first.model
     for work in able:
         if work.model != loaded and now - work.since > PATIENCE_S:
@@ -225,7 +239,9 @@ def _fill(
     head = left[first.job_id][0]
     if head.deaths >= ALONE_AFTER:  # its turn has come: nothing new is given until it can be alone
         return GiveBatch(((first.job_id, head.index),), suspect=True) if alone else None
-    peers = deque(work for work in willing if work.batch_key == first.batch_key)
+    peers = deque(
+        work for work in willing if work.batch_key == first.batch_key and _in_front(work) == _in_front(first)
+    )
     waiting = sum(len(left[work.job_id]) for work in peers)
     size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
     allowance = {work.job_id: max(1, work.served) if work.language_known else 1 for work in peers}
@@ -250,4 +266,9 @@ def _available(work: Work) -> bool:
 
 def _turn(work: Work) -> tuple[bool, float, int, int]:
     """Who is next: the front in its own order, then whoever was served longest ago."""
-    return (work.rank >= 0, min(work.rank, 0.0), work.last_turn, work.order)
+    front = _in_front(work)
+    return (not front, work.rank if front else 0.0, work.last_turn, work.order)
+
+
+def _in_front(work: Work) -> bool:
+    return work.rank < 0 and (work.rank != CALL or work.served < CALL_CHUNKS)

@@ -32,6 +32,7 @@ class Load(Message, frozen=True):
     compute_type: str  # "auto" or one of CTranslate2's
     slots: int  # how many batches may be in work at once
     threads: int  # cores to use in all; 0: every core this process may run on
+    express: int = 0  # batches of one row that may be in work besides, for callers who wait
 
 
 class Row(Message, frozen=True):
@@ -67,6 +68,7 @@ class Decode(Message, frozen=True):
     spool: str
     peaks: str
     max_duration_s: float | None = None
+    limit_s: float | None = None  # leave it at this much from the beginning; None: all of it
 
 
 class Download(Message, frozen=True):

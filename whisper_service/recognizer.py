@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from whisper_service import config, planner
 from whisper_service.domain import SAMPLE_RATE, Problem
 from whisper_service.ledger import RowKey
 from whisper_service.protocol import Cancel, Fault, Load, Loaded, Row, Transcribe
 from whisper_service.supervisor import Supervisor
+
+EXPRESS: Final = 1
+"""Batches beside the slots. It costs the thread of a slot and nothing else while nobody waits."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Batch:
 
     rows: tuple[RowKey, ...]
     suspect: bool  # must be alone: it may be what kills actors
+    express: bool = False  # for a caller who waits, beside the slots
 
 
 class Recognizer:
@@ -74,7 +79,9 @@ class Recognizer:
             loading=self.loading is not None,
             model=self.model,
             slots=self.slots,
-            batches=len(self._batches),
+            batches=sum(not batch.express for batch in self._batches.values()),
+            express=EXPRESS,
+            express_batches=sum(batch.express for batch in self._batches.values()),
             suspect=any(batch.suspect for batch in self._batches.values()),
             batch_size=self.batch_size,
         )
@@ -93,6 +100,7 @@ class Recognizer:
             compute_type=self._speech.compute_type,
             slots=self.slots,
             threads=self._speech.threads,
+            express=EXPRESS,
         )
         self.actor.send(command, generation=self.generation, within_s=self._limits.load_timeout_s, key="load")
 
@@ -109,10 +117,18 @@ class Recognizer:
         return model
 
     def give(
-        self, number: int, keys: tuple[RowKey, ...], rows: Sequence[Row], *, preset: str, prompt: str | None, suspect: bool
+        self,
+        number: int,
+        keys: tuple[RowKey, ...],
+        rows: Sequence[Row],
+        *,
+        preset: str,
+        prompt: str | None,
+        suspect: bool,
+        express: bool = False,
     ) -> None:
         """Hand a batch over, with a deadline that grows with the audio in it. Numbers are never used twice."""
-        self._batches[number] = Batch(keys, suspect)
+        self._batches[number] = Batch(keys, suspect, express)
         audio_s = sum(row.span.samples for row in rows) / SAMPLE_RATE
         self.actor.send(
             Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt),

@@ -18,7 +18,7 @@ JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history"})
 
 JOB: Final = Job.__struct_fields__
 SPAN: Final = Span.__struct_fields__
-CHUNK: Final = (*SPAN, "state", "attempts", "kills", "language", "error")
+CHUNK: Final = (*SPAN, "state", "attempts", "kills", "language", "language_probability", "error")
 SEGMENT: Final = Segment.__struct_fields__
 CHANGE: Final = Change.__struct_fields__
 
@@ -67,6 +67,7 @@ def chunk(row: sqlite3.Row) -> Chunk:
         attempts=row["attempts"],
         kills=row["kills"],
         language=row["language"],
+        language_probability=row["language_probability"],
         error=row["error"] and _problem.decode(row["error"]),
     )
 

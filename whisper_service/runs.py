@@ -16,12 +16,14 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from whisper_service import planner
-from whisper_service.domain import SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span
+from whisper_service.domain import SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span, Task
 
 LANGUAGE_SURE: Final = 0.5
 """Probability from which the language of one chunk is taken for that of the recording."""
 LANGUAGE_TRIES: Final = 3
 """Chunks after which a guess is taken anyhow."""
+DETECT_S: Final = 300.0
+"""Seconds of a recording in which its language is looked for: enough for the music at the beginning of a film."""
 SHOWN: Final = 64
 """Waiting chunks the planner gets to see: more than any batch takes."""
 SHORTEST: Final = SAMPLE_RATE // 10
@@ -95,6 +97,11 @@ class Run:
     def language(self) -> str | None:
         """What is asked for, or known by now."""
         return self.job.options.language or self.job.language
+
+    @property
+    def limit_s(self) -> float | None:
+        """How much of the recording matters; None: all."""
+        return DETECT_S if self.job.options.task is Task.DETECT else None
 
     def unknown(self, span: Span) -> Span | None:
         """What of a span that the media actor cut is in no chunk yet, numbered as the next chunk; None if nothing is.
@@ -210,7 +217,8 @@ class Run:
         Chunks of such a job come one after the other, and nothing but this one and the number before it counts: a job that
         was interrupted decides as one that was not.
         """
-        if self.language is not None or probability is None or not text:
+        heard = text or self.job.options.task is Task.DETECT
+        if self.language is not None or probability is None or not heard:
             return self.language
         sure = probability >= LANGUAGE_SURE or len(self.finished) + 1 >= LANGUAGE_TRIES
         return language if sure else None
@@ -256,7 +264,7 @@ class Run:
         return planner.Work(
             job_id=self.job.id,
             model=self.job.model,
-            batch_key=f"{self.job.model}\n{options.preset}\n{options.prompt or ''}",
+            batch_key="\n".join([str(self.job.model), options.preset, "detect" if options.task is Task.DETECT else "", options.prompt or ""]),
             rank=self.job.rank,
             order=self.order,
             bytes=self.job.bytes,

@@ -40,12 +40,12 @@ class Steps:
                 await self._claim(job_id)
                 return True
             case planner.StartDecode(job_id, worker):
-                if job_id in runs and self._decoders.start(job_id, worker):
+                if job_id in runs and self._decoders.start(job_id, worker, limit_s=runs[job_id].limit_s):
                     runs[job_id].decoding, runs[job_id].worker = Decoding.RUNNING, worker
             case planner.LoadModel(model):
                 await self._load(model)
-            case planner.GiveBatch(rows, suspect):
-                self._give(rows, suspect)
+            case planner.GiveBatch(rows, suspect, express):
+                self._give(rows, suspect=suspect, express=express)
             case planner.Finish(job_id):
                 await self._ledger.finish(runs[job_id])
                 return True
@@ -93,7 +93,7 @@ class Steps:
             return
         self._recognizer.load(model, located.path)
 
-    def _give(self, keys: tuple[RowKey, ...], suspect: bool) -> None:
+    def _give(self, keys: tuple[RowKey, ...], *, suspect: bool, express: bool) -> None:
         self._turn += 1
         now = time.monotonic()
         rows: list[Row] = []
@@ -111,4 +111,5 @@ class Steps:
                 )
             )
         options = self._ledger.runs[keys[0][0]].job.options
-        self._recognizer.give(self._turn, keys, rows, preset=options.preset.value, prompt=options.prompt, suspect=suspect)
+        kind = {"suspect": suspect, "express": express}
+        self._recognizer.give(self._turn, keys, rows, preset=options.preset.value, prompt=options.prompt, **kind)

@@ -222,9 +222,19 @@ class Store:
             return await self._written(await self._set(job_id, Status.PROCESSING, fields))
 
     async def checkpoint(
-        self, job_id: str, index: int, segments: Sequence[Segment], language: str | None, /, **fields: Any
+        self,
+        job_id: str,
+        index: int,
+        segments: Sequence[Segment],
+        language: str | None,
+        /,
+        *,
+        probability: float | None = None,
+        **fields: Any,
     ) -> Written | None:
         """A chunk is done: its text and its state in one. None if it did not wait any more, so a repetition does nothing.
+
+        `probability` is that of the language, where the model found it out.
 
         A paused job takes it too: the batch was in flight when its user paused it.
         """
@@ -232,7 +242,7 @@ class Store:
         if any(segment.chunk != index for segment in segments):
             raise ValueError(f"segments of another chunk than {index}")
         async with self._transaction():
-            if (status := await self._settle(job_id, index, "done", language=language)) is None:
+            if (status := await self._settle(job_id, index, "done", language=language, language_probability=probability)) is None:
                 return None
             await self._writer.executemany(
                 f"INSERT INTO segment (job_id, {rows.names(rows.SEGMENT)}) VALUES (:job_id, {rows.marks(rows.SEGMENT)})",

@@ -25,7 +25,7 @@ from typing import Any
 
 from whisper_service import faults
 from whisper_service.actor.boot import Inbox
-from whisper_service.domain import SAMPLE_RATE, Problem, Segment, Span, Word
+from whisper_service.domain import SAMPLE_RATE, Problem, Segment, Span, Task, Word
 from whisper_service.errors import DiskFull
 from whisper_service.protocol import (
     BatchDone,
@@ -208,11 +208,11 @@ def _hear(command: Transcribe, row: Row, play: dict[str, Any]) -> ChunkDone:
         text = f"{row.span.start:g}-{row.span.end:g}"
     else:
         text = f"{play['says']} {row.span.index}." if "says" in play else text_of(row.span.index)
-    count = int(play.get("segments", 1))
+    count = 0 if row.task is Task.DETECT else int(play.get("segments", 1))
     segments = tuple(_sentence(row, number, count, text) for number in range(count))
     probability = None if row.language else float(play.get("sure", 0.9))
     return ChunkDone(
-        batch=command.batch, job_id=row.job_id, index=row.span.index, segments=segments, language=row.language or "en",
+        batch=command.batch, job_id=row.job_id, index=row.span.index, segments=segments, language=row.language or play.get("language", "en"),
         language_probability=probability,
     )  # fmt: skip
 

@@ -159,6 +159,17 @@ def test_silence_is_decoded_and_has_no_chunks(tmp_path: Path) -> None:
     assert reports[-1] == Decoded(job_id="job", duration_s=10.0, chunks=0)
 
 
+def test_only_the_beginning_is_decoded_if_no_more_is_wanted(tmp_path: Path) -> None:
+    command = msgspec.structs.replace(job(tmp_path, write_wav(tmp_path / "talk.wav", TALK)), limit_s=20.0)
+    reports = list(media.decode(command))
+    spans = [report.span for report in reports if isinstance(report, ChunkFound)]
+    assert spans
+    assert spans[-1].end <= 20.5
+    (decoded,) = [report for report in reports if isinstance(report, Decoded)]
+    assert decoded.duration_s == pytest.approx(20.0, abs=0.5)
+    assert decoded.warning is None, "it is not the file that ends"
+
+
 def test_cancel_ends_a_decode_at_once_and_without_a_word(tmp_path: Path) -> None:
     source = write_wav(tmp_path / "talk.wav", join(TALK, *[silence(60)] * 10))
     dropped, next_one = job(tmp_path, source, "dropped"), job(tmp_path, source, "next")

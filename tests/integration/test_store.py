@@ -208,6 +208,29 @@ async def test_the_newest_job_with_the_same_bytes_and_options(store: Store) -> N
     assert await store.same("33", Options()) is None
 
 
+async def test_text_is_settled_up_to_the_first_chunk_that_waits(store: Store) -> None:
+    await working(store, chunks=4)
+    assert await store.settled("a") == 0
+    await store.checkpoint("a", 1, said(1, "two"), "en")
+    assert await store.settled("a") == 0, "what comes first may still come"
+    await store.checkpoint("a", 0, said(0, "one", "and a half"), "en")
+    assert await store.settled("a") == 2
+    await store.quarantine("a", 2, PROBLEM, Gap(2.0, 3.0, "crash"))
+    assert await store.settled("a") == 3
+    await store.checkpoint("a", 3, [], "en")
+    assert await store.settled("a") == 4
+    assert await store.settled("nobody") == 0
+    assert [s.text for s in await store.segments("a", first=1, before=4)] == ["two"]
+    assert [s.text for s in await store.segments("a", before=1)] == ["one", "and a half"]
+
+
+async def test_how_sure_a_language_is_is_kept(store: Store) -> None:
+    await working(store, chunks=2)
+    await store.checkpoint("a", 0, [], "de", probability=0.75)
+    await store.checkpoint("a", 1, [], "de")
+    assert [(chunk.language, chunk.language_probability) for chunk in await store.chunks("a")] == [("de", 0.75), ("de", None)]
+
+
 async def test_what_is_not_there(store: Store) -> None:
     for act in (store.job("x"), store.move("x", Cause.PAUSE), store.delete("x")):
         with pytest.raises(NotFound) as caught:

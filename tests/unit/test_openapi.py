@@ -38,6 +38,8 @@ def carrier(name: str, status: str) -> str:
     """The schema in which an operation tells of an error."""
     if (name, status) == ("GET /api/health/ready", "503"):
         return "Readiness"
+    if (name, status) == ("GET /health", "503"):
+        return "Health"
     path = name.partition(" ")[2]
     return "OpenAIRefusal" if path.startswith("/v1/") else "Said" if path == "/inference" else "Problem"
 

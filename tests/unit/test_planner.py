@@ -171,7 +171,8 @@ views = st.builds(
     media=st.lists(st.builds(Worker, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
     speech=st.builds(
         Speech, ready=st.booleans(), loading=st.booleans(), model=st.sampled_from([None, "base"]), slots=st.integers(1, 4),
-        batches=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8),
+        batches=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8), express=st.integers(0, 1),
+        express_batches=st.integers(0, 1),
     ),
 )  # fmt: skip
 
@@ -239,6 +240,45 @@ def test_what_kills_actors_costs_three_of_them_and_its_company_is_in_two_at_most
     assert all(count <= 2 for row, count in deaths.items() if row not in culprits)
 
 
+BUSY = Speech(ready=True, model="base", slots=2, batches=2, express=1)
+
+
+def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
+    film = work("film", 40, served=100, last_turn=9)
+    call = work("call", 3, rank=planner.CALL, order=1)
+    (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
+    assert step == GiveBatch((("call", 0),), express=True)
+    occupied = Speech(ready=True, model="base", slots=2, batches=2, express=1, express_batches=1)
+    assert plan(View(works=(film, call), speech=occupied), 0.0) == []
+    assert plan(View(works=(film,), speech=BUSY), 0.0) == [], "nobody waits for the film"
+
+
+def test_a_chunk_that_was_with_a_dying_actor_goes_beside_nothing() -> None:
+    struck = work("call", rank=planner.CALL, ready=(Ready(0, attempts=1),))
+    assert plan(View(works=(struck,), speech=BUSY), 0.0) == []
+
+
+def test_a_call_has_no_company_but_other_calls() -> None:
+    film = work("film", 40, served=100, last_turn=9)
+    calls = [work(f"call{n}", 2, rank=planner.CALL, order=n) for n in range(2)]
+    (rows,) = batches(View(works=(film, *calls), speech=IDLE))
+    assert rows == (("call0", 0), ("call1", 0))
+
+
+def test_a_call_has_priority_for_its_first_chunks_only() -> None:
+    film = work("film", 40, served=100, last_turn=3)
+    long = work("long", 40, rank=planner.CALL, served=planner.CALL_CHUNKS, last_turn=5)
+    (rows,) = batches(View(works=(film, long), speech=IDLE))
+    assert [job for job, _ in rows] == ["film", "long"] * 4
+    assert plan(View(works=(film, long), speech=BUSY), 0.0) == []
+
+
+def test_what_a_user_put_at_the_front_goes_before_calls() -> None:
+    first, call = work("first", 1, rank=-1.7e9, served=100), work("call", 1, rank=planner.CALL)
+    (rows,) = batches(View(works=(call, first), speech=IDLE))
+    assert rows[0] == ("first", 0)
+
+
 def test_a_job_whose_model_is_not_decided_waits_and_others_do_not() -> None:
     undecided, other = work("a", 3, model=None), work("b", 1, order=1)
     assert batches(View(works=(undecided, other), speech=IDLE)) == [(("b", 0),)]
@@ -260,7 +300,13 @@ def test_every_plan_can_be_carried_out(view: View) -> None:
                 assert index in {chunk.index for chunk in by_name[job].ready}
         if isinstance(step, StartDecode):
             assert by_name[step.job_id].decode == "waiting"
-    assert sum(isinstance(s, GiveBatch) for s in steps) <= max(0, view.speech.slots - view.speech.batches)
+    ordinary = [step for step in steps if isinstance(step, GiveBatch) and not step.express]
+    assert len(ordinary) <= max(0, view.speech.slots - view.speech.batches)
+    express = [step for step in steps if isinstance(step, GiveBatch) and step.express]
+    assert len(express) <= max(0, view.speech.express - view.speech.express_batches)
+    assert all(len(step.rows) == 1 for step in express)
+    in_flight = view.speech.batches + view.speech.express_batches
+    assert not (in_flight and any(isinstance(s, LoadModel) or (isinstance(s, GiveBatch) and s.suspect) for s in steps))
     decodes = [step for step in steps if isinstance(step, StartDecode)]
     assert len({d.worker for d in decodes}) == len(decodes) <= sum(w.idle for w in view.media)
     if view.speech.suspect or view.speech.loading or not view.speech.ready:
@@ -270,7 +316,8 @@ def test_every_plan_can_be_carried_out(view: View) -> None:
 @given(views)
 def test_ready_work_never_waits_for_an_idle_actor(view: View) -> None:
     speech = view.speech
-    if speech.ready and not speech.loading and not speech.suspect and not speech.batches:
+    idle = not speech.batches and not speech.express_batches
+    if speech.ready and not speech.loading and not speech.suspect and idle:
         able = any(w.ready and w.model and (w.language_known or not w.in_flight) for w in view.works)
         assert able == any(isinstance(s, GiveBatch | LoadModel) for s in plan(view, 0.0))
 

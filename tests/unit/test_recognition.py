@@ -649,3 +649,12 @@ def test_repetition_does_not_take_the_bytes_of_a_script_for_a_loop(text: str) ->
 def test_repetition_is_the_same_in_every_script(text: str) -> None:
     assert repetition(text.translate(str.maketrans("ab cd", "今天，好吗"))) == repetition(text)
     assert repetition("") == 0.0
+
+
+def test_a_language_is_found_without_a_text() -> None:
+    engine = FakeEngine(lambda *_: Text([(0.0, 1.0, " Ja.")]), spoken="de")
+    rows = [Utterance(sound(5.0), task=Task.DETECT), Utterance(sound(5.0), language="en", task=Task.DETECT)]
+    heard = dict(Recognizer(engine, lambda _: []).recognise(rows, Preset.BALANCED))
+    assert heard == {0: Heard((), "de", 0.9), 1: Heard((), "en", None)}
+    assert engine.searches == []
+    assert engine.detections == 1, "what is known is not sought"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service import planner
-from whisper_service.domain import Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status
-from whisper_service.runs import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
+from whisper_service.domain import Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
+from whisper_service.runs import DETECT_S, LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
 
 
 def span(index: int, seconds: float = 10.0) -> Span:
@@ -319,3 +320,12 @@ def test_the_planner_sees_what_it_needs() -> None:
     work = run_with(2, options=Options(language="en", prompt="names"), rank=-1.0).view()
     assert (work.model, work.rank, work.language_known, [chunk.index for chunk in work.ready]) == ("base", -1.0, True, [0, 1])
     assert work.batch_key != run_with(2).view().batch_key
+
+
+def test_who_asks_for_the_language_alone_gets_it_without_any_text() -> None:
+    run = run_with(1)
+    run.job = msgspec.structs.replace(run.job, language=None, options=Options(task=Task.DETECT))
+    assert run.hear("de", 0.9, text=False) == "de"
+    assert run.limit_s == DETECT_S
+    assert run_with(1).limit_s is None
+    assert run.view().batch_key != run_with(1).view().batch_key

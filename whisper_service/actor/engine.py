@@ -68,10 +68,11 @@ class ModelBroken(Exception):
 class Engine:
     """A loaded model."""
 
-    def __init__(self, path: str, device: str, compute_type: str, *, slots: int, threads: int) -> None:
+    def __init__(self, path: str, device: str, compute_type: str, *, slots: int, threads: int, express: int = 0) -> None:
         """Load the model from a directory; `RuntimeError` and `ValueError` of CTranslate2 pass through.
 
-        On a CPU every slot gets a replica with its share of the threads; the weights are shared.
+        On a CPU every slot gets a replica with its share of the threads; the weights are shared. Those for express batches come
+        on top: they are idle nearly always.
         """
         for name in ("model.bin", "config.json", "tokenizer.json"):
             if not (Path(path) / name).is_file():
@@ -84,7 +85,7 @@ class Engine:
             device=kind,
             device_index=int(index or 0),
             compute_type=resolve(kind, int(index or 0), compute_type),
-            inter_threads=slots if self._cpu else 1,
+            inter_threads=slots + express if self._cpu else 1,
             intra_threads=max(1, threads // slots),
         )
         self._tokenizer = tokenizers.Tokenizer.from_file(str(Path(path) / "tokenizer.json"))

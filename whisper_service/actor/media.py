@@ -136,10 +136,13 @@ def decode(
                 spool.flush()
                 yield ChunkFound(job_id=command.job_id, span=span)
 
+        limited = False
         due = time.monotonic() + PROGRESS_S
         for block in recording.blocks():
             if cancelled():
                 return
+            if limited := command.limit_s is not None and recording.position_s >= command.limit_s:
+                break
             _check_length(recording.position_s, command)
             spool.write(block.data)
             waveform.write(peaks.feed(block))
@@ -156,7 +159,10 @@ def decode(
         waveform.seal()
         spool.seal()
         yield Decoded(
-            job_id=command.job_id, duration_s=recording.position_s, chunks=chunks, warning=_warning(recording)
+            job_id=command.job_id,
+            duration_s=recording.position_s,
+            chunks=chunks,
+            warning=None if limited else _warning(recording),
         )
 
 

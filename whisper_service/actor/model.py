@@ -48,10 +48,17 @@ def load(command: Load) -> Model | Fault:
     began = time.monotonic()
     try:
         threads = command.threads or cores()
-        engine = Engine(command.path, command.device, command.compute_type, slots=command.slots, threads=threads)
+        engine = Engine(
+            command.path,
+            command.device,
+            command.compute_type,
+            slots=command.slots,
+            threads=threads,
+            express=command.express,
+        )
         allocator.release()  # the file passed through memory a second time
         engine.warm_up()
-        listeners = [Recognizer(engine, SpeechIn()) for _ in range(command.slots)]
+        listeners = [Recognizer(engine, SpeechIn()) for _ in range(command.slots + command.express)]
     except Exception as error:
         return _fault(command, error)
     seconds = time.monotonic() - began

@@ -154,13 +154,15 @@ class Recognizer:
         """Yield (index, what was heard) of every utterance, each as soon as it is known."""
         rows = {i: _Progress(u, self._engine.language(u.language)) for i, u in enumerate(utterances)}
         for row in rows.values():
-            if len(row.utterance.sound) >= SHORTEST_S * SAMPLE_RATE:
+            known = row.utterance.task is Task.DETECT and row.language is not None
+            if len(row.utterance.sound) >= SHORTEST_S * SAMPLE_RATE and not known:
                 row.stretches.append((0, len(row.utterance.sound)))
         while rows:
             for index in [i for i, row in rows.items() if not row.stretches]:
                 row = rows.pop(index)
                 yield index, Heard(tuple(_sentences(row.passages)), row.language or "en", row.probability)
-            takes = self._encode(rows, wide=STRATEGIES[preset].wide)
+            heard = self._encode(rows, wide=STRATEGIES[preset].wide)
+            takes = [take for take in heard if take.task is not Task.DETECT]
             self._decode(takes, STRATEGIES[preset], prompt)
             for take in takes:
                 self._accept(take, rows[take.row])

@@ -11,9 +11,11 @@ from litestar.types import ASGIApp
 from whisper_service.errors import Unavailable
 from whisper_service.service import Service
 from whisper_service.web import (
+    asr,
     docs,
     errors,
     events,
+    inference,
     jobs,
     login,
     media,
@@ -53,6 +55,8 @@ def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Lites
             system.router,
             openai.router,
             openai.groq,
+            asr.router,
+            inference.router,
             login.router,
             page.router,
         ],

@@ -95,7 +95,7 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
 OPTIONS: Final = {
     "model": Schema(type=OpenAPIType.STRING, max_length=300, default="auto", description="A model on this machine; auto: the best one."),
     "language": Schema(type=OpenAPIType.STRING, description="Whisper's code, like en, zh or yue. Without it, the language is detected."),
-    "task": Schema(type=OpenAPIType.STRING, enum=[*Task], default=Task.TRANSCRIBE, description="translate: English text."),
+    "task": Schema(type=OpenAPIType.STRING, enum=[*Task], default=Task.TRANSCRIBE, description="translate: English text; detect: the language alone."),
     "preset": Schema(type=OpenAPIType.STRING, enum=[*Preset], description="How hard to look for the best text."),
     "prompt": Schema(type=OpenAPIType.STRING, max_length=2_000, description="Names and spellings to expect."),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True, description="Keep the time of every word."),
