@@ -1,0 +1,88 @@
+"""The interface of whisper.cpp's server, on a real port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import srt  # type: ignore[import-untyped]
+import webvtt  # type: ignore[import-untyped]
+
+from tests.fakes.actors import script, text_of
+from tests.integration.webclient import Running, running
+from whisper_service.domain import Task
+
+pytestmark = pytest.mark.anyio
+
+TEXTS = [text_of(0), text_of(1)]
+LINES = "".join(f"{text}\n" for text in TEXTS)
+
+
+@pytest.fixture
+async def web(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path) as up:
+        yield up
+
+
+def recording(**play: Any) -> dict[str, tuple[str, bytes]]:
+    return {"file": ("jfk.wav", script(**({"chunks": 2} | play)))}
+
+
+async def test_every_response_format(web: Running) -> None:
+    async def asked(**fields: str) -> Any:
+        answer = await web.client.post("/inference", files=recording(), data=fields)
+        assert answer.status_code == 200, answer.text
+        return answer
+
+    plain = await asked(temperature="0.0", temperature_inc="0.2", no_timestamps="true", beam_size="5")
+    assert plain.json() == {"text": LINES}
+    text = await asked(response_format="text")
+    assert (text.text, text.headers["content-type"]) == (LINES, "text/plain; charset=utf-8")
+    subtitles = await asked(response_format="srt")
+    assert [cue.content for cue in srt.parse(subtitles.text)] == TEXTS
+    assert subtitles.headers["content-type"].startswith("application/x-subrip")
+    captions = await asked(response_format="vtt")
+    assert [cue.text for cue in webvtt.from_string(captions.text)] == TEXTS
+    everything = (await asked(response_format="verbose_json")).json()
+    assert set(everything) == {
+        "task", "language", "duration", "text", "segments", "detected_language", "detected_language_probability",
+        "language_probabilities",
+    }  # fmt: skip
+    assert (everything["language"], everything["detected_language"]) == ("english", "english")
+    assert everything["language_probabilities"] == {"en": 0.9}
+    segment = everything["segments"][0]
+    assert set(segment) == {"id", "text", "start", "end", "tokens", "words", "temperature", "avg_logprob", "no_speech_prob"}
+    assert segment["words"] == [{"word": f" {TEXTS[0]}", "start": 0.0, "end": 10.0, "t_dtw": -1, "probability": 0.9}]
+    assert len(await web.service.store.jobs()) == 1
+
+
+async def test_the_task_is_as_it_asks(web: Running) -> None:
+    await web.client.post("/inference", files=recording(), data={"translate": "1", "language": "auto", "prompt": "Ada"})
+    job = (await web.service.store.jobs())[0]
+    assert (job.options.task, job.options.language, job.options.prompt) == (Task.TRANSLATE, None, "Ada")
+    found = await web.client.post("/inference", files=recording(), data={"detect_language": "true", "response_format": "verbose_json"})
+    assert (found.json()["detected_language"], found.json()["segments"]) == ("english", [])
+
+
+async def test_errors_are_a_word(web: Running) -> None:
+    for files, fields, status, said in [
+        (recording(), {"response_format": "xml"}, 400, "response format"),
+        (recording(), {"offset_t": "1000"}, 400, "part of a recording"),
+        (recording(), {"duration": "nan"}, 400, "duration"),
+        (recording(), {"language": "xx"}, 400, "language"),
+        ({"other": b"x"}, {}, 400, "file"),
+        ({"file": b"no script"}, {}, 400, "not a recording"),
+        ({"file": b""}, {}, 400, "empty"),
+    ]:
+        answer = await web.client.post("/inference", files=files, data=fields)
+        assert answer.status_code == status, answer.text
+        assert set(answer.json()) == {"error"}
+        assert said in answer.json()["error"]
+    assert set((await web.client.get("/inference")).json()) == {"error"}
+
+
+async def test_health(web: Running) -> None:
+    answer = await web.client.get("/health")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
