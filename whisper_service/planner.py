@@ -4,7 +4,8 @@ The rules, in the order in which they bind:
 1. A job at the front goes first; the others take turns, the one served longest ago first. A short clip so overtakes a ten-hour
    film at the next batch, and no job starves.
 2. Chunks of all jobs that share a batch key (model, preset, prompt) fill a batch together.
-3. A job starts with one chunk and may then have as many in a batch as it had before: 1, 1, 2, 4, 8. First text comes at once.
+3. A job starts with one chunk and may then have twice as many in a batch as it had before: 1, 2, 6, 8. First text comes at once.
+   The last chunks are shared out between the slots, so that they end together.
 4. A job whose language is unknown gives one chunk at a time, in order, until it is known; so its transcript does not depend on timing.
 5. A chunk that was in the hands of a dying actor comes in a batch of at most half the size, after a second death alone, with
    nothing beside it in other slots; after a third it is given up. So whatever kills actors costs three of them, and what only
@@ -244,7 +245,9 @@ def _fill(
     )
     waiting = sum(len(left[work.job_id]) for work in peers)
     size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
-    allowance = {work.job_id: max(1, work.served) if work.language_known else 1 for work in peers}
+    if all(work.decode == "done" for work in peers):  # nothing more will come: the last batches should end together
+        size = min(size, max(speech.batch_size // 2, -(-waiting // speech.slots)))
+    allowance = {work.job_id: max(1, 2 * work.served) if work.language_known else 1 for work in peers}
     rows: list[tuple[str, int]] = []
     while peers and len(rows) < size:
         work = peers.popleft()

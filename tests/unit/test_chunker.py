@@ -22,6 +22,7 @@ policies = st.builds(
     first_s=st.floats(0, 10),
     close_pause_s=st.floats(0.1, 4),
     cut_pause_s=st.floats(0.05, 0.5),
+    good_pause_s=st.floats(0.05, 2),
     search_s=st.floats(0, 6),
     pad_s=st.floats(0, 0.5),
     onset=st.floats(0.5, 1),
@@ -105,6 +106,12 @@ def test_a_window_that_grows_too_long_is_cut_in_its_longest_late_pause() -> None
     first, second = cut(probabilities, ChunkPolicy(first_s=99))
     assert first.end == pytest.approx(24.3 + 0.3, abs=0.05)
     assert second.start == pytest.approx(first.end, abs=0.05)
+
+
+def test_of_two_good_pauses_the_later_one_is_taken_though_it_is_shorter() -> None:
+    probabilities = speech(14) + pause(2.0) + speech(9) + pause(0.7) + speech(6)
+    first, _ = cut(probabilities, ChunkPolicy(first_s=99))
+    assert first.end == pytest.approx(25 + 0.35, abs=0.05)
 
 
 def test_speech_without_a_pause_is_cut_where_it_is_least_like_speech() -> None:

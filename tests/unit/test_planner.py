@@ -41,14 +41,14 @@ def test_a_job_without_anything_left_is_finished() -> None:
     assert plan(View(works=(work("a"), work("b", in_flight=1), work("c", decode="running"))), 0.0) == [Finish("a")]
 
 
-def test_the_first_batch_of_a_job_is_one_chunk_and_then_they_double() -> None:
+def test_the_first_batch_of_a_job_is_one_chunk_and_then_they_grow() -> None:
     sizes = []
     served = 0
-    for _ in range(6):
-        (rows,) = batches(View(works=(work("a", 20, served=served),), speech=IDLE))
+    while served < 20:
+        (rows,) = batches(View(works=(work("a", 20 - served, served=served),), speech=IDLE))
         sizes.append(len(rows))
         served += len(rows)
-    assert sizes == [1, 1, 2, 4, 8, 8]
+    assert sizes == [1, 2, 6, 8, 3]
 
 
 def test_a_short_clip_overtakes_a_film_at_the_next_batch() -> None:
@@ -82,6 +82,14 @@ def test_rows_of_other_options_do_not_join_a_batch() -> None:
 def test_the_work_is_shared_between_idle_slots() -> None:
     given_rows = batches(View(works=(work("a", 6, served=100),), speech=Speech(ready=True, model="base", slots=2)))
     assert given_rows == [(("a", 0), ("a", 1), ("a", 2)), (("a", 3), ("a", 4), ("a", 5))]
+
+
+def test_the_last_chunks_are_shared_with_a_slot_that_is_still_busy() -> None:
+    busy = Speech(ready=True, model="base", slots=2, batches=1)
+    sizes = {n: len(batches(View(works=(work("a", n, served=100),), speech=busy))[0]) for n in (20, 12, 9, 4, 3)}
+    assert sizes == {20: 8, 12: 6, 9: 5, 4: 4, 3: 3}
+    (rows,) = batches(View(works=(work("a", 12, served=100, decode="running"),), speech=busy))
+    assert len(rows) == 8  # more is coming: nobody knows which are the last
 
 
 def test_a_busy_actor_gets_nothing() -> None:

@@ -36,6 +36,7 @@ class ChunkPolicy(Value, frozen=True):
     first_s: float = 10.0  # the first window may close from this length on
     close_pause_s: float = 3.0  # a pause this long always ends a window
     cut_pause_s: float = 0.2  # the shortest pause that is sure to lie between words
+    good_pause_s: float = 0.6  # a longer one is no better place to cut: then the later one is taken, for fuller windows
     search_s: float = 5.0  # how far back a forced cut may lie
     pad_s: float = 0.5  # sound kept before and after the speech of a window
     onset: float = 0.5  # silence becomes speech at this probability
@@ -162,12 +163,13 @@ class Chunker:
         return self._span(window, min(pause.begin * FRAME + self._pad, middle))
 
     def _best_pause(self, window: _Window) -> _Pause:
-        """The longest and latest pause; an empty one at the least speech-like of the last frames where there is none."""
+        """The longest and latest pause, as far as longer is better; an empty one at the least speech-like of the last frames where there is none."""
         recent = max(window.start + 1, window.speech_end - max(1, int(_frames(self._policy.search_s))))
         sure = _frames(self._policy.cut_pause_s)
         pauses = [pause for pause in window.pauses if pause.frames >= sure or pause.begin >= recent]
         if pauses:
-            return max(pauses, key=lambda pause: pause.frames * (pause.begin - window.start))
+            good = _frames(self._policy.good_pause_s)
+            return max(pauses, key=lambda pause: min(pause.frames, good) * (pause.begin - window.start))
         quietest = min(range(recent, window.speech_end), key=lambda frame: window.probabilities[frame - window.start])
         return _Pause(quietest, quietest)
 
