@@ -1,20 +1,27 @@
-"""Models: which names there are, which are on disk, and the built-in one. No downloads, no model is ever opened here.
+"""Models: which names there are, which are on disk, and the built-in one. No downloads, no model is ever loaded here.
 
 A model is a directory in CTranslate2's format. Three places hold one: `models_dir/<name>`, the directory that the
 configuration names, and - for the built-in model - the data files of two installed packages, which are joined into
 `models_dir` when the model is first needed. Only the configuration may name a path; a job names a model by its name.
+
+A name is one of `known.KNOWN`, or "owner/name" as on a hub, or what a folder in `models_dir` is called. The folder of
+"owner/name" is called "owner--name", which no repo on a hub can be called.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from whisper_service.bundled import BUNDLED, INSTALL, BundledFile, absent, is_joined, is_ours, join, size
+from whisper_service.bundled import BUNDLED, INSTALL, REQUIREMENTS, BundledFile, absent, is_joined, is_ours, join, size
 from whisper_service.domain import Value
-from whisper_service.errors import InvalidRequest, ModelUnavailable
+from whisper_service.errors import Conflict, InvalidRequest, ModelUnavailable, NotFound
+from whisper_service.known import BY_NAME, BY_REPO
+from whisper_service.protocol import partial_of
 
 AUTO: Final = "auto"
 ALIASES: Final = {"large": "large-v3", "turbo": "large-v3-turbo"}
@@ -43,6 +50,8 @@ BY_QUALITY: Final = (
 ON_CPU: Final = ("small", "base", "tiny", *(name for name in BY_QUALITY if name not in {"small", "base", "tiny"}))
 """The same for a CPU: first what is faster than real time on two cores."""
 
+_REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
+_SLASH: Final = "--"  # in the name of a folder
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")
 _VOCABULARY: Final = ("vocabulary.json", "vocabulary.txt")
@@ -53,6 +62,26 @@ class Located(Value, frozen=True):
 
     name: str
     path: Path
+
+
+class Source(Value, frozen=True):
+    """Where a model that is not here can be had: a repo on a hub. `bytes` is what it weighs, None: only the hub knows."""
+
+    repo: str
+    bytes: int | None = None
+
+
+class Entry(Value, frozen=True):
+    """A model by its name: what is known of it and what of it is on this disk."""
+
+    name: str
+    path: Path | None = None  # the folder; None: nothing is there, or only the packages of the built-in model are
+    bytes: int = 0  # on the disk
+    complete: bool = False  # it can be loaded, as far as names and sizes tell
+    missing: tuple[str, ...] = ()  # files that the folder lacks
+    source: Source | None = None
+    builtin: bool = False  # comes with the packages of the extra [bundled], and always can again
+    configured: bool = False  # its folder is named in the configuration, and is not ours
 
 
 class Catalog:
@@ -74,6 +103,13 @@ class Catalog:
 
         Raises `InvalidRequest` for what cannot be a name, and `ModelUnavailable` with cause and cure.
         """
+        name = self.name_of(wanted, device=device)
+        if not self.is_here(name):
+            raise self.unavailable(name)
+        return name
+
+    def name_of(self, wanted: str, *, device: str = "cpu") -> str:
+        """The same, whether or not that model is here; only "auto" needs one that is."""
         if wanted == AUTO:
             wanted = self._default
         if wanted == AUTO:
@@ -86,16 +122,34 @@ class Catalog:
                     model=wanted,
                 )
             return wanted
-        if not _NAME.fullmatch(wanted):
+        name = ALIASES.get(wanted, wanted)
+        if name in BY_REPO:
+            return BY_REPO[name].name
+        if "/" not in name:
+            name = name_of_folder(name)
+        if not is_name(name):
             raise InvalidRequest(
                 f"{wanted!r} is not the name of a model.",
                 hint=f"Installed: {', '.join(self.installed()) or 'none'}. Only the configuration may give a directory.",
                 model=wanted,
             )
-        name = ALIASES.get(wanted, wanted)
-        if name not in self.installed() and not (self._root / name).is_dir():
-            raise self._unavailable(f"The model {name} is not on this machine.", name)
         return name
+
+    def is_here(self, name: str) -> bool:
+        """Whether there is something to load under this name, complete or not."""
+        if self._configured and name == self._default:
+            return True
+        return self.target_of(name).is_dir() or self._comes_with_packages(name)
+
+    def target_of(self, name: str) -> Path:
+        """The folder of a model in `models_dir`, absolute."""
+        return (self._root / folder_of(name)).absolute()
+
+    def source_of(self, name: str) -> Source | None:
+        """Where this model can be had; None if no hub knows it by this name."""
+        if model := BY_NAME.get(name):
+            return Source(model.repo, model.download_bytes)
+        return Source(name) if _REPO.fullmatch(name) else None
 
     def depends_on_device(self, wanted: str) -> bool:
         """Whether `resolve` may answer differently for another device."""
@@ -110,7 +164,7 @@ class Catalog:
         if self._configured and name == self._default:
             path = self._configured
         else:
-            path = (self._root / name).absolute()
+            path = self.target_of(name)
             if name in self._bundled and is_ours(path) and not is_joined(path, self._bundled[name]):
                 join(self._root, name, self._bundled[name])
         if missing := _missing(path):
@@ -119,11 +173,75 @@ class Catalog:
 
     def installed(self) -> list[str]:
         """The names of the models that are here, the best first; what is incomplete is left out."""
-        names = {path.name for path in _directories(self._root) if _NAME.fullmatch(path.name) and not _missing(path)}
-        names |= {name for name, files in self._bundled.items() if not absent(files)}
+        names = {name for name, path in self._folders() if not _missing(path)}
+        names |= {name for name in self._bundled if self._comes_with_packages(name)}
         if self._configured and not _missing(self._configured):
             names.add(self._default)
         return sorted(names, key=lambda name: (_place(name, BY_QUALITY), name))
+
+    def entries(self) -> list[Entry]:
+        """Every known model and every one that is here, the best first."""
+        names = {*BY_NAME, *self.installed(), *(name for name, _ in self._folders())}
+        return [self.entry(name) for name in sorted(names, key=lambda name: (_place(name, BY_QUALITY), name))]
+
+    def entry(self, name: str) -> Entry:
+        """What there is of this model, by its canonical name."""
+        configured = self._configured is not None and name == self._default
+        path = self._configured if configured and self._configured else self.target_of(name)
+        builtin = not configured and is_ours(path) and self._comes_with_packages(name)
+        there = path.is_dir()
+        missing = tuple(_missing(path)) if there else ()
+        return Entry(
+            name=name,
+            path=path if there else None,
+            bytes=_bytes(path) if there else sum(file.size for file in self._bundled[name]) if builtin else 0,
+            complete=builtin or (there and not missing),
+            missing=() if builtin else missing,
+            source=None if configured else self.source_of(name),
+            builtin=builtin,
+            configured=configured,
+        )
+
+    def remove(self, name: str) -> None:
+        """Take a model, and what a download of it left, off the disk. It is gone for everybody at once, or not at all.
+
+        Blocks. Raises `Conflict` for what is not ours to remove, `NotFound` if there is nothing, and `OSError`.
+        """
+        entry, partial = self.entry(name), Path(partial_of(str(self.target_of(name))))
+        if entry.configured:
+            raise Conflict(
+                f"The model {name} lies in a folder that the configuration names; it is not the service's.",
+                hint="Remove speech.model from the configuration, and the folder by hand.",
+            )
+        if entry.builtin:
+            raise Conflict(
+                f"The model {name} is the built-in one: it comes with installed packages.",
+                hint=f"Uninstall them: `pip uninstall {' '.join(part.partition('=')[0] for part in REQUIREMENTS.split())}`.",
+            )
+        if entry.path is None and not partial.exists():
+            raise NotFound(f"There is nothing of the model {name} on this machine.", hint="GET /api/models lists what there is.")
+        if entry.path is not None:
+            doomed = self._root / f".removed-{secrets.token_hex(8)}"
+            entry.path.rename(doomed)  # whoever looks sees all of it or nothing
+            shutil.rmtree(doomed, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what a removal or an import left that was cut off. For the start only."""
+        for pattern in (".removed-*", ".import-*"):
+            for path in self._root.glob(pattern):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def unavailable(self, name: str) -> ModelUnavailable:
+        """Why a model that is not here cannot be used."""
+        return self._unavailable(f"The model {name} is not on this machine.", name)
+
+    def _folders(self) -> Iterable[tuple[str, Path]]:
+        """The names of what lies in `models_dir`."""
+        return ((name_of_folder(path.name), path) for path in _directories(self._root) if _NAME.fullmatch(path.name))
+
+    def _comes_with_packages(self, name: str) -> bool:
+        return name in self._bundled and not absent(self._bundled[name])
 
     def _best(self, device: str) -> str:
         if not (names := self.installed()):
@@ -138,10 +256,26 @@ class Catalog:
         return ModelUnavailable(
             message,
             hint=f"{here}{bundled or 'Put'} a folder with a CTranslate2 model (model.bin, config.json, tokenizer.json, "
-            f"vocabulary.json or .txt) into {self._root / (name if name != AUTO else '<name>')}.",
+            f"vocabulary.json or .txt) into {self._root / (folder_of(name) if name != AUTO else '<name>')}.",
             model=name,
             installed=names,
         )
+
+
+def is_name(name: str) -> bool:
+    """Whether a model can have this name."""
+    return bool(_NAME.fullmatch(name)) or (bool(_REPO.fullmatch(name)) and _SLASH not in name and ".." not in name)
+
+
+def folder_of(name: str) -> str:
+    """What the folder of a model is called."""
+    return name.replace("/", _SLASH)
+
+
+def name_of_folder(folder: str) -> str:
+    """The other way round."""
+    name = folder.replace(_SLASH, "/", 1)
+    return name if name != folder and is_name(name) else folder
 
 
 def _directory(default: str) -> Path | None:
@@ -149,7 +283,7 @@ def _directory(default: str) -> Path | None:
     path = Path(default).expanduser()
     if default == AUTO or default in BY_QUALITY or default in ALIASES:
         return None
-    return path.resolve() if not _NAME.fullmatch(default) or path.is_dir() else None
+    return path.resolve() if not is_name(default) or path.is_dir() else None
 
 
 def _directories(root: Path) -> Iterable[Path]:
@@ -162,6 +296,10 @@ def _missing(path: Path) -> list[str]:
     if not any(size(path / name) for name in _VOCABULARY):
         missing.append(_VOCABULARY[0])
     return missing
+
+
+def _bytes(directory: Path) -> int:
+    return sum(size(path) for path in directory.iterdir() if path.is_file())
 
 
 def _place(name: str, order: tuple[str, ...]) -> int:

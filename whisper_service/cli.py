@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from whisper_service import __version__, config
+from whisper_service.catalog import is_name
 from whisper_service.domain import Preset, Task
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format
@@ -118,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
 def settings(options: argparse.Namespace) -> config.Config:
     """The configuration with what the command line says on top. Paths given here are relative to the working directory."""
     model = options.model
-    if model is not None and (any(mark in model for mark in "/\\") or Path(model).is_dir()):
+    if model is not None and (not is_name(model) or Path(model).is_dir()):
         model = str(Path(model).expanduser().resolve())
     given: dict[str, Any] = {
         "data_dir": options.data_dir and str(options.data_dir.expanduser().resolve()),

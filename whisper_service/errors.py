@@ -3,15 +3,20 @@
     ServiceError                        code                     status (mapped in web/errors.py)
     ├── InvalidRequest                  invalid_request          422
     │   ├── EmptyFile                   empty_file               422
+    │   ├── BadArchive                  bad_archive              422
     │   └── InvalidConfig               invalid_config           -
     ├── UnsupportedMedia                unsupported_media_type   415
     ├── TooLarge                        too_large                413
     ├── NotFound                        not_found                404
     ├── Conflict                        conflict                 409
-    │   └── IllegalTransition           illegal_transition       409
+    │   ├── IllegalTransition           illegal_transition       409
+    │   └── ModelInUse                  model_in_use             409
     ├── DiskFull                        disk_full                507
     ├── DataDirectoryInUse              data_dir_in_use          -
     ├── ModelUnavailable                model_unavailable        503
+    ├── ModelBroken                     model_broken             503
+    │   └── ModelTooBig                 model_too_big            503
+    ├── ImportRefused                   import_refused           403
     ├── Unavailable                     shutting_down            503
     ├── StoreBroken                     database_broken          500
     ├── UploadBroken                    upload_broken            400
@@ -70,6 +75,13 @@ class EmptyFile(InvalidRequest):
     hint = "Check that the recording was saved completely and send it again."
 
 
+class BadArchive(InvalidRequest):
+    """The archive cannot be taken for a model."""
+
+    code = "bad_archive"
+    hint = "Pack the folder of one model in CTranslate2's format as .zip, .tar or .tar.gz."
+
+
 class InvalidConfig(InvalidRequest):
     """The configuration is not valid."""
 
@@ -106,6 +118,13 @@ class IllegalTransition(Conflict):
     code = "illegal_transition"
 
 
+class ModelInUse(Conflict):
+    """The model is in use."""
+
+    code = "model_in_use"
+    hint = "Wait for the jobs that want it, or pause them; then try again."
+
+
 class DiskFull(ServiceError):
     """There is not enough room on the disk."""
 
@@ -124,6 +143,27 @@ class ModelUnavailable(ServiceError):
     """The model is not on this machine."""
 
     code = "model_unavailable"
+
+
+class ModelBroken(ServiceError):
+    """The model cannot be loaded."""
+
+    code = "model_broken"
+    hint = "Remove the model, then install it again."
+
+
+class ModelTooBig(ModelBroken):
+    """The model needs more memory than this machine has."""
+
+    code = "model_too_big"
+    hint = "Choose a smaller model; GET /api/models says which ones fit."
+
+
+class ImportRefused(ServiceError):
+    """Models may not be imported from this folder."""
+
+    code = "import_refused"
+    hint = "Name the folder in models.import_dirs of the configuration, or send the model as an archive."
 
 
 class Unavailable(ServiceError):

@@ -160,3 +160,4 @@ KNOWN: Final[tuple[Model, ...]] = (
 
 BY_NAME: Final = {model.name: model for model in KNOWN}
 """The known models by name; the aliases are the catalogue's."""
+BY_REPO: Final = {model.repo: model for model in KNOWN}

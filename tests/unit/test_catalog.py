@@ -135,7 +135,7 @@ def test_short_names_mean_the_newest(models: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["..", ".", "", "../base", "a/b", "a\\b", "/etc", "C:\\x", "~", "~root", "base\n", "bas\0e", ".join-x", "é"]
+    "name", ["..", ".", "", "../base", "a/b/c", "a/../b", "/b", "a/", "a--b/c", "a/..", "a/b--c", "a\\b", "/etc", "C:\\x", "~", "~root", "base\n", "bas\0e", ".join-x", "é"]
 )
 def test_a_job_cannot_name_a_path(models: Path, name: str) -> None:
     put(models / "base")

@@ -71,7 +71,7 @@ def test_arguments_win_over_the_environment_and_the_file(
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"), [("base", "name"), ("./mine", "path"), ("mine", "path"), ("sub/mine", "path"), ("other", "name")]
+    ("given", "kind"), [("base", "name"), ("./mine", "path"), ("mine", "path"), ("./sub/mine", "path"), ("other", "name"), ("owner/name", "name")]
 )
 def test_a_model_given_as_a_directory_is_made_absolute(
     served: list[Config], tmp_path: Path, given: str, kind: str

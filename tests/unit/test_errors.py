@@ -11,6 +11,7 @@ from pathlib import Path
 
 import whisper_service
 from whisper_service import errors
+from whisper_service.actor.network import CASES
 from whisper_service.errors import ServiceError
 from whisper_service.faults import FaultKind
 from whisper_service.web import errors as web
@@ -58,6 +59,7 @@ def codes() -> set[str]:
         ServiceError.code,
         *(kind.value for kind in FaultKind),
         *web._CODES.values(),
+        *CASES,
         *written(),
     }
 

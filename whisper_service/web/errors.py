@@ -29,6 +29,8 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.Conflict: 409,
     errors.DiskFull: 507,
     errors.ModelUnavailable: 503,
+    errors.ModelBroken: 503,
+    errors.ImportRefused: 403,
     errors.Unavailable: 503,
     errors.UploadBroken: 400,
     errors.Unauthorized: 401,
@@ -49,7 +51,7 @@ _CODES: Final = {
 _MEANING: Final = {
     400: "The request is broken",
     401: "A token is wanted",
-    403: "It comes from a page of another site",
+    403: "It comes from a page of another site, or is not allowed",
     404: "There is no such thing",
     409: "It does not fit the present state",
     413: "It is too large",
