@@ -14,7 +14,7 @@ import time
 from typing import Final, assert_never
 
 from whisper_service import planner
-from whisper_service.catalog import Catalog
+from whisper_service.connections import Connections
 from whisper_service.decoders import Decoders
 from whisper_service.domain import Job, Phase
 from whisper_service.endings import Endings
@@ -25,6 +25,7 @@ from whisper_service.mailbox import Mailbox, Request
 from whisper_service.recognizer import Recognizer
 from whisper_service.reports import Reports
 from whisper_service.runs import Run
+from whisper_service.shelf import Shelf
 from whisper_service.steps import Steps
 from whisper_service.supervisor import ActorEvent, Died, Reported, Supervisor
 
@@ -38,22 +39,39 @@ class Dispatcher:
     """See the module. `run` is the loop; everything else without an underscore is called on it, through the mailbox."""
 
     def __init__(
-        self, mailbox: Mailbox, ledger: Ledger, catalog: Catalog, recognizer: Recognizer, decoders: Decoders, *, preload: bool
+        self,
+        mailbox: Mailbox,
+        ledger: Ledger,
+        endings: Endings,
+        shelf: Shelf,
+        connections: Connections,
+        recognizer: Recognizer,
+        decoders: Decoders,
+        *,
+        preload: bool,
     ) -> None:
         self.recognizer = recognizer
+        self.shelf = shelf
+        self.connections = connections
         self._mailbox = mailbox
         self._ledger = ledger
         self._decoders = decoders
         self._preload = preload
-        self._endings = Endings(ledger, recognizer, decoders)
-        self._steps = Steps(ledger, catalog, recognizer, decoders, self._endings)
-        self._reports = Reports(ledger, recognizer, decoders, self._endings, self._steps, preload=preload)
+        self._endings = endings
+        self._steps = Steps(ledger, shelf, recognizer, decoders, endings)
+        self._reports = Reports(ledger, recognizer, decoders, endings, self._steps, shelf, connections, preload=preload)
         self._retry: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None  # until the loaded model is to go
+
+    @property
+    def workers(self) -> tuple[Supervisor, ...]:
+        """The supervisors of the children without which nothing is transcribed."""
+        return (self.recognizer.actor, *self._decoders.actors.values())
 
     @property
     def actors(self) -> tuple[Supervisor, ...]:
         """Every child's supervisor."""
-        return (self.recognizer.actor, *self._decoders.actors.values())
+        return (*self.workers, self.shelf.downloads.actor, self.connections.actor)
 
     async def run(self) -> None:
         """Handle what comes until the mailbox is closed."""
@@ -61,6 +79,7 @@ class Dispatcher:
             if self._preload:
                 self.recognizer.actor.want()
             next(iter(self._decoders.actors.values())).want()
+            await self.shelf.restore()
             await self._go_on()
             async for events in self._mailbox.batches():
                 for event in events:
@@ -88,12 +107,20 @@ class Dispatcher:
             case _:
                 return await self._ledger.requeue(job_id, cause)
         self._endings.stop_decoding(run)
+        await self._release(run)
         return job
 
     async def delete(self, job_id: str) -> None:
         """The job, its text and its files, whatever it is doing."""
+        run = self._ledger.runs.get(job_id)
         self._endings.drop(job_id)
         await self._ledger.delete(job_id)
+        await self._release(run)
+
+    async def _release(self, run: Run | None) -> None:
+        """One job fewer wants its model; after the last one nobody need fetch it."""
+        if run is not None and all(other.job.model != run.job.model for other in self._ledger.runs.values()):
+            await self.shelf.downloads.release(run.job.model)
 
     # -- what actors report ------------------------------------------------------------------------------------------
 
@@ -128,11 +155,11 @@ class Dispatcher:
 
     async def _advance(self) -> None:
         """Plan and act until the plan is empty of steps that change what can be planned."""
-        again = True
+        again, missing = True, self.shelf.downloads.awaits
         while again:
             again = False
             view = planner.View(
-                works=tuple(run.view() for run in self._ledger.runs.values()),
+                works=tuple(run.view(model_missing=missing(run.job.model)) for run in self._ledger.runs.values()),
                 queue=await self._ledger.queue(),
                 media=self._decoders.view(),
                 speech=self.recognizer.view(),
@@ -141,17 +168,27 @@ class Dispatcher:
                 try:
                     again |= await self._steps.take(step)
                 except (sqlite3.Error, OSError, ServiceError) as error:
-                    if isinstance(step, planner.LoadModel | planner.GiveBatch):
+                    if isinstance(step, planner.LoadModel | planner.GiveBatch | planner.Unload):
                         raise
                     logger.exception("a step failed", extra={"action": "step_failed", "job": step.job_id})
                     if not await self._endings.give_up(step.job_id, error):  # it would be planned again at once
                         raise
                     again = True
         for run in list(self._ledger.runs.values()):
-            phase = run.phase(self.recognizer.model)
+            phase = run.phase(self.recognizer.model, model_missing=missing(run.job.model))
             message = self._message(phase, run)
             if (phase, message) != (run.job.phase, run.job.message):
                 await self._ledger.note(run, phase=phase, message=message)
+        self._watch_idle()
+
+    def _watch_idle(self) -> None:
+        """Come back when the loaded model will have been idle for long enough."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        due = self.recognizer.idle_until
+        if due is not None and not self._ledger.runs:
+            self._idle = asyncio.get_running_loop().call_later(max(0.0, due - time.monotonic()), self._mailbox.nudge)
 
     def _message(self, phase: Phase, run: Run) -> str:
         """One sentence for people; the phase is what programs look at."""
@@ -168,6 +205,6 @@ class Dispatcher:
             case Phase.FINALIZING:
                 return "Finishing."
             case Phase.DOWNLOADING_MODEL:
-                return "Downloading the model."
+                return self.shelf.downloads.message(run.job.model or "")
             case _:
                 assert_never(phase)

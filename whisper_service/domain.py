@@ -202,8 +202,8 @@ class Change(Value, frozen=True):
     """One row of the change log: something that happened, in order. `payload` is JSON, ready for the wire."""
 
     seq: int
-    job_id: str
-    kind: str  # update | segment | deleted
+    job_id: str  # of a model: "model:" and its name
+    kind: str  # update | segment | deleted | model
     payload: bytes
 
     @property

@@ -43,6 +43,10 @@ CALL_CHUNKS: Final = 8
 """Chunks that a call has priority for, some minutes of sound."""
 PATIENCE_S: Final = 30.0
 """How long a job for another model waits before the loaded model is changed for it, though there is work for the loaded one."""
+PATIENCE_LOADS: Final = 5.0
+"""But never less than this many times what it takes to load one: else loading would be most of the work."""
+MISSING_AHEAD: Final = 64
+"""Jobs that wait for a model to arrive beside those that can be worked on."""
 
 
 class Ready(Value, frozen=True):
@@ -74,6 +78,7 @@ class Work(Value, frozen=True):
     last_turn: int = 0  # of the job's last batch; 0: never
     language_known: bool = True
     since: float = 0.0  # when it last got a batch, or was taken up
+    model_missing: bool = False  # its model is on its way to this machine
 
 
 class Waiting(Value, frozen=True):
@@ -102,6 +107,9 @@ class Speech(Value, frozen=True):
     batch_size: int = 8
     express: int = 0  # batches of one row that may be in flight besides
     express_batches: int = 0  # that are
+    load_s: float = 0.0  # how long the last model took to load
+    used_at: float = 0.0  # when the loaded model last had work
+    unload_after_s: float = 0.0  # idle time after which it goes; 0: never
 
 
 class View(Value, frozen=True):
@@ -132,6 +140,10 @@ class LoadModel(Value, frozen=True):
     model: str
 
 
+class Unload(Value, frozen=True):
+    """Give the memory of the loaded model back."""
+
+
 class GiveBatch(Value, frozen=True):
     """Send these chunks to the speech actor together."""
 
@@ -146,12 +158,12 @@ class Finish(Value, frozen=True):
     job_id: str
 
 
-Step = Claim | StartDecode | LoadModel | GiveBatch | Finish
+Step = Claim | StartDecode | LoadModel | Unload | GiveBatch | Finish
 
 
 def plan(view: View, now: float) -> list[Step]:
     """Every step that can be taken now. `now` is on the clock of `Work.since`."""
-    return [*_finish(view), *_admit(view), *_decode(view), *_speak(view, now)]
+    return [*_finish(view), *_admit(view), *_decode(view), *_speak(view, now), *_rest(view, now)]
 
 
 def _finish(view: View) -> Iterator[Step]:
@@ -161,8 +173,11 @@ def _finish(view: View) -> Iterator[Step]:
 
 
 def _admit(view: View) -> Iterator[Step]:
-    long = sum(work.bytes > LONG_BYTES for work in view.works)
-    short = len(view.works) - long
+    missing = deque(work.job_id for work in view.works if work.model_missing)
+    aside = {missing.popleft() for _ in range(min(len(missing), MISSING_AHEAD))}  # take no room from others
+    counted = [work for work in view.works if work.job_id not in aside]
+    long = sum(work.bytes > LONG_BYTES for work in counted)
+    short = len(counted) - long
     for job in view.queue:
         if job.bytes > LONG_BYTES:
             if long < LONG_AHEAD:
@@ -179,7 +194,7 @@ def _decode(view: View) -> Iterator[Step]:
     by_name = {work.job_id: work for work in view.works}
     long_running = sum(work.decode == "running" and work.bytes > LONG_BYTES for work in by_name.values())
     for work in sorted(view.works, key=_turn):
-        if work.decode != "waiting" or not idle:
+        if work.decode != "waiting" or work.model_missing or not idle:
             continue
         if work.bytes > LONG_BYTES:
             if long_running >= len(view.media) - reserve:
@@ -194,8 +209,11 @@ def _speak(view: View, now: float) -> Iterator[Step]:
         return
     able = sorted((work for work in view.works if _available(work)), key=_turn)
     if not able:
+        soon = [work for work in view.works if work.model is not None and not work.model_missing and work.decode != "done"]
+        if speech.model is None and soon:  # while the recording is read, its model is loaded
+            yield LoadModel(min(soon, key=_turn).model or "")
         return
-    model = _choose(able, speech.model, now)
+    model = _choose(able, speech.model, now, max(PATIENCE_S, PATIENCE_LOADS * speech.load_s))
     if model is not None and model != speech.model:
         if speech.batches + speech.express_batches == 0:
             yield LoadModel(model)
@@ -217,13 +235,21 @@ def _speak(view: View, now: float) -> Iterator[Step]:
         yield GiveBatch(((first.job_id, first.ready[0].index),), express=True)
 
 
-def _choose(able: Sequence[Work], loaded: str | None, now: float) -> str | None:
+def _rest(view: View, now: float) -> Iterator[Step]:
+    speech = view.speech
+    busy = speech.batches or speech.express_batches or speech.loading
+    idle = speech.model is not None and not busy and not view.works and not view.queue
+    if idle and speech.unload_after_s and now - speech.used_at >= speech.unload_after_s:
+        yield Unload()
+
+
+def _choose(able: Sequence[Work], loaded: str | None, now: float, patience_s: float) -> str | None:
     """The model to work with: the loaded one while it has work, unless somebody lost patience or is at the front."""
     first = able[0]
     if all(work.model != loaded for work in able) or _in_front(first):
         return first.model
     for work in able:
-        if work.model != loaded and now - work.since > PATIENCE_S:
+        if work.model != loaded and now - work.since > patience_s:
             return work.model
     return loaded or first.model
 
@@ -264,7 +290,7 @@ def _fill(
 
 
 def _available(work: Work) -> bool:
-    return bool(work.ready) and work.model is not None and (work.language_known or work.in_flight == 0)
+    return bool(work.ready) and work.model is not None and not work.model_missing and (work.language_known or work.in_flight == 0)
 
 
 def _turn(work: Work) -> tuple[bool, float, int, int]:

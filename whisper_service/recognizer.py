@@ -5,7 +5,8 @@ Turns plans into commands. It neither reads nor writes the store, and it decides
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,8 @@ class Recognizer:
         actor: Supervisor,
         speech: config.Speech,
         limits: config.Supervision,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.actor = actor
         self.loaded: Loaded | None = None
@@ -47,6 +50,8 @@ class Recognizer:
         self.batch_size = speech.batch_size
         self._speech = speech
         self._limits = limits
+        self._clock = clock
+        self._used_at = clock()  # when the loaded model last had work
         self._batches: dict[int, Batch] = {}
 
     @property
@@ -84,7 +89,22 @@ class Recognizer:
             express_batches=sum(batch.express for batch in self._batches.values()),
             suspect=any(batch.suspect for batch in self._batches.values()),
             batch_size=self.batch_size,
+            load_s=self.loaded.seconds if self.loaded else 0.0,
+            used_at=self._used_at,
+            unload_after_s=self._speech.unload_after_s,
         )
+
+    @property
+    def idle_until(self) -> float | None:
+        """When the loaded model is to go if it gets no work until then; None: never."""
+        if self.loaded is None or self._batches or not self._speech.unload_after_s:
+            return None
+        return self._used_at + self._speech.unload_after_s
+
+    def unload(self) -> None:
+        """Give all memory of the loaded model back: the process ends, and a new one starts when there is work."""
+        self.actor.rest()
+        self.generation, self.loaded, self.loading = 0, None, None
 
     def on_ready(self, generation: int) -> None:
         """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
@@ -108,6 +128,7 @@ class Recognizer:
         """The model is there."""
         self.actor.settle("load")
         self.actor.proven(generation=self.generation)
+        self._used_at = self._clock()
         self.loaded, self.loading, self.problem = report, None, None
 
     def on_load_failed(self, problem: Problem) -> str | None:
@@ -164,6 +185,7 @@ class Recognizer:
             self.actor.send(Cancel(job_id=job_id), generation=self.generation)
 
     def _take(self, number: int) -> tuple[RowKey, ...]:
+        self._used_at = self._clock()
         self.actor.settle(number)
         batch = self._batches.pop(number, None)
         return batch.rows if batch else ()

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Final, assert_never
 
 from whisper_service import planner
+from whisper_service.connections import Connections
 from whisper_service.decoders import Decoders
 from whisper_service.domain import Problem
 from whisper_service.endings import Endings
@@ -33,6 +34,7 @@ from whisper_service.protocol import (
 )
 from whisper_service.recognizer import Recognizer
 from whisper_service.runs import Run
+from whisper_service.shelf import Shelf
 from whisper_service.steps import Steps
 from whisper_service.supervisor import Died, Reported
 
@@ -52,13 +54,25 @@ class Reports:
     """See the module. Called on the service loop alone."""
 
     def __init__(
-        self, ledger: Ledger, recognizer: Recognizer, decoders: Decoders, endings: Endings, steps: Steps, *, preload: bool
+        self,
+        ledger: Ledger,
+        recognizer: Recognizer,
+        decoders: Decoders,
+        endings: Endings,
+        steps: Steps,
+        shelf: Shelf,
+        connections: Connections,
+        *,
+        preload: bool,
     ) -> None:
         self._ledger = ledger
         self._recognizer = recognizer
         self._decoders = decoders
         self._endings = endings
         self._steps = steps
+        self._shelf = shelf
+        self._downloads = shelf.downloads
+        self._connections = connections
         self._preload = preload
         self._told: set[str] = set()  # jobs that were told what the present speech actor announced
 
@@ -74,6 +88,7 @@ class Reports:
                 self._recognizer.on_loaded(report)
                 facts = {"action": "model_loaded", "model": report.model, "seconds": round(report.seconds, 2)}
                 logger.info("%s is loaded on %s (%s)", report.model, report.device, report.compute_type, extra=facts)
+                await self._shelf.on_loaded(report)
             case ChunkDone():
                 await self._ledger.chunk_done(report)
             case BatchDone():
@@ -99,28 +114,44 @@ class Reports:
                     await self._ledger.decoded(run, report.duration_s, report.warning)
             case Fault():
                 await self._fault(name, report)
-            case DownloadProgress() | Downloaded() | ConnectionTested():
-                pass  # of a download child, and none is started here
+            case DownloadProgress():
+                await self._downloads.on_progress(report)
+            case Downloaded():
+                await self._downloads.on_downloaded(report)
+            case ConnectionTested():
+                self._connections.on_tested(report)
             case _:
                 assert_never(report)
 
     async def _ready(self, name: str, generation: int) -> None:
         """A child takes commands. The speech actor's knows the device, which those wait for whose model depends on it."""
+        if name == self._downloads.actor.name:
+            self._downloads.on_ready(generation)
+            return
+        if name == self._connections.actor.name:
+            self._connections.on_ready(generation)
+            return
         if name != self._recognizer.actor.name:
             self._decoders.on_ready(name, generation)
+            return
+        if generation <= self._recognizer.actor.rested:
             return
         self._recognizer.on_ready(generation)
         self._told.clear()
         for run in [run for run in self._ledger.runs.values() if run.job.model is None]:
             await self._steps.choose_model(run)
-        if self._preload and self._recognizer.problem is None:
+        if self._preload and not self._ledger.runs and self._recognizer.problem is None:  # else the planner knows the model
             await self._steps.load_default()
 
     async def _fault(self, name: str, report: Fault) -> None:
         match report.scope:
             case "model":
                 model = self._recognizer.on_load_failed(report.problem)
+                await self._shelf.on_load_failed(model, report.problem)
                 await self._endings.fail_all(model, report.problem)
+            case "download" if report.model is not None:
+                await self._downloads.on_failed(report.model, report.problem)
+                await self._endings.fail_all(report.model, report.problem)
             case "batch" if report.batch is not None and report.index is not None and report.job_id is not None:
                 await self._row_failed(report.job_id, report.index, report.batch, report)
             case "batch" if report.batch is not None:
@@ -182,6 +213,13 @@ class Reports:
     async def died(self, event: Died) -> None:
         """Everything in its hands is lost; only that is given again."""
         problem = event.diagnosis.problem
+        if event.actor == self._downloads.actor.name:
+            if (model := await self._downloads.on_died(problem)) is not None:
+                await self._endings.fail_all(model, self._downloads.problems[model])
+            return
+        if event.actor == self._connections.actor.name:
+            self._connections.on_died(problem)
+            return
         if event.actor == self._recognizer.actor.name:
             for job in self._ledger.runs.values():
                 job.begin_small()
@@ -204,6 +242,9 @@ class Reports:
             await self._tell(run, problem, "The recording is read again from its beginning.")
 
     def _generation_of(self, name: str) -> int:
+        for child in (self._downloads, self._connections):
+            if name == child.actor.name:
+                return child.generation
         return self._recognizer.generation if name == self._recognizer.actor.name else self._decoders.generation_of(name)
 
     def _run_at(self, worker: str, job_id: str | None) -> Run | None:

@@ -11,11 +11,22 @@ from typing import Any, Final
 
 import msgspec
 
-from whisper_service.domain import Change, Chunk, ChunkState, Job, Problem, Segment, Span, Word
+from whisper_service.domain import Change, Chunk, ChunkState, Job, Problem, Segment, Span, Value, Word
 
-JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history"})
+JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem"})
 """Fields that are one JSON text in their column."""
 
+
+class ModelRow(Value, frozen=True):
+    """What is remembered of a model beyond what lies on the disk; see the schema."""
+
+    name: str
+    state: str  # "downloading", "absent" or "broken"
+    asked: bool = False
+    problem: Problem | None = None
+
+
+MODEL: Final = ModelRow.__struct_fields__
 JOB: Final = Job.__struct_fields__
 SPAN: Final = Span.__struct_fields__
 CHUNK: Final = (*SPAN, "state", "attempts", "kills", "language", "language_probability", "error")
@@ -80,3 +91,8 @@ def segment(row: sqlite3.Row) -> Segment:
 def change(row: sqlite3.Row) -> Change:
     """The change in a row of `CHANGE`."""
     return Change(**dict(row))
+
+
+def model(row: sqlite3.Row) -> ModelRow:
+    """What is remembered in a row of `MODEL`."""
+    return ModelRow(row["name"], row["state"], bool(row["asked"]), row["problem"] and _problem.decode(row["problem"]))

@@ -251,13 +251,15 @@ class Run:
             fields["progress"] = round(min(ALMOST, done / duration), 4)
         return fields
 
-    def phase(self, loaded: str | None) -> Phase:
-        """What the job is busy with, given the model that is loaded."""
+    def phase(self, loaded: str | None, *, model_missing: bool = False) -> Phase:
+        """What the job is busy with, given the model that is loaded, and whether its own is still on its way here."""
+        if model_missing:
+            return Phase.DOWNLOADING_MODEL
         if self.waiting or self.in_flight:
             return Phase.TRANSCRIBING if loaded is not None and loaded == self.job.model else Phase.LOADING_MODEL
         return Phase.DECODING if self.decoding is not Decoding.DONE else Phase.FINALIZING
 
-    def view(self) -> planner.Work:
+    def view(self, *, model_missing: bool = False) -> planner.Work:
         """This job as the planner sees it."""
         shown = [planner.Ready(index, chunk.attempts, chunk.kills) for index, chunk in islice(self.waiting.items(), SHOWN)]
         options = self.job.options
@@ -275,6 +277,7 @@ class Run:
             last_turn=self.last_turn,
             language_known=self.language is not None,
             since=self.since,
+            model_missing=model_missing,
         )
 
     def _learn(self, span: Span) -> None:

@@ -21,21 +21,26 @@ import msgspec
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from whisper_service import __version__
+from whisper_service import __version__, hubs, machine
 from whisper_service.broadcast import Broadcast, Closed
 from whisper_service.catalog import Catalog
 from whisper_service.config import Config
+from whisper_service.connections import Connections
 from whisper_service.datadir import DataDir
 from whisper_service.decoders import Decoders
+from whisper_service.desk import ModelDesk
 from whisper_service.dispatch import Dispatcher
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
+from whisper_service.endings import Endings
 from whisper_service.errors import ServiceError
 from whisper_service.intake import Intake, Received
+from whisper_service.inventory import Inventory
 from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.mailbox import Mailbox
 from whisper_service.metrics import Metrics
 from whisper_service.recognizer import Recognizer
+from whisper_service.shelf import Shelf
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
 
@@ -43,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 SPEECH = "whisper_service.actor.speech:run"
 MEDIA = "whisper_service.actor.media:run"
+DOWNLOAD = "whisper_service.actor.download:run"
 FAILING = 3
 """Deaths in a row, with nothing useful between, after which an actor counts as broken."""
 
@@ -102,6 +108,7 @@ class Service:
         self.intake = intake
         self.catalog = catalog
         self.metrics = metrics
+        self.models = ModelDesk(mailbox, loop.shelf, loop.connections)
         self.started_at = time.time()
         self.data = data
         self._mailbox = mailbox
@@ -133,6 +140,7 @@ class Service:
             broadcast = Broadcast(store, head)
             stack.callback(broadcast.close)
             catalog = Catalog(data.models, default=config.speech.model)
+            await to_thread.run_sync(catalog.sweep)
             mailbox, metrics = Mailbox(), Metrics()
             supervise = partial(
                 Supervisor,
@@ -148,7 +156,22 @@ class Service:
                 max_duration_s=config.media.max_duration_s,
             )
             ledger = Ledger(store, broadcast, data)
-            loop = Dispatcher(mailbox, ledger, catalog, recognizer, decoders, preload=config.speech.preload)
+            endings = Endings(ledger, recognizer, decoders)
+            shelf = Shelf(
+                store,
+                broadcast,
+                Inventory(catalog, machine.look()),
+                ledger,
+                recognizer,
+                endings,
+                supervise("download", DOWNLOAD),
+                hubs.resolve(config.models, os.environ),
+                spare_bytes=config.storage.min_free_bytes,
+            )
+            connections = Connections(supervise("connection", DOWNLOAD))
+            loop = Dispatcher(
+                mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=config.speech.preload
+            )
             async with anyio.create_task_group() as tasks:
                 for actor in loop.actors:
                     tasks.start_soon(actor.run, name=actor.name)
@@ -262,7 +285,7 @@ class Service:
 
     def readiness(self) -> Readiness:
         """Whether work would be done now. An actor that died once and is being replaced does not make it unready."""
-        problems = [actor.problem for actor in self._loop.actors if actor.problem and actor.failures >= FAILING]
+        problems = [actor.problem for actor in self._loop.workers if actor.problem and actor.failures >= FAILING]
         if self._loop.recognizer.problem is not None:
             problems.append(self._loop.recognizer.problem)
         return Readiness(ready=not problems, problems=tuple(problems))

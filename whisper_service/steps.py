@@ -9,7 +9,7 @@ from typing import assert_never
 from anyio import to_thread
 
 from whisper_service import planner
-from whisper_service.catalog import AUTO, Catalog
+from whisper_service.catalog import AUTO
 from whisper_service.decoders import Decoders
 from whisper_service.endings import Endings, problem_of
 from whisper_service.errors import ServiceError
@@ -17,16 +17,18 @@ from whisper_service.ledger import Ledger, RowKey
 from whisper_service.protocol import Row
 from whisper_service.recognizer import Recognizer
 from whisper_service.runs import Decoding, Run
+from whisper_service.shelf import Shelf
 
 
 class Steps:
     """See the module. Called on the service loop alone."""
 
     def __init__(
-        self, ledger: Ledger, catalog: Catalog, recognizer: Recognizer, decoders: Decoders, endings: Endings
+        self, ledger: Ledger, shelf: Shelf, recognizer: Recognizer, decoders: Decoders, endings: Endings
     ) -> None:
         self._ledger = ledger
-        self._catalog = catalog
+        self._shelf = shelf
+        self._catalog = shelf.catalog
         self._recognizer = recognizer
         self._decoders = decoders
         self._endings = endings
@@ -44,6 +46,8 @@ class Steps:
                     runs[job_id].decoding, runs[job_id].worker = Decoding.RUNNING, worker
             case planner.LoadModel(model):
                 await self._load(model)
+            case planner.Unload():
+                await self._shelf.rest()
             case planner.GiveBatch(rows, suspect, express):
                 self._give(rows, suspect=suspect, express=express)
             case planner.Finish(job_id):
@@ -56,7 +60,7 @@ class Steps:
     async def choose_model(self, run: Run) -> None:
         """What was left open when the job was taken up, because the device was not known."""
         try:
-            model = await self._resolve(run.job.options.model)
+            model = await self._obtain(run.job.options.model)
         except (ServiceError, OSError) as error:
             await self._endings.fail(run.job.id, problem_of(error))
             return
@@ -72,13 +76,21 @@ class Steps:
     async def _claim(self, job_id: str) -> None:
         try:
             wanted = await self._ledger.wanted_model(job_id)
-            model = await self._resolve(wanted)
+            model = await self._obtain(wanted)
         except (ServiceError, OSError) as error:
             await self._ledger.fail(job_id, problem_of(error))
             return
         undecided = self._recognizer.device is None and self._catalog.depends_on_device(wanted)
         await self._ledger.claim(job_id, None if undecided else model)
         self._recognizer.actor.want()
+
+    async def _obtain(self, wanted: str) -> str:
+        """The name of the model a job wants. One that is not here is on its way from now on."""
+        device = self._recognizer.device or "cpu"
+        name = await to_thread.run_sync(partial(self._catalog.name_of, wanted, device=device))
+        if not await to_thread.run_sync(self._catalog.is_here, name):
+            await self._shelf.downloads.want(name)
+        return name
 
     async def _resolve(self, wanted: str) -> str:
         device = self._recognizer.device or "cpu"
@@ -87,6 +99,7 @@ class Steps:
     async def _load(self, model: str) -> None:
         try:
             located = await to_thread.run_sync(self._catalog.locate, model)
+            await to_thread.run_sync(self._shelf.check_size, model)
         except (ServiceError, OSError) as error:
             self._recognizer.problem = problem_of(error)
             await self._endings.fail_all(model, self._recognizer.problem)

@@ -300,6 +300,27 @@ class Store:
             )
             return gone.rowcount == page
 
+    # -- models ------------------------------------------------------------------------------------------------------
+
+    async def models(self) -> list[rows.ModelRow]:
+        """What is remembered of models."""
+        return [rows.model(row) for row in await self._read("SELECT name, state, asked, problem FROM model ORDER BY name")]
+
+    async def tell_model(self, name: str, payload: bytes, row: rows.ModelRow | None = None, *, forget: bool = False) -> Change:
+        """Log the present state of a model, in place of what was logged of it before; remember `row`, or `forget` the one there is."""
+        async with self._transaction():
+            if row is not None:
+                await self._run(
+                    "INSERT INTO model (name, state, asked, problem) VALUES (:name, :state, :asked, :problem) ON CONFLICT (name)"
+                    " DO UPDATE SET state = excluded.state, asked = excluded.asked, problem = excluded.problem",
+                    **rows.cells(rows.MODEL, row),
+                )
+            elif forget:
+                await self._run("DELETE FROM model WHERE name = :name", name=name)
+            subject = f"model:{name}"
+            await self._run("DELETE FROM change WHERE job_id = :subject", subject=subject)
+            return (await self._log(subject, [("model", payload)]))[0]
+
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
     async def _move(self, job_id: str, cause: Cause, fields: dict[str, Any]) -> Written:

@@ -4,7 +4,8 @@ It knows nothing of jobs: it carries commands one way and reports the other, sta
 came from, and tells when a child is gone and why. All methods are called on the event loop.
 
     idle ──want──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
-                       └──────exit, timeout──────────────▲
+      ▲                └──────exit, timeout──────────────▲
+      └─────rest─── from any
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ DUMP_S: Final = 0.3  # time for a hung child to write its stacks down
 class State(StrEnum):
     """Where the child stands."""
 
-    IDLE = "idle"  # nobody has wanted it yet
+    IDLE = "idle"  # nobody has wanted it yet, or it was sent to rest
     STARTING = "starting"
     READY = "ready"
     WAITING = "waiting"  # it died and starts again after the back-off
@@ -82,6 +83,7 @@ class Supervisor:
         self.facts: dict[str, Any] = {}
         self.problem: Problem | None = None  # why the last child died; None once one did something useful
         self.failures = 0  # deaths in a row without anything useful in between
+        self.rested = 0  # the last generation that was sent to rest: what it said before counts no more
         self._entry = entry
         self._logs = logs
         self._deliver = deliver
@@ -101,6 +103,18 @@ class Supervisor:
         """Start the child, if it is not there."""
         self._wanted.set()
 
+    def rest(self) -> None:
+        """End the child, with everything in its hands, until somebody wants one again. No `Died` comes; all its memory is free."""
+        if self._stop.is_set():
+            return
+        if self._wanted.is_set():
+            self._wanted = anyio.Event()
+        self.rested = self.generation
+        if self._link is not None:
+            self._link.kill()
+        else:
+            self.state = State.IDLE
+
     def stop(self) -> None:
         """No more children; the present one is asked to leave, then killed. `run` returns when it is gone."""
         self._stop.set()
@@ -108,10 +122,12 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep a child alive until `stop`."""
-        await self._wanted.wait()
-        while not self._stop.is_set():
+        while True:
+            await self._wanted.wait()
+            if self._stop.is_set():
+                break
             await self._live()
-            if not self._stop.is_set():
+            if not self._stop.is_set() and self.rested != self.generation:
                 with anyio.move_on_after(self._back_off()):
                     await self._stop.wait()
         self.state = State.STOPPED
@@ -152,7 +168,7 @@ class Supervisor:
 
     def replace(self, diagnosis: faults.Diagnosis) -> None:
         """Kill the child for this reason; a hung one leaves its stacks in the log first."""
-        if self._link is None or self._cause is not None:
+        if self._link is None or self._cause is not None or self.rested == self.generation:
             return
         self._cause = diagnosis
         link = self._link
@@ -180,6 +196,10 @@ class Supervisor:
         was_ready = self.state is State.READY
         self.state = State.STOPPED if self._stop.is_set() else State.WAITING
         if self._stop.is_set():
+            return
+        if self.rested == generation:
+            self.state, self.failures, self.problem = State.IDLE, 0, None
+            logger.info("%s rests", self.name, extra={"action": "actor_rests", "actor": self.name, "generation": generation})
             return
         if was_ready and self._clock() - born > STEADY_S:
             self.failures = 0

@@ -14,14 +14,19 @@ from tests.fakes.stage import settings
 from whisper_service import config, dispatch
 from whisper_service.broadcast import Broadcast
 from whisper_service.catalog import Catalog
+from whisper_service.connections import Connections
 from whisper_service.datadir import DataDir
 from whisper_service.decoders import Decoders
 from whisper_service.dispatch import Dispatcher
 from whisper_service.domain import SAMPLE_RATE, Job, Options, Problem, Segment, Span, Status
+from whisper_service.endings import Endings
 from whisper_service.errors import DiskFull, IllegalTransition
 from whisper_service.faults import classify
+from whisper_service.hubs import Hub
+from whisper_service.inventory import Inventory
 from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import Cause
+from whisper_service.machine import Machine
 from whisper_service.mailbox import Mailbox
 from whisper_service.protocol import (
     BatchDone,
@@ -39,6 +44,7 @@ from whisper_service.protocol import (
     Transcribe,
 )
 from whisper_service.recognizer import Recognizer
+from whisper_service.shelf import Shelf
 from whisper_service.store import Store
 from whisper_service.supervisor import Died, Reported, State
 
@@ -55,9 +61,11 @@ class Actor:
         self.facts: dict[str, Any] = {}
         self.problem: Problem | None = None
         self.failures = 0
+        self.rested = 0
         self.got: list[tuple[int, Command]] = []  # with the generation that it was meant for
 
     def want(self) -> None: ...
+    def rest(self) -> None: ...
     def settle(self, key: object) -> None: ...
     def expect(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
     def proven(self, *, generation: int | None = None) -> None: ...
@@ -79,8 +87,16 @@ class Stage:
         self.speech, self.media = Actor("speech"), Actor("media-1")
         recognizer = Recognizer(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
         decoders = Decoders([self.media], data, stall_s=60, max_duration_s=1e6)  # type: ignore[list-item]
-        ledger = Ledger(store, Broadcast(store, 0), data)
-        self.loop = Dispatcher(self.mailbox, ledger, catalog, recognizer, decoders, preload=False)
+        broadcast = Broadcast(store, 0)
+        ledger = Ledger(store, broadcast, data)
+        endings = Endings(ledger, recognizer, decoders)
+        inventory = Inventory(catalog, Machine(cpus=2, memory_bytes=0))
+        self.download = Actor("download")
+        shelf = Shelf(
+            store, broadcast, inventory, ledger, recognizer, endings, self.download, Hub(), spare_bytes=0  # type: ignore[arg-type]
+        )
+        connections = Connections(Actor("connection"))  # type: ignore[arg-type]
+        self.loop = Dispatcher(self.mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=False)
 
     def say(self, actor: Actor, *reports: Report, generation: int | None = None) -> None:
         """Reports arrive, all before the loop has its turn."""

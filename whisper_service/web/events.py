@@ -164,9 +164,9 @@ def _number(text: str) -> int:
     operation_id="streamEvents",
     summary="Everything that happens, live",
     description=(
-        "Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `ping` (when nothing happened for a while), "
-        "and `reset` when the log does not reach back to where the client was: fetch /api/state again. Without `since` and "
-        "Last-Event-ID the stream begins now."
+        "Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `model` (one of `/api/models`), `ping` (when "
+        "nothing happened for a while), and `reset` when the log does not reach back to where the client was: fetch /api/state "
+        "again. Without `since` and Last-Event-ID the stream begins now."
     ),
     media_type=MEDIA_TYPE,
     responses=problems(422),

@@ -1,0 +1,409 @@
+"""Models through the whole service: a real hub protocol, the real library in the child, scripted speech, a real port."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import psutil
+import pytest
+
+from tests.fakes.actors import script
+from tests.fakes.hub import REPO, Hub, Proxy, closed_port, wire_model
+from tests.fakes.weights import weights
+from tests.integration.webclient import WAIT, Running
+from whisper_service import config
+from whisper_service.actor.hub import CHUNK
+from whisper_service.actor.network import CASES
+from whisper_service.domain import Change, Job, Phase, Status
+from whisper_service.inventory import ModelInfo, ModelState
+from whisper_service.server import serving
+from whisper_service.service import Service
+
+pytestmark = pytest.mark.anyio
+
+FILES = wire_model(1) | {"model.bin": weights(2_000_000)}
+SIZE = len(FILES["model.bin"])
+TOKEN = "hf_TokenThatNobodyMaySee"
+PASSWORD = "PasswordThatNobodyMaySee"
+PATH = REPO.replace("/", "--")
+
+
+@pytest.fixture
+def hub() -> Any:
+    with Hub(FILES) as serving:
+        yield serving
+
+
+@asynccontextmanager
+async def running(root: Path, *endpoints: str, speech: dict[str, Any] | None = None, **models: Any) -> AsyncIterator[Running]:
+    """A service whose models come from these endpoints."""
+    chosen = config.Config(
+        data_dir=root / "data",
+        server=config.Server(port=0),
+        storage=config.Storage(min_free_bytes=0),
+        speech=config.Speech(**({"preload": False} | (speech or {}))),
+        models=config.Models(endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)),
+        media=config.Media(workers=1),
+    )
+    entries = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+    async with (
+        Service.open(chosen, **entries) as service,
+        serving(service) as url,
+        httpx.AsyncClient(base_url=url, timeout=WAIT) as client,
+    ):
+        yield Running(service, client, url)
+
+
+async def submit(web: Running, model: str = REPO, **play: Any) -> str:
+    answer = await web.client.post("/api/jobs", files={"file": ("talk.wav", script(**play))}, data={"model": model, "language": "en"})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+async def changes(web: Running, wanted: Callable[[Change], bool]) -> list[Change]:
+    """Everything that happens, up to the first change of which this is true."""
+    cursor, seen = web.service.broadcast.cursor(0), []
+    with anyio.fail_after(60):
+        while True:
+            for change in await cursor.read():
+                seen.append(change)
+                if wanted(change):
+                    return seen
+
+
+async def model_once(web: Running, wanted: Callable[[ModelInfo], bool], name: str = REPO) -> ModelInfo:
+    """The model once it is as wanted."""
+
+    def fits(change: Change) -> bool:
+        return change.job_id == f"model:{name}" and wanted(msgspec.json.decode(change.payload, type=ModelInfo))
+
+    return msgspec.json.decode((await changes(web, fits))[-1].payload, type=ModelInfo)
+
+
+async def job_once(web: Running, job_id: str, wanted: Callable[[Job], bool]) -> Job:
+    """The job once it is as wanted."""
+
+    def fits(change: Change) -> bool:
+        return change.job_id == job_id and change.kind == "update" and wanted(msgspec.json.decode(change.payload, type=Job))
+
+    return msgspec.json.decode((await changes(web, fits))[-1].payload, type=Job)
+
+
+async def over(web: Running, job_id: str) -> Job:
+    return await job_once(web, job_id, lambda job: job.status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED))
+
+
+def installed(info: ModelInfo) -> bool:
+    return info.state is ModelState.INSTALLED
+
+
+def half(info: ModelInfo) -> bool:
+    return info.transfer is not None and info.transfer.bytes > SIZE // 3
+
+
+def slow(hub: Hub, rate: int = SIZE // 2) -> None:
+    hub.fault("/storage/", "slow", rate=rate, times=1)
+
+
+async def child_of(web: Running, name: str = "download") -> dict[str, Any]:
+    system = (await web.client.get("/api/system")).json()
+    return next(actor for actor in system["actors"] if actor["name"] == name)
+
+
+async def gone(web: Running, name: str = "download") -> None:
+    """The child has left."""
+    with anyio.fail_after(30):
+        while (await child_of(web, name))["state"] != "idle":  # noqa: ASYNC110 - nobody tells the end of an idle child
+            await anyio.sleep(0.05)
+
+
+# -- a download --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_model_is_fetched_when_it_is_asked_for(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        for path in (REPO, REPO.replace("/", "%2F"), PATH):
+            before = (await web.client.get(f"/api/models/{path}")).json()
+            assert (before["name"], before["state"], before["repo"]) == (REPO, "absent", REPO)
+        answer = await web.client.post(f"/api/models/{path}/download")
+        assert answer.status_code == 202
+        assert answer.json()["state"] == "downloading"
+        done = await model_once(web, installed)
+        assert done.disk_bytes >= SIZE
+        assert (done.transfer, done.builtin, done.removable) == (None, False, True)
+        assert {entry.name for entry in (tmp_path / "data" / "models" / PATH).iterdir()} >= {"model.bin", "config.json"}
+        assert hub.sent["model.bin"] == SIZE
+        await gone(web)
+        again = await web.client.post(f"/api/models/{path}/download")
+        assert (again.status_code, again.json()["state"]) == (202, "installed")
+        assert hub.sent["model.bin"] == SIZE
+
+
+async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        slow(hub)
+        await web.client.post(f"/api/models/{PATH}/download")
+        seen = await changes(web, lambda change: change.job_id == f"model:{REPO}" and b'"installed"' in change.payload)
+        told = [msgspec.json.decode(change.payload, type=ModelInfo).transfer for change in seen if change.kind == "model"]
+        moving = [transfer for transfer in told if transfer is not None and transfer.endpoint == hub.url]
+        assert len({transfer.bytes for transfer in moving}) >= 3
+        assert any(transfer.speed_bps and transfer.eta_s is not None and transfer.total for transfer in moving)
+        assert [change.job_id for change in await web.service.store.changes(0, limit=1000)].count(f"model:{REPO}") == 1
+
+
+async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_themselves(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        slow(hub)
+        first, second = await submit(web, chunks=2), await submit(web, chunks=3)
+        waiting = await job_once(web, second, lambda job: job.phase is Phase.DOWNLOADING_MODEL and "GB" in job.message)
+        assert waiting.model == REPO
+        assert waiting.message.startswith(f"Downloading the model {REPO}: ")
+        other = await submit(web, model="base", chunks=1)  # the built-in one, or a failure at once: it need not wait
+        assert (await over(web, other)).finished_at is not None
+        for job in (first, second):
+            assert (await over(web, job)).status is Status.COMPLETED
+        assert hub.sent["model.bin"] == SIZE
+
+
+async def test_a_cancelled_download_stops_and_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        slow(hub)
+        job = await submit(web, chunks=1)
+        await model_once(web, half)
+        answer = await web.client.post(f"/api/models/{PATH}/cancel")
+        assert (answer.status_code, answer.json()["state"], answer.json()["problem"]) == (200, "absent", None)
+        await gone(web)
+        failed = await over(web, job)
+        assert failed.error is not None
+        assert (failed.status, failed.error.code) == (Status.FAILED, "download_cancelled")
+        hub.forget()
+        have = next((tmp_path / "data" / "models" / f".{PATH}.partial").glob("*.part")).stat().st_size
+        assert SIZE // 3 < have < SIZE
+        assert (await web.client.post(f"/api/jobs/{job}/retry")).status_code == 200
+        await job_once(web, job, lambda job: job.status is Status.COMPLETED)
+        assert hub.sent["model.bin"] == SIZE - have
+        assert (await web.client.post(f"/api/models/{PATH}/cancel")).json()["code"] == "conflict"
+
+
+async def test_nobody_fetches_a_model_that_no_job_wants_any_more(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        slow(hub)
+        first, second = await submit(web, chunks=1), await submit(web, chunks=1)
+        await model_once(web, half)
+        await web.client.delete(f"/api/jobs/{first}")
+        assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "downloading"
+        await web.client.post(f"/api/jobs/{second}/cancel")
+        assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "absent"
+        await gone(web)
+
+
+async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        slow(hub)
+        job = await submit(web, chunks=1)
+        await model_once(web, half)
+        os.kill((await child_of(web))["pid"], signal.SIGKILL)
+        assert (await over(web, job)).status is Status.COMPLETED
+        assert hub.sent["model.bin"] < SIZE + 2 * CHUNK + 500_000  # what was on its way when it died, and no more
+
+
+async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        slow(hub, rate=SIZE // 6)
+        await web.client.post(f"/api/models/{PATH}/download")
+        await model_once(web, half)
+    hub.released.set()
+    hub.forget()
+    have = next((tmp_path / "data" / "models" / f".{PATH}.partial").glob("*.part")).stat().st_size
+    async with running(tmp_path, hub.url) as web:
+        await model_once(web, installed)
+    assert hub.sent["model.bin"] == SIZE - have
+
+
+# -- what goes wrong ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_next_endpoint_is_tried_and_the_event_names_it(tmp_path: Path, hub: Hub) -> None:
+    with closed_port() as closed:
+        async with running(tmp_path, closed, hub.url) as web:
+            slow(hub)
+            await web.client.post(f"/api/models/{PATH}/download")
+            info = await model_once(web, half)
+            assert info.transfer is not None
+            assert info.transfer.endpoint == hub.url
+            (failed,) = info.transfer.failed
+            assert failed.endpoint == closed
+            assert failed.problem is not None
+            assert failed.problem.code == "connection_refused"
+            await model_once(web, installed)
+
+
+async def test_a_job_says_why_its_model_does_not_come_and_retry_goes_on(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url, read_timeout_s=0.5) as web:
+        plays: list[tuple[str, str, dict[str, Any]]] = [
+            ("/api/", "status", {"status": 401}),
+            ("/storage/", "status", {"status": 403}),
+            ("/api/", "status", {"status": 404, "headers": {"X-Error-Code": "RepoNotFound"}}),
+            ("/api/", "status", {"status": 429}),
+            ("/api/", "status", {"status": 503}),
+            ("/api/", "page", {}),
+            ("/storage/", "reset", {}),
+            ("/storage/", "corrupt", {}),
+        ]
+        codes = ["token_refused", "access_denied", "repo_not_found", "rate_limited", "server_error", "not_a_hub", "cut_off", "hash_mismatch"]
+        jobs = []
+        for (path, kind, details), code in zip(plays, codes, strict=True):
+            hub.faults.clear()
+            hub.fault(path, kind, **details)
+            job = await over(web, await submit(web, chunks=1))
+            assert job.error is not None
+            assert (job.status, job.error.code) == (Status.FAILED, code)
+            assert job.error.hint == CASES[code][1]
+            shown = (await web.client.get(f"/api/models/{PATH}")).json()
+            assert (shown["state"], shown["problem"]["code"]) == ("absent", code)
+            jobs.append(job.id)
+        hub.faults.clear()
+        for job_id in jobs[:2]:
+            await web.client.post(f"/api/jobs/{job_id}/retry")
+            await job_once(web, job_id, lambda job: job.status is Status.COMPLETED)
+    async with running(tmp_path, hub.url) as web:
+        shown = (await web.client.get(f"/api/models/{PATH}")).json()
+        assert (shown["state"], shown["problem"]) == ("installed", None)
+
+
+async def test_why_a_model_did_not_come_is_known_after_a_restart(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url, offline=True) as web:
+        await web.client.post(f"/api/models/{PATH}/download")
+        await model_once(web, lambda info: info.problem is not None)
+    async with running(tmp_path, hub.url) as web:
+        shown = (await web.client.get(f"/api/models/{PATH}")).json()
+        assert (shown["state"], shown["problem"]["code"]) == ("absent", "offline")
+    assert hub.asked == []
+
+
+async def test_what_no_hub_can_have_is_refused_at_once(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        answer = await web.client.post("/api/models/our-own/download")
+        assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
+        answer = await web.client.post("/api/models/..--x/download")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        job = await over(web, await submit(web, model="our-own"))
+        assert job.error is not None
+        assert job.error.code == "model_unavailable"
+    assert hub.asked == []
+
+
+async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, hub: Hub) -> None:
+    with closed_port() as closed, Hub(hub.files) as mirror:
+        async with running(tmp_path, hub.url) as web:
+            slow(hub)
+            await web.client.post(f"/api/models/{PATH}/download")
+            await model_once(web, half)
+            body = {"model": REPO, "endpoints": [closed, mirror.url]}
+            answer = await web.client.post("/api/models/test-connection", json=body)
+            assert answer.status_code == 200
+            told = [(each["endpoint"], each["problem"] and each["problem"]["code"]) for each in answer.json()["endpoints"]]
+            assert told == [(closed, "connection_refused"), (mirror.url, None)]
+            assert mirror.sent["model.bin"] == 1
+            await gone(web, "connection")
+            await model_once(web, installed)
+
+
+async def test_a_model_on_the_disk_is_used_without_a_single_request(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        await web.client.post(f"/api/models/{PATH}/download")
+        await model_once(web, installed)
+    hub.forget()
+    async with running(tmp_path, hub.url, speech={"preload": True, "model": REPO}) as web:
+        for model in (REPO, "auto"):
+            assert (await over(web, await submit(web, model=model, chunks=1))).status is Status.COMPLETED
+        assert (await web.client.get("/api/models")).status_code == 200
+        assert (await web.client.post(f"/api/models/{PATH}/download")).status_code == 202
+        assert (await child_of(web))["generation"] == 0
+    assert hub.asked == []
+
+
+async def test_no_secret_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    caplog.set_level(logging.DEBUG)
+    said = []
+    with Hub(FILES, token=TOKEN) as hub, Proxy(password=PASSWORD) as proxy:
+        address = proxy.url.replace("http://", f"http://name:{PASSWORD}@")
+        endpoint = hub.url.replace("http://", f"http://name:{PASSWORD}@")
+        async with running(tmp_path, endpoint, token="hf_wrongTokenThatNobodyMaySee", proxy=address) as web:
+            job = await over(web, await submit(web, chunks=1))
+            assert job.error is not None
+            said.append((await web.client.post("/api/models/test-connection", json={"proxy": address, "token": TOKEN})).text)
+        async with running(tmp_path, hub.url, token=TOKEN, proxy=address) as web:
+            await web.client.post(f"/api/models/{PATH}/download")
+            await model_once(web, installed)
+            said += [(await web.client.get(path)).text for path in ("/api/models", "/api/system", "/api/state", f"/api/models/{PATH}")]
+            said += [change.payload.decode() for change in await web.service.store.changes(0, limit=10_000)]
+        assert proxy.asked
+    said += [path.read_text("utf-8", "replace") for path in (tmp_path / "data" / "logs").iterdir()]
+    said += [caplog.text, (tmp_path / "data" / "whisper_service.db").read_bytes().decode("latin-1")]
+    everything = "".join(said)
+    assert json.loads(said[1])["hub"] == {"endpoints": [hub.url], "proxy": proxy.url, "token": True, "offline": False}
+    for secret in (TOKEN, PASSWORD, "hf_wrongTokenThatNobodyMaySee", "secret-signature"):
+        assert secret not in everything
+
+
+# -- removing and unloading --------------------------------------------------------------------------------------------
+
+
+async def test_a_model_in_use_is_not_removed_and_an_idle_one_is(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        job = await submit(web, chunks=40, delay=0.05)
+        await job_once(web, job, lambda job: job.chunks_done > 0)
+        for answer in (await web.client.delete(f"/api/models/{PATH}"), await web.client.post(f"/api/models/{PATH}/unload")):
+            assert (answer.status_code, answer.json()["code"]) == (409, "model_in_use")
+        await web.client.post(f"/api/jobs/{job}/cancel")
+        assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "loaded"
+        assert (await web.client.delete(f"/api/models/{PATH}")).status_code == 204
+        assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "absent"
+        await gone(web, "speech")
+        assert list((tmp_path / "data" / "models").iterdir()) == []
+        assert (await web.client.delete(f"/api/models/{PATH}")).status_code == 404
+
+
+async def test_what_came_of_a_download_can_be_removed(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        slow(hub)
+        await web.client.post(f"/api/models/{PATH}/download")
+        await model_once(web, half)
+        assert (await web.client.delete(f"/api/models/{PATH}")).status_code == 204
+        await gone(web)
+        assert list((tmp_path / "data" / "models").iterdir()) == []
+        assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "absent"
+
+
+async def test_an_unloaded_model_is_loaded_again_for_the_next_job(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url) as web:
+        assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
+        pid = (await child_of(web, "speech"))["pid"]
+        answer = await web.client.post(f"/api/models/{PATH}/unload")
+        assert (answer.status_code, answer.json()["state"]) == (200, "installed")
+        await gone(web, "speech")
+        assert not psutil.pid_exists(pid)
+        assert (await web.client.post(f"/api/models/{PATH}/unload")).json()["code"] == "conflict"
+        assert (await web.client.get("/api/health/ready")).status_code == 200
+        assert (await over(web, await submit(web, chunks=3))).status is Status.COMPLETED
+        assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "loaded"
+
+
+async def test_an_idle_model_goes_by_itself(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url, speech={"unload_after_s": 0.3}) as web:
+        for _ in range(2):
+            assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
+            await gone(web, "speech")

@@ -1,0 +1,64 @@
+"""Where models come from: the endpoints, the way there and who we are, from the settings or else from the environment.
+
+The names of the variables are those that `huggingface_hub` has: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. Proxies of the
+environment need no mention: the child reads HTTPS_PROXY and its like by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from whisper_service.config import Models
+from whisper_service.domain import Value
+
+PUBLIC: Final = "https://huggingface.co"
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+
+
+class HubInfo(Value, frozen=True):
+    """What a user may see of it: no names, no passwords, no token."""
+
+    endpoints: tuple[str, ...]
+    proxy: str | None
+    token: bool  # whether there is one
+    offline: bool
+
+
+class Hub(Value, frozen=True):
+    """The settings in force."""
+
+    endpoints: tuple[str, ...] = (PUBLIC,)
+    proxy: str | None = None  # None: as the environment says
+    token: str | None = None
+    offline: bool = False
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 10.0
+
+    def __repr__(self) -> str:
+        """Without anything that must not be told."""
+        return f"Hub({self.info})"
+
+    @property
+    def info(self) -> HubInfo:
+        proxy = None if self.proxy is None else _without_user(self.proxy)
+        return HubInfo(tuple(map(_without_user, self.endpoints)), proxy, self.token is not None, self.offline)
+
+
+def resolve(models: Models, environ: Mapping[str, str]) -> Hub:
+    """What the configuration says, and what the environment says where that is silent."""
+    offline = models.offline or environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
+    return Hub(
+        endpoints=models.endpoints or tuple(filter(None, [environ.get("HF_ENDPOINT", "").strip()])) or (PUBLIC,),
+        proxy=models.proxy or None,
+        token=models.token or environ.get("HF_TOKEN", "").strip() or None,
+        offline=offline,
+        connect_timeout_s=models.connect_timeout_s,
+        read_timeout_s=models.read_timeout_s,
+    )
+
+
+def _without_user(address: str) -> str:
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().removeprefix("//")
