@@ -6,8 +6,9 @@ const service = process.env.WHISPER_SERVICE_URL ?? 'http://127.0.0.1:8000'
 // The service hands out this folder below /static, so the built page needs no route of its own for its assets.
 export default defineConfig(({ command }) => ({
   root: 'src',
-  base: command === 'build' ? '/static/dist/' : '/',
+  base: command === 'build' ? './' : '/',
   plugins: [vue()],
+  define: { __VUE_OPTIONS_API__: false, __VUE_PROD_DEVTOOLS__: false },
   build: { outDir: '../dist', emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false }, target: 'es2022' },
   worker: { format: 'es' },
   server: { proxy: { '/api': service, '/static': service, '/schema': service } },

@@ -3,7 +3,7 @@ import { ref, watchEffect } from 'vue'
 import { en } from './i18n/en.ts'
 import { errors } from './i18n/errors.ts'
 import { zh } from './i18n/zh.ts'
-import type { Problem } from './types.ts'
+import type { Note, Problem } from './types.ts'
 
 export type Key = keyof typeof en
 type Language = 'en' | 'zh'
@@ -38,16 +38,50 @@ export function explain(problem: Problem): { what: string; cure: string; detail:
   return { what: known.zh[0], cure: known.zh[1], detail: detail || problem.message }
 }
 
-export const clock = (seconds: number): string => {
+const pad = (part: number) => String(part).padStart(2, '0')
+
+/** A place in a recording: `31:20`, `1:14:02`. */
+export function clock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds))
-  const parts = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
-  return parts.slice(parts[0] ? 0 : 1).map((part) => String(part).padStart(2, '0')).join(':')
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60]
+  return h ? `${h}:${pad(m)}:${pad(s)}` : `${m}:${pad(s)}`
 }
+
+/** A length of time in words: `2 h 14 min`, `7 min`, `40 s`. */
+export function lasting(seconds: number): string {
+  const minutes = Math.round(seconds / 60)
+  if (minutes >= 60) return say('span_h', { h: Math.floor(minutes / 60), m: minutes % 60 })
+  return seconds >= 60 ? say('span_m', { m: minutes }) : say('span_s', { s: Math.max(0, Math.round(seconds)) })
+}
+
+const tag = () => (language.value === 'zh' ? 'zh-CN' : 'en')
 
 export function bytes(count: number): string {
   const power = count > 0 ? Math.min(4, Math.floor(Math.log10(count) / 3)) : 0
-  return `${(count / 1000 ** power).toLocaleString(language.value, { maximumFractionDigits: 1 })} ${['B', 'kB', 'MB', 'GB', 'TB'][power]}`
+  const digits = power > 2 ? 1 : 0
+  return `${(count / 1000 ** power).toLocaleString(tag(), { maximumFractionDigits: digits })} ${['B', 'kB', 'MB', 'GB', 'TB'][power]}`
 }
 
-export const moment = (at: number): string =>
-  new Date(at * 1000).toLocaleString(language.value === 'zh' ? 'zh-CN' : 'en', { dateStyle: 'medium', timeStyle: 'short' })
+export const percent = (share: number): string => `${Math.floor(share * 100)} %`
+
+/** A moment; of today only its time. */
+export function moment(at: number): string {
+  const date = new Date(at * 1000)
+  const today = date.toDateString() === new Date().toDateString()
+  return date.toLocaleString(tag(), today ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' })
+}
+
+/** The name of a language that Whisper knows, in the language of the page. */
+export function tongue(code: string): string {
+  try {
+    return new Intl.DisplayNames(tag(), { type: 'language' }).of(code === 'jw' ? 'jv' : code) ?? code
+  } catch {
+    return code
+  }
+}
+
+/** What happened to a job on its way; in English the service's own words. */
+export function recount(note: Note): string {
+  const known = errors[note.code]
+  return language.value === 'zh' && known ? known.zh[0] : note.message || known?.en[0] || note.code
+}

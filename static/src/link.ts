@@ -1,5 +1,6 @@
 // One live link: server-sent events, and slow polling only while they do not get through. Runs in the shared worker or in a tab.
 import type { Message } from './reducer.ts'
+import { ROOT } from './root.ts'
 
 export interface Wires { EventSource: typeof EventSource; fetch: typeof fetch }
 
@@ -19,7 +20,7 @@ export function openLink(emit: (message: Message) => void, wires: Wires = { Even
 
   async function poll(): Promise<void> {
     try {
-      const answer = await wires.fetch('/api/state?limit=200', { cache: 'no-store' })
+      const answer = await wires.fetch(`${ROOT}/api/state?limit=200`, { cache: 'no-store' })
       if (!answer.ok) throw new TypeError(answer.statusText)
       const snapshot = await answer.json()
       if (closed || polling === undefined) return
@@ -46,7 +47,7 @@ export function openLink(emit: (message: Message) => void, wires: Wires = { Even
   }
 
   function connect(): void {
-    const stream = new wires.EventSource(seq === '' ? '/api/events' : `/api/events?since=${seq}`)
+    const stream = new wires.EventSource(`${ROOT}/api/events${seq === '' ? '' : `?since=${seq}`}`)
     source = stream
     hello = setTimeout(lost, HELLO_MS)
     stream.onerror = lost
@@ -66,6 +67,7 @@ export function openLink(emit: (message: Message) => void, wires: Wires = { Even
       emit({ type: 'link', link: 'live' })
       return { type: 'hello', seq: data.seq, boot: data.boot, version: data.version }
     })
+    on('ping', () => ({ type: 'ping' }))
     on('update', (job, id) => ({ type: 'update', seq: id, job }))
     on('segment', (data, id) => ({ type: 'segment', seq: id, id: data.job_id, segment: data.segment }))
     on('deleted', (data, id) => ({ type: 'deleted', seq: id, id: data.id }))

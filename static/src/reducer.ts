@@ -1,9 +1,10 @@
 // Messages in, state out: nothing here knows of a browser.
-import type { Job, Link, Page, Segment, Snapshot, System, Transcript } from './types.ts'
+import type { Job, Link, Page, Segment, Snapshot, Status, System, Transcript } from './types.ts'
 
 export type Message =
   | { type: 'link'; link: Link }
   | { type: 'hello'; seq: number; boot: string; version: string }
+  | { type: 'ping' }
   | { type: 'snapshot'; snapshot: Snapshot }
   | { type: 'reset' }
   | { type: 'update'; seq: number; job: Job }
@@ -12,6 +13,8 @@ export type Message =
   | { type: 'transcript'; id: string; transcript: Transcript }
   | { type: 'older'; page: Page }
 
+export type Counts = Record<Status, number>
+
 export interface State {
   link: Link
   loaded: boolean
@@ -19,20 +22,26 @@ export interface State {
   seq: number
   boot: string
   jobs: Record<string, Job>
+  counts: Counts // of all jobs there are, not of the known ones only
   seen: Record<string, number> // id -> seq of what we know of the job; for a deleted one too, so that nothing revives it
   next: string | null
   system: System | null
   texts: Record<string, Segment[]>
+  said: Record<string, string> // id -> the words that came last
 }
 
+const NONE: Counts = { pending: 0, processing: 0, paused: 0, completed: 0, failed: 0, cancelled: 0 }
+
 export const EMPTY: State = {
-  link: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, seen: {}, next: null, system: null, texts: {},
+  link: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, counts: NONE, seen: {}, next: null, system: null, texts: {}, said: {},
 }
 
 export function reduce(state: State, message: Message): State {
   switch (message.type) {
     case 'link':
       return { ...state, link: message.link }
+    case 'ping':
+      return state
     case 'hello':
       // What came between our snapshot and this stream is replayed only if the stream was asked to; fetching is always right.
       return { ...state, stale: state.stale || message.boot !== state.boot || message.seq > state.seq }
@@ -42,24 +51,21 @@ export function reduce(state: State, message: Message): State {
       return snapshot(state, message.snapshot)
     case 'older':
       return older(state, message.page)
-    case 'update': {
-      if (message.seq <= (state.seen[message.job.id] ?? -1)) return state
-      return {
-        ...state, seq: Math.max(state.seq, message.seq),
-        jobs: { ...state.jobs, [message.job.id]: message.job }, seen: { ...state.seen, [message.job.id]: message.seq },
-      }
-    }
+    case 'update':
+      return update(state, message.seq, message.job)
     case 'deleted': {
       if (message.seq <= (state.seen[message.id] ?? -1)) return state
-      const { [message.id]: _job, ...jobs } = state.jobs
+      const { [message.id]: gone, ...jobs } = state.jobs
       const { [message.id]: _text, ...texts } = state.texts
-      return { ...state, seq: Math.max(state.seq, message.seq), jobs, texts, seen: { ...state.seen, [message.id]: message.seq } }
+      const counts = gone ? { ...state.counts, [gone.status]: Math.max(0, state.counts[gone.status] - 1) } : state.counts
+      return { ...state, seq: Math.max(state.seq, message.seq), jobs, texts, counts, seen: { ...state.seen, [message.id]: message.seq } }
     }
     case 'segment': {
       const lines = state.texts[message.id]
       const seq = Math.max(state.seq, message.seq)
-      if (!lines) return { ...state, seq } // nobody reads it: the transcript is fetched whole when somebody does
-      return { ...state, seq, texts: { ...state.texts, [message.id]: merge(lines, [message.segment]) } }
+      const said = { ...state.said, [message.id]: message.segment.text.trim() }
+      if (!lines) return { ...state, seq, said } // nobody reads it: the transcript is fetched whole when somebody does
+      return { ...state, seq, said, texts: { ...state.texts, [message.id]: merge(lines, [message.segment]) } }
     }
     case 'transcript': {
       const known = state.texts[message.id] ?? []
@@ -67,6 +73,18 @@ export function reduce(state: State, message: Message): State {
     }
   }
 }
+
+function update(state: State, seq: number, job: Job): State {
+  if (seq <= (state.seen[job.id] ?? -1)) return state
+  const counts = { ...state.counts }
+  const known = state.jobs[job.id]
+  if (known) counts[known.status] = Math.max(0, counts[known.status] - 1)
+  if (known || !beyond(state, job.id)) counts[job.status] += 1 // what an older one counted as is not known here; the next snapshot says
+  return { ...state, seq: Math.max(state.seq, seq), counts, jobs: { ...state.jobs, [job.id]: job }, seen: { ...state.seen, [job.id]: seq } }
+}
+
+/** Whether a job is older than all that were fetched, while there are older ones. */
+const beyond = (state: State, id: string): boolean => state.next !== null && Object.keys(state.jobs).every((known) => id < known)
 
 function snapshot(state: State, { seq, boot, jobs: page, system }: Snapshot): State {
   const same = boot === state.boot
@@ -80,7 +98,7 @@ function snapshot(state: State, { seq, boot, jobs: page, system }: Snapshot): St
     seen[job.id] = Math.max(seq, same ? (seen[job.id] ?? 0) : 0)
   }
   const next = oldest !== '' && Object.keys(jobs).length > page.jobs.length ? state.next : page.next
-  return { ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system }
+  return { ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system, counts: { ...NONE, ...system.jobs } }
 }
 
 function older(state: State, page: Page): State {

@@ -1,46 +1,51 @@
 // The state of this tab: every message goes through the one reducer, whoever sent it.
-import { shallowRef } from 'vue'
+import { ref, shallowRef } from 'vue'
+import { announce } from './announce.ts'
+import { ask } from './api.ts'
 import { openLink } from './link.ts'
 import workerUrl from './link.worker.ts?worker&url'
 import { EMPTY, reduce, type Message, type State } from './reducer.ts'
-import type { Transcript } from './types.ts'
-import { ask } from './api.ts'
+import type { Snapshot, Transcript } from './types.ts'
 
 export const state = shallowRef<State>(EMPTY)
+export const heard = ref(Date.now()) // when the service last said anything
 
 let fetching = false
 
+/** A message of the link, or one that makes the state stale. */
 export function tell(message: Message): void {
-  state.value = reduce(state.value, message)
+  if (message.type !== 'link') heard.value = Date.now()
+  if (message.type === 'update') announce(state.value.jobs[message.job.id], message.job)
+  take(message)
   if (state.value.stale && !fetching) void refresh()
+}
+
+function take(message: Message): void {
+  state.value = reduce(state.value, message)
 }
 
 async function refresh(): Promise<void> {
   fetching = true
-  const answer = await ask<any>('GET', '/api/state?limit=200')
+  const answer = await ask<Snapshot>('GET', '/api/state?limit=200')
   fetching = false
   if (answer.ok) {
     tell({ type: 'snapshot', snapshot: answer.value })
-    // Whoever reads a text may have missed lines of it.
-    for (const id of Object.keys(state.value.texts)) void read(id)
+    for (const id of Object.keys(state.value.texts)) void read(id) // whoever reads a text may have missed lines of it
   } else if (!state.value.loaded) {
-    if (state.value.link === 'connecting') tell1({ type: 'link', link: 'reconnecting' })
+    if (state.value.link === 'connecting') take({ type: 'link', link: 'reconnecting' })
     setTimeout(() => tell({ type: 'reset' }), 3_000)
   }
 }
 
-function tell1(message: Message): void {
-  state.value = reduce(state.value, message)
-}
-
+/** Fetches a transcript whole; false if there is none. */
 export async function read(id: string): Promise<boolean> {
   const answer = await ask<Transcript>('GET', `/api/jobs/${id}/transcript`)
-  if (answer.ok) tell1({ type: 'transcript', id, transcript: answer.value })
+  if (answer.ok) take({ type: 'transcript', id, transcript: answer.value })
   return answer.ok
 }
 
 interface Policy { createScriptURL(url: string): unknown }
-const trusted = (globalThis as any).trustedTypes as { createPolicy(name: string, rules: object): Policy } | undefined
+const trusted = (globalThis as { trustedTypes?: { createPolicy(name: string, rules: object): Policy } }).trustedTypes
 
 export function start(): void {
   void refresh()
@@ -55,12 +60,12 @@ export function start(): void {
     return
   }
   let close: (() => void) | undefined
-  const follow = () => {
+  const look = () => {
     if (document.hidden) {
       close?.()
       close = undefined
     } else close ??= openLink(tell)
   }
-  document.addEventListener('visibilitychange', follow)
-  follow()
+  document.addEventListener('visibilitychange', look)
+  look()
 }

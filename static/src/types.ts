@@ -6,16 +6,22 @@ export type Phase = 'downloading_model' | 'loading_model' | 'decoding' | 'transc
 export interface Problem { code: string; message: string; hint: string; params: Record<string, unknown> }
 export interface Gap { start: number; end: number; reason: string }
 export interface Word { start: number; end: number; word: string; probability: number }
+/** Something that happened to a job on its way: what was done about it, in words and as a code. */
+export interface Note { at: number; code: string; message: string; params: Record<string, unknown> }
 
 export interface Segment {
   chunk: number; index: number; start: number; end: number; text: string; words: Word[]; language: string | null
 }
 
+export interface Options {
+  model: string; language: string | null; task: string; preset: string; prompt: string | null
+}
+
 export interface Job {
-  id: string; name: string; status: Status; created_at: number; bytes: number; phase: Phase | null; progress: number
+  id: string; name: string; status: Status; options: Options; created_at: number; bytes: number; phase: Phase | null; progress: number
   message: string; duration_s: number | null; position_s: number; speed: number | null; eta_s: number | null
-  language: string | null; model: string | null; chunks_done: number; chunks_total: number; gaps: Gap[]
-  error: Problem | null; started_at: number | null; finished_at: number | null
+  language: string | null; model: string | null; chunks_done: number; chunks_total: number; attempts: number; rank: number
+  gaps: Gap[]; history?: Note[]; error: Problem | null; started_at: number | null; finished_at: number | null
 }
 
 export interface Actor {
@@ -24,7 +30,7 @@ export interface Actor {
 
 export interface System {
   version: string; started_at: number; actors: Actor[]; model: string | null; device: string | null
-  compute_type: string | null; models: string[]; jobs: Record<string, number>; disk_free_bytes: number; cpus: number
+  compute_type: string | null; models: string[]; jobs: Partial<Record<Status, number>>; disk_free_bytes: number; cpus: number
 }
 
 export interface Page { jobs: Job[]; next: string | null }

@@ -1,9 +1,14 @@
 // Uploads: two at a time, each with its bytes told; the job appears through the live link like any other.
 import { reactive } from 'vue'
-import { problem } from './api.ts'
+import { address, problem } from './api.ts'
+import { wishes } from './preferences.ts'
+import { state } from './store.ts'
 import type { Problem } from './types.ts'
 
-export interface Upload { key: number; file: File; sent: number; state: 'waiting' | 'sending' | 'failed'; problem: Problem | null; request: XMLHttpRequest | null }
+export interface Upload {
+  key: number; file: File; options: Record<string, string>; sent: number; speed: number // bytes per second, smoothed
+  state: 'waiting' | 'sending' | 'failed' | 'known'; problem: Problem | null; twin: string | null; request: XMLHttpRequest | null
+}
 
 const AT_ONCE = 2
 let last = 0
@@ -11,7 +16,12 @@ let last = 0
 export const uploads = reactive<Upload[]>([])
 
 export function add(files: Iterable<File>): void {
-  for (const file of files) uploads.push({ key: ++last, file, sent: 0, state: 'waiting', problem: null, request: null })
+  for (const file of files) {
+    const twin = Object.values(state.value.jobs).find((job) => job.name === file.name && job.bytes === file.size && job.status !== 'failed')
+    uploads.push({
+      key: ++last, file, options: wishes(), sent: 0, speed: 0, state: twin ? 'known' : 'waiting', problem: null, twin: twin?.id ?? null, request: null,
+    })
+  }
   pump()
 }
 
@@ -23,9 +33,7 @@ export function drop(upload: Upload): void {
 }
 
 export function again(upload: Upload): void {
-  upload.state = 'waiting'
-  upload.problem = null
-  upload.sent = 0
+  Object.assign(upload, { state: 'waiting', problem: null, sent: 0 })
   pump()
 }
 
@@ -38,14 +46,19 @@ function pump(): void {
 
 function send(upload: Upload): void {
   const request = new XMLHttpRequest()
+  let before = performance.now()
   const failed = (why: Problem) => {
-    upload.state = 'failed'
-    upload.problem = why
+    Object.assign(upload, { state: 'failed', problem: why })
     pump()
   }
-  upload.state = 'sending'
-  upload.request = request
-  request.upload.onprogress = (event) => { upload.sent = event.loaded }
+  Object.assign(upload, { state: 'sending', request })
+  request.upload.onprogress = (event) => {
+    const now = performance.now()
+    const speed = (event.loaded - upload.sent) / Math.max(0.001, (now - before) / 1000)
+    upload.speed = upload.speed ? 0.8 * upload.speed + 0.2 * speed : speed
+    upload.sent = event.loaded
+    before = now
+  }
   request.onerror = () => failed(problem('unreachable'))
   request.onload = () => {
     if (request.status === 202) return drop(upload)
@@ -55,7 +68,8 @@ function send(upload: Upload): void {
       failed(problem('unreachable', `${request.status}`))
     }
   }
-  request.open('POST', `/api/jobs?filename=${encodeURIComponent(upload.file.name)}`)
+  const query = new URLSearchParams({ filename: upload.file.name, ...upload.options })
+  request.open('POST', address(`/api/jobs?${query}`))
   request.setRequestHeader('Content-Type', 'application/octet-stream')
   request.send(upload.file)
 }

@@ -1,26 +1,51 @@
 import type { en } from './en.ts'
 
 export const zh: Record<keyof typeof en, string> = {
-  skip: '跳到正文', transcripts: '转写', models: '模型', system: '系统', settings: '设置', api: '接口', language: 'English',
-  connecting: '正在连接…', live: '实时', reconnecting: '正在重新连接…', polling: '轮询中', offline: '离线',
+  // 框架
+  skip: '跳到正文', transcripts: '转写', models: '模型', system: '系统', settings: '设置', main_nav: '页面',
+  other_language: 'English', connecting: '正在连接…', live: '实时', reconnecting: '正在重新连接…', polling: '轮询中', offline: '离线', ago: '{t}前有消息',
   link_polling: '实时更新暂时无法送达，页面改为每 5 秒查询一次，恢复后会自动切回。',
   link_offline: '服务没有响应。当前显示的是最后已知状态，页面会继续尝试连接。',
-  drop: '把录音拖到这里', choose: '或选择音频、视频文件，转写会自动开始', release: '松开即可开始转写',
-  empty: '这里还没有内容，转写结果会出现在此列表中。', loading: '正在加载…', search: '按名称搜索', none: '没有与“{q}”匹配的结果。', clear: '清除', more: '显示更早的',
-  uploading: '正在上传', waiting: '等待上传', upload_failed: '上传失败', try_again: '重试', dismiss: '关闭',
-  pending: '等待中', processing: '处理中', paused: '已暂停', completed: '已完成', failed: '失败', cancelled: '已取消',
+  updated: '服务已更新。', reload: '重新加载', missing: '没有这个页面。', home: '返回转写列表', dismiss: '关闭', undo: '撤销',
+  announce_many: '{n} 个录音的状态有变化', theme_now: '外观：{name}', auto: '跟随系统', light: '浅色', dark: '深色',
+  no_model_yet: '尚无模型', loading: '正在加载…', close: '关闭', yes: '是', no: '否',
+
+  // 接收录音
+  drop: '把音频或视频拖到这里', drop_more: '上传和转写会自动开始。', release: '松开即可开始转写', choose: '选择文件', choose_folder: '选择文件夹',
+  fact_private: '数据不离开本机', fact_formats: '支持任何音频、视频格式', fact_keys: '按 ? 查看快捷键',
+  model: '模型', language_of: '语言', detect: '自动检测', best_model: '已安装的最佳模型', more_options: '更多选项', task: '结果', transcribe: '原文', translate: '译成英文',
+  preset: '细致程度', preset_default: '按服务设置', fast: '快速', balanced: '均衡', accurate: '精确', prompt: '可能出现的人名和术语', prompt_hint: '例如：王小明、Kubernetes、量子纠缠',
+  uploading: '正在上传', waiting: '等待上传', upload_failed: '上传失败', upload_paused: '上传已暂停', known: '已存在', known_text: '列表中已有同名且大小相同的录音。',
+  open_it: '打开', once_more: '重新转写', try_again: '重试', upload_cut: '连接中断，上传会自动继续。',
+  unfinished: '有一个上传停在 {percent}%：再次选择或拖入“{name}”即可从该处继续。', discard: '放弃',
+
+  // 列表
+  empty: '这里还没有内容', empty_text: '在上方放入录音后，转写结果会立即出现在这里。',
+  search: '搜索名称和文字', none: '没有与“{q}”匹配的结果。', none_filter: '“{filter}”中没有内容。', clear: '清除', more: '显示更早的',
+  all: '全部', active: '进行中', done: '完成', undone: '失败或取消', filter: '显示',
+  queue: '队列 {n} 个', queue_audio: '音频 {t}', queue_left: '约剩 {t}', estimating: '正在估算时间', pause_all: '全部暂停', resume_all: '全部继续', clear_done: '清除已完成',
+  pending: '等待中', processing: '处理中', paused: '已暂停', completed: '已完成', failed: '失败', cancelled: '已取消', nth: '排队第 {n} 位',
   downloading_model: '正在下载模型', loading_model: '正在加载模型', decoding: '正在读取录音', transcribing: '正在转写', finalizing: '正在收尾',
-  pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', delete: '删除', select: '选择 {name}', selected: '已选 {n} 项',
-  delete_sure: '永久删除文字和录音？', delete_yes: '确认删除', delete_no: '保留', queue: '{active} 个处理中 · {waiting} 个等待 · 剩余 {left}',
-  left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失：{n} 处', progress: '{name} 的进度',
+  pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
+  select: '选择 {name}', selected: '已选 {n} 项', select_all: '全选', export_zip: '导出', progress: '{name} 的进度', act_on: '{verb}：{name}',
+  deleted: '已删除：{name}', deleted_many: '已删除 {n} 个录音', delete_sure: '永久删除文字和录音？', delete_yes: '确认删除', delete_no: '保留',
+  left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失 {n} 处', added: '添加于 {t}', finished: '完成于 {t}', what_to_do: '处理办法：', details: '详细信息',
+  span_h: '{h} 小时 {m} 分', span_m: '{m} 分钟', span_s: '{s} 秒',
+
+  // 转写页
   back: '全部转写', gone: '没有这份转写，可能已被删除。', no_text: '还没有文字，识别出的内容会逐行出现在这里。', silent: '这段录音中没有发现语音。',
-  export: '导出', copy: '复制文字', copied: '已复制', find: '在文中搜索', hits: '第 {n} 处，共 {all} 处', previous: '上一处', next: '下一处', follow: '回到播放处',
-  play: '播放', stop: '暂停播放', position: '播放位置', rate: '速度', no_media: '无法在此播放录音：服务不提供该录音，或浏览器不支持其格式。文字不受影响。',
-  gap: '{start} 至 {end} 缺失', seek: '从 {t} 播放',
+  export: '导出', export_as: '导出为', copy: '复制文字', copied: '已复制', find: '在文中搜索', hits: '第 {n} 处，共 {all} 处', previous: '上一处', next: '下一处',
+  fmt_txt: '纯文本', fmt_srt: '字幕', fmt_vtt: '网页字幕', fmt_docx: 'Word 文档', fmt_md: 'Markdown 文档', fmt_json: '全部数据，供程序使用', fmt_tsv: '表格', fmt_lrc: '歌词', fmt_ass: '带样式的字幕',
+  player: '播放器', play: '播放', stop: '暂停', position: '播放位置', rate: '速度', back_5: '后退 5 秒', on_5: '前进 5 秒', follow_text: '跟随', loop: '循环本行', to_playing: '跳到正在播放',
+  no_media: '无法在此播放录音：录音已不再保留，或浏览器不支持其格式。文字不受影响。',
+  gap: '{start} 至 {end} 缺失', seek: '从 {t} 播放', text_label: '转写文字', info: '信息', history: '处理过程', duration: '时长', size: '文件大小', made: '添加时间', took: '转写用时', key_sheet: '快捷键',
+  key_play: '播放或暂停', key_skip: '后退、前进 5 秒', key_fine: '后退、前进 1 秒', key_line: '上一行、下一行', key_rate: '减速、加速、正常速度', key_follow: '跳到正在播放处', key_replay: '重放本行', key_loop: '循环本行', key_export: '导出', key_search: '在文中搜索', key_help: '显示此列表',
+  keys_off: '快捷键已在设置中关闭。', space: '空格', captions: '字幕', video: '视频',
+
+  // 模型、系统、设置
   models_text: '已安装的模型可立即使用，无需联网。', model_used: '使用中', no_models: '尚未安装模型。在此之前任务会等待，或带着原因失败。',
-  version: '版本', up: '启动时间', device: '设备', compute: '数值格式', cpus: 'CPU 核心', disk: '可用磁盘空间', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
-  idle: '空闲', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启',
-  settings_text: '这里的设置只对当前浏览器有效。', theme: '外观', auto: '跟随系统', light: '浅色', dark: '深色', language_name: '语言', keys: '在转写页用空格键播放和暂停', keys_on: '快捷键',
-  server_settings: '服务设置', settings_missing: '此版本的服务不在此显示设置，请查看 config.toml。', source: '来自 {source}',
-  missing: '没有这个页面。', updated: '服务已更新。', reload: '重新加载', what_to_do: '处理办法：', details: '详细信息', characters: '{n} 个字符', minutes_ago: '添加于 {t}',
+  version: '版本', up: '启动时间', device: '设备', compute: '数值格式', cpus: '处理器核心', disk: '可用磁盘空间', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
+  idle: '未运行', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启', model_loaded: '已加载模型',
+  here_settings: '当前浏览器', theme: '外观', language_name: '界面语言', keys_setting: '转写页的单键快捷键', follow_setting: '播放时文字跟随滚动',
+  server_settings: '服务', settings_missing: '此版本的服务不在此显示设置，请查看 config.toml。', source: '来自 {source}',
 }

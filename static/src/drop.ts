@@ -1,0 +1,50 @@
+// Files out of a drop, a paste or a choice; folders are walked to the bottom.
+import { ref } from 'vue'
+import { add } from './upload.ts'
+
+export const over = ref(false) // something is held over the page
+
+const MEDIA = /\.(mp3|m4a|m4b|aac|wav|wave|flac|ogg|oga|opus|wma|amr|aif|aiff|caf|mka|mp4|m4v|mkv|mov|webm|avi|mpe?g|ts|m2ts|wmv|flv|3gp|3g2|mts|vob|gsm|au|ac3|eac3|dts|spx|mxf)$/i
+
+/** Whether a file of a folder is worth sending; what somebody names one by one is always taken. */
+export const looksLikeMedia = (file: { name: string; type: string }): boolean => /^(audio|video)\//.test(file.type) || MEDIA.test(file.name)
+
+async function walk(entry: FileSystemEntry): Promise<File[]> {
+  if (entry.isFile) return [await new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed))]
+  const reader = (entry as FileSystemDirectoryEntry).createReader()
+  const found: File[] = []
+  for (;;) { // a reader gives at most a hundred at a time
+    const some = await new Promise<FileSystemEntry[]>((done, failed) => reader.readEntries(done, failed))
+    if (!some.length) return found.filter(looksLikeMedia)
+    for (const each of some.sort((a, b) => a.name.localeCompare(b.name))) found.push(...await walk(each))
+  }
+}
+
+async function taken(data: DataTransfer): Promise<File[]> {
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry?.() ?? null) // must be asked before the event is over
+  if (!entries.some((entry) => entry?.isDirectory)) return [...data.files]
+  return (await Promise.all(entries.filter((entry) => entry !== null).map(walk))).flat()
+}
+
+/** Takes drops and pastes anywhere on the page; `then` is called when something came. */
+export function watchDrops(then: () => void): void {
+  const take = async (data: DataTransfer | null) => {
+    const files = data ? await taken(data) : []
+    if (!files.length) return
+    add(files)
+    then()
+  }
+  document.addEventListener('dragover', (event) => {
+    if (!event.dataTransfer?.types.includes('Files')) return
+    event.preventDefault()
+    over.value = true
+  })
+  document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) over.value = false })
+  document.addEventListener('drop', (event) => {
+    if (!over.value) return
+    event.preventDefault()
+    over.value = false
+    void take(event.dataTransfer)
+  })
+  document.addEventListener('paste', (event) => void take(event.clipboardData))
+}

@@ -1,0 +1,58 @@
+// What a list of jobs amounts to: who is where in the queue, what is left, which of them a filter shows. Pure.
+import type { Counts } from './reducer.ts'
+import type { Job, Status } from './types.ts'
+
+export const FILTERS = ['all', 'active', 'done', 'undone'] as const
+export type Filter = (typeof FILTERS)[number]
+
+const GROUP: Record<Status, Filter> = {
+  pending: 'active', processing: 'active', paused: 'active', completed: 'done', failed: 'undone', cancelled: 'undone',
+}
+
+export const VERBS = ['front', 'pause', 'resume', 'retry', 'cancel'] as const
+export type Verb = (typeof VERBS)[number]
+
+const ALLOWED: Record<Status, readonly Verb[]> = {
+  pending: ['front', 'pause', 'cancel'], processing: ['pause', 'cancel'], paused: ['resume', 'cancel'], completed: [], failed: ['retry'], cancelled: ['retry'],
+}
+
+/** What a job can be asked to do. A completed one is retried for its gaps only. */
+export function verbs(job: Job): readonly Verb[] {
+  return job.status === 'completed' && job.gaps.length ? ['retry'] : ALLOWED[job.status]
+}
+
+export const fits = (job: Job, filter: Filter): boolean => filter === 'all' || GROUP[job.status] === filter
+
+/** How many jobs each filter shows. */
+export function tally(counts: Counts): Record<Filter, number> {
+  const sums: Record<Filter, number> = { all: 0, active: 0, done: 0, undone: 0 }
+  for (const [status, count] of Object.entries(counts) as [Status, number][]) {
+    sums[GROUP[status]] += count
+    sums.all += count
+  }
+  return sums
+}
+
+export interface Queue { jobs: number; audio: number; left: number | null; at: number }
+
+/** Jobs in the queue, seconds of recording they have left, seconds until the last is done (null: not known yet), and how far all are. */
+export function queue(jobs: readonly Job[]): Queue {
+  const open = jobs.filter(({ status }) => status === 'pending' || status === 'processing')
+  const audio = open.reduce((sum, job) => sum + Math.max(0, (job.duration_s ?? 0) - job.position_s), 0)
+  const known = open.flatMap((job) => (job.eta_s === null ? [] : [job.eta_s]))
+  return {
+    jobs: open.length, audio, left: known.length ? known.reduce((sum, eta) => sum + eta, 0) : null,
+    at: open.length ? open.reduce((sum, job) => sum + job.progress, 0) / open.length : 1,
+  }
+}
+
+/** Place among the jobs that wait, from 1 on: by rank, then by age. */
+export function place(job: Job, jobs: readonly Job[]): number {
+  return 1 + jobs.filter((other) => other.status === 'pending' && (other.rank < job.rank || (other.rank === job.rank && other.id < job.id))).length
+}
+
+/** The ids from one row to another in the order shown, both included: what a click with Shift selects. */
+export function span(ids: readonly string[], from: string, to: string): string[] {
+  const [a, b] = [ids.indexOf(from), ids.indexOf(to)].sort((x, y) => x - y) as [number, number]
+  return a < 0 ? [to] : ids.slice(a, b + 1)
+}

@@ -1,0 +1,9 @@
+// Where the service is: '' at the top of its address, '/whisper' behind a proxy that puts it there. The built scripts know it from their own place.
+
+export const rootOf = (script: string): string => {
+  const path = new URL(script, 'http://localhost').pathname
+  const end = path.search(/\/(static\/dist\/)?assets\/[^/]+$/)
+  return end < 0 ? '' : path.slice(0, end)
+}
+
+export const ROOT = rootOf(import.meta.url)
