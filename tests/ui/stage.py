@@ -1,0 +1,194 @@
+"""What the tests of the page stand on: a service whose actors follow a script, and what a visitor does in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import anyio
+import pytest
+
+from tests.fakes.actors import script
+from tests.integration.webclient import settings
+from whisper_service.domain import Job, Options
+from whisper_service.errors import ServiceError, Unavailable
+from whisper_service.lifecycle import TERMINAL
+from whisper_service.server import serving
+from whisper_service.service import Service
+from whisper_service.web import events
+
+DIST: Final = Path(__file__).parents[2] / "static" / "dist"
+CHROMIUM: Final = shutil.which("chromium")
+FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+ENTRIES: Final = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+PAGES: Final = ("/", "/models", "/system", "/settings")
+LANGUAGES: Final = ("en-US", "zh-CN")
+EXPECTED: Final = re.compile(r"/api/jobs/\w+/(media|peaks)")
+"""Scripts have no sound, so the page is told so, and browsers write every 404 into their console."""
+
+
+def need(what: str, *, there: bool, how: str) -> None:
+    """Skip, saying why; where the page is required, what it needs is too."""
+    if there:
+        return
+    reason = f"{what}: {how}"
+    if os.environ.get("WHISPER_SERVICE_UI") == "require":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Streams:
+    """Counts the streams of all jobs, and refuses them on demand. Stands in for the generator behind `/api/events`."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.refused = False
+        self._real = events.everything
+
+    def __call__(self, *args: Any, **keywords: Any) -> AsyncIterator[bytes]:
+        if self.refused:
+            raise Unavailable("The stream is refused.")
+        return self._counted(self._real(*args, **keywords))
+
+    async def _counted(self, stream: Any) -> AsyncIterator[bytes]:
+        self.open += 1
+        try:
+            async for block in stream:
+                if self.refused:
+                    return
+                yield block
+        finally:
+            self.open -= 1
+
+
+class Stage(NamedTuple):
+    """A service with its address."""
+
+    service: Service
+    url: str
+    marks: Path  # where scripts remember what they did once
+
+    async def send(self, name: str, **play: Any) -> Job:
+        """A recording that is a script, as if another client had sent it."""
+        async with self.service.intake.receiver(name) as receiver:
+            await receiver.write(play.pop("data", None) or script(name=name, marks=str(self.marks), **play))
+            received = await receiver.finish()
+        return await self.service.submit(received, Options(language="en"), reuse=False)
+
+    async def until(self, job_id: str, *statuses: str) -> Job:
+        """The job once it is in one of these."""
+        with anyio.fail_after(30):
+            while (job := await self.service.store.job(job_id)).status not in statuses:
+                await anyio.sleep(0.02)
+        return job
+
+    async def clear(self) -> None:
+        """No job is left."""
+        for job in await self.service.store.jobs(limit=1000):
+            with suppress(ServiceError):
+                if job.status not in TERMINAL:
+                    await self.service.cancel(job.id)
+                await self.service.delete(job.id)
+
+
+@asynccontextmanager
+async def staged(root: Path, *, port: int = 0, host: str = "127.0.0.1", **changes: Any) -> AsyncIterator[Stage]:
+    """A service on `root`, which may have been there before."""
+    marks = root / "marks"
+    marks.mkdir(parents=True, exist_ok=True)
+    config = settings(root, host=host, **changes)
+    async with Service.open(config, **ENTRIES) as service, serving(service, host=host, port=port) as url:
+        yield Stage(service, url, marks)
+
+
+def recording(name: str, **play: Any) -> dict[str, Any]:
+    """A script as a file for a file input of the page."""
+    return {"name": name, "mimeType": "audio/wav", "buffer": play.pop("data", None) or script(name=name, **play)}
+
+
+CHOOSE: Final = "[data-choose=files]"
+DROP: Final = """([files, kind]) => {
+  const data = new DataTransfer()
+  for (const [name, text, type] of files) data.items.add(new File([text], name, { type: type ?? 'audio/wav' }))
+  const event = kind === 'paste'
+    ? new ClipboardEvent('paste', { clipboardData: data, bubbles: true })
+    : new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true })
+  document.querySelector('main').dispatchEvent(event)
+}"""
+
+
+class Visitor:
+    """One tab, and every defect seen in it: exceptions, messages of the console, requests to anywhere else."""
+
+    def __init__(self, page: Any, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.defects: list[str] = []
+        self.expected = EXPECTED
+        page.on("pageerror", lambda error: self.defects.append(str(error)))
+        page.on("console", self._console)
+        page.on("request", self._request)
+
+    def _console(self, message: Any) -> None:
+        place = str(message.location.get("url", ""))
+        if message.type in ("error", "warning") and not self.expected.search(place):
+            self.defects.append(f"{message.type}: {message.text} ({place})")
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "blob:")):
+            self.defects.append(f"a request to {request.url}")
+
+    async def go(self, path: str = "/") -> Any:
+        """Open an address; the page once it has what it shows."""
+        await self.page.goto(self.url + path)
+        await self.page.wait_for_selector("main:not(:has(.skeleton))")
+        return self.page
+
+    async def live(self) -> None:
+        """The page hears what happens."""
+        await self.page.wait_for_selector(".chip[data-link=live]")
+
+    async def choose(self, *files: dict[str, Any]) -> None:
+        """By the file dialog."""
+        await self.page.set_input_files(CHOOSE, list(files))
+
+    async def throw(self, kind: str, *files: tuple[str, bytes]) -> None:
+        """`kind` is dragover, drop or paste."""
+        await self.page.evaluate(DROP, [[(name, data.decode()) for name, data in files], kind])
+
+    def row(self, name: str) -> Any:
+        """The row of a job."""
+        return self.page.locator(".job[data-job]", has_text=name)
+
+    async def shows(self, name: str, status: str, timeout_s: float = 20) -> Any:
+        """The row of this name once it has this status."""
+        row = self.page.locator(f".job[data-status={status}]", has_text=name)
+        await row.wait_for(timeout=timeout_s * 1000)
+        return row
+
+    async def words(self) -> str:
+        """Everything that is written on the page, names of things included."""
+        text: str = await self.page.evaluate(
+            """() => [document.title, document.body.innerText, ...[...document.querySelectorAll('[aria-label], [placeholder], [title]')]
+              .flatMap((e) => [e.ariaLabel, e.placeholder, e.title])].filter(Boolean).join('\\n')"""
+        )
+        return text
+
+
+@asynccontextmanager
+async def visiting(browser: Any, url: str, *, locale: str = "en-US", **context: Any) -> AsyncIterator[Visitor]:
+    """A browser profile of its own with one tab. A defect seen in it fails the test."""
+    profile = await browser.new_context(locale=locale, **context)
+    try:
+        visitor = Visitor(await profile.new_page(), url)
+        yield visitor
+        assert visitor.defects == []
+    finally:
+        await profile.close()
+
+

@@ -1,0 +1,194 @@
+"""The frame of the page: its first second, its one live link, and what it does while the service is away."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import psutil
+import pytest
+
+from tests.ui.stage import DIST, PAGES, Stage, Streams, Visitor, recording, staged, visiting
+from whisper_service.service import Service
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+
+async def test_a01_a_fresh_service_offers_the_drop_zone_with_everything_chosen(visitor: Visitor) -> None:
+    page = visitor.page
+    assert await page.is_visible(".drop")
+    assert await page.input_value("[data-option=model]") == "auto"
+    assert await page.input_value("[data-option=language]") == ""
+    await visitor.live()
+    for path in PAGES:
+        await visitor.go(path)  # a visitor notes every exception and every violation of the policy
+
+
+async def test_a02_a_file_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Visitor) -> None:
+    await visitor.choose(recording("dialog.wav", chunks=1))
+    await visitor.shows("dialog.wav", "completed")
+    await visitor.page.click(".job a.name")
+    assert "This is chunk 0." in await visitor.page.inner_text(".text")
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+async def test_a02_a_dropped_and_a_pasted_file_do_too(visitor: Visitor, kind: str) -> None:
+    if kind == "drop":
+        await visitor.throw("dragover", ("held.wav", b"{}"))
+        assert await visitor.page.is_visible(".overlay")
+    await visitor.throw(kind, (f"{kind}.wav", recording("x", chunks=1)["buffer"]))
+    await visitor.shows(f"{kind}.wav", "completed")
+    assert await visitor.page.locator(".overlay").count() == 0
+
+
+async def test_a02_a_file_dropped_on_another_page_brings_its_visitor_to_the_list(visitor: Visitor) -> None:
+    await visitor.go("/settings")
+    await visitor.throw("dragover", ("far.wav", b"{}"))
+    await visitor.throw("drop", ("far.wav", recording("x", chunks=1)["buffer"]))
+    await visitor.shows("far.wav", "completed")
+
+
+async def test_a02_of_a_folder_the_recordings_are_taken_from_every_level(visitor: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("one.wav", "deep/two.mp3", "deep/er/three.mkv", "deep/notes.txt"):
+        (tmp_path / name).write_bytes(recording(name, chunks=1)["buffer"])
+    await visitor.page.set_input_files("[data-choose=folder]", tmp_path)
+    for name in ("one.wav", "two.mp3", "three.mkv"):
+        await visitor.shows(name, "completed")
+    assert await visitor.row("notes.txt").count() == 0
+
+
+async def test_a04_eight_tabs_share_one_stream(browser: Any, stage: Stage, streams: Streams) -> None:
+    async with visiting(browser, stage.url) as first:
+        tabs = [first] + [Visitor(await first.page.context.new_page(), stage.url) for _ in range(7)]
+        for tab in tabs:
+            await tab.go()
+        for tab in tabs:
+            await tab.live()
+        assert streams.open == 1
+        await stage.send("all.wav", chunks=1)
+        for tab in tabs:
+            await tab.shows("all.wav", "completed")
+        for tab in tabs[1:]:
+            await tab.page.close()
+        await stage.send("last.wav", chunks=1)
+        await first.shows("last.wav", "completed")
+    with anyio.fail_after(20):
+        while streams.open:
+            await anyio.sleep(0.05)
+
+
+async def test_a04_it_is_live_on_an_address_without_https(browser: Any, streams: Streams, tmp_path: Path) -> None:
+    addresses = [
+        each.address for name, all in psutil.net_if_addrs().items() if name != "lo" for each in all if each.family is socket.AF_INET
+    ]  # fmt: skip
+    if not addresses:
+        pytest.skip("this machine has no address but the loopback's")
+    async with staged(tmp_path, host=addresses[0]) as stage, visiting(browser, stage.url) as visitor:
+        await visitor.go()
+        await visitor.live()
+        assert not await visitor.page.evaluate("isSecureContext")
+        job = await stage.send("plain.wav", chunks=1)
+        await visitor.shows("plain.wav", "completed")
+        await visitor.go(f"/t/{job.id}")
+        await visitor.page.click("[data-copy]")  # there is no clipboard API here
+        await visitor.page.get_by_text("Copied").wait_for()
+        await visitor.page.focus("input[type=search]")
+        await visitor.page.keyboard.press("Control+V")
+        assert await visitor.page.input_value("input[type=search]") == "This is chunk 0."
+
+
+HIDDEN = """(hidden) => { window.hiddenNow = hidden
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => window.hiddenNow })
+  document.dispatchEvent(new Event('visibilitychange')) }"""
+
+
+async def test_a05_without_a_shared_worker_only_the_visible_tab_holds_a_stream(browser: Any, stage: Stage, streams: Streams) -> None:
+    async with visiting(browser, stage.url) as visitor:
+        await visitor.page.add_init_script("delete window.SharedWorker")
+        await visitor.go()
+        await visitor.live()
+        assert streams.open == 1
+        await visitor.page.evaluate(HIDDEN, True)
+        await _count(stage, streams, 0)
+        await stage.send("unseen.wav", chunks=1)
+        await visitor.page.evaluate(HIDDEN, False)
+        await visitor.shows("unseen.wav", "completed")
+        assert streams.open == 1
+
+
+async def _count(stage: Stage, streams: Streams, wanted: int) -> None:
+    with anyio.fail_after(30):
+        while streams.open != wanted:
+            await stage.send("tick.wav", chunks=1)  # a stream learns that its client is gone when it writes
+            await anyio.sleep(0.1)
+
+
+async def test_a06_while_the_stream_is_refused_it_polls_and_then_goes_back(browser: Any, stage: Stage, streams: Streams) -> None:
+    streams.refused = True
+    try:
+        async with visiting(browser, stage.url) as visitor:
+            visitor.expected = re.compile("/api/events")
+            await visitor.go()
+            await visitor.page.wait_for_selector(".chip[data-link=polling]", timeout=15_000)
+            await stage.send("polled.wav", chunks=1)
+            await visitor.shows("polled.wav", "completed")
+            streams.refused = False
+            await visitor.page.wait_for_selector(".chip[data-link=live]", timeout=15_000)
+    finally:
+        streams.refused = False
+
+
+async def test_a07_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_once_for_a_reload(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    async with visiting(browser, f"http://127.0.0.1:{port}", locale="zh-CN") as visitor:
+        visitor.expected = re.compile("/api/")
+        async with staged(tmp_path, port=port) as stage:
+            await visitor.go()
+            await visitor.live()
+            await visitor.page.evaluate("window.same = true")
+            job = await stage.send("long.wav", chunks=12, seconds=1.0, delay=0.3)
+            await (await visitor.shows("long.wav", "processing")).locator("progress[value]").wait_for()
+        await visitor.page.wait_for_selector(".chip:not([data-link=live])")
+        assert "long.wav" in await visitor.words()  # what is known stays readable
+        real = Service.system
+
+        async def newer(service: Service) -> Any:
+            return msgspec.structs.replace(await real(service), version="99.0")
+
+        monkeypatch.setattr(Service, "system", newer)
+        async with staged(tmp_path, port=port) as stage:
+            await visitor.page.wait_for_selector(".chip[data-link=live]", timeout=20_000)
+            await visitor.shows("long.wav", "completed")
+            assert len((await stage.service.transcript(job.id)).segments) == 12
+            assert await visitor.page.evaluate("window.same")
+            assert await visitor.page.locator(".notice").count() == 1
+            assert await visitor.page.locator(".notices p").count() == 0
+            assert "服务已更新" in await visitor.words()
+
+
+async def test_a09_every_address_can_be_opened_directly(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("linked.wav", chunks=1)
+    await stage.until(job.id, "completed")
+    for path in (*PAGES, f"/t/{job.id}"):
+        answer = await visitor.page.goto(stage.url + path)
+        assert answer.status == 200
+        await visitor.page.wait_for_selector("h1")
+    assert await visitor.page.inner_text("h1") == "linked.wav"
+
+
+def test_a10_the_page_is_small() -> None:
+    def weight(pattern: str) -> int:
+        return sum(len(gzip.compress(path.read_bytes())) for path in DIST.glob(pattern))
+
+    assert 0 < weight("assets/*.js") <= 80_000
+    assert 0 < weight("assets/*.css") <= 10_000
