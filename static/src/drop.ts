@@ -1,13 +1,9 @@
 // Files out of a drop, a paste or a choice; folders are walked to the bottom.
 import { ref } from 'vue'
+import { looksLikeMedia } from './media.ts'
 import { add } from './upload.ts'
 
 export const over = ref(false) // something is held over the page
-
-const MEDIA = /\.(mp3|m4a|m4b|aac|wav|wave|flac|ogg|oga|opus|wma|amr|aif|aiff|caf|mka|mp4|m4v|mkv|mov|webm|avi|mpe?g|ts|m2ts|wmv|flv|3gp|3g2|mts|vob|gsm|au|ac3|eac3|dts|spx|mxf)$/i
-
-/** Whether a file of a folder is worth sending; what somebody names one by one is always taken. */
-export const looksLikeMedia = (file: { name: string; type: string }): boolean => /^(audio|video)\//.test(file.type) || MEDIA.test(file.name)
 
 async function walk(entry: FileSystemEntry): Promise<File[]> {
   if (entry.isFile) return [await new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed))]

@@ -71,13 +71,15 @@ export function moment(at: number): string {
   return date.toLocaleString(tag(), today ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' })
 }
 
+const UNNAMED: Record<string, Record<Language, string>> = { // by some browsers
+  ba: { en: 'Bashkir', zh: '巴什基尔语' }, bo: { en: 'Tibetan', zh: '藏语' },
+}
+
 /** The name of a language that Whisper knows, in the language of the page. */
 export function tongue(code: string): string {
-  try {
-    return new Intl.DisplayNames(tag(), { type: 'language' }).of(code === 'jw' ? 'jv' : code) ?? code
-  } catch {
-    return code
-  }
+  const asked = code === 'jw' ? 'jv' : code // what Whisper calls Javanese
+  const name = new Intl.DisplayNames(tag(), { type: 'language' }).of(asked)
+  return name && name !== asked ? name : UNNAMED[code]?.[language.value] ?? code
 }
 
 /** What happened to a job on its way; in English the service's own words. */

@@ -13,7 +13,7 @@ export const VERBS = ['front', 'pause', 'resume', 'retry', 'cancel'] as const
 export type Verb = (typeof VERBS)[number]
 
 const ALLOWED: Record<Status, readonly Verb[]> = {
-  pending: ['front', 'pause', 'cancel'], processing: ['pause', 'cancel'], paused: ['resume', 'cancel'], completed: [], failed: ['retry'], cancelled: ['retry'],
+  pending: ['front', 'pause', 'cancel'], processing: ['front', 'pause', 'cancel'], paused: ['resume', 'cancel'], completed: [], failed: ['retry'], cancelled: ['retry'],
 }
 
 /** What a job can be asked to do. A completed one is retried for its gaps only. */
@@ -49,6 +49,12 @@ export function queue(jobs: readonly Job[]): Queue {
 /** Place among the jobs that wait, from 1 on: by rank, then by age. */
 export function place(job: Job, jobs: readonly Job[]): number {
   return 1 + jobs.filter((other) => other.status === 'pending' && (other.rank < job.rank || (other.rank === job.rank && other.id < job.id))).length
+}
+
+/** The job that was put before all others and is still in the queue, if any. */
+export function foremost(open: readonly Job[]): string | null {
+  const first = open.reduce<Job | null>((low, job) => (low === null || job.rank < low.rank ? job : low), null)
+  return first && first.rank < 0 ? first.id : null
 }
 
 /** The ids from one row to another in the order shown, both included: what a click with Shift selects. */

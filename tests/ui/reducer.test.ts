@@ -66,3 +66,16 @@ it('puts lines in order and none twice, live or fetched', () => {
   ])
   expect(state.texts['1']!.map(({ chunk, index, text }) => [chunk, index, text])).toEqual([[0, 0, ''], [0, 1, ''], [1, 0, 'again'], [2, 0, '']])
 })
+
+it('counts every job once by its status, deleted ones no more', () => {
+  const start: Message = { type: 'snapshot', snapshot: { seq: 1, boot: 'a', jobs: { jobs: [job('5', 'pending')], next: null }, system: { version: '1', jobs: { pending: 1, completed: 9 } } as unknown as System } }
+  const state = after([
+    start, { type: 'update', seq: 2, job: job('5', 'processing') }, { type: 'update', seq: 3, job: job('6', 'pending') },
+    { type: 'update', seq: 4, job: job('5', 'completed') }, { type: 'deleted', seq: 5, id: '6' },
+  ])
+  expect(state.counts).toEqual({ pending: 0, processing: 0, paused: 0, completed: 10, failed: 0, cancelled: 0 })
+})
+
+it('keeps the last words of a job that nobody reads', () => {
+  expect(after([{ type: 'segment', seq: 3, id: '1', segment: line(2, 0, ' so far') }]).said).toEqual({ 1: 'so far' })
+})

@@ -171,6 +171,12 @@ class Visitor:
         await row.wait_for(timeout=timeout_s * 1000)
         return row
 
+    async def count(self, selector: str, wanted: int) -> None:
+        """Until there are so many. The page's policy forbids what the driver's own way of waiting for a condition does."""
+        with anyio.fail_after(20):
+            while await self.page.locator(selector).count() != wanted:
+                await anyio.sleep(0.03)
+
     async def words(self) -> str:
         """Everything that is written on the page, names of things included."""
         text: str = await self.page.evaluate(

@@ -1,0 +1,42 @@
+import { fits, foremost, place, queue, span, tally, verbs } from '../../static/src/jobs.ts'
+import type { Job } from '../../static/src/types.ts'
+
+const job = (id: string, status: string, more: object = {}) =>
+  ({ id, status, rank: 0, gaps: [], progress: 0, position_s: 0, duration_s: null, eta_s: null, ...more }) as unknown as Job
+
+it('sums the queue: what is in work and what waits, not what is paused or over', () => {
+  const jobs = [
+    job('1', 'processing', { duration_s: 100, position_s: 40, eta_s: 30, progress: 0.4 }), job('2', 'pending', { duration_s: 60 }),
+    job('3', 'paused', { duration_s: 500 }), job('4', 'completed', { duration_s: 900, progress: 1 }),
+  ]
+  expect(queue(jobs)).toEqual({ jobs: 2, audio: 120, left: 30, at: 0.2 })
+})
+
+it('does not guess the time left before any job knows its own', () => {
+  expect(queue([job('1', 'processing', { duration_s: 10 })]).left).toBeNull()
+})
+
+it('counts places by rank first, then by age', () => {
+  const waiting = [job('1', 'pending'), job('2', 'pending'), job('3', 'pending', { rank: -1 })]
+  expect(waiting.map((one) => place(one, waiting))).toEqual([2, 3, 1])
+})
+
+it('knows who was put before all others', () => {
+  expect(foremost([job('1', 'processing'), job('2', 'pending', { rank: -1 }), job('3', 'pending', { rank: -2 })])).toBe('3')
+  expect(foremost([job('1', 'processing')])).toBeNull()
+})
+
+it('puts every status under one filter, and counts by them', () => {
+  expect(tally({ pending: 1, processing: 2, paused: 3, completed: 4, failed: 5, cancelled: 6 })).toEqual({ all: 21, active: 6, done: 4, undone: 11 })
+  expect(['active', 'done', 'undone'].map((filter) => fits(job('1', 'cancelled'), filter as 'done'))).toEqual([false, false, true])
+})
+
+it('offers a retry of a completed job for its gaps only', () => {
+  expect(verbs(job('1', 'completed'))).toEqual([])
+  expect(verbs(job('1', 'completed', { gaps: [{ start: 0, end: 1, reason: 'hung' }] }))).toEqual(['retry'])
+})
+
+it('selects from one row to another in either direction, and one alone from nowhere', () => {
+  expect(span(['a', 'b', 'c', 'd'], 'c', 'a')).toEqual(['a', 'b', 'c'])
+  expect(span(['a', 'b'], 'gone', 'b')).toEqual(['b'])
+})

@@ -1,0 +1,192 @@
+"""For everyone: no barrier that a machine can find, by keyboard, on a phone, in both languages."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.ui.stage import LANGUAGES, PAGES, Stage, Visitor, visiting
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+WIDTHS = (1280, 390, 320)
+THEMES: tuple[Any, ...] = ("light", "dark")
+HAN = re.compile(r"[\u3400-\u9fff]")
+LATIN = re.compile(r"[A-Za-z]{2,}")
+TERMS = frozenset(
+    """English CPU GPU CUDA fake int8 wav kB MB GB PID Kubernetes base api token http https html json srt vtt txt docx tsv lrc ass
+    md Word Markdown Whisper PyPI toml config speech media download sonnet Silero FFmpeg model""".split()
+)
+"""Latin words that belong on a Chinese page: names of things, units and formats."""
+
+
+async def _full(stage: Stage) -> dict[str, str]:
+    """A list with a job in every state, and the addresses of two transcripts."""
+    done = await stage.send("会议 meeting.wav", chunks=3)
+    await stage.until(done.id, "completed")
+    failed = await stage.send("letter.wav", data=b"no sound")
+    await stage.until(failed.id, "failed")
+    paused = await stage.send("paused.wav", chunks=40, delay=5)
+    await stage.service.pause(paused.id)
+    cancelled = await stage.send("cancelled.wav", chunks=40, delay=5)
+    await stage.service.cancel(cancelled.id)
+    work = await stage.send("work.wav", chunks=40, seconds=1.0, delay=0.5)
+    await stage.until(work.id, "processing")
+    return {"done": f"/t/{done.id}", "work": f"/t/{work.id}"}
+
+
+def _violations(results: Any) -> list[str]:
+    return [
+        f"{rule['id']}: {rule['help']}: {node['html'][:200]}" for rule in results.response["violations"] for node in rule["nodes"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("locale", LANGUAGES)
+async def test_e01_e02_axe_finds_nothing_and_nothing_is_wider_than_the_window(
+    browser: Any, stage: Stage, locale: str, theme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed").Axe()
+    paths = await _full(stage)
+    found: list[str] = []
+    async with visiting(browser, stage.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+        page = visitor.page
+        for path in (*PAGES, *paths.values()):
+            await visitor.go(path)
+            for width in WIDTHS:
+                await page.set_viewport_size({"width": width, "height": 800})
+                results = await axe.run(page, options={"resultTypes": ["violations"]})
+                found += [f"{path} at {width}: {said}" for said in _violations(results)]
+                if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    found.append(f"{path} at {width}: wider than the window")
+        await page.keyboard.press("?")
+        await page.wait_for_selector("dialog[open]")
+        found += _violations(await axe.run(page))
+        await page.keyboard.press("Escape")
+        await page.click("[data-export]")
+        found += _violations(await axe.run(page))
+    assert found == []
+
+
+async def test_e02_nothing_is_lost_at_twice_the_size(browser: Any, stage: Stage) -> None:
+    paths = await _full(stage)
+    async with visiting(browser, stage.url, viewport={"width": 640, "height": 400}) as visitor:  # 1280 by 800 at 200 %
+        for path in (*PAGES, *paths.values()):
+            await visitor.go(path)
+            assert await visitor.page.evaluate("document.documentElement.scrollWidth") <= 640
+
+
+async def test_e03_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("keys.wav", chunks=2)
+    await visitor.shows("keys.wav", "completed")
+    page = visitor.page
+    seen: list[str] = []
+    await page.evaluate("document.activeElement.blur()")
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+        told = await page.evaluate(
+            """() => { const e = document.activeElement; if (!e || e === document.body) return null
+              const ring = (e.matches('input.sr') ? e.parentElement : e)
+              const style = getComputedStyle(ring)
+              return [e.ariaLabel || e.labels?.[0]?.textContent.trim() || e.textContent.trim() || e.type, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0] }"""
+        )
+        if told is None:
+            break
+        assert told[1], f"the focus is not seen on {told[0]!r}"
+        seen.append(told[0])
+    for wanted in ("Transcripts", "Settings", "中文", "Choose files", "Choose a folder", "keys.wav", "Delete: keys.wav"):
+        assert any(wanted in name for name in seen), wanted
+    await page.focus(".job a.name")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector(".text .line")
+    assert await page.evaluate("document.activeElement.tagName") == "H1"
+    assert await page.inner_text("h1") == (await stage.service.store.job(job.id)).name
+    await page.focus("[data-export]")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("#export:popover-open")
+    await page.keyboard.press("Escape")
+    assert await page.evaluate("document.activeElement.hasAttribute('data-export')")
+    await page.keyboard.press("?")
+    await page.wait_for_selector("dialog[open]")
+    await page.keyboard.press("Enter")
+    await page.wait_for_selector("dialog[open]", state="detached")
+    assert await page.evaluate("document.activeElement.hasAttribute('data-export')")
+
+
+async def test_e04_a_change_of_status_is_announced_once_and_a_percentage_never(visitor: Visitor, stage: Stage) -> None:
+    await visitor.page.evaluate(
+        """() => { window.told = []
+          new MutationObserver(() => window.told.push(document.querySelector('[data-announce]').textContent))
+            .observe(document.querySelector('[data-announce]'), { childList: true, characterData: true, subtree: true }) }"""
+    )
+    await stage.send("spoken.wav", chunks=6, seconds=1.0, delay=0.3)
+    await visitor.shows("spoken.wav", "completed")
+    await visitor.page.wait_for_timeout(1_000)
+    told = await visitor.page.evaluate("window.told")
+    assert told[-1] == "spoken.wav: Done"
+    assert len(told) == len(set(told)) <= 3
+    assert "%" not in "".join(told)
+
+
+@pytest.mark.parametrize(("width", "least"), [(1280, 24), (390, 44)])
+async def test_e05_whatever_is_clicked_is_large_enough(browser: Any, stage: Stage, width: int, least: int) -> None:
+    paths = await _full(stage)
+    async with visiting(browser, stage.url, viewport={"width": width, "height": 800}) as visitor:
+        for path in (*PAGES, *paths.values()):
+            await visitor.go(path)
+            small = await visitor.page.evaluate(
+                """(least) => [...document.querySelectorAll('button, select, summary, a, input:not(.sr), label.button')]
+                  .map((e) => [e.closest('label') && e.matches('[type=checkbox]') ? e.closest('label') : e, e])
+                  .filter(([box, e]) => box.checkVisibility({ visibilityProperty: true }) && !e.closest('p.dim, .problem, details:not([open]) > :not(summary)'))
+                  .filter(([box, e]) => { const r = box.getBoundingClientRect()
+                    return r.width && (e.matches('a, summary') ? r.height < 24 : Math.min(r.width, r.height) < least - 0.5) })
+                  .map(([box, e]) => `${e.tagName} ${e.ariaLabel ?? e.textContent.trim().slice(0, 40)}`)""",
+                least,
+            )
+            assert small == [], path
+
+
+async def test_e06_nothing_moves_for_who_wants_no_motion(browser: Any, stage: Stage) -> None:
+    await _full(stage)
+    async with visiting(browser, stage.url, reduced_motion="reduce") as visitor:
+        await visitor.go()
+        await visitor.shows("work.wav", "processing")
+        moving = await visitor.page.evaluate(
+            """() => [...document.querySelectorAll('*')].filter((e) => { const s = getComputedStyle(e)
+              return s.transitionDuration.split(', ').some((d) => d !== '0s') || s.animationName !== 'none' }).map((e) => e.className)"""
+        )
+        assert moving == []
+
+
+async def test_e09_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visitor: Visitor, stage: Stage) -> None:
+    await stage.until((await stage.send("kept.wav", chunks=1)).id, "completed")
+    page = visitor.page
+    await visitor.shows("kept.wav", "completed")
+    await page.fill("input[type=search]", "kept")
+    await page.click(".tick input")
+    await page.click("text=中文")
+    assert await page.get_attribute("html", "lang") == "zh-CN"
+    assert await page.input_value("input[type=search]") == "kept"
+    assert await page.is_checked(".tick input")
+    assert "已选 1 项" in await visitor.words()
+    await visitor.go("/settings")
+    assert "界面语言" in await visitor.words()
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+async def test_e09_no_page_mixes_the_languages_or_shows_the_name_of_a_text(browser: Any, stage: Stage, locale: str) -> None:
+    paths = await _full(stage)
+    async with visiting(browser, stage.url, locale=locale) as visitor:
+        for path in (*PAGES, *paths.values()):
+            await visitor.go(path)
+            await visitor.live()
+            words = await visitor.words()
+            assert not re.search(r"\b[a-z]+_[a-z]+\b", words.replace("whisper_service", "").replace("int8_float", "")), path
+            if locale == "en-US":
+                strange = [line for line in words.splitlines() if HAN.search(line) and not re.search("中文|会议|王小明", line)]
+            else:
+                said = re.sub(r"whisper_service|[\w .]*\.wav|This is chunk \d+\.|\w+://\S+", "", words)
+                strange = [word for word in LATIN.findall(said) if word not in TERMS and word.lower() not in TERMS]
+            assert strange == [], path

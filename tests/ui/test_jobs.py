@@ -1,0 +1,204 @@
+"""The list: what every row tells, what can be asked of it, and that it is never behind the service."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.ui.stage import Stage, Visitor, recording, staged, visiting
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+WATCH = """() => { window.seen = []; window.long = []
+  new MutationObserver(() => {
+    const bar = document.querySelector('.jobs progress[value]')
+    if (bar) window.seen.push(bar.value)
+  }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ['value'] })
+  new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask', buffered: true }) }"""
+
+
+async def test_b01_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(visitor: Visitor, stage: Stage) -> None:
+    together: list[int] = []
+    page = visitor.page
+    await page.evaluate(
+        """() => { window.most = 0
+          new MutationObserver(() => { window.most = Math.max(window.most, document.querySelectorAll('[data-upload=sending]').length) })
+            .observe(document.body, { subtree: true, childList: true, attributes: true }) }"""
+    )
+    await visitor.choose(*(recording(f"file-{number:02}.wav", chunks=1) for number in range(20)))
+    together.append(await page.locator(".uploads .job, .jobs .job").count())
+    assert together[0] >= 18  # some may be through already and on their way to the list
+    await visitor.count(".jobs .job[data-status=completed]", 20)
+    assert 1 <= await page.evaluate("window.most") <= 2
+    assert await page.locator(".uploads .job").count() == 0
+
+
+async def test_b02_a_percentage_never_falls_also_when_the_worker_dies(visitor: Visitor, stage: Stage) -> None:
+    await visitor.page.evaluate(WATCH)
+    await stage.send("crash.wav", chunks=12, seconds=2.0, delay=0.15, faults={"3": "abort_once", "7": "kill_once"})
+    await visitor.shows("crash.wav", "completed", timeout_s=40)
+    seen = await visitor.page.evaluate("window.seen")
+    assert len(set(seen)) > 3
+    assert seen == sorted(seen)
+
+
+async def test_b03_a_reload_in_the_middle_shows_the_same(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("going.wav", chunks=40, seconds=1.0, delay=0.2)
+    row = await visitor.shows("going.wav", "processing")
+    await row.locator(".words").wait_for()
+    before = await row.locator("progress").get_attribute("value")
+    await visitor.go()
+    row = await visitor.shows("going.wav", "processing")
+    assert float(await row.locator("progress[value]").get_attribute("value") or 0) >= float(before or 0) > 0
+    await row.locator(".words").wait_for()
+    await visitor.go(f"/t/{job.id}")
+    assert "This is chunk 0." in await visitor.page.inner_text(".text")
+
+
+async def test_b04_a_second_browser_sees_the_same(browser: Any, visitor: Visitor, stage: Stage) -> None:
+    async with visiting(browser, stage.url) as other:
+        await other.go()
+        await visitor.choose(recording("both.wav", chunks=1))
+        for each in (visitor, other):
+            await each.shows("both.wav", "completed")
+
+
+async def test_b05_a_pause_survives_a_restart_and_resuming_repeats_nothing(browser: Any, tmp_path: Any) -> None:
+    async with staged(tmp_path) as stage, visiting(browser, stage.url) as visitor:
+        await visitor.go()
+        job = await stage.send("held.wav", chunks=12, seconds=1.0, delay=0.25)
+        row = await visitor.shows("held.wav", "processing")
+        await row.locator(".words").wait_for()
+        await row.locator("[data-verb=pause]").click()
+        await visitor.shows("held.wav", "paused")
+        await anyio.sleep(1)  # what was in hand may still come
+        done = (await stage.service.store.job(job.id)).chunks_done
+        visitor.defects.clear()
+        await visitor.page.goto("about:blank")
+    async with staged(tmp_path) as stage, visiting(browser, stage.url) as visitor:
+        await visitor.go()
+        row = await visitor.shows("held.wav", "paused")
+        assert (await stage.service.store.job(job.id)).chunks_done == done < 12
+        await row.locator("[data-verb=resume]").click()
+        await visitor.shows("held.wav", "completed")
+        said = [segment.text for segment in (await stage.service.transcript(job.id)).segments]
+        assert said == [f"This is chunk {index}." for index in range(12)]
+
+
+async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(visitor: Visitor, stage: Stage) -> None:
+    first = await stage.send("busy.wav", chunks=40, seconds=1.0, delay=0.2)
+    row = await visitor.shows("busy.wav", "processing")
+    await row.locator(".words").wait_for()
+    await row.locator("[data-verb=cancel]").click()
+    await visitor.shows("busy.wav", "cancelled")
+    await visitor.go(f"/t/{first.id}")
+    assert "This is chunk 0." in await visitor.page.inner_text(".text")
+    await visitor.go()
+    slow = await stage.send("reading.wav", chunks=40, decode_delay=0.5, delay=9)
+    await visitor.shows("reading.wav", "processing")
+    await stage.send("queued.wav", chunks=1)
+    row = await visitor.shows("queued.wav", "pending") if await _waits(stage) else await visitor.shows("queued.wav", "processing")
+    await row.locator("[data-verb=cancel]").click()
+    await visitor.shows("queued.wav", "cancelled")
+    await stage.service.cancel(slow.id)
+
+
+async def _waits(stage: Stage) -> bool:
+    return any(job.name == "queued.wav" and job.status == "pending" for job in await stage.service.store.jobs(limit=10))
+
+
+async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, stage: Stage) -> None:
+    page = visitor.page
+    await page.context.route("**/api/jobs?*", lambda route: None)  # never answered
+    await page.context.route("**/api/uploads*", lambda route: None)
+    await visitor.choose(recording("stuck.wav", chunks=1))
+    await page.locator("[data-upload=sending] button", has_text="Cancel").click()
+    await page.wait_for_selector("[data-upload]", state="detached")
+    assert await stage.service.store.jobs(limit=10) == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "cause", "cure"),
+    [("en-US", "not a recording", "What to do"), ("zh-CN", "无法识别为音频或视频", "请检查或转换文件后重新上传")],
+)
+async def test_b08_a_failure_says_its_cause_and_its_cure_in_the_language_of_the_page(
+    browser: Any, stage: Stage, locale: str, cause: str, cure: str
+) -> None:
+    async with visiting(browser, stage.url, locale=locale) as visitor:
+        await visitor.go()
+        await stage.send("letter.wav", data=b"Dear reader, this is no sound at all.")
+        row = await visitor.shows("letter.wav", "failed")
+        words = await row.inner_text()
+        assert cause in words
+        if locale == "zh-CN":
+            assert cure in words
+            assert "recording" not in words.replace("letter.wav", "")
+        assert "Traceback" not in words
+        assert await row.locator("details[open]").count() == 0
+        await row.locator("[data-verb=retry]").click()
+        await visitor.shows("letter.wav", "failed")
+
+
+async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, stage: Stage) -> None:
+    busy = await stage.send("busy.wav", chunks=30, delay=0.2, decode_delay=0.05)
+    await visitor.shows("busy.wav", "processing")
+    assert await visitor.row("busy.wav").locator("[data-verb=front]").count() == 0  # nobody to overtake
+    urgent = await stage.send("urgent.wav", chunks=3, delay=0.2)
+    await visitor.row("urgent.wav").locator("[data-verb=front]").click()
+    await visitor.row("urgent.wav").get_by_text("first in line").wait_for()
+    await visitor.shows("urgent.wav", "completed")
+    assert (await stage.service.store.job(urgent.id)).rank < (await stage.service.store.job(busy.id)).rank
+    await stage.service.cancel(busy.id)
+
+
+async def test_b13_filters_count_and_a_search_finds_a_name(visitor: Visitor, stage: Stage) -> None:
+    for name in ("alpha.wav", "beta.wav"):
+        await stage.until((await stage.send(name, chunks=1)).id, "completed")
+    await stage.until((await stage.send("gamma.wav", data=b"nonsense")).id, "failed")
+    page = visitor.page
+    await visitor.shows("gamma.wav", "failed")
+    counts = [await page.inner_text(f"[data-filter={each}] .count") for each in ("all", "active", "done", "undone")]
+    assert counts == ["3", "0", "2", "1"]
+    await page.click("[data-filter=undone]")
+    assert await page.locator(".jobs .job").count() == 1
+    await page.click("[data-filter=all]")
+    await page.fill("input[type=search]", "beta")
+    await visitor.count(".jobs .job", 1)
+    await page.fill("input[type=search]", "nowhere")
+    await page.get_by_text("No match for “nowhere”").wait_for()
+    await page.click("text=Clear")
+    await visitor.count(".jobs .job", 3)
+
+
+async def test_b14_the_summary_is_the_sum_of_the_rows(visitor: Visitor, stage: Stage) -> None:
+    for number in range(2):
+        await stage.send(f"sum{number}.wav", chunks=60, seconds=9.0, delay=0.5)
+    page = visitor.page
+    await page.locator(".jobs .job[data-status=processing] progress[value]").first.wait_for()
+    await page.get_by_text("in the queue").first.wait_for()
+    text = await page.inner_text(".queue .sum")
+    assert "2 in the queue" in text
+    minutes = re.search(r"(\d+) min of audio", text)
+    jobs = await stage.service.store.jobs(limit=10)
+    left = sum((job.duration_s or 0) - job.position_s for job in jobs)
+    assert minutes is not None
+    assert abs(int(minutes[1]) - left / 60) <= 1
+
+
+async def test_several_are_selected_with_shift_and_deleted_together(visitor: Visitor, stage: Stage) -> None:
+    for number in range(4):
+        await stage.until((await stage.send(f"pick{number}.wav", chunks=1)).id, "completed")
+    page = visitor.page
+    await visitor.shows("pick3.wav", "completed")
+    ticks = page.locator(".tick input")
+    await ticks.nth(0).click()
+    await ticks.nth(2).click(modifiers=["Shift"])
+    await page.get_by_text("3 selected").wait_for()
+    await page.locator(".bulk button", has_text="Delete").click()
+    if await page.locator(".bulk button", has_text="Yes, delete").count():
+        await page.locator(".bulk button", has_text="Yes, delete").click()
+    await visitor.count(".jobs .job", 1)
+    assert "pick0.wav" in await page.inner_text(".jobs")
