@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from tests.fakes.actors import script
+from tests.fakes.stage import until
 from tests.integration.webclient import settings
 from whisper_service.domain import Job, Options
 from whisper_service.errors import ServiceError, Unavailable
@@ -24,7 +25,13 @@ from whisper_service.web import events
 
 DIST: Final = Path(__file__).parents[2] / "static" / "dist"
 CHROMIUM: Final = shutil.which("chromium")
-FLAGS: Final = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
+FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 ENTRIES: Final = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
 PAGES: Final = ("/", "/models", "/system", "/settings")
 LANGUAGES: Final = ("en-US", "zh-CN")
@@ -82,10 +89,7 @@ class Stage(NamedTuple):
 
     async def until(self, job_id: str, *statuses: str) -> Job:
         """The job once it is in one of these."""
-        with anyio.fail_after(30):
-            while (job := await self.service.store.job(job_id)).status not in statuses:
-                await anyio.sleep(0.02)
-        return job
+        return await until(self.service, job_id, lambda job: job.status in statuses)
 
     async def clear(self) -> None:
         """No job is left."""
@@ -174,7 +178,7 @@ class Visitor:
     async def count(self, selector: str, wanted: int) -> None:
         """Until there are so many. The page's policy forbids what the driver's own way of waiting for a condition does."""
         with anyio.fail_after(20):
-            while await self.page.locator(selector).count() != wanted:
+            while await self.page.locator(selector).count() != wanted:  # noqa: ASYNC110  nobody tells
                 await anyio.sleep(0.03)
 
     async def words(self) -> str:
@@ -196,5 +200,3 @@ async def visiting(browser: Any, url: str, *, locale: str = "en-US", **context: 
         assert visitor.defects == []
     finally:
         await profile.close()
-
-

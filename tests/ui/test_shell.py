@@ -79,7 +79,7 @@ async def test_a04_eight_tabs_share_one_stream(browser: Any, stage: Stage, strea
         await stage.send("last.wav", chunks=1)
         await first.shows("last.wav", "completed")
     with anyio.fail_after(20):
-        while streams.open:
+        while streams.open:  # noqa: ASYNC110  nobody tells
             await anyio.sleep(0.05)
 
 
@@ -108,7 +108,9 @@ HIDDEN = """(hidden) => { window.hiddenNow = hidden
   document.dispatchEvent(new Event('visibilitychange')) }"""
 
 
-async def test_a05_without_a_shared_worker_only_the_visible_tab_holds_a_stream(browser: Any, stage: Stage, streams: Streams) -> None:
+async def test_a05_without_a_shared_worker_only_the_visible_tab_holds_a_stream(
+    browser: Any, stage: Stage, streams: Streams
+) -> None:
     async with visiting(browser, stage.url) as visitor:
         await visitor.page.add_init_script("delete window.SharedWorker")
         await visitor.go()
@@ -129,7 +131,9 @@ async def _count(stage: Stage, streams: Streams, wanted: int) -> None:
             await anyio.sleep(0.1)
 
 
-async def test_a06_while_the_stream_is_refused_it_polls_and_then_goes_back(browser: Any, stage: Stage, streams: Streams) -> None:
+async def test_a06_while_the_stream_is_refused_it_polls_and_then_goes_back(
+    browser: Any, stage: Stage, streams: Streams
+) -> None:
     streams.refused = True
     try:
         async with visiting(browser, stage.url) as visitor:
