@@ -226,6 +226,12 @@ class Catalog:
             shutil.rmtree(doomed, ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)
 
+    def scratch(self) -> Path:
+        """A new folder beside the models, for one that is being put together; whoever asked for it removes it."""
+        folder = self._root / f".import-{secrets.token_hex(8)}"
+        folder.mkdir(parents=True)
+        return folder
+
     def sweep(self) -> None:
         """Remove what a removal or an import left that was cut off. For the start only."""
         for pattern in (".removed-*", ".import-*"):

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final
 
+from anyio import to_thread
+
+from whisper_service import imports
+from whisper_service.catalog import AUTO, is_name
 from whisper_service.connections import Connections
 from whisper_service.domain import Value
+from whisper_service.errors import Conflict, InvalidRequest
 from whisper_service.hubs import HubInfo
+from whisper_service.imports import Limits
+from whisper_service.intake import Intake
 from whisper_service.inventory import EndpointState, ModelInfo
 from whisper_service.known import BY_NAME
 from whisper_service.mailbox import Mailbox
@@ -36,7 +47,11 @@ class Connection(Value, frozen=True):
 class ModelDesk:
     """See the module."""
 
-    def __init__(self, mailbox: Mailbox, shelf: Shelf, connections: Connections) -> None:
+    def __init__(
+        self, mailbox: Mailbox, shelf: Shelf, connections: Connections, *, import_dirs: tuple[str, ...], limits: Limits
+    ) -> None:
+        self._import_dirs = tuple(map(Path, import_dirs))
+        self._limits = limits
         self._mailbox = mailbox
         self._shelf = shelf
         self._connections = connections
@@ -64,6 +79,42 @@ class ModelDesk:
     async def unload(self, name: str) -> ModelInfo:
         """See `Shelf.unload`."""
         return await self._mailbox.ask(partial(self._shelf.unload, name))
+
+    async def import_archive(self, name: str, data: AsyncIterator[bytes], *, expected: int | None = None) -> ModelInfo:
+        """Take the bytes of an archive as a new model. Raises `BadArchive`, `ModelBroken`, `Conflict`, `TooLarge`, `DiskFull`."""
+        with self._scratch(name) as scratch:
+            intake = Intake(scratch, max_bytes=self._limits.bytes, min_free=self._limits.spare)
+            async with intake.receiver("archive", expected=expected) as receiver:
+                async for block in data:
+                    await receiver.write(block)
+                received = await receiver.finish()
+            await to_thread.run_sync(imports.from_archive, received.path, scratch / "model", self._limits)
+            return await self._adopt(scratch / "model", name)
+
+    async def import_folder(self, name: str, path: str) -> ModelInfo:
+        """Copy a folder of this machine as a new model. Raises the same, and `ImportRefused`."""
+        with self._scratch(name) as scratch:
+            await to_thread.run_sync(imports.from_folder, Path(path), self._import_dirs, scratch / "model", self._limits)
+            return await self._adopt(scratch / "model", name)
+
+    @contextmanager
+    def _scratch(self, name: str) -> Iterator[Path]:
+        """A folder for the time of an import, on the file system of the models. Refuses first what cannot end well."""
+        if not is_name(name) or name == AUTO:
+            raise InvalidRequest(
+                f"{name[:80]!r} cannot be the name of a model.", hint="Letters, digits, dots and dashes, or owner/name.", field="name"
+            )
+        if self._shelf.catalog.is_here(self._shelf.catalog.name_of(name)):
+            raise Conflict(f"There is a model {name} already.", hint="Remove it first, or import this one under another name.")
+        scratch = self._shelf.catalog.scratch()
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    async def _adopt(self, folder: Path, name: str) -> ModelInfo:
+        canonical = self._shelf.catalog.name_of(name)
+        return await self._mailbox.ask(partial(self._shelf.adopt, folder, canonical))
 
     async def test(
         self, model: str | None = None, *, endpoints: tuple[str, ...] = (), proxy: str | None = None, token: str | None = None

@@ -7,13 +7,18 @@ little-endian; strings are a uint16 with their length, then that many bytes, the
     uint32 version | string specification | uint32 revision | uint32 n
     n times: string name | uint8 rank | uint32 dimension, rank times | uint8 type | uint32 bytes | data
     uint32 aliases | as many times: string, string
+
+Beside them may lie `ORIGIN`: where the model is from, and what its files should be.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import msgspec
 
 from whisper_service.domain import Value
 from whisper_service.errors import ModelBroken
@@ -21,6 +26,9 @@ from whisper_service.known import Shape
 
 VERSIONS: Final = range(3, 7)
 SPECIFICATION: Final = "WhisperSpec"
+ORIGIN: Final = ".download.json"
+SUMS: Final = "SHA256SUMS"
+"""The same for the built-in model: lines of a hash, two spaces and a name."""
 MAX_STRING: Final = 1000
 MAX_TENSORS: Final = 100_000
 MAX_RANK: Final = 8
@@ -58,6 +66,52 @@ def read(directory: Path) -> Facts:
     for name in ("config.json", "tokenizer.json"):
         _check_json(directory / name)
     return facts
+
+
+class Origin(Value, frozen=True):
+    """Where a model is from. `files` are sizes in bytes; `sha256` is that of its large files."""
+
+    repo: str = ""  # empty: it was imported
+    revision: str | None = None
+    endpoint: str = ""
+    files: dict[str, int] = msgspec.field(default_factory=dict)
+    sha256: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def origin(directory: Path) -> Origin:
+    """What is written beside a model; nothing if nothing is known about it."""
+    try:
+        return msgspec.json.decode((directory / ORIGIN).read_bytes(), type=Origin)
+    except (OSError, msgspec.DecodeError):  # not there, or not ours
+        return Origin(sha256=_sums(directory))
+
+
+def verify(directory: Path) -> tuple[str, ...]:
+    """Read everything and compare it with what it should be; the names of the files whose hash is known and right.
+
+    Blocks for as long as the disk takes. Raises `ModelBroken` with the first thing that is wrong, and `OSError`.
+    """
+    read(directory)
+    known = origin(directory)
+    for name, size in known.files.items():
+        path = directory / name
+        have = path.stat().st_size if path.is_file() else None
+        if have != size:
+            said = "is missing" if have is None else f"has {have} bytes"
+            raise ModelBroken(f"{name} of {directory.name} {said}; it should have {size}.", hint=_REMOVE)
+    for name, digest in known.sha256.items():
+        with (directory / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise ModelBroken(f"{name} of {directory.name} does not have the content it should have.", hint=_REMOVE)
+    return tuple(known.sha256)
+
+
+def _sums(directory: Path) -> dict[str, str]:
+    try:
+        lines = (directory / SUMS).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {name: digest for digest, gap, name in (line.partition("  ") for line in lines) if gap}
 
 
 class _Short(Exception):

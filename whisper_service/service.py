@@ -33,6 +33,7 @@ from whisper_service.dispatch import Dispatcher
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
 from whisper_service.endings import Endings
 from whisper_service.errors import ServiceError
+from whisper_service.imports import Limits
 from whisper_service.intake import Intake, Received
 from whisper_service.inventory import Inventory
 from whisper_service.ledger import Ledger
@@ -108,7 +109,13 @@ class Service:
         self.intake = intake
         self.catalog = catalog
         self.metrics = metrics
-        self.models = ModelDesk(mailbox, loop.shelf, loop.connections)
+        self.models = ModelDesk(
+            mailbox,
+            loop.shelf,
+            loop.connections,
+            import_dirs=config.models.import_dirs,
+            limits=Limits(config.models.max_import_bytes, config.storage.min_free_bytes),
+        )
         self.started_at = time.time()
         self.data = data
         self._mailbox = mailbox

@@ -20,10 +20,10 @@ import pytest
 from tests.fakes.hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
 from whisper_service import protocol
 from whisper_service.actor import boot
-from whisper_service.actor.download import ORIGIN
 from whisper_service.actor.hub import CHUNK
 from whisper_service.actor.network import CASES, has_route
 from whisper_service.bundled import BUNDLED, absent, join
+from whisper_service.modelfile import ORIGIN
 from whisper_service.protocol import (
     Command,
     ConnectionTested,

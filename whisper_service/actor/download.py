@@ -22,8 +22,9 @@ import msgspec
 
 from whisper_service.actor import network
 from whisper_service.actor.network import Failed, problem
-from whisper_service.domain import Problem, Value
+from whisper_service.domain import Problem
 from whisper_service.faults import FaultKind
+from whisper_service.modelfile import ORIGIN, Origin, origin
 from whisper_service.protocol import (
     Command,
     ConnectionTested,
@@ -48,22 +49,10 @@ PROGRESS_S: Final = 1.0
 """Seconds between two reports."""
 WINDOW_S: Final = 5.0
 """The speed is that of the last seconds."""
-ORIGIN: Final = ".download.json"
-"""In a model that was downloaded: where it is from, and the sizes and hashes that its files have."""
 HOPELESS: Final = frozenset({"offline", "disk_full", "not_writable", "target_occupied", "proxy_invalid", "repo_invalid"})
 """Cases that no other endpoint will help with."""
 
 Emit = Callable[[Report], None]
-
-
-class Origin(Value, frozen=True):
-    """Where a model is from. `files` are sizes in bytes; `sha256` is that of its large files."""
-
-    repo: str = ""
-    revision: str | None = None
-    endpoint: str = ""
-    files: dict[str, int] = msgspec.field(default_factory=dict)
-    sha256: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Inbox(Protocol):
@@ -157,8 +146,8 @@ def _from(command: Download, endpoint: str, progress: Progress) -> Downloaded:
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     sizes = {file.name: (partial / file.name).stat().st_size for file in listing.files}
     hashes = {file.name: file.sha256 for file in large if file.sha256}
-    origin = Origin(command.repo, listing.commit, network.public(endpoint), sizes, hashes)
-    (partial / ORIGIN).write_bytes(msgspec.json.encode(origin))
+    about = Origin(command.repo, listing.commit, network.public(endpoint), sizes, hashes)
+    (partial / ORIGIN).write_bytes(msgspec.json.encode(about))
     _put(partial, target)
     return Downloaded(
         model=command.model, path=str(target), bytes=_size(target), endpoint=network.public(endpoint),
@@ -182,19 +171,12 @@ def _here(command: Download) -> Downloaded | None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
     sizes = {path.name: _length(path) for path in target.iterdir() if path.is_file()} if target.is_dir() else {}
-    origin = _read_origin(target)
+    known = origin(target)
     if hub.lacks([name for name, size in sizes.items() if size]) or any(
-        sizes.get(name) != size for name, size in origin.files.items()
+        sizes.get(name) != size for name, size in known.files.items()
     ):
         raise Failed(problem("target_occupied", path=str(target), repo=command.repo))
-    return Downloaded(model=command.model, path=str(target), bytes=_size(target), revision=origin.revision)
-
-
-def _read_origin(target: Path) -> Origin:
-    try:
-        return msgspec.json.decode((target / ORIGIN).read_bytes(), type=Origin)
-    except (OSError, msgspec.DecodeError):  # not there, or not ours: then nothing is known about it
-        return Origin()
+    return Downloaded(model=command.model, path=str(target), bytes=_size(target), revision=known.revision)
 
 
 def _sweep(partial: Path, parts: set[str]) -> None:

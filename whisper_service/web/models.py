@@ -6,20 +6,33 @@ A model on a hub is called "owner/name". In an address the slash may stand as it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Response, Router, delete, get, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.params import JSONBody, PathParameter
+from litestar.openapi.spec import (
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from whisper_service.desk import Connection, Models
 from whisper_service.domain import Value
+from whisper_service.errors import InvalidRequest, TooLarge, UnsupportedMedia
 from whisper_service.inventory import ModelInfo
 from whisper_service.service import Service
-from whisper_service.web.errors import problems
+from whisper_service.web.errors import Incoming, problems
+from whisper_service.web.forms import Body
 from whisper_service.web.jobs import Served
 
+ARCHIVES: Final = ("application/zip", "application/x-tar", "application/gzip", "application/octet-stream")
+MAX_JSON: Final = 64 * 1024
 Name = Annotated[str, PathParameter(description="A model, like base or owner--name.", max_length=200)]
 Owner = Annotated[str, PathParameter(max_length=100)]
 Address = Annotated[str, msgspec.Meta(pattern=r"^https?://", max_length=2000)]
@@ -48,6 +61,66 @@ async def find(service: Served) -> Models:
 )
 async def test(service: Served, data: JSONBody[ConnectionWish]) -> Connection:
     return await service.models.test(data.model, endpoints=data.endpoints, proxy=data.proxy, token=data.token)
+
+
+class FolderWish(Value, frozen=True, forbid_unknown_fields=True):
+    """A folder of the machine that the service runs on; it must lie in one of `models.import_dirs`."""
+
+    path: Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+@dataclass
+class ImportOperation(Operation):
+    """The two kinds of body in the OpenAPI document."""
+
+    def __post_init__(self) -> None:
+        text = Schema(type=OpenAPIType.STRING)
+        folder = Schema(type=OpenAPIType.OBJECT, required=["path", "name"], properties={"path": text, "name": text})
+        binary = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY))
+        self.request_body = RequestBody(
+            required=True,
+            content={"application/json": OpenAPIMediaType(schema=folder), **dict.fromkeys(ARCHIVES, binary)},
+        )
+
+
+@post(
+    "/import",
+    operation_id="importModel",
+    operation_class=ImportOperation,
+    summary="Take a model from an archive, or from a folder on the machine of the service",
+    description="Send an archive (.zip, .tar, .tar.gz) as the body and its name in the query, or the path of a folder as JSON.",
+    status_code=201,
+    request_max_body_size=None,
+    responses=problems(403, 409, 413, 415, 422, 503, 507),
+)
+async def take(
+    request: Incoming, service: Served, name: Annotated[str | None, QueryParameter(description="Of an archive.", max_length=200)] = None
+) -> ModelInfo:
+    kind, _ = request.content_type
+    if kind == "application/json":
+        try:
+            wish = msgspec.json.decode(await _short(Body(request.receive)), type=FolderWish)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"The body is not valid: {error}.", hint='Send {"path": ..., "name": ...}.') from error
+        return await service.models.import_folder(wish.name, wish.path)
+    if kind and kind not in ARCHIVES:
+        raise UnsupportedMedia(f"A body of the type {kind[:80]!r} is not accepted.", hint=f"Send one of {', '.join(ARCHIVES)}, or JSON.")
+    if not name:
+        raise InvalidRequest("The model has no name.", hint="Say ?name=... in the address.", field="name")
+    length = request.headers.get("content-length", "")
+    expected = int(length) if length.isdecimal() else None
+    return await service.models.import_archive(name, aiter(Body(request.receive)), expected=expected)
+
+
+async def _short(body: Body) -> bytes:
+    """A body that has no reason to be long."""
+    data = bytearray()
+    async for block in body:
+        data += block
+        if len(data) > MAX_JSON:
+            raise TooLarge("The body is too long.", limit=MAX_JSON)
+    return bytes(data)
 
 
 async def _show(service: Service, name: str) -> ModelInfo:
@@ -109,4 +182,4 @@ _HANDLERS = [
     ),
 ]  # fmt: skip
 
-router = Router("/api/models", tags=["Models"], route_handlers=[find, test, *_HANDLERS])
+router = Router("/api/models", tags=["Models"], route_handlers=[find, test, take, *_HANDLERS])
