@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import signal
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -407,3 +409,58 @@ async def test_an_idle_model_goes_by_itself(tmp_path: Path, hub: Hub) -> None:
         for _ in range(2):
             assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
             await gone(web, "speech")
+
+
+# -- imports -----------------------------------------------------------------------------------------------------------
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in files.items():
+            packed.writestr(f"mine/{name}", content)
+    return data.getvalue()
+
+
+async def test_an_archive_becomes_a_model_that_transcribes(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url, max_import_bytes=SIZE + 200_000) as web:
+        headers = {"content-type": "application/zip"}
+        answer = await web.client.post("/api/models/import?name=our-own", content=zipped(FILES), headers=headers)
+        assert answer.status_code == 201, answer.text
+        assert (answer.json()["name"], answer.json()["state"], answer.json()["repo"]) == ("our-own", "installed", None)
+        told = await model_once(web, installed, "our-own")
+        assert told.parameters
+        assert (await over(web, await submit(web, model="our-own", chunks=2))).status is Status.COMPLETED
+        again = await web.client.post("/api/models/import?name=our-own", content=zipped(FILES), headers=headers)
+        assert (again.status_code, again.json()["code"]) == (409, "conflict")
+        for name, content, kind, code in [
+            ("other", b"no archive", "application/zip", "bad_archive"),
+            ("other", zipped({"../x": b""}), "application/zip", "bad_archive"),
+            ("other", zipped(FILES | {"README.md": bytes(400_000)}), "application/zip", "bad_archive"),
+            ("other", zipped(FILES | {"model.bin": b"noise"}), "application/octet-stream", "model_broken"),
+            ("../other", zipped(FILES), "application/zip", "invalid_request"),
+            ("auto", zipped(FILES), "application/zip", "invalid_request"),
+            ("", zipped(FILES), "application/zip", "invalid_request"),
+            ("other", zipped(FILES), "text/html", "unsupported_media_type"),
+            ("other", bytes(SIZE + 300_000), "application/zip", "too_large"),
+        ]:
+            refused = await web.client.post("/api/models/import", params={"name": name}, content=content, headers={"content-type": kind})
+            assert refused.json()["code"] == code, (name, kind, refused.text)
+            assert refused.json()["hint"]
+        assert sorted(path.name for path in (tmp_path / "data" / "models").iterdir()) == ["our-own"]
+    assert hub.asked == []
+
+
+async def test_a_folder_is_imported_only_from_where_it_is_allowed(tmp_path: Path, hub: Hub) -> None:
+    for place in ("allowed", "secret"):
+        (tmp_path / place / "mine").mkdir(parents=True)
+        for name, content in FILES.items():
+            (tmp_path / place / "mine" / name).write_bytes(content)
+    async with running(tmp_path, hub.url, import_dirs=(str(tmp_path / "allowed"),)) as web:
+        body = {"path": str(tmp_path / "secret" / "mine"), "name": "mine"}
+        refused = await web.client.post("/api/models/import", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "import_refused")
+        answer = await web.client.post("/api/models/import", json=body | {"path": str(tmp_path / "allowed" / "mine"), "name": "acme/mine"})
+        assert (answer.status_code, answer.json()["state"]) == (201, "installed")
+        assert (await web.client.post("/api/models/import", json={"path": "x"})).json()["code"] == "invalid_request"
+        assert sorted(path.name for path in (tmp_path / "data" / "models").iterdir()) == ["acme--mine"]

@@ -158,7 +158,7 @@ def test_damaged_archives_are_a_reason_and_no_crash(
     try:
         imports.from_archive(root / "archive", root / "model", LIMITS)
     except (BadArchive, ModelBroken) as error:
-        assert error.advice
+        assert error.advice  # noqa: PT017
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------

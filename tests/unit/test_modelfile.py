@@ -70,7 +70,7 @@ def test_a_byte_that_is_another_is_no_crash(tmp_path_factory: pytest.TempPathFac
     try:
         modelfile.read(put(tmp_path_factory.getbasetemp() / "byte", bytes(data)))
     except ModelBroken as error:
-        assert error.advice
+        assert error.advice  # noqa: PT017
 
 
 @pytest.mark.parametrize(
