@@ -22,11 +22,16 @@ from whisper_service.errors import ServiceError
 from whisper_service.service import Service
 from whisper_service.web import auth, page
 from whisper_service.web.app import create_app
+from whisper_service.web.bodies import Bodies
 
 logger = logging.getLogger(__name__)
 
-GRACE_S: Final = 2.0
-"""How long requests may go on after the service was asked to stop; streams end at once."""
+BODY_S: Final = 0.7
+"""How long uploads may go on after the service was asked to stop; streams end at once."""
+GRACE_S: Final = 1.5
+"""How long answers may go on; then their connections are cut."""
+BACKSTOP_S: Final = 2
+"""When requests that did not even notice that are cancelled."""
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
@@ -80,20 +85,21 @@ async def _serving(service: Service, listener: socket.socket) -> AsyncIterator[s
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends event streams before it waits for connections, and leaves signals to `run`."""
+    """uvicorn that ends streams and stalled requests before it waits for connections, and leaves signals to `run`."""
 
     def __init__(self, service: Service) -> None:
+        self._bodies = Bodies(create_app(service))
         trusted = list(service.config.security.trusted_proxies)
         super().__init__(
             uvicorn.Config(
-                create_app(service),
+                self._bodies,
                 log_config=None,
                 lifespan="off",
                 ws="none",
                 proxy_headers=bool(trusted),
                 forwarded_allow_ips=trusted,
                 server_header=False,
-                timeout_graceful_shutdown=int(GRACE_S),
+                timeout_graceful_shutdown=BACKSTOP_S,
             )
         )
         self.service = service
@@ -114,7 +120,19 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.broadcast.close()
-        await super().shutdown(sockets)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._hurry)
+            await super().shutdown(sockets)
+            tasks.cancel_scope.cancel()
+
+    async def _hurry(self) -> None:
+        """A client that sends or reads nothing any more is not waited for."""
+        await anyio.sleep(BODY_S)
+        self._bodies.close()
+        await anyio.sleep(GRACE_S - BODY_S)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

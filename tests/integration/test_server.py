@@ -7,13 +7,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.fakes.actors import script
 from whisper_service.server import AddressUnavailable, address_of, listen
 
 SERVE = """
@@ -63,6 +65,54 @@ def test_it_answers_when_it_says_so_and_leaves_with_streams_open(tmp_path: Path,
         assert child.wait(timeout=5) == 0
         assert child.stderr is not None
         assert "Traceback" not in child.stderr.read()
+
+
+@POSIX
+def test_it_leaves_with_a_crowd_at_its_door(tmp_path: Path) -> None:
+    """Streams of which some are not read, uploads that stall at every place of a request, a call that waits for its text, work."""
+    with process(tmp_path) as (child, address), ExitStack() as crowd:
+        client = crowd.enter_context(httpx.Client(base_url=address, timeout=20))
+        job = client.post("/api/jobs?filename=film", content=script(chunks=60, delay=0.5)).json()
+
+        def connect(head: str, sent: bytes = b"") -> socket.socket:
+            connection = crowd.enter_context(closing(socket.create_connection(_pair(address), timeout=20)))
+            connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + sent)
+            return connection
+
+        call = b"--b\r\ncontent-disposition: form-data; name=file; filename=a\r\n\r\n" + script(chunks=60, delay=0.5) + b"\r\n--b--\r\n"
+        form = "content-type: multipart/form-data; boundary=b\n"
+        streams = [connect("GET /api/events?since=0 HTTP/1.1\nhost: localhost\n") for _ in range(200)]
+        raw = "POST /api/jobs HTTP/1.1\nhost: localhost\ncontent-length: 99000000\n"
+        uploads = [connect(raw, bytes(size)) for size in (0, 1, 70_000, 1_500_000) for _ in range(3)]
+        begun = b"--b\r\ncontent-disposition: form-data; name="
+        parts = (b"", b"--b\r", begun, begun + b"language\r\n\r\ne", begun + b"file; filename=a\r\n\r\nabc")
+        uploads += [connect(raw + form, part) for part in parts for _ in range(2)]
+        lengths = f"content-length: {len(call)}\n"
+        waiting = connect(f"POST /v1/audio/transcriptions HTTP/1.1\nhost: localhost\n{form}{lengths}", call)
+        connect("GET /api/events HTTP/1.1\nhost: loc").setblocking(False)  # and half a head
+        for stream in streams:
+            assert stream.recv(15) == b"HTTP/1.1 200 OK"
+        while len(client.get("/api/jobs").json()["jobs"]) < 2 or not client.get(f"/api/jobs/{job['id']}").json()["chunks_done"]:
+            time.sleep(0.1)
+        child.send_signal(signal.SIGTERM)
+        for upload in uploads:
+            answer = _to_the_end(upload)
+            assert answer.startswith(b"HTTP/1.1 503 "), answer
+            assert b'"shutting_down"' in answer
+        assert _to_the_end(waiting).startswith(b"HTTP/1.1 503 ")
+        assert child.wait(timeout=20) == 0
+        assert child.stderr is not None
+        said = child.stderr.read()
+        assert "Traceback" not in said
+        assert "uvicorn" not in said
+        kept = [path.name for path in (tmp_path / "data" / "media").iterdir()]
+        assert len(kept) == 2
+        assert job["id"] in kept
+
+
+def _to_the_end(connection: socket.socket) -> bytes:
+    blocks = iter(lambda: connection.recv(1 << 16), b"")
+    return b"".join(blocks)
 
 
 @POSIX
