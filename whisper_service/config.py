@@ -62,6 +62,15 @@ class Api(Section, frozen=True):
     reuse_results: bool = True  # the same recording with the same options is answered from the finished job
 
 
+class Webhooks(Section, frozen=True):
+    """Other programs that are told when a job ends. Without a secret none is."""
+
+    secret: Secret = ""  # whsec_ and 24 bytes or more in base64: every message is signed with it
+    url: str = ""  # is told of every job; a job may name another
+    allowed_networks: tuple[str, ...] = ()  # beside the public internet: 127.0.0.1, 192.168.1.0/24
+    timeout_s: Seconds = 10.0
+
+
 class Storage(Section, frozen=True):
     """What is kept on disk."""
 
@@ -127,6 +136,7 @@ class Config(Section, frozen=True):
     server: Server = Server()
     security: Security = Security()
     api: Api = Api()
+    webhooks: Webhooks = Webhooks()
     storage: Storage = Storage()
     speech: Speech = Speech()
     models: Models = Models()

@@ -69,6 +69,7 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     preset: Preset = Preset.BALANCED
     prompt: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None  # names and spellings to expect
     word_timestamps: bool = True  # keep the time of every word in the transcript
+    webhook: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None  # is told when the job ends
 
 
 class Word(Value, frozen=True):
@@ -210,3 +211,25 @@ class Change(Value, frozen=True):
     def wire(self) -> bytes:
         """This change as a server-sent event."""
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.seq, self.kind.encode(), self.payload)
+
+
+class DeliveryState(StrEnum):
+    """What became of a webhook."""
+
+    WAITING = "waiting"  # for its first try, or for the next
+    DELIVERED = "delivered"
+    FAILED = "failed"  # given up
+
+
+class Delivery(Value, frozen=True):
+    """A webhook on its way."""
+
+    id: str  # the same in every try: whoever gets it twice can tell
+    job_id: str
+    url: str
+    body: bytes
+    created_at: float
+    due_at: float
+    state: DeliveryState = DeliveryState.WAITING
+    attempts: int = 0
+    detail: str = ""  # why the last try failed

@@ -11,7 +11,19 @@ from typing import Any, Final
 
 import msgspec
 
-from whisper_service.domain import Change, Chunk, ChunkState, Job, Problem, Segment, Span, Value, Word
+from whisper_service.domain import (
+    Change,
+    Chunk,
+    ChunkState,
+    Delivery,
+    DeliveryState,
+    Job,
+    Problem,
+    Segment,
+    Span,
+    Value,
+    Word,
+)
 
 JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem"})
 """Fields that are one JSON text in their column."""
@@ -32,6 +44,7 @@ SPAN: Final = Span.__struct_fields__
 CHUNK: Final = (*SPAN, "state", "attempts", "kills", "language", "language_probability", "error")
 SEGMENT: Final = Segment.__struct_fields__
 CHANGE: Final = Change.__struct_fields__
+DELIVERY: Final = Delivery.__struct_fields__
 
 _json = msgspec.json.Encoder(enc_hook=str)  # the parameters of a Problem may be anything, e.g. a path
 _problem = msgspec.json.Decoder(Problem)
@@ -96,3 +109,8 @@ def change(row: sqlite3.Row) -> Change:
 def model(row: sqlite3.Row) -> ModelRow:
     """What is remembered in a row of `MODEL`."""
     return ModelRow(row["name"], row["state"], bool(row["asked"]), row["problem"] and _problem.decode(row["problem"]))
+
+
+def delivery(row: sqlite3.Row) -> Delivery:
+    """The webhook in a row of `DELIVERY`."""
+    return Delivery(**dict(row) | {"state": DeliveryState(row["state"])})

@@ -44,6 +44,7 @@ from whisper_service.recognizer import Recognizer
 from whisper_service.shelf import Shelf
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
+from whisper_service.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Service:
         intake: Intake,
         catalog: Catalog,
         metrics: Metrics,
+        webhooks: Webhooks,
         mailbox: Mailbox,
         loop: Dispatcher,
     ) -> None:
@@ -116,6 +118,7 @@ class Service:
             import_dirs=config.models.import_dirs,
             limits=Limits(config.models.max_import_bytes, config.storage.min_free_bytes),
         )
+        self.webhooks = webhooks
         self.started_at = time.time()
         self.data = data
         self._mailbox = mailbox
@@ -146,6 +149,7 @@ class Service:
             _, head = await store.bounds()
             broadcast = Broadcast(store, head)
             stack.callback(broadcast.close)
+            webhooks = Webhooks(config.webhooks, store, broadcast)
             catalog = Catalog(data.models, default=config.speech.model)
             await to_thread.run_sync(catalog.sweep)
             mailbox, metrics = Mailbox(), Metrics()
@@ -184,8 +188,9 @@ class Service:
                     tasks.start_soon(actor.run, name=actor.name)
                 tasks.start_soon(loop.run, name="dispatcher")
                 tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention")
+                tasks.start_soon(webhooks.run, name="webhooks")
                 try:
-                    yield cls(config, data, store, broadcast, intake, catalog, metrics, mailbox, loop)
+                    yield cls(config, data, store, broadcast, intake, catalog, metrics, webhooks, mailbox, loop)
                 finally:
                     broadcast.close()
                     mailbox.close()
@@ -197,8 +202,11 @@ class Service:
     async def submit(
         self, received: Received, options: Options, *, reuse: bool = False, reuse_finished: bool = True, rank: float = 0.0
     ) -> Job:
-        """Make a job of an upload, with its place in the queue. With `reuse`, a job with the same bytes and options goes on
+        """Make a job of an upload, with its place in the queue. Raises `InvalidRequest` for a webhook that cannot be. With `reuse`, a job with the same bytes and options goes on
         instead; without `reuse_finished` only one that has not ended."""
+
+        if options.webhook:
+            self.webhooks.check(options.webhook)
 
         async def add() -> Job:
             same = await self.store.same(received.sha256, options) if reuse else None

@@ -17,7 +17,19 @@ import msgspec
 from anyio import CancelScope, Lock
 
 from whisper_service import database, rows
-from whisper_service.domain import Change, Chunk, Gap, Job, Options, Problem, Segment, Span, Status
+from whisper_service.domain import (
+    Change,
+    Chunk,
+    Delivery,
+    DeliveryState,
+    Gap,
+    Job,
+    Options,
+    Problem,
+    Segment,
+    Span,
+    Status,
+)
 from whisper_service.errors import IllegalTransition, NotFound
 from whisper_service.lifecycle import Cause, advance
 
@@ -32,6 +44,7 @@ _COUNTED: Final = (
     "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
 )
 _JOBS: Final = f"SELECT {rows.names(rows.JOB)} FROM job"
+_DELIVERIES: Final = f"SELECT {rows.names(rows.DELIVERY)} FROM delivery"
 _CHANGES: Final = f"SELECT {rows.names(rows.CHANGE)} FROM change"
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -320,6 +333,46 @@ class Store:
             subject = f"model:{name}"
             await self._run("DELETE FROM change WHERE job_id = :subject", subject=subject)
             return (await self._log(subject, [("model", payload)]))[0]
+
+    # -- webhooks ----------------------------------------------------------------------------------------------------
+
+    async def webhooks_since(self) -> int:
+        """The seq up to which the log was looked through for ends of jobs."""
+        return int((await self._read("SELECT seq FROM webhook"))[0]["seq"])
+
+    async def webhooks_seen(self, seq: int) -> None:
+        """There is nothing to tell up to here."""
+        if seq > await self.webhooks_since():
+            await self.add_deliveries((), seq)
+
+    async def add_deliveries(self, made: Sequence[Delivery], seq: int) -> None:
+        """Webhooks to send, and that the log was looked through up to `seq`. What is there by its id already stays as it is."""
+        async with self._transaction():
+            await self._writer.executemany(
+                f"INSERT INTO delivery ({rows.names(rows.DELIVERY)}) VALUES ({rows.marks(rows.DELIVERY)}) ON CONFLICT DO NOTHING",
+                [rows.cells(rows.DELIVERY, delivery) for delivery in made],
+            )
+            await self._run("UPDATE webhook SET seq = max(seq, :seq)", seq=seq)
+
+    async def next_deliveries(self, limit: int) -> list[Delivery]:
+        """Webhooks that wait, the most urgent first."""
+        sql = f"{_DELIVERIES} WHERE state = 'waiting' ORDER BY due_at, id LIMIT :limit"
+        return [rows.delivery(row) for row in await self._read(sql, limit=limit)]
+
+    async def deliveries(self, limit: int) -> list[Delivery]:
+        """The newest webhooks, whatever became of them."""
+        sql = f"{_DELIVERIES} ORDER BY created_at DESC, id DESC LIMIT :limit"
+        return [rows.delivery(row) for row in await self._read(sql, limit=limit)]
+
+    async def settle_delivery(self, id: str, state: DeliveryState, attempts: int, due_at: float, detail: str) -> None:
+        """What a try came to. Once it is over, its body goes, and with its job its row."""
+        async with self._transaction():
+            await self._run(
+                "UPDATE delivery SET state = :state, attempts = :attempts, due_at = :due_at, detail = :detail,"
+                " body = iif(:state = 'waiting', body, x'') WHERE id = :id",
+                id=id, state=state, attempts=attempts, due_at=due_at, detail=detail,
+            )  # fmt: skip
+            await self._run("DELETE FROM delivery WHERE state <> 'waiting' AND job_id NOT IN (SELECT id FROM job)")
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 

@@ -726,7 +726,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
     tables = await store._reader.execute_fetchall(
         "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%'"
     )
-    assert dict(map(tuple, tables)) == dict.fromkeys(("job", "chunk", "segment", "change", "pruned"), 1)
+    assert dict(map(tuple, tables)) == dict.fromkeys(("job", "chunk", "segment", "change", "pruned", "model", "delivery", "webhook"), 1)
 
 
 async def test_everything_is_there_when_the_file_is_opened_again(path: Path) -> None:

@@ -25,6 +25,7 @@ from whisper_service.web import (
     page,
     state,
     system,
+    webhooks,
 )
 from whisper_service.web.auth import Door, Keys, tokens
 from whisper_service.web.guard import Guard
@@ -55,6 +56,7 @@ def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Lites
             models.router,
             state.router,
             system.router,
+            webhooks.router,
             openai.router,
             openai.groq,
             asr.router,

@@ -99,6 +99,7 @@ OPTIONS: Final = {
     "preset": Schema(type=OpenAPIType.STRING, enum=[*Preset], description="How hard to look for the best text."),
     "prompt": Schema(type=OpenAPIType.STRING, max_length=2_000, description="Names and spellings to expect."),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True, description="Keep the time of every word."),
+    "webhook": Schema(type=OpenAPIType.STRING, max_length=2_000, description="A URL that is told when the job ends."),
 }
 _FILE: Final = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Any audio or video file.")
 _NAME: Final = Schema(type=OpenAPIType.STRING, max_length=300, description="The name of a raw body.")

@@ -1,0 +1,126 @@
+"""Where a request that somebody else asked for may go, and where not."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service import outgoing
+from whisper_service.errors import InvalidRequest
+from whisper_service.outgoing import NotAllowed, Unreachable, check, permitted
+
+pytestmark = pytest.mark.anyio
+
+INSIDE = [
+    "127.0.0.1", "127.255.0.1", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1",
+    "::1", "::", "fe80::1", "fc00::1", "ff02::1", "2001:db8::1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a00:1::1",
+]  # fmt: skip
+OUTSIDE = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_nothing_goes_inside(address: str) -> None:
+    assert not permitted(ipaddress.ip_address(address), ())
+
+
+@pytest.mark.parametrize("address", OUTSIDE)
+def test_the_internet_is_outside(address: str) -> None:
+    assert permitted(ipaddress.ip_address(address), ())
+
+
+def test_what_is_allowed_is_that_and_no_more() -> None:
+    allowed = [ipaddress.ip_network("192.168.1.0/24"), ipaddress.ip_network("::1")]
+    for address, good in {"192.168.1.9": True, "::ffff:192.168.1.9": True, "192.168.2.9": False, "::1": True, "127.0.0.1": False}.items():
+        assert permitted(ipaddress.ip_address(address), allowed) is good
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "example.com", "ftp://example.com", "file:///etc/passwd", "http://", "http:///x", "javascript:1", "//example.com",
+        "http://user:word@example.com", "http://user@example.com", "http://example.com:99999", "http://[::1", "http://exa mple.com",
+        "http://example.com/\n", "http://例え.jp", "http://example.com/" + "x" * 2000,
+        *(f"http://{name}/" for name in ("127.0.0.1", "127.1", "0x7f000001", "2130706433", "017700000001", "0", "[::1]", "[::ffff:127.0.0.1]", "[fe80::1%25eth0]", "169.254.169.254")),
+    ],
+)  # fmt: skip
+def test_addresses_that_are_refused_at_once(url: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check(url, ())
+    assert caught.value.advice
+    assert caught.value.params["field"] == "webhook"
+
+
+@pytest.mark.parametrize("url", ["https://example.com", "http://example.com:8080/a/b?c=d", "http://1.1.1.1/", "https://[2606:4700:4700::1111]/x"])
+def test_addresses_that_are_taken(url: str) -> None:
+    check(url, ())
+
+
+@given(st.text())
+def test_no_text_breaks_the_check(text: str) -> None:
+    for url in (text, f"http://{text}", f"http://example.com{text}"):
+        try:
+            check(url, ())
+        except InvalidRequest:
+            continue
+
+
+async def test_a_name_that_leads_inside_is_refused_and_not_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        inside.setblocking(False)
+        port = inside.getsockname()[1]
+        with pytest.raises(NotAllowed, match="localhost"):
+            await outgoing.post(f"http://localhost:{port}/", b"", {}, allowed=(), timeout_s=10)
+        with pytest.raises(BlockingIOError):
+            inside.accept()
+
+
+async def test_the_address_that_was_checked_is_the_one_that_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DNS that answers differently the second time is asked once."""
+    answers = iter(["127.0.0.1", "127.0.0.2"])
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", resolve)
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        first.listen()
+        port = first.getsockname()[1]
+        with pytest.raises(Unreachable, match="within"):
+            await outgoing.post(
+                f"http://rebound.example:{port}/", b"", {}, allowed=[ipaddress.ip_network("127.0.0.1")], timeout_s=0.3
+            )
+        connection, _ = first.accept()
+        connection.close()
+    assert asked == ["rebound.example"]
+
+
+@pytest.mark.parametrize("url", ["http://no-such-name.invalid/", f"http://{'a' * 64}.example/", "http://example..com/"])
+async def test_names_that_lead_nowhere(url: str) -> None:
+    with pytest.raises(Unreachable):
+        await outgoing.post(url, b"", {}, allowed=(), timeout_s=30)
+
+
+async def test_a_receiver_that_talks_nonsense() -> None:
+    async def babble(stream: Any) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(b"220 mail.example ESMTP\r\n")
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    port = listener.extra(anyio.abc.SocketAttribute.local_port)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, babble)
+        with pytest.raises(Unreachable):
+            await outgoing.post(f"http://127.0.0.1:{port}/", b"x", {}, allowed=[ipaddress.ip_network("127.0.0.1")], timeout_s=10)
+        tasks.cancel_scope.cancel()
+    await listener.aclose()
