@@ -88,6 +88,8 @@ class Speech(Section, frozen=True):
     batch_size: Positive = 8  # chunks a slot works on together
     slots: Annotated[int, msgspec.Meta(ge=0)] = 0  # batches at once; 0: one per core on a CPU, 2 on a GPU
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # cores to use; 0: all
+    cpu_fallback: bool = True  # go on with the CPU when the GPU has not enough memory or cannot be used
+    climb_after_s: Seconds = 1800.0  # of success, until what memory once did not suffice for is tried again
     preload: bool = True  # load the model at start instead of with the first job
     unload_after_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # idle time after which the model gives its memory back; 0: never
 

@@ -17,6 +17,7 @@ from whisper_service.broadcast import Broadcast
 from whisper_service.datadir import DataDir
 from whisper_service.domain import HISTORY, Chunk, ChunkState, Gap, Job, Note, Phase, Problem, Span, Status
 from whisper_service.errors import NotFound
+from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause
 from whisper_service.protocol import ChunkDone
 from whisper_service.runs import Run
@@ -137,6 +138,14 @@ class Ledger:
     async def fail(self, job_id: str, problem: Problem) -> None:
         """The job cannot go on by itself."""
         await self._end(job_id, Cause.FAULT, message=problem.message, error=problem, decoded=False)
+
+    async def standing(self, device: str, model: str) -> Standing | None:
+        """Where this model stands on this device; None: as wanted."""
+        return await self._store.standing(device, model)
+
+    async def stand(self, device: str, model: str, standing: Standing | None) -> None:
+        """Remember it for the next actor, and the next service."""
+        await self._store.stand(device, model, standing)
 
     # -- progress ----------------------------------------------------------------------------------------------------
 

@@ -136,6 +136,7 @@ class Loaded(Message, frozen=True):
     device: str
     compute_type: str
     seconds: float
+    window_s: float = 0.0  # of work, for the one full window that it warmed up with
 
 
 class ChunkDone(Message, frozen=True):

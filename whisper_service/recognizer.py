@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from whisper_service import config, planner
+from whisper_service import config, ladder, planner
 from whisper_service.domain import SAMPLE_RATE, Problem
+from whisper_service.faults import FaultKind
+from whisper_service.ladder import Rung, Standing
 from whisper_service.ledger import RowKey
 from whisper_service.protocol import Cancel, Fault, Load, Loaded, Row, Transcribe
 from whisper_service.supervisor import Supervisor
@@ -46,8 +48,11 @@ class Recognizer:
         self.loading: str | None = None
         self.problem: Problem | None = None  # why the last model did not load
         self.announced: Fault | None = None  # why it is about to exit, as one batch told: its others are not to blame
+        self.standing: Standing | None = None  # of the model on the device, if memory did not suffice for what is wanted
+        self.unusable: Problem | None = None  # why the device that is wanted cannot be used at all
         self.generation = 0  # of the child that takes commands, as far as the loop has heard; 0: none
-        self.batch_size = speech.batch_size
+        self._express = EXPRESS
+        self._ladder: tuple[Rung, ...] = ()  # for the model that was loaded last
         self._speech = speech
         self._limits = limits
         self._clock = clock
@@ -60,8 +65,8 @@ class Recognizer:
         return self.loaded.model if self.loaded else None
 
     @property
-    def device(self) -> str | None:
-        """The device to load on. Only the child can see whether there is a GPU: None until it has said so."""
+    def wanted(self) -> str | None:
+        """The device that is wanted. Only the child can see whether there is a GPU: None until it has said so."""
         if self._speech.device != "auto":
             return self._speech.device
         if not self.actor.facts:
@@ -69,13 +74,22 @@ class Recognizer:
         return "cuda" if self.actor.facts.get("cuda_devices", 0) else "cpu"
 
     @property
-    def slots(self) -> int:
-        """Batches at once. On a CPU one per core, each with one thread: threads of one batch would wait for each other."""
-        if self._speech.slots:
-            return self._speech.slots
-        if (self.device or "").startswith("cuda"):
-            return 2  # one is prepared while the other runs
-        return max(1, self._speech.threads or int(self.actor.facts.get("cpus", 1)))
+    def device(self) -> str | None:
+        """The device to choose a model for."""
+        return "cpu" if self.unusable is not None else self.wanted
+
+    @property
+    def rung(self) -> Rung:
+        """How the work is done."""
+        if self.standing is not None:
+            return self.standing.rung
+        return self._ladder[0] if self._ladder else self._rung(self.device or "cpu", self._speech.compute_type)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Why the work is not done as it is wanted, though it is done."""
+        found = [self.unusable, self._unseen(), self.standing.problem if self.standing is not None else None]
+        return tuple(problem for problem in found if problem is not None)
 
     def view(self) -> planner.Speech:
         """This actor as the planner sees it."""
@@ -83,12 +97,12 @@ class Recognizer:
             ready=bool(self.generation),
             loading=self.loading is not None,
             model=self.model,
-            slots=self.slots,
+            slots=self.rung.slots,
             batches=sum(not batch.express for batch in self._batches.values()),
-            express=EXPRESS,
+            express=self._express,
             express_batches=sum(batch.express for batch in self._batches.values()),
             suspect=any(batch.suspect for batch in self._batches.values()),
-            batch_size=self.batch_size,
+            batch_size=self.rung.batch,
             load_s=self.loaded.seconds if self.loaded else 0.0,
             used_at=self._used_at,
             unload_after_s=self._speech.unload_after_s,
@@ -110,17 +124,21 @@ class Recognizer:
         """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
         self.generation, self.announced = generation, None
 
-    def load(self, model: str, path: Path) -> None:
-        """Replace the loaded model."""
+    def load(self, model: str, path: Path, standing: Standing | None) -> None:
+        """Replace the loaded model, with what is known of where it stands on the device."""
         self.loaded, self.loading = None, model
+        self._ladder = self._rungs()
+        self.standing = standing if standing is not None and standing.rung in self._ladder else None
+        self._express = EXPRESS if self.standing is None else 0  # it takes memory of its own
+        rung = self.rung
         command = Load(
             model=model,
             path=str(path),
-            device=self.device or "cpu",
-            compute_type=self._speech.compute_type,
-            slots=self.slots,
+            device=rung.device,
+            compute_type=rung.compute_type,
+            slots=rung.slots,
             threads=self._speech.threads,
-            express=EXPRESS,
+            express=self._express,
         )
         self.actor.send(command, generation=self.generation, within_s=self._limits.load_timeout_s, key="load")
 
@@ -131,11 +149,10 @@ class Recognizer:
         self._used_at = self._clock()
         self.loaded, self.loading, self.problem = report, None, None
 
-    def on_load_failed(self, problem: Problem) -> str | None:
-        """It is not; returns which one."""
+    def on_load_failed(self, problem: Problem | None) -> None:
+        """It is not; without a problem it is tried in another way."""
         self.actor.settle("load")
-        model, self.loading, self.problem = self.loading, None, problem
-        return model
+        self.loading, self.problem = None, problem
 
     def give(
         self,
@@ -174,18 +191,74 @@ class Recognizer:
         batches, self._batches = self._batches, {}
         return {number: batch.rows for number, batch in batches.items()}
 
-    def step_down(self) -> bool:
-        """Memory ran out: the next batches are smaller. False if they cannot be."""
-        before, self.batch_size = self.batch_size, max(1, self.batch_size // 2)
-        return self.batch_size < before
+    def fall(self, problem: Problem, now: float) -> Rung | None:
+        """Memory ran out, or the device reported an error: the rung to go on with; None if there is nothing lighter."""
+        if self.loading is None and not self._batches:  # it was idle: nothing that it did was too much
+            return None
+        lower = ladder.below(self._ladder, self.rung, loading=self.loading is not None)
+        if lower is not None:
+            self.standing = ladder.fall(self.standing, lower, problem, now, self._speech.climb_after_s)
+        return lower
+
+    def climb(self, now: float) -> bool:
+        """After a success: work as one rung higher if it has gone well for long enough; True if anything changed."""
+        before = self.standing
+        if before is None:
+            return False
+        rung = self.rung
+        self.standing = ladder.climb(before, self._ladder, now)
+        if _weights(self.rung) != _weights(rung):
+            self.loaded = None  # it is loaded anew once the present batches have ended
+        return self.standing != before
+
+    def leave_device(self, problem: Problem) -> bool:
+        """The device cannot be used at all; False if there is no other."""
+        if (self.wanted or "cpu") == "cpu" or self.unusable is not None or not self._speech.cpu_fallback:
+            return False
+        self.unusable, self.standing = problem, None
+        self.loaded = self.loading = None
+        self._ladder = self._rungs()
+        return True
 
     def cancel(self, job_id: str) -> None:
         """Rows of this job that are not begun need not be."""
         if any(job == job_id for batch in self._batches.values() for job, _ in batch.rows):
             self.actor.send(Cancel(job_id=job_id), generation=self.generation)
 
+    def _unseen(self) -> Problem | None:
+        """There is a driver, and yet no GPU: with `auto` the CPU would do the work, and nobody would know why."""
+        driver, devices = self.actor.facts.get("cuda_driver"), self.actor.facts.get("cuda_devices", 0)
+        if self._speech.device != "auto" or driver is None or devices:
+            return None
+        return Problem(
+            code=FaultKind.DEVICE_UNUSABLE.value,
+            message=f"There is a driver for CUDA {driver[0]}.{driver[1]}, but no GPU that can be used; the CPU does the work.",
+            hint='Update the driver and look at what `nvidia-smi` lists; or set speech.device = "cpu" to be told no more.',
+        )
+
+    def _rungs(self) -> tuple[Rung, ...]:
+        wanted = self._rung(self.device or "cpu", "auto" if self.unusable else self._speech.compute_type)
+        cpu = self._rung("cpu", "auto") if self._speech.cpu_fallback else None
+        return ladder.rungs(wanted, cpu, self.actor.facts.get("compute_types", {}))
+
+    def _rung(self, device: str, compute_type: str) -> Rung:
+        return Rung(device, compute_type, self._speech.batch_size, self._slots(device))
+
+    def _slots(self, device: str) -> int:
+        """Batches at once. On a CPU one per core, each with one thread: threads of one batch would wait for each other."""
+        if self._speech.slots:
+            return self._speech.slots
+        if device != "cpu":
+            return 2  # one is prepared while the other runs
+        return max(1, self._speech.threads or int(self.actor.facts.get("cpus", 1)))
+
     def _take(self, number: int) -> tuple[RowKey, ...]:
         self._used_at = self._clock()
         self.actor.settle(number)
         batch = self._batches.pop(number, None)
         return batch.rows if batch else ()
+
+
+def _weights(rung: Rung) -> tuple[str, str, int]:
+    """What a loaded model is bound to."""
+    return rung.device, rung.compute_type, rung.slots

@@ -66,6 +66,11 @@ def cell(field: str, value: Any) -> Any:
     return _json.encode(value).decode() if field in JSON_FIELDS and value is not None else value
 
 
+def json(value: msgspec.Struct) -> str:
+    """A struct as one JSON text."""
+    return _json.encode(value).decode()
+
+
 def cells(fields: Iterable[str], value: msgspec.Struct) -> dict[str, Any]:
     """The row of a struct, as named parameters."""
     return {field: cell(field, getattr(value, field)) for field in fields}

@@ -75,6 +75,8 @@ class System(Value, frozen=True):
     model: str | None
     device: str | None
     compute_type: str | None
+    batch_size: int  # chunks in a batch: fewer than configured after memory ran out
+    warnings: tuple[Problem, ...]  # why the work is done otherwise than configured
     models: tuple[str, ...]
     jobs: dict[str, int]
     disk_free_bytes: int
@@ -87,6 +89,7 @@ class Readiness(Value, frozen=True):
 
     ready: bool
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()  # why it would be done otherwise than configured, e.g. without the GPU
 
 
 class Service:
@@ -291,6 +294,8 @@ class Service:
             model=loaded.model if loaded else None,
             device=loaded.device if loaded else None,
             compute_type=loaded.compute_type if loaded else None,
+            batch_size=self._loop.recognizer.rung.batch,
+            warnings=self._loop.recognizer.warnings,
             models=tuple(await to_thread.run_sync(self.catalog.installed)),
             jobs={status.value: counts.get(status, 0) for status in Status},
             disk_free_bytes=shutil.disk_usage(self.data.root).free,
@@ -303,7 +308,7 @@ class Service:
         problems = [actor.problem for actor in self._loop.workers if actor.problem and actor.failures >= FAILING]
         if self._loop.recognizer.problem is not None:
             problems.append(self._loop.recognizer.problem)
-        return Readiness(ready=not problems, problems=tuple(problems))
+        return Readiness(ready=not problems, problems=tuple(problems), warnings=self._loop.recognizer.warnings)
 
 
 async def _recover(store: Store, data: DataDir) -> None:

@@ -104,7 +104,8 @@ class Steps:
             self._recognizer.problem = problem_of(error)
             await self._endings.fail_all(model, self._recognizer.problem)
             return
-        self._recognizer.load(model, located.path)
+        standing = await self._ledger.standing(self._recognizer.device or "cpu", model)
+        self._recognizer.load(model, located.path, standing)
 
     def _give(self, keys: tuple[RowKey, ...], *, suspect: bool, express: bool) -> None:
         self._turn += 1

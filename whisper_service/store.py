@@ -31,6 +31,7 @@ from whisper_service.domain import (
     Status,
 )
 from whisper_service.errors import IllegalTransition, NotFound
+from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause, advance
 
 CHANGEABLE: Final = frozenset(rows.JOB) - {
@@ -170,6 +171,13 @@ class Store:
         )
         return int(found[0][0])
 
+    async def standing(self, device: str, model: str) -> Standing | None:
+        """Where this model stands on this device; None: at the top."""
+        found = await self._read(
+            "SELECT standing FROM standing WHERE device = :device AND model = :model", device=device, model=model
+        )
+        return msgspec.json.decode(found[0]["standing"], type=Standing) if found else None
+
     async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
         """What happened after `since`, in order; with `job_id` only to that job."""
         where = "seq > :since" if job_id is None else "job_id = :job_id AND seq > :since"
@@ -279,6 +287,18 @@ class Store:
             await self._writer.executemany(
                 f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks
             )
+
+    async def stand(self, device: str, model: str, standing: Standing | None) -> None:
+        """Remember where this model stands on this device; None: at the top again."""
+        async with self._transaction():
+            await self._run("DELETE FROM standing WHERE device = :device AND model = :model", device=device, model=model)
+            if standing is not None:
+                await self._run(
+                    "INSERT INTO standing VALUES (:device, :model, :standing)",
+                    device=device,
+                    model=model,
+                    standing=rows.json(standing),
+                )
 
     async def recover(self, **fields: Any) -> list[Written]:
         """After a start: whatever was in work waits for its turn again. Its chunks stay as they are."""

@@ -42,19 +42,19 @@ async def send(service: Service, *, name: str = "talk.wav", options: Options | N
     return await service.submit(received, options or Options(language="en"), reuse=reuse)
 
 
-async def until(service: Service, job_id: str, wanted: Callable[[Job], bool]) -> Job:
+async def until(service: Service, job_id: str, wanted: Callable[[Job], bool], within_s: float = 60) -> Job:
     """The job once it is as wanted; hears of it through the broadcast."""
     cursor = service.broadcast.cursor(0, job_id)
-    with anyio.fail_after(60):
+    with anyio.fail_after(within_s):
         while True:
             for change in await cursor.read():
                 if change.kind == "update" and wanted(job := msgspec.json.decode(change.payload, type=Job)):
                     return job
 
 
-async def ended(service: Service, job_id: str) -> Job:
+async def ended(service: Service, job_id: str, within_s: float = 60) -> Job:
     """The job in its terminal status."""
-    return await until(service, job_id, lambda job: job.status in TERMINAL)
+    return await until(service, job_id, lambda job: job.status in TERMINAL, within_s)
 
 
 async def texts(service: Service, job_id: str) -> list[str]:

@@ -84,6 +84,7 @@ class Stage:
         self.store = store
         self.data = data
         self.mailbox = Mailbox()
+        self.facts: dict[str, Any] = {"cpus": 1}
         self.speech, self.media = Actor("speech"), Actor("media-1")
         recognizer = Recognizer(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
         decoders = Decoders([self.media], data, stall_s=60, max_duration_s=1e6)  # type: ignore[list-item]
@@ -102,7 +103,7 @@ class Stage:
         """Reports arrive, all before the loop has its turn."""
         for report in reports:
             if isinstance(report, Ready):
-                actor.generation, actor.state, actor.facts = actor.generation + 1, State.READY, {"cpus": 1}
+                actor.generation, actor.state, actor.facts = actor.generation + 1, State.READY, self.facts
             self.mailbox.deliver(Reported(actor.name, generation or actor.generation, report))
 
     def die(self, actor: Actor, text: str = "Segmentation fault", code: int = -11) -> None:
@@ -165,13 +166,16 @@ def over(batch: Transcribe) -> BatchDone:
 
 
 @asynccontextmanager
-async def staged(tmp_path: Path, slots: int = 1) -> AsyncIterator[Stage]:
+async def staged(
+    tmp_path: Path, slots: int = 1, facts: dict[str, Any] | None = None, **speech: Any
+) -> AsyncIterator[Stage]:
     base = settings(tmp_path / "data")
-    chosen = config.Config(data_dir=base.data_dir, speech=config.Speech(model=base.speech.model, slots=slots))
+    chosen = config.Config(data_dir=base.data_dir, speech=config.Speech(model=base.speech.model, slots=slots, **speech))
     data = DataDir(chosen.data_dir)
     with data.hold():
         async with Store.open(data.database) as store:
             stage = Stage(store, data, Catalog(data.models, default=chosen.speech.model), chosen)
+            stage.facts = facts or stage.facts
             with anyio.fail_after(20):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(stage.loop.run)
@@ -214,7 +218,7 @@ async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_chil
         assert {meant for meant, _ in stage.speech.got} == {1}
         stage.mailbox.deliver(Reported("speech", 2, Ready(pid=3)))
         await stage.loaded()
-        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [1, 0, 0]
+        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [1, 1, 0]  # at the front, one goes beside the batch
         assert [type(command) for meant, command in stage.speech.got if meant == 2] == [Load, Transcribe]
 
 
@@ -302,20 +306,161 @@ async def test_a_job_that_cannot_be_cancelled_is_not(tmp_path: Path) -> None:
             await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.CANCEL))
 
 
+OOM = classify("CUDA failed with error out of memory")
+GPU = {"cpus": 3, "cuda_devices": 1, "compute_types": {"cpu": ["int8"], "cuda:0": ["float16", "int8_float16", "int8"]}}
+
+
+def first_batch(stage: Stage) -> Transcribe:
+    """The last one that begins with the first chunk."""
+    return next(batch for batch in reversed(stage.batches()) if batch.rows[0].span.index == 0)
+
+
+async def exits(stage: Stage, fault: Fault, text: str = "") -> None:
+    """The speech actor says what happened, exits, and another takes its place."""
+    stage.say(stage.speech, fault)
+    stage.die(stage.speech, text, 1)
+    stage.say(stage.speech, Ready(pid=3))
+    await stage.loaded()
+
+
 async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_fault(tmp_path: Path) -> None:
     async with staged(tmp_path, slots=2) as stage:
         await stage.submit()
         await stage.decoded(chunks=4)
         await stage.loaded()
-        for expected in ([0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]):  # 8 -> 4 -> 2 -> 1, then it is to blame
-            batch = stage.batches()[-2]
-            assert batch.rows[0].span.index == 0
-            oom = classify("CUDA failed with error out of memory")
-            stage.say(stage.speech, Fault("batch", oom.kind.value, oom.problem, batch=batch.batch, fatal=True))
-            stage.die(stage.speech, "")
-            stage.say(stage.speech, Ready(pid=3))
-            await stage.loaded()
+        for expected in ([0, 0, 0, 0],) * 4 + ([1, 0, 0, 0],):  # 8 -> 4 -> 2 -> 1 -> one slot, then it is to blame
+            batch = first_batch(stage)
+            await exits(stage, Fault("batch", OOM.kind.value, OOM.problem, batch=batch.batch, fatal=True))
             assert [chunk.attempts for chunk in await stage.store.chunks("job")] == expected
+        history = (await stage.job()).history
+        assert [note.code for note in history] == ["oom"] * 5
+        assert [note.message.rpartition("work. ")[2] for note in history] == [
+            *(f"It goes on with batches of {size}." for size in (4, 2, 1)),
+            "It goes on with 1 batch at a time.",
+            "This part is tried again.",
+        ]
+        assert stage.speech.commands(Load)[-1].slots == 1
+        assert stage.loop.recognizer.warnings == (OOM.problem,)
+    async with staged(tmp_path, slots=2) as stage:  # the next service starts where this one stood
+        await stage.submit("other")
+        await stage.decoded("other", chunks=4)
+        await stage.loaded()
+        assert (stage.speech.commands(Load)[0].slots, len(stage.batches())) == (1, 1)
+    async with staged(tmp_path, slots=2, compute_type="float32") as stage:  # unless it is set otherwise
+        await stage.submit("third")
+        await stage.decoded("third", chunks=4)
+        await stage.loaded()
+        assert stage.speech.commands(Load)[0].slots == 2
+
+
+@pytest.mark.parametrize("text", ["CUDA failed with error unspecified launch failure", "cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED"])
+async def test_a_death_that_says_why_in_its_last_words_alone_is_understood(tmp_path: Path, text: str) -> None:
+    async with staged(tmp_path, facts=GPU) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=4)
+        await stage.loaded()
+        stage.die(stage.speech, f"terminate called after throwing an instance of 'std::runtime_error'\n  what():  {text}\n", -6)
+        stage.say(stage.speech, Ready(pid=3))
+        await stage.loaded()
+        (note,) = (await stage.job()).history
+        assert note.message.endswith("It goes on with batches of 4.")
+        blame = 0 if "ALLOC" in text else 1  # an error of the GPU may be the chunk's fault as well
+        assert (await stage.store.chunks("job"))[0].attempts == blame
+
+
+async def test_a_model_that_does_not_fit_the_gpu_is_loaded_smaller_and_at_last_on_the_cpu(tmp_path: Path) -> None:
+    async with staged(tmp_path, facts=GPU) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=4)
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        for _ in range(3):
+            stage.say(stage.speech, Fault("model", OOM.kind.value, OOM.problem, fatal=True))
+            stage.die(stage.speech, "", 1)
+            stage.say(stage.speech, Ready(pid=3))
+            await stage.settled()
+        loads = stage.speech.commands(Load)
+        assert [(load.device, load.compute_type) for load in loads] == [
+            ("cuda", "auto"), ("cuda", "int8_float16"), ("cuda", "int8"), ("cpu", "auto"),
+        ]  # fmt: skip
+        await stage.loaded()
+        job = await stage.job()
+        assert (job.status, len(stage.batches())) == (Status.PROCESSING, 1)
+        assert [note.message.rpartition("work. ")[2] for note in job.history] == [
+            "It goes on with numbers of the type int8_float16.", "It goes on with numbers of the type int8.", "It goes on with the CPU.",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["Library libcublas.so.12 is not found or cannot be loaded", "CUDA driver version is insufficient"])
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Path, text: str, dies: bool) -> None:
+    async with staged(tmp_path, facts=GPU) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=4)
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        why = classify(text)
+        if dies:  # it did not even come to say so
+            stage.die(stage.speech, text, -6)
+            stage.say(stage.speech, Ready(pid=3))
+        else:
+            stage.say(stage.speech, Fault("model", why.kind.value, why.problem))
+        await stage.loaded()
+        loads = stage.speech.commands(Load)
+        assert [(load.device, load.compute_type) for load in loads] == [("cuda", "auto"), ("cpu", "auto")]
+        assert stage.loop.recognizer.warnings == (why.problem,)
+        (note,) = (await stage.job()).history
+        assert (note.code, note.message.endswith("It goes on with the CPU.")) == (why.problem.code, True)
+        assert await stage.store.standing("cuda", loads[0].model) is None  # with the library there it is as before
+
+
+async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tmp_path: Path) -> None:
+    async with staged(tmp_path, climb_after_s=0.2) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=9)
+        await stage.loaded()
+        model = stage.speech.commands(Load)[0].model
+        fault = {"scope": "batch", "kind": OOM.kind.value, "problem": OOM.problem, "fatal": True}
+        await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
+        standing = await stage.store.standing("cpu", model)
+        assert standing is not None
+        assert (standing.rung.batch, standing.climbed, standing.climb_after_s) == (4, False, 0.2)
+        await anyio.sleep(0.25)
+        stage.say(stage.speech, heard(stage.batches()[-1]), over(stage.batches()[-1]))
+        await stage.settled()
+        standing = await stage.store.standing("cpu", model)
+        assert standing is not None
+        assert (standing.rung.batch, standing.climbed) == (8, True)
+        assert (await stage.job()).history[-1].message == "It went well for a while. It goes on with batches of 8."
+        await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
+        standing = await stage.store.standing("cpu", model)
+        assert standing is not None
+        assert (standing.rung.batch, standing.climbed, standing.climb_after_s) == (4, False, 0.4)
+        for _ in range(2):
+            await anyio.sleep(0.45)
+            stage.say(stage.speech, heard(stage.batches()[-1]), over(stage.batches()[-1]))
+            await stage.settled()
+        assert await stage.store.standing("cpu", model) is None
+        assert stage.loop.recognizer.warnings == ()
+
+
+async def test_other_numbers_are_tried_again_once_the_present_batches_have_ended(tmp_path: Path) -> None:
+    async with staged(tmp_path, slots=2, facts=GPU, batch_size=1, climb_after_s=0.2) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=9)
+        await stage.loaded()
+        await exits(stage, Fault("batch", OOM.kind.value, OOM.problem, batch=stage.batches()[-1].batch, fatal=True))
+        assert [load.compute_type for load in stage.speech.commands(Load)] == ["auto", "int8_float16"]
+        one, two = stage.batches(2)
+        await anyio.sleep(0.25)
+        stage.say(stage.speech, heard(one), over(one))
+        await stage.settled()
+        assert (len(stage.speech.commands(Load)), len(stage.batches(2))) == (2, 2)
+        stage.say(stage.speech, heard(two), over(two))
+        await stage.settled()
+        assert [load.compute_type for load in stage.speech.commands(Load)] == ["auto", "int8_float16", "auto"]
+        await stage.loaded()
+        assert len(stage.batches(2)) == 4
 
 
 def refuse(stage: Stage, monkeypatch: pytest.MonkeyPatch, *methods: str) -> Callable[[], None]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import ctranslate2
 import faster_whisper
 
 from whisper_service import faults
-from whisper_service.actor import allocator
+from whisper_service.actor import allocator, memory
 from whisper_service.actor.boot import Emit
 from whisper_service.actor.cores import cores
 from whisper_service.actor.engine import Engine, ModelBroken
@@ -23,6 +24,11 @@ from whisper_service.actor.slots import Cancellations, Slots
 from whisper_service.domain import Problem
 from whisper_service.faults import FaultKind
 from whisper_service.protocol import Fault, Load, Loaded
+
+SPARE_BYTES: Final = 512 << 20
+"""What a model needs besides its weights, roughly: libraries on the GPU, a small batch."""
+FATAL: Final = (FaultKind.OOM, FaultKind.CUDA)
+"""After these only a new process has all of its memory, or any of its GPU."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ def load(command: Load) -> Model | Fault:
     """The model, or what to report in its place. One of the borders: whatever the libraries raise, the actor lives on."""
     began = time.monotonic()
     try:
+        size = sum(file.stat().st_size for file in Path(command.path).glob("model.bin"))
+        memory.settle(lambda: memory.free_on(command.device), 2 * size + SPARE_BYTES)
         threads = command.threads or cores()
         engine = Engine(
             command.path,
@@ -57,12 +65,20 @@ def load(command: Load) -> Model | Fault:
             express=command.express,
         )
         allocator.release()  # the file passed through memory a second time
+        warm = time.monotonic()
         engine.warm_up()
+        window_s = time.monotonic() - warm
         listeners = [Recognizer(engine, SpeechIn()) for _ in range(command.slots + command.express)]
     except Exception as error:
         return _fault(command, error)
     seconds = time.monotonic() - began
-    report = Loaded(model=command.model, device=command.device, compute_type=engine.compute_type, seconds=seconds)
+    report = Loaded(
+        model=command.model,
+        device=command.device,
+        compute_type=engine.compute_type,
+        seconds=seconds,
+        window_s=window_s,
+    )
     return Model(report, engine, listeners)
 
 
@@ -75,6 +91,7 @@ def facts() -> dict[str, Any]:
         "ctranslate2": ctranslate2.__version__,
         "faster_whisper": faster_whisper.__version__,
         "cuda_devices": devices,
+        "cuda_driver": memory.driver_version(),  # None: there is none; with one and no devices, CUDA cannot use it
         "compute_types": types,
         "cpus": cores(),
     }
@@ -87,4 +104,4 @@ def _fault(command: Load, error: Exception) -> Fault:
         kind = FaultKind.MODEL_BROKEN
         hint = "Remove the model and install it again, or choose another."
         problem = Problem(kind.value, f"The model {command.model} cannot be loaded: {error}", hint, problem.params)
-    return Fault(scope="model", kind=kind.value, problem=problem)
+    return Fault(scope="model", kind=kind.value, problem=problem, fatal=kind in FATAL)

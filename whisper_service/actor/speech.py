@@ -74,6 +74,8 @@ def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], Model | Fault], idle_
                 loaded = load(command)
                 if isinstance(loaded, Fault):
                     emit(loaded)
+                    if loaded.fatal:
+                        os._exit(1)
                     continue
                 model, slots = loaded, loaded.slots(inbox, emit)
                 emit(model.report)

