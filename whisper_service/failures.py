@@ -114,7 +114,7 @@ class Failures:
             change = ladder.told(before, self._recognizer.rung)
             logger.info("%s", change, extra={"action": "climbed", "model": model})
             for run in [run for run in self._ledger.runs.values() if run.job.model == model]:
-                await self._ledger.remember(run, "recovered", f"It went well for a while. {change}")
+                await self._ledger.remember(run, Problem("recovered", f"It went well for a while. {change}"))
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
@@ -161,4 +161,5 @@ class Failures:
         for run in runs:
             at = run.covered_s()
             message = f"At {hms(milliseconds(at))}: {problem.message} {then}"
-            await self._ledger.remember(run, problem.code, message, **{"position_s": round(at, 3), **problem.params})
+            params = {"position_s": round(at, 3), **problem.params}
+            await self._ledger.remember(run, Problem(problem.code, message, params=params))

@@ -157,9 +157,9 @@ class Ledger:
         """The same, with how far it is."""
         await self.note(run, **run.progress(self._clock()), **fields)
 
-    async def remember(self, run: Run, code: str, message: str, **params: Any) -> None:
+    async def remember(self, run: Run, problem: Problem) -> None:
         """Add to the history of a job in work: something happened that its user should know of."""
-        await self.note(run, history=self._longer(run, Note(self._wall(), code, message, params)))
+        await self.note(run, history=self._longer(run, problem))
 
     async def chunk_found(self, run: Run, span: Span) -> None:
         """A stretch of speech is in the spool; the store hears of a new chunk before it is worked on."""
@@ -229,8 +229,7 @@ class Ledger:
         run.decoded(duration_s)
         fields: dict[str, Any] = {"decoded": True}
         if warning is not None and warning.code not in {note.code for note in run.job.history}:
-            note = Note(self._wall(), warning.code, warning.message, warning.params)
-            fields["history"] = self._longer(run, note)
+            fields["history"] = self._longer(run, warning)
         await self.note_progress(run, **fields)
 
     # -- small parts -------------------------------------------------------------------------------------------------
@@ -253,7 +252,8 @@ class Ledger:
         self._data.spool_of(job_id).unlink(missing_ok=True)
         return self._publish(written)
 
-    def _longer(self, run: Run, note: Note) -> tuple[Note, ...]:
+    def _longer(self, run: Run, problem: Problem) -> tuple[Note, ...]:
+        note = Note(self._wall(), problem.code, problem.message, problem.params)
         return (*run.job.history, note)[-HISTORY:]
 
     def _forget(self, job_id: str) -> None:
