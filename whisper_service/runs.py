@@ -22,7 +22,7 @@ LANGUAGE_SURE: Final = 0.5
 """Probability from which the language of one chunk is taken for that of the recording."""
 LANGUAGE_TRIES: Final = 3
 """Chunks after which a guess is taken anyhow."""
-DETECT_S: Final = 300.0
+DETECT_S: Final = 180.0
 """Seconds of a recording in which its language is looked for: enough for the music at the beginning of a film."""
 SHOWN: Final = 64
 """Waiting chunks the planner gets to see: more than any batch takes."""

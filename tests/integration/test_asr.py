@@ -102,7 +102,7 @@ async def test_only_the_beginning_of_raw_samples_is_kept_for_a_language(web: Run
     samples = b"\x00\x00" * 16_000 * 400
     await web.client.post("/detect-language?encode=false", files={"audio_file": samples})
     (job,) = await web.service.store.jobs()
-    assert job.bytes == len(HEADER) + 2 * 16_000 * 300
+    assert job.bytes == len(HEADER) + 2 * 16_000 * 180
 
 
 async def test_errors_are_no_subtitles(web: Running) -> None:

@@ -18,7 +18,7 @@ import pytest
 from tests.recordings import RATE, Samples, babble, encode, join, silence, write_wav
 from whisper_service.actor import boot, media
 from whisper_service.actor.boot import Inbox
-from whisper_service.actor.chunker import ChunkPolicy
+from whisper_service.actor.chunker import BRIEF_S, ChunkPolicy
 from whisper_service.protocol import (
     Cancel,
     ChunkFound,
@@ -165,6 +165,7 @@ def test_only_the_beginning_is_decoded_if_no_more_is_wanted(tmp_path: Path) -> N
     spans = [report.span for report in reports if isinstance(report, ChunkFound)]
     assert spans
     assert spans[-1].end <= 20.5
+    assert max(span.samples for span in spans) <= BRIEF_S * RATE
     (decoded,) = [report for report in reports if isinstance(report, Decoded)]
     assert decoded.duration_s == pytest.approx(20.0, abs=0.5)
     assert decoded.warning is None, "it is not the file that ends"

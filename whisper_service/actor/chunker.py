@@ -54,9 +54,15 @@ SHORT_S: Final = 60.0
 """A recording up to this length is not cut early: the whole of it takes seconds, and every cut costs some accuracy."""
 
 
-def policy_for(duration_s: float | None) -> ChunkPolicy:
-    """How to cut a recording of this length; None: it is not known."""
+BRIEF_S: Final = 11.0
+"""Enough speech to tell its language by; longer windows are padded to twice the width and take twice the time to encode."""
+
+
+def policy_for(duration_s: float | None, *, brief: bool = False) -> ChunkPolicy:
+    """How to cut a recording of this length; None: it is not known. `brief`: only its language is wanted."""
     policy = ChunkPolicy()
+    if brief:
+        return replace(policy, max_s=BRIEF_S)
     return policy if duration_s is None or duration_s > SHORT_S else replace(policy, first_s=policy.max_s)
 
 

@@ -126,7 +126,7 @@ def decode(
             job_id=command.job_id, duration_s=recording.duration_s, format=recording.format, codec=recording.codec
         )
         _check_length(recording.duration_s, command)
-        chunker = Chunker(policy or policy_for(recording.duration_s), recording.start_s)
+        chunker = Chunker(policy or policy_for(recording.duration_s, brief=command.limit_s is not None), recording.start_s)
         chunks = 0
 
         def found(spans: Iterable[Span]) -> Iterator[Report]:
