@@ -12,6 +12,7 @@ import aiosqlite
 from anyio import CancelScope
 
 from whisper_service.errors import DiskFull, StoreBroken
+from whisper_service.search import grams
 
 APPLICATION_ID: Final = 0x77687372
 """Marks a SQLite file as ours ("whsr"), so that nobody else's is ever written to."""
@@ -40,6 +41,7 @@ async def connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
             connection = await aiosqlite.connect(path, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
+        await connection.create_function("grams", 1, grams, deterministic=True)  # for the triggers of the search
         await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         yield connection
     finally:

@@ -33,6 +33,7 @@ from whisper_service.domain import (
 from whisper_service.errors import IllegalTransition, NotFound
 from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause, advance
+from whisper_service.listing import Listings
 
 CHANGEABLE: Final = frozenset(rows.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or a matter of `Cause`
@@ -57,26 +58,17 @@ class Written(NamedTuple):
     changes: tuple[Change, ...]
 
 
-class Snapshot(NamedTuple):
-    """The newest jobs and how many there are of every status, as they were when `seq` was the newest change."""
-
-    seq: int
-    jobs: list[Job]
-    counts: dict[Status, int]
-
-
 class Store:
-    """The database. Any task may read; writes take turns, and so do those who browse: what takes long delays nobody else."""
+    """The database. Any task may read; writes take turns. What takes long to read is in `listings`, and delays nobody here."""
 
     def __init__(
         self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, browser: aiosqlite.Connection
     ) -> None:
         self.path = path
+        self.listings = Listings(path, browser)
         self._writer = writer
         self._reader = reader
-        self._browser = browser
         self._turn = Lock()
-        self._browsing = Lock()
 
     @classmethod
     @asynccontextmanager
@@ -87,9 +79,6 @@ class Store:
             async with database.connect(path) as reader, database.connect(path) as browser:
                 for connection in (reader, browser):
                     await connection.execute("PRAGMA query_only = ON")
-                    await connection.create_function(
-                        "casefold", 1, str.casefold, deterministic=True
-                    )  # lower() knows ASCII only
                 yield cls(path, writer, reader, browser)
 
     # -- reads -------------------------------------------------------------------------------------------------------
@@ -99,27 +88,18 @@ class Store:
         found = await self._read(f"{_JOBS} WHERE id = :id", id=job_id)
         return rows.job(found[0]) if found else _missing(job_id)
 
-    async def snapshot(self, limit: int) -> Snapshot:
-        """What a user interface starts from, all of one moment."""
-        async with self._browse():
-            newest = await self._found("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)")
-            jobs = await self._found(f"{_JOBS} ORDER BY id DESC LIMIT :limit", limit=limit)
-            return Snapshot(newest[0][0], [rows.job(row) for row in jobs], await self._counts())
-
     async def jobs(
-        self, *, status: Collection[Status] = (), q: str | None = None, before: str | None = None, limit: int = 50
+        self, *, status: Collection[Status] = (), before: str | None = None, limit: int = 50
     ) -> list[Job]:
-        """Jobs, the newest first: of any of these statuses, with `q` in their name, older than the job `before`."""
+        """Jobs, the newest first: of any of these statuses, older than the job `before`."""
         conditions = ["true"]
         if status:
             conditions.append("status IN (SELECT value FROM json_each(:status))")
-        if q:
-            conditions.append("instr(casefold(name), casefold(:q))")
         if before is not None:
             conditions.append("id < :before")
         found = await self._read(
             f"{_JOBS} WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
-            **{"status": _encode(list(status)).decode(), "q": q, "before": before, "limit": limit},
+            **{"status": _encode(list(status)).decode(), "before": before, "limit": limit},
         )
         return [rows.job(row) for row in found]
 
@@ -476,24 +456,6 @@ class Store:
 
     async def _run(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
         return list(await self._writer.execute_fetchall(sql, parameters))
-
-    @asynccontextmanager
-    async def _browse(self) -> AsyncIterator[None]:
-        """A turn at the connection for lists and searches; all that is read inside is of one moment."""
-        async with self._browsing:
-            with CancelScope(shield=True), database.explained(self.path):
-                await self._browser.execute("BEGIN")
-                try:
-                    yield
-                finally:
-                    await self._browser.rollback()
-
-    async def _found(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
-        return list(await self._browser.execute_fetchall(sql, parameters))
-
-    async def _counts(self) -> dict[Status, int]:
-        found = await self._found("SELECT status, count(*) FROM job GROUP BY status")
-        return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def _read(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
         with database.explained(self.path):

@@ -278,6 +278,24 @@ async def test_the_list_is_newest_first_in_pages(web: Running) -> None:
     assert [job["id"] for job in named] == [made[3]]
 
 
+async def test_what_was_said_is_found_with_its_place(web: Running) -> None:
+    job = await posted(web, script(chunks=2, says="断点写在数据库里"), "会议.wav")
+    await posted(web, QUICK)
+    await collect(web.client, f"/api/jobs/{job['id']}/events")
+    for q in ("数据库", "据库", "断"):
+        page = (await web.client.get("/api/jobs", params={"q": q})).json()
+        assert [found["id"] for found in page["jobs"]] == [job["id"]]
+        assert page["found"][job["id"]]["name"] == ["会议.wav"]
+        first, second = page["found"][job["id"]]["excerpts"]
+        assert "".join(first["parts"]) == "断点写在数据库里 0."
+        assert first["parts"][1] == q
+        assert (second["chunk"], second["index"], second["start"], second["end"]) == (1, 0, 11.0, 21.0)
+        assert (page["counts"]["completed"], page["complete"], page["next"]) == (1, True, None)
+    nothing = (await web.client.get("/api/jobs", params={"q": "没有"})).json()
+    assert (nothing["jobs"], sum(nothing["counts"].values())) == ([], 0)
+    assert (await web.client.get("/api/jobs", params={"q": "x" * 301})).status_code == 422
+
+
 async def test_steering(web: Running) -> None:
     job = await posted(web)
     for verb, status in [("pause", "paused"), ("resume", "pending"), ("front", None), ("cancel", "cancelled"), ("retry", "pending")]:

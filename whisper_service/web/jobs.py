@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
+import msgspec
 from anyio import to_thread
 from litestar import Response, Router, delete, get, post
 from litestar.datastructures import ResponseHeader
@@ -20,6 +21,7 @@ from whisper_service import formats
 from whisper_service.domain import Job, Status, Transcript, Value
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format
+from whisper_service.listing import Found, Listing
 from whisper_service.service import Service
 from whisper_service.web import uploads
 from whisper_service.web.errors import Incoming, problems
@@ -29,17 +31,26 @@ JobId = Annotated[str, PathParameter(description="The identifier of a job.", max
 
 
 class Page(Value, frozen=True):
-    """A stretch of the list of jobs, newest first. `next` is the `before` of the following page, None on the last; `counts`
-    is how many there are of every status, whatever the page shows."""
+    """A stretch of the list of jobs, newest first. `next` is the `before` of the following page, None on the last.
+
+    `counts` is how many there are of every status whatever the page shows: of all jobs, or of all that a search finds (of the
+    newest thousand if `complete` is false). `found` tells where the search found something, by the id of the job.
+    """
 
     jobs: list[Job]
     next: str | None
     counts: dict[str, int]
+    found: dict[str, Found] = msgspec.field(default_factory=dict)
+    complete: bool = True
 
 
-def page_of(jobs: list[Job], counts: Mapping[Status, int], limit: int) -> Page:
+def page_of(listing: Listing, limit: int) -> Page:
     """A page of at most `limit`; one job more than wanted was read to know whether there is another page."""
-    return Page(jobs[:limit], jobs[limit - 1].id if len(jobs) > limit else None, {k.value: v for k, v in counts.items()})
+    jobs = listing.jobs[:limit]
+    following = jobs[-1].id if len(listing.jobs) > limit else None
+    counts = {status.value: number for status, number in listing.counts.items()}
+    found = {job.id: listing.found[job.id] for job in jobs if job.id in listing.found}
+    return Page(jobs, following, counts, found, listing.complete)
 
 
 @post(
@@ -67,12 +78,11 @@ async def create(request: Incoming, service: Served) -> Response[Job]:
 async def find(
     service: Served,
     status: Annotated[list[Status] | None, QueryParameter(description="Only jobs in one of these.")] = None,
-    q: Annotated[str | None, QueryParameter(description="Words of the name.", max_length=300)] = None,
+    q: Annotated[str | None, QueryParameter(description="Terms that all are in its name or its text.", max_length=300)] = None,
     before: Annotated[str | None, QueryParameter(description="Only jobs older than this one.", max_length=64)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> Page:
-    jobs = await service.store.jobs(status=status or (), q=q or None, before=before, limit=limit + 1)
-    return page_of(jobs, await service.store.count(), limit)
+    return page_of(await service.store.listings.jobs(status=status or (), q=q or "", before=before, limit=limit + 1), limit)
 
 
 @get("/{job_id:str}", operation_id="getJob", summary="One job", responses=problems(404, 422))

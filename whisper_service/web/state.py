@@ -30,10 +30,10 @@ class Snapshot(Value, frozen=True):
 
 @get("/api/state", operation_id="getState", summary="One snapshot to start from", responses=problems(422))
 async def state(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> Snapshot:
-    seen = await service.store.snapshot(limit + 1)
+    seen = await service.store.listings.snapshot(limit + 1)
     # What is written but not published yet is in the jobs and comes again as an event, which does no harm.
     seq = min(seen.seq, service.broadcast.head)
-    return Snapshot(seq, BOOT, page.ui_version(), page_of(seen.jobs, seen.counts, limit), await service.system())
+    return Snapshot(seq, BOOT, page.ui_version(), page_of(seen.listing, limit), await service.system())
 
 
 router = Router("/", tags=["System"], route_handlers=[state])

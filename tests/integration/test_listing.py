@@ -1,0 +1,182 @@
+"""Lists and searches over a real database: what is found is what a plain look through all the texts would find."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whisper_service import database, listing, search
+from whisper_service.domain import Job, Options, Segment, Span, Status
+from whisper_service.lifecycle import Cause
+from whisper_service.listing import Listing
+from whisper_service.store import Store
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(tmp_path / "whisper_service.db") as opened:
+        yield opened
+
+
+async def add(store: Store, job_id: str, name: str = "", *texts: str, per_chunk: int = 2) -> None:
+    """A job in work with these segments."""
+    job = Job(id=job_id, name=name or f"{job_id}.wav", status=Status.PENDING, options=Options(), created_at=1.0, bytes=1, sha256="x")
+    await store.add(job)
+    await store.move(job_id, Cause.CLAIM)
+    for chunk, at in enumerate(range(0, len(texts), per_chunk)):
+        await store.add_chunk(job_id, Span(chunk, chunk * 16_000, 16_000, float(chunk), chunk + 1.0))
+        segments = [Segment(chunk, n, chunk + n / 10, chunk + n / 10 + 0.1, text) for n, text in enumerate(texts[at : at + per_chunk])]
+        await store.checkpoint(job_id, chunk, segments, "en")
+
+
+async def found(store: Store, q: str, **more: Any) -> list[str]:
+    return [job.id for job in (await store.listings.jobs(q=q, **more)).jobs]
+
+
+async def test_jobs_are_found_by_name_and_text_the_newest_first(store: Store) -> None:
+    await add(store, "a", "周会会议.mp3", "我们讨论了预算", "好")
+    await add(store, "b", "Großer Ärger.MP3", "The Budget, again.", "zebra")
+    await add(store, "c", "100% Liebe.wav", 'He said "no_way" OR nothing.')
+    for q, ids in {
+        "会议": ["a"], "预": ["a"], "论了预": ["a"], "好": ["a"], "budget": ["b"], "BUDGET": ["b"], "ärger": ["b"],
+        "ÄR": ["b"], "100%": ["c"], "0%": ["c"], "_": ["c"], "no_w": ["c"], '"no': ["c"], "OR not": ["c"], "r.": ["b"],
+        ".mp3": ["b", "a"], "mp": ["b", "a"], "wav zebra": [], "mp3 zebra": ["b"], "zebra gro": ["b"], "预算 会": ["a"],
+        "": ["c", "b", "a"], " \x00 ": ["c", "b", "a"], "nothing*": [], "NEAR(he said)": [], "text:said": [],
+    }.items():  # fmt: skip
+        assert await found(store, q) == ids, q
+
+
+async def test_a_find_says_where(store: Store) -> None:
+    await add(store, "a", "zebra.wav", "nothing", "one zebra", "x", "two Zebras and a zebra", "zebra three", "zebra four")
+    page = await store.listings.jobs(q="zebra")
+    where = page.found["a"]
+    assert where.name == ["", "zebra", ".wav"]
+    assert [(e.chunk, e.index, e.start, e.parts) for e in where.excerpts] == [
+        (0, 1, 0.1, ["one ", "zebra", ""]),
+        (1, 1, 1.1, ["two ", "Zebra", "s and a ", "zebra", ""]),
+        (2, 0, 2.0, ["", "zebra", " three"]),
+    ]
+    named = (await store.listings.jobs(q="wav four")).found["a"]
+    assert named.name == ["zebra.", "wav", ""]
+    assert [e.parts for e in named.excerpts] == [["zebra ", "four", ""]]
+
+
+async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(7):
+        await add(store, f"j{n}", "", "zebra" if n % 2 else "horse")
+    await store.move("j1", Cause.PAUSE)
+    page = await store.listings.jobs(q="zebra", status=[Status.PAUSED])
+    assert [job.id for job in page.jobs] == ["j1"]
+    assert page.counts == dict.fromkeys(Status, 0) | {Status.PAUSED: 1, Status.PROCESSING: 2}
+    assert page.complete
+    everything = await store.listings.jobs(status=[Status.PAUSED, Status.PROCESSING], limit=2)
+    assert [job.id for job in everything.jobs] == ["j6", "j5"]
+    assert everything.counts == dict.fromkeys(Status, 0) | {Status.PAUSED: 1, Status.PROCESSING: 6}
+    monkeypatch.setattr(listing, "COUNTED", 2)
+    assert not (await store.listings.jobs(q="zebra")).complete
+
+
+async def test_pages_of_a_search_join_without_hole_or_repetition(store: Store) -> None:
+    for n in range(20):
+        await add(store, f"j{n:02}", "", "zebra and horse" if n % 3 else "horse")
+    whole = await found(store, "zebra")
+    pages: list[str] = []
+    while len(page := await found(store, "zebra", before=pages[-1] if pages else None, limit=4)) == 4:
+        pages += page
+        if len(pages) == 8:
+            await store.delete(pages[-1])  # the place where a client is may be gone when it asks for the next page
+    assert pages + page == whole
+
+
+async def test_the_index_follows_what_is_deleted_and_renamed(store: Store, tmp_path: Path) -> None:
+    await add(store, "a", "old name.wav", "zebra", "horse")
+    await add(store, "b", "other.wav", "zebra")
+    await store.update("a", expected=Status.PROCESSING, name="新名字 new.wav")
+    assert await found(store, "old name") == []
+    assert await found(store, "名字") == await found(store, "new.wav") == ["a"]
+    await store.delete("a")
+    assert await found(store, "zebra") == ["b"]
+    assert await found(store, "名字") == await found(store, "horse") == await found(store, "ho") == []
+    async with database.connect(store.path) as connection:
+        await connection.execute("""UPDATE segment SET text = '换了' WHERE job_id = 'b'""")
+        assert await found(store, "zebra") == []
+        assert await found(store, "换") == ["b"]
+        await connection.execute("PRAGMA foreign_keys = ON")
+        await connection.execute("DELETE FROM job")
+        for table in ("trigram", "gram"):
+            await connection.execute(f"INSERT INTO {table} ({table}) VALUES ('integrity-check')")
+        assert not await connection.execute_fetchall("SELECT * FROM document")
+    assert await found(store, "other") == await found(store, "换") == []
+
+
+async def test_a_database_from_before_is_indexed_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "old.db"
+    known = database._migrations()
+    before = {number: file for number, file in known.items() if number < next(n for n, f in known.items() if f.stem.endswith("search"))}
+    monkeypatch.setattr(database, "_migrations", lambda: before)
+    async with database.connect(path) as connection:
+        await database.prepare(connection, path)
+        await _old_job(connection)
+    monkeypatch.undo()
+    async with Store.open(path) as store:
+        assert await found(store, "以前") == await found(store, "recording") == await found(store, "long before") == ["a"]
+        await store.delete("a")
+        assert await found(store, "以前") == await found(store, "recording") == []
+
+
+async def _old_job(connection: aiosqlite.Connection) -> None:
+    await connection.execute(
+        "INSERT INTO job (id, name, status, options, created_at, bytes, sha256, progress, message, position_s, chunks_done,"
+        " chunks_total, decoded, attempts, rank, gaps)"
+        " VALUES ('a', 'recording.wav', 'completed', '{}', 0, 1, 'x', 1, '', 0, 1, 1, 1, 1, 0, '[]')"
+    )
+    await connection.execute(
+        """INSERT INTO chunk (job_id, "index", start_sample, samples, start, "end", state) VALUES ('a', 0, 0, 1, 0, 1, 'done')"""
+    )
+    await connection.execute(
+        """INSERT INTO segment (job_id, chunk, "index", start, "end", text, words) VALUES ('a', 0, 0, 0, 1, '以前 long before', '[]')"""
+    )
+
+
+TEXTS = st.text(alphabet="ab中 B文", max_size=12)
+
+
+@given(
+    jobs=st.lists(st.tuples(TEXTS, st.lists(TEXTS, max_size=4)), max_size=5),
+    queries=st.lists(st.text(alphabet="ab中 文B", min_size=1, max_size=7), min_size=1, max_size=6),
+    gone=st.sets(st.integers(0, 4)),
+)
+@settings(max_examples=25)
+async def test_what_is_found_is_what_a_look_through_everything_finds(
+    jobs: Sequence[tuple[str, Sequence[str]]], queries: Sequence[str], gone: set[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with Store.open(Path(directory) / "a.db") as store:
+            for n, (name, texts) in enumerate(jobs):
+                await add(store, f"j{n}", name or "-", *texts)
+            for n in gone & set(range(len(jobs))):
+                await store.delete(f"j{n}")
+            for q in queries:
+                wanted = search.terms(q)
+                plain = [
+                    f"j{n}"
+                    for n, (name, texts) in reversed([*enumerate(jobs)])
+                    if n not in gone and all(_has([name or "-", *texts], term) for term in wanted)
+                ]
+                said: Listing = await store.listings.jobs(q=q)
+                assert [job.id for job in said.jobs] == plain, q
+                assert sum(said.counts.values()) == len(plain)
+
+
+def _has(texts: Sequence[str], term: str) -> bool:
+    return any(re.search(re.escape(term), text, re.IGNORECASE) for text in texts)
