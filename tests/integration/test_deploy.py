@@ -1,0 +1,115 @@
+"""What docs/deploy says can be tried without installing it: the unit, the image, the composition."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import yaml
+
+from tests.integration.webclient import running
+from whisper_service import config
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "docs" / "deploy"
+SYSTEMD = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
+EXPOSURE = 2.5
+"""What `systemd-analyze security` may say at most, of 10; a unit without hardening has 9.6."""
+
+
+def unit(directory: Path) -> Path:
+    """The shipped unit with a program that there is on this machine."""
+    text = (DEPLOY / "whisper_service.service").read_text()
+    assert "/opt/whisper_service/bin/python" in text
+    made = directory / "whisper_service.service"
+    made.write_text(text.replace("/opt/whisper_service/bin/python", sys.executable))
+    return made
+
+
+@SYSTEMD
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    done = subprocess.run(["systemd-analyze", "verify", str(unit(tmp_path))], capture_output=True, text=True, check=False)
+    said = [line for line in done.stderr.splitlines() if "whisper_service" in line]
+    assert (done.returncode, said) == (0, []), done.stderr
+
+
+@SYSTEMD
+def test_the_unit_is_hardened(tmp_path: Path) -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    level = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert level, done.stdout + done.stderr
+    assert float(level[1]) <= EXPOSURE, done.stdout
+
+
+def test_the_unit_starts_what_there_is() -> None:
+    text = (DEPLOY / "whisper_service.service").read_text()
+    for line in ("Restart=always", "KillMode=mixed", "OOMPolicy=continue", "TimeoutStopSec=20"):
+        assert line in text
+    for name in re.findall(r"WHISPER_SERVICE_(\w+)=", text):
+        assert known(name), name
+
+
+def known(variable: str) -> bool:
+    return variable.lower().replace("__", ".") in dict(config.keys())
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The lines of the Dockerfile, joined where they go on."""
+    lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines if line.strip() and not line.startswith("#")]
+
+
+def test_the_image_names_what_there_is() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = (DEPLOY / "Dockerfile").read_text()
+    for listed in re.findall(r"EXTRAS=([\w,]+)", text):
+        assert set(listed.split(",")) <= extras.keys()
+    variables = [part.partition("=")[0] for name, rest in instructions() if name == "ENV" for part in rest.split()]
+    for variable in variables:
+        if variable.startswith(config.ENV_PREFIX) and variable != "WHISPER_SERVICE_UI":
+            assert known(variable.removeprefix(config.ENV_PREFIX)), variable
+    last = [name for name, _ in instructions()]
+    assert last.index("USER") < last.index("ENTRYPOINT")
+    assert "tini" in dict(instructions())["ENTRYPOINT"]
+    assert json.loads(dict(instructions())["ENTRYPOINT"])[-3:] == ["python", "-m", "whisper_service"]
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {".venv", "data", "static/node_modules"} <= set(ignored)
+    assert not {"whisper_service", "static", "config.toml", "pyproject.toml", "README.md", "LICENSE"} & set(ignored)
+
+
+@pytest.mark.anyio
+async def test_the_health_check_tells_life_from_death(tmp_path: Path) -> None:
+    command = json.loads(dict(instructions())["HEALTHCHECK"].partition("CMD ")[2])
+    assert command[:2] == ["python", "-c"]
+    async with running(tmp_path) as web:
+        code = command[2].replace("http://127.0.0.1:8000", web.url)
+        assert code != command[2]
+        alive = await anyio.run_process([sys.executable, "-c", code], check=False)
+        assert alive.returncode == 0, alive.stderr
+    dead = await anyio.run_process([sys.executable, "-c", code], check=False)
+    assert dead.returncode != 0
+
+
+def test_the_composition_can_be_read_and_names_what_there_is() -> None:
+    composed: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    assert composed["services"].keys() == {"whisper", "whisper_cuda"}
+    for service in composed["services"].values():
+        assert (DEPLOY / service["build"]["context"]).resolve() == ROOT
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+        assert service["read_only"] is True
+        assert service["ports"] == ["127.0.0.1:8000:8000"]
+        assert {volume.partition(":")[0] for volume in service["volumes"]} <= composed["volumes"].keys()
+        assert set(service["secrets"]) <= composed["secrets"].keys()
+        for variable in service["environment"]:
+            assert known(variable.removeprefix(config.ENV_PREFIX)), variable
+        assert service["environment"]["WHISPER_SERVICE_SECURITY__TOKEN_FILE"].startswith("/run/secrets/")
+    assert composed["services"]["whisper_cuda"]["build"]["args"]["EXTRAS"] == "bundled,cuda"
