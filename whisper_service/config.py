@@ -119,8 +119,8 @@ class Supervision(Section, frozen=True):
 
     ready_timeout_s: Seconds = 60.0
     load_timeout_s: Seconds = 600.0
-    batch_timeout_s: Seconds = 120.0  # least time for a batch; grows with the audio in it
-    batch_timeout_per_audio_s: Seconds = 20.0  # seconds allowed per second of audio
+    batch_timeout_s: Seconds = 120.0  # for any batch, and besides
+    batch_timeout_factor: Seconds = 20.0  # so many times as long as its audio took so far, on this machine with this model
     decode_stall_s: Seconds = 120.0  # a decode must report progress within this
 
 

@@ -86,6 +86,8 @@ class Failures:
         if announced is None:
             self._told = set()
             change = await self._change(kind, problem)
+        if kind == FaultKind.HUNG:
+            self._recognizer.pace.missed()
         batches = self._recognizer.on_died()
         for run in self._ledger.runs.values():
             run.begin_small()

@@ -16,7 +16,8 @@ from whisper_service.domain import SAMPLE_RATE, Problem
 from whisper_service.faults import FaultKind
 from whisper_service.ladder import Rung, Standing
 from whisper_service.ledger import RowKey
-from whisper_service.protocol import Cancel, Fault, Load, Loaded, Row, Transcribe
+from whisper_service.pace import Pace
+from whisper_service.protocol import BatchDone, Cancel, Fault, Load, Loaded, Row, Transcribe
 from whisper_service.supervisor import Supervisor
 
 EXPRESS: Final = 1
@@ -55,6 +56,7 @@ class Recognizer:
         self._ladder: tuple[Rung, ...] = ()  # for the model that was loaded last
         self._speech = speech
         self._limits = limits
+        self.pace = Pace(limits.batch_timeout_s, limits.batch_timeout_factor)
         self._clock = clock
         self._used_at = clock()  # when the loaded model last had work
         self._batches: dict[int, Batch] = {}
@@ -148,6 +150,7 @@ class Recognizer:
         self.actor.proven(generation=self.generation)
         self._used_at = self._clock()
         self.loaded, self.loading, self.problem = report, None, None
+        self.pace.begin(report.model, self.rung, report.window_s)
 
     def on_load_failed(self, problem: Problem | None) -> None:
         """It is not; without a problem it is tried in another way."""
@@ -171,14 +174,15 @@ class Recognizer:
         self.actor.send(
             Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt),
             generation=self.generation,
-            within_s=self._limits.batch_timeout_s + audio_s * self._limits.batch_timeout_per_audio_s,
+            within_s=self.pace.limit_s(self.model or "", self.rung, audio_s),
             key=number,
         )
 
-    def on_batch_done(self, number: int) -> tuple[RowKey, ...]:
+    def on_batch_done(self, report: BatchDone) -> tuple[RowKey, ...]:
         """A batch is complete; returns its rows."""
         self.actor.proven(generation=self.generation)
-        return self._take(number)
+        self.pace.measured(self.model or "", self.rung, report.seconds, report.audio_s)
+        return self._take(report.batch)
 
     def on_batch_failed(self, number: int) -> tuple[RowKey, ...]:
         """A batch failed; returns its rows."""

@@ -87,7 +87,7 @@ class Reports:
             case ChunkDone():
                 await self._ledger.chunk_done(report)
             case BatchDone():
-                await self._ledger.strike(report.batch, self._recognizer.on_batch_done(report.batch), UNANSWERED)
+                await self._ledger.strike(report.batch, self._recognizer.on_batch_done(report), UNANSWERED)
                 await self._failures.recovered()
             case MediaInfo():
                 if run := self._run_at(name, report.job_id):

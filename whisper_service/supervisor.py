@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S: Final = 30.0  # a child that was ready this long before it died starts again without delay
-DUMP_S: Final = 0.3  # time for a hung child to write its stacks down
+DUMP_S: Final = 0.5  # time for a hung child to write its stacks down
 
 
 class State(StrEnum):
@@ -174,6 +174,7 @@ class Supervisor:
         link = self._link
         if diagnosis.kind is faults.FaultKind.HUNG and hasattr(signal, "SIGUSR1"):
             link.signal(signal.SIGUSR1)
+            link.signal(signal.SIGCONT)  # one that somebody stopped can write nothing before it goes on
             asyncio.get_running_loop().call_later(DUMP_S, link.kill)
         else:
             link.kill()

@@ -48,9 +48,9 @@ class Plan:
         common: dict[str, object] = {"storage__min_free_bytes": 1 << 20, "speech__slots": 2, "log__json": True}
         common |= {"storage__keep_changes": 10_000_000, "server__heartbeat_s": 1.0}
         if self.model is None:
-            times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_per_audio_s": 0.02, "decode_stall_s": 3}
+            times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}
         else:
-            times = {"ready_timeout_s": 40, "load_timeout_s": 20, "batch_timeout_s": 12, "batch_timeout_per_audio_s": 0.3, "decode_stall_s": 8}
+            times = {"ready_timeout_s": 40, "load_timeout_s": 20, "batch_timeout_s": 12, "batch_timeout_factor": 5, "decode_stall_s": 8}
         return common | {f"supervision__{name}": value for name, value in times.items()}
 
     @property

@@ -91,11 +91,17 @@ async def test_death_is_told_with_its_cause_and_the_next_generation_works(tmp_pa
         assert (await until(ChunkDone)).batch == 2
 
 
-async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["hang", "spin", "stopped"])
+async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path, fault: str) -> None:
+    """One that waits for ever, one in a native call that lets no other thread go on, one that somebody sent SIGSTOP."""
     async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, faults={"0": "hang"})), within_s=0.5, key=1)
+        play: dict[str, Any] = {"delay": 30.0} if fault == "stopped" else {"faults": {"0": fault}}
+        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, **play)), within_s=1.5, key=1)
+        await anyio.sleep(0.5)
+        if fault == "stopped":
+            os.kill(supervisor.pid or 0, signal.SIGSTOP)
         assert (await until(Died)).diagnosis.kind is FaultKind.HUNG
         await until(Ready, generation=2)
     assert any("_transcribe" in log.read_text() for log in (tmp_path / "logs").iterdir())
