@@ -209,7 +209,6 @@ def test_a_beginning_that_was_passed_over_without_a_pause_in_it_stays_as_it_was_
     assert len(engine.searches) == 1
 
 
-@pytest.mark.xfail(reason="a hole in the first half second is given up as soon as a word before it was kept")
 def test_speech_that_is_missing_behind_a_very_short_word_is_heard_again() -> None:
     rest = words(0.6, "four", "five", "six.")
 

@@ -74,7 +74,7 @@ def _within(word: Word, speech: Sequence[Interval], allowed: float) -> Word:
     """The word where it was said: on the first stretch of speech in its time."""
     if not speech:
         return replace(word, end=word.start + min(allowed, word.end - word.start))
-    begin, end = speech[0][0], speech[0][1] if len(speech) > 1 else word.end
+    begin, end = speech[0]
     return replace(word, start=begin, end=max(end, begin + min(0.1, word.end - begin)))
 
 

@@ -223,7 +223,7 @@ class Recognizer:
     def _resume(self, take: _Take, row: _Progress, kept: Sequence[Word], hole_s: float) -> bool:
         """Have the stretch from the hole on heard again; False if that would be no progress."""
         begin_s = max(kept[-1].end if kept else 0.0, hole_s - PAD_S)
-        if begin_s < 0.5:
+        if begin_s < (SHORTEST_S if kept else 0.5):  # what was kept is progress, however short
             return self._halve(take, row, kept)
         row.resumes += 1
         row.stretches.appendleft((take.begin + int(begin_s * SAMPLE_RATE), take.begin + len(take.sound)))

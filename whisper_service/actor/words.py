@@ -168,7 +168,10 @@ def _ends_sentence(word: str) -> bool:
     if mark[-1] != ".":
         return True
     stem = mark[:-1].strip(OPENING)
-    return not (stem.isdigit() or (len(stem) == 1 and stem.isupper()) or mark.strip(OPENING).lower() in _ABBREVIATIONS)
+    if stem.isdigit() or mark.strip(OPENING).lower() in _ABBREVIATIONS:
+        return False
+    letters = stem.split(".")  # "J." and "U.S." and "p.m.", but not "go." or "I am a."
+    return not (all(len(letter) == 1 and letter.isalpha() for letter in letters) and (len(letters) > 1 or stem.isupper()))
 
 
 def _speakable(text: str) -> bool:
