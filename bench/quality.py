@@ -1,6 +1,7 @@
 """What the service hears, against what was said, against what faster-whisper hears with the same weights.
 
     python -m bench.quality --corpus DIR --model DIR [--cache FILE] [--sets a,b] [--language given|auto] [--systems ...]
+    python -m bench.quality ... --systems sequential,late-20,late-100,late-250   how far the baseline itself moves
 
 DIR holds recordings and a `manifest.jsonl` with one `{"id", "file", "set", "language", "text"}` a line; `text` is the
 reference, empty where nobody speaks, null where there is nothing to compare. Prints one Markdown row a set: error rate
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,17 @@ def _stock(model: str) -> Any:
     return WhisperModel(model, device="cpu", compute_type="int8", cpu_threads=2)
 
 
-def sequential(model: str) -> Hear:
-    """faster-whisper as its users run it when they want every word."""
+def sequential(model: str, late_ms: int = 0) -> Hear:
+    """faster-whisper as its users run it when they want every word; the recording begins so much later."""
 
     def hear(path: Path, language: str | None) -> str:
-        segments, _ = _stock(model).transcribe(str(path), language=language, beam_size=5, vad_filter=True)
+        sound: Any = str(path)
+        if late_ms:
+            import numpy as np
+            from faster_whisper import decode_audio
+
+            sound = np.pad(decode_audio(sound), (16 * late_ms, 0))
+        segments, _ = _stock(model).transcribe(sound, language=language, beam_size=5, vad_filter=True)
         return " ".join(s.text.strip() for s in segments)
 
     return hear
@@ -74,7 +81,10 @@ SYSTEMS: dict[str, Callable[[str], Hear]] = {
     "balanced": lambda model: ours(model, "balanced"),
     "accurate": lambda model: ours(model, "accurate"),
 }
-BASELINES = ("sequential", "batched")
+LATE: dict[str, Callable[[str], Hear]] = {f"late-{ms}": partial(sequential, late_ms=ms) for ms in (20, 100, 250)}
+"""The first system again, with so many milliseconds of silence before the recording: how far its own rows move when
+nothing changed that anybody could hear. A difference between two systems that is no larger means nothing."""
+BASELINES = ("sequential", "batched", *LATE)
 
 
 def _entries(corpus: Path, sets: set[str]) -> list[dict[str, Any]]:
@@ -103,7 +113,7 @@ def main() -> None:
     texts: list[dict[str, Any]] = []
     cpu: dict[str, float] = {}
     for name in names:
-        hear = SYSTEMS[name](arguments.model)
+        hear = (SYSTEMS | LATE)[name](arguments.model)
         began = time.process_time()
         for entry in entries:
             language = entry["language"] if arguments.language == "given" else None
