@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default), `transcribe`, `doctor`, `openapi`.
+"""The command line: `serve` (the default), `transcribe`, `models`, `doctor`, `openapi`.
 
 Owns the arguments, exit codes and how errors look in a terminal; the work is done by the modules it imports when their
 command is chosen. Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from whisper_service import __version__, config
+from whisper_service import __version__, cli_models, config
 from whisper_service.catalog import is_name
 from whisper_service.domain import Preset, Task
 from whisper_service.errors import ServiceError
@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
 
+    cli_models.add(commands, common, settings)
     openapi = commands.add_parser("openapi", help="print the description of the API")
     openapi.set_defaults(command=_openapi)
     return root

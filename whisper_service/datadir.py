@@ -45,6 +45,22 @@ class DataDir:
         """Its waveform for people to look at."""
         return self.peaks / job_id
 
+    @contextmanager
+    def advertise(self, address: str) -> Iterator[None]:
+        """Let programs on this machine know where the service that holds the directory listens."""
+        (self.root / "address").write_text(address, "utf-8")
+        try:
+            yield
+        finally:
+            (self.root / "address").unlink(missing_ok=True)
+
+    def address(self) -> str | None:
+        """Where the service listens that holds the directory; None: nobody said so."""
+        try:
+            return (self.root / "address").read_text("utf-8").strip() or None
+        except OSError:
+            return None
+
     def forget(self, job_id: str) -> None:
         """Remove every file of a job."""
         for path in (self.source_of(job_id), self.spool_of(job_id), self.peaks_of(job_id)):
@@ -68,6 +84,7 @@ class DataDir:
             if not _lock(descriptor):
                 owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
                 raise DataDirectoryInUse(f"Another whisper_service{f' (process {owner})' if owner else ''} is using {self.root}.")
+            (self.root / "address").unlink(missing_ok=True)  # of a service that was killed
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             yield

@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from whisper_service import known
 from whisper_service.catalog import Catalog, Source
 from whisper_service.domain import Problem
 from whisper_service.hubs import Hub
 from whisper_service.inventory import EndpointState, Transfer
-from whisper_service.protocol import Download, Downloaded, DownloadProgress, EndpointResult
+from whisper_service.protocol import Downloaded, DownloadProgress
 from whisper_service.rows import ModelRow
 from whisper_service.supervisor import Supervisor
 
@@ -136,9 +135,7 @@ class Downloads:
         if report.bytes > item.transfer.bytes:
             self.actor.proven(generation=self.generation)
             item.deaths = 0
-        item.transfer = Transfer(
-            report.bytes, report.total or item.source.bytes, report.speed_bps, report.eta_s, report.endpoint, _endpoints(report.failed)
-        )
+        item.transfer = transfer_of(report, item.source.bytes)
         if item.told_bytes < 0 or report.bytes - item.told_bytes >= min(MESSAGE_BYTES, (report.total or 0) / 100):
             item.told_bytes, item.message = report.bytes, describe(report.model, item.transfer)
         await self._remember(report.model, item)
@@ -200,19 +197,8 @@ class Downloads:
             return
         name, item = next(iter(self._items.items()))
         self._given = name
-        command = Download(
-            model=name,
-            repo=item.source.repo,
-            target=str(self._catalog.target_of(name)),
-            endpoints=self.hub.endpoints,
-            patterns=known.PATTERNS,
-            token=self.hub.token,
-            proxy=self.hub.proxy,
-            offline=self.hub.offline,
-            connect_timeout_s=self.hub.connect_timeout_s,
-            read_timeout_s=self.hub.read_timeout_s,
-            spare_bytes=self._spare_bytes,
-        )
+        target = self._catalog.target_of(name)
+        command = self.hub.download(name, item.source.repo, target, spare_bytes=self._spare_bytes)
         self.actor.send(command, generation=self.generation, within_s=STALL_S, key="download")
 
     def _settle(self) -> None:
@@ -239,5 +225,7 @@ def _duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
-def _endpoints(results: tuple[EndpointResult, ...]) -> tuple[EndpointState, ...]:
-    return tuple(EndpointState(result.endpoint, result.problem) for result in results)
+def transfer_of(report: DownloadProgress, expected: int | None) -> Transfer:
+    """What a child reports, as users see it; `expected` bytes until the hub has said how many there are."""
+    failed = tuple(EndpointState(result.endpoint, result.problem) for result in report.failed)
+    return Transfer(report.bytes, report.total or expected, report.speed_bps, report.eta_s, report.endpoint, failed)

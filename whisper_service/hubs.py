@@ -7,11 +7,14 @@ environment need no mention: the child reads HTTPS_PROXY and its like by itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from whisper_service.config import Models
 from whisper_service.domain import Value
+from whisper_service.known import PATTERNS
+from whisper_service.protocol import Download
 
 PUBLIC: Final = "https://huggingface.co"
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -39,6 +42,22 @@ class Hub(Value, frozen=True):
     def __repr__(self) -> str:
         """Without anything that must not be told."""
         return f"Hub({self.info})"
+
+    def download(self, name: str, repo: str, target: Path, *, spare_bytes: int) -> Download:
+        """The command to fetch this repo into the folder `target`."""
+        return Download(
+            model=name,
+            repo=repo,
+            target=str(target),
+            endpoints=self.endpoints,
+            patterns=PATTERNS,
+            token=self.token,
+            proxy=self.proxy,
+            offline=self.offline,
+            connect_timeout_s=self.connect_timeout_s,
+            read_timeout_s=self.read_timeout_s,
+            spare_bytes=spare_bytes,
+        )
 
     @property
     def info(self) -> HubInfo:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from whisper_service.actor.cores import cores
 from whisper_service.domain import Value
 
 SHARE: Final = 0.75
@@ -31,9 +32,8 @@ def look(group: Path = _GROUP) -> Machine:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf, some systems not these names
         total = 0
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     limits = [limit for name in ("memory.max", "memory/memory.limit_in_bytes") if (limit := _number(group / name))]
-    return Machine(cpus, min([total, *limits]) if total else 0)
+    return Machine(cores(), min([total, *limits]) if total else 0)
 
 
 def _number(file: Path) -> int:

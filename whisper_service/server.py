@@ -59,7 +59,8 @@ async def _run(config: Config, listener: socket.socket) -> None:
                 logger.warning("%s", missing, extra={"action": "page_missing"})
             sys.stdout.write(f"whisper_service is at {address}\n")
             sys.stdout.flush()
-            await leave.wait()
+            with service.data.advertise(address):
+                await leave.wait()
 
 
 @asynccontextmanager

@@ -8,125 +8,45 @@ import logging
 import os
 import signal
 import zipfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
-import httpx
 import msgspec
 import psutil
 import pytest
 
-from tests.fakes.actors import script
-from tests.fakes.hub import REPO, Hub, Proxy, closed_port, wire_model
-from tests.fakes.weights import weights
-from tests.integration.webclient import WAIT, Running
-from whisper_service import config
+from tests.fakes.hub import REPO, Hub, Proxy, closed_port
+from tests.integration.modelstage import (
+    FILES,
+    PASSWORD,
+    PATH,
+    SIZE,
+    TOKEN,
+    changes,
+    child_of,
+    gone,
+    half,
+    installed,
+    job_once,
+    model_once,
+    over,
+    running,
+    slow,
+    submit,
+)
 from whisper_service.actor.hub import CHUNK
 from whisper_service.actor.network import CASES
-from whisper_service.domain import Change, Job, Phase, Status
-from whisper_service.inventory import ModelInfo, ModelState
-from whisper_service.server import serving
-from whisper_service.service import Service
+from whisper_service.domain import Phase, Status
+from whisper_service.inventory import ModelInfo
 
 pytestmark = pytest.mark.anyio
 
-FILES = wire_model(1) | {"model.bin": weights(2_000_000)}
-SIZE = len(FILES["model.bin"])
-TOKEN = "hf_TokenThatNobodyMaySee"
-PASSWORD = "PasswordThatNobodyMaySee"
-PATH = REPO.replace("/", "--")
-
 
 @pytest.fixture
-def hub() -> Any:
+def hub() -> Iterator[Hub]:
     with Hub(FILES) as serving:
         yield serving
-
-
-@asynccontextmanager
-async def running(root: Path, *endpoints: str, speech: dict[str, Any] | None = None, **models: Any) -> AsyncIterator[Running]:
-    """A service whose models come from these endpoints."""
-    chosen = config.Config(
-        data_dir=root / "data",
-        server=config.Server(port=0),
-        storage=config.Storage(min_free_bytes=0),
-        speech=config.Speech(**({"preload": False} | (speech or {}))),
-        models=config.Models(endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)),
-        media=config.Media(workers=1),
-    )
-    entries = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
-    async with (
-        Service.open(chosen, **entries) as service,
-        serving(service) as url,
-        httpx.AsyncClient(base_url=url, timeout=WAIT) as client,
-    ):
-        yield Running(service, client, url)
-
-
-async def submit(web: Running, model: str = REPO, **play: Any) -> str:
-    answer = await web.client.post("/api/jobs", files={"file": ("talk.wav", script(**play))}, data={"model": model, "language": "en"})
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
-
-
-async def changes(web: Running, wanted: Callable[[Change], bool]) -> list[Change]:
-    """Everything that happens, up to the first change of which this is true."""
-    cursor, seen = web.service.broadcast.cursor(0), []
-    with anyio.fail_after(60):
-        while True:
-            for change in await cursor.read():
-                seen.append(change)
-                if wanted(change):
-                    return seen
-
-
-async def model_once(web: Running, wanted: Callable[[ModelInfo], bool], name: str = REPO) -> ModelInfo:
-    """The model once it is as wanted."""
-
-    def fits(change: Change) -> bool:
-        return change.job_id == f"model:{name}" and wanted(msgspec.json.decode(change.payload, type=ModelInfo))
-
-    return msgspec.json.decode((await changes(web, fits))[-1].payload, type=ModelInfo)
-
-
-async def job_once(web: Running, job_id: str, wanted: Callable[[Job], bool]) -> Job:
-    """The job once it is as wanted."""
-
-    def fits(change: Change) -> bool:
-        return change.job_id == job_id and change.kind == "update" and wanted(msgspec.json.decode(change.payload, type=Job))
-
-    return msgspec.json.decode((await changes(web, fits))[-1].payload, type=Job)
-
-
-async def over(web: Running, job_id: str) -> Job:
-    return await job_once(web, job_id, lambda job: job.status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED))
-
-
-def installed(info: ModelInfo) -> bool:
-    return info.state is ModelState.INSTALLED
-
-
-def half(info: ModelInfo) -> bool:
-    return info.transfer is not None and info.transfer.bytes > SIZE // 3
-
-
-def slow(hub: Hub, rate: int = SIZE // 2) -> None:
-    hub.fault("/storage/", "slow", rate=rate, times=1)
-
-
-async def child_of(web: Running, name: str = "download") -> dict[str, Any]:
-    system = (await web.client.get("/api/system")).json()
-    return next(actor for actor in system["actors"] if actor["name"] == name)
-
-
-async def gone(web: Running, name: str = "download") -> None:
-    """The child has left."""
-    with anyio.fail_after(30):
-        while (await child_of(web, name))["state"] != "idle":  # noqa: ASYNC110 - nobody tells the end of an idle child
-            await anyio.sleep(0.05)
 
 
 # -- a download --------------------------------------------------------------------------------------------------------
