@@ -124,8 +124,9 @@ def test_a_time_stamp_beyond_the_end_is_not_a_hole(tmp_path: Path) -> None:
 # -- damage ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_was_cut_off_gives_what_it_holds(tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.mp3", babble(20), "libmp3lame", rate=44_100)
+@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.wav", "pcm_s16le"), ("a.wav", "pcm_alaw")])
+def test_a_file_that_was_cut_off_gives_what_it_holds(tmp_path: Path, name: str, codec: str) -> None:
+    path = encode(tmp_path / name, babble(20), codec, rate=44_100)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with Recording(path) as recording:

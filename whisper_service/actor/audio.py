@@ -17,6 +17,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from whisper_service.actor import stated
 from whisper_service.actor.downmix import BLOCK as MIX_BLOCK
 from whisper_service.actor.downmix import Downmix
 from whisper_service.domain import SAMPLE_RATE
@@ -185,8 +186,10 @@ class Recording:
 
         Some containers state one length for all their tracks: that of the sound may be less.
         """
-        if self.format in GUESSED or (self.format == "mp3" and not _mp3_has_length(path)):
+        if self.format in GUESSED or (self.format == "mp3" and not stated.mp3_has_length(path)):
             return None, None
+        if self.format == "wav" and self.codec.startswith("pcm_") and (seconds := stated.wav_seconds(path)) is not None:
+            return seconds, seconds  # FFmpeg tells no more than what is left of the file
         if (of_track := _seconds(self._stream, self._stream.duration)) is not None:
             return of_track, of_track
         of_file = None if self.duration_s is None else self.duration_s - self.start_s
@@ -254,16 +257,3 @@ def _silence(like: av.AudioFrame, seconds: float) -> Iterator[av.AudioFrame]:
             plane.update(zero * plane.buffer_size)
         left -= frame.samples
         yield frame
-
-
-def _mp3_has_length(path: Path) -> bool:
-    """Whether an MP3 file has a Xing, Info or VBRI header (in its first frame), and so knows how long it is."""
-    with path.open("rb") as file:
-        head = file.read(10)
-        if head[:3] == b"ID3":  # its size is 4 x 7 bits
-            size = sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-            file.seek(10 + size)
-        else:
-            file.seek(0)
-        first = file.read(4096)
-    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))

@@ -1,0 +1,56 @@
+"""What a file says of its own length, read from its header where FFmpeg does not tell. Plain bytes; knows no FFmpeg."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+UNKNOWN_BYTES: Final = 0x7FFF_0000
+"""Programs that write to a pipe put 0, 0xffffffff or something near 0x7fffffff where the length belongs."""
+MOST_CHUNKS: Final = 1_000
+"""Parts of a WAV file that are looked at; the sound comes early."""
+
+
+def mp3_has_length(path: Path) -> bool:
+    """Whether an MP3 file has a Xing, Info or VBRI header (in its first frame), and so knows how long it is."""
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head[:3] == b"ID3":  # its size is 4 x 7 bits
+            size = sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+            file.seek(10 + size)
+        else:
+            file.seek(0)
+        first = file.read(4096)
+    return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
+
+
+def wav_seconds(path: Path) -> float | None:
+    """How long the sound of a RIFF or RF64 file (EBU Tech 3306) is to be; None if it does not say."""
+    bytes_per_s = long_size = 0
+    with path.open("rb") as file:
+        for name, size in _chunks(file):
+            if name == b"ds64":
+                long_size = int.from_bytes(file.read(16)[8:16], "little")
+            elif name == b"fmt ":
+                bytes_per_s = int.from_bytes(file.read(12)[8:12], "little")
+            elif name == b"data":
+                known = 0 < size < UNKNOWN_BYTES
+                total = size if known else long_size
+                return total / bytes_per_s if total and bytes_per_s else None
+    return None
+
+
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Name and length of each part, with the file standing at its first byte."""
+    head = file.read(12)
+    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
+        return
+    for _ in range(MOST_CHUNKS):
+        if len(name_and_size := file.read(8)) < 8:
+            return
+        name, size = struct.unpack("<4sI", name_and_size)
+        begin = file.tell()
+        yield name, size
+        file.seek(begin + size + size % 2)  # padded to an even length
