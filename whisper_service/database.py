@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,7 +12,7 @@ from typing import Any, Final
 import aiosqlite
 from anyio import CancelScope
 
-from whisper_service.errors import DiskFull, StoreBroken
+from whisper_service.errors import DiskFull, StoreBroken, StoreBusy
 from whisper_service.search import grams
 
 APPLICATION_ID: Final = 0x77687372
@@ -20,6 +21,12 @@ OLDEST_SQLITE: Final = (3, 37, 0)
 """Introduced STRICT tables."""
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long to wait for another program that has the file open, such as a backup."""
+BUSY_AGAIN_MS: Final = 100
+"""How long to wait when somebody has just waited so long in vain: they would wait one after the other."""
+BUSY_AGAIN_S: Final = 5
+"""When programs are asked to come back."""
+ROOM: Final = 128 * 1024
+"""Bytes on a disk below which SQLite's shared memory file, which grows by 32 KiB, may find no place."""
 SCHEMA: Final = Path(__file__).with_name("schema")
 """Numbered migrations; the number of the last one applied is the file's `user_version`."""
 
@@ -42,11 +49,16 @@ async def connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     try:
         connection.row_factory = sqlite3.Row
         await connection.create_function("grams", 1, grams, deterministic=True)  # for the triggers of the search
-        await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        await wait(connection, BUSY_TIMEOUT_MS)
         yield connection
     finally:
         with CancelScope(shield=True):
             await connection.close()
+
+
+async def wait(connection: aiosqlite.Connection, milliseconds: int) -> None:
+    """From now on wait so long for another program that has the file open."""
+    await connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 async def prepare(connection: aiosqlite.Connection, path: Path) -> None:
@@ -80,6 +92,13 @@ def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
         match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the higher bits are details
             case sqlite3.SQLITE_FULL:
                 raise DiskFull from error
+            case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if _no_room(path):  # for the files beside it
+                raise DiskFull from error
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                raise StoreBusy(f"{path} is locked by another program.", file=str(path), retry_after_s=BUSY_AGAIN_S) from error
+            case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY if not opening:
+                hint = "Look for errors of the disk in the log of the system, and whether it is mounted read-only."
+                raise StoreBroken(f"{path} cannot be read or written: {error}.", hint=hint, file=str(path)) from error
             case sqlite3.SQLITE_NOTADB:
                 raise StoreBroken(f"{path} is not a database.", file=str(path)) from error
             case sqlite3.SQLITE_CORRUPT:
@@ -88,6 +107,14 @@ def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
                 hint = "Make sure that this user may write to it and its directory, and that no other program holds it."
                 raise StoreBroken(f"{path} cannot be opened: {error}.", hint=hint, file=str(path)) from error
         raise
+
+
+def _no_room(path: Path) -> bool:
+    """Whether not even the files could grow that SQLite keeps beside its own."""
+    try:
+        return shutil.disk_usage(path.parent).free < ROOM
+    except OSError:
+        return False
 
 
 async def _version(connection: aiosqlite.Connection, path: Path) -> int:

@@ -11,6 +11,8 @@ import asyncio
 import logging
 import sqlite3
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, assert_never
 
 from whisper_service import planner
@@ -103,7 +105,8 @@ class Dispatcher:
                 job = await self._ledger.pause(job_id)
             case Cause.CANCEL:
                 self.recognizer.cancel(job_id)  # before its spool goes
-                job = await self._ledger.cancel(job_id)
+                async with self._or_else_again(job_id):
+                    job = await self._ledger.cancel(job_id)
             case _:
                 return await self._ledger.requeue(job_id, cause)
         self._endings.stop_decoding(run)
@@ -114,8 +117,19 @@ class Dispatcher:
         """The job, its text and its files, whatever it is doing."""
         run = self._ledger.runs.get(job_id)
         self._endings.drop(job_id)
-        await self._ledger.delete(job_id)
+        async with self._or_else_again(job_id):
+            await self._ledger.delete(job_id)
         await self._release(run)
+
+    @asynccontextmanager
+    async def _or_else_again(self, job_id: str) -> AsyncIterator[None]:
+        """The actors have dropped the job. If the store refuses what was to follow, its work begins again."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, ServiceError):
+            if job_id in self._ledger.runs:
+                await self._endings.begin_again(job_id)
+            raise
 
     async def _release(self, run: Run | None) -> None:
         """One job fewer wants its model; after the last one nobody need fetch it."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from whisper_service import faults
 from whisper_service.decoders import Decoders
 from whisper_service.domain import Problem
-from whisper_service.errors import IllegalTransition, NotFound, ServiceError
+from whisper_service.errors import IllegalTransition, NotFound, ServiceError, StoreBusy
 from whisper_service.ledger import Ledger
 from whisper_service.recognizer import Recognizer
 from whisper_service.runs import Run
@@ -27,7 +27,7 @@ class Endings:
         self._ledger = ledger
         self._recognizer = recognizer
         self._decoders = decoders
-        self._unsaid: dict[str, Problem] = {}  # why jobs failed, while the store cannot be told
+        self._unsaid: dict[str, Problem | None] = {}  # why jobs failed, None: begin again; while the store cannot be told
 
     def stop_decoding(self, run: Run | None) -> None:
         """No media actor needs to go on with this job."""
@@ -50,14 +50,21 @@ class Endings:
             await self.fail(run.job.id, problem)
 
     async def give_up(self, job_id: str, error: Exception) -> bool:
-        """The store or the disk refused: fail the job with the cause. False if not even that can be written yet."""
-        problem = problem_of(error)
+        """The store or the disk refused: fail the job with the cause; if the store was only busy, let it begin again where
+        the store has it. False if not even that can be written yet."""
+        return await self._leave(job_id, None if isinstance(error, StoreBusy) else problem_of(error))
+
+    async def begin_again(self, job_id: str) -> bool:
+        """Let go of what is in work of the job, and take it up anew. False if that cannot be written yet."""
+        return await self._leave(job_id, None)
+
+    async def _leave(self, job_id: str, problem: Problem | None) -> bool:
         self.drop(job_id)
         self._unsaid[job_id] = problem
         try:
             await self._say(job_id, problem)
-        except (sqlite3.Error, OSError, ServiceError):
-            logger.exception("the job could not be failed", extra={"action": "fail_failed", "job": job_id})
+        except (sqlite3.Error, OSError, ServiceError) as error:
+            logger.warning("the job could not be given up yet: %s", error, extra={"action": "fail_failed", "job": job_id})
             self._ledger.runs.pop(job_id, None)
             return False
         return True
@@ -67,10 +74,13 @@ class Endings:
         for job_id, problem in list(self._unsaid.items()):
             await self._say(job_id, problem)
 
-    async def _say(self, job_id: str, problem: Problem) -> None:
-        """Fail a job that was given up, unless it is deleted or has ended since."""
+    async def _say(self, job_id: str, problem: Problem | None) -> None:
+        """Fail a job that was given up, or put it back, unless it is deleted or has ended since."""
         with suppress(NotFound, IllegalTransition):
-            await self._ledger.fail(job_id, problem)
+            if problem is None:
+                await self._ledger.put_back(job_id)
+            else:
+                await self._ledger.fail(job_id, problem)
         self._unsaid.pop(job_id, None)
 
 

@@ -19,6 +19,7 @@
     ├── ImportRefused                   import_refused           403
     ├── Unavailable                     shutting_down            503
     ├── StoreBroken                     database_broken          500
+    ├── StoreBusy                       database_busy            503
     ├── UploadBroken                    upload_broken            400
     ├── CallFailed                      call_failed              500      (calls)
     ├── Unauthorized                    unauthorized             401
@@ -178,6 +179,13 @@ class StoreBroken(ServiceError):
 
     code = "database_broken"
     hint = "Put the file back from a backup, or move it away to start with an empty list of jobs."
+
+
+class StoreBusy(ServiceError):
+    """Another program holds the database, and did not let go of it for seconds."""
+
+    code = "database_busy"
+    hint = "Close the program that has the file open, for instance a database browser or a backup, and try again."
 
 
 class UploadBroken(ServiceError):

@@ -82,6 +82,12 @@ class Ledger:
             fields = {"progress": 0.0} | await self._standing(job_id, again=True)
         return self._publish(await self._store.move(job_id, cause, message="Waiting for its turn.", **fields))
 
+    async def put_back(self, job_id: str) -> None:
+        """Into the queue again, as after a restart: it goes on with what the store has of it."""
+        written = await self._store.move(job_id, Cause.RECOVER, message="Goes on as soon as it can.", **IDLE_FIELDS)
+        self._forget(job_id)
+        self._publish(written)
+
     async def delete(self, job_id: str) -> None:
         """The job, its text and its files."""
         change = await self._store.delete(job_id)

@@ -69,6 +69,7 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._turn = Lock()
+        self._patient = True  # waits for other programs that hold the file
 
     @classmethod
     @asynccontextmanager
@@ -447,12 +448,24 @@ class Store:
         async with self._turn:
             with CancelScope(shield=True), database.explained(self.path):
                 try:
-                    await self._writer.execute("BEGIN IMMEDIATE")  # deferred ones fail when they turn into writes
+                    await self._begin()
                     yield
                     await self._writer.execute("COMMIT")
                 except BaseException:
                     await self._writer.rollback()
                     raise
+
+    async def _begin(self) -> None:
+        """Another program that holds the file is waited for, but not by everybody in turn."""
+        try:
+            await self._writer.execute("BEGIN IMMEDIATE")  # deferred ones fail when they turn into writes
+        except sqlite3.OperationalError:
+            self._patient = False
+            await database.wait(self._writer, database.BUSY_AGAIN_MS)
+            raise
+        if not self._patient:
+            self._patient = True
+            await database.wait(self._writer, database.BUSY_TIMEOUT_MS)
 
     async def _run(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
         return list(await self._writer.execute_fetchall(sql, parameters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from tests.strategies import values
 from whisper_service import database
 from whisper_service import store as module
 from whisper_service.domain import Chunk, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status, Word
-from whisper_service.errors import DiskFull, IllegalTransition, NotFound, StoreBroken
+from whisper_service.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
 from whisper_service.lifecycle import Cause
 from whisper_service.store import Store, Written
 
@@ -797,6 +798,39 @@ async def test_a_damaged_database_is_left_alone(path: Path) -> None:
     assert "damaged" in (await refused(path)).message
 
 
+@pytest.mark.parametrize(("at", "size"), [(0, 16), (16, 20), (0, 100), (4096, 4096)])
+async def test_a_database_with_a_broken_head_is_left_alone(path: Path, at: int, size: int) -> None:
+    async with Store.open(path) as store:
+        await store.add(new())
+    scribble(path, b"\xa5" * size, at=at)
+    assert (await refused(path)).code == "database_broken"
+
+
+@pytest.mark.parametrize("left", [0.3, 0.7, 0.9])
+async def test_a_database_that_was_cut_off_is_left_alone(path: Path, left: float) -> None:
+    async with Store.open(path) as store:
+        for number in range(200):
+            await store.add(new(f"j{number:03}"))
+    os.truncate(path, int(left * os.path.getsize(path)))  # noqa: ASYNC240, PTH202 - it does not block
+    assert (await refused(path)).code == "database_broken"
+
+
+async def test_who_waited_in_vain_for_another_program_does_not_make_the_next_wait(path: Path) -> None:
+    async with Store.open(path) as store:
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        waits = []
+        for _ in range(2):
+            with pytest.raises(StoreBusy):
+                await store.add(new())
+            waits.append(await database.pragma(store._writer, "busy_timeout"))
+        assert (await store.jobs()) == []  # reading goes on
+        holder.close()
+        await store.add(new())
+        waits.append(await database.pragma(store._writer, "busy_timeout"))
+    assert waits == [database.BUSY_AGAIN_MS, database.BUSY_AGAIN_MS, database.BUSY_TIMEOUT_MS]
+
+
 async def test_a_place_where_no_file_can_be(tmp_path: Path) -> None:
     assert "cannot be opened" in (await refused(tmp_path / "missing" / "db")).message
     assert "cannot be opened" in (await refused(tmp_path)).message
@@ -807,7 +841,11 @@ async def test_a_database_that_another_program_holds(path: Path, monkeypatch: py
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:
-        assert "locked" in (await refused(path)).message
+        with no_thread_left(), pytest.raises(StoreBusy) as caught:
+            async with Store.open(path):
+                pytest.fail("was opened")
+        assert caught.value.code == "database_busy"
+        assert str(path) in caught.value.message
     finally:
         holder.close()
 

@@ -31,6 +31,7 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.ModelUnavailable: 503,
     errors.ModelBroken: 503,
     errors.ImportRefused: 403,
+    errors.StoreBusy: 503,
     errors.Unavailable: 503,
     errors.UploadBroken: 400,
     errors.Unauthorized: 401,
