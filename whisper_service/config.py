@@ -112,6 +112,7 @@ class Media(Section, frozen=True):
 
     workers: Positive = 2  # files decoded at the same time
     max_duration_s: Seconds = 100 * 3600.0
+    max_expansion: Annotated[float, msgspec.Meta(gt=0)] = 2_000.0  # of a file while it is decoded; an hour is always allowed
 
 
 class Supervision(Section, frozen=True):

@@ -24,11 +24,13 @@ class Decoders:
         *,
         stall_s: float,
         max_duration_s: float,
+        max_expansion: float,
     ) -> None:
         self.actors = {actor.name: actor for actor in actors}
         self._data = data
         self._stall_s = stall_s
         self._max_duration_s = max_duration_s
+        self._max_expansion = max_expansion
         self._generations: dict[str, int] = {}  # of actors that take commands, as far as the loop has heard
         self._jobs: dict[str, str] = {}  # actor -> job
 
@@ -76,6 +78,7 @@ class Decoders:
             spool=str(self._data.spool_of(job_id)),
             peaks=str(self._data.peaks_of(job_id)),
             max_duration_s=self._max_duration_s,
+            max_expansion=self._max_expansion,
             limit_s=limit_s,
         )
         actor.send(command, generation=generation, within_s=self._stall_s, key=job_id)

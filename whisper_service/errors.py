@@ -31,7 +31,8 @@
     ├── NoAudio                         no_audio                 -        (actor.audio)
     ├── DecodeFailed                    decode_failed            -        (actor.audio)
     ├── SpoolMissing                    spool_missing            -        (actor.media)
-    └── TooLong                         too_long                 -        (actor.media)
+    ├── TooLong                         too_long                 -        (actor.media)
+    └── Inflated                        inflated                 -        (actor.media)
 
 In brackets: the module below whisper_service where a class lives, if not here. Without a status: no request is answered with
 it, it ends the process or is the `error` of a job. What operators should know about each code is in docs/operations.md.

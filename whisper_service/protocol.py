@@ -68,6 +68,7 @@ class Decode(Message, frozen=True):
     spool: str
     peaks: str
     max_duration_s: float | None = None
+    max_expansion: float | None = None  # bytes of samples per byte of the file, beyond an hour
     limit_s: float | None = None  # leave it at this much from the beginning; None: all of it
 
 

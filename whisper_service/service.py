@@ -168,6 +168,7 @@ class Service:
                 data,
                 stall_s=config.supervision.decode_stall_s,
                 max_duration_s=config.media.max_duration_s,
+                max_expansion=config.media.max_expansion,
             )
             ledger = Ledger(store, broadcast, data)
             endings = Endings(ledger, recognizer, decoders)

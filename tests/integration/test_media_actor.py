@@ -243,6 +243,27 @@ def test_what_is_wrong_with_a_file_is_said_and_the_actor_lives_on(tmp_path: Path
     assert isinstance(reports[-1], Decoded)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("silence.flac", "flac"), ("hole.mka", "flac")])
+def test_hours_of_silence_in_kilobytes_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str) -> None:
+    monkeypatch.setattr(media, "FREE_S", 20.0)
+    sound, hole = (silence(400), None) if name == "silence.flac" else (silence(2), (1.0, 400.0))
+    source = encode(tmp_path / name, sound, codec, hole=hole)
+    bomb = msgspec.structs.replace(job(tmp_path, source), max_expansion=30.0)
+    allowed_s = max(20.0, source.stat().st_size * 30 / (2 * RATE))
+    assert allowed_s < 200
+    fault = work(bomb)[-1]
+    assert isinstance(fault, Fault)
+    assert (fault.kind, fault.problem.code) == ("media", "inflated")
+    assert size(bomb) <= (allowed_s + 1) * 2 * RATE
+    assert isinstance(work(msgspec.structs.replace(bomb, max_expansion=100_000.0))[-1], Decoded)
+
+
+def test_an_hour_of_anything_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "FREE_S", 401.0)
+    source = encode(tmp_path / "silence.flac", silence(400), "flac")
+    assert isinstance(work(msgspec.structs.replace(job(tmp_path, source), max_expansion=0.001))[-1], Decoded)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, the device that is always full")
 @pytest.mark.parametrize("full", ["spool", "peaks"])
 def test_a_full_disk_is_told_apart(tmp_path: Path, full: str) -> None:

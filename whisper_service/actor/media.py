@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, Protocol
 
 from whisper_service.actor.audio import Recording
@@ -20,7 +22,7 @@ from whisper_service.actor.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actor.peaks import Peaks
 from whisper_service.actor.spool import InPlaceFile
 from whisper_service.actor.vad import SpeechDetector
-from whisper_service.domain import Problem, Span
+from whisper_service.domain import SAMPLE_RATE, Problem, Span
 from whisper_service.errors import DiskFull, ServiceError
 from whisper_service.faults import FaultKind, classify
 from whisper_service.protocol import (
@@ -42,6 +44,9 @@ PROGRESS_S: Final = 1.0
 """Seconds of work between two `DecodeProgress`."""
 NICE: Final = 5
 """Decoding runs ahead of recognition anyhow; on a busy machine the cores go to the speech actor first."""
+FREE_S: Final = 3600.0
+"""Seconds of sound that any file may hold, however small."""
+BYTES_PER_S: Final = 2 * SAMPLE_RATE
 SHORT_S: Final = 1.0
 SHORT_SHARE: Final = 0.02
 """A file that ends this many seconds, and this share of its length, before its stated end was cut off."""
@@ -69,6 +74,13 @@ class TooLong(ServiceError):
 
     code = "too_long"
     hint = "Send it in parts, or raise media.max_duration_s."
+
+
+class Inflated(ServiceError):
+    """The recording unpacks to far more sound than a file of its size can hold."""
+
+    code = "inflated"
+    hint = "If it is a real recording, convert it to another format and send that, or raise media.max_expansion."
 
 
 def run(inbox: Inbox, emit: Callable[[Report], None]) -> None:
@@ -126,6 +138,7 @@ def decode(
             job_id=command.job_id, duration_s=recording.duration_s, format=recording.format, codec=recording.codec
         )
         _check_length(recording.duration_s, command)
+        most_s = _most(command)
         chunker = Chunker(policy or policy_for(recording.duration_s, brief=command.limit_s is not None), recording.start_s)
         chunks = 0
 
@@ -144,6 +157,8 @@ def decode(
             if limited := command.limit_s is not None and recording.position_s >= command.limit_s:
                 break
             _check_length(recording.position_s, command)
+            if recording.samples > most_s * SAMPLE_RATE:
+                raise Inflated(at_s=round(recording.position_s, 1))
             spool.write(block.data)
             waveform.write(peaks.feed(block))
             yield from found(chunker.feed(detector.feed(block)))
@@ -180,6 +195,13 @@ def spans(source: str, policy: ChunkPolicy | None = None) -> Iterator[Span]:
 def _check_length(seconds: float | None, command: Decode) -> None:
     if seconds is not None and command.max_duration_s is not None and seconds > command.max_duration_s:
         raise TooLong(limit_s=command.max_duration_s)
+
+
+def _most(command: Decode) -> float:
+    """Seconds of sound that a file of this size may hold: silence packs well, but hours of it in kilobytes are meant to fill disks."""
+    if command.max_expansion is None:
+        return math.inf
+    return max(FREE_S, Path(command.source).stat().st_size * command.max_expansion / BYTES_PER_S)
 
 
 def _warning(recording: Recording) -> Problem | None:

@@ -15,7 +15,7 @@ from whisper_service.domain import Problem, Value
 OPENAI: Final = ("/v1", "/openai/v1")
 WHISPER_CPP: Final = ("/inference",)
 
-_AUDIO: Final = frozenset({"empty_file", "not_media", "no_audio", "decode_failed", "too_long", "media"})
+_AUDIO: Final = frozenset({"empty_file", "not_media", "no_audio", "decode_failed", "too_long", "inflated", "media"})
 """The recording is at fault, and will be when it is sent again."""
 _AGAIN: Final = frozenset({429, 503})
 """Statuses after which the same request may go well."""

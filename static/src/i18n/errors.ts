@@ -6,6 +6,7 @@ export const errors: Record<string, { en: Said; zh: Said }> = {
   not_media: { en: ['This file is no audio or video that can be read.', 'Check or convert the file and send it again.'], zh: ['无法识别为音频或视频。', '请检查或转换文件后重新上传。'] },
   no_audio: { en: ['The file has no audio track.', 'Send the file with sound.'], zh: ['文件中没有音轨。', '请上传带有声音的文件。'] },
   decode_failed: { en: ['The recording cannot be read beyond a place; the text so far is kept.', 'Convert or repair the file, then send it again.'], zh: ['录音从某处起无法读取，之前的文字已保留。', '请转换或修复文件后重新上传。'] },
+  inflated: { en: ['The file unpacks to far more sound than one of its size can hold.', 'If it is a real recording, convert it, or raise media.max_expansion and retry.'], zh: ['文件解开后的音频远超其大小应有的长度。', '如果确实是录音，请转换格式，或调高 media.max_expansion 后重试。'] },
   too_long: { en: ['The recording is longer than allowed.', 'Send it in parts, or raise media.max_duration_s and retry.'], zh: ['录音超过允许的时长。', '请分段上传，或调高 media.max_duration_s 后重试。'] },
   truncated: { en: ['The file ends before the length it states; everything there is was transcribed.', 'If the original is longer, send that.'], zh: ['文件比其标明的长度短，已有内容全部转写。', '如果原文件更长，请上传原文件。'] },
   damaged: { en: ['Parts of the file are damaged and were skipped.', 'If there is a better copy, send that.'], zh: ['文件部分损坏，损坏处已跳过。', '如有更完好的副本，请上传该副本。'] },
