@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from whisper_service import __version__, cli_models, config
 from whisper_service.catalog import is_name
-from whisper_service.domain import Preset, Task
+from whisper_service.domain import Preset, Script, Task
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format
 
@@ -24,6 +24,16 @@ FAILED: Final = 1
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 LEVELS: Final = ("debug", "info", "warning", "error")
+LOOKS: Final = {
+    "line_columns": ("N", "width of a line; wide characters take two columns"),
+    "cjk_line_columns": ("N", "the same for text that is mostly Chinese, Japanese or Korean"),
+    "lines": ("N", "lines of a caption, 1 or 2"),
+    "chars_per_s": ("N", "reading speed"),
+    "cjk_chars_per_s": ("N", "the same for Chinese, Japanese and Korean"),
+    "min_s": ("S", "how long a caption is shown at least, where there is room"),
+    "max_s": ("S", "and at most"),
+}
+"""What captions can be told, and how it is explained."""
 FORMATS: Final = tuple(kind.value for kind in Format)
 
 
@@ -103,6 +113,13 @@ def parser() -> argparse.ArgumentParser:
         "--preset", choices=[preset.value for preset in Preset], help="how hard to look for the best text"
     )
     transcribe.add_argument("--prompt", metavar="TEXT", help="names and spellings to expect")
+    looks = transcribe.add_argument_group("how it shall look", "What is not given is as [captions] in config.toml says.")
+    for name, (metavar, said) in LOOKS.items():
+        looks.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=said)
+    looks.add_argument("--script", choices=[*Script], help="how Chinese is written")
+    looks.add_argument("--word-times", action="store_true", default=None, help="vtt: the time of every word")
+    looks.add_argument("--no-times", action="store_false", default=None, dest="times", help="md, docx: without times")
+    looks.add_argument("--bom", action="store_true", default=None, help="a byte order mark, for old players on Windows")
     transcribe.set_defaults(command=_transcribe)
 
     doctor = commands.add_parser(
@@ -146,7 +163,8 @@ def _transcribe(options: argparse.Namespace) -> int:
     from whisper_service import transcribe
 
     wishes = {"language": options.language, "task": options.task, "preset": options.preset, "prompt": options.prompt}
-    return transcribe.run(chosen, options.files, options.formats, options.output, wishes)
+    looks = {name: getattr(options, name) for name in (*LOOKS, "script", "word_times", "times", "bom")}
+    return transcribe.run(chosen, options.files, options.formats, options.output, wishes, looks)
 
 
 def _doctor(options: argparse.Namespace) -> int:

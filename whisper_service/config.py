@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from whisper_service.captions import Style
 from whisper_service.domain import Preset
 from whisper_service.errors import InvalidConfig
 
@@ -139,6 +140,7 @@ class Config(Section, frozen=True):
     server: Server = Server()
     security: Security = Security()
     api: Api = Api()
+    captions: Style = Style()
     webhooks: Webhooks = Webhooks()
     storage: Storage = Storage()
     speech: Speech = Speech()
@@ -185,7 +187,7 @@ def load(
 def keys() -> Iterable[tuple[str, Any]]:
     """Every dotted key with its default, in the order of the file."""
     for name, value in msgspec.structs.asdict(Config()).items():
-        if isinstance(value, Section):
+        if isinstance(value, msgspec.Struct):
             yield from ((f"{name}.{key}", inner) for key, inner in msgspec.structs.asdict(value).items())
         else:
             yield name, value

@@ -60,6 +60,13 @@ class Preset(StrEnum):
     ACCURATE = "accurate"
 
 
+class Script(StrEnum):
+    """A way to write Chinese."""
+
+    SIMPLIFIED = "simplified"
+    TRADITIONAL = "traditional"
+
+
 class Options(Value, frozen=True, forbid_unknown_fields=True):
     """What a client may ask of a job."""
 
@@ -69,6 +76,7 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     preset: Preset = Preset.BALANCED
     prompt: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None  # names and spellings to expect
     word_timestamps: bool = True  # keep the time of every word in the transcript
+    script: Script | None = None  # how Chinese is written in the transcript; None: as the model does
     webhook: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None  # is told when the job ends
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from whisper_service.domain import Problem, Segment, Span, Task
+from whisper_service.domain import Problem, Script, Segment, Span, Task
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -44,6 +44,7 @@ class Row(Message, frozen=True):
     language: str | None = None  # None: detect it on this chunk
     task: Task = Task.TRANSCRIBE
     word_timestamps: bool = True
+    script: Script | None = None  # how Chinese is written; None: as the model does
 
 
 class Transcribe(Message, frozen=True):

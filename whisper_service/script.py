@@ -6,22 +6,16 @@ stay the same text, and no time changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Final
 
 from msgspec.structs import replace
 
-from whisper_service.domain import Segment, Transcript
+from whisper_service.domain import Script, Segment, Transcript
 
-
-class Script(StrEnum):
-    """A way to write Chinese."""
-
-    SIMPLIFIED = "simplified"
-    TRADITIONAL = "traditional"
+__all__ = ["CHINESE", "Script", "convert", "convert_all", "convert_segment"]
 
 
 CHINESE: Final = frozenset(["zh", "yue"])
@@ -30,11 +24,14 @@ CHINESE: Final = frozenset(["zh", "yue"])
 
 def convert(transcript: Transcript, script: Script) -> Transcript:
     """The transcript with its Chinese segments in this script; a segment without a language has that of the transcript."""
-    segments = tuple(
-        convert_segment(segment, script) if (segment.language or transcript.language) in CHINESE else segment
-        for segment in transcript.segments
+    return replace(transcript, segments=convert_all(transcript.segments, script, transcript.language))
+
+
+def convert_all(segments: Iterable[Segment], script: Script, language: str | None = None) -> tuple[Segment, ...]:
+    """These with the Chinese ones in this script; one without a language has the one that is given."""
+    return tuple(
+        convert_segment(segment, script) if (segment.language or language) in CHINESE else segment for segment in segments
     )
-    return replace(transcript, segments=segments)
 
 
 def convert_segment(segment: Segment, script: Script) -> Segment:

@@ -122,6 +122,7 @@ class Steps:
                     language=run.language,
                     task=run.job.options.task,
                     word_timestamps=run.job.options.word_timestamps,
+                    script=run.job.options.script,
                 )
             )
         options = self._ledger.runs[keys[0][0]].job.options

@@ -28,7 +28,7 @@ from whisper_service.config import Config
 from whisper_service.datadir import DataDir
 from whisper_service.domain import Gap, Job, Options, Status
 from whisper_service.errors import InvalidRequest, ServiceError
-from whisper_service.formats import Format
+from whisper_service.formats import Format, Layout
 from whisper_service.intake import Received
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.service import Service
@@ -55,13 +55,19 @@ class Display(Protocol):
 
 
 def run(
-    config: Config, files: Sequence[Path], kinds: Sequence[Format], output: Path | None, wishes: Mapping[str, Any]
+    config: Config,
+    files: Sequence[Path],
+    kinds: Sequence[Format],
+    output: Path | None,
+    wishes: Mapping[str, Any],
+    looks: Mapping[str, Any],
 ) -> int:
     """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it starts."""
     items = plan(files, kinds, output)
     Catalog(DataDir(config.data_dir).models, default=config.speech.model).resolve("auto")  # is there any, before it starts
     options = options_of(config, wishes)
-    work = _Work(items, options)
+    layout = formats.layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
+    work = _Work(items, options, layout)
     try:
         with _display() as display:
             anyio.run(work.run, config, display)
@@ -120,9 +126,10 @@ def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
 class _Work:
     """One run of the command."""
 
-    def __init__(self, items: Sequence[Item], options: Options) -> None:
+    def __init__(self, items: Sequence[Item], options: Options, layout: Layout) -> None:
         self.items = items
         self.options = options
+        self.layout = layout
         self.written: list[Path] = []
         self.failed = 0
 
@@ -149,7 +156,7 @@ class _Work:
             ):  # what there is of a failed one is better than nothing
                 transcript = await service.transcript(job.id)
                 for kind, target in item.targets.items():
-                    await to_thread.run_sync(_write, target, formats.render(transcript, kind))
+                    await to_thread.run_sync(_write, target, formats.render(transcript, kind, self.layout))
                     self.written.append(target)
         except (ServiceError, OSError) as error:
             self._give_up(item, error, display)

@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
+import srt  # type: ignore[import-untyped]
 
 from tests.fakes.actors import script, text_of
 from whisper_service import cli, formats
@@ -107,6 +108,15 @@ def test_every_format_is_written_whole_and_its_path_printed(capsys: pytest.Captu
     assert sorted(path.name for path in Path().iterdir()) == ["data", *sorted([*said.out.split(), "talk.mp3"])]
     assert "talk.mp3: 0:33 of sound" in said.err
     assert "100%" not in said.out
+
+
+def test_captions_look_as_they_are_asked_to() -> None:
+    recording("a.wav", chunks=2)
+    assert cli.main(["transcribe", "a.wav", "-f", "srt,vtt", "--max-s", "2", "--bom", "--word-times"]) == 0
+    said = Path("a.srt").read_bytes()
+    assert said.startswith(b"\xef\xbb\xbf")
+    assert all((cue.end - cue.start).total_seconds() <= 2 for cue in srt.parse(said.decode("utf-8-sig")))
+    assert cli.main(["transcribe", "a.wav", "--lines", "5"]) == 1
 
 
 def test_many_files_at_once_each_get_their_own_text() -> None:

@@ -69,7 +69,7 @@ async def test_a_form_makes_a_job(web: Running) -> None:
     assert job["status"] == "pending"
     assert job["bytes"] == len(SLOW)
     assert job["sha256"] == hashlib.sha256(SLOW).hexdigest()
-    asked = {"model": "auto", "language": "zh", "task": "transcribe", "preset": "fast", "prompt": "阿里", "word_timestamps": False}
+    asked = {"model": "auto", "language": "zh", "task": "transcribe", "preset": "fast", "prompt": "阿里", "word_timestamps": False, "script": None, "webhook": None}
     assert job["options"] == asked
     assert media(web) == [job["id"]]
     assert (web.service.intake.root / job["id"]).read_bytes() == SLOW
@@ -257,6 +257,22 @@ async def test_a_recording_becomes_a_transcript_and_files(web: Running) -> None:
             assert json.loads(answer.text) == said
         if format == "srt":
             assert [cue.content for cue in srt.parse(answer.text)] == [text_of(0), text_of(1)]
+
+
+async def test_an_export_looks_as_it_is_asked_to(web: Running) -> None:
+    job = await posted(web, script(chunks=1, segments=2, says="One word"), "clip.mp4")
+    await collect(web.client, f"/api/jobs/{job['id']}/events")
+    path = f"/api/jobs/{job['id']}/export"
+    plain = await web.client.get(path, params={"format": "srt"})
+    marked = await web.client.get(path, params={"format": "srt", "bom": "true", "max_s": "2.5"})
+    assert marked.content.startswith(b"\xef\xbb\xbf")
+    assert not plain.content.startswith(b"\xef\xbb\xbf")
+    lengths = [(cue.end - cue.start).total_seconds() for cue in srt.parse(marked.content.decode("utf-8-sig"))]
+    assert max(lengths) <= 2.5
+    problem = assert_problem(await web.client.get(path, params={"format": "srt", "line_columns": "3"}), 422, "invalid_request")
+    assert problem["params"]["field"] == "line_columns"
+    problem = assert_problem(await web.client.get(path, params={"colour": "red"}), 422, "invalid_request")
+    assert problem["params"]["field"] == "colour"
 
 
 async def test_the_list_is_newest_first_in_pages(web: Running) -> None:

@@ -23,9 +23,11 @@ from markdown_it import MarkdownIt
 
 from whisper_service import formats
 from whisper_service.captions import Cue, Style, clean, cues, line
-from whisper_service.domain import Gap, Segment, Transcript, Word
+from whisper_service.domain import Gap, Script, Segment, Transcript, Word
+from whisper_service.errors import InvalidRequest
 from whisper_service.formats import Format, Layout, documents, subtitles
 from whisper_service.formats.clock import clock
+from whisper_service.script import convert
 
 
 def transcript(*segments: Segment, gaps: tuple[Gap, ...] = ()) -> Transcript:
@@ -235,6 +237,76 @@ early = talks(st.floats(0, 58_000))
 def within(seconds: int) -> Callable[[Transcript], bool]:
     """All that a parser reads: two digits of hours in ass, three of minutes in lrc."""
     return lambda value: all(max(item.start, item.end) < seconds for item in [*value.segments, *value.gaps])
+
+
+choices = st.fixed_dictionaries(
+    {},
+    optional={
+        "line_columns": st.integers(8, 120).map(str),
+        "cjk_line_columns": st.integers(8, 120),
+        "lines": st.sampled_from(["1", "2"]),
+        "chars_per_s": st.floats(1, 100).map(str),
+        "min_s": st.floats(0, 0.5),
+        "max_s": st.floats(0.5, 60),
+        "word_times": st.sampled_from(["true", "false"]),
+        "script": st.sampled_from([*Script]),
+        "bom": st.booleans(),
+        "times": st.sampled_from(["0", "1"]),
+    },
+)
+
+
+@given(transcripts.filter(within(359_000)), choices, st.sampled_from([*Format]))
+def test_whatever_is_chosen_every_format_opens_and_says_the_same(
+    value: Transcript, given: dict[str, str], format: Format
+) -> None:
+    layout = formats.layout_of(Style(), given)
+    said = formats.render(value, format, layout)
+    marked = layout.bom and format not in (Format.JSON, Format.DOCX)
+    assert said.startswith(b"\xef\xbb\xbf") == marked
+    found = cues(value if layout.script is None else convert(value, layout.script), layout.style)
+    match format:
+        case Format.SRT:
+            times = [(c.start // timedelta(milliseconds=1), c.end // timedelta(milliseconds=1)) for c in srt.parse(said.decode("utf-8-sig"))]
+            assert times == [(c.start, c.end) for c in found]
+        case Format.VTT:
+            read = webvtt.from_buffer(io.BytesIO(said)).captions
+            assert [(c.start, c.end) for c in read] == [(clock(c.start), clock(c.end)) for c in found]
+        case Format.ASS:
+            assert len(pysubs2.SSAFile.from_string(said.decode("utf-8-sig")).events) == len(found)
+        case Format.LRC:
+            assert said.decode("utf-8-sig").count("\n") >= len(found)
+        case Format.JSON:
+            assert msgspec.json.decode(said, type=Transcript).name == value.name
+        case Format.DOCX:
+            assert docx.Document(io.BytesIO(said)).paragraphs[0].text == "a.wav"
+        case Format.TXT | Format.TSV | Format.MD:
+            assert said.decode("utf-8-sig").endswith("\n") or not list(documents.passages(value))
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"line_columns": "7"}, "line_columns"),
+        ({"lines": "three"}, "lines"),
+        ({"min_s": "9"}, "min_s"),
+        ({"script": "pinyin"}, "script"),
+        ({"bom": "maybe"}, "bom"),
+        ({"colour": "red"}, "colour"),
+        ({"style": "big"}, "style"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_named(given: dict[str, str], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        formats.layout_of(Style(), given)
+    assert refused.value.params["field"] == field
+
+
+def test_chinese_is_exported_in_the_script_that_is_wanted() -> None:
+    said = transcript(msgspec.structs.replace(segment(0.0, 3.0, "这些头发"), language="zh"))
+    assert text(said, Format.TXT, Layout(script=Script.TRADITIONAL)) == "這些頭髮\n"
+    assert text(said, Format.SRT, Layout(script=Script.TRADITIONAL)).splitlines()[2] == "這些頭髮"
+    assert text(said, Format.TXT) == "这些头发\n"
 
 
 @given(transcripts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from whisper_service.captions import Style
 from whisper_service.domain import Preset, Segment, Task, Transcript
 from whisper_service.errors import InvalidRequest
 from whisper_service.formats import Format, render
@@ -39,10 +40,10 @@ def test_parts_are_refused_and_the_whole_is_not(field: str) -> None:
 
 def test_max_len_is_the_width_of_a_caption() -> None:
     transcript = Transcript("a", 9.0, "en", "base", (Segment(0, 0, 0.0, 9.0, "one two three four five six seven"),))
-    narrow = render(transcript, Format.SRT, _layout(asked(max_len="12"))).decode()
+    narrow = render(transcript, Format.SRT, _layout(asked(max_len="12"), Style())).decode()
     texts = [line for line in narrow.splitlines() if line and not line.isdigit() and "-->" not in line]
     assert " ".join(texts) == "one two three four five six seven"
     assert max(map(len, texts)) <= 12
     assert len(texts) > 2
-    assert _layout(asked(max_len="3")).style.line_columns == 8
-    assert _layout(asked(max_len="100000")).style.line_columns == 500
+    assert _layout(asked(max_len="3"), Style()).style.line_columns == 8
+    assert _layout(asked(max_len="100000"), Style()).style.line_columns == 500

@@ -7,14 +7,16 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from whisper_service.actor import slots as module
 from whisper_service.actor.recognition import Heard, Sentence, Utterance
 from whisper_service.actor.slots import Slots
-from whisper_service.domain import SAMPLE_RATE, Preset, Span, Word
+from whisper_service.domain import SAMPLE_RATE, Preset, Script, Span, Word
 from whisper_service.faults import FaultKind
 from whisper_service.protocol import BatchDone, ChunkDone, Fault, Report, Row, Transcribe
 
@@ -113,6 +115,18 @@ def test_every_row_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, s
     assert isinstance(done, BatchDone)
     assert (done.batch, done.audio_s) == (7, 2.0)
     assert codes == []
+
+
+def test_chinese_is_stored_in_the_script_that_was_asked_for(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+    class Speaker(Listener):
+        def recognise(self, utterances: Any, preset: Preset, prompt: str | None = None) -> Iterator[tuple[int, Heard]]:
+            words = (Word(0.1, 0.5, "头发", 0.9),)
+            yield 0, Heard((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)
+
+    wanted = msgspec.structs.replace(row(spool, 1), script=Script.TRADITIONAL)
+    reports, _ = work(monkeypatch, Speaker(), Transcribe(batch=1, rows=(wanted,)))
+    assert isinstance(reports[0], ChunkDone)
+    assert [(s.text, s.words[0].word) for s in reports[0].segments] == [("頭髮", "頭髮")]
 
 
 def test_memory_that_does_not_suffice_is_tried_by_halves(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:

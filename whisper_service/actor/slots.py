@@ -27,6 +27,7 @@ from whisper_service.actor.rows import RowBroken, segments_of, sound_of
 from whisper_service.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.faults import Diagnosis, FaultKind
 from whisper_service.protocol import BatchDone, ChunkDone, Fault, Row, Transcribe
+from whisper_service.script import convert_all
 
 logger = logging.getLogger(__name__)
 
@@ -177,11 +178,12 @@ class _Batch:
                 return
 
     def _report(self, row: Row, heard: Heard) -> ChunkDone:
+        segments = segments_of(heard, row.span, row.word_timestamps)
         return ChunkDone(
             batch=self._batch.batch,
             job_id=row.job_id,
             index=row.span.index,
-            segments=segments_of(heard, row.span, row.word_timestamps),
+            segments=segments if row.script is None else convert_all(segments, row.script),
             language=heard.language,
             language_probability=heard.language_probability,
         )

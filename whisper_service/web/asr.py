@@ -25,8 +25,9 @@ from litestar.openapi.spec import (
 )
 
 from whisper_service import __version__, calls, formats, languages
+from whisper_service.captions import Style
 from whisper_service.domain import Job, Options, Segment, Task, Transcript, Value
-from whisper_service.formats import Format
+from whisper_service.formats import Format, Layout
 from whisper_service.formats.prose import prose
 from whisper_service.intake import Receiver
 from whisper_service.runs import DETECT_S
@@ -119,13 +120,13 @@ async def place(request: Incoming, service: Service, task: Task | None = None) -
     return asked, await calls.place(service, received, asked.options)
 
 
-def written(transcript: Transcript, asked: Asked) -> bytes:
+def written(transcript: Transcript, asked: Asked, style: Style) -> bytes:
     """The transcript as it was asked for."""
     if asked.output is Output.JSON:
         said = transcript.segments
         segments = [segment(number, one, words=asked.words) for number, one in enumerate(said)]
         return msgspec.json.encode({"text": prose(said), "segments": segments, "language": transcript.language or ""})
-    return formats.render(transcript, Format(asked.output.value))
+    return formats.render(transcript, Format(asked.output.value), Layout(style))
 
 
 def segment(number: int, said: Segment, *, words: bool) -> dict[str, Any]:
@@ -169,7 +170,7 @@ _ROUTE: Final[dict[str, Any]] = {
 async def transcribe(request: Incoming, service: Served) -> Response[bytes]:
     asked, job = await place(request, service)
     await calls.finished(service, job.id)
-    content = await to_thread.run_sync(written, await service.transcript(job.id), asked)
+    content = await to_thread.run_sync(written, await service.transcript(job.id), asked, service.config.captions)
     disposition = attachment(job.name, asked.output.value)
     headers = {"Asr-Engine": "whisper_service", "X-Request-Id": job.id, "Content-Disposition": disposition}
     return Response(content, media_type="text/plain", headers=headers)

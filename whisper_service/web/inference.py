@@ -22,6 +22,7 @@ from litestar.openapi.spec import (
     RequestBody,
     Schema,
 )
+from msgspec.structs import replace
 
 from whisper_service import calls, formats, languages
 from whisper_service.captions import Style, clean
@@ -115,11 +116,11 @@ def _segment(number: int, said: Segment) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name not in ("seek", "compression_ratio")}
 
 
-def _layout(asked: Asked) -> Layout:
+def _layout(asked: Asked, style: Style) -> Layout:
     if not asked.max_len:
-        return Layout()
+        return Layout(style)
     width = min(WIDEST, max(8, asked.max_len))
-    return Layout(style=Style(line_columns=width, cjk_line_columns=min(WIDEST, 2 * width), lines=1))
+    return Layout(replace(style, line_columns=width, cjk_line_columns=min(WIDEST, 2 * width), lines=1))
 
 
 @dataclass
@@ -177,7 +178,7 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
             return Response(text(transcript), media_type="text/plain", headers=headers)
         case Reply.SRT | Reply.VTT:
             kind = Format(asked.reply.value)
-            file = await to_thread.run_sync(formats.render, transcript, kind, _layout(asked))
+            file = await to_thread.run_sync(formats.render, transcript, kind, _layout(asked, service.config.captions))
             return Response(file, media_type=formats.MEDIA_TYPES[kind], headers=headers)
         case _:
             assert_never(asked.reply)

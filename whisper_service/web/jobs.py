@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -14,11 +15,11 @@ from litestar import Response, Router, delete, get, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Parameter, Schema
 from litestar.params import FromQuery, PathParameter, QueryParameter, SkipValidation
 
 from whisper_service import formats
-from whisper_service.domain import Job, Status, Transcript, Value
+from whisper_service.domain import Job, Script, Status, Transcript, Value
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format
 from whisper_service.listing import Found, Listing
@@ -132,6 +133,35 @@ class ExportOperation(Operation):
         answer = (self.responses or {})["200"]
         if isinstance(answer, OpenAPIResponse):
             answer.content = dict.fromkeys(formats.MEDIA_TYPES.values(), text)
+        self.parameters = [
+            *(self.parameters or ()),
+            *(Parameter(name=name, param_in="query", required=False, schema=schema) for name, schema in LAYOUT.items()),
+        ]
+
+
+def _limited(kind: OpenAPIType, least: float, most: float, description: str) -> Schema:
+    return Schema(type=kind, minimum=least, maximum=most, description=description)
+
+
+_SECONDS: Final = partial(_limited, OpenAPIType.NUMBER, 0, 60)
+_COLUMNS: Final = partial(_limited, OpenAPIType.INTEGER, 8, 500)
+_SPEED: Final = partial(_limited, OpenAPIType.NUMBER, 1, 100)
+LAYOUT: Final = {
+    "line_columns": _COLUMNS("Captions: width of a line; wide characters take two columns."),
+    "cjk_line_columns": _COLUMNS("The same for text that is mostly Chinese, Japanese or Korean."),
+    "lines": _limited(OpenAPIType.INTEGER, 1, 2, "Lines of a caption."),
+    "chars_per_s": _SPEED("Reading speed."),
+    "cjk_chars_per_s": _SPEED("The same for Chinese, Japanese and Korean."),
+    "min_s": _SECONDS("How long a caption is shown at least, where there is room."),
+    "max_s": _limited(OpenAPIType.NUMBER, 0.5, 60, "And at most."),
+    "gap_s": _SECONDS("Dark between two captions."),
+    "pause_s": _SECONDS("A silence this long is never inside one."),
+    "linger_s": _SECONDS("How long one may stay after its last word."),
+    "word_times": Schema(type=OpenAPIType.BOOLEAN, default=False, description="vtt: the time of every word."),
+    "times": Schema(type=OpenAPIType.BOOLEAN, default=True, description="md, docx: when every paragraph begins."),
+    "script": Schema(type=OpenAPIType.STRING, enum=[*Script], description="Chinese in this script, whatever is stored."),
+    "bom": Schema(type=OpenAPIType.BOOLEAN, default=False, description="A byte order mark before text, for old players on Windows."),
+}
 
 
 @get(
@@ -143,10 +173,14 @@ class ExportOperation(Operation):
     media_type="text/plain",
     responses=problems(404, 422),
 )
-async def export(service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT) -> Response[bytes]:
+async def export(
+    request: Incoming, service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT
+) -> Response[bytes]:
+    given = {name: value for name, value in request.query_params.items() if name != "format" and value}
+    layout = formats.layout_of(service.config.captions, given)
     said = await service.transcript(job_id)
     kind = formats.MEDIA_TYPES[format]
-    content = await to_thread.run_sync(formats.render, said, format)  # cutting the captions of ten hours takes seconds
+    content = await to_thread.run_sync(formats.render, said, format, layout)  # cutting the captions of ten hours takes seconds
     return Response(
         content,
         media_type=kind.partition(";")[0] if kind.startswith("text/") else kind,  # the framework adds the charset to text/

@@ -27,9 +27,10 @@ from litestar.params import PathParameter
 from litestar.response import Stream
 
 from whisper_service import calls, formats
+from whisper_service.captions import Style
 from whisper_service.domain import Segment, Task, Transcript, Value
 from whisper_service.errors import ServiceError
-from whisper_service.formats import Format
+from whisper_service.formats import Format, Layout
 from whisper_service.formats.prose import piece, prose
 from whisper_service.service import Service
 from whisper_service.web import dialects, errors, openai_reply
@@ -82,10 +83,10 @@ async def serve(request: Incoming, service: Service, task: Task) -> Response[Any
         more = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return Events(events(first, segments), headers=headers | more)
     await calls.finished(service, job.id)
-    return await answer(await service.transcript(job.id), asked, headers)
+    return await answer(await service.transcript(job.id), asked, service.config.captions, headers)
 
 
-async def answer(transcript: Transcript, asked: Asked, headers: dict[str, str]) -> Response[Any]:
+async def answer(transcript: Transcript, asked: Asked, style: Style, headers: dict[str, str]) -> Response[Any]:
     """The whole text in one of OpenAI's forms."""
     match asked.reply:
         case Reply.JSON:
@@ -97,7 +98,7 @@ async def answer(transcript: Transcript, asked: Asked, headers: dict[str, str]) 
             return Response(f"{prose(transcript.segments)}\n", media_type="text/plain", headers=headers)
         case Reply.SRT | Reply.VTT:
             kind = Format(asked.reply.value)
-            file = await to_thread.run_sync(formats.render, transcript, kind)
+            file = await to_thread.run_sync(formats.render, transcript, kind, Layout(style))
             return Response(file, media_type=formats.MEDIA_TYPES[kind], headers=headers)
         case _:
             assert_never(asked.reply)

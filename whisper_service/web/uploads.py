@@ -22,7 +22,7 @@ from litestar.openapi.spec import (
 )
 
 from whisper_service import languages
-from whisper_service.domain import Options, Preset, Task
+from whisper_service.domain import Options, Preset, Script, Task
 from whisper_service.errors import InvalidRequest, UnsupportedMedia
 from whisper_service.intake import Intake, Received
 from whisper_service.web.errors import Incoming
@@ -98,6 +98,7 @@ OPTIONS: Final = {
     "task": Schema(type=OpenAPIType.STRING, enum=[*Task], default=Task.TRANSCRIBE, description="translate: English text; detect: the language alone."),
     "preset": Schema(type=OpenAPIType.STRING, enum=[*Preset], description="How hard to look for the best text."),
     "prompt": Schema(type=OpenAPIType.STRING, max_length=2_000, description="Names and spellings to expect."),
+    "script": Schema(type=OpenAPIType.STRING, enum=[*Script], description="How Chinese is written; without it, as the model does."),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True, description="Keep the time of every word."),
     "webhook": Schema(type=OpenAPIType.STRING, max_length=2_000, description="A URL that is told when the job ends."),
 }
