@@ -77,6 +77,7 @@ class Storage(Section, frozen=True):
 
     min_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024**2  # uploads that would leave less are refused
     keep_changes: Positive = 200_000  # rows of the change log that reconnecting clients may ask for
+    keep_uploads_s: Seconds = 86_400.0  # uploads that broke off, after their last byte
 
 
 class Speech(Section, frozen=True):

@@ -21,6 +21,7 @@ class DataDir:
         self.root = root
         self.database = root / "whisper_service.db"
         self.media = root / "media"
+        self.uploads = root / "uploads"
         self.spool = root / "spool"
         self.peaks = root / "peaks"
         self.models = root / "models"
@@ -70,7 +71,7 @@ class DataDir:
     def hold(self) -> Iterator[None]:
         """Create the directories and keep everybody else out. Raises `DataDirectoryInUse`."""
         try:
-            for path in (self.root, self.media, self.spool, self.peaks, self.models, self.logs):
+            for path in (self.root, self.media, self.uploads, self.spool, self.peaks, self.models, self.logs):
                 path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:

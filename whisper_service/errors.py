@@ -10,6 +10,8 @@
     ├── NotFound                        not_found                404
     ├── Conflict                        conflict                 409
     │   ├── IllegalTransition           illegal_transition       409
+    │   ├── UploadOffset                upload_offset            409
+    │   ├── UploadIncomplete            upload_incomplete        409
     │   └── ModelInUse                  model_in_use             409
     ├── DiskFull                        disk_full                507
     ├── DataDirectoryInUse              data_dir_in_use          -
@@ -21,6 +23,9 @@
     ├── StoreBroken                     database_broken          500
     ├── StoreBusy                       database_busy            503
     ├── UploadBroken                    upload_broken            400
+    ├── UploadLocked                    upload_locked            423
+    ├── ChecksumMismatch                checksum_mismatch        460
+    ├── UploadProtocol                  upload_protocol          412
     ├── CallFailed                      call_failed              500      (calls)
     ├── Unauthorized                    unauthorized             401
     ├── TooManyTries                    too_many_tries           429
@@ -225,3 +230,38 @@ class TokenRequired(ServiceError):
         "Set security.token, security.token_file or WHISPER_SERVICE_SECURITY__TOKEN; or listen on 127.0.0.1; or set"
         " security.open = true if everybody who reaches this address may come in."
     )
+
+
+class UploadOffset(Conflict):
+    """The upload is at another place."""
+
+    code = "upload_offset"
+    hint = "Ask where it is with HEAD, and go on from there."
+
+
+class UploadIncomplete(Conflict):
+    """Not all of the upload has come."""
+
+    code = "upload_incomplete"
+    hint = "Send the rest first; HEAD says from where on."
+
+
+class UploadLocked(ServiceError):
+    """Another connection is sending this upload."""
+
+    code = "upload_locked"
+    hint = "Ask where it is with HEAD, which ends the other one, and go on from there."
+
+
+class ChecksumMismatch(ServiceError):
+    """What came is not what was sent."""
+
+    code = "checksum_mismatch"
+    hint = "Send this piece again; nothing of it was kept."
+
+
+class UploadProtocol(ServiceError):
+    """Uploads in pieces speak version 1.0.0 of the tus protocol."""
+
+    code = "upload_protocol"
+    hint = "Send the header Tus-Resumable: 1.0.0, or send the file in one piece to /api/jobs."

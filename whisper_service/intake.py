@@ -70,7 +70,7 @@ class Intake:
         part = self.root / f"{secrets.token_hex(16)}{PART}"
         self.open += 1
         try:
-            with _disk(), part.open("xb", buffering=0) as file:
+            with disk(), part.open("xb", buffering=0) as file:
                 yield Receiver(self, clean_name(name), part, file)
         finally:
             self.open -= 1
@@ -124,7 +124,7 @@ class Receiver:
         self._held.clear()
         self._held_bytes = 0
         self._intake.admit(self._size + len(block), held=self._size)
-        with _disk():
+        with disk():
             view = memoryview(block)
             while view:
                 view = view[self._file.write(view) :]
@@ -136,11 +136,11 @@ class Receiver:
         if not self._size:
             raise EmptyFile()
         path = self._intake.root / identifier(time.time())
-        with _disk():
+        with disk():
             os.fsync(self._file.fileno())
             self._file.close()
             self._part.rename(path)
-            _sync_directory(self._intake.root)
+            sync_directory(self._intake.root)
         return Received(name=self._name, path=path, bytes=self._size, sha256=self._hash.hexdigest())
 
 
@@ -166,7 +166,7 @@ def clean_name(raw: str) -> str:
 
 
 @contextmanager
-def _disk() -> Iterator[None]:
+def disk() -> Iterator[None]:
     """A full disk is an answer to the client, not a crash."""
     try:
         yield
@@ -176,7 +176,7 @@ def _disk() -> Iterator[None]:
         raise
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make a rename survive a power cut; only POSIX can, and need be told to."""
     if os.name != "posix":
         return

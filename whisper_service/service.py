@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ from whisper_service.desk import ModelDesk
 from whisper_service.dispatch import Dispatcher
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
 from whisper_service.endings import Endings
-from whisper_service.errors import ServiceError
+from whisper_service.errors import NotFound, ServiceError
 from whisper_service.imports import Limits
 from whisper_service.intake import Intake, Received
 from whisper_service.inventory import Inventory
@@ -41,6 +41,7 @@ from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.mailbox import Mailbox
 from whisper_service.metrics import Metrics
 from whisper_service.recognizer import Recognizer
+from whisper_service.resumable import Resumable
 from whisper_service.shelf import Shelf
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
@@ -102,6 +103,7 @@ class Service:
         store: Store,
         broadcast: Broadcast,
         intake: Intake,
+        uploads: Resumable,
         catalog: Catalog,
         metrics: Metrics,
         webhooks: Webhooks,
@@ -112,6 +114,7 @@ class Service:
         self.store = store
         self.broadcast = broadcast
         self.intake = intake
+        self.uploads = uploads
         self.catalog = catalog
         self.metrics = metrics
         self.models = ModelDesk(
@@ -147,6 +150,7 @@ class Service:
                 min_free=config.storage.min_free_bytes,
                 at_once=config.server.max_uploads,
             )
+            uploads = Resumable(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
             known, open_jobs = await store.ids(), await store.ids(OPEN)
             await to_thread.run_sync(_sweep, data, intake, known, open_jobs)
             _, head = await store.bounds()
@@ -193,10 +197,12 @@ class Service:
                 tasks.start_soon(loop.run, name="dispatcher")
                 tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention")
                 tasks.start_soon(webhooks.run, name="webhooks")
+                tasks.start_soon(uploads.run, name="uploads")
                 try:
-                    yield cls(config, data, store, broadcast, intake, catalog, metrics, webhooks, mailbox, loop)
+                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop)
                 finally:
                     broadcast.close()
+                    uploads.close()
                     mailbox.close()
                     for actor in loop.actors:
                         actor.stop()
@@ -234,6 +240,19 @@ class Service:
             )
 
         return await self._mailbox.ask(add)
+
+    async def submit_upload(self, upload_id: str, options: Options) -> Job:
+        """The same of an upload that came in pieces; asked again, it gives the job that there is. Raises what `claim` raises."""
+        with suppress(NotFound):
+            return await self.store.job(upload_id)
+        received = await self.uploads.claim(upload_id)
+        try:
+            job = await self.submit(received, options)
+        except ServiceError:
+            await self.uploads.release(received)
+            raise
+        await self.uploads.forget(upload_id)
+        return job
 
     async def pause(self, job_id: str) -> Job:
         """Give the job no more chunks; what is in work is kept."""

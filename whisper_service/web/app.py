@@ -25,6 +25,7 @@ from whisper_service.web import (
     page,
     state,
     system,
+    tus,
     webhooks,
 )
 from whisper_service.web.auth import Door, Keys, tokens
@@ -56,6 +57,7 @@ def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Lites
             models.router,
             state.router,
             system.router,
+            tus.router,
             webhooks.router,
             openai.router,
             openai.groq,

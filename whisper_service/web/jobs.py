@@ -59,19 +59,26 @@ def page_of(listing: Listing, limit: int) -> Page:
     operation_id="createJob",
     operation_class=uploads.UploadOperation,
     summary="Transcribe a recording",
-    description="Send a form with a part `file`, or the file itself as the body. The answer comes when it is safely on disk.",
+    description=(
+        "Send a form with a part `file`, or the file itself as the body; the answer comes when it is safely on disk. Or send"
+        ' `{"upload": ID}` with options as JSON, for what came in pieces to /api/uploads; sent again, that gives the same job.'
+    ),
     status_code=202,
     request_max_body_size=None,
     response_headers=[ResponseHeader(name="Location", description="The address of the job.", documentation_only=True)],
-    responses=problems(403, 413, 415, 422, 503, 507),
+    responses=problems(403, 404, 409, 413, 415, 422, 503, 507),
 )
 async def create(request: Incoming, service: Served) -> Response[Job]:
-    received, options = await uploads.receive(request, service.intake, service.config.speech.preset)
-    try:
-        job = await service.submit(received, options)
-    except ServiceError:
-        received.path.unlink(missing_ok=True)
-        raise
+    preset = service.config.speech.preset
+    if request.content_type[0] == "application/json":
+        job = await service.submit_upload(*uploads.claimed(await request.body(), preset))
+    else:
+        received, options = await uploads.receive(request, service.intake, preset)
+        try:
+            job = await service.submit(received, options)
+        except ServiceError:
+            received.path.unlink(missing_ok=True)
+            raise
     return Response(job, status_code=202, headers={"Location": f"/api/jobs/{job.id}"})
 
 

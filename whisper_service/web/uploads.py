@@ -59,6 +59,28 @@ async def receive(request: Incoming, intake: Intake, preset: Preset) -> tuple[Re
         return await receiver.finish(), options
 
 
+class Claim(msgspec.Struct):
+    """The JSON body: an upload that came in pieces. The options stand beside it."""
+
+    upload: str
+
+
+def claimed(body: bytes, preset: Preset) -> tuple[str, Options]:
+    """The identifier of an upload and the options in a JSON body. Raises `InvalidRequest`."""
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+        upload = msgspec.convert(said, Claim).upload
+    except msgspec.MsgspecError as error:
+        hint = 'Send {"upload": ID} and options, or the recording itself.'
+        raise InvalidRequest(f"The JSON cannot be read: {error}.", hint=hint, field="upload") from error
+    given = {name: value for name, value in said.items() if name != "upload" and value is not None}
+    return upload, parse_options({name: _text(value) for name, value in given.items()}, preset)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def single(fields: Fields) -> dict[str, str]:
     """Fields of which each has one value; one that comes twice raises `InvalidRequest`."""
     for name, values in fields.items():
@@ -112,9 +134,15 @@ class UploadOperation(Operation):
 
     def __post_init__(self) -> None:
         form = Schema(type=OpenAPIType.OBJECT, required=["file"], properties={"file": _FILE, **OPTIONS})
+        upload = Schema(type=OpenAPIType.STRING, description="The identifier of an upload that came in pieces.")
+        claim = Schema(type=OpenAPIType.OBJECT, required=["upload"], properties={"upload": upload, **OPTIONS})
         raw = dict.fromkeys(("application/octet-stream", "audio/*", "video/*"), OpenAPIMediaType(schema=_FILE))
         self.request_body = RequestBody(
-            required=True, content={"multipart/form-data": OpenAPIMediaType(schema=form), **raw}
+            required=True, content={
+                "multipart/form-data": OpenAPIMediaType(schema=form),
+                "application/json": OpenAPIMediaType(schema=claim),
+                **raw,
+            },
         )
         self.parameters = [
             Parameter(name=name, param_in="query", required=False, schema=schema)
