@@ -65,11 +65,12 @@ export function openLink(emit: (message: Message) => void, wires: Wires = { Even
       failures = 0
       if (seq === '') seq = String(data.seq)
       emit({ type: 'link', link: 'live' })
-      return { type: 'hello', seq: data.seq, boot: data.boot, version: data.version }
+      return { type: 'hello', seq: data.seq, boot: data.boot, ui: data.ui_version }
     })
     on('ping', () => ({ type: 'ping' }))
     on('update', (job, id) => ({ type: 'update', seq: id, job }))
     on('segment', (data, id) => ({ type: 'segment', seq: id, id: data.job_id, segment: data.segment }))
+    on('model', (model, id) => ({ type: 'model', seq: id, model }))
     on('deleted', (data, id) => ({ type: 'deleted', seq: id, id: data.id }))
     on('reset', () => ({ type: 'reset' }))
   }

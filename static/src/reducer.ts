@@ -1,14 +1,17 @@
 // Messages in, state out: nothing here knows of a browser.
-import type { Job, Link, Page, Segment, Snapshot, Status, System, Transcript } from './types.ts'
+import type { Hub, Job, Link, Model, Models, Page, Segment, Snapshot, Status, System, Transcript } from './types.ts'
 
 export type Message =
   | { type: 'link'; link: Link }
-  | { type: 'hello'; seq: number; boot: string; version: string }
+  | { type: 'hello'; seq: number; boot: string; ui: string | null }
   | { type: 'ping' }
   | { type: 'snapshot'; snapshot: Snapshot }
   | { type: 'reset' }
   | { type: 'update'; seq: number; job: Job }
   | { type: 'segment'; seq: number; id: string; segment: Segment }
+  | { type: 'model'; seq: number; model: Model }
+  | { type: 'system'; system: System }
+  | { type: 'models'; models: Models }
   | { type: 'deleted'; seq: number; id: string }
   | { type: 'transcript'; id: string; transcript: Transcript }
   | { type: 'older'; page: Page }
@@ -26,6 +29,9 @@ export interface State {
   seen: Record<string, number> // id -> seq of what we know of the job; for a deleted one too, so that nothing revives it
   next: string | null
   system: System | null
+  models: Model[] | null // null: not asked for yet
+  hub: Hub | null
+  ui: { first: string; now: string } | null // the build of the page that the service hands out: when this tab began, and now
   texts: Record<string, Segment[]>
   said: Record<string, string> // id -> the words that came last
 }
@@ -33,7 +39,7 @@ export interface State {
 const NONE: Counts = { pending: 0, processing: 0, paused: 0, completed: 0, failed: 0, cancelled: 0 }
 
 export const EMPTY: State = {
-  link: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, counts: NONE, seen: {}, next: null, system: null, texts: {}, said: {},
+  link: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, counts: NONE, seen: {}, next: null, system: null, models: null, hub: null, ui: null, texts: {}, said: {},
 }
 
 export function reduce(state: State, message: Message): State {
@@ -44,7 +50,7 @@ export function reduce(state: State, message: Message): State {
       return state
     case 'hello':
       // What came between our snapshot and this stream is replayed only if the stream was asked to; fetching is always right.
-      return { ...state, stale: state.stale || message.boot !== state.boot || message.seq > state.seq }
+      return { ...state, ui: built(state.ui, message.ui), stale: state.stale || message.boot !== state.boot || message.seq > state.seq }
     case 'reset':
       return { ...state, stale: true }
     case 'snapshot':
@@ -53,6 +59,17 @@ export function reduce(state: State, message: Message): State {
       return older(state, message.page)
     case 'update':
       return update(state, message.seq, message.job)
+    case 'system':
+      return { ...state, system: message.system }
+    case 'models':
+      return { ...state, models: message.models.models, hub: message.models.hub }
+    case 'model': {
+      const seq = Math.max(state.seq, message.seq)
+      if (!state.models) return { ...state, seq }
+      const known = state.models.some(({ name }) => name === message.model.name)
+      const models = known ? state.models.map((model) => (model.name === message.model.name ? message.model : model)) : [...state.models, message.model]
+      return { ...state, seq, models }
+    }
     case 'deleted': {
       if (message.seq <= (state.seen[message.id] ?? -1)) return state
       const { [message.id]: gone, ...jobs } = state.jobs
@@ -86,7 +103,9 @@ function update(state: State, seq: number, job: Job): State {
 /** Whether a job is older than all that were fetched, while there are older ones. */
 const beyond = (state: State, id: string): boolean => state.next !== null && Object.keys(state.jobs).every((known) => id < known)
 
-function snapshot(state: State, { seq, boot, jobs: page, system }: Snapshot): State {
+const built = (before: State['ui'], now: string | null): State['ui'] => (now === null ? before : { first: before?.first ?? now, now })
+
+function snapshot(state: State, { seq, boot, ui_version, jobs: page, system }: Snapshot): State {
   const same = boot === state.boot
   if (same && seq < state.seq) return state.loaded ? { ...state, stale: false } : state // answered late: we are further
   const oldest = page.next === null ? '' : page.jobs.reduce((low, job) => (job.id < low ? job.id : low), '\uffff')
@@ -98,7 +117,7 @@ function snapshot(state: State, { seq, boot, jobs: page, system }: Snapshot): St
     seen[job.id] = Math.max(seq, same ? (seen[job.id] ?? 0) : 0)
   }
   const next = oldest !== '' && Object.keys(jobs).length > page.jobs.length ? state.next : page.next
-  return { ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system, counts: { ...NONE, ...system.jobs } }
+  return { ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system, ui: built(state.ui, ui_version), counts: { ...NONE, ...system.jobs } }
 }
 
 function older(state: State, page: Page): State {

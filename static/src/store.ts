@@ -5,7 +5,7 @@ import { ask } from './api.ts'
 import { openLink } from './link.ts'
 import workerUrl from './link.worker.ts?worker&url'
 import { EMPTY, reduce, type Message, type State } from './reducer.ts'
-import type { Snapshot, Transcript } from './types.ts'
+import type { Models, Snapshot, Transcript } from './types.ts'
 
 export const state = shallowRef<State>(EMPTY)
 export const heard = ref(Date.now()) // when the service last said anything
@@ -30,6 +30,7 @@ async function refresh(): Promise<void> {
   fetching = false
   if (answer.ok) {
     tell({ type: 'snapshot', snapshot: answer.value })
+    void readModels()
     for (const id of Object.keys(state.value.texts)) void read(id) // whoever reads a text may have missed lines of it
   } else if (!state.value.loaded) {
     if (state.value.link === 'connecting') take({ type: 'link', link: 'reconnecting' })
@@ -42,6 +43,12 @@ export async function read(id: string): Promise<boolean> {
   const answer = await ask<Transcript>('GET', `/api/jobs/${id}/transcript`)
   if (answer.ok) take({ type: 'transcript', id, transcript: answer.value })
   return answer.ok
+}
+
+/** Fetches what there is of models; the link tells what becomes of each. */
+export async function readModels(): Promise<void> {
+  const answer = await ask<Models>('GET', '/api/models')
+  if (answer.ok) take({ type: 'models', models: answer.value })
 }
 
 interface Policy { createScriptURL(url: string): unknown }

@@ -30,11 +30,24 @@ export interface Actor {
 
 export interface System {
   version: string; started_at: number; actors: Actor[]; model: string | null; device: string | null
-  compute_type: string | null; models: string[]; jobs: Partial<Record<Status, number>>; disk_free_bytes: number; cpus: number
+  compute_type: string | null; models: string[]; jobs: Partial<Record<Status, number>>; disk_free_bytes: number; cpus: number; subscribers: number
 }
 
+export interface EndpointState { endpoint: string; problem: Problem | null }
+export interface Transfer {
+  bytes: number; total: number | null; speed_bps: number; eta_s: number | null; endpoint: string; failed: EndpointState[]
+}
+export interface Model {
+  name: string; state: 'absent' | 'downloading' | 'installed' | 'loaded' | 'broken'; repo: string | null; languages: string | null
+  good_for: string; parameters: number | null; download_bytes: number | null; disk_bytes: number; memory_bytes: number | null
+  suits: { fit: 'gpu' | 'cpu' | 'slow' | 'too_big'; device: string | null; compute_type: string | null; speed: number | null } | null
+  recommended: boolean; default: boolean; builtin: boolean; removable: boolean; problem: Problem | null; transfer: Transfer | null
+}
+export interface Hub { endpoints: string[]; proxy: string | null; token: boolean; offline: boolean }
+export interface Models { models: Model[]; hub: Hub }
+
 export interface Page { jobs: Job[]; next: string | null }
-export interface Snapshot { seq: number; boot: string; jobs: Page; system: System }
+export interface Snapshot { seq: number; boot: string; ui_version: string | null; jobs: Page; system: System }
 export interface Transcript {
   name: string; duration_s: number | null; language: string | null; model: string | null; segments: Segment[]; gaps: Gap[]
 }

@@ -7,8 +7,8 @@ native call that lets no other thread have its turn), oom, error. `decode_delay`
 `decode_fault` is abort, kill, hang or spin (or one of them once), or "not_media". A chunk whose
 samples are not in the spool fails alone, as with the real actor; `bad` names chunks that always do. `cuts` ([[start, end], ...]
 in seconds) are the chunks themselves; `recuts` are those of every decode but the first. `says` begins every sentence, so
-that those of two recordings cannot be taken for each other, and `segments` is how many a chunk has. With `calm`, a directory,
-nothing fails on purpose before it exists, and what fails once does so for every job.
+that those of two recordings cannot be taken for each other, `segments` is how many a chunk has, `peaks` how many pairs the
+waveform. With `calm`, a directory, nothing fails on purpose before it exists, and what fails once does so for every job.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ from whisper_service.protocol import (
 )
 
 Emit = Callable[[Report], None]
+BEHIND = b"SCRIPT:"
+"""What follows this at the end of a file is the script: so a recording that a browser can play may be one."""
 
 
 def script(**values: Any) -> bytes:
@@ -74,14 +76,21 @@ def media(inbox: Inbox, emit: Emit) -> None:
 
 
 def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
-    data = Path(command.source).read_bytes()
+    data = Path(command.source).read_bytes().rpartition(BEHIND)[2]
     try:
         play = json.loads(data)
     except ValueError:
         play = {"decode_fault": "not_media"}
     fault = play.get("decode_fault")
     if fault == "not_media":
-        emit(Fault(scope="media", kind="media", problem=Problem("not_media", "This is not a recording."), job_id=command.job_id))
+        emit(
+            Fault(
+                scope="media",
+                kind="media",
+                problem=Problem("not_media", "This is not a recording."),
+                job_id=command.job_id,
+            )
+        )
         return
     if fault is not None and _due(play, fault, "decode", command.job_id):
         _end(fault.removesuffix("_once"))
@@ -100,6 +109,10 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
             return
         span = Span(index, round(start * SAMPLE_RATE), round((end - start) * SAMPLE_RATE), start, end)
         emit(ChunkFound(job_id=command.job_id, span=span))
+    if count := int(play.get("peaks", 0)):  # a saw: -0 0, -1 1, ... -99 99, -0 0
+        Path(command.peaks).write_bytes(
+            bytes(value & 255 for index in range(count) for value in (-(index % 100), index % 100))
+        )
     emit(Decoded(job_id=command.job_id, duration_s=duration, chunks=len(cuts)))
 
 

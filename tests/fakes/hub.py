@@ -71,7 +71,14 @@ class Asked:
 class Hub:
     """Serves one repo. A context manager; `url` is its endpoint."""
 
-    def __init__(self, files: Mapping[str, bytes], *, repo: str = REPO, revisions: tuple[str, ...] = ("main",), token: str | None = None) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        repo: str = REPO,
+        revisions: tuple[str, ...] = ("main",),
+        token: str | None = None,
+    ) -> None:
         self.files = dict(files)
         self.repo = repo
         self.revisions = (*revisions, COMMIT)
@@ -222,7 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
             tree = [{"type": "file", "path": name, **_facts(name, data, "oid")} for name, data in hub.files.items()]
             return self._send(200, json.dumps(tree).encode(), {}, body=body)
         blobs = "blobs" in parse_qs(urlsplit(self.path).query)
-        siblings = [{"rfilename": name, **(_facts(name, data, "sha256") if blobs else {})} for name, data in hub.files.items()]
+        siblings = [
+            {"rfilename": name, **(_facts(name, data, "sha256") if blobs else {})} for name, data in hub.files.items()
+        ]
         info = {"id": hub.repo, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
         return self._send(200, json.dumps(info).encode(), {"X-Repo-Commit": COMMIT}, body=body)
 
@@ -243,7 +252,9 @@ class _Handler(BaseHTTPRequestHandler):
         }
         return self._send(302, b"", headers, body=body)
 
-    def _file(self, name: str, start: int | None, fault: Fault | None, *, body: bool, extra: dict[str, str] | None = None) -> None:
+    def _file(
+        self, name: str, start: int | None, fault: Fault | None, *, body: bool, extra: dict[str, str] | None = None
+    ) -> None:
         hub = self.server.hub
         data = hub.files[name]
         headers = {"ETag": f'"{_git_hash(data)}"', "Accept-Ranges": "bytes", **(extra or {})}
@@ -260,7 +271,14 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(206 if start is not None else 200, data, headers, body=body, fault=fault, name=name)
 
     def _send(
-        self, status: int, data: bytes, headers: dict[str, str], *, body: bool, fault: Fault | None = None, name: str = ""
+        self,
+        status: int,
+        data: bytes,
+        headers: dict[str, str],
+        *,
+        body: bool,
+        fault: Fault | None = None,
+        name: str = "",
     ) -> None:
         self.send_response(status)
         for key, value in headers.items():

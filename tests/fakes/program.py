@@ -1,6 +1,6 @@
 """A service in a process of its own that can be killed: submits the files it is given, once, and ends when all jobs ended.
 
-    python -m tests.fakes.program DATA_DIR fake|real FILE...
+python -m tests.fakes.program DATA_DIR fake|real FILE...
 """
 
 from __future__ import annotations

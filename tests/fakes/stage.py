@@ -27,14 +27,18 @@ def settings(data_dir: Path, **speech: Any) -> config.Config:
 
 
 @asynccontextmanager
-async def running(data_dir: Path, *, speech: str = "speech", media: str = "media", **options: Any) -> AsyncIterator[Service]:
+async def running(
+    data_dir: Path, *, speech: str = "speech", media: str = "media", **options: Any
+) -> AsyncIterator[Service]:
     """A service whose actors come from `tests.fakes.actors`."""
     entries = {"speech_entry": f"tests.fakes.actors:{speech}", "media_entry": f"tests.fakes.actors:{media}"}
     async with Service.open(settings(data_dir, **options), **entries) as service:
         yield service
 
 
-async def send(service: Service, *, name: str = "talk.wav", options: Options | None = None, reuse: bool = False, **play: Any) -> Job:
+async def send(
+    service: Service, *, name: str = "talk.wav", options: Options | None = None, reuse: bool = False, **play: Any
+) -> Job:
     """Submit a script as if it had been uploaded."""
     async with service.intake.receiver(name) as receiver:
         await receiver.write(script(name=name, **play))

@@ -21,10 +21,31 @@ def tensor(name: str, *dimensions: int, kind: int = 4, data: bytes | None = None
     return head + struct.pack("<BI", kind, len(data)) + data
 
 
-def weights(size: int = 0, *, spec: str = "WhisperSpec", version: int = 6, vocabulary: int = 100, layers: int = 2, width: int = 8) -> bytes:
+def weights(
+    size: int = 0,
+    *,
+    spec: str = "WhisperSpec",
+    version: int = 6,
+    vocabulary: int = 100,
+    layers: int = 2,
+    width: int = 8,
+) -> bytes:
     """Weights of a tiny network, filled up to at least `size` bytes."""
     parts = [tensor("decoder/embeddings/weight", vocabulary, width), tensor("encoder/conv1/weight", width, 80, 3)]
-    parts += [tensor(f"{side}/layer_{n}/ffn/linear_0/weight", width, width) for side in ("encoder", "decoder") for n in range(layers)]
-    parts += [tensor("decoder/layer_norm/gamma", width), tensor("filler", 0, kind=1, data=bytes(range(256)) * (size // 256 + 1))]
+    parts += [
+        tensor(f"{side}/layer_{n}/ffn/linear_0/weight", width, width)
+        for side in ("encoder", "decoder")
+        for n in range(layers)
+    ]
+    parts += [
+        tensor("decoder/layer_norm/gamma", width),
+        tensor("filler", 0, kind=1, data=bytes(range(256)) * (size // 256 + 1)),
+    ]
     head = struct.pack("<I", version) + text(spec) + struct.pack("<II", 3, len(parts))
-    return head + b"".join(parts) + struct.pack("<I", 1) + text("decoder/projection/weight") + text("decoder/embeddings/weight")
+    return (
+        head
+        + b"".join(parts)
+        + struct.pack("<I", 1)
+        + text("decoder/projection/weight")
+        + text("decoder/embeddings/weight")
+    )

@@ -9,7 +9,7 @@ class Stream extends EventTarget {
   close() { this.closed = true }
   say(kind: string, data: unknown, id = '') { this.dispatchEvent(Object.assign(new Event(kind), { data: JSON.stringify(data), lastEventId: id })) }
 }
-const hello = { seq: 7, boot: 'a', version: '1' }
+const hello = { seq: 7, boot: 'a', ui_version: '1' }
 let said: Message[]
 let close: () => void
 const links = () => said.flatMap((message) => (message.type === 'link' ? [message.link] : []))
@@ -27,7 +27,7 @@ afterEach(() => { close(); vi.useRealTimers() })
 
 it('is live once the service said hello', () => {
   newest().say('hello', hello)
-  expect(said).toEqual([{ type: 'link', link: 'live' }, { type: 'hello', ...hello }])
+  expect(said).toEqual([{ type: 'link', link: 'live' }, { type: 'hello', seq: 7, boot: 'a', ui: '1' }])
 })
 
 it('goes on after the last event it saw', () => {

@@ -4,7 +4,7 @@ import type { Job, Segment, Snapshot, System } from '../../static/src/types.ts'
 const job = (id: string, status: string, progress = 0) => ({ id, status, progress, name: id }) as unknown as Job
 const line = (chunk: number, index: number, text = '') => ({ chunk, index, text }) as unknown as Segment
 const snapshot = (seq: number, jobs: Job[], boot = 'a', next: string | null = null): Message => ({
-  type: 'snapshot', snapshot: { seq, boot, jobs: { jobs, next }, system: { version: '1' } as System } satisfies Snapshot,
+  type: 'snapshot', snapshot: { seq, boot, ui_version: null, jobs: { jobs, next }, system: { version: '1' } as System } satisfies Snapshot,
 })
 const after = (messages: Message[], state: State = EMPTY) => messages.reduce(reduce, state)
 
@@ -52,9 +52,9 @@ it('ignores a snapshot that was overtaken, and takes any of another process', ()
 it('asks for a snapshot after a reset, a restart, and a hello that is ahead', () => {
   const state = after([snapshot(9, [])])
   expect(state.stale).toBe(false)
-  expect(reduce(state, { type: 'hello', seq: 9, boot: 'a', version: '1' }).stale).toBe(false)
-  expect(reduce(state, { type: 'hello', seq: 12, boot: 'a', version: '1' }).stale).toBe(true)
-  expect(reduce(state, { type: 'hello', seq: 9, boot: 'b', version: '1' }).stale).toBe(true)
+  expect(reduce(state, { type: 'hello', seq: 9, boot: 'a', ui: '1' }).stale).toBe(false)
+  expect(reduce(state, { type: 'hello', seq: 12, boot: 'a', ui: '1' }).stale).toBe(true)
+  expect(reduce(state, { type: 'hello', seq: 9, boot: 'b', ui: '1' }).stale).toBe(true)
   expect(reduce(state, { type: 'reset' }).stale).toBe(true)
 })
 
@@ -68,7 +68,7 @@ it('puts lines in order and none twice, live or fetched', () => {
 })
 
 it('counts every job once by its status, deleted ones no more', () => {
-  const start: Message = { type: 'snapshot', snapshot: { seq: 1, boot: 'a', jobs: { jobs: [job('5', 'pending')], next: null }, system: { version: '1', jobs: { pending: 1, completed: 9 } } as unknown as System } }
+  const start: Message = { type: 'snapshot', snapshot: { seq: 1, boot: 'a', ui_version: null, jobs: { jobs: [job('5', 'pending')], next: null }, system: { version: '1', jobs: { pending: 1, completed: 9 } } as unknown as System } }
   const state = after([
     start, { type: 'update', seq: 2, job: job('5', 'processing') }, { type: 'update', seq: 3, job: job('6', 'pending') },
     { type: 'update', seq: 4, job: job('5', 'completed') }, { type: 'deleted', seq: 5, id: '6' },
@@ -78,4 +78,18 @@ it('counts every job once by its status, deleted ones no more', () => {
 
 it('keeps the last words of a job that nobody reads', () => {
   expect(after([{ type: 'segment', seq: 3, id: '1', segment: line(2, 0, ' so far') }]).said).toEqual({ 1: 'so far' })
+})
+
+it('notices that the service hands out another build of the page, once it does', () => {
+  const hello = (ui: string | null): Message => ({ type: 'hello', seq: 1, boot: 'a', ui })
+  expect(after([hello('x'), hello('x'), hello(null)]).ui).toEqual({ first: 'x', now: 'x' })
+  expect(after([hello('x'), hello('y')]).ui).toEqual({ first: 'x', now: 'y' })
+})
+
+it('follows each model, once they were asked for', () => {
+  const model = (name: string, state: string) => ({ name, state }) as any
+  const told: Message = { type: 'model', seq: 5, model: model('small', 'downloading') }
+  expect(after([told]).models).toBeNull()
+  const state = after([{ type: 'models', models: { models: [model('small', 'absent')], hub: {} as any } }, told, { ...told, model: model('own/one', 'installed') }])
+  expect(state.models!.map(({ name, state: now }) => [name, now])).toEqual([['small', 'downloading'], ['own/one', 'installed']])
 })

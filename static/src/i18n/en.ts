@@ -11,7 +11,7 @@ export const en = {
   // taking recordings
   drop: 'Drop audio or video here', drop_more: 'Upload and transcription start by themselves.', release: 'Let go to transcribe', choose: 'Choose files', choose_folder: 'Choose a folder',
   fact_private: 'Stays on this machine', fact_formats: 'Any audio or video format', fact_keys: 'Press ? for keys',
-  model: 'Model', language_of: 'Language', detect: 'Detect', best_model: 'Best installed', more_options: 'More options', task: 'Result', transcribe: 'Text as spoken', translate: 'English translation',
+  model: 'Model', language_of: 'Language', detect: 'Detect', will_fetch: 'Fetched first', best_model: 'Best installed', more_options: 'More options', task: 'Result', transcribe: 'Text as spoken', translate: 'English translation',
   preset: 'Care', preset_default: 'As the service is set', fast: 'Fast', balanced: 'Balanced', accurate: 'Accurate', prompt: 'Names and spellings to expect', prompt_hint: 'For example: Dr. Nguyen, Kubernetes, 王小明',
   uploading: 'Uploading', waiting: 'Waiting to upload', upload_failed: 'Upload failed', upload_paused: 'Upload paused', known: 'Already here', known_text: 'A recording with this name and size is here already.',
   open_it: 'Open it', once_more: 'Transcribe again', try_again: 'Try again', upload_cut: 'Connection lost; the upload goes on by itself.',
@@ -24,7 +24,7 @@ export const en = {
   queue: '{n} in the queue', queue_audio: '{t} of audio', queue_left: 'about {t} left', estimating: 'estimating the time', pause_all: 'Pause all', resume_all: 'Resume all', clear_done: 'Clear finished',
   pending: 'Waiting', processing: 'In work', paused: 'Paused', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled', nth: 'number {n} in the queue',
   ahead: 'first in line', downloading_model: 'Getting the model', loading_model: 'Loading the model', decoding: 'Reading the recording', transcribing: 'Transcribing', finalizing: 'Finishing',
-  pause: 'Pause', resume: 'Resume', cancel: 'Cancel', retry: 'Retry', front: 'Do next', delete: 'Delete', rename: 'Rename', save: 'Save', name: 'Name', report: 'Copy report', reported: 'Report copied',
+  once_only: 'once only', pause: 'Pause', resume: 'Resume', cancel: 'Cancel', retry: 'Retry', front: 'Do next', delete: 'Delete', rename: 'Rename', save: 'Save', name: 'Name', report: 'Copy report', reported: 'Report copied',
   select: 'Select {name}', selected: '{n} selected', select_all: 'Select all', export_zip: 'Export', progress: 'Progress of {name}', act_on: '{verb}: {name}',
   deleted: 'Deleted: {name}', deleted_many: 'Deleted: {n} recordings', delete_sure: 'Delete for good, with text and recording?', delete_yes: 'Yes, delete', delete_no: 'Keep',
   left: '{t} left', speed: '{x}× real time', gaps: '{n} missing', added: 'added {t}', finished: 'finished {t}', what_to_do: 'What to do:', details: 'Details',
@@ -41,9 +41,15 @@ export const en = {
   keys_off: 'Keys are switched off in the settings.', space: 'Space', captions: 'Captions', video: 'Video',
 
   // models, system, settings
-  models_text: 'A model that is here can be used at once and without a network.', model_used: 'in use', no_models: 'No model is installed. Jobs wait or fail with the reason until there is one.',
-  version: 'Version', up: 'Running since', device: 'Device', compute: 'Number format', cpus: 'Processor cores', disk: 'Free disk space', actors: 'Processes', generation: 'started {n} times', healthy: 'No problems.',
-  idle: 'not running', starting: 'starting', ready: 'ready', stopped: 'stopped', waiting_actor: 'waiting to restart', model_loaded: 'Loaded model',
+  models_text: 'A model that is here works at once and without a network. A job that names another one fetches it and then goes on by itself.', no_models: 'No model is installed. Fetch one below, or drop a recording: the job says what is missing.',
+  absent: 'not installed', downloading: 'downloading', installed: 'installed', loaded: 'in use', broken: 'damaged', recommended: 'recommended here', default_model: 'default', builtin: 'built in',
+  multilingual: '99 languages', english_only: 'English only', to_fetch: '{n} to fetch', on_disk: '{n} on disk', needs_memory: 'needs {n} of memory',
+  fit_gpu: 'runs on the GPU', fit_cpu: 'about {x}× real time here', fit_slow: 'slow here: about {x}× real time', fit_too_big: 'too big for this machine',
+  download: 'Download', unload: 'Free the memory', remove: 'Remove', transfer: '{n} of {all}', from_host: 'from {host}', more_models: 'All models', here_models: 'On this machine',
+  add_model: 'Another model', repo: 'Name on the hub', repo_hint: 'owner/name, a conversion for faster-whisper', hub: 'Model hub', endpoints: 'Addresses, tried in order', proxy: 'Proxy', token_set: 'Token', there: 'set', not_there: 'none',
+  test: 'Test the connection', testing: 'Testing…', works: 'works', offline_set: 'The network is not to be used (models.offline).', try_with: 'Try with other settings', endpoint_try: 'Address (mirror)', proxy_try: 'Proxy', token_try: 'Token', nothing_kept: 'For the test only; nothing of it is kept.', removed_model: 'Removed: {name}', free: '{n} free on the disk',
+  version: 'Version', up: 'Running since', device: 'Device', compute: 'Number format', cpus: 'Processor cores', disk: 'Free disk space', subscribers: 'Open event streams', actors: 'Processes', generation: 'started {n} times', healthy: 'No problems.',
+  actor_speech: 'Speech recognition', actor_media: 'Reading of recordings', actor_download: 'Downloads', idle: 'not running', starting: 'starting', ready: 'ready', stopped: 'stopped', waiting_actor: 'waiting to restart', model_loaded: 'Loaded model',
   here_settings: 'This browser', theme: 'Appearance', language_name: 'Language', keys_setting: 'Single-key shortcuts in a transcript', follow_setting: 'Follow the text while playing',
   server_settings: 'The service', settings_missing: 'This version of the service does not show its settings here. They are in config.toml.', source: 'from {source}',
 }

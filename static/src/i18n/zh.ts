@@ -13,7 +13,7 @@ export const zh: Record<keyof typeof en, string> = {
   // 接收录音
   drop: '把音频或视频拖到这里', drop_more: '上传和转写会自动开始。', release: '松开即可开始转写', choose: '选择文件', choose_folder: '选择文件夹',
   fact_private: '数据不离开本机', fact_formats: '支持任何音频、视频格式', fact_keys: '按 ? 查看快捷键',
-  model: '模型', language_of: '语言', detect: '自动检测', best_model: '已安装的最佳模型', more_options: '更多选项', task: '结果', transcribe: '原文', translate: '译成英文',
+  model: '模型', language_of: '语言', detect: '自动检测', will_fetch: '需先下载', best_model: '已安装的最佳模型', more_options: '更多选项', task: '结果', transcribe: '原文', translate: '译成英文',
   preset: '细致程度', preset_default: '按服务设置', fast: '快速', balanced: '均衡', accurate: '精确', prompt: '可能出现的人名和术语', prompt_hint: '例如：王小明、Kubernetes、量子纠缠',
   uploading: '正在上传', waiting: '等待上传', upload_failed: '上传失败', upload_paused: '上传已暂停', known: '已存在', known_text: '列表中已有同名且大小相同的录音。',
   open_it: '打开', once_more: '重新转写', try_again: '重试', upload_cut: '连接中断，上传会自动继续。',
@@ -26,7 +26,7 @@ export const zh: Record<keyof typeof en, string> = {
   queue: '队列 {n} 个', queue_audio: '音频 {t}', queue_left: '约剩 {t}', estimating: '正在估算时间', pause_all: '全部暂停', resume_all: '全部继续', clear_done: '清除已完成',
   pending: '等待中', processing: '处理中', paused: '已暂停', completed: '已完成', failed: '失败', cancelled: '已取消', nth: '排队第 {n} 位',
   ahead: '最优先', downloading_model: '正在下载模型', loading_model: '正在加载模型', decoding: '正在读取录音', transcribing: '正在转写', finalizing: '正在收尾',
-  pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
+  once_only: '仅此一次', pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
   select: '选择 {name}', selected: '已选 {n} 项', select_all: '全选', export_zip: '导出', progress: '{name} 的进度', act_on: '{verb}：{name}',
   deleted: '已删除：{name}', deleted_many: '已删除 {n} 个录音', delete_sure: '永久删除文字和录音？', delete_yes: '确认删除', delete_no: '保留',
   left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失 {n} 处', added: '添加于 {t}', finished: '完成于 {t}', what_to_do: '处理办法：', details: '详细信息',
@@ -43,9 +43,15 @@ export const zh: Record<keyof typeof en, string> = {
   keys_off: '快捷键已在设置中关闭。', space: '空格', captions: '字幕', video: '视频',
 
   // 模型、系统、设置
-  models_text: '已安装的模型可立即使用，无需联网。', model_used: '使用中', no_models: '尚未安装模型。在此之前任务会等待，或带着原因失败。',
-  version: '版本', up: '启动时间', device: '设备', compute: '数值格式', cpus: '处理器核心', disk: '可用磁盘空间', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
-  idle: '未运行', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启', model_loaded: '已加载模型',
+  models_text: '已安装的模型可立即使用，无需联网。任务指定了其他模型时，会先下载再自动继续。', no_models: '尚未安装模型。请在下方下载，或直接拖入录音，任务会说明缺少什么。',
+  absent: '未安装', downloading: '正在下载', installed: '已安装', loaded: '使用中', broken: '已损坏', recommended: '本机推荐', default_model: '默认', builtin: '内置',
+  multilingual: '99 种语言', english_only: '仅英语', to_fetch: '需下载 {n}', on_disk: '占用磁盘 {n}', needs_memory: '需要内存 {n}',
+  fit_gpu: '可在 GPU 上运行', fit_cpu: '本机约 {x} 倍速', fit_slow: '本机较慢：约 {x} 倍速', fit_too_big: '超出本机内存',
+  download: '下载', unload: '释放内存', remove: '删除', transfer: '{n}，共 {all}', from_host: '来自 {host}', more_models: '全部模型', here_models: '本机模型',
+  add_model: '其他模型', repo: '仓库中的名称', repo_hint: '所有者/名称，须为 faster-whisper 格式', hub: '模型仓库', endpoints: '地址，按顺序尝试', proxy: '代理', token_set: '令牌', there: '已设置', not_there: '无',
+  test: '测试连接', testing: '正在测试…', works: '正常', offline_set: '设置不允许联网（models.offline）。', try_with: '用其他设置测试', endpoint_try: '地址（镜像）', proxy_try: '代理', token_try: '令牌', nothing_kept: '仅用于测试，不会保存。', removed_model: '已删除：{name}', free: '磁盘可用 {n}',
+  version: '版本', up: '启动时间', device: '设备', compute: '数值格式', cpus: '处理器核心', disk: '可用磁盘空间', subscribers: '打开的事件流', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
+  actor_speech: '语音识别', actor_media: '读取录音', actor_download: '下载', idle: '未运行', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启', model_loaded: '已加载模型',
   here_settings: '当前浏览器', theme: '外观', language_name: '界面语言', keys_setting: '转写页的单键快捷键', follow_setting: '播放时文字跟随滚动',
   server_settings: '服务', settings_missing: '此版本的服务不在此显示设置，请查看 config.toml。', source: '来自 {source}',
 }

@@ -1,0 +1,255 @@
+"""Reading: the text as it comes, the recording beside it, marks, search, keys and exports."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import wave
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import anyio
+import av
+import docx
+import numpy as np
+import pytest
+import srt
+import webvtt
+
+from tests.fakes.actors import BEHIND, script
+from tests.ui.stage import Stage, Visitor, visiting
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+PLACE = "document.querySelector('video').currentTime"
+MARKED = "[...(CSS.highlights.get('{}') ?? [])].map(String).join('|')"
+
+
+def sound(seconds: int, /, **play: Any) -> bytes:
+    """Silence that a browser plays, with a script behind it."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(1)
+        writer.setframerate(8_000)
+        writer.writeframes(b"\x80" * 8_000 * seconds)
+    return file.getvalue() + BEHIND + script(**play)
+
+
+def film(path: Path, seconds: int, /, **play: Any) -> bytes:
+    """Pictures and no sound, as WebM."""
+    with av.open(str(path), "w", format="webm") as container:
+        stream: Any = container.add_stream("libvpx", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        for number in range(seconds * 5):
+            frame = av.VideoFrame.from_ndarray(np.full((90, 160, 3), number * 3 % 256, dtype=np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 5)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path.read_bytes() + BEHIND + script(**play)
+
+
+async def opened(stage: Stage, visitor: Visitor, name: str, data: bytes, *, at: str = "") -> str:
+    """The page of a finished transcript with a recording that can be played; the id of the job."""
+    job = await stage.send(name, data=data)
+    await stage.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}{at}")
+    await visitor.page.wait_for_selector(".player")
+    return job.id
+
+
+async def reads(visitor: Visitor, expression: str, wanted: Any) -> None:
+    """Until an expression has this value; its last one is told if it never does."""
+    said: Any = None
+    with anyio.move_on_after(15):
+        while (said := await visitor.page.evaluate(expression)) != wanted:  # noqa: ASYNC110  nobody tells
+            await anyio.sleep(0.03)
+    assert said == wanted
+
+
+@pytest.fixture(scope="module")
+def hour() -> bytes:
+    """An hour of 5,000 lines."""
+    return sound(3600, chunks=50, seconds=71.0, segments=100)
+
+
+async def test_c01_lines_appear_while_the_recording_is_still_in_work(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("live.wav", chunks=8, seconds=1.0, delay=0.3)
+    await visitor.go(f"/t/{job.id}")
+    await visitor.page.get_by_text("This is chunk 1.").wait_for()
+    assert (await stage.service.store.job(job.id)).status == "processing"
+    await visitor.page.get_by_text("This is chunk 7.").wait_for()
+
+
+async def test_c10_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what_sounds(
+    visitor: Visitor, stage: Stage, hour: bytes
+) -> None:
+    answers: list[int] = []
+    visitor.page.on("response", lambda answer: answers.append(answer.status) if answer.url.endswith("/media") else None)
+    await opened(stage, visitor, "hour.wav", hour)
+    page = visitor.page
+    assert await page.locator(".line").count() == 5_000
+    await page.get_by_label("Play from 50:00").first.click()
+    await reads(visitor, "!document.querySelector('video').paused", True)
+    assert 3_000 <= await page.evaluate(PLACE) < 3_010
+    assert 206 in answers
+    await page.wait_for_selector(".line.now")
+    await reads(visitor, f"{MARKED.format('word')} !== ''", True)
+    now = await page.inner_text(".line.now p")
+    assert await page.evaluate(MARKED.format("word")) == now  # the scripted actor says each sentence as one word
+    assert await page.evaluate("location.hash") == "#t=3000"
+
+
+async def test_c11_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_leads_back(
+    visitor: Visitor, stage: Stage, hour: bytes
+) -> None:
+    await opened(stage, visitor, "follow.wav", hour)
+    page = visitor.page
+    await page.get_by_label("Play from 25:00").first.click()
+    await reads(visitor, "!document.querySelector('video').paused", True)
+    await page.wait_for_selector(".line.now")
+    seen = "(() => { const r = document.querySelector('.line.now').getBoundingClientRect(); return r.top > 0 && r.bottom < innerHeight })()"
+    await reads(visitor, seen, True)
+    await page.evaluate("document.querySelector('video').currentTime = 2000")
+    await reads(visitor, seen, True)
+    await page.mouse.move(400, 400)
+    await page.mouse.wheel(0, -9_000)
+    await page.wait_for_selector(".pill")
+    await reads(visitor, seen, False)
+    await page.click(".pill")
+    await reads(visitor, seen, True)
+    assert await page.locator(".pill").count() == 0
+
+
+async def test_a_link_to_a_place_and_a_double_click_play_from_there(visitor: Visitor, stage: Stage) -> None:
+    await opened(stage, visitor, "place.wav", sound(60, chunks=5), at="#t=0:23")
+    page = visitor.page
+    await reads(visitor, PLACE, 23)
+    await page.get_by_text("This is chunk 4.").dblclick()
+    await reads(visitor, "!document.querySelector('video').paused", True)
+    assert await page.evaluate(PLACE) >= 44
+
+
+async def test_keys_steer_the_recording_and_e08_do_nothing_once_they_are_off(visitor: Visitor, stage: Stage) -> None:
+    job_id = await opened(stage, visitor, "keys.wav", sound(60, chunks=5))
+    page = visitor.page
+    for key, place in (
+        ("l", 5),
+        ("l", 10),
+        ("j", 5),
+        ("ArrowRight", 6),
+        ("ArrowDown", 11),
+        ("ArrowDown", 22),
+        ("ArrowUp", 11),
+    ):
+        await page.keyboard.press(key)
+        await reads(visitor, f"Math.round({PLACE})", place)
+    await page.keyboard.press("]")
+    await reads(visitor, "document.querySelector('video').playbackRate", 1.25)
+    await page.keyboard.press("0")
+    await page.keyboard.press("k")
+    await reads(visitor, "document.querySelector('video').paused", False)
+    await page.keyboard.press("Space")
+    await reads(visitor, "document.querySelector('video').paused", True)
+    await page.keyboard.press("/")
+    await page.keyboard.type("kjl 0")
+    assert await page.input_value("input[type=search]") == "kjl 0"
+    await visitor.go("/settings")
+    await page.uncheck("[data-keys]")
+    await visitor.go(f"/t/{job_id}")
+    await page.wait_for_selector(".player")
+    for key in ("k", "l", "?", "e", "Space"):
+        await page.keyboard.press(key)
+    await page.wait_for_timeout(300)
+    assert await page.evaluate(f"[{PLACE}, document.querySelector('video').paused]") == [0, True]
+    assert await page.locator("dialog[open], #export:popover-open").count() == 0
+
+
+async def test_a_line_is_looped_until_it_is_let_go(visitor: Visitor, stage: Stage) -> None:
+    await opened(stage, visitor, "loop.wav", sound(30, cuts=[[1.0, 2.0], [3.0, 4.0]]))
+    page = visitor.page
+    await page.get_by_label("Play from 0:01").click()
+    await page.check("[data-loop]")
+    await page.wait_for_timeout(2_500)
+    assert await page.evaluate(PLACE) < 2.5
+
+
+async def test_a_phrase_is_found_marked_and_visited(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("find.wav", chunks=30)
+    await stage.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}")
+    page = visitor.page
+    await page.fill("input[type=search]", "CHUNK 2")
+    await page.get_by_text("1 of 11").wait_for()
+    assert await page.evaluate("CSS.highlights.get('hit').size") == 11
+    await page.keyboard.press("Enter")
+    await page.get_by_text("2 of 11").wait_for()
+    await reads(visitor, MARKED.format("chosen"), "chunk 2")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.press("Shift+Enter")
+    await page.get_by_text("11 of 11").wait_for()
+
+
+async def test_a_gap_is_shown_where_it_is(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("hole.wav", chunks=3, bad=[1])
+    await stage.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}")
+    await visitor.page.wait_for_selector(".line.gap")
+    said = await visitor.page.locator(".line p").all_inner_texts()
+    assert said == ["This is chunk 0.", "Missing from 0:11 to 0:21", "This is chunk 2."]
+
+
+async def test_c15_every_export_is_a_file_with_the_name_of_the_recording(visitor: Visitor, stage: Stage) -> None:
+    await opened(stage, visitor, "董事会 会议.wav", sound(40, chunks=3))
+    page = visitor.page
+    files: dict[str, bytes] = {}
+    for number in range(9):
+        await page.click("[data-export]")
+        async with page.expect_download() as waiting:
+            await page.locator("#export a").nth(number).click()
+        download = await waiting.value
+        name, _, extension = download.suggested_filename.rpartition(".")
+        assert name == "董事会 会议"
+        files[extension] = await anyio.Path(await download.path()).read_bytes()
+    assert set(files) == {"srt", "vtt", "txt", "docx", "md", "json", "tsv", "lrc", "ass"}
+    assert [cue.content for cue in srt.parse(files["srt"].decode())] == [f"This is chunk {n}." for n in range(3)]
+    assert len(webvtt.from_string(files["vtt"].decode()).captions) == 3
+    assert len(json.loads(files["json"])["segments"]) == 3
+    assert "This is chunk 2." in "\n".join(part.text for part in docx.Document(io.BytesIO(files["docx"])).paragraphs)
+    assert "This is chunk 0." in files["txt"].decode()
+
+
+async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, stage: Stage, tmp_path: Path) -> None:
+    await opened(stage, visitor, "film.webm", film(tmp_path / "film.webm", 12, chunks=1, seconds=9.0))
+    page = visitor.page
+    await page.wait_for_selector("video:visible")
+    boxes = await page.evaluate("['video', '.text'].map((s) => document.querySelector(s).getBoundingClientRect().left)")
+    assert boxes[0] > boxes[1]
+    await reads(visitor, "document.querySelector('video').textTracks[0].cues?.length", 1)
+    await page.click("[data-play]")
+    await reads(visitor, "document.querySelector('video').textTracks[0].activeCues[0]?.text", "This is chunk 0.")
+
+
+async def test_c17_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, stage: Stage) -> None:
+    async with visiting(browser, stage.url) as visitor:
+        await visitor.page.add_init_script(
+            "for (const n of ['AudioContext', 'OfflineAudioContext', 'AudioDecoder']) window[n] = class { constructor() { window.decoded = true } }"
+        )
+        await opened(stage, visitor, "wave.wav", sound(20, chunks=1, peaks=3 * 3600 * 50))
+        page = visitor.page
+        await page.wait_for_selector(".wave.drawn")
+        painted = """document.querySelector('.wave canvas').getContext('2d')
+          .getImageData(0, 0, 100, document.querySelector('.wave canvas').height).data.some((v) => v)"""
+        await reads(visitor, painted, True)
+        assert await page.evaluate("window.decoded") is None
+        await page.focus(".wave input")
+        await page.keyboard.press("End")
+        await reads(visitor, f"{PLACE} > 19", True)
+
+
+async def test_an_unknown_transcript_is_said_to_be_gone(visitor: Visitor) -> None:
+    visitor.expected = re.compile("/api/jobs/")
+    await visitor.go("/t/01nosuchjob")
+    assert "does not exist" in await visitor.words()
