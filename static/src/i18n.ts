@@ -82,8 +82,18 @@ export function tongue(code: string): string {
   return name && name !== asked ? name : UNNAMED[code]?.[language.value] ?? code
 }
 
-/** What happened to a job on its way; in English the service's own words. */
+// What was changed after something went wrong stands in the words of the service only.
+const CHANGES: readonly [RegExp, string][] = [
+  [/goes on with batches of (\d+)\./, '此后批大小为 $1。'], [/goes on with (\d+) batch(?:es)? at a time\./, '此后同时处理 $1 批。'],
+  [/goes on with the (CPU|GPU)\./, '此后改用 $1。'], [/goes on with numbers of the type (\w+)\./, '此后使用 $1 数值格式。'],
+  [/This part is tried again\./, '这一段会重试。'], [/This part is left out\./, '这一段已略过。'], [/read again from its beginning\./, '将从头重新读取录音。'],
+]
+
+/** What happened to a job on its way, where, and what was done; in English the service's own words. */
 export function recount(note: Note): string {
   const known = errors[note.code]
-  return language.value === 'zh' && known ? known.zh[0] : note.message || known?.en[0] || note.code
+  if (language.value === 'en' || !known) return note.message || known?.en[0] || note.code
+  const place = typeof note.params.position_s === 'number' ? `${clock(note.params.position_s)}：` : ''
+  const changes = CHANGES.flatMap(([said, told]) => { const found = said.exec(note.message); return found ? [told.replace('$1', found[1] ?? '')] : [] })
+  return `${place}${known.zh[0]}${changes.join('')}`
 }

@@ -30,7 +30,7 @@ export interface Actor {
 
 export interface System {
   version: string; started_at: number; actors: Actor[]; model: string | null; device: string | null
-  compute_type: string | null; models: string[]; jobs: Partial<Record<Status, number>>; disk_free_bytes: number; cpus: number; subscribers: number
+  compute_type: string | null; models: string[]; jobs: Partial<Record<Status, number>>; disk_free_bytes: number; cpus: number; subscribers: number; batch_size: number; warnings: Problem[]
 }
 
 export interface EndpointState { endpoint: string; problem: Problem | null }

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import anyio
+import msgspec
 import pytest
 
 from tests.fakes.actors import script
 from tests.fakes.stage import until
 from tests.integration.webclient import settings
+from whisper_service.config import Models
 from whisper_service.domain import Job, Options
 from whisper_service.errors import ServiceError, Unavailable
 from whisper_service.lifecycle import TERMINAL
@@ -101,11 +103,15 @@ class Stage(NamedTuple):
 
 
 @asynccontextmanager
-async def staged(root: Path, *, port: int = 0, host: str = "127.0.0.1", **changes: Any) -> AsyncIterator[Stage]:
+async def staged(
+    root: Path, *, port: int = 0, host: str = "127.0.0.1", models: Models | None = None, **changes: Any
+) -> AsyncIterator[Stage]:
     """A service on `root`, which may have been there before."""
     marks = root / "marks"
     marks.mkdir(parents=True, exist_ok=True)
     config = settings(root, host=host, **changes)
+    if models is not None:
+        config = msgspec.structs.replace(config, models=models)
     async with Service.open(config, **ENTRIES) as service, serving(service, host=host, port=port) as url:
         yield Stage(service, url, marks)
 

@@ -117,6 +117,23 @@ async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, stage: Stage) ->
 
 
 @pytest.mark.parametrize(
+    ("locale", "told"), [("en-US", r"memory.* goes on with \d"), ("zh-CN", r"内存不足.*此后(批大小为|同时处理) \d")]
+)
+async def test_b07_a_memory_that_ran_out_is_told_on_the_row_with_what_was_changed_and_the_job_is_done(
+    browser: Any, stage: Stage, locale: str, told: str
+) -> None:
+    async with visiting(browser, stage.url, locale=locale) as visitor:
+        await visitor.go()
+        job = await stage.send(f"hungry-{locale}.wav", chunks=12, seconds=1.0, delay=0.3, faults={"2": "oom_once"})
+        notes = visitor.row(job.name).locator(".notes")
+        await notes.wait_for()
+        assert re.search(told, await notes.inner_text())
+        await visitor.shows(job.name, "completed")
+        await visitor.go(f"/t/{job.id}")
+        assert re.search(told, await visitor.page.inner_text(".info"))
+
+
+@pytest.mark.parametrize(
     ("locale", "cause", "cure"),
     [("en-US", "not a recording", "What to do"), ("zh-CN", "无法识别为音频或视频", "请检查或转换文件后重新上传")],
 )

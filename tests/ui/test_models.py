@@ -1,0 +1,135 @@
+"""Models and the machine: downloads that explain themselves, and what the processes are doing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.hub import REPO, Hub, closed_port, wire_model
+from tests.fakes.weights import weights
+from tests.ui.stage import Stage, Visitor, recording, staged, visiting
+from whisper_service import config
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+MODEL = f"[data-model='{REPO}']"
+SLOW = {"path": "/storage/", "kind": "slow", "rate": 400_000}
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    with Hub(wire_model(1) | {"model.bin": weights(3_000_000)}) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="module")
+async def theatre(browser: Any, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    models = config.Models(endpoints=(hub.url,), connect_timeout_s=5.0, read_timeout_s=5.0)
+    async with staged(tmp_path_factory.mktemp("models"), models=models) as stage:
+        yield stage
+
+
+@pytest.fixture(autouse=True)
+async def _no_model(hub: Hub, theatre: Stage) -> AsyncIterator[None]:
+    """Faults of a test are its own, and so is what it fetched."""
+    yield
+    hub.faults.clear()
+    await theatre.clear()
+    if any(model.name == REPO and model.removable for model in (await theatre.service.models.list()).models):
+        await theatre.service.models.remove(REPO)
+
+
+async def test_a03_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself(
+    visitor: Visitor, hub: Hub
+) -> None:
+    hub.fault(**SLOW, times=1)
+    page = visitor.page
+    await page.evaluate(
+        "(model) => localStorage.setItem('preferences', JSON.stringify({ model, language: 'en' }))", REPO
+    )
+    await visitor.go()
+    await visitor.choose(recording("first.wav", chunks=1))
+    await page.locator("[data-transfer]", has_text=re.compile(r"\d+ kB.* (MB|kB).*/s")).first.wait_for()
+    assert "Getting the model" in await visitor.words()
+    await visitor.shows("first.wav", "completed", timeout_s=40)
+
+
+async def test_d01_a_download_tells_its_bytes_can_be_cancelled_and_goes_on_where_it_stopped(
+    visitor: Visitor, hub: Hub
+) -> None:
+    hub.fault(**SLOW, times=1)
+    page = visitor.page
+    await visitor.go("/models")
+    await page.fill("[data-repo]", REPO)
+    await page.keyboard.press("Enter")
+    row = page.locator(MODEL)
+    await row.locator("[data-transfer]", has_text=re.compile(r"MB.*/s")).wait_for()
+    await row.locator("[data-verb=cancel]").click()
+    await page.wait_for_selector(f"{MODEL}[data-state=absent]")
+    hub.faults.clear()
+    await row.locator("[data-verb=download]").click()
+    await page.wait_for_selector(f"{MODEL}[data-state=installed]", timeout=20_000)
+    await row.locator("[data-verb=remove]").click()
+    await page.wait_for_selector(f"{MODEL}[data-state=installed]", state="detached")
+
+
+CAUSES = [
+    ({"path": "/storage/", "kind": "status", "status": 403}, "仓库拒绝访问该模型", "请检查令牌权限"),
+    (
+        {"path": "/api/", "kind": "status", "status": 404, "headers": {"X-Error-Code": "RepoNotFound"}},
+        "仓库中没有该模型",
+        "请检查名称",
+    ),
+    ({"path": "/storage/", "kind": "corrupt"}, "与仓库公布的不一致", "请重试"),
+    ({"path": "/api/", "kind": "page"}, "不是模型仓库", "请检查地址"),
+]
+
+
+async def test_d02_every_failure_has_its_own_cause_and_cure_on_the_model(browser: Any, stage: Stage, hub: Hub) -> None:
+    async with visiting(browser, stage.url, locale="zh-CN") as visitor:
+        await visitor.go("/models")
+        page = visitor.page
+        await page.fill("[data-repo]", REPO)
+        for fault, cause, cure in CAUSES:
+            hub.faults.clear()
+            hub.fault(**fault)
+            if await page.locator(MODEL).count():
+                await page.locator(f"{MODEL} [data-verb=download]").click()
+            else:
+                await page.keyboard.press("Enter")
+            said = page.locator(f"{MODEL}[data-state=absent] .problem", has_text=cause)
+            await said.wait_for(timeout=20_000)
+            assert cure in await said.inner_text()
+
+
+async def test_d02_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_another_address_works(
+    browser: Any, tmp_path: Path, hub: Hub
+) -> None:
+    with closed_port() as dead:
+        models = config.Models(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
+        async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
+            await visitor.go("/models")
+            page = visitor.page
+            await page.click("[data-test]")
+            answers = page.locator("[data-answers]")
+            await answers.locator(".problem").wait_for()
+            assert dead in await answers.inner_text()
+            assert "What to do" in await answers.inner_text()
+            await page.click("text=Try with other settings")
+            await page.fill("[data-try=endpoint]", hub.url)
+            await page.click("[data-test]")
+            await answers.get_by_text("works").wait_for()
+
+
+async def test_d04_the_system_page_tells_a_restart_with_its_reason(visitor: Visitor, stage: Stage) -> None:
+    await visitor.go("/system")
+    page = visitor.page
+    card = page.locator("[data-actor=speech]")
+    await card.get_by_text("started 1 times").wait_for()
+    await stage.send("crash.wav", chunks=3, faults={"1": "abort"})
+    await card.locator(".problem").wait_for(timeout=20_000)
+    assert "started 1 times" not in await card.inner_text()
