@@ -24,7 +24,7 @@ export function verbs(job: Job): readonly Verb[] {
 export const fits = (job: Job, filter: Filter): boolean => filter === 'all' || GROUP[job.status] === filter
 
 /** How many jobs each filter shows. */
-export function tally(counts: Counts): Record<Filter, number> {
+export function tally(counts: Partial<Counts>): Record<Filter, number> {
   const sums: Record<Filter, number> = { all: 0, active: 0, done: 0, undone: 0 }
   for (const [status, count] of Object.entries(counts) as [Status, number][]) {
     sums[GROUP[status]] += count

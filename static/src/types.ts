@@ -46,7 +46,9 @@ export interface Model {
 export interface Hub { endpoints: string[]; proxy: string | null; token: boolean; offline: boolean }
 export interface Models { models: Model[]; hub: Hub }
 
-export interface Page { jobs: Job[]; next: string | null }
+/** Where a search found something: texts in parts, every second of them what was found. */
+export interface Found { name: string[]; excerpts: { start: number; parts: string[] }[] }
+export interface Page { jobs: Job[]; next: string | null; counts?: Partial<Record<Status, number>>; found?: Record<string, Found>; complete?: boolean }
 export interface Snapshot { seq: number; boot: string; ui_version: string | null; jobs: Page; system: System }
 export interface Transcript {
   name: string; duration_s: number | null; language: string | null; model: string | null; segments: Segment[]; gaps: Gap[]

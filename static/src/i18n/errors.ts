@@ -80,5 +80,5 @@ export const errors: Record<string, { en: Said; zh: Said }> = {
   hash_mismatch: { en: ['What was downloaded is not what the hub announced; it was thrown away.', 'Try again, then another hub.'], zh: ['下载的内容与仓库公布的不一致，已丢弃。', '请重试，或换一个仓库。'] },
   not_writable: { en: ['The folder of the models cannot be written to.', 'Correct its permissions.'], zh: ['模型文件夹无法写入。', '请修正其权限。'] },
   target_occupied: { en: ['A folder of that name is there and is no complete model.', 'Move it away, or remove the model; then try again.'], zh: ['已有同名文件夹，但不是完整的模型。', '请移走该文件夹或删除该模型后重试。'] },
-  recovered: { en: ['It went well for a while; more is done at once again.', ''], zh: ['已平稳运行一段时间，恢复较大的批次。', ''] },
+  recovered: { en: ['It went well for a while; more is done at once again.', 'Nothing.'], zh: ['已平稳运行一段时间，恢复较大的批次。', '无需处理。'] },
 }
