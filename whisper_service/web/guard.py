@@ -97,6 +97,9 @@ class Guard:
         if name is None or int(name[2] or 0) > 65535:
             hint = "Send the header once, as `Host: name:port`; every common client does."
             return 400, Problem(code="bad_request", message="The Host header of the request is not valid.", hint=hint), {}
+        if not path.isprintable():
+            hint = "Addresses hold no control characters."
+            return 400, Problem(code="bad_request", message="The address of the request is not valid.", hint=hint), {}
         if not self.names.allow(name[1]):
             hint = "Use http://localhost, or add the name to security.allowed_hosts if it is one of this service's."
             message = f"This service does not answer to {name[1]}."

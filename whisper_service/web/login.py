@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import parse_qs
 
 import msgspec
@@ -65,9 +65,9 @@ async def login(request: Incoming, door: Doorkeeper) -> Response[None]:
             raise
         page: Response[str] = _page(error.message, status_of(error))
         return page  # type: ignore[return-value]
-    answer: Response[None] = Response(None, status_code=204)
+    answer: Response[Any] = Response(None, status_code=204)
     if is_form:
-        answer = Response(None, status_code=303, headers={"Location": "/"})
+        answer = Response("", status_code=303, headers={"Location": "/"}, media_type="text/plain")
     if door.keys:
         answer.set_cookie(_cookie(request, door, door.keys.session(token), SESSION_S))
     return answer

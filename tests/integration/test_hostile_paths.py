@@ -1,0 +1,136 @@
+"""Nothing that a client sends is used as a path: not the address, not the name of a file, not that of a model or a job."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.fakes.actors import script
+from tests.integration.webclient import WAIT, Running, running
+from whisper_service.catalog import AUTO, Catalog
+from whisper_service.errors import ModelUnavailable, ServiceError
+from whisper_service.web.app import openapi_json
+
+PIECES = (
+    "..", "../", "..\\", "/", "//", "\\", "%2f", "%2e%2e", "%252e", "\0", "%00", "~", "C:", "etc/passwd", "whisper_service.db", "lock",
+    ".part", "$(touch pwned)", "`id`", "concat:", "file://", "http://127.0.0.1/", "-i", "\u202e", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+    "\u2025", "\uff0f", "a" * 300, ".", " ", "\r\n", "'", '"', ";", "会议", "con", "nul", "a",
+)  # fmt: skip
+OURS = re.compile(r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm)?|lock|address|logs/[a-zT0-9-]+\.log|models(/\S*)?")
+
+
+def names(count: int, seed: int) -> list[str]:
+    dice = random.Random(seed)
+    return ["".join(dice.choices(PIECES, k=dice.randint(1, 6))) for _ in range(count)]
+
+
+def outside(root: Path) -> set[Path]:
+    """Everything beside the data directory."""
+    return {path for path in root.rglob("*") if not path.is_relative_to(root / "data")}
+
+
+def here() -> set[Path]:
+    """Everything in the working directory."""
+    return set(Path.cwd().iterdir())
+
+
+def inside(root: Path) -> list[str]:
+    """The files of the data directory."""
+    data = root / "data"
+    return [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+async def web(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path) as up:
+        yield up
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), min_size=1).map("".join)))
+@example("../../etc")
+@example("a--..--b")
+@example("models--..--x")
+def test_no_name_of_a_model_leads_out_of_the_directory_of_models(name: str) -> None:
+    root = Path("/nowhere/models")
+    catalog = Catalog(root, default=AUTO)
+    try:
+        chosen = catalog.resolve(name)
+    except (ModelUnavailable, ServiceError):
+        return
+    assert catalog.target_of(chosen).is_relative_to(root)
+    assert catalog.target_of(chosen) != root
+
+
+@pytest.mark.anyio
+async def test_addresses_that_climb_give_nothing_away(web: Running, tmp_path: Path) -> None:
+    (tmp_path / "data" / "secret.txt").write_text("a secret")
+    (tmp_path / "secret.txt").write_text("a secret")
+    host, _, port = web.url.removeprefix("http://").partition(":")
+    climbs = ["..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%c0%ae%c0%ae/", "../", "..;/", "%252e%252e%252f", "....//"]
+    targets = [f"{start}{climb * depth}{name}" for start in ("/", "/static/", "/static/dist/", "/api/jobs/", "/api/jobs/x/", "/schema/", "/t/")
+               for climb in climbs for depth in (1, 3, 9) for name in ("secret.txt", "etc/passwd", "data/whisper_service.db")]  # fmt: skip
+    targets += ["//etc/passwd", "/%00", "/static/%00", "/.env", "/.git/config", "/data/whisper_service.db", "/static/../config.toml", "*"]
+    for target in targets:
+        async with await anyio.connect_tcp(host, int(port)) as stream:
+            await stream.send(f"GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+            answer = b"".join([part async for part in stream])
+        status = int(answer.split()[1])
+        page = b"<!doctype html>" in answer[:3000].lower()
+        assert 400 <= status < 500 or (status == 200 and page), (target, answer[:300])
+        assert b"a secret" not in answer
+        assert b"root:" not in answer
+        assert b"SQLite format" not in answer
+        assert str(tmp_path).encode() not in answer
+
+
+@pytest.mark.anyio
+async def test_a_job_is_found_by_its_identifier_alone(web: Running) -> None:
+    paths = json.loads(openapi_json())["paths"]
+    routes = [(method.upper(), path) for path, item in paths.items() for method in item if "{job_id}" in path]
+    assert len(routes) > 8
+    for number, name in enumerate(names(40, seed=1)):
+        method, path = routes[number % len(routes)]
+        answer = await web.client.request(method, path.replace("{job_id}", quote(name, safe="")))
+        assert 400 <= answer.status_code < 500 or b"<!doctype html>" in answer.content, (method, path, name)
+
+
+@pytest.mark.anyio
+async def test_names_of_files_and_models_leave_no_trace_on_the_disk(web: Running, tmp_path: Path) -> None:
+    before, around = outside(tmp_path), here()
+    ids = []
+    for number, name in enumerate(names(60, seed=2)):
+        recording = script(chunks=1)
+        match number % 3:
+            case 0:
+                answer = await web.client.post(f"/api/jobs?filename={quote(name, safe='')}", content=recording)
+            case 1:
+                answer = await web.client.post("/api/jobs", files={"file": (name, recording)})
+            case _:
+                answer = await web.client.post("/api/jobs", files={"file": ("a.wav", recording)}, data={"model": name})
+        assert answer.status_code == 202 or 400 <= answer.status_code < 500, (name, answer.text)
+        if answer.status_code == 202:
+            ids.append(answer.json()["id"])
+            shown = answer.json()["name"]
+            assert 0 < len(shown) <= 300
+            assert not set(shown) & set("/\\\0\r\n\u202e")
+    with anyio.fail_after(WAIT):
+        cursor = web.service.broadcast.cursor(web.service.broadcast.head)
+        while any(job.status in ("pending", "processing") for job in await web.service.store.jobs(limit=100)):
+            await cursor.read()
+    for job_id in ids:
+        exported = await web.client.get(f"/api/jobs/{job_id}/export?format=srt")
+        assert exported.status_code == 200
+        assert exported.headers["content-disposition"].startswith("attachment; ")
+    assert outside(tmp_path) == before
+    assert here() == around
+    for name in inside(tmp_path):
+        assert OURS.fullmatch(name), name
