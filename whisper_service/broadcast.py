@@ -6,6 +6,7 @@ event is lost, none is repeated, and a stalled client holds no memory here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -78,6 +79,10 @@ class Broadcast:
             await self._wait()
         if self._closed:
             raise Closed
+
+    async def closed(self) -> None:
+        """Wait for the end. Raises `Closed`."""
+        await self.reached(sys.maxsize)
 
     def _wake(self) -> None:
         news, self._news = self._news, anyio.Event()

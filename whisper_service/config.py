@@ -19,6 +19,7 @@ from whisper_service.errors import InvalidConfig
 ENV_PREFIX: Final = "WHISPER_SERVICE_"
 CONFIG_VARIABLE: Final = "WHISPER_SERVICE_CONFIG"  # names the file itself
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """Never shown, logged or sent to a client."""
@@ -78,6 +79,9 @@ class Storage(Section, frozen=True):
     min_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024**2  # uploads that would leave less are refused
     keep_changes: Positive = 200_000  # rows of the change log that reconnecting clients may ask for
     keep_uploads_s: Seconds = 86_400.0  # uploads that broke off, after their last byte
+    keep_media_days: NotNegative = 0.0  # recordings, after their job is over; 0: for ever
+    keep_jobs_days: NotNegative = 0.0  # jobs with their text, after they are over; 0: for ever
+    max_media_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0  # all recordings together; 0: no limit
 
 
 class Speech(Section, frozen=True):

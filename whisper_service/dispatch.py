@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, assert_never
 
 from whisper_service import planner
@@ -20,7 +20,7 @@ from whisper_service.connections import Connections
 from whisper_service.decoders import Decoders
 from whisper_service.domain import Job, Phase
 from whisper_service.endings import Endings
-from whisper_service.errors import ServiceError
+from whisper_service.errors import NotFound, ServiceError
 from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import Cause
 from whisper_service.mailbox import Mailbox, Request
@@ -120,6 +120,17 @@ class Dispatcher:
         async with self._or_else_again(job_id):
             await self._ledger.delete(job_id)
         await self._release(run)
+
+    async def remove_media(self, job_id: str) -> None:
+        """The recording of a job that is over."""
+        with suppress(NotFound):
+            await self._ledger.remove_media(job_id)
+
+    async def expire(self, job_id: str) -> None:
+        """The job as a whole, if it is (still) over."""
+        with suppress(NotFound):
+            if await self._ledger.is_over(job_id):
+                await self.delete(job_id)
 
     @asynccontextmanager
     async def _or_else_again(self, job_id: str) -> AsyncIterator[None]:

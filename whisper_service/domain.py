@@ -194,6 +194,7 @@ class Job(Value, frozen=True):
     history: tuple[Note, ...] = ()  # what went otherwise than it should, in order; the last `HISTORY` of it
     started_at: float | None = None
     finished_at: float | None = None
+    media_removed: bool = False  # its recording is gone, as storage.keep_media_days and the like ask for; its text stays
 
 
 class Transcript(Value, frozen=True):

@@ -12,6 +12,7 @@
     │   ├── IllegalTransition           illegal_transition       409
     │   ├── UploadOffset                upload_offset            409
     │   ├── UploadIncomplete            upload_incomplete        409
+    │   ├── MediaRemoved                media_removed            409
     │   └── ModelInUse                  model_in_use             409
     ├── DiskFull                        disk_full                507
     ├── DataDirectoryInUse              data_dir_in_use          -
@@ -130,6 +131,13 @@ class ModelInUse(Conflict):
 
     code = "model_in_use"
     hint = "Wait for the jobs that want it, or pause them; then try again."
+
+
+class MediaRemoved(Conflict):
+    """The recording of this job was removed to save room; only its text was kept."""
+
+    code = "media_removed"
+    hint = "Send the recording again; storage.keep_media_days and storage.max_media_bytes say how long recordings are kept."
 
 
 class DiskFull(ServiceError):

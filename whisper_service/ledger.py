@@ -18,7 +18,7 @@ from whisper_service.datadir import DataDir
 from whisper_service.domain import HISTORY, Chunk, ChunkState, Gap, Job, Note, Phase, Problem, Span, Status
 from whisper_service.errors import NotFound
 from whisper_service.ladder import Standing
-from whisper_service.lifecycle import Cause
+from whisper_service.lifecycle import TERMINAL, Cause
 from whisper_service.protocol import ChunkDone
 from whisper_service.runs import Run
 from whisper_service.store import Store, Written
@@ -94,6 +94,19 @@ class Ledger:
         self._forget(job_id)
         await to_thread.run_sync(self._data.forget, job_id)
         self._broadcast.publish([change])
+
+    async def is_over(self, job_id: str) -> bool:
+        """Whether nothing happens to it any more by itself. Raises `NotFound`."""
+        return (await self._store.job(job_id)).status in TERMINAL
+
+    async def remove_media(self, job_id: str) -> None:
+        """The recording and its waveform go, the text stays. Nothing happens to a job that is not over."""
+        job = await self._store.job(job_id)
+        if job.status not in TERMINAL or job.media_removed:
+            return
+        if (written := await self._store.update(job_id, expected=job.status, media_removed=True)) is not None:
+            await to_thread.run_sync(self._data.forget, job_id)
+            self._publish(written)
 
     # -- taking up and ending ----------------------------------------------------------------------------------------
 

@@ -82,7 +82,8 @@ def job(row: sqlite3.Row) -> Job:
     Converted, not just put together: RETURNING answers 1 where a SELECT of the same REAL column answers 1.0.
     """
     values: dict[str, Any] = dict(row)
-    values["decoded"] = bool(values["decoded"])
+    for field in ("decoded", "media_removed"):
+        values[field] = bool(values[field])
     for field in JSON_FIELDS & values.keys():
         values[field] = values[field] and msgspec.json.decode(values[field])
     return msgspec.convert(values, Job)

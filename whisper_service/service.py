@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint
 from whisper_service import __version__, hubs, machine
 from whisper_service.broadcast import Broadcast, Closed
 from whisper_service.catalog import Catalog
-from whisper_service.config import Config
+from whisper_service.config import Config, Storage
 from whisper_service.connections import Connections
 from whisper_service.datadir import DataDir
 from whisper_service.decoders import Decoders
@@ -42,6 +42,7 @@ from whisper_service.mailbox import Mailbox
 from whisper_service.metrics import Metrics
 from whisper_service.recognizer import Recognizer
 from whisper_service.resumable import Resumable
+from whisper_service.retention import DAY_S, Retention, Rules
 from whisper_service.shelf import Shelf
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
@@ -151,8 +152,8 @@ class Service:
                 at_once=config.server.max_uploads,
             )
             uploads = Resumable(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
-            known, open_jobs = await store.ids(), await store.ids(OPEN)
-            await to_thread.run_sync(_sweep, data, intake, known, open_jobs)
+            with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
+            await to_thread.run_sync(_sweep, data, intake, with_media, open_jobs)
             _, head = await store.bounds()
             broadcast = Broadcast(store, head)
             stack.callback(broadcast.close)
@@ -191,13 +192,21 @@ class Service:
             loop = Dispatcher(
                 mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=config.speech.preload
             )
+            retention = Retention(
+                _rules(config.storage),
+                store,
+                broadcast,
+                lambda job_id: mailbox.ask(partial(loop.remove_media, job_id)),
+                lambda job_id: mailbox.ask(partial(loop.expire, job_id)),
+            )
             async with anyio.create_task_group() as tasks:
                 for actor in loop.actors:
                     tasks.start_soon(actor.run, name=actor.name)
                 tasks.start_soon(loop.run, name="dispatcher")
-                tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention")
+                tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention of changes")
                 tasks.start_soon(webhooks.run, name="webhooks")
                 tasks.start_soon(uploads.run, name="uploads")
+                tasks.start_soon(retention.run, name="retention of media and jobs")
                 try:
                     yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop)
                 finally:
@@ -350,10 +359,15 @@ async def _keep_short(store: Store, broadcast: Broadcast, keep: int) -> None:
             return
 
 
-def _sweep(data: DataDir, intake: Intake, known: Collection[str], open_jobs: Collection[str]) -> None:
-    """Remove files that no job knows: uploads that broke off, waveforms of deleted jobs, spools of jobs that are over."""
-    intake.sweep(known)
-    for directory, owners in ((data.spool, open_jobs), (data.peaks, known)):
+def _rules(storage: Storage) -> Rules:
+    return Rules(storage.keep_media_days * DAY_S, storage.keep_jobs_days * DAY_S, storage.max_media_bytes)
+
+
+def _sweep(data: DataDir, intake: Intake, with_media: Collection[str], open_jobs: Collection[str]) -> None:
+    """Remove files that no job has: uploads that broke off, recordings and waveforms that were to be removed when the last
+    service ended, spools of jobs that are over."""
+    intake.sweep(with_media)
+    for directory, owners in ((data.spool, open_jobs), (data.peaks, with_media)):
         for path in directory.iterdir():
             if path.name.partition(".")[0] not in owners and not path.is_dir():
                 path.unlink(missing_ok=True)

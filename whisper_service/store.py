@@ -30,7 +30,7 @@ from whisper_service.domain import (
     Span,
     Status,
 )
-from whisper_service.errors import IllegalTransition, NotFound
+from whisper_service.errors import IllegalTransition, MediaRemoved, NotFound
 from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause, advance
 from whisper_service.listing import Listings
@@ -56,6 +56,17 @@ class Written(NamedTuple):
 
     job: Job
     changes: tuple[Change, ...]
+
+
+class Kept(NamedTuple):
+    """A job as far as it matters for how long things are kept."""
+
+    id: str
+    status: Status
+    finished_at: float | None
+    bytes: int
+    gaps: bool
+    media_removed: bool
 
 
 class Store:
@@ -119,9 +130,22 @@ class Store:
         sql = "SELECT id FROM job WHERE status IN (SELECT value FROM json_each(:status))"
         return {row["id"] for row in await self._read(sql, status=_encode(list(status)).decode())}
 
+    async def kept(self) -> list[Kept]:
+        """What there is to keep or not to keep: every job, in no order."""
+        found = await self._read(
+            "SELECT id, status, finished_at, bytes, gaps <> '[]' AS gaps, media_removed FROM job"
+        )
+        return [Kept(row["id"], Status(row["status"]), *row[2:4], *map(bool, row[4:])) for row in found]
+
+    async def with_media(self) -> set[str]:
+        """The jobs whose recording was not removed."""
+        return {row["id"] for row in await self._read("SELECT id FROM job WHERE NOT media_removed")}
+
     async def same(self, sha256: str, options: Options) -> Job | None:
-        """The newest job with these bytes and options."""
-        found = await self._read(f"{_JOBS} WHERE sha256 = :sha256 ORDER BY id DESC", sha256=sha256)
+        """The newest job with these bytes and options that has its text or can still get it."""
+        found = await self._read(
+            f"{_JOBS} WHERE sha256 = :sha256 AND (status = 'completed' OR NOT media_removed) ORDER BY id DESC", sha256=sha256
+        )
         return next((job for job in map(rows.job, found) if job.options == options), None)
 
     async def chunks(self, job_id: str) -> list[Chunk]:
@@ -384,6 +408,8 @@ class Store:
         if cause is Cause.RETRY:
             if job.status is Status.COMPLETED and not job.gaps:
                 raise IllegalTransition("The job is complete; there is nothing to try again.", **asked)
+            if job.media_removed:
+                raise MediaRemoved(**asked)
             again = (
                 "UPDATE chunk SET state = 'waiting', attempts = 0, kills = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
             )

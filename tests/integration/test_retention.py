@@ -1,0 +1,127 @@
+"""Recordings and jobs go when they are old, the text of a job stays as long as the job, and a restart changes nothing of that."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.actors import text_of
+from tests.fakes.stage import ended, log_of, send, texts
+from tests.integration.webclient import running
+from whisper_service.domain import Status
+from whisper_service.retention import Retention, Rules
+from whisper_service.service import Service
+
+pytestmark = pytest.mark.anyio
+HOUR = 3_600.0
+
+
+class Clock:
+    """A wall clock and the time that really passes."""
+
+    def __init__(self, service: Service, rules: Rules) -> None:
+        self.wall = service.started_at
+        self.passed = 0.0
+        loop = service._loop
+        self.retention = Retention(
+            rules, service.store, service.broadcast,
+            lambda job_id: service._mailbox.ask(lambda: loop.remove_media(job_id)),
+            lambda job_id: service._mailbox.ask(lambda: loop.expire(job_id)),
+            wall=lambda: self.wall, clock=lambda: self.passed,
+        )  # fmt: skip
+
+    async def after(self, seconds: float) -> None:
+        """Look so much later."""
+        self.wall += seconds
+        self.passed += seconds
+        await self.retention.look()
+
+
+def recordings(root: Path) -> set[str]:
+    return {path.name for folder in ("media", "peaks") for path in (root / "data" / folder).iterdir()}
+
+
+async def test_a_recording_goes_and_its_text_stays(tmp_path: Path) -> None:
+    async with running(tmp_path) as (service, client, _):
+        done = await ended(service, (await send(service, chunks=3)).id)
+        failed = await ended(service, (await send(service, chunks=1, bad=(0,))).id)
+        assert failed.status is Status.FAILED
+        work = await send(service, chunks=400, delay=0.1)
+        clock = Clock(service, Rules(media_s=24 * HOUR, jobs_s=72 * HOUR))
+        await clock.after(23 * HOUR)
+        assert recordings(tmp_path) >= {done.id, failed.id}
+        await clock.after(2 * HOUR)
+        assert recordings(tmp_path) == {work.id}
+        told = (await log_of(service, done.id))[-1]
+        assert b'"media_removed":true' in told.payload
+        assert (await client.get(f"/api/jobs/{done.id}")).json()["media_removed"]
+        assert text_of(2) in (await client.get(f"/api/jobs/{done.id}/export?format=srt")).text
+        assert (await client.get(f"/api/jobs/{done.id}/media")).status_code == 404
+        again = await client.post(f"/api/jobs/{failed.id}/retry")
+        assert (again.status_code, again.json()["code"]) == (409, "media_removed")
+        assert again.json()["hint"]
+        assert (await service.store.job(failed.id)).status is Status.FAILED
+        await clock.after(48 * HOUR)
+        assert [job.id for job in await service.store.jobs()] == [work.id]
+        assert (await service.store.job(work.id)).status is Status.PROCESSING
+        assert recordings(tmp_path) == {work.id}
+
+
+async def test_when_room_is_short_the_oldest_go_that_nobody_needs(tmp_path: Path) -> None:
+    async with running(tmp_path) as (service, _, _):
+        jobs = [await ended(service, (await send(service, chunks=1, says=f"job {n}")).id) for n in range(3)]
+        failed = await ended(service, (await send(service, chunks=1, bad=(0,))).id)
+        clock = Clock(service, Rules(media_bytes=jobs[2].bytes + failed.bytes))
+        await clock.after(1.0)
+        assert recordings(tmp_path) == {jobs[2].id, failed.id}
+        assert await texts(service, jobs[0].id) == ["job 0 0."]
+        again = await service.retry(failed.id)
+        assert again.status is Status.PENDING
+
+
+async def test_the_same_bytes_come_anew_where_the_recording_is_gone(tmp_path: Path) -> None:
+    async with running(tmp_path) as (service, _, _):
+        failed = await ended(service, (await send(service, chunks=1, bad=(0,))).id)
+        await Clock(service, Rules(media_s=1.0)).after(10.0)
+        other = await send(service, reuse=True, chunks=1, bad=(0,))
+        assert other.id != failed.id
+        assert other.status is Status.PENDING
+
+
+async def test_a_clock_that_is_set_forward_is_not_believed_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with running(tmp_path) as (service, _, _):
+        done = await ended(service, (await send(service, chunks=1)).id)
+        clock = Clock(service, Rules(jobs_s=24 * HOUR))
+        clock.wall += 365 * 24 * HOUR
+        with caplog.at_level(logging.WARNING, "whisper_service"):
+            await clock.after(1.0)
+        assert "clock" in caplog.text
+        clock.wall -= 365 * 24 * HOUR  # and is set right
+        await clock.after(1.0)
+        assert await service.store.job(done.id)
+        await clock.after(25 * HOUR)
+        assert await service.store.jobs() == []
+
+
+async def test_a_recording_whose_end_was_only_written_down_goes_with_the_next_start(tmp_path: Path) -> None:
+    async with running(tmp_path) as (service, _, _):
+        done = await ended(service, (await send(service, chunks=1)).id)
+        await service.store.update(done.id, expected=Status.COMPLETED, media_removed=True)  # and then the power fails
+        assert recordings(tmp_path) == {done.id}
+    async with running(tmp_path) as (service, _, _):
+        assert recordings(tmp_path) == set()
+        assert await texts(service, done.id) == [text_of(0)]
+
+
+async def test_the_rules_come_from_the_configuration(tmp_path: Path) -> None:
+    async with running(tmp_path) as (service, _, _):
+        done = await ended(service, (await send(service, chunks=1)).id)
+        await service.store.update(done.id, expected=Status.COMPLETED, finished_at=1.0)
+    async with running(tmp_path, storage={"keep_jobs_days": 1.0}) as (service, _, _):
+        cursor = service.broadcast.cursor(service.broadcast.head - 1, done.id)
+        while (await cursor.read())[-1].kind != "deleted":
+            pass
+        assert await service.store.jobs() == []
+    assert recordings(tmp_path) == set()

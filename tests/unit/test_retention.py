@@ -1,0 +1,84 @@
+"""Which recordings and jobs have to go: the oldest first, and never what somebody may still need."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whisper_service.domain import Status
+from whisper_service.lifecycle import OPEN, TERMINAL
+from whisper_service.retention import Due, Rules, due
+from whisper_service.store import Kept
+
+DONE = Status.COMPLETED
+
+
+def kept(name: str, at: float | None, status: Status = DONE, *, size: int = 10, gaps: bool = False, gone: bool = False) -> Kept:
+    return Kept(name, status, at, size, gaps, gone)
+
+
+JOBS = [
+    kept("new", 90.0),
+    kept("old", 10.0),
+    kept("gone", 5.0, gone=True),
+    kept("failed", 20.0, Status.FAILED),
+    kept("gappy", 15.0, gaps=True),
+    kept("cancelled", 30.0, Status.CANCELLED),
+    kept("waiting", None, Status.PENDING, size=1_000),
+    kept("again", 1.0, Status.PROCESSING, size=0),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "wanted"),
+    [
+        (Rules(), Due([], [])),
+        (Rules(media_s=75), Due(["old", "gappy", "failed"], [])),
+        (Rules(media_s=1_000), Due([], [])),
+        (Rules(jobs_s=75), Due([], ["gone", "old", "gappy", "failed"])),
+        (Rules(media_s=50, jobs_s=84), Due(["failed", "cancelled"], ["gone", "old", "gappy"])),
+        (Rules(media_bytes=1_050), Due([], [])),
+        (Rules(media_bytes=1_049), Due(["old"], [])),
+        (Rules(media_bytes=1_031), Due(["old", "cancelled"], [])),
+        (Rules(media_bytes=1), Due(["old", "cancelled", "new"], [])),  # there is no more that may go
+        (Rules(media_bytes=1_021, media_s=81), Due(["old", "gappy", "cancelled"], [])),
+    ],
+)
+def test_what_is_due(rules: Rules, wanted: Due) -> None:
+    assert due(rules, JOBS, 100.0) == wanted
+
+
+ANY = st.builds(
+    Kept,
+    id=st.uuids().map(str),
+    status=st.sampled_from(Status),
+    finished_at=st.none() | st.floats(0, 1_000),
+    bytes=st.integers(0, 100),
+    gaps=st.booleans(),
+    media_removed=st.booleans(),
+)
+RULES = st.builds(Rules, media_s=st.just(0) | st.floats(1, 1_000), jobs_s=st.just(0) | st.floats(1, 1_000), media_bytes=st.integers(0, 500))
+
+
+@given(RULES, st.lists(ANY, max_size=20, unique_by=lambda job: job.id), st.floats(-1_000, 3_000))
+def test_nothing_goes_that_is_not_over_or_not_old_enough(rules: Rules, jobs: list[Kept], now: float) -> None:
+    found, by_id = due(rules, jobs, now), {job.id: job for job in jobs}
+    assert not {*found.media} & {*found.jobs}
+    for job_id in found.jobs:
+        assert now - (by_id[job_id].finished_at or now) > rules.jobs_s > 0
+    for job_id in (*found.media, *found.jobs):
+        assert by_id[job_id].status in TERMINAL
+        assert by_id[job_id].status not in OPEN
+    left = sum(job.bytes for job in jobs if not job.media_removed and job.id not in {*found.media, *found.jobs})
+    for job_id in found.media:
+        job = by_id[job_id]
+        assert not job.media_removed
+        if not (rules.media_s and now - (job.finished_at or now) > rules.media_s):  # it went because room is short
+            assert rules.media_bytes
+            assert not job.gaps
+            assert job.status is not Status.FAILED
+            assert left <= rules.media_bytes or all(
+                other.id in {*found.media, *found.jobs} or other.media_removed or other.gaps or other.status not in (DONE, Status.CANCELLED)
+                or other.finished_at is None for other in jobs
+            )  # fmt: skip
