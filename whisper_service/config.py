@@ -131,6 +131,14 @@ class Supervision(Section, frozen=True):
     decode_stall_s: Seconds = 120.0  # a decode must report progress within this
 
 
+class Wyoming(Section, frozen=True):
+    """The port for Home Assistant. The protocol has no key: bind it to what may speak without one."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 10300
+
+
 class Log(Section, frozen=True):
     """What is written to standard error."""
 
@@ -152,6 +160,7 @@ class Config(Section, frozen=True):
     models: Models = Models()
     media: Media = Media()
     supervision: Supervision = Supervision()
+    wyoming: Wyoming = Wyoming()
     log: Log = Log()
 
 

@@ -18,7 +18,7 @@ import uvicorn
 
 from whisper_service import logs
 from whisper_service.config import Config
-from whisper_service.errors import ServiceError
+from whisper_service.errors import InvalidConfig, ServiceError
 from whisper_service.service import Service
 from whisper_service.web import auth, page
 from whisper_service.web.app import create_app
@@ -54,13 +54,35 @@ def run(config: Config) -> int:
 async def _run(config: Config, listener: socket.socket) -> None:
     leave = anyio.Event()
     with _signals(leave.set):
-        async with Service.open(config) as service, _serving(service, listener) as address:
+        async with Service.open(config) as service, _wyoming(service), _serving(service, listener) as address:
             if missing := page.remedy():
                 logger.warning("%s", missing, extra={"action": "page_missing"})
             sys.stdout.write(f"whisper_service is at {address}\n")
             sys.stdout.flush()
             with service.data.advertise(address):
                 await leave.wait()
+
+
+@asynccontextmanager
+async def _wyoming(service: Service) -> AsyncIterator[None]:
+    """The port for Home Assistant, if it is wanted."""
+    wanted = service.config.wyoming
+    if not wanted.enabled:
+        yield
+        return
+    try:
+        from whisper_service import wyoming
+    except ImportError as error:
+        hint = 'pip install "whisper_service[wyoming]", or set wyoming.enabled to false.'
+        raise InvalidConfig("wyoming.enabled needs the package wyoming, which is not installed.", hint=hint) from error
+    try:
+        listener = await anyio.create_tcp_listener(local_host=wanted.host, local_port=wanted.port)
+    except OSError as error:
+        raise _unavailable(wanted.host, wanted.port, error, "wyoming.port") from error
+    async with wyoming.serving(service, listener):
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        logger.info("Home Assistant is answered at %s:%d", wanted.host, port, extra={"action": "wyoming_up"})
+        yield
 
 
 @asynccontextmanager
@@ -146,12 +168,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise AddressUnavailable(
-            f"Cannot listen at {host}:{port}: {error.strerror or error}.",
-            hint="Another program may use that port, perhaps another whisper_service: stop it, or choose another with --port.",
-            host=host,
-            port=port,
-        ) from error
+        raise _unavailable(host, port, error, "--port") from error
+
+
+def _unavailable(host: str, port: int, error: OSError, setting: str) -> AddressUnavailable:
+    hint = f"Another program may use that port, perhaps another whisper_service: stop it, or choose another with {setting}."
+    return AddressUnavailable(f"Cannot listen at {host}:{port}: {error.strerror or error}.", hint=hint, host=host, port=port)
 
 
 def address_of(listener: socket.socket) -> str:

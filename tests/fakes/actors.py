@@ -27,6 +27,7 @@ from whisper_service import faults
 from whisper_service.actor.boot import Inbox
 from whisper_service.domain import SAMPLE_RATE, Problem, Segment, Span, Task, Word
 from whisper_service.errors import DiskFull
+from whisper_service.pcm import header
 from whisper_service.protocol import (
     BatchDone,
     ChunkDone,
@@ -76,7 +77,7 @@ def media(inbox: Inbox, emit: Emit) -> None:
 
 
 def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
-    data = Path(command.source).read_bytes().rpartition(BEHIND)[2]
+    data = Path(command.source).read_bytes().removeprefix(header()).rpartition(BEHIND)[2]
     try:
         play = json.loads(data)
     except ValueError:

@@ -15,7 +15,7 @@ from tests.fakes.actors import script, text_of
 from tests.integration.webclient import Running, running
 from whisper_service import __version__
 from whisper_service.domain import Status, Task
-from whisper_service.web.pcm import HEADER
+from whisper_service.pcm import header
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +68,7 @@ async def test_raw_samples_become_a_recording_with_a_header(web: Running) -> Non
     await web.client.post("/asr?encode=false&video_file=/films/A+film.mkv", files={"audio_file": samples})  # without a type
     (job,) = await web.service.store.jobs()
     assert job.name == "A film.mkv"
-    assert (web.service.intake.root / job.id).read_bytes() == HEADER + samples
+    assert (web.service.intake.root / job.id).read_bytes() == header() + samples
 
 
 async def test_bazarr_first_asks_for_the_language_and_then_for_subtitles(web: Running) -> None:
@@ -102,7 +102,7 @@ async def test_only_the_beginning_of_raw_samples_is_kept_for_a_language(web: Run
     samples = b"\x00\x00" * 16_000 * 400
     await web.client.post("/detect-language?encode=false", files={"audio_file": samples})
     (job,) = await web.service.store.jobs()
-    assert job.bytes == len(HEADER) + 2 * 16_000 * 180
+    assert job.bytes == len(header()) + 2 * 16_000 * 180
 
 
 async def test_errors_are_no_subtitles(web: Running) -> None:

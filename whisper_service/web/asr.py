@@ -30,6 +30,7 @@ from whisper_service.domain import Job, Options, Segment, Task, Transcript, Valu
 from whisper_service.formats import Format, Layout
 from whisper_service.formats.prose import prose
 from whisper_service.intake import Receiver
+from whisper_service.pcm import Pcm
 from whisper_service.runs import DETECT_S
 from whisper_service.service import Service
 from whisper_service.web import fields, openai_reply
@@ -37,7 +38,6 @@ from whisper_service.web.errors import Incoming, problems
 from whisper_service.web.fields import Given, one, wrong
 from whisper_service.web.forms import Fields, Form, Sink
 from whisper_service.web.jobs import Served, attachment
-from whisper_service.web.pcm import Pcm
 
 MAX_PARTS: Final = 64
 FILES: Final = ("audio_file", "file")

@@ -1,4 +1,4 @@
-"""Raw samples on their way to the disk: 16-bit little-endian mono at 16 kHz, made a WAV file by the header before them."""
+"""Raw samples on their way to the disk: made a WAV file by the header before them. Pure, but for the receiver it writes to."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from whisper_service.domain import SAMPLE_RATE
 from whisper_service.intake import Received, Receiver
 
 _UNKNOWN: Final = 0xFFFFFFFF  # lengths of a stream, as FFmpeg itself writes and reads them
-HEADER: Final = struct.pack(
-    "<4sI4s4sIHHIIHH4sI",
-    *(b"RIFF", _UNKNOWN, b"WAVE", b"fmt ", 16, 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16, b"data", _UNKNOWN),
-)
+
+
+def header(rate: int = SAMPLE_RATE, width: int = 2, channels: int = 1) -> bytes:
+    """Before little-endian signed samples of `width` bytes, `rate` a second, `channels` interleaved."""
+    frame = width * channels
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        *(b"RIFF", _UNKNOWN, b"WAVE", b"fmt ", 16, 1, channels, rate, rate * frame, frame, 8 * width, b"data", _UNKNOWN),
+    )
 
 
 class Pcm:
-    """A sink before a receiver. With `limit_s`, only that much from the beginning is kept."""
+    """16-bit mono at 16 kHz before a receiver. With `limit_s`, only that much from the beginning is kept."""
 
     def __init__(self, receiver: Receiver, limit_s: float | None = None) -> None:
         self._receiver = receiver
@@ -24,9 +29,10 @@ class Pcm:
         self._begun = False
 
     async def write(self, data: bytes) -> None:
+        """Take the next bytes."""
         if not self._begun:
             self._begun = True
-            await self._receiver.write(HEADER)
+            await self._receiver.write(header())
         if self._left is not None:
             data = data[: self._left]
             self._left -= len(data)
@@ -34,4 +40,5 @@ class Pcm:
             await self._receiver.write(data)
 
     async def finish(self) -> Received:
+        """The whole file, on stable storage."""
         return await self._receiver.finish()
