@@ -13,6 +13,7 @@ export async function ask<T>(method: string, path: string, body?: unknown): Prom
   const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }
   try {
     const answer = await fetch(address(path), { method, ...sent })
+    if (answer.status === 401) location.assign(address('/login')) // a form without scripts, which leads back
     const text = await answer.text()
     const value = text === '' ? null : JSON.parse(text)
     return answer.ok ? { ok: true, value: value as T } : { ok: false, problem: value as Problem }
