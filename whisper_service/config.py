@@ -78,6 +78,7 @@ class Storage(Section, frozen=True):
 
     min_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024**2  # uploads that would leave less are refused
     keep_changes: Positive = 200_000  # rows of the change log that reconnecting clients may ask for
+    undo_s: Annotated[float, msgspec.Meta(ge=0)] = 600.0  # how long a deleted job can be had back; 0: not at all
     keep_uploads_s: Seconds = 86_400.0  # uploads that broke off, after their last byte
     keep_media_days: NotNegative = 0.0  # recordings, after their job is over; 0: for ever
     keep_jobs_days: NotNegative = 0.0  # jobs with their text, after they are over; 0: for ever

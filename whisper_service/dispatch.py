@@ -113,12 +113,20 @@ class Dispatcher:
         await self._release(run)
         return job
 
-    async def delete(self, job_id: str) -> None:
-        """The job, its text and its files, whatever it is doing."""
+    async def rename(self, job_id: str, name: str) -> Job:
+        """Call the job something else."""
+        return await self._ledger.rename(job_id, name)
+
+    async def restore(self, job_id: str) -> Job:
+        """The deleted job comes back as it was; what was in work goes on."""
+        return await self._ledger.restore(job_id)
+
+    async def delete(self, job_id: str, *, for_good: bool = True) -> None:
+        """The job, its text and its files, whatever it is doing. Not `for_good`, it may be restored."""
         run = self._ledger.runs.get(job_id)
         self._endings.drop(job_id)
         async with self._or_else_again(job_id):
-            await self._ledger.delete(job_id)
+            await (self._ledger.delete(job_id) if for_good else self._ledger.bury(job_id))
         await self._release(run)
 
     async def remove_media(self, job_id: str) -> None:

@@ -88,6 +88,23 @@ class Ledger:
         self._forget(job_id)
         self._publish(written)
 
+    async def rename(self, job_id: str, name: str) -> Job:
+        """Call it something else."""
+        job = self._publish(await self._store.rename(job_id, name))
+        if run := self.runs.get(job_id):
+            run.job = job
+        return job
+
+    async def bury(self, job_id: str) -> None:
+        """Into the trash, with all its files: it may come back."""
+        change = await self._store.bury(job_id, self._wall(), message="Waiting for its turn.", **IDLE_FIELDS)
+        self._forget(job_id)
+        self._broadcast.publish([change])
+
+    async def restore(self, job_id: str) -> Job:
+        """Out of the trash."""
+        return self._publish(await self._store.restore(job_id))
+
     async def delete(self, job_id: str) -> None:
         """The job, its text and its files."""
         change = await self._store.delete(job_id)

@@ -29,7 +29,7 @@ _NEWEST: Final = 1 << 30  # above every number
 _JOB: Final = ", ".join(f'job."{field}"' for field in rows.JOB)
 
 # CROSS: in this order, whatever the planner thinks of the status
-_THESE: Final = "document CROSS JOIN job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
+_THESE: Final = "document CROSS JOIN kept AS job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
 FIRST_BLOCK: Final = 128
 LAST_BLOCK: Final = 4_096
 """Jobs that a search takes up at once, first and when it goes on."""
@@ -100,7 +100,7 @@ class Listings:
     async def _newest(self, status: Collection[Status], before: str | None, limit: int) -> list[Job]:
         """From each status the newest, by its index; then the newest of those."""
         older = "" if before is None else "AND id < :before"
-        one = f"SELECT * FROM (SELECT * FROM job WHERE {{}} {older} ORDER BY id DESC LIMIT :limit)"
+        one = f"SELECT * FROM (SELECT * FROM kept WHERE {{}} {older} ORDER BY id DESC LIMIT :limit)"
         parts = [one.format(f"status = '{Status(each).value}'") for each in dict.fromkeys(status)] or [one.format("true")]
         found = await self._run(
             f"SELECT {rows.names(rows.JOB)} FROM ({' UNION ALL '.join(parts)}) ORDER BY id DESC LIMIT :limit",
@@ -110,7 +110,7 @@ class Listings:
         return [rows.job(row) for row in found]
 
     async def _counts(self) -> dict[Status, int]:
-        found = await self._run("SELECT status, count(*) FROM job GROUP BY status")
+        found = await self._run("SELECT status, count(*) FROM kept GROUP BY status")
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def _search(self, wanted: Sequence[str], status: Collection[Status], before: str | None, limit: int) -> Listing:

@@ -32,9 +32,9 @@ from whisper_service.desk import ModelDesk
 from whisper_service.dispatch import Dispatcher
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
 from whisper_service.endings import Endings
-from whisper_service.errors import NotFound, ServiceError
+from whisper_service.errors import InvalidRequest, NotFound, ServiceError
 from whisper_service.imports import Limits
-from whisper_service.intake import Intake, Received
+from whisper_service.intake import Intake, Received, clean_name
 from whisper_service.inventory import Inventory
 from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
@@ -46,6 +46,7 @@ from whisper_service.retention import DAY_S, Retention, Rules
 from whisper_service.shelf import Shelf
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
+from whisper_service.trash import Trash
 from whisper_service.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class Service:
         webhooks: Webhooks,
         mailbox: Mailbox,
         loop: Dispatcher,
+        trash: Trash,
     ) -> None:
         self.config = config
         self.store = store
@@ -130,6 +132,7 @@ class Service:
         self.data = data
         self._mailbox = mailbox
         self._loop = loop
+        self._trash = trash
 
     @classmethod
     @asynccontextmanager
@@ -199,6 +202,11 @@ class Service:
                 lambda job_id: mailbox.ask(partial(loop.remove_media, job_id)),
                 lambda job_id: mailbox.ask(partial(loop.expire, job_id)),
             )
+
+            async def purge(job_id: str) -> None:
+                await mailbox.ask(partial(loop.delete, job_id))
+
+            trash = Trash(store, purge, keep_s=config.storage.undo_s)
             async with anyio.create_task_group() as tasks:
                 for actor in loop.actors:
                     tasks.start_soon(actor.run, name=actor.name)
@@ -207,11 +215,13 @@ class Service:
                 tasks.start_soon(webhooks.run, name="webhooks")
                 tasks.start_soon(uploads.run, name="uploads")
                 tasks.start_soon(retention.run, name="retention of media and jobs")
+                tasks.start_soon(trash.run, name="trash")
                 try:
-                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop)
+                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop, trash)
                 finally:
                     broadcast.close()
                     uploads.close()
+                    trash.close()
                     mailbox.close()
                     for actor in loop.actors:
                         actor.stop()
@@ -283,9 +293,21 @@ class Service:
         """Put the job at the head of the queue."""
         return await self._change(job_id, Cause.FRONT)
 
-    async def delete(self, job_id: str) -> None:
-        """Remove the job, its text and its files, whatever it is doing."""
-        await self._mailbox.ask(partial(self._loop.delete, job_id))
+    async def rename(self, job_id: str, name: str) -> Job:
+        """Call the job something else. Raises `InvalidRequest` for a name without anything to see in it."""
+        if not name.strip():
+            raise InvalidRequest("A job needs a name.", hint="Send some characters.", field="name")
+        return await self._mailbox.ask(partial(self._loop.rename, job_id, clean_name(name)))
+
+    async def delete(self, job_id: str, *, for_good: bool = False) -> None:
+        """Remove the job, whatever it is doing. Until `storage.undo_s` is over it can be restored, unless it goes `for_good`."""
+        for_good = for_good or not self.config.storage.undo_s
+        await self._mailbox.ask(partial(self._loop.delete, job_id, for_good=for_good))
+        self._trash.tell()
+
+    async def restore(self, job_id: str) -> Job:
+        """Have a deleted job back. Raises `NotFound` once it is gone for good, `Conflict` if it is not deleted."""
+        return await self._mailbox.ask(partial(self._loop.restore, job_id))
 
     async def transcript(self, job_id: str) -> Transcript:
         """The text so far, in order."""

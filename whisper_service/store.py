@@ -30,7 +30,7 @@ from whisper_service.domain import (
     Span,
     Status,
 )
-from whisper_service.errors import IllegalTransition, MediaRemoved, NotFound
+from whisper_service.errors import Conflict, IllegalTransition, MediaRemoved, NotFound
 from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause, advance
 from whisper_service.listing import Listings
@@ -45,7 +45,7 @@ _COUNTED: Final = (
     "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",
     "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
 )
-_JOBS: Final = f"SELECT {rows.names(rows.JOB)} FROM job"
+_JOBS: Final = f"SELECT {rows.names(rows.JOB)} FROM kept"
 _DELIVERIES: Final = f"SELECT {rows.names(rows.DELIVERY)} FROM delivery"
 _CHANGES: Final = f"SELECT {rows.names(rows.CHANGE)} FROM change"
 _encode: Final = msgspec.json.Encoder().encode
@@ -122,7 +122,7 @@ class Store:
 
     async def count(self) -> dict[Status, int]:
         """How many jobs there are of every status."""
-        found = await self._read("SELECT status, count(*) FROM job GROUP BY status")
+        found = await self._read("SELECT status, count(*) FROM kept GROUP BY status")
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def ids(self, status: Collection[Status] = tuple(Status)) -> set[str]:
@@ -133,7 +133,7 @@ class Store:
     async def kept(self) -> list[Kept]:
         """What there is to keep or not to keep: every job, in no order."""
         found = await self._read(
-            "SELECT id, status, finished_at, bytes, gaps <> '[]' AS gaps, media_removed FROM job"
+            "SELECT id, status, finished_at, bytes, gaps <> '[]' AS gaps, media_removed FROM kept"
         )
         return [Kept(row["id"], Status(row["status"]), *row[2:4], *map(bool, row[4:])) for row in found]
 
@@ -312,8 +312,36 @@ class Store:
             found = await self._run("SELECT id FROM job WHERE status = 'processing' ORDER BY rank, id")
             return [await self._move(job_id, Cause.RECOVER, fields) for (job_id,) in found]
 
+    async def rename(self, job_id: str, name: str) -> Written:
+        """Call the job something else. Raises `NotFound`."""
+        async with self._transaction():
+            status = (await self._job(job_id)).status
+            return await self._written(await self._set(job_id, status, {"name": name}))
+
+    async def bury(self, job_id: str, now: float, **fields: Any) -> Change:
+        """Put a job into the trash; what was in work waits for its turn again, should it come back. Raises `NotFound`."""
+        _check(fields)
+        async with self._transaction():
+            if (await self._job(job_id)).status is Status.PROCESSING:
+                await self._set(job_id, advance(Status.PROCESSING, Cause.RECOVER), fields)
+            await self._run("UPDATE job SET deleted_at = :now WHERE id = :id", id=job_id, now=now)
+            return (await self._log(job_id, [("deleted", _encode({"id": job_id}))]))[0]
+
+    async def restore(self, job_id: str) -> Written:
+        """Take a job out of the trash. Raises `NotFound`, and `Conflict` if it is not in there."""
+        async with self._transaction():
+            if not await self._run("UPDATE job SET deleted_at = NULL WHERE id = :id AND deleted_at IS NOT NULL RETURNING 1", id=job_id):
+                await self._job(job_id)
+                raise Conflict("The job is not deleted.", hint="There is nothing to restore.", id=job_id)
+            return await self._written(await self._job(job_id))
+
+    async def trash(self) -> list[tuple[str, float]]:
+        """The deleted jobs that can still be had back, and since when they are deleted; the oldest first."""
+        found = await self._read("SELECT id, deleted_at FROM job WHERE deleted_at IS NOT NULL ORDER BY deleted_at")
+        return [(row["id"], row["deleted_at"]) for row in found]
+
     async def delete(self, job_id: str) -> Change:
-        """Remove a job and everything about it; what is left is the change that says so. Raises `NotFound`."""
+        """Remove a job and everything about it, from the trash too; what is left is the change that says so. Raises `NotFound`."""
         async with self._transaction():
             if not await self._run("DELETE FROM job WHERE id = :id RETURNING 1", id=job_id):
                 _missing(job_id)
@@ -464,7 +492,7 @@ class Store:
         return rows.job(found[0]) if found else _missing(job_id)
 
     async def _status(self, job_id: str) -> Status | None:
-        found = await self._run("SELECT status FROM job WHERE id = :id", id=job_id)
+        found = await self._run("SELECT status FROM kept WHERE id = :id", id=job_id)
         return Status(found[0][0]) if found else None
 
     @asynccontextmanager

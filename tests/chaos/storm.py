@@ -46,7 +46,7 @@ class Plan:
     def settings(self) -> dict[str, object]:
         """Short patience with actors, so that stopped ones are replaced while it storms."""
         common: dict[str, object] = {"storage__min_free_bytes": 1 << 20, "speech__slots": 2, "log__json": True}
-        common |= {"storage__keep_changes": 10_000_000, "server__heartbeat_s": 1.0}
+        common |= {"storage__keep_changes": 10_000_000, "storage__undo_s": 0, "server__heartbeat_s": 1.0}
         if self.model is None:
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}
         else:

@@ -23,7 +23,8 @@ def settings(data_dir: Path, **speech: Any) -> config.Config:
     model.mkdir(exist_ok=True)
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
         (model / name).write_text("{}")
-    return config.Config(data_dir=data_dir, speech=config.Speech(model=str(model), slots=2, **speech))
+    storage = config.Storage(undo_s=0.0)  # deleted is gone
+    return config.Config(data_dir=data_dir, storage=storage, speech=config.Speech(model=str(model), slots=2, **speech))
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ async def running(root: Path, *endpoints: str, speech: dict[str, Any] | None = N
     chosen = config.Config(
         data_dir=root / "data",
         server=config.Server(port=0),
-        storage=config.Storage(min_free_bytes=0),
+        storage=config.Storage(min_free_bytes=0, undo_s=0.0),
         speech=config.Speech(**({"preload": False} | (speech or {}))),
         models=config.Models(endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)),
         media=config.Media(workers=1),

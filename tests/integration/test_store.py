@@ -239,14 +239,14 @@ async def test_what_is_not_there(store: Store) -> None:
 @pytest.mark.parametrize(
     ("sql", "index"),
     [
-        ("SELECT * FROM job WHERE status = 'pending' ORDER BY rank, id LIMIT 10", "job_by_turn"),
-        ("SELECT * FROM job WHERE true AND id < 'x' ORDER BY id DESC LIMIT 50", "sqlite_autoindex_job_1"),
+        ("SELECT * FROM kept WHERE status = 'pending' ORDER BY rank, id LIMIT 10", "job_by_turn"),
+        ("SELECT * FROM kept WHERE true AND id < 'x' ORDER BY id DESC LIMIT 50", "sqlite_autoindex_job_1"),
         ("SELECT * FROM job WHERE sha256 = 'x' ORDER BY id DESC", "job_by_content"),
         ("SELECT * FROM change WHERE job_id = 'x' AND seq > 5 ORDER BY seq LIMIT 500", "change_by_job"),
         ("SELECT * FROM change WHERE seq > 5 ORDER BY seq LIMIT 500", "PRIMARY KEY"),
         ("SELECT count(*) FROM chunk WHERE job_id = 'x' AND state = 'done'", "COVERING INDEX chunk_by_state"),
-        ("SELECT status, count(*) FROM job GROUP BY status", "COVERING INDEX job_by_status"),
-        ("SELECT * FROM job WHERE status = 'failed' AND id < 'x' ORDER BY id DESC LIMIT 50", "job_by_status"),
+        ("SELECT status, count(*) FROM kept GROUP BY status", "COVERING INDEX job_by_status"),
+        ("SELECT * FROM kept WHERE status = 'failed' AND id < 'x' ORDER BY id DESC LIMIT 50", "job_by_status"),
         ("SELECT * FROM segment WHERE job_id = 'x' ORDER BY chunk, \"index\"", "sqlite_autoindex_segment_1"),
     ],
 )

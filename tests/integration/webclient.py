@@ -46,7 +46,7 @@ def settings(
         data_dir=root / "data",
         server=config.Server(port=0, **server),
         security=security or config.Security(),
-        storage=config.Storage(**({"min_free_bytes": 0} | (storage or {}))),
+        storage=config.Storage(**({"min_free_bytes": 0, "undo_s": 0.0} | (storage or {}))),
         speech=config.Speech(model=str(model)),
         media=config.Media(workers=1),
     )

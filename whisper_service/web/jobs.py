@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import msgspec
 from anyio import to_thread
-from litestar import Response, Router, delete, get, post
+from litestar import Response, Router, delete, get, patch, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Parameter, Schema
-from litestar.params import FromQuery, PathParameter, QueryParameter, SkipValidation
+from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter, SkipValidation
 
 from whisper_service import formats
 from whisper_service.domain import Job, Script, Status, Transcript, Value
@@ -98,14 +98,26 @@ async def show(service: Served, job_id: JobId) -> Job:
     return await service.store.job(job_id)
 
 
+class Edit(Value, frozen=True, forbid_unknown_fields=True):
+    """What can be changed about a job."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+
+
+@patch("/{job_id:str}", operation_id="editJob", summary="Rename it", responses=problems(403, 404, 422, 503))
+async def edit(service: Served, job_id: JobId, data: JSONBody[Edit]) -> Job:
+    return await service.rename(job_id, data.name)
+
+
 @delete(
     "/{job_id:str}",
     operation_id="deleteJob",
     summary="Remove a job, its text and its recording",
+    description="For `storage.undo_s` seconds `restore` brings all of it back; with `for_good` it goes at once.",
     responses=problems(403, 404, 422, 503),
 )
-async def remove(service: Served, job_id: JobId) -> None:
-    await service.delete(job_id)
+async def remove(service: Served, job_id: JobId, for_good: FromQuery[bool] = False) -> None:
+    await service.delete(job_id, for_good=for_good)
 
 
 def _steer(verb: str, ask: Callable[[Service, str], Awaitable[Job]], summary: str) -> HTTPRouteHandler:
@@ -212,10 +224,11 @@ _VERBS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("cancel", Service.cancel, "Stop for good; the text so far stays"),
     ("retry", Service.retry, "Try again what failed or is missing"),
     ("front", Service.front, "Put it at the head of the queue"),
+    ("restore", Service.restore, "Have it back after it was deleted"),
 )
 
 router = Router(
     "/api/jobs",
     tags=["Jobs"],
-    route_handlers=[create, find, show, remove, transcript, export, *(_steer(*verb) for verb in _VERBS)],
+    route_handlers=[create, find, show, edit, remove, transcript, export, *(_steer(*verb) for verb in _VERBS)],
 )

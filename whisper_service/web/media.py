@@ -59,6 +59,8 @@ def _ogg(head: bytes) -> str:
 
 async def media(service: Served, job_id: JobId) -> ASGIApp:
     job = await service.store.job(job_id)
+    if job.media_removed:
+        raise NotFound("The recording was removed, as configured; the text is kept.", hint="It cannot be heard any more; export the text.")
     path = await _there(service.data.source_of(job.id), "The recording of this job is not on the disk any more.")
     kind = media_type(await to_thread.run_sync(_head, path))
     headers = {**_CACHE, "Content-Disposition": disposition("inline", job.name)}
