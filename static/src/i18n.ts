@@ -1,7 +1,7 @@
 // The words of the page; switching needs no reload.
 import { ref, watchEffect } from 'vue'
 import { en } from './i18n/en.ts'
-import { errors } from './i18n/errors.ts'
+import { errors, own } from './i18n/errors.ts'
 import { zh } from './i18n/zh.ts'
 import type { Note, Problem } from './types.ts'
 
@@ -31,11 +31,9 @@ export function say(key: Key, params: Record<string, string | number> = {}): str
 export function explain(problem: Problem): { what: string; cure: string; detail: string } {
   const known = errors[problem.code]
   const detail = typeof problem.params?.detail === 'string' ? problem.params.detail : ''
-  if (language.value === 'en' || !known) {
-    const said = known?.en ?? ['', '']
-    return { what: problem.message || said[0] || problem.code, cure: problem.hint || said[1]!, detail }
-  }
-  return { what: known.zh[0], cure: known.zh[1], detail: detail || problem.message }
+  if (language.value === 'zh' && known) return { what: known[0], cure: known[1], detail: detail || problem.message }
+  const said = own[problem.code]
+  return { what: problem.message || said?.[0] || problem.code, cure: problem.hint || said?.[1] || '', detail }
 }
 
 const pad = (part: number) => String(part).padStart(2, '0')
@@ -92,8 +90,8 @@ const CHANGES: readonly [RegExp, string][] = [
 /** What happened to a job on its way, where, and what was done; in English the service's own words. */
 export function recount(note: Note): string {
   const known = errors[note.code]
-  if (language.value === 'en' || !known) return note.message || known?.en[0] || note.code
+  if (language.value === 'en' || !known) return note.message || note.code
   const place = typeof note.params.position_s === 'number' ? `${clock(note.params.position_s)}：` : ''
   const changes = CHANGES.flatMap(([said, told]) => { const found = said.exec(note.message); return found ? [told.replace('$1', found[1] ?? '')] : [] })
-  return `${place}${known.zh[0]}${changes.join('')}`
+  return `${place}${known[0]}${changes.join('')}`
 }

@@ -106,16 +106,6 @@ async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(
     await stage.service.cancel(slow.id)
 
 
-async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, stage: Stage) -> None:
-    page = visitor.page
-    await page.context.route("**/api/jobs?*", lambda route: None)  # never answered
-    await page.context.route("**/api/uploads*", lambda route: None)
-    await visitor.choose(recording("stuck.wav", chunks=1))
-    await page.locator("[data-upload=sending] button", has_text="Cancel").click()
-    await page.wait_for_selector("[data-upload]", state="detached")
-    assert await stage.service.store.jobs(limit=10) == []
-
-
 @pytest.mark.parametrize(
     ("locale", "told"), [("en-US", r"memory.*goes on with .*\d"), ("zh-CN", r"内存不足.*此后(批大小为|同时处理) \d")]
 )

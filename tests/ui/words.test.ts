@@ -10,13 +10,12 @@ it('says everything in both languages, with the same parameters', () => {
   for (const key of Object.keys(en) as (keyof typeof en)[]) expect([key, names(zh[key])]).toEqual([key, names(en[key])])
 })
 
-it('explains every code that the service can give', () => {
+it('explains every code that the service can give in Chinese', () => {
   const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
   const codes = [...page.matchAll(/^\| `(\w+)` \|/gm)].map((found) => found[1]!)
   expect(codes.length).toBeGreaterThan(30)
   for (const code of codes) {
     expect(errors, code).toHaveProperty(code)
-    expect([...errors[code]!.en, ...errors[code]!.zh].every((text) => text.length > 0)).toBe(true)
-    expect(errors[code]!.zh[0]).toMatch(/\p{Script=Han}/u)
+    for (const text of errors[code]!) expect(text).toMatch(/\p{Script=Han}/u)
   }
 })
