@@ -30,7 +30,7 @@
     ├── CallFailed                      call_failed              500      (calls)
     ├── Unauthorized                    unauthorized             401
     ├── TooManyTries                    too_many_tries           429
-    ├── TooManyUploads                  too_many_uploads         429
+    ├── TooManyUploads                  too_many_uploads         503
     ├── TokenRequired                   token_required           -
     ├── AddressUnavailable              address_unavailable      -        (server)
     ├── NotMedia                        not_media                -        (actor.audio)

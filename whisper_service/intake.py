@@ -64,17 +64,24 @@ class Intake:
 
         Leaving the block without `finish()`, for whatever reason, leaves nothing behind.
         """
-        if self.at_once is not None and self.open >= self.at_once:
-            raise TooManyUploads(retry_after_s=RETRY_S, limit=self.at_once)
         self.admit(expected or 0)
         part = self.root / f"{secrets.token_hex(16)}{PART}"
-        self.open += 1
         try:
-            with disk(), part.open("xb", buffering=0) as file:
+            with self.place(), disk(), part.open("xb", buffering=0) as file:
                 yield Receiver(self, clean_name(name), part, file)
         finally:
-            self.open -= 1
             part.unlink(missing_ok=True)  # it has another name by now if it was finished
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Room for one upload, while its bytes come. Raises `TooManyUploads`."""
+        if self.at_once is not None and self.open >= self.at_once:
+            raise TooManyUploads(retry_after_s=RETRY_S, limit=self.at_once)
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
 
     def admit(self, size: int, held: int = 0) -> None:
         """Raise `TooLarge` or `DiskFull` unless a file may grow to `size` bytes, of which `held` are on the disk."""

@@ -102,7 +102,7 @@ class Resumable:
         """Add what comes, from `offset` on; however that ends, what came is kept.
 
         Only with a `checksum` (algorithm, digest) it is kept only if it is whole. Raises `NotFound`, `UploadLocked`,
-        `UploadOffset`, `TooLarge`, `DiskFull`, `ChecksumMismatch`, and what `source` raises.
+        `UploadOffset`, `TooManyUploads`, `TooLarge`, `DiskFull`, `ChecksumMismatch`, and what `source` raises.
         """
         if upload_id in self._work:
             raise UploadLocked(upload=upload_id)
@@ -115,7 +115,8 @@ class Resumable:
                 if expected is not None and expected > standing.upload.length - offset:
                     raise _too_much(standing.upload)
                 self._intake.admit(standing.upload.length, held=offset)
-                await self._receive(standing.upload, offset, source, checksum)
+                with self._intake.place():
+                    await self._receive(standing.upload, offset, source, checksum)
             finally:
                 del self._work[upload_id]
                 work.done.set()

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
+TUS = {"tus-resumable": "1.0.0"}
 OPEN = {"/api/login", "/api/logout", "/api/health/live"}
 
 
@@ -164,13 +165,18 @@ async def test_without_a_token_nobody_is_asked(tmp_path: Path) -> None:
 
 async def test_as_many_uploads_as_are_allowed_and_no_more(tmp_path: Path) -> None:
     async with running(tmp_path, max_uploads=1) as web:
+        part = TUS | {"upload-offset": "0", "content-type": "application/offset+octet-stream"}
         async with web.service.intake.receiver("a.wav"):
             refused = await web.client.post("/api/jobs", files={"file": ("b.wav", script(chunks=1))})
-        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_uploads")
-        assert refused.headers["retry-after"] == "5"
+            assert (refused.status_code, refused.json()["code"]) == (503, "too_many_uploads")
+            assert refused.headers["retry-after"] == "5"
+            begun = await web.client.post("/api/uploads", headers=TUS | {"upload-length": "3"})
+            refused = await web.client.patch(begun.headers["location"], content=b"abc", headers=part)
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
         for _ in range(2):
             answer = await web.client.post("/api/jobs", files={"file": ("b.wav", script(chunks=1))})
             assert answer.status_code == 202
+        assert (await web.client.patch(begun.headers["location"], content=b"abc", headers=part)).status_code == 204
 
 
 @pytest.mark.parametrize("variables", [{}, {"WHISPER_SERVICE_SECURITY__TOKEN": "short"}, {"WHISPER_SERVICE_SECURITY__TOKEN_FILE": "missing"}])

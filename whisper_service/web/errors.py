@@ -39,7 +39,7 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.UploadProtocol: 412,
     errors.Unauthorized: 401,
     errors.TooManyTries: 429,
-    errors.TooManyUploads: 429,
+    errors.TooManyUploads: 503,  # 429 would end a resumable upload for good with the clients there are
 }
 """A class stands for its descendants too; what is not here is our own fault: 500."""
 
