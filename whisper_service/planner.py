@@ -43,8 +43,10 @@ CALL_CHUNKS: Final = 8
 """Chunks that a call has priority for, some minutes of sound."""
 PATIENCE_S: Final = 30.0
 """How long a job for another model waits before the loaded model is changed for it, though there is work for the loaded one."""
-PATIENCE_LOADS: Final = 5.0
-"""But never less than this many times what it takes to load one: else loading would be most of the work."""
+HELD_LOADS: Final = 5.0
+"""A model that has work is kept for this many times what it took to load: else loading would be most of the work."""
+HELD_S: Final = 1.0
+"""And for at least this long, so that it gives a batch before the next one is loaded."""
 MISSING_AHEAD: Final = 64
 """Jobs that wait for a model to arrive beside those that can be worked on."""
 
@@ -107,7 +109,8 @@ class Speech(Value, frozen=True):
     batch_size: int = 8
     express: int = 0  # batches of one row that may be in flight besides
     express_batches: int = 0  # that are
-    load_s: float = 0.0  # how long the last model took to load
+    load_s: float = 0.0  # how long the loaded model took to load
+    loaded_at: float = 0.0  # since when it is there
     used_at: float = 0.0  # when the loaded model last had work
     unload_after_s: float = 0.0  # idle time after which it goes; 0: never
 
@@ -210,10 +213,10 @@ def _speak(view: View, now: float) -> Iterator[Step]:
     able = sorted((work for work in view.works if _available(work)), key=_turn)
     if not able:
         soon = [work for work in view.works if work.model is not None and not work.model_missing and work.decode != "done"]
-        if speech.model is None and soon:  # while the recording is read, its model is loaded
+        if speech.model is None and soon and not speech.batches + speech.express_batches:  # while the recording is read, its model is loaded
             yield LoadModel(min(soon, key=_turn).model or "")
         return
-    model = _choose(able, speech.model, now, max(PATIENCE_S, PATIENCE_LOADS * speech.load_s))
+    model = _choose(able, speech, now)
     if model is not None and model != speech.model:
         if speech.batches + speech.express_batches == 0:
             yield LoadModel(model)
@@ -243,14 +246,16 @@ def _rest(view: View, now: float) -> Iterator[Step]:
         yield Unload()
 
 
-def _choose(able: Sequence[Work], loaded: str | None, now: float, patience_s: float) -> str | None:
-    """The model to work with: the loaded one while it has work, unless somebody lost patience or is at the front."""
-    first = able[0]
+def _choose(able: Sequence[Work], speech: Speech, now: float) -> str | None:
+    """The model to work with: the loaded one while it has work, unless somebody is at the front, or has lost patience and the
+    loaded one has been worth its loading. With n models nobody so waits longer than for n - 1 such turns and the patience."""
+    first, loaded = able[0], speech.model
     if all(work.model != loaded for work in able) or _in_front(first):
         return first.model
-    for work in able:
-        if work.model != loaded and now - work.since > patience_s:
-            return work.model
+    if now - speech.loaded_at >= max(HELD_S, HELD_LOADS * speech.load_s):
+        for work in able:
+            if work.model != loaded and now - work.since > PATIENCE_S:
+                return work.model
     return loaded or first.model
 
 

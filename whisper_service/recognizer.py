@@ -59,6 +59,7 @@ class Recognizer:
         self.pace = Pace(limits.batch_timeout_s, limits.batch_timeout_factor)
         self._clock = clock
         self._used_at = clock()  # when the loaded model last had work
+        self._loaded_at = self._used_at
         self._batches: dict[int, Batch] = {}
 
     @property
@@ -90,8 +91,24 @@ class Recognizer:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """Why the work is not done as it is wanted, though it is done."""
-        found = [self.unusable, self._unseen(), self.standing.problem if self.standing is not None else None]
+        standing = self.standing.problem if self.standing is not None else None
+        found = [self.unusable, self._unseen(), standing, self.converted]
         return tuple(problem for problem in found if problem is not None)
+
+    @property
+    def converted(self) -> Problem | None:
+        """The loaded model computes in another type than the settings want, because the device cannot do that one."""
+        wanted, loaded = self._speech.compute_type, self.loaded
+        if loaded is None or wanted in ("auto", "default") or loaded.compute_type in ("", wanted):
+            return None
+        if self.rung.compute_type != wanted or loaded.compute_type.startswith(f"{wanted}_"):  # a lower rung says so itself
+            return None
+        return Problem(
+            code="compute_type_unsupported",
+            message=f"This device ({loaded.device}) cannot compute in {wanted}; {loaded.compute_type} is used instead.",
+            hint="Set speech.compute_type to auto, or to one that GET /api/system lists for the device.",
+            params={"wanted": wanted, "used": loaded.compute_type, "device": loaded.device},
+        )
 
     def view(self) -> planner.Speech:
         """This actor as the planner sees it."""
@@ -106,6 +123,7 @@ class Recognizer:
             suspect=any(batch.suspect for batch in self._batches.values()),
             batch_size=self.rung.batch,
             load_s=self.loaded.seconds if self.loaded else 0.0,
+            loaded_at=self._loaded_at,
             used_at=self._used_at,
             unload_after_s=self._speech.unload_after_s,
         )
@@ -148,7 +166,7 @@ class Recognizer:
         """The model is there."""
         self.actor.settle("load")
         self.actor.proven(generation=self.generation)
-        self._used_at = self._clock()
+        self._used_at = self._loaded_at = self._clock()
         self.loaded, self.loading, self.problem = report, None, None
         self.pace.begin(report.model, self.rung, report.window_s)
 

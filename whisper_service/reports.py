@@ -84,6 +84,10 @@ class Reports:
                 facts = {"action": "model_loaded", "model": report.model, "seconds": round(report.seconds, 2)}
                 logger.info("%s is loaded on %s (%s)", report.model, report.device, report.compute_type, extra=facts)
                 await self._shelf.on_loaded(report)
+                if (note := self._recognizer.converted) is not None:
+                    for waiting in [run for run in self._ledger.runs.values() if run.job.model == report.model]:
+                        if note.code not in {told.code for told in waiting.job.history}:
+                            await self._ledger.remember(waiting, note)
             case ChunkDone():
                 await self._ledger.chunk_done(report)
             case BatchDone():

@@ -340,6 +340,17 @@ def test_a_broken_model_is_told_and_the_actor_lives_on(tmp_path: Path, model: Pa
         assert (report.scope, report.kind, report.problem.code, report.fatal) == ("model", "model_broken", "model_broken", False), name
         assert report.problem.message, name
         assert report.problem.hint, name
+    for name, reason in {
+        "half the weights": "truncated",
+        "hardly any weights": "truncated",
+        "empty weights": "truncated",
+        "no weights": "model.bin is missing",
+        "another format": "not a Whisper model in CTranslate2's format",
+        "text for weights": "not a Whisper model in CTranslate2's format",
+        "half a tokenizer": "tokenizer.json of broken is damaged",
+        "half a configuration": "config.json of broken is damaged",
+    }.items():
+        assert reason in told[name].problem.message, (name, told[name].problem.message)
     assert isinstance(refused, Fault)
     assert refused.problem.code == "model_not_loaded"
 

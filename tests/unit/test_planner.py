@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whisper_service import planner
@@ -14,6 +14,7 @@ from whisper_service.planner import (
     Ready,
     Speech,
     StartDecode,
+    Unload,
     View,
     Waiting,
     Work,
@@ -153,6 +154,100 @@ def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> N
     long = planner.LONG_BYTES + 1
     queue = (*(Waiting(f"l{n}", long) for n in range(10)), Waiting("short", 1))
     assert plan(View(queue=queue), 0.0) == [*(Claim(f"l{n}") for n in range(planner.LONG_AHEAD)), Claim("short")]
+
+
+def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[int, float, float]:
+    """One slot works all of this off. Models loaded, the longest that a job with work waited for a batch, and how long it took."""
+    left = {f"job{n}": count for n, (_, count) in enumerate(jobs)}
+    wanted = {f"job{n}": model for n, (model, _) in enumerate(jobs)}
+    since, turns = dict.fromkeys(left, 0.0), dict.fromkeys(left, 0)
+    speech, now, loads, longest, turn = Speech(ready=True, slots=1, batch_size=4), 0.0, 0, 0.0, 0
+    while any(left.values()):
+        view = View(
+            works=tuple(
+                work(
+                    job, count, model=wanted[job], batch_key=wanted[job], order=n, served=100, since=since[job], last_turn=turns[job],
+                )
+                for n, (job, count) in enumerate(left.items()) if count
+            ),
+            speech=speech,
+        )  # fmt: skip
+        (step,) = plan(view, now)
+        if isinstance(step, LoadModel):
+            loads, now = loads + 1, now + load_s
+            assert loads <= 1000, "it only loads"
+            speech = Speech(ready=True, slots=1, batch_size=4, model=step.model, load_s=load_s, loaded_at=now)
+            continue
+        assert isinstance(step, GiveBatch)
+        turn += 1
+        for job in {job for job, _ in step.rows}:
+            longest = max(longest, now - since[job])
+            since[job], turns[job] = now, turn
+        for job, _ in step.rows:
+            left[job] -= 1
+        now += batch_s
+    return loads, longest, now
+
+
+@settings(max_examples=60)
+@given(
+    jobs=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 200)), min_size=1, max_size=8),
+    load_s=st.sampled_from([0.0, 0.5, 5.0, 40.0]),
+    batch_s=st.sampled_from([0.5, 3.0]),
+)
+def test_several_models_take_turns_without_thrashing_and_nobody_waits_for_ever(
+    jobs: list[tuple[str, int]], load_s: float, batch_s: float
+) -> None:
+    loads, longest, took = serve(jobs, load_s, batch_s)
+    models = len({model for model, _ in jobs})
+    held_s = max(planner.HELD_S, planner.HELD_LOADS * load_s)
+    assert loads <= len(jobs) + models + took / held_s
+    assert loads * load_s <= (len(jobs) + models) * load_s + took / planner.HELD_LOADS, "loading is most of the work"
+    turn_s = max(planner.PATIENCE_S, planner.HELD_LOADS * load_s) + load_s + 3 * batch_s
+    assert longest <= models * turn_s + len(jobs) * batch_s
+
+
+def test_a_model_has_to_be_worth_its_loading() -> None:
+    mine = work("mine", 5, last_turn=3, since=100.0)
+    other = work("other", 1, model="large", batch_key="large", since=0.0)
+    fresh = Speech(ready=True, model="base", load_s=60.0, loaded_at=90.0)
+    assert isinstance(plan(View(works=(mine, other), speech=fresh), 100.0)[0], GiveBatch)
+    assert plan(View(works=(mine, other), speech=fresh), 90.0 + planner.HELD_LOADS * 60.0) == [LoadModel("large")]
+
+
+def test_a_job_whose_model_is_on_its_way_is_neither_read_nor_worked_on() -> None:
+    waits = work("a", 3, model="large", decode="waiting", model_missing=True)
+    view = View(works=(waits,), media=(Worker("m", True),), speech=Speech(ready=True))
+    assert plan(view, 0.0) == []
+
+
+def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without_number() -> None:
+    long = planner.LONG_BYTES + 1
+    waits = tuple(work(f"w{n}", decode="waiting", model_missing=True, bytes=long) for n in range(planner.MISSING_AHEAD))
+    queue = tuple(Waiting(f"l{n}", long) for n in range(planner.LONG_AHEAD + 2))
+    claimed = [step for step in plan(View(works=waits, queue=queue), 0.0) if isinstance(step, Claim)]
+    assert len(claimed) == planner.LONG_AHEAD
+    more = (*waits, *(work(f"m{n}", decode="waiting", model_missing=True, bytes=long) for n in range(planner.LONG_AHEAD)))
+    assert plan(View(works=more, queue=queue), 0.0) == []
+
+
+def test_a_model_is_loaded_while_the_recording_is_read() -> None:
+    reads = work("a", model="base", decode="running")
+    assert plan(View(works=(reads,), speech=Speech(ready=True)), 0.0) == [LoadModel("base")]
+    assert plan(View(works=(reads,), speech=Speech(ready=True, batches=1)), 0.0) == []
+    assert plan(View(works=(reads,), speech=Speech(ready=True, model="large")), 0.0) == []
+
+
+def test_an_idle_model_goes_after_its_time_and_never_before() -> None:
+    idle = Speech(ready=True, model="base", used_at=100.0, unload_after_s=60.0)
+    assert plan(View(speech=idle), 159.9) == []
+    assert plan(View(speech=idle), 160.0) == [Unload()]
+    busy = Speech(ready=True, model="base", used_at=100.0, unload_after_s=60.0, express_batches=1)
+    assert Unload() not in plan(View(speech=busy), 1e6)
+    assert Unload() not in plan(View(speech=idle, works=(work("a", decode="running"),)), 1e6)
+    assert Unload() not in plan(View(speech=idle, queue=(Waiting("a", 1),)), 1e6)
+    never = Speech(ready=True, model="base", used_at=100.0)
+    assert plan(View(speech=never), 1e6) == []
 
 
 works = st.builds(

@@ -13,7 +13,7 @@ from typing import Any, Final
 import ctranslate2
 import faster_whisper
 
-from whisper_service import faults
+from whisper_service import errors, faults, modelfile
 from whisper_service.actor import allocator, memory
 from whisper_service.actor.boot import Emit
 from whisper_service.actor.cores import cores
@@ -97,11 +97,21 @@ def facts() -> dict[str, Any]:
     }
 
 
+def _reason(path: Path, error: Exception) -> tuple[str, str]:
+    """Why, and what to do: the files say it better than the library, if they are to blame."""
+    try:
+        modelfile.read(path)
+    except (errors.ModelBroken, OSError) as found:
+        if isinstance(found, errors.ModelBroken):
+            return found.message, found.advice
+    return f"{error}", "Remove the model and install it again, or choose another."
+
+
 def _fault(command: Load, error: Exception) -> Fault:
     diagnosis = faults.classify(f"{type(error).__name__}: {error}")
     kind, problem = diagnosis.kind, diagnosis.problem
-    if kind is FaultKind.UNKNOWN or isinstance(error, ModelBroken):
+    if kind in (FaultKind.UNKNOWN, FaultKind.MODEL_BROKEN) or isinstance(error, ModelBroken):
         kind = FaultKind.MODEL_BROKEN
-        hint = "Remove the model and install it again, or choose another."
-        problem = Problem(kind.value, f"The model {command.model} cannot be loaded: {error}", hint, problem.params)
+        reason, hint = _reason(Path(command.path), error)
+        problem = Problem(kind.value, f"The model {command.model} cannot be loaded: {reason}", hint, problem.params)
     return Fault(scope="model", kind=kind.value, problem=problem, fatal=kind in FATAL)
