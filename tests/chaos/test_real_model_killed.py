@@ -84,7 +84,7 @@ def assert_sound(program: Program, job: dict[str, Any]) -> int:
     )
     assert said == sorted(said)
     assert not list((program.data / "spool").iterdir())
-    return int(program.rows("SELECT sum(attempts) FROM chunk WHERE job_id = ?", job_id)[0][0])
+    return int(program.rows("SELECT sum(attempts + kills) FROM chunk WHERE job_id = ?", job_id)[0][0])
 
 
 def test_the_speech_actor_killed_twice(program: Program, recording: Path, undisturbed: bytes) -> None:
