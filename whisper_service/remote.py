@@ -30,21 +30,8 @@ TIMEOUT_S: Final = 60.0
 BLOCK: Final = 1 << 20
 
 
-class Refused(ServiceError):
-    """The service refused."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.message, hint=problem.hint, **problem.params)
-        self.problem_of_service = problem
-
-    @property
-    def problem(self) -> Problem:
-        """What the service said."""
-        return self.problem_of_service
-
-
 class Remote:
-    """The models of a running service. Every method raises `Refused`, and `DataDirectoryInUse` if it does not answer."""
+    """The models of a running service. Every method raises what the service says (`refusal`), and `DataDirectoryInUse` if it does not answer."""
 
     def __init__(self, config: Config, address: str) -> None:
         parts = urlsplit(address)
@@ -113,13 +100,13 @@ class Remote:
         finally:
             connection.close()
         if answer.status >= 400:
-            raise Refused(msgspec.json.decode(data, type=Problem))
+            raise refusal(msgspec.json.decode(data, type=Problem))
         return data
 
     def _events(self, answer: http.client.HTTPResponse) -> Iterator[ModelInfo | None]:
         """The events `model`; None for any other."""
         if answer.status >= 400:
-            raise Refused(msgspec.json.decode(answer.read(), type=Problem))
+            raise refusal(msgspec.json.decode(answer.read(), type=Problem))
         kind = ""
         while line := answer.readline():
             name, _, value = line.decode().rstrip("\n").partition(": ")
@@ -153,3 +140,8 @@ def _pack(folder: Path, sink: BinaryIO) -> None:
 
 def _path(name: str) -> str:
     return f"/api/models/{quote(folder_of(name), safe='')}"
+
+
+def refusal(problem: Problem) -> ServiceError:
+    """What the service said, for the terminal."""
+    return ServiceError(problem.message, hint=problem.hint, **problem.params)
