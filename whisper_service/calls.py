@@ -115,7 +115,7 @@ async def _watch(service: Service, job_id: str, heartbeat_s: float = math.inf) -
     while True:
         job = await service.store.job(job_id)  # read after the cursor was placed: nothing falls between the two
         yield job
-        if job.status in TERMINAL:
+        if job.status in TERMINAL or job.problem is not None:  # one that waits may do so for long
             return
         try:
             with move_on_after(heartbeat_s):
@@ -127,8 +127,8 @@ async def _watch(service: Service, job_id: str, heartbeat_s: float = math.inf) -
 
 
 def _complete(job: Job) -> Job:
-    if job.status is Status.FAILED:
-        raise CallFailed(problem=job.error)
+    if job.status is Status.FAILED or job.problem is not None:
+        raise CallFailed(problem=job.error or job.problem)
     if job.status is Status.CANCELLED:
         raise Conflict("The job was cancelled while you waited.", hint="Send the recording again to go on with it.", id=job.id)
     return job

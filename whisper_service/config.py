@@ -123,8 +123,11 @@ class Media(Section, frozen=True):
 
 
 class Supervision(Section, frozen=True):
-    """How long a child may take before it is replaced."""
+    """How long a child may take before it is replaced, and how often that is done."""
 
+    max_restarts: Positive = 8  # deaths of a child, with nothing useful between, after which no more are started
+    restart_window_s: Seconds = 120.0  # within this time
+    probe_s: Seconds = 180.0  # until one is tried again then
     ready_timeout_s: Seconds = 60.0
     load_timeout_s: Seconds = 600.0
     batch_timeout_s: Seconds = 120.0  # for any batch, and besides

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whisper_service import planner
 from whisper_service.datadir import DataDir
+from whisper_service.domain import Problem
 from whisper_service.protocol import Cancel, Decode
 from whisper_service.supervisor import State, Supervisor
 
@@ -50,6 +51,18 @@ class Decoders:
             )
             for name, actor in self.actors.items()
         )
+
+    @property
+    def obstacle(self) -> Problem | None:
+        """Why no recording is read: every actor that was started died too often."""
+        started = [actor for actor in self.actors.values() if actor.state is not State.IDLE]
+        return started[0].problem if started and all(actor.broken for actor in started) else None
+
+    def reset(self) -> None:
+        """Somebody says that the cause is gone."""
+        for actor in self.actors.values():
+            if actor.broken:
+                actor.reset()
 
     def generation_of(self, worker: str) -> int:
         """The child that takes commands there; 0: none."""

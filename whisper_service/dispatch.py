@@ -18,15 +18,15 @@ from typing import Final, assert_never
 from whisper_service import planner
 from whisper_service.connections import Connections
 from whisper_service.decoders import Decoders
-from whisper_service.domain import Job, Phase
+from whisper_service.domain import Job, Phase, Problem
 from whisper_service.endings import Endings
 from whisper_service.errors import NotFound, ServiceError
 from whisper_service.ledger import Ledger
-from whisper_service.lifecycle import Cause
+from whisper_service.lifecycle import OPEN, Cause
 from whisper_service.mailbox import Mailbox, Request
 from whisper_service.recognizer import Recognizer
 from whisper_service.reports import Reports
-from whisper_service.runs import Run
+from whisper_service.runs import Decoding, Run
 from whisper_service.shelf import Shelf
 from whisper_service.steps import Steps
 from whisper_service.supervisor import ActorEvent, Died, Reported, Supervisor
@@ -63,7 +63,8 @@ class Dispatcher:
         self._steps = Steps(ledger, shelf, recognizer, decoders, endings)
         self._reports = Reports(ledger, recognizer, decoders, endings, self._steps, shelf, connections, preload=preload)
         self._retry: asyncio.TimerHandle | None = None
-        self._idle: asyncio.TimerHandle | None = None  # until the loaded model is to go
+        self._idle: asyncio.TimerHandle | None = None  # until something is due though nothing happens
+        self._besets = True  # whether jobs that wait for their turn may have a problem: after a start nobody knows
 
     @property
     def workers(self) -> tuple[Supervisor, ...]:
@@ -98,6 +99,12 @@ class Dispatcher:
     async def change(self, job_id: str, cause: Cause) -> Job:
         """Pause, resume, cancel, retry or front. Raises `NotFound` or `IllegalTransition`."""
         run = self._ledger.runs.get(job_id)
+        if cause is Cause.RETRY:
+            self.recognizer.reset(device=False)
+            self._decoders.reset()
+            job = await self._ledger.job(job_id)
+            if job.problem is not None and job.status in OPEN:  # it waits, and did not fail: that was all there is to do
+                return job
         match cause:
             case Cause.FRONT:
                 return await self._ledger.front(job_id)
@@ -112,6 +119,15 @@ class Dispatcher:
         self._endings.stop_decoding(run)
         await self._release(run)
         return job
+
+    async def reset(self) -> None:
+        """Whatever kept the children from working is gone, somebody says: try all of it again."""
+        self.recognizer.reset(device=True)
+        for actor in self.actors:
+            if actor.broken:
+                actor.reset()
+        if self._preload and self.recognizer.generation and not self._ledger.runs and not self.recognizer.model:
+            await self._steps.load_default()
 
     async def rename(self, job_id: str, name: str) -> Job:
         """Call the job something else."""
@@ -188,11 +204,14 @@ class Dispatcher:
 
     async def _advance(self) -> None:
         """Plan and act until the plan is empty of steps that change what can be planned."""
-        again, missing = True, self.shelf.downloads.awaits
+        again, missing, blocked = True, self.shelf.downloads.awaits, self.recognizer.is_blocked
         while again:
             again = False
             view = planner.View(
-                works=tuple(run.view(model_missing=missing(run.job.model)) for run in self._ledger.runs.values()),
+                works=tuple(
+                    run.view(model_missing=missing(run.job.model) or blocked(run.job.model))
+                    for run in self._ledger.runs.values()
+                ),
                 queue=await self._ledger.queue(),
                 media=self._decoders.view(),
                 speech=self.recognizer.view(),
@@ -209,18 +228,34 @@ class Dispatcher:
                     again = True
         for run in list(self._ledger.runs.values()):
             phase = run.phase(self.recognizer.model, model_missing=missing(run.job.model))
-            message = self._message(phase, run)
-            if (phase, message) != (run.job.phase, run.job.message):
-                await self._ledger.note(run, phase=phase, message=message)
-        self._watch_idle()
+            problem = self._obstacle(run)
+            message = f"Waits: {problem.message} {problem.hint}" if problem is not None else self._message(phase, run)
+            if (phase, message, problem) != (run.job.phase, run.job.message, run.job.problem):
+                await self._ledger.note(run, phase=phase, message=message, problem=problem)
+        await self._beset()
+        self._watch()
 
-    def _watch_idle(self) -> None:
-        """Come back when the loaded model will have been idle for long enough."""
+    def _obstacle(self, run: Run) -> Problem | None:
+        """What keeps a job in work from going on until somebody puts it right."""
+        if run.decoding is not Decoding.DONE and (problem := self._decoders.obstacle) is not None:
+            return problem
+        return self.recognizer.obstacle(run.job.model)
+
+    async def _beset(self) -> None:
+        """The jobs that wait for their turn hear what keeps all of them from it."""
+        problem = self._decoders.obstacle or (self.recognizer.actor.problem if self.recognizer.actor.broken else None)
+        if problem is not None or self._besets:
+            await self._ledger.beset(problem)
+        self._besets = problem is not None
+
+    def _watch(self) -> None:
+        """Come back when the loaded model will have been idle for long enough, or one that did not load is tried again."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        due = self.recognizer.idle_until
-        if due is not None and not self._ledger.runs:
+        idle = self.recognizer.idle_until if not self._ledger.runs else None
+        due = min((at for at in (idle, self.recognizer.probe_at) if at is not None), default=None)
+        if due is not None:
             self._idle = asyncio.get_running_loop().call_later(max(0.0, due - time.monotonic()), self._mailbox.nudge)
 
     def _message(self, phase: Phase, run: Run) -> str:

@@ -191,6 +191,7 @@ class Job(Value, frozen=True):
     rank: float = 0.0  # place in the queue: lower goes first; `front` makes it negative
     gaps: tuple[Gap, ...] = ()
     error: Problem | None = None
+    problem: Problem | None = None  # what keeps it from going on for now; it goes on by itself once that is put right
     history: tuple[Note, ...] = ()  # what went otherwise than it should, in order; the last `HISTORY` of it
     started_at: float | None = None
     finished_at: float | None = None

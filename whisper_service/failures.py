@@ -51,6 +51,9 @@ class Failures:
         if report.fatal:
             self._recognizer.announced = report
         self._recognizer.on_load_failed(None if change else report.problem)
+        if change is None and model is not None and report.kind in (*LIGHTER, *UNUSABLE):
+            self._recognizer.block(model, report.problem)  # no fault of the jobs: they wait
+            return False
         if change is None:
             await self._endings.fail_all(model, report.problem)
             return False

@@ -25,8 +25,9 @@ from whisper_service.store import Store, Written
 
 RowKey = tuple[str, int]
 """(job id, chunk index)"""
-IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None}
+IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None, "problem": None}
 """Fields that mean something only while a job is in work."""
+WAITS: Final = "Waiting for its turn."
 WARNINGS: Final = ("truncated", "damaged")
 """Notes that are the last word on a job which is otherwise complete."""
 
@@ -80,7 +81,7 @@ class Ledger:
         fields: dict[str, Any] = {}
         if cause is Cause.RETRY:
             fields = {"progress": 0.0} | await self._standing(job_id, again=True)
-        return self._publish(await self._store.move(job_id, cause, message="Waiting for its turn.", **fields))
+        return self._publish(await self._store.move(job_id, cause, message=WAITS, problem=None, **fields))
 
     async def put_back(self, job_id: str) -> None:
         """Into the queue again, as after a restart: it goes on with what the store has of it."""
@@ -133,6 +134,10 @@ class Ledger:
             self._queue = await self._store.queue(planner.SHORT_AHEAD + planner.LONG_AHEAD)
         return tuple(planner.Waiting(job.id, job.bytes) for job in self._queue)
 
+    async def job(self, job_id: str) -> Job:
+        """As the store has it. Raises `NotFound`."""
+        return await self._store.job(job_id)
+
     async def wanted_model(self, job_id: str) -> str:
         """What the job's options say."""
         return (await self._store.job(job_id)).options.model
@@ -146,6 +151,7 @@ class Ledger:
                 Cause.CLAIM,
                 model=model,
                 phase=Phase.DECODING,
+                problem=None,
                 message="Reading the recording.",
                 attempts=before.attempts + 1,
                 started_at=before.started_at or self._wall(),
@@ -182,6 +188,12 @@ class Ledger:
     async def stand(self, device: str, model: str, standing: Standing | None) -> None:
         """Remember it for the next actor, and the next service."""
         await self._store.stand(device, model, standing)
+
+    async def beset(self, problem: Problem | None) -> None:
+        """Tell all jobs that wait for their turn what keeps them from it; None: nothing does any more."""
+        message = f"Waits: {problem.message} {problem.hint}" if problem is not None else WAITS
+        for written in await self._store.beset(problem, message):
+            self._publish(written)
 
     # -- progress ----------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ class Recognizer:
         self.standing: Standing | None = None  # of the model on the device, if memory did not suffice for what is wanted
         self.unusable: Problem | None = None  # why the device that is wanted cannot be used at all
         self.generation = 0  # of the child that takes commands, as far as the loop has heard; 0: none
+        self._blocked: dict[str | None, tuple[Problem, float]] = {}  # models that cannot be loaded: why, and until when
         self._express = EXPRESS
         self._ladder: tuple[Rung, ...] = ()  # for the model that was loaded last
         self._speech = speech
@@ -61,6 +62,34 @@ class Recognizer:
         self._used_at = clock()  # when the loaded model last had work
         self._loaded_at = self._used_at
         self._batches: dict[int, Batch] = {}
+
+    def block(self, model: str, problem: Problem) -> None:
+        """This model cannot be loaded, in no way: its jobs wait, and it is tried again after a while."""
+        self._blocked[model] = (problem, self._clock() + self._limits.probe_s)
+
+    def is_blocked(self, model: str | None) -> bool:
+        """Whether nothing is to be done with this model now."""
+        return model in self._blocked and self._blocked[model][1] > self._clock()
+
+    def obstacle(self, model: str | None) -> Problem | None:
+        """What keeps every job, or those with this model, from going on until somebody puts it right."""
+        if self.actor.broken:
+            return self.actor.problem
+        return self._blocked[model][0] if model in self._blocked else None
+
+    @property
+    def probe_at(self) -> float | None:
+        """When a model that could not be loaded is tried again; None: there is none that waits for that."""
+        return min((at for _, at in self._blocked.values() if at > self._clock()), default=None)
+
+    def reset(self, *, device: bool) -> None:
+        """Somebody says that the cause is gone: try again what could not be, with `device` also the GPU."""
+        self._blocked.clear()
+        self.problem = None
+        if self.actor.broken:
+            self.actor.reset()
+        if device and self.unusable is not None:
+            self.unusable, self.loaded = None, None
 
     @property
     def model(self) -> str | None:
@@ -168,6 +197,7 @@ class Recognizer:
         self.actor.proven(generation=self.generation)
         self._used_at = self._loaded_at = self._clock()
         self.loaded, self.loading, self.problem = report, None, None
+        self._blocked.pop(report.model, None)
         self.pace.begin(report.model, self.rung, report.window_s)
 
     def on_load_failed(self, problem: Problem | None) -> None:

@@ -22,6 +22,7 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from whisper_service import __version__, hubs, machine
+from whisper_service.breaker import Intensity
 from whisper_service.broadcast import Broadcast, Closed
 from whisper_service.catalog import Catalog
 from whisper_service.config import Config, Storage
@@ -169,8 +170,12 @@ class Service:
                 logs=data.logs,
                 deliver=metrics.watching(mailbox.deliver),
                 ready_timeout_s=config.supervision.ready_timeout_s,
+                intensity=Intensity(
+                    config.supervision.max_restarts, config.supervision.restart_window_s, config.supervision.probe_s
+                ),
             )
-            recognizer = Recognizer(supervise("speech", speech_entry), config.speech, config.supervision)
+            speech = supervise("speech", speech_entry, ready_is_useful=False)  # it has yet to load a model
+            recognizer = Recognizer(speech, config.speech, config.supervision)
             decoders = Decoders(
                 [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
                 data,
@@ -289,6 +294,10 @@ class Service:
         """Try again what is missing; what is done stays."""
         return await self._change(job_id, Cause.RETRY)
 
+    async def reset(self) -> None:
+        """The cause of what does not work is gone: start what died too often, load what could not be, try the GPU again."""
+        await self._mailbox.ask(self._loop.reset)
+
     async def front(self, job_id: str) -> Job:
         """Put the job at the head of the queue."""
         return await self._change(job_id, Cause.FRONT)
@@ -356,7 +365,9 @@ class Service:
 
     def readiness(self) -> Readiness:
         """Whether work would be done now. An actor that died once and is being replaced does not make it unready."""
-        problems = [actor.problem for actor in self._loop.workers if actor.problem and actor.failures >= FAILING]
+        problems = [
+            actor.problem for actor in self._loop.workers if actor.problem and (actor.broken or actor.failures >= FAILING)
+        ]
         if self._loop.recognizer.problem is not None:
             problems.append(self._loop.recognizer.problem)
         return Readiness(ready=not problems, problems=tuple(problems), warnings=self._loop.recognizer.warnings)
@@ -364,7 +375,7 @@ class Service:
 
 async def _recover(store: Store, data: DataDir) -> None:
     """What the last service had in work waits for its turn again. Nobody listens yet: the changes are in the log."""
-    await store.recover(phase=None, speed=None, eta_s=None, message="Goes on after a restart.")
+    await store.recover(phase=None, speed=None, eta_s=None, problem=None, message="Goes on after a restart.")
 
 
 async def _keep_short(store: Store, broadcast: Broadcast, keep: int) -> None:

@@ -305,6 +305,17 @@ class Store:
                     standing=rows.json(standing),
                 )
 
+    async def beset(self, problem: Problem | None, message: str) -> list[Written]:
+        """Give every pending job this problem, if it has another or none; None: take it from those that have one."""
+        wanting = "SELECT id FROM kept WHERE status = 'pending' AND problem IS NOT :problem ORDER BY rank, id"
+        text = rows.cell("problem", problem)
+        if not await self._read(wanting, problem=text):
+            return []
+        fields = {"problem": problem, "message": message}
+        async with self._transaction():
+            found = await self._run(wanting, problem=text)
+            return [await self._written(await self._set(job_id, Status.PENDING, fields)) for (job_id,) in found]
+
     async def recover(self, **fields: Any) -> list[Written]:
         """After a start: whatever was in work waits for its turn again. Its chunks stay as they are."""
         _check(fields)

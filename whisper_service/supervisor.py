@@ -4,7 +4,7 @@ It knows nothing of jobs: it carries commands one way and reports the other, sta
 came from, and tells when a child is gone and why. All methods are called on the event loop.
 
     idle ──want──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
-      ▲                └──────exit, timeout──────────────▲
+      ▲                └──────exit, timeout──────────────▲ └──too often──▶ broken ──reset, a long while──▶ starting
       └─────rest─── from any
 """
 
@@ -23,6 +23,7 @@ import anyio
 import msgspec
 
 from whisper_service import childlog, faults, oomkiller
+from whisper_service.breaker import Breaker, Intensity
 from whisper_service.domain import Problem, Value
 from whisper_service.link import STOP_S, ProcessLink
 from whisper_service.protocol import Command, Ready, Report, Shutdown, decode_report, encode
@@ -41,6 +42,7 @@ class State(StrEnum):
     STARTING = "starting"
     READY = "ready"
     WAITING = "waiting"  # it died and starts again after the back-off
+    BROKEN = "broken"  # it died too often: the breaker is open, and it is tried again after a long while
     STOPPED = "stopped"
 
 
@@ -75,8 +77,11 @@ class Supervisor:
         logs: Path,
         deliver: Callable[[ActorEvent], None],
         ready_timeout_s: float,
+        intensity: Intensity = Intensity(),  # noqa: B008  it is frozen
+        ready_is_useful: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`ready_is_useful`: one that gets ready has shown that it can work, so that only its work can kill it."""
         self.name = name
         self.state = State.IDLE
         self.generation = 0
@@ -89,6 +94,9 @@ class Supervisor:
         self._deliver = deliver
         self._ready_timeout_s = ready_timeout_s
         self._clock = clock
+        self._breaker = Breaker(intensity)
+        self._ready_is_useful = ready_is_useful
+        self._again = anyio.Event()  # ends the wait after a death
         self._wanted = anyio.Event()
         self._stop = anyio.Event()
         self._link: ProcessLink | None = None
@@ -98,6 +106,17 @@ class Supervisor:
     @property
     def pid(self) -> int | None:
         return self._link.pid if self._link else None
+
+    @property
+    def broken(self) -> bool:
+        """Whether it died too often, and has not done anything useful since."""
+        return self._breaker.open
+
+    def reset(self) -> None:
+        """Somebody says that the cause is gone: start it at once, and count anew."""
+        self._breaker.close()
+        self.failures = 0
+        self._again.set()
 
     def want(self) -> None:
         """Start the child, if it is not there."""
@@ -119,6 +138,7 @@ class Supervisor:
         """No more children; the present one is asked to leave, then killed. `run` returns when it is gone."""
         self._stop.set()
         self._wanted.set()
+        self._again.set()
 
     async def run(self) -> None:
         """Keep a child alive until `stop`."""
@@ -129,7 +149,7 @@ class Supervisor:
             await self._live()
             if not self._stop.is_set() and self.rested != self.generation:
                 with anyio.move_on_after(self._back_off()):
-                    await self._stop.wait()
+                    await self._again.wait()
         self.state = State.STOPPED
 
     def send(
@@ -165,6 +185,7 @@ class Supervisor:
         if self._link is not None and self._is_current(generation):
             self.failures = 0
             self.problem = None
+            self._breaker.close()
 
     def replace(self, diagnosis: faults.Diagnosis) -> None:
         """Kill the child for this reason; a hung one leaves its stacks in the log first."""
@@ -185,6 +206,7 @@ class Supervisor:
     async def _live(self) -> None:
         """One generation, from start to exit."""
         self.generation += 1
+        self._again = anyio.Event()
         generation, born = self.generation, self._clock()
         self.state, self._cause = State.STARTING, None
         code: int | None = None
@@ -206,6 +228,10 @@ class Supervisor:
             self.failures = 0
         self.failures += 1
         diagnosis = self._cause or faults.classify(childlog.tail(log), code, oom_killed=oomkiller.kills() > kills)
+        if diagnosis.kind is not faults.FaultKind.KILLED:  # whoever kills from outside says nothing about the child
+            self._breaker.died(self._clock())
+        if self.broken:
+            self.state = State.BROKEN
         self.problem = diagnosis.problem
         logger.warning(
             "%s died: %s", self.name, diagnosis.problem.message,
@@ -228,6 +254,8 @@ class Supervisor:
                 self.settle("ready")
                 self.state = State.READY
                 self.facts = report.facts
+                if self._ready_is_useful:
+                    self._breaker.close()
             self._deliver(Reported(self.name, generation, report))
 
         def on_exit(code: int | None) -> None:
@@ -261,4 +289,6 @@ class Supervisor:
         link.kill()
 
     def _back_off(self) -> float:
+        if self.broken:
+            return self._breaker.intensity.probe_s
         return BACK_OFF_S[min(max(self.failures - 1, 0), len(BACK_OFF_S) - 1)]

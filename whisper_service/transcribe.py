@@ -183,7 +183,7 @@ async def _follow(service: Service, item: Item, job: Job, display: Display) -> J
     """Watch the job until it has ended."""
     cursor = service.broadcast.cursor(service.broadcast.head, job.id)
     job = await service.store.job(job.id)  # read after the cursor was placed: nothing falls between the two
-    while job.status not in TERMINAL:
+    while job.status not in TERMINAL and job.problem is None:
         display.show(item, job.progress, describe(job))
         try:
             changes = await cursor.read()
@@ -207,6 +207,8 @@ def describe(job: Job) -> str:
 
 def verdict(job: Job) -> str:
     """The last word on a file."""
+    if job.problem is not None:
+        return f"waits: {job.problem.message} {job.problem.hint} The same command goes on from here."
     if job.status is not Status.COMPLETED:
         why = f"{job.error.message} {job.error.hint}".strip() if job.error else job.message or job.status.value
         return f"failed: {why}" + (" What was recognised until then is written." if job.chunks_done else "")

@@ -260,6 +260,13 @@ def _due(play: dict[str, Any], fault: str, name: str, job_id: str = "") -> bool:
     return True
 
 
+def broken_until_mended(inbox: Inbox, emit: Emit) -> None:
+    """A speech actor that cannot start before the file that MENDED names is there."""
+    if not Path(os.environ["MENDED"]).exists():
+        raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
+    speech(inbox, emit)
+
+
 def broken(inbox: Inbox, emit: Emit) -> None:
     """An actor that cannot start."""
     raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")

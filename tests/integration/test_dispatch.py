@@ -62,6 +62,7 @@ class Actor:
         self.problem: Problem | None = None
         self.failures = 0
         self.rested = 0
+        self.broken = False
         self.got: list[tuple[int, Command]] = []  # with the generation that it was meant for
 
     def want(self) -> None: ...
@@ -87,7 +88,7 @@ class Stage:
         self.facts: dict[str, Any] = {"cpus": 1}
         self.speech, self.media = Actor("speech"), Actor("media-1")
         recognizer = Recognizer(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
-        decoders = Decoders([self.media], data, stall_s=60, max_duration_s=1e6)  # type: ignore[list-item]
+        decoders = Decoders([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6)  # type: ignore[list-item]
         broadcast = Broadcast(store, 0)
         ledger = Ledger(store, broadcast, data)
         endings = Endings(ledger, recognizer, decoders)
@@ -167,10 +168,14 @@ def over(batch: Transcribe) -> BatchDone:
 
 @asynccontextmanager
 async def staged(
-    tmp_path: Path, slots: int = 1, facts: dict[str, Any] | None = None, **speech: Any
+    tmp_path: Path, slots: int = 1, facts: dict[str, Any] | None = None, probe_s: float = 180.0, **speech: Any
 ) -> AsyncIterator[Stage]:
     base = settings(tmp_path / "data")
-    chosen = config.Config(data_dir=base.data_dir, speech=config.Speech(model=base.speech.model, slots=slots, **speech))
+    chosen = config.Config(
+        data_dir=base.data_dir,
+        speech=config.Speech(model=base.speech.model, slots=slots, **speech),
+        supervision=config.Supervision(probe_s=probe_s),
+    )
     data = DataDir(chosen.data_dir)
     with data.hold():
         async with Store.open(data.database) as store:
@@ -412,6 +417,77 @@ async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Pa
         (note,) = (await stage.job()).history
         assert (note.code, note.message.endswith("It goes on with the CPU.")) == (why.problem.code, True)
         assert await stage.store.standing("cuda", loads[0].model) is None  # with the library there it is as before
+
+
+BROKEN = classify("Library libcublas.so.12 is not found or cannot be loaded")
+
+
+async def test_a_model_that_cannot_be_loaded_in_any_way_keeps_its_jobs_waiting_and_no_others(tmp_path: Path) -> None:
+    other = tmp_path / "data" / "models" / "other"
+    async with staged(tmp_path, facts=GPU, cpu_fallback=False, probe_s=1.5) as stage:
+        other.mkdir(parents=True)
+        for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+            (other / name).write_text("{}")
+        await stage.submit()
+        await stage.decoded(chunks=2)
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        stage.say(stage.speech, Fault("model", BROKEN.kind.value, BROKEN.problem))
+        await stage.settled()
+        job = await stage.job()
+        assert (job.status, job.error, job.problem) == (Status.PROCESSING, None, BROKEN.problem)
+        assert job.message == f"Waits: {BROKEN.problem.message} {BROKEN.problem.hint}"
+        await stage.submit("second", model="other")
+        await stage.decoded("second", chunks=1)
+        await stage.loaded()
+        assert [Path(load.path).name for load in stage.speech.commands(Load)] == ["model", "other"]
+        (batch,) = stage.batches()
+        stage.say(stage.speech, heard(batch), over(batch))
+        await stage.settled()
+        assert (await stage.job("second")).status is Status.COMPLETED
+        while len(stage.speech.commands(Load)) < 3:  # noqa: ASYNC110 - by itself, without any event
+            await anyio.sleep(0.01)
+        stage.say(stage.speech, Fault("model", BROKEN.kind.value, BROKEN.problem))
+        await stage.settled()
+        assert (await stage.job()).problem == BROKEN.problem
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RETRY))
+        await stage.loaded()
+        assert len(stage.speech.commands(Load)) == 4
+        job = await stage.job()
+        assert (job.problem, job.message, len(stage.batches())) == (None, "Transcribing.", 2)
+
+
+async def test_with_nothing_lighter_left_a_model_that_does_not_fit_waits_for_memory(tmp_path: Path) -> None:
+    async with staged(tmp_path, batch_size=1) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=2)
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        stage.say(stage.speech, Fault("model", OOM.kind.value, OOM.problem, fatal=True))
+        stage.die(stage.speech, "", 1)
+        stage.say(stage.speech, Ready(pid=3))
+        await stage.settled()
+        assert len(stage.speech.commands(Load)) == 1
+        assert ((await stage.job()).status, (await stage.job()).problem) == (Status.PROCESSING, OOM.problem)
+        await stage.mailbox.ask(stage.loop.reset)
+        await stage.loaded()
+        assert len(stage.batches()) == 1
+
+
+async def test_whoever_mended_the_gpu_has_it_tried_again(tmp_path: Path) -> None:
+    async with staged(tmp_path, facts=GPU) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=2)
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        stage.say(stage.speech, Fault("model", BROKEN.kind.value, BROKEN.problem))
+        await stage.loaded()
+        (batch,) = stage.batches()
+        await stage.mailbox.ask(stage.loop.reset)
+        stage.say(stage.speech, heard(batch), over(batch))
+        await stage.loaded()
+        assert [load.device for load in stage.speech.commands(Load)] == ["cuda", "cpu", "cuda"]
+        assert stage.loop.recognizer.warnings == ()
 
 
 async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tmp_path: Path) -> None:

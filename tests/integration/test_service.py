@@ -15,9 +15,11 @@ from anyio.lowlevel import checkpoint
 
 from tests.fakes.actors import text_of
 from tests.fakes.stage import ended, log_of, running, send, settings, texts, until
+from whisper_service import planner
 from whisper_service.domain import Change, ChunkState, Job, Options, Phase, Status
 from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
 from whisper_service.service import Service
+from whisper_service.supervisor import State
 
 pytestmark = pytest.mark.anyio
 FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
@@ -417,6 +419,40 @@ async def test_an_actor_that_cannot_start_is_told_and_the_job_waits(tmp_path: Pa
         assert problem.code == "library_missing"
         assert problem.hint
         assert (await service.store.job(job.id)).status is Status.PROCESSING
+
+
+async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
+    monkeypatch.setattr(planner, "SHORT_AHEAD", 2)
+    base = settings(tmp_path / "data")
+    config = msgspec.structs.replace(base, supervision=msgspec.structs.replace(base.supervision, max_restarts=2))
+    entries = {**FAKES, "speech_entry": "tests.fakes.actors:broken_until_mended"}
+    async with Service.open(config, **entries) as service:
+        jobs = [await send(service, name=f"job{n}", chunks=2) for n in range(4)]  # two of them are not even taken up
+        for job in jobs:
+            waits = await until(service, job.id, lambda job: job.problem is not None)
+            assert waits.problem is not None
+            assert (waits.problem.code, waits.error) == ("library_missing", None)
+            assert waits.message == f"Waits: {waits.problem.message} {waits.problem.hint}"
+        assert {(await service.store.job(job.id)).status for job in jobs} == {Status.PENDING, Status.PROCESSING}
+        (problem,) = service.readiness().problems
+        assert (problem.code, bool(problem.hint)) == ("library_missing", True)
+        speech = (await service.system()).actors[0]
+        assert (speech.name, speech.state, speech.problem) == ("speech", State.BROKEN, problem)
+        late = await send(service, name="late", chunks=1)
+        assert (await until(service, late.id, lambda job: job.problem is not None)).status is Status.PENDING
+        cancelled = await service.cancel(late.id)
+        assert (cancelled.status, cancelled.problem) == (Status.CANCELLED, None)
+        generation = speech.generation
+        (tmp_path / "mended").touch()
+        assert (await service.retry(jobs[0].id)).status is Status.PROCESSING
+        for job in jobs:
+            done = await ended(service, job.id)
+            assert (done.status, done.problem, done.message) == (Status.COMPLETED, None, "")
+        assert service.readiness().ready
+        assert (await service.system()).actors[0].generation == generation + 1
 
 
 async def test_killing_actors_from_outside_changes_nothing_in_the_result(tmp_path: Path) -> None:

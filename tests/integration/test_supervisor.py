@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.fakes.actors import script
+from whisper_service.breaker import Intensity
 from whisper_service.domain import Span
 from whisper_service.faults import FaultKind
 from whisper_service.protocol import ChunkDone, Load, Loaded, Ready, Row, Shutdown, Transcribe
@@ -25,10 +26,10 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def stage(tmp_path: Path, entry: str, **options: float) -> AsyncIterator[tuple[Supervisor, Any]]:
+async def stage(tmp_path: Path, entry: str, **options: Any) -> AsyncIterator[tuple[Supervisor, Any]]:
     send, receive = anyio.create_memory_object_stream[ActorEvent](1000)
     supervisor = Supervisor(
-        "actor", entry, logs=tmp_path / "logs", deliver=send.send_nowait, ready_timeout_s=options.get("ready_timeout_s", 30.0)
+        "actor", entry, logs=tmp_path / "logs", deliver=send.send_nowait, **{"ready_timeout_s": 30.0, **options}
     )
 
     async def until(kind: type, generation: int | None = None) -> Any:
@@ -127,6 +128,40 @@ async def test_a_child_that_cannot_start_says_why_and_backs_off(tmp_path: Path) 
         assert [death.restart_in_s for death in deaths] == sorted({death.restart_in_s for death in deaths})
         assert supervisor.problem is not None
         assert "cublas" in supervisor.problem.params["detail"]
+
+
+async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_somebody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
+    often = Intensity(max_restarts=2, window_s=60.0, probe_s=0.2)
+    async with stage(tmp_path, "tests.fakes.actors:broken_until_mended", intensity=often) as (supervisor, until):
+        supervisor.want()
+        first, second = [await until(Died) for _ in range(2)]
+        assert (first.restart_in_s, second.restart_in_s) == (0.1, 0.2)
+        assert (supervisor.state, supervisor.broken) == (State.BROKEN, True)
+        assert (await until(Died)).generation == 3  # it was tried again by itself
+        assert supervisor.broken
+    seldom = msgspec.structs.replace(often, probe_s=3600.0)
+    async with stage(tmp_path, "tests.fakes.actors:broken_until_mended", intensity=seldom) as (supervisor, until):
+        supervisor.want()
+        assert [(await until(Died)).restart_in_s for _ in range(2)] == [0.1, 3600.0]
+        (tmp_path / "mended").touch()
+        supervisor.reset()
+        await until(Ready)
+        assert not supervisor.broken
+
+
+async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> None:
+    async with stage(tmp_path, "tests.fakes.actors:speech", intensity=Intensity(max_restarts=2), ready_is_useful=False) as (
+        supervisor, until,
+    ):  # fmt: skip
+        supervisor.want()
+        for generation in range(1, 4):
+            await until(Ready, generation)
+            os.kill(supervisor.pid or 0, signal.SIGKILL)
+            assert (await until(Died)).diagnosis.kind is FaultKind.KILLED
+        assert not supervisor.broken
 
 
 async def test_a_child_that_never_gets_ready_is_replaced(tmp_path: Path) -> None:

@@ -205,6 +205,14 @@ async def test_state_is_jobs_system_and_a_place_in_the_log(web: Running) -> None
     assert system.keys() == state["system"].keys()
 
 
+async def test_a_reset_answers_with_the_system_and_is_for_our_own_page(web: Running) -> None:
+    answer = await web.client.post("/api/system/reset")
+    assert answer.status_code == 200
+    assert answer.json().keys() == (await web.client.get("/api/system")).json().keys()
+    other = await web.client.post("/api/system/reset", headers={"sec-fetch-site": "cross-site"})
+    assert other.status_code == 403
+
+
 async def test_health(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await web.client.get("/api/health/live")).status_code == 200
     problem = Problem("model_unavailable", "There is no model.", "Install one.")

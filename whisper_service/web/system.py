@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import Response, Router, get
+from litestar import Response, Router, get, post
 from litestar.openapi.datastructures import ResponseSpec
 
 from whisper_service import __version__
@@ -23,6 +23,18 @@ async def system(service: Served) -> System:
     return await service.system()
 
 
+@post(
+    "/system/reset",
+    operation_id="resetSystem",
+    summary="Try again what could not be done: children that died too often, models that did not load, the GPU",
+    status_code=200,
+    responses=problems(403, 503),
+)
+async def reset(service: Served) -> System:
+    await service.reset()
+    return await service.system()
+
+
 @get("/health/live", operation_id="getLive", summary="Does the process answer?", responses=problems())
 async def live() -> Live:
     return Live(__version__)
@@ -39,4 +51,4 @@ async def ready(service: Served) -> Response[Readiness]:
     return Response(readiness, status_code=200 if readiness.ready else 503)
 
 
-router = Router("/api", tags=["System"], route_handlers=[system, live, ready])
+router = Router("/api", tags=["System"], route_handlers=[system, reset, live, ready])
