@@ -33,6 +33,8 @@ _THESE: Final = "document CROSS JOIN kept AS job ON job.id = job_id WHERE number
 FIRST_BLOCK: Final = 128
 LAST_BLOCK: Final = 4_096
 """Jobs that a search takes up at once, first and when it goes on."""
+RARE: Final = 512
+"""Jobs of a status that are looked through one and all."""
 FEW: Final = 32
 """Jobs that are looked up one by one for a further term."""
 
@@ -117,7 +119,7 @@ class Listings:
         """The page from `before` on, then the counts from the newest on."""
         allowed = ", ".join(f"'{Status(each).value}'" for each in (status or Status))
         page: list[sqlite3.Row] = []
-        async for numbers in self._numbers(wanted, await self._number(before)):
+        async for numbers in self._of_status(wanted, await self._number(before), allowed if status else None):
             page += await self._run(
                 f"SELECT {_JOB}, number FROM {_THESE} AND job.status IN ({allowed}) ORDER BY number DESC LIMIT :rest",
                 numbers=_json(numbers),
@@ -137,6 +139,24 @@ class Listings:
         excerpts = await self._excerpts([row["number"] for row in page], wanted)
         found = {job.id: Found(search.marked(job.name, wanted), excerpts.get(job.id, [])) for job in jobs}
         return Listing(jobs, counts, found, complete=left > 0)
+
+    async def _of_status(self, wanted: Sequence[str], below: int, allowed: str | None) -> AsyncIterator[list[int]]:
+        """The same as `_numbers`, but where few jobs have a status that is allowed, those are looked through instead: that a
+        word is common must not make a search for failed jobs slow."""
+        if allowed is not None:
+            found = await self._run(
+                f"SELECT number FROM kept CROSS JOIN document ON job_id = kept.id WHERE kept.status IN ({allowed})"
+                f" AND number < :below LIMIT {RARE + 1}",
+                below=below,
+            )
+            if len(found) <= RARE:
+                numbers = sorted((row[0] for row in found), reverse=True)
+                for term in wanted:
+                    numbers = await self._with(term, numbers)
+                yield numbers
+                return
+        async for numbers in self._numbers(wanted, below):
+            yield numbers
 
     async def _numbers(self, wanted: Sequence[str], below: int) -> AsyncIterator[list[int]]:
         """The numbers below this one of jobs with all terms, the newest first, in blocks that grow: a page needs few of them.

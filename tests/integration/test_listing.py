@@ -79,6 +79,8 @@ async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(store: St
     assert [job.id for job in page.jobs] == ["j1"]
     assert page.counts == dict.fromkeys(Status, 0) | {Status.PAUSED: 1, Status.PROCESSING: 2}
     assert page.complete
+    monkeypatch.setattr(listing, "RARE", 0)  # the other way to the same answer
+    assert (await store.listings.jobs(q="zebra", status=[Status.PAUSED])).jobs == page.jobs
     everything = await store.listings.jobs(status=[Status.PAUSED, Status.PROCESSING], limit=2)
     assert [job.id for job in everything.jobs] == ["j6", "j5"]
     assert everything.counts == dict.fromkeys(Status, 0) | {Status.PAUSED: 1, Status.PROCESSING: 6}
