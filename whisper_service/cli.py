@@ -136,10 +136,15 @@ def parser() -> argparse.ArgumentParser:
 
 def settings(options: argparse.Namespace) -> config.Config:
     """The configuration with what the command line says on top. Paths given here are relative to the working directory."""
+    return config.load(options.config, overrides=_given(options))
+
+
+def _given(options: argparse.Namespace) -> dict[str, Any]:
+    """What the command line says, None where it says nothing."""
     model = options.model
     if model is not None and (not is_name(model) or Path(model).is_dir()):
         model = str(Path(model).expanduser().resolve())
-    given: dict[str, Any] = {
+    return {
         "data_dir": options.data_dir and str(options.data_dir.expanduser().resolve()),
         "server.host": getattr(options, "host", None),
         "server.port": getattr(options, "port", None),
@@ -147,14 +152,13 @@ def settings(options: argparse.Namespace) -> config.Config:
         "speech.device": options.device,
         "log.level": options.log_level,
     }
-    return config.load(options.config, overrides=given)
 
 
 def _serve(options: argparse.Namespace) -> int:
     chosen = settings(options)
     from whisper_service import server
 
-    return server.run(chosen)
+    return server.run(chosen, config.sources(options.config, overrides=_given(options)))
 
 
 def _transcribe(options: argparse.Namespace) -> int:

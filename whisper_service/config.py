@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -23,6 +24,16 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """Never shown, logged or sent to a client."""
+
+
+class Source(StrEnum):
+    """Where the value of a setting comes from; each wins over those before it."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    STORED = "stored"  # set while the service ran; in its database
+    ENVIRONMENT = "environment"
+    COMMAND_LINE = "command_line"
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -176,10 +187,7 @@ def load(
     Without `file`, `config.toml` in the working directory is used if there is one. Raises `InvalidConfig` naming the key.
     """
     environ = os.environ if environ is None else environ
-    if file is None and CONFIG_VARIABLE in environ:
-        file = Path(environ[CONFIG_VARIABLE])
-    if file is None and (default := Path.cwd() / "config.toml").is_file():
-        file = default
+    file = _file(file, environ)
     base = file.resolve().parent if file else Path.cwd()
     tree = _read(file) if file else {}
     lists = {key for key, default in keys() if isinstance(default, tuple)}
@@ -202,6 +210,21 @@ def load(
     return msgspec.structs.replace(config, data_dir=(base / config.data_dir.expanduser()).resolve())
 
 
+def sources(
+    file: Path | None = None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> dict[str, Source]:
+    """Where each setting that is not a default comes from; the arguments are those of `load`."""
+    environ = os.environ if environ is None else environ
+    file = _file(file, environ)
+    found: dict[str, Source] = {}
+    for name, value in (_read(file) if file else {}).items():
+        found |= {f"{name}.{key}": Source.FILE for key in value} if isinstance(value, dict) else {name: Source.FILE}
+    for name in environ:
+        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
+            found[".".join(name.removeprefix(ENV_PREFIX).lower().split("__"))] = Source.ENVIRONMENT
+    return found | {key: Source.COMMAND_LINE for key, value in (overrides or {}).items() if value is not None}
+
+
 def keys() -> Iterable[tuple[str, Any]]:
     """Every dotted key with its default, in the order of the file."""
     for name, value in msgspec.structs.asdict(Config()).items():
@@ -216,6 +239,15 @@ def resource(name: str) -> Path:
     package = Path(__file__).resolve().parent
     inside = package / name
     return inside if inside.exists() else package.parent / name
+
+
+def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file: the one that is named, else `config.toml` in the working directory if there is one."""
+    if file is None and CONFIG_VARIABLE in environ:
+        return Path(environ[CONFIG_VARIABLE])
+    if file is None and (default := Path.cwd() / "config.toml").is_file():
+        return default
+    return file
 
 
 def _read(file: Path) -> dict[str, Any]:

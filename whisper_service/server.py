@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import ClassVar, Final
@@ -17,7 +17,7 @@ import anyio
 import uvicorn
 
 from whisper_service import logs
-from whisper_service.config import Config
+from whisper_service.config import Config, Source
 from whisper_service.errors import InvalidConfig, ServiceError
 from whisper_service.service import Service
 from whisper_service.web import auth, page
@@ -42,19 +42,19 @@ class AddressUnavailable(ServiceError):
     code: ClassVar[str] = "address_unavailable"
 
 
-def run(config: Config) -> int:
-    """Serve until SIGINT or SIGTERM; the exit code. Errors before that are raised."""
+def run(config: Config, sources: Mapping[str, Source] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code. Errors before that are raised. `sources`: where settings come from."""
     logs.configure(config.log.level, json=config.log.json)
     auth.check(config)
     with listen(config.server.host, config.server.port) as listener:
-        anyio.run(_run, config, listener)
+        anyio.run(_run, config, sources or {}, listener)
     return 0
 
 
-async def _run(config: Config, listener: socket.socket) -> None:
+async def _run(config: Config, sources: Mapping[str, Source], listener: socket.socket) -> None:
     leave = anyio.Event()
     with _signals(leave.set):
-        async with Service.open(config) as service, _wyoming(service), _serving(service, listener) as address:
+        async with Service.open(config, sources=sources) as service, _wyoming(service), _serving(service, listener) as address:
             if missing := page.remedy():
                 logger.warning("%s", missing, extra={"action": "page_missing"})
             sys.stdout.write(f"whisper_service is at {address}\n")

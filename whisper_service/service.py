@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from whisper_service import __version__, hubs, machine
 from whisper_service.breaker import Intensity
 from whisper_service.broadcast import Broadcast, Closed
 from whisper_service.catalog import Catalog
-from whisper_service.config import Config, Storage
+from whisper_service.config import Config, Source, Storage
 from whisper_service.connections import Connections
 from whisper_service.datadir import DataDir
 from whisper_service.decoders import Decoders
@@ -44,10 +44,12 @@ from whisper_service.metrics import Metrics
 from whisper_service.recognizer import Recognizer
 from whisper_service.resumable import Resumable
 from whisper_service.retention import DAY_S, Retention, Rules
+from whisper_service.settings import Setting
 from whisper_service.shelf import Shelf
 from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
 from whisper_service.trash import Trash
+from whisper_service.tuning import Tuning
 from whisper_service.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ class Service:
         mailbox: Mailbox,
         loop: Dispatcher,
         trash: Trash,
+        tuning: Tuning,
     ) -> None:
         self.config = config
         self.store = store
@@ -134,11 +137,17 @@ class Service:
         self._mailbox = mailbox
         self._loop = loop
         self._trash = trash
+        self._tuning = tuning
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, config: Config, *, speech_entry: str = SPEECH, media_entry: str = MEDIA
+        cls,
+        config: Config,
+        *,
+        sources: Mapping[str, Source] | None = None,
+        speech_entry: str = SPEECH,
+        media_entry: str = MEDIA,
     ) -> AsyncIterator[Service]:
         """Run a service on `config.data_dir`. Raises `DataDirectoryInUse` and whatever the store says about its file.
 
@@ -148,6 +157,8 @@ class Service:
         async with AsyncExitStack() as stack:
             stack.enter_context(data.hold())
             store = await stack.enter_async_context(Store.open(data.database))
+            tuning = Tuning(config, sources or {}, await store.settings())
+            config = tuning.config
             await _recover(store, data)
             intake = Intake(
                 data.media,
@@ -222,7 +233,7 @@ class Service:
                 tasks.start_soon(retention.run, name="retention of media and jobs")
                 tasks.start_soon(trash.run, name="trash")
                 try:
-                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop, trash)
+                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop, trash, tuning)
                 finally:
                     broadcast.close()
                     uploads.close()
@@ -339,6 +350,33 @@ class Service:
     def device(self) -> str | None:
         """What is computed on; None until the speech actor has said what there is."""
         return self._loop.recognizer.device
+
+    def settings(self) -> list[Setting]:
+        """Every setting, where its value comes from, and whether it can be changed here."""
+        return self._tuning.describe()
+
+    async def change_settings(self, changes: Mapping[str, Any]) -> None:
+        """Change settings, all or none; None takes one back. Raises `InvalidRequest`."""
+
+        async def change() -> None:
+            after = self._tuning.check(changes)
+            told = await self.store.set_settings(after)
+            self._apply(self._tuning.take(after))
+            self.broadcast.publish([told])
+
+        await self._mailbox.ask(change)
+
+    def _apply(self, config: Config) -> None:
+        """What can change while the service runs; the rest waits for a restart. Most is read from `config` when it is needed."""
+        self.config = config
+        self.intake.max_bytes = config.server.max_upload_bytes
+        self.intake.min_free = config.storage.min_free_bytes
+        self.intake.at_once = config.server.max_uploads
+        self.uploads.keep_s = config.storage.keep_uploads_s
+        self._trash.keep_s = config.storage.undo_s
+        self._trash.tell()
+        self._loop.shelf.downloads.hub = hubs.resolve(config.models, os.environ)
+        logging.getLogger("whisper_service").setLevel(config.log.level.upper())
 
     async def system(self) -> System:
         """A snapshot for operators."""

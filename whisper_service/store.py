@@ -7,7 +7,7 @@ publishes `Written.changes` afterwards, in that order. Nothing is cached: what a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
@@ -322,6 +322,18 @@ class Store:
         async with self._transaction():
             found = await self._run("SELECT id FROM job WHERE status = 'processing' ORDER BY rank, id")
             return [await self._move(job_id, Cause.RECOVER, fields) for (job_id,) in found]
+
+    async def settings(self) -> dict[str, Any]:
+        """What was set while the service ran."""
+        return {row["key"]: msgspec.json.decode(row["value"]) for row in await self._read("SELECT key, value FROM setting")}
+
+    async def set_settings(self, values: Mapping[str, Any]) -> Change:
+        """Keep these and no others; the change that says so tells no values, for some are secret."""
+        async with self._transaction():
+            await self._run("DELETE FROM setting")
+            for key, value in values.items():
+                await self._run("INSERT INTO setting VALUES (:key, :value)", key=key, value=_encode(value).decode())
+            return (await self._log("", [("settings", _encode({"keys": sorted(values)}))]))[0]
 
     async def rename(self, job_id: str, name: str) -> Written:
         """Call the job something else. Raises `NotFound`."""

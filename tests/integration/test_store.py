@@ -719,7 +719,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
     tables = await store._reader.execute_fetchall(
         "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
     )
-    known = ("job", "chunk", "segment", "change", "pruned", "model", "delivery", "webhook", "standing", "document")
+    known = ("job", "chunk", "segment", "change", "pruned", "model", "delivery", "webhook", "standing", "document", "setting")
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 
 

@@ -33,7 +33,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that were served."""
     found: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, sources: object = None) -> int:
         found.append(config)
         return 0
 
@@ -132,7 +132,7 @@ def test_a_users_mistake_is_1_with_a_reason_and_no_traceback(
 def test_errors_out_of_a_task_group_look_like_any_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(config: Config) -> int:
+    def run(config: Config, sources: object = None) -> int:
         raise ExceptionGroup("", [ExceptionGroup("", [DiskFull("It is full.")]), DataDirectoryInUse("It is taken.")])
 
     monkeypatch.setattr(server, "run", run)
@@ -143,7 +143,7 @@ def test_errors_out_of_a_task_group_look_like_any_other(
 
 
 def test_what_is_not_a_users_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(config: Config) -> int:
+    def run(config: Config, sources: object = None) -> int:
         raise ExceptionGroup("", [DiskFull(), ZeroDivisionError()])
 
     monkeypatch.setattr(server, "run", run)

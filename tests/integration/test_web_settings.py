@@ -1,0 +1,71 @@
+"""Settings over HTTP: what a change does at once, that it stays, and that no secret comes back."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.webclient import Running, events, running
+
+pytestmark = pytest.mark.anyio
+
+SECRET = "hf_verysecret"
+
+
+async def told(web: Running) -> dict[str, dict[str, Any]]:
+    return {said["key"]: said for said in (await web.client.get("/api/settings")).json()["settings"]}
+
+
+async def test_a_change_shows_at_once_is_told_to_all_and_stays(tmp_path: Path) -> None:
+    level = logging.getLogger("whisper_service").level
+    try:
+        async with running(tmp_path) as web:
+            async with web.client.stream("GET", "/api/events") as stream, aclosing(events(stream)) as said:
+                await anext(said)
+                changes = {
+                    "server.max_upload_bytes": 10, "speech.preset": "fast", "models.endpoints": ["https://mirror.example"],
+                    "models.token": SECRET, "log.level": "debug", "captions.line_columns": 30, "media.workers": 3,
+                }  # fmt: skip
+                answer = await web.client.patch("/api/settings", json=changes)
+                assert answer.status_code == 200, answer.text
+                assert SECRET not in answer.text
+                event = await anext(said)
+                assert (event.kind, event.data) == ("settings", {"keys": sorted(changes)})
+            now = await told(web)
+            assert (now["speech.preset"]["value"], now["speech.preset"]["source"]) == ("fast", "stored")
+            assert (now["models.token"]["value"], now["models.token"]["given"]) == (None, True)
+            assert (now["media.workers"]["value"], now["media.workers"]["effect"]) == (3, "restart")
+            assert (await web.client.post("/api/jobs", content=b"x" * 11)).status_code == 413
+            made = await web.client.post("/api/jobs", content=b"{}", params={"filename": "a.wav"})
+            assert made.json()["options"]["preset"] == "fast"
+            assert logging.getLogger("whisper_service").level == logging.DEBUG
+            hub = (await web.client.get("/api/models")).json()["hub"]
+            assert (hub["endpoints"], hub["token"]) == (["https://mirror.example"], True)
+        async with running(tmp_path) as web:
+            assert len((await web.client.get("/api/system")).json()["actors"]) >= 1 + 3
+            assert (await web.client.post("/api/jobs", content=b"x" * 11)).status_code == 413
+            back = await web.client.patch("/api/settings", json={"server.max_upload_bytes": None})
+            assert back.status_code == 200
+            assert (await told(web))["server.max_upload_bytes"]["source"] == "default"
+            assert (await web.client.post("/api/jobs", content=b"x" * 11)).status_code == 202
+            assert SECRET not in (await web.client.get("/api/settings")).text
+    finally:
+        logging.getLogger("whisper_service").setLevel(level)
+
+
+async def test_a_wrong_value_changes_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        before = await told(web)
+        for body in ({"speech.preset": "fast", "storage.undo_s": -1}, {"server.host": "0.0.0.0"}, {"x": 1}):
+            answer = await web.client.patch("/api/settings", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+            assert answer.json()["hint"]
+            assert answer.json()["params"]["field"] in body
+        for raw in (b"[]", b"{", b"5"):
+            answer = await web.client.patch("/api/settings", content=raw, headers={"content-type": "application/json"})
+            assert answer.status_code in (400, 422)
+        assert await told(web) == before

@@ -1,0 +1,99 @@
+"""Settings: which can be changed, what wins over what, and that nothing secret is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from whisper_service import config, settings
+from whisper_service.config import Config, Source, keys
+from whisper_service.errors import InvalidRequest
+from whisper_service.settings import Effect
+
+SECRET = "hf_verysecret"
+
+
+def test_every_setting_is_described_and_every_list_names_settings_that_exist() -> None:
+    known = [key for key, _ in keys()]
+    assert [s.key for s in settings.describe(Config(), {}, {})] == known
+    assert known
+    assert set(known) >= settings.NOW | settings.RESTART
+    assert not settings.NOW & settings.RESTART
+    for prefix in ("security.", "data_dir", "server.host", "server.port", "server.root_path", "models.import_dirs", "webhooks."):
+        assert not [key for key in settings.NOW | settings.RESTART if key.startswith(prefix)], "for the operator alone"
+
+
+def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('data_dir = "d"\n[speech]\npreset = "fast"\nbatch_size = 3\n[log]\nlevel = "debug"\n')
+    environ = {"WHISPER_SERVICE_SPEECH__BATCH_SIZE": "4", "WHISPER_SERVICE_CONFIG": str(file), "HOME": "/"}
+    overrides = {"log.level": "error", "server.port": None}
+    sources = config.sources(None, environ, overrides)
+    assert sources == {
+        "data_dir": Source.FILE, "speech.preset": Source.FILE, "speech.batch_size": Source.ENVIRONMENT, "log.level": Source.COMMAND_LINE,
+    }  # fmt: skip
+    base = config.load(None, environ, overrides)
+    stored = {"speech.preset": "accurate", "speech.batch_size": 9, "log.level": "info", "storage.undo_s": 5.0}
+    now, refused = settings.effective(base, sources, stored)
+    assert refused == []
+    assert (now.speech.preset, now.speech.batch_size, now.log.level, now.storage.undo_s) == ("accurate", 4, "error", 5.0)
+    told = {s.key: s for s in settings.describe(now, sources, stored)}
+    assert (told["speech.preset"].source, told["speech.preset"].changeable) == (Source.STORED, True)
+    assert (told["speech.batch_size"].source, told["speech.batch_size"].changeable) == (Source.ENVIRONMENT, False)
+    assert (told["log.level"].source, told["log.level"].effect) == (Source.COMMAND_LINE, None)
+    assert (told["storage.undo_s"].value, told["storage.undo_s"].default) == (5.0, 600.0)
+    assert (told["server.port"].source, told["server.port"].changeable) == (Source.DEFAULT, False)
+    assert told["speech.device"].effect is Effect.RESTART
+
+
+def test_secrets_go_in_and_never_out() -> None:
+    stored = {"models.token": SECRET, "models.proxy": f"http://me:{SECRET}@proxy:1"}
+    now, _ = settings.effective(Config(), {}, stored)
+    assert now.models.token == SECRET
+    told = settings.describe(now, {}, stored)
+    assert SECRET not in msgspec.json.encode(told).decode()
+    token = next(s for s in told if s.key == "models.token")
+    assert (token.secret, token.given, token.value, token.default) == (True, True, None, None)
+    assert {s.key for s in told if s.secret} >= {"security.token", "models.token", "models.proxy", "webhooks.secret"}
+    assert SECRET not in repr(now)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"speech.preset": "best"}, "speech.preset"),
+        ({"speech.batch_size": 0}, "speech.batch_size"),
+        ({"speech.batch_size": "8"}, "speech.batch_size"),
+        ({"nope.nope": 1}, "nope.nope"),
+        ({"speech": {}}, "speech"),
+        ({"server.host": "0.0.0.0"}, "server.host"),
+        ({"security.token": ""}, "security.token"),
+        ({"data_dir": "/"}, "data_dir"),
+        ({"speech.model": "/etc"}, "speech.model"),
+        ({"models.endpoints": ["ftp://x"]}, "models.endpoints"),
+        ({"log.level": "info"}, "log.level"),
+        ({"speech.preset": "fast", "storage.undo_s": -1}, "storage.undo_s"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        settings.check(Config(), {"log.level": Source.COMMAND_LINE}, {}, changes)
+    assert refused.value.params["field"] == field
+    assert refused.value.advice
+
+
+def test_a_value_can_be_taken_back() -> None:
+    stored = {"speech.preset": "fast", "storage.undo_s": 5}
+    assert settings.check(Config(), {}, stored, {"speech.preset": None, "models.endpoints": ["https://hf-mirror.example"]}) == {
+        "storage.undo_s": 5,
+        "models.endpoints": ["https://hf-mirror.example"],
+    }
+
+
+def test_what_is_not_valid_any_more_is_left_out() -> None:
+    now, refused = settings.effective(Config(), {}, {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"})
+    assert refused == ["speech.preset"]
+    assert (now.speech.preset, now.storage.undo_s, now.server.host) == ("balanced", 5.0, "127.0.0.1")
