@@ -870,11 +870,11 @@ async def test_migrations_are_applied_once_in_their_order(path: Path, schema: Pa
     async with Store.open(path) as store:
         await working(store, 1)
         before = await everything(store)
-    (schema / "0010_third.sql").write_text("UPDATE note SET text = text || ' third';")
-    (schema / "0009_second.sql").write_text("CREATE TABLE note (text TEXT) STRICT; INSERT INTO note VALUES ('second');")
+    (schema / "9002_third.sql").write_text("UPDATE note SET text = text || ' third';")
+    (schema / "9001_second.sql").write_text("CREATE TABLE note (text TEXT) STRICT; INSERT INTO note VALUES ('second');")
     for _ in range(2):
         async with Store.open(path) as store:
-            assert await database.pragma(store._writer, "user_version") == 10
+            assert await database.pragma(store._writer, "user_version") == 9002
             assert [tuple(row) for row in await store._reader.execute_fetchall("SELECT * FROM note")] == [
                 ("second third",)
             ]
@@ -893,7 +893,7 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, schema: Path, 
     async with Store.open(path) as store:
         await working(store, 1)
         before = await everything(store)
-    bad = schema / "0009_bad.sql"
+    bad = schema / "9001_bad.sql"
     bad.write_text(sql)
     await refused(path)
     bad.unlink()
