@@ -82,6 +82,13 @@ def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
     check(Config(security=Security(trusted_proxies=("127.0.0.1", "::1", "172.16.0.0/12"))))
 
 
+@pytest.mark.parametrize("name", ["https://whisper.example.org", "whisper.example.org:8443", "a b", "", "*example.org", "2001:db8::1"])
+def test_a_name_that_no_host_has_is_refused(name: str) -> None:
+    with pytest.raises(InvalidConfig, match="allowed_hosts"):
+        check(Config(security=Security(allowed_hosts=("whisper.example.org", name))))
+    check(Config(security=Security(allowed_hosts=("whisper.example.org", "*.lan", "*", "[2001:db8::1]", "my_host."))))
+
+
 @pytest.mark.parametrize(("host", "local"), [("localhost.", True), ("[::1]", True), ("127.0.0.1.", True), ("0.0.0.0", False), ("localhost.evil.example", False), ("", False)])
 def test_what_means_this_machine(host: str, local: bool) -> None:
     assert is_local(host) is local

@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 import logging
 import math
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -31,6 +32,7 @@ TRIES: Final = 10
 """Different wrong tokens that an address may send within `WINDOW_S`."""
 WINDOW_S: Final = 60.0
 MOST_ADDRESSES: Final = 4096
+_NAME: Final = re.compile(r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _SESSION: Final = b"whisper_service session 1"
 _HOW: Final = 'Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
 
@@ -63,6 +65,10 @@ def check(config: Config) -> None:
             f"The service would listen at {config.server.host or 'every address'} for other machines, and let everybody in.",
             host=config.server.host,
         )
+    for name in config.security.allowed_hosts:
+        if not _NAME.fullmatch(name):
+            hint = "Write it without scheme and port, like whisper.example.org, *.example.org or [2001:db8::1]; * means any."
+            raise InvalidConfig(f"security.allowed_hosts: {name!r} is no name of a host.", hint=hint)
     for proxy in config.security.trusted_proxies:
         try:
             ipaddress.ip_network(proxy)
