@@ -15,7 +15,7 @@ from whisper_service.domain import Problem, Value
 OPENAI: Final = ("/v1", "/openai/v1")
 WHISPER_CPP: Final = ("/inference",)
 
-_AUDIO: Final = frozenset({"empty_file", "not_media", "no_audio", "decode_failed", "too_long", "inflated", "media"})
+AUDIO: Final = frozenset({"empty_file", "not_media", "no_audio", "decode_failed", "too_long", "inflated", "media"})
 """The recording is at fault, and will be when it is sent again."""
 _AGAIN: Final = frozenset({429, 503})
 """Statuses after which the same request may go well."""
@@ -50,7 +50,7 @@ def translate(path: str, status: int, problem: Problem) -> tuple[int, dict[str, 
         return status, {"x-should-retry": again}, OpenAIRefusal(_openai(status, problem))
     if _below(path, WHISPER_CPP):
         return openai_status(status, problem), {}, Said(sentence(problem))
-    return 422 if status == 500 and problem.code in _AUDIO else status, {}, problem
+    return 422 if status == 500 and problem.code in AUDIO else status, {}, problem
 
 
 def sentence(problem: Problem) -> str:
@@ -62,7 +62,7 @@ def openai_status(status: int, problem: Problem) -> int:
     """The client's mistakes are 400 and a model that is not here is 404: on anything from 500 up clients try again at once."""
     if problem.code == "model_unavailable" or (status == 422 and "model" in problem.params):
         return 404
-    if problem.code in _AUDIO or status == 422:
+    if problem.code in AUDIO or status == 422:
         return 400
     return status
 
@@ -104,7 +104,7 @@ def _code(status: int, problem: Problem) -> str:
         return "invalid_api_key"
     if status == 404 and (problem.code == "model_unavailable" or "model" in problem.params):
         return "model_not_found"
-    if problem.code in _AUDIO:
+    if problem.code in AUDIO:
         return "invalid_audio"
     if problem.code == "invalid_request":
         return str(problem.params.get("reason", "invalid_value"))

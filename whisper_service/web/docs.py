@@ -65,6 +65,8 @@ def document(schema: dict[str, Any], root_path: str = "") -> bytes:
     """The OpenAPI document as it is served and committed; a proxy may show the API below a path."""
     if root_path:
         schema = schema | {"servers": [{"url": root_path}]}
+    for operation in (operation for item in schema["paths"].values() for operation in item.values()):
+        operation["responses"].get("204", {}).pop("content", None)  # the framework calls nothing a null
     return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 

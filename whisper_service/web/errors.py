@@ -101,8 +101,8 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
 def on_service_error(request: Incoming, error: errors.ServiceError) -> Response[Any]:
     """What the service says about itself."""
     status = status_of(error)
-    if status >= 500:
-        logger.warning("%s", error.message, extra={"code": error.code, "path": request.url.path})
+    if status >= 500 and error.problem.code not in dialects.AUDIO:
+        logger.warning("%s", error.message, extra={"code": error.problem.code, "path": request.url.path})
     return _answer(request, status, _advised(error.problem, status), advice(error))
 
 

@@ -15,7 +15,15 @@ from litestar import Response, Router, delete, get, patch, post
 from litestar.datastructures import ResponseHeader
 from litestar.di import NamedDependency
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Parameter, Schema
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    Schema,
+)
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter, SkipValidation
 
 from whisper_service import formats
@@ -152,6 +160,7 @@ class ExportOperation(Operation):
         answer = (self.responses or {})["200"]
         if isinstance(answer, OpenAPIResponse):
             answer.content = dict.fromkeys(formats.MEDIA_TYPES.values(), text)
+            answer.content[formats.MEDIA_TYPES[Format.JSON]] = OpenAPIMediaType(schema=Reference("#/components/schemas/Transcript"))
         self.parameters = [
             *(self.parameters or ()),
             *(Parameter(name=name, param_in="query", required=False, schema=schema) for name, schema in LAYOUT.items()),
