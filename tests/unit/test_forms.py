@@ -1,0 +1,96 @@
+"""Forms under fire: whatever bytes a client sends, the answer is a recording on the disk or a reason, and never a file left over."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whisper_service.domain import Preset, Task
+from whisper_service.errors import InvalidRequest, ServiceError
+from whisper_service.intake import Intake, Received
+from whisper_service.web import asr, inference, openai_form
+from whisper_service.web.fields import Given
+from whisper_service.web.forms import Fields, Form
+
+SERVICE: Any = SimpleNamespace(config=SimpleNamespace(speech=SimpleNamespace(preset=Preset.BALANCED)))
+UNDERSTOOD: dict[str, Callable[[Given], Any]] = {
+    "openai": partial(openai_form.understand, task=Task.TRANSCRIBE, preset=Preset.BALANCED),
+    "asr": partial(asr.understand, service=SERVICE),
+    "inference": partial(inference.understand, preset=Preset.BALANCED),
+}
+NAMES = sorted(openai_form.KNOWN | asr.KNOWN | inference.KNOWN)
+VALUES = st.text(max_size=12) | st.sampled_from(["true", "0", "1e999", "nan", "-1", "en", "zh-TW", "srt", "json", "verbose_json", "auto", "word,segment", "x" * 400])
+
+
+@pytest.mark.parametrize("name", UNDERSTOOD)
+@given(given_fields=st.dictionaries(st.sampled_from(NAMES), st.lists(VALUES, max_size=3), max_size=6))
+def test_any_fields_are_understood_or_refused_by_name(name: str, given_fields: dict[str, list[str]]) -> None:
+    try:
+        asked = UNDERSTOOD[name](given_fields)
+    except InvalidRequest as error:
+        assert error.params["field"] in {field.removesuffix("[]") for field in NAMES}  # noqa: PT017
+        assert error.advice, "every refusal says what to do"  # noqa: PT017
+    else:
+        assert len(asked.options.prompt or "") <= 2_000
+        assert asked.options.model
+
+
+def part(name: str, value: bytes, more: str = "") -> bytes:
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + value + b"\r\n"
+
+
+def read(root: Path, body: bytes, step: int, **keywords: Any) -> tuple[Received, Fields]:
+    """Let a form read this body, in pieces."""
+    pieces = [body[at : at + step] for at in range(0, len(body), step)] or [b""]
+    messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    messages[-1]["more_body"] = False
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    request: Any = SimpleNamespace(headers={}, content_type=("multipart/form-data", {"boundary": "b"}), receive=receive)
+    form = Form(Intake(root, max_bytes=100_000, min_free=0), lambda fields: None, **keywords)
+    return anyio.run(form.read, request), form.fields
+
+
+WHOLE = part("language", b"en") + part("file", b"sound" * 10, '; filename="a.wav"') + part("prompt", "é".encode()) + b"--b--\r\n"
+
+
+@given(step=st.integers(1, 300))
+@settings(max_examples=25)
+def test_it_does_not_matter_how_a_form_arrives(step: int) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        received, fields = read(Path(root), WHOLE, step)
+        assert received.path.read_bytes() == b"sound" * 10
+        assert fields == {"language": ["en"], "prompt": ["é"]}
+
+
+@given(
+    cut=st.integers(0, len(WHOLE)), junk=st.binary(max_size=40), skip=st.integers(0, 30), step=st.integers(1, 300)
+)
+@settings(max_examples=150)
+def test_a_broken_form_has_a_reason_and_leaves_nothing(cut: int, junk: bytes, skip: int, step: int) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        try:
+            received, _ = read(Path(root), WHOLE[:cut] + junk + WHOLE[cut + skip :], step)
+        except ServiceError as error:
+            assert error.message  # noqa: PT017
+            assert list(Path(root).iterdir()) == []
+        else:
+            assert list(Path(root).iterdir()) == [received.path]
+
+
+def test_fields_that_nobody_knows_are_passed_over_unread(tmp_path: Path) -> None:
+    body = part("noise", b"x" * 50_000) + part("file", b"sound") + part("a[]", b"1") + part("a[]", b"2") + b"--b--\r\n"
+    received, fields = read(tmp_path, body, 1_000, known={"a[]"})
+    assert fields == {"a[]": ["1", "2"]}
+    assert received.bytes == 5
