@@ -32,11 +32,11 @@ def create(directory: Path, name: str) -> Path:
     raise AssertionError("there is always another number")
 
 
-def tail(log: Path) -> str:
-    """The last words of a child."""
+def tail(log: Path, most: int = TAIL_BYTES) -> str:
+    """The last words of a child, at most so many bytes."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most))
             return file.read().decode("utf-8", "replace")
     except OSError:
         return ""

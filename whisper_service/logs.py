@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import logging.config
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
+
+from whisper_service.domain import Value
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 """What every record has; the rest came with `extra=`."""
@@ -59,6 +65,59 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+class Entry(Value, frozen=True):
+    """A line of the log; `seq` counts them from the start of the service on."""
+
+    seq: int
+    time: float
+    level: str
+    logger: str
+    message: str
+    facts: dict[str, str]
+    traceback: str | None = None
+
+
+class Tail(logging.Handler):
+    """The last lines of the log, for people who look at it in the page."""
+
+    def __init__(self, keep: int = 2_000) -> None:
+        super().__init__()
+        self._entries: deque[Entry] = deque(maxlen=keep)
+        self._count = itertools.count(1)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self._entries.append(
+            Entry(
+                seq=next(self._count),
+                time=round(record.created, 3),
+                level=record.levelname.lower(),
+                logger=record.name.removeprefix("whisper_service."),
+                message=record.getMessage(),
+                facts={key: str(value) for key, value in _extra(record).items()},
+                traceback=logging.Formatter().formatException(record.exc_info) if record.exc_info else None,
+            )
+        )
+
+    def entries(self, since: int = 0, level: str = "debug", limit: int = 500) -> list[Entry]:
+        """The last `limit` lines after `since` that are at least of this level, in order."""
+        least = logging.getLevelName(level.upper())
+        found = [e for e in list(self._entries) if e.seq > since and logging.getLevelName(e.level.upper()) >= least]
+        return found[-limit:]
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Inside the block it hears what the service and its server log."""
+        loggers = [logging.getLogger(name) for name in ("whisper_service", "uvicorn")]
+        for logger in loggers:
+            logger.addHandler(self)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(self)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from whisper_service.intake import Intake, Received, clean_name
 from whisper_service.inventory import Inventory
 from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
+from whisper_service.logs import Tail
 from whisper_service.mailbox import Mailbox
 from whisper_service.metrics import Metrics
 from whisper_service.recognizer import Recognizer
@@ -116,6 +117,7 @@ class Service:
         loop: Dispatcher,
         trash: Trash,
         tuning: Tuning,
+        log: Tail,
     ) -> None:
         self.config = config
         self.store = store
@@ -138,6 +140,7 @@ class Service:
         self._loop = loop
         self._trash = trash
         self._tuning = tuning
+        self.log = log
 
     @classmethod
     @asynccontextmanager
@@ -156,6 +159,8 @@ class Service:
         data = DataDir(config.data_dir)
         async with AsyncExitStack() as stack:
             stack.enter_context(data.hold())
+            log = Tail()
+            stack.enter_context(log.listening())
             store = await stack.enter_async_context(Store.open(data.database))
             tuning = Tuning(config, sources or {}, await store.settings())
             config = tuning.config
@@ -233,7 +238,7 @@ class Service:
                 tasks.start_soon(retention.run, name="retention of media and jobs")
                 tasks.start_soon(trash.run, name="trash")
                 try:
-                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop, trash, tuning)
+                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop, trash, tuning, log)
                 finally:
                     broadcast.close()
                     uploads.close()

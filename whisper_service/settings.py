@@ -148,6 +148,12 @@ def _values(config: Config) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
+def secrets_of(config: Config) -> list[str]:
+    """Every secret value there is."""
+    values = dict(_values(config))
+    return [values[key] for key in _secrets() if values[key]]
+
+
 def _secrets() -> Iterator[str]:
     for name, section in msgspec.structs.asdict(Config()).items():
         if isinstance(section, msgspec.Struct):

@@ -12,12 +12,14 @@ from whisper_service.errors import Unavailable
 from whisper_service.service import Service
 from whisper_service.web import (
     asr,
+    bundle,
     docs,
     errors,
     events,
     inference,
     jobs,
     login,
+    logs,
     media,
     metrics,
     models,
@@ -52,7 +54,9 @@ def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Lites
     return Litestar(
         route_handlers=[
             jobs.router,
+            bundle.router,
             events.router,
+            logs.router,
             media.router,
             metrics.router,
             models.router,
