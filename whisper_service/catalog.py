@@ -50,7 +50,7 @@ BY_QUALITY: Final = (
 ON_CPU: Final = ("small", "base", "tiny", *(name for name in BY_QUALITY if name not in {"small", "base", "tiny"}))
 """The same for a CPU: first what is faster than real time on two cores."""
 
-_REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
+_REPO: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 _SLASH: Final = "--"  # in the name of a folder
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")

@@ -25,6 +25,7 @@ from whisper_service import store as module
 from whisper_service.domain import Chunk, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status, Word
 from whisper_service.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
 from whisper_service.lifecycle import Cause
+from whisper_service.rows import ModelRow
 from whisper_service.store import Store, Written
 
 pytestmark = pytest.mark.anyio
@@ -921,3 +922,32 @@ async def test_every_field_is_either_for_callers_or_for_the_store() -> None:
     """A new field of `Job` has to be thought about here and in the schema."""
     kept = {"id", "status", "options", "created_at", "bytes", "sha256", "chunks_done", "chunks_total", "gaps"}
     assert kept | module.CHANGEABLE == set(Job.__struct_fields__)
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+async def test_of_a_model_the_last_word_is_kept_and_nothing_of_jobs_is_touched(store: Store) -> None:
+    await store.add(new("a"))
+    before = await store.changes(0)
+    told = [await store.tell_model("acme/x", b'{"n":%d}' % n, ModelRow("acme/x", "downloading", asked=True)) for n in range(3)]
+    await store.tell_model("other", b"{}", ModelRow("other", "absent", problem=PROBLEM))
+    assert [change.seq for change in told] == sorted(change.seq for change in told)
+    kept = await store.changes(0)
+    assert kept[: len(before)] == before
+    assert [(change.job_id, change.kind, change.payload) for change in kept[len(before) :]] == [
+        ("model:acme/x", "model", b'{"n":2}'),
+        ("model:other", "model", b"{}"),
+    ]
+    assert await store.models() == [ModelRow("acme/x", "downloading", asked=True), ModelRow("other", "absent", problem=PROBLEM)]
+    await store.tell_model("acme/x", b"{}", forget=True)
+    assert [row.name for row in await store.models()] == ["other"]
+    assert (await store.changes(0))[-1].job_id == "model:acme/x"
+
+
+async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
+    for row in (ModelRow("x", "downloading", problem=PROBLEM), ModelRow("x", "absent"), ModelRow("x", "odd", problem=PROBLEM)):
+        with pytest.raises(sqlite3.IntegrityError):
+            await store.tell_model("x", b"{}", row)
+    assert await store.models() == []
+    assert await store.changes(0) == []

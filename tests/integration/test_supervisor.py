@@ -293,3 +293,34 @@ def reports_and_dies(inbox: Any, emit: Any) -> None:
 def never_ready(inbox: object, emit: object) -> None:
     """An entry that starts and then says nothing."""
     signal.sigtimedwait(set(), 3600)
+
+
+async def test_a_child_that_is_sent_to_rest_is_gone_until_one_is_wanted_and_no_death_is_told(tmp_path: Path) -> None:
+    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+        supervisor.rest()  # there is none: nothing happens
+        supervisor.want()
+        first = await until(Ready, 1)
+        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, delay=60.0)), within_s=0.2)  # its deadline goes with it
+        supervisor.rest()
+        supervisor.rest()
+        supervisor.want()
+        await until(Ready, 2)
+        assert not psutil.pid_exists(first.pid)
+        assert (supervisor.generation, supervisor.rested, supervisor.failures, supervisor.problem) == (2, 1, 0, None)
+
+
+async def test_rest_and_want_in_one_breath_give_a_new_child(tmp_path: Path) -> None:
+    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+        supervisor.want()
+        await until(Ready, 1)
+        supervisor.rest()
+        supervisor.want()
+        await until(Ready, 2)
+        assert supervisor.state is State.READY
+
+
+async def test_a_resting_supervisor_still_stops(tmp_path: Path) -> None:
+    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+        supervisor.want()
+        await until(Ready)
+        supervisor.rest()

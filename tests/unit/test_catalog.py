@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from whisper_service import bundled as module
 from whisper_service.bundled import BUNDLED, REQUIREMENTS, BundledFile, Part
-from whisper_service.catalog import BY_QUALITY, ON_CPU, Catalog
-from whisper_service.errors import DiskFull, InvalidRequest, ModelUnavailable
+from whisper_service.catalog import BY_QUALITY, ON_CPU, Catalog, Source, folder_of, is_name, name_of_folder
+from whisper_service.errors import Conflict, DiskFull, InvalidRequest, ModelUnavailable, NotFound
+from whisper_service.known import BY_NAME
 
 COMPLETE = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 
@@ -332,3 +333,74 @@ def test_the_real_built_in_model_has_the_pinned_content(tmp_path: Path) -> None:
         assert (located.path / file.name).stat().st_size == file.size
     sums = (located.path / "SHA256SUMS").read_text().splitlines()
     assert sums == [f"{file.sha256}  {file.name}" for file in BUNDLED["base"]]
+
+
+# -- names of hubs, removal --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name", "folder"),
+    [
+        ("acme/whisper", "acme/whisper", "acme--whisper"),
+        ("acme--whisper", "acme/whisper", "acme--whisper"),
+        ("Systran/faster-whisper-small", "small", "small"),
+        ("turbo", "large-v3-turbo", "large-v3-turbo"),
+        ("our-own", "our-own", "our-own"),
+        ("a--b--c", "a--b--c", "a--b--c"),
+    ],
+)
+def test_every_spelling_has_one_name_and_one_folder(models: Path, wanted: str, name: str, folder: str) -> None:
+    catalog = plain(models)
+    assert catalog.name_of(wanted) == name
+    assert catalog.target_of(name) == models / folder
+    put(models / folder)
+    assert catalog.resolve(wanted) == name
+    assert catalog.installed() == [name]
+    assert catalog.locate(wanted).path == models / folder
+
+
+@given(st.text("abAB-._/0", max_size=12))
+def test_a_name_and_its_folder_are_one(text: str) -> None:
+    if is_name(text):
+        assert name_of_folder(folder_of(text)) == text or ("--" in text and "/" not in text)
+        assert "/" not in folder_of(text)
+
+
+def test_where_a_model_can_be_had(models: Path) -> None:
+    catalog = plain(models)
+    assert catalog.source_of("small") == Source("Systran/faster-whisper-small", BY_NAME["small"].download_bytes)
+    assert catalog.source_of("acme/whisper") == Source("acme/whisper")
+    assert catalog.source_of("our-own") is None
+
+
+def test_a_model_is_removed_with_what_came_of_its_download(models: Path) -> None:
+    put(models / "acme--whisper")
+    put(models / ".acme--whisper.partial")
+    put(models / "base")
+    catalog = plain(models)
+    catalog.remove("acme/whisper")
+    assert [path.name for path in models.iterdir()] == ["base"]
+    with pytest.raises(NotFound):
+        catalog.remove("acme/whisper")
+    put(models / ".tiny.partial")
+    catalog.remove("tiny")
+    assert [path.name for path in models.iterdir()] == ["base"]
+
+
+def test_what_is_not_ours_is_not_removed(models: Path, tmp_path: Path, bundle: dict[str, tuple[BundledFile, ...]]) -> None:
+    mine = put(tmp_path / "elsewhere" / "mine")
+    with pytest.raises(Conflict, match="configuration"):
+        plain(models, str(mine)).remove("mine")
+    catalog = Catalog(models, default="auto", bundled=bundle)
+    catalog.locate("base")
+    with pytest.raises(Conflict, match="built-in"):
+        catalog.remove("base")
+    assert (mine / "model.bin").exists()
+    assert (models / "base" / "model.bin").exists()
+
+
+def test_a_start_sweeps_what_a_removal_and_an_import_left(models: Path) -> None:
+    for name in (".removed-1", ".import-2", "base", ".tiny.partial"):
+        put(models / name)
+    plain(models).sweep()
+    assert sorted(path.name for path in models.iterdir()) == [".tiny.partial", "base"]

@@ -51,10 +51,22 @@ def free_on(device: str) -> int | None:
     """Bytes that are free on "cpu" or "cuda:N"; None where nobody says."""
     kind, _, number = device.partition(":")
     try:
-        return free_on_host() if kind == "cpu" else _free_on_gpu(int(number or 0))
+        if kind == "cpu":
+            return free_on_host()
+        info = _of_gpu(int(number or 0))
     except (OSError, AttributeError) as error:  # no such library, or one without these functions
         logger.debug("free memory of %s is not known: %s", device, error)
         return None
+    return None if info is None else int(info.free)
+
+
+def total_on_gpu(number: int = 0) -> int | None:
+    """Bytes that a graphics card has; None where nobody says."""
+    try:
+        info = _of_gpu(number)
+    except (OSError, AttributeError):
+        return None
+    return None if info is None else int(info.total)
 
 
 def free_on_host(meminfo: Path = MEMINFO) -> int | None:
@@ -70,7 +82,7 @@ def free_on_host(meminfo: Path = MEMINFO) -> int | None:
     return None
 
 
-def _free_on_gpu(number: int) -> int | None:
+def _of_gpu(number: int) -> _Info | None:
     """Through NVML, which numbers the cards otherwise than CUDA does: the driver tells the bus address of CUDA's."""
     driver, nvml = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL("libnvidia-ml.so.1")
     device, address = ctypes.c_int(), ctypes.create_string_buffer(32)
@@ -83,7 +95,7 @@ def _free_on_gpu(number: int) -> int | None:
         and nvml.nvmlDeviceGetHandleByPciBusId_v2(address, ctypes.byref(handle)) == 0
         and nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(info)) == 0
     )
-    return int(info.free) if found else None
+    return info if found else None
 
 
 def driver_version() -> tuple[int, int] | None:

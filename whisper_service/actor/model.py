@@ -91,6 +91,7 @@ def facts() -> dict[str, Any]:
         "ctranslate2": ctranslate2.__version__,
         "faster_whisper": faster_whisper.__version__,
         "cuda_devices": devices,
+        "vram_bytes": (memory.total_on_gpu() or 0) if devices else 0,  # of the first card
         "cuda_driver": memory.driver_version(),  # None: there is none; with one and no devices, CUDA cannot use it
         "compute_types": types,
         "cpus": cores(),

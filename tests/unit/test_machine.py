@@ -1,0 +1,29 @@
+"""What a machine has for a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from whisper_service import machine
+
+
+def test_this_machine_has_cores_and_memory(tmp_path: Path) -> None:
+    found = machine.look(tmp_path)
+    assert found.cpus >= 1
+    assert found.memory_bytes > 1_000_000
+    assert 0 < found.for_models < found.memory_bytes
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_a_container_has_what_it_is_given(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("1000000\n")
+    assert machine.look(tmp_path).memory_bytes == 1_000_000
+
+
+@pytest.mark.parametrize("text", ["max\n", "9223372036854771712\n", "", "odd"])
+def test_no_limit_is_no_limit(tmp_path: Path, text: str) -> None:
+    (tmp_path / "memory.max").write_text(text)
+    assert machine.look(tmp_path) == machine.look(tmp_path / "nowhere")
