@@ -25,7 +25,7 @@ from tests.chaos.crowd import TERMINAL, Entry, Line, Subscriber, User
 from tests.chaos.host import Ballast, Host, small_disk
 from tests.chaos.repertoire import Piece
 
-EXPLAINED: Final = frozenset({"killed", "hung", "crashed", "oom", "disk_full", "decode_failed"})
+EXPLAINED: Final = frozenset({"hung", "oom", "disk_full"})
 """Why a job may need its user to press retry once the storm is over; any other reason is a finding."""
 CALM_S: Final = 180.0
 """Everything has come to its end within this once nothing disturbs any more."""

