@@ -110,6 +110,8 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
     if missed := sorted(there.keys() - heard.keys()):
         yield f"LOST: {listener.path} was not told {len(missed)} changes, {missed[:5]}"
     for number, event in heard.items():
+        if event.kind not in ("update", "segment", "deleted"):
+            continue  # of a model, or a setting: only the last one is kept
         if number in there and there[number][1:] != (event.kind, event.data):
             yield f"{listener.path}: change {number} was told as {event.kind} {event.data[:200]!r}"
         if number not in there and owner_of(event.kind, event.data) not in deleted:

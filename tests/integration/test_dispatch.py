@@ -682,6 +682,44 @@ async def test_a_chunk_is_given_up_for_the_tenth_kill_from_outside(tmp_path: Pat
         assert job.history[-1].params == {"position_s": 1.0}
 
 
+async def test_a_retry_gives_only_what_is_a_gap(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=3)
+        await stage.loaded()
+        while (await stage.job()).status is Status.PROCESSING:
+            batch = stage.batches()[-1]
+            for number, row in enumerate(batch.rows):
+                odd = Problem("unknown", "Something unexpected happened.")
+                broken = Fault("batch", "unknown", odd, batch=batch.batch, job_id="job", index=1)
+                stage.say(stage.speech, broken if row.span.index == 1 else heard(batch, number))
+            stage.say(stage.speech, over(batch))
+            await stage.settled()
+        assert [(gap.start, gap.end) for gap in (await stage.job()).gaps] == [(1.0, 2.0)]
+        before = len(stage.batches())
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RETRY))
+        await stage.decoded(chunks=3)
+        (again,) = stage.batches()[before:]
+        assert [row.span.index for row in again.rows] == [1]
+        stage.say(stage.speech, heard(again), over(again))
+        await stage.settled()
+        assert ((await stage.job()).status, (await stage.job()).gaps) == (Status.COMPLETED, ())
+        assert await stage.texts() == ["chunk 0", "chunk 1", "chunk 2"]
+
+
+async def test_a_driver_without_a_card_to_use_is_a_warning(tmp_path: Path) -> None:
+    seen = {"cpus": 1, "cuda_devices": 0, "cuda_driver": (12, 2)}
+    async with staged(tmp_path, facts=seen) as stage:
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        (warning,) = stage.loop.recognizer.warnings
+        assert (warning.code, "CUDA 12.2" in warning.message) == ("device_unusable", True)
+    async with staged(tmp_path, facts=seen, device="cpu") as stage:
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+        assert stage.loop.recognizer.warnings == ()
+
+
 async def test_what_comes_late_for_a_paused_job_moves_its_progress(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await stage.submit()

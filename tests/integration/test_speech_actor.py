@@ -421,6 +421,18 @@ def test_a_batch_too_large_for_the_memory_is_heard_by_halves(tmp_path: Path, mod
 
 
 @linux
+def test_memory_that_does_not_suffice_for_the_model_ends_the_actor(tmp_path: Path, model: Path) -> None:
+    with actor(tmp_path) as child:
+        limit(child, 8 << 20)
+        fault = child.load(model)
+        child.process.join(30)
+        code = child.process.exitcode
+    assert isinstance(fault, Fault)
+    assert (fault.scope, fault.kind, fault.problem.code, fault.fatal) == ("model", "oom", "oom", True)
+    assert code == 1
+
+
+@linux
 def test_memory_that_does_not_suffice_for_half_a_batch_ends_the_actor(tmp_path: Path, model: Path) -> None:
     speech = prompt("demo-congrats")[: 28 * RATE]
     spool = Spool(tmp_path / "pcm", *[speech] * 8)

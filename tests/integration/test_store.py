@@ -24,6 +24,7 @@ from whisper_service import database
 from whisper_service import store as module
 from whisper_service.domain import Chunk, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status, Word
 from whisper_service.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
+from whisper_service.ladder import Rung, Standing
 from whisper_service.lifecycle import Cause
 from whisper_service.rows import ModelRow
 from whisper_service.store import Store, Written
@@ -412,6 +413,46 @@ async def test_a_batch_in_flight_still_counts_while_paused_but_not_after_a_cance
     assert await store.checkpoint("a", 1, said(1, "late"), "en") is None
     assert await everything(store) == before
     assert [segment.text for segment in await store.segments("a")] == ["kept"]
+
+
+async def test_kills_are_counted_apart_and_a_retry_forgets_both(store: Store) -> None:
+    await working(store, 2)
+    await store.strike([("a", 0), ("a", 1)])
+    await store.strike([("a", 1)], killed=True)
+    assert [(chunk.attempts, chunk.kills) for chunk in await store.chunks("a")] == [(1, 0), (1, 1)]
+    await store.quarantine("a", 1, PROBLEM, Gap(1.0, 2.0, "crash"))
+    await store.move("a", Cause.FAULT, error=PROBLEM)
+    await store.move("a", Cause.RETRY)
+    assert [(chunk.attempts, chunk.kills) for chunk in await store.chunks("a")] == [(1, 0), (0, 0)]
+
+
+async def test_what_keeps_all_from_going_on_is_told_once_to_whoever_waits(store: Store) -> None:
+    await working(store, 1, "working")
+    await store.add(new("b"))
+    await store.add(new("a"))
+    first = await store.beset(PROBLEM, "Waits.")
+    assert [(written.job.id, written.job.problem, written.job.message) for written in first] == [
+        ("a", PROBLEM, "Waits."), ("b", PROBLEM, "Waits."),
+    ]  # fmt: skip
+    assert await store.beset(PROBLEM, "Waits.") == []
+    await store.add(new("c"))
+    assert [written.job.id for written in await store.beset(PROBLEM, "Waits.")] == ["c"]
+    other = msgspec.structs.replace(PROBLEM, message="Something else.")
+    assert len(await store.beset(other, "Waits.")) == 3
+    assert [written.job.problem for written in await store.beset(None, "")] == [None] * 3
+    assert await store.beset(None, "") == []
+    assert (await store.job("working")).problem is None
+
+
+async def test_where_a_model_stands_is_known_for_each_device(store: Store) -> None:
+    standing = Standing(Rung("cuda", "int8_float16", 1, 2), 12.5, PROBLEM, 1800.0, climbed=True)
+    await store.stand("cuda", "base", standing)
+    await store.stand("cuda", "base", msgspec.structs.replace(standing, at=13.0))
+    assert await store.standing("cuda", "base") == msgspec.structs.replace(standing, at=13.0)
+    assert await store.standing("cpu", "base") is None
+    assert await store.standing("cuda", "small") is None
+    await store.stand("cuda", "base", None)
+    assert await store.standing("cuda", "base") is None
 
 
 async def test_a_checkpoint_that_fails_halfway_leaves_nothing(store: Store) -> None:

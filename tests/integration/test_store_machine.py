@@ -246,11 +246,11 @@ class StoreMachine(RuleBasedStateMachine):
         if self.expected[job_id].may(Cause.FINISH):
             self.ask(job_id, Cause.FINISH)
 
-    @rule(job_id=jobs, index=INDEXES)
-    def strike(self, job_id: str, index: int) -> None:
-        self.run(self.store.strike([(job_id, index)]))
+    @rule(job_id=jobs, index=INDEXES, killed=st.booleans())
+    def strike(self, job_id: str, index: int, killed: bool) -> None:
+        self.run(self.store.strike([(job_id, index)], killed=killed))
         expected = self.expected[job_id]
-        if index in expected.chunks:
+        if index in expected.chunks and not killed:
             expected.strikes[index] = expected.strikes.get(index, 0) + 1
 
     @rule(job_id=jobs, index=INDEXES)
