@@ -164,7 +164,7 @@ async def test_an_unknown_language_names_the_one_that_was_meant(web: Running) ->
 @pytest.mark.parametrize(
     ("query", "headers", "body", "status", "code"),
     [
-        ("", {"content-type": "application/json"}, b"{}", 415, "unsupported_media_type"),
+        ("", {"content-type": "application/json"}, b"{}", 422, "invalid_request"),
         ("", {"content-type": "text/plain"}, b"hello", 415, "unsupported_media_type"),
         ("", {"content-type": "application/x-www-form-urlencoded"}, b"a=b", 415, "unsupported_media_type"),
         ("", {"content-type": "multipart/form-data"}, b"", 422, "invalid_request"),

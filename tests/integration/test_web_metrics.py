@@ -8,17 +8,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.actors import script
-from tests.integration.webclient import collect, running
+from tests.integration.webclient import events, running
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_figures_of_a_service_that_has_worked(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
-        made = await web.client.post("/api/jobs", files={"file": ("a.wav", script(chunks=3))})
-        await collect(web.client, f"/api/stream/{made.json()['id']}")
         async with web.client.stream("GET", "/api/events") as stream:
-            await anext(stream.aiter_lines())
+            heard = events(stream)
+            assert (await anext(heard)).kind == "hello"
+            await web.client.post("/api/jobs", files={"file": ("a.wav", script(chunks=3))})
+            while (event := await anext(heard)).kind != "update" or event.data["status"] != "completed":
+                pass
             answer = await web.client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=")
         families = {family.name.removeprefix("whisper_service_"): family for family in text_string_to_metric_families(answer.text)}

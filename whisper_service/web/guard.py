@@ -99,7 +99,7 @@ class Guard:
             return 400, Problem(code="bad_request", message="The Host header of the request is not valid.", hint=hint), {}
         if not path.isprintable():
             hint = "Addresses hold no control characters."
-            return 400, Problem(code="bad_request", message="The address of the request is not valid.", hint=hint), {}
+            return 404, Problem(code="not_found", message="There is nothing at this address.", hint=hint), {}
         if not self.names.allow(name[1]):
             hint = "Use http://localhost, or add the name to security.allowed_hosts if it is one of this service's."
             message = f"This service does not answer to {name[1]}."
