@@ -104,6 +104,7 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
         for seq, owner, kind, payload in host.rows("SELECT seq, job_id, kind, payload FROM change WHERE seq <= ?", listener.last)
         if job_id in (None, owner)
     }
+    renewed = {owner for owner, kind, _ in there.values() if kind == "model"}  # the log keeps the last state of a model alone
     heard = {event.id: event for event in listener.got}
     if len(heard) != len(listener.got):
         yield f"{listener.path}: {len(listener.got) - len(heard)} events were told twice"
@@ -114,7 +115,7 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
             continue  # of a model, or a setting: only the last one is kept
         if number in there and there[number][1:] != (event.kind, event.data):
             yield f"{listener.path}: change {number} was told as {event.kind} {event.data[:200]!r}"
-        if number not in there and owner_of(event.kind, event.data) not in deleted:
+        if number not in there and owner_of(event.kind, event.data) not in deleted | renewed:
             yield f"{listener.path}: change {number} was told and is not in the log"
 
 
@@ -128,8 +129,10 @@ def log(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def owner_of(kind: str, data: bytes) -> str:
-    """The job that an event is about."""
+    """What an event is about: a job, or a model."""
     value: dict[str, Any] = json.loads(data)
+    if kind == "model":
+        return f"model:{value['name']}"
     return str(value["job_id"] if kind == "segment" else value["id"])
 
 
