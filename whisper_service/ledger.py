@@ -110,8 +110,8 @@ class Ledger:
         """The job, its text and its files."""
         change = await self._store.delete(job_id)
         self._forget(job_id)
+        self._broadcast.publish([change])  # before anything else can fail: it is committed
         await to_thread.run_sync(self._data.forget, job_id)
-        self._broadcast.publish([change])
 
     async def is_over(self, job_id: str) -> bool:
         """Whether nothing happens to it any more by itself. Raises `NotFound`."""
@@ -123,8 +123,8 @@ class Ledger:
         if job.status not in TERMINAL or job.media_removed:
             return
         if (written := await self._store.update(job_id, expected=job.status, media_removed=True)) is not None:
-            await to_thread.run_sync(self._data.forget, job_id)
             self._publish(written)
+            await to_thread.run_sync(self._data.forget, job_id)
 
     # -- taking up and ending ----------------------------------------------------------------------------------------
 
@@ -297,8 +297,9 @@ class Ledger:
         """Into a terminal status; its spool is not needed any more."""
         written = await self._store.move(job_id, cause, finished_at=self._wall(), **(IDLE_FIELDS | fields))
         self._forget(job_id)
+        job = self._publish(written)
         self._data.spool_of(job_id).unlink(missing_ok=True)
-        return self._publish(written)
+        return job
 
     def _longer(self, run: Run, problem: Problem) -> tuple[Note, ...]:
         note = Note(self._wall(), problem.code, problem.message, problem.params)

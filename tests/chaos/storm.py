@@ -185,6 +185,7 @@ class Scene:
         return segments
 
     async def _idle_descriptors(self) -> Counter[str]:
+        await self.line.client.get(f"{self.host.url}/api/state")  # opens what only lists of jobs are read with
         await self.line.client.aclose()
         self.line.client = Line(self.host).client
         for user in self.users:
