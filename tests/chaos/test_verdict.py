@@ -18,6 +18,7 @@ from tests.chaos.host import Host
 from tests.chaos.repertoire import Piece
 from whisper_service.domain import Job, Options, Segment, Span, Status
 from whisper_service.lifecycle import Cause
+from whisper_service.search import grams
 from whisper_service.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +46,7 @@ async def host(tmp_path: Path) -> Host:
 
 def alter(host: Host, *statements: str) -> None:
     with closing(sqlite3.connect(host.database)) as connection:
+        connection.create_function("grams", 1, grams, deterministic=True)  # the triggers of the search call it
         for statement in statements:
             connection.execute(statement)
         connection.commit()
