@@ -231,7 +231,8 @@ class Dispatcher:
             problem = self._obstacle(run)
             message = f"Waits: {problem.message} {problem.hint}" if problem is not None else self._message(phase, run)
             if (phase, message, problem) != (run.job.phase, run.job.message, run.job.problem):
-                await self._ledger.note(run, phase=phase, message=message, problem=problem)
+                halted = {"speed": None, "eta_s": None} if problem is not None else {}
+                await self._ledger.note(run, phase=phase, message=message, problem=problem, **halted)
         await self._beset()
         self._watch()
 

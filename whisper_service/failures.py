@@ -29,7 +29,9 @@ MEDIA_TRIES: Final = 3
 LIGHTER: Final = (FaultKind.OOM, FaultKind.CUDA)
 """After these the work goes on one rung lower: a GPU that is short of memory does not always say so."""
 UNUSABLE: Final = (FaultKind.LIBRARY_MISSING, FaultKind.DEVICE_UNUSABLE)
-"""After these, while a model is loaded, it goes on without the GPU."""
+"""After these it goes on without the GPU."""
+BLAMELESS: Final = (FaultKind.OOM, *UNUSABLE)
+"""These are no fault of a chunk while there is another way to work."""
 
 
 class Failures:
@@ -128,7 +130,7 @@ class Failures:
         before, model = self._recognizer.rung, self._recognizer.loading or self._recognizer.model
         if model is None or self._recognizer.announced is not None:
             return None
-        if kind in UNUSABLE and self._recognizer.loading and self._recognizer.leave_device(problem):
+        if kind in UNUSABLE and self._recognizer.leave_device(problem):
             change = ladder.told(before, self._recognizer.rung)
         elif kind in LIGHTER and self._recognizer.fall(problem, self._wall()):
             await self._stand(model)
@@ -145,12 +147,11 @@ class Failures:
     async def _give_back(
         self, batches: Mapping[int, Sequence[RowKey]], kind: str, problem: Problem, change: str | None, *, announced: bool = False
     ) -> set[str]:
-        """These batches failed. That memory ran out is no fault of a chunk while there is a lighter way. Returns the jobs
-        whose work was affected; they are told."""
+        """These batches failed. Returns the jobs whose work was affected; they are told."""
         affected = chain.from_iterable(self._ledger.given(batch, rows) for batch, rows in batches.items())
         gaps = {run.job.id: len(run.gaps) for run in affected}
         for batch, rows in batches.items():
-            if kind == FaultKind.OOM and (announced or change is not None):
+            if kind in BLAMELESS and (announced or change is not None):
                 self._ledger.take_back(batch, rows)
             else:
                 await self._ledger.strike(batch, rows, problem, killed=kind == FaultKind.KILLED)

@@ -232,6 +232,8 @@ class Supervisor:
             self._breaker.died(self._clock())
         if self.broken:
             self.state = State.BROKEN
+            facts = {"action": "breaker_open", "actor": self.name, "cause": diagnosis.kind.value}
+            logger.error("%s died too often; the next attempt is in %.0f s, or when somebody asks", self.name, self._back_off(), extra=facts)
         self.problem = diagnosis.problem
         logger.warning(
             "%s died: %s", self.name, diagnosis.problem.message,

@@ -222,6 +222,20 @@ def test_a_job_that_failed_is_tried_again() -> None:
     assert (job.status, job.attempts) == (Status.FAILED, 2)
 
 
+def test_a_file_that_cannot_be_worked_on_says_why_and_goes_on_with_the_same_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording("talk.mp3", chunks=2)
+    with monkeypatch.context() as patch:
+        patch.setenv("WHISPER_SERVICE_SUPERVISION__MAX_RESTARTS", "1")
+        patch.setattr(Service, "open", staticmethod(partial(Service.open, speech_entry="tests.fakes.actors:broken")))
+        assert cli.main(["transcribe", "talk.mp3"]) == 1
+    assert "talk.mp3: waits: A library that the GPU needs is missing. Install it" in capsys.readouterr().err
+    assert cli.main(["transcribe", "talk.mp3"]) == 0
+    (job,) = jobs()
+    assert (job.status, job.attempts, job.problem) == (Status.COMPLETED, 2, None)
+
+
 def test_gaps_are_a_failure_and_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
     recording("talk.mp3", chunks=3, faults={"1": "error"})
     assert cli.main(["transcribe", "talk.mp3", "-f", "txt"]) == 1

@@ -490,6 +490,19 @@ async def test_whoever_mended_the_gpu_has_it_tried_again(tmp_path: Path) -> None
         assert stage.loop.recognizer.warnings == ()
 
 
+async def test_a_library_that_is_missed_only_at_work_is_no_fault_of_the_chunks(tmp_path: Path) -> None:
+    async with staged(tmp_path, facts=GPU) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=2)
+        await stage.loaded()
+        (batch,) = stage.batches()
+        stage.say(stage.speech, Fault("batch", BROKEN.kind.value, BROKEN.problem, batch=batch.batch))
+        await stage.loaded()
+        assert [load.device for load in stage.speech.commands(Load)] == ["cuda", "cpu"]
+        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [0, 0]
+        assert len(stage.batches()) == 2
+
+
 async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tmp_path: Path) -> None:
     async with staged(tmp_path, climb_after_s=0.2) as stage:
         await stage.submit()
