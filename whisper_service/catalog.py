@@ -135,6 +135,13 @@ class Catalog:
             )
         return name
 
+    def obtainable(self, wanted: str) -> str:
+        """The same; raises `ModelUnavailable` for one that is not here and that no hub can have."""
+        name = self.name_of(wanted)
+        if not self.is_here(name) and self.source_of(name) is None:
+            raise self.unavailable(name)
+        return name
+
     def is_here(self, name: str) -> bool:
         """Whether there is something to load under this name, complete or not."""
         if self._configured and name == self._default:
@@ -257,11 +264,13 @@ class Catalog:
 
     def _unavailable(self, message: str, name: str) -> ModelUnavailable:
         names = self.installed()
-        here = f"Installed: {', '.join(names)}. " if names else ""
-        bundled = "" if names else f"{INSTALL} Or put"
+        ways = [f"Installed: {', '.join(names)}." if names else INSTALL]
+        if self.source_of(name) is not None:
+            ways.append(f"Fetch it: `python -m whisper_service models download {name}`.")
+        put = "Or put" if len(ways) > 1 or not names else "Put"
         return ModelUnavailable(
             message,
-            hint=f"{here}{bundled or 'Put'} a folder with a CTranslate2 model (model.bin, config.json, tokenizer.json, "
+            hint=f"{' '.join(ways)} {put} a folder with a CTranslate2 model (model.bin, config.json, tokenizer.json, "
             f"vocabulary.json or .txt) into {self._root / (folder_of(name) if name != AUTO else '<name>')}.",
             model=name,
             installed=names,

@@ -26,7 +26,7 @@ from whisper_service.broadcast import Pruned
 from whisper_service.catalog import Catalog
 from whisper_service.config import Config
 from whisper_service.datadir import DataDir
-from whisper_service.domain import Gap, Job, Options, Status
+from whisper_service.domain import Gap, Job, Options, Phase, Status
 from whisper_service.errors import InvalidRequest, ServiceError
 from whisper_service.formats import Format, Layout
 from whisper_service.intake import Received
@@ -64,7 +64,7 @@ def run(
 ) -> int:
     """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it starts."""
     items = plan(files, kinds, output)
-    Catalog(DataDir(config.data_dir).models, default=config.speech.model).resolve("auto")  # is there any, before it starts
+    Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # before anything starts
     options = options_of(config, wishes)
     layout = formats.layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
     work = _Work(items, options, layout)
@@ -199,6 +199,8 @@ def describe(job: Job) -> str:
     """`transcribing 12.3x, 1:05 left`."""
     if job.status is not Status.PROCESSING or job.phase is None:
         return "waiting" if job.status is Status.PENDING else job.status.value
+    if job.phase is Phase.DOWNLOADING_MODEL and job.message:
+        return job.message.removesuffix(".")
     said = job.phase.value.replace("_", " ")
     if job.speed:
         said += f" {job.speed:.1f}x"

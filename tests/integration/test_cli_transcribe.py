@@ -17,6 +17,8 @@ import pytest
 import srt  # type: ignore[import-untyped]
 
 from tests.fakes.actors import script, text_of
+from tests.fakes.hub import REPO, Hub
+from tests.integration.modelstage import FILES
 from whisper_service import cli, formats
 from whisper_service.datadir import DataDir
 from whisper_service.domain import Job, Status, Transcript
@@ -158,9 +160,29 @@ def test_a_file_that_is_not_there_stops_everything_before_it_starts(capsys: pyte
 
 def test_a_model_that_is_not_there_stops_everything_before_it_starts(capsys: pytest.CaptureFixture[str]) -> None:
     recording("good.mp3", chunks=1)
-    assert cli.main(["transcribe", "good.mp3", "--model", "large-v3"]) == 1
-    assert "The model large-v3 is not on this machine." in capsys.readouterr().err
+    assert cli.main(["transcribe", "good.mp3", "--model", "our-own"]) == 1
+    assert "The model our-own is not on this machine." in capsys.readouterr().err
     assert not Path("data/whisper_service.db").exists()
+
+
+def test_a_model_that_a_hub_has_is_fetched_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    recording("good.mp3", chunks=2)
+    with Hub(FILES) as hub:
+        hub.fault("/storage/", "slow", rate=2_000_000, times=1)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        assert cli.main(["transcribe", "good.mp3", "--model", REPO]) == 0
+    said = capsys.readouterr().err
+    assert f"Downloading the model {REPO}" in said
+    assert Path("good.srt").is_file()
+
+
+def test_a_model_that_does_not_come_is_said_with_its_cure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    recording("good.mp3", chunks=2)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert cli.main(["transcribe", "good.mp3", "--model", "small"]) == 1
+    said = capsys.readouterr().err
+    assert "the network is not to be used" in said
+    assert "copy the folder of the model" in said
 
 
 def test_the_second_time_nothing_is_done_again() -> None:

@@ -35,10 +35,12 @@ from tests.integration.modelstage import (
     slow,
     submit,
 )
+from whisper_service import machine
 from whisper_service.actor.hub import CHUNK
 from whisper_service.actor.network import CASES
 from whisper_service.domain import Phase, Status
 from whisper_service.inventory import ModelInfo
+from whisper_service.machine import Machine
 
 pytestmark = pytest.mark.anyio
 
@@ -236,8 +238,8 @@ async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, h
             assert answer.status_code == 200
             told = [(each["endpoint"], each["problem"] and each["problem"]["code"]) for each in answer.json()["endpoints"]]
             assert told == [(closed, "connection_refused"), (mirror.url, None)]
-            assert mirror.sent["model.bin"] == 1
             await gone(web, "connection")
+            assert mirror.sent["model.bin"] == 1
             await model_once(web, installed)
 
 
@@ -279,6 +281,26 @@ async def test_no_secret_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert json.loads(said[1])["hub"] == {"endpoints": [hub.url], "proxy": proxy.url, "token": True, "offline": False}
     for secret in (TOKEN, PASSWORD, "hf_wrongTokenThatNobodyMaySee", "secret-signature"):
         assert secret not in everything
+
+
+async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "look", lambda: Machine(cpus=2, memory_bytes=1000))
+    async with running(tmp_path, hub.url) as web:
+        job = await over(web, await submit(web, chunks=1))
+        assert job.error is not None
+        assert (job.status, job.error.code) == (Status.FAILED, "model_too_big")
+        assert job.error.params["needed"] > job.error.params["have"] == 1000
+        assert (await web.client.get(f"/api/models/{PATH}")).json()["suits"]["fit"] == "too_big"
+
+
+async def test_a_type_that_the_device_does_not_have_is_replaced_with_a_note(tmp_path: Path, hub: Hub) -> None:
+    async with running(tmp_path, hub.url, speech={"compute_type": "float16"}) as web:
+        job = await over(web, await submit(web, chunks=1))
+        assert job.status is Status.COMPLETED
+        (note,) = job.history
+        assert (note.code, note.params["wanted"], note.params["used"]) == ("compute_type_unsupported", "float16", "fake")
+        ready = (await web.client.get("/api/health/ready")).json()
+        assert [warning["code"] for warning in ready["warnings"]] == ["compute_type_unsupported"]
 
 
 # -- removing and unloading --------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_a_named_model_that_is_absent_says_what_is_there(models: Path) -> None:
     with pytest.raises(ModelUnavailable) as error:
         plain(models).resolve("turbo")
     assert error.value.message == "The model large-v3-turbo is not on this machine."
-    assert error.value.advice.startswith("Installed: tiny. Put a folder")
+    assert error.value.advice.startswith("Installed: tiny. Fetch it: `python -m whisper_service models download large-v3-turbo`. Or put")
     assert str(models / "large-v3-turbo") in error.value.advice
 
 
