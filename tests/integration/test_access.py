@@ -8,14 +8,16 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import httpx
 import pytest
 
 from tests.fakes.actors import script
 from tests.integration.webclient import Running, events, running
-from whisper_service.config import Security
+from whisper_service.config import Security, Webhooks
 from whisper_service.web.app import openapi_json
 
 pytestmark = pytest.mark.anyio
@@ -153,6 +155,23 @@ async def test_the_token_is_in_no_log(web: Running, caplog: pytest.LogCaptureFix
     assert caplog.records
     assert TOKEN not in caplog.text
     assert all(TOKEN not in str(vars(record)) for record in caplog.records if record.name.startswith(("whisper", "uvicorn")))
+
+
+async def test_no_secret_is_in_any_answer(tmp_path: Path) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    async with running(tmp_path, security=Security(token=TOKEN), webhooks=Webhooks(secret=secret)) as web:
+        asked = [path for method, path in operations() if method == "GET" and path not in ("/api/events",) and "_id" not in path]
+        assert {"/api/settings", "/api/logs", "/api/diagnostics", "/api/state", "/api/system", "/metrics"} <= set(asked)
+        for path in asked:
+            answer = await web.client.get(path, headers=BEARER)
+            assert answer.status_code < 500, path
+            content = answer.content
+            if content[:2] == b"PK":
+                with ZipFile(BytesIO(content)) as archive:
+                    content = b"".join(archive.read(name) for name in archive.namelist())
+            assert TOKEN.encode() not in content, path
+            assert secret.encode() not in content, path
+            assert secret.removeprefix("whsec_").encode() not in content, path
 
 
 async def test_without_a_token_nobody_is_asked(tmp_path: Path) -> None:

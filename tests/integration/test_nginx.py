@@ -226,6 +226,9 @@ async def test_below_a_path_of_another_site(tmp_path: Path, kept: bool) -> None:
                 made = await client.post("/api/jobs?filename=a.wav", content=script(chunks=1))
                 assert made.headers["location"] == f"/transcribe/api/jobs/{made.json()['id']}"
                 assert (await client.get(made.url.join(made.headers["location"]))).status_code == 200
+                tus = {"tus-resumable": "1.0.0", "upload-length": "3"}
+                begun = await client.post("/api/uploads", headers=tus)
+                assert begun.headers["location"].startswith(("/transcribe/api/uploads/", f"{client.base_url}api/uploads/"))
                 assert (await client.get("/schema/openapi.json")).json()["servers"] == [{"url": "/transcribe"}]
                 assert (await client.get("/v1/nope")).json()["error"]["code"] == "not_found"
                 async with client.stream("GET", f"/api/stream/{made.json()['id']}") as stream:

@@ -35,7 +35,12 @@ class Event(NamedTuple):
 
 
 def settings(
-    root: Path, *, storage: dict[str, Any] | None = None, security: config.Security | None = None, **server: Any
+    root: Path,
+    *,
+    storage: dict[str, Any] | None = None,
+    security: config.Security | None = None,
+    webhooks: config.Webhooks | None = None,
+    **server: Any,
 ) -> config.Config:
     """A configuration with a model that only the scripted actor can load."""
     model = root / "model"
@@ -46,6 +51,7 @@ def settings(
         data_dir=root / "data",
         server=config.Server(port=0, **server),
         security=security or config.Security(),
+        webhooks=webhooks or config.Webhooks(),
         storage=config.Storage(**({"min_free_bytes": 0, "undo_s": 0.0} | (storage or {}))),
         speech=config.Speech(model=str(model)),
         media=config.Media(workers=1),
