@@ -11,7 +11,7 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from anyio import current_time, move_on_after, to_thread
 from msgspec.structs import replace
@@ -24,6 +24,9 @@ from whisper_service.lifecycle import TERMINAL
 from whisper_service.planner import CALL
 from whisper_service.service import Service
 
+AGAIN_S: Final = 300
+"""When a caller whose job waits for somebody's help may ask again."""
+
 
 class CallFailed(ServiceError):
     """The recording could not be transcribed."""
@@ -35,10 +38,18 @@ class CallFailed(ServiceError):
         """`problem`: what the job says of it, and what the caller then hears."""
         super().__init__(problem.message if problem else message, hint=hint)
         self._problem = problem
+        self.params = problem.params if problem else self.params
 
     @property
     def problem(self) -> Problem:
         return self._problem or super().problem
+
+
+class CallWaits(CallFailed):
+    """The job waits for something to be put right, and then goes on by itself."""
+
+    code: ClassVar[str] = "call_waits"
+    hint: ClassVar[str] = "Put right what the job names; then send the recording again to get its text."
 
 
 class Detected(Value, frozen=True):
@@ -127,8 +138,11 @@ async def _watch(service: Service, job_id: str, heartbeat_s: float = math.inf) -
 
 
 def _complete(job: Job) -> Job:
-    if job.status is Status.FAILED or job.problem is not None:
-        raise CallFailed(problem=job.error or job.problem)
+    if job.status is Status.FAILED:
+        raise CallFailed(problem=job.error)
+    if job.problem is not None and job.status not in TERMINAL:
+        problem = job.problem
+        raise CallWaits(problem=replace(problem, params=problem.params | {"retry_after_s": AGAIN_S}))
     if job.status is Status.CANCELLED:
         raise Conflict("The job was cancelled while you waited.", hint="Send the recording again to go on with it.", id=job.id)
     return job

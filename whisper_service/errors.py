@@ -28,6 +28,7 @@
     ├── ChecksumMismatch                checksum_mismatch        460
     ├── UploadProtocol                  upload_protocol          412
     ├── CallFailed                      call_failed              500      (calls)
+    │   └── CallWaits                   call_waits               503      (calls)
     ├── Unauthorized                    unauthorized             401
     ├── TooManyTries                    too_many_tries           429
     ├── TooManyUploads                  too_many_uploads         503

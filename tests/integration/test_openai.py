@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import httpx
+import msgspec
 import openai
 import pytest
 import srt  # type: ignore[import-untyped]
@@ -17,8 +18,12 @@ from openai import AsyncOpenAI
 
 from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended
-from tests.integration.webclient import Running, running
+from tests.integration.webclient import Running, running, settings
+from whisper_service.config import Supervision
 from whisper_service.domain import Status
+from whisper_service.lifecycle import TERMINAL
+from whisper_service.server import serving
+from whisper_service.service import Service
 
 pytestmark = pytest.mark.anyio
 
@@ -285,6 +290,22 @@ async def test_a_cancelled_job_is_a_conflict_and_not_tried_again(web: Running) -
         answer = await web.client.post(PATH, files={"file": talk(delay=5.0)})
     assert answer.status_code == 409
     assert answer.headers["x-should-retry"] == "false"
+
+
+async def test_a_job_that_waits_for_help_is_told_at_once_and_goes_on_later(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(settings(tmp_path), supervision=Supervision(max_restarts=1))
+    entries = {"speech_entry": "tests.fakes.actors:broken", "media_entry": "tests.fakes.actors:media"}
+    async with (
+        Service.open(config, **entries) as service,
+        serving(service) as url,
+        httpx.AsyncClient(base_url=url, timeout=30.0) as client,
+    ):
+        answer = await client.post(PATH, files={"file": talk()})
+        (job,) = await service.store.jobs()
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["error"]["code"] == "library_missing"
+    assert (answer.headers["x-should-retry"], answer.headers["retry-after"]) == ("false", "300")
+    assert job.status not in TERMINAL
 
 
 # -- models --------------------------------------------------------------------------------------------------------------

@@ -21,6 +21,10 @@ _AGAIN: Final = frozenset({429, 503})
 """Statuses after which the same request may go well."""
 
 
+PATIENCE_S: Final = 120
+"""Longer pauses OpenAI's clients do not make; they would upload it all again at once."""
+
+
 class OpenAIError(Value, frozen=True):
     """All four are always there."""
 
@@ -46,7 +50,8 @@ def translate(path: str, status: int, problem: Problem) -> tuple[int, dict[str, 
     """Status, headers and body of the answer with which this path refuses."""
     if _below(path, OPENAI):
         status = openai_status(status, problem)
-        again = "true" if status in _AGAIN else "false"
+        soon = problem.params.get("retry_after_s", 0) <= PATIENCE_S
+        again = "true" if status in _AGAIN and soon else "false"
         return status, {"x-should-retry": again}, OpenAIRefusal(_openai(status, problem))
     if _below(path, WHISPER_CPP):
         return openai_status(status, problem), {}, Said(sentence(problem))

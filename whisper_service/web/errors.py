@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec.structs import replace
 
-from whisper_service import errors
+from whisper_service import calls, errors
 from whisper_service.domain import Problem
 from whisper_service.web import dialects
 
@@ -39,6 +39,7 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.UploadProtocol: 412,
     errors.Unauthorized: 401,
     errors.TooManyTries: 429,
+    calls.CallWaits: 503,
     errors.TooManyUploads: 503,  # 429 would end a resumable upload for good with the clients there are
 }
 """A class stands for its descendants too; what is not here is our own fault: 500."""
