@@ -7,6 +7,7 @@ from typing import Annotated
 from litestar import Router, get
 from litestar.params import QueryParameter
 
+from whisper_service.desk import Models
 from whisper_service.domain import Value
 from whisper_service.service import System
 from whisper_service.web import page
@@ -25,6 +26,7 @@ class Snapshot(Value, frozen=True):
     boot: str
     ui_version: str | None
     jobs: Page
+    models: Models
     system: System
 
 
@@ -33,7 +35,7 @@ async def state(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=2
     seen = await service.store.listings.snapshot(limit + 1)
     # What is written but not published yet is in the jobs and comes again as an event, which does no harm.
     seq = min(seen.seq, service.broadcast.head)
-    return Snapshot(seq, BOOT, page.ui_version(), page_of(seen.listing, limit), await service.system())
+    return Snapshot(seq, BOOT, page.ui_version(), page_of(seen.listing, limit), await service.models.list(), await service.system())
 
 
 router = Router("/", tags=["System"], route_handlers=[state])
