@@ -60,6 +60,8 @@ class Endings:
 
     async def _leave(self, job_id: str, problem: Problem | None) -> bool:
         self.drop(job_id)
+        if problem is not None:
+            self._ledger.drop_spool(job_id)  # it goes anyhow, and may be what leaves no room to write that down
         self._unsaid[job_id] = problem
         try:
             await self._say(job_id, problem)

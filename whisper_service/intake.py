@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -48,13 +48,16 @@ class Received(Value, frozen=True):
 class Intake:
     """The directory with the recordings, and the limits on what comes in."""
 
-    def __init__(self, root: Path, *, max_bytes: int, min_free: int, at_once: int | None = None) -> None:
+    def __init__(
+        self, root: Path, *, max_bytes: int, min_free: int, at_once: int | None = None, wall: Callable[[], float] = time.time
+    ) -> None:
         """`root` is created when it is missing. Refused are files over `max_bytes`, disks with less than `min_free` bytes left,
         and more than `at_once` uploads at the same time (None: no limit)."""
         self.root = root
         self.max_bytes = max_bytes
         self.min_free = min_free
         self.at_once = at_once
+        self.wall = wall  # identifiers sort by it
         self.open = 0  # uploads that are on their way
         root.mkdir(parents=True, exist_ok=True)
 
@@ -142,7 +145,7 @@ class Receiver:
         self._flush()
         if not self._size:
             raise EmptyFile()
-        path = self._intake.root / identifier(time.time())
+        path = self._intake.root / identifier(self._intake.wall())
         with disk():
             os.fsync(self._file.fileno())
             self._file.close()

@@ -298,12 +298,16 @@ class Ledger:
         written = await self._store.move(job_id, cause, finished_at=self._wall(), **(IDLE_FIELDS | fields))
         self._forget(job_id)
         job = self._publish(written)
-        self._data.spool_of(job_id).unlink(missing_ok=True)
+        self.drop_spool(job_id)
         return job
 
     def _longer(self, run: Run, problem: Problem) -> tuple[Note, ...]:
         note = Note(self._wall(), problem.code, problem.message, problem.params)
         return (*run.job.history, note)[-HISTORY:]
+
+    def drop_spool(self, job_id: str) -> None:
+        """The samples of a job that ends."""
+        self._data.spool_of(job_id).unlink(missing_ok=True)
 
     def _forget(self, job_id: str) -> None:
         self.runs.pop(job_id, None)

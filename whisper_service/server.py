@@ -57,8 +57,7 @@ async def _run(config: Config, sources: Mapping[str, Source], listener: socket.s
         async with Service.open(config, sources=sources) as service, _wyoming(service), _serving(service, listener) as address:
             if missing := page.remedy():
                 logger.warning("%s", missing, extra={"action": "page_missing"})
-            sys.stdout.write(f"whisper_service is at {address}\n")
-            sys.stdout.flush()
+            _say(f"whisper_service is at {address}\n")
             with service.data.advertise(address):
                 await leave.wait()
 
@@ -83,6 +82,16 @@ async def _wyoming(service: Service) -> AsyncIterator[None]:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         logger.info("Home Assistant is answered at %s:%d", wanted.host, port, extra={"action": "wyoming_up"})
         yield
+
+
+def _say(text: str) -> None:
+    """To whoever reads standard output. That nobody does any more, or its disk is full, is no reason not to serve."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        logger.warning("standard output cannot be written: %s", error, extra={"action": "stdout_lost"})
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the end of the process would try again
 
 
 @asynccontextmanager

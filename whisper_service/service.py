@@ -51,6 +51,7 @@ from whisper_service.store import Store
 from whisper_service.supervisor import State, Supervisor
 from whisper_service.trash import Trash
 from whisper_service.tuning import Tuning
+from whisper_service.wall import Wall
 from whisper_service.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)
@@ -165,11 +166,13 @@ class Service:
             tuning = Tuning(config, sources or {}, await store.settings())
             config = tuning.config
             await _recover(store, data)
+            wall = Wall(await store.newest())
             intake = Intake(
                 data.media,
                 max_bytes=config.server.max_upload_bytes,
                 min_free=config.storage.min_free_bytes,
                 at_once=config.server.max_uploads,
+                wall=wall,
             )
             uploads = Resumable(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
             with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
@@ -199,7 +202,7 @@ class Service:
                 max_duration_s=config.media.max_duration_s,
                 max_expansion=config.media.max_expansion,
             )
-            ledger = Ledger(store, broadcast, data)
+            ledger = Ledger(store, broadcast, data, wall=wall)
             endings = Endings(ledger, recognizer, decoders)
             shelf = Shelf(
                 store,
@@ -270,7 +273,7 @@ class Service:
                     name=received.name,
                     status=Status.PENDING,
                     options=options,
-                    created_at=time.time(),
+                    created_at=self.intake.wall(),
                     bytes=received.bytes,
                     sha256=received.sha256,
                     language=options.language,

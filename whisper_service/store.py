@@ -130,6 +130,11 @@ class Store:
         sql = "SELECT id FROM job WHERE status IN (SELECT value FROM json_each(:status))"
         return {row["id"] for row in await self._read(sql, status=_encode(list(status)).decode())}
 
+    async def newest(self) -> float:
+        """The latest time that is written down of any job, Unix seconds; 0: none."""
+        found = await self._read("SELECT max(max(created_at, coalesce(started_at, 0), coalesce(finished_at, 0))) FROM job")
+        return float(found[0][0] or 0.0)
+
     async def kept(self) -> list[Kept]:
         """What there is to keep or not to keep: every job, in no order."""
         found = await self._read(

@@ -1,0 +1,166 @@
+"""A real small disk that is really full: at an upload, at the decoded sound, at a commit, at a model, and at the last line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import anyio
+import httpx
+import numpy as np
+import pytest
+
+from tests.chaos.host import Ballast, small_disk
+from tests.e2e.program import BUNDLED, COMMAND, NOT_BUNDLED, ROOT, environment
+from tests.fakes.actors import script, text_of
+from tests.fakes.stage import ended, texts, until
+from tests.integration.webclient import settings
+from tests.recordings import write_wav
+from whisper_service import bundled, dispatch
+from whisper_service.domain import Job, Status
+from whisper_service.errors import DiskFull
+from whisper_service.server import serving
+from whisper_service.service import MEDIA, Service
+
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name != "posix", reason="mounts a file system in memory")]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """16 MiB."""
+    with ExitStack() as stack:
+        path = tmp_path / "disk"
+        if (reason := stack.enter_context(small_disk(path, 16))) is not None:
+            pytest.skip(f"a small disk cannot be mounted here: {reason}")
+        yield path
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "RETRY_S", 0.2)
+
+
+class Stage:
+    """A service on the small disk, and its client."""
+
+    def __init__(self, disk: Path, service: Service, client: httpx.AsyncClient) -> None:
+        self.disk = disk
+        self.service = service
+        self.client = client
+        self.ballast = Ballast(disk)
+
+    def leave(self, room: int) -> None:
+        """Fill the disk but for so many bytes."""
+        self.ballast.fill()
+        size = (self.disk / "ballast").stat().st_size
+        os.truncate(self.disk / "ballast", size - room)
+
+    async def send(self, data: bytes, name: str = "a") -> httpx.Response:
+        return await self.client.post(f"/api/jobs?filename={name}&language=en", content=data)
+
+    async def failed(self, job_id: str) -> Job:
+        return await until(self.service, job_id, lambda job: job.status is Status.FAILED)
+
+
+@pytest.fixture
+async def stage(disk: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    media = getattr(request, "param", "tests.fakes.actors:media")
+    async with (
+        Service.open(settings(disk), speech_entry="tests.fakes.actors:speech", media_entry=media) as service,
+        serving(service) as url,
+        httpx.AsyncClient(base_url=url, timeout=30) as client,
+    ):
+        yield Stage(disk, service, client)
+
+
+async def test_at_an_upload(stage: Stage) -> None:
+    stage.leave(4 << 20)
+
+    async def in_chunks() -> AsyncIterator[bytes]:
+        for _ in range(32):
+            yield bytes(1 << 18)
+
+    stated = await stage.send(bytes(8 << 20))
+    unstated = await stage.client.post("/api/jobs", content=in_chunks())
+    for answer in (stated, unstated):
+        assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
+        assert answer.json()["hint"]
+    assert not list((stage.disk / "data" / "media").iterdir())
+    fits = (await stage.send(script(chunks=2))).json()
+    assert (await ended(stage.service, fits["id"])).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("stage", [MEDIA], indirect=True)
+async def test_at_the_decoded_sound(stage: Stage, tmp_path: Path) -> None:
+    silence = write_wav(tmp_path / "a.wav", np.zeros(120 * 8_000, dtype=np.int16), rate=8_000).read_bytes()
+    stage.leave(len(silence) + (1 << 20))
+    made = (await stage.send(silence)).json()["id"]  # 3.7 MiB as 16 kHz
+    failed = await stage.failed(made)
+    assert failed.error is not None
+    assert failed.error.code == "disk_full"
+    assert not list((stage.disk / "data" / "spool").iterdir())  # what it took is given back
+    stage.ballast.free()
+    await stage.client.post(f"/api/jobs/{made}/retry")
+    done = await until(stage.service, made, lambda job: job.status is Status.COMPLETED)
+    assert (done.error, done.duration_s) == (None, 120.0)
+
+
+async def test_at_a_commit(stage: Stage) -> None:
+    jobs = [(await stage.send(script(chunks=60, delay=0.02, decode_delay=0.02, segments=4), name)).json()["id"] for name in "abc"]
+    quiet = (await stage.send(script(chunks=1), "quiet")).json()["id"]
+    await ended(stage.service, quiet)
+    await until(stage.service, jobs[0], lambda job: job.chunks_done >= 3)
+    stage.leave(0)
+    with anyio.fail_after(60):
+        while (answer := await stage.client.post(f"/api/jobs/{jobs[2]}/pause")).status_code == 200:
+            await stage.client.post(f"/api/jobs/{jobs[2]}/resume")
+        assert (answer.status_code, answer.json()["code"]) in ((507, "disk_full"), (409, "illegal_transition")), answer.text
+        await anyio.sleep(1.0)
+        assert (await stage.client.get(f"/api/jobs/{quiet}/export?format=txt")).text.startswith(text_of(0))  # reading goes on
+    stage.ballast.free()
+    with anyio.fail_after(60):
+        for job_id in jobs:
+            while (job := (await stage.client.get(f"/api/jobs/{job_id}")).json())["status"] != "completed":
+                if job["status"] == "failed":
+                    assert job["error"]["code"] == "disk_full"
+                    await stage.client.post(f"/api/jobs/{job_id}/retry")
+                elif job["status"] == "paused":
+                    await stage.client.post(f"/api/jobs/{job_id}/resume")
+                await anyio.sleep(0.1)
+    for job_id in jobs:
+        assert (await stage.service.store.job(job_id)).gaps == ()
+        heard = [segment.text for segment in (await stage.service.transcript(job_id)).segments]
+        assert heard == [text_of(n) for n in range(60) for _ in range(4)]
+    assert await texts(stage.service, quiet) == [text_of(0)]
+
+
+@pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)
+async def test_at_the_built_in_model(disk: Path) -> None:
+    with pytest.raises(DiskFull, match="built-in model base"):
+        bundled.join(disk / "models", "base", bundled.BUNDLED["base"])
+    assert not list((disk / "models").iterdir())
+
+
+def test_at_the_last_line(disk: Path, tmp_path: Path) -> None:
+    """The log and the banner go to a full disk, as when somebody sends them to a file there: the service serves."""
+    Ballast(disk).fill()
+    full = disk / "ballast"
+    words = [*COMMAND, "--port", "0", "--data-dir", str(tmp_path / "data")]
+    settings = environment(speech__preload="false", log__level="debug")
+    with full.open("ab") as out:
+        process = subprocess.Popen(words, cwd=ROOT, env=settings, stdout=out, stderr=out)
+    try:
+        while not list((tmp_path / "data" / "logs").glob("media-*")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
