@@ -20,7 +20,8 @@ import pytest
 from tests.fakes.hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
 from whisper_service import protocol
 from whisper_service.actor import boot
-from whisper_service.actor.hub import CHUNK
+from whisper_service.actor.download import Progress
+from whisper_service.actor.hub import CHUNK, File
 from whisper_service.actor.network import CASES, has_route
 from whisper_service.bundled import BUNDLED, absent, join
 from whisper_service.modelfile import ORIGIN
@@ -228,6 +229,24 @@ def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) ->
     assert [asked.start for asked in hub.asked if asked.path == "/storage/model.bin"] == [have]
     assert progress[-1].total is not None if isinstance(progress[-1], DownloadProgress) else False
     assert min(report.bytes for report in progress if isinstance(report, DownloadProgress) and report.total) >= have
+
+
+def test_what_was_here_before_is_no_speed(tmp_path: Path) -> None:
+    told: list[Report] = []
+    now = [0.0]
+    command = want(tmp_path, "http://hub")
+    partial = Path(partial_of(command.target))
+    partial.mkdir()
+    (partial / "abc.part").write_bytes(bytes(1_000_000))
+    progress = Progress(command, told.append, clock=lambda: now[0])
+    progress.tell()
+    now[0] = 1.0
+    progress.expect((File("model.bin", 3_000_000, "abc", None),), {"model.bin": partial / "abc.part"})
+    now[0] = 2.0
+    (partial / "abc.part").write_bytes(bytes(1_500_000))
+    progress.tell()
+    seen = [(report.bytes, report.speed_bps, report.eta_s) for report in told if isinstance(report, DownloadProgress)]
+    assert seen == [(0, 0.0, None), (1_000_000, 0.0, None), (1_500_000, 500_000.0, 3.0)]
 
 
 def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> None:

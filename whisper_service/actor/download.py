@@ -277,7 +277,9 @@ class Progress:
 
     def expect(self, files: tuple[hub.File, ...], parts: dict[str, Path]) -> None:
         """These are the files; `parts` is where the large ones of them grow."""
-        self._parts, self._sizes = parts, {file.name: file.size for file in files}
+        with self._lock:
+            self._parts, self._sizes = parts, {file.name: file.size for file in files}
+            self._seen.clear()  # what is here from earlier did not come now
         self.tell()
 
     def tell(self) -> None:
