@@ -10,7 +10,6 @@ A name is one of `known.KNOWN`, or "owner/name" as on a hub, or what a folder in
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Final
 from whisper_service.bundled import BUNDLED, INSTALL, REQUIREMENTS, BundledFile, absent, is_joined, is_ours, join, size
 from whisper_service.domain import Value
 from whisper_service.errors import Conflict, InvalidRequest, ModelUnavailable, NotFound
-from whisper_service.known import BY_NAME, BY_REPO
+from whisper_service.known import BY_NAME, BY_REPO, folder_of, is_folder, is_name, name_of_folder
 from whisper_service.protocol import partial_of
 
 AUTO: Final = "auto"
@@ -50,9 +49,6 @@ BY_QUALITY: Final = (
 ON_CPU: Final = ("small", "base", "tiny", *(name for name in BY_QUALITY if name not in {"small", "base", "tiny"}))
 """The same for a CPU: first what is faster than real time on two cores."""
 
-_REPO: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
-_SLASH: Final = "--"  # in the name of a folder
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")
 _VOCABULARY: Final = ("vocabulary.json", "vocabulary.txt")
 
@@ -156,7 +152,7 @@ class Catalog:
         """Where this model can be had; None if no hub knows it by this name."""
         if model := BY_NAME.get(name):
             return Source(model.repo, model.download_bytes)
-        return Source(name) if _REPO.fullmatch(name) else None
+        return Source(name) if "/" in name and is_name(name) else None
 
     def depends_on_device(self, wanted: str) -> bool:
         """Whether `resolve` may answer differently for another device."""
@@ -251,7 +247,7 @@ class Catalog:
 
     def _folders(self) -> Iterable[tuple[str, Path]]:
         """The names of what lies in `models_dir`."""
-        return ((name_of_folder(path.name), path) for path in _directories(self._root) if _NAME.fullmatch(path.name))
+        return ((name_of_folder(path.name), path) for path in _directories(self._root) if is_folder(path.name))
 
     def _comes_with_packages(self, name: str) -> bool:
         return name in self._bundled and not absent(self._bundled[name])
@@ -275,22 +271,6 @@ class Catalog:
             model=name,
             installed=names,
         )
-
-
-def is_name(name: str) -> bool:
-    """Whether a model can have this name."""
-    return bool(_NAME.fullmatch(name)) or (bool(_REPO.fullmatch(name)) and _SLASH not in name and ".." not in name)
-
-
-def folder_of(name: str) -> str:
-    """What the folder of a model is called."""
-    return name.replace("/", _SLASH)
-
-
-def name_of_folder(folder: str) -> str:
-    """The other way round."""
-    name = folder.replace(_SLASH, "/", 1)
-    return name if name != folder and is_name(name) else folder
 
 
 def _directory(default: str) -> Path | None:

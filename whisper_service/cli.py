@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from whisper_service import __version__, cli_models, config
-from whisper_service.catalog import is_name
 from whisper_service.domain import Preset, Script, Task
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format
+from whisper_service.known import is_name
 
 PROGRAM: Final = "whisper_service"
 FAILED: Final = 1

@@ -12,7 +12,7 @@ from typing import Final
 from anyio import to_thread
 
 from whisper_service import imports
-from whisper_service.catalog import AUTO, is_name
+from whisper_service.catalog import AUTO
 from whisper_service.connections import Connections
 from whisper_service.domain import Value
 from whisper_service.errors import Conflict, InvalidRequest
@@ -20,7 +20,7 @@ from whisper_service.hubs import HubInfo
 from whisper_service.imports import Limits
 from whisper_service.intake import Intake
 from whisper_service.inventory import EndpointState, ModelInfo
-from whisper_service.known import BY_NAME
+from whisper_service.known import BY_NAME, is_name
 from whisper_service.mailbox import Mailbox
 from whisper_service.protocol import TestConnection
 from whisper_service.shelf import Shelf

@@ -15,7 +15,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from whisper_service import hubs, imports, machine, modelfile
-from whisper_service.catalog import AUTO, Catalog, is_name
+from whisper_service.catalog import AUTO, Catalog
 from whisper_service.config import Config
 from whisper_service.datadir import DataDir
 from whisper_service.desk import Models
@@ -24,6 +24,7 @@ from whisper_service.downloads import STALL_S, TRIES, transfer_of
 from whisper_service.errors import Conflict, InvalidRequest, ServiceError
 from whisper_service.imports import Limits
 from whisper_service.inventory import Inventory, ModelInfo, Situation
+from whisper_service.known import is_name
 from whisper_service.protocol import Download, Downloaded, DownloadProgress, Fault, Ready
 from whisper_service.service import DOWNLOAD
 from whisper_service.supervisor import ActorEvent, Died, Supervisor

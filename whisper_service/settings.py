@@ -15,6 +15,7 @@ import msgspec
 from whisper_service.config import Config, Secret, Source, keys
 from whisper_service.domain import Value
 from whisper_service.errors import InvalidConfig, InvalidRequest
+from whisper_service.known import is_name
 
 
 class Effect(StrEnum):
@@ -118,9 +119,9 @@ def check(base: Config, sources: Mapping[str, Source], stored: Mapping[str, Any]
         if value is None:
             after.pop(key, None)
             continue
-        if key == "speech.model" and isinstance(value, str) and any(mark in value for mark in "/\\"):
+        if key == "speech.model" and isinstance(value, str) and not is_name(value):
             hint = "Send the name of a model; only the configuration may give a directory."
-            raise InvalidRequest("The setting speech.model is a path.", hint=hint, field=key)
+            raise InvalidRequest("The setting speech.model is not the name of a model.", hint=hint, field=key)
         try:
             _with(base, key, value)
         except InvalidConfig as error:

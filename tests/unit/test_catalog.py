@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from whisper_service import bundled as module
 from whisper_service.bundled import BUNDLED, REQUIREMENTS, BundledFile, Part
-from whisper_service.catalog import BY_QUALITY, ON_CPU, Catalog, Source, folder_of, is_name, name_of_folder
+from whisper_service.catalog import BY_QUALITY, ON_CPU, Catalog, Source
 from whisper_service.errors import Conflict, DiskFull, InvalidRequest, ModelUnavailable, NotFound
-from whisper_service.known import BY_NAME
+from whisper_service.known import BY_NAME, folder_of, is_name, name_of_folder
 
 COMPLETE = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 

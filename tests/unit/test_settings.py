@@ -73,6 +73,8 @@ def test_secrets_go_in_and_never_out() -> None:
         ({"security.token": ""}, "security.token"),
         ({"data_dir": "/"}, "data_dir"),
         ({"speech.model": "/etc"}, "speech.model"),
+        ({"speech.model": "../models"}, "speech.model"),
+        ({"speech.model": "a/b/c"}, "speech.model"),
         ({"models.endpoints": ["ftp://x"]}, "models.endpoints"),
         ({"log.level": "info"}, "log.level"),
         ({"speech.preset": "fast", "storage.undo_s": -1}, "storage.undo_s"),
