@@ -73,7 +73,7 @@ class Wire:
                 more = await self._exactly(head.data_length, MAX_HEAD)
                 data = head.data | (msgspec.json.decode(more, type=dict[str, Any]) if more else {})
                 return Event(head.type, data, await self._exactly(head.payload_length, MAX_PAYLOAD))
-            except (msgspec.DecodeError, anyio.DelimiterNotFound) as error:
+            except (msgspec.DecodeError, RecursionError, anyio.DelimiterNotFound) as error:
                 hint = "An event is a line of JSON, then its data and its payload."
                 raise InvalidRequest(f"This is no event of the Wyoming protocol: {error}.", hint=hint) from error
 

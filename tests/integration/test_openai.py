@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -212,6 +213,27 @@ async def test_a_call_goes_before_jobs_that_nobody_waits_for(web: Running, clien
     assert film.chunks_done < 30
     await web.service.cancel(film.id)
     await ended(web.service, film.id)
+
+
+async def test_a_recording_may_come_inside_json(web: Running) -> None:
+    data = base64.b64encode(script(chunks=3)).decode()
+    sent = {"model": "whisper-1", "language": "en", "input_audio": {"data": data, "format": "mp3"}, "keywords": ["Ada", "Grace"]}
+    answer = await web.client.post(PATH, json=sent)
+    assert answer.json()["text"] == WHOLE
+    (job,) = await web.service.store.jobs()
+    assert (job.name, job.options.language, job.options.prompt) == ("audio.mp3", "en", "Ada, Grace")
+    streamed = await web.client.post(PATH, json=sent | {"stream": True})
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    for wrong, param in [
+        ({}, "input_audio"), ({"input_audio": "x"}, "input_audio"), ({"input_audio": {"data": "%%"}}, "input_audio"),
+        (sent | {"response_format": "xml"}, "response_format"), (sent | {"temperature": {"a": 1}, "stream": "so"}, "stream"),
+    ]:  # fmt: skip
+        refused = await web.client.post(PATH, json=wrong)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+    for body in (b"[]", b"{", b"", b'{"a":' + b"[" * 50_000):
+        refused = await web.client.post(PATH, content=body, headers={"content-type": "application/json"})
+        assert refused.status_code == 400, refused.text
+    assert len(await web.service.store.jobs()) == 1
 
 
 # -- errors --------------------------------------------------------------------------------------------------------------

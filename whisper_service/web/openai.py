@@ -6,7 +6,7 @@ comment ends in one newline, because its clients take anything else for an empty
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Final, assert_never
@@ -32,10 +32,11 @@ from whisper_service.domain import Segment, Task, Transcript, Value
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format, Layout
 from whisper_service.formats.prose import piece, prose
+from whisper_service.intake import Received
 from whisper_service.service import Service
-from whisper_service.web import dialects, errors, openai_reply
+from whisper_service.web import dialects, errors, openai_json, openai_reply
 from whisper_service.web.errors import Incoming
-from whisper_service.web.forms import Form
+from whisper_service.web.forms import Fields, Form
 from whisper_service.web.jobs import Served
 from whisper_service.web.names import OPENAI_MODELS, model_of
 from whisper_service.web.openai_form import KNOWN, Asked, Reply, understand
@@ -72,9 +73,8 @@ class Events(Stream):
 async def serve(request: Incoming, service: Service, task: Task) -> Response[Any]:
     """Take the form, wait for the text, answer as was asked for."""
     wishes = partial(understand, task=task, preset=service.config.speech.preset)
-    form = Form(service.intake, wishes, known=KNOWN, max_parts=MAX_PARTS)
-    received = await form.read(request)
-    asked = wishes(form.fields)
+    received, said = await _received(request, service, wishes)
+    asked = wishes(said)
     job = await calls.place(service, received, asked.options)
     headers = {"X-Request-Id": job.id}
     if asked.stream:
@@ -84,6 +84,16 @@ async def serve(request: Incoming, service: Service, task: Task) -> Response[Any
         return Events(events(first, segments), headers=headers | more)
     await calls.finished(service, job.id)
     return await answer(await service.transcript(job.id), asked, service.config.captions, headers)
+
+
+async def _received(request: Incoming, service: Service, check: Callable[[Fields], object]) -> tuple[Received, Fields]:
+    """The recording and what is said of it, in a form or in JSON."""
+    if request.content_type[0] != "application/json":
+        form = Form(service.intake, check, known=KNOWN, max_parts=MAX_PARTS)
+        return await form.read(request), form.fields
+    said, sound, name = await openai_json.fields_of(request)
+    check(said)
+    return await openai_json.keep(service.intake, sound, name), said
 
 
 async def answer(transcript: Transcript, asked: Asked, style: Style, headers: dict[str, str]) -> Response[Any]:
@@ -135,7 +145,11 @@ class CallOperation(Operation):
     def __post_init__(self) -> None:
         text = Schema(type=OpenAPIType.STRING)
         form = Schema(type=OpenAPIType.OBJECT, required=["file"], properties={**FIELDS})
-        self.request_body = RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=form)})
+        audio = Schema(type=OpenAPIType.OBJECT, required=["data"], properties={"data": text, "format": text}, description="base64.")
+        inline = Schema(type=OpenAPIType.OBJECT, required=["input_audio"], properties={**FIELDS, "input_audio": audio})
+        del inline.properties["file"]  # type: ignore[union-attr]
+        bodies = {"multipart/form-data": form, "application/json": inline}
+        self.request_body = RequestBody(required=True, content={kind: OpenAPIMediaType(schema=shape) for kind, shape in bodies.items()})
         done = (self.responses or {})["200"]
         if isinstance(done, OpenAPIResponse):
             kinds = ("text/plain", "application/x-subrip", "text/vtt", EVENTS)
