@@ -195,18 +195,23 @@ async def test_other_names_and_ranges(behind: Behind) -> None:
     assert (part.status_code, len(part.content)) == (206, 10)
 
 
+def below(service: str, port: int, *, kept: bool) -> str:
+    """A site with the service below a path, by the block that is shipped."""
+    location = re.search(r"# To show.*\n((?: *#.*\n)+)", (DEPLOY / "nginx.conf").read_text())
+    assert location
+    block = re.sub(r"^ *#", "", location[1], flags=re.MULTILINE)
+    assert "location /transcribe/" in block
+    block = block.replace("http://127.0.0.1:8000", service + ("" if kept else "/"))
+    return f"server {{ listen 127.0.0.1:{port};{block}location / {{ return 418; }} }}"
+
+
 @pytest.mark.parametrize("kept", [True, False])
 async def test_below_a_path_of_another_site(tmp_path: Path, kept: bool) -> None:
     """nginx may take the path away before it asks the service, or leave it."""
     port = free_port()
     security = Security(token=TOKEN, trusted_proxies=("127.0.0.1",))
     async with running(tmp_path, security=security, root_path="/transcribe") as web:
-        location = re.search(r"# To show.*\n((?: *#.*\n)+)", (DEPLOY / "nginx.conf").read_text())
-        assert location
-        block = re.sub(r"^ *#", "", location[1], flags=re.MULTILINE).replace("http://127.0.0.1:8000", web.url + ("" if kept else "/"))
-        assert "location /transcribe/" in block
-        site = f"server {{ listen 127.0.0.1:{port};{block}location / {{ return 418; }} }}"
-        with nginx(tmp_path / "nginx", site):
+        with nginx(tmp_path / "nginx", below(web.url, port, kept=kept)):
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/transcribe", timeout=WAIT) as client:
                 await answers(client)
                 for path in ("/", "/login", "/schema"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ui.stage import staged, visiting
+from tests.integration.test_nginx import below, free_port, nginx
+from tests.ui.stage import recording, staged, visiting
 from whisper_service.config import Security
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ui]
@@ -37,3 +39,25 @@ async def test_the_page_asks_for_the_token_and_then_works(browser: Any, tmp_path
         cookie = (await page.context.cookies())[0]
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
         assert TOKEN not in cookie["value"]
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+async def test_below_a_path_of_another_site_everything_finds_its_way(browser: Any, tmp_path: Path) -> None:
+    port = free_port()
+    async with staged(tmp_path, root_path="/transcribe", security=Security(token=TOKEN)) as stage:
+        with nginx(tmp_path / "nginx", below(stage.url, port, kept=True)):
+            async with visiting(browser, f"http://127.0.0.1:{port}/transcribe") as visitor:
+                visitor.expected = re.compile(r"/api/")
+                page = visitor.page
+                await page.goto(f"{visitor.url}/")
+                await page.wait_for_url("**/transcribe/login")
+                await page.fill("input[name=token]", TOKEN)
+                await page.click("button")
+                await page.wait_for_url(f"{visitor.url}/")
+                await visitor.live()
+                await visitor.choose(recording("talk.wav", chunks=1))
+                row = await visitor.shows("talk.wav", "completed")
+                await row.locator("a").first.click()
+                await page.wait_for_url("**/transcribe/t/*")
+                await page.reload()
+                await page.wait_for_selector("h1")
