@@ -50,7 +50,7 @@ class Plan:
         if self.model is None:
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}
         else:
-            times = {"ready_timeout_s": 40, "load_timeout_s": 20, "batch_timeout_s": 12, "batch_timeout_factor": 5, "decode_stall_s": 8}
+            times = {"ready_timeout_s": 40, "load_timeout_s": 20, "batch_timeout_s": 12, "batch_timeout_factor": 20, "decode_stall_s": 8}
         return common | {f"supervision__{name}": value for name, value in times.items()}
 
     @property
