@@ -12,7 +12,7 @@ from tests import recordings
 from tests.fakes.stage import ended, until
 from whisper_service.bundled import BUNDLED, join
 from whisper_service.config import Config, Speech
-from whisper_service.domain import Options, Status
+from whisper_service.domain import Options, Preset, Status
 from whisper_service.service import Service
 
 pytestmark = [
@@ -34,7 +34,7 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
             async with service.intake.receiver(f"clip {number}.wav") as receiver:
                 await receiver.write(sound.read_bytes())
                 received = await receiver.finish()
-            jobs.append(await service.submit(received, Options(language="en")))
+            jobs.append(await service.submit(received, Options(language="en", preset=Preset.FAST)))
         done = [await ended(service, job.id, 240) for job in jobs]
         assert [(job.status, job.gaps) for job in done] == [(Status.COMPLETED, ())] * 8
         texts = [[segment.text for segment in await service.store.segments(job.id)] for job in done]

@@ -455,6 +455,20 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
         assert (await service.system()).actors[0].generation == generation + 1
 
 
+async def test_decoders_that_cannot_start_keep_the_jobs_waiting_too(tmp_path: Path) -> None:
+    base = settings(tmp_path / "data")
+    config = msgspec.structs.replace(base, supervision=msgspec.structs.replace(base.supervision, max_restarts=2))
+    async with Service.open(config, **{**FAKES, "media_entry": "tests.fakes.actors:broken"}) as service:
+        job = await send(service, chunks=2)
+        waits = await until(service, job.id, lambda job: job.problem is not None)
+        assert waits.problem is not None
+        assert (waits.status, waits.problem.code) == (Status.PROCESSING, "library_missing")
+        assert not service.readiness().ready
+        states = {actor.name: actor.state for actor in (await service.system()).actors}
+        assert (states["media-1"], states["media-2"]) == (State.BROKEN, State.BROKEN)
+        assert (await service.cancel(job.id)).problem is None
+
+
 async def test_killing_actors_from_outside_changes_nothing_in_the_result(tmp_path: Path) -> None:
     async with running(tmp_path / "data") as service:
         jobs = [await send(service, name=f"job{n}", chunks=40, delay=0.01, decode_delay=0.005) for n in range(3)]
