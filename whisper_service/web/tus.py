@@ -187,7 +187,7 @@ def _route(method: str, path: str, act: Any, operation: str, summary: str, statu
         status_code=status,
         response_headers=_TOLD if method in ("POST", "PATCH") else None,
         request_max_body_size=None,
-        responses=problems(403, *wrong),
+        responses=problems(403, 503, *wrong),
     )(act)
 
 
