@@ -86,11 +86,12 @@ class Inventory:
 
     def all(self, now: Situation) -> list[ModelInfo]:
         """Every known model and every one that is here, the best first."""
-        return [self._info(entry, now) for entry in self.catalog.entries()]
+        best = self._recommended(now), self._default(now.device)
+        return [self._info(entry, now, *best) for entry in self.catalog.entries()]
 
     def one(self, name: str, now: Situation) -> ModelInfo:
         """The model of this canonical name."""
-        return self._info(self.catalog.entry(name), now)
+        return self._info(self.catalog.entry(name), now, self._recommended(now), self._default(now.device))
 
     def too_big(self, name: str) -> int | None:
         """Bytes that the model needs at least, if that is more than there is in all."""
@@ -102,7 +103,7 @@ class Inventory:
         needed = shape.parameters  # int8, and nothing but the weights
         return needed if needed > self.machine.memory_bytes else None
 
-    def _info(self, entry: Entry, now: Situation) -> ModelInfo:
+    def _info(self, entry: Entry, now: Situation, recommended: str | None, default: str | None) -> ModelInfo:
         known = BY_NAME.get(entry.name)
         facts, problem = self._look(entry)
         model = known or (Model(entry.name, "", facts.shape, "multilingual" if facts.multilingual else "en", "") if facts else None)
@@ -118,8 +119,8 @@ class Inventory:
             disk_bytes=entry.bytes,
             memory_bytes=_memory(model, suits),
             suits=suits,
-            recommended=entry.name == self._recommended(now),
-            default=entry.name == self._default(now.device),
+            recommended=entry.name == recommended,
+            default=entry.name == default,
             builtin=entry.builtin,
             removable=entry.path is not None and not entry.builtin and not entry.configured,
             problem=None if entry.name == now.loaded else now.problems.get(entry.name) or problem,
