@@ -20,7 +20,7 @@ from openai import AsyncOpenAI
 from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended
 from tests.integration.webclient import Running, running, settings
-from whisper_service.config import Supervision
+from whisper_service.config import Api, Supervision
 from whisper_service.domain import Status
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.server import serving
@@ -190,6 +190,39 @@ async def test_the_same_recording_is_answered_from_the_store(web: Running, clien
     assert len(list(web.service.intake.root.iterdir())) == 1, "the second copy is not kept"
     await client.audio.transcriptions.create(file=talk(), model="whisper-1", language="en")
     assert len(await web.service.store.jobs()) == 2, "other options are another job"
+
+
+async def test_results_are_not_reused_if_that_is_switched_off_but_work_is(tmp_path: Path) -> None:
+    config = msgspec.structs.replace(settings(tmp_path), api=Api(reuse_results=False))
+    entries = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+    async with (
+        Service.open(config, **entries) as service,
+        serving(service) as url,
+        httpx.AsyncClient(base_url=url, timeout=30.0) as client,
+    ):
+        answers: list[httpx.Response] = []
+
+        async def ask() -> None:
+            answers.append(await client.post(PATH, files={"file": talk(delay=0.5)}))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            tasks.start_soon(ask)
+        assert [answer.json()["text"] for answer in answers] == [WHOLE, WHOLE]
+        assert len(await service.store.jobs()) == 1, "both wait for the same work"
+        await ask()
+        assert len(await service.store.jobs()) == 2, "what is finished is done anew"
+
+
+async def test_a_job_that_is_deleted_while_somebody_waits_is_not_found(web: Running) -> None:
+    async def delete() -> None:
+        (made,) = await web.service.broadcast.cursor(0).read()
+        await web.service.delete(made.job_id)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(delete)
+        answer = await web.client.post(PATH, files={"file": talk(delay=5.0)})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
 async def test_a_caller_that_goes_away_finds_the_text_when_it_comes_back(web: Running) -> None:
