@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,8 @@ from anyio import CancelScope
 
 from whisper_service.errors import DiskFull, StoreBroken, StoreBusy
 from whisper_service.search import grams
+
+logger = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x77687372
 """Marks a SQLite file as ours ("whsr"), so that nobody else's is ever written to."""
@@ -74,6 +77,8 @@ async def prepare(connection: aiosqlite.Connection, path: Path) -> None:
         await connection.execute("PRAGMA foreign_keys = OFF")  # a migration may have to rebuild a table
         for number, file in sorted(_migrations().items()):
             if number > version:
+                if version:
+                    logger.info("the database gets form %d; a large one takes minutes", number, extra={"action": "migration"})
                 await _apply(connection, number, file)
         await connection.execute("PRAGMA foreign_keys = ON")
 
