@@ -19,6 +19,8 @@ from whisper_service.errors import InvalidConfig
 
 ENV_PREFIX: Final = "WHISPER_SERVICE_"
 CONFIG_VARIABLE: Final = "WHISPER_SERVICE_CONFIG"  # names the file itself
+NO_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "WHISPER_SERVICE_UI"})
+"""Variables that are called like settings and are none; the second is for the build of the page."""
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -192,7 +194,7 @@ def load(
     tree = _read(file) if file else {}
     lists = {key for key, default in keys() if isinstance(default, tuple)}
     for name, text in environ.items():
-        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
+        if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS:
             path = name.removeprefix(ENV_PREFIX).lower().split("__")
             _put(tree, path, _items(text) if ".".join(path) in lists else text)
     for key, value in (overrides or {}).items():
@@ -220,7 +222,7 @@ def sources(
     for name, value in (_read(file) if file else {}).items():
         found |= {f"{name}.{key}": Source.FILE for key in value} if isinstance(value, dict) else {name: Source.FILE}
     for name in environ:
-        if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE:
+        if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS:
             found[".".join(name.removeprefix(ENV_PREFIX).lower().split("__"))] = Source.ENVIRONMENT
     return found | {key: Source.COMMAND_LINE for key, value in (overrides or {}).items() if value is not None}
 

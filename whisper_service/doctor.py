@@ -27,7 +27,7 @@ from rich.text import Text
 
 from whisper_service import __version__, server, trial
 from whisper_service.catalog import Catalog, Located
-from whisper_service.config import CONFIG_VARIABLE, ENV_PREFIX, Config, resource
+from whisper_service.config import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, Config, resource
 from whisper_service.datadir import DataDir
 from whisper_service.domain import Job, Options, Problem, Status
 from whisper_service.errors import DataDirectoryInUse, ServiceError
@@ -114,7 +114,7 @@ def configuration(config: Config, file: Path | None) -> Row:
     named = os.environ.get(CONFIG_VARIABLE)
     chosen = file or (Path(named) if named else Path("config.toml"))
     origin = str(chosen.resolve()) if chosen.is_file() else "the defaults"
-    if names := sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name != CONFIG_VARIABLE):
+    if names := sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS):
         origin += f" and {', '.join(names)}"
     used = f"data in {config.data_dir}, model {config.speech.model}, device {config.speech.device}"
     return Row(name="configuration", verdict=Verdict.OK, detail=f"From {origin}: {used}.")

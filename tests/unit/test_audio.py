@@ -220,6 +220,19 @@ def test_a_codec_that_makes_no_sense_of_its_track(tmp_path: Path) -> None:
         Recording(path)
 
 
+def test_a_track_that_begins_in_the_middle_of_a_broadcast_is_no_defect(tmp_path: Path) -> None:
+    whole = encode(tmp_path / "whole.ts", babble(20), "aac", format="mpegts").read_bytes()
+    packets = [bytearray(whole[at : at + 188]) for at in range(0, len(whole), 188)]
+    for packet in packets[len(packets) // 2 :]:
+        if packet[1] & 0x1F == 1 and packet[2] == 0:  # the sound, from here on under another number
+            packet[2] = 0x50
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(b"".join(packets))
+    with Recording(cut) as recording:
+        samples = sum(len(block.data) for block in recording.blocks())
+    assert 9 < samples / RATE < 12
+
+
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         Recording(tmp_path / "nothing.mp3")

@@ -175,6 +175,10 @@ def test_other_ways_to_say_the_data_dir(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.load(None, {}, {"data_dir": str(tmp_path / "cli")}).data_dir == tmp_path / "cli"
 
 
+def test_what_only_the_build_of_the_page_reads_is_no_setting(tmp_path: Path) -> None:
+    assert config.load(None, {"WHISPER_SERVICE_UI": "require"}) == config.load(None, {})
+
+
 @pytest.mark.parametrize(("text", "value"), [("", ()), ("a", ("a",)), ("a, *.b,c", ("a", "*.b", "c"))])
 def test_lists_in_the_environment_are_separated_by_commas(text: str, value: tuple[str, ...]) -> None:
     assert config.load(None, {"WHISPER_SERVICE_SECURITY__ALLOWED_HOSTS": text}).security.allowed_hosts == value
