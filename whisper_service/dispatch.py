@@ -184,8 +184,9 @@ class Dispatcher:
             else:
                 await self._reports.reported(event)
         except Exception as error:
-            logger.exception("an event could not be handled", extra={"action": "event_failed", "actor": event.actor})
             job_id = getattr(event.report, "job_id", None) if isinstance(event, Reported) else None
+            facts = {"action": "event_failed", "actor": event.actor, "generation": event.generation, "job": job_id}
+            logger.exception("an event could not be handled", extra=facts)
             if job_id is not None:
                 await self._endings.give_up(job_id, error)
 
@@ -222,7 +223,7 @@ class Dispatcher:
                 except (sqlite3.Error, OSError, ServiceError) as error:
                     if isinstance(step, planner.LoadModel | planner.GiveBatch | planner.Unload):
                         raise
-                    logger.exception("a step failed", extra={"action": "step_failed", "job": step.job_id})
+                    logger.exception("a step failed", extra={"action": "step_failed", "job": step.job_id, "step": type(step).__name__})
                     if not await self._endings.give_up(step.job_id, error):  # it would be planned again at once
                         raise
                     again = True

@@ -6,6 +6,7 @@ that is at work is for the dispatcher, which calls all of this from its loop.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -22,6 +23,8 @@ from whisper_service.lifecycle import TERMINAL, Cause
 from whisper_service.protocol import ChunkDone
 from whisper_service.runs import Run
 from whisper_service.store import Store, Written
+
+logger = logging.getLogger(__name__)
 
 RowKey = tuple[str, int]
 """(job id, chunk index)"""
@@ -165,6 +168,8 @@ class Ledger:
         spooled = job.decoded and self._data.spooled_samples(job_id) >= max(1, needed)
         run = Run.resume(job, chunks, order=self._taken_up, spooled=spooled, now=self._clock())
         self.runs[job_id] = run
+        facts: dict[str, Any] = {"action": "job_begun", "model": model, "chunks_done": job.chunks_done, "attempt": job.attempts}
+        _tell(job, "the job is taken up", logging.INFO, **facts)
         return run
 
     async def finish(self, run: Run) -> None:
@@ -251,6 +256,9 @@ class Ledger:
         ]
         await self._store.strike([(run.job.id, chunk.span.index) for run, chunk in struck], killed=killed)
         for run, chunk in struck:
+            counted = {"attempts": chunk.attempts, "kills": chunk.kills}
+            where = {"chunk": chunk.span.index, "batch": batch}
+            _tell(run.job, "a chunk is given again", action="chunk_struck", cause=problem.code, **where, **counted)
             if chunk.attempts >= planner.QUARANTINE_AFTER or chunk.kills >= planner.KILLED_TOO_OFTEN:
                 await self.quarantine(run, chunk, problem)
 
@@ -268,6 +276,7 @@ class Ledger:
     async def quarantine(self, run: Run, chunk: Chunk, problem: Problem) -> None:
         """Give a chunk up: a gap in the transcript, with its reason."""
         run.done(chunk.span.index, problem)
+        _tell(run.job, "a chunk is given up", action="chunk_given_up", chunk=chunk.span.index, cause=problem.code)
         gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
         fields = run.progress(self._clock())
         self._keep(run, await self._store.quarantine(run.job.id, chunk.span.index, problem, gap, **fields))
@@ -299,6 +308,10 @@ class Ledger:
         self._forget(job_id)
         job = self._publish(written)
         self.drop_spool(job_id)
+        level = logging.WARNING if job.status is Status.FAILED else logging.INFO
+        why = {"cause": cause.value} | ({"code": job.error.code} if job.error else {})
+        facts: dict[str, Any] = {"action": "job_ended", "status": job.status.value, "gaps": len(job.gaps), **why}
+        _tell(job, f"the job is {job.status.value}", level, **facts)
         return job
 
     def _longer(self, run: Run, problem: Problem) -> tuple[Note, ...]:
@@ -322,3 +335,8 @@ class Ledger:
         self._queue = None
         self._broadcast.publish(written.changes)
         return written.job
+
+
+def _tell(job: Job, message: str, level: int = logging.WARNING, **facts: Any) -> None:
+    """A line about a job in the log. Its name is its user's, and not for operators."""
+    logger.log(level, message, extra={"job": job.id, **facts})

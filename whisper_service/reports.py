@@ -113,7 +113,7 @@ class Reports:
                 if run is not None:
                     await self._ledger.decoded(run, report.duration_s, report.warning)
             case Fault():
-                await self._fault(name, report)
+                await self._fault(name, event.generation, report)
             case DownloadProgress():
                 await self._downloads.on_progress(report)
             case Downloaded():
@@ -142,7 +142,7 @@ class Reports:
         if self._preload and not self._ledger.runs and self._recognizer.problem is None:  # else the planner knows the model
             await self._steps.load_default()
 
-    async def _fault(self, name: str, report: Fault) -> None:
+    async def _fault(self, name: str, generation: int, report: Fault) -> None:
         match report.scope:
             case "model":
                 model = self._recognizer.loading
@@ -161,6 +161,8 @@ class Reports:
                 run = self._run_at(name, report.job_id)
                 self._decoders.release(name, report.job_id)
                 if run is not None:
+                    facts = {"action": "decode_failed", "job": report.job_id, "actor": name, "generation": generation}
+                    logger.warning("%s", report.problem.message, extra={**facts, "cause": report.problem.code})
                     run.broke_off(report.problem)
             case _:
                 logger.error("%s: %s", name, report.problem.message, extra={"action": "actor_fault", "actor": name})
