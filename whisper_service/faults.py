@@ -127,8 +127,8 @@ def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = Fals
         message = "The system ran out of memory and killed the process."
         return _diagnose(FaultKind.OOM, message, _OOM_HINT, text)
     for kind, pattern, message, hint in _RULES:
-        if found := pattern.search(text):
-            return _diagnose(kind, message, hint, text, found.start())
+        if found := list(pattern.finditer(text)):  # the last one: a traceback shows the source first, then what was said
+            return _diagnose(kind, message, hint, text, found[-1].start())
     if exit_code is not None and exit_code < 0:
         number = -exit_code
         if number == _KILL:

@@ -148,6 +148,11 @@ def test_the_line_that_gave_it_away_is_kept_for_experts() -> None:
     assert faults.classify(tail, 70).problem.params == {"detail": line}
 
 
+def test_what_was_said_is_kept_and_not_the_line_of_source_that_says_it() -> None:
+    tail = "Traceback (most recent call last):\n  File 'x.py'\n    raise RuntimeError('out of memory')\nRuntimeError: out of memory\n"
+    assert faults.classify(tail, faults.UNCAUGHT).problem.params == {"detail": "RuntimeError: out of memory"}
+
+
 def test_a_driver_that_is_too_old_is_not_called_a_broken_card() -> None:
     text = "CUDA failed with error CUDA driver version is insufficient for CUDA runtime version"
     assert "driver" in faults.classify(text).problem.message
