@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
 
-    cli_models.add(commands, common, settings)
+    cli_models.add(commands, common, settings, sources)
     openapi = commands.add_parser("openapi", help="print the description of the API")
     openapi.set_defaults(command=_openapi)
     return root
@@ -137,6 +137,11 @@ def parser() -> argparse.ArgumentParser:
 def settings(options: argparse.Namespace) -> config.Config:
     """The configuration with what the command line says on top. Paths given here are relative to the working directory."""
     return config.load(options.config, overrides=_given(options))
+
+
+def sources(options: argparse.Namespace) -> dict[str, config.Source]:
+    """Where those settings come from."""
+    return config.sources(options.config, overrides=_given(options))
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
@@ -158,7 +163,7 @@ def _serve(options: argparse.Namespace) -> int:
     chosen = settings(options)
     from whisper_service import server
 
-    return server.run(chosen, config.sources(options.config, overrides=_given(options)))
+    return server.run(chosen, sources(options))
 
 
 def _transcribe(options: argparse.Namespace) -> int:
@@ -168,7 +173,7 @@ def _transcribe(options: argparse.Namespace) -> int:
 
     wishes = {"language": options.language, "task": options.task, "preset": options.preset, "prompt": options.prompt}
     looks = {name: getattr(options, name) for name in (*LOOKS, "script", "word_times", "times", "bom")}
-    return transcribe.run(chosen, options.files, options.formats, options.output, wishes, looks)
+    return transcribe.run(chosen, options.files, options.formats, options.output, wishes, looks, sources(options))
 
 
 def _doctor(options: argparse.Namespace) -> int:

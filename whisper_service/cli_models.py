@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from whisper_service.config import Config
+    from whisper_service.config import Config, Source
     from whisper_service.inventory import ModelInfo
     from whisper_service.locally import Local
     from whisper_service.remote import Remote
@@ -25,14 +25,19 @@ WIDTH: Final = 150
 _SUFFIXES: Final = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
-def add(commands: Any, common: argparse.ArgumentParser, settings: Callable[[argparse.Namespace], Config]) -> None:
+def add(
+    commands: Any,
+    common: argparse.ArgumentParser,
+    settings: Callable[[argparse.Namespace], Config],
+    sources: Callable[[argparse.Namespace], Mapping[str, Source]],
+) -> None:
     """The grammar of the command."""
     models = commands.add_parser("models", help="list, fetch, import, check and remove models")
     verbs = models.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, act: Callable[[Config, argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = verbs.add_parser(name, parents=[common], help=help)
-        made.set_defaults(command=lambda options: act(settings(options), options))
+        made.set_defaults(command=lambda options: act(settings(options), options), sources=sources)
         return made
 
     listing = verb("list", _list, "every model there is or could be, and what it is good for on this machine")
@@ -50,11 +55,11 @@ def add(commands: Any, common: argparse.ArgumentParser, settings: Callable[[argp
 
 
 @contextmanager
-def _shelf(config: Config) -> Iterator[Local | Remote]:
+def _shelf(config: Config, options: argparse.Namespace) -> Iterator[Local | Remote]:
     """The data directory, held for the time of the command; or the running service that holds it."""
     from whisper_service.datadir import DataDir
     from whisper_service.errors import DataDirectoryInUse
-    from whisper_service.locally import Local
+    from whisper_service.locally import Local, in_force
     from whisper_service.remote import Remote
 
     with ExitStack() as stack:
@@ -63,11 +68,11 @@ def _shelf(config: Config) -> Iterator[Local | Remote]:
         except DataDirectoryInUse:
             yield Remote.of(config)
         else:
-            yield Local(config)
+            yield Local(in_force(config, options.sources(options)))
 
 
 def _list(config: Config, options: argparse.Namespace) -> int:
-    with _shelf(config) as shelf:
+    with _shelf(config, options) as shelf:
         models = shelf.list()
     if options.json:
         import msgspec
@@ -93,7 +98,7 @@ def _list(config: Config, options: argparse.Namespace) -> int:
 
 def _download(config: Config, options: argparse.Namespace) -> int:
     failed = False
-    with _shelf(config) as shelf, _display() as show:
+    with _shelf(config, options) as shelf, _display() as show:
         for name in options.names:
             try:
                 info = shelf.download(name, show)
@@ -109,7 +114,7 @@ def _download(config: Config, options: argparse.Namespace) -> int:
 
 
 def _remove(config: Config, options: argparse.Namespace) -> int:
-    with _shelf(config) as shelf:
+    with _shelf(config, options) as shelf:
         for name in options.names:
             shelf.remove(name)
             _say(f"{name}: removed")
@@ -125,7 +130,7 @@ def _import(config: Config, options: argparse.Namespace) -> int:
     name = options.name or source.name
     while not options.name and source.is_file() and Path(name).suffix.lower() in _SUFFIXES:
         name = Path(name).stem
-    with _shelf(config) as shelf:
+    with _shelf(config, options) as shelf:
         info = shelf.take(source, name)
     _say(f"{info.name}: {info.state.value}, {_size(info.disk_bytes)}")
     return 0

@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from whisper_service import hubs, imports, machine, modelfile
 from whisper_service.catalog import AUTO, Catalog
-from whisper_service.config import Config
+from whisper_service.config import Config, Source
 from whisper_service.datadir import DataDir
 from whisper_service.desk import Models
 from whisper_service.domain import Problem
@@ -27,7 +28,20 @@ from whisper_service.inventory import Inventory, ModelInfo, Situation
 from whisper_service.known import is_name
 from whisper_service.protocol import Download, Downloaded, DownloadProgress, Fault, Ready
 from whisper_service.service import DOWNLOAD
+from whisper_service.store import Store
 from whisper_service.supervisor import ActorEvent, Died, Supervisor
+from whisper_service.tuning import Tuning
+
+
+def in_force(config: Config, sources: Mapping[str, Source]) -> Config:
+    """The configuration with what was set while a service ran, the hubs above all. The data directory must be held."""
+    path = DataDir(config.data_dir).database
+
+    async def stored() -> dict[str, Any]:
+        async with Store.open(path) as store:
+            return await store.settings()
+
+    return Tuning(config, sources, anyio.run(stored)).config if path.exists() else config
 
 
 class Local:

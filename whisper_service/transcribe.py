@@ -24,7 +24,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from whisper_service import formats, languages
 from whisper_service.broadcast import Pruned
 from whisper_service.catalog import Catalog
-from whisper_service.config import Config
+from whisper_service.config import Config, Source
 from whisper_service.datadir import DataDir
 from whisper_service.domain import Gap, Job, Options, Phase, Status
 from whisper_service.errors import InvalidRequest, ServiceError
@@ -61,8 +61,10 @@ def run(
     output: Path | None,
     wishes: Mapping[str, Any],
     looks: Mapping[str, Any],
+    sources: Mapping[str, Source] | None = None,
 ) -> int:
-    """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it starts."""
+    """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it
+    starts. `sources`: where settings come from."""
     items = plan(files, kinds, output)
     Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # before anything starts
     options = options_of(config, wishes)
@@ -70,7 +72,7 @@ def run(
     work = _Work(items, options, layout)
     try:
         with _display() as display:
-            anyio.run(work.run, config, display)
+            anyio.run(work.run, config, sources or {}, display)
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from here.", file=sys.stderr)  # noqa: T201
         raise
@@ -133,9 +135,9 @@ class _Work:
         self.written: list[Path] = []
         self.failed = 0
 
-    async def run(self, config: Config, display: Display) -> None:
+    async def run(self, config: Config, sources: Mapping[str, Source], display: Display) -> None:
         """Hand the files over one after the other; the service works on them together."""
-        async with Service.open(config) as service, anyio.create_task_group() as tasks:
+        async with Service.open(config, sources=sources) as service, anyio.create_task_group() as tasks:
             for item in self.items:
                 display.show(item, 0.0, "reading")
                 try:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 from anyio import to_thread
 
@@ -21,6 +22,7 @@ from tests.integration.modelstage import FILES, PATH, SIZE, gone, half, job_once
 from whisper_service import cli
 from whisper_service.datadir import DataDir
 from whisper_service.domain import Status
+from whisper_service.store import Store
 
 NAMES = sorted(FILES.keys() - {"README.md"})
 
@@ -78,6 +80,22 @@ def test_a_model_comes_is_listed_checked_and_goes(hub: Hub, capsys: pytest.Captu
     assert models() == []
     assert cli.main(["models", "remove", REPO]) == 1
     assert hub.asked == []
+
+
+def test_what_was_set_in_a_service_counts_here_too(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_ENDPOINT")
+
+    async def keep() -> None:
+        (tmp_path / "data").mkdir()
+        async with Store.open(DataDir(tmp_path / "data").database) as store:
+            await store.set_settings({"models.endpoints": [hub.url]})
+
+    anyio.run(keep)
+    assert cli.main(["models", "download", REPO]) == 0
+    assert cli.main(["models", "remove", REPO]) == 0
+    with closed_port() as closed:
+        monkeypatch.setenv("WHISPER_SERVICE_MODELS__ENDPOINTS", closed)  # who wrote it there wants it to stay
+        assert cli.main(["models", "download", REPO]) == 1
 
 
 def test_what_goes_wrong_is_said_with_its_cure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -165,6 +165,19 @@ def test_a_model_that_is_not_there_stops_everything_before_it_starts(capsys: pyt
     assert not Path("data/whisper_service.db").exists()
 
 
+def test_the_command_line_and_the_environment_win_over_what_was_set_in_a_service() -> None:
+    recording("good.mp3", chunks=2)
+    database = DataDir(Path("data").resolve()).database
+
+    async def keep() -> None:
+        async with Store.open(database) as store:
+            await store.set_settings({"speech.model": "our-own"})
+
+    anyio.run(keep)
+    assert cli.main(["transcribe", "good.mp3"]) == 0
+    assert cli.main(["transcribe", "good.mp3", "--model", "tiny", "--language", "de"]) == 0
+
+
 def test_a_model_that_a_hub_has_is_fetched_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     recording("good.mp3", chunks=2)
     with Hub(FILES) as hub:
