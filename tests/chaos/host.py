@@ -102,11 +102,24 @@ class Host:
         if self.process.stdout is not None:
             self.process.stdout.close()
         _, orphans = psutil.wait_procs(children, timeout=GONE_S)
+        if number == signal.SIGKILL:
+            _, orphans = psutil.wait_procs(self._wake(orphans), timeout=GONE_S)
         for orphan in orphans:
             self.findings.append(f"an actor outlived its service: {orphan}")
             with suppress(psutil.NoSuchProcess):
                 orphan.kill()
         return code
+
+    def _wake(self, orphans: list[psutil.Process]) -> list[psutil.Process]:
+        """One that was stopped in its first moments had not asked the kernel yet to be killed with its parent, and cannot see
+        that it is gone; a service manager wakes or kills it. (With it lives the resource tracker of Python, which waits for it.)
+        """
+        for orphan in orphans:
+            with suppress(psutil.NoSuchProcess):
+                if orphan.status() == psutil.STATUS_STOPPED:
+                    orphan.send_signal(signal.SIGCONT)
+                    self.done["actors stopped at birth woken, for their service was killed"] += 1
+        return orphans
 
     def abandon(self) -> None:
         """The storm itself broke off: leave nothing behind."""
