@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.fakes.actors import script
-from tests.integration.webclient import Running, running
+from tests.integration.webclient import Running, collect, running
 
 pytestmark = pytest.mark.anyio
 
@@ -109,6 +109,7 @@ async def test_a_recording_that_is_gone_is_told(web: Running) -> None:
 
 async def test_a_waveform_can_be_had_while_it_grows(web: Running) -> None:
     path = (await sent(web, script(chunks=1))).replace("/media", "/peaks")
+    await collect(web.client, path.replace("/peaks", "/events"))  # then nobody but the test writes there
     file = web.service.data.peaks_of(path.split("/")[3])
     file.unlink(missing_ok=True)
     missing = await web.client.get(path)
