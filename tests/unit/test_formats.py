@@ -247,7 +247,7 @@ choices = st.fixed_dictionaries(
         "lines": st.sampled_from(["1", "2"]),
         "chars_per_s": st.floats(1, 100).map(str),
         "min_s": st.floats(0, 0.5),
-        "max_s": st.floats(0.5, 60),
+        "max_s": st.floats(1, 60),
         "word_times": st.sampled_from(["true", "false"]),
         "script": st.sampled_from([*Script]),
         "bom": st.booleans(),

@@ -142,7 +142,7 @@ def filename(metadata: str) -> str:
         key, _, value = pair.strip().partition(" ")
         try:
             said[key] = base64.b64decode(value.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no ASCII, no base64, or no UTF-8
             if key in ("filename", "name"):
                 raise InvalidRequest(
                     f"The {key} in Upload-Metadata is not base64 of UTF-8.", hint="Send `filename BASE64`.", field="Upload-Metadata"
