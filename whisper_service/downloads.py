@@ -98,7 +98,11 @@ class Downloads:
             raise self._catalog.unavailable(name)
         item = self._items[name] = Item(source, asked, Transfer(total=source.bytes))
         self.problems.pop(name, None)
-        await self._remember(name, item)
+        try:
+            await self._remember(name, item)
+        except BaseException:  # what cannot be written is not begun: whoever wants it hears why
+            self._items.pop(name, None)
+            raise
         self._next()
 
     async def release(self, name: str | None) -> None:
@@ -113,8 +117,10 @@ class Downloads:
         if self._given == name:
             self.actor.rest()
             self._given, self.generation = None, 0
-        await self._announce(name, None)
-        self._next()
+        try:
+            await self._announce(name, None)
+        finally:
+            self._next()
         return True
 
     # -- what the child reports --------------------------------------------------------------------------------------
@@ -146,16 +152,20 @@ class Downloads:
         logger.info("the model %s is here", report.model, extra=facts)
         self._settle()
         self._items.pop(report.model, None)
-        await self._announce(report.model, None)
-        self._next()
+        try:
+            await self._announce(report.model, None)
+        finally:  # the others need not wait for a disk that is full
+            self._next()
 
     async def on_failed(self, name: str, problem: Problem) -> None:
         """It cannot be fetched."""
         logger.warning("%s", problem.message, extra={"action": "download_failed", "model": name, "code": problem.code})
         self._settle()
-        if self._items.pop(name, None) is not None:
-            await self.blame(name, problem, "absent")
-        self._next()
+        try:
+            if self._items.pop(name, None) is not None:
+                await self.blame(name, problem, "absent")
+        finally:
+            self._next()
 
     async def on_died(self, problem: Problem) -> str | None:
         """The child is gone. Another goes on where it stopped; returns the model that is given up, if too many died of it."""

@@ -5,6 +5,8 @@ Every change of state goes through `announce`: what is to be remembered is writt
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,7 @@ from whisper_service.catalog import Catalog
 from whisper_service.domain import Problem
 from whisper_service.downloads import CANCELLED, Downloads
 from whisper_service.endings import Endings
-from whisper_service.errors import Conflict, ModelInUse, ModelTooBig
+from whisper_service.errors import Conflict, ModelInUse, ModelTooBig, ServiceError
 from whisper_service.hubs import Hub
 from whisper_service.inventory import Inventory, ModelInfo, Situation
 from whisper_service.ledger import Ledger
@@ -24,6 +26,8 @@ from whisper_service.recognizer import Recognizer
 from whisper_service.rows import ModelRow
 from whisper_service.store import Store
 from whisper_service.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
 
 
 class Shelf:
@@ -56,7 +60,10 @@ class Shelf:
 
     async def restore(self) -> None:
         """Take up what the last service left: downloads go on, what was wrong is still known."""
-        await self.downloads.restore(await self._store.models())
+        try:
+            await self.downloads.restore(await self._store.models())
+        except (sqlite3.Error, OSError, ServiceError):  # no room, say; whoever wants a model asks for it again
+            logger.exception("the downloads could not be taken up", extra={"action": "restore_failed"})
 
     def situation(self) -> Situation:
         """What only the running service knows, now."""

@@ -11,7 +11,7 @@ import pytest
 from whisper_service.catalog import Catalog
 from whisper_service.domain import Problem
 from whisper_service.downloads import TRIES, Downloads, describe
-from whisper_service.errors import ModelUnavailable
+from whisper_service.errors import DiskFull, ModelUnavailable
 from whisper_service.hubs import Hub
 from whisper_service.inventory import Transfer
 from whisper_service.protocol import Download, Downloaded, DownloadProgress
@@ -175,6 +175,28 @@ async def test_what_no_hub_has_is_refused(stage: Stage) -> None:
     with pytest.raises(ModelUnavailable):
         await stage.downloads.want("our-own")
     assert stage.told == []
+
+
+async def test_a_disk_that_is_full_stops_no_other_download(stage: Stage) -> None:
+    await wanted(stage, "tiny", "base", "small")
+    stage.ready()
+
+    async def refuse(name: str, row: ModelRow | None) -> None:
+        raise DiskFull
+
+    stage.downloads._announce = refuse
+    with pytest.raises(DiskFull):
+        await stage.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
+    assert stage.actor.models == ["tiny", "base"]
+    with pytest.raises(DiskFull):
+        await stage.downloads.on_failed("base", PROBLEM)
+    assert stage.actor.models == ["tiny", "base", "small"]
+    with pytest.raises(DiskFull):
+        await stage.downloads.want("medium")
+    assert not stage.downloads.awaits("medium")
+    with pytest.raises(DiskFull):
+        await stage.downloads.cancel("small")
+    assert stage.downloads.transfers == {}
 
 
 async def test_jobs_hear_of_it_in_steps(stage: Stage) -> None:
