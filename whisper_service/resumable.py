@@ -157,8 +157,8 @@ class Resumable:
     async def run(self) -> None:
         """Remove what nobody came back for, when it is due; until `close`."""
         while not self._closed:
+            self._news = anyio.Event()  # before the sweep: news that come meanwhile, and the end, must not be missed
             due = await to_thread.run_sync(self._sweep)
-            self._news = anyio.Event()
             with anyio.move_on_after(max(1.0, due - self._wall()) if due is not None else float("inf")):
                 await self._news.wait()
 

@@ -1,0 +1,33 @@
+"""Resumable uploads beside any request: the end of the service comes through whatever is going on."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from whisper_service.intake import Intake
+from whisper_service.resumable import Resumable
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_end_during_a_sweep_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uploads").mkdir()
+    uploads = Resumable(tmp_path / "uploads", Intake(tmp_path / "media", max_bytes=1, min_free=0), keep_s=1.0)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def sweep() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    monkeypatch.setattr(uploads, "_sweep", sweep)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(uploads.run)
+            await to_thread.run_sync(begun.wait, 10)
+            uploads.close()
+            go_on.set()
