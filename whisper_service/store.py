@@ -463,7 +463,8 @@ class Store:
         asked = {"status": job.status.value, "cause": cause.value}
         if cause is Cause.RETRY:
             if job.status is Status.COMPLETED and not job.gaps:
-                raise IllegalTransition("The job is complete; there is nothing to try again.", **asked)
+                hint = "To transcribe it anew, perhaps with other options, send the recording again."
+                raise IllegalTransition("The job is complete; there is nothing to try again.", hint=hint, **asked)
             if job.media_removed:
                 raise MediaRemoved(**asked)
             again = (
