@@ -75,7 +75,7 @@ def test_a_smaller_type_never_takes_more(model: Model) -> None:
     ("name", "speed"), [("tiny", 109), ("base", 52), ("small", 16), ("medium", 5.3), ("large-v3-turbo", 3.9), ("large-v3", 2.9)]
 )
 def test_speed_is_the_share_of_the_bound_that_is_reached(name: str, speed: float) -> None:
-    assert BY_NAME[name].speed_on_cpu(1) / 0.6 == pytest.approx(speed, rel=0.15)
+    assert BY_NAME[name].speed_on_cpu(1) / 0.2 == pytest.approx(speed, rel=0.15)
 
 
 def test_what_suits_which_machine() -> None:
@@ -86,11 +86,13 @@ def test_what_suits_which_machine() -> None:
         return by_fit
 
     laptop = fits(2, 8 * GB)
-    assert {"tiny", "base", "small", "medium", "large-v3-turbo"} <= laptop[Fit.CPU]
+    assert {"tiny", "base", "small", "medium"} <= laptop[Fit.CPU]
+    assert {"large-v3-turbo", "large-v3"} <= laptop[Fit.SLOW]
+    assert 15 < BY_NAME["base"].speed_on_cpu(2) < 25  # what the service reaches on two cores without VNNI
     assert not laptop[Fit.TOO_BIG]
     assert "large-v3" in fits(1, 2 * GB)[Fit.TOO_BIG]
     assert "large-v3" in fits(1, 4 * GB)[Fit.SLOW]
-    assert "large-v3" in fits(2, 4 * GB)[Fit.CPU]
+    assert "large-v3" in fits(4, 4 * GB)[Fit.CPU]
     assert "tiny" in fits(1, 500_000_000)[Fit.CPU]
     assert "large-v3" in fits(1, 500_000_000)[Fit.TOO_BIG]
     card = fits(8, 32 * GB, 24 * GB)
