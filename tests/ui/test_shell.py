@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import msgspec
 import psutil
 import pytest
 
 from tests.ui.stage import DIST, PAGES, Stage, Streams, Visitor, recording, staged, visiting
-from whisper_service.service import Service
+from whisper_service.web import page
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -33,6 +32,7 @@ async def test_a02_a_file_becomes_a_done_job_with_text_and_nobody_clicks(visitor
     await visitor.choose(recording("dialog.wav", chunks=1))
     await visitor.shows("dialog.wav", "completed")
     await visitor.page.click(".job a.name")
+    await visitor.page.wait_for_selector(".text .line")
     assert "This is chunk 0." in await visitor.page.inner_text(".text")
 
 
@@ -164,12 +164,7 @@ async def test_a07_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_o
             await (await visitor.shows("long.wav", "processing")).locator("progress[value]").wait_for()
         await visitor.page.wait_for_selector(".chip:not([data-link=live])")
         assert "long.wav" in await visitor.words()  # what is known stays readable
-        real = Service.system
-
-        async def newer(service: Service) -> Any:
-            return msgspec.structs.replace(await real(service), version="99.0")
-
-        monkeypatch.setattr(Service, "system", newer)
+        monkeypatch.setattr(page, "ui_version", lambda: "newer")
         async with staged(tmp_path, port=port) as stage:
             await visitor.page.wait_for_selector(".chip[data-link=live]", timeout=20_000)
             await visitor.shows("long.wav", "completed")

@@ -93,6 +93,7 @@ export const errors: Record<string, Said> = {
   checksum_mismatch: ['上传的分块已损坏。', '请重试。'],
   upload_protocol: ['客户端的上传协议版本不符。', '请更新页面或客户端。'],
   database_busy: ['其他程序正占用数据库。', '请关闭该程序后重试。'],
+  call_waits: ['等待结果的程序所提交的任务暂时无法继续。', '请先按提示处理原因，然后重新发送录音。'],
   media_removed: ['录音已按设置删除，只保留文字。', '如需重新转写，请重新上传录音。'],
   compute_type_unsupported: ['设备不支持所设的数值格式，已改用其他格式。', '请设置 speech.compute_type = "auto"。'],
 }

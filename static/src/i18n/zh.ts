@@ -51,7 +51,7 @@ export const zh: Record<keyof typeof en, string> = {
   add_model: '其他模型', repo: '仓库中的名称', repo_hint: '所有者/名称，须为 faster-whisper 格式', hub: '模型仓库', endpoints: '地址，按顺序尝试', proxy: '代理', token_set: '令牌', there: '已设置', not_there: '无',
   test: '测试连接', testing: '正在测试…', works: '正常', offline_set: '设置不允许联网（models.offline）。', try_with: '用其他设置测试', endpoint_try: '地址（镜像）', proxy_try: '代理', token_try: '令牌', nothing_kept: '仅用于测试，不会保存。', removed_model: '已删除：{name}', free: '磁盘可用 {n}',
   version: '版本', up: '启动时间', device: '设备', compute: '数值格式', batch_size: '批大小', cpus: '处理器核心', disk: '可用磁盘空间', subscribers: '打开的事件流', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
-  actor_speech: '语音识别', actor_media: '读取录音', actor_download: '下载', idle: '未运行', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启', model_loaded: '已加载模型',
+  actor_speech: '语音识别', actor_media: '读取录音', actor_download: '下载', actor_connection: '连接测试', idle: '未运行', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启', model_loaded: '已加载模型',
   here_settings: '当前浏览器', theme: '外观', language_name: '界面语言', keys_setting: '转写页的单键快捷键', follow_setting: '播放时文字跟随滚动',
   server_settings: '服务', settings_missing: '此版本的服务不在此显示设置，请查看 config.toml。', source: '来自 {source}',
 }
