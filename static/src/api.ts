@@ -16,6 +16,7 @@ export async function ask<T>(method: string, path: string, body?: unknown): Prom
     if (answer.status === 401) location.assign(address('/login')) // a form without scripts, which leads back
     const text = await answer.text()
     const value = text === '' ? null : JSON.parse(text)
+    if (answer.status === 401) location.assign(address('/login')) // a session ended while the page was open
     return answer.ok ? { ok: true, value: value as T } : { ok: false, problem: value as Problem }
   } catch {
     return { ok: false, problem: problem('unreachable') }

@@ -157,6 +157,27 @@ async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, sta
     await stage.service.cancel(busy.id)
 
 
+async def test_b10_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("gone.wav", chunks=2)
+    row = await visitor.shows("gone.wav", "completed")
+    await row.locator("[data-verb=delete]").click()
+    await visitor.count(".jobs .job", 0)
+    await visitor.page.get_by_role("button", name="Undo").click()
+    await visitor.shows("gone.wav", "completed")
+    await visitor.go(f"/t/{job.id}")
+    assert "This is chunk 1." in await visitor.page.inner_text(".text")
+
+
+async def test_a_job_is_renamed_in_place(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("rec-0001.wav", chunks=1)
+    row = await visitor.shows("rec-0001.wav", "completed")
+    await row.locator("[data-verb=rename]").click()
+    await visitor.page.keyboard.type("董事会 会议")
+    await visitor.page.keyboard.press("Enter")
+    await visitor.shows("董事会 会议", "completed")
+    assert (await stage.service.store.job(job.id)).name == "董事会 会议"
+
+
 async def test_b13_filters_count_and_a_search_finds_a_name(visitor: Visitor, stage: Stage) -> None:
     for name in ("alpha.wav", "beta.wav"):
         await stage.until((await stage.send(name, chunks=1)).id, "completed")
@@ -218,7 +239,7 @@ async def test_several_are_selected_with_shift_and_deleted_together(visitor: Vis
     await ticks.nth(2).click(modifiers=["Shift"])
     await page.get_by_text("3 selected").wait_for()
     await page.locator(".bulk button", has_text="Delete").click()
-    if await page.locator(".bulk button", has_text="Yes, delete").count():
-        await page.locator(".bulk button", has_text="Yes, delete").click()
     await visitor.count(".jobs .job", 1)
     assert "pick0.wav" in await page.inner_text(".jobs")
+    await page.get_by_role("button", name="Undo").click()
+    await visitor.count(".jobs .job", 4)

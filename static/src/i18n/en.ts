@@ -26,7 +26,7 @@ export const en = {
   ahead: 'first in line', downloading_model: 'Getting the model', loading_model: 'Loading the model', decoding: 'Reading the recording', transcribing: 'Transcribing', finalizing: 'Finishing',
   once_only: 'once only', pause: 'Pause', resume: 'Resume', cancel: 'Cancel', retry: 'Retry', front: 'Do next', delete: 'Delete', rename: 'Rename', save: 'Save', name: 'Name', report: 'Copy report', reported: 'Report copied',
   select: 'Select {name}', selected: '{n} selected', select_all: 'Select all', export_zip: 'Export', progress: 'Progress of {name}', act_on: '{verb}: {name}',
-  deleted: 'Deleted: {name}', deleted_many: 'Deleted: {n} recordings', delete_sure: 'Delete for good, with text and recording?', delete_yes: 'Yes, delete', delete_no: 'Keep',
+  deleted: 'Deleted: {name}', deleted_many: 'Deleted: {n} recordings',
   left: '{t} left', speed: '{x}× real time', gaps: '{n} missing', added: 'added {t}', finished: 'finished {t}', what_to_do: 'What to do:', details: 'Details',
   span_h: '{h} h {m} min', span_m: '{m} min', span_s: '{s} s',
 
@@ -48,6 +48,7 @@ export const en = {
   download: 'Download', unload: 'Free the memory', remove: 'Remove', transfer: '{n} of {all}', from_host: 'from {host}', more_models: 'All models', here_models: 'On this machine',
   add_model: 'Another model', repo: 'Name on the hub', repo_hint: 'owner/name, a conversion for faster-whisper', hub: 'Model hub', endpoints: 'Addresses, tried in order', proxy: 'Proxy', token_set: 'Token', there: 'set', not_there: 'none',
   test: 'Test the connection', testing: 'Testing…', works: 'works', offline_set: 'The network is not to be used (models.offline).', try_with: 'Try with other settings', endpoint_try: 'Address (mirror)', proxy_try: 'Proxy', token_try: 'Token', nothing_kept: 'For the test only; nothing of it is kept.', removed_model: 'Removed: {name}', free: '{n} free on the disk',
+  logout: 'Log out', logout_text: 'You are logged in to this service.', 
   version: 'Version', up: 'Running since', device: 'Device', compute: 'Number format', batch_size: 'Batch size', cpus: 'Processor cores', disk: 'Free disk space', subscribers: 'Open event streams', actors: 'Processes', generation: 'started {n} times', healthy: 'No problems.',
   actor_speech: 'Speech recognition', actor_media: 'Reading of recordings', actor_download: 'Downloads', actor_connection: 'Connection tests', idle: 'not running', starting: 'starting', ready: 'ready', stopped: 'stopped', waiting_actor: 'waiting to restart', model_loaded: 'Loaded model',
   here_settings: 'This browser', theme: 'Appearance', language_name: 'Language', keys_setting: 'Single-key shortcuts in a transcript', follow_setting: 'Follow the text while playing',

@@ -28,7 +28,7 @@ export const zh: Record<keyof typeof en, string> = {
   ahead: '最优先', downloading_model: '正在下载模型', loading_model: '正在加载模型', decoding: '正在读取录音', transcribing: '正在转写', finalizing: '正在收尾',
   once_only: '仅此一次', pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
   select: '选择 {name}', selected: '已选 {n} 项', select_all: '全选', export_zip: '导出', progress: '{name} 的进度', act_on: '{verb}：{name}',
-  deleted: '已删除：{name}', deleted_many: '已删除 {n} 个录音', delete_sure: '永久删除文字和录音？', delete_yes: '确认删除', delete_no: '保留',
+  deleted: '已删除：{name}', deleted_many: '已删除 {n} 个录音',
   left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失 {n} 处', added: '添加于 {t}', finished: '完成于 {t}', what_to_do: '处理办法：', details: '详细信息',
   span_h: '{h} 小时 {m} 分', span_m: '{m} 分钟', span_s: '{s} 秒',
 
@@ -50,6 +50,7 @@ export const zh: Record<keyof typeof en, string> = {
   download: '下载', unload: '释放内存', remove: '删除', transfer: '{n}，共 {all}', from_host: '来自 {host}', more_models: '全部模型', here_models: '本机模型',
   add_model: '其他模型', repo: '仓库中的名称', repo_hint: '所有者/名称，须为 faster-whisper 格式', hub: '模型仓库', endpoints: '地址，按顺序尝试', proxy: '代理', token_set: '令牌', there: '已设置', not_there: '无',
   test: '测试连接', testing: '正在测试…', works: '正常', offline_set: '设置不允许联网（models.offline）。', try_with: '用其他设置测试', endpoint_try: '地址（镜像）', proxy_try: '代理', token_try: '令牌', nothing_kept: '仅用于测试，不会保存。', removed_model: '已删除：{name}', free: '磁盘可用 {n}',
+  logout: '退出登录', logout_text: '您已登录此服务。', 
   version: '版本', up: '启动时间', device: '设备', compute: '数值格式', batch_size: '批大小', cpus: '处理器核心', disk: '可用磁盘空间', subscribers: '打开的事件流', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
   actor_speech: '语音识别', actor_media: '读取录音', actor_download: '下载', actor_connection: '连接测试', idle: '未运行', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启', model_loaded: '已加载模型',
   here_settings: '当前浏览器', theme: '外观', language_name: '界面语言', keys_setting: '转写页的单键快捷键', follow_setting: '播放时文字跟随滚动',

@@ -1,0 +1,23 @@
+// Deleting, with a way back: the service keeps what was deleted for a while.
+import { ask } from './api.ts'
+import { say } from './i18n.ts'
+import { notify } from './notices.ts'
+import type { Job, Problem } from './types.ts'
+
+/** Deletes these; why one was not, if any was not. */
+export async function remove(jobs: readonly Job[]): Promise<Problem | null> {
+  const gone: Job[] = []
+  let refused: Problem | null = null
+  for (const job of jobs) {
+    const answer = await ask('DELETE', `/api/jobs/${job.id}`)
+    if (answer.ok) gone.push(job)
+    else refused = answer.problem
+  }
+  const words = gone.length === 1 ? say('deleted', { name: gone[0]!.name }) : say('deleted_many', { n: gone.length })
+  if (gone.length) notify(words, say('undo'), () => void restore(gone))
+  return refused
+}
+
+async function restore(jobs: readonly Job[]): Promise<void> {
+  for (const job of jobs) await ask('POST', `/api/jobs/${job.id}/restore`)
+}
