@@ -1,6 +1,6 @@
 // Deleting, with a way back: the service keeps what was deleted for a while.
 import { ask } from './api.ts'
-import { say } from './i18n.ts'
+import { explain, say } from './i18n.ts'
 import { notify } from './notices.ts'
 import type { Job, Problem } from './types.ts'
 
@@ -19,5 +19,8 @@ export async function remove(jobs: readonly Job[]): Promise<Problem | null> {
 }
 
 async function restore(jobs: readonly Job[]): Promise<void> {
-  for (const job of jobs) await ask('POST', `/api/jobs/${job.id}/restore`)
+  for (const job of jobs) {
+    const answer = await ask('POST', `/api/jobs/${job.id}/restore`)
+    if (!answer.ok) notify(`${job.name}: ${explain(answer.problem).what}`) // it went for good meanwhile, or at once
+  }
 }

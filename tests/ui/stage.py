@@ -99,7 +99,7 @@ class Stage(NamedTuple):
             with suppress(ServiceError):
                 if job.status not in TERMINAL:
                     await self.service.cancel(job.id)
-                await self.service.delete(job.id)
+                await self.service.delete(job.id, for_good=True)
 
 
 @asynccontextmanager
@@ -109,7 +109,7 @@ async def staged(
     """A service on `root`, which may have been there before."""
     marks = root / "marks"
     marks.mkdir(parents=True, exist_ok=True)
-    config = settings(root, host=host, **changes)
+    config = settings(root, host=host, storage={"undo_s": 600.0}, **changes)
     if models is not None:
         config = msgspec.structs.replace(config, models=models)
     async with Service.open(config, **ENTRIES) as service, serving(service, host=host, port=port) as url:
