@@ -344,7 +344,7 @@ async def test_steering(web: Running) -> None:
         ("GET", "/schema/nope", 404, "not_found"),
         ("GET", "/static/nope.js", 404, "not_found"),
         ("GET", "/static/..%2f..%2fconfig.toml", 404, "not_found"),
-        ("GET", "/%00", 400, "bad_request"),
+        ("GET", "/%00", 404, "not_found"),
         ("PUT", "/api/jobs", 405, "method_not_allowed"),
         ("POST", "/api/events", 405, "method_not_allowed"),
         ("POST", "/api/jobs/nope/explode", 404, "not_found"),
