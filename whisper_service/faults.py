@@ -45,7 +45,7 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
         (
             FaultKind.OOM,
             # CTranslate2 says the third line of these for the same shortage as the first, in turns.
-            r"out of memory|bad_alloc|bad allocation|MemoryError|failed to allocate|can(no|')t allocate memory"
+            r"out of memory|bad_alloc|bad allocation|MemoryError|failed to allocate|can(no|')t allocate memory|failed to map segment"
             r"|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation"
             r"|parallel_for failed|cudaErrorInvalidDevice(?!Pointer|Function)",
             "There was not enough memory for the model and its work.",
