@@ -205,6 +205,9 @@ class Dispatcher:
 
     async def _advance(self) -> None:
         """Plan and act until the plan is empty of steps that change what can be planned."""
+        if self.recognizer.device is not None:
+            for run in [run for run in self._ledger.runs.values() if run.job.model is None]:  # it depended on the device
+                await self._steps.choose_model(run)
         again, missing, blocked = True, self.shelf.downloads.awaits, self.recognizer.is_blocked
         while again:
             again = False

@@ -49,10 +49,11 @@ class Failures:
     async def load_failed(self, report: Fault) -> bool:
         """A model cannot be loaded as it was tried; False if there is no other way."""
         model = self._recognizer.loading
-        change = await self._change(report.kind, report.problem)
+        change = self._change(report.kind, report.problem)
         if report.fatal:
             self._recognizer.announced = report
         self._recognizer.on_load_failed(None if change else report.problem)
+        await self._stand(model, change)
         if change is None and model is not None and report.kind in (*LIGHTER, *UNUSABLE):
             self._recognizer.block(model, report.problem)  # no fault of the jobs: they wait
             return False
@@ -78,27 +79,32 @@ class Failures:
 
     async def batch_failed(self, batch: int, report: Fault) -> None:
         """A whole batch came to nothing; its actor lives on, unless it says `fatal`."""
-        change = await self._change(report.kind, report.problem)
+        model, change = self._recognizer.model, self._change(report.kind, report.problem)
         rows = {batch: self._recognizer.on_batch_failed(batch)}
-        affected = await self._give_back(rows, report.kind, report.problem, change)
         if report.fatal:
-            self._recognizer.announced, self._told = report, affected
+            self._recognizer.announced, self._told = report, set()
+        told = await self._give_back(rows, report.kind, report.problem, change)
+        if report.fatal:
+            self._told = told
+        await self._stand(model, change)
 
     async def speech_died(self, diagnosis: Diagnosis) -> None:
         """Everything in the hands of the speech actor is lost. If it said why, that has been dealt with, but for other batches."""
-        announced, model, change = self._recognizer.announced, self._recognizer.loading, None
+        announced, loading, change = self._recognizer.announced, self._recognizer.loading, None
+        model = loading or self._recognizer.model
         kind, problem = (diagnosis.kind, diagnosis.problem) if announced is None else (announced.kind, announced.problem)
         if announced is None:
             self._told = set()
-            change = await self._change(kind, problem)
+            change = self._change(kind, problem)
         if kind == FaultKind.HUNG:
             self._recognizer.pace.missed()
         batches = self._recognizer.on_died()
         for run in self._ledger.runs.values():
             run.begin_small()
         await self._give_back(batches, kind, problem, change, announced=announced is not None)
-        if change is not None and model is not None:
-            await self._tell([run for run in self._ledger.runs.values() if run.job.model == model], problem, change)
+        await self._stand(model, change)
+        if change is not None and loading is not None:
+            await self._tell([run for run in self._ledger.runs.values() if run.job.model == loading], problem, change)
 
     async def media_died(self, run: Run, diagnosis: Diagnosis) -> None:
         """The media actor that read this recording is gone."""
@@ -116,33 +122,32 @@ class Failures:
         before, model = self._recognizer.rung, self._recognizer.model
         if model is None or not self._recognizer.climb(self._wall()):
             return
-        await self._stand(model)
+        change = ladder.told(before, self._recognizer.rung)
+        await self._stand(model, change)
         if self._recognizer.rung != before:
-            change = ladder.told(before, self._recognizer.rung)
             logger.info("%s", change, extra={"action": "climbed", "model": model})
             for run in [run for run in self._ledger.runs.values() if run.job.model == model]:
                 await self._ledger.remember(run, Problem("recovered", f"It went well for a while. {change}"))
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
-    async def _change(self, kind: str, problem: Problem) -> str | None:
-        """Find a lighter way to work, if that can help, and remember it; what it is, in words."""
+    def _change(self, kind: str, problem: Problem) -> str | None:
+        """Find a lighter way to work, if that can help; what it is, in words. Writing it down is for the caller, when all is
+        given back that the store may not keep anybody from."""
         before, model = self._recognizer.rung, self._recognizer.loading or self._recognizer.model
         if model is None or self._recognizer.announced is not None:
             return None
-        if kind in UNUSABLE and self._recognizer.leave_device(problem):
-            change = ladder.told(before, self._recognizer.rung)
-        elif kind in LIGHTER and self._recognizer.fall(problem, self._wall()):
-            await self._stand(model)
-            change = ladder.told(before, self._recognizer.rung)
-        else:
+        left = kind in UNUSABLE and self._recognizer.leave_device(problem)
+        if not left and not (kind in LIGHTER and self._recognizer.fall(problem, self._wall())):
             return None
+        change = ladder.told(before, self._recognizer.rung)
         facts = {"action": "stepped_down", "model": model, "cause": kind}
         logger.warning("%s %s", problem.message, change, extra=facts)
         return change
 
-    async def _stand(self, model: str) -> None:
-        await self._ledger.stand(self._recognizer.device or "cpu", model, self._recognizer.standing)
+    async def _stand(self, model: str | None, change: str | None) -> None:
+        if model is not None and change is not None:
+            await self._ledger.stand(self._recognizer.device or "cpu", model, self._recognizer.standing)
 
     async def _give_back(
         self, batches: Mapping[int, Sequence[RowKey]], kind: str, problem: Problem, change: str | None, *, announced: bool = False
@@ -150,11 +155,10 @@ class Failures:
         """These batches failed. Returns the jobs whose work was affected; they are told."""
         affected = chain.from_iterable(self._ledger.given(batch, rows) for batch, rows in batches.items())
         gaps = {run.job.id: len(run.gaps) for run in affected}
-        for batch, rows in batches.items():
-            if kind in BLAMELESS and (announced or change is not None):
-                self._ledger.take_back(batch, rows)
-            else:
-                await self._ledger.strike(batch, rows, problem, killed=kind == FaultKind.KILLED)
+        if kind in BLAMELESS and (announced or change is not None):
+            self._ledger.take_back(batches)
+        else:
+            await self._ledger.strike(batches, problem, killed=kind == FaultKind.KILLED)
         for job_id, before in gaps.items():
             run = self._ledger.runs[job_id]
             if job_id not in self._told or not announced:

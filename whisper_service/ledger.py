@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from anyio import to_thread
@@ -246,16 +246,17 @@ class Ledger:
         if written is not None:
             self._publish(written)
 
-    async def strike(self, batch: int, rows: Sequence[RowKey], problem: Problem, *, killed: bool = False) -> None:
-        """Count a failure of this batch against each of its rows, give it back to its job, and give up those that failed too
-        often. They are given back first: what cannot be written now must not be lost from sight."""
+    async def strike(self, batches: Mapping[int, Sequence[RowKey]], problem: Problem, *, killed: bool = False) -> None:
+        """Count a failure of these batches against each of their rows, give it back to its job, and give up those that failed
+        too often. All of them are given back first: what cannot be written now must not be lost from sight."""
         struck = [
-            (run, chunk)
+            (run, chunk, batch)
+            for batch, rows in batches.items()
             for job_id, index in rows
             if (run := self.runs.get(job_id)) and (chunk := run.strike(index, batch, killed=killed)) is not None
         ]
-        await self._store.strike([(run.job.id, chunk.span.index) for run, chunk in struck], killed=killed)
-        for run, chunk in struck:
+        await self._store.strike([(run.job.id, chunk.span.index) for run, chunk, _ in struck], killed=killed)
+        for run, chunk, batch in struck:
             counted = {"attempts": chunk.attempts, "kills": chunk.kills}
             where = {"chunk": chunk.span.index, "batch": batch}
             _tell(run.job, "a chunk is given again", action="chunk_struck", cause=problem.code, **where, **counted)
@@ -267,19 +268,21 @@ class Ledger:
         found = [run for job_id, index in rows if (run := self.runs.get(job_id)) and run.batch_of.get(index) == batch]
         return list({run.job.id: run for run in found}.values())
 
-    def take_back(self, batch: int, rows: Sequence[RowKey]) -> None:
-        """Rows of this batch that got no answer wait again, through no fault of theirs."""
-        for job_id, index in rows:
-            if run := self.runs.get(job_id):
-                run.take_back(index, batch)
+    def take_back(self, batches: Mapping[int, Sequence[RowKey]]) -> None:
+        """Rows of these batches that got no answer wait again, through no fault of theirs."""
+        for batch, rows in batches.items():
+            for job_id, index in rows:
+                if run := self.runs.get(job_id):
+                    run.take_back(index, batch)
 
     async def quarantine(self, run: Run, chunk: Chunk, problem: Problem) -> None:
-        """Give a chunk up: a gap in the transcript, with its reason."""
-        run.done(chunk.span.index, problem)
-        _tell(run.job, "a chunk is given up", action="chunk_given_up", chunk=chunk.span.index, cause=problem.code)
+        """Give a chunk up: a gap in the transcript, with its reason. While that cannot be written, it stays to be done."""
+        index = chunk.span.index
         gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
-        fields = run.progress(self._clock())
-        self._keep(run, await self._store.quarantine(run.job.id, chunk.span.index, problem, gap, **fields))
+        written = await self._store.quarantine(run.job.id, index, problem, gap, **run.without(index).progress(self._clock()))
+        run.done(index, problem)
+        _tell(run.job, "a chunk is given up", action="chunk_given_up", chunk=index, cause=problem.code)
+        self._keep(run, written)
 
     async def decoded(self, run: Run, duration_s: float, warning: Problem | None) -> None:
         """The whole recording is in the spool. A warning is kept with the job: it may end in another life of the service."""

@@ -91,7 +91,7 @@ class Reports:
             case ChunkDone():
                 await self._ledger.chunk_done(report)
             case BatchDone():
-                await self._ledger.strike(report.batch, self._recognizer.on_batch_done(report), UNANSWERED)
+                await self._ledger.strike({report.batch: self._recognizer.on_batch_done(report)}, UNANSWERED)
                 await self._failures.recovered()
             case MediaInfo():
                 if run := self._run_at(name, report.job_id):
@@ -124,7 +124,7 @@ class Reports:
                 assert_never(report)
 
     async def _ready(self, name: str, generation: int) -> None:
-        """A child takes commands. The speech actor's knows the device, which those wait for whose model depends on it."""
+        """A child takes commands."""
         if name == self._downloads.actor.name:
             self._downloads.on_ready(generation)
             return
@@ -137,8 +137,6 @@ class Reports:
         if generation <= self._recognizer.actor.rested:
             return
         self._recognizer.on_ready(generation)
-        for run in [run for run in self._ledger.runs.values() if run.job.model is None]:
-            await self._steps.choose_model(run)
         if self._preload and not self._ledger.runs and self._recognizer.problem is None:  # else the planner knows the model
             await self._steps.load_default()
 

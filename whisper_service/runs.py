@@ -10,7 +10,7 @@ so lost or told twice, and what is done stays done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, Final
@@ -201,6 +201,13 @@ class Run:
         self.finished.add(index)
         if problem is not None:
             self.gaps[index] = problem
+
+    def without(self, index: int) -> Run:
+        """How it will stand when this chunk is done."""
+        later = replace(self, known=dict(self.known), waiting=dict(self.waiting), in_flight=dict(self.in_flight))
+        later.batch_of, later.finished = dict(self.batch_of), set(self.finished)
+        later.done(index)
+        return later
 
     @property
     def failure(self) -> Problem | None:
