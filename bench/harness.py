@@ -112,7 +112,7 @@ def model(given: Path | None, scratch: Path) -> Path:
     """The directory that both sides load: the one given, else the built-in model, joined below `scratch`."""
     if given is not None:
         return given.resolve()
-    from whisper_service.catalog import Catalog
+    from whisper_service.models.catalog import Catalog
 
     catalog = Catalog(scratch / "models", default="auto")
     return catalog.locate("base").path

@@ -22,10 +22,10 @@ import aiosqlite
 import anyio
 
 from whisper_service import config, logs
-from whisper_service.broadcast import Broadcast
 from whisper_service.domain import Change
 from whisper_service.server import serving
 from whisper_service.service import MEDIA, SPEECH, Service
+from whisper_service.storage.broadcast import Broadcast
 
 FAKE_MODEL = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 

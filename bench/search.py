@@ -23,10 +23,10 @@ from typing import Any
 import anyio
 
 from bench.harness import quantile
-from whisper_service import database, search
 from whisper_service.domain import Segment, Span, Status
 from whisper_service.lifecycle import Cause
-from whisper_service.store import Store
+from whisper_service.storage import database, search
+from whisper_service.storage.store import Store
 
 ENGLISH = re.split(
     " +",

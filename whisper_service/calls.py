@@ -16,13 +16,13 @@ from typing import ClassVar, Final
 from anyio import current_time, move_on_after, to_thread
 from msgspec.structs import replace
 
-from whisper_service.broadcast import Closed, Pruned
 from whisper_service.domain import Job, Options, Problem, Segment, Status, Value
 from whisper_service.errors import Conflict, ServiceError, Unavailable
-from whisper_service.intake import Received
 from whisper_service.lifecycle import TERMINAL
-from whisper_service.planner import CALL
+from whisper_service.loop.planner import CALL
 from whisper_service.service import Service
+from whisper_service.storage.broadcast import Closed, Pruned
+from whisper_service.storage.intake import Received
 
 AGAIN_S: Final = 300
 """When a caller whose job waits for somebody's help may ask again."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from whisper_service.config import Config, Source
-    from whisper_service.inventory import ModelInfo
     from whisper_service.locally import Local
+    from whisper_service.models.inventory import ModelInfo
     from whisper_service.remote import Remote
 
 STEPS: Final = 10
@@ -57,10 +57,10 @@ def add(
 @contextmanager
 def _shelf(config: Config, options: argparse.Namespace) -> Iterator[Local | Remote]:
     """The data directory, held for the time of the command; or the running service that holds it."""
-    from whisper_service.datadir import DataDir
     from whisper_service.errors import DataDirectoryInUse
     from whisper_service.locally import Local, in_force
     from whisper_service.remote import Remote
+    from whisper_service.storage.datadir import DataDir
 
     with ExitStack() as stack:
         try:

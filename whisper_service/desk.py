@@ -11,19 +11,19 @@ from typing import Final
 
 from anyio import to_thread
 
-from whisper_service import imports
-from whisper_service.catalog import AUTO
-from whisper_service.connections import Connections
 from whisper_service.domain import Value
 from whisper_service.errors import Conflict, InvalidRequest
-from whisper_service.hubs import HubInfo
-from whisper_service.imports import Limits
-from whisper_service.intake import Intake
-from whisper_service.inventory import EndpointState, ModelInfo
 from whisper_service.known import BY_NAME, is_name
-from whisper_service.mailbox import Mailbox
+from whisper_service.loop.connections import Connections
+from whisper_service.loop.mailbox import Mailbox
+from whisper_service.loop.shelf import Shelf
+from whisper_service.models import imports
+from whisper_service.models.catalog import AUTO
+from whisper_service.models.hubs import HubInfo
+from whisper_service.models.imports import Limits
+from whisper_service.models.inventory import EndpointState, ModelInfo
 from whisper_service.protocol import TestConnection
-from whisper_service.shelf import Shelf
+from whisper_service.storage.intake import Intake
 
 PROBE: Final = BY_NAME["tiny"].repo
 """What hubs are asked about when nobody says."""

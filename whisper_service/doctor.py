@@ -26,12 +26,12 @@ from rich.table import Table
 from rich.text import Text
 
 from whisper_service import __version__, server, trial
-from whisper_service.catalog import Catalog, Located
 from whisper_service.config import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, Config, resource
-from whisper_service.datadir import DataDir
 from whisper_service.domain import Job, Options, Problem, Status
 from whisper_service.errors import DataDirectoryInUse, ServiceError
-from whisper_service.store import Store
+from whisper_service.models.catalog import Catalog, Located
+from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.store import Store
 from whisper_service.trial import Row, Verdict, failed
 
 PACKAGES: Final = (

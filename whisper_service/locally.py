@@ -15,21 +15,22 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from whisper_service import hubs, imports, machine, modelfile
-from whisper_service.catalog import AUTO, Catalog
+from whisper_service import modelfile
+from whisper_service.children.supervisor import ActorEvent, Died, Supervisor
 from whisper_service.config import Config, Source
-from whisper_service.datadir import DataDir
 from whisper_service.desk import Models
 from whisper_service.domain import Problem
-from whisper_service.downloads import STALL_S, TRIES, transfer_of
 from whisper_service.errors import Conflict, InvalidRequest, ServiceError
-from whisper_service.imports import Limits
-from whisper_service.inventory import Inventory, ModelInfo, Situation
 from whisper_service.known import is_name
+from whisper_service.loop.downloads import STALL_S, TRIES, transfer_of
+from whisper_service.models import hubs, imports, machine
+from whisper_service.models.catalog import AUTO, Catalog
+from whisper_service.models.imports import Limits
+from whisper_service.models.inventory import Inventory, ModelInfo, Situation
 from whisper_service.protocol import Download, Downloaded, DownloadProgress, Fault, Ready
 from whisper_service.service import DOWNLOAD
-from whisper_service.store import Store
-from whisper_service.supervisor import ActorEvent, Died, Supervisor
+from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.store import Store
 from whisper_service.tuning import Tuning
 
 

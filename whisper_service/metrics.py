@@ -16,9 +16,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from whisper_service.children.supervisor import ActorEvent, Died
 from whisper_service.faults import FaultKind
 from whisper_service.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Loaded, Ready
-from whisper_service.supervisor import ActorEvent, Died
 
 PREFIX: Final = "whisper_service"
 LATENCY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)

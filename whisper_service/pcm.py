@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from whisper_service.domain import SAMPLE_RATE
-from whisper_service.intake import Received, Receiver
+from whisper_service.storage.intake import Received, Receiver
 
 _UNKNOWN: Final = 0xFFFFFFFF  # lengths of a stream, as FFmpeg itself writes and reads them
 

@@ -18,12 +18,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from whisper_service.config import Config
-from whisper_service.datadir import DataDir
 from whisper_service.desk import Models
 from whisper_service.domain import Problem
 from whisper_service.errors import DataDirectoryInUse, ServiceError
-from whisper_service.inventory import ModelInfo
 from whisper_service.known import folder_of
+from whisper_service.models.inventory import ModelInfo
+from whisper_service.storage.datadir import DataDir
 from whisper_service.web.auth import tokens
 
 TIMEOUT_S: Final = 60.0

@@ -21,37 +21,38 @@ import msgspec
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from whisper_service import __version__, hubs, machine
-from whisper_service.breaker import Intensity
-from whisper_service.broadcast import Broadcast, Closed
-from whisper_service.catalog import Catalog
+from whisper_service import __version__
+from whisper_service.children.breaker import Intensity
+from whisper_service.children.supervisor import State, Supervisor
 from whisper_service.config import Config, Source, Storage
-from whisper_service.connections import Connections
-from whisper_service.datadir import DataDir
-from whisper_service.decoders import Decoders
 from whisper_service.desk import ModelDesk
-from whisper_service.dispatch import Dispatcher
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
-from whisper_service.endings import Endings
 from whisper_service.errors import InvalidRequest, NotFound, ServiceError
-from whisper_service.imports import Limits
-from whisper_service.intake import Intake, Received, clean_name
-from whisper_service.inventory import Inventory
-from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.logs import Tail
-from whisper_service.mailbox import Mailbox
+from whisper_service.loop.connections import Connections
+from whisper_service.loop.decoders import Decoders
+from whisper_service.loop.dispatch import Dispatcher
+from whisper_service.loop.endings import Endings
+from whisper_service.loop.ledger import Ledger
+from whisper_service.loop.mailbox import Mailbox
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.loop.shelf import Shelf
 from whisper_service.metrics import Metrics
-from whisper_service.recognizer import Recognizer
-from whisper_service.resumable import Resumable
-from whisper_service.retention import DAY_S, Retention, Rules
+from whisper_service.models import hubs, machine
+from whisper_service.models.catalog import Catalog
+from whisper_service.models.imports import Limits
+from whisper_service.models.inventory import Inventory
 from whisper_service.settings import Setting
-from whisper_service.shelf import Shelf
-from whisper_service.store import Store
-from whisper_service.supervisor import State, Supervisor
-from whisper_service.trash import Trash
+from whisper_service.storage.broadcast import Broadcast, Closed
+from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.intake import Intake, Received, clean_name
+from whisper_service.storage.resumable import Resumable
+from whisper_service.storage.retention import DAY_S, Retention, Rules
+from whisper_service.storage.store import Store
+from whisper_service.storage.trash import Trash
+from whisper_service.storage.wall import Wall
 from whisper_service.tuning import Tuning
-from whisper_service.wall import Wall
 from whisper_service.webhooks import Webhooks
 
 logger = logging.getLogger(__name__)

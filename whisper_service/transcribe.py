@@ -22,16 +22,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from whisper_service import formats, languages
-from whisper_service.broadcast import Pruned
-from whisper_service.catalog import Catalog
 from whisper_service.config import Config, Source
-from whisper_service.datadir import DataDir
 from whisper_service.domain import Gap, Job, Options, Phase, Status
 from whisper_service.errors import InvalidRequest, ServiceError
 from whisper_service.formats import Format, Layout
-from whisper_service.intake import Received
 from whisper_service.lifecycle import TERMINAL
+from whisper_service.models.catalog import Catalog
 from whisper_service.service import Service
+from whisper_service.storage.broadcast import Pruned
+from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.intake import Received
 
 BLOCK: Final = 1024 * 1024
 STEPS: Final = 10  # lines per phase of a file where there is no bar to move

@@ -22,12 +22,12 @@ import anyio
 import msgspec
 
 from whisper_service import __version__, config, outgoing
-from whisper_service.broadcast import Broadcast, Closed, Pruned
 from whisper_service.domain import Change, Delivery, DeliveryState, Status
 from whisper_service.errors import InvalidConfig, InvalidRequest, ServiceError
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.outgoing import Network, NotAllowed, Unreachable
-from whisper_service.store import Store
+from whisper_service.storage.broadcast import Broadcast, Closed, Pruned
+from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from whisper_service import __version__, calls, languages
 from whisper_service.domain import Options
 from whisper_service.errors import InvalidRequest, ServiceError
 from whisper_service.formats.prose import prose
-from whisper_service.intake import Receiver
 from whisper_service.pcm import header
 from whisper_service.service import Service
+from whisper_service.storage.intake import Receiver
 
 logger = logging.getLogger(__name__)
 

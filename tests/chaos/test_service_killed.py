@@ -19,7 +19,7 @@ import pytest
 
 from tests.fakes.actors import script, text_of
 from whisper_service.domain import Change, Job, Segment, Status
-from whisper_service.store import Store
+from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]

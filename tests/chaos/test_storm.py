@@ -22,7 +22,7 @@ from tests.chaos.host import Host
 from tests.chaos.verdict import files
 from tests.e2e.program import BUNDLED, NOT_BUNDLED
 from tests.fakes.actors import script
-from whisper_service.catalog import Catalog
+from whisper_service.models.catalog import Catalog
 
 SEEDS = list(storm.seeds(os.environ.get("CHAOS_SEEDS", "1,2")))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))

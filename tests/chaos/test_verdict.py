@@ -18,8 +18,8 @@ from tests.chaos.host import Host
 from tests.chaos.repertoire import Piece
 from whisper_service.domain import Job, Options, Segment, Span, Status
 from whisper_service.lifecycle import Cause
-from whisper_service.search import grams
-from whisper_service.store import Store
+from whisper_service.storage.search import grams
+from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
 JOB = "01"

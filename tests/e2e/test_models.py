@@ -12,8 +12,8 @@ import pytest
 from tests import recordings
 from tests.e2e.program import BUNDLED, NOT_BUNDLED, Program, serving
 from tests.fakes.hub import Hub
-from whisper_service.bundled import BUNDLED as FILES
-from whisper_service.bundled import join
+from whisper_service.models.bundled import BUNDLED as FILES
+from whisper_service.models.bundled import join
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)]
 NAME = "acme/whisper-base"

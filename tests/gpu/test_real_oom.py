@@ -11,9 +11,9 @@ import pytest
 from tests import recordings
 from tests.fakes.stage import ended
 from tests.gpu.card import MB, filled
-from whisper_service.bundled import BUNDLED, join
 from whisper_service.config import Config, Speech
 from whisper_service.domain import Job, Options, Status
+from whisper_service.models.bundled import BUNDLED, join
 from whisper_service.service import SPEECH, Service
 
 pytestmark = [

@@ -17,7 +17,7 @@ from tests.fakes.weights import weights
 from tests.integration.webclient import WAIT, Running
 from whisper_service import config
 from whisper_service.domain import Change, Job, Status
-from whisper_service.inventory import ModelInfo, ModelState
+from whisper_service.models.inventory import ModelInfo, ModelState
 from whisper_service.server import serving
 from whisper_service.service import Service
 

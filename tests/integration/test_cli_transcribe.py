@@ -20,11 +20,11 @@ from tests.fakes.actors import script, text_of
 from tests.fakes.hub import REPO, Hub
 from tests.integration.modelstage import FILES
 from whisper_service import cli, formats
-from whisper_service.datadir import DataDir
 from whisper_service.domain import Job, Status, Transcript
 from whisper_service.formats import Format
 from whisper_service.service import Service
-from whisper_service.store import Store
+from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.store import Store
 
 ROOT = Path(cli.__file__).parents[1]
 FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}

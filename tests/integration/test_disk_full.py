@@ -21,9 +21,10 @@ from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended, texts, until
 from tests.integration.webclient import settings
 from tests.recordings import write_wav
-from whisper_service import bundled, dispatch
 from whisper_service.domain import Job, Status
 from whisper_service.errors import DiskFull
+from whisper_service.loop import dispatch
+from whisper_service.models import bundled
 from whisper_service.server import serving
 from whisper_service.service import MEDIA, Service
 

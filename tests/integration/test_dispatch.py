@@ -12,23 +12,25 @@ import anyio
 import pytest
 
 from tests.fakes.stage import settings
-from whisper_service import config, dispatch
-from whisper_service.broadcast import Broadcast
-from whisper_service.catalog import Catalog
-from whisper_service.connections import Connections
-from whisper_service.datadir import DataDir
-from whisper_service.decoders import Decoders
-from whisper_service.dispatch import Dispatcher
+from whisper_service import config
+from whisper_service.children.supervisor import Died, Reported, State
 from whisper_service.domain import SAMPLE_RATE, Job, Options, Problem, Segment, Span, Status
-from whisper_service.endings import Endings
 from whisper_service.errors import DiskFull, IllegalTransition
 from whisper_service.faults import classify
-from whisper_service.hubs import Hub
-from whisper_service.inventory import Inventory
-from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import Cause
-from whisper_service.machine import Machine
-from whisper_service.mailbox import Mailbox
+from whisper_service.loop import dispatch
+from whisper_service.loop.connections import Connections
+from whisper_service.loop.decoders import Decoders
+from whisper_service.loop.dispatch import Dispatcher
+from whisper_service.loop.endings import Endings
+from whisper_service.loop.ledger import Ledger
+from whisper_service.loop.mailbox import Mailbox
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.loop.shelf import Shelf
+from whisper_service.models.catalog import Catalog
+from whisper_service.models.hubs import Hub
+from whisper_service.models.inventory import Inventory
+from whisper_service.models.machine import Machine
 from whisper_service.protocol import (
     BatchDone,
     Cancel,
@@ -44,10 +46,9 @@ from whisper_service.protocol import (
     Report,
     Transcribe,
 )
-from whisper_service.recognizer import Recognizer
-from whisper_service.shelf import Shelf
-from whisper_service.store import Store
-from whisper_service.supervisor import Died, Reported, State
+from whisper_service.storage.broadcast import Broadcast
+from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ import pytest
 
 from whisper_service import cli, service, trial
 from whisper_service.actor.boot import Inbox
-from whisper_service.datadir import DataDir
 from whisper_service.faults import FaultKind
 from whisper_service.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
+from whisper_service.storage.datadir import DataDir
 
 ROOT = Path(cli.__file__).parents[1]
 HERE = "tests.integration.test_doctor"

@@ -23,8 +23,8 @@ from whisper_service.actor import boot
 from whisper_service.actor.download import Progress
 from whisper_service.actor.hub import CHUNK, File
 from whisper_service.actor.network import CASES, has_route
-from whisper_service.bundled import BUNDLED, absent, join
 from whisper_service.modelfile import ORIGIN
+from whisper_service.models.bundled import BUNDLED, absent, join
 from whisper_service.protocol import (
     Command,
     ConnectionTested,

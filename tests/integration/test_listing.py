@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisper_service import database, listing, search
 from whisper_service.domain import Job, Options, Segment, Span, Status
 from whisper_service.lifecycle import Cause
-from whisper_service.listing import Listing
-from whisper_service.store import Store
+from whisper_service.storage import database, listing, search
+from whisper_service.storage.listing import Listing
+from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests import recordings
 from tests.fakes.stage import ended, until
-from whisper_service.bundled import BUNDLED, join
 from whisper_service.config import Config, Speech
 from whisper_service.domain import Options, Preset, Status
+from whisper_service.models.bundled import BUNDLED, join
 from whisper_service.service import Service
 
 pytestmark = [

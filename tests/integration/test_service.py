@@ -15,11 +15,11 @@ from anyio.lowlevel import checkpoint
 
 from tests.fakes.actors import text_of
 from tests.fakes.stage import ended, log_of, running, send, settings, texts, until
-from whisper_service import planner
+from whisper_service.children.supervisor import State
 from whisper_service.domain import Change, ChunkState, Job, Options, Phase, Status
 from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
+from whisper_service.loop import planner
 from whisper_service.service import Service
-from whisper_service.supervisor import State
 
 pytestmark = pytest.mark.anyio
 FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}

@@ -23,9 +23,9 @@ import pytest
 
 from tests.recordings import RATE, Samples, babble, hiss, join, silence
 from whisper_service.actor import boot
-from whisper_service.bundled import BUNDLED
-from whisper_service.bundled import join as join_model
 from whisper_service.domain import Span
+from whisper_service.models.bundled import BUNDLED
+from whisper_service.models.bundled import join as join_model
 from whisper_service.protocol import (
     BatchDone,
     Cancel,

@@ -20,14 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import values
-from whisper_service import database
-from whisper_service import store as module
 from whisper_service.domain import Chunk, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status, Word
 from whisper_service.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
 from whisper_service.ladder import Rung, Standing
 from whisper_service.lifecycle import Cause
-from whisper_service.rows import ModelRow
-from whisper_service.store import Store, Written
+from whisper_service.storage import database
+from whisper_service.storage import store as module
+from whisper_service.storage.rows import ModelRow
+from whisper_service.storage.store import Store, Written
 
 pytestmark = pytest.mark.anyio
 
@@ -704,7 +704,7 @@ import sys, anyio
 from pathlib import Path
 from tests.integration.test_store import new, said, span
 from whisper_service.lifecycle import Cause
-from whisper_service.store import Store
+from whisper_service.storage.store import Store
 
 async def main():
     async with Store.open(Path(sys.argv[1])) as store:

@@ -19,7 +19,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from whisper_service.domain import Change, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status
 from whisper_service.errors import IllegalTransition, NotFound
 from whisper_service.lifecycle import TERMINAL, TRANSITIONS, Cause
-from whisper_service.store import Store, Written
+from whisper_service.storage.store import Store, Written
 
 T = TypeVar("T")
 

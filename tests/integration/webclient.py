@@ -13,7 +13,7 @@ import httpx
 from whisper_service import config
 from whisper_service.server import serving
 from whisper_service.service import Service
-from whisper_service.store import Store
+from whisper_service.storage.store import Store
 
 WAIT = 30.0
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from whisper_service.domain import Preset, Task
 from whisper_service.errors import InvalidRequest, ServiceError
-from whisper_service.intake import Intake, Received
+from whisper_service.storage.intake import Intake, Received
 from whisper_service.web import asr, inference, openai_form
 from whisper_service.web.fields import Given
 from whisper_service.web.forms import Fields, Form

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from whisper_service import database
+from whisper_service.storage import database
 
 
 def test_imports_point_one_way() -> None:

@@ -22,14 +22,14 @@ def restore() -> Iterator[None]:
 
 
 def record(**extra: object) -> logging.LogRecord:
-    made = logging.LogRecord("whisper_service.store", logging.WARNING, __file__, 1, "%d rows of %s", (3, "会议"), None)
+    made = logging.LogRecord("whisper_service.storage.store", logging.WARNING, __file__, 1, "%d rows of %s", (3, "会议"), None)
     vars(made).update(extra)
     return made
 
 
 def test_text_has_the_extras_at_the_end() -> None:
     line = logs.TextFormatter().format(record(job="a", seq=7))
-    assert line.endswith("warning store: 3 rows of 会议 [job=a, seq=7]")
+    assert line.endswith("warning storage.store: 3 rows of 会议 [job=a, seq=7]")
 
 
 def test_json_is_one_object_with_the_extras_and_the_traceback() -> None:
@@ -41,7 +41,7 @@ def test_json_is_one_object_with_the_extras_and_the_traceback() -> None:
     line = logs.JsonFormatter().format(made)
     assert "\n" not in line
     entry = json.loads(line)
-    assert (entry["level"], entry["logger"], entry["message"]) == ("warning", "whisper_service.store", "3 rows of 会议")
+    assert (entry["level"], entry["logger"], entry["message"]) == ("warning", "whisper_service.storage.store", "3 rows of 会议")
     assert entry["job"] == "a"
     assert "ValueError: inside" in entry["traceback"]
 

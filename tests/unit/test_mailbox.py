@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from whisper_service.errors import NotFound, Unavailable
-from whisper_service.mailbox import Mailbox, Request
+from whisper_service.loop.mailbox import Mailbox, Request
 
 pytestmark = pytest.mark.anyio
 

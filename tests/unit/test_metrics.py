@@ -9,11 +9,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from whisper_service import metrics as module
+from whisper_service.children.supervisor import ActorEvent, Died, Reported
 from whisper_service.domain import Problem, Span
 from whisper_service.faults import Diagnosis, FaultKind
 from whisper_service.metrics import Metrics
 from whisper_service.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Loaded, Ready, Report
-from whisper_service.supervisor import ActorEvent, Died, Reported
 
 PROBLEM = Problem("oom", "There was not enough memory.")
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.fakes.weights import tensor, text, weights
 from whisper_service import modelfile
-from whisper_service.bundled import BUNDLED, absent, join
 from whisper_service.errors import ModelBroken
 from whisper_service.known import BY_NAME, Shape
 from whisper_service.modelfile import ORIGIN, Origin
+from whisper_service.models.bundled import BUNDLED, absent, join
 
 
 def put(folder: Path, data: bytes, *, config: bytes = b"{}") -> Path:

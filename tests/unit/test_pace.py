@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.ladder import Rung
-from whisper_service.pace import PATIENCE, Pace
+from whisper_service.loop.pace import PATIENCE, Pace
 
 RUNG = Rung("cpu", "auto", 8, 2)
 LOWER = Rung("cpu", "auto", 1, 1)

@@ -9,8 +9,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from whisper_service.intake import Intake
-from whisper_service.resumable import Resumable
+from whisper_service.storage.intake import Intake
+from whisper_service.storage.resumable import Resumable
 
 pytestmark = pytest.mark.anyio
 

@@ -29,10 +29,10 @@ from whisper_service.captions import Style
 from whisper_service.domain import Job, Options, Segment, Task, Transcript, Value
 from whisper_service.formats import Format, Layout
 from whisper_service.formats.prose import prose
-from whisper_service.intake import Receiver
+from whisper_service.loop.runs import DETECT_S
 from whisper_service.pcm import Pcm
-from whisper_service.runs import DETECT_S
 from whisper_service.service import Service
+from whisper_service.storage.intake import Receiver
 from whisper_service.web import fields, openai_reply
 from whisper_service.web.errors import Incoming, problems
 from whisper_service.web.fields import Given, one, wrong

@@ -18,11 +18,11 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from whisper_service import __version__
-from whisper_service.broadcast import Closed, Cursor, Pruned
 from whisper_service.domain import Change, Status
 from whisper_service.errors import NotFound
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.service import Service
+from whisper_service.storage.broadcast import Closed, Cursor, Pruned
 from whisper_service.web import page
 from whisper_service.web.errors import problems
 from whisper_service.web.jobs import JobId, Served

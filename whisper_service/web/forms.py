@@ -15,7 +15,7 @@ from litestar.types import Receive
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser  # type: ignore[import-untyped]
 
 from whisper_service.errors import InvalidRequest, ServiceError, TooLarge, UnsupportedMedia, UploadBroken
-from whisper_service.intake import Intake, Received, Receiver
+from whisper_service.storage.intake import Intake, Received, Receiver
 from whisper_service.web.errors import Incoming
 
 MAX_FIELD: Final = 16 * 1024

@@ -30,8 +30,8 @@ from whisper_service import formats
 from whisper_service.domain import Job, Script, Status, Transcript, Value
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format
-from whisper_service.listing import Found, Listing
 from whisper_service.service import Service
+from whisper_service.storage.listing import Found, Listing
 from whisper_service.web import uploads
 from whisper_service.web.errors import Incoming, problems
 

@@ -22,7 +22,8 @@ from anyio import to_thread
 from litestar import Response, Router, get
 from litestar.params import QueryParameter
 
-from whisper_service import childlog, settings
+from whisper_service import settings
+from whisper_service.children import childlog
 from whisper_service.domain import Value
 from whisper_service.logs import Entry
 from whisper_service.redaction import redact

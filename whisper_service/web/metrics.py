@@ -8,9 +8,9 @@ from typing import Final
 from litestar import Response, Router, get
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from whisper_service.children.supervisor import State
 from whisper_service.metrics import PREFIX
 from whisper_service.service import Readiness, System
-from whisper_service.supervisor import State
 from whisper_service.web.errors import Incoming, problems
 from whisper_service.web.jobs import Served
 

@@ -25,7 +25,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from whisper_service.desk import Connection, Models
 from whisper_service.domain import Value
 from whisper_service.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from whisper_service.inventory import ModelInfo
+from whisper_service.models.inventory import ModelInfo
 from whisper_service.service import Service
 from whisper_service.web.errors import Incoming, problems
 from whisper_service.web.forms import Body

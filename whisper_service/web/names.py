@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from whisper_service.catalog import AUTO
 from whisper_service.known import KNOWN
+from whisper_service.models.catalog import AUTO
 
 OPENAI_MODELS: Final = (
     "whisper-1",

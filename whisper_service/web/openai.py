@@ -32,8 +32,8 @@ from whisper_service.domain import Segment, Task, Transcript, Value
 from whisper_service.errors import ServiceError
 from whisper_service.formats import Format, Layout
 from whisper_service.formats.prose import piece, prose
-from whisper_service.intake import Received
 from whisper_service.service import Service
+from whisper_service.storage.intake import Received
 from whisper_service.web import dialects, errors, openai_json, openai_reply
 from whisper_service.web.errors import Incoming
 from whisper_service.web.forms import Fields, Form

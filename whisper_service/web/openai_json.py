@@ -13,7 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from whisper_service.errors import InvalidRequest, TooLarge
-from whisper_service.intake import Intake, Received
+from whisper_service.storage.intake import Intake, Received
 from whisper_service.web.errors import Incoming
 from whisper_service.web.fields import wrong
 from whisper_service.web.forms import Body, Fields, expected_length, refuse_compressed

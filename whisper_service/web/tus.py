@@ -25,8 +25,8 @@ from whisper_service.errors import (
     UploadBroken,
     UploadProtocol,
 )
-from whisper_service.resumable import CHECKSUMS, Standing
 from whisper_service.service import Service
+from whisper_service.storage.resumable import CHECKSUMS, Standing
 from whisper_service.web.errors import Incoming, on_service_error, problems
 from whisper_service.web.forms import Body, expected_length, refuse_compressed
 from whisper_service.web.jobs import Served

@@ -24,7 +24,7 @@ from litestar.openapi.spec import (
 from whisper_service import languages
 from whisper_service.domain import Options, Preset, Script, Task
 from whisper_service.errors import InvalidRequest, UnsupportedMedia
-from whisper_service.intake import Intake, Received
+from whisper_service.storage.intake import Intake, Received
 from whisper_service.web.errors import Incoming
 from whisper_service.web.forms import Body, Fields, Form, expected_length, refuse_compressed
 

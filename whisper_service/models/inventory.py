@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from whisper_service import modelfile
-from whisper_service.catalog import BY_QUALITY, ON_CPU, Catalog, Entry
 from whisper_service.domain import Problem, Value
 from whisper_service.errors import ModelBroken, ServiceError
 from whisper_service.known import BY_NAME, Model, Suitability
-from whisper_service.machine import Machine
 from whisper_service.modelfile import Facts
+from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, Entry
+from whisper_service.models.machine import Machine
 
 
 class ModelState(StrEnum):

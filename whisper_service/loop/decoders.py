@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from whisper_service import planner
-from whisper_service.datadir import DataDir
+from whisper_service.children.supervisor import State, Supervisor
 from whisper_service.domain import Problem
+from whisper_service.loop import planner
 from whisper_service.protocol import Cancel, Decode
-from whisper_service.supervisor import State, Supervisor
+from whisper_service.storage.datadir import DataDir
 
 
 class Decoders:

@@ -16,10 +16,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from whisper_service.bundled import BUNDLED, INSTALL, REQUIREMENTS, BundledFile, absent, is_joined, is_ours, join, size
 from whisper_service.domain import Value
 from whisper_service.errors import Conflict, InvalidRequest, ModelUnavailable, NotFound
 from whisper_service.known import BY_NAME, BY_REPO, folder_of, is_folder, is_name, name_of_folder
+from whisper_service.models.bundled import (
+    BUNDLED,
+    INSTALL,
+    REQUIREMENTS,
+    BundledFile,
+    absent,
+    is_joined,
+    is_ours,
+    join,
+    size,
+)
 from whisper_service.protocol import partial_of
 
 AUTO: Final = "auto"

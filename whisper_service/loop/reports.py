@@ -8,13 +8,18 @@ from __future__ import annotations
 import logging
 from typing import Final, assert_never
 
-from whisper_service.connections import Connections
-from whisper_service.decoders import Decoders
+from whisper_service.children.supervisor import Died, Reported
 from whisper_service.domain import Problem
-from whisper_service.endings import Endings
-from whisper_service.failures import Failures
 from whisper_service.faults import FaultKind
-from whisper_service.ledger import Ledger
+from whisper_service.loop.connections import Connections
+from whisper_service.loop.decoders import Decoders
+from whisper_service.loop.endings import Endings
+from whisper_service.loop.failures import Failures
+from whisper_service.loop.ledger import Ledger
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.loop.runs import Run
+from whisper_service.loop.shelf import Shelf
+from whisper_service.loop.steps import Steps
 from whisper_service.protocol import (
     BatchDone,
     ChunkDone,
@@ -29,11 +34,6 @@ from whisper_service.protocol import (
     MediaInfo,
     Ready,
 )
-from whisper_service.recognizer import Recognizer
-from whisper_service.runs import Run
-from whisper_service.shelf import Shelf
-from whisper_service.steps import Steps
-from whisper_service.supervisor import Died, Reported
 
 logger = logging.getLogger(__name__)
 

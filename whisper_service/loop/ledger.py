@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from anyio import to_thread
 
-from whisper_service import planner
-from whisper_service.broadcast import Broadcast
-from whisper_service.datadir import DataDir
 from whisper_service.domain import HISTORY, Chunk, ChunkState, Gap, Job, Note, Phase, Problem, Span, Status
 from whisper_service.errors import NotFound
 from whisper_service.ladder import Standing
 from whisper_service.lifecycle import TERMINAL, Cause
+from whisper_service.loop import planner
+from whisper_service.loop.runs import Run
 from whisper_service.protocol import ChunkDone
-from whisper_service.runs import Run
-from whisper_service.store import Store, Written
+from whisper_service.storage.broadcast import Broadcast
+from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.store import Store, Written
 
 logger = logging.getLogger(__name__)
 

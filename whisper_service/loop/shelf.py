@@ -12,20 +12,20 @@ from pathlib import Path
 import msgspec
 from anyio import to_thread
 
-from whisper_service.broadcast import Broadcast
-from whisper_service.catalog import Catalog
+from whisper_service.children.supervisor import Supervisor
 from whisper_service.domain import Problem
-from whisper_service.downloads import CANCELLED, Downloads
-from whisper_service.endings import Endings
 from whisper_service.errors import Conflict, ModelInUse, ModelTooBig, ServiceError
-from whisper_service.hubs import Hub
-from whisper_service.inventory import Inventory, ModelInfo, Situation
-from whisper_service.ledger import Ledger
+from whisper_service.loop.downloads import CANCELLED, Downloads
+from whisper_service.loop.endings import Endings
+from whisper_service.loop.ledger import Ledger
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.models.catalog import Catalog
+from whisper_service.models.hubs import Hub
+from whisper_service.models.inventory import Inventory, ModelInfo, Situation
 from whisper_service.protocol import Loaded
-from whisper_service.recognizer import Recognizer
-from whisper_service.rows import ModelRow
-from whisper_service.store import Store
-from whisper_service.supervisor import Supervisor
+from whisper_service.storage.broadcast import Broadcast
+from whisper_service.storage.rows import ModelRow
+from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import aiosqlite
 from anyio import CancelScope
 
 from whisper_service.errors import DiskFull, StoreBroken, StoreBusy
-from whisper_service.search import grams
+from whisper_service.storage.search import grams
 
 logger = logging.getLogger(__name__)
 

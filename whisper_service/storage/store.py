@@ -16,7 +16,6 @@ import aiosqlite
 import msgspec
 from anyio import CancelScope, Lock
 
-from whisper_service import database, rows
 from whisper_service.domain import (
     Change,
     Chunk,
@@ -33,7 +32,8 @@ from whisper_service.domain import (
 from whisper_service.errors import Conflict, IllegalTransition, MediaRemoved, NotFound
 from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause, advance
-from whisper_service.listing import Listings
+from whisper_service.storage import database, rows
+from whisper_service.storage.listing import Listings
 
 CHANGEABLE: Final = frozenset(rows.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or a matter of `Cause`

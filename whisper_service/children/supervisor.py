@@ -22,10 +22,11 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from whisper_service import childlog, faults, oomkiller
-from whisper_service.breaker import Breaker, Intensity
+from whisper_service import faults
+from whisper_service.children import childlog, oomkiller
+from whisper_service.children.breaker import Breaker, Intensity
+from whisper_service.children.link import STOP_S, ProcessLink
 from whisper_service.domain import Problem, Value
-from whisper_service.link import STOP_S, ProcessLink
 from whisper_service.protocol import Command, Ready, Report, Shutdown, decode_report, encode
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 
 from whisper_service.errors import NotFound, ServiceError, Unavailable
-from whisper_service.store import Store
+from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

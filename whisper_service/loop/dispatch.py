@@ -15,21 +15,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, assert_never
 
-from whisper_service import planner
-from whisper_service.connections import Connections
-from whisper_service.decoders import Decoders
+from whisper_service.children.supervisor import ActorEvent, Died, Reported, Supervisor
 from whisper_service.domain import Job, Phase, Problem
-from whisper_service.endings import Endings
 from whisper_service.errors import NotFound, ServiceError
-from whisper_service.ledger import Ledger
 from whisper_service.lifecycle import OPEN, Cause
-from whisper_service.mailbox import Mailbox, Request
-from whisper_service.recognizer import Recognizer
-from whisper_service.reports import Reports
-from whisper_service.runs import Decoding, Run
-from whisper_service.shelf import Shelf
-from whisper_service.steps import Steps
-from whisper_service.supervisor import ActorEvent, Died, Reported, Supervisor
+from whisper_service.loop import planner
+from whisper_service.loop.connections import Connections
+from whisper_service.loop.decoders import Decoders
+from whisper_service.loop.endings import Endings
+from whisper_service.loop.ledger import Ledger
+from whisper_service.loop.mailbox import Mailbox, Request
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.loop.reports import Reports
+from whisper_service.loop.runs import Decoding, Run
+from whisper_service.loop.shelf import Shelf
+from whisper_service.loop.steps import Steps
 
 logger = logging.getLogger(__name__)
 

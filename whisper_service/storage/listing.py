@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 import aiosqlite
 from anyio import CancelScope, Lock
 
-from whisper_service import database, rows, search
 from whisper_service.domain import Job, Status, Value
+from whisper_service.storage import database, rows, search
 
 COUNTED: Final = 1_000
 """Finds of a search that are counted; there may be many more, and to visit them all takes long."""

@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-from whisper_service import ladder, planner
+from whisper_service import ladder
 from whisper_service.domain import Problem
-from whisper_service.endings import Endings
 from whisper_service.faults import Diagnosis, FaultKind
 from whisper_service.formats.clock import hms, milliseconds
-from whisper_service.ledger import Ledger, RowKey
+from whisper_service.loop import planner
+from whisper_service.loop.endings import Endings
+from whisper_service.loop.ledger import Ledger, RowKey
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.loop.runs import Run
 from whisper_service.protocol import Fault
-from whisper_service.recognizer import Recognizer
-from whisper_service.runs import Run
 
 logger = logging.getLogger(__name__)
 

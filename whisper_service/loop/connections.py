@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from whisper_service.children.supervisor import Supervisor
 from whisper_service.domain import Problem
-from whisper_service.inventory import EndpointState
+from whisper_service.models.inventory import EndpointState
 from whisper_service.protocol import ConnectionTested, TestConnection
-from whisper_service.supervisor import Supervisor
 
 STALL_S = 60.0
 """For each endpoint: looking for its name, connecting and reading have limits of their own that are far below."""

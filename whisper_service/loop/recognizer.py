@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from whisper_service import config, ladder, planner
+from whisper_service import config, ladder
+from whisper_service.children.supervisor import Supervisor
 from whisper_service.domain import SAMPLE_RATE, Problem
 from whisper_service.faults import FaultKind
 from whisper_service.ladder import Rung, Standing
-from whisper_service.ledger import RowKey
-from whisper_service.pace import Pace
+from whisper_service.loop import planner
+from whisper_service.loop.ledger import RowKey
+from whisper_service.loop.pace import Pace
 from whisper_service.protocol import BatchDone, Cancel, Fault, Load, Loaded, Row, Transcribe
-from whisper_service.supervisor import Supervisor
 
 EXPRESS: Final = 1
 """Batches beside the slots. It costs the thread of a slot and nothing else while nobody waits."""

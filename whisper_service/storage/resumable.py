@@ -22,7 +22,7 @@ from anyio import CancelScope, to_thread
 
 from whisper_service.domain import Value
 from whisper_service.errors import ChecksumMismatch, NotFound, TooLarge, UploadIncomplete, UploadLocked, UploadOffset
-from whisper_service.intake import BLOCK, Intake, Received, clean_name, disk, identifier, sync_directory
+from whisper_service.storage.intake import BLOCK, Intake, Received, clean_name, disk, identifier, sync_directory
 
 CHECKSUMS: Final = ("sha1", "sha256")
 _ID: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")

@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from whisper_service.broadcast import Broadcast, Closed
 from whisper_service.domain import Status, Value
 from whisper_service.errors import ServiceError, Unavailable
 from whisper_service.lifecycle import TERMINAL
-from whisper_service.store import Kept, Store
+from whisper_service.storage.broadcast import Broadcast, Closed
+from whisper_service.storage.store import Kept, Store
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from whisper_service.catalog import Catalog, Source
+from whisper_service.children.supervisor import Supervisor
 from whisper_service.domain import Problem
-from whisper_service.hubs import Hub
-from whisper_service.inventory import EndpointState, Transfer
+from whisper_service.models.catalog import Catalog, Source
+from whisper_service.models.hubs import Hub
+from whisper_service.models.inventory import EndpointState, Transfer
 from whisper_service.protocol import Downloaded, DownloadProgress
-from whisper_service.rows import ModelRow
-from whisper_service.supervisor import Supervisor
+from whisper_service.storage.rows import ModelRow
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ import sqlite3
 from contextlib import suppress
 
 from whisper_service import faults
-from whisper_service.decoders import Decoders
 from whisper_service.domain import Problem
 from whisper_service.errors import IllegalTransition, NotFound, ServiceError, StoreBusy
-from whisper_service.ledger import Ledger
-from whisper_service.recognizer import Recognizer
-from whisper_service.runs import Run
+from whisper_service.loop.decoders import Decoders
+from whisper_service.loop.ledger import Ledger
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.loop.runs import Run
 
 logger = logging.getLogger(__name__)
 

@@ -8,16 +8,16 @@ from typing import assert_never
 
 from anyio import to_thread
 
-from whisper_service import planner
-from whisper_service.catalog import AUTO
-from whisper_service.decoders import Decoders
-from whisper_service.endings import Endings, problem_of
 from whisper_service.errors import ServiceError
-from whisper_service.ledger import Ledger, RowKey
+from whisper_service.loop import planner
+from whisper_service.loop.decoders import Decoders
+from whisper_service.loop.endings import Endings, problem_of
+from whisper_service.loop.ledger import Ledger, RowKey
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.loop.runs import Decoding, Run
+from whisper_service.loop.shelf import Shelf
+from whisper_service.models.catalog import AUTO
 from whisper_service.protocol import Row
-from whisper_service.recognizer import Recognizer
-from whisper_service.runs import Decoding, Run
-from whisper_service.shelf import Shelf
 
 
 class Steps:

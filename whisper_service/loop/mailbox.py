@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import anyio
 
+from whisper_service.children.supervisor import ActorEvent
 from whisper_service.errors import ServiceError, Unavailable
-from whisper_service.supervisor import ActorEvent
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, Final
 
-from whisper_service import planner
 from whisper_service.domain import SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span, Task
+from whisper_service.loop import planner
 
 LANGUAGE_SURE: Final = 0.5
 """Probability from which the language of one chunk is taken for that of the recording."""

@@ -1,0 +1,1 @@
+"""The life of child processes: start, watch, end, replace."""
