@@ -81,6 +81,9 @@ async def test_errors_are_a_word(web: Running) -> None:
         assert set(answer.json()) == {"error"}
         assert said in answer.json()["error"]
     assert set((await web.client.get("/inference")).json()) == {"error"}
+    answer = await web.client.post("/load", files={"model": b"models/ggml-base.bin"})
+    assert (answer.status_code, set(answer.json())) == (400, {"error"})
+    assert "speech.model" in answer.json()["error"]
 
 
 async def test_health(web: Running) -> None:

@@ -315,6 +315,19 @@ async def test_errors_are_the_clients_own(web: Running, client: AsyncOpenAI) -> 
     assert large.json()["error"]["code"] == "too_large"
 
 
+@pytest.mark.parametrize(("field", "value", "status"), [("model", "large-v9", 404), ("response_format", "yaml", 400)])
+async def test_what_is_wrong_is_said_before_the_recording_has_come(web: Running, field: str, value: str, status: int) -> None:
+    address = httpx.URL(web.url)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
+    said = f'--b\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n--b\r\n'
+    async with await anyio.connect_tcp(address.host, address.port or 0) as stream:
+        await stream.send(f"{head}{said}".encode())
+        with anyio.fail_after(30):
+            answer = await stream.receive()
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
+    assert list(web.service.intake.root.iterdir()) == []
+
+
 async def test_a_form_without_a_file_says_so(web: Running) -> None:
     answer = await web.client.post(PATH, files={"other": ("a.wav", b"x")}, data={"model": "whisper-1"})
     assert answer.status_code == 400

@@ -58,7 +58,10 @@ def read(root: Path, body: bytes, step: int, **keywords: Any) -> tuple[Received,
         return messages.pop(0) if messages else {"type": "http.disconnect"}
 
     request: Any = SimpleNamespace(headers={}, content_type=("multipart/form-data", {"boundary": "b"}), receive=receive)
-    form = Form(Intake(root, max_bytes=100_000, min_free=0), lambda fields: None, **keywords)
+
+    async def check(fields: Fields) -> None: ...
+
+    form = Form(Intake(root, max_bytes=100_000, min_free=0), check, **keywords)
     return anyio.run(form.read, request), form.fields
 
 

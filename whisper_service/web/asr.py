@@ -30,6 +30,7 @@ from whisper_service.domain import Job, Options, Segment, Task, Transcript, Valu
 from whisper_service.formats import Format, Layout
 from whisper_service.formats.prose import prose
 from whisper_service.loop.runs import DETECT_S
+from whisper_service.models.catalog import AUTO
 from whisper_service.pcm import Pcm
 from whisper_service.service import Service
 from whisper_service.storage.intake import Receiver
@@ -100,15 +101,19 @@ async def place(request: Incoming, service: Service, task: Task | None = None) -
     query: Fields = {name: request.query_params.getall(name) for name in request.query_params}
     wishes = partial(understand, task=task, service=service)
     wishes(query)
+    await calls.model_for(service, AUTO)  # without one, nothing need be sent
     encoded = fields.boolean(query, "encode", default=True)
     limit_s = DETECT_S if task is Task.DETECT else None
 
     def through(receiver: Receiver) -> Sink:
         return receiver if encoded else Pcm(receiver, limit_s)
 
+    async def check(said: Fields) -> None:
+        wishes({**query, **said})
+
     form = Form(
         service.intake,
-        lambda said: wishes({**query, **said}),
+        check,
         files=FILES,
         known=KNOWN,
         max_parts=MAX_PARTS,

@@ -13,7 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from whisper_service.domain import Problem, Value
 
 OPENAI: Final = ("/v1", "/openai/v1")
-WHISPER_CPP: Final = ("/inference",)
+WHISPER_CPP: Final = ("/inference", "/load")
 
 AUDIO: Final = frozenset({"empty_file", "not_media", "no_audio", "decode_failed", "too_long", "inflated", "media"})
 """The recording is at fault, and will be when it is sent again."""

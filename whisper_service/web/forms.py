@@ -6,7 +6,7 @@ gigabytes were sent for nothing; they may also follow the file. What the fields 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -63,12 +63,12 @@ def _itself(receiver: Receiver) -> Sink:
 class Form:
     """A multipart form with one recording, in a part called one of `files`, and fields before or after it.
 
-    `check` is called with all fields so far whenever there is one more, and raises what is wrong with them. Fields that are not
+    `check` is awaited with all fields so far whenever there is one more, and raises what is wrong with them. Fields that are not
     `known` are passed over unread (None: all are kept). The recording is written through what `through` makes of its receiver.
     """
 
     intake: Intake
-    check: Callable[[Fields], object]
+    check: Callable[[Fields], Awaitable[object]]
     files: Collection[str] = ("file",)
     known: Collection[str] | None = None
     max_parts: int = MAX_PARTS
@@ -104,7 +104,7 @@ class Form:
                     )
                 received = await self._sink.finish()
                 try:
-                    self.check(self.fields)
+                    await self.check(self.fields)
                 except ServiceError:
                     received.path.unlink(missing_ok=True)
                     raise
@@ -120,7 +120,7 @@ class Form:
         if isinstance(event, MultipartSegment):
             await self._begin(event, stack)
         elif event is None:
-            self._end()
+            await self._end()
         elif self._part in self.files and self._sink is not None:
             await self._sink.write(event)
         elif self._wanted():
@@ -140,13 +140,13 @@ class Form:
         receiver = await stack.enter_async_context(self.intake.receiver(name, expected=self._expected))
         self._sink = self.through(receiver)
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         if self._part not in self.files and self._wanted():
             try:
                 self.fields.setdefault(self._part, []).append(self._value.decode())
             except UnicodeDecodeError as error:
                 raise InvalidRequest(f"The field {self._part[:80]!r} is not UTF-8.", field=self._part[:80]) from error
-            self.check(self.fields)
+            await self.check(self.fields)
         self._part = ""
 
     def _wanted(self) -> bool:

@@ -27,11 +27,13 @@ from msgspec.structs import replace
 from whisper_service import calls, formats, languages
 from whisper_service.captions import Style, clean
 from whisper_service.domain import Options, Preset, Segment, Task, Transcript, Value
+from whisper_service.errors import InvalidRequest
 from whisper_service.formats import Format, Layout
+from whisper_service.models.catalog import AUTO
 from whisper_service.web import dialects, fields, openai_reply
 from whisper_service.web.errors import Incoming, problems
 from whisper_service.web.fields import Given, one, wrong
-from whisper_service.web.forms import Form
+from whisper_service.web.forms import Fields, Form
 from whisper_service.web.jobs import Served
 
 MAX_PARTS: Final = 128
@@ -161,7 +163,12 @@ FIELDS: Final = {
 )
 async def inference(request: Incoming, service: Served) -> Response[Any]:
     wishes = partial(understand, preset=service.config.speech.preset)
-    form = Form(service.intake, wishes, known=KNOWN, max_parts=MAX_PARTS)
+    await calls.model_for(service, AUTO)  # without one, nothing need be sent
+
+    async def check(said: Fields) -> None:
+        wishes(said)
+
+    form = Form(service.intake, check, known=KNOWN, max_parts=MAX_PARTS)
     received = await form.read(request)
     asked = wishes(form.fields)
     job = await calls.place(service, received, asked.options)
@@ -184,6 +191,15 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
             assert_never(asked.reply)
 
 
+@post("/load", include_in_schema=False)
+async def load() -> None:
+    """Callers that change the model of whisper.cpp's server hear how it is done here."""
+    raise InvalidRequest(
+        "The model is not changed through this address.",
+        hint="Set speech.model on the page or in the configuration; /v1/audio/transcriptions takes a model with every request.",
+    )
+
+
 @get(
     "/health",
     operation_id="whisperCppHealth",
@@ -196,4 +212,4 @@ async def health(service: Served) -> Response[Health]:
     return Response(Health(said), status_code=200 if readiness.ready else 503)
 
 
-router = Router("/", tags=["whisper.cpp"], route_handlers=[inference, health])
+router = Router("/", tags=["whisper.cpp"], route_handlers=[inference, load, health])

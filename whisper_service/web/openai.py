@@ -6,7 +6,7 @@ comment ends in one newline, because its clients take anything else for an empty
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Final, assert_never
@@ -73,7 +73,13 @@ class Events(Stream):
 async def serve(request: Incoming, service: Service, task: Task) -> Response[Any]:
     """Take the form, wait for the text, answer as was asked for."""
     wishes = partial(understand, task=task, preset=service.config.speech.preset)
-    received, said = await _received(request, service, wishes)
+
+    async def check(said: Fields) -> None:
+        asked = wishes(said)
+        if "model" in said:
+            await calls.model_for(service, asked.options.model)
+
+    received, said = await _received(request, service, check)
     asked = wishes(said)
     job = await calls.place(service, received, asked.options)
     headers = {"X-Request-Id": job.id}
@@ -86,13 +92,13 @@ async def serve(request: Incoming, service: Service, task: Task) -> Response[Any
     return await answer(await service.transcript(job.id), asked, service.config.captions, headers)
 
 
-async def _received(request: Incoming, service: Service, check: Callable[[Fields], object]) -> tuple[Received, Fields]:
+async def _received(request: Incoming, service: Service, check: Callable[[Fields], Awaitable[None]]) -> tuple[Received, Fields]:
     """The recording and what is said of it, in a form or in JSON."""
     if request.content_type[0] != "application/json":
         form = Form(service.intake, check, known=KNOWN, max_parts=MAX_PARTS)
         return await form.read(request), form.fields
     said, sound, name = await openai_json.fields_of(request)
-    check(said)
+    await check(said)
     return await openai_json.keep(service.intake, sound, name), said
 
 

@@ -45,7 +45,10 @@ async def receive(request: Incoming, intake: Intake, preset: Preset) -> tuple[Re
         def wishes(fields: Fields) -> Options:
             return parse_options({**query, **single(fields)}, preset)
 
-        form = Form(intake, wishes)
+        async def check(fields: Fields) -> None:
+            wishes(fields)
+
+        form = Form(intake, check)
         return await form.read(request), wishes(form.fields)
     refuse_compressed(request)
     if kind and kind not in RAW and kind.partition("/")[0] not in ("audio", "video"):
