@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
 
@@ -12,3 +15,17 @@ settings.load_profile("suite")
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A test that starts the program in this process sets up its log; the stream that writes to is closed when the test is over."""
+    names = ("", "whisper_service", "uvicorn.access", "uvicorn.asgi")
+    root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in names}
+    before = list(root.handlers)
+    yield
+    for handler in set(root.handlers) - set(before):
+        if type(handler) is logging.StreamHandler:  # those of pytest are kinds of it
+            root.removeHandler(handler)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
