@@ -370,8 +370,8 @@ class Service:
         async def change() -> None:
             after = self._tuning.check(changes)
             told = await self.store.set_settings(after)
+            self.broadcast.publish([told])  # before anything else can fail: it is committed
             self._apply(self._tuning.take(after))
-            self.broadcast.publish([told])
 
         await self._mailbox.ask(change)
 

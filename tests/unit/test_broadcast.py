@@ -86,6 +86,24 @@ async def test_one_who_lags_behind_the_ring_reads_the_store() -> None:
     assert seen == list(range(1, 20))
 
 
+async def test_what_is_committed_but_not_published_yet_is_not_told_ahead_of_time() -> None:
+    """The store shows a commit a moment before its writer publishes it."""
+    log = Log()
+    broadcast = Broadcast(log, 0, capacity=1)
+    publish(log, broadcast, *(change(seq) for seq in range(1, 10)))
+    log.rows.append(change(10))
+    for job_id in (None, "a", "b"):
+        cursor = broadcast.cursor(3, job_id)
+        with anyio.move_on_after(0.01):
+            assert [c.seq for c in await cursor.read()] == [4, 5, 6, 7, 8, 9]
+        assert cursor.seq == broadcast.head == 9
+    cursor = broadcast.cursor(3)
+    seen = [c.seq for c in await cursor.read()]
+    broadcast.publish(log.rows[-1:])
+    seen += [c.seq for c in await cursor.read()]
+    assert seen == [4, 5, 6, 7, 8, 9, 10]
+
+
 async def test_pruned_history_is_told() -> None:
     log = Log()
     broadcast = Broadcast(log, 0, capacity=1)

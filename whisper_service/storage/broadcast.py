@@ -130,9 +130,12 @@ class Cursor:
         raise Closed
 
     async def _catch_up(self, history: History) -> Sequence[Change]:
-        """A page from the store. A filtered read may find nothing: then everything up to the head was another job's."""
+        """A page from the store. A filtered read may find nothing: then everything up to the head was another job's.
+
+        What is committed but not published yet is left for later: a cursor ahead of the head would be given it twice.
+        """
         head = self._broadcast.head
-        changes = await history.changes(self.seq, job_id=self.job_id)
+        changes = [change for change in await history.changes(self.seq, job_id=self.job_id) if change.seq <= head]
         pruned, _ = await history.bounds()  # read last: what is pruned between the two must not look like nothing
         if self.seq < pruned:
             raise Pruned

@@ -144,7 +144,7 @@ async def _snapshot(service: Service, job_id: str) -> tuple[bytes, int, bool]:
     """
     store = service.store
     while True:
-        _, seq = await store.bounds()
+        seq = service.broadcast.head
         job, segments = await store.job(job_id), await store.segments(job_id)
         if not await store.changes(seq, job_id=job_id, limit=1):
             break  # nothing happened to it between the reads
