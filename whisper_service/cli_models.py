@@ -1,4 +1,4 @@
-"""The `models` command: list, download, remove, import, verify - in the data directory, or through the service that has it.
+"""The `models` command: list, download, unload, remove, import, verify, test-connection - in the data directory, or through the service that has it.
 
 Owns the grammar and how it looks in a terminal; the work is done by the modules it imports when it is chosen.
 """
@@ -46,12 +46,17 @@ def add(
         "names", nargs="+", metavar="NAME", help="like small, large-v3-turbo, or owner/name on the hub"
     )
     verb("remove", _remove, "take models off the disk").add_argument("names", nargs="+", metavar="NAME")
+    verb("unload", _unload, "give the memory of a loaded model back").add_argument("names", nargs="+", metavar="NAME")
     taking = verb("import", _import, "make a model of a folder or an archive (.zip, .tar, .tar.gz)")
     taking.add_argument("source", type=Path, metavar="PATH")
     taking.add_argument("--name", help="what to call it (default: as the folder or the archive is called)")
     verb("verify", _verify, "read models whole and compare them with what they should be").add_argument(
         "names", nargs="*", metavar="NAME", help="(default: all that are here)"
     )
+    testing = verb("test-connection", _test, "could a model be fetched? asks every endpoint, fetches nothing")
+    testing.add_argument("name", nargs="?", metavar="NAME", help="which model (default: a small one)")
+    testing.add_argument("--endpoint", action="append", default=[], metavar="URL", help="instead of those in the settings; may be said again")
+    testing.add_argument("--proxy", metavar="URL", help="instead of the one in the settings")
 
 
 @contextmanager
@@ -119,6 +124,25 @@ def _remove(config: Config, options: argparse.Namespace) -> int:
             shelf.remove(name)
             _say(f"{name}: removed")
     return 0
+
+
+def _unload(config: Config, options: argparse.Namespace) -> int:
+    with _shelf(config, options) as shelf:
+        for name in options.names:
+            info = shelf.unload(name)
+            _say(f"{info.name}: {_state(info)}")
+    return 0
+
+
+def _test(config: Config, options: argparse.Namespace) -> int:
+    with _shelf(config, options) as shelf:
+        tested = shelf.test(options.name, tuple(options.endpoint), options.proxy)
+    for endpoint in tested.endpoints:
+        if endpoint.problem is None:
+            _say(f"{endpoint.endpoint}: {tested.repo} can be fetched")
+        else:
+            _say(f"{endpoint.endpoint}: {endpoint.problem.message}\n  {endpoint.problem.hint}")
+    return 0 if any(endpoint.problem is None for endpoint in tested.endpoints) else 1
 
 
 def _import(config: Config, options: argparse.Namespace) -> int:

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from anyio import to_thread
 
 from whisper_service.domain import Value
 from whisper_service.errors import Conflict, InvalidRequest
-from whisper_service.known import BY_NAME, is_name
+from whisper_service.known import is_name
 from whisper_service.loop.connections import Connections
 from whisper_service.loop.mailbox import Mailbox
 from whisper_service.loop.shelf import Shelf
@@ -22,11 +21,7 @@ from whisper_service.models.catalog import AUTO
 from whisper_service.models.hubs import HubInfo
 from whisper_service.models.imports import Limits
 from whisper_service.models.inventory import EndpointState, ModelInfo
-from whisper_service.protocol import TestConnection
 from whisper_service.storage.intake import Intake
-
-PROBE: Final = BY_NAME["tiny"].repo
-"""What hubs are asked about when nobody says."""
 
 
 class Models(Value, frozen=True):
@@ -121,19 +116,8 @@ class ModelDesk:
     ) -> Connection:
         """Whether this model could be fetched, from each endpoint, without fetching it. What is not given is as in the settings."""
         hub = self._shelf.downloads.hub
-        name = self._shelf.catalog.name_of(model) if model else None
-        source = self._shelf.catalog.source_of(name) if name else None
-        if name is not None and source is None:
-            raise self._shelf.catalog.unavailable(name)
-        command = TestConnection(
-            repo=source.repo if source else PROBE,
-            endpoints=endpoints or hub.endpoints,
-            token=token or hub.token,
-            proxy=proxy or hub.proxy,
-            offline=hub.offline,
-            connect_timeout_s=hub.connect_timeout_s,
-            read_timeout_s=hub.read_timeout_s,
-        )
+        repo = self._shelf.catalog.repo_of(model) if model else None
+        command = hub.test(repo, endpoints=endpoints, proxy=proxy, token=token)
         test = await self._mailbox.ask(partial(self._connections.ask, command))
         await test.done.wait()
         return Connection(command.repo, list(test.results), hub.info.proxy)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,24 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from whisper_service import modelfile
 from whisper_service.children.supervisor import ActorEvent, Died, Supervisor
 from whisper_service.config import Config, Source
-from whisper_service.desk import Models
+from whisper_service.desk import Connection, Models
 from whisper_service.domain import Problem
 from whisper_service.errors import Conflict, InvalidRequest, ServiceError
 from whisper_service.known import is_name
 from whisper_service.loop.downloads import STALL_S, TRIES, transfer_of
-from whisper_service.models import hubs, imports, machine
+from whisper_service.models import bundled, hubs, imports, machine
 from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.models.imports import Limits
-from whisper_service.models.inventory import Inventory, ModelInfo, Situation
-from whisper_service.protocol import Download, Downloaded, DownloadProgress, Fault, Ready
+from whisper_service.models.inventory import EndpointState, Inventory, ModelInfo, Situation
+from whisper_service.protocol import (
+    ConnectionTested,
+    Download,
+    Downloaded,
+    DownloadProgress,
+    Fault,
+    Ready,
+    TestConnection,
+)
 from whisper_service.service import DOWNLOAD
 from whisper_service.storage.datadir import DataDir
 from whisper_service.storage.store import Store
@@ -75,6 +84,19 @@ class Local:
         )
         return anyio.run(self._fetch, command, show)
 
+    def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> Connection:
+        """Whether this model could be fetched, from each endpoint, without fetching it. Raises as `download`."""
+        repo = self._catalog.repo_of(model) if model else None
+        command = self._hub.test(repo, endpoints=endpoints, proxy=proxy)
+        return Connection(command.repo, list(anyio.run(self._try, command)), self._hub.info.proxy)
+
+    def unload(self, wanted: str) -> ModelInfo:
+        """Only a running service holds a model in memory. Raises `Conflict`."""
+        raise Conflict(
+            f"The model {self._catalog.name_of(wanted)} is not loaded: no service runs in this data directory.",
+            hint="Name the data directory of a running service with --data-dir.",
+        )
+
     def cancel(self, wanted: str) -> None:
         """Nothing is left to be stopped: the child went with the command."""
 
@@ -106,34 +128,58 @@ class Local:
         """Each model with a verdict in words, and what is wrong with it."""
         for name in [self._catalog.name_of(name) for name in names] or self._catalog.installed():
             entry = self._catalog.entry(name)
-            if entry.builtin and entry.path is None:
-                yield name, "built in; its hashes are checked when it is put together, with the first job", None
-                continue
+            packed = entry.builtin and entry.path is None
+            note = "built in, to be put together with the first job; " if packed else ""
             try:
-                if entry.path is None:
+                if packed:
+                    checked = bundled.check(name, bundled.BUNDLED[name])
+                elif entry.path is None:
                     raise self._catalog.unavailable(name)
-                checked = modelfile.verify(entry.path)
+                else:
+                    checked = modelfile.verify(entry.path)
             except (ServiceError, OSError) as error:
                 problem = error.problem if isinstance(error, ServiceError) else Problem("model_broken", f"It cannot be read: {error}.")
                 yield name, problem.message, problem
             else:
                 known = f"hashes of {', '.join(checked)} are right" if checked else "complete; nobody wrote down what its hashes should be"
-                yield name, known, None
+                yield name, note + known, None
 
     async def _fetch(self, command: Download, show: Callable[[ModelInfo], None]) -> ModelInfo:
+        async with self._child("download") as (child, events):
+            problem = await self._follow(child, events, command, show)
+        problems = {command.model: problem} if problem else {}
+        return self._inventory.one(command.model, Situation(problems=problems))
+
+    async def _try(self, command: TestConnection) -> tuple[EndpointState, ...]:
+        async with self._child("connection") as (child, events):
+            deaths = 0
+            while True:
+                event = await events.receive()
+                if isinstance(event, Died):
+                    deaths += 1
+                    if deaths == TRIES:
+                        return tuple(EndpointState(endpoint, event.diagnosis.problem) for endpoint in command.endpoints)
+                    continue
+                if isinstance(event.report, Ready):
+                    within_s = STALL_S * len(command.endpoints)
+                    child.send(command, generation=event.generation, within_s=within_s, key="test")
+                elif isinstance(event.report, ConnectionTested):
+                    return tuple(EndpointState(result.endpoint, result.problem) for result in event.report.results)
+
+    @asynccontextmanager
+    async def _child(self, name: str) -> AsyncIterator[tuple[Supervisor, MemoryObjectReceiveStream[ActorEvent]]]:
+        """A child that downloads or tests, and what it reports; it ends with the context."""
         send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
         timeout = self._config.supervision.ready_timeout_s
-        child = Supervisor("download", DOWNLOAD, logs=self._data.logs, deliver=send.send_nowait, ready_timeout_s=timeout)
+        child = Supervisor(name, DOWNLOAD, logs=self._data.logs, deliver=send.send_nowait, ready_timeout_s=timeout)
         with send, receive:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(child.run)
                 child.want()
                 try:
-                    problem = await self._follow(child, receive, command, show)
+                    yield child, receive
                 finally:
                     child.stop()
-        problems = {command.model: problem} if problem else {}
-        return self._inventory.one(command.model, Situation(problems=problems))
 
     async def _follow(
         self,

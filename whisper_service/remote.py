@@ -6,6 +6,7 @@ Where it listens is written in the data directory; the token, if there is one, i
 from __future__ import annotations
 
 import http.client
+import io
 import os
 import tarfile
 import threading
@@ -18,7 +19,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 
 from whisper_service.config import Config
-from whisper_service.desk import Models
+from whisper_service.desk import Connection, Models
 from whisper_service.domain import Problem
 from whisper_service.errors import DataDirectoryInUse, ServiceError
 from whisper_service.known import folder_of
@@ -67,6 +68,16 @@ class Remote:
             return info
         finally:
             connection.close()
+
+    def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> Connection:
+        """Whether this model could be fetched, from each endpoint."""
+        wish = {"model": model, "endpoints": endpoints, "proxy": proxy}
+        data = self._ask("POST", "/api/models/test-connection", io.BytesIO(msgspec.json.encode(wish)))
+        return msgspec.json.decode(data, type=Connection)
+
+    def unload(self, name: str) -> ModelInfo:
+        """Give the memory of a loaded model back."""
+        return self._model("POST", name, "/unload")
 
     def cancel(self, name: str) -> None:
         """Stop a download."""

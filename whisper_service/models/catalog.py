@@ -164,6 +164,13 @@ class Catalog:
             return Source(model.repo, model.download_bytes)
         return Source(name) if "/" in name and is_name(name) else None
 
+    def repo_of(self, wanted: str) -> str:
+        """The repo on a hub that `wanted` means. Raises `InvalidRequest`, and `ModelUnavailable` if there is none."""
+        name = self.name_of(wanted)
+        if (source := self.source_of(name)) is None:
+            raise self.unavailable(name)
+        return source.repo
+
     def depends_on_device(self, wanted: str) -> bool:
         """Whether `resolve` may answer differently for another device."""
         return wanted == AUTO and self._default == AUTO

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 from whisper_service.config import Models
 from whisper_service.domain import Value
-from whisper_service.known import PATTERNS
-from whisper_service.protocol import Download
+from whisper_service.known import BY_NAME, PATTERNS
+from whisper_service.protocol import Download, TestConnection
 
 PUBLIC: Final = "https://huggingface.co"
+PROBE: Final = BY_NAME["tiny"].repo
+"""What hubs are asked about when nobody says."""
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 
 
@@ -57,6 +59,20 @@ class Hub(Value, frozen=True):
             connect_timeout_s=self.connect_timeout_s,
             read_timeout_s=self.read_timeout_s,
             spare_bytes=spare_bytes,
+        )
+
+    def test(
+        self, repo: str | None = None, *, endpoints: tuple[str, ...] = (), proxy: str | None = None, token: str | None = None
+    ) -> TestConnection:
+        """The command to ask for this repo without fetching it. What is not given is as in the settings."""
+        return TestConnection(
+            repo=repo or PROBE,
+            endpoints=endpoints or self.endpoints,
+            token=token or self.token,
+            proxy=proxy or self.proxy,
+            offline=self.offline,
+            connect_timeout_s=self.connect_timeout_s,
+            read_timeout_s=self.read_timeout_s,
         )
 
     @property
