@@ -1,9 +1,10 @@
-"""How long a caller waits for a language, and for the text of a short clip, while a long recording is in work.
+"""How long a caller waits for a language, and for the text of a short clip: on an idle service, and beside a long recording.
 
-    python -m bench.detect [--audio FILE] [--hours 1] [--rounds 10] [--model DIR]
+    python -m bench.detect [--audio FILE] [--hours 1] [--rounds 10] [--clips 5 30] [--model DIR]
 
-The long recording keeps every slot of the speech actor busy with full batches. Each round asks `/detect-language` and
-`/v1/audio/transcriptions` about clips that were not sent before; the clock runs from the request to the whole answer.
+The long recording keeps every slot of the speech actor busy with full batches. Each round asks `/detect-language` about a clip
+of 30 s, and `/v1/audio/transcriptions` about each length; no clip was sent before. The clock runs from the request to the
+whole answer; beside it stands how much of that passed until the job was there (upload), and until its sound was read and cut.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import anyio
@@ -22,7 +26,63 @@ from bench import audio, harness
 
 BUSY_CHUNKS = 16
 """Chunks after which the batches of the long recording are full."""
-CLIP_S = 30.0
+LANGUAGE_S = 30.0
+
+
+@dataclass
+class Waited:
+    """Seconds from a request until the job was there, until its first chunk could be worked on, until the answer was there."""
+
+    placed: float
+    read: float
+    answered: float
+
+
+@dataclass
+class Watch:
+    """When the jobs of a service were first seen, and first seen in each phase."""
+
+    seen: dict[tuple[str, str | None], float] = field(default_factory=dict)
+    ready: anyio.Event = field(default_factory=anyio.Event)
+
+    async def run(self, client: httpx.AsyncClient) -> None:
+        async with aclosing(harness.events(client, "/api/events")) as events:
+            async for event in events:
+                self.ready.set()
+                if event.kind == "update":
+                    self.seen.setdefault((event.data["id"], None), event.at)
+                    self.seen.setdefault((event.data["id"], event.data.get("phase")), event.at)
+
+
+class Caller:
+    """Sends clips that are all different, though they sound alike."""
+
+    def __init__(self, client: httpx.AsyncClient, watch: Watch, clips: dict[float, bytes]) -> None:
+        self._client = client
+        self._watch = watch
+        self._clips = clips
+        self._numbers: Iterator[int] = count()
+
+    async def ask(self, path: str, part: str, seconds: float) -> Waited:
+        clip = self._clips[seconds] + bytes(next(self._numbers))  # silence to a player, another file to the service
+        began = time.monotonic()
+        answer = await self._client.post(path, files={part: ("clip.mp3", clip)}, timeout=600)
+        ended = time.monotonic()
+        answer.raise_for_status()
+        job = answer.headers["x-request-id"]
+        placed = self._watch.seen.get((job, None), ended)
+        read = self._watch.seen.get((job, "transcribing"), ended)
+        return Waited(placed - began, read - began, ended - began)
+
+    async def rounds(self, number: int) -> dict[str, list[Waited]]:
+        """Every call, so many times."""
+        waited: dict[str, list[Waited]] = {}
+        for _ in range(number):
+            waited.setdefault("/detect-language", []).append(await self.ask("/detect-language", "audio_file", LANGUAGE_S))
+            for seconds in self._clips:
+                name = f"/v1/audio/transcriptions, {seconds:.0f} s"
+                waited.setdefault(name, []).append(await self.ask("/v1/audio/transcriptions", "file", seconds))
+        return waited
 
 
 async def busy(client: httpx.AsyncClient, job_id: str) -> None:
@@ -33,30 +93,29 @@ async def busy(client: httpx.AsyncClient, job_id: str) -> None:
                 return
 
 
-async def asked(client: httpx.AsyncClient, path: str, field: str, clip: bytes) -> float:
-    """Seconds until the answer is there."""
-    began = time.monotonic()
-    answer = await client.post(path, files={field: ("clip.mp3", clip)}, timeout=300)
-    answer.raise_for_status()
-    return time.monotonic() - began
-
-
-async def measure(given: argparse.Namespace, path: Path, clips: list[bytes], model: Path) -> None:
-    languages, texts = [], []
-    async with harness.warm(model) as (_, client):
+async def measure(given: argparse.Namespace, path: Path, clips: dict[float, bytes], model: Path) -> None:
+    watch = Watch()
+    async with harness.warm(model) as (_, client), anyio.create_task_group() as tasks:
+        tasks.start_soon(watch.run, client)
+        await watch.ready.wait()
+        caller = Caller(client, watch, clips)
+        await caller.rounds(1)  # what is done once - libraries, caches - is not counted
+        idle = await caller.rounds(given.rounds)
         job = await harness.upload(client, path)
         await busy(client, job["id"])
-        for clip in clips:
-            languages.append(await asked(client, "/detect-language", "audio_file", clip))
-            texts.append(await asked(client, "/v1/audio/transcriptions", "file", clip))
+        beside = await caller.rounds(given.rounds)
         left = (await client.get(f"/api/jobs/{job['id']}")).json()
-        if left["status"] != "processing":
-            raise SystemExit("The long recording ended first: give it more --hours.")
-    rows = [
-        [name, f"{statistics.median(seconds):.2f} s", f"{max(seconds):.2f} s"]
-        for name, seconds in (("/detect-language", languages), ("/v1/audio/transcriptions", texts))
-    ]
-    harness.table(["call", "median", "longest"], rows)
+        tasks.cancel_scope.cancel()
+    if left["status"] != "processing":
+        raise SystemExit("The long recording ended first: give it more --hours.")
+    rows = []
+    for name in idle:
+        for where, waited in (("idle", idle[name]), ("beside", beside[name])):
+            answered = [one.answered for one in waited]
+            placed, read = (statistics.median(getattr(one, part) for one in waited) for part in ("placed", "read"))
+            p50, p95 = statistics.median(answered), harness.quantile(answered, 0.95)
+            rows.append([name, where, f"{p50:.2f} s", f"{p95:.2f} s", f"{placed:.2f} s", f"{read:.2f} s"])
+    harness.table(["call", "service", "p50", "p95", "until placed", "until read"], rows)
 
 
 def main() -> None:
@@ -64,15 +123,16 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, help="what is repeated (default: Debian's asterisk prompts)")
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--clips", type=float, nargs="+", default=[5.0, 30.0], help="their lengths in seconds")
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     given = parser.parse_args()
     print(harness.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         model = harness.model(given.model, Path(scratch))
         made = audio.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
-        clip = audio.speech(CLIP_S, Path(scratch) / "clip.mp3", given.audio).path.read_bytes()
-        clips = [clip + bytes(number) for number in range(given.rounds)]  # silence to a player, another file to the service
-        print(f"long: {made.seconds / 3600:.2f} h; clips: {CLIP_S:.0f} s; model: {model.name}; {given.rounds} rounds\n", flush=True)
+        lengths = sorted({*given.clips, LANGUAGE_S})
+        clips = {length: audio.speech(length, Path(scratch) / "clip.mp3", given.audio).path.read_bytes() for length in lengths}
+        print(f"long: {made.seconds / 3600:.2f} h; model: {model.name}; {given.rounds} rounds\n", flush=True)
         anyio.run(measure, given, made.path, clips, model)
     print(harness.machine())
 

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,8 +171,15 @@ async def upload(client: httpx.AsyncClient, path: Path, **options: str | None) -
 
 async def follow(client: httpx.AsyncClient, job_id: str, last_id: int | None = None) -> AsyncGenerator[Event, None]:
     """The events of a job as they come, to `end` or to the end of the connection."""
+    async with aclosing(events(client, f"/api/jobs/{job_id}/events", last_id)) as come:
+        async for event in come:
+            yield event
+
+
+async def events(client: httpx.AsyncClient, path: str, last_id: int | None = None) -> AsyncGenerator[Event, None]:
+    """The events of a stream as they come, to the end of the connection."""
     headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
-    async with client.stream("GET", f"/api/jobs/{job_id}/events", headers=headers) as response:
+    async with client.stream("GET", path, headers=headers, timeout=httpx.Timeout(60, connect=10)) as response:
         response.raise_for_status()
         fields: dict[str, str] = {}
         async for line in response.aiter_lines():
