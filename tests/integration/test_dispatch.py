@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,8 +15,8 @@ import pytest
 from tests.fakes.stage import settings
 from whisper_service import config
 from whisper_service.children.supervisor import Died, Reported, State
-from whisper_service.domain import SAMPLE_RATE, Job, Options, Problem, Segment, Span, Status
-from whisper_service.errors import DiskFull, IllegalTransition
+from whisper_service.domain import SAMPLE_RATE, Job, Options, Phase, Problem, Segment, Span, Status
+from whisper_service.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.faults import classify
 from whisper_service.lifecycle import Cause
 from whisper_service.loop import dispatch
@@ -122,8 +123,11 @@ class Stage:
         for _ in range(2):
             await self.mailbox.ask(nothing)
 
+    def job_of(self, job_id: str, **options: Any) -> Job:
+        return Job(job_id, "talk", Status.PENDING, Options(**{"language": "en", **options}), created_at=0.0, bytes=1, sha256="0")
+
     async def submit(self, job_id: str = "job", **options: Any) -> None:
-        job = Job(job_id, "talk", Status.PENDING, Options(**{"language": "en", **options}), created_at=0.0, bytes=1, sha256="0")
+        job = self.job_of(job_id, **options)
         await self.mailbox.ask(lambda: self.loop.add(job))
         await self.settled()
 
@@ -311,6 +315,91 @@ async def test_a_job_that_cannot_be_cancelled_is_not(tmp_path: Path) -> None:
         assert (await stage.job()).status is Status.COMPLETED
         with pytest.raises(IllegalTransition):
             await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.CANCEL))
+
+
+async def test_a_step_that_fails_takes_nothing_of_the_others_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for the sound of a recording of which chunks wait already, and a batch with those of another in the same plan."""
+    async with staged(tmp_path) as stage:
+        await stage.submit("whole")
+        await stage.decoded("whole", chunks=1)
+        await stage.submit("half")
+        stage.say(stage.media, ChunkFound("half", Span(0, 0, SAMPLE_RATE, 0.0, 1.0)))
+        stage.say(stage.speech, Ready(pid=2))
+        await stage.settled()
+
+        def full(*_: Any, **__: Any) -> bool:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(stage.loop._decoders, "start", full)
+        stage.die(stage.media)
+        stage.say(stage.media, Ready(pid=3))
+        load = stage.speech.commands(Load)[-1]
+        stage.say(stage.speech, Loaded(load.model, load.device, "int8", 0.1))
+        await stage.settled()
+        failed = await stage.job("half")
+        assert failed.error is not None
+        assert (failed.status, failed.error.code) == (Status.FAILED, "disk_full")
+        (batch,) = stage.batches()
+        assert [row.job_id for row in batch.rows] == ["whole"]
+        stage.say(stage.speech, heard(batch), over(batch))
+        await stage.settled()
+        assert (await stage.job("whole")).status is Status.COMPLETED
+
+
+async def test_a_batch_of_a_paused_job_does_not_outlive_the_model_that_is_unloaded(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=1)
+        await stage.loaded()
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
+        name = stage.loop.recognizer.model
+        assert name is not None
+        await stage.mailbox.ask(lambda: stage.loop.shelf.unload(name))
+        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RESUME))
+        stage.say(stage.speech, Ready(pid=3))
+        await stage.loaded()
+        again = stage.batches()[-1]
+        assert len(stage.batches()) == 2
+        stage.say(stage.speech, heard(again), over(again))
+        await stage.settled()
+        assert (await stage.job()).status is Status.COMPLETED
+
+
+async def test_a_job_is_not_failed_because_its_download_cannot_be_written_down_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "RETRY_S", 0.01)
+    async with staged(tmp_path) as stage:
+        tell, refused = stage.store.tell_model, 0
+
+        async def busy(*given: Any, **rest: Any) -> Any:
+            nonlocal refused
+            refused += 1
+            if refused <= 3:
+                raise StoreBusy
+            return await tell(*given, **rest)
+
+        stage.store.tell_model = busy  # type: ignore[method-assign]
+        await stage.submit(model="tiny")
+        while (job := await stage.job()).phase is not Phase.DOWNLOADING_MODEL:
+            assert job.status is not Status.FAILED, job.error
+            await anyio.sleep(0.01)
+
+
+async def test_work_that_nobody_has_in_hand_is_taken_up_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The second line, should the first one have a hole."""
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        await stage.decoded(chunks=1)
+        await stage.loaded()
+        stage.loop.recognizer._batches.clear()
+        await stage.settled()
+        first, again = stage.batches()
+        assert again.rows == first.rows
+        assert [vars(record)["job"] for record in caplog.records if vars(record).get("action") == "work_reclaimed"] == ["job"]
+        stage.say(stage.speech, heard(again), over(again))
+        await stage.settled()
+        assert (await stage.job()).status is Status.COMPLETED
 
 
 OOM = classify("CUDA failed with error out of memory")

@@ -68,6 +68,10 @@ class Decoders:
         """The child that takes commands there; 0: none."""
         return self._generations.get(worker, 0)
 
+    def reads(self, worker: str | None, job_id: str) -> bool:
+        """Whether this actor is at this job."""
+        return self._jobs.get(worker or "") == job_id
+
     def on_ready(self, worker: str, generation: int) -> None:
         """A child takes commands."""
         self._generations[worker] = generation

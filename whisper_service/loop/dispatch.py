@@ -167,9 +167,14 @@ class Dispatcher:
             raise
 
     async def _release(self, run: Run | None) -> None:
-        """One job fewer wants its model; after the last one nobody need fetch it."""
-        if run is not None and all(other.job.model != run.job.model for other in self._ledger.runs.values()):
+        """One job fewer wants its model; after the last one nobody need fetch it. What was asked for is done by now, whatever
+        becomes of that."""
+        if run is None or any(other.job.model == run.job.model for other in self._ledger.runs.values()):
+            return
+        try:
             await self.shelf.downloads.release(run.job.model)
+        except (sqlite3.Error, OSError, ServiceError):
+            logger.exception("the end of a download could not be told", extra={"action": "release_failed", "model": run.job.model})
 
     # -- what actors report ------------------------------------------------------------------------------------------
 
@@ -195,6 +200,7 @@ class Dispatcher:
     async def _go_on(self) -> None:
         """The border for what nobody asked for: if the store or the disk refuse, the loop lives on and tries again soon."""
         try:
+            self._reclaim()
             await self._endings.make_up()
             await self._advance()
         except Exception:
@@ -202,6 +208,19 @@ class Dispatcher:
             if self._retry is not None:
                 self._retry.cancel()
             self._retry = asyncio.get_running_loop().call_later(RETRY_S, self._mailbox.nudge)
+
+    def _reclaim(self) -> None:
+        """The second line: what a job thinks is in work and no child has in hand would never come back. It is taken up again."""
+        for run in self._ledger.runs.values():
+            lost = {index: batch for index, batch in run.batch_of.items() if not self.recognizer.holds(batch)}
+            for index, batch in lost.items():
+                run.take_back(index, batch)
+            unread = run.decoding is Decoding.RUNNING and not self._decoders.reads(run.worker, run.job.id)
+            if unread:
+                run.decode_again()
+            if lost or unread:
+                facts = {"action": "work_reclaimed", "job": run.job.id, "batches": sorted(set(lost.values())), "unread": unread}
+                logger.error("work that nobody had in hand is taken up again: report this", extra=facts)
 
     async def _advance(self) -> None:
         """Plan and act until the plan is empty of steps that change what can be planned."""
@@ -230,6 +249,7 @@ class Dispatcher:
                     if not await self._endings.give_up(step.job_id, error):  # it would be planned again at once
                         raise
                     again = True
+                    break  # the other steps may be about this job, too
         for run in list(self._ledger.runs.values()):
             phase = run.phase(self.recognizer.model, model_missing=missing(run.job.model))
             problem = self._obstacle(run)

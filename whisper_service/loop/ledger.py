@@ -255,6 +255,8 @@ class Ledger:
             for job_id, index in rows
             if (run := self.runs.get(job_id)) and (chunk := run.strike(index, batch, killed=killed)) is not None
         ]
+        if not struck:
+            return
         await self._store.strike([(run.job.id, chunk.span.index) for run, chunk, _ in struck], killed=killed)
         for run, chunk, batch in struck:
             counted = {"attempts": chunk.attempts, "kills": chunk.kills}

@@ -169,6 +169,7 @@ class Recognizer:
         """Give all memory of the loaded model back: the process ends, and a new one starts when there is work."""
         self.actor.rest()
         self.generation, self.loaded, self.loading = 0, None, None
+        self._batches.clear()  # of jobs that are paused or over: nobody will hear of them any more
 
     def on_ready(self, generation: int) -> None:
         """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
@@ -226,6 +227,10 @@ class Recognizer:
             within_s=self.pace.limit_s(self.model or "", self.rung, audio_s),
             key=number,
         )
+
+    def holds(self, number: int) -> bool:
+        """Whether this batch is in the hands of the actor."""
+        return number in self._batches
 
     def on_batch_done(self, report: BatchDone) -> tuple[RowKey, ...]:
         """A batch is complete; returns its rows."""

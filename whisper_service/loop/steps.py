@@ -8,7 +8,7 @@ from typing import assert_never
 
 from anyio import to_thread
 
-from whisper_service.errors import ServiceError
+from whisper_service.errors import ServiceError, StoreBusy
 from whisper_service.loop import planner
 from whisper_service.loop.decoders import Decoders
 from whisper_service.loop.endings import Endings, problem_of
@@ -61,6 +61,8 @@ class Steps:
         """What was left open when the job was taken up, because the device was not known."""
         try:
             model = await self._obtain(run.job.options.model)
+        except StoreBusy:  # says nothing about the model
+            raise
         except (ServiceError, OSError) as error:
             await self._endings.fail(run.job.id, problem_of(error))
             return
@@ -77,6 +79,8 @@ class Steps:
         try:
             wanted = await self._ledger.wanted_model(job_id)
             model = await self._obtain(wanted)
+        except StoreBusy:
+            raise
         except (ServiceError, OSError) as error:
             await self._ledger.fail(job_id, problem_of(error))
             return
