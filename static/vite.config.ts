@@ -8,7 +8,8 @@ export default defineConfig(({ command }) => ({
   root: 'src',
   base: command === 'build' ? './' : '/',
   plugins: [vue()],
-  define: { __VUE_OPTIONS_API__: false, __VUE_PROD_DEVTOOLS__: false },
+  resolve: { alias: { 'url-parse': new URL('src/url.ts', import.meta.url).pathname } }, // of tus-js-client, for browsers without URL
+  define: { __VUE_OPTIONS_API__: false, __VUE_PROD_DEVTOOLS__: false, __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: false },
   build: { outDir: '../dist', emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false }, target: 'es2022' },
   worker: { format: 'es' },
   server: { proxy: { '/api': service, '/static': service, '/schema': service } },

@@ -23,11 +23,11 @@ from anyio.lowlevel import checkpoint
 
 from whisper_service import __version__
 from whisper_service.children.breaker import Intensity
-from whisper_service.children.supervisor import State, Supervisor
+from whisper_service.children.supervisor import Death, State, Supervisor
 from whisper_service.config import Config, Source, Storage
 from whisper_service.desk import ModelDesk
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
-from whisper_service.errors import InvalidRequest, NotFound, ServiceError
+from whisper_service.errors import InvalidRequest, MediaRemoved, NotFound, ServiceError
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.logs import Tail
 from whisper_service.loop.connections import Connections
@@ -73,6 +73,7 @@ class ActorInfo(Value, frozen=True):
     pid: int | None
     problem: Problem | None = None
     facts: dict[str, Any] = msgspec.field(default_factory=dict)
+    deaths: tuple[Death, ...] = ()  # the last ones that were not wanted, the newest last
 
 
 class System(Value, frozen=True):
@@ -311,7 +312,9 @@ class Service:
         return await self._change(job_id, Cause.CANCEL)
 
     async def retry(self, job_id: str) -> Job:
-        """Try again what is missing; what is done stays."""
+        """Try again what is missing; what is done stays. Raises `MediaRemoved` where there is nothing to hear it from."""
+        if (await self.store.job(job_id)).media_removed:
+            raise MediaRemoved
         return await self._change(job_id, Cause.RETRY)
 
     async def reset(self) -> None:
@@ -395,7 +398,7 @@ class Service:
             version=__version__,
             started_at=self.started_at,
             actors=tuple(
-                ActorInfo(actor.name, actor.state, actor.generation, actor.pid, actor.problem, actor.facts)
+                ActorInfo(actor.name, actor.state, actor.generation, actor.pid, actor.problem, actor.facts, tuple(actor.deaths))
                 for actor in self._loop.actors
             ),
             model=loaded.model if loaded else None,

@@ -10,7 +10,7 @@ export const problem = (code: string, message = ''): Problem => ({ code, message
 export const address = (path: string): string => ROOT + path
 
 export async function ask<T>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
-  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }
+  const sent = body === undefined ? {} : body instanceof Blob ? { body, headers: { 'Content-Type': 'application/octet-stream' } } : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }
   try {
     const answer = await fetch(address(path), { method, ...sent })
     if (answer.status === 401) location.assign(address('/login')) // a form without scripts, which leads back
@@ -20,5 +20,19 @@ export async function ask<T>(method: string, path: string, body?: unknown): Prom
     return answer.ok ? { ok: true, value: value as T } : { ok: false, problem: value as Problem }
   } catch {
     return { ok: false, problem: problem('unreachable') }
+  }
+}
+
+/** Asks for a file with a body and hands it to the browser as a download; why there is none, if so. */
+export async function fetchFile(path: string, body: unknown, name: string): Promise<Problem | null> {
+  try {
+    const answer = await fetch(address(path), { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } })
+    if (!answer.ok) return await answer.json() as Problem
+    const url = URL.createObjectURL(await answer.blob())
+    Object.assign(document.createElement('a'), { href: url, download: name }).click()
+    setTimeout(() => URL.revokeObjectURL(url), 60_000)
+    return null
+  } catch {
+    return problem('unreachable')
   }
 }

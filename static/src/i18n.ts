@@ -24,7 +24,15 @@ export function speak(chosen: Language): void {
 }
 
 export function say(key: Key, params: Record<string, string | number> = {}): string {
-  return (language.value === 'zh' ? zh : en)[key].replace(/\{(\w+)\}/g, (whole, name) => String(params[name] ?? whole))
+  return fill((language.value === 'zh' ? zh : en)[key], params)
+}
+
+/** `{n}` is a value, `{n|time|times}` the form of a word that goes with it. */
+export function fill(text: string, params: Record<string, string | number>): string {
+  return text.replace(/\{(\w+)(?:\|([^|}]*)\|([^}]*))?\}/g, (whole, name, one?: string, many?: string) => {
+    const value = params[name]
+    return one === undefined ? String(value ?? whole) : value === 1 ? one : many!
+  })
 }
 
 /** What happened and what to do; in English the service's own words, which know the particulars. */
@@ -67,6 +75,13 @@ export function moment(at: number): string {
   const date = new Date(at * 1000)
   const today = date.toDateString() === new Date().toDateString()
   return date.toLocaleString(tag(), today ? { timeStyle: 'short' } : { dateStyle: 'medium', timeStyle: 'short' })
+}
+
+/** A moment to the second. */
+export function instant(at: number): string {
+  const date = new Date(at * 1000)
+  const today = date.toDateString() === new Date().toDateString()
+  return date.toLocaleString(tag(), today ? { timeStyle: 'medium' } : { dateStyle: 'medium', timeStyle: 'medium' })
 }
 
 const UNNAMED: Record<string, Record<Language, string>> = { // by some browsers

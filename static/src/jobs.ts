@@ -9,6 +9,8 @@ const GROUP: Record<Status, Filter> = {
   pending: 'active', processing: 'active', paused: 'active', completed: 'done', failed: 'undone', cancelled: 'undone',
 }
 
+export const FORMATS = ['srt', 'vtt', 'txt', 'docx', 'md', 'json', 'tsv', 'lrc', 'ass'] as const
+
 export const VERBS = ['front', 'pause', 'resume', 'retry', 'cancel'] as const
 export type Verb = (typeof VERBS)[number]
 
@@ -18,6 +20,14 @@ const ALLOWED: Record<Status, readonly Verb[]> = {
 
 /** What a job can be asked to do. A completed one is retried for its gaps only. */
 export function verbs(job: Job): readonly Verb[] {
+  const allowed = able(job)
+  return job.media_removed ? allowed.filter((verb) => verb !== 'retry') : allowed
+}
+
+/** Whether something is missing that cannot be heard again, as the recording is not kept any more. */
+export const unhearable = (job: Job): boolean => job.media_removed === true && able(job).includes('retry')
+
+function able(job: Job): readonly Verb[] {
   return job.status === 'completed' && job.gaps.length ? ['retry'] : ALLOWED[job.status]
 }
 

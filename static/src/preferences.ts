@@ -4,6 +4,7 @@ import { reactive, watch } from 'vue'
 const EMPTY = {
   model: 'auto', language: '', task: 'transcribe', preset: '', prompt: '', // '': as the service decides
   keys: true, follow: true, rate: 1,
+  columns: '' as number | '', lines: '' as number | '', script: '', times: true, word_times: false, bom: false, // of exports
 }
 
 function kept(): Partial<typeof EMPTY> {
@@ -22,5 +23,12 @@ watch(preferences, (now) => localStorage.setItem('preferences', JSON.stringify(n
 export function wishes(): Record<string, string> {
   const { model, language, task, preset, prompt } = preferences
   const said = { model: model === 'auto' ? '' : model, language, task: task === 'transcribe' ? '' : task, preset, prompt: prompt.trim() }
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== ''))
+}
+
+/** How exports are to look, where that differs from what the service does by itself. A Chinese character takes two columns. */
+export function shape(): Record<string, string | number | boolean> {
+  const { columns, lines, script, times, word_times, bom } = preferences
+  const said = { line_columns: columns, cjk_line_columns: columns, lines, script, times: times ? '' : false, word_times: word_times || '', bom: bom || '' }
   return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== ''))
 }

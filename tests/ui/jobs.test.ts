@@ -1,4 +1,4 @@
-import { fits, foremost, place, queue, span, tally, verbs } from '../../static/src/jobs.ts'
+import { fits, foremost, place, queue, span, tally, unhearable, verbs } from '../../static/src/jobs.ts'
 import type { Job } from '../../static/src/types.ts'
 
 const job = (id: string, status: string, more: object = {}) =>
@@ -39,4 +39,12 @@ it('offers a retry of a completed job for its gaps only', () => {
 it('selects from one row to another in either direction, and one alone from nowhere', () => {
   expect(span(['a', 'b', 'c', 'd'], 'c', 'a')).toEqual(['a', 'b', 'c'])
   expect(span(['a', 'b'], 'gone', 'b')).toEqual(['b'])
+})
+
+it('does not offer to hear again what is no longer kept', () => {
+  expect(verbs(job('1', 'failed'))).toEqual(['retry'])
+  expect(verbs(job('1', 'failed', { media_removed: true }))).toEqual([])
+  expect(unhearable(job('1', 'failed', { media_removed: true }))).toBe(true)
+  expect(unhearable(job('1', 'completed', { media_removed: true }))).toBe(false)
+  expect(unhearable(job('1', 'completed', { media_removed: true, gaps: [{ start: 0, end: 1, reason: '' }] }))).toBe(true)
 })

@@ -17,7 +17,7 @@ import pytest
 from tests.fakes.actors import script
 from tests.fakes.stage import until
 from tests.integration.webclient import settings
-from whisper_service.config import Models
+from whisper_service.config import Models, Source
 from whisper_service.domain import Job, Options
 from whisper_service.errors import ServiceError, Unavailable
 from whisper_service.lifecycle import TERMINAL
@@ -104,7 +104,13 @@ class Stage(NamedTuple):
 
 @asynccontextmanager
 async def staged(
-    root: Path, *, port: int = 0, host: str = "127.0.0.1", models: Models | None = None, **changes: Any
+    root: Path,
+    *,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    models: Models | None = None,
+    sources: dict[str, Source] | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Stage]:
     """A service on `root`, which may have been there before."""
     marks = root / "marks"
@@ -112,7 +118,7 @@ async def staged(
     config = settings(root, host=host, storage={"undo_s": 600.0}, **changes)
     if models is not None:
         config = msgspec.structs.replace(config, models=models)
-    async with Service.open(config, **ENTRIES) as service, serving(service, host=host, port=port) as url:
+    async with Service.open(config, sources=sources, **ENTRIES) as service, serving(service, host=host, port=port) as url:
         yield Stage(service, url, marks)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.ui.stage import LANGUAGES, PAGES, Stage, Visitor, visiting
+from tests.ui.test_transcript import reads, sound
 from whisper_service.known import KNOWN
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -20,7 +21,7 @@ NAMES = "|".join(re.escape(name) for name in sorted((model.name for model in KNO
 TERMS = set(
     re.findall(
         r"\S+",
-        "English faster whisper http https config toml CPU GPU CUDA fake int8 wav kB MB GB PID Kubernetes base model api SRT VTT TXT DOCX Word Markdown MD JSON TSV LRC ASS",
+        "English faster whisper http https config toml CPU GPU CUDA fake int8 int float auto wav kB MB GB PID Kubernetes base model api SRT VTT TXT DOCX Word Markdown MD JSON TSV LRC ASS",
     )
 )
 """Latin words that belong on a Chinese page: names of things, units and formats."""
@@ -210,3 +211,20 @@ async def test_e09_no_page_mixes_the_languages_or_shows_the_name_of_a_text(
                 said = re.sub(NAMES + r"|whisper_service|[\w .]*\.wav|This is chunk \d+\.|\w+://\S+", "", words)
                 strange = [word for word in LATIN.findall(said) if word not in TERMS and word.lower() not in TERMS]
             assert strange == [], path
+
+
+async def test_e07_whatever_can_be_dragged_has_a_button(visitor: Visitor, stage: Stage) -> None:
+    page = visitor.page
+    assert await page.get_by_label("Choose files").count() == await page.get_by_label("Choose a folder").count() == 1
+    job = await stage.send("dragged.wav", data=sound(60, chunks=5, peaks=100))
+    await visitor.shows("dragged.wav", "completed")
+    assert await page.locator("[draggable=true]").count() == 0  # rows are moved by buttons alone
+    await visitor.go(f"/t/{job.id}")
+    await page.wait_for_selector(".player")
+    place = "document.querySelector('video').currentTime"
+    for name, wanted in (("Forward 5 seconds", 5), ("Forward 5 seconds", 10), ("Back 5 seconds", 5)):
+        await page.get_by_role("button", name=name).click()
+        await reads(visitor, f"Math.round({place})", wanted)
+    await page.get_by_role("slider", name="Position").focus()
+    await page.keyboard.press("ArrowRight")
+    await reads(visitor, f"{place} > 5", True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import zipfile
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.ui.stage import Stage, Visitor, recording, staged, visiting
+from whisper_service.errors import MediaRemoved
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -242,3 +245,33 @@ async def test_several_are_selected_with_shift_and_deleted_together(visitor: Vis
     assert "pick0.wav" in await page.inner_text(".jobs")
     await page.get_by_role("button", name="Undo").click()
     await visitor.count(".jobs .job", 4)
+
+
+async def test_what_is_selected_is_exported_as_one_zip(visitor: Visitor, stage: Stage) -> None:
+    for name in ("one.wav", "会议.wav"):
+        await stage.send(name, chunks=2)
+        await visitor.shows(name, "completed")
+    page = visitor.page
+    for tick in await page.locator(".tick input").all():
+        await tick.check()
+    await page.select_option("[data-zip-format]", "vtt")
+    async with page.expect_download() as download:
+        await page.click("[data-zip]")
+    assert (await download.value).suggested_filename == "transcripts-vtt.zip"
+    with zipfile.ZipFile(await (await download.value).path()) as packed:
+        assert sorted(packed.namelist()) == ["one.vtt", "会议.vtt"]
+        assert packed.read("会议.vtt").startswith(b"WEBVTT")
+    assert await page.locator(".bulk").count() == 1  # they stay selected
+
+
+async def test_what_cannot_be_heard_again_says_so_where_it_could_be_tried_again(visitor: Visitor, stage: Stage) -> None:
+    job = await stage.send("forgotten.wav", chunks=40, delay=5)
+    await visitor.shows("forgotten.wav", "processing")
+    await stage.service.cancel(job.id)
+    row = await visitor.shows("forgotten.wav", "cancelled")
+    assert await row.locator("[data-verb=retry]").count() == 1
+    await stage.service._mailbox.ask(partial(stage.service._loop.remove_media, job.id))
+    await row.locator("[data-unhearable]", has_text="no longer kept").wait_for()
+    assert await row.locator("[data-verb=retry]").count() == 0
+    with pytest.raises(MediaRemoved):
+        await stage.service.retry(job.id)

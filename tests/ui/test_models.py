@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,79 @@ async def test_d02_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_ano
             await answers.get_by_text("works").wait_for()
 
 
+async def test_d03_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
+    browser: Any, tmp_path: Path, hub: Hub
+) -> None:
+    with closed_port() as dead:
+        models = config.Models(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
+        async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
+            await visitor.go("/models")
+            page = visitor.page
+            await page.fill("[data-repo]", REPO)
+            await page.keyboard.press("Enter")
+            await page.locator(f"{MODEL}[data-state=absent] .problem").wait_for(timeout=20_000)
+            await page.click("text=Try with other settings")
+            await page.fill("[data-try=endpoint]", hub.url)
+            await page.click("[data-keep]")
+            await page.get_by_text("Saved, and in force.").wait_for()
+            await page.locator(f"{MODEL} [data-verb=download]").click()
+            await page.wait_for_selector(f"{MODEL}[data-state=installed]", timeout=20_000)
+            await page.locator(f"{MODEL} [data-verb=default]").click()
+            await page.get_by_text("is the default when the service is started again").wait_for()
+            assert stage.service.config.speech.model == REPO
+            await visitor.go("/settings")
+            field = page.locator("[data-setting='models.endpoints']")
+            assert await field.locator("textarea").input_value() == hub.url
+            assert "set here" in await field.inner_text()
+
+
+async def test_a_model_is_imported_from_an_archive_and_a_folder_that_is_not_allowed_says_so(
+    visitor: Visitor, stage: Stage, hub: Hub, tmp_path: Path
+) -> None:
+    archive = tmp_path / "brought.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, data in hub.files.items():
+            packed.writestr(name, data)
+    await visitor.go("/models")
+    page = visitor.page
+    form = page.locator("[data-import]")
+    visitor.expected = re.compile("/api/models/import")
+    await page.fill("[data-import-name]", "brought")
+    await page.fill("[data-import-path]", str(tmp_path))
+    await form.get_by_role("button", name="Import").click()
+    await form.locator(".problem", has_text="import_dirs").wait_for()
+    await page.set_input_files("[data-import-file]", archive)
+    await form.get_by_role("button", name="Import").click()
+    await page.wait_for_selector("[data-model=brought][data-state=installed]")
+    assert await form.locator(".problem").count() == 0
+    await page.locator("[data-model=brought] [data-verb=remove]").click()
+    await page.wait_for_selector("[data-model=brought]", state="detached")
+
+
+async def test_d05_the_log_can_be_watched_and_the_diagnostics_have_no_secret(browser: Any, tmp_path: Path) -> None:
+    secret = "hf_NotInAnyFileThatIsSent"
+    models = config.Models(token=config.Secret(secret))
+    async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
+        await visitor.go("/system")
+        page = visitor.page
+        await page.click("[data-log] summary")
+        logging.getLogger("whisper_service.try").warning("it may go wrong")
+        await page.locator(".log [data-level=warning]", has_text="it may go wrong").wait_for()
+        logging.getLogger("whisper_service.try").error("it went wrong with %s", secret)
+        await page.locator(".log [data-level=error]", has_text="it went wrong").wait_for()
+        await page.select_option("[data-level]", "error")
+        await visitor.count(".log [data-level=warning]", 0)
+        await page.locator(".log [data-level=error]", has_text="it went wrong").wait_for()
+        assert secret not in await page.inner_text(".log")
+        async with page.expect_download() as download:
+            await page.click("[data-diagnostics]")
+        with zipfile.ZipFile(await (await download.value).path()) as packed:
+            parts = {name: packed.read(name) for name in packed.namelist()}
+        assert "log.json" in parts
+        assert not [name for name, data in parts.items() if secret.encode() in data]
+        assert stage.service.config.models.token == secret
+
+
 async def test_d04_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visitor: Visitor, stage: Stage) -> None:
     await visitor.go("/system")
     page = visitor.page
@@ -134,3 +209,6 @@ async def test_d04_the_system_page_tells_a_restart_and_why_less_is_done_at_once(
     await stage.send("hungry.wav", chunks=6, delay=0.2, faults={"1": "oom_once"})
     await page.locator("main > .notice", has_text="emory").wait_for(timeout=20_000)
     assert await card.locator("p").first.inner_text() != before
+    death = page.locator("[data-deaths] li", has_text="Speech recognition").first
+    assert "emory" in await death.inner_text()
+    assert await death.locator("time").get_attribute("datetime")

@@ -14,6 +14,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -27,13 +28,22 @@ from whisper_service.children import childlog, oomkiller
 from whisper_service.children.breaker import Breaker, Intensity
 from whisper_service.children.link import STOP_S, ProcessLink
 from whisper_service.domain import Problem, Value
-from whisper_service.protocol import Command, Ready, Report, Shutdown, decode_report, encode
+from whisper_service.protocol import Command, Fault, Ready, Report, Shutdown, decode_report, encode
 
 logger = logging.getLogger(__name__)
 
 BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S: Final = 30.0  # a child that was ready this long before it died starts again without delay
+DEATHS: Final = 20  # so many of the last are remembered
 DUMP_S: Final = 0.5  # time for a hung child to write its stacks down
+
+
+class Death(Value, frozen=True):
+    """The end of a child that was not wanted: when (Unix seconds), which of them in a row, and why."""
+
+    at: float
+    generation: int
+    problem: Problem
 
 
 class State(StrEnum):
@@ -88,6 +98,7 @@ class Supervisor:
         self.generation = 0
         self.facts: dict[str, Any] = {}
         self.problem: Problem | None = None  # why the last child died; None once one did something useful
+        self.deaths: deque[Death] = deque(maxlen=DEATHS)  # the newest last
         self.failures = 0  # deaths in a row without anything useful in between
         self.rested = 0  # the last generation that was sent to rest: what it said before counts no more
         self._entry = entry
@@ -102,6 +113,7 @@ class Supervisor:
         self._stop = anyio.Event()
         self._link: ProcessLink | None = None
         self._cause: faults.Diagnosis | None = None
+        self._fatal: Problem | None = None  # what the child itself said it ends for
         self._deadlines: dict[object, asyncio.TimerHandle] = {}
 
     @property
@@ -209,7 +221,7 @@ class Supervisor:
         self.generation += 1
         self._again = anyio.Event()
         generation, born = self.generation, self._clock()
-        self.state, self._cause = State.STARTING, None
+        self.state, self._cause, self._fatal = State.STARTING, None, None
         code: int | None = None
         kills = oomkiller.kills()
         try:
@@ -236,6 +248,7 @@ class Supervisor:
             facts = {"action": "breaker_open", "actor": self.name, "cause": diagnosis.kind.value}
             logger.error("%s died too often; the next attempt is in %.0f s, or when somebody asks", self.name, self._back_off(), extra=facts)
         self.problem = diagnosis.problem
+        self.deaths.append(Death(round(time.time(), 3), generation, self._fatal or diagnosis.problem))
         logger.warning(
             "%s died: %s", self.name, diagnosis.problem.message,
             extra={"action": "actor_died", "actor": self.name, "generation": generation, "cause": diagnosis.kind.value, "exit_code": code},
@@ -259,6 +272,8 @@ class Supervisor:
                 self.facts = report.facts
                 if self._ready_is_useful:
                     self._breaker.close()
+            if isinstance(report, Fault) and report.fatal:
+                self._fatal = report.problem
             self._deliver(Reported(self.name, generation, report))
 
         def on_exit(code: int | None) -> None:

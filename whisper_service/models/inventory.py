@@ -85,9 +85,11 @@ class Inventory:
         self._looked: dict[str, tuple[tuple[int, int], Facts | Problem]] = {}
 
     def all(self, now: Situation) -> list[ModelInfo]:
-        """Every known model and every one that is here, the best first."""
+        """Every known model and every one that is here, the best first; then those that somebody asked a hub for."""
         best = self._recommended(now), self._default(now.device)
-        return [self._info(entry, now, *best) for entry in self.catalog.entries()]
+        entries = self.catalog.entries()
+        asked = sorted({*now.transfers, *now.problems} - {entry.name for entry in entries})
+        return [self._info(entry, now, *best) for entry in [*entries, *map(self.catalog.entry, asked)]]
 
     def one(self, name: str, now: Situation) -> ModelInfo:
         """The model of this canonical name."""

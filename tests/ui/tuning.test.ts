@@ -1,0 +1,25 @@
+import { drafted, unit, valued, type Setting } from '../../static/src/tuning.ts'
+
+const setting = (key: string, value: unknown, more: object = {}) =>
+  ({ key, value, default: value, source: 'default', changeable: true, effect: 'now', secret: false, given: false, ...more }) as Setting
+
+it('writes a value into a field and reads the same one back', () => {
+  for (const one of [
+    setting('captions.lines', 2), setting('captions.max_s', 7.5), setting('storage.min_free_bytes', 268_435_456), setting('models.offline', false),
+    setting('models.endpoints', ['https://a.example', 'https://b.example']), setting('models.endpoints', []), setting('models.proxy', ''),
+  ]) expect(valued(one, drafted(one))).toEqual(one.value)
+})
+
+it('sends what is no number as it was written, for the service to refuse', () => {
+  expect(valued(setting('captions.lines', 2), 'many')).toBe('many')
+  expect(valued(setting('captions.lines', 2), ' ')).toBe(' ')
+})
+
+it('has nothing of a secret in its field', () => {
+  expect(drafted(setting('models.token', null, { secret: true, given: true }))).toBe('')
+  expect(valued(setting('models.token', null, { secret: true }), 'new')).toBe('new')
+})
+
+it('knows units by the names of keys', () => {
+  expect(['storage.undo_s', 'storage.keep_jobs_days', 'server.max_upload_bytes', 'captions.chars_per_s', 'captions.lines'].map(unit)).toEqual(['s', 'days', 'GB', '', ''])
+})
