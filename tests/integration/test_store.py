@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import anyio
 import anyio.lowlevel
 import msgspec
@@ -837,6 +838,41 @@ async def test_a_damaged_database_is_left_alone(path: Path) -> None:
         for number in range(200):
             await store.add(new(f"j{number:03}"))
     scribble(path, b"\xa5" * 4096 * 4, at=4096 * 8)
+    assert "damaged" in (await refused(path)).message
+
+
+async def test_a_database_is_read_through_only_when_it_may_have_changed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    pragma = database.pragma
+
+    async def watched(connection: aiosqlite.Connection, text: str) -> Any:
+        asked.append(text)
+        return await pragma(connection, text)
+
+    monkeypatch.setattr(database, "pragma", watched)
+    looks = []
+    for _ in range(2):
+        async with Store.open(path) as store:
+            await store.add(new(f"j{len(looks)}"))
+        looks.append("quick_check(1)" in asked)
+        asked.clear()
+    os.utime(path)
+    async with Store.open(path):
+        looks.append("quick_check(1)" in asked)
+    assert looks == [True, False, True]
+
+
+async def test_damage_that_is_met_while_in_use_has_the_next_start_look(path: Path) -> None:
+    async with Store.open(path) as store:
+        for number in range(200):
+            await store.add(new(f"j{number:03}"))
+    as_it_was = os.stat(path)  # noqa: PTH116 - it does not block
+    half = as_it_was.st_size // 8192 * 4096
+    scribble(path, b"\xa5" * half, at=half)
+    os.utime(path, ns=(as_it_was.st_atime_ns, as_it_was.st_mtime_ns))  # as if the disk had done it
+    async with Store.open(path) as store:
+        with pytest.raises(StoreBroken):
+            await store.changes(0, limit=1_000)
     assert "damaged" in (await refused(path)).message
 
 

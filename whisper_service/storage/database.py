@@ -14,6 +14,7 @@ import aiosqlite
 from anyio import CancelScope
 
 from whisper_service.errors import DiskFull, StoreBroken, StoreBusy
+from whisper_service.storage import soundness
 from whisper_service.storage.search import grams
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ BUSY_AGAIN_S: Final = 5
 """When programs are asked to come back."""
 ROOM: Final = 128 * 1024
 """Bytes on a disk below which SQLite's shared memory file, which grows by 32 KiB, may find no place."""
+LARGE: Final = 100_000_000
+"""Bytes of a database that take longer to read through than anybody expects of a start."""
 SCHEMA: Final = Path(__file__).with_name("schema")
 """Numbered migrations; the number of the last one applied is the file's `user_version`."""
 
@@ -65,7 +68,7 @@ async def wait(connection: aiosqlite.Connection, milliseconds: int) -> None:
 
 
 async def prepare(connection: aiosqlite.Connection, path: Path) -> None:
-    """Make sure that this is a sound database of ours in its newest form. Raises `StoreBroken`."""
+    """Make sure that this is a sound database of ours in its newest form, and note that it is in use. Raises `StoreBroken`."""
     with explained(path, opening=True):
         version = await _version(connection, path)
         if (await pragma(connection, "journal_mode = WAL")) != "wal":
@@ -81,6 +84,7 @@ async def prepare(connection: aiosqlite.Connection, path: Path) -> None:
                     logger.info("the database gets form %d; a large one takes minutes", number, extra={"action": "migration"})
                 await _apply(connection, number, file)
         await connection.execute("PRAGMA foreign_keys = ON")
+    soundness.opened(path)
 
 
 async def pragma(connection: aiosqlite.Connection, text: str) -> Any:
@@ -105,8 +109,10 @@ def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
                 hint = "Look for errors of the disk in the log of the system, and whether it is mounted read-only."
                 raise StoreBroken(f"{path} cannot be read or written: {error}.", hint=hint, file=str(path)) from error
             case sqlite3.SQLITE_NOTADB:
+                soundness.forget(path)
                 raise StoreBroken(f"{path} is not a database.", file=str(path)) from error
             case sqlite3.SQLITE_CORRUPT:
+                soundness.forget(path)
                 raise StoreBroken(f"{path} is damaged: {error}.", file=str(path)) from error
             case _ if opening:
                 hint = "Make sure that this user may write to it and its directory, and that no other program holds it."
@@ -135,9 +141,12 @@ async def _version(connection: aiosqlite.Connection, path: Path) -> int:
             hint="Install that version again, or use another data directory.",
             file=str(path),
         )
-    finding = await pragma(connection, "quick_check(1)")
-    if finding != "ok":
-        raise StoreBroken(f"{path} is damaged: {finding}.", file=str(path))
+    if not soundness.known(path):
+        if (size := await pragma(connection, "page_count") * await pragma(connection, "page_size")) > LARGE:
+            logger.info("the database is read through, %d MB: it may have changed", size // 10**6, extra={"action": "database_check"})
+        finding = await pragma(connection, "quick_check(1)")
+        if finding != "ok":
+            raise StoreBroken(f"{path} is damaged: {finding}.", file=str(path))
     return version
 
 

@@ -32,7 +32,7 @@ from whisper_service.domain import (
 from whisper_service.errors import Conflict, IllegalTransition, MediaRemoved, NotFound
 from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause, advance
-from whisper_service.storage import database, rows
+from whisper_service.storage import database, rows, soundness
 from whisper_service.storage.listing import Listings
 
 CHANGEABLE: Final = frozenset(rows.JOB) - {
@@ -92,6 +92,7 @@ class Store:
                 for connection in (reader, browser):
                     await connection.execute("PRAGMA query_only = ON")
                 yield cls(path, writer, reader, browser)
+        soundness.closed(path)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
