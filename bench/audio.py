@@ -69,13 +69,51 @@ def length(path: Path) -> float:
 
 def prompts(seconds: float) -> tuple[Samples, str]:
     """As many whole prompts with sentences in them as fit into `seconds`, at `SAMPLE_RATE`, and what they say."""
+    parts: list[Samples] = []
+    said: list[str] = []
+    length = 0
+    for piece, text in sentences():
+        if parts and length + len(piece) > seconds * SAMPLE_RATE:
+            break
+        parts.append(piece)
+        said.append(text)
+        length += len(piece)
+    return np.concatenate(parts), " ".join(said)
+
+
+def clips(count: int, shortest_s: float, longest_s: float, folder: Path) -> list[Made]:
+    """Short WAV files of whole prompts, no two alike: their lengths go round evenly between the two."""
+    made: list[Made] = []
+    spoken = sentences()
+    while len(made) < count:
+        wanted = shortest_s + (longest_s - shortest_s) * (len(made) % 8) / 7
+        parts: list[Samples] = []
+        said: list[str] = []
+        while not parts or sum(map(len, parts)) < wanted * 0.8 * SAMPLE_RATE:
+            piece, text = next(spoken, (None, ""))
+            if piece is None:
+                raise SystemExit(f"The prompts suffice for {len(made)} clips.")
+            if sum(map(len, parts)) + len(piece) > longest_s * SAMPLE_RATE:
+                continue
+            parts.append(piece)
+            said.append(text)
+        sound = np.concatenate(parts)
+        path = folder / f"clip-{len(made):03}.wav"
+        with wave.open(str(path), "wb") as wav:
+            wav.setnchannels(1)
+            wav.setsampwidth(2)
+            wav.setframerate(SAMPLE_RATE)
+            wav.writeframes(sound.astype("<i2").tobytes())
+        made.append(Made(path, len(sound) / SAMPLE_RATE, " ".join(said)))
+    return made
+
+
+def sentences() -> Iterator[tuple[Samples, str]]:
+    """The prompts with sentences in them, one by one, at `SAMPLE_RATE`, each with a pause behind it, and what they say."""
     if not PROMPTS.is_dir() or not TEXTS.is_file():
         raise SystemExit("Give --audio FILE, or install the packages asterisk-core-sounds-en-wav and asterisk-core-sounds-en.")
     with gzip.open(TEXTS, "rt", encoding="utf-8") as file:
         entries = [line.strip().partition(": ")[::2] for line in file if ": " in line and not line.startswith(";")]
-    parts: list[Samples] = []
-    said: list[str] = []
-    length = 0
     for name, text in entries:
         path = PROMPTS / f"{name}.wav"
         if "[" in text or len(text.split()) < LEAST_WORDS or not path.is_file():
@@ -83,13 +121,7 @@ def prompts(seconds: float) -> tuple[Samples, str]:
         with wave.open(str(path)) as wav:
             sound = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
             rate = wav.getframerate()
-        piece = _resampled(np.concatenate([sound, np.zeros(int(PAUSE_S * rate), dtype=np.int16)]), rate)
-        if parts and length + len(piece) > seconds * SAMPLE_RATE:
-            break
-        parts.append(piece)
-        said.append(text)
-        length += len(piece)
-    return np.concatenate(parts), " ".join(said)
+        yield _resampled(np.concatenate([sound, np.zeros(int(PAUSE_S * rate), dtype=np.int16)]), rate), text
 
 
 def _resampled(sound: Samples, rate: int) -> Samples:

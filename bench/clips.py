@@ -1,0 +1,137 @@
+"""Many short clips from several clients at once, against one model of faster-whisper in a thread pool.
+
+    python -m bench.clips [--clips 64] [--clients 8] [--rounds 3] [--model DIR]
+
+Every client sends its clips one after the other, language not given: to `/v1/audio/transcriptions` of a service in a process of its
+own, and to a pool of as many threads that share one `WhisperModel` (its defaults: beam 5, one thread per core), as the servers
+do that stand directly on the library. Model loading is excluded on both sides; the service's uploads, its database and its queue are
+included. The two take turns. A service keeps what it has heard, so each round has a fresh one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+
+from bench import audio, harness
+from bench.audio import Made
+from bench.scoring import Score, score
+
+SYSTEMS = ("service", "faster-whisper")
+
+
+def pooled(model_dir: Path, clips: Sequence[Path], clients: int) -> dict[str, Any]:
+    """All clips through one model and a pool of threads, in this process."""
+    import numpy as np
+    from faster_whisper import WhisperModel
+
+    model = WhisperModel(str(model_dir), device="cpu", compute_type="int8", cpu_threads=len(os.sched_getaffinity(0)))
+    model.encode(np.zeros((model.model.n_mels, 3000), dtype=np.float32))
+
+    def one(path: Path) -> tuple[str, float]:
+        began = time.monotonic()
+        segments, _ = model.transcribe(str(path))
+        return " ".join(segment.text.strip() for segment in segments), time.monotonic() - began
+
+    began, cpu = time.monotonic(), time.process_time()
+    with ThreadPoolExecutor(clients) as pool:
+        done = list(pool.map(one, clips))
+    return {
+        "wall": time.monotonic() - began,
+        "cpu": time.process_time() - cpu,
+        "texts": [text for text, _ in done],
+        "seconds": [seconds for _, seconds in done],
+    }
+
+
+async def served(model_dir: Path, clips: Sequence[Path], clients: int) -> dict[str, Any]:
+    """The same over HTTP."""
+    texts: dict[int, str] = {}
+    seconds: dict[int, float] = {}
+    left = list(enumerate(clips))[::-1]
+
+    async def work(client: httpx.AsyncClient) -> None:
+        while left:
+            number, path = left.pop()
+            began = time.monotonic()
+            files = {"file": (path.name, path.read_bytes())}
+            answer = await client.post("/v1/audio/transcriptions", files=files, data={"model": "whisper-1"})
+            answer.raise_for_status()
+            texts[number], seconds[number] = answer.json()["text"].strip(), time.monotonic() - began
+
+    async with harness.warm(model_dir) as (service, client):
+        began, cpu = time.monotonic(), service.cpu()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(clients):
+                tasks.start_soon(work, client)
+        wall, spent = time.monotonic() - began, service.cpu() - cpu
+    numbers = range(len(clips))
+    return {"wall": wall, "cpu": spent, "texts": [texts[n] for n in numbers], "seconds": [seconds[n] for n in numbers]}
+
+
+def one(system: str, given: argparse.Namespace, model: Path, clips: Sequence[Made]) -> dict[str, Any]:
+    """One round of one system, in a process of its own."""
+    paths = [clip.path for clip in clips]
+    if system == "service":
+        return anyio.run(served, model, paths, given.clients)
+    words = [sys.executable, "-m", "bench.clips", "--pool", *map(str, paths), "--clients", str(given.clients), "--model", str(model)]
+    result: dict[str, Any] = json.loads(subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    return result
+
+
+def report(runs: dict[str, list[dict[str, Any]]], clips: Sequence[Made]) -> None:
+    head = ["system", "clips/s (median)", "answer p50 s", "p95 s", "CPU s per clip", "WER % (deleted, substituted, inserted words)"]
+    rows = []
+    rates = {name: statistics.median(len(clips) / run["wall"] for run in rounds) for name, rounds in runs.items()}
+    for name, rounds in runs.items():
+        seconds = [value for run in rounds for value in run["seconds"]]
+        cpu = statistics.median(run["cpu"] for run in rounds) / len(clips)
+        wrong = sum((score("en", clip.text or "", text) for clip, text in zip(clips, rounds[-1]["texts"], strict=True)), Score())
+        waits = [f"{harness.quantile(seconds, share):.2f}" for share in (0.5, 0.95)]
+        rows.append([name, f"{rates[name]:.2f}", *waits, f"{cpu:.2f}", str(wrong)])
+    print()
+    harness.table(head, rows)
+    print(f"\nThe service answers {rates['service'] / rates['faster-whisper']:.2f} times as many clips per second.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
+    parser.add_argument("--pool", type=Path, nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.pool:
+        print(json.dumps(pooled(given.model, given.pool, given.clients)))
+        return
+    print(harness.machine())
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        model = harness.model(given.model, Path(scratch))
+        clips = audio.clips(given.clips, 2.0, 15.0, Path(scratch))
+        lengths = [clip.seconds for clip in clips]
+        print(f"{len(clips)} clips of {min(lengths):.1f} to {max(lengths):.1f} s, {sum(lengths):.0f} s in all; {given.clients} clients\n", flush=True)
+        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SYSTEMS}
+        for number in range(given.rounds):
+            for name in SYSTEMS[:: 1 if number % 2 else -1]:
+                runs[name].append(done := one(name, given, model, clips))
+                print(f"round {number + 1}: {name}: {done['wall']:.1f} s wall, {done['cpu']:.1f} s CPU", flush=True)
+        report(runs, clips)
+    print(harness.machine())
+
+
+if __name__ == "__main__":
+    main()
