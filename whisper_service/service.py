@@ -238,6 +238,7 @@ class Service:
                     tasks.start_soon(actor.run, name=actor.name)
                 tasks.start_soon(loop.run, name="dispatcher")
                 tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention of changes")
+                tasks.start_soon(broadcast.beat, config.server.heartbeat_s, name="heartbeat")
                 tasks.start_soon(webhooks.run, name="webhooks")
                 tasks.start_soon(uploads.run, name="uploads")
                 tasks.start_soon(retention.run, name="retention of media and jobs")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 import pytest
 from hypothesis import given
@@ -220,3 +222,33 @@ async def test_one_can_wait_for_the_log_to_grow() -> None:
         assert seen == ["reached 2"]
         broadcast.close()
     assert seen == ["reached 2", "closed before 9"]
+
+
+async def test_who_listens_hears_of_silence_once_a_beat_and_who_reads_does_not() -> None:
+    broadcast = Broadcast(Log(), 0)
+    listener, reader = broadcast.cursor(0), broadcast.cursor(0)
+    read: list[Sequence[Change]] = []
+
+    async def wait() -> None:
+        read.append(await reader.read())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        tasks.start_soon(broadcast.beat, 0.01)
+        for _ in range(3):
+            assert await listener.listen() == ()
+        assert read == []
+        broadcast.publish([change(1)])
+        assert [told.seq for told in await listener.listen()] == [1]
+        broadcast.close()  # which ends the beat, too
+    assert [told.seq for told in read[0]] == [1]
+
+
+async def test_those_at_one_place_are_given_one_answer() -> None:
+    broadcast = Broadcast(Log(), 0)
+    one, other, late = broadcast.cursor(0), broadcast.cursor(0), broadcast.cursor(1)
+    broadcast.publish([change(1), change(2)])
+    assert await one.read() is await other.read()
+    assert [told.seq for told in await late.read()] == [2]
+    broadcast.publish([change(3)])
+    assert [told.seq for told in await one.read()] == [3]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Protocol
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from whisper_service.domain import Change
 
@@ -43,6 +44,8 @@ class Broadcast:
         self._capacity = capacity
         self._ring: list[Change] = []
         self._news = anyio.Event()
+        self._beats = 0
+        self._slice: tuple[int, int, Sequence[Change]] = (head, head, ())  # since, head, what lies between: most ask for the same
         self._closed = False
 
     def publish(self, changes: Sequence[Change]) -> None:
@@ -54,6 +57,16 @@ class Broadcast:
             del self._ring[: -self._capacity]
         self.head = changes[-1].seq
         self._wake()
+
+    async def beat(self, every_s: float) -> None:
+        """Until the end, wake those who `listen` now and then, so that they tell their clients that they live. One timer does for
+        all of them: with one for each, the timers were the largest part of what a delivery costs."""
+        with suppress(Closed):
+            while True:
+                with anyio.move_on_after(every_s):
+                    await self.closed()
+                self._beats += 1
+                self._wake()
 
     def close(self) -> None:
         """End every stream: each `read` raises `Closed`, now and later."""
@@ -92,9 +105,11 @@ class Broadcast:
         await self._news.wait()
 
     def _recent(self, since: int) -> Sequence[Change] | None:
-        """What the ring holds after `since`; None if it no longer reaches back that far."""
+        """What the ring holds after `since`; None if it no longer reaches back that far. The same object for the same answer."""
         if since >= self.head:
             return ()
+        if self._slice[:2] == (since, self.head):
+            return self._slice[2]
         ring = self._ring
         if not ring or ring[0].seq > since + 1:
             return None
@@ -102,7 +117,9 @@ class Broadcast:
         while low < high:  # seq grows, but need not be dense
             middle = (low + high) // 2
             low, high = (middle + 1, high) if ring[middle].seq <= since else (low, middle)
-        return list(islice(ring, low, None))
+        recent = tuple(islice(ring, low, None))
+        self._slice = (since, self.head, recent)
+        return recent
 
 
 class Cursor:
@@ -112,17 +129,32 @@ class Cursor:
         self.seq = since
         self.job_id = job_id
         self._broadcast = broadcast
+        self._beats = broadcast._beats
 
     async def read(self) -> Sequence[Change]:
         """The next changes, at least one. Nothing is lost if it is cancelled. Raises `Closed` or `Pruned`."""
+        while not (changes := await self.listen()):
+            pass
+        return changes
+
+    async def listen(self) -> Sequence[Change]:
+        """The same, or none: nothing happened since the last beat."""
         source = self._broadcast
+        waited = False
         while not source._closed:
             changes = source._recent(self.seq)
             if changes is None:
                 changes = await self._catch_up(source._history)
             elif not changes:
+                if self._beats != source._beats:
+                    self._beats = source._beats
+                    return ()
                 await source._wait()
+                waited = True
                 continue
+            elif not waited:  # others want to live too, and a client that is gone be noticed
+                await checkpoint()
+            self._beats = source._beats
             self.seq = changes[-1].seq if changes else self.seq
             wanted = changes if self.job_id is None else [c for c in changes if c.job_id == self.job_id]
             if wanted:

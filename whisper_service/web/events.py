@@ -10,9 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Final
 
-import anyio
 import msgspec
-from anyio.lowlevel import checkpoint
 from litestar import Router, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
@@ -22,7 +20,7 @@ from whisper_service.domain import Change, Status
 from whisper_service.errors import NotFound
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.service import Service
-from whisper_service.storage.broadcast import Closed, Cursor, Pruned
+from whisper_service.storage.broadcast import Closed, Pruned
 from whisper_service.web import page
 from whisper_service.web.errors import problems
 from whisper_service.web.jobs import JobId, Served
@@ -57,7 +55,7 @@ async def everything(service: Service, since: int | None) -> AsyncIterator[bytes
             try:
                 if cursor.seq > log.head:  # the client remembers another database
                     raise Pruned
-                changes = await _next(cursor, service.config.server.heartbeat_s)
+                changes = await cursor.listen()
             except Closed:
                 return
             except Pruned:
@@ -86,7 +84,7 @@ async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]
                         block, cursor.seq, over = await _snapshot(service, job_id)
                         pruned = False
                     else:
-                        changes = await _next(cursor, service.config.server.heartbeat_s)
+                        changes = await cursor.listen()
                         block = _wire(changes) or PING
                         over = _final(changes) and await _over(service, job_id, cursor.seq)
                 except Pruned:
@@ -100,16 +98,20 @@ async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]
     yield END
 
 
-async def _next(cursor: Cursor, heartbeat_s: float) -> Sequence[Change]:
-    """The next changes, or none when nothing happened for a while."""
-    await checkpoint()  # a long replay must let others live, and notice that its client is gone
-    with anyio.move_on_after(heartbeat_s):
-        return await cursor.read()
-    return ()
+class _Wire:
+    """Changes as they are sent. Nearly everybody is sent the same, and the broadcast then gives the same object."""
+
+    def __init__(self) -> None:
+        self._last: Sequence[Change] = ()
+        self._bytes = b""
+
+    def __call__(self, changes: Sequence[Change]) -> bytes:
+        if changes is not self._last:
+            self._last, self._bytes = changes, b"".join([change.wire for change in changes])
+        return self._bytes
 
 
-def _wire(changes: Sequence[Change]) -> bytes:
-    return b"".join([frame(change.kind, change.payload, change.seq) for change in changes])
+_wire: Final = _Wire()
 
 
 class _Brief(msgspec.Struct):
