@@ -23,6 +23,7 @@ from anyio.lowlevel import checkpoint
 
 from whisper_service import __version__
 from whisper_service.children.breaker import Intensity
+from whisper_service.children.roll import Roll
 from whisper_service.children.supervisor import Death, State, Supervisor
 from whisper_service.config import Config, Source, Storage
 from whisper_service.desk import ModelDesk
@@ -164,6 +165,8 @@ class Service:
             stack.enter_context(data.hold())
             log = Tail()
             stack.enter_context(log.listening())
+            roll = Roll(data.children)
+            roll.clear()
             store = await stack.enter_async_context(Store.open(data.database))
             tuning = Tuning(config, sources or {}, await store.settings())
             config = tuning.config
@@ -189,6 +192,7 @@ class Service:
             supervise = partial(
                 Supervisor,
                 logs=data.logs,
+                roll=roll,
                 deliver=metrics.watching(mailbox.deliver),
                 ready_timeout_s=config.supervision.ready_timeout_s,
                 intensity=Intensity(

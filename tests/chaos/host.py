@@ -46,6 +46,7 @@ class Host:
         self._environment = kept | ours | {"PYTHONPATH": str(ROOT)}
         self._turn = anyio.Lock()  # nobody is killed twice at the same time
         self._down = True  # on purpose
+        self._left: list[psutil.Process] = []  # by a service that was killed, for the next one to end
 
     @property
     def database(self) -> Path:
@@ -87,6 +88,7 @@ class Host:
             await to_thread.run_sync(self._end, signal.SIGKILL)
             self.done["service killed"] += 1
             await self.start()
+            await self._ended()
 
     async def leave(self) -> int:
         """SIGTERM; the exit code."""
@@ -103,23 +105,33 @@ class Host:
             self.process.stdout.close()
         _, orphans = psutil.wait_procs(children, timeout=GONE_S)
         if number == signal.SIGKILL:
-            _, orphans = psutil.wait_procs(self._wake(orphans), timeout=GONE_S)
+            self._left, orphans = self._stopped(orphans)
+        self._note(orphans)
+        return code
+
+    def _stopped(self, orphans: list[psutil.Process]) -> tuple[list[psutil.Process], list[psutil.Process]]:
+        """Those that the next service has to end, and those that should be gone. One that was stopped in its first moments had
+        not asked the kernel yet to be killed with its parent; with it lives the resource tracker of Python, which waits for it."""
+        stopped = []
+        for orphan in orphans:
+            with suppress(psutil.NoSuchProcess):
+                if orphan.status() == psutil.STATUS_STOPPED:
+                    stopped.append(orphan)
+        return (orphans, []) if stopped else ([], orphans)
+
+    async def _ended(self) -> None:
+        """The new service has ended whom the last one left behind."""
+        gone, orphans = await to_thread.run_sync(lambda: psutil.wait_procs(self._left, timeout=GONE_S))
+        if gone:
+            self.done["actors stopped at birth ended by the next service"] += 1
+        self._note(orphans)
+        self._left = []
+
+    def _note(self, orphans: list[psutil.Process]) -> None:
         for orphan in orphans:
             self.findings.append(f"an actor outlived its service: {orphan}")
             with suppress(psutil.NoSuchProcess):
                 orphan.kill()
-        return code
-
-    def _wake(self, orphans: list[psutil.Process]) -> list[psutil.Process]:
-        """One that was stopped in its first moments had not asked the kernel yet to be killed with its parent, and cannot see
-        that it is gone; a service manager wakes or kills it. (With it lives the resource tracker of Python, which waits for it.)
-        """
-        for orphan in orphans:
-            with suppress(psutil.NoSuchProcess):
-                if orphan.status() == psutil.STATUS_STOPPED:
-                    orphan.send_signal(signal.SIGCONT)
-                    self.done["actors stopped at birth woken, for their service was killed"] += 1
-        return orphans
 
     def abandon(self) -> None:
         """The storm itself broke off: leave nothing behind."""

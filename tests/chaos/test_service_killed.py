@@ -17,6 +17,8 @@ import msgspec
 import psutil
 import pytest
 
+from tests.chaos import storm
+from tests.chaos.host import Host
 from tests.fakes.actors import script, text_of
 from whisper_service.domain import Change, Job, Segment, Status
 from whisper_service.storage.store import Store
@@ -109,3 +111,45 @@ def test_the_children_of_a_killed_service_leave(tmp_path: Path, stopped: bool) -
     process.communicate()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
+
+
+@LINUX
+async def test_a_child_that_was_stopped_in_its_first_moments_is_ended_by_the_next_service(tmp_path: Path) -> None:
+    """It had not asked the kernel yet to be killed with its parent. Whether it is caught in time is luck: a few tries."""
+    host = Host(tmp_path, tmp_path, storm.FAKES, storm.Plan(0, 0).settings)
+    left: list[psutil.Process] = []
+    try:
+        for _ in range(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(host.start)
+                while True:
+                    await anyio.sleep(0.001)
+                    if born := newborn(host):
+                        break
+                born[0].suspend()
+            await anyio.sleep(0.2)  # the others get ready
+            host.process.kill()
+            host.process.wait()
+            host.process.stdout.close()  # type: ignore[union-attr]
+            await anyio.sleep(0.5)
+            left = [child for child in born[:1] if child.is_running()]
+            if left:
+                break
+        assert left, "none was caught in time"
+        await host.start()
+        _, alive = await anyio.to_thread.run_sync(partial(psutil.wait_procs, left, timeout=10))
+        assert not alive
+    finally:
+        for process in left:
+            if process.is_running():
+                process.kill()
+        host.abandon()
+
+
+def newborn(host: Host) -> list[psutil.Process]:
+    """The actors of a service that is just starting."""
+    try:
+        children = psutil.Process(host.process.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    except (AttributeError, psutil.NoSuchProcess):
+        return []

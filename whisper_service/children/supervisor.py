@@ -27,6 +27,7 @@ from whisper_service import faults
 from whisper_service.children import childlog, oomkiller
 from whisper_service.children.breaker import Breaker, Intensity
 from whisper_service.children.link import STOP_S, ProcessLink
+from whisper_service.children.roll import Roll
 from whisper_service.domain import Problem, Value
 from whisper_service.protocol import Command, Fault, Ready, Report, Shutdown, decode_report, encode
 
@@ -90,6 +91,7 @@ class Supervisor:
         ready_timeout_s: float,
         intensity: Intensity = Intensity(),  # noqa: B008  it is frozen
         ready_is_useful: bool = True,
+        roll: Roll | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`ready_is_useful`: one that gets ready has shown that it can work, so that only its work can kill it."""
@@ -108,6 +110,7 @@ class Supervisor:
         self._clock = clock
         self._breaker = Breaker(intensity)
         self._ready_is_useful = ready_is_useful
+        self._roll = roll
         self._again = anyio.Event()  # ends the wait after a death
         self._wanted = anyio.Event()
         self._stop = anyio.Event()
@@ -281,6 +284,8 @@ class Supervisor:
             exited.set()
 
         self._link = link = ProcessLink(self._entry, log, on_message, on_exit)
+        if self._roll is not None:
+            self._roll.enter(link.pid)
         facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": link.pid}
         logger.info("%s started", self.name, extra=facts)
         self.expect("ready", self._ready_timeout_s)
@@ -294,6 +299,8 @@ class Supervisor:
                 link.kill()
             for key in list(self._deadlines):
                 self.settle(key)
+            if self._roll is not None and exited.is_set():
+                self._roll.leave(link.pid)
             self._link = None
         return codes[0]
 

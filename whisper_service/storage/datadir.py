@@ -26,6 +26,7 @@ class DataDir:
         self.peaks = root / "peaks"
         self.models = root / "models"
         self.logs = root / "logs"
+        self.children = root / "children"
 
     def source_of(self, job_id: str) -> Path:
         """The recording as it was uploaded."""

@@ -1,0 +1,69 @@
+"""Who is on the roll and still lives when a new service comes is one of ours that was left behind; nobody else is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from whisper_service.children import roll
+from whisper_service.children.roll import Roll
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process was born")
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """Looks like one of ours, and is as deaf as one that is stopped."""
+    code = "import time; name = 'multiprocessing'; time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        while b"multiprocessing" not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
+            pass
+        yield process
+        process.kill()
+
+
+def test_a_child_that_is_left_is_ended_by_the_next(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
+    Roll(tmp_path / "children").enter(child.pid)
+    Roll(tmp_path / "children").clear()
+    assert child.wait(10) == -9
+    assert (tmp_path / "children").read_text() == ""
+
+
+def test_a_process_that_only_has_its_number_is_left_alone(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
+    (tmp_path / "children").write_text(f"{child.pid} 1\n")
+    Roll(tmp_path / "children").clear()
+    assert child.poll() is None
+
+
+def test_a_process_that_is_nothing_of_ours_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
+        (tmp_path / "children").write_text(f"{other.pid} {roll.birth(other.pid)}\n")
+        Roll(tmp_path / "children").clear()
+        assert other.poll() is None
+        other.kill()
+
+
+def test_who_has_left_is_forgotten(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
+    present = Roll(tmp_path / "children")
+    present.enter(child.pid)
+    assert (tmp_path / "children").read_text() == f"{child.pid} {roll.birth(child.pid)}\n"
+    present.leave(child.pid)
+    assert (tmp_path / "children").read_text() == ""
+
+
+@pytest.mark.parametrize("text", ["", "x", "1", "1 \n", "-1 5", "99999999 5", "\u00e9"])
+def test_a_roll_that_makes_no_sense_ends_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "children").write_text(text, "utf-8")
+    Roll(tmp_path / "children").clear()
+    assert (tmp_path / "children").read_text() == ""
+
+
+def test_without_room_it_is_done_without(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
+    present = Roll(tmp_path / "missing" / "children")
+    present.clear()
+    present.enter(child.pid)
+    present.leave(child.pid)
