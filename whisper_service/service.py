@@ -393,6 +393,7 @@ class Service:
         self._trash.keep_s = config.storage.undo_s
         self._trash.tell()
         self._loop.shelf.downloads.hub = hubs.resolve(config.models, os.environ)
+        self._loop.shelf.downloads.spare_bytes = config.storage.min_free_bytes
         logging.getLogger("whisper_service").setLevel(config.log.level.upper())
 
     async def system(self) -> System:

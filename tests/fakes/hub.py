@@ -46,7 +46,7 @@ class Fault:
 
     `status` answers with that status; `stall` accepts and falls silent, after `after` bytes of a body; `cut` closes the
     connection after `after` bytes; `corrupt` sends other bytes; `short` sends a whole answer of `after` bytes; `slow` sends
-    `rate` bytes a second; `reset` closes without a word; `page` answers with a page for people.
+    `rate` bytes a second; `reset` closes without a word; `page` answers with a page for people; `nothing` lists a repo without files.
     """
 
     path: str
@@ -69,7 +69,7 @@ class Asked:
 
 
 class Hub:
-    """Serves one repo. A context manager; `url` is its endpoint."""
+    """Serves one repo, and the same under names that go on after it, like `REPO-2`. A context manager; `url` is its endpoint."""
 
     def __init__(
         self,
@@ -215,22 +215,23 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
             return self._send(401, b'{"error": "Invalid username or password."}', {}, body=body)
         if path.startswith("/api/models/"):
-            return self._api(path.removeprefix("/api/models/"), body=body)
+            files = {} if fault and fault.kind == "nothing" else hub.files
+            return self._api(path.removeprefix("/api/models/"), files, body=body)
         return self._resolve(path, start, fault, body=body)
 
-    def _api(self, path: str, *, body: bool) -> None:
+    def _api(self, path: str, files: Mapping[str, bytes], *, body: bool) -> None:
         hub = self.server.hub
         if not path.startswith(hub.repo):
             return self._send(404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"}, body=body)
-        what, _, revision = path.removeprefix(hub.repo).strip("/").partition("/")
+        what, _, revision = path.removeprefix(hub.repo).partition("/")[2].partition("/")
         if revision and revision.strip("/") not in hub.revisions:
             return self._send(404, b'{"error": "Invalid rev id"}', {"X-Error-Code": "RevisionNotFound"}, body=body)
         if what == "tree":
-            tree = [{"type": "file", "path": name, **_facts(name, data, "oid")} for name, data in hub.files.items()]
+            tree = [{"type": "file", "path": name, **_facts(name, data, "oid")} for name, data in files.items()]
             return self._send(200, json.dumps(tree).encode(), {}, body=body)
         blobs = "blobs" in parse_qs(urlsplit(self.path).query)
         siblings = [
-            {"rfilename": name, **(_facts(name, data, "sha256") if blobs else {})} for name, data in hub.files.items()
+            {"rfilename": name, **(_facts(name, data, "sha256") if blobs else {})} for name, data in files.items()
         ]
         info = {"id": hub.repo, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
         return self._send(200, json.dumps(info).encode(), {"X-Repo-Commit": COMMIT}, body=body)
@@ -239,13 +240,13 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         prefix, _, rest = path.partition("/resolve/")
         name = rest.partition("/")[2]
-        if prefix != f"/{hub.repo}" or name not in hub.files:
+        if not prefix.startswith(f"/{hub.repo}") or name not in hub.files:
             return self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body=body)
         data = hub.files[name]
         if name not in LARGE:
             return self._file(name, start, fault, body=body, extra={"X-Repo-Commit": COMMIT})
         headers = {
-            "Location": f"{hub.storage}/storage/{name}?signature=secret-signature",
+            "Location": f"{hub.storage}/storage{prefix.removeprefix(f'/{hub.repo}').replace('-', '/-', 1)}/{name}?signature=secret-signature",
             "X-Repo-Commit": COMMIT,
             "X-Linked-Size": str(len(data)),
             "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',

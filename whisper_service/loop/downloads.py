@@ -54,11 +54,11 @@ class Downloads:
     def __init__(self, actor: Supervisor, catalog: Catalog, hub: Hub, announce: Announce, *, spare_bytes: int) -> None:
         self.actor = actor
         self.hub = hub
+        self.spare_bytes = spare_bytes  # of the disk, to stay free
         self.generation = 0  # of the child that takes commands, as far as the loop has heard
         self.problems: dict[str, Problem] = {}  # why models could not be fetched, or not be loaded
         self._catalog = catalog
         self._announce = announce
-        self._spare_bytes = spare_bytes
         self._items: dict[str, Item] = {}  # in turn; the first one is in work
         self._given: str | None = None  # what the child is at
 
@@ -208,7 +208,7 @@ class Downloads:
         name, item = next(iter(self._items.items()))
         self._given = name
         target = self._catalog.target_of(name)
-        command = self.hub.download(name, item.source.repo, target, spare_bytes=self._spare_bytes)
+        command = self.hub.download(name, item.source.repo, target, spare_bytes=self.spare_bytes)
         self.actor.send(command, generation=self.generation, within_s=STALL_S, key="download")
 
     def _settle(self) -> None:
