@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import anyio
@@ -84,6 +85,75 @@ def test_the_image_names_what_there_is() -> None:
     ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert {".venv", "data", "static/node_modules"} <= set(ignored)
     assert not {"whisper_service", "static", "config.toml", "pyproject.toml", "README.md", "LICENSE"} & set(ignored)
+
+
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """The instructions of each stage by its name; the last one, which is the image, has none."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, rest in instructions():
+        if name == "FROM":
+            assert re.fullmatch(r"[\w./-]+:[\w.-]+( AS \w+)?", rest), f"{rest} is not pinned to a version"
+            found[rest.partition(" AS ")[2]] = []
+        else:
+            found[list(found)[-1]].append((name, rest))
+    return found
+
+
+def ignored(path: str) -> bool:
+    """Whether this path does not get into the image: the last line of the list that fits decides."""
+    out = False
+    for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        parts = [*PurePosixPath(path).parents, PurePosixPath(path)]
+        if any(fnmatch(str(part), pattern) or fnmatch(f"/{part}", pattern.replace("**", "*")) for part in parts):
+            out = not line.startswith("!")
+    return out
+
+
+def test_what_the_image_copies_and_starts_is_there() -> None:
+    build, image = stages()["build"], stages()[""]
+    assert ("COPY", ". .") in build
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    targets = wheel["tool"]["hatch"]["build"]
+    wanted = [wheel["project"]["readme"], *wheel["project"]["license-files"], wheel["tool"]["hatch"]["version"]["path"]]
+    wanted += [targets["hooks"]["custom"]["path"], *targets["targets"]["wheel"]["force-include"], *targets["targets"]["wheel"]["packages"]]
+    for path in ["pyproject.toml", "static/package.json", "static/src", *wanted]:
+        assert (ROOT / path).exists(), path
+        assert not ignored(path), f"{path} is needed, and does not get into the image"
+    for path in (".git", ".venv", "data", "static/node_modules", "whisper_service/__pycache__", "tests", ".mypy_cache"):
+        assert ignored(path), path
+    (venv,) = re.findall(r"-m venv (\S+)", dict(build)["RUN"])
+    (copied,) = [rest for name, rest in image if name == "COPY"]
+    assert copied.split() == ["--from=build", venv, venv]
+    env = dict(part.partition("=")[::2] for name, rest in image if name == "ENV" for part in rest.split())
+    assert env["PATH"].split(":")[0] == f"{venv}/bin"
+
+
+def test_the_image_runs_as_nobody_in_a_place_of_its_own() -> None:
+    image = stages()[""]
+    said = dict(image)
+    env = dict(part.partition("=")[::2] for name, rest in image if name == "ENV" for part in rest.split())
+    runs = " && ".join(rest for name, rest in image if name == "RUN")
+    assert re.search(rf"useradd .*\b{said['USER']}\b", runs), "the user is made"
+    assert re.search(rf"install -d -o {said['USER']} .* {said['VOLUME']}\b", runs), "the data is the user's"
+    assert said["VOLUME"] == said["WORKDIR"] == env["WHISPER_SERVICE_DATA_DIR"]
+    assert said["EXPOSE"] == env["WHISPER_SERVICE_SERVER__PORT"]
+    assert f":{said['EXPOSE']}/" in said["HEALTHCHECK"]
+    assert "apt-get update && apt-get install -y --no-install-recommends tini && rm -rf /var/lib/apt/lists/*" in runs
+    assert image.index(("USER", said["USER"])) > max(number for number, (name, _) in enumerate(image) if name == "RUN")
+
+
+def test_the_unit_calls_the_program_as_it_wants_to_be_called() -> None:
+    text = (DEPLOY / "whisper_service.service").read_text()
+    words = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)[0].split()
+    assert words[:3] == ["/opt/whisper_service/bin/python", "-m", "whisper_service"]
+    steps = (DEPLOY / "README.md").read_text()
+    for name in (words[0].removesuffix("/bin/python"), "config.toml /etc/whisper_service/", "/etc/whisper_service/token"):
+        assert name in steps, f"nobody is told to make {name}"
+    done = subprocess.run([sys.executable, *words[1:3], "serve", *words[3:], "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in words if word.startswith("--")):
+        assert option in done.stdout
 
 
 @pytest.mark.anyio
