@@ -57,10 +57,11 @@ class Watch:
 class Caller:
     """Sends clips that are all different, though they sound alike."""
 
-    def __init__(self, client: httpx.AsyncClient, watch: Watch, clips: dict[float, bytes]) -> None:
+    def __init__(self, client: httpx.AsyncClient, watch: Watch, clips: dict[float, bytes], lengths: list[float]) -> None:
         self._client = client
         self._watch = watch
         self._clips = clips
+        self._lengths = lengths
         self._numbers: Iterator[int] = count()
 
     async def ask(self, path: str, part: str, seconds: float) -> Waited:
@@ -79,7 +80,7 @@ class Caller:
         waited: dict[str, list[Waited]] = {}
         for _ in range(number):
             waited.setdefault("/detect-language", []).append(await self.ask("/detect-language", "audio_file", LANGUAGE_S))
-            for seconds in self._clips:
+            for seconds in self._lengths:
                 name = f"/v1/audio/transcriptions, {seconds:.0f} s"
                 waited.setdefault(name, []).append(await self.ask("/v1/audio/transcriptions", "file", seconds))
         return waited
@@ -98,7 +99,7 @@ async def measure(given: argparse.Namespace, path: Path, clips: dict[float, byte
     async with harness.warm(model) as (_, client), anyio.create_task_group() as tasks:
         tasks.start_soon(watch.run, client)
         await watch.ready.wait()
-        caller = Caller(client, watch, clips)
+        caller = Caller(client, watch, clips, given.clips)
         await caller.rounds(1)  # what is done once - libraries, caches - is not counted
         idle = await caller.rounds(given.rounds)
         job = await harness.upload(client, path)

@@ -55,6 +55,7 @@ class Transcribe(Message, frozen=True):
     rows: tuple[Row, ...]
     preset: str = "balanced"
     prompt: str | None = None  # the same for all rows: CTranslate2 wants equally long prompts
+    express: bool = False  # somebody waits for it: it goes before the others
 
 
 class Decode(Message, frozen=True):

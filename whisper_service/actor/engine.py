@@ -8,7 +8,7 @@ else is in the batch, on whichever replica.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -68,17 +68,28 @@ class ModelBroken(Exception):
 class Engine:
     """A loaded model."""
 
-    def __init__(self, path: str, device: str, compute_type: str, *, slots: int, threads: int, express: int = 0) -> None:
+    def __init__(
+        self,
+        path: str,
+        device: str,
+        compute_type: str,
+        *,
+        slots: int,
+        threads: int,
+        express: int = 0,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
         """Load the model from a directory; `RuntimeError` and `ValueError` of CTranslate2 pass through.
 
         On a CPU every slot gets a replica with its share of the threads; the weights are shared. Those for express batches come
-        on top: they are idle nearly always.
+        on top: they are idle nearly always. `before` is called before every call of the model, by the thread that makes it.
         """
         for name in ("model.bin", "config.json", "tokenizer.json"):
             if not (Path(path) / name).is_file():
                 raise ModelBroken(f"{name} is missing in {path}")
         kind, _, index = device.partition(":")
         self.device = device
+        self._before = before
         self._cpu = kind == "cpu"
         self._model = ctranslate2.models.Whisper(
             path,
@@ -125,10 +136,10 @@ class Engine:
         """
         features = [self._mel(sound, wide=wide) for sound in sounds]
         if self._cpu:
-            return [_encoded(self._model, feature[None]) for feature in features]
+            return [self._encoded(feature[None]) for feature in features]
         states: dict[int, States] = {}
         for members in _by_width(features, axis=1):
-            batch = _encoded(self._model, np.stack([features[i] for i in members]))
+            batch = self._encoded(np.stack([features[i] for i in members]))
             states |= {i: batch[k : k + 1] for k, i in enumerate(members)}
         return [states[i] for i in range(len(sounds))]
 
@@ -140,6 +151,7 @@ class Engine:
         """The most probable language of one window and its probability."""
         if not self.multilingual:
             return "en", 1.0
+        self._before()
         token, probability = self._model.detect_language(_view(states))[0][0]
         return token[2:-2], float(probability)
 
@@ -156,6 +168,7 @@ class Engine:
         results: dict[int, Decoded] = {}
         for members in _by_width(states, axis=1):
             prompts = [previous + self._start(languages[i], tasks[i]) for i in members]
+            self._before()
             found = self._model.generate(
                 _view(np.concatenate([states[i] for i in members])),
                 prompts,
@@ -184,9 +197,16 @@ class Engine:
         if not self._aligns:
             return merge_punctuation(spread_words(texts, seconds))
         frames = max(2, int(seconds * 100))
+        self._before()
         (aligned,) = self._model.align(_view(states), tokenizer.sot_sequence, [tokens], frames)
         sizes = [len(group) for group in groups]
         return merge_punctuation(timed_words(texts, sizes, aligned.alignments, aligned.text_token_probs))
+
+    def _encoded(self, features: npt.NDArray[np.float32]) -> States:
+        # On the host and in float32: rows are regrouped between calls, and numpy has no bfloat16.
+        self._before()
+        output = self._model.encode(_view(features), to_cpu=True)
+        return np.array(output.to(ctranslate2.DataType.float32))
 
     def _mel(self, sound: Sound, *, wide: bool) -> npt.NDArray[np.float32]:
         mel: npt.NDArray[np.float32] = self._features(sound)[:, : ceil(len(sound) / self._features.hop_length)]
@@ -221,12 +241,6 @@ def resolve(device: str, index: int, wanted: str) -> str:
 def languages() -> frozenset[str]:
     """The codes that Whisper knows."""
     return frozenset(_LANGUAGE_CODES)
-
-
-def _encoded(model: Any, features: npt.NDArray[np.float32]) -> States:
-    # On the host and in float32: rows are regrouped between calls, and numpy has no bfloat16.
-    output = model.encode(_view(features), to_cpu=True)
-    return np.array(output.to(ctranslate2.DataType.float32))
 
 
 def _view(array: npt.NDArray[np.float32]) -> Any:

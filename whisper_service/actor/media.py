@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +45,8 @@ PROGRESS_S: Final = 1.0
 """Seconds of work between two `DecodeProgress`."""
 NICE: Final = 5
 """Decoding runs ahead of recognition anyhow; on a busy machine the cores go to the speech actor first."""
+SHORT_BYTES: Final = 8 << 20
+"""A file up to this size is read at full speed: it takes a second at most, and somebody may wait for its text."""
 FREE_S: Final = 3600.0
 """Seconds of sound that any file may hold, however small."""
 BYTES_PER_S: Final = 2 * SAMPLE_RATE
@@ -85,13 +88,29 @@ class Inflated(ServiceError):
 
 def run(inbox: Inbox, emit: Callable[[Report], None]) -> None:
     """The entry of the process: decode what is asked for until `Shutdown`."""
-    if hasattr(os, "nice"):
-        os.nice(NICE)
     detector = SpeechDetector()
+    aside = ThreadPoolExecutor(1, "aside", initializer=_step_back)
     emit(Ready(pid=os.getpid(), facts={"av": version("av"), "onnxruntime": version("onnxruntime")}))
     while not isinstance(command := inbox.get(), Shutdown):
-        if isinstance(command, Decode):
+        if not isinstance(command, Decode):
+            continue
+        if command.limit_s is not None or _bytes(command.source) <= SHORT_BYTES:
             _work(command, inbox, emit, detector)
+        else:
+            aside.submit(_work, command, inbox, emit, detector).result()
+
+
+def _step_back() -> None:
+    """Leave the cores to others. Linux counts this for the thread alone; elsewhere the whole process steps back."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+
+
+def _bytes(source: str) -> int:
+    try:
+        return Path(source).stat().st_size
+    except OSError:  # whoever opens it says why
+        return 0
 
 
 def _work(command: Decode, inbox: Inbox, emit: Callable[[Report], None], detector: SpeechDetector) -> None:

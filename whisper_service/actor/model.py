@@ -19,6 +19,7 @@ from whisper_service.actor.boot import Emit
 from whisper_service.actor.cores import cores
 from whisper_service.actor.engine import Engine, ModelBroken
 from whisper_service.actor.intervals import SpeechIn
+from whisper_service.actor.precedence import Precedence
 from whisper_service.actor.recognition import Recognizer
 from whisper_service.actor.slots import Cancellations, Slots
 from whisper_service.domain import Problem
@@ -38,10 +39,11 @@ class Model:
     report: Loaded
     _engine: Engine
     _listeners: list[Recognizer]
+    _precedence: Precedence
 
     def slots(self, inbox: Cancellations, emit: Emit) -> Slots:
         """The threads that work with this model. To be called once."""
-        return Slots(self._listeners, inbox, emit)
+        return Slots(self._listeners, inbox, emit, self._precedence)
 
     def unload(self) -> None:
         """Let the weights go. Its slots must be closed before."""
@@ -56,6 +58,7 @@ def load(command: Load) -> Model | Fault:
         size = sum(file.stat().st_size for file in Path(command.path).glob("model.bin"))
         memory.settle(lambda: memory.free_on(command.device), 2 * size + SPARE_BYTES)
         threads = command.threads or cores()
+        precedence = Precedence()
         engine = Engine(
             command.path,
             command.device,
@@ -63,6 +66,7 @@ def load(command: Load) -> Model | Fault:
             slots=command.slots,
             threads=threads,
             express=command.express,
+            before=precedence.give_way,
         )
         allocator.release()  # the file passed through memory a second time
         warm = time.monotonic()
@@ -79,7 +83,7 @@ def load(command: Load) -> Model | Fault:
         seconds=seconds,
         window_s=window_s,
     )
-    return Model(report, engine, listeners)
+    return Model(report, engine, listeners, precedence)
 
 
 def facts() -> dict[str, Any]:

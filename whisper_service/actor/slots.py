@@ -16,12 +16,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from queue import SimpleQueue
 from typing import Final, Protocol
 
 from whisper_service import faults
 from whisper_service.actor import allocator
 from whisper_service.actor.boot import FAILED, Emit
+from whisper_service.actor.precedence import Precedence
 from whisper_service.actor.recognition import Heard, Utterance
 from whisper_service.actor.rows import RowBroken, segments_of, sound_of
 from whisper_service.domain import SAMPLE_RATE, Preset, Problem
@@ -54,7 +56,10 @@ class Cancellations(Protocol):
 class Slots:
     """As many threads as there are listeners, each with one of them; the first that is free takes the next batch."""
 
-    def __init__(self, listeners: Iterable[Listener], inbox: Cancellations, emit: Emit) -> None:
+    def __init__(
+        self, listeners: Iterable[Listener], inbox: Cancellations, emit: Emit, precedence: Precedence | None = None
+    ) -> None:
+        self._precedence = precedence or Precedence()
         self._inbox = inbox
         self._emit = emit
         self._queue: SimpleQueue[Transcribe | None] = SimpleQueue()
@@ -88,7 +93,8 @@ class Slots:
     def _work(self, listener: Listener) -> None:
         try:
             while (batch := self._queue.get()) is not None:
-                _Batch(batch, listener, self._inbox, self._emit).carry_out()
+                with self._precedence.first() if batch.express else nullcontext():
+                    _Batch(batch, listener, self._inbox, self._emit).carry_out()
                 with self._lock:
                     self._given -= 1
         except BaseException:  # not even the failure could be reported: better no process than a slot that is missing

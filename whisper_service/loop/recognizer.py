@@ -222,7 +222,7 @@ class Recognizer:
         self._batches[number] = Batch(keys, suspect, express)
         audio_s = sum(row.span.samples for row in rows) / SAMPLE_RATE
         self.actor.send(
-            Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt),
+            Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt, express=express),
             generation=self.generation,
             within_s=self.pace.limit_s(self.model or "", self.rung, audio_s),
             key=number,

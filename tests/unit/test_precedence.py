@@ -1,0 +1,63 @@
+"""Who pauses for whom in the speech actor."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from whisper_service.actor.precedence import Precedence
+
+WAIT_S = 30.0
+
+
+def started(act: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    return thread
+
+
+def ended(thread: threading.Thread) -> bool:
+    thread.join(WAIT_S)
+    return not thread.is_alive()
+
+
+def test_nobody_pauses_while_nobody_is_first() -> None:
+    assert ended(started(Precedence(pause_s=WAIT_S * 2).give_way))
+
+
+def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
+    precedence = Precedence(pause_s=WAIT_S * 2)
+    through: list[int] = []
+    with precedence.first():
+        precedence.give_way()  # who is first does not wait for itself
+        slots = [started(lambda number=number: (precedence.give_way(), through.append(number))) for number in range(3)]  # type: ignore[misc]
+        done = threading.Event()
+        started(lambda: ([slot.join(0.2) for slot in slots], done.set()))
+        assert done.wait(WAIT_S)
+        assert len(through) == 2, "one pauses, the others have cores of their own"
+    assert all(map(ended, slots))
+    assert sorted(through) == [0, 1, 2]
+
+
+def test_a_pause_has_an_end_though_the_batch_has_none() -> None:
+    precedence = Precedence(pause_s=0.05)
+    with precedence.first():
+        assert ended(started(precedence.give_way))
+        assert ended(started(precedence.give_way)), "and the next one begins anew"
+
+
+def test_a_batch_that_breaks_off_lets_the_others_go_on() -> None:
+    precedence = Precedence(pause_s=WAIT_S * 2)
+    entered = threading.Event()
+
+    def broken() -> None:
+        try:
+            with precedence.first():
+                entered.set()
+                raise RuntimeError
+        except RuntimeError:
+            return
+
+    assert ended(started(broken))
+    assert entered.is_set()
+    assert ended(started(precedence.give_way))
