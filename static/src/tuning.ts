@@ -8,16 +8,16 @@ export type Draft = string | boolean
 const GB = 1e9
 export const isBytes = (key: string): boolean => key.endsWith('_bytes')
 
-/** The unit behind the field; bytes are written in GB. */
+/** The unit behind the field; bytes are written in GB, to four digits: what was not touched is not sent. */
 export function unit(key: string): 's' | 'days' | 'GB' | '' {
-  return isBytes(key) ? 'GB' : key.endsWith('_days') ? 'days' : /(^|[^r])_s$/.test(key) && !key.endsWith('per_s') ? 's' : ''
+  return isBytes(key) ? 'GB' : key.endsWith('_days') ? 'days' : key.endsWith('_s') && !key.endsWith('per_s') ? 's' : ''
 }
 
 export function drafted({ key, value, secret }: Setting): Draft {
   if (secret) return ''
   if (typeof value === 'boolean') return value
   if (Array.isArray(value)) return value.join('\n')
-  return isBytes(key) ? String(Number(value) / GB) : String(value ?? '')
+  return isBytes(key) ? String(Number((Number(value) / GB).toPrecision(4))) : String(value ?? '')
 }
 
 /** What the API takes; a number that is none is sent as it was written, and refused there. */

@@ -5,7 +5,7 @@ const setting = (key: string, value: unknown, more: object = {}) =>
 
 it('writes a value into a field and reads the same one back', () => {
   for (const one of [
-    setting('captions.lines', 2), setting('captions.max_s', 7.5), setting('storage.min_free_bytes', 268_435_456), setting('models.offline', false),
+    setting('captions.lines', 2), setting('captions.max_s', 7.5), setting('storage.min_free_bytes', 1_500_000_000), setting('models.offline', false),
     setting('models.endpoints', ['https://a.example', 'https://b.example']), setting('models.endpoints', []), setting('models.proxy', ''),
   ]) expect(valued(one, drafted(one))).toEqual(one.value)
 })
@@ -21,5 +21,5 @@ it('has nothing of a secret in its field', () => {
 })
 
 it('knows units by the names of keys', () => {
-  expect(['storage.undo_s', 'storage.keep_jobs_days', 'server.max_upload_bytes', 'captions.chars_per_s', 'captions.lines'].map(unit)).toEqual(['s', 'days', 'GB', '', ''])
+  expect(['storage.undo_s', 'captions.linger_s', 'storage.keep_jobs_days', 'server.max_upload_bytes', 'captions.chars_per_s', 'captions.lines'].map(unit)).toEqual(['s', 's', 'days', 'GB', '', ''])
 })
