@@ -6,7 +6,9 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from whisper_service.actor import slots as module
+from whisper_service.actor.precedence import Precedence
 from whisper_service.actor.recognition import Heard, Sentence, Utterance
 from whisper_service.actor.slots import Slots
 from whisper_service.domain import SAMPLE_RATE, Preset, Script, Span, Word
@@ -92,6 +95,27 @@ def work(
     except Exited:
         assert codes
     return reports, codes
+
+
+def test_an_express_batch_goes_first_while_it_is_in_work_and_no_other_does(spool: Path) -> None:
+    first: list[bool] = []
+    done: SimpleQueue[Report] = SimpleQueue()
+
+    class Watched(Precedence):
+        @contextmanager
+        def first(self) -> Iterator[None]:
+            with super().first():
+                first.append(True)
+                yield
+                first.append(False)
+
+    during: list[bool] = []
+    listener = Listener(lambda batch, row: during.append(first[-1:] == [True]))
+    slots = module.Slots([listener], Nobody(), done.put, Watched())
+    for number, express in enumerate([False, True, False]):
+        slots.put(Transcribe(batch=number, rows=(row(spool, 1),), express=express))
+    slots.close()
+    assert during == [False, False, True, True, False, False]  # before a batch and before its row
 
 
 def heard(reports: Sequence[Report]) -> list[int]:
