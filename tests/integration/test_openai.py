@@ -303,6 +303,7 @@ async def test_errors_are_the_clients_own(web: Running, client: AsyncOpenAI) -> 
     with pytest.raises(openai.NotFoundError) as unknown:
         await client.audio.transcriptions.create(file=talk(), model="large-v9")
     assert unknown.value.code == "model_not_found"
+    assert unknown.value.param == "model"
     assert "large-v9" in str(unknown.value)
     with pytest.raises(openai.BadRequestError) as broken:
         await client.audio.transcriptions.create(file=("a.wav", b"no script"), model="whisper-1")

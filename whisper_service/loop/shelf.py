@@ -121,7 +121,7 @@ class Shelf:
         """Give the memory of a loaded model back. Raises `ModelInUse`, and `Conflict` if it is not loaded."""
         name = self._name(wanted)
         if self._recognizer.model != name:
-            raise Conflict(f"The model {name} is not loaded.", hint="GET /api/models says which one is.")
+            raise Conflict(f"The model {name} is not loaded.", hint="GET /api/models, or `models list`, says which one is.")
         self._refuse_if_wanted(name)
         await self._unload()
         return await self.show(name)

@@ -99,8 +99,9 @@ def _below(path: str, roots: tuple[str, ...]) -> bool:
 
 def _openai(status: int, problem: Problem) -> OpenAIError:
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
-    field = problem.params.get("field")
-    return OpenAIError(sentence(problem), kind, field if isinstance(field, str) else None, _code(status, problem))
+    code = _code(status, problem)
+    field = "model" if code == "model_not_found" else problem.params.get("field")
+    return OpenAIError(sentence(problem), kind, field if isinstance(field, str) else None, code)
 
 
 def _code(status: int, problem: Problem) -> str:
