@@ -47,7 +47,8 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
             # CTranslate2 says the third line of these for the same shortage as the first, in turns.
             r"out of memory|bad_alloc|bad allocation|MemoryError|failed to allocate|can(no|')t allocate memory|failed to map segment"
             r"|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation"
-            r"|parallel_for failed|cudaErrorInvalidDevice(?!Pointer|Function)",
+            r"|parallel_for failed|cudaErrorInvalidDevice(?!Pointer|Function)"
+            r"|(RuntimeError:|what\(\):)\s+Resource temporarily unavailable|can't start new thread",  # no room for its stack
             "There was not enough memory for the model and its work.",
             _OOM_HINT,
         ),

@@ -27,8 +27,9 @@ from tests.chaos.repertoire import Piece
 
 EXPLAINED: Final = frozenset({"hung", "oom", "disk_full"})
 """Why a job may need its user to press retry once the storm is over; any other reason is a finding."""
-CALM_S: Final = 180.0
-"""Everything has come to its end within this once nothing disturbs any more."""
+CALM_S: Final = 300.0
+"""Everything has come to its end within this once nothing disturbs any more: a model that last died at its loading is tried again
+after half a minute, and there may be many recordings before a slow machine."""
 ROUNDS: Final = 3
 """Retries after which a job that fails still is one that fails."""
 FAKES: Final = ("bench.host", "--speech", "tests.fakes.actors:speech", "--media", "tests.fakes.actors:media")

@@ -145,3 +145,8 @@ async def test_a_traceback_is_only_forgiven_when_the_disk_was_full() -> None:
     assert not list(verdict.log([{"message": "m"}, full]))
     assert list(verdict.log([{"message": "m", "traceback": "Traceback ...\nKeyError: 'x'"}]))
     assert list(verdict.log([{"message": "Traceback (most recent call last):"}]))
+    for last, forgiven in (("MemoryError", True), ("KeyError: 'x'", False)):
+        lines = ["Traceback (most recent call last):", '  File "<string>", line 1, in <module>', last]
+        entries: list[dict[str, object]] = [{"message": line} for line in lines]
+        entries.insert(1, {"time": 1.0, "message": "another process says something in between"})
+        assert (not list(verdict.log(entries))) is forgiven

@@ -17,6 +17,8 @@ from whisper_service.lifecycle import TRANSITIONS
 STEPS: Final = {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}
 FULL: Final = ("DiskFull", "No space left on device", "database or disk is full")
 """How the last line of a traceback says that the disk was full."""
+HUNGRY: Final = ("MemoryError", "failed to map segment", "annot allocate memory")
+"""And how a child says that it could not even begin."""
 Heard = list[dict[str, Any]]
 """The segments of a transcript, as the API tells them."""
 
@@ -120,11 +122,17 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
 
 
 def log(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The service met nothing that it did not expect: every traceback tells of a full disk."""
-    for entry in entries:
+    """The service met nothing that it did not expect: every traceback tells of a full disk, or is the first and last word of a
+    child that had no memory to begin with."""
+    entries = list(entries)
+    for place, entry in enumerate(entries):
         if (trace := entry.get("traceback")) and not any(words in trace.strip().splitlines()[-1] for words in FULL):
             yield f"logged: {entry['message']}: {trace[-700:]}"
         elif "traceback" not in entry and "Traceback (most recent call last)" in entry.get("message", ""):
+            behind = (later["message"] for later in entries[place + 1 :] if "time" not in later)
+            last = next((line for line in behind if line and not line.startswith(" ")), "")
+            if any(words in last for words in HUNGRY):
+                continue
             yield "there is a traceback on standard error that no logger wrote"
 
 
