@@ -416,6 +416,18 @@ async def test_a_batch_in_flight_still_counts_while_paused_but_not_after_a_cance
     assert [segment.text for segment in await store.segments("a")] == ["kept"]
 
 
+async def test_what_is_in_the_trash_is_not_counted_until_it_comes_back(store: Store) -> None:
+    await working(store, 1)
+    counted = await store.count()
+    assert counted[Status.PROCESSING] == sum(counted.values()) == 1
+    await store.bury("a", 1.0)
+    assert sum((await store.count()).values()) == 0
+    restored = await store.restore("a")
+    assert (await store.count())[restored.job.status] == sum((await store.count()).values()) == 1
+    await store.delete("a")
+    assert sum((await store.count()).values()) == 0
+
+
 async def test_kills_are_counted_apart_and_a_retry_forgets_both(store: Store) -> None:
     await working(store, 2)
     await store.strike([("a", 0), ("a", 1)])
@@ -762,7 +774,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
     tables = await store._reader.execute_fetchall(
         "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
     )
-    known = ("job", "chunk", "segment", "change", "pruned", "model", "delivery", "webhook", "standing", "document", "setting")
+    known = ("job", "chunk", "segment", "change", "pruned", "model", "delivery", "webhook", "standing", "document", "setting", "tally")
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 
 

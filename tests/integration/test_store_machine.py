@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -377,6 +378,7 @@ class StoreMachine(RuleBasedStateMachine):
     def every_job_is_what_happened_to_it(self) -> None:
         stored = {job.id: job for job in self.run(self.store.jobs(limit=10_000))}
         assert stored.keys() == self.expected.keys()
+        assert self.run(self.store.count()) == dict.fromkeys(Status, 0) | Counter(job.status for job in stored.values())
         for job_id, expected in self.expected.items():
             job = stored[job_id]
             chunks = self.run(self.store.chunks(job_id))

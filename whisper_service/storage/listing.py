@@ -112,7 +112,7 @@ class Listings:
         return [rows.job(row) for row in found]
 
     async def _counts(self) -> dict[Status, int]:
-        found = await self._run("SELECT status, count(*) FROM kept GROUP BY status")
+        found = await self._run("SELECT status, jobs FROM tally")
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def _search(self, wanted: Sequence[str], status: Collection[Status], before: str | None, limit: int) -> Listing:

@@ -123,7 +123,7 @@ class Store:
 
     async def count(self) -> dict[Status, int]:
         """How many jobs there are of every status."""
-        found = await self._read("SELECT status, count(*) FROM kept GROUP BY status")
+        found = await self._read("SELECT status, jobs FROM tally")
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def ids(self, status: Collection[Status] = tuple(Status)) -> set[str]:
