@@ -37,7 +37,8 @@ def test_openai_hears_its_own_words(
 ) -> None:
     found, headers, body = told("/v1/audio/transcriptions", status, code, **params)
     assert (found, headers["x-should-retry"]) == (shown, again)
-    assert body == {"error": {"message": "It is so. Do this.", "type": kind, "param": params.get("field"), "code": word}}
+    param = "model" if word == "model_not_found" else params.get("field")
+    assert body == {"error": {"message": "It is so. Do this.", "type": kind, "param": param, "code": word}}
     assert told("/openai/v1/models", status, code, **params)[2] == body
 
 

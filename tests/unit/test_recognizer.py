@@ -1,0 +1,25 @@
+"""What the speech actor is told of a batch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from whisper_service import config
+from whisper_service.domain import SAMPLE_RATE, Span
+from whisper_service.loop.recognizer import Recognizer
+from whisper_service.protocol import Row, Transcribe
+
+
+@pytest.mark.parametrize("express", [True, False])
+def test_the_actor_hears_that_somebody_waits_for_a_batch(express: bool) -> None:
+    sent: list[Transcribe] = []
+    actor: Any = SimpleNamespace(facts={}, send=lambda command, **_: sent.append(command))
+    recognizer = Recognizer(actor, config.Speech(), config.Supervision())
+    row = Row(job_id="job", span=Span(0, 0, SAMPLE_RATE, 0.0, 1.0), spool="spool")
+    recognizer.give(1, (("job", 0),), [row], preset="balanced", prompt=None, suspect=False, express=express)
+    assert [command.express for command in sent] == [express]
+    view = recognizer.view()
+    assert (view.batches, view.express_batches) == (int(not express), int(express))
