@@ -28,7 +28,7 @@ from whisper_service.children.supervisor import Death, State, Supervisor
 from whisper_service.config import Config, Source, Storage
 from whisper_service.desk import ModelDesk
 from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
-from whisper_service.errors import InvalidRequest, MediaRemoved, NotFound, ServiceError
+from whisper_service.errors import InvalidRequest, NotFound, ServiceError
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.logs import Tail
 from whisper_service.loop.connections import Connections
@@ -318,8 +318,6 @@ class Service:
 
     async def retry(self, job_id: str) -> Job:
         """Try again what is missing; what is done stays. Raises `MediaRemoved` where there is nothing to hear it from."""
-        if (await self.store.job(job_id)).media_removed:
-            raise MediaRemoved
         return await self._change(job_id, Cause.RETRY)
 
     async def reset(self) -> None:

@@ -29,6 +29,8 @@ export function wishes(): Record<string, string> {
 /** How exports are to look, where that differs from what the service does by itself. A Chinese character takes two columns. */
 export function shape(): Record<string, string | number | boolean> {
   const { columns, lines, script, times, word_times, bom } = preferences
-  const said = { line_columns: columns, cjk_line_columns: columns, lines, script, times: times ? '' : false, word_times: word_times || '', bom: bom || '' }
+  const within = (value: number | '', least: number, most: number) => (typeof value === 'number' && value >= least && value <= most ? Math.round(value) : '') // else as the service does it
+  const wide = within(columns, 8, 500)
+  const said = { line_columns: wide, cjk_line_columns: wide, lines: within(lines, 1, 2), script, times: times ? '' : false, word_times: word_times || '', bom: bom || '' }
   return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== ''))
 }

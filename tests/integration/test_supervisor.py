@@ -87,9 +87,19 @@ async def test_death_is_told_with_its_cause_and_the_next_generation_works(tmp_pa
         died = await until(Died)
         assert died.diagnosis.kind is kind
         assert died.generation == 1
+        assert [(death.generation, death.problem) for death in supervisor.deaths] == [(1, died.diagnosis.problem)]
         await until(Ready, generation=2)
         supervisor.send(Transcribe(batch=2, rows=rows(tmp_path)))
         assert (await until(ChunkDone)).batch == 2
+
+
+async def test_what_a_child_itself_ends_for_is_remembered_as_the_reason(tmp_path: Path) -> None:
+    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+        supervisor.want()
+        await until(Ready)
+        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, faults={"0": "oom"})))
+        await until(Died)
+        assert [death.problem.code for death in supervisor.deaths] == ["oom"]
 
 
 @pytest.mark.parametrize("fault", ["hang", "spin", "stopped"])

@@ -264,3 +264,22 @@ async def test_an_unknown_transcript_is_said_to_be_gone(visitor: Visitor) -> Non
     visitor.expected = re.compile("/api/jobs/")
     await visitor.go("/t/01nosuchjob")
     assert "does not exist" in await visitor.words()
+
+
+async def test_exports_look_as_is_chosen_and_the_choice_is_remembered(visitor: Visitor, stage: Stage) -> None:
+    await opened(stage, visitor, "shaped.wav", sound(60, chunks=3))
+    page = visitor.page
+    await page.click("[data-export]")
+    await page.click(".shape summary")
+    await page.fill("[data-shape=columns]", "10")
+    await page.check("[data-shape=bom]")
+    async with page.expect_download() as download:
+        await page.click("#export a:has-text('SRT')")
+    taken = await anyio.Path(await (await download.value).path()).read_bytes()
+    assert taken.startswith(b"\xef\xbb\xbf")
+    assert len(list(srt.parse(taken.decode("utf-8-sig")))) == 3
+    assert "line_columns=10&cjk_line_columns=10" in (await download.value).url
+    await page.reload()
+    await page.click("[data-export]")
+    await page.click(".shape summary")
+    assert await page.input_value("[data-shape=columns]") == "10"
