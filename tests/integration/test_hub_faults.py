@@ -108,7 +108,7 @@ async def test_every_fault_of_a_hub_is_told_with_its_cure_and_nothing_hangs(tmp_
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with anyio.fail_after(HANGS_S), ExitStack() as stack:
-        async with running(tmp_path, hub.url, read_timeout_s=0.5, connect_timeout_s=2.0) as web:
+        async with running(tmp_path, hub.url, read_timeout_s=1.0, connect_timeout_s=2.0) as web:
             await play_in_turn(web, hub)
             hub.faults.clear()
             await play_with_settings(web, stack)
