@@ -95,14 +95,17 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
         return
     if fault is not None and _due(play, fault, "decode", command.job_id):
         _end(fault.removesuffix("_once"))
+    cuts = _cuts(play)
+    duration = max((end for _, end in cuts), default=0.0) + 1.0
     try:
         with os.fdopen(os.open(command.spool, os.O_WRONLY), "wb") as file:  # others may be reading it
             file.write(data)
-    except FileNotFoundError:  # the job was cancelled or deleted before it was begun
+            file.truncate(max(len(data), round(2 * SAMPLE_RATE * duration)))  # as long as one with samples, without using disk
+    except FileNotFoundError:
+        if not inbox.cancelled(command.job_id):  # else it went with the job
+            problem = Problem("spool_missing", "The spool is not there.")
+            emit(Fault(scope="media", kind="media", problem=problem, job_id=command.job_id))
         return
-    cuts = _cuts(play)
-    duration = max((end for _, end in cuts), default=0.0) + 1.0
-    _pad(command.spool, duration)
     emit(MediaInfo(job_id=command.job_id, duration_s=duration, format="fake", codec="fake"))
     for index, (start, end) in enumerate(cuts):
         time.sleep(play.get("decode_delay", 0.0))
@@ -125,11 +128,6 @@ def _cuts(play: dict[str, Any]) -> list[tuple[float, float]]:
         return [(start, end) for start, end in play["cuts"]]
     seconds = float(play.get("seconds", 10.0))
     return [(index * (seconds + 1.0), index * (seconds + 1.0) + seconds) for index in range(int(play.get("chunks", 3)))]
-
-
-def _pad(spool: str, duration_s: float) -> None:
-    """Make the spool as long as one with samples in it; without using disk for them."""
-    os.truncate(spool, max(Path(spool).stat().st_size, round(2 * SAMPLE_RATE * duration_s)))
 
 
 def speech(inbox: Inbox, emit: Emit) -> None:

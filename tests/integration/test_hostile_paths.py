@@ -25,7 +25,7 @@ PIECES = (
     ".part", "$(touch pwned)", "`id`", "concat:", "file://", "http://127.0.0.1/", "-i", "\u202e", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
     "\u2025", "\uff0f", "a" * 300, ".", " ", "\r\n", "'", '"', ";", "会议", "con", "nul", "a",
 )  # fmt: skip
-OURS = re.compile(r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm)?|lock|address|logs/[a-zT0-9-]+\.log|models(/\S*)?")
+OURS = re.compile(r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm|-sound)?|lock|address|logs/[a-zT0-9-]+\.log|models(/\S*)?|children(/\d+)?")
 
 
 def names(count: int, seed: int) -> list[str]:

@@ -216,7 +216,7 @@ async def test_results_are_not_reused_if_that_is_switched_off_but_work_is(tmp_pa
 
 async def test_a_job_that_is_deleted_while_somebody_waits_is_not_found(web: Running) -> None:
     async def delete() -> None:
-        (made,) = await web.service.broadcast.cursor(0).read()
+        made, *_ = await web.service.broadcast.cursor(0).read()
         await web.service.delete(made.job_id)
 
     async with anyio.create_task_group() as tasks:
@@ -351,7 +351,7 @@ async def test_other_sites_are_refused_in_the_same_form(web: Running) -> None:
 
 async def test_a_cancelled_job_is_a_conflict_and_not_tried_again(web: Running) -> None:
     async def cancel() -> None:
-        (made,) = await web.service.broadcast.cursor(0).read()
+        made, *_ = await web.service.broadcast.cursor(0).read()
         await web.service.cancel(made.job_id)
 
     async with anyio.create_task_group() as tasks:
