@@ -16,10 +16,9 @@ from typing import ClassVar, Final
 from anyio import current_time, move_on_after, to_thread
 from msgspec.structs import replace
 
-from whisper_service.domain import Job, Options, Problem, Segment, Status, Value
+from whisper_service.domain import CALL, Job, Options, Problem, Segment, Status, Value
 from whisper_service.errors import Conflict, ServiceError, Unavailable
 from whisper_service.lifecycle import TERMINAL
-from whisper_service.loop.planner import CALL
 from whisper_service.service import Service
 from whisper_service.storage.broadcast import Closed, Pruned
 from whisper_service.storage.intake import Received

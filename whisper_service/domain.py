@@ -14,6 +14,8 @@ import msgspec
 SAMPLE_RATE = 16_000
 """Samples per second of everything behind the media actor; Whisper and Silero are both trained on 16 kHz mono."""
 
+CALL = -1.0
+"""The rank of calls: behind whatever users put at the front, which is the negative time of that."""
 
 HISTORY = 20
 """Notes that a job keeps: it is sent whole with every step of its progress."""
@@ -188,7 +190,7 @@ class Job(Value, frozen=True):
     chunks_total: int = 0  # grows until `decoded`
     decoded: bool = False  # every chunk is known
     attempts: int = 0  # how often the job was taken up
-    rank: float = 0.0  # place in the queue: lower goes first; `front` makes it negative
+    rank: float = 0.0  # place in the queue: lower goes first; a new job's is the time it came, `front` makes it negative
     gaps: tuple[Gap, ...] = ()
     error: Problem | None = None
     problem: Problem | None = None  # what keeps it from going on for now; it goes on by itself once that is put right

@@ -21,6 +21,8 @@ class Cause(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     FRONT = "front"  # moves to the head of the queue
+    SOONER = "sooner"  # changes places with the one before it in the queue
+    LATER = "later"  # and with the one behind it
 
 
 _S = Status
@@ -30,6 +32,8 @@ TRANSITIONS: Final[dict[tuple[Status, Cause], Status]] = {
     (_S.PENDING, Cause.PAUSE): _S.PAUSED,
     (_S.PENDING, Cause.CANCEL): _S.CANCELLED,
     (_S.PENDING, Cause.FRONT): _S.PENDING,
+    (_S.PENDING, Cause.SOONER): _S.PENDING,
+    (_S.PENDING, Cause.LATER): _S.PENDING,
     (_S.PROCESSING, Cause.FINISH): _S.COMPLETED,
     (_S.PROCESSING, Cause.FAULT): _S.FAILED,
     (_S.PROCESSING, Cause.RECOVER): _S.PENDING,

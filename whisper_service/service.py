@@ -328,6 +328,14 @@ class Service:
         """Put the job at the head of the queue."""
         return await self._change(job_id, Cause.FRONT)
 
+    async def sooner(self, job_id: str) -> Job:
+        """Let a waiting job change places with the one before it in the queue; the first one stays where it is."""
+        return await self._change(job_id, Cause.SOONER)
+
+    async def later(self, job_id: str) -> Job:
+        """Let a waiting job change places with the one behind it; the last one stays where it is."""
+        return await self._change(job_id, Cause.LATER)
+
     async def rename(self, job_id: str, name: str) -> Job:
         """Call the job something else. Raises `InvalidRequest` for a name without anything to see in it."""
         if not name.strip():

@@ -11,11 +11,12 @@ const GROUP: Record<Status, Filter> = {
 
 export const FORMATS = ['srt', 'vtt', 'txt', 'docx', 'md', 'json', 'tsv', 'lrc', 'ass'] as const
 
+/** What many can be asked at once. */
 export const VERBS = ['front', 'pause', 'resume', 'retry', 'cancel'] as const
-export type Verb = (typeof VERBS)[number]
+export type Verb = (typeof VERBS)[number] | 'sooner' | 'later'
 
 const ALLOWED: Record<Status, readonly Verb[]> = {
-  pending: ['front', 'pause', 'cancel'], processing: ['front', 'pause', 'cancel'], paused: ['resume', 'cancel'], completed: [], failed: ['retry'], cancelled: ['retry'],
+  pending: ['front', 'sooner', 'later', 'pause', 'cancel'], processing: ['front', 'pause', 'cancel'], paused: ['resume', 'cancel'], completed: [], failed: ['retry'], cancelled: ['retry'],
 }
 
 /** What a job can be asked to do. A completed one is retried for its gaps only. */
@@ -56,15 +57,23 @@ export function queue(jobs: readonly Job[]): Queue {
   }
 }
 
+const before = (a: Job, b: Job): boolean => a.rank < b.rank || (a.rank === b.rank && a.id < b.id)
+
 /** Place among the jobs that wait, from 1 on: by rank, then by age. */
 export function place(job: Job, jobs: readonly Job[]): number {
-  return 1 + jobs.filter((other) => other.status === 'pending' && (other.rank < job.rank || (other.rank === job.rank && other.id < job.id))).length
+  return 1 + jobs.filter((other) => other.status === 'pending' && before(other, job)).length
 }
 
 /** The job that was put before all others and is still in the queue, if any. */
 export function foremost(open: readonly Job[]): string | null {
   const first = open.reduce<Job | null>((low, job) => (low === null || job.rank < low.rank ? job : low), null)
   return first && first.rank < 0 ? first.id : null
+}
+
+/** The same jobs, those that wait in the order of their turns; the rest stay where they are. */
+export function inTurn(jobs: readonly Job[]): Job[] {
+  const waiting = jobs.filter(({ status }) => status === 'pending').sort((a, b) => (before(a, b) ? -1 : 1))
+  return jobs.map((job) => (job.status === 'pending' ? waiting.shift()! : job))
 }
 
 /** The ids from one row to another in the order shown, both included: what a click with Shift selects. */

@@ -21,7 +21,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import values
-from whisper_service.domain import Chunk, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status, Word
+from whisper_service.domain import (
+    CALL,
+    Chunk,
+    ChunkState,
+    Gap,
+    Job,
+    Options,
+    Phase,
+    Problem,
+    Segment,
+    Span,
+    Status,
+    Word,
+)
 from whisper_service.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
 from whisper_service.ladder import Rung, Standing
 from whisper_service.lifecycle import Cause
@@ -117,8 +130,9 @@ async def test_a_job_comes_out_as_it_went_in(job: Job) -> None:
         async with Store.open(Path(directory) / "db") as store:
             written = await store.add(job)
             read = await store.job(job.id)
-    assert read == written.job == job
-    assert msgspec.json.encode(read) == msgspec.json.encode(job) == written.changes[0].payload
+    kept = msgspec.structs.replace(job, rank=job.rank if job.rank < 0 else written.job.rank)  # its place is the store's to say
+    assert read == written.job == kept
+    assert msgspec.json.encode(read) == msgspec.json.encode(kept) == written.changes[0].payload
 
 
 @settings(max_examples=40, deadline=None)
@@ -187,6 +201,66 @@ async def test_the_queue_goes_by_rank_then_age(store: Store) -> None:
     await store.move("a", Cause.CLAIM)
     assert [job.id for job in await store.queue(10)] == ["d", "c", "b"]
     assert [job.id for job in await store.queue(1)] == ["d"]
+
+
+async def test_jobs_that_wait_change_places(store: Store) -> None:
+    for job_id in "abcd":
+        await store.add(new(job_id))
+
+    async def order() -> str:
+        return "".join(job.id for job in await store.queue(10))
+
+    told = await store.shift("c", Cause.SOONER)
+    assert await order() == "acbd"
+    assert [written.job.id for written in told] == ["b", "c"]
+    assert [(change.job_id, change.kind) for written in told for change in written.changes] == [("b", "update"), ("c", "update")]
+    await store.shift("a", Cause.LATER)
+    await store.shift("a", Cause.LATER)
+    assert await order() == "cbad"
+    for job_id, cause in [("c", Cause.SOONER), ("d", Cause.LATER)]:  # the ends
+        (same,) = await store.shift(job_id, cause)
+        assert same == (await store.job(job_id), ())
+    await store.move("d", Cause.FRONT, rank=-9.0)
+    await store.shift("d", Cause.LATER)  # another is at the front now
+    assert await order() == "cdba"
+    assert [job.rank < 0 for job in await store.queue(10)] == [True, False, False, False]
+    await store.add(new("e"))
+    assert await order() == "cdbae"
+
+
+async def test_a_call_and_a_job_do_not_change_places(store: Store) -> None:
+    for job_id, rank in [("a", 0.0), ("call", CALL), ("b", 0.0)]:
+        await store.add(new(job_id, rank=rank))
+    before = await store.queue(10)
+    assert [job.id for job in before] == ["call", "a", "b"]
+    await store.shift("a", Cause.SOONER)
+    await store.shift("call", Cause.LATER)
+    assert await store.queue(10) == before
+
+
+async def test_two_that_went_to_the_front_at_the_same_time_change_places(store: Store) -> None:
+    for job_id in "ab":
+        await store.add(new(job_id))
+        await store.move(job_id, Cause.FRONT, rank=-9.0)
+    await store.shift("b", Cause.SOONER)
+    assert [job.id for job in await store.queue(10)] == ["b", "a"]
+    await store.shift("b", Cause.LATER)
+    assert [job.id for job in await store.queue(10)] == ["a", "b"]
+
+
+async def test_only_what_waits_changes_places(store: Store) -> None:
+    for job_id in "ab":
+        await store.add(new(job_id))
+    await store.move("a", Cause.CLAIM)
+    with pytest.raises(IllegalTransition):
+        await store.shift("a", Cause.LATER)
+    assert (await store.shift("b", Cause.SOONER))[0].changes == ()
+
+
+async def test_a_new_job_goes_behind_all_others_whatever_the_clock_says(store: Store) -> None:
+    for job_id, at in [("c", 2000.0), ("b", 1000.0), ("a", 1000.0)]:
+        await store.add(new(job_id, created_at=at))
+    assert [job.id for job in await store.queue(10)] == ["c", "b", "a"]
 
 
 async def test_the_newest_job_with_the_same_bytes_and_options(store: Store) -> None:
@@ -445,7 +519,7 @@ async def test_what_keeps_all_from_going_on_is_told_once_to_whoever_waits(store:
     await store.add(new("a"))
     first = await store.beset(PROBLEM, "Waits.")
     assert [(written.job.id, written.job.problem, written.job.message) for written in first] == [
-        ("a", PROBLEM, "Waits."), ("b", PROBLEM, "Waits."),
+        ("b", PROBLEM, "Waits."), ("a", PROBLEM, "Waits."),
     ]  # fmt: skip
     assert await store.beset(PROBLEM, "Waits.") == []
     await store.add(new("c"))
@@ -697,7 +771,7 @@ async def test_readers_see_nothing_before_the_commit(store: Store, monkeypatch: 
     monkeypatch.setattr(store, "_log", look)
     await store.add(new())
     assert seen == [[]]
-    assert await store.jobs() == [new()]
+    assert [job.id for job in await store.jobs()] == ["a"]
 
 
 async def test_a_full_disk_is_told_apart_and_survived(store: Store) -> None:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
-from whisper_service.domain import Change, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status
+from whisper_service.domain import CALL, Change, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status
 from whisper_service.errors import IllegalTransition, NotFound
 from whisper_service.lifecycle import TERMINAL, TRANSITIONS, Cause
 from whisper_service.storage.store import Store, Written
@@ -29,7 +29,6 @@ STEPS = {(before, after) for (before, _), after in TRANSITIONS.items()}
 INDEXES = st.integers(0, 4)
 FIELDS: dict[Cause, dict[str, Any]] = {
     Cause.CLAIM: {"phase": Phase.DECODING, "started_at": 1.0},
-    Cause.FRONT: {"rank": -1.0},
     Cause.FINISH: {"progress": 1.0, "finished_at": 3.0},
     Cause.FAULT: {"error": PROBLEM, "finished_at": 3.0},
     Cause.RETRY: {"progress": 0.0},
@@ -96,6 +95,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.lives = 0
         self.number = 0
+        self.fronts = 0
         self.expected: dict[str, Expected] = {}
         self.published: list[Change] = []
         self.gone: set[str] = set()
@@ -154,13 +154,31 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, cause=st.sampled_from(Cause))
     def ask(self, job_id: str, cause: Cause) -> None:
         """Anything at all; most of it is refused."""
-        self.move(job_id, cause, **FIELDS.get(cause, {}))
+        self.fronts += cause is Cause.FRONT
+        rank = {"rank": -1.0 - self.fronts} if cause is Cause.FRONT else {}
+        self.move(job_id, cause, **rank, **FIELDS.get(cause, {}))
 
     @rule(job_id=jobs, data=st.data())
     def step(self, job_id: str, data: st.DataObject) -> None:
         """Something that is possible."""
         causes = [cause for cause in Cause if self.expected[job_id].may(cause)] or [Cause.RETRY]
         self.ask(job_id, data.draw(st.sampled_from(causes)))
+
+    @rule(job_id=jobs, cause=st.sampled_from([Cause.SOONER, Cause.LATER]))
+    def shift(self, job_id: str, cause: Cause) -> None:
+        if not self.expected[job_id].may(cause):
+            with pytest.raises(IllegalTransition):
+                self.run(self.store.shift(job_id, cause))
+            return
+        before = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL]
+        for written in self.run(self.store.shift(job_id, cause)):
+            self.publish(written if written.changes else None)
+        after = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL]
+        if job_id in before:  # else it is a call
+            at = before.index(job_id)
+            to = min(max(0, at + (1 if cause is Cause.LATER else -1)), len(before) - 1)
+            before[at], before[to] = before[to], before[at]
+        assert after == before
 
     @rule(job_id=consumes(jobs))
     def delete(self, job_id: str) -> None:

@@ -14,7 +14,10 @@ import pytest
 import srt  # type: ignore[import-untyped]
 
 from tests.fakes.actors import script, text_of
+from tests.fakes.stage import until as until_job
 from tests.integration.webclient import Running, collect, running
+from whisper_service.domain import Status
+from whisper_service.loop import planner
 
 pytestmark = pytest.mark.anyio
 
@@ -310,6 +313,23 @@ async def test_what_was_said_is_found_with_its_place(web: Running) -> None:
     nothing = (await web.client.get("/api/jobs", params={"q": "没有"})).json()
     assert (nothing["jobs"], sum(nothing["counts"].values())) == ([], 0)
     assert (await web.client.get("/api/jobs", params={"q": "x" * 301})).status_code == 422
+
+
+async def test_jobs_that_wait_change_places(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "SHORT_AHEAD", 1)
+    busy = await posted(web, script(chunks=100, delay=0.2))
+    await until_job(web.service, busy["id"], lambda job: job.status is Status.PROCESSING)
+    a, b, c = [(await posted(web, name=f"{name}.wav"))["id"] for name in "abc"]
+    for job_id, verb, order in [(c, "sooner", [a, c, b]), (a, "later", [c, a, b]), (c, "sooner", [c, a, b]), (b, "later", [c, a, b])]:
+        answer = await web.client.post(f"/api/jobs/{job_id}/{verb}")
+        assert (answer.status_code, answer.json()["id"]) == (200, job_id)
+        assert [job.id for job in await web.service.store.queue(10)] == order
+    problem = assert_problem(await web.client.post(f"/api/jobs/{busy['id']}/sooner"), 409, "illegal_transition")
+    assert problem["params"]["status"] == "processing"
+    assert_problem(await web.client.post("/api/jobs/nope/later"), 404, "not_found")
+    await web.service.cancel(busy["id"])
+    await until_job(web.service, c, lambda job: job.status is Status.PROCESSING)  # the order shown is the order kept
+    assert [job.id for job in await web.service.store.queue(10)] == [a, b]
 
 
 async def test_steering(web: Running) -> None:

@@ -1,4 +1,4 @@
-import { fits, foremost, place, queue, span, tally, unhearable, verbs } from '../../static/src/jobs.ts'
+import { fits, foremost, inTurn, place, queue, span, tally, unhearable, verbs } from '../../static/src/jobs.ts'
 import type { Job } from '../../static/src/types.ts'
 
 const job = (id: string, status: string, more: object = {}) =>
@@ -19,6 +19,11 @@ it('does not guess the time left before any job knows its own', () => {
 it('counts places by rank first, then by age', () => {
   const waiting = [job('1', 'pending'), job('2', 'pending'), job('3', 'pending', { rank: -1 })]
   expect(waiting.map((one) => place(one, waiting))).toEqual([2, 3, 1])
+})
+
+it('puts those that wait in the order of their turns, and leaves the rest where they are', () => {
+  const jobs = [job('4', 'pending'), job('3', 'processing'), job('2', 'pending', { rank: -1 }), job('1', 'pending')]
+  expect(inTurn(jobs).map(({ id }) => id)).toEqual(['2', '3', '1', '4'])
 })
 
 it('knows who was put before all others', () => {

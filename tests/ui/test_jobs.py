@@ -11,6 +11,7 @@ import pytest
 
 from tests.ui.stage import Stage, Visitor, recording, staged, visiting
 from whisper_service.errors import MediaRemoved
+from whisper_service.loop import planner
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -157,6 +158,27 @@ async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, sta
     await visitor.shows("urgent.wav", "completed")
     assert (await stage.service.store.job(urgent.id)).rank < (await stage.service.store.job(busy.id)).rank
     await stage.service.cancel(busy.id)
+
+
+async def test_b09_jobs_that_wait_change_places_by_buttons(visitor: Visitor, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "SHORT_AHEAD", 1)
+    busy = await stage.send("busy.wav", chunks=100, delay=0.2)
+    await visitor.shows("busy.wav", "processing")
+    for name in ("a.wav", "b.wav", "c.wav"):
+        await stage.send(name, chunks=100, delay=0.2)
+    offered = {name: visitor.row(name).locator("[data-verb=sooner], [data-verb=later]") for name in ("a.wav", "b.wav", "c.wav", "busy.wav")}
+    await visitor.row("c.wav").get_by_text("number 3 in the queue").wait_for()
+    assert [await offered[name].count() for name in offered] == [1, 2, 1, 0]  # the ends have one way to go
+    await visitor.page.locator("[data-filter=active]").click()
+    await visitor.row("c.wav").locator("[data-verb=sooner]").click()
+    await visitor.row("c.wav").get_by_text("number 2 in the queue").wait_for()
+    await visitor.row("a.wav").locator("[data-verb=later]").click()
+    await visitor.row("a.wav").get_by_text("number 2 in the queue").wait_for()
+    shown = await visitor.page.locator(".jobs .job[data-status=pending] .name").all_inner_texts()
+    assert shown == ["c.wav", "a.wav", "b.wav"]
+    assert [job.name for job in await stage.service.store.queue(10)] == shown
+    await stage.service.cancel(busy.id)
+    await visitor.shows("c.wav", "processing")
 
 
 async def test_b10_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, stage: Stage) -> None:

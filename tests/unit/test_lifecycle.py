@@ -68,8 +68,9 @@ def test_only_a_claim_takes_a_job_up() -> None:
     assert into_work == {(Status.PENDING, Cause.CLAIM)}
 
 
-def test_going_to_the_front_changes_no_status() -> None:
-    assert all(after is status for (status, cause), after in TRANSITIONS.items() if cause is Cause.FRONT)
+def test_another_place_in_the_queue_changes_no_status() -> None:
+    places = (Cause.FRONT, Cause.SOONER, Cause.LATER)
+    assert all(after is status for (status, cause), after in TRANSITIONS.items() if cause in places)
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.PAUSED])

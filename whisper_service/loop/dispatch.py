@@ -97,7 +97,7 @@ class Dispatcher:
         return await self._ledger.add(job)
 
     async def change(self, job_id: str, cause: Cause) -> Job:
-        """Pause, resume, cancel, retry or front. Raises `NotFound` or `IllegalTransition`."""
+        """Pause, resume, cancel, retry, or another place in the queue. Raises `NotFound` or `IllegalTransition`."""
         run = self._ledger.runs.get(job_id)
         if cause is Cause.RETRY:
             self.recognizer.reset(device=False)
@@ -108,6 +108,8 @@ class Dispatcher:
         match cause:
             case Cause.FRONT:
                 return await self._ledger.front(job_id)
+            case Cause.SOONER | Cause.LATER:
+                return await self._ledger.shift(job_id, cause)
             case Cause.PAUSE:
                 job = await self._ledger.pause(job_id)
             case Cause.CANCEL:

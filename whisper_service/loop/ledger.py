@@ -69,6 +69,10 @@ class Ledger:
             run.job = job
         return job
 
+    async def shift(self, job_id: str, cause: Cause) -> Job:
+        """A place up or down in the queue, by `Cause.SOONER` or `Cause.LATER`."""
+        return [self._publish(written) for written in await self._store.shift(job_id, cause)][-1]
+
     async def pause(self, job_id: str) -> Job:
         """No more chunks. The spool stays, and so does what comes back of the work in hand."""
         job = self._publish(await self._store.move(job_id, Cause.PAUSE, message="Paused.", **IDLE_FIELDS))

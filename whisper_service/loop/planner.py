@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from whisper_service.domain import Value
+from whisper_service.domain import CALL, Value
 
 LONG_BYTES: Final = 48 * 1024**2
 """A file above this counts as a long recording: about an hour of common compressed speech, under a second to decode below it."""
@@ -37,8 +37,6 @@ QUARANTINE_AFTER: Final = 3
 """Actor deaths after which a chunk is given up: in the last one it was alone."""
 KILLED_TOO_OFTEN: Final = 10
 """The same for actors that were killed from outside: something may do that to whoever works on this chunk."""
-CALL: Final = -1.0
-"""The rank of calls: behind whatever users put at the front, which is the negative time of that."""
 CALL_CHUNKS: Final = 8
 """Chunks that a call has priority for, some minutes of sound."""
 PATIENCE_S: Final = 30.0

@@ -9,14 +9,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from math import inf, nextafter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import aiosqlite
 import msgspec
 from anyio import CancelScope, Lock
+from msgspec.structs import replace
 
 from whisper_service.domain import (
+    CALL,
     Change,
     Chunk,
     Delivery,
@@ -40,6 +43,9 @@ CHANGEABLE: Final = frozenset(rows.JOB) - {
     *("chunks_done", "chunks_total", "gaps"),  # follow from the chunks
 }
 """Fields of a job that callers may set along with a write."""
+
+RANK_STEP: Final = 1e-5
+"""Between the ranks of two jobs that come at the same time, seconds: above the resolution of a float at today's times."""
 
 _COUNTED: Final = (
     "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",
@@ -209,10 +215,13 @@ class Store:
     # -- writes ------------------------------------------------------------------------------------------------------
 
     async def add(self, job: Job) -> Written:
-        """A new job; it must be pending."""
+        """A new job; it must be pending. Unless its rank says that it is urgent, it goes behind all that wait."""
         if job.status is not Status.PENDING:
             raise ValueError(f"a new job is pending, not {job.status.value}")
         async with self._transaction():
+            if job.rank >= 0:
+                last = (await self._run("SELECT coalesce(max(rank), 0) FROM job WHERE status = 'pending'"))[0][0]
+                job = replace(job, rank=max(job.created_at, last + RANK_STEP))  # the clock may have been set back
             found = await self._run(
                 f"INSERT INTO job ({rows.names(rows.JOB)}) VALUES ({rows.marks(rows.JOB)}) RETURNING {rows.names(rows.JOB)}",
                 **rows.cells(rows.JOB, job),
@@ -229,6 +238,27 @@ class Store:
         _check(fields)
         async with self._transaction():
             return await self._move(job_id, cause, fields)
+
+    async def shift(self, job_id: str, cause: Cause) -> list[Written]:
+        """Have a pending job change places with the one before it (`Cause.SOONER`) or behind it (`LATER`) in the queue; the
+        one that was asked for comes last. At the end of the queue, and among calls, nothing changes. Raises what `move` does.
+        """
+        before = cause is Cause.SOONER
+        async with self._transaction():
+            job = await self._job(job_id)
+            advance(job.status, cause)
+            found = await self._run(
+                f"SELECT id, rank FROM kept WHERE status = 'pending' AND rank <> :call AND :rank <> :call"
+                f" AND (rank, id) {'<' if before else '>'} (:rank, :id) ORDER BY rank {(order := 'DESC' if before else 'ASC')}, id {order} LIMIT 1",
+                id=job_id, rank=job.rank, call=CALL,
+            )  # fmt: skip
+            if not found:
+                return [Written(job, ())]
+            other, rank = found[0]
+            if rank == job.rank:  # the clock gave two jobs the same
+                rank = nextafter(rank, -inf if before else inf)
+            exchanged = [await self._set(other, job.status, {"rank": job.rank}), await self._set(job_id, job.status, {"rank": rank})]
+            return [await self._written(each) for each in exchanged]
 
     async def update(self, job_id: str, *, expected: Status, **fields: Any) -> Written | None:
         """Set fields of a job that is `expected`; None if it is not, or not any more."""

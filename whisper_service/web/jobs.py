@@ -233,6 +233,8 @@ _VERBS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("cancel", Service.cancel, "Stop for good; the text so far stays"),
     ("retry", Service.retry, "Try again what failed or is missing"),
     ("front", Service.front, "Put it at the head of the queue"),
+    ("sooner", Service.sooner, "One place up in the queue"),
+    ("later", Service.later, "One place down in the queue"),
     ("restore", Service.restore, "Have it back after it was deleted"),
 )
 

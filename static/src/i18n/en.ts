@@ -24,7 +24,7 @@ export const en = {
   queue: '{n} in the queue', queue_audio: '{t} of audio', queue_left: 'about {t} left', estimating: 'estimating the time', pause_all: 'Pause all', resume_all: 'Resume all', clear_done: 'Clear finished',
   pending: 'Waiting', processing: 'In work', paused: 'Paused', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled', nth: 'number {n} in the queue',
   ahead: 'first in line', downloading_model: 'Getting the model', loading_model: 'Loading the model', decoding: 'Reading the recording', transcribing: 'Transcribing', finalizing: 'Finishing',
-  once_only: 'once only', pause: 'Pause', resume: 'Resume', cancel: 'Cancel', retry: 'Retry', front: 'Do next', delete: 'Delete', rename: 'Rename', save: 'Save', name: 'Name', report: 'Copy report', reported: 'Report copied',
+  once_only: 'once only', pause: 'Pause', resume: 'Resume', cancel: 'Cancel', retry: 'Retry', front: 'Do next', sooner: 'Move up', later: 'Move down', delete: 'Delete', rename: 'Rename', save: 'Save', name: 'Name', report: 'Copy report', reported: 'Report copied',
   select: 'Select {name}', selected: '{n} selected', select_all: 'Select all', export_zip: 'Export', progress: 'Progress of {name}', act_on: '{verb}: {name}',
   deleted: 'Deleted: {name}', deleted_many: 'Deleted: {n} recordings',
   left: '{t} left', speed: '{x}× real time', gaps: '{n} missing', added: 'added {t}', finished: 'finished {t}', what_to_do: 'What to do:', details: 'Details',

@@ -26,7 +26,7 @@ export const zh: Record<keyof typeof en, string> = {
   queue: '队列 {n} 个', queue_audio: '音频 {t}', queue_left: '约剩 {t}', estimating: '正在估算时间', pause_all: '全部暂停', resume_all: '全部继续', clear_done: '清除已完成',
   pending: '等待中', processing: '处理中', paused: '已暂停', completed: '已完成', failed: '失败', cancelled: '已取消', nth: '排队第 {n} 位',
   ahead: '最优先', downloading_model: '正在下载模型', loading_model: '正在加载模型', decoding: '正在读取录音', transcribing: '正在转写', finalizing: '正在收尾',
-  once_only: '仅此一次', pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
+  once_only: '仅此一次', pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', sooner: '上移', later: '下移', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
   select: '选择 {name}', selected: '已选 {n} 项', select_all: '全选', export_zip: '导出', progress: '{name} 的进度', act_on: '{verb}：{name}',
   deleted: '已删除：{name}', deleted_many: '已删除 {n} 个录音',
   left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失 {n} 处', added: '添加于 {t}', finished: '完成于 {t}', what_to_do: '处理办法：', details: '详细信息',
