@@ -98,7 +98,7 @@ class Webhooks:
     async def run(self) -> None:
         """Until the broadcast is closed. What is on its way then is sent again by the next service."""
         if not self._key:
-            await self._store.webhooks_seen(self._broadcast.head)  # who switches them on later hears of what comes then
+            await self._store.outbox.seen(self._broadcast.head)  # who switches them on later hears of what comes then
             return
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._again, self._send)
@@ -116,7 +116,7 @@ class Webhooks:
 
     async def _listen(self) -> None:
         """Turn ends of jobs into deliveries."""
-        noted = await self._store.webhooks_since()
+        noted = await self._store.outbox.since()
         cursor = self._broadcast.cursor(noted)
         while True:
             try:
@@ -130,7 +130,7 @@ class Webhooks:
             made = [delivery for change in changes if (delivery := self._delivery(change)) is not None]
             if made or cursor.seq - noted >= NOTE_EVERY:
                 noted = cursor.seq
-                await self._store.add_deliveries(made, noted)
+                await self._store.outbox.add(made, noted)
                 self._wake()
 
     def _delivery(self, change: Change) -> Delivery | None:
@@ -156,7 +156,7 @@ class Webhooks:
         """Send what is due; sleep until something is."""
         while True:
             news = self._news
-            waiting = await self._store.next_deliveries(AT_ONCE)
+            waiting = await self._store.outbox.next(AT_ONCE)
             now = self._clock()
             due = [delivery for delivery in waiting if delivery.due_at <= now]
             if due:
@@ -181,16 +181,16 @@ class Webhooks:
         else:
             detail, final = f"It answered {status}.", status == GONE
             if 200 <= status < 300:
-                await self._store.settle_delivery(delivery.id, DeliveryState.DELIVERED, attempts, delivery.due_at, "")
+                await self._store.outbox.settle(delivery.id, DeliveryState.DELIVERED, attempts, delivery.due_at, "")
                 return
         facts = {"action": "webhook_failed", "job": delivery.job_id, "delivery": delivery.id, "attempt": attempts, "cause": detail}
         if final or attempts > len(BACK_OFF_S):
             logger.error("a webhook is given up: %s", detail, extra=facts)
-            await self._store.settle_delivery(delivery.id, DeliveryState.FAILED, attempts, delivery.due_at, detail)
+            await self._store.outbox.settle(delivery.id, DeliveryState.FAILED, attempts, delivery.due_at, detail)
             return
         logger.warning("a webhook was not taken: %s", detail, extra=facts)
         due_at = self._clock() + BACK_OFF_S[attempts - 1]
-        await self._store.settle_delivery(delivery.id, DeliveryState.WAITING, attempts, due_at, detail)
+        await self._store.outbox.settle(delivery.id, DeliveryState.WAITING, attempts, due_at, detail)
 
     def _wake(self) -> None:
         news, self._news = self._news, anyio.Event()

@@ -58,8 +58,8 @@ class Refusing:
         self.count = 0
         self._kind = kind
         self._numbers = numbers
-        self._transaction = stage.store._transaction
-        stage.store._transaction = self.transaction  # type: ignore[method-assign]
+        self._transaction = stage.store._db.transaction
+        stage.store._db.transaction = self.transaction  # type: ignore[method-assign]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -202,7 +202,7 @@ async def insist(stage: Stage, act: Callable[[], Awaitable[T]]) -> T | None:
 async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident, at: int) -> tuple[int, list[str]]:
     """One mix of jobs; how many transactions it took, and what was wrong with it."""
     async with staged(tmp_path, slots=2, facts=GPU if accident == "oom" else None) as stage:
-        await stage.store._writer.execute("PRAGMA synchronous = OFF")  # there are hundreds of these
+        await stage.store._db.writer.execute("PRAGMA synchronous = OFF")  # there are hundreds of these
         refusing, player, found = Refusing(stage, kind, numbers), Player(stage, accident, at), watch(stage)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(player.run)

@@ -752,7 +752,7 @@ async def test_a_write_that_has_begun_is_finished_although_its_caller_is_cancell
 
 
 async def test_a_write_that_waits_for_its_turn_can_be_cancelled(store: Store) -> None:
-    async with anyio.create_task_group() as tasks, store._turn:
+    async with anyio.create_task_group() as tasks, store._db.turn:
         tasks.start_soon(store.add, new())
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
@@ -777,12 +777,12 @@ async def test_readers_see_nothing_before_the_commit(store: Store, monkeypatch: 
 async def test_a_full_disk_is_told_apart_and_survived(store: Store) -> None:
     await store.add(new())
     before = await everything(store)
-    pages = await database.pragma(store._writer, "page_count")
-    await store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    pages = await database.pragma(store._db.writer, "page_count")
+    await store._db.writer.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(DiskFull):
         await store.add(new("b", name="x" * 100_000))
     assert await everything(store) == before
-    await store._writer.execute("PRAGMA max_page_count = 1000000")
+    await store._db.writer.execute("PRAGMA max_page_count = 1000000")
     await store.add(new("b"))
 
 
@@ -835,17 +835,17 @@ async def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
 
 async def test_the_safety_belts_are_on(store: Store) -> None:
     settings = {
-        name: await database.pragma(store._writer, name) for name in ("journal_mode", "synchronous", "foreign_keys")
+        name: await database.pragma(store._db.writer, name) for name in ("journal_mode", "synchronous", "foreign_keys")
     }
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     assert (
-        await database.pragma(store._reader, "busy_timeout")
-        == await database.pragma(store._writer, "busy_timeout")
+        await database.pragma(store._db.reader, "busy_timeout")
+        == await database.pragma(store._db.writer, "busy_timeout")
         == 5_000
     )
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        await store._reader.execute("DELETE FROM job")
-    tables = await store._reader.execute_fetchall(
+        await store._db.reader.execute("DELETE FROM job")
+    tables = await store._db.reader.execute_fetchall(
         "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
     )
     known = ("job", "chunk", "segment", "change", "pruned", "model", "delivery", "webhook", "standing", "document", "setting", "tally")
@@ -987,11 +987,11 @@ async def test_who_waited_in_vain_for_another_program_does_not_make_the_next_wai
         for _ in range(2):
             with pytest.raises(StoreBusy):
                 await store.add(new())
-            waits.append(await database.pragma(store._writer, "busy_timeout"))
+            waits.append(await database.pragma(store._db.writer, "busy_timeout"))
         assert (await store.jobs()) == []  # reading goes on
         holder.close()
         await store.add(new())
-        waits.append(await database.pragma(store._writer, "busy_timeout"))
+        waits.append(await database.pragma(store._db.writer, "busy_timeout"))
     assert waits == [database.BUSY_AGAIN_MS, database.BUSY_AGAIN_MS, database.BUSY_TIMEOUT_MS]
 
 
@@ -1038,8 +1038,8 @@ async def test_migrations_are_applied_once_in_their_order(path: Path, schema: Pa
     (schema / "9001_second.sql").write_text("CREATE TABLE note (text TEXT) STRICT; INSERT INTO note VALUES ('second');")
     for _ in range(2):
         async with Store.open(path) as store:
-            assert await database.pragma(store._writer, "user_version") == 9002
-            assert [tuple(row) for row in await store._reader.execute_fetchall("SELECT * FROM note")] == [
+            assert await database.pragma(store._db.writer, "user_version") == 9002
+            assert [tuple(row) for row in await store._db.reader.execute_fetchall("SELECT * FROM note")] == [
                 ("second third",)
             ]
             assert await everything(store) == before
@@ -1063,7 +1063,7 @@ async def test_a_migration_that_fails_changes_nothing(path: Path, schema: Path, 
     bad.unlink()
     async with Store.open(path) as store:
         assert await everything(store) == before
-        assert not await store._reader.execute_fetchall("SELECT * FROM sqlite_schema WHERE name = 'note'")
+        assert not await store._db.reader.execute_fetchall("SELECT * FROM sqlite_schema WHERE name = 'note'")
 
 
 async def test_the_connections_are_closed_on_every_way_out(path: Path) -> None:

@@ -322,7 +322,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.come_back()
 
     async def _die_halfway(self, tables: set[str]) -> None:
-        writer = self.store._writer
+        writer = self.store._db.writer
         await writer.execute(
             "PRAGMA cache_size = 1"
         )  # so that pages of the transaction reach the file before its commit

@@ -94,7 +94,7 @@ async def test_it_goes_when_its_time_is_over_also_after_a_restart(tmp_path: Path
         await ended(web, gone)
         for job_id in (kept, gone):
             await web.client.delete(f"/api/jobs/{job_id}")
-        await web.service.store._run("UPDATE job SET deleted_at = deleted_at - 599 WHERE id = :id", id=gone)
+        await web.service.store._db.run("UPDATE job SET deleted_at = deleted_at - 599 WHERE id = :id", id=gone)
     async with running(tmp_path, storage={"undo_s": 600.0}) as web:
         assert "media" in files(web, kept)
         with anyio.fail_after(20):

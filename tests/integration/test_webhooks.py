@@ -96,7 +96,7 @@ async def send(web: Running, **options: str) -> dict[str, Any]:
 async def settled(web: Running, state: DeliveryState) -> list[Delivery]:
     """The deliveries, once the newest is in this state."""
     with anyio.fail_after(WAIT):
-        while not (found := await web.service.store.deliveries(10)) or found[0].state is not state:  # noqa: ASYNC110 - it is not published
+        while not (found := await web.service.store.outbox.newest(10)) or found[0].state is not state:  # noqa: ASYNC110 - it is not published
             await anyio.sleep(0.02)
     return found
 
@@ -140,8 +140,8 @@ async def test_a_change_after_the_end_is_not_told_again(tmp_path: Path, receiver
         (last,) = [c for c in await web.service.store.changes(0, job_id=job["id"]) if b'"completed"' in c.payload][-1:]
         again = web.service.webhooks._delivery(last)
         assert again is not None
-        await web.service.store.add_deliveries([again], web.service.broadcast.head)
-        assert [delivery.state for delivery in await web.service.store.deliveries(10)] == [DeliveryState.DELIVERED]
+        await web.service.store.outbox.add([again], web.service.broadcast.head)
+        assert [delivery.state for delivery in await web.service.store.outbox.newest(10)] == [DeliveryState.DELIVERED]
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
@@ -176,11 +176,11 @@ async def test_a_restart_goes_on(tmp_path: Path, receiver: Receiver) -> None:
     async with running(tmp_path, url=receiver.url) as web:
         await send(web)
         await receiver.until(1)
-        (waiting,) = await web.service.store.next_deliveries(10)
+        (waiting,) = await web.service.store.outbox.next(10)
         while not waiting.attempts:
-            (waiting,) = await web.service.store.next_deliveries(10)
+            (waiting,) = await web.service.store.outbox.next(10)
         # the time of its next try has come when the service is there again
-        await web.service.store.settle_delivery(waiting.id, DeliveryState.WAITING, waiting.attempts, 0.0, waiting.detail)
+        await web.service.store.outbox.settle(waiting.id, DeliveryState.WAITING, waiting.attempts, 0.0, waiting.detail)
     async with running(tmp_path, url=receiver.url) as web:
         await receiver.until(2)
         assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
@@ -197,9 +197,9 @@ async def test_an_end_that_nobody_heard_of_is_told_after_the_restart(tmp_path: P
         await receiver.until(1)
         store = web.service.store
         await settled(web, DeliveryState.DELIVERED)
-        async with store._transaction():  # as if it had been killed between the end of the job and the delivery
-            await store._run("DELETE FROM delivery")
-            await store._run("UPDATE webhook SET seq = 0")
+        async with store._db.transaction():  # as if it had been killed between the end of the job and the delivery
+            await store._db.run("DELETE FROM delivery")
+            await store._db.run("UPDATE webhook SET seq = 0")
     async with running(tmp_path, url=receiver.url):
         await receiver.until(2)
     assert json.loads(receiver.got[1][1])["data"]["id"] == job["id"]

@@ -1,4 +1,4 @@
-"""What the service knows, in SQLite: jobs, chunks, segments and the log of changes. With `rows` and `database` the only SQL.
+"""What the service knows, in SQLite: jobs, chunks, segments, what is remembered beside them, and the log of changes.
 
 Every write is one transaction: compare and set, the rows that go with it, and the changes that tell of it. Whoever writes
 publishes `Written.changes` afterwards, in that order. Nothing is cached: what a method returns was read from the rows.
@@ -6,7 +6,6 @@ publishes `Written.changes` afterwards, in that order. Nothing is cached: what a
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf, nextafter
@@ -15,15 +14,12 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import aiosqlite
 import msgspec
-from anyio import CancelScope, Lock
 from msgspec.structs import replace
 
 from whisper_service.domain import (
     CALL,
     Change,
     Chunk,
-    Delivery,
-    DeliveryState,
     Gap,
     Job,
     Options,
@@ -37,6 +33,8 @@ from whisper_service.ladder import Standing
 from whisper_service.lifecycle import Cause, advance
 from whisper_service.storage import database, rows, soundness
 from whisper_service.storage.listing import Listings
+from whisper_service.storage.outbox import Outbox
+from whisper_service.storage.session import Session
 
 CHANGEABLE: Final = frozenset(rows.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or a matter of `Cause`
@@ -52,7 +50,6 @@ _COUNTED: Final = (
     "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
 )
 _JOBS: Final = f"SELECT {rows.names(rows.JOB)} FROM kept"
-_DELIVERIES: Final = f"SELECT {rows.names(rows.DELIVERY)} FROM delivery"
 _CHANGES: Final = f"SELECT {rows.names(rows.CHANGE)} FROM change"
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -83,10 +80,8 @@ class Store:
     ) -> None:
         self.path = path
         self.listings = Listings(path, browser)
-        self._writer = writer
-        self._reader = reader
-        self._turn = Lock()
-        self._patient = True  # waits for other programs that hold the file
+        self._db = Session(path, writer, reader)
+        self.outbox = Outbox(self._db)
 
     @classmethod
     @asynccontextmanager
@@ -104,7 +99,7 @@ class Store:
 
     async def job(self, job_id: str) -> Job:
         """The job with this id. Raises `NotFound`."""
-        found = await self._read(f"{_JOBS} WHERE id = :id", id=job_id)
+        found = await self._db.read(f"{_JOBS} WHERE id = :id", id=job_id)
         return rows.job(found[0]) if found else _missing(job_id)
 
     async def jobs(
@@ -116,7 +111,7 @@ class Store:
             conditions.append("status IN (SELECT value FROM json_each(:status))")
         if before is not None:
             conditions.append("id < :before")
-        found = await self._read(
+        found = await self._db.read(
             f"{_JOBS} WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
             **{"status": _encode(list(status)).decode(), "before": before, "limit": limit},
         )
@@ -124,52 +119,52 @@ class Store:
 
     async def queue(self, limit: int) -> list[Job]:
         """The pending jobs whose turn comes next."""
-        found = await self._read(f"{_JOBS} WHERE status = 'pending' ORDER BY rank, id LIMIT :limit", limit=limit)
+        found = await self._db.read(f"{_JOBS} WHERE status = 'pending' ORDER BY rank, id LIMIT :limit", limit=limit)
         return [rows.job(row) for row in found]
 
     async def count(self) -> dict[Status, int]:
         """How many jobs there are of every status."""
-        found = await self._read("SELECT status, jobs FROM tally")
+        found = await self._db.read("SELECT status, jobs FROM tally")
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def ids(self, status: Collection[Status] = tuple(Status)) -> set[str]:
         """Every job there is in one of these."""
         sql = "SELECT id FROM job WHERE status IN (SELECT value FROM json_each(:status))"
-        return {row["id"] for row in await self._read(sql, status=_encode(list(status)).decode())}
+        return {row["id"] for row in await self._db.read(sql, status=_encode(list(status)).decode())}
 
     async def newest(self) -> float:
         """The latest time that is written down of any job, Unix seconds; 0: none."""
-        found = await self._read("SELECT max(max(created_at, coalesce(started_at, 0), coalesce(finished_at, 0))) FROM job")
+        found = await self._db.read("SELECT max(max(created_at, coalesce(started_at, 0), coalesce(finished_at, 0))) FROM job")
         return float(found[0][0] or 0.0)
 
     async def kept(self) -> list[Kept]:
         """What there is to keep or not to keep: every job, in no order."""
-        found = await self._read(
+        found = await self._db.read(
             "SELECT id, status, finished_at, bytes, gaps <> '[]' AS gaps, media_removed FROM kept"
         )
         return [Kept(row["id"], Status(row["status"]), *row[2:4], *map(bool, row[4:])) for row in found]
 
     async def with_media(self) -> set[str]:
         """The jobs whose recording was not removed."""
-        return {row["id"] for row in await self._read("SELECT id FROM job WHERE NOT media_removed")}
+        return {row["id"] for row in await self._db.read("SELECT id FROM job WHERE NOT media_removed")}
 
     async def same(self, sha256: str, options: Options) -> Job | None:
         """The newest job with these bytes and options that has its text or can still get it."""
-        found = await self._read(
+        found = await self._db.read(
             f"{_JOBS} WHERE sha256 = :sha256 AND (status = 'completed' OR NOT media_removed) ORDER BY id DESC", sha256=sha256
         )
         return next((job for job in map(rows.job, found) if job.options == options), None)
 
     async def chunks(self, job_id: str) -> list[Chunk]:
         """The chunks of a job that are known so far, in order."""
-        found = await self._read(
+        found = await self._db.read(
             f'SELECT {rows.names(rows.CHUNK)} FROM chunk WHERE job_id = :id ORDER BY "index"', id=job_id
         )
         return [rows.chunk(row) for row in found]
 
     async def segments(self, job_id: str, *, first: int = 0, before: int | None = None) -> list[Segment]:
         """The text of a job so far, in order; only that of chunks from `first` on and below `before`."""
-        found = await self._read(
+        found = await self._db.read(
             f"SELECT {rows.names(rows.SEGMENT)} FROM segment WHERE job_id = :id AND chunk >= :first"
             ' AND (:before IS NULL OR chunk < :before) ORDER BY chunk, "index"',
             id=job_id,
@@ -180,7 +175,7 @@ class Store:
 
     async def settled(self, job_id: str) -> int:
         """How many chunks from the first one on do not wait any more: up to there the text is final."""
-        found = await self._read(
+        found = await self._db.read(
             """SELECT coalesce(
                 (SELECT min("index") FROM chunk WHERE job_id = :id AND state = 'waiting'),
                 (SELECT max("index") + 1 FROM chunk WHERE job_id = :id), 0)""",
@@ -190,7 +185,7 @@ class Store:
 
     async def standing(self, device: str, model: str) -> Standing | None:
         """Where this model stands on this device; None: at the top."""
-        found = await self._read(
+        found = await self._db.read(
             "SELECT standing FROM standing WHERE device = :device AND model = :model", device=device, model=model
         )
         return msgspec.json.decode(found[0]["standing"], type=Standing) if found else None
@@ -198,7 +193,7 @@ class Store:
     async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
         """What happened after `since`, in order; with `job_id` only to that job."""
         where = "seq > :since" if job_id is None else "job_id = :job_id AND seq > :since"
-        found = await self._read(
+        found = await self._db.read(
             f"{_CHANGES} WHERE {where} ORDER BY seq LIMIT :limit", since=since, job_id=job_id, limit=limit
         )
         return [rows.change(row) for row in found]
@@ -206,7 +201,7 @@ class Store:
     async def bounds(self) -> tuple[int, int]:
         """The seq up to which the log was pruned away and the newest seq ever given; 0: none."""
         pruned, newest = (
-            await self._read(
+            await self._db.read(
                 "SELECT (SELECT seq FROM pruned), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)"
             )
         )[0]
@@ -218,11 +213,11 @@ class Store:
         """A new job; it must be pending. Unless its rank says that it is urgent, it goes behind all that wait."""
         if job.status is not Status.PENDING:
             raise ValueError(f"a new job is pending, not {job.status.value}")
-        async with self._transaction():
+        async with self._db.transaction():
             if job.rank >= 0:
-                last = (await self._run("SELECT coalesce(max(rank), 0) FROM job WHERE status = 'pending'"))[0][0]
+                last = (await self._db.run("SELECT coalesce(max(rank), 0) FROM job WHERE status = 'pending'"))[0][0]
                 job = replace(job, rank=max(job.created_at, last + RANK_STEP))  # the clock may have been set back
-            found = await self._run(
+            found = await self._db.run(
                 f"INSERT INTO job ({rows.names(rows.JOB)}) VALUES ({rows.marks(rows.JOB)}) RETURNING {rows.names(rows.JOB)}",
                 **rows.cells(rows.JOB, job),
             )
@@ -236,7 +231,7 @@ class Store:
         something to try again only if it has gaps.
         """
         _check(fields)
-        async with self._transaction():
+        async with self._db.transaction():
             return await self._move(job_id, cause, fields)
 
     async def shift(self, job_id: str, cause: Cause) -> list[Written]:
@@ -244,10 +239,10 @@ class Store:
         one that was asked for comes last. At the end of the queue, and among calls, nothing changes. Raises what `move` does.
         """
         before = cause is Cause.SOONER
-        async with self._transaction():
+        async with self._db.transaction():
             job = await self._job(job_id)
             advance(job.status, cause)
-            found = await self._run(
+            found = await self._db.run(
                 f"SELECT id, rank FROM kept WHERE status = 'pending' AND rank <> :call AND :rank <> :call"
                 f" AND (rank, id) {'<' if before else '>'} (:rank, :id) ORDER BY rank {(order := 'DESC' if before else 'ASC')}, id {order} LIMIT 1",
                 id=job_id, rank=job.rank, call=CALL,
@@ -263,7 +258,7 @@ class Store:
     async def update(self, job_id: str, *, expected: Status, **fields: Any) -> Written | None:
         """Set fields of a job that is `expected`; None if it is not, or not any more."""
         _check(fields)
-        async with self._transaction():
+        async with self._db.transaction():
             if await self._status(job_id) is not expected:
                 return None
             return await self._written(await self._set(job_id, expected, fields))
@@ -271,10 +266,10 @@ class Store:
     async def add_chunk(self, job_id: str, span: Span, **fields: Any) -> Written | None:
         """One more chunk of a job in work; None if the chunk was there, or the job is not in work."""
         _check(fields)
-        async with self._transaction():
+        async with self._db.transaction():
             if await self._status(job_id) is not Status.PROCESSING:
                 return None
-            added = await self._run(
+            added = await self._db.run(
                 f"INSERT INTO chunk (job_id, {rows.names(rows.SPAN)}) VALUES (:job_id, {rows.marks(rows.SPAN)})"
                 " ON CONFLICT DO NOTHING RETURNING 1",
                 **rows.cells(rows.SPAN, span) | {"job_id": job_id},
@@ -303,10 +298,10 @@ class Store:
         _check(fields)
         if any(segment.chunk != index for segment in segments):
             raise ValueError(f"segments of another chunk than {index}")
-        async with self._transaction():
+        async with self._db.transaction():
             if (status := await self._settle(job_id, index, "done", language=language, language_probability=probability)) is None:
                 return None
-            await self._writer.executemany(
+            await self._db.many(
                 f"INSERT INTO segment (job_id, {rows.names(rows.SEGMENT)}) VALUES (:job_id, {rows.marks(rows.SEGMENT)})",
                 [rows.cells(rows.SEGMENT, segment) | {"job_id": job_id} for segment in segments],
             )
@@ -315,7 +310,7 @@ class Store:
     async def quarantine(self, job_id: str, index: int, problem: Problem, gap: Gap, **fields: Any) -> Written | None:
         """A chunk is given up: the job gets a gap in its place. None if the chunk did not wait any more."""
         _check(fields)
-        async with self._transaction():
+        async with self._db.transaction():
             if (status := await self._settle(job_id, index, "failed", error=problem)) is None:
                 return None
             gaps = (*(await self._job(job_id)).gaps, gap)
@@ -324,17 +319,17 @@ class Store:
     async def strike(self, chunks: Sequence[tuple[str, int]], *, killed: bool = False) -> None:
         """Count an attempt against each (job, index): its actor died with it. One that was `killed` is counted apart."""
         column = "kills" if killed else "attempts"
-        async with self._transaction():
-            await self._writer.executemany(
+        async with self._db.transaction():
+            await self._db.many(
                 f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks
             )
 
     async def stand(self, device: str, model: str, standing: Standing | None) -> None:
         """Remember where this model stands on this device; None: at the top again."""
-        async with self._transaction():
-            await self._run("DELETE FROM standing WHERE device = :device AND model = :model", device=device, model=model)
+        async with self._db.transaction():
+            await self._db.run("DELETE FROM standing WHERE device = :device AND model = :model", device=device, model=model)
             if standing is not None:
-                await self._run(
+                await self._db.run(
                     "INSERT INTO standing VALUES (:device, :model, :standing)",
                     device=device,
                     model=model,
@@ -345,66 +340,66 @@ class Store:
         """Give every pending job this problem, if it has another or none; None: take it from those that have one."""
         wanting = "SELECT id FROM kept WHERE status = 'pending' AND problem IS NOT :problem ORDER BY rank, id"
         text = rows.cell("problem", problem)
-        if not await self._read(wanting, problem=text):
+        if not await self._db.read(wanting, problem=text):
             return []
         fields = {"problem": problem, "message": message}
-        async with self._transaction():
-            found = await self._run(wanting, problem=text)
+        async with self._db.transaction():
+            found = await self._db.run(wanting, problem=text)
             return [await self._written(await self._set(job_id, Status.PENDING, fields)) for (job_id,) in found]
 
     async def recover(self, **fields: Any) -> list[Written]:
         """After a start: whatever was in work waits for its turn again. Its chunks stay as they are."""
         _check(fields)
-        async with self._transaction():
-            found = await self._run("SELECT id FROM job WHERE status = 'processing' ORDER BY rank, id")
+        async with self._db.transaction():
+            found = await self._db.run("SELECT id FROM job WHERE status = 'processing' ORDER BY rank, id")
             return [await self._move(job_id, Cause.RECOVER, fields) for (job_id,) in found]
 
     async def settings(self) -> dict[str, Any]:
         """What was set while the service ran."""
-        return {row["key"]: msgspec.json.decode(row["value"]) for row in await self._read("SELECT key, value FROM setting")}
+        return {row["key"]: msgspec.json.decode(row["value"]) for row in await self._db.read("SELECT key, value FROM setting")}
 
     async def set_settings(self, values: Mapping[str, Any]) -> Change:
         """Keep these and no others; the change that says so tells no values, for some are secret."""
-        async with self._transaction():
-            await self._run("DELETE FROM setting")
+        async with self._db.transaction():
+            await self._db.run("DELETE FROM setting")
             for key, value in values.items():
-                await self._run("INSERT INTO setting VALUES (:key, :value)", key=key, value=_encode(value).decode())
+                await self._db.run("INSERT INTO setting VALUES (:key, :value)", key=key, value=_encode(value).decode())
             return (await self._log("", [("settings", _encode({"keys": sorted(values)}))]))[0]
 
     async def rename(self, job_id: str, name: str) -> Written:
         """Call the job something else. Raises `NotFound`."""
-        async with self._transaction():
+        async with self._db.transaction():
             status = (await self._job(job_id)).status
             return await self._written(await self._set(job_id, status, {"name": name}))
 
     async def bury(self, job_id: str, now: float, **fields: Any) -> Change:
         """Put a job into the trash; what was in work waits for its turn again, should it come back. Raises `NotFound`."""
         _check(fields)
-        async with self._transaction():
+        async with self._db.transaction():
             if (await self._job(job_id)).status is Status.PROCESSING:
                 await self._set(job_id, advance(Status.PROCESSING, Cause.RECOVER), fields)
-            await self._run("UPDATE job SET deleted_at = :now WHERE id = :id", id=job_id, now=now)
+            await self._db.run("UPDATE job SET deleted_at = :now WHERE id = :id", id=job_id, now=now)
             return (await self._log(job_id, [("deleted", _encode({"id": job_id}))]))[0]
 
     async def restore(self, job_id: str) -> Written:
         """Take a job out of the trash. Raises `NotFound`, and `Conflict` if it is not in there."""
-        async with self._transaction():
-            if not await self._run("UPDATE job SET deleted_at = NULL WHERE id = :id AND deleted_at IS NOT NULL RETURNING 1", id=job_id):
+        async with self._db.transaction():
+            if not await self._db.run("UPDATE job SET deleted_at = NULL WHERE id = :id AND deleted_at IS NOT NULL RETURNING 1", id=job_id):
                 await self._job(job_id)
                 raise Conflict("The job is not deleted.", hint="There is nothing to restore.", id=job_id)
             return await self._written(await self._job(job_id))
 
     async def trash(self) -> list[tuple[str, float]]:
         """The deleted jobs that can still be had back, and since when they are deleted; the oldest first."""
-        found = await self._read("SELECT id, deleted_at FROM job WHERE deleted_at IS NOT NULL ORDER BY deleted_at")
+        found = await self._db.read("SELECT id, deleted_at FROM job WHERE deleted_at IS NOT NULL ORDER BY deleted_at")
         return [(row["id"], row["deleted_at"]) for row in found]
 
     async def delete(self, job_id: str) -> Change:
         """Remove a job and everything about it, from the trash too; what is left is the change that says so. Raises `NotFound`."""
-        async with self._transaction():
-            if not await self._run("DELETE FROM job WHERE id = :id RETURNING 1", id=job_id):
+        async with self._db.transaction():
+            if not await self._db.run("DELETE FROM job WHERE id = :id RETURNING 1", id=job_id):
                 _missing(job_id)
-            await self._run("DELETE FROM change WHERE job_id = :id", id=job_id)
+            await self._db.run("DELETE FROM change WHERE job_id = :id", id=job_id)
             return (await self._log(job_id, [("deleted", _encode({"id": job_id}))]))[0]
 
     async def prune(self, keep: int, *, page: int = 2_000) -> bool:
@@ -412,79 +407,39 @@ class Store:
 
         They count as pruned from the first page on, so that no reader finds only half of them.
         """
-        async with self._transaction():
-            await self._run(
+        async with self._db.transaction():
+            await self._db.run(
                 "UPDATE pruned SET seq = max(seq, (SELECT seq FROM sqlite_sequence WHERE name = 'change') - :keep)"
                 " WHERE EXISTS (SELECT 1 FROM change)",
                 keep=keep,
             )
-            gone = await self._writer.execute(
+            gone = await self._db.run(
                 "DELETE FROM change WHERE seq IN"
-                " (SELECT seq FROM change WHERE seq <= (SELECT seq FROM pruned) ORDER BY seq LIMIT ?)",
-                (page,),
+                " (SELECT seq FROM change WHERE seq <= (SELECT seq FROM pruned) ORDER BY seq LIMIT :page) RETURNING 1",
+                page=page,
             )
-            return gone.rowcount == page
+            return len(gone) == page
 
     # -- models ------------------------------------------------------------------------------------------------------
 
     async def models(self) -> list[rows.ModelRow]:
         """What is remembered of models."""
-        return [rows.model(row) for row in await self._read("SELECT name, state, asked, problem FROM model ORDER BY name")]
+        return [rows.model(row) for row in await self._db.read("SELECT name, state, asked, problem FROM model ORDER BY name")]
 
     async def tell_model(self, name: str, payload: bytes, row: rows.ModelRow | None = None, *, forget: bool = False) -> Change:
         """Log the present state of a model, in place of what was logged of it before; remember `row`, or `forget` the one there is."""
-        async with self._transaction():
+        async with self._db.transaction():
             if row is not None:
-                await self._run(
+                await self._db.run(
                     "INSERT INTO model (name, state, asked, problem) VALUES (:name, :state, :asked, :problem) ON CONFLICT (name)"
                     " DO UPDATE SET state = excluded.state, asked = excluded.asked, problem = excluded.problem",
                     **rows.cells(rows.MODEL, row),
                 )
             elif forget:
-                await self._run("DELETE FROM model WHERE name = :name", name=name)
+                await self._db.run("DELETE FROM model WHERE name = :name", name=name)
             subject = f"model:{name}"
-            await self._run("DELETE FROM change WHERE job_id = :subject", subject=subject)
+            await self._db.run("DELETE FROM change WHERE job_id = :subject", subject=subject)
             return (await self._log(subject, [("model", payload)]))[0]
-
-    # -- webhooks ----------------------------------------------------------------------------------------------------
-
-    async def webhooks_since(self) -> int:
-        """The seq up to which the log was looked through for ends of jobs."""
-        return int((await self._read("SELECT seq FROM webhook"))[0]["seq"])
-
-    async def webhooks_seen(self, seq: int) -> None:
-        """There is nothing to tell up to here."""
-        if seq > await self.webhooks_since():
-            await self.add_deliveries((), seq)
-
-    async def add_deliveries(self, made: Sequence[Delivery], seq: int) -> None:
-        """Webhooks to send, and that the log was looked through up to `seq`. What is there by its id already stays as it is."""
-        async with self._transaction():
-            await self._writer.executemany(
-                f"INSERT INTO delivery ({rows.names(rows.DELIVERY)}) VALUES ({rows.marks(rows.DELIVERY)}) ON CONFLICT DO NOTHING",
-                [rows.cells(rows.DELIVERY, delivery) for delivery in made],
-            )
-            await self._run("UPDATE webhook SET seq = max(seq, :seq)", seq=seq)
-
-    async def next_deliveries(self, limit: int) -> list[Delivery]:
-        """Webhooks that wait, the most urgent first."""
-        sql = f"{_DELIVERIES} WHERE state = 'waiting' ORDER BY due_at, id LIMIT :limit"
-        return [rows.delivery(row) for row in await self._read(sql, limit=limit)]
-
-    async def deliveries(self, limit: int) -> list[Delivery]:
-        """The newest webhooks, whatever became of them."""
-        sql = f"{_DELIVERIES} ORDER BY created_at DESC, id DESC LIMIT :limit"
-        return [rows.delivery(row) for row in await self._read(sql, limit=limit)]
-
-    async def settle_delivery(self, id: str, state: DeliveryState, attempts: int, due_at: float, detail: str) -> None:
-        """What a try came to. Once it is over, its body goes, and with its job its row."""
-        async with self._transaction():
-            await self._run(
-                "UPDATE delivery SET state = :state, attempts = :attempts, due_at = :due_at, detail = :detail,"
-                " body = iif(:state = 'waiting', body, x'') WHERE id = :id",
-                id=id, state=state, attempts=attempts, due_at=due_at, detail=detail,
-            )  # fmt: skip
-            await self._run("DELETE FROM delivery WHERE state <> 'waiting' AND job_id NOT IN (SELECT id FROM job)")
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
@@ -501,13 +456,13 @@ class Store:
             again = (
                 "UPDATE chunk SET state = 'waiting', attempts = 0, kills = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
             )
-            await self._run(again, id=job_id)
+            await self._db.run(again, id=job_id)
             fields = {"gaps": (), "error": None, "finished_at": None} | fields
         elif cause is Cause.FINISH:
-            waiting = await self._run("SELECT 1 FROM chunk WHERE job_id = :id AND state = 'waiting'", id=job_id)
+            waiting = await self._db.run("SELECT 1 FROM chunk WHERE job_id = :id AND state = 'waiting'", id=job_id)
             if waiting:
                 raise IllegalTransition(f"The job cannot finish: {len(waiting)} of its chunks still wait.", **asked)
-            states = await self._run("SELECT DISTINCT state FROM chunk WHERE job_id = :id", id=job_id)
+            states = await self._db.run("SELECT DISTINCT state FROM chunk WHERE job_id = :id", id=job_id)
             if [state for (state,) in states] == ["failed"]:
                 raise IllegalTransition("The job cannot finish: every chunk of it failed.", **asked)
         return await self._written(await self._set(job_id, status, fields, falls=cause is Cause.RETRY))
@@ -517,7 +472,7 @@ class Store:
         status = await self._status(job_id)
         if status not in (Status.PROCESSING, Status.PAUSED):
             return None
-        changed = await self._run(
+        changed = await self._db.run(
             f"""UPDATE chunk SET state = :state, {_assignments(fields)}
                 WHERE job_id = :job_id AND "index" = :index AND state = 'waiting' RETURNING 1""",
             **{field: rows.cell(field, value) for field, value in fields.items()},
@@ -530,7 +485,7 @@ class Store:
         fields = fields | {"status": status}
         if status is not Status.PROCESSING:
             fields["phase"] = None
-        found = await self._run(
+        found = await self._db.run(
             f"UPDATE job SET {_assignments(fields, falls=falls)}, {', '.join(_COUNTED)} WHERE id = :id RETURNING {rows.names(rows.JOB)}",
             **{field: rows.cell(field, value) for field, value in fields.items()} | {"id": job_id},
         )
@@ -544,49 +499,16 @@ class Store:
         """Append (kind, payload) pairs to the log. One statement: a chunk of speech has many segments."""
         values = [cell for kind, payload in news for cell in (job_id, kind, payload)]
         sql = f"INSERT INTO change (job_id, kind, payload) VALUES {', '.join(['(?, ?, ?)'] * len(news))} RETURNING seq"
-        numbers = sorted(row[0] for row in await self._writer.execute_fetchall(sql, values))
+        numbers = sorted(row[0] for row in await self._db.run(sql, *values))
         return tuple(Change(seq, job_id, *new) for seq, new in zip(numbers, news, strict=True))
 
     async def _job(self, job_id: str) -> Job:
-        found = await self._run(f"{_JOBS} WHERE id = :id", id=job_id)
+        found = await self._db.run(f"{_JOBS} WHERE id = :id", id=job_id)
         return rows.job(found[0]) if found else _missing(job_id)
 
     async def _status(self, job_id: str) -> Status | None:
-        found = await self._run("SELECT status FROM kept WHERE id = :id", id=job_id)
+        found = await self._db.run("SELECT status FROM kept WHERE id = :id", id=job_id)
         return Status(found[0][0]) if found else None
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        """A turn at the write connection. Once begun it runs to its end, even if the caller is cancelled meanwhile: what is
-        committed must be published, and a statement that was handed to the connection's thread cannot be taken back."""
-        async with self._turn:
-            with CancelScope(shield=True), database.explained(self.path):
-                try:
-                    await self._begin()
-                    yield
-                    await self._writer.execute("COMMIT")
-                except BaseException:
-                    await self._writer.rollback()
-                    raise
-
-    async def _begin(self) -> None:
-        """Another program that holds the file is waited for, but not by everybody in turn."""
-        try:
-            await self._writer.execute("BEGIN IMMEDIATE")  # deferred ones fail when they turn into writes
-        except sqlite3.OperationalError:
-            self._patient = False
-            await database.wait(self._writer, database.BUSY_AGAIN_MS)
-            raise
-        if not self._patient:
-            self._patient = True
-            await database.wait(self._writer, database.BUSY_TIMEOUT_MS)
-
-    async def _run(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
-        return list(await self._writer.execute_fetchall(sql, parameters))
-
-    async def _read(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
-        with database.explained(self.path):
-            return list(await self._reader.execute_fetchall(sql, parameters))
 
 
 def _assignments(fields: Collection[str], *, falls: bool = False) -> str:

@@ -29,7 +29,7 @@ class Hook(Value, frozen=True):
 async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> list[Hook]:
     return [
         Hook(one.id, one.job_id, one.url.partition("?")[0], one.state, one.attempts, one.created_at, one.due_at, one.detail)
-        for one in await service.store.deliveries(limit)
+        for one in await service.store.outbox.newest(limit)
     ]
 
 
