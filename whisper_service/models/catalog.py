@@ -284,7 +284,7 @@ class Catalog:
         return ModelUnavailable(
             message,
             hint=f"{' '.join(ways)} {put} a folder with a CTranslate2 model (model.bin, config.json, tokenizer.json, "
-            f"vocabulary.json or .txt) into {self._root / (folder_of(name) if name != AUTO else '<name>')}.",
+            f"vocabulary.json or .txt) into models/{folder_of(name) if name != AUTO else '<name>'} of the data directory.",
             model=name,
             installed=names,
         )
