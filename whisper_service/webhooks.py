@@ -13,7 +13,7 @@ import ipaddress
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -21,11 +21,11 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from whisper_service import __version__, config, outgoing
+from whisper_service import __version__, config
+from whisper_service.addresses import Network, NotAllowed, Unreachable, check
 from whisper_service.domain import Change, Delivery, DeliveryState, Status
 from whisper_service.errors import InvalidConfig, InvalidRequest, ServiceError
 from whisper_service.lifecycle import TERMINAL
-from whisper_service.outgoing import Network, NotAllowed, Unreachable
 from whisper_service.storage.broadcast import Broadcast, Closed, Pruned
 from whisper_service.storage.store import Store
 
@@ -44,6 +44,12 @@ LEAST_KEY: Final = 24
 _HOW: Final = "Make one with: python -c \"import base64, secrets; print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
 
 Post = Callable[..., Awaitable[int]]
+
+
+async def _post(url: str, body: bytes, headers: Mapping[str, str], **how: Any) -> int:
+    from whisper_service.outgoing import post  # an HTTP client: a service that sends nothing starts without it
+
+    return await post(url, body, headers, **how)
 
 
 class _Options(msgspec.Struct):
@@ -68,14 +74,14 @@ class Webhooks:
         store: Store,
         broadcast: Broadcast,
         *,
-        post: Post = outgoing.post,
+        post: Post | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Raises `InvalidConfig`."""
         self._url = settings.url
         self._key = key(settings.secret) if settings.secret else b""
         self._allowed = networks(settings.allowed_networks)
-        self._post = partial(post, allowed=self._allowed, timeout_s=settings.timeout_s)
+        self._post = partial(post or _post, allowed=self._allowed, timeout_s=settings.timeout_s)
         self._store = store
         self._broadcast = broadcast
         self._clock = clock
@@ -84,7 +90,7 @@ class Webhooks:
             if not self._key:
                 raise InvalidConfig("webhooks.url is set, but webhooks.secret is not.", hint=_HOW)
             try:
-                outgoing.check(self._url, self._allowed)
+                check(self._url, self._allowed)
             except InvalidRequest as error:
                 raise InvalidConfig(f"webhooks.url: {error.message}", hint=error.advice) from error
 
@@ -93,7 +99,7 @@ class Webhooks:
         if not self._key:
             hint = "Set webhooks.secret, with which they are signed; then jobs may name an address."
             raise InvalidRequest("This service sends no webhooks.", hint=hint, field="webhook")
-        outgoing.check(url, self._allowed)
+        check(url, self._allowed)
 
     async def run(self) -> None:
         """Until the broadcast is closed. What is on its way then is sent again by the next service."""

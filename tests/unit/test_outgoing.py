@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service import outgoing
+from whisper_service.addresses import NotAllowed, Unreachable, check, permitted
 from whisper_service.errors import InvalidRequest
-from whisper_service.outgoing import NotAllowed, Unreachable, check, permitted
 
 pytestmark = pytest.mark.anyio
 
