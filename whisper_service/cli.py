@@ -7,6 +7,7 @@ command is chosen. Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 13
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -161,6 +162,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
 def _serve(options: argparse.Namespace) -> int:
     chosen = settings(options)
+    gc.disable()  # what is made until it answers stays: to look through it again and again is much of the start
     from whisper_service import server
 
     return server.run(chosen, sources(options))

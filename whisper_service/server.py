@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -55,6 +56,8 @@ async def _run(config: Config, sources: Mapping[str, Source], listener: socket.s
     leave = anyio.Event()
     with _signals(leave.set):
         async with Service.open(config, sources=sources) as service, _wyoming(service), _serving(service, listener) as address:
+            gc.freeze()
+            gc.enable()  # see cli
             if missing := page.remedy():
                 logger.warning("%s", missing, extra={"action": "page_missing"})
             _say(f"whisper_service is at {address}\n")
