@@ -119,8 +119,9 @@ def model(given: Path | None, scratch: Path) -> Path:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of a service: nothing of ours but these settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("WHISPER_SERVICE_")}
+    """The environment of a service: nothing of ours but these settings, and its modules compiled once, as by an installation."""
+    foreign = ("WHISPER_SERVICE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return kept | {f"WHISPER_SERVICE_{name}": value for name, value in settings.items()}
 
 
