@@ -55,7 +55,8 @@ class Transcribe(Message, frozen=True):
     rows: tuple[Row, ...]
     preset: str = "balanced"
     prompt: str | None = None  # the same for all rows: CTranslate2 wants equally long prompts
-    express: bool = False  # somebody waits for it: it goes before the others
+    urgent: bool = False  # somebody waits for it: it pauses for nobody
+    express: bool = False  # it comes beside the slots: one of them pauses for it
 
 
 class Decode(Message, frozen=True):

@@ -275,7 +275,7 @@ views = st.builds(
     media=st.lists(st.builds(Worker, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
     speech=st.builds(
         Speech, ready=st.booleans(), loading=st.booleans(), model=st.sampled_from([None, "base"]), slots=st.integers(1, 4),
-        batches=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8), express=st.integers(0, 1),
+        batches=st.integers(0, 4), urgent=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8), express=st.integers(0, 1),
         express_batches=st.integers(0, 1),
     ),
 )  # fmt: skip
@@ -351,10 +351,20 @@ def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
     film = work("film", 40, served=100, last_turn=9)
     call = work("call", 3, rank=planner.CALL, order=1)
     (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
-    assert step == GiveBatch((("call", 0),), express=True)
+    assert step == GiveBatch((("call", 0),), urgent=True, express=True)
     occupied = Speech(ready=True, model="base", slots=2, batches=2, express=1, express_batches=1)
     assert plan(View(works=(film, call), speech=occupied), 0.0) == []
     assert plan(View(works=(film,), speech=BUSY), 0.0) == [], "nobody waits for the film"
+
+
+def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls() -> None:
+    call = work("call", 3, rank=planner.CALL, order=1)
+    for urgent, beside in ((0, 1), (1, 1), (2, 0)):
+        speech = Speech(ready=True, model="base", slots=2, batches=2, urgent=urgent, express=1)
+        assert len(plan(View(works=(call,), speech=speech), 0.0)) == beside
+    (step,) = plan(View(works=(call,), speech=Speech(ready=True, model="base", slots=2, batches=1, urgent=1, express=1)), 0.0)
+    assert isinstance(step, GiveBatch)
+    assert (step.urgent, step.express) == (True, False)
 
 
 def test_a_chunk_that_was_with_a_dying_actor_goes_beside_nothing() -> None:

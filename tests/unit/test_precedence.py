@@ -28,7 +28,7 @@ def test_nobody_pauses_while_nobody_is_first() -> None:
 def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
     precedence = Precedence(pause_s=WAIT_S * 2)
     through: list[int] = []
-    with precedence.first():
+    with precedence.first(beside=True):
         precedence.give_way()  # who is first does not wait for itself
         slots = [started(lambda number=number: (precedence.give_way(), through.append(number))) for number in range(3)]  # type: ignore[misc]
         done = threading.Event()
@@ -39,9 +39,22 @@ def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
     assert sorted(through) == [0, 1, 2]
 
 
+def test_who_is_waited_for_in_a_slot_pauses_for_nobody_and_nobody_for_it() -> None:
+    precedence = Precedence(pause_s=WAIT_S * 2)
+
+    def waited_for() -> None:
+        with precedence.first(beside=False):
+            precedence.give_way()
+
+    with precedence.first(beside=True):
+        assert ended(started(waited_for))
+    with precedence.first(beside=False):
+        assert ended(started(precedence.give_way)), "it has its core already"
+
+
 def test_a_pause_has_an_end_though_the_batch_has_none() -> None:
     precedence = Precedence(pause_s=0.05)
-    with precedence.first():
+    with precedence.first(beside=True):
         assert ended(started(precedence.give_way))
         assert ended(started(precedence.give_way)), "and the next one begins anew"
 
@@ -52,7 +65,7 @@ def test_a_batch_that_breaks_off_lets_the_others_go_on() -> None:
 
     def broken() -> None:
         try:
-            with precedence.first():
+            with precedence.first(beside=True):
                 entered.set()
                 raise RuntimeError
         except RuntimeError:

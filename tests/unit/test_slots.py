@@ -97,25 +97,25 @@ def work(
     return reports, codes
 
 
-def test_an_express_batch_goes_first_while_it_is_in_work_and_no_other_does(spool: Path) -> None:
-    first: list[bool] = []
+def test_a_batch_that_somebody_waits_for_goes_first_while_it_is_in_work_and_no_other_does(spool: Path) -> None:
+    first = [""]
     done: SimpleQueue[Report] = SimpleQueue()
 
     class Watched(Precedence):
         @contextmanager
-        def first(self) -> Iterator[None]:
-            with super().first():
-                first.append(True)
+        def first(self, *, beside: bool) -> Iterator[None]:
+            with super().first(beside=beside):
+                first.append("beside" if beside else "in a slot")
                 yield
-                first.append(False)
+                first.append("")
 
-    during: list[bool] = []
-    listener = Listener(lambda batch, row: during.append(first[-1:] == [True]))
+    during: list[str] = []
+    listener = Listener(lambda batch, row: during.append(first[-1]))
     slots = module.Slots([listener], Nobody(), done.put, Watched())
-    for number, express in enumerate([False, True, False]):
-        slots.put(Transcribe(batch=number, rows=(row(spool, 1),), express=express))
+    for number, (urgent, express) in enumerate([(False, False), (True, True), (True, False), (False, False)]):
+        slots.put(Transcribe(batch=number, rows=(row(spool, 1),), urgent=urgent, express=express))
     slots.close()
-    assert during == [False, False, True, True, False, False]  # before a batch and before its row
+    assert during == ["", "", "beside", "beside", "in a slot", "in a slot", "", ""]  # before a batch and before its row
 
 
 def heard(reports: Sequence[Report]) -> list[int]:

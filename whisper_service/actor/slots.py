@@ -93,7 +93,7 @@ class Slots:
     def _work(self, listener: Listener) -> None:
         try:
             while (batch := self._queue.get()) is not None:
-                with self._precedence.first() if batch.express else nullcontext():
+                with self._precedence.first(beside=batch.express) if batch.urgent else nullcontext():
                     _Batch(batch, listener, self._inbox, self._emit).carry_out()
                 with self._lock:
                     self._given -= 1

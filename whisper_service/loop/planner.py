@@ -13,7 +13,8 @@ The rules, in the order in which they bind:
    they become smaller batches as well, but many more such deaths are needed to give one up.
 6. A call - somebody waits for its answer - is at the front with its first chunks, then takes turns like all others. What is at the
    front has no other company in a batch, and when every slot is taken, one chunk of it goes beside them: it neither waits for
-   the end of a batch nor for the chunks of others in its own.
+   the end of a batch nor for the chunks of others in its own. Where every slot has a batch of the front, nothing comes beside them:
+   one more at once would be one less soon.
 7. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
 """
 
@@ -103,6 +104,7 @@ class Speech(Value, frozen=True):
     model: str | None = None
     slots: int = 1
     batches: int = 0  # in flight
+    urgent: int = 0  # of these, of the front
     suspect: bool = False  # a chunk that must be alone is in flight
     batch_size: int = 8
     express: int = 0  # batches of one row that may be in flight besides
@@ -150,6 +152,7 @@ class GiveBatch(Value, frozen=True):
 
     rows: tuple[tuple[str, int], ...]  # (job, chunk)
     suspect: bool = False
+    urgent: bool = False  # of the front
     express: bool = False  # beside the slots
 
 
@@ -231,9 +234,9 @@ def _speak(view: View, now: float) -> Iterator[Step]:
         for job_id, _ in batch.rows:
             given[job_id] = given.get(job_id, 0) + 1
     first = able[0]
-    full = speech.batches >= speech.slots and speech.express_batches < speech.express
-    if full and _in_front(first) and not first.ready[0].deaths:
-        yield GiveBatch(((first.job_id, first.ready[0].index),), express=True)
+    beside = speech.batches >= speech.slots > speech.urgent and speech.express_batches < speech.express
+    if beside and _in_front(first) and not first.ready[0].deaths:
+        yield GiveBatch(((first.job_id, first.ready[0].index),), urgent=True, express=True)
 
 
 def _rest(view: View, now: float) -> Iterator[Step]:
@@ -289,7 +292,7 @@ def _fill(
         allowance[work.job_id] -= 1
         if left[work.job_id] and allowance[work.job_id]:
             peers.append(work)
-    return GiveBatch(tuple(rows))
+    return GiveBatch(tuple(rows), urgent=_in_front(first))
 
 
 def _available(work: Work) -> bool:

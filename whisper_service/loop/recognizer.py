@@ -31,7 +31,8 @@ class Batch:
 
     rows: tuple[RowKey, ...]
     suspect: bool  # must be alone: it may be what kills actors
-    express: bool = False  # for a caller who waits, beside the slots
+    urgent: bool = False  # somebody waits for it
+    express: bool = False  # beside the slots
 
 
 class Recognizer:
@@ -148,6 +149,7 @@ class Recognizer:
             model=self.model,
             slots=self.rung.slots,
             batches=sum(not batch.express for batch in self._batches.values()),
+            urgent=sum(batch.urgent and not batch.express for batch in self._batches.values()),
             express=self._express,
             express_batches=sum(batch.express for batch in self._batches.values()),
             suspect=any(batch.suspect for batch in self._batches.values()),
@@ -216,13 +218,14 @@ class Recognizer:
         preset: str,
         prompt: str | None,
         suspect: bool,
+        urgent: bool = False,
         express: bool = False,
     ) -> None:
         """Hand a batch over, with a deadline that grows with the audio in it. Numbers are never used twice."""
-        self._batches[number] = Batch(keys, suspect, express)
+        self._batches[number] = Batch(keys, suspect, urgent, express)
         audio_s = sum(row.span.samples for row in rows) / SAMPLE_RATE
         self.actor.send(
-            Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt, express=express),
+            Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt, urgent=urgent, express=express),
             generation=self.generation,
             within_s=self.pace.limit_s(self.model or "", self.rung, audio_s),
             key=number,

@@ -12,7 +12,7 @@ from whisper_service.errors import ServiceError, StoreBusy
 from whisper_service.loop import planner
 from whisper_service.loop.decoders import Decoders
 from whisper_service.loop.endings import Endings, problem_of
-from whisper_service.loop.ledger import Ledger, RowKey
+from whisper_service.loop.ledger import Ledger
 from whisper_service.loop.recognizer import Recognizer
 from whisper_service.loop.runs import Decoding, Run
 from whisper_service.loop.shelf import Shelf
@@ -48,8 +48,8 @@ class Steps:
                 await self._load(model)
             case planner.Unload():
                 await self._shelf.rest()
-            case planner.GiveBatch(rows, suspect, express):
-                self._give(rows, suspect=suspect, express=express)
+            case planner.GiveBatch():
+                self._give(step)
             case planner.Finish(job_id):
                 await self._ledger.finish(runs[job_id])
                 return True
@@ -111,11 +111,11 @@ class Steps:
         standing = await self._ledger.standing(self._recognizer.device or "cpu", model)
         self._recognizer.load(model, located.path, standing)
 
-    def _give(self, keys: tuple[RowKey, ...], *, suspect: bool, express: bool) -> None:
+    def _give(self, batch: planner.GiveBatch) -> None:
         self._turn += 1
         now = time.monotonic()
         rows: list[Row] = []
-        for job_id, index in keys:
+        for job_id, index in batch.rows:
             run = self._ledger.runs[job_id]
             chunk = run.give(index, self._turn, now)
             rows.append(
@@ -129,6 +129,6 @@ class Steps:
                     script=run.job.options.script,
                 )
             )
-        options = self._ledger.runs[keys[0][0]].job.options
-        kind = {"suspect": suspect, "express": express}
-        self._recognizer.give(self._turn, keys, rows, preset=options.preset.value, prompt=options.prompt, **kind)
+        options = self._ledger.runs[batch.rows[0][0]].job.options
+        kind = {"suspect": batch.suspect, "urgent": batch.urgent, "express": batch.express}
+        self._recognizer.give(self._turn, batch.rows, rows, preset=options.preset.value, prompt=options.prompt, **kind)
