@@ -33,9 +33,10 @@ States = npt.NDArray[np.float32]
 
 WINDOW_S: Final = 30
 """What Whisper was trained on, and the most it can take."""
-WIDTHS_S: Final = (15, WINDOW_S)
-"""Windows are padded to one of these: a short clip costs a third of a full one to encode. No more of them, because only windows
-of equal width are decoded together, and a step of the decoder costs nearly the same for one as for eight."""
+WIDTHS_S: Final = (12, 16, 20, WINDOW_S)
+"""Windows are padded to one of these: a short clip costs a quarter of a full one to encode. Few, because only windows of equal
+width are decoded together, and a step of the decoder costs nearly the same for one as for eight; so none is near the full one,
+in which most windows of a long recording are."""
 MARGIN_S: Final = 4.0
 """Silence that must follow the sound within the window; with less than 2 s of it the decoder does not find the end."""
 MAX_TOKENS: Final = 224
