@@ -1,0 +1,110 @@
+"""What recognising a recording costs in calls of CTranslate2 alone, against batched faster-whisper on the same file.
+
+    python -m bench.floor [--audio FILE] [--language en] [--rounds 3] [--model DIR]
+
+Cuts the recording into the service's windows, then only encodes each window, decodes greedily in batches of 8 and aligns the words,
+with the tuned allocator, on one thread: no second look, no pipes, no database. What of this a program can leave out it gains; less
+than encoding and the first greedy text no program on this library needs. The library runs in a process of its own, with its
+defaults (beam 5, batch 8). CPU seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import anyio
+
+from bench import audio, baselines, harness
+from whisper_service.actor import allocator
+from whisper_service.actor.engine import Engine, Search
+from whisper_service.actor.media import decode
+from whisper_service.actor.rows import sound_of
+from whisper_service.domain import Task
+from whisper_service.protocol import ChunkFound, Decode, Row
+
+BATCH = 8
+NEEDED = ("encode", "decode greedily")
+"""Without these there is no text."""
+
+
+def run(path: Path, model: Path, language: str, scratch: Path) -> dict[str, float]:
+    """CPU seconds of every sort of call, and how many windows there are."""
+    allocator.tune()
+    engine = Engine(str(model), "cpu", "int8", slots=1, threads=1)
+    engine.warm_up()
+    spent: dict[str, float] = defaultdict(float)
+    at = time.process_time()
+
+    def took(name: str) -> None:
+        nonlocal at
+        now = time.process_time()
+        spent[name] += now - at
+        at = now
+
+    spool, peaks = scratch / "spool", scratch / "peaks"
+    for file in (spool, peaks):
+        file.touch()
+    order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
+    spans = [report.span for report in decode(order) if isinstance(report, ChunkFound)]
+    sounds = [sound_of(Row(job_id="bench", span=span, spool=str(spool), language=language)) for span in spans]
+    took("read the file, find speech")
+    for first in range(0, len(sounds), BATCH):
+        batch = sounds[first : first + BATCH]
+        states = engine.encode(batch)
+        took("encode")
+        found = engine.decode(states, [language] * len(batch), [Task.TRANSCRIBE] * len(batch), Search())
+        took("decode greedily")
+        for state, sound, decoded in zip(states, batch, found, strict=True):
+            engine.words(state, decoded, language, Task.TRANSCRIBE, len(sound) / 16_000)
+        took("align words")
+    return {**spent, "windows": float(len(spans))}
+
+
+def apart(path: Path, model: Path, language: str) -> dict[str, float]:
+    """The same in a process of its own."""
+    words = [sys.executable, "-m", "bench.floor", "--alone", "--audio", str(path), "--model", str(model), "--language", language]
+    result: dict[str, float] = json.loads(subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--audio", type=Path, help="a recording (default: ten minutes of Debian's asterisk prompts)")
+    parser.add_argument("--language", default="en", help="code of the language spoken")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        if given.alone:
+            print(json.dumps(run(given.audio, given.model, given.language, Path(scratch))))
+            return
+        print(harness.machine())
+        model = harness.model(given.model, Path(scratch))
+        path = given.audio or audio.speech(600, Path(scratch) / "speech.mp3").path
+        calls: dict[str, list[float]] = defaultdict(list)
+        library: list[float] = []
+        for _ in range(given.rounds):
+            for name, value in apart(path, model, given.language).items():
+                calls[name].append(value)
+            spent, _ = anyio.run(baselines.apart, "batched", model, path, given.language)
+            library.append(spent.cpu)
+        windows = int(calls.pop("windows")[0])
+        rows = [[name, f"{statistics.median(values):.1f}", f"{statistics.median(values) / windows:.2f}"] for name, values in calls.items()]
+        batched, least = statistics.median(library), sum(statistics.median(calls[name]) for name in NEEDED)
+        rows.append(["faster-whisper batched, all of it", f"{batched:.1f}", ""])
+        harness.table([f"{windows} windows", "CPU s (median)", "a window"], rows)
+        print(f"\nA program that only encoded and decoded greedily would need {batched / least:.2f} times less CPU than batched mode.")
+        print(harness.machine())
+
+
+if __name__ == "__main__":
+    main()
