@@ -49,7 +49,7 @@ def in_force(config: Config, sources: Mapping[str, Source]) -> Config:
 
     async def stored() -> dict[str, Any]:
         async with Store.open(path) as store:
-            return await store.settings()
+            return await store.remembered.settings()
 
     return Tuning(config, sources, anyio.run(stored)).config if path.exists() else config
 

@@ -168,7 +168,7 @@ class Service:
             roll = Roll(data.children)
             roll.clear()
             store = await stack.enter_async_context(Store.open(data.database))
-            tuning = Tuning(config, sources or {}, await store.settings())
+            tuning = Tuning(config, sources or {}, await store.remembered.settings())
             config = tuning.config
             await _recover(store, data)
             wall = Wall(await store.newest())
@@ -182,8 +182,8 @@ class Service:
             uploads = Resumable(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
             with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
             await to_thread.run_sync(_sweep, data, intake, with_media, open_jobs)
-            _, head = await store.bounds()
-            broadcast = Broadcast(store, head)
+            _, head = await store.log.bounds()
+            broadcast = Broadcast(store.log, head)
             stack.callback(broadcast.close)
             webhooks = Webhooks(config.webhooks, store, broadcast)
             catalog = Catalog(data.models, default=config.speech.model)
@@ -383,7 +383,7 @@ class Service:
 
         async def change() -> None:
             after = self._tuning.check(changes)
-            told = await self.store.set_settings(after)
+            told = await self.store.remembered.set_settings(after)
             self.broadcast.publish([told])  # before anything else can fail: it is committed
             self._apply(self._tuning.take(after))
 
@@ -444,7 +444,7 @@ async def _keep_short(store: Store, broadcast: Broadcast, keep: int) -> None:
     """Prune the log now, and whenever it is a tenth longer than it should be; ends with the broadcast."""
     while True:
         try:
-            while await store.prune(keep):
+            while await store.log.prune(keep):
                 await checkpoint()  # between two pages others have their turn at the database
         except (sqlite3.Error, ServiceError):
             logger.exception("the change log could not be pruned", extra={"action": "prune_failed"})

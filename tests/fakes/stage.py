@@ -69,4 +69,4 @@ async def texts(service: Service, job_id: str) -> list[str]:
 
 async def log_of(service: Service, job_id: str | None = None) -> list[Change]:
     """The change log."""
-    return await service.store.changes(0, job_id=job_id, limit=100_000)
+    return await service.store.log.changes(0, job_id=job_id, limit=100_000)

@@ -90,7 +90,7 @@ def test_what_was_set_in_a_service_counts_here_too(tmp_path: Path, hub: Hub, mon
     async def keep() -> None:
         (tmp_path / "data").mkdir()
         async with Store.open(DataDir(tmp_path / "data").database) as store:
-            await store.set_settings({"models.endpoints": [hub.url]})
+            await store.remembered.set_settings({"models.endpoints": [hub.url]})
 
     anyio.run(keep)
     assert cli.main(["models", "download", REPO]) == 0

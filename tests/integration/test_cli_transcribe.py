@@ -171,7 +171,7 @@ def test_the_command_line_and_the_environment_win_over_what_was_set_in_a_service
 
     async def keep() -> None:
         async with Store.open(database) as store:
-            await store.set_settings({"speech.model": "our-own"})
+            await store.remembered.set_settings({"speech.model": "our-own"})
 
     anyio.run(keep)
     assert cli.main(["transcribe", "good.mp3"]) == 0

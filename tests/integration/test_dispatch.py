@@ -92,7 +92,7 @@ class Stage:
         self.speech, self.media = Actor("speech"), Actor("media-1")
         recognizer = Recognizer(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
         decoders = Decoders([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6)  # type: ignore[list-item]
-        broadcast = Broadcast(store, 0)
+        broadcast = Broadcast(store.log, 0)
         ledger = Ledger(store, broadcast, data)
         endings = Endings(ledger, recognizer, decoders)
         inventory = Inventory(catalog, Machine(cpus=2, memory_bytes=0))
@@ -370,7 +370,7 @@ async def test_a_job_is_not_failed_because_its_download_cannot_be_written_down_y
 ) -> None:
     monkeypatch.setattr(dispatch, "RETRY_S", 0.01)
     async with staged(tmp_path) as stage:
-        tell, refused = stage.store.tell_model, 0
+        tell, refused = stage.store.remembered.tell_model, 0
 
         async def busy(*given: Any, **rest: Any) -> Any:
             nonlocal refused
@@ -379,7 +379,7 @@ async def test_a_job_is_not_failed_because_its_download_cannot_be_written_down_y
                 raise StoreBusy
             return await tell(*given, **rest)
 
-        stage.store.tell_model = busy  # type: ignore[method-assign]
+        stage.store.remembered.tell_model = busy  # type: ignore[method-assign]
         await stage.submit(model="tiny")
         while (job := await stage.job()).phase is not Phase.DOWNLOADING_MODEL:
             assert job.status is not Status.FAILED, job.error
@@ -507,7 +507,7 @@ async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Pa
         assert stage.loop.recognizer.warnings == (why.problem,)
         (note,) = (await stage.job()).history
         assert (note.code, note.message.endswith("It goes on with the CPU.")) == (why.problem.code, True)
-        assert await stage.store.standing("cuda", loads[0].model) is None  # with the library there it is as before
+        assert await stage.store.remembered.standing("cuda", loads[0].model) is None  # with the library there it is as before
 
 
 BROKEN = classify("Library libcublas.so.12 is not found or cannot be loaded")
@@ -602,25 +602,25 @@ async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tm
         model = stage.speech.commands(Load)[0].model
         fault = {"scope": "batch", "kind": OOM.kind.value, "problem": OOM.problem, "fatal": True}
         await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
-        standing = await stage.store.standing("cpu", model)
+        standing = await stage.store.remembered.standing("cpu", model)
         assert standing is not None
         assert (standing.rung.batch, standing.climbed, standing.climb_after_s) == (4, False, 0.2)
         await anyio.sleep(0.25)
         stage.say(stage.speech, heard(stage.batches()[-1]), over(stage.batches()[-1]))
         await stage.settled()
-        standing = await stage.store.standing("cpu", model)
+        standing = await stage.store.remembered.standing("cpu", model)
         assert standing is not None
         assert (standing.rung.batch, standing.climbed) == (8, True)
         assert (await stage.job()).history[-1].message == "It went well for a while. It goes on with batches of 8."
         await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
-        standing = await stage.store.standing("cpu", model)
+        standing = await stage.store.remembered.standing("cpu", model)
         assert standing is not None
         assert (standing.rung.batch, standing.climbed, standing.climb_after_s) == (4, False, 0.4)
         for _ in range(2):
             await anyio.sleep(0.45)
             stage.say(stage.speech, heard(stage.batches()[-1]), over(stage.batches()[-1]))
             await stage.settled()
-        assert await stage.store.standing("cpu", model) is None
+        assert await stage.store.remembered.standing("cpu", model) is None
         assert stage.loop.recognizer.warnings == ()
 
 

@@ -45,7 +45,7 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
         assert any("It goes on with batches of 4." in note.message for note in notes), notes
         told = await until(service, next(job.id for job in done if job.history), lambda job: bool(job.history))
         assert told.status is Status.PROCESSING  # it was in the events as it happened
-        standing = await service.store.standing("cpu", done[0].model or "")
+        standing = await service.store.remembered.standing("cpu", done[0].model or "")
         assert standing is not None
         assert standing.rung.batch < 8
         system = await service.system()

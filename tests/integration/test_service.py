@@ -551,7 +551,7 @@ async def test_the_log_is_kept_as_short_as_the_configuration_says(tmp_path: Path
         with anyio.fail_after(10):
             while len(await log_of(service)) > 22:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-        _, newest = await service.store.bounds()
+        _, newest = await service.store.log.bounds()
         assert [change.seq for change in await log_of(service)][-20:] == list(range(newest - 19, newest + 1))
         assert await texts(service, job.id) == expected(40)
 

@@ -105,7 +105,7 @@ async def everything(store: Store) -> tuple[Any, ...]:
     """All that can be read, to compare before and after."""
     jobs = await store.jobs(limit=1_000)
     parts = [(job, await store.chunks(job.id), await store.segments(job.id)) for job in jobs]
-    return parts, await store.changes(0, limit=10_000), await store.bounds()
+    return parts, await store.log.changes(0, limit=10_000), await store.log.bounds()
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ async def test_a_change_is_the_job_as_the_api_shows_it(store: Store) -> None:
     assert written is not None
     assert written.changes[-1].payload == msgspec.json.encode(await store.job("a")) == msgspec.json.encode(written.job)
     assert b'"created_at":1.5' in written.changes[-1].payload
-    assert await store.changes(0) == [*(await store.changes(0, limit=3)), *written.changes]
+    assert await store.log.changes(0) == [*(await store.log.changes(0, limit=3)), *written.changes]
 
 
 # -- reads -----------------------------------------------------------------------------------------------------------
@@ -309,8 +309,8 @@ async def test_what_is_not_there(store: Store) -> None:
     assert await store.add_chunk("x", span(0)) is None
     assert await store.checkpoint("x", 0, [], None) is None
     assert await store.quarantine("x", 0, PROBLEM, Gap(0, 1, "")) is None
-    assert (await store.chunks("x"), await store.segments("x"), await store.changes(0)) == ([], [], [])
-    assert await store.bounds() == (0, 0)
+    assert (await store.chunks("x"), await store.segments("x"), await store.log.changes(0)) == ([], [], [])
+    assert await store.log.bounds() == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ async def test_the_same_job_is_not_added_twice(store: Store) -> None:
     await store.add(new())
     with pytest.raises(sqlite3.IntegrityError):
         await store.add(new())
-    assert len(await store.changes(0)) == 1
+    assert len(await store.log.changes(0)) == 1
 
 
 @pytest.mark.parametrize("field", ["titel", "id", "status", "options", "sha256", "gaps", "chunks_done", "chunks_total"])
@@ -384,7 +384,7 @@ async def test_an_update_is_for_the_expected_status_only(store: Store) -> None:
     written = await store.update("a", expected=Status.PENDING, message="x", duration_s=12.5)
     assert written is not None
     assert (written.job.message, written.job.duration_s, written.job.status) == ("x", 12.5, Status.PENDING)
-    assert len(await store.changes(0)) == 2
+    assert len(await store.log.changes(0)) == 2
 
 
 async def test_progress_never_falls(store: Store) -> None:
@@ -533,13 +533,13 @@ async def test_what_keeps_all_from_going_on_is_told_once_to_whoever_waits(store:
 
 async def test_where_a_model_stands_is_known_for_each_device(store: Store) -> None:
     standing = Standing(Rung("cuda", "int8_float16", 1, 2), 12.5, PROBLEM, 1800.0, climbed=True)
-    await store.stand("cuda", "base", standing)
-    await store.stand("cuda", "base", msgspec.structs.replace(standing, at=13.0))
-    assert await store.standing("cuda", "base") == msgspec.structs.replace(standing, at=13.0)
-    assert await store.standing("cpu", "base") is None
-    assert await store.standing("cuda", "small") is None
-    await store.stand("cuda", "base", None)
-    assert await store.standing("cuda", "base") is None
+    await store.remembered.stand("cuda", "base", standing)
+    await store.remembered.stand("cuda", "base", msgspec.structs.replace(standing, at=13.0))
+    assert await store.remembered.standing("cuda", "base") == msgspec.structs.replace(standing, at=13.0)
+    assert await store.remembered.standing("cpu", "base") is None
+    assert await store.remembered.standing("cuda", "small") is None
+    await store.remembered.stand("cuda", "base", None)
+    assert await store.remembered.standing("cuda", "base") is None
 
 
 async def test_a_checkpoint_that_fails_halfway_leaves_nothing(store: Store) -> None:
@@ -652,7 +652,7 @@ async def test_a_deleted_job_is_gone_but_for_the_news(store: Store, path: Path) 
     await store.add(new("b"))
     change = await store.delete("a")
     assert (change.kind, change.job_id, msgspec.json.decode(change.payload)) == ("deleted", "a", {"id": "a"})
-    assert [(c.job_id, c.kind) for c in await store.changes(0)] == [("b", "update"), ("a", "deleted")]
+    assert [(c.job_id, c.kind) for c in await store.log.changes(0)] == [("b", "update"), ("a", "deleted")]
     with sqlite3.connect(path) as connection:
         for table in ("chunk", "segment"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
@@ -665,37 +665,37 @@ async def test_numbers_are_never_given_twice(path: Path) -> None:
     async with Store.open(path) as store:
         await working(store, 2)
         last = (await store.delete("a")).seq
-        await store.prune(0)
-        assert await store.changes(0) == []
-        assert await store.bounds() == (last, last)
+        await store.log.prune(0)
+        assert await store.log.changes(0) == []
+        assert await store.log.bounds() == (last, last)
     async with Store.open(path) as store:
         assert (await store.add(new("b"))).changes[0].seq == last + 1
 
 
 async def test_pruning_keeps_the_newest(store: Store) -> None:
-    await store.prune(0)
-    assert await store.bounds() == (0, 0)
+    await store.log.prune(0)
+    assert await store.log.bounds() == (0, 0)
     for number in range(10):
         await store.add(new(f"j{number}"))
-    await store.prune(100)
-    assert await store.bounds() == (0, 10)
-    await store.prune(4)
-    assert await store.bounds() == (6, 10)
-    assert [change.seq for change in await store.changes(0)] == [7, 8, 9, 10]
-    await store.prune(9)
-    assert await store.bounds() == (6, 10)  # what is gone does not come back
+    await store.log.prune(100)
+    assert await store.log.bounds() == (0, 10)
+    await store.log.prune(4)
+    assert await store.log.bounds() == (6, 10)
+    assert [change.seq for change in await store.log.changes(0)] == [7, 8, 9, 10]
+    await store.log.prune(9)
+    assert await store.log.bounds() == (6, 10)  # what is gone does not come back
 
 
 async def test_pruning_goes_page_by_page_and_all_of_it_counts_from_the_first(store: Store) -> None:
     for number in range(10):
         await store.add(new(f"j{number}"))
-    assert await store.prune(2, page=3)
-    assert await store.bounds() == (8, 10)
-    assert [change.seq for change in await store.changes(0)] == list(range(4, 11))
-    assert await store.prune(2, page=3)
-    assert not await store.prune(2, page=3)
-    assert [change.seq for change in await store.changes(0)] == [9, 10]
-    assert not await store.prune(2, page=3)
+    assert await store.log.prune(2, page=3)
+    assert await store.log.bounds() == (8, 10)
+    assert [change.seq for change in await store.log.changes(0)] == list(range(4, 11))
+    assert await store.log.prune(2, page=3)
+    assert not await store.log.prune(2, page=3)
+    assert [change.seq for change in await store.log.changes(0)] == [9, 10]
+    assert not await store.log.prune(2, page=3)
 
 
 async def test_changes_of_one_job_or_of_all(store: Store) -> None:
@@ -703,11 +703,11 @@ async def test_changes_of_one_job_or_of_all(store: Store) -> None:
         if job_id not in {job.id for job in await store.jobs()}:
             await store.add(new(job_id))
         await store.update(job_id, expected=Status.PENDING, message="x")
-    assert [change.seq for change in await store.changes(2)] == [3, 4, 5, 6]
-    assert [change.seq for change in await store.changes(2, limit=2)] == [3, 4]
-    assert [change.seq for change in await store.changes(1, job_id="a")] == [2, 5]
-    assert [change.seq for change in await store.changes(0, job_id="b", limit=1)] == [3]
-    assert await store.changes(6) == []
+    assert [change.seq for change in await store.log.changes(2)] == [3, 4, 5, 6]
+    assert [change.seq for change in await store.log.changes(2, limit=2)] == [3, 4]
+    assert [change.seq for change in await store.log.changes(1, job_id="a")] == [2, 5]
+    assert [change.seq for change in await store.log.changes(0, job_id="b", limit=1)] == [3]
+    assert await store.log.changes(6) == []
 
 
 # -- many at once, interrupted, out of room --------------------------------------------------------------------------
@@ -726,7 +726,7 @@ async def test_writers_take_turns(store: Store) -> None:
         for number in range(40):
             tasks.start_soon(write, number)
     assert [w.changes[0].seq for w in written] == list(range(1, 81))
-    assert await store.changes(0) == [change for w in written for change in w.changes]
+    assert await store.log.changes(0) == [change for w in written for change in w.changes]
 
 
 async def test_a_write_that_has_begun_is_finished_although_its_caller_is_cancelled(
@@ -747,7 +747,7 @@ async def test_a_write_that_has_begun_is_finished_although_its_caller_is_cancell
         await anyio.lowlevel.checkpoint()
         pytest.fail("the caller was not cancelled")
     assert written is not None
-    assert (await store.changes(0))[-2:] == list(written.changes)
+    assert (await store.log.changes(0))[-2:] == list(written.changes)
     assert [segment.text for segment in await store.segments("a")] == ["kept"]
 
 
@@ -762,13 +762,13 @@ async def test_a_write_that_waits_for_its_turn_can_be_cancelled(store: Store) ->
 
 async def test_readers_see_nothing_before_the_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Job]] = []
-    log = store._log
+    log = store.log.append
 
     async def look(*arguments: Any) -> Any:
         seen.append(await store.jobs())
         return await log(*arguments)
 
-    monkeypatch.setattr(store, "_log", look)
+    monkeypatch.setattr(store.log, "append", look)
     await store.add(new())
     assert seen == [[]]
     assert [job.id for job in await store.jobs()] == ["a"]
@@ -818,9 +818,9 @@ async def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
             said_so += more
     acknowledged = [int(line) for line in said_so.splitlines(keepends=True) if line.endswith(b"\n")]
     async with Store.open(path) as store:
-        _, newest = await store.bounds()
+        _, newest = await store.log.bounds()
         assert newest >= acknowledged[-1]
-        changes = await store.changes(0, limit=10**6)
+        changes = await store.log.changes(0, limit=10**6)
         assert [change.seq for change in changes] == list(range(1, newest + 1))
         done = [chunk.span.index for chunk in await store.chunks("a") if chunk.state is ChunkState.DONE]
         assert len(done) >= len(acknowledged)
@@ -958,7 +958,7 @@ async def test_damage_that_is_met_while_in_use_has_the_next_start_look(path: Pat
     os.utime(path, ns=(as_it_was.st_atime_ns, as_it_was.st_mtime_ns))  # as if the disk had done it
     async with Store.open(path) as store:
         with pytest.raises(StoreBroken):
-            await store.changes(0, limit=1_000)
+            await store.log.changes(0, limit=1_000)
     assert "damaged" in (await refused(path)).message
 
 
@@ -1092,25 +1092,25 @@ async def test_every_field_is_either_for_callers_or_for_the_store() -> None:
 
 async def test_of_a_model_the_last_word_is_kept_and_nothing_of_jobs_is_touched(store: Store) -> None:
     await store.add(new("a"))
-    before = await store.changes(0)
-    told = [await store.tell_model("acme/x", b'{"n":%d}' % n, ModelRow("acme/x", "downloading", asked=True)) for n in range(3)]
-    await store.tell_model("other", b"{}", ModelRow("other", "absent", problem=PROBLEM))
+    before = await store.log.changes(0)
+    told = [await store.remembered.tell_model("acme/x", b'{"n":%d}' % n, ModelRow("acme/x", "downloading", asked=True)) for n in range(3)]
+    await store.remembered.tell_model("other", b"{}", ModelRow("other", "absent", problem=PROBLEM))
     assert [change.seq for change in told] == sorted(change.seq for change in told)
-    kept = await store.changes(0)
+    kept = await store.log.changes(0)
     assert kept[: len(before)] == before
     assert [(change.job_id, change.kind, change.payload) for change in kept[len(before) :]] == [
         ("model:acme/x", "model", b'{"n":2}'),
         ("model:other", "model", b"{}"),
     ]
-    assert await store.models() == [ModelRow("acme/x", "downloading", asked=True), ModelRow("other", "absent", problem=PROBLEM)]
-    await store.tell_model("acme/x", b"{}", forget=True)
-    assert [row.name for row in await store.models()] == ["other"]
-    assert (await store.changes(0))[-1].job_id == "model:acme/x"
+    assert await store.remembered.models() == [ModelRow("acme/x", "downloading", asked=True), ModelRow("other", "absent", problem=PROBLEM)]
+    await store.remembered.tell_model("acme/x", b"{}", forget=True)
+    assert [row.name for row in await store.remembered.models()] == ["other"]
+    assert (await store.log.changes(0))[-1].job_id == "model:acme/x"
 
 
 async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
     for row in (ModelRow("x", "downloading", problem=PROBLEM), ModelRow("x", "absent"), ModelRow("x", "odd", problem=PROBLEM)):
         with pytest.raises(sqlite3.IntegrityError):
-            await store.tell_model("x", b"{}", row)
-    assert await store.models() == []
-    assert await store.changes(0) == []
+            await store.remembered.tell_model("x", b"{}", row)
+    assert await store.remembered.models() == []
+    assert await store.log.changes(0) == []

@@ -304,7 +304,7 @@ class StoreMachine(RuleBasedStateMachine):
     def prune(self, keep: int, page: int, pages: int) -> None:
         """Some pages of the log or all of them: what counts as pruned is the same."""
         self.pruned = max(self.pruned, len(self.published) - keep)
-        while self.run(self.store.prune(keep, page=page)) and (pages := pages - 1):
+        while self.run(self.store.log.prune(keep, page=page)) and (pages := pages - 1):
             pass
 
     @rule(job_id=jobs, progress=PROGRESS, expect=st.sampled_from(Status))
@@ -357,10 +357,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert seqs == list(range(1, len(seqs) + 1))
         kept = [change for change in self.published if change.job_id not in self.gone or change.kind == "deleted"]
         recent = [change for change in kept if change.seq > self.pruned]
-        assert self.run(self.store.changes(self.pruned, limit=10_000)) == recent
-        everything = self.run(self.store.changes(0, limit=10_000))
+        assert self.run(self.store.log.changes(self.pruned, limit=10_000)) == recent
+        everything = self.run(self.store.log.changes(0, limit=10_000))
         assert everything == kept[len(kept) - len(everything) :]  # pages of the oldest are gone, and no others
-        assert self.run(self.store.bounds()) == (self.pruned, len(seqs))
+        assert self.run(self.store.log.bounds()) == (self.pruned, len(seqs))
 
     @invariant()
     def a_client_that_replays_the_log_knows_it_all(self) -> None:

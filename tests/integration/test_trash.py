@@ -60,7 +60,7 @@ async def test_a_deleted_job_is_out_of_sight_and_comes_back_whole(web: Running) 
     assert [job["id"] for job in (await web.client.get("/api/jobs?q=chunk")).json()["jobs"]] == [job_id]
     again = await web.client.post(f"/api/jobs/{job_id}/restore")
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
-    kinds = [change.kind for change in await web.service.store.changes(0, job_id=job_id)]
+    kinds = [change.kind for change in await web.service.store.log.changes(0, job_id=job_id)]
     assert kinds[-2:] == ["deleted", "update"]
 
 

@@ -137,7 +137,7 @@ async def test_a_change_after_the_end_is_not_told_again(tmp_path: Path, receiver
         job = await send(web)
         await receiver.until(1)
         await settled(web, DeliveryState.DELIVERED)
-        (last,) = [c for c in await web.service.store.changes(0, job_id=job["id"]) if b'"completed"' in c.payload][-1:]
+        (last,) = [c for c in await web.service.store.log.changes(0, job_id=job["id"]) if b'"completed"' in c.payload][-1:]
         again = web.service.webhooks._delivery(last)
         assert again is not None
         await web.service.store.outbox.add([again], web.service.broadcast.head)

@@ -98,4 +98,4 @@ async def collect(client: httpx.AsyncClient, path: str, **keywords: Any) -> list
 
 async def recorded(store: Store) -> list[tuple[int, str]]:
     """The whole change log: sequence and kind."""
-    return [(change.seq, change.kind) for change in await store.changes(0, limit=100_000)]
+    return [(change.seq, change.kind) for change in await store.log.changes(0, limit=100_000)]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from whisper_service.domain import Status
 from whisper_service.lifecycle import OPEN, TERMINAL
+from whisper_service.storage.reading import Kept
 from whisper_service.storage.retention import Due, Rules, due
-from whisper_service.storage.store import Kept
 
 DONE = Status.COMPLETED
 

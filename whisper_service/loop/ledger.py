@@ -192,11 +192,11 @@ class Ledger:
 
     async def standing(self, device: str, model: str) -> Standing | None:
         """Where this model stands on this device; None: as wanted."""
-        return await self._store.standing(device, model)
+        return await self._store.remembered.standing(device, model)
 
     async def stand(self, device: str, model: str, standing: Standing | None) -> None:
         """Remember it for the next actor, and the next service."""
-        await self._store.stand(device, model, standing)
+        await self._store.remembered.stand(device, model, standing)
 
     async def beset(self, problem: Problem | None) -> None:
         """Tell all jobs that wait for their turn what keeps them from it; None: nothing does any more."""

@@ -61,7 +61,7 @@ class Shelf:
     async def restore(self) -> None:
         """Take up what the last service left: downloads go on, what was wrong is still known."""
         try:
-            await self.downloads.restore(await self._store.models())
+            await self.downloads.restore(await self._store.remembered.models())
         except (sqlite3.Error, OSError, ServiceError):  # no room, say; whoever wants a model asks for it again
             logger.exception("the downloads could not be taken up", extra={"action": "restore_failed"})
 
@@ -83,7 +83,7 @@ class Shelf:
     async def announce(self, name: str, row: ModelRow | None) -> None:
         """Remember `row` of the model, or nothing, and tell its state."""
         info = await self.show(name)
-        change = await self._store.tell_model(name, msgspec.json.encode(info, enc_hook=str), row, forget=row is None)
+        change = await self._store.remembered.tell_model(name, msgspec.json.encode(info, enc_hook=str), row, forget=row is None)
         self._broadcast.publish([change])
 
     async def show(self, name: str) -> ModelInfo:

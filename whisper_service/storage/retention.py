@@ -18,7 +18,8 @@ from whisper_service.domain import Status, Value
 from whisper_service.errors import ServiceError, Unavailable
 from whisper_service.lifecycle import TERMINAL
 from whisper_service.storage.broadcast import Broadcast, Closed
-from whisper_service.storage.store import Kept, Store
+from whisper_service.storage.reading import Kept
+from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -66,8 +66,8 @@ def cell(field: str, value: Any) -> Any:
     return _json.encode(value).decode() if field in JSON_FIELDS and value is not None else value
 
 
-def json(value: msgspec.Struct) -> str:
-    """A struct as one JSON text."""
+def json(value: Any) -> str:
+    """A struct, or a list of values, as one JSON text."""
     return _json.encode(value).decode()
 
 

@@ -1,16 +1,16 @@
-"""What the service knows, in SQLite: jobs, chunks, segments, what is remembered beside them, and the log of changes.
+"""What the service knows, in SQLite: jobs, chunks, segments; beside them what is remembered, and the log of changes.
 
 Every write is one transaction: compare and set, the rows that go with it, and the changes that tell of it. Whoever writes
-publishes `Written.changes` afterwards, in that order. Nothing is cached: what a method returns was read from the rows.
+publishes `Written.changes` afterwards, in that order.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from math import inf, nextafter
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 import aiosqlite
 import msgspec
@@ -19,21 +19,21 @@ from msgspec.structs import replace
 from whisper_service.domain import (
     CALL,
     Change,
-    Chunk,
     Gap,
     Job,
-    Options,
     Problem,
     Segment,
     Span,
     Status,
 )
-from whisper_service.errors import Conflict, IllegalTransition, MediaRemoved, NotFound
-from whisper_service.ladder import Standing
+from whisper_service.errors import Conflict, IllegalTransition, MediaRemoved
 from whisper_service.lifecycle import Cause, advance
 from whisper_service.storage import database, rows, soundness
 from whisper_service.storage.listing import Listings
+from whisper_service.storage.log import Log
 from whisper_service.storage.outbox import Outbox
+from whisper_service.storage.reading import JOBS, Reading, missing
+from whisper_service.storage.remembered import Remembered
 from whisper_service.storage.session import Session
 
 CHANGEABLE: Final = frozenset(rows.JOB) - {
@@ -49,8 +49,6 @@ _COUNTED: Final = (
     "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",
     "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
 )
-_JOBS: Final = f"SELECT {rows.names(rows.JOB)} FROM kept"
-_CHANGES: Final = f"SELECT {rows.names(rows.CHANGE)} FROM change"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -61,27 +59,18 @@ class Written(NamedTuple):
     changes: tuple[Change, ...]
 
 
-class Kept(NamedTuple):
-    """A job as far as it matters for how long things are kept."""
-
-    id: str
-    status: Status
-    finished_at: float | None
-    bytes: int
-    gaps: bool
-    media_removed: bool
-
-
-class Store:
+class Store(Reading):
     """The database. Any task may read; writes take turns. What takes long to read is in `listings`, and delays nobody here."""
 
     def __init__(
         self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, browser: aiosqlite.Connection
     ) -> None:
+        super().__init__(Session(path, writer, reader))
         self.path = path
         self.listings = Listings(path, browser)
-        self._db = Session(path, writer, reader)
+        self.log = Log(self._db)
         self.outbox = Outbox(self._db)
+        self.remembered = Remembered(self._db, self.log)
 
     @classmethod
     @asynccontextmanager
@@ -94,118 +83,6 @@ class Store:
                     await connection.execute("PRAGMA query_only = ON")
                 yield cls(path, writer, reader, browser)
         soundness.closed(path)
-
-    # -- reads -------------------------------------------------------------------------------------------------------
-
-    async def job(self, job_id: str) -> Job:
-        """The job with this id. Raises `NotFound`."""
-        found = await self._db.read(f"{_JOBS} WHERE id = :id", id=job_id)
-        return rows.job(found[0]) if found else _missing(job_id)
-
-    async def jobs(
-        self, *, status: Collection[Status] = (), before: str | None = None, limit: int = 50
-    ) -> list[Job]:
-        """Jobs, the newest first: of any of these statuses, older than the job `before`."""
-        conditions = ["true"]
-        if status:
-            conditions.append("status IN (SELECT value FROM json_each(:status))")
-        if before is not None:
-            conditions.append("id < :before")
-        found = await self._db.read(
-            f"{_JOBS} WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT :limit",
-            **{"status": _encode(list(status)).decode(), "before": before, "limit": limit},
-        )
-        return [rows.job(row) for row in found]
-
-    async def queue(self, limit: int) -> list[Job]:
-        """The pending jobs whose turn comes next."""
-        found = await self._db.read(f"{_JOBS} WHERE status = 'pending' ORDER BY rank, id LIMIT :limit", limit=limit)
-        return [rows.job(row) for row in found]
-
-    async def count(self) -> dict[Status, int]:
-        """How many jobs there are of every status."""
-        found = await self._db.read("SELECT status, jobs FROM tally")
-        return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
-
-    async def ids(self, status: Collection[Status] = tuple(Status)) -> set[str]:
-        """Every job there is in one of these."""
-        sql = "SELECT id FROM job WHERE status IN (SELECT value FROM json_each(:status))"
-        return {row["id"] for row in await self._db.read(sql, status=_encode(list(status)).decode())}
-
-    async def newest(self) -> float:
-        """The latest time that is written down of any job, Unix seconds; 0: none."""
-        found = await self._db.read("SELECT max(max(created_at, coalesce(started_at, 0), coalesce(finished_at, 0))) FROM job")
-        return float(found[0][0] or 0.0)
-
-    async def kept(self) -> list[Kept]:
-        """What there is to keep or not to keep: every job, in no order."""
-        found = await self._db.read(
-            "SELECT id, status, finished_at, bytes, gaps <> '[]' AS gaps, media_removed FROM kept"
-        )
-        return [Kept(row["id"], Status(row["status"]), *row[2:4], *map(bool, row[4:])) for row in found]
-
-    async def with_media(self) -> set[str]:
-        """The jobs whose recording was not removed."""
-        return {row["id"] for row in await self._db.read("SELECT id FROM job WHERE NOT media_removed")}
-
-    async def same(self, sha256: str, options: Options) -> Job | None:
-        """The newest job with these bytes and options that has its text or can still get it."""
-        found = await self._db.read(
-            f"{_JOBS} WHERE sha256 = :sha256 AND (status = 'completed' OR NOT media_removed) ORDER BY id DESC", sha256=sha256
-        )
-        return next((job for job in map(rows.job, found) if job.options == options), None)
-
-    async def chunks(self, job_id: str) -> list[Chunk]:
-        """The chunks of a job that are known so far, in order."""
-        found = await self._db.read(
-            f'SELECT {rows.names(rows.CHUNK)} FROM chunk WHERE job_id = :id ORDER BY "index"', id=job_id
-        )
-        return [rows.chunk(row) for row in found]
-
-    async def segments(self, job_id: str, *, first: int = 0, before: int | None = None) -> list[Segment]:
-        """The text of a job so far, in order; only that of chunks from `first` on and below `before`."""
-        found = await self._db.read(
-            f"SELECT {rows.names(rows.SEGMENT)} FROM segment WHERE job_id = :id AND chunk >= :first"
-            ' AND (:before IS NULL OR chunk < :before) ORDER BY chunk, "index"',
-            id=job_id,
-            first=first,
-            before=before,
-        )
-        return [rows.segment(row) for row in found]
-
-    async def settled(self, job_id: str) -> int:
-        """How many chunks from the first one on do not wait any more: up to there the text is final."""
-        found = await self._db.read(
-            """SELECT coalesce(
-                (SELECT min("index") FROM chunk WHERE job_id = :id AND state = 'waiting'),
-                (SELECT max("index") + 1 FROM chunk WHERE job_id = :id), 0)""",
-            id=job_id,
-        )
-        return int(found[0][0])
-
-    async def standing(self, device: str, model: str) -> Standing | None:
-        """Where this model stands on this device; None: at the top."""
-        found = await self._db.read(
-            "SELECT standing FROM standing WHERE device = :device AND model = :model", device=device, model=model
-        )
-        return msgspec.json.decode(found[0]["standing"], type=Standing) if found else None
-
-    async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
-        """What happened after `since`, in order; with `job_id` only to that job."""
-        where = "seq > :since" if job_id is None else "job_id = :job_id AND seq > :since"
-        found = await self._db.read(
-            f"{_CHANGES} WHERE {where} ORDER BY seq LIMIT :limit", since=since, job_id=job_id, limit=limit
-        )
-        return [rows.change(row) for row in found]
-
-    async def bounds(self) -> tuple[int, int]:
-        """The seq up to which the log was pruned away and the newest seq ever given; 0: none."""
-        pruned, newest = (
-            await self._db.read(
-                "SELECT (SELECT seq FROM pruned), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)"
-            )
-        )[0]
-        return pruned, newest
 
     # -- writes ------------------------------------------------------------------------------------------------------
 
@@ -324,18 +201,6 @@ class Store:
                 f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks
             )
 
-    async def stand(self, device: str, model: str, standing: Standing | None) -> None:
-        """Remember where this model stands on this device; None: at the top again."""
-        async with self._db.transaction():
-            await self._db.run("DELETE FROM standing WHERE device = :device AND model = :model", device=device, model=model)
-            if standing is not None:
-                await self._db.run(
-                    "INSERT INTO standing VALUES (:device, :model, :standing)",
-                    device=device,
-                    model=model,
-                    standing=rows.json(standing),
-                )
-
     async def beset(self, problem: Problem | None, message: str) -> list[Written]:
         """Give every pending job this problem, if it has another or none; None: take it from those that have one."""
         wanting = "SELECT id FROM kept WHERE status = 'pending' AND problem IS NOT :problem ORDER BY rank, id"
@@ -354,18 +219,6 @@ class Store:
             found = await self._db.run("SELECT id FROM job WHERE status = 'processing' ORDER BY rank, id")
             return [await self._move(job_id, Cause.RECOVER, fields) for (job_id,) in found]
 
-    async def settings(self) -> dict[str, Any]:
-        """What was set while the service ran."""
-        return {row["key"]: msgspec.json.decode(row["value"]) for row in await self._db.read("SELECT key, value FROM setting")}
-
-    async def set_settings(self, values: Mapping[str, Any]) -> Change:
-        """Keep these and no others; the change that says so tells no values, for some are secret."""
-        async with self._db.transaction():
-            await self._db.run("DELETE FROM setting")
-            for key, value in values.items():
-                await self._db.run("INSERT INTO setting VALUES (:key, :value)", key=key, value=_encode(value).decode())
-            return (await self._log("", [("settings", _encode({"keys": sorted(values)}))]))[0]
-
     async def rename(self, job_id: str, name: str) -> Written:
         """Call the job something else. Raises `NotFound`."""
         async with self._db.transaction():
@@ -379,7 +232,7 @@ class Store:
             if (await self._job(job_id)).status is Status.PROCESSING:
                 await self._set(job_id, advance(Status.PROCESSING, Cause.RECOVER), fields)
             await self._db.run("UPDATE job SET deleted_at = :now WHERE id = :id", id=job_id, now=now)
-            return (await self._log(job_id, [("deleted", _encode({"id": job_id}))]))[0]
+            return (await self.log.append(job_id, [("deleted", _encode({"id": job_id}))]))[0]
 
     async def restore(self, job_id: str) -> Written:
         """Take a job out of the trash. Raises `NotFound`, and `Conflict` if it is not in there."""
@@ -398,48 +251,9 @@ class Store:
         """Remove a job and everything about it, from the trash too; what is left is the change that says so. Raises `NotFound`."""
         async with self._db.transaction():
             if not await self._db.run("DELETE FROM job WHERE id = :id RETURNING 1", id=job_id):
-                _missing(job_id)
-            await self._db.run("DELETE FROM change WHERE job_id = :id", id=job_id)
-            return (await self._log(job_id, [("deleted", _encode({"id": job_id}))]))[0]
-
-    async def prune(self, keep: int, *, page: int = 2_000) -> bool:
-        """Forget all but the last `keep` numbers of the log, at most `page` rows of it at once; whether that leaves some.
-
-        They count as pruned from the first page on, so that no reader finds only half of them.
-        """
-        async with self._db.transaction():
-            await self._db.run(
-                "UPDATE pruned SET seq = max(seq, (SELECT seq FROM sqlite_sequence WHERE name = 'change') - :keep)"
-                " WHERE EXISTS (SELECT 1 FROM change)",
-                keep=keep,
-            )
-            gone = await self._db.run(
-                "DELETE FROM change WHERE seq IN"
-                " (SELECT seq FROM change WHERE seq <= (SELECT seq FROM pruned) ORDER BY seq LIMIT :page) RETURNING 1",
-                page=page,
-            )
-            return len(gone) == page
-
-    # -- models ------------------------------------------------------------------------------------------------------
-
-    async def models(self) -> list[rows.ModelRow]:
-        """What is remembered of models."""
-        return [rows.model(row) for row in await self._db.read("SELECT name, state, asked, problem FROM model ORDER BY name")]
-
-    async def tell_model(self, name: str, payload: bytes, row: rows.ModelRow | None = None, *, forget: bool = False) -> Change:
-        """Log the present state of a model, in place of what was logged of it before; remember `row`, or `forget` the one there is."""
-        async with self._db.transaction():
-            if row is not None:
-                await self._db.run(
-                    "INSERT INTO model (name, state, asked, problem) VALUES (:name, :state, :asked, :problem) ON CONFLICT (name)"
-                    " DO UPDATE SET state = excluded.state, asked = excluded.asked, problem = excluded.problem",
-                    **rows.cells(rows.MODEL, row),
-                )
-            elif forget:
-                await self._db.run("DELETE FROM model WHERE name = :name", name=name)
-            subject = f"model:{name}"
-            await self._db.run("DELETE FROM change WHERE job_id = :subject", subject=subject)
-            return (await self._log(subject, [("model", payload)]))[0]
+                missing(job_id)
+            await self.log.forget(job_id)
+            return (await self.log.append(job_id, [("deleted", _encode({"id": job_id}))]))[0]
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
@@ -493,18 +307,11 @@ class Store:
 
     async def _written(self, job: Job, segments: Sequence[Segment] = ()) -> Written:
         news = [("segment", _encode({"job_id": job.id, "segment": segment})) for segment in segments]
-        return Written(job, await self._log(job.id, [*news, ("update", _encode(job))]))
-
-    async def _log(self, job_id: str, news: Sequence[tuple[str, bytes]]) -> tuple[Change, ...]:
-        """Append (kind, payload) pairs to the log. One statement: a chunk of speech has many segments."""
-        values = [cell for kind, payload in news for cell in (job_id, kind, payload)]
-        sql = f"INSERT INTO change (job_id, kind, payload) VALUES {', '.join(['(?, ?, ?)'] * len(news))} RETURNING seq"
-        numbers = sorted(row[0] for row in await self._db.run(sql, *values))
-        return tuple(Change(seq, job_id, *new) for seq, new in zip(numbers, news, strict=True))
+        return Written(job, await self.log.append(job.id, [*news, ("update", _encode(job))]))
 
     async def _job(self, job_id: str) -> Job:
-        found = await self._db.run(f"{_JOBS} WHERE id = :id", id=job_id)
-        return rows.job(found[0]) if found else _missing(job_id)
+        found = await self._db.run(f"{JOBS} WHERE id = :id", id=job_id)
+        return rows.job(found[0]) if found else missing(job_id)
 
     async def _status(self, job_id: str) -> Status | None:
         found = await self._db.run("SELECT status FROM kept WHERE id = :id", id=job_id)
@@ -520,7 +327,3 @@ def _assignments(fields: Collection[str], *, falls: bool = False) -> str:
 def _check(fields: Collection[str]) -> None:
     if wrong := sorted(set(fields) - CHANGEABLE):
         raise TypeError(f"these fields of a job cannot be set: {', '.join(wrong)}")
-
-
-def _missing(job_id: str) -> NoReturn:
-    raise NotFound(f"There is no job {job_id}.", id=job_id)

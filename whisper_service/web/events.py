@@ -71,7 +71,7 @@ async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]
     yield b": %b\n" % job_id.encode()
     with log.subscribe(since, job_id) as cursor:
         try:
-            oldest, _ = await service.store.bounds()
+            oldest, _ = await service.store.log.bounds()
             pruned, over = not oldest <= since <= log.head, False
             if not pruned:
                 try:
@@ -127,13 +127,13 @@ def _final(changes: Sequence[Change]) -> bool:
 
 async def _over(service: Service, job_id: str, seq: int) -> bool:
     """Whether nothing follows `seq`: the job may have ended, been retried and be in work again, or be deleted."""
-    if await service.store.changes(seq, job_id=job_id, limit=1):
+    if await service.store.log.changes(seq, job_id=job_id, limit=1):
         return False
     try:
         over = (await service.store.job(job_id)).status in TERMINAL
     except NotFound:
         over = True
-    pruned, _ = await service.store.bounds()
+    pruned, _ = await service.store.log.bounds()
     if seq < pruned:  # something may have followed that is gone by now
         raise Pruned
     return over
@@ -148,7 +148,7 @@ async def _snapshot(service: Service, job_id: str) -> tuple[bytes, int, bool]:
     while True:
         seq = service.broadcast.head
         job, segments = await store.job(job_id), await store.segments(job_id)
-        if not await store.changes(seq, job_id=job_id, limit=1):
+        if not await store.log.changes(seq, job_id=job_id, limit=1):
             break  # nothing happened to it between the reads
     events: list[tuple[str, Any]] = [("update", job)]
     events += [("segment", {"job_id": job_id, "segment": segment}) for segment in segments]
