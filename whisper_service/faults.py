@@ -48,7 +48,8 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
             r"out of memory|bad_alloc|bad allocation|MemoryError|failed to allocate|can(no|')t allocate memory|failed to map segment"
             r"|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation"
             r"|parallel_for failed|cudaErrorInvalidDevice(?!Pointer|Function)"
-            r"|(RuntimeError:|what\(\):)\s+Resource temporarily unavailable|can't start new thread",  # no room for its stack
+            r"|(RuntimeError:|what\(\):)\s+Resource temporarily unavailable|can't start new thread"  # no room for its stack
+            r"|libgomp: Thread creation failed|OMP: Error #34",
             "There was not enough memory for the model and its work.",
             _OOM_HINT,
         ),

@@ -32,6 +32,8 @@ WORDINGS = [
     ("BlockingIOError: [Errno 11] Resource temporarily unavailable", K.UNKNOWN),
     (TERMINATE.format("std::bad_alloc", "std::bad_alloc"), K.OOM),
     ("OSError: [Errno 12] Cannot allocate memory", K.OOM),
+    ("\nlibgomp: Thread creation failed: Resource temporarily unavailable\n", K.OOM),
+    ("OMP: Error #34: System unable to allocate necessary resources for OMP thread:", K.OOM),
     ("ImportError: /x/_pocketfft_umath.cpython-311-x86_64-linux-gnu.so: failed to map segment from shared object", K.OOM),
     ("MemoryError", K.OOM),
     ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 1.00 GiB for an array", K.OOM),
