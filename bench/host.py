@@ -23,7 +23,7 @@ import anyio
 
 from whisper_service import config, logs
 from whisper_service.domain import Change
-from whisper_service.server import serving
+from whisper_service.server import calm_collector, serving
 from whisper_service.service import MEDIA, SPEECH, Service
 from whisper_service.storage.broadcast import Broadcast
 
@@ -67,6 +67,7 @@ async def serve(settings: config.Config, speech: str, media: str) -> None:
             Service.open(settings, speech_entry=speech, media_entry=media) as service,
             serving(service, settings.server.host, settings.server.port) as url,
         ):
+            calm_collector()
             print(f"whisper_service is at {url}", flush=True)
             async for _ in signals:
                 break
