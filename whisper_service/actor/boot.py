@@ -21,10 +21,11 @@ from whisper_service.faults import UNCAUGHT
 from whisper_service.protocol import Cancel, Command, Decode, Report, Transcribe, decode_command, encode
 
 Emit = Callable[[Report], None]
-PINNED = {"OPENBLAS_NUM_THREADS": "1"}
+PINNED = {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
 """Environment of every child, whatever its parent was started with. Numpy's BLAS adds up in another order with another number
 of threads: the last bits of Whisper's features would depend on the machine, and through them the text. CTranslate2 sets the
-number of its own threads itself."""
+number of its own threads itself. ONNX Runtime would write an id of this device into the home directory and look for a server of
+its makers to report to."""
 FAILED = UNCAUGHT
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
