@@ -69,10 +69,7 @@ import ctypes, multiprocessing, os, sys
 from whisper_service.actor import boot
 
 def entry(inbox, emit):
-    import numpy.linalg
-    libraries = [line.split(maxsplit=5)[5].strip() for line in open("/proc/self/maps") if "openblas" in line]
-    ask = getattr(ctypes.CDLL(libraries[0]), "scipy_openblas_get_num_threads64_", None) if libraries else None
-    print(ask() if ask else "unknown", flush=True)
+    {act}
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
@@ -82,16 +79,39 @@ if __name__ == "__main__":
     child.start()
     child.join()
 """
+COUNT_THREADS = """
+    import numpy.linalg
+    libraries = [line.split(maxsplit=5)[5].strip() for line in open("/proc/self/maps") if "openblas" in line]
+    ask = getattr(ctypes.CDLL(libraries[0]), "scipy_openblas_get_num_threads64_", None) if libraries else None
+    print(ask() if ask else "unknown", flush=True)
+"""
+LOOK_FOR_SPEECH = """
+    from whisper_service.actor.vad import SpeechDetector
+    SpeechDetector()
+    print("made", flush=True)
+"""
+
+
+def said(directory: Path, act: str, **environ: str) -> str:
+    """What a child prints that does this."""
+    program, log = directory / "program.py", directory / "log"
+    program.write_text(PROGRAM.format(act=act.strip()))
+    subprocess.run([sys.executable, str(program), str(log)], env={**os.environ, **environ}, check=True, timeout=60)
+    return log.read_text().strip()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the libraries of a process are listed on Linux only")
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="with one core there is nothing to pin")
 def test_a_child_computes_with_one_thread_of_blas_whatever_its_parent_was_told(tmp_path: Path) -> None:
     """Asked of the library itself, in a child that imports it as the actors do."""
-    program, log = tmp_path / "program.py", tmp_path / "log"
-    program.write_text(PROGRAM)
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
-    subprocess.run([sys.executable, str(program), str(log)], env=environment, check=True, timeout=60)
-    if (said := log.read_text().strip()) == "unknown":
+    if (threads := said(tmp_path, COUNT_THREADS, OPENBLAS_NUM_THREADS="2", OMP_NUM_THREADS="2")) == "unknown":
         pytest.skip("this numpy computes with another library than scipy-openblas")
-    assert said == "1"
+    assert threads == "1"
+
+
+def test_a_child_that_looks_for_speech_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:
+    """ONNX Runtime would: an id of this device, for its makers."""
+    home = tmp_path / "home"
+    home.mkdir()
+    assert said(tmp_path, LOOK_FOR_SPEECH, HOME=str(home), XDG_CACHE_HOME="") == "made"
+    assert list(home.rglob("*")) == []
