@@ -76,6 +76,18 @@ export function rows(lines: readonly Segment[], gaps: readonly Gap[]): Row[] {
   return made
 }
 
+const BLOCK = 25
+
+/** The rows in blocks: those of `before` where nothing has changed. */
+export function blocks(made: Row[], before: Row[][] = []): Row[][] {
+  return Array.from({ length: Math.ceil(made.length / BLOCK) }, (_, nth) => {
+    const block = made.slice(BLOCK * nth, BLOCK * (nth + 1))
+    const old = before[nth]
+    const same = (row: Row, at: number) => row.line === old![at]!.line && row.gap === old![at]!.gap && row.index === old![at]!.index
+    return old?.length === block.length && block.every(same) ? old : block
+  })
+}
+
 /** Seconds of a place written as in a link: `#t=31:20`, `#t=1:14:02.5`, `#t=80`; null if it is none. */
 export function placeOf(hash: string): number | null {
   const found = /^#t=((?:\d+:){0,2}\d+(?:\.\d+)?)$/.exec(hash)

@@ -133,7 +133,10 @@ export function merge(known: Segment[], said: Segment[]): Segment[] {
   const last = known.at(-1)
   if (last === undefined || (said[0] !== undefined && said.length === 1 && before(last, said[0]) < 0)) return [...known, ...said]
   const places = new Map(known.map((segment) => [`${segment.chunk}.${segment.index}`, segment]))
-  for (const segment of said) places.set(`${segment.chunk}.${segment.index}`, segment)
+  for (const segment of said) {
+    const key = `${segment.chunk}.${segment.index}`
+    if (JSON.stringify(places.get(key)) !== JSON.stringify(segment)) places.set(key, segment) // else nothing is to be drawn anew
+  }
   return [...places.values()].sort(before)
 }
 

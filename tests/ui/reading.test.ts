@@ -1,7 +1,7 @@
 import { looksLikeMedia } from '../../static/src/media.ts'
 import { meaning } from '../../static/src/keys.ts'
 import { columns } from '../../static/src/peaks.ts'
-import { at, find, placeOf, rows, wordAt, wordRange } from '../../static/src/reading.ts'
+import { at, blocks, find, placeOf, rows, wordAt, wordRange } from '../../static/src/reading.ts'
 import { rootOf } from '../../static/src/root.ts'
 
 const word = (text: string, start: number) => ({ word: text, start, end: start + 1, probability: 1 })
@@ -34,6 +34,17 @@ it('shows gaps where they are, with the index of every line unmoved', () => {
   const lines = [{ chunk: 0, index: 0, start: 1 }, { chunk: 2, index: 0, start: 30 }] as any
   const made = rows(lines, [{ start: 90, end: 99, reason: '' }, { start: 10, end: 20, reason: '' }])
   expect(made.map((row) => row.gap?.start ?? `line ${row.index}`)).toEqual(['line 0', 10, 'line 1', 90])
+})
+
+it('keeps every block of rows that did not change', () => {
+  const lines = Array.from({ length: 60 }, (_, index) => ({ chunk: index, index: 0, start: index })) as any[]
+  const before = blocks(rows(lines, []))
+  expect(before.map((block) => block.length)).toEqual([25, 25, 10])
+  const same = (after: unknown[]) => before.map((block, nth) => block === after[nth])
+  expect(same(blocks(rows(lines, []), before))).toEqual([true, true, true])
+  expect(same(blocks(rows([...lines, { chunk: 60, index: 0, start: 60 } as any], []), before))).toEqual([true, true, false])
+  expect(same(blocks(rows(lines.with(30, { ...lines[30] }), []), before))).toEqual([true, false, true])
+  expect(same(blocks(rows(lines, [{ start: 20.5, end: 21, reason: '' }]), before))).toEqual([false, false, false])
 })
 
 it('reads places of links', () => {

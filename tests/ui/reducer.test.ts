@@ -67,6 +67,13 @@ it('puts lines in order and none twice, live or fetched', () => {
   expect(state.texts['1']!.map(({ chunk, index, text }) => [chunk, index, text])).toEqual([[0, 0, ''], [0, 1, ''], [1, 0, 'again'], [2, 0, '']])
 })
 
+it('keeps every line that is fetched again and says the same', () => {
+  const fetch = (...segments: Segment[]): Message => ({ type: 'transcript', id: '1', transcript: { segments } as any })
+  const state = after([fetch(line(0, 0, 'a'), line(1, 0, 'b'))])
+  const again = after([fetch(line(0, 0, 'a'), line(1, 0, 'c'), line(2, 0))], state)
+  expect(again.texts['1']!.map((each, nth) => each === state.texts['1']![nth])).toEqual([true, false, false])
+})
+
 it('counts every job once by its status, deleted ones no more', () => {
   const start: Message = { type: 'snapshot', snapshot: { seq: 1, boot: 'a', ui_version: null, jobs: { jobs: [job('5', 'pending')], next: null }, system: { version: '1', jobs: { pending: 1, completed: 9 } } as unknown as System } }
   const state = after([
