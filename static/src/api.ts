@@ -9,15 +9,31 @@ export const problem = (code: string, message = ''): Problem => ({ code, message
 /** The address of something the browser fetches itself: a link, a recording. */
 export const address = (path: string): string => ROOT + path
 
+function judge<T>(status: number, text: string): Answer<T> {
+  if (status === 401) location.assign(address('/login')) // a session ended while the page was open; a form without scripts, which leads back
+  const value = JSON.parse(text || (status ? 'null' : '')) // without a status nothing answered
+  return status < 300 ? { ok: true, value: value as T } : { ok: false, problem: value as Problem }
+}
+
 export async function ask<T>(method: string, path: string, body?: unknown): Promise<Answer<T>> {
-  const sent = body === undefined ? {} : body instanceof Blob ? { body, headers: { 'Content-Type': 'application/octet-stream' } } : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }
   try {
     const answer = await fetch(address(path), { method, ...sent })
-    if (answer.status === 401) location.assign(address('/login')) // a form without scripts, which leads back
-    const text = await answer.text()
-    const value = text === '' ? null : JSON.parse(text)
-    if (answer.status === 401) location.assign(address('/login')) // a session ended while the page was open
-    return answer.ok ? { ok: true, value: value as T } : { ok: false, problem: value as Problem }
+    return judge(answer.status, await answer.text())
+  } catch {
+    return { ok: false, problem: problem('unreachable') }
+  }
+}
+
+/** Sends a file as it is; `told` hears how many of its bytes have gone, which a fetch does not tell. */
+export async function send<T>(path: string, file: File, told: (sent: number) => void): Promise<Answer<T>> {
+  const request = new XMLHttpRequest()
+  request.open('POST', address(path))
+  request.setRequestHeader('Content-Type', 'application/octet-stream')
+  request.upload.onprogress = ({ loaded }) => told(loaded)
+  await new Promise((done) => { request.onloadend = done; request.send(file) })
+  try {
+    return judge(request.status, request.responseText)
   } catch {
     return { ok: false, problem: problem('unreachable') }
   }

@@ -6,7 +6,7 @@ export const en = {
   link_offline: 'The service does not answer. What you see is the last known state; the page keeps trying.',
   updated: 'The service was updated.', reload: 'Reload', missing: 'There is no such page.', home: 'To the transcripts', dismiss: 'Dismiss', undo: 'Undo',
   announce_many: '{n} recordings changed their state', theme_now: 'Appearance: {name}', auto: 'System', light: 'Light', dark: 'Dark',
-  no_model_yet: 'no model yet', loading: 'Loading…', close: 'Close', yes: 'Yes', no: 'No',
+  no_model_yet: 'no model yet', loading: 'Loading…', close: 'Close',
 
   // taking recordings
   drop: 'Drop audio or video here', drop_more: 'Upload and transcription start by themselves.', release: 'Let go to transcribe', choose: 'Choose files', choose_folder: 'Choose a folder',
@@ -25,7 +25,7 @@ export const en = {
   pending: 'Waiting', processing: 'In work', paused: 'Paused', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled', nth: 'number {n} in the queue',
   ahead: 'first in line', downloading_model: 'Getting the model', loading_model: 'Loading the model', decoding: 'Reading the recording', transcribing: 'Transcribing', finalizing: 'Finishing',
   once_only: 'once only', pause: 'Pause', resume: 'Resume', cancel: 'Cancel', retry: 'Retry', front: 'Do next', sooner: 'Move up', later: 'Move down', delete: 'Delete', rename: 'Rename', save: 'Save', name: 'Name', report: 'Copy report', reported: 'Report copied',
-  select: 'Select {name}', selected: '{n} selected', select_all: 'Select all', export_zip: 'Export', progress: 'Progress of {name}', act_on: '{verb}: {name}',
+  select: 'Select {name}', selected: '{n} selected', export_zip: 'Export', progress: 'Progress of {name}', act_on: '{verb}: {name}',
   deleted: 'Deleted: {name}', deleted_many: 'Deleted: {n} recordings',
   left: '{t} left', speed: '{x}× real time', gaps: '{n} missing', added: 'added {t}', finished: 'finished {t}', what_to_do: 'What to do:', details: 'Details',
   span_h: '{h} h {m} min', span_m: '{m} min', span_s: '{s} s',
@@ -38,7 +38,7 @@ export const en = {
   no_media: 'This recording cannot be played here: it is no longer kept, or the browser cannot play its format. The text is not affected.',
   gap: 'Missing from {start} to {end}', seek: 'Play from {t}', text_label: 'Transcript', info: 'Information', history: 'On the way', duration: 'Length', size: 'File size', made: 'Added', took: 'Transcribed in', key_sheet: 'Keys',
   key_play: 'Play or pause', key_skip: '5 seconds back, forward', key_fine: '1 second back, forward', key_line: 'Previous, next line', key_rate: 'Slower, faster, normal speed', key_follow: 'Jump to what plays', key_replay: 'Play this line again', key_loop: 'Repeat this line', key_export: 'Export', key_search: 'Search in this text', key_help: 'This list',
-  keys_off: 'Keys are switched off in the settings.', space: 'Space', captions: 'Captions', video: 'Video',
+  space: 'Space', captions: 'Captions', video: 'Video',
 
   // models, system, settings
   models_text: 'A model that is here works at once and without a network. A job that names another one fetches it and then goes on by itself.', no_models: 'No model is installed. Fetch one below, or drop a recording: the job says what is missing.',
@@ -48,8 +48,8 @@ export const en = {
   download: 'Download', unload: 'Free the memory', remove: 'Remove', transfer: '{n} of {all}', from_host: 'from {host}', more_models: 'All models', here_models: 'On this machine',
   add_model: 'Another model', repo: 'Name on the hub', repo_hint: 'owner/name, a conversion for faster-whisper', hub: 'Model hub', endpoints: 'Addresses, tried in order', proxy: 'Proxy', token_set: 'Token', there: 'set', not_there: 'none',
   test: 'Test the connection', testing: 'Testing…', works: 'works', offline_set: 'The network is not to be used (models.offline).', try_with: 'Try with other settings', endpoint_try: 'Address (mirror)', proxy_try: 'Proxy', token_try: 'Token', nothing_kept: 'For the test only; nothing of it is kept.', removed_model: 'Removed: {name}', free: '{n} free on the disk',
-  logout: 'Log out', logout_text: 'You are logged in to this service.', 
-  version: 'Version', up: 'Running since', device: 'Device', compute: 'Number format', batch_size: 'Batch size', cpus: 'Processor cores', disk: 'Free disk space', subscribers: 'Open event streams', actors: 'Processes', generation: 'started {n} {n|time|times}', healthy: 'No problems.',
+  logout: 'Log out', logout_text: 'You are logged in to this service.',
+  version: 'Version', up: 'Running since', device: 'Device', batch_size: 'Batch size', cpus: 'Processor cores', disk: 'Free disk space', subscribers: 'Open event streams', actors: 'Processes', generation: 'started {n} {n|time|times}', healthy: 'No problems.',
   actor_speech: 'Speech recognition', actor_media: 'Reading of recordings', actor_download: 'Downloads', actor_connection: 'Connection tests', idle: 'not running', starting: 'starting', ready: 'ready', stopped: 'stopped', waiting_actor: 'waiting to restart', model_loaded: 'Loaded model',
   here_settings: 'This browser', theme: 'Appearance', language_name: 'Language', keys_setting: 'Single-key shortcuts in a transcript', follow_setting: 'Follow the text while playing',
   server_settings: 'The service', settings_text: 'Addresses, access and folders are set in config.toml alone. A field that the environment or the command line holds cannot be changed here.',

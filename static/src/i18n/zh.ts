@@ -8,7 +8,7 @@ export const zh: Record<keyof typeof en, string> = {
   link_offline: '服务没有响应。当前显示的是最后已知状态，页面会继续尝试连接。',
   updated: '服务已更新。', reload: '重新加载', missing: '没有这个页面。', home: '返回转写列表', dismiss: '关闭', undo: '撤销',
   announce_many: '{n} 个录音的状态有变化', theme_now: '外观：{name}', auto: '跟随系统', light: '浅色', dark: '深色',
-  no_model_yet: '尚无模型', loading: '正在加载…', close: '关闭', yes: '是', no: '否',
+  no_model_yet: '尚无模型', loading: '正在加载…', close: '关闭',
 
   // 接收录音
   drop: '把音频或视频拖到这里', drop_more: '上传和转写会自动开始。', release: '松开即可开始转写', choose: '选择文件', choose_folder: '选择文件夹',
@@ -27,7 +27,7 @@ export const zh: Record<keyof typeof en, string> = {
   pending: '等待中', processing: '处理中', paused: '已暂停', completed: '已完成', failed: '失败', cancelled: '已取消', nth: '排队第 {n} 位',
   ahead: '最优先', downloading_model: '正在下载模型', loading_model: '正在加载模型', decoding: '正在读取录音', transcribing: '正在转写', finalizing: '正在收尾',
   once_only: '仅此一次', pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', sooner: '上移', later: '下移', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
-  select: '选择 {name}', selected: '已选 {n} 项', select_all: '全选', export_zip: '导出', progress: '{name} 的进度', act_on: '{verb}：{name}',
+  select: '选择 {name}', selected: '已选 {n} 项', export_zip: '导出', progress: '{name} 的进度', act_on: '{verb}：{name}',
   deleted: '已删除：{name}', deleted_many: '已删除 {n} 个录音',
   left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失 {n} 处', added: '添加于 {t}', finished: '完成于 {t}', what_to_do: '处理办法：', details: '详细信息',
   span_h: '{h} 小时 {m} 分', span_m: '{m} 分钟', span_s: '{s} 秒',
@@ -40,7 +40,7 @@ export const zh: Record<keyof typeof en, string> = {
   no_media: '无法在此播放录音：录音已不再保留，或浏览器不支持其格式。文字不受影响。',
   gap: '{start} 至 {end} 缺失', seek: '从 {t} 播放', text_label: '转写文字', info: '信息', history: '处理过程', duration: '时长', size: '文件大小', made: '添加时间', took: '转写用时', key_sheet: '快捷键',
   key_play: '播放或暂停', key_skip: '后退、前进 5 秒', key_fine: '后退、前进 1 秒', key_line: '上一行、下一行', key_rate: '减速、加速、正常速度', key_follow: '跳到正在播放处', key_replay: '重放本行', key_loop: '循环本行', key_export: '导出', key_search: '在文中搜索', key_help: '显示此列表',
-  keys_off: '快捷键已在设置中关闭。', space: '空格', captions: '字幕', video: '视频',
+  space: '空格', captions: '字幕', video: '视频',
 
   // 模型、系统、设置
   models_text: '已安装的模型可立即使用，无需联网。任务指定了其他模型时，会先下载再自动继续。', no_models: '尚未安装模型。请在下方下载，或直接拖入录音，任务会说明缺少什么。',
@@ -50,8 +50,8 @@ export const zh: Record<keyof typeof en, string> = {
   download: '下载', unload: '释放内存', remove: '删除', transfer: '{n}，共 {all}', from_host: '来自 {host}', more_models: '全部模型', here_models: '本机模型',
   add_model: '其他模型', repo: '仓库中的名称', repo_hint: '所有者/名称，须为 faster-whisper 格式', hub: '模型仓库', endpoints: '地址，按顺序尝试', proxy: '代理', token_set: '令牌', there: '已设置', not_there: '无',
   test: '测试连接', testing: '正在测试…', works: '正常', offline_set: '设置不允许联网（models.offline）。', try_with: '用其他设置测试', endpoint_try: '地址（镜像）', proxy_try: '代理', token_try: '令牌', nothing_kept: '仅用于测试，不会保存。', removed_model: '已删除：{name}', free: '磁盘可用 {n}',
-  logout: '退出登录', logout_text: '您已登录此服务。', 
-  version: '版本', up: '启动时间', device: '设备', compute: '数值格式', batch_size: '批大小', cpus: '处理器核心', disk: '可用磁盘空间', subscribers: '打开的事件流', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
+  logout: '退出登录', logout_text: '您已登录此服务。',
+  version: '版本', up: '启动时间', device: '设备', batch_size: '批大小', cpus: '处理器核心', disk: '可用磁盘空间', subscribers: '打开的事件流', actors: '进程', generation: '已启动 {n} 次', healthy: '没有问题。',
   actor_speech: '语音识别', actor_media: '读取录音', actor_download: '下载', actor_connection: '连接测试', idle: '未运行', starting: '启动中', ready: '就绪', stopped: '已停止', waiting_actor: '等待重启', model_loaded: '已加载模型',
   here_settings: '当前浏览器', theme: '外观', language_name: '界面语言', keys_setting: '转写页的单键快捷键', follow_setting: '播放时文字跟随滚动',
   server_settings: '服务', settings_text: '地址、访问权限和目录只能在 config.toml 中设置。由环境变量或命令行固定的项目不能在此更改。',
