@@ -33,6 +33,7 @@ FLAGS: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--enable-precise-memory-info",  # else the heap is told in rough steps, and seldom anew
 )
 ENTRIES: Final = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
 PAGES: Final = ("/", "/models", "/system", "/settings")
