@@ -13,7 +13,7 @@ from bench.actors import CHUNK_S, _sentences
 from whisper_service.domain import SAMPLE_RATE, Span
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("service", "first_text", "detect", "memory", "unload", "sse", "startup", "recovery", "baselines", "chaos", "host", "search", "fuzz_media")
+NAMES = ("service", "first_text", "detect", "memory", "unload", "sse", "startup", "recovery", "baselines", "chaos", "host", "search", "fuzz_media", "clips", "floor", "growth", "quality", "page")
 
 
 @pytest.mark.parametrize("name", NAMES)
