@@ -393,6 +393,16 @@ def test_what_a_user_put_at_the_front_goes_before_calls() -> None:
     assert rows[0] == ("first", 0)
 
 
+def test_a_call_comes_beside_a_long_recording_that_was_put_at_the_front() -> None:
+    film = work("film", 40, rank=-1.7e9, served=100)
+    call = work("call", 1, rank=planner.CALL, order=1)
+    (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
+    assert step == GiveBatch((("call", 0),), urgent=True, express=True)
+    assert plan(View(works=(film,), speech=BUSY), 0.0) == [], "the film itself has the slots"
+    (rows,) = batches(View(works=(film, call), speech=IDLE))
+    assert {job for job, _ in rows} == {"film"}, "and is no company for it"
+
+
 def test_a_job_whose_model_is_not_decided_waits_and_others_do_not() -> None:
     undecided, other = work("a", 3, model=None), work("b", 1, order=1)
     assert batches(View(works=(undecided, other), speech=IDLE)) == [(("b", 0),)]

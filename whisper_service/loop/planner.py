@@ -11,10 +11,10 @@ The rules, in the order in which they bind:
    nothing beside it in other slots; after a third it is given up. So whatever kills actors costs three of them, and what only
    was in its company is in at most two of those deaths. An actor that was killed from outside says little about its chunks:
    they become smaller batches as well, but many more such deaths are needed to give one up.
-6. A call - somebody waits for its answer - is at the front with its first chunks, then takes turns like all others. What is at the
-   front has no other company in a batch, and when every slot is taken, one chunk of it goes beside them: it neither waits for
-   the end of a batch nor for the chunks of others in its own. Where every slot has a batch of the front, nothing comes beside them:
-   one more at once would be one less soon.
+6. A call - somebody waits for its answer - is at the front with its first chunks, behind what a user put there, then takes turns like
+   all others. It has no company in a batch but other calls, and when every slot is taken, one chunk of it goes beside them: it
+   neither waits for the end of a batch nor for the chunks of others in its own. Where every slot has a batch of calls, nothing
+   comes beside them: one more at once would be one less soon.
 7. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
 """
 
@@ -104,7 +104,7 @@ class Speech(Value, frozen=True):
     model: str | None = None
     slots: int = 1
     batches: int = 0  # in flight
-    urgent: int = 0  # of these, of the front
+    urgent: int = 0  # of these, of calls
     suspect: bool = False  # a chunk that must be alone is in flight
     batch_size: int = 8
     express: int = 0  # batches of one row that may be in flight besides
@@ -152,7 +152,7 @@ class GiveBatch(Value, frozen=True):
 
     rows: tuple[tuple[str, int], ...]  # (job, chunk)
     suspect: bool = False
-    urgent: bool = False  # of the front
+    urgent: bool = False  # of calls
     express: bool = False  # beside the slots
 
 
@@ -233,10 +233,10 @@ def _speak(view: View, now: float) -> Iterator[Step]:
             return
         for job_id, _ in batch.rows:
             given[job_id] = given.get(job_id, 0) + 1
-    first = able[0]
     beside = speech.batches >= speech.slots > speech.urgent and speech.express_batches < speech.express
-    if beside and _in_front(first) and not first.ready[0].deaths:
-        yield GiveBatch(((first.job_id, first.ready[0].index),), urgent=True, express=True)
+    call = next((work for work in able if _waited_for(work) and work.model == model), None)
+    if beside and call is not None and not call.ready[0].deaths:
+        yield GiveBatch(((call.job_id, call.ready[0].index),), urgent=True, express=True)
 
 
 def _rest(view: View, now: float) -> Iterator[Step]:
@@ -273,7 +273,7 @@ def _fill(
     if head.deaths >= ALONE_AFTER:  # its turn has come: nothing new is given until it can be alone
         return GiveBatch(((first.job_id, head.index),), suspect=True) if alone else None
     peers = deque(
-        work for work in willing if work.batch_key == first.batch_key and _in_front(work) == _in_front(first)
+        work for work in willing if work.batch_key == first.batch_key and _company(work) == _company(first)
     )
     waiting = sum(len(left[work.job_id]) for work in peers)
     size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
@@ -292,7 +292,7 @@ def _fill(
         allowance[work.job_id] -= 1
         if left[work.job_id] and allowance[work.job_id]:
             peers.append(work)
-    return GiveBatch(tuple(rows), urgent=_in_front(first))
+    return GiveBatch(tuple(rows), urgent=_waited_for(first))
 
 
 def _available(work: Work) -> bool:
@@ -307,3 +307,11 @@ def _turn(work: Work) -> tuple[bool, float, int, int]:
 
 def _in_front(work: Work) -> bool:
     return work.rank < 0 and (work.rank != CALL or work.served < CALL_CHUNKS)
+
+
+def _waited_for(work: Work) -> bool:
+    return work.rank == CALL and _in_front(work)
+
+
+def _company(work: Work) -> tuple[bool, bool]:
+    return _in_front(work), _waited_for(work)
