@@ -11,11 +11,12 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from tests.fakes.stage import settings
 from whisper_service import config
 from whisper_service.children.supervisor import Died, Reported, State
-from whisper_service.domain import SAMPLE_RATE, Job, Options, Phase, Problem, Segment, Span, Status
+from whisper_service.domain import CALL, SAMPLE_RATE, Job, Options, Phase, Problem, Segment, Span, Status
 from whisper_service.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.faults import classify
 from whisper_service.lifecycle import Cause
@@ -222,15 +223,20 @@ async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_chil
         await stage.decoded()
         await stage.loaded()
         stage.speech.generation += 1
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.FRONT))
+        call = replace(stage.job_of("call"), rank=CALL)
+        await stage.mailbox.ask(lambda: stage.loop.add(call))
+        await stage.decoded("call", chunks=1)
+        assert stage.speech.commands(Transcribe)[-1].express
         assert {meant for meant, _ in stage.speech.got} == {1}
         stage.mailbox.deliver(Died("speech", 1, classify("", -11), 0.1))
         await stage.settled()
         assert {meant for meant, _ in stage.speech.got} == {1}
         stage.mailbox.deliver(Reported("speech", 2, Ready(pid=3)))
         await stage.loaded()
-        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [1, 1, 0]  # at the front, one goes beside the batch
-        assert [type(command) for meant, command in stage.speech.got if meant == 2] == [Load, Transcribe]
+        assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [1, 0, 0]
+        assert [chunk.attempts for chunk in await stage.store.chunks("call")] == [1]  # it was on its way to the dead one
+        first, *rest = [type(command) for meant, command in stage.speech.got if meant == 2]
+        assert (first, {*rest}) == (Load, {Transcribe})
 
 
 async def test_a_report_of_a_dead_child_that_comes_after_all_changes_nothing(tmp_path: Path) -> None:
