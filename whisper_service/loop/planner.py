@@ -314,4 +314,5 @@ def _waited_for(work: Work) -> bool:
 
 
 def _company(work: Work) -> tuple[bool, bool]:
+    """Only those for whom this is the same share a batch."""
     return _in_front(work), _waited_for(work)
