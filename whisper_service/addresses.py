@@ -6,9 +6,9 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from whisper_service.errors import InvalidRequest
+from whisper_service.errors import InvalidConfig, InvalidRequest
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,8 +24,34 @@ class Unreachable(Exception):
     """There is no answer; the words say why."""
 
 
-def check(url: str, allowed: Sequence[Network]) -> None:
-    """Raise `InvalidRequest` if nothing can ever be sent there; what a name leads to is not looked up yet."""
+def networks(listed: Sequence[str], setting: str) -> tuple[Network, ...]:
+    """Raises `InvalidConfig`, naming the setting and the network that is wrong."""
+    try:
+        return tuple(map(ipaddress.ip_network, listed))
+    except ValueError as error:
+        raise InvalidConfig(f"{setting}: {error}.", hint="Write 127.0.0.1 or 192.168.1.0/24.") from error
+
+
+def plain(url: str) -> str:
+    """The same address in ASCII alone, as requests want it: people paste what their browser shows them. What is no address
+    comes back as it was, for `check`."""
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", f":{parts.port}" if parts.port is not None else ""
+        if "@" in parts.netloc or not host:
+            return url
+        name = f"[{host}]" if ":" in host else host.encode("idna").decode() if not host.isascii() else host
+    except (ValueError, UnicodeError):
+        return url
+    safe = "!$%&'()*+,/:;=?@~[]"  # what is encoded stays as it is
+    return urlunsplit((parts.scheme, name + port, quote(parts.path, safe), quote(parts.query, safe), ""))
+
+
+def check(url: str, allowed: Sequence[Network], *, field: str, setting: str) -> None:
+    """Raise `InvalidRequest` if nothing can ever be sent there; what a name leads to is not looked up yet.
+
+    `field` is what the client called the address, `setting` where more networks are allowed.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -33,16 +59,16 @@ def check(url: str, allowed: Sequence[Network]) -> None:
         host, parts = "", None
     if parts is None or parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or len(url) > MOST_URL:
         raise InvalidRequest(
-            "The address for the webhook is not valid.", hint="Give an http or https URL without name and password.", field="webhook"
+            "The address is not valid.", hint="Give an http or https URL without name and password.", field=field
         )
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise InvalidRequest("The address for the webhook is not plain ASCII.", hint="Encode it as a URL.", field="webhook")
+        raise InvalidRequest("The address is not plain ASCII.", hint="Encode it as a URL.", field=field)
     literal = parsed(host)
     if literal is not None and not permitted(literal, allowed):
         raise InvalidRequest(
-            "The address for the webhook is inside this machine or its network.",
-            hint="If that is meant, add its network to webhooks.allowed_networks.",
-            field="webhook",
+            "The address is inside this machine or its network.",
+            hint=f"If that is meant, add its network to {setting}.",
+            field=field,
         )
 
 

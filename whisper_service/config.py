@@ -86,6 +86,15 @@ class Webhooks(Section, frozen=True):
     timeout_s: Seconds = 10.0
 
 
+class Links(Section, frozen=True):
+    """Recordings that the service gets itself, from an address that it is given."""
+
+    enabled: bool = True
+    allowed_networks: tuple[str, ...] = ()  # beside the public internet: 192.168.1.0/24
+    at_once: Positive = 2
+    timeout_s: Seconds = 30.0  # to connect, and without a single byte
+
+
 class Storage(Section, frozen=True):
     """What is kept on disk."""
 
@@ -172,6 +181,7 @@ class Config(Section, frozen=True):
     api: Api = Api()
     captions: Style = Style()
     webhooks: Webhooks = Webhooks()
+    links: Links = Links()
     storage: Storage = Storage()
     speech: Speech = Speech()
     models: Models = Models()

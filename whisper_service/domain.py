@@ -167,6 +167,14 @@ class Note(Value, frozen=True):
     params: dict[str, Any] = {}
 
 
+class Origin(Value, frozen=True):
+    """Where the service itself gets a recording from. Until all of it is here, `Job.bytes` is what has come and `sha256` empty."""
+
+    url: str
+    total: int | None = None  # bytes, as the other side says; None: it does not
+    mark: str = ""  # its ETag or date: only what still has it may be gone on with
+
+
 class Job(Value, frozen=True):
     """A recording on its way to a transcript, as the API shows it."""
 
@@ -197,6 +205,7 @@ class Job(Value, frozen=True):
     history: tuple[Note, ...] = ()  # what went otherwise than it should, in order; the last `HISTORY` of it
     started_at: float | None = None
     finished_at: float | None = None
+    origin: Origin | None = None  # None: somebody sent it
     media_removed: bool = False  # its recording is gone, as storage.keep_media_days and the like ask for; its text stays
 
 

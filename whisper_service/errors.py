@@ -24,6 +24,7 @@
     ├── StoreBroken                     database_broken          500
     ├── StoreBusy                       database_busy            503
     ├── UploadBroken                    upload_broken            400
+    ├── LinkFailed                      url_failed               -
     ├── UploadLocked                    upload_locked            423
     ├── ChecksumMismatch                checksum_mismatch        460
     ├── UploadProtocol                  upload_protocol          412
@@ -208,6 +209,13 @@ class UploadBroken(ServiceError):
 
     code = "upload_broken"
     hint = "Send the file again."
+
+
+class LinkFailed(ServiceError):
+    """The link could not be fetched."""
+
+    code = "url_failed"
+    hint = "Check the address, or download the file yourself and send it."
 
 
 class Unauthorized(ServiceError):

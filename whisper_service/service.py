@@ -27,8 +27,9 @@ from whisper_service.children.roll import Roll
 from whisper_service.children.supervisor import Death, State, Supervisor
 from whisper_service.config import Config, Source, Storage
 from whisper_service.desk import ModelDesk
-from whisper_service.domain import Job, Options, Problem, Status, Transcript, Value
+from whisper_service.domain import Job, Options, Origin, Problem, Status, Transcript, Value
 from whisper_service.errors import InvalidRequest, NotFound, ServiceError
+from whisper_service.fetcher import Fetcher, name_of
 from whisper_service.lifecycle import OPEN, TERMINAL, Cause
 from whisper_service.logs import Tail
 from whisper_service.loop.connections import Connections
@@ -47,7 +48,7 @@ from whisper_service.models.inventory import Inventory
 from whisper_service.settings import Setting
 from whisper_service.storage.broadcast import Broadcast, Closed
 from whisper_service.storage.datadir import DataDir
-from whisper_service.storage.intake import Intake, Received, clean_name
+from whisper_service.storage.intake import Intake, Received, clean_name, identifier
 from whisper_service.storage.resumable import Resumable
 from whisper_service.storage.retention import DAY_S, Retention, Rules
 from whisper_service.storage.store import Store
@@ -117,6 +118,7 @@ class Service:
         catalog: Catalog,
         metrics: Metrics,
         webhooks: Webhooks,
+        fetcher: Fetcher,
         mailbox: Mailbox,
         loop: Dispatcher,
         trash: Trash,
@@ -138,6 +140,7 @@ class Service:
             limits=Limits(config.models.max_import_bytes, config.storage.min_free_bytes),
         )
         self.webhooks = webhooks
+        self.fetcher = fetcher
         self.started_at = time.time()
         self.data = data
         self._mailbox = mailbox
@@ -225,6 +228,14 @@ class Service:
             loop = Dispatcher(
                 mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=config.speech.preload
             )
+
+            async def note(job_id: str, **fields: Any) -> Job | None:
+                return await mailbox.ask(partial(loop.fetching, job_id, **fields))
+
+            async def unfetched(job_id: str, problem: Problem) -> None:
+                await mailbox.ask(partial(loop.unfetched, job_id, problem))
+
+            fetcher = Fetcher(config.links, store, intake, data, note, unfetched)
             retention = Retention(
                 _rules(config.storage),
                 store,
@@ -245,13 +256,15 @@ class Service:
                 tasks.start_soon(broadcast.beat, config.server.heartbeat_s, name="heartbeat")
                 tasks.start_soon(webhooks.run, name="webhooks")
                 tasks.start_soon(uploads.run, name="uploads")
+                tasks.start_soon(fetcher.run, name="fetcher")
                 tasks.start_soon(retention.run, name="retention of media and jobs")
                 tasks.start_soon(trash.run, name="trash")
                 try:
-                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, mailbox, loop, trash, tuning, log)
+                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, fetcher, mailbox, loop, trash, tuning, log)
                 finally:
                     broadcast.close()
                     uploads.close()
+                    fetcher.close()
                     trash.close()
                     mailbox.close()
                     for actor in loop.actors:
@@ -304,6 +317,27 @@ class Service:
         await self.uploads.forget(upload_id)
         return job
 
+    async def submit_link(self, url: str, options: Options) -> Job:
+        """Make a job of an address; its recording comes while it waits for its turn. Raises `InvalidRequest`."""
+        if options.webhook:
+            self.webhooks.check(options.webhook)
+        url, now = self.fetcher.check(url), self.intake.wall()
+        job = Job(
+            id=identifier(now),
+            name=name_of(url),
+            status=Status.PENDING,
+            options=options,
+            created_at=now,
+            bytes=0,
+            sha256="",
+            language=options.language,
+            message="Fetching the recording.",
+            origin=Origin(url),
+        )
+        added = await self._mailbox.ask(partial(self._loop.add, job))
+        self.fetcher.tell()
+        return added
+
     async def pause(self, job_id: str) -> Job:
         """Give the job no more chunks; what is in work is kept."""
         return await self._change(job_id, Cause.PAUSE)
@@ -347,10 +381,13 @@ class Service:
         for_good = for_good or not self.config.storage.undo_s
         await self._mailbox.ask(partial(self._loop.delete, job_id, for_good=for_good))
         self._trash.tell()
+        self.fetcher.tell()
 
     async def restore(self, job_id: str) -> Job:
         """Have a deleted job back. Raises `NotFound` once it is gone for good, `Conflict` if it is not deleted."""
-        return await self._mailbox.ask(partial(self._loop.restore, job_id))
+        job = await self._mailbox.ask(partial(self._loop.restore, job_id))
+        self.fetcher.tell()
+        return job
 
     async def transcript(self, job_id: str) -> Transcript:
         """The text so far, in order."""
@@ -365,7 +402,9 @@ class Service:
         )
 
     async def _change(self, job_id: str, cause: Cause) -> Job:
-        return await self._mailbox.ask(partial(self._loop.change, job_id, cause))
+        job = await self._mailbox.ask(partial(self._loop.change, job_id, cause))
+        self.fetcher.tell()
+        return job
 
     # -- the service itself ------------------------------------------------------------------------------------------
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -22,7 +21,7 @@ import anyio
 import msgspec
 
 from whisper_service import __version__, config
-from whisper_service.addresses import Network, NotAllowed, Unreachable, check
+from whisper_service.addresses import NotAllowed, Unreachable, check, networks
 from whisper_service.domain import Change, Delivery, DeliveryState, Status
 from whisper_service.errors import InvalidConfig, InvalidRequest, ServiceError
 from whisper_service.lifecycle import TERMINAL
@@ -42,6 +41,8 @@ GONE: Final = 410
 KEY_PREFIX: Final = "whsec_"
 LEAST_KEY: Final = 24
 _HOW: Final = "Make one with: python -c \"import base64, secrets; print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
+
+_NETWORKS: Final = "webhooks.allowed_networks"
 
 Post = Callable[..., Awaitable[int]]
 
@@ -80,7 +81,7 @@ class Webhooks:
         """Raises `InvalidConfig`."""
         self._url = settings.url
         self._key = key(settings.secret) if settings.secret else b""
-        self._allowed = networks(settings.allowed_networks)
+        self._allowed = networks(settings.allowed_networks, _NETWORKS)
         self._post = partial(post or _post, allowed=self._allowed, timeout_s=settings.timeout_s)
         self._store = store
         self._broadcast = broadcast
@@ -90,7 +91,7 @@ class Webhooks:
             if not self._key:
                 raise InvalidConfig("webhooks.url is set, but webhooks.secret is not.", hint=_HOW)
             try:
-                check(self._url, self._allowed)
+                self._check(self._url)
             except InvalidRequest as error:
                 raise InvalidConfig(f"webhooks.url: {error.message}", hint=error.advice) from error
 
@@ -99,7 +100,10 @@ class Webhooks:
         if not self._key:
             hint = "Set webhooks.secret, with which they are signed; then jobs may name an address."
             raise InvalidRequest("This service sends no webhooks.", hint=hint, field="webhook")
-        check(url, self._allowed)
+        self._check(url)
+
+    def _check(self, url: str) -> None:
+        check(url, self._allowed, field="webhook", setting=_NETWORKS)
 
     async def run(self) -> None:
         """Until the broadcast is closed. What is on its way then is sent again by the next service."""
@@ -212,14 +216,6 @@ def key(secret: str) -> bytes:
     if len(made) < LEAST_KEY:
         raise InvalidConfig(f"webhooks.secret is not whsec_ with at least {LEAST_KEY} bytes in base64 behind it.", hint=_HOW)
     return made
-
-
-def networks(listed: Sequence[str]) -> tuple[Network, ...]:
-    """Raises `InvalidConfig`, naming the one that is wrong."""
-    try:
-        return tuple(map(ipaddress.ip_network, listed))
-    except ValueError as error:
-        raise InvalidConfig(f"webhooks.allowed_networks: {error}.", hint="Write 127.0.0.1 or 192.168.1.0/24.") from error
 
 
 def signed(key: bytes, id: str, at: int, body: bytes) -> dict[str, str]:

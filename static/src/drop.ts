@@ -1,6 +1,10 @@
 // Files out of a drop, a paste or a choice; folders are walked to the bottom.
 import { ref } from 'vue'
+import { ask } from './api.ts'
+import { addLink, isLink } from './fetch.ts'
+import { explain, say } from './i18n.ts'
 import { looksLikeMedia } from './media.ts'
+import { notify } from './notices.ts'
 import { add } from './upload.ts'
 
 export const over = ref(false) // something is held over the page
@@ -42,5 +46,14 @@ export function watchDrops(then: () => void): void {
     over.value = false
     void take(event.dataTransfer)
   })
-  document.addEventListener('paste', (event) => void take(event.clipboardData))
+  document.addEventListener('paste', (event) => {
+    const text = event.clipboardData?.getData('text').trim() ?? ''
+    const typing = event.target instanceof Element && event.target.closest('input, textarea')
+    if (typing || !isLink(text)) return void take(event.clipboardData)
+    void addLink(text).then((answer) => {
+      if (answer.ok) notify(say('link_taken', { name: answer.value.name }), say('undo'), () => void ask('DELETE', `/api/jobs/${answer.value.id}?for_good=true`))
+      else notify(explain(answer.problem).what)
+    })
+    then()
+  })
 }

@@ -32,6 +32,9 @@ function able(job: Job): readonly Verb[] {
   return job.status === 'completed' && job.gaps.length ? ['retry'] : ALLOWED[job.status]
 }
 
+/** Whether the service is still to get the recording, from where it was told to. */
+export const coming = (job: Job): boolean => job.status === 'pending' && job.origin != null && !job.sha256
+
 export const fits = (job: Job, filter: Filter): boolean => filter === 'all' || GROUP[job.status] === filter
 
 /** How many jobs each filter shows. */

@@ -18,10 +18,10 @@ export interface Options {
 }
 
 export interface Job {
-  id: string; name: string; status: Status; options: Options; created_at: number; bytes: number; phase: Phase | null; progress: number
+  id: string; name: string; status: Status; options: Options; created_at: number; bytes: number; sha256: string; phase: Phase | null; progress: number
   message: string; duration_s: number | null; position_s: number; speed: number | null; eta_s: number | null
   language: string | null; model: string | null; chunks_done: number; chunks_total: number; attempts: number; rank: number
-  gaps: Gap[]; history?: Note[]; error: Problem | null; media_removed?: boolean; started_at: number | null; finished_at: number | null
+  gaps: Gap[]; history?: Note[]; error: Problem | null; media_removed?: boolean; origin?: { url: string; total: number | null } | null; started_at: number | null; finished_at: number | null
 }
 
 export interface Actor {

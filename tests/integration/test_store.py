@@ -28,6 +28,7 @@ from whisper_service.domain import (
     Gap,
     Job,
     Options,
+    Origin,
     Phase,
     Problem,
     Segment,
@@ -1114,3 +1115,19 @@ async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
             await store.remembered.tell_model("x", b"{}", row)
     assert await store.remembered.models() == []
     assert await store.log.changes(0) == []
+
+
+async def test_what_is_known_of_a_recording_when_it_came_is_fixed_then(store: Store) -> None:
+    await store.add(new(sha256="", bytes=0, origin=Origin("https://example.com/x.mp3")))
+    assert (await store.queue(9), [job.id for job in await store.to_fetch()]) == ([], ["a"])
+    coming = await store.fetch("a", bytes=5, origin=Origin("https://example.com/x.mp3", 9, '"1"'))
+    assert coming is not None
+    assert (coming.job.bytes, coming.job.origin) == (5, Origin("https://example.com/x.mp3", 9, '"1"'))
+    await store.move("a", Cause.PAUSE)
+    assert (await store.fetch("a", bytes=6), await store.to_fetch()) == (None, [])
+    await store.move("a", Cause.RESUME)
+    assert await store.fetch("a", bytes=9, sha256="x") is not None
+    assert ([job.id for job in await store.queue(9)], await store.to_fetch()) == (["a"], [])
+    assert await store.fetch("a", bytes=10) is None
+    with pytest.raises(TypeError, match="status"):
+        await store.fetch("a", status=Status.PROCESSING)

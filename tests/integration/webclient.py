@@ -40,6 +40,7 @@ def settings(
     storage: dict[str, Any] | None = None,
     security: config.Security | None = None,
     webhooks: config.Webhooks | None = None,
+    links: config.Links | None = None,
     **server: Any,
 ) -> config.Config:
     """A configuration with a model that only the scripted actor can load."""
@@ -52,6 +53,7 @@ def settings(
         server=config.Server(port=0, **server),
         security=security or config.Security(),
         webhooks=webhooks or config.Webhooks(),
+        links=links or config.Links(),
         storage=config.Storage(**({"min_free_bytes": 0, "undo_s": 0.0} | (storage or {}))),
         speech=config.Speech(model=str(model)),
         media=config.Media(workers=1),

@@ -17,7 +17,7 @@ import pytest
 from tests.fakes.actors import script
 from tests.fakes.stage import until
 from tests.integration.webclient import settings
-from whisper_service.config import Models, Source
+from whisper_service.config import Links, Models, Source
 from whisper_service.domain import Job, Options
 from whisper_service.errors import ServiceError, Unavailable
 from whisper_service.lifecycle import TERMINAL
@@ -116,7 +116,7 @@ async def staged(
     """A service on `root`, which may have been there before."""
     marks = root / "marks"
     marks.mkdir(parents=True, exist_ok=True)
-    config = settings(root, host=host, storage={"undo_s": 600.0}, **changes)
+    config = settings(root, host=host, storage={"undo_s": 600.0}, links=Links(allowed_networks=("127.0.0.1",)), **changes)
     if models is not None:
         config = msgspec.structs.replace(config, models=models)
     async with Service.open(config, sources=sources, **ENTRIES) as service, serving(service, host=host, port=port) as url:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service import outgoing
-from whisper_service.addresses import NotAllowed, Unreachable, check, permitted
+from whisper_service.addresses import NotAllowed, Unreachable, check, permitted, plain
 from whisper_service.errors import InvalidRequest
 
 pytestmark = pytest.mark.anyio
@@ -53,21 +53,38 @@ def test_what_is_allowed_is_that_and_no_more() -> None:
 )  # fmt: skip
 def test_addresses_that_are_refused_at_once(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        check(url, ())
+        check(url, (), field="webhook", setting="webhooks.allowed_networks")
     assert caught.value.advice
     assert caught.value.params["field"] == "webhook"
 
 
 @pytest.mark.parametrize("url", ["https://example.com", "http://example.com:8080/a/b?c=d", "http://1.1.1.1/", "https://[2606:4700:4700::1111]/x"])
 def test_addresses_that_are_taken(url: str) -> None:
-    check(url, ())
+    check(url, (), field="url", setting="links.allowed_networks")
+
+
+@pytest.mark.parametrize(
+    ("pasted", "asked"),
+    [
+        (" https://example.com/a b.mp3\n", "https://example.com/a%20b.mp3"),
+        ("http://例え.jp/录音.mp3?名=1#t=3", "http://xn--r8jz45g.jp/%E5%BD%95%E9%9F%B3.mp3?%E5%90%8D=1"),
+        ("https://example.com:8443/a%20b.mp3?x=%2F&y=a+b", "https://example.com:8443/a%20b.mp3?x=%2F&y=a+b"),
+        ("http://[2606:4700::1]:80/x", "http://[2606:4700::1]:80/x"),
+        ("HTTP://Example.com/X", "http://example.com/X"),
+        ("https://user:word@example.com/", "https://user:word@example.com/"),  # for `check` to refuse
+        ("http://[::1", "http://[::1"),
+    ],
+)
+def test_what_people_paste_is_asked_for_in_ascii(pasted: str, asked: str) -> None:
+    assert plain(pasted) == asked
+    assert plain(plain(pasted)) == asked
 
 
 @given(st.text())
 def test_no_text_breaks_the_check(text: str) -> None:
     for url in (text, f"http://{text}", f"http://example.com{text}"):
         try:
-            check(url, ())
+            check(url, (), field="url", setting="links.allowed_networks")
         except InvalidRequest:
             continue
 

@@ -13,11 +13,11 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from whisper_service.children.supervisor import ActorEvent, Died, Reported, Supervisor
-from whisper_service.domain import Job, Phase, Problem
-from whisper_service.errors import NotFound, ServiceError
+from whisper_service.domain import Job, Phase, Problem, Status
+from whisper_service.errors import IllegalTransition, NotFound, ServiceError
 from whisper_service.lifecycle import OPEN, Cause
 from whisper_service.loop import planner
 from whisper_service.loop.connections import Connections
@@ -95,6 +95,16 @@ class Dispatcher:
     async def add(self, job: Job) -> Job:
         """A new pending job."""
         return await self._ledger.add(job)
+
+    async def fetching(self, job_id: str, **fields: Any) -> Job | None:
+        """Its recording is on its way, or here: write these fields; None if it is not pending any more."""
+        return await self._ledger.fetching(job_id, **fields)
+
+    async def unfetched(self, job_id: str, problem: Problem) -> None:
+        """Its recording cannot be had; nothing comes of it if the job is not pending any more."""
+        with suppress(NotFound, IllegalTransition):
+            if (await self._ledger.job(job_id)).status is Status.PENDING:
+                await self._ledger.fail(job_id, problem)
 
     async def change(self, job_id: str, cause: Cause) -> Job:
         """Pause, resume, cancel, retry, or another place in the queue. Raises `NotFound` or `IllegalTransition`."""

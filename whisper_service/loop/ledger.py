@@ -62,6 +62,16 @@ class Ledger:
         """A new pending job."""
         return self._publish(await self._store.add(job))
 
+    async def fetching(self, job_id: str, **fields: Any) -> Job | None:
+        """Write fields of a job whose recording is on its way, and have a file for it; None if it is not pending any more.
+
+        The file is made here: who hears late that the job is deleted must not make it anew.
+        """
+        if (written := await self._store.fetch(job_id, **fields)) is None:
+            return None
+        self._data.source_of(job_id).touch()
+        return self._publish(written)
+
     async def front(self, job_id: str) -> Job:
         """To the head of the queue; the last one asked for goes first."""
         job = self._publish(await self._store.move(job_id, Cause.FRONT, rank=-self._wall()))

@@ -12,6 +12,8 @@ from whisper_service.storage.session import Session
 
 JOBS: Final = f"SELECT {rows.names(rows.JOB)} FROM kept"
 """Jobs that are not in the trash."""
+TO_FETCH: Final = "origin IS NOT NULL AND sha256 = ''"
+"""Their recording is not all here yet."""
 
 
 class Kept(NamedTuple):
@@ -52,8 +54,13 @@ class Reading:
         return [rows.job(row) for row in found]
 
     async def queue(self, limit: int) -> list[Job]:
-        """The pending jobs whose turn comes next."""
-        found = await self._db.read(f"{JOBS} WHERE status = 'pending' ORDER BY rank, id LIMIT :limit", limit=limit)
+        """The pending jobs whose turn comes next and whose recording is here."""
+        found = await self._db.read(f"{JOBS} WHERE status = 'pending' AND NOT ({TO_FETCH}) ORDER BY rank, id LIMIT :limit", limit=limit)
+        return [rows.job(row) for row in found]
+
+    async def to_fetch(self) -> list[Job]:
+        """The pending jobs whose recording is still to be had, in the order of their turns."""
+        found = await self._db.read(f"{JOBS} WHERE status = 'pending' AND {TO_FETCH} ORDER BY rank, id")
         return [rows.job(row) for row in found]
 
     async def count(self) -> dict[Status, int]:

@@ -25,7 +25,7 @@ from whisper_service.domain import (
     Word,
 )
 
-JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem"})
+JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem", "origin"})
 """Fields that are one JSON text in their column."""
 
 

@@ -32,7 +32,7 @@ from whisper_service.storage import database, rows, soundness
 from whisper_service.storage.listing import Listings
 from whisper_service.storage.log import Log
 from whisper_service.storage.outbox import Outbox
-from whisper_service.storage.reading import JOBS, Reading, missing
+from whisper_service.storage.reading import JOBS, TO_FETCH, Reading, missing
 from whisper_service.storage.remembered import Remembered
 from whisper_service.storage.session import Session
 
@@ -41,6 +41,9 @@ CHANGEABLE: Final = frozenset(rows.JOB) - {
     *("chunks_done", "chunks_total", "gaps"),  # follow from the chunks
 }
 """Fields of a job that callers may set along with a write."""
+
+FETCHED: Final = frozenset({"bytes", "sha256"})
+"""Fields that are fixed once the recording is here."""
 
 RANK_STEP: Final = 1e-5
 """Between the ranks of two jobs that come at the same time, seconds: above the resolution of a float at today's times."""
@@ -139,6 +142,14 @@ class Store(Reading):
             if await self._status(job_id) is not expected:
                 return None
             return await self._written(await self._set(job_id, expected, fields))
+
+    async def fetch(self, job_id: str, **fields: Any) -> Written | None:
+        """Set fields of a pending job whose recording is on its way, those that `sha256` fixes too; None if it is not."""
+        _check(fields.keys() - FETCHED)
+        async with self._db.transaction():
+            if not await self._db.run(f"SELECT 1 FROM kept WHERE id = :id AND status = 'pending' AND {TO_FETCH}", id=job_id):
+                return None
+            return await self._written(await self._set(job_id, Status.PENDING, fields))
 
     async def add_chunk(self, job_id: str, span: Span, **fields: Any) -> Written | None:
         """One more chunk of a job in work; None if the chunk was there, or the job is not in work."""

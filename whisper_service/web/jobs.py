@@ -70,6 +70,7 @@ def page_of(listing: Listing, limit: int) -> Page:
     description=(
         "Send a form with a part `file`, or the file itself as the body; the answer comes when it is safely on disk. Or send"
         ' `{"upload": ID}` with options as JSON, for what came in pieces to /api/uploads; sent again, that gives the same job.'
+        ' Or `{"url": ADDRESS}` with options: the job is there at once, and the service gets its recording while it waits.'
     ),
     status_code=202,
     request_max_body_size=None,
@@ -79,7 +80,11 @@ def page_of(listing: Listing, limit: int) -> Page:
 async def create(request: Incoming, service: Served) -> Response[Job]:
     preset = service.config.speech.preset
     if request.content_type[0] == "application/json":
-        job = await service.submit_upload(*uploads.claimed(await request.body(), preset))
+        claim = uploads.claimed(await request.body(), preset)
+        if claim.url is not None:
+            job = await service.submit_link(claim.url, claim.options)
+        else:
+            job = await service.submit_upload(claim.upload or "", claim.options)
     else:
         received, options = await uploads.receive(request, service.intake, preset)
         try:

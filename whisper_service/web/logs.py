@@ -130,7 +130,7 @@ def _children(directory: Path, most: int, hidden: Collection[str]) -> list[Child
 def _plain(job: Any) -> dict[str, Any]:
     """A job without what is its owner's own."""
     plain: dict[str, Any] = msgspec.to_builtins(job)
-    return plain | {"name": Path(job.name).suffix, "sha256": "", "options": {k: v for k, v in plain["options"].items() if k not in ("prompt", "webhook")}}
+    return plain | {"name": Path(job.name).suffix, "sha256": "", "origin": None, "options": {k: v for k, v in plain["options"].items() if k not in ("prompt", "webhook")}}
 
 
 def _pack(parts: dict[str, Any], directory: Path, hidden: Collection[str]) -> bytes:

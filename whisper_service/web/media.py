@@ -61,6 +61,8 @@ async def media(service: Served, job_id: JobId) -> ASGIApp:
     job = await service.store.job(job_id)
     if job.media_removed:
         raise NotFound("The recording was removed, as configured; the text is kept.", hint="It cannot be heard any more; export the text.")
+    if not job.sha256:
+        raise NotFound("The recording is not here yet.", hint="It is being fetched; ask again when the job is in work.")
     path = await _there(service.data.source_of(job.id), "The recording of this job is not on the disk any more.")
     kind = media_type(await to_thread.run_sync(_head, path))
     headers = {**_CACHE, "Content-Disposition": disposition("inline", job.name)}

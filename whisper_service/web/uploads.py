@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar.openapi.spec import (
@@ -22,6 +22,7 @@ from litestar.openapi.spec import (
 )
 
 from whisper_service import languages
+from whisper_service.addresses import MOST_URL
 from whisper_service.domain import Options, Preset, Script, Task
 from whisper_service.errors import InvalidRequest, UnsupportedMedia
 from whisper_service.storage.intake import Intake, Received
@@ -62,22 +63,31 @@ async def receive(request: Incoming, intake: Intake, preset: Preset) -> tuple[Re
         return await receiver.finish(), options
 
 
-class Claim(msgspec.Struct):
-    """The JSON body: an upload that came in pieces. The options stand beside it."""
+class Claim(NamedTuple):
+    """What a JSON body names instead of bringing it: an upload that came in pieces, or an address to get it from."""
 
-    upload: str
+    upload: str | None
+    url: str | None
+    options: Options
 
 
-def claimed(body: bytes, preset: Preset) -> tuple[str, Options]:
-    """The identifier of an upload and the options in a JSON body. Raises `InvalidRequest`."""
+class _Said(msgspec.Struct):
+    upload: str | None = None
+    url: str | None = None
+
+
+def claimed(body: bytes, preset: Preset) -> Claim:
+    """What a JSON body names, with the options beside it. Raises `InvalidRequest`."""
+    hint = 'Send {"upload": ID} or {"url": ADDRESS} and options, or the recording itself.'
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
-        upload = msgspec.convert(said, Claim).upload
+        named = msgspec.convert(said, _Said)
     except msgspec.MsgspecError as error:
-        hint = 'Send {"upload": ID} and options, or the recording itself.'
         raise InvalidRequest(f"The JSON cannot be read: {error}.", hint=hint, field="upload") from error
-    given = {name: value for name, value in said.items() if name != "upload" and value is not None}
-    return upload, parse_options({name: _text(value) for name, value in given.items()}, preset)
+    if (named.upload is None) is (named.url is None):
+        raise InvalidRequest("The JSON must name one recording, as upload or as url.", hint=hint, field="upload")
+    given = {name: value for name, value in said.items() if name not in ("upload", "url") and value is not None}
+    return Claim(named.upload, named.url, parse_options({name: _text(value) for name, value in given.items()}, preset))
 
 
 def _text(value: Any) -> str:
@@ -138,7 +148,13 @@ class UploadOperation(Operation):
     def __post_init__(self) -> None:
         form = Schema(type=OpenAPIType.OBJECT, required=["file"], properties={"file": _FILE, **OPTIONS})
         upload = Schema(type=OpenAPIType.STRING, description="The identifier of an upload that came in pieces.")
-        claim = Schema(type=OpenAPIType.OBJECT, required=["upload"], properties={"upload": upload, **OPTIONS})
+        url = Schema(type=OpenAPIType.STRING, max_length=MOST_URL, description="An http or https address to get the recording from.")
+        claim = Schema(
+            one_of=[
+                Schema(type=OpenAPIType.OBJECT, required=[name], properties={name: schema, **OPTIONS})
+                for name, schema in {"upload": upload, "url": url}.items()
+            ]
+        )
         raw = dict.fromkeys(("application/octet-stream", "audio/*", "video/*"), OpenAPIMediaType(schema=_FILE))
         self.request_body = RequestBody(
             required=True, content={

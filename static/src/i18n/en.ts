@@ -10,6 +10,7 @@ export const en = {
 
   // taking recordings
   drop: 'Drop audio or video here', drop_more: 'Upload and transcription start by themselves.', release: 'Let go to transcribe', choose: 'Choose files', choose_folder: 'Choose a folder',
+  link: 'Or the link to a recording', link_go: 'Transcribe the link', link_taken: 'From the link: {name}', fetching: 'Fetching',
   fact_private: 'Stays on this machine', fact_formats: 'Any audio or video format', fact_keys: 'Press ? for keys',
   model: 'Model', language_of: 'Language', detect: 'Detect', will_fetch: 'Fetched first', best_model: 'Best installed', more_options: 'More options', task: 'Result', transcribe: 'Text as spoken', translate: 'English translation',
   preset: 'Care', preset_default: 'As the service is set', fast: 'Fast', balanced: 'Balanced', accurate: 'Accurate', prompt: 'Names and spellings to expect', prompt_hint: 'For example: Dr. Nguyen, Kubernetes, 王小明',

@@ -37,6 +37,7 @@ export const errors: Record<string, Said> = {
   unsupported_media_type: ['服务不接受此类内容。', '请上传音频或视频文件。'],
   too_large: ['文件超过服务允许的大小。', '请上传较小的文件，或调高 server.max_upload_bytes。'],
   upload_broken: ['上传中断，未能完成。', '请重新上传。'],
+  url_failed: ['无法下载该链接。', '请检查链接，或自行下载后上传。'],
   not_found: ['没有找到。', '可能已被删除，请返回列表。'],
   method_not_allowed: ['此地址不支持该操作。', '请更新服务或页面。'],
   conflict: ['与当前状态冲突。', '请查看任务的最新状态后再决定。'],

@@ -12,6 +12,7 @@ export const zh: Record<keyof typeof en, string> = {
 
   // 接收录音
   drop: '把音频或视频拖到这里', drop_more: '上传和转写会自动开始。', release: '松开即可开始转写', choose: '选择文件', choose_folder: '选择文件夹',
+  link: '或输入录音的链接', link_go: '转写链接', link_taken: '来自链接：{name}', fetching: '正在下载录音',
   fact_private: '数据不离开本机', fact_formats: '支持任何音频、视频格式', fact_keys: '按 ? 查看快捷键',
   model: '模型', language_of: '语言', detect: '自动检测', will_fetch: '需先下载', best_model: '已安装的最佳模型', more_options: '更多选项', task: '结果', transcribe: '原文', translate: '译成英文',
   preset: '细致程度', preset_default: '按服务设置', fast: '快速', balanced: '均衡', accurate: '精确', prompt: '可能出现的人名和术语', prompt_hint: '例如：王小明、Kubernetes、量子纠缠',

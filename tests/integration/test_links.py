@@ -1,0 +1,297 @@
+"""Recordings that the service gets itself: whole, in spite of cuts, pauses and restarts; or not at all, and then it says why."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.fakes.actors import BEHIND, script
+from tests.fakes.remote import Remote, Thing, remote
+from tests.integration.webclient import WAIT, Running, collect, running
+from whisper_service import config, fetcher
+from whisper_service.fetcher import name_of
+
+pytestmark = pytest.mark.anyio
+
+HERE = config.Links(allowed_networks=("127.0.0.1",))
+MIB = 1 << 20
+
+
+def large(size: int = 3 * MIB, fill: bytes = b"\0") -> bytes:
+    """A recording of about this size, with a script behind."""
+    return fill * size + BEHIND + script(chunks=1)
+
+
+@pytest.fixture
+def there() -> Iterator[Remote]:
+    with remote() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher, "BACK_OFF_S", (0.01,) * 5)
+    monkeypatch.setattr(fetcher, "NOTE_S", 0.02)
+
+
+@pytest.fixture
+async def web(tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(tmp_path, links=HERE) as up:
+        yield up
+
+
+async def ask(web: Running, url: str, **options: Any) -> dict[str, Any]:
+    answer = await web.client.post("/api/jobs", json={"url": url, **options})
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json())
+
+
+async def ended(web: Running, job_id: str) -> dict[str, Any]:
+    await collect(web.client, f"/api/jobs/{job_id}/events")
+    return dict((await web.client.get(f"/api/jobs/{job_id}")).json())
+
+
+async def until(web: Running, job_id: str, bytes: int) -> dict[str, Any]:
+    """The job once so much of its recording is here."""
+    with anyio.fail_after(WAIT):
+        while True:
+            job = dict((await web.client.get(f"/api/jobs/{job_id}")).json())
+            if job["bytes"] >= bytes:
+                return job
+            await anyio.sleep(0.01)
+
+
+def left(web: Running) -> list[str]:
+    return [path.name for path in web.service.data.media.iterdir()]
+
+
+async def test_a_link_becomes_a_job_with_text(web: Running, there: Remote) -> None:
+    there.things["/files/Talk%201.mp3"] = Thing(script(chunks=2))
+    first = await ask(web, f"{there.url}/files/Talk 1.mp3?key=x#t=1", language="en")
+    assert (first["status"], first["name"], first["bytes"]) == ("pending", "Talk 1.mp3", 0)
+    assert first["origin"]["url"] == f"{there.url}/files/Talk%201.mp3?key=x"
+    job = await ended(web, first["id"])
+    data = there.things["/files/Talk%201.mp3"].data
+    assert (job["status"], job["bytes"], job["sha256"]) == ("completed", len(data), hashlib.sha256(data).hexdigest())
+    assert job["origin"]["total"] == len(data)
+    assert (await web.client.get(f"/api/jobs/{job['id']}/media")).content == data
+    assert len((await web.client.get(f"/api/jobs/{job['id']}/transcript")).json()["segments"]) == 2
+
+
+async def test_it_follows_where_it_is_sent_and_takes_the_name_it_is_told(web: Running, there: Remote) -> None:
+    there.things["/a"] = Thing(status=302, headers={"location": "/b"})
+    there.things["/b"] = Thing(script(chunks=1), headers={"content-disposition": "attachment; filename*=UTF-8''%E5%BD%95%E9%9F%B3.m4a"})
+    job = await ended(web, (await ask(web, f"{there.url}/a"))["id"])
+    assert (job["status"], job["name"]) == ("completed", "录音.m4a")
+
+
+@pytest.mark.parametrize("length", [True, False])
+async def test_a_connection_that_breaks_is_gone_on_with_where_it_broke(web: Running, there: Remote, length: bool) -> None:
+    data = large()
+    there.things["/x.mp3"] = Thing(data, cuts=[MIB, MIB], length=length)
+    job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
+    if length:
+        assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
+        assert [asked[1] for asked in there.asked] == [None, f"bytes={MIB}-", f"bytes={2 * MIB}-"]
+    else:  # nobody can tell that it was not the end
+        assert job["bytes"] == MIB
+
+
+async def test_what_cannot_be_gone_on_with_begins_anew(web: Running, there: Remote) -> None:
+    data = large()
+    there.things["/x.mp3"] = Thing(data, tag="", cuts=[MIB, MIB])
+    job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
+    assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
+    assert [asked[1] for asked in there.asked] == [None] * 3
+
+
+async def test_another_recording_at_the_same_address_is_not_mixed_with_the_first(web: Running, there: Remote) -> None:
+    there.things["/x.mp3"] = Thing(large(fill=b"a"), rate=2 * MIB)
+    job = await ask(web, f"{there.url}/x.mp3")
+    await until(web, job["id"], MIB // 2)
+    await web.client.post(f"/api/jobs/{job['id']}/pause")
+    data = large(2 * MIB, fill=b"b")
+    there.things["/x.mp3"] = Thing(data, tag='"2"')
+    await web.client.post(f"/api/jobs/{job['id']}/resume")
+    assert (await ended(web, job["id"]))["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+async def test_a_paused_fetch_stops_and_goes_on(web: Running, there: Remote) -> None:
+    data = large(4 * MIB)
+    there.things["/x.mp3"] = Thing(data, rate=2 * MIB)
+    job = await ask(web, f"{there.url}/x.mp3")
+    await until(web, job["id"], MIB // 2)
+    assert (await web.client.get(f"/api/jobs/{job['id']}/media")).status_code == 404
+    paused = (await web.client.post(f"/api/jobs/{job['id']}/pause")).json()
+    await anyio.sleep(0.2)
+    assert (await web.client.get(f"/api/jobs/{job['id']}")).json() == paused
+    await web.client.post(f"/api/jobs/{job['id']}/resume")
+    job = await ended(web, job["id"])
+    assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
+    assert there.asked[-1][1] == f"bytes={paused['bytes']}-"
+
+
+async def test_the_next_service_goes_on_where_the_last_one_was(there: Remote, tmp_path: Path) -> None:
+    data = large(4 * MIB)
+    there.things["/x.mp3"] = Thing(data, rate=2 * MIB)
+    async with running(tmp_path, links=HERE) as web:
+        job = await until(web, (await ask(web, f"{there.url}/x.mp3"))["id"], MIB)
+    there.things["/x.mp3"].rate = 0
+    async with running(tmp_path, links=HERE) as web:
+        after = await ended(web, job["id"])
+    assert (after["status"], after["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
+    assert int(str(there.asked[-1][1]).removeprefix("bytes=").removesuffix("-")) >= job["bytes"]
+
+
+async def test_all_of_it_was_here_when_the_service_was_killed(there: Remote, tmp_path: Path) -> None:
+    data = script(chunks=1)
+    there.things["/x.mp3"] = Thing(data)
+    async with running(tmp_path, links=HERE) as web:
+        job = await ask(web, f"{there.url}/x.mp3")
+        await ended(web, job["id"])
+        await web.client.post(f"/api/jobs/{job['id']}/cancel")
+        store = web.service.store  # as it was before the last word was written down
+        async with store._db.transaction():
+            await store._db.run("DELETE FROM chunk")
+            await store._db.run("UPDATE job SET status = 'pending', sha256 = '', chunks_done = 0, chunks_total = 0, decoded = 0")
+    async with running(tmp_path, links=HERE) as web:
+        after = await ended(web, job["id"])
+    assert (after["status"], after["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
+    assert there.asked == [("/x.mp3", None), ("/x.mp3", f"bytes={len(data)}-")]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "delete"])
+async def test_nothing_comes_any_more_of_what_nobody_wants(web: Running, there: Remote, verb: str) -> None:
+    there.things["/x.mp3"] = Thing(large(8 * MIB), rate=2 * MIB)
+    job = await ask(web, f"{there.url}/x.mp3")
+    await until(web, job["id"], MIB // 2)
+    if verb == "delete":
+        assert (await web.client.delete(f"/api/jobs/{job['id']}")).status_code == 204
+    else:
+        assert (await web.client.post(f"/api/jobs/{job['id']}/cancel")).json()["status"] == "cancelled"
+    with anyio.fail_after(WAIT):
+        while there.open:  # noqa: ASYNC110  nobody tells
+            await anyio.sleep(0.02)
+    assert left(web) == ([] if verb == "delete" else [job["id"]])
+    assert web.service.fetcher._at == {}
+
+
+PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
+
+
+@pytest.mark.parametrize(
+    ("thing", "code", "words"),
+    [
+        (Thing(status=404), "url_failed", "nothing at this address (404)"),
+        (Thing(status=403), "url_failed", "refuses it (403)"),
+        (Thing(status=418), "url_failed", "answers 418"),
+        (Thing(status=503), "url_failed", "cannot answer now (503)"),
+        (PAGE, "url_failed", "a web page"),
+        (Thing(status=302, headers={"location": "http://192.168.99.99/secret"}), "url_failed", "nothing may be sent"),
+        (Thing(status=302, headers={"location": "file:///etc/passwd"}), "url_failed", "no address of the web"),
+        (Thing(status=302, headers={"location": "/x.mp3"}), "url_failed", "on and on"),
+        (Thing(b""), "empty_file", "empty"),
+        (Thing(large(), cuts=[10] * 99, tag=""), "url_failed", "The link could not be fetched"),
+    ],
+)
+async def test_a_link_that_cannot_be_had_says_why_and_can_be_tried_again(web: Running, there: Remote, thing: Thing, code: str, words: str) -> None:
+    there.things["/x.mp3"] = thing
+    job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
+    assert (job["status"], job["error"]["code"], job["sha256"]) == ("failed", code, "")
+    assert words in job["error"]["message"]
+    assert job["error"]["hint"]
+    there.things["/x.mp3"] = Thing(script(chunks=1))
+    assert (await web.client.post(f"/api/jobs/{job['id']}/retry")).json()["status"] == "pending"
+    assert (await ended(web, job["id"]))["status"] == "completed"
+
+
+async def test_a_server_that_is_busy_for_a_while_is_asked_again(web: Running, there: Remote) -> None:
+    there.things["/x.mp3"] = Thing(script(chunks=1), status=503, times=3)
+    job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
+    assert (job["status"], len(there.asked)) == ("completed", 4)
+
+
+async def test_nobody_there(web: Running, free_tcp_port: int) -> None:
+    job = await ended(web, (await ask(web, f"http://127.0.0.1:{free_tcp_port}/x.mp3"))["id"])
+    assert (job["status"], job["error"]["code"]) == ("failed", "url_failed")
+
+
+@pytest.mark.parametrize("length", [True, False])
+async def test_what_is_too_large_does_not_fill_the_disk(there: Remote, tmp_path: Path, length: bool) -> None:
+    there.things["/x.mp3"] = Thing(large(8 * MIB), length=length)
+    async with running(tmp_path, links=HERE, max_upload_bytes=2 * MIB) as web:
+        job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
+        assert (job["status"], job["error"]["code"]) == ("failed", "too_large")
+        assert sum(path.stat().st_size for path in web.service.data.media.iterdir()) <= 2 * MIB
+
+
+async def test_some_at_a_time_and_the_others_wait(web: Running, there: Remote) -> None:
+    for index in range(5):
+        there.things[f"/{index}.mp3"] = Thing(large(MIB), rate=8 * MIB)
+    jobs = [await ask(web, f"{there.url}/{index}.mp3") for index in range(5)]
+    assert {(await ended(web, job["id"]))["status"] for job in jobs} == {"completed"}
+    assert there.most == 2
+    assert [path for path, _ in there.asked] == [f"/{index}.mp3" for index in range(5)]
+
+
+async def test_work_goes_on_while_a_recording_comes(web: Running, there: Remote) -> None:
+    there.things["/slow.mp3"] = Thing(large(8 * MIB), rate=MIB)
+    coming = await ask(web, f"{there.url}/slow.mp3")
+    sent = await web.client.post("/api/jobs", params={"filename": "a.wav"}, content=script(chunks=1), headers={"content-type": "audio/wav"})
+    assert (await ended(web, sent.json()["id"]))["status"] == "completed"
+    assert (await web.client.get(f"/api/jobs/{coming['id']}")).json()["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"url": "http://192.168.1.1/x"}, {"url": "http://localhost:1/../x", "language": "xx"}, {"url": "ftp://example.com/x.mp3"}, {"url": ""},
+        {"url": "https://name:word@example.com/x.mp3"}, {"url": 5}, {"url": "https://example.com/x.mp3", "upload": "0" * 26}, {},
+        {"url": "https://example.com/" + "x" * 2_000}, {"url": "https://example.com/x.mp3", "webhook": "https://example.com/"},
+    ],
+)  # fmt: skip
+async def test_what_can_never_be_fetched_is_refused_at_once(web: Running, body: dict[str, Any]) -> None:
+    answer = await web.client.post("/api/jobs", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert (await web.client.get("/api/jobs")).json()["jobs"] == []
+
+
+async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(tmp_path: Path, there: Remote) -> None:
+    port = there.url.rpartition(":")[2]
+    async with running(tmp_path, links=config.Links()) as web:
+        job = await ended(web, (await ask(web, f"http://localhost:{port}/x.mp3"))["id"])
+        assert (job["status"], job["error"]["code"]) == ("failed", "url_failed")
+        assert "links.allowed_networks" in job["error"]["hint"]
+    assert there.asked == []
+
+
+async def test_it_can_be_switched_off(tmp_path: Path) -> None:
+    async with running(tmp_path, links=config.Links(enabled=False)) as web:
+        answer = await web.client.post("/api/jobs", json={"url": "https://example.com/x.mp3"})
+        assert (answer.status_code, answer.json()["params"]["field"]) == (422, "url")
+        assert "links.enabled" in answer.json()["hint"]
+
+
+async def test_a_report_of_a_fault_does_not_tell_where_recordings_come_from(web: Running, there: Remote) -> None:
+    there.things["/whispered.mp3"] = Thing(status=404)
+    await ended(web, (await ask(web, f"{there.url}/whispered.mp3?token=word"))["id"])
+    packed = zipfile.ZipFile(io.BytesIO((await web.client.get("/api/diagnostics")).content))
+    assert not [name for name in packed.namelist() if b"whispered" in packed.read(name) or b"token=word" in packed.read(name)]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://example.com/a/b%20c.mp3?x=1", "b c.mp3"), ("https://example.com/", "example.com"), ("https://example.com/a/", "a"),
+        ("https://example.com/%2e%2e", "recording"), ("https://example.com/%2Fetc%2Fpasswd", "passwd"),
+    ],
+)  # fmt: skip
+def test_what_a_recording_is_called_by_its_address(url: str, name: str) -> None:
+    assert name_of(url) == name

@@ -1,0 +1,101 @@
+"""Links: pasted anywhere or written into the field, they become transcripts; and if not, the page says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.actors import BEHIND, script
+from tests.fakes.remote import Remote, Thing, remote
+from tests.ui.stage import Stage, Visitor, visiting
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+PASTE = """([text, place]) => {
+  const data = new DataTransfer()
+  data.setData('text/plain', text)
+  document.querySelector(place).dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }))
+}"""
+
+
+@pytest.fixture
+def there() -> Iterator[Remote]:
+    with remote() as made:
+        made.things["/talk.mp3"] = Thing(script(chunks=1))
+        made.things["/slow.mp3"] = Thing(b"\0" * 4_000_000 + BEHIND + script(chunks=1), rate=1_000_000)
+        yield made
+
+
+async def test_a02_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Visitor, there: Remote) -> None:
+    await visitor.go("/settings")
+    await visitor.page.evaluate(PASTE, [f" {there.url}/talk.mp3\n", "main"])
+    row = await visitor.shows("talk.mp3", "completed")
+    await row.locator("a.name").click()
+    await visitor.page.wait_for_selector(".text .line")
+    assert "This is chunk 0." in await visitor.page.inner_text(".text")
+
+
+async def test_a02_so_does_one_in_the_field_and_the_keyboard_is_enough(visitor: Visitor, there: Remote) -> None:
+    page = visitor.page
+    await page.focus("[data-url]")
+    await page.keyboard.type(f"{there.url}/talk.mp3")
+    await page.keyboard.press("Enter")
+    await visitor.shows("talk.mp3", "completed")
+    assert await page.input_value("[data-url]") == ""
+
+
+async def test_a_link_that_is_pasted_into_a_field_is_text_like_any_other(visitor: Visitor, there: Remote) -> None:
+    await visitor.page.evaluate(PASTE, [f"{there.url}/talk.mp3", "[data-url]"])
+    await visitor.page.evaluate(PASTE, ["no link at all", "main"])
+    await visitor.page.wait_for_timeout(300)
+    assert await visitor.page.locator(".job").count() == 0
+    assert there.asked == []
+
+
+async def test_while_it_comes_the_row_says_how_far_it_is_and_it_can_be_paused(visitor: Visitor, there: Remote) -> None:
+    page = visitor.page
+    await page.fill("[data-url]", f"{there.url}/slow.mp3")
+    await page.click("[data-url] + button")
+    row = await visitor.shows("slow.mp3", "pending")
+    assert "Fetching" in await row.locator(".status").inner_text()
+    await row.locator("[data-transfer]", has_text=re.compile(r"[\d.]+ MB of 4 MB")).wait_for()
+    assert await row.locator("progress").get_attribute("max") == str(4_000_000 + len(BEHIND + script(chunks=1)))
+    await row.locator("[data-verb=pause]").click()
+    row = await visitor.shows("slow.mp3", "paused")
+    await row.locator("[data-verb=resume]").click()
+    await visitor.shows("slow.mp3", "completed")
+
+
+async def test_a_link_that_was_not_meant_is_taken_back(visitor: Visitor, there: Remote, stage: Stage) -> None:
+    await visitor.page.evaluate(PASTE, [f"{there.url}/slow.mp3", "main"])
+    await visitor.shows("slow.mp3", "pending")
+    await visitor.page.click(".notices button:has-text('Undo')")
+    await visitor.count(".job", 0)
+    assert await stage.service.store.jobs() == []
+
+
+async def test_a_link_that_can_never_be_fetched_is_refused_on_the_spot(visitor: Visitor) -> None:
+    visitor.expected = re.compile("/api/jobs")
+    await visitor.page.fill("[data-url]", "http://192.168.77.77/x.mp3")
+    await visitor.page.click("[data-url] + button")
+    said = await visitor.page.locator(".drop .problem").inner_text()
+    assert "inside this machine or its network" in said
+    assert "links.allowed_networks" in said
+    assert await visitor.page.input_value("[data-url]") == "http://192.168.77.77/x.mp3"
+    await visitor.page.evaluate(PASTE, ["http://192.168.77.78/x.mp3", "main"])
+    await visitor.page.wait_for_selector(".notices :text('inside this machine')")
+
+
+async def test_b08_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(browser: Any, stage: Stage, there: Remote) -> None:
+    async with visiting(browser, stage.url, locale="zh-CN") as visitor:
+        await visitor.go()
+        await visitor.page.fill("[data-url]", f"{there.url}/gone.mp3")
+        await visitor.page.click("[data-url] + button")
+        row = await visitor.shows("gone.mp3", "failed")
+        assert "无法下载该链接" in await row.inner_text()
+        there.things["/gone.mp3"] = Thing(script(chunks=1))
+        await row.locator("[data-verb=retry]").click()
+        await visitor.shows("gone.mp3", "completed")
