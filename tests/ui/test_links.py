@@ -47,6 +47,16 @@ async def test_a02_so_does_one_in_the_field_and_the_keyboard_is_enough(visitor: 
     assert await page.input_value("[data-url]") == ""
 
 
+async def test_the_next_link_may_come_before_the_first_is_answered(visitor: Visitor, there: Remote) -> None:
+    page = visitor.page
+    there.things["/other.mp3"] = Thing(script(chunks=1))
+    for name in ("talk", "other"):
+        await page.fill("[data-url]", f"{there.url}/{name}.mp3")
+        await page.keyboard.press("Enter")
+    for name in ("talk", "other"):
+        await visitor.shows(f"{name}.mp3", "completed")
+
+
 async def test_a_link_that_is_pasted_into_a_field_is_text_like_any_other(visitor: Visitor, there: Remote) -> None:
     await visitor.page.evaluate(PASTE, [f"{there.url}/talk.mp3", "[data-url]"])
     await visitor.page.evaluate(PASTE, ["no link at all", "main"])
