@@ -1,6 +1,6 @@
 """faster-whisper as its users run it, in a process of its own: load the model, then one file against the clock.
 
-    python -m bench.baselines --system batched|sequential --model DIR --audio FILE
+    python -m bench.baselines --system batched|sequential[+words] --model DIR --audio FILE
 
 Prints one JSON object. The model is loaded and has encoded once before the clock starts; decoding the file, finding speech and
 recognising are inside. CPU seconds are those of this process, all threads.
@@ -21,6 +21,8 @@ from typing import Any
 from bench.harness import ROOT, Spent
 
 SYSTEMS = ("batched", "sequential")
+WORDS = "+words"
+"""Behind a system: with the time of every word, which the service always gives."""
 
 
 def run(system: str, model_dir: Path, audio: Path, language: str | None, *, first: bool) -> dict[str, Any]:
@@ -32,10 +34,13 @@ def run(system: str, model_dir: Path, audio: Path, language: str | None, *, firs
     model = WhisperModel(str(model_dir), device="cpu", compute_type="int8", cpu_threads=cores)
     model.encode(np.zeros((model.model.n_mels, 3000), dtype=np.float32))
     began, cpu = time.monotonic(), time.process_time()
-    if system == "batched":
-        segments, _ = BatchedInferencePipeline(model).transcribe(str(audio), language=language, beam_size=5, batch_size=8)
+    words = system.endswith(WORDS)
+    if system.startswith("batched"):
+        segments, _ = BatchedInferencePipeline(model).transcribe(
+            str(audio), language=language, beam_size=5, batch_size=8, word_timestamps=words
+        )
     else:
-        segments, _ = model.transcribe(str(audio), language=language, beam_size=5, vad_filter=True)
+        segments, _ = model.transcribe(str(audio), language=language, beam_size=5, vad_filter=True, word_timestamps=words)
     said: list[str] = []
     first_s: float | None = None
     for segment in segments:
@@ -64,7 +69,7 @@ async def apart(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--system", choices=SYSTEMS, required=True)
+    parser.add_argument("--system", choices=[*SYSTEMS, *(name + WORDS for name in SYSTEMS)], required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--audio", type=Path, required=True)
     parser.add_argument("--language", default="auto", help="code of the language spoken; auto: detect it")

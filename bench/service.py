@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     parser.add_argument("--language", default="en", help="spoken language, for both sides; auto: detect it (default: en)")
     parser.add_argument("--presets", default="balanced", help=f"comma-separated, of {','.join(PRESETS)}")
-    parser.add_argument("--against", default=",".join(baselines.SYSTEMS), help="comma-separated")
+    parser.add_argument("--against", default=",".join(baselines.SYSTEMS), help="comma-separated, of batched,sequential,batched+words,sequential+words")
     given = parser.parse_args()
     print(harness.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:

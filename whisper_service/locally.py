@@ -17,6 +17,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from whisper_service import modelfile
+from whisper_service.assembly import DOWNLOAD
 from whisper_service.children.supervisor import ActorEvent, Died, Supervisor
 from whisper_service.config import Config, Source
 from whisper_service.desk import Connection, Models
@@ -37,7 +38,6 @@ from whisper_service.protocol import (
     Ready,
     TestConnection,
 )
-from whisper_service.service import DOWNLOAD
 from whisper_service.storage.datadir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.tuning import Tuning

