@@ -30,6 +30,21 @@ server.Service.open = partial(Service.open, speech_entry="tests.fakes.actors:spe
 if __name__ == "__main__":
     sys.exit(server.run(settings(Path(sys.argv[1]))))
 """
+WATCHED = """
+import gc, os, signal, sys, threading, time
+from pathlib import Path
+from whisper_service import cli
+
+def look():
+    while not Path(sys.argv[1], "data", "address").exists():
+        time.sleep(0.05)
+    print("collects", gc.isenabled(), gc.get_freeze_count() > 10_000)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+if __name__ == "__main__":
+    threading.Thread(target=look, daemon=True).start()
+    sys.exit(cli.main(["serve", "--data-dir", str(Path(sys.argv[1], "data")), "--port", "0"]))
+"""
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals work differently on this system")
 
 
@@ -65,6 +80,16 @@ def test_it_answers_when_it_says_so_and_leaves_with_streams_open(tmp_path: Path,
         assert child.wait(timeout=5) == 0
         assert child.stderr is not None
         assert "Traceback" not in child.stderr.read()
+
+
+@POSIX
+def test_garbage_is_looked_for_again_once_it_is_up(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(WATCHED)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), "WHISPER_SERVICE_SPEECH__PRELOAD": "false"}
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "main.py"), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "collects True True" in done.stdout) == (0, True), done
 
 
 @POSIX

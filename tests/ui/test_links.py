@@ -79,6 +79,18 @@ async def test_while_it_comes_the_row_says_how_far_it_is_and_it_can_be_paused(vi
     await visitor.shows("slow.mp3", "completed")
 
 
+async def test_who_reads_along_from_the_beginning_sees_it_come_and_can_hear_it_then(visitor: Visitor, there: Remote) -> None:
+    page = visitor.page
+    await page.fill("[data-url]", f"{there.url}/slow.mp3")
+    await page.keyboard.press("Enter")
+    row = await visitor.shows("slow.mp3", "pending")
+    await row.locator("a.name").click()
+    await page.wait_for_selector("p.status:has-text('Fetching')")
+    assert await page.get_attribute("video", "src") is None
+    await page.wait_for_selector(".text .line")
+    assert "/media" in str(await page.get_attribute("video", "src"))
+
+
 async def test_a_link_that_was_not_meant_is_taken_back(visitor: Visitor, there: Remote, stage: Stage) -> None:
     await visitor.page.evaluate(PASTE, [f"{there.url}/slow.mp3", "main"])
     await visitor.shows("slow.mp3", "pending")
