@@ -26,7 +26,7 @@ from whisper_service.domain import Job, Options, Origin, Problem, Status, Transc
 from whisper_service.errors import InvalidRequest, NotFound, ServiceError
 from whisper_service.fetcher import name_of
 from whisper_service.lifecycle import TERMINAL, Cause
-from whisper_service.models import hubs
+from whisper_service.models import hubs, machine
 from whisper_service.models.imports import Limits
 from whisper_service.settings import Setting
 from whisper_service.storage.intake import Received, clean_name, identifier
@@ -63,6 +63,8 @@ class System(Value, frozen=True):
     models: tuple[str, ...]
     jobs: dict[str, int]
     disk_free_bytes: int
+    memory_bytes: int  # of the machine or the container; 0: not known
+    memory_free_bytes: int | None  # None: not known
     cpus: int
     subscribers: int  # event streams that are open
 
@@ -200,9 +202,10 @@ class Service:
         """Stop the job; the text so far is kept."""
         return await self._change(job_id, Cause.CANCEL)
 
-    async def retry(self, job_id: str) -> Job:
-        """Try again what is missing; what is done stays. Raises `MediaRemoved` where there is nothing to hear it from."""
-        return await self._change(job_id, Cause.RETRY)
+    async def retry(self, job_id: str, *, model: str | None = None) -> Job:
+        """Try again what is missing, perhaps with another model; what is done stays. Raises `MediaRemoved` where there is
+        nothing to hear it from."""
+        return await self._change(job_id, Cause.RETRY, model=model)
 
     async def reset(self) -> None:
         """The cause of what does not work is gone: start what died too often, load what could not be, try the GPU again."""
@@ -251,8 +254,8 @@ class Service:
             gaps=job.gaps,
         )
 
-    async def _change(self, job_id: str, cause: Cause) -> Job:
-        job = await self._mailbox.ask(partial(self._loop.change, job_id, cause))
+    async def _change(self, job_id: str, cause: Cause, *, model: str | None = None) -> Job:
+        job = await self._mailbox.ask(partial(self._loop.change, job_id, cause, model=model))
         self.fetcher.tell()
         return job
 
@@ -310,6 +313,8 @@ class Service:
             models=tuple(await to_thread.run_sync(self.catalog.installed)),
             jobs={status.value: counts.get(status, 0) for status in Status},
             disk_free_bytes=shutil.disk_usage(self.data.root).free,
+            memory_bytes=self._loop.shelf.inventory.machine.memory_bytes,
+            memory_free_bytes=machine.free_memory(),
             cpus=os.cpu_count() or 1,
             subscribers=self.broadcast.subscribers,
         )

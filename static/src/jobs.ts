@@ -1,6 +1,6 @@
 // What a list of jobs amounts to: who is where in the queue, what is left, which of them a filter shows. Pure.
 import type { Counts } from './reducer.ts'
-import type { Job, Status } from './types.ts'
+import type { Job, Model, Status } from './types.ts'
 
 export const FILTERS = ['all', 'active', 'done', 'undone'] as const
 export type Filter = (typeof FILTERS)[number]
@@ -34,6 +34,17 @@ function able(job: Job): readonly Verb[] {
 
 /** Whether the service is still to get the recording, from where it was told to. */
 export const coming = (job: Job): boolean => job.status === 'pending' && job.origin != null && !job.sha256
+
+const TOO_MUCH = ['oom', 'model_too_big']
+
+/** The next smaller model for a job that failed for want of memory, one that is here before one that would have to be fetched. */
+export function smaller(job: Job, models: readonly Model[]): string | null {
+  const needed = models.find(({ name }) => name === (job.model ?? job.options.model))?.memory_bytes
+  if (job.status !== 'failed' || !TOO_MUCH.includes(job.error?.code ?? '') || !needed || job.media_removed) return null
+  const less = models.filter(({ memory_bytes, suits }) => memory_bytes !== null && memory_bytes < needed && suits?.fit !== 'too_big')
+    .sort((a, b) => b.memory_bytes! - a.memory_bytes!)
+  return (less.find(({ state }) => state === 'installed' || state === 'loaded') ?? less[0])?.name ?? null
+}
 
 export const fits = (job: Job, filter: Filter): boolean => filter === 'all' || GROUP[job.status] === filter
 

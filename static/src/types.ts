@@ -31,7 +31,7 @@ export interface Actor {
 
 export interface System {
   version: string; started_at: number; actors: Actor[]; model: string | null; device: string | null
-  compute_type: string | null; models: string[]; jobs: Partial<Record<Status, number>>; disk_free_bytes: number; cpus: number; subscribers: number; batch_size: number; warnings: Problem[]
+  compute_type: string | null; models: string[]; jobs: Partial<Record<Status, number>>; disk_free_bytes: number; memory_bytes: number; memory_free_bytes: number | null; cpus: number; subscribers: number; batch_size: number; warnings: Problem[]
 }
 
 export interface EndpointState { endpoint: string; problem: Problem | null }

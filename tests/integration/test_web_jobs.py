@@ -388,3 +388,20 @@ async def test_a_defect_tells_nothing_to_the_client_and_all_to_the_log(
     assert_problem(answer, 500, "internal")
     assert "secret" not in answer.text
     assert "secret" in caplog.text
+
+
+async def test_a_retry_may_be_with_another_model(web: Running) -> None:
+    sent = await web.client.post("/api/jobs", params={"filename": "a.wav", "model": "no-such-model"}, content=script(chunks=1), headers=AUDIO)
+    job_id = sent.json()["id"]
+    failed = (await collect(web.client, f"/api/jobs/{job_id}/events"))[-2].data
+    assert (failed["status"], failed["options"]["model"]) == ("failed", "no-such-model")
+    for body, status in ((b'{"model": ""}', 422), (b'{"modell": "x"}', 422), (b"[", 422)):
+        answer = await web.client.post(f"/api/jobs/{job_id}/retry", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (status, "invalid_request")
+    again = await web.client.post(f"/api/jobs/{job_id}/retry", json={"model": "auto"})
+    assert (again.status_code, again.json()["options"]["model"]) == (200, "auto")
+    done = (await collect(web.client, f"/api/jobs/{job_id}/events"))[-2].data
+    assert (done["status"], done["error"]) == ("completed", None)
+    refused = await web.client.post(f"/api/jobs/{job_id}/retry", json={"model": "other"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "illegal_transition")
+    assert (await web.client.get(f"/api/jobs/{job_id}")).json()["options"]["model"] == "auto"

@@ -1,5 +1,5 @@
-import { fits, foremost, inTurn, place, queue, span, tally, unhearable, verbs } from '../../static/src/jobs.ts'
-import type { Job } from '../../static/src/types.ts'
+import { coming, fits, foremost, inTurn, place, queue, smaller, span, tally, unhearable, verbs } from '../../static/src/jobs.ts'
+import type { Job, Model } from '../../static/src/types.ts'
 
 const job = (id: string, status: string, more: object = {}) =>
   ({ id, status, rank: 0, gaps: [], progress: 0, position_s: 0, duration_s: null, eta_s: null, ...more }) as unknown as Job
@@ -52,4 +52,22 @@ it('does not offer to hear again what is no longer kept', () => {
   expect(unhearable(job('1', 'failed', { media_removed: true }))).toBe(true)
   expect(unhearable(job('1', 'completed', { media_removed: true }))).toBe(false)
   expect(unhearable(job('1', 'completed', { media_removed: true, gaps: [{ start: 0, end: 1, reason: '' }] }))).toBe(true)
+})
+
+it('knows what is still to be fetched from a link', () => {
+  const origin = { url: 'https://example.com/x.mp3', total: null }
+  expect([job('1', 'pending', { origin, sha256: '' }), job('2', 'pending', { origin, sha256: 'x' }), job('3', 'paused', { origin, sha256: '' }), job('4', 'pending')].map(coming))
+    .toEqual([true, false, false, false])
+})
+
+it('offers the next smaller model to who ran out of memory, one that is here first', () => {
+  const model = (name: string, memory_bytes: number | null, state = 'absent', fit = 'cpu') => ({ name, memory_bytes, state, suits: { fit } }) as unknown as Model
+  const models = [model('tiny', 1, 'installed'), model('base', 2), model('small', 3), model('odd', null, 'installed'), model('large', 9, 'installed', 'too_big')]
+  const failed = (code: string, name: string, more: object = {}) => job('1', 'failed', { options: { model: name }, model: null, error: { code }, ...more })
+  expect(smaller(failed('model_too_big', 'small'), models)).toBe('tiny')
+  expect(smaller(failed('oom', 'auto', { model: 'small' }), models.slice(1))).toBe('base')
+  expect(smaller(failed('oom', 'tiny'), models)).toBeNull()
+  expect(smaller(failed('not_media', 'small'), models)).toBeNull()
+  expect(smaller(failed('oom', 'small', { media_removed: true }), models)).toBeNull()
+  expect(smaller(failed('oom', 'unheard-of'), models)).toBeNull()
 })

@@ -297,3 +297,31 @@ async def test_what_cannot_be_heard_again_says_so_where_it_could_be_tried_again(
     assert await row.locator("[data-verb=retry]").count() == 0
     with pytest.raises(MediaRemoved):
         await stage.service.retry(job.id)
+
+
+async def test_who_ran_out_of_memory_tries_again_with_a_smaller_model(visitor: Visitor, stage: Stage) -> None:
+    page, asked = visitor.page, []
+
+    async def failed(route: Any) -> None:
+        answer = await route.fetch()
+        state = await answer.json()
+        for job in state["jobs"]["jobs"]:
+            job |= {"status": "failed", "error": {"code": "model_too_big", "message": "Too big.", "hint": "", "params": {}}}
+            job["options"] |= {"model": "small"}
+            job["model"] = "small"
+        await route.fulfill(response=answer, json=state)
+
+    async def noted(route: Any) -> None:
+        asked.append(route.request.post_data_json)
+        await route.continue_()
+
+    job = await stage.send("heavy.wav", chunks=1)
+    await stage.until(job.id, "completed")
+    visitor.expected = re.compile("/retry")  # it is complete in truth
+    await page.route("**/api/state*", failed)
+    await page.route("**/retry", noted)
+    await visitor.go()
+    row = await visitor.shows("heavy.wav", "failed")
+    await row.locator("[data-lesser]").click()
+    await row.locator(".problem[role=alert]").wait_for()
+    assert asked == [{"model": "base"}]

@@ -257,3 +257,7 @@ async def test_d04_the_system_page_tells_a_restart_and_why_less_is_done_at_once(
     death = page.locator("[data-deaths] li", has_text="Speech recognition").first
     assert "emory" in await death.inner_text()
     assert await death.locator("time").get_attribute("datetime")
+    await page.wait_for_selector("svg.spark polyline")
+    facts = await page.inner_text("main .card dl")
+    assert "× real time" in facts
+    assert "B free" in facts

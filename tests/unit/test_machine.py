@@ -27,3 +27,15 @@ def test_a_container_has_what_it_is_given(tmp_path: Path, name: str) -> None:
 def test_no_limit_is_no_limit(tmp_path: Path, text: str) -> None:
     (tmp_path / "memory.max").write_text(text)
     assert machine.look(tmp_path) == machine.look(tmp_path / "nowhere")
+
+
+def test_what_is_free_is_what_the_system_and_the_container_leave(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    assert machine.free_memory(tmp_path, meminfo) is None
+    meminfo.write_text("MemTotal:  9000 kB\nMemAvailable:  5000 kB\n")
+    assert machine.free_memory(tmp_path, meminfo) == 5_000 * 1024
+    (tmp_path / "memory.max").write_text("3000000")
+    (tmp_path / "memory.current").write_text("1000000")
+    assert machine.free_memory(tmp_path, meminfo) == 2_000_000
+    (tmp_path / "memory.current").write_text("4000000")
+    assert machine.free_memory(tmp_path, meminfo) == 0

@@ -106,8 +106,11 @@ class Dispatcher:
             if (await self._ledger.job(job_id)).status is Status.PENDING:
                 await self._ledger.fail(job_id, problem)
 
-    async def change(self, job_id: str, cause: Cause) -> Job:
-        """Pause, resume, cancel, retry, or another place in the queue. Raises `NotFound` or `IllegalTransition`."""
+    async def change(self, job_id: str, cause: Cause, *, model: str | None = None) -> Job:
+        """Pause, resume, cancel, retry (with another `model`, if one is given), or another place in the queue.
+
+        Raises `NotFound` or `IllegalTransition`.
+        """
         run = self._ledger.runs.get(job_id)
         if cause is Cause.RETRY:
             self.recognizer.reset(device=False)
@@ -127,7 +130,7 @@ class Dispatcher:
                 async with self._or_else_again(job_id):
                     job = await self._ledger.cancel(job_id)
             case _:
-                return await self._ledger.requeue(job_id, cause)
+                return await self._ledger.requeue(job_id, cause, model=model)
         self._endings.stop_decoding(run)
         await self._release(run)
         return job

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from anyio import to_thread
+from msgspec.structs import replace
 
 from whisper_service.domain import HISTORY, Chunk, ChunkState, Gap, Job, Note, Phase, Problem, Span, Status
 from whisper_service.errors import NotFound
@@ -93,11 +94,14 @@ class Ledger:
         """The end, by its user."""
         return await self._end(job_id, Cause.CANCEL, message="Cancelled; the text so far is kept.", decoded=False)
 
-    async def requeue(self, job_id: str, cause: Cause) -> Job:
-        """Back into the queue, by `Cause.RESUME` or `Cause.RETRY`. A retry shows as done what really is done."""
+    async def requeue(self, job_id: str, cause: Cause, *, model: str | None = None) -> Job:
+        """Back into the queue, by `Cause.RESUME` or `Cause.RETRY`. A retry shows as done what really is done, and may be with
+        another model."""
         fields: dict[str, Any] = {}
+        if cause is Cause.RETRY and model is not None:
+            fields["options"] = replace((await self._store.job(job_id)).options, model=model)
         if cause is Cause.RETRY:
-            fields = {"progress": 0.0} | await self._standing(job_id, again=True)
+            fields |= {"progress": 0.0} | await self._standing(job_id, again=True)
         return self._publish(await self._store.move(job_id, cause, message=WAITS, problem=None, **fields))
 
     async def put_back(self, job_id: str) -> None:

@@ -36,6 +36,18 @@ def look(group: Path = _GROUP) -> Machine:
     return Machine(cores(), min([total, *limits]) if total else 0)
 
 
+def free_memory(group: Path = _GROUP, meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Bytes that could still be had, within the limit of the container; None: the system does not say."""
+    try:
+        lines = meminfo.read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    if found and (limit := _number(group / "memory.max")):
+        found.append(max(0, limit - _number(group / "memory.current")))
+    return min(found, default=None)
+
+
 def _number(file: Path) -> int:
     """The number in a file; 0 if there is none ("max": no limit)."""
     try:

@@ -107,10 +107,10 @@ class Store(Reading):
         """Change the status as the table says and set `fields` with it. Raises `NotFound` or `IllegalTransition`.
 
         A job finishes only when none of its chunks waits, and not if it has chunks and all of them failed. A retry lets
-        failed chunks wait again, clears what was wrong, and is the one move that may lower the progress; a completed job has
-        something to try again only if it has gaps.
+        failed chunks wait again, clears what was wrong, and is the one move that may lower the progress and change the `options`;
+        a completed job has something to try again only if it has gaps.
         """
-        _check(fields)
+        _check(fields.keys() - {"options"} if cause is Cause.RETRY else fields)
         async with self._db.transaction():
             return await self._move(job_id, cause, fields)
 

@@ -146,6 +146,24 @@ def _steer(verb: str, ask: Callable[[Service, str], Awaitable[Job]], summary: st
     )(steer)
 
 
+class Again(Value, frozen=True, forbid_unknown_fields=True):
+    """How to try again."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None  # None: the same
+
+
+@post(
+    "/{job_id:str}/retry",
+    operation_id="retryJob",
+    summary="Try again what failed or is missing",
+    description="Without a body as before; with one, perhaps with another model. What is done stays.",
+    status_code=200,
+    responses=problems(403, 404, 409, 422, 503),
+)
+async def retry(service: Served, job_id: JobId, data: JSONBody[Again] = Again()) -> Job:  # noqa: B008 - it is frozen
+    return await service.retry(job_id, model=data.model)
+
+
 @get(
     "/{job_id:str}/transcript",
     operation_id="getTranscript",
@@ -236,7 +254,6 @@ _VERBS: Final[tuple[tuple[str, Any, str], ...]] = (
     ("pause", Service.pause, "Work on it no further for now"),
     ("resume", Service.resume, "Go on with a paused job"),
     ("cancel", Service.cancel, "Stop for good; the text so far stays"),
-    ("retry", Service.retry, "Try again what failed or is missing"),
     ("front", Service.front, "Put it at the head of the queue"),
     ("sooner", Service.sooner, "One place up in the queue"),
     ("later", Service.later, "One place down in the queue"),
@@ -246,5 +263,5 @@ _VERBS: Final[tuple[tuple[str, Any, str], ...]] = (
 router = Router(
     "/api/jobs",
     tags=["Jobs"],
-    route_handlers=[create, find, show, edit, remove, transcript, export, *(_steer(*verb) for verb in _VERBS)],
+    route_handlers=[create, find, show, edit, remove, retry, transcript, export, *(_steer(*verb) for verb in _VERBS)],
 )

@@ -27,7 +27,7 @@ export const zh: Record<keyof typeof en, string> = {
   queue: '队列 {n} 个', queue_audio: '音频 {t}', queue_left: '约剩 {t}', estimating: '正在估算时间', pause_all: '全部暂停', resume_all: '全部继续', clear_done: '清除已完成',
   pending: '等待中', processing: '处理中', paused: '已暂停', completed: '已完成', failed: '失败', cancelled: '已取消', nth: '排队第 {n} 位',
   ahead: '最优先', downloading_model: '正在下载模型', loading_model: '正在加载模型', decoding: '正在读取录音', transcribing: '正在转写', finalizing: '正在收尾',
-  once_only: '仅此一次', pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', front: '优先处理', sooner: '上移', later: '下移', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
+  once_only: '仅此一次', pause: '暂停', resume: '继续', cancel: '取消', retry: '重试', retry_with: '用 {name} 重试', front: '优先处理', sooner: '上移', later: '下移', delete: '删除', rename: '重命名', save: '保存', name: '名称', report: '复制报告', reported: '报告已复制',
   select: '选择 {name}', selected: '已选 {n} 项', export_zip: '导出', progress: '{name} 的进度', act_on: '{verb}：{name}',
   deleted: '已删除：{name}', deleted_many: '已删除 {n} 个录音',
   left: '剩余 {t}', speed: '{x} 倍速', gaps: '缺失 {n} 处', added: '添加于 {t}', finished: '完成于 {t}', what_to_do: '处理办法：', details: '详细信息',
@@ -46,7 +46,7 @@ export const zh: Record<keyof typeof en, string> = {
   // 模型、系统、设置
   models_text: '已安装的模型可立即使用，无需联网。任务指定了其他模型时，会先下载再自动继续。', no_models: '尚未安装模型。请在下方下载，或直接拖入录音，任务会说明缺少什么。',
   absent: '未安装', downloading: '正在下载', installed: '已安装', loaded: '使用中', broken: '已损坏', recommended: '本机推荐', default_model: '默认', builtin: '内置',
-  multilingual: '99 种语言', english_only: '仅英语', to_fetch: '需下载 {n}', on_disk: '占用磁盘 {n}', needs_memory: '需要内存 {n}',
+  multilingual: '99 种语言', english_only: '仅英语', to_fetch: '需下载 {n}', on_disk: '占用磁盘 {n}', memory: '内存', memory_card: '显存', memory_free: '空闲 {n}，共 {all}', throughput: '处理速度', needs_memory: '需要内存 {n}',
   fit_gpu: '可在 GPU 上运行', fit_cpu: '本机约 {x} 倍速', fit_slow: '本机较慢：约 {x} 倍速', fit_too_big: '超出本机内存',
   download: '下载', unload: '释放内存', remove: '删除', transfer: '{n}，共 {all}', from_host: '来自 {host}', more_models: '全部模型', here_models: '本机模型',
   add_model: '其他模型', repo: '仓库中的名称', repo_hint: '所有者/名称，须为 faster-whisper 格式', hub: '模型仓库', endpoints: '地址，按顺序尝试', proxy: '代理', token_set: '令牌', there: '已设置', not_there: '无',
