@@ -139,6 +139,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 self._bodies,
                 log_config=None,
+                http="h11",  # httptools, if it is there, keeps heads that do not end
                 lifespan="off",
                 ws="none",
                 proxy_headers=bool(trusted),

@@ -3,7 +3,7 @@ import { reactive, watch } from 'vue'
 
 const EMPTY = {
   model: 'auto', language: '', task: 'transcribe', preset: '', prompt: '', // '': as the service decides
-  keys: true, follow: true, rate: 1,
+  keys: true, follow: true, rate: 1, picture: 38, // the width of a film beside its text, %
   columns: '' as number | '', lines: '' as number | '', script: '', times: true, word_times: false, bom: false, // of exports
 }
 

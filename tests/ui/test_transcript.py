@@ -238,6 +238,12 @@ async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, 
     await page.wait_for_selector("video:visible")
     boxes = await page.evaluate("['video', '.text'].map((s) => document.querySelector(s).getBoundingClientRect().left)")
     assert boxes[0] > boxes[1]
+    width = "document.querySelector('video').getBoundingClientRect().width"
+    before = await page.evaluate(width)
+    await page.focus("[data-picture]")
+    for _ in range(10):
+        await page.keyboard.press("ArrowRight")
+    assert await page.evaluate(width) > before + 50
     await reads(visitor, "document.querySelector('video').textTracks[0].cues?.length", 1)
     await page.click("[data-play]")
     await reads(visitor, "document.querySelector('video').textTracks[0].activeCues[0]?.text", "This is chunk 0.")

@@ -39,7 +39,7 @@ export const en = {
   no_media: 'This recording cannot be played here: it is no longer kept, or the browser cannot play its format. The text is not affected.',
   gap: 'Missing from {start} to {end}', seek: 'Play from {t}', text_label: 'Transcript', info: 'Information', history: 'On the way', duration: 'Length', size: 'File size', made: 'Added', took: 'Transcribed in', key_sheet: 'Keys',
   key_play: 'Play or pause', key_skip: '5 seconds back, forward', key_fine: '1 second back, forward', key_line: 'Previous, next line', key_rate: 'Slower, faster, normal speed', key_follow: 'Jump to what plays', key_replay: 'Play this line again', key_loop: 'Repeat this line', key_export: 'Export', key_search: 'Search in this text', key_help: 'This list',
-  space: 'Space', captions: 'Captions', video: 'Video',
+  space: 'Space', captions: 'Captions', video: 'Video', picture: 'Size of the picture',
 
   // models, system, settings
   models_text: 'A model that is here works at once and without a network. A job that names another one fetches it and then goes on by itself.', no_models: 'No model is installed. Fetch one below, or drop a recording: the job says what is missing.',

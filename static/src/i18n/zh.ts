@@ -41,7 +41,7 @@ export const zh: Record<keyof typeof en, string> = {
   no_media: '无法在此播放录音：录音已不再保留，或浏览器不支持其格式。文字不受影响。',
   gap: '{start} 至 {end} 缺失', seek: '从 {t} 播放', text_label: '转写文字', info: '信息', history: '处理过程', duration: '时长', size: '文件大小', made: '添加时间', took: '转写用时', key_sheet: '快捷键',
   key_play: '播放或暂停', key_skip: '后退、前进 5 秒', key_fine: '后退、前进 1 秒', key_line: '上一行、下一行', key_rate: '减速、加速、正常速度', key_follow: '跳到正在播放处', key_replay: '重放本行', key_loop: '循环本行', key_export: '导出', key_search: '在文中搜索', key_help: '显示此列表',
-  space: '空格', captions: '字幕', video: '视频',
+  space: '空格', captions: '字幕', video: '视频', picture: '画面大小',
 
   // 模型、系统、设置
   models_text: '已安装的模型可立即使用，无需联网。任务指定了其他模型时，会先下载再自动继续。', no_models: '尚未安装模型。请在下方下载，或直接拖入录音，任务会说明缺少什么。',
