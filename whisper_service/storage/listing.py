@@ -18,7 +18,7 @@ from anyio import CancelScope, Lock
 from whisper_service.domain import Job, Status, Value
 from whisper_service.storage import database, rows, search
 
-COUNTED: Final = 1_000
+COUNTED: Final = 500
 """Finds of a search that are counted; there may be many more, and to visit them all takes long."""
 EXCERPTS: Final = 3
 """Places of a job that are shown."""
@@ -59,7 +59,7 @@ class Found(Value, frozen=True):
 class Listing(NamedTuple):
     """Jobs, the newest first, and how many there are of every status; of a search, `found` says where.
 
-    `complete`: every find was counted, not just the newest thousand.
+    `complete`: every find was counted, not just the newest `COUNTED`.
     """
 
     jobs: list[Job]
@@ -119,7 +119,9 @@ class Listings:
         """The page from `before` on, then the counts from the newest on."""
         allowed = ", ".join(f"'{Status(each).value}'" for each in (status or Status))
         page: list[sqlite3.Row] = []
-        async for numbers in self._of_status(wanted, await self._number(before), allowed if status else None):
+        newest = _Walk(self._numbers(wanted, _NEWEST))  # the first page and the counts begin alike
+        whole = before is None and not status
+        async for numbers in newest.blocks() if whole else self._of_status(wanted, await self._number(before), allowed if status else None):
             page += await self._run(
                 f"SELECT {_JOB}, number FROM {_THESE} AND job.status IN ({allowed}) ORDER BY number DESC LIMIT :rest",
                 numbers=_json(numbers),
@@ -128,7 +130,7 @@ class Listings:
             if len(page) == limit:
                 break
         counts, left = dict.fromkeys(Status, 0), COUNTED
-        async for numbers in self._numbers(wanted, _NEWEST):
+        async for numbers in newest.blocks():
             sql = f"SELECT job.status, count(*) FROM {_THESE} GROUP BY job.status"
             for name, number in await self._run(sql, numbers=_json(numbers[:left])):
                 counts[Status(name)] += number
@@ -249,6 +251,22 @@ class Listings:
 
     async def _run(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
         return list(await self._connection.execute_fetchall(sql, parameters))
+
+
+class _Walk:
+    """Blocks that are found once, and can be gone through again from the first."""
+
+    def __init__(self, source: AsyncIterator[list[int]]) -> None:
+        self._source = source
+        self._known: list[list[int]] = []
+
+    async def blocks(self) -> AsyncIterator[list[int]]:
+        """All of them, in order."""
+        for block in self._known:
+            yield block
+        async for block in self._source:
+            self._known.append(block)
+            yield block
 
 
 def _table(term: str) -> str:

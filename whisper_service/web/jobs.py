@@ -43,7 +43,7 @@ class Page(Value, frozen=True):
     """A stretch of the list of jobs, newest first. `next` is the `before` of the following page, None on the last.
 
     `counts` is how many there are of every status whatever the page shows: of all jobs, or of all that a search finds (of the
-    newest thousand if `complete` is false). `found` tells where the search found something, by the id of the job.
+    newest five hundred if `complete` is false). `found` tells where the search found something, by the id of the job.
     """
 
     jobs: list[Job]
