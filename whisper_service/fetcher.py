@@ -94,7 +94,8 @@ class Fetcher:
                     wanted = await self._store.to_fetch()
                 except (sqlite3.Error, ServiceError):
                     logger.exception("it is not known what to fetch", extra={"action": "fetch_failed"})
-                    await anyio.sleep(REST_S)
+                    with anyio.move_on_after(REST_S):
+                        await self._news.wait()  # the end does not wait for the rest
                     continue
                 ids = {job.id for job in wanted}
                 for job_id in self._at.keys() - ids:
@@ -145,7 +146,7 @@ class Fetcher:
                 await anyio.sleep(BACK_OFF_S[tries])
                 tries += 1
             except NotAllowed as error:
-                hint = f"If that is meant, add its network to {_NETWORKS}."
+                hint = f"Give the address of the recording itself; if it is in a network of your own, add that to {_NETWORKS}."
                 await self._fail(job_id, LinkFailed(f"The link could not be fetched: {str(error).rstrip('.')}.", hint=hint).problem)
                 return
             except ServiceError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sqlite3
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -239,6 +240,26 @@ async def test_some_at_a_time_and_the_others_wait(web: Running, there: Remote) -
     assert {(await ended(web, job["id"]))["status"] for job in jobs} == {"completed"}
     assert there.most == 2
     assert [path for path, _ in there.asked] == [f"/{index}.mp3" for index in range(5)]
+
+
+async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = anyio.Event()
+
+    async def broken() -> list[Any]:
+        asked.set()
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async def never(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(fetcher, "REST_S", 3_600.0)
+    monkeypatch.setattr(web.service.store, "to_fetch", broken)
+    one = fetcher.Fetcher(HERE, web.service.store, web.service.intake, web.service.data, never, never)
+    with anyio.fail_after(WAIT):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.run)
+            await asked.wait()
+            one.close()
 
 
 async def test_work_goes_on_while_a_recording_comes(web: Running, there: Remote) -> None:
