@@ -18,26 +18,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.harness import ROOT, Spent
+from bench.harness import ROOT, Device, Spent
 
 SYSTEMS = ("batched", "sequential")
 WORDS = "+words"
 """Behind a system: with the time of every word, which the service always gives."""
 
 
-def run(system: str, model_dir: Path, audio: Path, language: str | None, *, first: bool) -> dict[str, Any]:
+def run(
+    system: str, model_dir: Path, audio: Path, language: str | None, *, device: Device, rows: int, first: bool
+) -> dict[str, Any]:
     """One transcription; with `first` only up to the first segment. Seconds are counted from the call."""
     import numpy as np
-    from faster_whisper import BatchedInferencePipeline, WhisperModel
+    from faster_whisper import BatchedInferencePipeline
 
-    cores = len(os.sched_getaffinity(0))
-    model = WhisperModel(str(model_dir), device="cpu", compute_type="int8", cpu_threads=cores)
+    model = loaded(model_dir, device)
     model.encode(np.zeros((model.model.n_mels, 3000), dtype=np.float32))
     began, cpu = time.monotonic(), time.process_time()
     words = system.endswith(WORDS)
     if system.startswith("batched"):
         segments, _ = BatchedInferencePipeline(model).transcribe(
-            str(audio), language=language, beam_size=5, batch_size=8, word_timestamps=words
+            str(audio), language=language, beam_size=5, batch_size=rows, word_timestamps=words
         )
     else:
         segments, _ = model.transcribe(str(audio), language=language, beam_size=5, vad_filter=True, word_timestamps=words)
@@ -53,12 +54,30 @@ def run(system: str, model_dir: Path, audio: Path, language: str | None, *, firs
     return {**spent, "first_s": first_s, "segments": len(said), "text": " ".join(said)}
 
 
+def loaded(model_dir: Path, device: Device) -> Any:
+    """The library's model, with a thread for every core."""
+    from faster_whisper import WhisperModel
+
+    kind, _, index = device.name.partition(":")
+    cores = len(os.sched_getaffinity(0))
+    return WhisperModel(
+        str(model_dir), device=kind, device_index=int(index or 0), compute_type=device.compute_type, cpu_threads=cores
+    )
+
+
 async def apart(
-    system: str, model_dir: Path, audio: Path, language: str | None, *, first: bool = False
+    system: str,
+    model_dir: Path,
+    audio: Path,
+    language: str | None,
+    *,
+    device: Device = Device(),  # noqa: B008  it never changes
+    rows: int = 8,
+    first: bool = False,
 ) -> tuple[Spent, dict[str, Any]]:
     """The same in a fresh process."""
     words = [sys.executable, "-m", "bench.baselines", "--system", system, "--model", str(model_dir), "--audio", str(audio)]
-    words += ["--language", language or "auto", *(["--first"] if first else [])]
+    words += ["--language", language or "auto", "--rows", str(rows), *device.words, *(["--first"] if first else [])]
     done = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=subprocess.PIPE)
     output, _ = await done.communicate()
     if done.returncode:
@@ -74,9 +93,11 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, required=True)
     parser.add_argument("--language", default="auto", help="code of the language spoken; auto: detect it")
     parser.add_argument("--first", action="store_true", help="stop at the first segment")
+    parser.add_argument("--rows", type=int, default=8, help="batch size of the batched system (default: 8)")
+    Device.ask(parser)
     given = parser.parse_args()
     language = None if given.language == "auto" else given.language
-    print(json.dumps(run(given.system, given.model, given.audio, language, first=given.first)))
+    print(json.dumps(run(given.system, given.model, given.audio, language, device=Device.given(given), rows=given.rows, first=given.first)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -26,19 +25,19 @@ from typing import Any
 import anyio
 import httpx
 
-from bench import audio, harness
+from bench import audio, baselines, harness
 from bench.audio import Made
+from bench.harness import Device
 from bench.scoring import Score, score
 
 SYSTEMS = ("service", "faster-whisper")
 
 
-def pooled(model_dir: Path, clips: Sequence[Path], clients: int) -> dict[str, Any]:
+def pooled(model_dir: Path, clips: Sequence[Path], clients: int, device: Device) -> dict[str, Any]:
     """All clips through one model and a pool of threads, in this process."""
     import numpy as np
-    from faster_whisper import WhisperModel
 
-    model = WhisperModel(str(model_dir), device="cpu", compute_type="int8", cpu_threads=len(os.sched_getaffinity(0)))
+    model = baselines.loaded(model_dir, device)
     model.encode(np.zeros((model.model.n_mels, 3000), dtype=np.float32))
 
     def one(path: Path) -> tuple[str, float]:
@@ -57,7 +56,7 @@ def pooled(model_dir: Path, clips: Sequence[Path], clients: int) -> dict[str, An
     }
 
 
-async def served(model_dir: Path, clips: Sequence[Path], clients: int) -> dict[str, Any]:
+async def served(model_dir: Path, clips: Sequence[Path], clients: int, device: Device) -> dict[str, Any]:
     """The same over HTTP."""
     texts: dict[int, str] = {}
     seconds: dict[int, float] = {}
@@ -72,7 +71,7 @@ async def served(model_dir: Path, clips: Sequence[Path], clients: int) -> dict[s
             answer.raise_for_status()
             texts[number], seconds[number] = answer.json()["text"].strip(), time.monotonic() - began
 
-    async with harness.warm(model_dir) as (service, client):
+    async with harness.warm(model_dir, **device.settings) as (service, client):
         began, cpu = time.monotonic(), service.cpu()
         async with anyio.create_task_group() as tasks:
             for _ in range(clients):
@@ -84,10 +83,10 @@ async def served(model_dir: Path, clips: Sequence[Path], clients: int) -> dict[s
 
 def one(system: str, given: argparse.Namespace, model: Path, clips: Sequence[Made]) -> dict[str, Any]:
     """One round of one system, in a process of its own."""
-    paths = [clip.path for clip in clips]
+    paths, device = [clip.path for clip in clips], Device.given(given)
     if system == "service":
-        return anyio.run(served, model, paths, given.clients)
-    words = [sys.executable, "-m", "bench.clips", "--pool", *map(str, paths), "--clients", str(given.clients), "--model", str(model)]
+        return anyio.run(served, model, paths, given.clients, device)
+    words = [sys.executable, "-m", "bench.clips", "--pool", *map(str, paths), "--clients", str(given.clients), "--model", str(model), *device.words]
     result: dict[str, Any] = json.loads(subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout)
     return result
 
@@ -114,9 +113,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     parser.add_argument("--pool", type=Path, nargs="+", help=argparse.SUPPRESS)
+    Device.ask(parser)
     given = parser.parse_args()
     if given.pool:
-        print(json.dumps(pooled(given.model, given.pool, given.clients)))
+        print(json.dumps(pooled(given.model, given.pool, given.clients, Device.given(given))))
         return
     print(harness.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:

@@ -24,7 +24,7 @@ import anyio
 
 from bench import audio, baselines, harness
 from whisper_service.actor import allocator
-from whisper_service.actor.engine import Engine, Search
+from whisper_service.actor.engine import Engine, Search, Text
 from whisper_service.actor.media import decode
 from whisper_service.actor.rows import sound_of
 from whisper_service.domain import Task
@@ -62,8 +62,8 @@ def run(path: Path, model: Path, language: str, scratch: Path) -> dict[str, floa
         took("encode")
         found = engine.decode(states, [language] * len(batch), [Task.TRANSCRIBE] * len(batch), Search())
         took("decode greedily")
-        for state, sound, decoded in zip(states, batch, found, strict=True):
-            engine.words(state, decoded, language, Task.TRANSCRIBE, len(sound) / 16_000)
+        texts = zip(states, batch, found, strict=True)
+        engine.words([Text(state, decoded, language, Task.TRANSCRIBE, len(sound) / 16_000) for state, sound, decoded in texts])
         took("align words")
     return {**spent, "windows": float(len(spans))}
 

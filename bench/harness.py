@@ -6,10 +6,12 @@ memory as the kernel counts it. Linux only.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
 import platform
+import shutil
 import signal
 import statistics
 import subprocess
@@ -47,6 +49,34 @@ class Spent(NamedTuple):
 
     wall: float
     cpu: float
+
+
+class Device(NamedTuple):
+    """Where both sides of a comparison compute, and in what."""
+
+    name: str = "cpu"
+    compute_type: str = "int8"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """For `warm` and `service`."""
+        return {"SPEECH__DEVICE": self.name, "SPEECH__COMPUTE_TYPE": self.compute_type}
+
+    @property
+    def words(self) -> list[str]:
+        """For the command line of a benchmark."""
+        return ["--device", self.name, "--compute-type", self.compute_type]
+
+    @staticmethod
+    def ask(parser: argparse.ArgumentParser) -> None:
+        """The options that choose one."""
+        parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, for both sides (default: cpu)")
+        parser.add_argument("--compute-type", help="for both sides (default: int8 on a CPU, float16 on a GPU)")
+
+    @classmethod
+    def given(cls, options: argparse.Namespace) -> Device:
+        """What was chosen."""
+        return cls(options.device, options.compute_type or ("int8" if options.device == "cpu" else "float16"))
 
 
 class Service:
@@ -279,7 +309,15 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0))
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     libraries = ", ".join(f"{name} {version(name)}" for name in ("ctranslate2", "faster-whisper"))
-    return f"machine: {cpu}, {cores} cores, Python {platform.python_version()}, {libraries}, load average {load}"
+    return f"machine: {cpu}, {cores} cores{_cards()}, Python {platform.python_version()}, {libraries}, load average {load}"
+
+
+def _cards() -> str:
+    """The graphics cards, as their driver calls them."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    words = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    return "".join(f", {card}" for card in subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines())
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -4,7 +4,7 @@
 
 The service is `python -m whisper_service serve` in a process of its own with a fresh data directory; the file goes in over HTTP
 and the clock stops at the `end` event of the job. The library is faster-whisper in a process of its own: batched (batch 8, beam 5)
-and sequential (VAD, beam 5), one thread per core, int8. Starting and loading the model are excluded on both sides. The service also
+and sequential (VAD, beam 5), one thread per core, int8; on a GPU float16. Starting and loading the model are excluded on both sides. The service also
 writes everything to its database and computes the time of every word; the library does neither here.
 """
 
@@ -20,14 +20,14 @@ from pathlib import Path
 import anyio
 
 from bench import audio, baselines, harness
-from bench.harness import Spent
+from bench.harness import Device, Spent
 
 PRESETS = ("fast", "balanced", "accurate")
 
 
-async def served(preset: str, model: Path, path: Path, language: str | None) -> tuple[Spent, str]:
+async def served(preset: str, model: Path, path: Path, language: str | None, device: Device) -> tuple[Spent, str]:
     """One job on a warm service: upload to `end`, and the CPU seconds of the service and its children meanwhile."""
-    async with harness.warm(model) as (service, client):
+    async with harness.warm(model, **device.settings) as (service, client):
         began, cpu = time.monotonic(), service.cpu()
         job = await harness.upload(client, path, language=language, preset=preset)
         await harness.finished(client, job["id"])
@@ -39,7 +39,7 @@ async def served(preset: str, model: Path, path: Path, language: str | None) -> 
 async def measure(given: argparse.Namespace, path: Path, model: Path) -> tuple[dict[str, list[Spent]], dict[str, str]]:
     """Every system once a round; each round begins with another one."""
     language = None if given.language == "auto" else given.language
-    presets = given.presets.split(",")
+    presets, device = given.presets.split(","), Device.given(given)
     names = [f"service ({preset})" for preset in presets] + [f"faster-whisper {name}" for name in given.against.split(",")]
     spent: dict[str, list[Spent]] = defaultdict(list)
     texts: dict[str, str] = {}
@@ -47,9 +47,9 @@ async def measure(given: argparse.Namespace, path: Path, model: Path) -> tuple[d
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             if name.startswith("service"):
-                one, texts[name] = await served(name[9:-1], model, path, language)
+                one, texts[name] = await served(name[9:-1], model, path, language, device)
             else:
-                one, result = await baselines.apart(name.split()[-1], model, path, language)
+                one, result = await baselines.apart(name.split()[-1], model, path, language, device=device, rows=given.rows)
                 texts[name] = result["text"]
             spent[name].append(one)
             print(f"round {number + 1}: {name}: {one.wall:.1f} s wall, {one.cpu:.1f} s CPU", flush=True)
@@ -88,6 +88,8 @@ def main() -> None:
     parser.add_argument("--language", default="en", help="spoken language, for both sides; auto: detect it (default: en)")
     parser.add_argument("--presets", default="balanced", help=f"comma-separated, of {','.join(PRESETS)}")
     parser.add_argument("--against", default=",".join(baselines.SYSTEMS), help="comma-separated, of batched,sequential,batched+words,sequential+words")
+    parser.add_argument("--rows", type=int, default=8, help="batch size of the library's batched system (default: 8)")
+    Device.ask(parser)
     given = parser.parse_args()
     print(harness.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
@@ -97,7 +99,7 @@ def main() -> None:
         else:
             made = audio.speech(min(given.minutes * 60, audio.PIECE_S), Path(scratch) / "prompts.mp3")
         reference = given.reference.read_text(encoding="utf-8") if given.reference else made.text
-        print(f"audio: {made.path.name}, {made.seconds:.0f} s; model: {model.name}; language: {given.language}; {given.rounds} rounds")
+        print(f"audio: {made.path.name}, {made.seconds:.0f} s; model: {model.name}; {given.device}, {Device.given(given).compute_type}; language: {given.language}; {given.rounds} rounds")
         print("start-up and model loading are excluded on both sides; the upload is included\n", flush=True)
         spent, texts = anyio.run(measure, given, made.path, model)
     report(spent, texts, made.seconds, reference, "en" if given.language == "auto" else given.language)

@@ -116,7 +116,7 @@ def test_the_first_chunk_comes_before_the_file_is_read(tmp_path: Path) -> None:
     command = job(tmp_path, write_wav(tmp_path / "talk.wav", join(TALK, *[silence(60)] * 10)))
     sizes: list[int] = []
     work(command, react=lambda _, report: sizes.append(size(command)) if isinstance(report, ChunkFound) else None)
-    assert sizes[0] < 20 * RATE * 2
+    assert sizes[0] < 30 * RATE * 2
 
 
 def test_the_same_file_gives_the_same_chunks_and_bytes(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_cancel_ends_a_decode_at_once_and_without_a_word(tmp_path: Path) -> None
     about = [report for report in reports if isinstance(report, MediaInfo | ChunkFound | Decoded | Fault)]
     about = [report for report in about if report.job_id == "dropped"]
     assert [type(report) for report in about] == [MediaInfo, ChunkFound]
-    assert size(dropped) < 30 * RATE * 2
+    assert size(dropped) < 40 * RATE * 2
     assert isinstance(reports[-1], Decoded)
     assert reports[-1].job_id == "next"
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from whisper_service.actor import recognition
 from whisper_service.actor.coverage import Interval
 from whisper_service.actor.engine import Decoded, Engine, Search, Sound, States
+from whisper_service.actor.engine import Text as Window
 from whisper_service.actor.recognition import (
     BEAM,
     GARBAGE,
@@ -81,9 +82,9 @@ class FakeEngine:
     def is_wide(self, states: States) -> bool:
         return bool(states[2])
 
-    def detect_language(self, states: States) -> tuple[str, float]:
-        self.detections += 1
-        return self.spoken, 0.9
+    def detect_languages(self, states: Sequence[States]) -> list[tuple[str, float]]:
+        self.detections += len(states)
+        return [(self.spoken, 0.9)] * len(states)
 
     def decode(
         self, states: Sequence[States], languages: Sequence[str], tasks: Sequence[Task], search: Search, prompt: str | None
@@ -105,10 +106,11 @@ class FakeEngine:
     def text(self, decoded: Decoded) -> str:
         return "".join(word for _, _, word in self.texts[decoded.tokens].words)
 
-    def words(self, states: States, decoded: Decoded, language: str, task: Task, seconds: float) -> list[Word]:
-        begin = float(states[0]) / SAMPLE_RATE
-        self.worded.append((language, task, seconds))
-        return [Word(a - begin, b - begin, word, 0.9) for a, b, word in self.texts[decoded.tokens].words]
+    def words(self, texts: Sequence[Window]) -> list[list[Word]]:
+        self.worded += [(text.language, text.task, text.seconds) for text in texts]
+        begins = [float(text.states[0]) / SAMPLE_RATE for text in texts]
+        said = [self.texts[text.decoded.tokens].words for text in texts]
+        return [[Word(a - begin, b - begin, word, 0.9) for a, b, word in words] for begin, words in zip(begins, said, strict=True)]
 
 
 def listening(
@@ -154,7 +156,7 @@ def lazy(begin: float, end: float, search: Search, wide: bool) -> Text:
     return Text(FIRST if begin < 1 else SECOND)
 
 
-@pytest.mark.parametrize("method", ["language", "encode", "is_wide", "detect_language", "decode", "text", "words"])
+@pytest.mark.parametrize("method", ["language", "encode", "is_wide", "detect_languages", "decode", "text", "words"])
 def test_the_scripted_engine_is_called_like_the_real_one(method: str) -> None:
     real, fake = (list(inspect.signature(getattr(kind, method)).parameters) for kind in (Engine, FakeEngine))
     assert fake == real

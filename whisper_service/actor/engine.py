@@ -1,16 +1,17 @@
 """Whisper on CTranslate2: sound in, tokens, languages and alignments out.
 
 Owns the model and everything that is CTranslate2's way of calling it; decides nothing about what a good text is (that is
-`recognition`). Thread-safe: CTranslate2 queues calls to its replicas, and the results of a row are the same bits whatever
-else is in the batch, on whichever replica.
+`recognition`). Thread-safe: CTranslate2 queues calls to its replicas. On a CPU the results of a row are the same bits whatever
+else is in the batch, on whichever replica; on a GPU, where kernels are chosen by the size of a batch, they need not be.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +29,8 @@ from whisper_service.domain import SAMPLE_RATE, Task, Word
 
 Sound = npt.NDArray[np.float32]
 """16 kHz mono, -1..1."""
-States = npt.NDArray[np.float32]
-"""What the encoder makes of one window: (1, states, width), one state per 20 ms."""
+States = npt.NDArray[np.floating[Any]]
+"""What the encoder makes of one window: (1, states, width), one state per 20 ms; in the type that the model computes in."""
 
 WINDOW_S: Final = 30
 """What Whisper was trained on, and the most it can take."""
@@ -39,6 +40,8 @@ width are decoded together, and a step of the decoder costs nearly the same for 
 in which most windows of a long recording are."""
 MARGIN_S: Final = 4.0
 """Silence that must follow the sound within the window; with less than 2 s of it the decoder does not find the end."""
+SPECTRA: Final = 8
+"""Spectrograms that are computed at once for a GPU, which would else wait for them: a window takes a core 10 to 40 ms."""
 MAX_TOKENS: Final = 224
 """The decoder has 448 positions; half of them are for the text."""
 
@@ -51,6 +54,17 @@ class Decoded:
     avg_logprob: float
     no_speech_prob: float
     complete: bool  # the decoder ended it by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What was decoded of a window of which `seconds` are sound."""
+
+    states: States
+    decoded: Decoded
+    language: str
+    task: Task
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ class Engine:
     ) -> None:
         """Load the model from a directory; `RuntimeError` and `ValueError` of CTranslate2 pass through.
 
-        On a CPU every slot gets a replica with its share of the threads; the weights are shared. Those for express batches come
+        Every slot gets a replica, on a CPU with its share of the threads; the weights are shared. Those for express batches come
         on top: they are idle nearly always. `before` is called before every call of the model, by the thread that makes it.
         """
         for name in ("model.bin", "config.json", "tokenizer.json"):
@@ -97,11 +111,12 @@ class Engine:
             device=kind,
             device_index=int(index or 0),
             compute_type=resolve(kind, int(index or 0), compute_type),
-            inter_threads=slots + express if self._cpu else 1,
+            inter_threads=slots + express,
             intra_threads=max(1, threads // slots),
         )
         self._tokenizer = tokenizers.Tokenizer.from_file(str(Path(path) / "tokenizer.json"))
         self._features = FeatureExtractor(feature_size=self._model.n_mels)
+        self._spectra = None if self._cpu else ThreadPoolExecutor(max(1, min(SPECTRA, threads)), "spectrum")
         self._suppressed = get_suppressed_tokens(self._tokenizer_for("en", Task.TRANSCRIBE), [-1])
         self._aligns = bool(json.loads((Path(path) / "config.json").read_text(encoding="utf-8")).get("alignment_heads"))
 
@@ -128,6 +143,8 @@ class Engine:
     def unload(self) -> None:
         """Give the memory of the weights back; nothing may be asked of the engine after this."""
         self._model.unload_model()
+        if self._spectra is not None:
+            self._spectra.shutdown()
         self._tokenizer_for.cache_clear()  # it would hold this engine, and its vocabulary of 90 MB
 
     def encode(self, sounds: Sequence[Sound], *, wide: bool = False) -> list[States]:
@@ -135,11 +152,11 @@ class Engine:
 
         One by one on a CPU, where a batch gains nothing and costs memory; together on a GPU, by width.
         """
-        features = [self._mel(sound, wide=wide) for sound in sounds]
-        if self._cpu:
-            return [self._encoded(feature[None]) for feature in features]
+        if self._spectra is None:
+            return [self._encoded(self._mel(sound, wide=wide)[None]) for sound in sounds]
+        features = list(self._spectra.map(partial(self._mel, wide=wide), sounds))
         states: dict[int, States] = {}
-        for members in _by_width(features, axis=1):
+        for members in _alike([feature.shape[1] for feature in features]):
             batch = self._encoded(np.stack([features[i] for i in members]))
             states |= {i: batch[k : k + 1] for k, i in enumerate(members)}
         return [states[i] for i in range(len(sounds))]
@@ -148,13 +165,16 @@ class Engine:
         """Whether these states are those of a window of full width."""
         return bool(states.shape[1] == WINDOW_S * 50)
 
-    def detect_language(self, states: States) -> tuple[str, float]:
-        """The most probable language of one window and its probability."""
+    def detect_languages(self, states: Sequence[States]) -> list[tuple[str, float]]:
+        """The most probable language of each window and its probability."""
         if not self.multilingual:
-            return "en", 1.0
-        self._before()
-        token, probability = self._model.detect_language(_view(states))[0][0]
-        return token[2:-2], float(probability)
+            return [("en", 1.0)] * len(states)
+        found: dict[int, tuple[str, float]] = {}
+        for members in _alike([_width(state) for state in states]):
+            self._before()
+            for i, ((token, probability), *_) in zip(members, self._model.detect_language(_batch(states, members)), strict=True):
+                found[i] = token[2:-2], float(probability)
+        return [found[i] for i in range(len(states))]
 
     def decode(
         self,
@@ -167,11 +187,11 @@ class Engine:
         """The texts of windows, without timestamp tokens."""
         previous = self._previous(prompt)
         results: dict[int, Decoded] = {}
-        for members in _by_width(states, axis=1):
+        for members in _alike([_width(state) for state in states]):
             prompts = [previous + self._start(languages[i], tasks[i]) for i in members]
             self._before()
             found = self._model.generate(
-                _view(np.concatenate([states[i] for i in members])),
+                _batch(states, members),
                 prompts,
                 beam_size=search.beam_size,
                 no_repeat_ngram_size=search.no_repeat_ngram_size,
@@ -188,26 +208,43 @@ class Engine:
         """The text of these tokens."""
         return str(self._tokenizer.decode(list(decoded.tokens)))
 
-    def words(self, states: States, decoded: Decoded, language: str, task: Task, seconds: float) -> list[Word]:
-        """The words of one window with their times, in a window of which `seconds` are sound."""
-        tokenizer = self._tokenizer_for(language, task)
-        tokens = list(decoded.tokens)
-        if not tokens:
-            return []
-        texts, groups = tokenizer.split_to_word_tokens(tokens)
+    def words(self, texts: Sequence[Text]) -> list[list[Word]]:
+        """The words of each text with their times, within its window."""
+        found: dict[int, list[Word]] = {}
+        # One by one on a CPU: a batch gains nothing there either.
+        for members in _alike([i if self._cpu else (_width(text.states), text.language, text.task) for i, text in enumerate(texts)]):
+            found |= zip(members, self._timed([texts[i] for i in members]), strict=True)
+        return [found[i] for i in range(len(texts))]
+
+    def _timed(self, texts: Sequence[Text]) -> list[list[Word]]:
+        """The same for texts that are alike in the width of their windows, language and task."""
+        tokenizer = self._tokenizer_for(texts[0].language, texts[0].task)
+        split = [tokenizer.split_to_word_tokens(list(text.decoded.tokens)) if text.decoded.tokens else ([], []) for text in texts]
         if not self._aligns:
-            return merge_punctuation(spread_words(texts, seconds))
-        frames = max(2, int(seconds * 100))
+            return [merge_punctuation(spread_words(words, text.seconds)) for (words, _), text in zip(split, texts, strict=True)]
+        said = [i for i, text in enumerate(texts) if text.decoded.tokens]
+        if not said:
+            return [[] for _ in texts]
         self._before()
-        (aligned,) = self._model.align(_view(states), tokenizer.sot_sequence, [tokens], frames)
-        sizes = [len(group) for group in groups]
-        return merge_punctuation(timed_words(texts, sizes, aligned.alignments, aligned.text_token_probs))
+        aligned = self._model.align(
+            _batch([text.states for text in texts], said),
+            tokenizer.sot_sequence,
+            [list(texts[i].decoded.tokens) for i in said],
+            [max(2, int(texts[i].seconds * 100)) for i in said],
+        )
+        found: list[list[Word]] = [[] for _ in texts]
+        for i, one in zip(said, aligned, strict=True):
+            words, groups = split[i]
+            found[i] = merge_punctuation(timed_words(words, [len(group) for group in groups], one.alignments, one.text_token_probs))
+        return found
 
     def _encoded(self, features: npt.NDArray[np.float32]) -> States:
-        # On the host and in float32: rows are regrouped between calls, and numpy has no bfloat16.
+        # On the host, because rows are regrouped between calls.
         self._before()
         output = self._model.encode(_view(features), to_cpu=True)
-        return np.array(output.to(ctranslate2.DataType.float32))
+        if output.dtype == ctranslate2.DataType.bfloat16:  # which numpy has not
+            output = output.to(ctranslate2.DataType.float32)
+        return np.array(output)
 
     def _mel(self, sound: Sound, *, wide: bool) -> npt.NDArray[np.float32]:
         mel: npt.NDArray[np.float32] = self._features(sound)[:, : ceil(len(sound) / self._features.hop_length)]
@@ -244,15 +281,24 @@ def languages() -> frozenset[str]:
     return frozenset(_LANGUAGE_CODES)
 
 
-def _view(array: npt.NDArray[np.float32]) -> Any:
+def _view(array: npt.NDArray[np.floating[Any]]) -> Any:
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(array))
 
 
-def _by_width(arrays: Sequence[npt.NDArray[np.float32]], axis: int) -> list[list[int]]:
-    """Indices grouped by the size of that axis, in order of first appearance."""
-    groups: dict[int, list[int]] = {}
-    for index, array in enumerate(arrays):
-        groups.setdefault(array.shape[axis], []).append(index)
+def _batch(states: Sequence[States], members: Sequence[int]) -> Any:
+    """The states of these windows, of equal width, as one array."""
+    return _view(states[members[0]] if len(members) == 1 else np.concatenate([states[i] for i in members]))
+
+
+def _width(states: States) -> int:
+    return int(states.shape[1])
+
+
+def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Indices of equal keys together, in order of first appearance."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
     return list(groups.values())
 
 

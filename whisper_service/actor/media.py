@@ -11,8 +11,9 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +50,8 @@ SHORT_BYTES: Final = 8 << 20
 """A file up to this size is read at full speed: it takes a second at most, and somebody may wait for its text."""
 FREE_S: Final = 3600.0
 """Seconds of sound that any file may hold, however small."""
+AHEAD: Final = 16
+"""Blocks that are decoded and not yet listened to, at most: 8 s of sound."""
 BYTES_PER_S: Final = 2 * SAMPLE_RATE
 SHORT_S: Final = 1.0
 SHORT_SHARE: Final = 0.02
@@ -138,9 +141,10 @@ def decode(
 ) -> Iterator[Report]:
     """Decode one file, yielding `MediaInfo`, `ChunkFound`s, `DecodeProgress`, and at last `Decoded`.
 
-    The files for samples and waveform are there already. Ends without `Decoded` once `cancelled()` is true; it is asked every
-    half second of sound, some milliseconds of work. Raises a `ServiceError` for what is wrong with the file and `OSError` for
-    what is wrong with the disk.
+    Speech is looked for in a thread of its own: FFmpeg and the network take about as long as each other, and both let go of the
+    interpreter. The files for samples and waveform are there already. Ends without `Decoded` once `cancelled()` is true; it is
+    asked every half second of sound, some milliseconds of work. Raises a `ServiceError` for what is wrong with the file and
+    `OSError` for what is wrong with the disk.
     """
     detector = detector or SpeechDetector()
     detector.reset()
@@ -159,6 +163,8 @@ def decode(
         _check_length(recording.duration_s, command)
         most_s = _most(command)
         chunker = Chunker(policy or policy_for(recording.duration_s, brief=command.limit_s is not None), recording.start_s)
+        listening = files.enter_context(ThreadPoolExecutor(1, "listening"))
+        heard: deque[Future[list[float]]] = deque()
         chunks = 0
 
         def found(spans: Iterable[Span]) -> Iterator[Report]:
@@ -180,12 +186,16 @@ def decode(
                 raise Inflated(at_s=round(recording.position_s, 1))
             spool.write(block.data)
             waveform.write(peaks.feed(block))
-            yield from found(chunker.feed(detector.feed(block)))
+            heard.append(listening.submit(detector.feed, block))
+            while heard and (heard[0].done() or len(heard) > AHEAD):
+                yield from found(chunker.feed(heard.popleft().result()))
             if (now := time.monotonic()) >= due:
                 due = now + PROGRESS_S
                 waveform.flush()
                 yield DecodeProgress(job_id=command.job_id, position_s=recording.position_s)
-        yield from found(chunker.feed(detector.finish()))
+        heard.append(listening.submit(detector.finish))
+        for probabilities in heard:
+            yield from found(chunker.feed(probabilities.result()))
         yield from found(chunker.finish(recording.samples))
         waveform.write(peaks.finish())
         if cancelled():

@@ -23,7 +23,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from whisper_service.actor.coverage import Interval, fit
-from whisper_service.actor.engine import Decoded, Engine, Search, Sound, States
+from whisper_service.actor.engine import Decoded, Engine, Search, Sound, States, Text
 from whisper_service.actor.words import sentences, text_of
 from whisper_service.domain import SAMPLE_RATE, Preset, Task, Word
 
@@ -120,6 +120,12 @@ class _Take:
     def seconds(self) -> float:
         return len(self.sound) / SAMPLE_RATE
 
+    @property
+    def text(self) -> Text:
+        """What was found, once there is something."""
+        assert self.decoded is not None
+        return Text(self.states, self.decoded, self.language, self.task, self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class _Passage:
@@ -164,8 +170,9 @@ class Recognizer:
             heard = self._encode(rows, wide=STRATEGIES[preset].wide)
             takes = [take for take in heard if take.task is not Task.DETECT]
             self._decode(takes, STRATEGIES[preset], prompt)
-            for take in takes:
-                self._accept(take, rows[take.row])
+            worth = [take for take in takes if self._believable(take)]
+            for take, words in zip(worth, self._engine.words([take.text for take in worth]), strict=True):
+                self._accept(take, rows[take.row], words)
 
     def _encode(self, rows: dict[int, _Progress], *, wide: bool) -> list[_Take]:
         """The next stretch of every row, encoded, in a language."""
@@ -173,22 +180,23 @@ class Recognizer:
         for row in rows.values():
             begin, end = row.stretches.popleft()
             sounds.append((begin, row.utterance.sound[begin:end]))
-        takes = []
         states = self._engine.encode([sound for _, sound in sounds], wide=wide)
-        for (index, row), (begin, sound), state in zip(rows.items(), sounds, states, strict=True):
-            if row.language is None:
-                row.language, row.probability = self._engine.detect_language(state)
-            takes.append(_Take(index, begin, sound, state, row.language, row.utterance.task))
-        return takes
+        unknown = [(row, state) for row, state in zip(rows.values(), states, strict=True) if row.language is None]
+        for (row, _), found in zip(unknown, self._engine.detect_languages([state for _, state in unknown]), strict=True):
+            row.language, row.probability = found
+        return [
+            _Take(index, begin, sound, state, row.language or "en", row.utterance.task)
+            for (index, row), (begin, sound), state in zip(rows.items(), sounds, states, strict=True)
+        ]
 
     def _decode(self, takes: Sequence[_Take], strategy: Strategy, prompt: str | None) -> None:
         """Give every take the best text the strategy finds, with as little work as that needs."""
         self._search(takes, strategy.search, prompt)
         doubtful = [take for take in takes if take.loops or take.avg_logprob < strategy.sure]
         again = [take for take in doubtful if strategy.search != BEAM or not self._engine.is_wide(take.states)]
-        for take in again:
-            if not self._engine.is_wide(take.states):
-                (take.states,) = self._engine.encode([take.sound], wide=True)
+        narrow = [take for take in again if not self._engine.is_wide(take.states)]
+        for take, states in zip(narrow, self._engine.encode([take.sound for take in narrow], wide=True), strict=True):
+            take.states = states
         self._search(again, BEAM, prompt)
         self._search([take for take in doubtful if take.loops], UNREPEATED, prompt)
 
@@ -203,18 +211,18 @@ class Recognizer:
             if take.decoded is None or (not loops, decoded.avg_logprob) > (not take.loops, take.decoded.avg_logprob):
                 take.decoded, take.loops = decoded, loops
 
-    def _accept(self, take: _Take, row: _Progress) -> None:
+    def _believable(self, take: _Take) -> bool:
+        """Whether somebody may have said this."""
+        decoded = take.text.decoded
+        return decoded.avg_logprob >= GARBAGE and not (decoded.no_speech_prob > NO_SPEECH and self._imagined(take, decoded))
+
+    def _accept(self, take: _Take, row: _Progress, words: Sequence[Word]) -> None:
         """Keep the words of this take up to its first hole, and put what lies behind on the row's list."""
-        decoded = take.decoded
-        assert decoded is not None
-        if decoded.avg_logprob < GARBAGE or (decoded.no_speech_prob > NO_SPEECH and self._imagined(take, decoded)):
-            return
-        words = self._engine.words(take.states, decoded, take.language, take.task, take.seconds)
         if take.task is Task.TRANSCRIBE:
             kept, hole = fit(words, take.seconds, lambda begin, end: self._listen(take.sound, begin, end))
             if (hole is not None and row.resumes < RESUMES and self._resume(take, row, kept, hole.begin)) or hole is None:
                 words = kept
-        self._keep(take, row, words, decoded)
+        self._keep(take, row, words, take.text.decoded)
 
     def _imagined(self, take: _Take, decoded: Decoded) -> bool:
         """Whether a text that the model itself finds improbable, or that nobody spoke, was made of silence."""
