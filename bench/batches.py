@@ -2,7 +2,7 @@
 
     python -m bench.batches [--device cuda] [--batch 1,8,16,32] [--slots 1,2] [--audio FILE] [--model DIR] [--to FILE.csv]
 
-One process with the engine and the recogniser of the speech actor, without pipes, planner and database. The windows are those that the
+One process with the engine and the recogniser of the speech actor, with one thread for numpy as there, without pipes, planner and database. The windows are those that the
 media actor cuts, over and over; every slot is a thread that takes the next batch. Memory of a GPU is the most that was taken while the
 batches ran, by anybody, as its driver tells. The shares are those of the threads: encoding with the spectrogram, decoding, aligning words.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
+import sys
 import tempfile
 import threading
 import time
@@ -27,6 +29,7 @@ import psutil
 from bench import audio, harness
 from bench.harness import MB, Device
 from whisper_service.actor import allocator, cuda_libraries, memory
+from whisper_service.actor.boot import PINNED
 from whisper_service.actor.intervals import SpeechIn
 from whisper_service.actor.media import decode
 from whisper_service.actor.rows import sound_of
@@ -147,6 +150,8 @@ def main() -> None:
     parser.add_argument("--to", type=Path, help="also write the table as CSV")
     Device.ask(parser)
     given = parser.parse_args()
+    if any(os.environ.get(name) != value for name, value in PINNED.items()):  # numpy has read them already
+        os.execve(sys.executable, [sys.executable, "-m", "bench.batches", *sys.argv[1:]], os.environ | PINNED)
     allocator.tune()
     cuda_libraries.preload()
     print(harness.machine())
@@ -154,8 +159,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         model, device = harness.model(given.model, Path(scratch)), Device.given(given)
         path = given.audio or audio.speech(600, Path(scratch) / "prompts.mp3").path
+        began = time.monotonic()
         sounds = windows(path, Path(scratch))
-        print(f"{path.name}: {len(sounds)} windows; model: {model.name}; {device.name}, {device.compute_type}; {given.preset}\n", flush=True)
+        took = time.monotonic() - began
+        print(f"{path.name}: {len(sounds)} windows, cut in {took:.1f} s; model: {model.name}; {device.name}, {device.compute_type}; {given.preset}\n", flush=True)
         for slots in map(int, given.slots.split(",")):
             for row in measure(sounds, model, device, slots, [int(size) for size in given.batch.split(",")], given):
                 if not rows:

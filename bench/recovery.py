@@ -279,9 +279,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     parser.add_argument("--language", default="auto", help="spoken language; auto: detect it (default)")
     given = parser.parse_args()
-    from whisper_service.config import Speech
+    from whisper_service.loop.recognizer import BATCH
 
-    given.batch = Speech().batch_size
+    given.batch = BATCH
     print(harness.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         model = harness.model(given.model, Path(scratch))

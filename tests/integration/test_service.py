@@ -19,6 +19,7 @@ from whisper_service.children.supervisor import State
 from whisper_service.domain import Change, ChunkState, Job, Options, Phase, Status
 from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
 from whisper_service.loop import planner
+from whisper_service.loop.recognizer import BATCH
 from whisper_service.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -241,7 +242,7 @@ async def test_an_actor_that_dies_costs_only_what_was_in_its_hands(tmp_path: Pat
         assert [note.code for note in done.history] == [{"abort_once": "crashed", "kill_once": "killed", "oom_once": "oom", "error_once": "unknown"}[fault]]
         attempts = [chunk.attempts for chunk in await service.store.chunks(job.id)]
         assert max(attempts) == strikes
-        assert sum(attempts) <= 2 * service.config.speech.batch_size  # two slots
+        assert sum(attempts) <= 2 * BATCH  # two slots
 
 
 async def test_a_chunk_that_always_kills_its_actor_becomes_a_gap_and_retry_tries_it_again(tmp_path: Path) -> None:

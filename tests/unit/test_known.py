@@ -63,6 +63,16 @@ def test_memory_of_base_is_what_was_measured() -> None:
     assert base.memory_bytes("int8", rows=8) / 1e6 == pytest.approx(1000, rel=0.2)
 
 
+def test_as_many_rows_go_on_a_gpu_as_its_memory_has_room_for() -> None:
+    large = BY_NAME["large-v3"]
+    for compute_type in ("float16", "int8_float16"):
+        rows = large.rows_within(24 * GB, compute_type)
+        assert large.memory_bytes(compute_type, device="cuda", rows=rows) <= 24 * GB
+        assert large.memory_bytes(compute_type, device="cuda", rows=rows + 1) > 24 * GB
+    assert large.rows_within(GB) == 0
+    assert large.rows_within(24 * GB, "int16") == large.rows_within(24 * GB, "float32")
+
+
 @models
 def test_a_smaller_type_never_takes_more(model: Model) -> None:
     sizes = [model.memory_bytes(kind) for kind in ("float32", "float16", "int8_float16")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from whisper_service import config
 from whisper_service.domain import SAMPLE_RATE, Span
-from whisper_service.loop.recognizer import Recognizer
-from whisper_service.protocol import Row, Transcribe
+from whisper_service.loop.recognizer import BATCH, BATCH_ON_GPU, SLOTS_ON_GPU, Recognizer
+from whisper_service.protocol import Load, Row, Transcribe
 
 
 @pytest.mark.parametrize(("urgent", "express"), [(True, True), (True, False), (False, False)])
@@ -23,3 +24,36 @@ def test_the_actor_hears_that_somebody_waits_for_a_batch(urgent: bool, express: 
     assert [(command.urgent, command.express) for command in sent] == [(urgent, express)]
     view = recognizer.view()
     assert (view.batches, view.urgent, view.express_batches) == (int(not express), int(urgent and not express), int(express))
+
+
+GPU: dict[str, Any] = {"cuda_devices": 2, "vram_free": [80_000_000_000, None]}
+
+
+@pytest.mark.parametrize(
+    ("speech", "rows", "batch"),
+    [
+        (config.Speech(device="cuda"), 1000, BATCH_ON_GPU),
+        (config.Speech(device="cuda"), 13 * SLOTS_ON_GPU, 8),  # a power of two
+        (config.Speech(device="cuda"), 0, 1),  # it will be tried, and the ladder sees to the rest
+        (config.Speech(device="cuda"), None, BATCH),
+        (config.Speech(device="cuda", slots=1), 13, 8),
+        (config.Speech(device="cuda", batch_size=5), 1000, 5),
+        (config.Speech(device="cpu"), None, BATCH),
+    ],
+)
+def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(speech: config.Speech, rows: int | None, batch: int) -> None:
+    sent: list[Load] = []
+    actor: Any = SimpleNamespace(facts=GPU, send=lambda command, **_: sent.append(command))
+    recognizer = Recognizer(actor, speech, config.Supervision())
+    recognizer.load("base", Path("base"), None, rows)
+    assert (recognizer.rung.batch, recognizer.view().batch_size) == (batch, batch)
+    assert sent[0].slots == recognizer.rung.slots
+
+
+@pytest.mark.parametrize(
+    ("device", "facts", "free"),
+    [("auto", GPU, 80_000_000_000), ("cuda:0", GPU, 80_000_000_000), ("cuda:1", GPU, None), ("cuda:2", GPU, None), ("cpu", GPU, None), ("auto", {}, None)],
+)
+def test_only_the_memory_of_the_gpu_that_is_wanted_counts(device: str, facts: dict[str, Any], free: int | None) -> None:
+    actor: Any = SimpleNamespace(facts=facts)
+    assert Recognizer(actor, config.Speech(device=device), config.Supervision()).free_vram == free

@@ -65,7 +65,7 @@ def test_secrets_go_in_and_never_out() -> None:
     ("changes", "field"),
     [
         ({"speech.preset": "best"}, "speech.preset"),
-        ({"speech.batch_size": 0}, "speech.batch_size"),
+        ({"speech.batch_size": -1}, "speech.batch_size"),
         ({"speech.batch_size": "8"}, "speech.batch_size"),
         ({"nope.nope": 1}, "nope.nope"),
         ({"speech": {}}, "speech"),

@@ -41,6 +41,8 @@ GUESSED: Final = frozenset(
 
 BLOCK: Final = 5 * MIX_BLOCK
 """Samples per block that comes out, 0.5 s."""
+GATHERED_S: Final = 0.25
+"""Sound that is handed to the resampler at once: frames are of 20 ms or so, and a call costs as much as its work."""
 JUMP_S: Final = 0.1
 """Time stamps that disagree with the samples by more than this are a hole in the recording, not rounding."""
 UNSTATED_HOLE_S: Final = 60.0
@@ -204,6 +206,8 @@ class _Mono:
     def __init__(self, frame: av.AudioFrame) -> None:
         self._kind = _kind(frame)
         self._resampler = av.AudioResampler("s16p", frame.layout, SAMPLE_RATE, frame_size=BLOCK)
+        self._gathered = av.AudioFifo()
+        self._wanted = int(GATHERED_S * frame.sample_rate)
         self._mix = Downmix(tuple(channel.name for channel in frame.layout.channels))
 
     def fits(self, frame: av.AudioFrame) -> bool:
@@ -211,6 +215,15 @@ class _Mono:
 
     def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
         """Take the next frame, or None for the end; give the blocks that are complete."""
+        if frame is not None:
+            frame.pts = None  # its time has been seen to; here samples follow samples
+            self._gathered.write(frame)
+        if self._gathered.samples and (frame is None or self._gathered.samples >= self._wanted):
+            yield from self._resampled(self._gathered.read())
+        if frame is None:
+            yield from self._resampled(None)
+
+    def _resampled(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
         for ready in self._resampler.resample(frame):
             yield self._mix.feed(ready.to_ndarray().astype(np.int16, copy=False))
 

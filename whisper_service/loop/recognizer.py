@@ -23,6 +23,10 @@ from whisper_service.protocol import BatchDone, Cancel, Fault, Load, Loaded, Row
 
 EXPRESS: Final = 1
 """Batches beside the slots. It costs the thread of a slot and nothing else while nobody waits."""
+BATCH: Final = 8
+"""Rows of a batch on a CPU, and on a GPU whose memory nobody knows."""
+BATCH_ON_GPU: Final = 32
+SLOTS_ON_GPU: Final = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Recognizer:
         self._blocked: dict[str | None, tuple[Problem, float]] = {}  # models that cannot be loaded: why, and until when
         self._express = EXPRESS
         self._ladder: tuple[Rung, ...] = ()  # for the model that was loaded last
+        self._rows: int | None = None  # that fit on the GPU beside that model
         self._speech = speech
         self._limits = limits
         self.pace = Pace(limits.batch_timeout_s, limits.batch_timeout_factor)
@@ -111,6 +116,19 @@ class Recognizer:
     def device(self) -> str | None:
         """The device to choose a model for."""
         return "cpu" if self.unusable is not None else self.wanted
+
+    @property
+    def free_vram(self) -> int | None:
+        """Bytes that were free on the GPU that is wanted before anything was loaded; None: there is none, or nobody says."""
+        kind, _, number = (self.device or "cpu").partition(":")
+        free: list[int | None] = self.actor.facts.get("vram_free", []) if kind == "cuda" else []
+        return free[int(number or 0)] if int(number or 0) < len(free) else None
+
+    @property
+    def wanted_type(self) -> str:
+        """What the model is to compute in on a GPU, as far as memory goes."""
+        wanted = self._speech.compute_type
+        return ladder.BEST["cuda"] if wanted in ("auto", "default") else wanted
 
     @property
     def rung(self) -> Rung:
@@ -177,9 +195,9 @@ class Recognizer:
         """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
         self.generation, self.announced = generation, None
 
-    def load(self, model: str, path: Path, standing: Standing | None) -> None:
-        """Replace the loaded model, with what is known of where it stands on the device."""
-        self.loaded, self.loading = None, model
+    def load(self, model: str, path: Path, standing: Standing | None, rows: int | None = None) -> None:
+        """Replace the loaded model, with what is known of where it stands on the device, and of the `rows` a GPU has room for."""
+        self.loaded, self.loading, self._rows = None, model, rows
         self._ladder = self._rungs()
         self.standing = standing if standing is not None and standing.rung in self._ladder else None
         self._express = EXPRESS if self.standing is None else 0  # it takes memory of its own
@@ -303,14 +321,24 @@ class Recognizer:
         return ladder.rungs(wanted, cpu, self.actor.facts.get("compute_types", {}))
 
     def _rung(self, device: str, compute_type: str) -> Rung:
-        return Rung(device, compute_type, self._speech.batch_size, self._slots(device))
+        return Rung(device, compute_type, self._batch(device), self._slots(device))
+
+    def _batch(self, device: str) -> int:
+        """Rows of a batch. On a GPU a step of the decoder costs the same for one row as for many: as many as memory has room for,
+        a power of two, so that what was learnt of a lighter rung holds when a little more or less is free."""
+        if self._speech.batch_size:
+            return self._speech.batch_size
+        if device == "cpu" or self._rows is None:
+            return BATCH
+        fit = min(BATCH_ON_GPU, self._rows // self._slots(device))
+        return 1 << max(0, fit.bit_length() - 1)
 
     def _slots(self, device: str) -> int:
         """Batches at once. On a CPU one per core, each with one thread: threads of one batch would wait for each other."""
         if self._speech.slots:
             return self._speech.slots
         if device != "cpu":
-            return 2  # one is prepared while the other runs
+            return SLOTS_ON_GPU
         return max(1, self._speech.threads or int(self.actor.facts.get("cpus", 1)))
 
     def _take(self, number: int) -> tuple[RowKey, ...]:

@@ -148,6 +148,13 @@ class Shelf:
         if self._recognizer.model is not None:
             await self._unload()
 
+    async def rows(self, name: str) -> int | None:
+        """How many rows of batches the GPU has room for beside this model; None: there is none, or nobody says."""
+        free = self._recognizer.free_vram
+        if free is None:
+            return None
+        return await to_thread.run_sync(self.inventory.rows_on_gpu, name, free, self._recognizer.wanted_type)
+
     def check_size(self, name: str) -> None:
         """Raise `ModelTooBig` for a model whose weights alone are more than the memory of this machine."""
         if (self._recognizer.device or "cpu").startswith("cuda"):

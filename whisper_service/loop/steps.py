@@ -109,7 +109,7 @@ class Steps:
             await self._endings.fail_all(model, self._recognizer.problem)
             return
         standing = await self._ledger.standing(self._recognizer.device or "cpu", model)
-        self._recognizer.load(model, located.path, standing)
+        self._recognizer.load(model, located.path, standing, await self._shelf.rows(model))
 
     def _give(self, batch: planner.GiveBatch) -> None:
         self._turn += 1

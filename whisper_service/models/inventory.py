@@ -105,6 +105,12 @@ class Inventory:
         needed = shape.parameters  # int8, and nothing but the weights
         return needed if needed > self.machine.memory_bytes else None
 
+    def rows_on_gpu(self, name: str, free: int, compute_type: str) -> int | None:
+        """How many rows of batches fit on a GPU with this much free memory, beside the model; None: its files do not say."""
+        entry = self.catalog.entry(name)
+        facts, _ = self._look(entry)
+        return Model(name, "", facts.shape, "", "").rows_within(free, compute_type) if facts else None
+
     def _info(self, entry: Entry, now: Situation, recommended: str | None, default: str | None) -> ModelInfo:
         known = BY_NAME.get(entry.name)
         facts, problem = self._look(entry)

@@ -6,7 +6,7 @@ export interface Group { name: Words; settings: Record<string, Words> }
 export const GROUPS: readonly Group[] = [
   { name: ['Recognition', '识别'], settings: {
     'speech.model': ['Model', '模型'], 'speech.preset': ['Care', '细致程度'], 'speech.device': ['Device', '设备'], 'speech.compute_type': ['Number format', '数值格式'],
-    'speech.batch_size': ['Chunks in a batch', '每批分块数'], 'speech.slots': ['Batches at a time (0: by the device)', '同时处理的批数（0：按设备）'], 'speech.threads': ['Processor cores (0: all)', '处理器核心数（0：全部）'],
+    'speech.batch_size': ['Chunks in a batch (0: by the device)', '每批分块数（0：按设备）'], 'speech.slots': ['Batches at a time (0: by the device)', '同时处理的批数（0：按设备）'], 'speech.threads': ['Processor cores (0: all)', '处理器核心数（0：全部）'],
     'speech.cpu_fallback': ['Go on with the CPU when the GPU cannot', 'GPU 无法使用时改用 CPU'], 'speech.preload': ['Load the model at the start', '启动时加载模型'], 'speech.unload_after_s': ['Free its memory when idle for (0: never)', '空闲多久后释放模型内存（0：从不）'],
     'media.workers': ['Recordings read at a time', '同时读取的录音数'], 'media.max_duration_s': ['Longest recording', '录音最长时长'],
   } },
