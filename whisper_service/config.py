@@ -115,7 +115,7 @@ class Speech(Section, frozen=True):
     compute_type: str = "auto"
     preset: Preset = Preset.BALANCED  # for jobs that do not name one
     batch_size: Annotated[int, msgspec.Meta(ge=0)] = 0  # chunks a slot works on together; 0: 8 on a CPU, by its memory on a GPU
-    slots: Annotated[int, msgspec.Meta(ge=0)] = 0  # batches at once; 0: one per core on a CPU, 3 on a GPU
+    slots: Annotated[int, msgspec.Meta(ge=0)] = 0  # batches at once; 0: one per core on a CPU, 4 on a GPU
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # cores to use; 0: all
     cpu_fallback: bool = True  # go on with the CPU when the GPU has not enough memory or cannot be used
     climb_after_s: Seconds = 1800.0  # of success, until what memory once did not suffice for is tried again

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from pathlib import Path
+from typing import Final
 
 import msgspec
 from anyio import to_thread
@@ -28,6 +29,10 @@ from whisper_service.storage.rows import ModelRow
 from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
+
+
+SHARE_OF_GPU: Final = 0.8
+"""Of its free memory, for model and batches: screens and other programs want some too."""
 
 
 class Shelf:
@@ -153,7 +158,7 @@ class Shelf:
         free = self._recognizer.free_vram
         if free is None:
             return None
-        return await to_thread.run_sync(self.inventory.rows_on_gpu, name, free, self._recognizer.wanted_type)
+        return await to_thread.run_sync(self.inventory.rows_on_gpu, name, int(SHARE_OF_GPU * free), self._recognizer.wanted_type)
 
     def check_size(self, name: str) -> None:
         """Raise `ModelTooBig` for a model whose weights alone are more than the memory of this machine."""

@@ -42,7 +42,8 @@ class Steps:
                 await self._claim(job_id)
                 return True
             case planner.StartDecode(job_id, worker):
-                if job_id in runs and self._decoders.start(job_id, worker, limit_s=runs[job_id].limit_s):
+                threads = self._recognizer.spare_threads
+                if job_id in runs and self._decoders.start(job_id, worker, limit_s=runs[job_id].limit_s, threads=threads):
                     runs[job_id].decoding, runs[job_id].worker = Decoding.RUNNING, worker
             case planner.LoadModel(model):
                 await self._load(model)
