@@ -73,7 +73,6 @@ class Decode(Message, frozen=True):
     max_duration_s: float | None = None
     max_expansion: float | None = None  # bytes of samples per byte of the file, beyond an hour
     limit_s: float | None = None  # leave it at this much from the beginning; None: all of it
-    threads: int = 1  # to look for speech with; what is found is the same
 
 
 class Download(Message, frozen=True):

@@ -10,7 +10,7 @@ import pytest
 
 from whisper_service import config
 from whisper_service.domain import SAMPLE_RATE, Span
-from whisper_service.loop.recognizer import BATCH, BATCH_ON_GPU, LISTENING, SLOTS_ON_GPU, Recognizer
+from whisper_service.loop.recognizer import BATCH, BATCH_ON_GPU, SLOTS_ON_GPU, Recognizer
 from whisper_service.protocol import Load, Row, Transcribe
 
 
@@ -57,9 +57,3 @@ def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(speech: confi
 def test_only_the_memory_of_the_gpu_that_is_wanted_counts(device: str, facts: dict[str, Any], free: int | None) -> None:
     actor: Any = SimpleNamespace(facts=facts)
     assert Recognizer(actor, config.Speech(device=device), config.Supervision()).free_vram == free
-
-
-@pytest.mark.parametrize(("device", "cpus", "threads"), [("cpu", 16, 1), ("cuda", 16, LISTENING), ("cuda", 4, 2), ("cuda", 1, 1)])
-def test_cores_are_lent_to_media_actors_only_while_a_gpu_does_the_work(device: str, cpus: int, threads: int) -> None:
-    actor: Any = SimpleNamespace(facts=GPU | {"cpus": cpus})
-    assert Recognizer(actor, config.Speech(device=device), config.Supervision()).spare_threads == threads

@@ -49,8 +49,3 @@ def test_a_recording_leaves_no_trace_in_the_next() -> None:
     detector.feed(SOUND[:1_000])
     detector.reset()
     assert probabilities(SOUND, 8_000, detector) == probabilities(SOUND, 8_000)
-
-
-@pytest.mark.parametrize("threads", [2, 4])
-def test_more_threads_hear_exactly_the_same(threads: int) -> None:
-    assert probabilities(SOUND, 8_000, SpeechDetector(threads)) == probabilities(SOUND, 8_000)

@@ -91,15 +91,12 @@ class Inflated(ServiceError):
 
 def run(inbox: Inbox, emit: Callable[[Report], None]) -> None:
     """The entry of the process: decode what is asked for until `Shutdown`."""
-    detectors = {1: SpeechDetector()}
+    detector = SpeechDetector()
     aside = ThreadPoolExecutor(1, "aside", initializer=_step_back)
     emit(Ready(pid=os.getpid(), facts={"av": version("av"), "onnxruntime": version("onnxruntime")}))
     while not isinstance(command := inbox.get(), Shutdown):
         if not isinstance(command, Decode):
             continue
-        if command.threads not in detectors:
-            detectors[command.threads] = SpeechDetector(command.threads)
-        detector = detectors[command.threads]
         if command.limit_s is not None or _bytes(command.source) <= SHORT_BYTES:
             _work(command, inbox, emit, detector)
         else:

@@ -25,14 +25,12 @@ BLOCK: Final = 128
 
 
 class SpeechDetector:
-    """The probabilities of one recording, in order. Make a new one per recording, or call `reset`.
+    """The probabilities of one recording, in order. Make a new one per recording, or call `reset`."""
 
-    They are the same bits for any number of threads: a layer's outputs are shared out, no sum is.
-    """
-
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # One thread: the cores belong to the speech actor, and four are no more than a fifth faster, for three times the work.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(
             str(_network()), providers=["CPUExecutionProvider"], sess_options=options

@@ -76,9 +76,9 @@ class Decoders:
         """A child takes commands."""
         self._generations[worker] = generation
 
-    def start(self, job_id: str, worker: str, *, limit_s: float | None = None, threads: int = 1) -> bool:
-        """Give a recording, or its first `limit_s` seconds, to an actor, with so many threads to look for speech; False if the
-        actor must start first. Raises `OSError` if there is no room for its sound.
+    def start(self, job_id: str, worker: str, *, limit_s: float | None = None) -> bool:
+        """Give a recording, or its first `limit_s` seconds, to an actor; False if that must start first. Raises `OSError` if
+        there is no room for its sound.
 
         The files that it writes are made here: an actor that hears late that a job is cancelled must not make them anew.
         """
@@ -97,7 +97,6 @@ class Decoders:
             max_duration_s=self._max_duration_s,
             max_expansion=self._max_expansion,
             limit_s=limit_s,
-            threads=threads,
         )
         actor.send(command, generation=generation, within_s=self._stall_s, key=job_id)
         return True

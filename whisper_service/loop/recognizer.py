@@ -28,8 +28,6 @@ BATCH: Final = 8
 BATCH_ON_GPU: Final = 32
 SLOTS_ON_GPU: Final = 4
 """On an H100, 32 rows instead of 8 make 1.2 to 1.6 times as many windows a second, four slots instead of two 1.5 to 1.8 times."""
-LISTENING: Final = 4
-"""Threads that look for speech in a recording while a GPU does the rest: more are no faster."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +124,6 @@ class Recognizer:
         kind, _, number = (self.device or "cpu").partition(":")
         free: list[int | None] = self.actor.facts.get("vram_free", []) if kind == "cuda" else []
         return free[int(number or 0)] if int(number or 0) < len(free) else None
-
-    @property
-    def spare_threads(self) -> int:
-        """Cores that a media actor may use: one, for the others have work, unless that is done on a GPU."""
-        return 1 if self.rung.kind == "cpu" else max(1, min(LISTENING, int(self.actor.facts.get("cpus", 1)) // 2))
 
     @property
     def wanted_type(self) -> str:

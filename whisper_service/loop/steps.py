@@ -42,8 +42,7 @@ class Steps:
                 await self._claim(job_id)
                 return True
             case planner.StartDecode(job_id, worker):
-                threads = self._recognizer.spare_threads
-                if job_id in runs and self._decoders.start(job_id, worker, limit_s=runs[job_id].limit_s, threads=threads):
+                if job_id in runs and self._decoders.start(job_id, worker, limit_s=runs[job_id].limit_s):
                     runs[job_id].decoding, runs[job_id].worker = Decoding.RUNNING, worker
             case planner.LoadModel(model):
                 await self._load(model)
