@@ -1,6 +1,7 @@
 """What a batch costs a device: windows per second, memory, and where the time goes, by batch size and by batches at once.
 
     python -m bench.batches [--device cuda] [--batch 1,8,16,32] [--slots 1,2] [--audio FILE] [--model DIR] [--to FILE.csv]
+    python -m bench.batches --plot FILE.csv
 
 One process with the engine and the recogniser of the speech actor, with one thread for numpy as there, without pipes, planner and database. The windows are those that the
 media actor cuts, over and over; every slot is a thread that takes the next batch. Memory of a GPU is the most that was taken while the
@@ -138,6 +139,25 @@ def measure(
     engine.unload()
 
 
+def plot(table: Path) -> None:
+    """Windows per second against the batch size, a line for every number of batches at once, beside the table."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    figure, axes = pyplot.subplots(figsize=(6.4, 4.0), dpi=100)
+    for slots in dict.fromkeys(row["batches at once"] for row in rows):
+        mine = [row for row in rows if row["batches at once"] == slots]
+        axes.plot([int(row["batch size"]) for row in mine], [float(row["windows/s"]) for row in mine], "o-", label=f"{slots} at once")
+    axes.set(xlabel="batch size", ylabel="windows per second", ylim=(0, None))
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(table.with_suffix(".png"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audio", type=Path, help="a recording (default: ten minutes of Debian's asterisk prompts)")
@@ -148,8 +168,12 @@ def main() -> None:
     parser.add_argument("--language", default="en", help="auto: detect it in every window (default: en)")
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--to", type=Path, help="also write the table as CSV")
+    parser.add_argument("--plot", type=Path, help="draw a table that was written, and measure nothing")
     Device.ask(parser)
     given = parser.parse_args()
+    if given.plot:
+        plot(given.plot)
+        return
     if any(os.environ.get(name) != value for name, value in PINNED.items()):  # numpy has read them already
         os.execve(sys.executable, [sys.executable, "-m", "bench.batches", *sys.argv[1:]], os.environ | PINNED)
     allocator.tune()

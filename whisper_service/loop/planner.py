@@ -32,6 +32,9 @@ LONG_AHEAD: Final = 4
 """Long recordings taken up at the same time."""
 SHORT_AHEAD: Final = 64
 """Short ones; their spools are small and they feed cross-job batches."""
+LAST_ROWS: Final = 2
+"""The smallest batch at the end of the last recording: larger ones are cheaper, but the other slots are idle while the last runs.
+Where several have rows left, like clips that come and go, more will come, and half a batch is as small as it gets."""
 ALONE_AFTER: Final = 2
 """Actor deaths after which a chunk is given alone, with nothing beside it."""
 QUARANTINE_AFTER: Final = 3
@@ -278,7 +281,8 @@ def _fill(
     waiting = sum(len(left[work.job_id]) for work in peers)
     size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
     if all(work.decode == "done" for work in peers):  # nothing more will come: the last batches should end together
-        size = min(size, max(speech.batch_size // 2, -(-waiting // speech.slots)))
+        least = LAST_ROWS if len(peers) == 1 else speech.batch_size // 2
+        size = min(size, max(least, -(-(waiting + sum(given.values())) // speech.slots)))
     allowance = {work.job_id: max(1, 2 * work.served) if work.language_known else 1 for work in peers}
     rows: list[tuple[str, int]] = []
     while peers and len(rows) < size:

