@@ -1,6 +1,6 @@
 """Ways to do the same work with less memory, each lighter than the one before, and when to go down and up between them. Pure.
 
-    batches of 8, 4, 2, 1 ─▶ one at a time (on a CPU) ─▶ smaller numbers: float16, int8_float16, int8 ─▶ the CPU
+    batches of 32 (on a GPU), 16, 8, 4, 2, 1 ─▶ one at a time ─▶ smaller numbers: float16, int8_float16, int8 ─▶ the CPU
 
 Down at once when memory runs out or the GPU reports an error; up by one after a stretch of success. If that fails, the next
 stretch is twice as long. Where a model stands on a device is in the database: a new actor starts there.
@@ -69,7 +69,7 @@ def rungs(wanted: Rung, cpu: Rung | None, supported: Mapping[str, Collection[str
 def below(ladder: Sequence[Rung], rung: Rung, *, loading: bool = False) -> Rung | None:
     """The next lighter one; while `loading`, one that needs less for the model itself. None: there is none."""
     for lower in ladder[_place(ladder, rung) + 1 :]:
-        if not loading or (lower.device, lower.compute_type, lower.slots) != (rung.device, rung.compute_type, rung.slots):
+        if not loading or _of_model(lower) != _of_model(rung):
             return lower
     return None
 
@@ -108,7 +108,7 @@ def _on_device(wanted: Rung, supported: Mapping[str, Collection[str]]) -> list[R
     found = [wanted]
     while found[-1].batch > 1:
         found.append(msgspec.structs.replace(found[-1], batch=found[-1].batch // 2))
-    if wanted.kind == "cpu" and wanted.slots > 1:  # on a GPU one batch waits for the other anyhow
+    if wanted.slots > 1:
         found.append(msgspec.structs.replace(found[-1], slots=1))
     number = wanted.device if ":" in wanted.device or wanted.kind == "cpu" else f"{wanted.device}:0"
     names = supported.get(number) or _WEIGHT
@@ -117,6 +117,11 @@ def _on_device(wanted: Rung, supported: Mapping[str, Collection[str]]) -> list[R
         if name in names and lighter.lightness < found[-1].lightness:
             found.append(lighter)
     return found
+
+
+def _of_model(rung: Rung) -> tuple[str, str, int]:
+    """What the model itself needs more or less memory for. On a GPU all slots share what is loaded."""
+    return rung.device, rung.compute_type, rung.slots if rung.kind == "cpu" else 0
 
 
 def _place(ladder: Sequence[Rung], rung: Rung) -> int:
