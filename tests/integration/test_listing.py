@@ -71,6 +71,17 @@ async def test_a_find_says_where(store: Store) -> None:
     assert [e.parts for e in named.excerpts] == [["zebra ", "four", ""]]
 
 
+async def test_jobs_that_lie_apart_have_the_same_excerpts_as_jobs_that_lie_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(9):
+        await add(store, f"j{n}", "zebra.wav", *(f"{n} a zebra {k}" for k in range(n)), "会议")
+    for q in ("zebra", "会议", "议", "zebra 会议"):
+        together = await store.listings.jobs(q=q)
+        monkeypatch.setattr(listing, "SPARSE", 0)
+        assert await store.listings.jobs(q=q) == together, q
+        monkeypatch.undo()
+    assert [len(together.found[f"j{n}"].excerpts) for n in range(9)] == [1, 2, 3, 3, 3, 3, 3, 3, 3]
+
+
 async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(7):
         await add(store, f"j{n}", "", "zebra" if n % 2 else "horse")

@@ -31,10 +31,13 @@ _JOB: Final = ", ".join(f'job."{field}"' for field in rows.JOB)
 # CROSS: in this order, whatever the planner thinks of the status
 _THESE: Final = "document CROSS JOIN kept AS job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
 FIRST_BLOCK: Final = 128
+STEP: Final = 256
 LAST_BLOCK: Final = 4_096
-"""Jobs that a search takes up at once, first and when it goes on."""
+"""Jobs that a search takes up at once: first, how many more each time, and at most. Two blocks are as many as are counted."""
 RARE: Final = 512
 """Jobs of a status that are looked through one and all."""
+SPARSE: Final = 64
+"""Numbers for each job of a page beyond which those jobs do not lie together."""
 FEW: Final = 32
 """Jobs that are looked up one by one for a further term."""
 
@@ -178,7 +181,7 @@ class Listings:
             yield numbers
             if len(found) < size:
                 return
-            size = min(2 * size, LAST_BLOCK)
+            size = min(size + STEP, LAST_BLOCK)
 
     async def _with(self, term: str, numbers: Sequence[int]) -> list[int]:
         """Those of these jobs (the newest first) that have this term too: a few are looked up, many are walked through."""
@@ -211,17 +214,7 @@ class Listings:
         for term in wanted:
             if not (lacking := [number for number, known in places.items() if len(known) < EXCERPTS]):
                 break
-            table = _table(term)
-            found = await self._run(
-                f"SELECT place FROM (SELECT rowid AS place, row_number() OVER (PARTITION BY rowid >> {_NAME_BITS} ORDER BY rowid) AS nth"
-                f" FROM {table} WHERE {table} MATCH :q AND rowid > :first AND rowid < :end AND rowid & {_IN_TEXT})"
-                f" WHERE nth <= {EXCERPTS} AND place >> {_NAME_BITS} IN (SELECT value FROM json_each(:numbers))",
-                q=search.match(term),
-                first=lacking[-1] << _NAME_BITS,
-                end=(lacking[0] + 1) << _NAME_BITS,
-                numbers=_json(lacking),
-            )
-            for (place,) in found:
+            for place in await self._places(term, lacking):
                 known = places[place >> _NAME_BITS]
                 if place not in known and len(known) < EXCERPTS:
                     known.append(place)
@@ -237,6 +230,30 @@ class Listings:
         for job_id, chunk, index, start, end, text in told:
             excerpts.setdefault(job_id, []).append(Excerpt(chunk, index, start, end, search.excerpt(text, wanted)))
         return excerpts
+
+    async def _places(self, term: str, numbers: Sequence[int]) -> list[int]:
+        """The first places in the text of each of these jobs (the newest first): of jobs that lie together in one walk, of others one
+        by one, because a walk passes what was found in all the jobs between them."""
+        table, q = _table(term), search.match(term)
+        among = f"FROM {table} WHERE {table} MATCH :q AND rowid > :first AND rowid < :end"
+        if numbers[0] - numbers[-1] > SPARSE * len(numbers):
+            found = [
+                await self._run(
+                    f"SELECT rowid {among} ORDER BY rowid LIMIT {EXCERPTS}", q=q, first=number << _NAME_BITS, end=(number + 1) << _NAME_BITS
+                )
+                for number in numbers
+            ]
+            return [row[0] for rows_of_job in found for row in rows_of_job]
+        walked = await self._run(
+            f"SELECT place FROM (SELECT rowid AS place, row_number() OVER (PARTITION BY rowid >> {_NAME_BITS} ORDER BY rowid) AS nth"
+            f" {among} AND rowid & {_IN_TEXT})"
+            f" WHERE nth <= {EXCERPTS} AND place >> {_NAME_BITS} IN (SELECT value FROM json_each(:numbers))",
+            q=q,
+            first=numbers[-1] << _NAME_BITS,
+            end=(numbers[0] + 1) << _NAME_BITS,
+            numbers=_json(numbers),
+        )
+        return [row[0] for row in walked]
 
     @asynccontextmanager
     async def _moment(self) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -48,9 +49,8 @@ def match(term: str) -> str:
 
 def marked(text: str, wanted: Iterable[str]) -> list[str]:
     """The text in parts: what was not found and what was, in turn, beginning with the former (perhaps empty)."""
-    pattern = re.compile("|".join(re.escape(term) for term in wanted), re.IGNORECASE)
     parts, at = [], 0
-    for found in pattern.finditer(text):
+    for found in _any_of(tuple(wanted)).finditer(text):
         parts += [text[at : found.start()], found[0]]
         at = found.end()
     return [*parts, text[at:]]
@@ -68,6 +68,11 @@ def excerpt(text: str, wanted: Sequence[str]) -> list[str]:
             return [*parts[:index], f"{cut}…"] if index % 2 == 0 else [*parts[: index - 1], f"{parts[index - 1]}…"]
         tail += len(part)
     return parts
+
+
+@lru_cache(maxsize=64)
+def _any_of(wanted: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, wanted)), re.IGNORECASE)
 
 
 def _short(part: str) -> Iterator[str]:
