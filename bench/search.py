@@ -1,6 +1,6 @@
 """Looking through many jobs: lists, searches and the snapshot a page starts from, and what the index costs a checkpoint.
 
-    python -m bench.search [--jobs 100000] [--segments 5] [--rounds 50] [--keep DIR]
+    python -m bench.search [--jobs 100000] [--segments 5] [--rounds 200] [--keep DIR]
 
 A database with `jobs` jobs of `segments` segments each, half of them English and half Chinese words drawn at random, is filled by
 the same triggers that a service uses, then asked through the same code that answers `/api/jobs` and `/api/state`, one question at
@@ -165,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--segments", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:

@@ -31,9 +31,9 @@ _JOB: Final = ", ".join(f'job."{field}"' for field in rows.JOB)
 # CROSS: in this order, whatever the planner thinks of the status
 _THESE: Final = "document CROSS JOIN kept AS job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
 FIRST_BLOCK: Final = 128
-STEP: Final = 256
+STEP: Final = 384
 LAST_BLOCK: Final = 4_096
-"""Jobs that a search takes up at once: first, how many more each time, and at most. Two blocks are as many as are counted."""
+"""Jobs that a search takes up at once: first, how many more each time, and at most. Two blocks are somewhat more than are counted."""
 RARE: Final = 512
 """Jobs of a status that are looked through one and all."""
 SPARSE: Final = 64
