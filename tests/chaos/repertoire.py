@@ -48,7 +48,7 @@ def scripted(calm: Path) -> list[Piece]:
         piece("note", 6, chunks=3, delay=0.02),
         piece("clip", 6, language=None, chunks=1),
         piece("silence", 1, chunks=0),
-        piece("stumble", 2, chunks=9, delay=0.02, faults={"2": "abort_once"}),
+        piece("stumble", 2, chunks=9, delay=0.02, faults={"2": "abort_once"}, hurts="crashed"),
         piece("hunger", 2, chunks=9, delay=0.02, faults={"4": "oom_once"}),
         piece("hiccup", 2, chunks=9, delay=0.02, faults={"7": "error_once"}, hurts="unknown"),
         piece("sleeper", 1, chunks=4, delay=0.02, faults={"1": "hang_once"}),
