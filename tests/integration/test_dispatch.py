@@ -14,11 +14,13 @@ import pytest
 from msgspec.structs import replace
 
 from tests.fakes.stage import settings
+from tests.fakes.weights import weights
 from whisper_service import config
 from whisper_service.children.supervisor import Died, Reported, State
 from whisper_service.domain import CALL, SAMPLE_RATE, Job, Options, Phase, Problem, Segment, Span, Status
 from whisper_service.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.faults import classify
+from whisper_service.ladder import Rung
 from whisper_service.lifecycle import Cause
 from whisper_service.loop import dispatch
 from whisper_service.loop.connections import Connections
@@ -410,6 +412,17 @@ async def test_work_that_nobody_has_in_hand_is_taken_up_again(tmp_path: Path, ca
 
 OOM = classify("CUDA failed with error out of memory")
 GPU = {"cpus": 3, "cuda_devices": 1, "compute_types": {"cpu": ["int8"], "cuda:0": ["float16", "int8_float16", "int8"]}}
+
+
+@pytest.mark.parametrize(("free", "batch"), [(80_000_000_000, 32), (4_000_000_000, 8), (1_000_000, 1), (None, 8)])
+async def test_batches_are_as_large_as_the_gpu_has_room_for(tmp_path: Path, free: int | None, batch: int) -> None:
+    """From what the actor saw of the card, and what the files of the model say of its shape."""
+    async with staged(tmp_path, slots=4, facts=GPU | {"vram_free": [free]}) as stage:
+        (tmp_path / "model" / "model.bin").write_bytes(weights(width=512, layers=6))
+        await stage.submit()
+        await stage.decoded(chunks=1)
+        await stage.loaded()
+        assert stage.loop.recognizer.rung == Rung("cuda", "auto", batch, 4)
 
 
 def first_batch(stage: Stage) -> Transcribe:

@@ -282,7 +282,8 @@ def _fill(
     size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
     if all(work.decode == "done" for work in peers):  # nothing more will come: the last batches should end together
         least = LAST_ROWS if len(peers) == 1 else speech.batch_size // 2
-        size = min(size, max(least, -(-(waiting + sum(given.values())) // speech.slots)))
+        just_given = sum(given.get(work.job_id, 0) for work in peers)
+        size = min(size, max(least, -(-(waiting + just_given) // speech.slots)))
     allowance = {work.job_id: max(1, 2 * work.served) if work.language_known else 1 for work in peers}
     rows: list[tuple[str, int]] = []
     while peers and len(rows) < size:
