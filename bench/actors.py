@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import overload
 
-from whisper_service.actor.boot import Inbox
-from whisper_service.domain import SAMPLE_RATE, Segment, Span, Word
-from whisper_service.protocol import (
+from whisper_service.core.domain import SAMPLE_RATE, Segment, Span, Word
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.protocol import (
     BatchDone,
     ChunkDone,
     ChunkFound,
@@ -71,7 +71,7 @@ def script(inbox: Inbox, emit: Emit) -> None:
 
 def journalled(inbox: Inbox, emit: Emit) -> None:
     """The real speech actor, with a witness."""
-    from whisper_service.actor import speech
+    from whisper_service.actors.speech import main as speech
 
     speech.run(_Witness(inbox), emit)
 

@@ -16,8 +16,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from whisper_service.actor.audio import Recording
-from whisper_service.domain import SAMPLE_RATE
+from whisper_service.actors.media.decoder import Recording
+from whisper_service.core.domain import SAMPLE_RATE
 
 PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")

@@ -29,13 +29,14 @@ import psutil
 
 from bench import audio, harness
 from bench.harness import MB, Device
-from whisper_service.actor import allocator, cuda_libraries, memory
-from whisper_service.actor.boot import PINNED
-from whisper_service.actor.intervals import SpeechIn
-from whisper_service.actor.media import decode
-from whisper_service.actor.rows import sound_of
-from whisper_service.domain import Preset
-from whisper_service.protocol import ChunkFound, Decode, Row
+from whisper_service.actors.media.main import decode
+from whisper_service.actors.speech import allocator, cuda_libraries
+from whisper_service.actors.speech import gpu_memory as memory
+from whisper_service.actors.speech.rows import sound_of
+from whisper_service.actors.speech.speech_spans import SpeechIn
+from whisper_service.core.domain import Preset
+from whisper_service.supervision.child import PINNED
+from whisper_service.supervision.protocol import ChunkFound, Decode, Row
 
 STAGES = ("encode", "detect_languages", "decode", "words")
 
@@ -95,8 +96,8 @@ def measure(
     sounds: Sequence[Any], model: Path, device: Device, slots: int, sizes: Sequence[int], given: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
     """One row for each batch size, with one loaded model."""
-    from whisper_service.actor.engine import Engine
-    from whisper_service.actor.recognition import Recognizer, Utterance
+    from whisper_service.actors.speech.engine import Engine
+    from whisper_service.actors.speech.recognition import Recognizer, Utterance
 
     language = None if given.language == "auto" else given.language
     before = memory.free_on(device.name)

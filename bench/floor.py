@@ -23,12 +23,12 @@ from pathlib import Path
 import anyio
 
 from bench import audio, baselines, harness
-from whisper_service.actor import allocator
-from whisper_service.actor.engine import Engine, Search, Text
-from whisper_service.actor.media import decode
-from whisper_service.actor.rows import sound_of
-from whisper_service.domain import Task
-from whisper_service.protocol import ChunkFound, Decode, Row
+from whisper_service.actors.media.main import decode
+from whisper_service.actors.speech import allocator
+from whisper_service.actors.speech.engine import Engine, Search, Text
+from whisper_service.actors.speech.rows import sound_of
+from whisper_service.core.domain import Task
+from whisper_service.supervision.protocol import ChunkFound, Decode, Row
 
 BATCH = 8
 NEEDED = ("encode", "decode greedily")

@@ -21,11 +21,12 @@ from typing import Any
 import aiosqlite
 import anyio
 
-from whisper_service import config, logs
-from whisper_service.domain import Change
-from whisper_service.server import calm_collector, serving
-from whisper_service.service import MEDIA, SPEECH, Service
-from whisper_service.storage.broadcast import Broadcast
+from whisper_service.app.service import MEDIA, SPEECH, Service
+from whisper_service.config import schema as config
+from whisper_service.core import logs
+from whisper_service.core.domain import Change
+from whisper_service.storage.change_feed import Broadcast
+from whisper_service.web.server import calm_collector, serving
 
 FAKE_MODEL = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 

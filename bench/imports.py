@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 if __name__ == "__main__":
-    from whisper_service.cli import main
+    from whisper_service.cli.main import main
 
     target = sys.argv.pop(1)
     code = main()

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from whisper_service.actor import allocator
-from whisper_service.actor.chunker import ChunkPolicy
-from whisper_service.actor.engine import Engine
-from whisper_service.actor.intervals import SpeechIn
-from whisper_service.actor.media import decode
-from whisper_service.actor.recognition import Recognizer, Utterance
-from whisper_service.actor.rows import segments_of, sound_of
-from whisper_service.domain import Preset, Segment
-from whisper_service.protocol import ChunkFound, Decode, Row
+from whisper_service.actors.media.chunker import ChunkPolicy
+from whisper_service.actors.media.main import decode
+from whisper_service.actors.speech import allocator
+from whisper_service.actors.speech.engine import Engine
+from whisper_service.actors.speech.recognition import Recognizer, Utterance
+from whisper_service.actors.speech.rows import segments_of, sound_of
+from whisper_service.actors.speech.speech_spans import SpeechIn
+from whisper_service.core.domain import Preset, Segment
+from whisper_service.supervision.protocol import ChunkFound, Decode, Row
 
 BATCH = 8
 

@@ -23,9 +23,10 @@ from typing import Any
 import anyio
 
 from bench.harness import quantile
-from whisper_service.domain import Segment, Span, Status
-from whisper_service.lifecycle import Cause
-from whisper_service.storage import database, search
+from whisper_service.core.domain import Segment, Span, Status
+from whisper_service.core.job_states import Cause
+from whisper_service.storage import database
+from whisper_service.storage import search_terms as search
 from whisper_service.storage.store import Store
 
 ENGLISH = re.split(

@@ -17,9 +17,9 @@ from typing import Final
 import psutil
 
 from tests.recordings import babble, encode, join, silence, write_wav
-from whisper_service.actor import boot
-from whisper_service.protocol import Decode, Decoded, Fault, Ready, Shutdown, decode_report
-from whisper_service.protocol import encode as message
+from whisper_service.supervision import child as boot
+from whisper_service.supervision.protocol import Decode, Decoded, Fault, Ready, Shutdown, decode_report
+from whisper_service.supervision.protocol import encode as message
 
 MAX_S: Final = 120.0
 """Of sound that a file may claim to hold: it bounds what one costs."""
@@ -159,7 +159,7 @@ class Actor:
         theirs, commands = self._context.Pipe(duplex=False)
         reports, outlet = self._context.Pipe(duplex=False)
         log = str(self._directory / "actor.log")
-        process = self._context.Process(target=boot.child, args=("whisper_service.actor.media:run", theirs, outlet, log))
+        process = self._context.Process(target=boot.child, args=("whisper_service.actors.media.main:run", theirs, outlet, log))
         process.start()
         theirs.close()
         outlet.close()

@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     """Run the command line; returns the exit code."""
-    from whisper_service.cli import main as run
+    from whisper_service.cli.main import main as run
 
     return run()
 

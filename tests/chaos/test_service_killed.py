@@ -20,7 +20,7 @@ import pytest
 from tests.chaos import storm
 from tests.chaos.host import Host
 from tests.fakes.actors import script, text_of
-from whisper_service.domain import Change, Job, Segment, Status
+from whisper_service.core.domain import Change, Job, Segment, Status
 from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio

@@ -16,9 +16,9 @@ from tests.chaos import verdict
 from tests.chaos.crowd import Entry, Event, Line, Subscriber
 from tests.chaos.host import Host
 from tests.chaos.repertoire import Piece
-from whisper_service.domain import Job, Options, Segment, Span, Status
-from whisper_service.lifecycle import Cause
-from whisper_service.storage.search import grams
+from whisper_service.core.domain import Job, Options, Segment, Span, Status
+from whisper_service.core.job_states import Cause
+from whisper_service.storage.search_terms import grams
 from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio

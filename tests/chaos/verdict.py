@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tests.chaos.crowd import TERMINAL, Entry, Subscriber
 from tests.chaos.host import Host
-from whisper_service.lifecycle import TRANSITIONS
+from whisper_service.core.job_states import TRANSITIONS
 
 STEPS: Final = {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}
 FULL: Final = ("DiskFull", "No space left on device", "database or disk is full")

@@ -23,12 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from whisper_service import faults
-from whisper_service.actor.boot import Inbox
-from whisper_service.domain import SAMPLE_RATE, Problem, Segment, Span, Task, Word
-from whisper_service.errors import DiskFull
-from whisper_service.pcm import header
-from whisper_service.protocol import (
+from whisper_service.core.domain import SAMPLE_RATE, Problem, Segment, Span, Task, Word
+from whisper_service.core.errors import DiskFull
+from whisper_service.supervision import faults
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.protocol import (
     BatchDone,
     ChunkDone,
     ChunkFound,
@@ -44,6 +43,7 @@ from whisper_service.protocol import (
     Shutdown,
     Transcribe,
 )
+from whisper_service.web.compat.raw_pcm import header
 
 Emit = Callable[[Report], None]
 BEHIND = b"SCRIPT:"

@@ -6,9 +6,9 @@ import os
 import resource
 from collections.abc import Callable
 
-from whisper_service.actor import speech as real
-from whisper_service.actor.boot import Inbox
-from whisper_service.protocol import Loaded, Report
+from whisper_service.actors.speech import main as real
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.protocol import Loaded, Report
 
 SPARE_BYTES = 8 << 20
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import anyio
 
 from tests.fakes.stage import settings
-from whisper_service.config import Config
-from whisper_service.domain import Options
-from whisper_service.lifecycle import TERMINAL
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.config.schema import Config
+from whisper_service.core.domain import Options
+from whisper_service.core.job_states import TERMINAL
 
 FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
 

@@ -11,10 +11,10 @@ import anyio
 import msgspec
 
 from tests.fakes.actors import script
-from whisper_service import config
-from whisper_service.domain import Change, Job, Options
-from whisper_service.lifecycle import TERMINAL
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.config import schema as config
+from whisper_service.core.domain import Change, Job, Options
+from whisper_service.core.job_states import TERMINAL
 
 
 def settings(data_dir: Path, **speech: Any) -> config.Config:

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from whisper_service.actor import speech as real
-from whisper_service.protocol import Command, Report, Transcribe
+from whisper_service.actors.speech import main as real
+from whisper_service.supervision.protocol import Command, Report, Transcribe
 
 MB = 1 << 20
 POKE = b"""

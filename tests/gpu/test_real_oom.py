@@ -11,10 +11,10 @@ import pytest
 from tests import recordings
 from tests.fakes.stage import ended
 from tests.gpu.card import MB, filled
-from whisper_service.config import Config, Speech
-from whisper_service.domain import Job, Options, Status
+from whisper_service.app.service import SPEECH, Service
+from whisper_service.config.schema import Config, Speech
+from whisper_service.core.domain import Job, Options, Status
 from whisper_service.models.bundled import BUNDLED, join
-from whisper_service.service import SPEECH, Service
 
 pytestmark = [
     pytest.mark.anyio,

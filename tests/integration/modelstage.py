@@ -15,11 +15,11 @@ from tests.fakes.actors import script
 from tests.fakes.hub import REPO, Hub, wire_model
 from tests.fakes.weights import weights
 from tests.integration.webclient import WAIT, Running
-from whisper_service import config
-from whisper_service.domain import Change, Job, Status
+from whisper_service.app.service import Service
+from whisper_service.config import schema as config
+from whisper_service.core.domain import Change, Job, Status
 from whisper_service.models.inventory import ModelInfo, ModelState
-from whisper_service.server import serving
-from whisper_service.service import Service
+from whisper_service.web.server import serving
 
 FILES = wire_model(1) | {"model.bin": weights(2_000_000)}
 SIZE = len(FILES["model.bin"])

@@ -17,7 +17,7 @@ import pytest
 
 from tests.fakes.actors import script
 from tests.integration.webclient import Running, events, running
-from whisper_service.config import Security, Webhooks
+from whisper_service.config.schema import Security, Webhooks
 from whisper_service.web.app import openapi_json
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ import pytest
 from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended, texts, until
 from tests.integration.webclient import running
-from whisper_service.domain import Status
-from whisper_service.loop import dispatch
+from whisper_service.core.domain import Status
+from whisper_service.scheduler import loop as dispatch
 from whisper_service.storage import database
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,8 @@ import webvtt  # type: ignore[import-untyped]
 from tests.fakes.actors import script, text_of
 from tests.integration.webclient import Running, running
 from whisper_service import __version__
-from whisper_service.domain import Status, Task
-from whisper_service.pcm import header
+from whisper_service.core.domain import Status, Task
+from whisper_service.web.compat.raw_pcm import header
 
 pytestmark = pytest.mark.anyio
 

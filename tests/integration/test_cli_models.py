@@ -19,11 +19,11 @@ from anyio import to_thread
 
 from tests.fakes.hub import REPO, Hub, closed_port
 from tests.integration.modelstage import FILES, PATH, SIZE, gone, half, job_once, model_once, running, slow, submit
-from whisper_service import cli
-from whisper_service.domain import Status
+from whisper_service.cli import main as cli
+from whisper_service.core.domain import Status
 from whisper_service.models import bundled
 from whisper_service.models.bundled import BUNDLED
-from whisper_service.storage.datadir import DataDir
+from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 
 NAMES = sorted(FILES.keys() - {"README.md"})

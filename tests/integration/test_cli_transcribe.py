@@ -19,11 +19,12 @@ import srt  # type: ignore[import-untyped]
 from tests.fakes.actors import script, text_of
 from tests.fakes.hub import REPO, Hub
 from tests.integration.modelstage import FILES
-from whisper_service import cli, formats
-from whisper_service.domain import Job, Status, Transcript
-from whisper_service.formats import Format
-from whisper_service.service import Service
-from whisper_service.storage.datadir import DataDir
+from whisper_service.app.service import Service
+from whisper_service.cli import main as cli
+from whisper_service.core.domain import Job, Status, Transcript
+from whisper_service.export import render as formats
+from whisper_service.export.render import Format
+from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 
 ROOT = Path(cli.__file__).parents[1]
@@ -31,8 +32,8 @@ FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fake
 DRIVER = f"""
 import sys
 from functools import partial
-from whisper_service import cli
-from whisper_service.service import Service
+from whisper_service.cli import main as cli
+from whisper_service.app.service import Service
 Service.open = staticmethod(partial(Service.open, **{FAKES!r}))
 sys.exit(cli.main(sys.argv[1:]))
 """

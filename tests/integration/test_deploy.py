@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.integration.webclient import running
-from whisper_service import config
+from whisper_service.config import schema as config
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"

@@ -21,13 +21,13 @@ from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended, texts, until
 from tests.integration.webclient import settings
 from tests.recordings import write_wav
-from whisper_service.assembly import MEDIA
-from whisper_service.domain import Job, Status
-from whisper_service.errors import DiskFull
-from whisper_service.loop import dispatch
+from whisper_service.app.service import Service
+from whisper_service.app.wiring import MEDIA
+from whisper_service.core.domain import Job, Status
+from whisper_service.core.errors import DiskFull
 from whisper_service.models import bundled
-from whisper_service.server import serving
-from whisper_service.service import Service
+from whisper_service.scheduler import loop as dispatch
+from whisper_service.web.server import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name != "posix", reason="mounts a file system in memory")]
 

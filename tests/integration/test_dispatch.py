@@ -15,27 +15,29 @@ from msgspec.structs import replace
 
 from tests.fakes.stage import settings
 from tests.fakes.weights import weights
-from whisper_service import config
-from whisper_service.children.supervisor import Died, Reported, State
-from whisper_service.domain import CALL, SAMPLE_RATE, Job, Options, Phase, Problem, Segment, Span, Status
-from whisper_service.errors import DiskFull, IllegalTransition, StoreBusy
-from whisper_service.faults import classify
-from whisper_service.ladder import Rung
-from whisper_service.lifecycle import Cause
-from whisper_service.loop import dispatch
-from whisper_service.loop.connections import Connections
-from whisper_service.loop.decoders import Decoders
-from whisper_service.loop.dispatch import Dispatcher
-from whisper_service.loop.endings import Endings
-from whisper_service.loop.ledger import Ledger
-from whisper_service.loop.mailbox import Mailbox
-from whisper_service.loop.recognizer import Recognizer
-from whisper_service.loop.shelf import Shelf
+from whisper_service.config import schema as config
+from whisper_service.core.domain import CALL, SAMPLE_RATE, Job, Options, Phase, Problem, Segment, Span, Status
+from whisper_service.core.errors import DiskFull, IllegalTransition, StoreBusy
+from whisper_service.core.fallback import Rung
+from whisper_service.core.job_states import Cause
+from whisper_service.host.machine import Machine
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Inventory
-from whisper_service.models.machine import Machine
-from whisper_service.protocol import (
+from whisper_service.scheduler import loop as dispatch
+from whisper_service.scheduler.aborts import Endings
+from whisper_service.scheduler.hub_tests import Connections
+from whisper_service.scheduler.ledger import Ledger
+from whisper_service.scheduler.loop import Dispatcher
+from whisper_service.scheduler.mailbox import Mailbox
+from whisper_service.scheduler.media_actors import Decoders
+from whisper_service.scheduler.model_actions import Shelf
+from whisper_service.scheduler.speech_actor import Recognizer
+from whisper_service.storage.change_feed import Broadcast
+from whisper_service.storage.data_dir import DataDir
+from whisper_service.storage.store import Store
+from whisper_service.supervision.faults import classify
+from whisper_service.supervision.protocol import (
     BatchDone,
     Cancel,
     ChunkDone,
@@ -50,9 +52,7 @@ from whisper_service.protocol import (
     Report,
     Transcribe,
 )
-from whisper_service.storage.broadcast import Broadcast
-from whisper_service.storage.datadir import DataDir
-from whisper_service.storage.store import Store
+from whisper_service.supervision.supervisor import Died, Reported, State
 
 pytestmark = pytest.mark.anyio
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from whisper_service import assembly, cli, trial
-from whisper_service.actor.boot import Inbox
-from whisper_service.faults import FaultKind
-from whisper_service.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
-from whisper_service.storage.datadir import DataDir
+from whisper_service.app import self_test as trial
+from whisper_service.app import wiring as assembly
+from whisper_service.cli import main as cli
+from whisper_service.storage.data_dir import DataDir
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.faults import FaultKind
+from whisper_service.supervision.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
 
 ROOT = Path(cli.__file__).parents[1]
 HERE = "tests.integration.test_doctor"

@@ -18,14 +18,14 @@ import msgspec
 import pytest
 
 from tests.fakes.hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
-from whisper_service import protocol
-from whisper_service.actor import boot
-from whisper_service.actor.download import Progress
-from whisper_service.actor.hub import CHUNK, File
-from whisper_service.actor.network import CASES, has_route
-from whisper_service.modelfile import ORIGIN
+from whisper_service.actors.download.hub import CHUNK, File
+from whisper_service.actors.download.main import Progress
+from whisper_service.actors.download.network_errors import CASES, has_route
 from whisper_service.models.bundled import BUNDLED, absent, join
-from whisper_service.protocol import (
+from whisper_service.models.files import ORIGIN
+from whisper_service.supervision import child as boot
+from whisper_service.supervision import protocol
+from whisper_service.supervision.protocol import (
     Command,
     ConnectionTested,
     Download,
@@ -55,7 +55,7 @@ class Child:
         theirs, self._commands = context.Pipe(duplex=False)
         self._reports, reports = context.Pipe(duplex=False)
         self.log = log
-        self.process = context.Process(target=boot.child, args=("whisper_service.actor.download:run", theirs, reports, str(log)))
+        self.process = context.Process(target=boot.child, args=("whisper_service.actors.download.main:run", theirs, reports, str(log)))
         self.process.start()
         theirs.close()
         reports.close()

@@ -20,8 +20,8 @@ import pytest
 from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended, log_of, send, texts, until
 from tests.integration.webclient import events, running
-from whisper_service.domain import Status
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.core.domain import Status
 
 pytestmark = pytest.mark.anyio
 JOBS = int(os.environ.get("ENDURANCE_JOBS", "150"))

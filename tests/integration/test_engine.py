@@ -11,8 +11,8 @@ import pytest
 
 from bench import widen
 from tests import recordings
-from whisper_service.actor.engine import Engine, Search, Sound, Text
-from whisper_service.domain import Task
+from whisper_service.actors.speech.engine import Engine, Search, Sound, Text
+from whisper_service.core.domain import Task
 from whisper_service.models.bundled import BUNDLED, join
 
 pytestmark = [

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.actors import script
 from tests.integration.webclient import WAIT, Running, running
-from whisper_service.errors import ModelUnavailable, ServiceError
+from whisper_service.core.errors import ModelUnavailable, ServiceError
 from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.web.app import openapi_json
 

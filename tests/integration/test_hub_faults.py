@@ -17,8 +17,8 @@ import pytest
 from tests.fakes.hub import REPO, Hub, Proxy, closed_port
 from tests.integration.modelstage import FILES, PASSWORD, installed, model_once, over, running, submit
 from tests.integration.webclient import Running
-from whisper_service.actor.network import CASES, has_route
-from whisper_service.domain import Status
+from whisper_service.actors.download.network_errors import CASES, has_route
+from whisper_service.core.domain import Status
 
 pytestmark = pytest.mark.anyio
 

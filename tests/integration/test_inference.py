@@ -12,7 +12,7 @@ import webvtt  # type: ignore[import-untyped]
 
 from tests.fakes.actors import script, text_of
 from tests.integration.webclient import Running, running
-from whisper_service.domain import Task
+from whisper_service.core.domain import Task
 
 pytestmark = pytest.mark.anyio
 

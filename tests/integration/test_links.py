@@ -16,8 +16,9 @@ import pytest
 from tests.fakes.actors import BEHIND, script
 from tests.fakes.remote import Remote, Thing, remote
 from tests.integration.webclient import WAIT, Running, collect, running
-from whisper_service import config, fetcher
-from whisper_service.fetcher import name_of
+from whisper_service.config import schema as config
+from whisper_service.integrations import link_fetcher as fetcher
+from whisper_service.integrations.link_fetcher import name_of
 
 pytestmark = pytest.mark.anyio
 

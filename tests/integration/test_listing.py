@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisper_service.domain import Job, Options, Segment, Span, Status
-from whisper_service.lifecycle import Cause
-from whisper_service.storage import database, listing, search
-from whisper_service.storage.listing import Listing
+from whisper_service.core.domain import Job, Options, Segment, Span, Status
+from whisper_service.core.job_states import Cause
+from whisper_service.storage import browse as listing
+from whisper_service.storage import database
+from whisper_service.storage import search_terms as search
+from whisper_service.storage.browse import Listing
 from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio

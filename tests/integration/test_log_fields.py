@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.stage import ended, running, send
-from whisper_service.domain import Status
-from whisper_service.logs import JsonFormatter
+from whisper_service.core.domain import Status
+from whisper_service.core.logs import JsonFormatter
 
 pytestmark = pytest.mark.anyio
 

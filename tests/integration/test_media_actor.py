@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from tests.recordings import RATE, Samples, babble, encode, join, silence, write_wav
-from whisper_service.actor import boot, media
-from whisper_service.actor.boot import Inbox
-from whisper_service.actor.chunker import BRIEF_S, ChunkPolicy
-from whisper_service.protocol import (
+from whisper_service.actors.media import main as media
+from whisper_service.actors.media.chunker import BRIEF_S, ChunkPolicy
+from whisper_service.supervision import child as boot
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.protocol import (
     Cancel,
     ChunkFound,
     Command,
@@ -33,7 +34,7 @@ from whisper_service.protocol import (
     Shutdown,
     decode_report,
 )
-from whisper_service.protocol import encode as encode_message
+from whisper_service.supervision.protocol import encode as encode_message
 
 PAD = ChunkPolicy().pad_s
 
@@ -285,7 +286,7 @@ def test_an_actor_in_its_own_process(tmp_path: Path) -> None:
     reports, their_reports = context.Pipe(duplex=False)
     actor = context.Process(
         target=boot.child,
-        args=("whisper_service.actor.media:run", their_commands, their_reports, str(tmp_path / "actor.log")),
+        args=("whisper_service.actors.media.main:run", their_commands, their_reports, str(tmp_path / "actor.log")),
     )
     actor.start()
     their_commands.close()

@@ -10,10 +10,10 @@ import pytest
 
 from tests import recordings
 from tests.fakes.stage import ended, until
-from whisper_service.config import Config, Speech
-from whisper_service.domain import Options, Preset, Status
+from whisper_service.app.service import Service
+from whisper_service.config.schema import Config, Speech
+from whisper_service.core.domain import Options, Preset, Status
 from whisper_service.models.bundled import BUNDLED, join
-from whisper_service.service import Service
 
 pytestmark = [
     pytest.mark.anyio,

@@ -35,12 +35,12 @@ from tests.integration.modelstage import (
     slow,
     submit,
 )
-from whisper_service.actor.hub import CHUNK
-from whisper_service.actor.network import CASES
-from whisper_service.domain import Phase, Status
-from whisper_service.models import machine
+from whisper_service.actors.download.hub import CHUNK
+from whisper_service.actors.download.network_errors import CASES
+from whisper_service.core.domain import Phase, Status
+from whisper_service.host import machine
+from whisper_service.host.machine import Machine
 from whisper_service.models.inventory import ModelInfo
-from whisper_service.models.machine import Machine
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.fakes.actors import script
 from tests.integration.webclient import WAIT, Running, events, running
-from whisper_service.config import Security
+from whisper_service.config.schema import Security
 
 pytestmark = [
     pytest.mark.anyio,

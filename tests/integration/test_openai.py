@@ -20,11 +20,11 @@ from openai import AsyncOpenAI
 from tests.fakes.actors import script, text_of
 from tests.fakes.stage import ended
 from tests.integration.webclient import Running, running, settings
-from whisper_service.config import Api, Supervision
-from whisper_service.domain import Status
-from whisper_service.lifecycle import TERMINAL
-from whisper_service.server import serving
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.config.schema import Api, Supervision
+from whisper_service.core.domain import Status
+from whisper_service.core.job_states import TERMINAL
+from whisper_service.web.server import serving
 
 pytestmark = pytest.mark.anyio
 

@@ -16,12 +16,12 @@ import anyio
 import pytest
 
 from tests.integration.test_dispatch import GPU, OOM, Actor, Stage, heard, over, staged
-from whisper_service.domain import SAMPLE_RATE, Problem, Span, Status
-from whisper_service.errors import DiskFull, IllegalTransition, StoreBusy
-from whisper_service.lifecycle import TERMINAL, Cause
-from whisper_service.loop import dispatch
-from whisper_service.loop.runs import Decoding
-from whisper_service.protocol import (
+from whisper_service.core.domain import SAMPLE_RATE, Problem, Span, Status
+from whisper_service.core.errors import DiskFull, IllegalTransition, StoreBusy
+from whisper_service.core.job_states import TERMINAL, Cause
+from whisper_service.scheduler import loop as dispatch
+from whisper_service.scheduler.run import Decoding
+from whisper_service.supervision.protocol import (
     ChunkFound,
     Command,
     Decode,

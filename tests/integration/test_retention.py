@@ -10,9 +10,9 @@ import pytest
 from tests.fakes.actors import text_of
 from tests.fakes.stage import ended, log_of, send, texts
 from tests.integration.webclient import running
-from whisper_service.domain import Status
-from whisper_service.service import Service
-from whisper_service.storage.retention import Retention, Rules
+from whisper_service.app.retention import Retention, Rules
+from whisper_service.app.service import Service
+from whisper_service.core.domain import Status
 
 pytestmark = pytest.mark.anyio
 HOUR = 3_600.0

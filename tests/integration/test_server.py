@@ -16,15 +16,15 @@ import httpx
 import pytest
 
 from tests.fakes.actors import script
-from whisper_service.server import AddressUnavailable, address_of, listen
+from whisper_service.web.server import AddressUnavailable, address_of, listen
 
 SERVE = """
 import sys
 from functools import partial
 from pathlib import Path
 from tests.integration.webclient import settings
-from whisper_service import server
-from whisper_service.service import Service
+from whisper_service.web import server
+from whisper_service.app.service import Service
 
 server.Service.open = partial(Service.open, speech_entry="tests.fakes.actors:speech", media_entry="tests.fakes.actors:media")
 if __name__ == "__main__":
@@ -33,7 +33,7 @@ if __name__ == "__main__":
 WATCHED = """
 import gc, os, signal, sys, threading, time
 from pathlib import Path
-from whisper_service import cli
+from whisper_service.cli import main as cli
 
 def look():
     while not Path(sys.argv[1], "data", "address").exists():

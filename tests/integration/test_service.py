@@ -15,12 +15,12 @@ from anyio.lowlevel import checkpoint
 
 from tests.fakes.actors import text_of
 from tests.fakes.stage import ended, log_of, running, send, settings, texts, until
-from whisper_service.children.supervisor import State
-from whisper_service.domain import Change, ChunkState, Job, Options, Phase, Status
-from whisper_service.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
-from whisper_service.loop import planner
-from whisper_service.loop.recognizer import BATCH
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.core.domain import Change, ChunkState, Job, Options, Phase, Status
+from whisper_service.core.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
+from whisper_service.scheduler import planner
+from whisper_service.scheduler.speech_actor import BATCH
+from whisper_service.supervision.supervisor import State
 
 pytestmark = pytest.mark.anyio
 FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}

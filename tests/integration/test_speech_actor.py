@@ -22,11 +22,11 @@ import psutil
 import pytest
 
 from tests.recordings import RATE, Samples, babble, hiss, join, silence
-from whisper_service.actor import boot
-from whisper_service.domain import Span
+from whisper_service.core.domain import Span
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.bundled import join as join_model
-from whisper_service.protocol import (
+from whisper_service.supervision import child as boot
+from whisper_service.supervision.protocol import (
     BatchDone,
     Cancel,
     ChunkDone,
@@ -44,7 +44,7 @@ from whisper_service.protocol import (
 )
 
 PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
-ENTRY = "whisper_service.actor.speech:run"
+ENTRY = "whisper_service.actors.speech.main:run"
 R = TypeVar("R", bound=Report)
 
 pytestmark = [
@@ -458,7 +458,7 @@ def test_shutdown_ends_the_actor_and_sigkill_of_its_parent_too(tmp_path: Path, m
     program = tmp_path / "parent.py"
     program.write_text(
         "import multiprocessing, sys, time\n"
-        "from whisper_service.actor import boot\n"
+        "from whisper_service.actors import boot\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    commands, to_child = context.Pipe(duplex=False)\n"

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import values
-from whisper_service.domain import (
+from whisper_service.core.domain import (
     CALL,
     Chunk,
     ChunkState,
@@ -36,12 +36,12 @@ from whisper_service.domain import (
     Status,
     Word,
 )
-from whisper_service.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
-from whisper_service.ladder import Rung, Standing
-from whisper_service.lifecycle import Cause
+from whisper_service.core.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
+from whisper_service.core.fallback import Rung, Standing
+from whisper_service.core.job_states import Cause
 from whisper_service.storage import database
 from whisper_service.storage import store as module
-from whisper_service.storage.rows import ModelRow
+from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.storage.store import Store, Written
 
 pytestmark = pytest.mark.anyio
@@ -791,7 +791,7 @@ WRITER = """
 import sys, anyio
 from pathlib import Path
 from tests.integration.test_store import new, said, span
-from whisper_service.lifecycle import Cause
+from whisper_service.core.job_states import Cause
 from whisper_service.storage.store import Store
 
 async def main():

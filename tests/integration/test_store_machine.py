@@ -17,9 +17,21 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
-from whisper_service.domain import CALL, Change, ChunkState, Gap, Job, Options, Phase, Problem, Segment, Span, Status
-from whisper_service.errors import IllegalTransition, NotFound
-from whisper_service.lifecycle import TERMINAL, TRANSITIONS, Cause
+from whisper_service.core.domain import (
+    CALL,
+    Change,
+    ChunkState,
+    Gap,
+    Job,
+    Options,
+    Phase,
+    Problem,
+    Segment,
+    Span,
+    Status,
+)
+from whisper_service.core.errors import IllegalTransition, NotFound
+from whisper_service.core.job_states import TERMINAL, TRANSITIONS, Cause
 from whisper_service.storage.store import Store, Written
 
 T = TypeVar("T")

@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from tests.fakes.actors import script
-from whisper_service.children.breaker import Intensity
-from whisper_service.children.supervisor import ActorEvent, Died, Reported, State, Supervisor
-from whisper_service.domain import Span
-from whisper_service.faults import FaultKind
-from whisper_service.protocol import ChunkDone, Load, Loaded, Ready, Row, Shutdown, Transcribe
+from whisper_service.core.domain import Span
+from whisper_service.supervision.faults import FaultKind
+from whisper_service.supervision.protocol import ChunkDone, Load, Loaded, Ready, Row, Shutdown, Transcribe
+from whisper_service.supervision.restart_limit import Intensity
+from whisper_service.supervision.supervisor import ActorEvent, Died, Reported, State, Supervisor
 
 pytestmark = pytest.mark.anyio
 
@@ -192,7 +192,7 @@ async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> Non
     code = (
         "import anyio, sys\n"
         "from pathlib import Path\n"
-        "from whisper_service.children.supervisor import Supervisor\n"
+        "from whisper_service.supervision.supervisor import Supervisor\n"
         "async def main():\n"
         "    s = Supervisor('actor', 'tests.fakes.actors:speech', logs=Path(sys.argv[1]), deliver=lambda e: print(e.report.pid, flush=True), ready_timeout_s=30)\n"
         "    s.want()\n"

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from tests.integration.webclient import Running, running
-from whisper_service.config import resource
-from whisper_service.domain import Problem
-from whisper_service.service import Readiness
+from whisper_service.app.service import Readiness
+from whisper_service.config.schema import resource
+from whisper_service.core.domain import Problem
 from whisper_service.web import page
 from whisper_service.web.app import openapi_json
 

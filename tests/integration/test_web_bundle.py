@@ -12,7 +12,7 @@ import srt  # type: ignore[import-untyped]
 
 from tests.fakes.actors import script
 from tests.integration.webclient import Running, collect, running
-from whisper_service.web.bundle import free_name
+from whisper_service.web.api.export_zip import free_name
 
 pytestmark = pytest.mark.anyio
 

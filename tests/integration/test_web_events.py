@@ -13,8 +13,8 @@ import pytest
 
 from tests.fakes.actors import script, text_of
 from tests.integration.webclient import Event, Running, collect, events, recorded, running
-from whisper_service.server import serving
-from whisper_service.web import events as module
+from whisper_service.web.api import events as module
+from whisper_service.web.server import serving
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ import srt  # type: ignore[import-untyped]
 from tests.fakes.actors import script, text_of
 from tests.fakes.stage import until as until_job
 from tests.integration.webclient import Running, collect, running
-from whisper_service.domain import Status
-from whisper_service.loop import planner
+from whisper_service.core.domain import Status
+from whisper_service.scheduler import planner
 
 pytestmark = pytest.mark.anyio
 

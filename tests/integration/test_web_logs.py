@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.actors import script
 from tests.integration.webclient import Running, collect, running
-from whisper_service.logs import Tail
+from whisper_service.core.logs import Tail
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from tusclient.client import TusClient  # type: ignore[import-untyped]
 
 from tests.fakes.actors import script
 from tests.integration.webclient import Running, running
-from whisper_service.errors import UploadBroken
+from whisper_service.core.errors import UploadBroken
 
 pytestmark = pytest.mark.anyio
 

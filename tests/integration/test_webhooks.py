@@ -19,11 +19,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.fakes.actors import script
 from tests.integration.webclient import WAIT, Running, collect, settings
-from whisper_service import config, webhooks
-from whisper_service.domain import Delivery, DeliveryState
-from whisper_service.errors import InvalidConfig
-from whisper_service.server import serving
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.config import schema as config
+from whisper_service.core.domain import Delivery, DeliveryState
+from whisper_service.core.errors import InvalidConfig
+from whisper_service.integrations import webhooks
+from whisper_service.web.server import serving
 
 pytestmark = pytest.mark.anyio
 

@@ -22,12 +22,14 @@ from wyoming.ping import Ping, Pong
 
 from tests.fakes.actors import script, text_of
 from tests.integration.webclient import settings
-from whisper_service import config, server, wyoming
-from whisper_service.domain import Status
-from whisper_service.errors import InvalidConfig
-from whisper_service.pcm import header
-from whisper_service.server import AddressUnavailable
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.config import schema as config
+from whisper_service.core.domain import Status
+from whisper_service.core.errors import InvalidConfig
+from whisper_service.web import server
+from whisper_service.web.compat import wyoming
+from whisper_service.web.compat.raw_pcm import header
+from whisper_service.web.server import AddressUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -169,7 +171,7 @@ async def test_the_port_is_off_unless_it_is_wanted_and_says_what_is_in_its_way(
     with pytest.raises(AddressUnavailable) as taken:
         await server._wyoming(wanting(enabled=True, port=port.number)).__aenter__()
     assert "wyoming.port" in taken.value.advice
-    monkeypatch.setitem(sys.modules, "whisper_service.wyoming", None)
-    monkeypatch.delattr("whisper_service.wyoming")
+    monkeypatch.setitem(sys.modules, "whisper_service.web.compat.wyoming", None)
+    monkeypatch.delattr("whisper_service.web.compat.wyoming")
     with pytest.raises(InvalidConfig, match="not installed"):
         await server._wyoming(wanting(enabled=True, port=0)).__aenter__()

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from whisper_service import config
-from whisper_service.server import serving
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.config import schema as config
 from whisper_service.storage.store import Store
+from whisper_service.web.server import serving
 
 WAIT = 30.0
 

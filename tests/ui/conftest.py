@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.ui.stage import CHROMIUM, DIST, FLAGS, Stage, Streams, Visitor, need, staged, visiting
-from whisper_service.web import events
+from whisper_service.web.api import events
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ import pytest
 from tests.fakes.actors import script
 from tests.fakes.stage import until
 from tests.integration.webclient import settings
-from whisper_service.config import Links, Models, Source
-from whisper_service.domain import Job, Options
-from whisper_service.errors import ServiceError, Unavailable
-from whisper_service.lifecycle import TERMINAL
-from whisper_service.server import serving
-from whisper_service.service import Service
-from whisper_service.web import events
+from whisper_service.app.service import Service
+from whisper_service.config.schema import Links, Models, Source
+from whisper_service.core.domain import Job, Options
+from whisper_service.core.errors import ServiceError, Unavailable
+from whisper_service.core.job_states import TERMINAL
+from whisper_service.web.api import events
+from whisper_service.web.server import serving
 
 DIST: Final = Path(__file__).parents[2] / "static" / "dist"
 CHROMIUM: Final = shutil.which("chromium")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.ui.stage import LANGUAGES, PAGES, Stage, Visitor, visiting
 from tests.ui.test_transcript import reads, sound
-from whisper_service.known import KNOWN
+from whisper_service.models.known import KNOWN
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.ui.stage import Stage, Visitor, recording, staged, visiting
-from whisper_service.errors import MediaRemoved
-from whisper_service.loop import planner
+from whisper_service.core.errors import MediaRemoved
+from whisper_service.scheduler import planner
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.test_nginx import below, free_port, nginx
 from tests.ui.stage import recording, staged, visiting
-from whisper_service.config import Security
+from whisper_service.config.schema import Security
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ui]
 

@@ -15,8 +15,8 @@ import pytest
 from tests.fakes.hub import REPO, Hub, closed_port, wire_model
 from tests.fakes.weights import weights
 from tests.ui.stage import LANGUAGES, Stage, Visitor, recording, staged, visiting
-from whisper_service import config
-from whisper_service.known import BY_NAME
+from whisper_service.config import schema as config
+from whisper_service.models.known import BY_NAME
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 

@@ -13,9 +13,9 @@ import srt
 
 from tests.recordings import NO_PROMPTS, PROMPTS, TALK, encode, talk
 from tests.ui.stage import visiting
-from whisper_service import config
-from whisper_service.server import serving
-from whisper_service.service import Service
+from whisper_service.app.service import Service
+from whisper_service.config import schema as config
+from whisper_service.web.server import serving
 
 pytestmark = [
     pytest.mark.ui,

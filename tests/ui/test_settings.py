@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.ui.stage import LANGUAGES, Stage, Visitor, staged, visiting
-from whisper_service import config
-from whisper_service.config import Secret, Source
+from whisper_service.config import schema as config
+from whisper_service.config.schema import Secret, Source
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 

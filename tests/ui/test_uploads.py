@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes.actors import BEHIND, script
 from tests.ui.stage import CHOOSE, Stage, Visitor, recording
-from whisper_service.errors import Unavailable
+from whisper_service.core.errors import Unavailable
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from whisper_service.actor import allocator
+from whisper_service.actors.speech import allocator
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of glibc")
 
 # Blocks of 64 MB, as encoding makes them: how many page faults does a second one cost, and does `release` undo the tuning?
 PROGRAM = """
 import ctypes, resource, sys
-from whisper_service.actor import allocator
+from whisper_service.actors.speech import allocator
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from tests.recordings import RATE, Samples, babble, encode, hiss, join, silence, write_wav
-from whisper_service.actor.audio import BLOCK, DecodeFailed, NoAudio, NotMedia, Recording
-from whisper_service.errors import NotFound
+from whisper_service.actors.media.decoder import BLOCK, DecodeFailed, NoAudio, NotMedia, Recording
+from whisper_service.core.errors import NotFound
 
 VOICE = babble(5)
 

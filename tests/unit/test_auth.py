@@ -9,10 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.config import Config, Security, Server
-from whisper_service.errors import InvalidConfig, TokenRequired, TooManyTries, Unauthorized
-from whisper_service.web import auth
-from whisper_service.web.auth import COOKIE, SESSION_S, TRIES, WINDOW_S, Door, Keys, Tries, check, is_local, tokens
+from whisper_service.config.schema import Config, Security, Server
+from whisper_service.core.errors import InvalidConfig, TokenRequired, TooManyTries, Unauthorized
+from whisper_service.web.security import auth
+from whisper_service.web.security.auth import (
+    COOKIE,
+    SESSION_S,
+    TRIES,
+    WINDOW_S,
+    Door,
+    Keys,
+    Tries,
+    check,
+    is_local,
+    tokens,
+)
 
 TOKEN = "correct-horse-battery-staple"
 OTHER = "incorrect-horse-battery-staple"

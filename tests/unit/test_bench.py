@@ -10,7 +10,7 @@ import pytest
 
 from bench import harness, recovery, sse
 from bench.actors import CHUNK_S, _sentences
-from whisper_service.domain import SAMPLE_RATE, Span
+from whisper_service.core.domain import SAMPLE_RATE, Span
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("service", "first_text", "detect", "memory", "unload", "sse", "startup", "recovery", "baselines", "chaos", "host", "search", "fuzz_media", "clips", "floor", "growth", "quality", "page")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.actor.boot import Inbox
-from whisper_service.domain import Span
-from whisper_service.protocol import Cancel, Decode, Row, Shutdown, Transcribe
+from whisper_service.core.domain import Span
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.protocol import Cancel, Decode, Row, Shutdown, Transcribe
 
 
 def decode(job_id: str) -> Decode:
@@ -66,7 +66,7 @@ def test_a_job_that_is_given_again_is_not_cancelled() -> None:
 
 PROGRAM = """
 import ctypes, multiprocessing, os, sys
-from whisper_service.actor import boot
+from whisper_service.supervision import child as boot
 
 def entry(inbox, emit):
     {act}
@@ -86,7 +86,7 @@ COUNT_THREADS = """
     print(ask() if ask else "unknown", flush=True)
 """
 LOOK_FOR_SPEECH = """
-    from whisper_service.actor.vad import SpeechDetector
+    from whisper_service.actors.vad import SpeechDetector
     SpeechDetector()
     print("made", flush=True)
 """

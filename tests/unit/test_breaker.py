@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.children.breaker import Breaker, Intensity
+from whisper_service.supervision.restart_limit import Breaker, Intensity
 
 FOUR = Intensity(max_restarts=4, window_s=10.0)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.domain import Change
-from whisper_service.storage.broadcast import Broadcast, Closed, Pruned
+from whisper_service.core.domain import Change
+from whisper_service.storage.change_feed import Broadcast, Closed, Pruned
 
 pytestmark = pytest.mark.anyio
 

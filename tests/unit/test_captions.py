@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service import captions
-from whisper_service.captions import Cue, Style, columns, line
-from whisper_service.domain import Gap, Segment, Transcript, Word
+from whisper_service.core.domain import Gap, Segment, Transcript, Word
+from whisper_service.export import captions
+from whisper_service.export.captions import Cue, Style, columns, line
 
 
 def transcript(*segments: Segment, language: str = "en", gaps: tuple[Gap, ...] = ()) -> Transcript:

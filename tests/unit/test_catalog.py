@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.errors import Conflict, DiskFull, InvalidRequest, ModelUnavailable, NotFound
-from whisper_service.known import BY_NAME, folder_of, is_name, name_of_folder
+from whisper_service.core.errors import Conflict, DiskFull, InvalidRequest, ModelUnavailable, NotFound
 from whisper_service.models import bundled as module
 from whisper_service.models.bundled import BUNDLED, REQUIREMENTS, BundledFile, Part
 from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, Source
+from whisper_service.models.known import BY_NAME, folder_of, is_name, name_of_folder
 
 COMPLETE = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 

@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service import __version__, cli, server, transcribe
-from whisper_service.config import Config
-from whisper_service.domain import Gap, Job, Options, Phase, Preset, Problem, Status, Task
-from whisper_service.errors import DataDirectoryInUse, DiskFull, InvalidRequest
-from whisper_service.formats import Format
+from whisper_service import __version__
+from whisper_service.cli import main as cli
+from whisper_service.cli import transcribe
+from whisper_service.config.schema import Config
+from whisper_service.core.domain import Gap, Job, Options, Phase, Preset, Problem, Status, Task
+from whisper_service.core.errors import DataDirectoryInUse, DiskFull, InvalidRequest
+from whisper_service.export.render import Format
+from whisper_service.web import server
 
 
 @pytest.fixture(autouse=True)
@@ -171,9 +174,9 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     ("module", "forbidden"),
     [
         ("whisper_service.__main__", ("msgspec", "argparse", "anyio")),  # every child runs it again
-        ("whisper_service.cli", ("litestar", "uvicorn", "rich", "anyio", "aiosqlite", "numpy", "av", "ctranslate2")),
-        ("whisper_service.doctor", ("numpy", "av", "ctranslate2", "faster_whisper", "onnxruntime")),
-        ("whisper_service.transcribe", ("litestar", "uvicorn", "numpy", "av", "ctranslate2", "faster_whisper")),
+        ("whisper_service.cli.main", ("litestar", "uvicorn", "rich", "anyio", "aiosqlite", "numpy", "av", "ctranslate2")),
+        ("whisper_service.cli.doctor", ("numpy", "av", "ctranslate2", "faster_whisper", "onnxruntime")),
+        ("whisper_service.cli.transcribe", ("litestar", "uvicorn", "numpy", "av", "ctranslate2", "faster_whisper")),
     ],
 )
 def test_starting_imports_nothing_heavy(module: str, forbidden: tuple[str, ...]) -> None:

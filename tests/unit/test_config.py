@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from whisper_service import config
-from whisper_service.config import Config, keys
-from whisper_service.domain import Preset
-from whisper_service.errors import InvalidConfig
+from whisper_service.config import schema as config
+from whisper_service.config.schema import Config, keys
+from whisper_service.core.domain import Preset
+from whisper_service.core.errors import InvalidConfig
 
 SHIPPED = config.resource("config.toml")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.actor.cores import cores
+from whisper_service.host.cpu import cores
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.actor import cuda_libraries
-from whisper_service.actor.cuda_libraries import LIBRARIES, preload
+from whisper_service.actors.speech import cuda_libraries
+from whisper_service.actors.speech.cuda_libraries import LIBRARIES, preload
 
 compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler to make a library with")
 
@@ -69,7 +69,7 @@ def test_what_was_opened_is_found_by_its_name_alone(site: Path) -> None:
     source.write_text("int answer(void) { return 42; }")
     subprocess.run(["cc", "-shared", f"-Wl,-soname,{LIBRARIES[1]}", "-o", str(path), str(source)], check=True)
     program = (
-        "import ctypes, sys; from whisper_service.actor.cuda_libraries import preload\n"
+        "import ctypes, sys; from whisper_service.actors.speech.cuda_libraries import preload\n"
         "if sys.argv[1] == 'preload': preload(('made_up_real',))\n"
         f"print(ctypes.CDLL({LIBRARIES[1]!r}).answer())"
     )

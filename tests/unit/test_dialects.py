@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from whisper_service.domain import Problem
-from whisper_service.web.dialects import translate
+from whisper_service.core.domain import Problem
+from whisper_service.web.http.error_dialects import translate
 
 
 def told(path: str, status: int, code: str, **params: Any) -> tuple[int, dict[str, str], dict[str, Any]]:

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.strategies import values
-from whisper_service.domain import Change, Chunk, Gap, Job, Options, Preset, Problem, Segment, Status, Task, Transcript
+from whisper_service.core.domain import (
+    Change,
+    Chunk,
+    Gap,
+    Job,
+    Options,
+    Preset,
+    Problem,
+    Segment,
+    Status,
+    Task,
+    Transcript,
+)
 
 
 @pytest.mark.parametrize("kind", [Options, Segment, Chunk, Gap, Problem, Job, Transcript])

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from whisper_service.domain import Problem
-from whisper_service.errors import DiskFull, ModelUnavailable
-from whisper_service.loop.downloads import TRIES, Downloads, describe
+from whisper_service.core.domain import Problem
+from whisper_service.core.errors import DiskFull, ModelUnavailable
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Transfer
-from whisper_service.protocol import Download, Downloaded, DownloadProgress
-from whisper_service.storage.rows import ModelRow
+from whisper_service.scheduler.model_downloads import TRIES, Downloads, describe
+from whisper_service.storage.row_mapping import ModelRow
+from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress
 
 pytestmark = pytest.mark.anyio
 PROBLEM = Problem("killed", "It was killed.")

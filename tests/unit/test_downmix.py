@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.recordings import Samples, babble, hiss, silence
-from whisper_service.actor.downmix import BLOCK, Downmix
+from whisper_service.actors.media.downmix import BLOCK, Downmix
 
 STEREO = ("FL", "FR")
 SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR")

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import whisper_service
-from whisper_service import errors
-from whisper_service.actor.network import CASES
-from whisper_service.errors import ServiceError
-from whisper_service.faults import FaultKind
-from whisper_service.web import errors as web
+from whisper_service.actors.download.network_errors import CASES
+from whisper_service.core import errors
+from whisper_service.core.errors import ServiceError
+from whisper_service.supervision.faults import FaultKind
+from whisper_service.web.http import errors as web
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "whisper_service"
@@ -74,7 +74,7 @@ def test_the_tree_shows_every_error_with_its_parent_code_status_and_home() -> No
         above = max((d for d in parents if d < depth), default=None)
         assert kind.__base__ is (ServiceError if above is None else classes[parents[above]]), match[0]
         assert match["code"] == kind.code, match[0]
-        assert kind.__module__ == f"whisper_service.{match['module'] or 'errors'}", match[0]
+        assert kind.__module__ == f"whisper_service.{match['module'] or 'core.errors'}", match[0]
         if match["status"] != "-":
             assert int(match["status"]) == web.status_of(kind()), match[0]
     assert {match["name"] for match in drawn()} == set(classes)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service import faults
-from whisper_service.faults import FaultKind
+from whisper_service.supervision import faults
+from whisper_service.supervision.faults import FaultKind
 
 K = FaultKind
 TERMINATE = "terminate called after throwing an instance of '{}'\n  what():  {}\n"
@@ -120,7 +120,7 @@ def test_a_system_with_few_signals_can_load_it_too(monkeypatch: pytest.MonkeyPat
     few = types.ModuleType("signal")
     for name in ("SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"):  # all that Windows has
         setattr(few, name, getattr(signal, name))
-    spec = importlib.util.find_spec("whisper_service.faults")
+    spec = importlib.util.find_spec("whisper_service.supervision.faults")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

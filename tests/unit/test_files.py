@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.web.files import Span, Unsatisfiable, matches, parse_range
+from whisper_service.web.http.file_response import Span, Unsatisfiable, matches, parse_range
 
 HUGE = "9" * 400
 

@@ -21,13 +21,14 @@ from hypothesis import strategies as st
 from lrcparser import LrcParser  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
 
-from whisper_service import formats
-from whisper_service.captions import Cue, Style, clean, cues, line
-from whisper_service.domain import Gap, Script, Segment, Transcript, Word
-from whisper_service.errors import InvalidRequest
-from whisper_service.formats import Format, Layout, documents, subtitles
-from whisper_service.formats.clock import clock
-from whisper_service.script import convert
+from whisper_service.core.chinese import convert
+from whisper_service.core.domain import Gap, Script, Segment, Transcript, Word
+from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.timecode import clock
+from whisper_service.export import documents, subtitles
+from whisper_service.export import render as formats
+from whisper_service.export.captions import Cue, Style, clean, cues, line
+from whisper_service.export.render import Format, Layout
 
 
 def transcript(*segments: Segment, gaps: tuple[Gap, ...] = ()) -> Transcript:

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisper_service.domain import Preset, Task
-from whisper_service.errors import InvalidRequest, ServiceError
-from whisper_service.storage.intake import Intake, Received
-from whisper_service.web import asr, inference, openai_form
-from whisper_service.web.fields import Given
-from whisper_service.web.forms import Fields, Form
+from whisper_service.core.domain import Preset, Task
+from whisper_service.core.errors import InvalidRequest, ServiceError
+from whisper_service.storage.uploads import Intake, Received
+from whisper_service.web.compat import openai_form
+from whisper_service.web.compat import whisper_asr as asr
+from whisper_service.web.compat import whisper_cpp as inference
+from whisper_service.web.compat.form_values import Given
+from whisper_service.web.http.multipart import Fields, Form
 
 SERVICE: Any = SimpleNamespace(config=SimpleNamespace(speech=SimpleNamespace(preset=Preset.BALANCED)))
 UNDERSTOOD: dict[str, Callable[[Given], Any]] = {

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from whisper_service.config import Config, Security, Server
+from whisper_service.config.schema import Config, Security, Server
 from whisper_service.web import page
-from whisper_service.web.auth import Door, Keys, tokens
-from whisper_service.web.guard import Guard, Names
-from whisper_service.web.headers import STRICT
+from whisper_service.web.security.auth import Door, Keys, tokens
+from whisper_service.web.security.guard import Guard, Names
+from whisper_service.web.security.headers import STRICT
 
 pytestmark = pytest.mark.anyio
 LATIN = st.text(st.characters(max_codepoint=255))

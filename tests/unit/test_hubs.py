@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.config import Models
-from whisper_service.known import PATTERNS
+from whisper_service.config.schema import Models
 from whisper_service.models import hubs
 from whisper_service.models.hubs import PUBLIC, Hub
+from whisper_service.models.known import PATTERNS
 
 SECRETS = {"token": "hf_NobodyMaySee", "proxy": "http://name:NobodyMaySee@proxy:3128"}
 

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.weights import weights
-from whisper_service import modelfile
-from whisper_service.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest, ModelBroken
-from whisper_service.models import imports
-from whisper_service.models.imports import Limits
+from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest, ModelBroken
+from whisper_service.models import files as modelfile
+from whisper_service.models import importing as imports
+from whisper_service.models.importing import Limits
 
 FILES = {"model.bin": weights(), "config.json": b"{}", "tokenizer.json": b"{}", "vocabulary.txt": b"a\n"}
 LIMITS = Limits(1_000_000, 0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from whisper_service.captions import Style
-from whisper_service.domain import Preset, Segment, Task, Transcript
-from whisper_service.errors import InvalidRequest
-from whisper_service.formats import Format, render
-from whisper_service.web.inference import Asked, Reply, _layout, understand
+from whisper_service.core.domain import Preset, Segment, Task, Transcript
+from whisper_service.core.errors import InvalidRequest
+from whisper_service.export.captions import Style
+from whisper_service.export.render import Format, render
+from whisper_service.web.compat.whisper_cpp import Asked, Reply, _layout, understand
 
 
 def asked(**fields: str) -> Asked:

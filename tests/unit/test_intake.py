@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.errors import DiskFull, EmptyFile, TooLarge
-from whisper_service.storage import intake as module
-from whisper_service.storage.intake import Intake, clean_name, identifier
+from whisper_service.core.errors import DiskFull, EmptyFile, TooLarge
+from whisper_service.storage import uploads as module
+from whisper_service.storage.uploads import Intake, clean_name, identifier
 
 pytestmark = pytest.mark.anyio
 

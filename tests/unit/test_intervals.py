@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tests.recordings import babble, hiss, join, silence
-from whisper_service.actor.chunker import FRAME
-from whisper_service.actor.intervals import SpeechIn
-from whisper_service.domain import SAMPLE_RATE
+from whisper_service.actors.media.chunker import FRAME
+from whisper_service.actors.speech.speech_spans import SpeechIn
+from whisper_service.core.domain import SAMPLE_RATE
 
 SOUND = join(hiss(2), babble(4), silence(3), babble(5, seed=1), hiss(2)).astype(np.float32) / 32768
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from tests.fakes.weights import weights
-from whisper_service.domain import Problem
-from whisper_service.known import BY_NAME, Fit
+from whisper_service.core.domain import Problem
+from whisper_service.host.machine import Machine
 from whisper_service.models.bundled import BUNDLED, absent
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory, ModelState, Situation, Transfer
-from whisper_service.models.machine import Machine
+from whisper_service.models.known import BY_NAME, Fit
 
 GB = 1_000_000_000
 SMALL = Machine(cpus=2, memory_bytes=2 * GB)

@@ -10,9 +10,9 @@ from faster_whisper.utils import _MODELS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.known import BY_NAME, KNOWN, Fit, Model
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.catalog import ALIASES, BY_QUALITY
+from whisper_service.models.known import BY_NAME, KNOWN, Fit, Model
 
 GB = 1_000_000_000
 DOC = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")

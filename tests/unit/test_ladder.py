@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service import ladder
-from whisper_service.domain import Problem
-from whisper_service.ladder import LONGEST_STRETCH_S, Rung, Standing
+from whisper_service.core import fallback as ladder
+from whisper_service.core.domain import Problem
+from whisper_service.core.fallback import LONGEST_STRETCH_S, Rung, Standing
 
 OOM = Problem("oom", "There was not enough memory.")
 GPU = Rung("cuda", "auto", 8, 2)

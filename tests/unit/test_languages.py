@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from whisper_service import languages
-from whisper_service.errors import InvalidRequest
+from whisper_service.core import languages
+from whisper_service.core.errors import InvalidRequest
 
 
 def test_the_list_is_the_models() -> None:

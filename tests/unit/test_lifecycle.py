@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
-from whisper_service.domain import Status
-from whisper_service.errors import IllegalTransition
-from whisper_service.lifecycle import OPEN, TERMINAL, TRANSITIONS, Cause, advance
+from whisper_service.core.domain import Status
+from whisper_service.core.errors import IllegalTransition
+from whisper_service.core.job_states import OPEN, TERMINAL, TRANSITIONS, Cause, advance
 
 EVERYTHING = list(product(Status, Cause))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from whisper_service import logs
+from whisper_service.core import logs
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_json_is_one_object_with_the_extras_and_the_traceback() -> None:
 @pytest.mark.parametrize(("level", "shown"), [("debug", 2), ("info", 1), ("error", 0)])
 def test_levels_are_for_our_own_loggers(level: str, shown: int, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(level, json=True)
-    ours = logging.getLogger("whisper_service.service")
+    ours = logging.getLogger("whisper_service.app.service")
     ours.debug("one")
     ours.info("two")
     logging.getLogger("somebody.else").info("three")

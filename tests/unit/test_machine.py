@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.models import machine
+from whisper_service.host import machine
 
 
 def test_this_machine_has_cores_and_memory(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from whisper_service.errors import NotFound, Unavailable
-from whisper_service.loop.mailbox import Mailbox, Request
+from whisper_service.core.errors import NotFound, Unavailable
+from whisper_service.scheduler.mailbox import Mailbox, Request
 
 pytestmark = pytest.mark.anyio
 

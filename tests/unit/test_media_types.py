@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.web.media import HEAD, UNKNOWN, media_type
+from whisper_service.web.api.media import HEAD, UNKNOWN, media_type
 
 
 @pytest.mark.parametrize(

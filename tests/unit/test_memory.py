@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.actor import memory
+from whisper_service.actors.speech import gpu_memory as memory
 
 MB = 1 << 20
 

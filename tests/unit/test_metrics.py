@@ -8,12 +8,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from whisper_service import metrics as module
-from whisper_service.children.supervisor import ActorEvent, Died, Reported
-from whisper_service.domain import Problem, Span
-from whisper_service.faults import Diagnosis, FaultKind
-from whisper_service.metrics import Metrics
-from whisper_service.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Loaded, Ready, Report
+from whisper_service.app import metrics as module
+from whisper_service.app.metrics import Metrics
+from whisper_service.core.domain import Problem, Span
+from whisper_service.supervision.faults import Diagnosis, FaultKind
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Loaded, Ready, Report
+from whisper_service.supervision.supervisor import ActorEvent, Died, Reported
 
 PROBLEM = Problem("oom", "There was not enough memory.")
 

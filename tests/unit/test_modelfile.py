@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.weights import tensor, text, weights
-from whisper_service import modelfile
-from whisper_service.errors import ModelBroken
-from whisper_service.known import BY_NAME, Shape
-from whisper_service.modelfile import ORIGIN, Origin
+from whisper_service.core.errors import ModelBroken
+from whisper_service.models import files as modelfile
 from whisper_service.models.bundled import BUNDLED, absent, join
+from whisper_service.models.files import ORIGIN, Origin
+from whisper_service.models.known import BY_NAME, Shape
 
 
 def put(folder: Path, data: bytes, *, config: bytes = b"{}") -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from whisper_service import languages
-from whisper_service.errors import InvalidRequest
-from whisper_service.web.names import OPENAI_MODELS, model_of
+from whisper_service.core import languages
+from whisper_service.core.errors import InvalidRequest
+from whisper_service.web.compat.model_aliases import OPENAI_MODELS, model_of
 
 
 @pytest.mark.parametrize("name", ["", " ", "auto", "Whisper-1", *OPENAI_MODELS])

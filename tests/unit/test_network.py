@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actor import network
-from whisper_service.actor.network import CASES, Failed, explain, problem
-from whisper_service.domain import Problem
+from whisper_service.actors.download import network_errors as network
+from whisper_service.actors.download.network_errors import CASES, Failed, explain, problem
+from whisper_service.core.domain import Problem
 
 DOC = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
 HUB = "https://hub.example"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.children import oomkiller
+from whisper_service.host import oom_kills as oomkiller
 
 EVENTS = "low 0\nhigh 3\nmax 17\noom 2\noom_kill {}\noom_group_kill 0\n"
 LAYOUTS = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from whisper_service.domain import Options
-from whisper_service.web import uploads
+from whisper_service.core.domain import Options
+from whisper_service.web.api import uploads
 from whisper_service.web.app import openapi_json
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service import outgoing
-from whisper_service.addresses import NotAllowed, Unreachable, check, permitted, plain
-from whisper_service.errors import InvalidRequest
+from whisper_service.core.errors import InvalidRequest
+from whisper_service.integrations import outbound_http as outgoing
+from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, permitted, plain
 
 pytestmark = pytest.mark.anyio
 

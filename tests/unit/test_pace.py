@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.ladder import Rung
-from whisper_service.loop.pace import PATIENCE, Pace
+from whisper_service.core.fallback import Rung
+from whisper_service.scheduler.deadlines import PATIENCE, Pace
 
 RUNG = Rung("cpu", "auto", 8, 2)
 LOWER = Rung("cpu", "auto", 1, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.recordings import babble
-from whisper_service.actor.peaks import BIN, Peaks
+from whisper_service.actors.media.waveform import BIN, Peaks
 
 
 @pytest.mark.parametrize("portion", [100, BIN, 8_000, 12_345])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisper_service.loop import planner
-from whisper_service.loop.planner import (
+from whisper_service.scheduler import planner
+from whisper_service.scheduler.planner import (
     Claim,
     Finish,
     GiveBatch,

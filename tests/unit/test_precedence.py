@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from whisper_service.actor.precedence import Precedence
+from whisper_service.actors.speech.priority import Precedence
 
 WAIT_S = 30.0
 

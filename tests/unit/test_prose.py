@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.captions import clean
-from whisper_service.domain import Segment, Word
-from whisper_service.formats.prose import piece, prose
+from whisper_service.core.domain import Segment, Word
+from whisper_service.export.captions import clean
+from whisper_service.export.plain_text import piece, prose
 
 
 def said(*texts: str, spaced: bool | None = None) -> list[Segment]:

@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.strategies import values
-from whisper_service import protocol
-from whisper_service.domain import Segment, Span, Word
-from whisper_service.protocol import BatchDone, ChunkDone, Command, Report, Row, Shutdown, Transcribe
+from whisper_service.core.domain import Segment, Span, Word
+from whisper_service.supervision import protocol
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, Command, Report, Row, Shutdown, Transcribe
 
 COMMANDS = get_args(Command)
 REPORTS = get_args(Report)

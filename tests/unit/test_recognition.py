@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actor import recognition
-from whisper_service.actor.coverage import Interval
-from whisper_service.actor.engine import Decoded, Engine, Search, Sound, States
-from whisper_service.actor.engine import Text as Window
-from whisper_service.actor.recognition import (
+from whisper_service.actors.speech import recognition
+from whisper_service.actors.speech.coverage import Interval
+from whisper_service.actors.speech.engine import Decoded, Engine, Search, Sound, States
+from whisper_service.actors.speech.engine import Text as Window
+from whisper_service.actors.speech.recognition import (
     BEAM,
     GARBAGE,
     GREEDY,
@@ -36,7 +36,7 @@ from whisper_service.actor.recognition import (
     repeats,
     repetition,
 )
-from whisper_service.domain import SAMPLE_RATE, Preset, Task, Word
+from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 
 SURE, DOUBTFUL = -0.05, -0.7
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from whisper_service import config
-from whisper_service.domain import SAMPLE_RATE, Span
-from whisper_service.loop.recognizer import BATCH, BATCH_ON_GPU, SLOTS_ON_GPU, Recognizer
-from whisper_service.protocol import Load, Row, Transcribe
+from whisper_service.config import schema as config
+from whisper_service.core.domain import SAMPLE_RATE, Span
+from whisper_service.scheduler.speech_actor import BATCH, BATCH_ON_GPU, SLOTS_ON_GPU, Recognizer
+from whisper_service.supervision.protocol import Load, Row, Transcribe
 
 
 @pytest.mark.parametrize(("urgent", "express"), [(True, True), (True, False), (False, False)])

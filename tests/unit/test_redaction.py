@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.redaction import HIDDEN, redact
+from whisper_service.core.redaction import HIDDEN, redact
 
 
 @given(st.text(max_size=50), st.text(min_size=4, max_size=30), st.text(max_size=50))

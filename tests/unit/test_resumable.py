@@ -9,8 +9,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from whisper_service.storage.intake import Intake
-from whisper_service.storage.resumable import Resumable
+from whisper_service.storage.resumable_uploads import Resumable
+from whisper_service.storage.uploads import Intake
 
 pytestmark = pytest.mark.anyio
 

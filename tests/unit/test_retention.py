@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.domain import Status
-from whisper_service.lifecycle import OPEN, TERMINAL
-from whisper_service.storage.reading import Kept
-from whisper_service.storage.retention import Due, Rules, due
+from whisper_service.app.retention import Due, Rules, due
+from whisper_service.core.domain import Status
+from whisper_service.core.job_states import OPEN, TERMINAL
+from whisper_service.storage.queries import Kept
 
 DONE = Status.COMPLETED
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.children import roll
-from whisper_service.children.roll import Roll
+from whisper_service.supervision import orphans as roll
+from whisper_service.supervision.orphans import Roll
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process was born")
 

@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.domain import Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
-from whisper_service.loop import planner
-from whisper_service.loop.runs import DETECT_S, LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
+from whisper_service.core.domain import Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
+from whisper_service.scheduler import planner
+from whisper_service.scheduler.run import DETECT_S, LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
 
 
 def span(index: int, seconds: float = 10.0) -> Span:

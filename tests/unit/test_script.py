@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service import script
-from whisper_service.domain import Segment, Transcript, Word
-from whisper_service.script import Script
+from whisper_service.core import chinese as script
+from whisper_service.core.chinese import Script
+from whisper_service.core.domain import Segment, Transcript, Word
 
 TRADITIONAL = "皇后後來把頭髮剪了,這個軟體很乾淨。"
 SIMPLIFIED = "皇后后来把头发剪了,这个软体很干净。"

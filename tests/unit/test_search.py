@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.storage.search import AROUND, MAX_TERMS, excerpt, grams, is_short, marked, match, terms
+from whisper_service.storage.search_terms import AROUND, MAX_TERMS, excerpt, grams, is_short, marked, match, terms
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from whisper_service import config, settings
-from whisper_service.config import Config, Source, keys
-from whisper_service.errors import InvalidRequest
-from whisper_service.settings import Effect
+from whisper_service.config import runtime as settings
+from whisper_service.config import schema as config
+from whisper_service.config.runtime import Effect
+from whisper_service.config.schema import Config, Source, keys
+from whisper_service.core.errors import InvalidRequest
 
 SECRET = "hf_verysecret"
 

@@ -15,13 +15,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from whisper_service.actor import slots as module
-from whisper_service.actor.precedence import Precedence
-from whisper_service.actor.recognition import Heard, Sentence, Utterance
-from whisper_service.actor.slots import Slots
-from whisper_service.domain import SAMPLE_RATE, Preset, Script, Span, Word
-from whisper_service.faults import FaultKind
-from whisper_service.protocol import BatchDone, ChunkDone, Fault, Report, Row, Transcribe
+from whisper_service.actors.speech import slots as module
+from whisper_service.actors.speech.priority import Precedence
+from whisper_service.actors.speech.recognition import Heard, Sentence, Utterance
+from whisper_service.actors.speech.slots import Slots
+from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Word
+from whisper_service.supervision.faults import FaultKind
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, Fault, Report, Row, Transcribe
 
 SECOND = SAMPLE_RATE
 OOM = RuntimeError("CUDA failed with error out of memory")

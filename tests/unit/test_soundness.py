@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.storage import soundness
+from whisper_service.storage import integrity as soundness
 
 
 @pytest.fixture(autouse=True)

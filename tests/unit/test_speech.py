@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from whisper_service.actor import speech
-from whisper_service.actor.boot import Inbox
-from whisper_service.domain import Span
-from whisper_service.protocol import Cancel, Fault, Load, Loaded, Report, Row, Shutdown, Transcribe
+from whisper_service.actors.speech import main as speech
+from whisper_service.core.domain import Span
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.protocol import Cancel, Fault, Load, Loaded, Report, Row, Shutdown, Transcribe
 
 
 class Script:
@@ -156,7 +156,7 @@ def test_a_cancellation_reaches_batches_in_work() -> None:
 
 
 def test_the_model_stack_is_not_imported_before_the_process_is_prepared() -> None:
-    code = "import sys, whisper_service.actor.speech; print(sorted({'ctranslate2', 'faster_whisper'} & set(sys.modules)))"
+    code = "import sys, whisper_service.actors.speech.main; print(sorted({'ctranslate2', 'faster_whisper'} & set(sys.modules)))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
 
@@ -164,9 +164,11 @@ def test_the_model_stack_is_not_imported_before_the_process_is_prepared() -> Non
 def test_the_allocator_and_the_cuda_libraries_come_before_the_model_stack() -> None:
     code = """
 import sys
-from whisper_service.actor import allocator, cuda_libraries, speech
-from whisper_service.actor.boot import Inbox
-from whisper_service.protocol import Shutdown
+from whisper_service.actors.speech import allocator
+from whisper_service.actors.speech import cuda_libraries
+from whisper_service.actors.speech import main as speech
+from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.protocol import Shutdown
 seen = []
 allocator.tune = lambda: seen.append(("tune", "ctranslate2" in sys.modules))
 cuda_libraries.preload = lambda: seen.append(("preload", "ctranslate2" in sys.modules))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.actor.spool import InPlaceFile
+from whisper_service.actors.media.spool import InPlaceFile
 
 
 def test_a_second_attempt_takes_nothing_away_until_it_is_sealed(tmp_path: Path) -> None:

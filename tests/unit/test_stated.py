@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actor.stated import wav_seconds
+from whisper_service.actors.media.stated_length import wav_seconds
 
 FORMAT = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16_000, 32_000, 2, 16)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.errors import InvalidRequest
-from whisper_service.web.tus import checksum, filename
+from whisper_service.core.errors import InvalidRequest
+from whisper_service.web.api.tus import checksum, filename
 
 
 def b64(text: str) -> str:

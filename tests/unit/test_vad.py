@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.recordings import Samples, babble, hiss, join, silence
-from whisper_service.actor.chunker import FRAME
-from whisper_service.actor.vad import SpeechDetector
+from whisper_service.actors.media.chunker import FRAME
+from whisper_service.actors.vad import SpeechDetector
 
 SOUND = join(hiss(1), babble(7), silence(1.3), babble(11, seed=1), hiss(3), babble(2.017, seed=2))
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.storage.wall import BEHIND_S, TICK_S, Wall
+from whisper_service.core.wall_clock import BEHIND_S, TICK_S, Wall
 
 
 @given(st.lists(st.floats(0, BEHIND_S / 2), min_size=2))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actor.words import (
+from whisper_service.actors.speech.words import (
     FRAME_S,
     LONG_COLUMNS,
     LONG_S,
@@ -21,7 +21,7 @@ from whisper_service.actor.words import (
     text_of,
     timed_words,
 )
-from whisper_service.domain import Word
+from whisper_service.core.domain import Word
 
 
 def said(*texts: str, pause_after: dict[int, float] | None = None) -> list[Word]:

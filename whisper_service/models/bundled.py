@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from whisper_service.errors import DiskFull, ModelUnavailable
+from whisper_service.core.errors import DiskFull, ModelUnavailable
 
 _SUMS: Final = "SHA256SUMS"  # in a joined model: tells ours from one that the user put there
 _BLOCK: Final = 1024 * 1024

@@ -16,9 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from whisper_service.domain import Value
-from whisper_service.errors import Conflict, InvalidRequest, ModelUnavailable, NotFound
-from whisper_service.known import BY_NAME, BY_REPO, folder_of, is_folder, is_name, name_of_folder
+from whisper_service.core.domain import Value
+from whisper_service.core.errors import Conflict, InvalidRequest, ModelUnavailable, NotFound
 from whisper_service.models.bundled import (
     BUNDLED,
     INSTALL,
@@ -30,7 +29,8 @@ from whisper_service.models.bundled import (
     join,
     size,
 )
-from whisper_service.protocol import partial_of
+from whisper_service.models.known import BY_NAME, BY_REPO, folder_of, is_folder, is_name, name_of_folder
+from whisper_service.supervision.protocol import partial_of
 
 AUTO: Final = "auto"
 ALIASES: Final = {"large": "large-v3", "turbo": "large-v3-turbo"}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from whisper_service.config import Models
-from whisper_service.domain import Value
-from whisper_service.known import BY_NAME, PATTERNS
-from whisper_service.protocol import Download, TestConnection
+from whisper_service.config.schema import Models
+from whisper_service.core.domain import Value
+from whisper_service.models.known import BY_NAME, PATTERNS
+from whisper_service.supervision.protocol import Download, TestConnection
 
 PUBLIC: Final = "https://huggingface.co"
 PROBE: Final = BY_NAME["tiny"].repo

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from whisper_service import modelfile
-from whisper_service.domain import Problem, Value
-from whisper_service.errors import ModelBroken, ServiceError
-from whisper_service.known import BY_NAME, Model, Suitability
-from whisper_service.modelfile import Facts
+from whisper_service.core.domain import Problem, Value
+from whisper_service.core.errors import ModelBroken, ServiceError
+from whisper_service.host.machine import Machine
+from whisper_service.models import files as modelfile
 from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, Entry
-from whisper_service.models.machine import Machine
+from whisper_service.models.files import Facts
+from whisper_service.models.known import BY_NAME, Model, Suitability
 
 
 class ModelState(StrEnum):

@@ -13,9 +13,9 @@ from typing import Any, Final
 import aiosqlite
 from anyio import CancelScope
 
-from whisper_service.errors import DiskFull, StoreBroken, StoreBusy
-from whisper_service.storage import soundness
-from whisper_service.storage.search import grams
+from whisper_service.core.errors import DiskFull, StoreBroken, StoreBusy
+from whisper_service.storage import integrity as soundness
+from whisper_service.storage.search_terms import grams
 
 logger = logging.getLogger(__name__)
 

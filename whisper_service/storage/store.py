@@ -16,7 +16,7 @@ import aiosqlite
 import msgspec
 from msgspec.structs import replace
 
-from whisper_service.domain import (
+from whisper_service.core.domain import (
     CALL,
     Change,
     Gap,
@@ -26,15 +26,17 @@ from whisper_service.domain import (
     Span,
     Status,
 )
-from whisper_service.errors import Conflict, IllegalTransition, MediaRemoved
-from whisper_service.lifecycle import Cause, advance
-from whisper_service.storage import database, rows, soundness
-from whisper_service.storage.listing import Listings
-from whisper_service.storage.log import Log
-from whisper_service.storage.outbox import Outbox
-from whisper_service.storage.reading import JOBS, TO_FETCH, Reading, missing
-from whisper_service.storage.remembered import Remembered
-from whisper_service.storage.session import Session
+from whisper_service.core.errors import Conflict, IllegalTransition, MediaRemoved
+from whisper_service.core.job_states import Cause, advance
+from whisper_service.storage import database
+from whisper_service.storage import integrity as soundness
+from whisper_service.storage import row_mapping as rows
+from whisper_service.storage.browse import Listings
+from whisper_service.storage.change_log import Log
+from whisper_service.storage.connections import Session
+from whisper_service.storage.queries import JOBS, TO_FETCH, Reading, missing
+from whisper_service.storage.service_state import Remembered
+from whisper_service.storage.webhook_queue import Outbox
 
 CHANGEABLE: Final = frozenset(rows.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or a matter of `Cause`

@@ -8,31 +8,20 @@ from litestar import Litestar
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
-from whisper_service.errors import Unavailable
-from whisper_service.service import Service
-from whisper_service.web import (
-    asr,
-    bundle,
-    docs,
-    errors,
-    events,
-    inference,
-    jobs,
-    login,
-    logs,
-    media,
-    metrics,
-    models,
-    openai,
-    page,
-    settings,
-    state,
-    system,
-    tus,
-    webhooks,
-)
-from whisper_service.web.auth import Door, Keys, tokens
-from whisper_service.web.guard import Guard
+from whisper_service.app.service import Service
+from whisper_service.core.errors import Unavailable
+from whisper_service.web import page
+from whisper_service.web.api import diagnostics as logs
+from whisper_service.web.api import events, jobs, media, metrics, models, settings, state, system, tus, webhooks
+from whisper_service.web.api import export_zip as bundle
+from whisper_service.web.compat import openai
+from whisper_service.web.compat import whisper_asr as asr
+from whisper_service.web.compat import whisper_cpp as inference
+from whisper_service.web.http import api_docs as docs
+from whisper_service.web.http import errors
+from whisper_service.web.security import login
+from whisper_service.web.security.auth import Door, Keys, tokens
+from whisper_service.web.security.guard import Guard
 
 
 def create_app(service: Service) -> ASGIApp:

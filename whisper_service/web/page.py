@@ -17,10 +17,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
-from whisper_service.config import resource
-from whisper_service.errors import NotFound
-from whisper_service.web.errors import Incoming
-from whisper_service.web.files import FileAnswer
+from whisper_service.config.schema import resource
+from whisper_service.core.errors import NotFound
+from whisper_service.web.http.errors import Incoming
+from whisper_service.web.http.file_response import FileAnswer
 
 POLICY: Final = (
     "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "

@@ -1,0 +1,224 @@
+"""What we ask of a hub, through `huggingface_hub`: what a repo holds, its files, and whether they can be had.
+
+Owns the settings of that library in this process. It is imported only after `ENVIRONMENT` is set, because the library reads
+it once. Every exception of the library, and of those below it, goes through as it is: `network.explain` names it.
+
+Large files are fetched one by one, because the library resumes a file only within one call: it throws away what has come
+when the call fails, and never finds again what a killed process left. `snapshot_download` then checks their hashes, takes
+them as they are and fetches the rest.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import hashlib
+import logging
+import os
+from pathlib import Path, PurePath
+from typing import Any, Final, NamedTuple
+
+ENVIRONMENT: Final = {
+    "HF_HUB_DISABLE_XET": "1",  # mirrors and proxies speak plain HTTP
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",  # what is sent is what the settings say
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DEBUG": "0",  # it would write whole requests into the log
+}
+os.environ |= ENVIRONMENT
+os.environ.pop("HF_ENDPOINT", None)  # endpoints come with the command; the token would be forwarded to this one
+
+import huggingface_hub  # noqa: E402
+from huggingface_hub import constants, hf_hub_url, snapshot_download  # noqa: E402
+from huggingface_hub.errors import HfHubHTTPError  # noqa: E402
+from huggingface_hub.file_download import http_get  # noqa: E402
+from huggingface_hub.utils import logging as hub_logging  # noqa: E402
+from huggingface_hub.utils._headers import build_hf_headers  # noqa: E402
+from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status  # noqa: E402
+
+from whisper_service.actors.download import network_errors as network  # noqa: E402
+from whisper_service.actors.download.network_errors import Failed, problem  # noqa: E402
+
+CHUNK: Final = 256 * 1024
+"""Bytes that may be lost at a kill. The library's own 10 MB are many seconds on a slow line."""
+REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")
+VOCABULARY: Final = "vocabulary.*"
+VERSION: Final = huggingface_hub.__version__
+_PROXIES: Final = {name: os.environ.get(name) for base in ("http", "https", "all") for name in (f"{base}_proxy", f"{base}_PROXY".upper())}
+
+constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+hub_logging.set_verbosity(logging.ERROR)  # its warnings hold signed addresses; what matters is told by `network`
+
+
+class File(NamedTuple):
+    """A file of a repo. `size` in bytes, `sha256` if it is stored as a large file, `blob` its git hash otherwise."""
+
+    name: str
+    size: int | None
+    sha256: str | None
+    blob: str | None
+
+
+class Listing(NamedTuple):
+    """The files of one commit."""
+
+    commit: str
+    files: tuple[File, ...]
+
+
+class Source(NamedTuple):
+    """A repo on one endpoint, and how to get there."""
+
+    endpoint: str
+    repo: str
+    revision: str | None
+    token: str | None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What every problem says about it."""
+        return {"host": network.host_of(self.endpoint), "endpoint": network.public(self.endpoint), "repo": self.repo}
+
+    def headers(self) -> dict[str, str]:
+        headers: dict[str, str] = build_hf_headers(token=self.token or False, library_name="whisper_service")
+        return headers
+
+    def url(self, file: str, commit: str) -> str:
+        return str(hf_hub_url(self.repo, file, revision=commit, endpoint=self.endpoint.rstrip("/")))
+
+
+def configure(proxy: str | None, connect_timeout_s: float, read_timeout_s: float) -> None:
+    """Make the library use this proxy (None: the environment's) and these timeouts, for every request it makes."""
+    for name, original in _PROXIES.items():
+        if (value := proxy or original) is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    limits = {"connect": connect_timeout_s, "read": read_timeout_s, "write": read_timeout_s, "pool": read_timeout_s}
+
+    def limit(request: Any) -> None:
+        request.extensions["timeout"] = limits  # the library has calls that would wait for ever
+
+    def client() -> Any:
+        made = default_client_factory()
+        hooks = made.event_hooks
+        made.event_hooks = {**hooks, "request": [*hooks["request"], limit]}
+        return made
+
+    huggingface_hub.set_client_factory(client)
+
+
+def look(source: Source, patterns: tuple[str, ...] = ()) -> Listing:
+    """The files of the repo that match, in its top folder. Raises `Failed` if together they are no CTranslate2 model."""
+    api = huggingface_hub.HfApi(endpoint=source.endpoint.rstrip("/"), token=source.token or False, library_name="whisper_service")
+    try:
+        info = api.model_info(source.repo, revision=source.revision, files_metadata=True)
+        if not info.sha or info.siblings is None:
+            raise TypeError("it names no commit or no files")
+    except (TypeError, KeyError, AttributeError) as error:  # JSON, but of something else
+        raise Failed(problem("not_a_hub", **source.about, detail=str(error))) from error
+    files = tuple(
+        File(entry.rfilename, entry.size, entry.lfs.sha256 if entry.lfs else None, None if entry.lfs else entry.blob_id)
+        for entry in info.siblings
+        if _wanted(entry.rfilename, patterns)
+    )
+    if missing := lacks([file.name for file in files]):
+        raise Failed(problem("not_a_model", **source.about, missing=", ".join(missing)))
+    return Listing(info.sha, files)
+
+
+def touch(source: Source, listing: Listing) -> None:
+    """Ask for the first byte of the largest file: large files lie elsewhere, and that place may be closed to us."""
+    largest = max(listing.files, key=lambda file: file.size or 0)
+    headers = {**source.headers(), "Range": "bytes=0-0"}
+    with huggingface_hub.get_session().stream("GET", source.url(largest.name, listing.commit), headers=headers) as response:
+        hf_raise_for_status(response)
+
+
+def fetch(source: Source, commit: str, file: File, directory: Path) -> None:
+    """Get one large file into `directory`, from the byte on that is there already, and check it."""
+    final, part = directory / file.name, part_of(file, directory)
+    if final.exists():
+        if _is_true(final, file):
+            return
+        final.unlink()
+    if part.exists() and part.stat().st_size > (file.size or 0):
+        part.unlink()
+    with part.open("ab") as sink:
+        try:
+            http_get(
+                source.url(file.name, commit), sink, resume_size=sink.tell(), headers=source.headers(),
+                expected_size=file.size, displayed_filename=file.name,
+            )  # fmt: skip
+        except HfHubHTTPError as error:
+            if error.response.status_code != 416:
+                raise
+            sink.truncate(0)  # there is less than was announced
+            raise Failed(problem("hash_mismatch", **source.about, file=file.name)) from error
+        os.fsync(sink.fileno())
+    if not _is_true(part, file):
+        part.unlink()
+        raise Failed(problem("hash_mismatch", **source.about, file=file.name))
+    part.replace(final)
+
+
+def complete(source: Source, listing: Listing, directory: Path) -> None:
+    """Have `snapshot_download` get everything that is not in `directory` yet, then check what is there."""
+    checked = {file.name: _mark(directory / file.name) for file in listing.files if file.sha256 is not None}
+    snapshot_download(
+        source.repo,
+        revision=listing.commit,
+        local_dir=directory,
+        cache_dir=directory / ".cache" / "hub",  # not the one of the user
+        endpoint=source.endpoint.rstrip("/"),
+        token=source.token or False,
+        library_name="whisper_service",
+        allow_patterns=[glob.escape(file.name) for file in listing.files],
+        max_workers=2,
+    )
+    for file in listing.files:
+        path = directory / file.name
+        if not path.is_file():  # the library is content with what is there when the hub cannot be reached
+            look(source)  # says why
+            raise Failed(problem("cut_off", **source.about, detail=f"{file.name} is missing"))
+        if _mark(path) != checked.get(file.name) and not _is_true(path, file):
+            path.unlink()
+            raise Failed(problem("hash_mismatch", **source.about, file=file.name))
+
+
+def lacks(names: list[str]) -> list[str]:
+    """What is missing from a CTranslate2 model with these files."""
+    missing = [name for name in REQUIRED if name not in names]
+    return missing if fnmatch.filter(names, VOCABULARY) else [*missing, VOCABULARY]
+
+
+def part_of(file: File, directory: Path) -> Path:
+    """Where a large file grows. Its name is its content: it is gone on with whoever sends it, and never mixed up."""
+    return directory / f"{file.sha256}.part"
+
+
+def _wanted(name: str, patterns: tuple[str, ...]) -> bool:
+    plain = PurePath(name).name == name and "\\" not in name and not name.startswith(".")
+    return plain and (not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns))
+
+
+def _mark(path: Path) -> tuple[int, int, int]:
+    """What changes when a file does."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_true(path: Path, file: File) -> bool:
+    """Whether a file is what the hub said it would be, as far as it said anything."""
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        return False
+    with path.open("rb") as content:
+        if file.sha256 is not None:
+            return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
+        if file.blob is not None and len(file.blob) == 40:
+            digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+            digest.update(content.read())
+            return digest.hexdigest() == file.blob
+    return True

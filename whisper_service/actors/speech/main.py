@@ -1,0 +1,87 @@
+"""The speech actor: holds a Whisper model and turns batches of chunks into segments.
+
+Owns the order of commands: one model at a time, batches to its slots, idle memory back to the system. How a batch is
+worked off is the business of `slots`, what is heard that of `recognition`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol, overload
+
+from whisper_service.actors.speech import allocator, cuda_libraries
+from whisper_service.actors.speech.rows import segments_of
+from whisper_service.actors.speech.speech_spans import SpeechIn
+from whisper_service.core.domain import Problem
+from whisper_service.supervision.child import Emit
+from whisper_service.supervision.faults import FaultKind
+from whisper_service.supervision.protocol import Command, Fault, Load, Ready, Shutdown, Transcribe
+
+if TYPE_CHECKING:
+    from whisper_service.actors.speech.loaded_model import Model
+    from whisper_service.actors.speech.slots import Slots
+
+__all__ = ["SpeechIn", "run", "segments_of", "serve"]
+
+IDLE_S: Final = 5.0
+"""Without a batch for this long, the memory of the last ones goes back to the system."""
+
+
+class Inbox(Protocol):
+    """Where commands come from; `boot.Inbox` in a child."""
+
+    @overload
+    def get(self) -> Command: ...
+    @overload
+    def get(self, timeout: float | None) -> Command | None: ...
+    def cancelled(self, job_id: str) -> bool: ...
+
+
+def run(inbox: Inbox, emit: Emit) -> None:
+    """The entry of the process."""
+    allocator.tune()
+    cuda_libraries.preload()
+    # Only now: the model stack must find the allocator tuned and the libraries open.
+    from whisper_service.actors.speech import loaded_model as model
+
+    emit(Ready(pid=os.getpid(), facts=model.facts()))
+    serve(inbox, emit, model.load)
+
+
+def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], Model | Fault], idle_s: float = IDLE_S) -> None:
+    """Answer commands until `Shutdown`."""
+    model: Model | None = None
+    slots: Slots | None = None
+    tidy = True
+    while True:
+        command = inbox.get(None if tidy else idle_s)
+        if command is None:
+            if slots is None or slots.idle:
+                allocator.release()
+                tidy = True
+            continue
+        tidy = False
+        match command:
+            case Shutdown():
+                return
+            case Load():
+                if model is not None and slots is not None:  # it is let go before the next needs its memory
+                    slots.close()
+                    model.unload()
+                    model = slots = None
+                    allocator.release()
+                loaded = load(command)
+                if isinstance(loaded, Fault):
+                    emit(loaded)
+                    if loaded.fatal:
+                        os._exit(1)
+                    continue
+                model, slots = loaded, loaded.slots(inbox, emit)
+                emit(model.report)
+            case Transcribe() if slots is not None:
+                slots.put(command)
+            case Transcribe():
+                hint = "This is repaired by itself; if not, restart the service."
+                problem = Problem("model_not_loaded", "No model is loaded.", hint)
+                emit(Fault(scope="batch", kind=FaultKind.UNKNOWN.value, problem=problem, batch=command.batch))

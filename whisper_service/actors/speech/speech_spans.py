@@ -1,0 +1,36 @@
+"""Where somebody speaks in a sound that is all there: stretches instead of the probabilities that `vad` gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from whisper_service.actors.media.chunker import FRAME, ChunkPolicy
+from whisper_service.actors.speech.coverage import Interval
+from whisper_service.actors.vad import SpeechDetector
+from whisper_service.core.domain import SAMPLE_RATE
+
+
+class SpeechIn:
+    """Call it with a sound. Not for two threads at once: the detector has a state."""
+
+    def __init__(self) -> None:
+        self._detector = SpeechDetector()
+        self._policy = ChunkPolicy()
+
+    def __call__(self, sound: npt.NDArray[np.float32]) -> list[Interval]:
+        """The stretches of speech in 16 kHz mono, -1..1: seconds from its beginning, in order, whole frames of 32 ms."""
+        self._detector.reset()
+        pcm = np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
+        probabilities = self._detector.feed(pcm) + self._detector.finish()
+        found: list[list[int]] = []
+        speaking = False
+        for frame, probability in enumerate(probabilities):
+            speaking = probability >= (self._policy.offset if speaking else self._policy.onset)
+            if not speaking:
+                continue
+            if found and found[-1][1] == frame:
+                found[-1][1] = frame + 1
+            else:
+                found.append([frame, frame + 1])
+        return [(a * FRAME / SAMPLE_RATE, b * FRAME / SAMPLE_RATE) for a, b in found]

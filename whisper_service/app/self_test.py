@@ -1,0 +1,216 @@
+"""The trials of `doctor` that are heavy or may crash: in the children that do this work in the service too, under the same supervisor.
+
+Also what every check answers with: a `Row`. A trial never raises for what it finds.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import wave
+from array import array
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from whisper_service.app.wiring import MEDIA, SPEECH
+from whisper_service.config.schema import Config
+from whisper_service.core.domain import SAMPLE_RATE, Problem, Value
+from whisper_service.models.catalog import Located
+from whisper_service.supervision.faults import FaultKind
+from whisper_service.supervision.protocol import (
+    ChunkFound,
+    Command,
+    Decode,
+    Decoded,
+    Fault,
+    Load,
+    Loaded,
+    Ready,
+    Report,
+)
+from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
+
+VOWELS: Final = ((700, 1200, 2600), (300, 2300, 3000), (500, 900, 2500))
+"""Formants of a, i and o in Hz, roughly: enough to be taken for a voice."""
+LEAD_S: Final = 0.5
+VOICE_S: Final = 1.5
+UNEXPLAINED: Final = (FaultKind.CRASHED, FaultKind.UNKNOWN)
+
+
+class Verdict(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"  # the service runs, but somebody should know
+    FAIL = "fail"  # something the service needs does not work
+
+
+class Row(Value, frozen=True):
+    """One check: what was tried, what came of it, and what to do."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    hint: str = ""
+
+
+def failed(name: str, problem: Problem) -> Row:
+    detail = problem.message
+    if said := problem.params.get("detail"):
+        detail += f" ({said})"
+    return Row(name=name, verdict=Verdict.FAIL, detail=detail, hint=problem.hint)
+
+
+async def media(config: Config, scratch: Path) -> Row:
+    """A child decodes a recording and finds the voice in it."""
+    name, began = "decoding", time.monotonic()
+    source = scratch / "doctor.wav"
+    await to_thread.run_sync(write_voice, source)
+    spool, peaks = scratch / "doctor.pcm", scratch / "doctor.peaks"
+    for path in (spool, peaks):
+        path.touch()
+    command = Decode(job_id="doctor", source=str(source), spool=str(spool), peaks=str(peaks))
+    chunks = 0
+    async with _child("doctor-media", MEDIA, config, scratch) as child:
+        answer = await child.report()
+        facts = answer.facts if isinstance(answer, Ready) else {}
+        while not isinstance(answer, Decoded | Fault | Problem):
+            if isinstance(answer, Ready):
+                child.send(command, within_s=config.supervision.decode_stall_s)
+            chunks += isinstance(answer, ChunkFound)
+            answer = await child.report()
+    if not isinstance(answer, Decoded):
+        return failed(name, answer.problem if isinstance(answer, Fault) else answer)
+    if not chunks:
+        detail = "A recording was decoded, but the voice in it was not found."
+        return Row(name=name, verdict=Verdict.FAIL, detail=detail, hint="Install faster-whisper and onnxruntime again.")
+    took = time.monotonic() - began
+    versions = ", ".join(f"{key} {value}" for key, value in facts.items())
+    detail = f"{answer.duration_s:.1f} s of sound decoded and the voice found, in {took:.1f} s with {versions}."
+    return Row(name=name, verdict=Verdict.OK, detail=detail)
+
+
+async def speech(config: Config, scratch: Path, located: Located | None) -> AsyncIterator[Row]:
+    """A child per device loads the model and encodes once. A device that the configuration does not use may fail with a WARN."""
+    row, gpus = await _device(config, scratch, located, "cpu")
+    used = config.speech.device
+    if used == "auto":
+        used = "cuda" if gpus else "cpu"
+    yield _unless(row, needed=used == "cpu")
+    for number in range(gpus):
+        row, _ = await _device(config, scratch, located, f"cuda:{number}")
+        yield _unless(row, needed=used == f"cuda:{number}" or (used == "cuda" and number == 0))
+    if used.startswith("cuda") and int(used.partition(":")[2] or 0) >= gpus:
+        detail = f"The configuration asks for {used}; the engine sees {gpus} CUDA devices."
+        hint = 'Check `nvidia-smi` and the driver, install "whisper_service[cuda]", or set speech.device = "auto".'
+        yield Row(name=f"speech on {used}", verdict=Verdict.FAIL, detail=detail, hint=hint)
+
+
+async def _device(config: Config, scratch: Path, located: Located | None, device: str) -> tuple[Row, int]:
+    """The row of one device, and how many CUDA devices the child sees."""
+    name = f"speech on {device}"
+    async with _child(f"doctor-{device.replace(':', '-')}", SPEECH, config, scratch) as child:
+        answer = await child.report()
+        gpus = int(answer.facts.get("cuda_devices", 0)) if isinstance(answer, Ready) else 0
+        if isinstance(answer, Ready) and located is not None:
+            kind = config.speech.compute_type
+            load = Load(
+                model=located.name, path=str(located.path), device=device, compute_type=kind, slots=1, threads=config.speech.threads,
+            )  # fmt: skip
+            child.send(load, within_s=config.supervision.load_timeout_s)
+            answer = await child.report()
+    match answer:
+        case Loaded():
+            detail = f"{answer.model} loaded and tried in {answer.seconds:.1f} s as {answer.compute_type}."
+            return Row(name=name, verdict=Verdict.OK, detail=detail), gpus
+        case Ready():
+            return Row(
+                name=name, verdict=Verdict.WARN, detail="The engine starts; there is no model to try it with."
+            ), gpus
+        case Fault() | Problem():
+            return failed(name, answer.problem if isinstance(answer, Fault) else answer), gpus
+    problem = Problem(code="internal", message=f"The engine answered {type(answer).__name__}.")
+    return failed(name, problem), gpus
+
+
+class _Child:
+    """A conversation with a child under the supervisor that the service uses."""
+
+    def __init__(self, supervisor: Supervisor, events: MemoryObjectReceiveStream[ActorEvent]) -> None:
+        self._supervisor = supervisor
+        self._events = events
+
+    def send(self, command: Command, *, within_s: float) -> None:
+        """The child dies of it if it has not ended after this time."""
+        self._supervisor.send(command, within_s=within_s)
+
+    async def report(self) -> Report | Problem:
+        """The next report, beginning with `Ready`; or why the child is gone."""
+        event = await self._events.receive()
+        if not isinstance(event, Died):
+            return event.report
+        problem = event.diagnosis.problem
+        if event.diagnosis.kind in UNEXPLAINED:
+            return msgspec.structs.replace(
+                problem, hint="Install whisper_service again; if that does not help, report this."
+            )
+        return problem
+
+
+@asynccontextmanager
+async def _child(name: str, entry: str, config: Config, scratch: Path) -> AsyncIterator[_Child]:
+    send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
+    supervisor = Supervisor(
+        name, entry, logs=scratch, deliver=send.send_nowait, ready_timeout_s=config.supervision.ready_timeout_s
+    )
+    with send, receive:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(supervisor.run)
+            supervisor.want()
+            try:
+                yield _Child(supervisor, receive)
+            finally:
+                supervisor.stop()
+
+
+def write_voice(path: Path) -> None:
+    """A WAV file of half a second of silence and a synthetic voice that says a, i, o; 16 kHz mono.
+
+    A buzz of 120 Hz (a little up and down) whose harmonics are weighted by three resonances per vowel: the source-filter
+    model of speech, G. Fant, "Acoustic Theory of Speech Production", 1960.
+    """
+    samples = array("h", bytes(2 * int(LEAD_S * SAMPLE_RATE)))
+    phase = 0.0
+    for number in range(int(VOICE_S * SAMPLE_RATE)):
+        seconds = number / SAMPLE_RATE
+        pitch = 120 * (1 + 0.1 * math.sin(2 * math.pi * 0.7 * seconds))
+        phase += 2 * math.pi * pitch / SAMPLE_RATE
+        formants = VOWELS[int(3 * seconds) % len(VOWELS)]
+        tone = sum(
+            math.sin(harmonic * phase)
+            * sum(1 / (1 + ((harmonic * pitch - formant) / 100) ** 2) for formant in formants)
+            for harmonic in range(1, 28)
+        )
+        loudness = 6000 * abs(math.sin(3 * math.pi * seconds)) ** 0.5
+        samples.append(round(max(-20_000.0, min(20_000.0, loudness * tone))))
+    if sys.byteorder == "big":
+        samples.byteswap()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(samples.tobytes())
+
+
+def _unless(row: Row, *, needed: bool) -> Row:
+    """What nobody needs is no failure."""
+    return row if needed or row.verdict is Verdict.OK else msgspec.structs.replace(row, verdict=Verdict.WARN)

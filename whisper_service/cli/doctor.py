@@ -1,0 +1,226 @@
+"""The `doctor` command: tries what the service will need, for real, and says what does not work and what to do.
+
+Owns the order of the checks, how they are shown, and the light ones; what needs a child process is in `trial`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+from anyio import to_thread
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from whisper_service import __version__
+from whisper_service.app import self_test as trial
+from whisper_service.app.self_test import Row, Verdict, failed
+from whisper_service.config.schema import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, Config, resource
+from whisper_service.core.domain import Job, Options, Problem, Status
+from whisper_service.core.errors import DataDirectoryInUse, ServiceError
+from whisper_service.models.catalog import Catalog, Located
+from whisper_service.storage.data_dir import DataDir
+from whisper_service.storage.store import Store
+from whisper_service.web import server
+
+PACKAGES: Final = (
+    "litestar", "uvicorn", "aiosqlite", "msgspec", "anyio", "ctranslate2", "faster-whisper", "huggingface_hub", "av", "onnxruntime",
+)  # fmt: skip
+"""What the service stands on."""
+
+
+def run(load: Callable[[], Config], file: Path | None, *, as_json: bool) -> int:
+    """Check everything and print the rows; the exit code is 1 if one of them is a FAIL. `load` reads the configuration."""
+    rows: list[Row] = []
+    console = Console(highlight=False)
+
+    def tell(row: Row) -> None:
+        rows.append(row)
+        if not as_json:
+            _print(console, row)
+
+    tell(python())
+    tell(packages())
+    try:
+        config = load()
+    except ServiceError as error:
+        tell(failed("configuration", error.problem))
+    else:
+        tell(configuration(config, file))
+        anyio.run(_examine, config, tell)
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n")
+    return 1 if any(row.verdict is Verdict.FAIL for row in rows) else 0
+
+
+async def _examine(config: Config, tell: Callable[[Row], None]) -> None:
+    data = DataDir(config.data_dir)
+    row, running = directory(data, config.storage.min_free_bytes)
+    tell(row)
+    tell(port(config, running=running))
+    tell(static_files())
+    if row.verdict is Verdict.FAIL:
+        return  # nowhere to put anything
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=data.root, ignore_cleanup_errors=True) as name:
+        scratch = Path(name)
+        tell(await database(scratch))
+        tell(await trial.media(config, scratch))
+        row, located = await model(config, data)
+        tell(row)
+        async for row in trial.speech(config, scratch, located):
+            tell(row)
+
+
+def python() -> Row:
+    """The interpreter and the machine."""
+    cores = os.cpu_count() or 1
+    return Row(
+        name="python", verdict=Verdict.OK, detail=f"{platform.python_version()}, {platform.platform()}, {cores} cores"
+    )
+
+
+def packages() -> Row:
+    """What is installed. Nothing is imported."""
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    if absent := [package for package, version in found.items() if version is None]:
+        return Row(
+            name="packages",
+            verdict=Verdict.FAIL,
+            detail=f"Not installed: {', '.join(absent)}.",
+            hint="Install whisper_service again, with pip, into this environment.",
+        )
+    versions = ", ".join(f"{package} {version}" for package, version in found.items())
+    return Row(name="packages", verdict=Verdict.OK, detail=f"whisper_service {__version__}, {versions}")
+
+
+def configuration(config: Config, file: Path | None) -> Row:
+    """Where the settings come from."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    chosen = file or (Path(named) if named else Path("config.toml"))
+    origin = str(chosen.resolve()) if chosen.is_file() else "the defaults"
+    if names := sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS):
+        origin += f" and {', '.join(names)}"
+    used = f"data in {config.data_dir}, model {config.speech.model}, device {config.speech.device}"
+    return Row(name="configuration", verdict=Verdict.OK, detail=f"From {origin}: {used}.")
+
+
+def directory(data: DataDir, reserve: int) -> tuple[Row, bool]:
+    """Room, permission and locking in the data directory, and whether a service is at work in it."""
+    name = "data directory"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(data.hold())
+            running = False
+        except DataDirectoryInUse:
+            running = True
+        except ServiceError as error:
+            return failed(name, error.problem), False
+        free = shutil.disk_usage(data.root).free
+        detail = f"{data.root}, {free / 1e9:.1f} GB free"
+        if free < reserve:
+            problem = Problem(code="disk_full", message=f"{detail}.", hint="Free some space: uploads are refused.")
+            return failed(name, problem), running
+        if running:
+            return Row(name=name, verdict=Verdict.OK, detail=f"{detail}. A service is at work in it."), True
+        try:
+            with data.hold():
+                hint = "Never start two services on it, or choose a local disk with --data-dir."
+                detail += ". The file system does not lock files"
+                return Row(name=name, verdict=Verdict.WARN, detail=f"{detail}.", hint=hint), False
+        except DataDirectoryInUse:
+            return Row(name=name, verdict=Verdict.OK, detail=f"{detail}. Files can be written and locked."), False
+
+
+async def database(scratch: Path) -> Row:
+    """A real database with a real job, on the file system where it will be."""
+    path = scratch / "doctor.db"
+    job = Job(
+        id="doctor",
+        name="doctor",
+        status=Status.PENDING,
+        options=Options(),
+        created_at=time.time(),
+        bytes=1,
+        sha256="0" * 64,
+    )
+    try:
+        async with Store.open(path) as store:
+            written = await store.add(job)
+            read = await store.job("doctor")
+            wal = await anyio.Path(f"{path}-wal").exists()
+    except (sqlite3.Error, OSError, ServiceError) as error:
+        problem = Problem(code="database", message=f"{error}.", hint="Choose a local disk with --data-dir.")
+        return failed("database", problem)
+    if not wal or read != written.job:
+        hint = "The file system is probably a network share. Choose a local disk with --data-dir."
+        return Row(name="database", verdict=Verdict.FAIL, detail="Write-ahead logging does not work here.", hint=hint)
+    detail = f"SQLite {sqlite3.sqlite_version} writes ahead and reads back."
+    return Row(name="database", verdict=Verdict.OK, detail=detail)
+
+
+def port(config: Config, *, running: bool) -> Row:
+    """Whether the service could listen. `running`: a service has the data directory, so it may well have the port too."""
+    host, number = config.server.host, config.server.port
+    try:
+        server.listen(host, number).close()
+    except ServiceError as error:
+        if running:
+            detail = f"{host}:{number} is taken, probably by the running service."
+            return Row(name="address", verdict=Verdict.OK, detail=detail)
+        return failed("address", error.problem)
+    return Row(
+        name="address", verdict=Verdict.OK, detail=f"{host}:{number} is free." if number else f"{host}, any port."
+    )
+
+
+def static_files() -> Row:
+    """The page that the service shows."""
+    page = resource("static") / "index.html"
+    if not page.is_file():
+        hint = "The API works without it. Install whisper_service again to get it back."
+        return Row(name="web page", verdict=Verdict.WARN, detail=f"{page} is missing.", hint=hint)
+    return Row(name="web page", verdict=Verdict.OK, detail=str(page))
+
+
+async def model(config: Config, data: DataDir) -> tuple[Row, Located | None]:
+    """The model that is used unless a job names another; the built-in one is put together by this."""
+    catalog = Catalog(data.models, default=config.speech.model)
+    try:
+        located = await to_thread.run_sync(catalog.locate, "auto")
+    except ServiceError as error:
+        return failed("model", error.problem), None
+    names = await to_thread.run_sync(catalog.installed)
+    detail = f"{located.name} in {located.path}. Installed: {', '.join(names)}."
+    return Row(name="model", verdict=Verdict.OK, detail=detail), located
+
+
+_STYLES: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+
+
+def _print(console: Console, row: Row) -> None:
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=4, style=_STYLES[row.verdict])
+    table.add_column(width=16)
+    table.add_column(overflow="fold")
+    table.add_row(row.verdict.upper(), row.name, Text(row.detail))
+    if row.hint:
+        table.add_row("", "", Text(f"-> {row.hint}"))
+    console.print(table)

@@ -1,0 +1,320 @@
+"""The `transcribe` command: the whole service in this process, without the web, for files given by name.
+
+Every file becomes an ordinary job in the data directory. A job with the same bytes and options goes on where it stopped, so
+that the same command continues what Ctrl-C or a power cut ended. Transcripts appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import anyio
+import msgspec
+from anyio import to_thread
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+
+from whisper_service.app.service import Service
+from whisper_service.config.schema import Config, Source
+from whisper_service.core import languages
+from whisper_service.core.domain import Gap, Job, Options, Phase, Status
+from whisper_service.core.errors import InvalidRequest, ServiceError
+from whisper_service.core.job_states import TERMINAL
+from whisper_service.export import render as formats
+from whisper_service.export.render import Format, Layout
+from whisper_service.models.catalog import Catalog
+from whisper_service.storage.change_feed import Pruned
+from whisper_service.storage.data_dir import DataDir
+from whisper_service.storage.uploads import Received
+
+BLOCK: Final = 1024 * 1024
+STEPS: Final = 10  # lines per phase of a file where there is no bar to move
+
+
+class Item(NamedTuple):
+    """A file and where its transcripts go."""
+
+    source: Path
+    targets: Mapping[Format, Path]
+
+
+class Display(Protocol):
+    """Where people see what is going on."""
+
+    def show(self, item: Item, progress: float, doing: str) -> None:
+        """The present state; `progress` is 0..1."""
+
+    def end(self, item: Item, verdict: str) -> None:
+        """This file is done with."""
+
+
+def run(
+    config: Config,
+    files: Sequence[Path],
+    kinds: Sequence[Format],
+    output: Path | None,
+    wishes: Mapping[str, Any],
+    looks: Mapping[str, Any],
+    sources: Mapping[str, Source] | None = None,
+) -> int:
+    """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it
+    starts. `sources`: where settings come from."""
+    items = plan(files, kinds, output)
+    Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # before anything starts
+    options = options_of(config, wishes)
+    layout = formats.layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
+    work = _Work(items, options, layout)
+    try:
+        with _display() as display:
+            anyio.run(work.run, config, sources or {}, display)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)  # noqa: T201
+        raise
+    finally:
+        for path in work.written:
+            print(path)  # noqa: T201
+    return 1 if work.failed else 0
+
+
+def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) -> list[Item]:
+    """Where everything is written: NAME.FORMAT, or NAME.EXTENSION.FORMAT where the short form would hit another file.
+
+    Raises `InvalidRequest` if a file is not there or cannot be read, or if there is no place to write to.
+    """
+    sources = list(dict.fromkeys(files))
+    for source in sources:
+        _check(source)
+    if output is not None:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidRequest(
+                f"{output} cannot be created: {error.strerror}.", hint="Choose another with -o."
+            ) from error
+    folders = {source: source.parent if output is None else output for source in sources}
+    for folder in dict.fromkeys(folders.values()):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InvalidRequest(f"{folder} cannot be written to.", hint="Choose another directory with -o.")
+    stems = Counter(_key(folder / source.stem) for source, folder in folders.items())
+    taken = {_key(source) for source in sources}
+    items = []
+    for source, folder in folders.items():
+        for base in _bases(source, short=stems[_key(folder / source.stem)] == 1):
+            targets = {kind: folder / f"{base}.{kind.value}" for kind in kinds}
+            keys = {_key(path) for path in targets.values()}
+            if not keys & taken:
+                taken |= keys
+                items.append(Item(source, targets))
+                break
+    return items
+
+
+def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
+    """The options of every job. The model stays "auto": which one that is depends on the device, and only the child sees that."""
+    given = {key: value for key, value in wishes.items() if value is not None}
+    given["language"] = languages.check(given.get("language", ""))
+    try:
+        return msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"The options are not valid: {error}.") from error
+
+
+class _Work:
+    """One run of the command."""
+
+    def __init__(self, items: Sequence[Item], options: Options, layout: Layout) -> None:
+        self.items = items
+        self.options = options
+        self.layout = layout
+        self.written: list[Path] = []
+        self.failed = 0
+
+    async def run(self, config: Config, sources: Mapping[str, Source], display: Display) -> None:
+        """Hand the files over one after the other; the service works on them together."""
+        async with Service.open(config, sources=sources) as service, anyio.create_task_group() as tasks:
+            for item in self.items:
+                display.show(item, 0.0, "reading")
+                try:
+                    received = await _take(service, item.source)
+                    job = await service.submit(received, self.options, reuse=True)
+                    if job.status is Status.COMPLETED and job.gaps:  # from an earlier run: it may go better today
+                        job = await service.retry(job.id)
+                except (ServiceError, OSError) as error:
+                    self._give_up(item, error, display)
+                else:
+                    tasks.start_soon(self._finish, service, item, job, display)
+
+    async def _finish(self, service: Service, item: Item, job: Job, display: Display) -> None:
+        try:
+            job = await _follow(service, item, job, display)
+            if (
+                job.status is Status.COMPLETED or job.chunks_done
+            ):  # what there is of a failed one is better than nothing
+                transcript = await service.transcript(job.id)
+                for kind, target in item.targets.items():
+                    await to_thread.run_sync(_write, target, formats.render(transcript, kind, self.layout))
+                    self.written.append(target)
+        except (ServiceError, OSError) as error:
+            self._give_up(item, error, display)
+        else:
+            self.failed += job.status is not Status.COMPLETED or bool(job.gaps)
+            display.end(item, verdict(job))
+
+    def _give_up(self, item: Item, error: ServiceError | OSError, display: Display) -> None:
+        self.failed += 1
+        advice = f" {error.advice}" if isinstance(error, ServiceError) else ""
+        display.end(item, f"failed: {error}{advice}")
+
+
+async def _take(service: Service, source: Path) -> Received:
+    """Copy the file into the data directory, hashing on the way."""
+    async with service.intake.receiver(source.name, expected=(await anyio.Path(source).stat()).st_size) as receiver:
+        async with await anyio.open_file(source, "rb") as file:
+            while block := await file.read(BLOCK):
+                await receiver.write(block)
+        return await receiver.finish()
+
+
+async def _follow(service: Service, item: Item, job: Job, display: Display) -> Job:
+    """Watch the job until it has ended."""
+    cursor = service.broadcast.cursor(service.broadcast.head, job.id)
+    job = await service.store.job(job.id)  # read after the cursor was placed: nothing falls between the two
+    while job.status not in TERMINAL and job.problem is None:
+        display.show(item, job.progress, describe(job))
+        try:
+            changes = await cursor.read()
+        except Pruned:
+            return await _follow(service, item, job, display)
+        for change in changes:
+            if change.kind == "update":
+                job = msgspec.json.decode(change.payload, type=Job)
+    return job
+
+
+def describe(job: Job) -> str:
+    """`transcribing 12.3x, 1:05 left`."""
+    if job.status is not Status.PROCESSING or job.phase is None:
+        return "waiting" if job.status is Status.PENDING else job.status.value
+    if job.phase is Phase.DOWNLOADING_MODEL and job.message:
+        return job.message.removesuffix(".")
+    said = job.phase.value.replace("_", " ")
+    if job.speed:
+        said += f" {job.speed:.1f}x"
+    return f"{said}, {clock(job.eta_s)} left" if job.eta_s is not None else said
+
+
+def verdict(job: Job) -> str:
+    """The last word on a file."""
+    if job.problem is not None:
+        return f"waits: {job.problem.message} {job.problem.hint} The same command goes on from here."
+    if job.status is not Status.COMPLETED:
+        why = f"{job.error.message} {job.error.hint}".strip() if job.error else job.message or job.status.value
+        return f"failed: {why}" + (" What was recognised until then is written." if job.chunks_done else "")
+    took = f"{clock(job.duration_s)} of sound" if job.duration_s is not None else "done"
+    said = f"{took}. {job.message}" if job.message else took
+    if not job.gaps:
+        return said
+    gaps = "".join(f"\n  not transcribed: {_stretch(gap)}" for gap in job.gaps)
+    return f"incomplete: {said}{gaps}\n  The same command tries these again."
+
+
+def clock(seconds: float) -> str:
+    """`1:05` or `2:00:07`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Bars:
+    """A moving bar per file in work, for terminals; a line stays when it is done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[Path, TaskID] = {}
+
+    def show(self, item: Item, progress: float, doing: str) -> None:
+        if item.source not in self._tasks:
+            self._tasks[item.source] = self._progress.add_task(item.source.name, total=1.0, doing="")
+        self._progress.update(self._tasks[item.source], completed=progress, doing=doing)
+
+    def end(self, item: Item, verdict: str) -> None:
+        self._progress.remove_task(self._tasks.pop(item.source))
+        self._progress.console.print(f"{item.source.name}: {verdict}", markup=False, highlight=False)
+
+
+class Lines:
+    """A line whenever something changes, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._last: dict[Path, tuple[str, int]] = {}
+
+    def show(self, item: Item, progress: float, doing: str) -> None:
+        said = doing.split(" ")[0].rstrip(","), int(progress * STEPS)
+        if self._last.get(item.source) != said:
+            self._last[item.source] = said
+            self.end(item, f"{progress:4.0%} {doing}")
+
+    def end(self, item: Item, verdict: str) -> None:
+        print(f"{item.source.name}: {verdict}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextmanager
+def _display() -> Iterator[Display]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines()
+        return
+    name, doing = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[doing]}", markup=False)
+    with Progress(name, BarColumn(), TaskProgressColumn(), doing, console=console, redirect_stdout=False) as progress:
+        yield Bars(progress)
+
+
+def _check(source: Path) -> None:
+    if not source.exists():
+        raise InvalidRequest(
+            f"{source}: there is no such file.", hint="Nothing was started. Check the name and run it again."
+        )
+    if not source.is_file():
+        raise InvalidRequest(f"{source} is not a file.", hint="Nothing was started. Name the recordings themselves.")
+    if not os.access(source, os.R_OK):
+        raise InvalidRequest(f"{source} cannot be read.", hint="Nothing was started. Check its permissions.")
+
+
+def _bases(source: Path, *, short: bool) -> Iterator[str]:
+    """Names to try, best first; it never ends."""
+    if short:
+        yield source.stem
+    yield source.name
+    number = 2
+    while True:
+        yield f"{source.name}.{number}"
+        number += 1
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that may be the same file: some file systems do not tell case apart."""
+    return str(path.absolute()).casefold()
+
+
+def _write(target: Path, content: bytes) -> None:
+    """All of it or nothing, also after a power cut."""
+    scratch = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with scratch.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _stretch(gap: Gap) -> str:
+    return f"{clock(gap.start)} to {clock(gap.end)}: {gap.reason}"

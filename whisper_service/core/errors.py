@@ -1,0 +1,284 @@
+"""Everything that can go wrong in a way a user should hear about.
+
+    ServiceError                        code                     status (mapped in web/http/errors.py)
+    ├── InvalidRequest                  invalid_request          422
+    │   ├── EmptyFile                   empty_file               422
+    │   ├── BadArchive                  bad_archive              422
+    │   └── InvalidConfig               invalid_config           -
+    ├── UnsupportedMedia                unsupported_media_type   415
+    ├── TooLarge                        too_large                413
+    ├── NotFound                        not_found                404
+    ├── Conflict                        conflict                 409
+    │   ├── IllegalTransition           illegal_transition       409
+    │   ├── UploadOffset                upload_offset            409
+    │   ├── UploadIncomplete            upload_incomplete        409
+    │   ├── MediaRemoved                media_removed            409
+    │   └── ModelInUse                  model_in_use             409
+    ├── DiskFull                        disk_full                507
+    ├── DataDirectoryInUse              data_dir_in_use          -
+    ├── ModelUnavailable                model_unavailable        503
+    ├── ModelBroken                     model_broken             503
+    │   └── ModelTooBig                 model_too_big            503
+    ├── ImportRefused                   import_refused           403
+    ├── Unavailable                     shutting_down            503
+    ├── StoreBroken                     database_broken          500
+    ├── StoreBusy                       database_busy            503
+    ├── UploadBroken                    upload_broken            400
+    ├── LinkFailed                      url_failed               -
+    ├── UploadLocked                    upload_locked            423
+    ├── ChecksumMismatch                checksum_mismatch        460
+    ├── UploadProtocol                  upload_protocol          412
+    ├── CallFailed                      call_failed              500      (app.calls)
+    │   └── CallWaits                   call_waits               503      (app.calls)
+    ├── Unauthorized                    unauthorized             401
+    ├── TooManyTries                    too_many_tries           429
+    ├── TooManyUploads                  too_many_uploads         503
+    ├── TokenRequired                   token_required           -
+    ├── AddressUnavailable              address_unavailable      -        (web.server)
+    ├── NotMedia                        not_media                -        (actors.media.decoder)
+    ├── NoAudio                         no_audio                 -        (actors.media.decoder)
+    ├── DecodeFailed                    decode_failed            -        (actors.media.decoder)
+    ├── SpoolMissing                    spool_missing            -        (actors.media.main)
+    ├── TooLong                         too_long                 -        (actors.media.main)
+    └── Inflated                        inflated                 -        (actors.media.main)
+
+In brackets: the module below whisper_service where a class lives, if not here. Without a status: no request is answered with
+it, it ends the process or is the `error` of a job. What operators should know about each code is in docs/operations.md.
+A class's docstring is its default message, so that the text users see is written once.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from whisper_service.core.domain import Problem
+
+
+class ServiceError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "internal"
+    hint: ClassVar[str] = ""
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None, **params: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.advice = hint if hint is not None else self.hint
+        self.params = params
+        super().__init__(self.message)
+
+    @property
+    def problem(self) -> Problem:
+        """This error as a value for the API and the database."""
+        return Problem(code=self.code, message=self.message, hint=self.advice, params=self.params)
+
+
+class InvalidRequest(ServiceError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+
+
+class EmptyFile(InvalidRequest):
+    """The file is empty."""
+
+    code = "empty_file"
+    hint = "Check that the recording was saved completely and send it again."
+
+
+class BadArchive(InvalidRequest):
+    """The archive cannot be taken for a model."""
+
+    code = "bad_archive"
+    hint = "Pack the folder of one model in CTranslate2's format as .zip, .tar or .tar.gz."
+
+
+class InvalidConfig(InvalidRequest):
+    """The configuration is not valid."""
+
+    code = "invalid_config"
+
+
+class UnsupportedMedia(ServiceError):
+    """The body of the request is of a kind that this address does not take."""
+
+    code = "unsupported_media_type"
+
+
+class TooLarge(ServiceError):
+    """The file is larger than this service accepts."""
+
+    code = "too_large"
+
+
+class NotFound(ServiceError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class Conflict(ServiceError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class IllegalTransition(Conflict):
+    """The job cannot do that in its present state."""
+
+    code = "illegal_transition"
+
+
+class ModelInUse(Conflict):
+    """The model is in use."""
+
+    code = "model_in_use"
+    hint = "Wait for the jobs that want it, or pause them; then try again."
+
+
+class MediaRemoved(Conflict):
+    """The recording of this job was removed to save room; only its text was kept."""
+
+    code = "media_removed"
+    hint = "Send the recording again; storage.keep_media_days and storage.max_media_bytes say how long recordings are kept."
+
+
+class DiskFull(ServiceError):
+    """There is not enough room on the disk."""
+
+    code = "disk_full"
+    hint = "Free some space, or point data_dir at a larger disk, and try again."
+
+
+class DataDirectoryInUse(ServiceError):
+    """Another whisper_service is using this data directory."""
+
+    code = "data_dir_in_use"
+    hint = "Stop the other one, or give this one a directory of its own with --data-dir."
+
+
+class ModelUnavailable(ServiceError):
+    """The model is not on this machine."""
+
+    code = "model_unavailable"
+
+
+class ModelBroken(ServiceError):
+    """The model cannot be loaded."""
+
+    code = "model_broken"
+    hint = "Remove the model, then install it again."
+
+
+class ModelTooBig(ModelBroken):
+    """The model needs more memory than this machine has."""
+
+    code = "model_too_big"
+    hint = "Choose a smaller model; GET /api/models says which ones fit."
+
+
+class ImportRefused(ServiceError):
+    """Models may not be imported from this folder."""
+
+    code = "import_refused"
+    hint = "Name the folder in models.import_dirs of the configuration, or send the model as an archive."
+
+
+class Unavailable(ServiceError):
+    """The service is shutting down."""
+
+    code = "shutting_down"
+    hint = "Try again once it is back; nothing that was accepted is lost."
+
+
+class StoreBroken(ServiceError):
+    """The database cannot be used."""
+
+    code = "database_broken"
+    hint = "Put the file back from a backup, or move it away to start with an empty list of jobs."
+
+
+class StoreBusy(ServiceError):
+    """Another program holds the database, and did not let go of it for seconds."""
+
+    code = "database_busy"
+    hint = "Close the program that has the file open, for instance a database browser or a backup, and try again."
+
+
+class UploadBroken(ServiceError):
+    """The upload broke off before it was complete."""
+
+    code = "upload_broken"
+    hint = "Send the file again."
+
+
+class LinkFailed(ServiceError):
+    """The link could not be fetched."""
+
+    code = "url_failed"
+    hint = "Check the address, or download the file yourself and send it."
+
+
+class Unauthorized(ServiceError):
+    """This service wants to know who is there."""
+
+    code = "unauthorized"
+    hint = "Send the token as `Authorization: Bearer TOKEN`; in a browser, log in at /login."
+
+
+class TooManyTries(ServiceError):
+    """Too many wrong tokens came from this address."""
+
+    code = "too_many_tries"
+    hint = "Wait as long as Retry-After says, then send the right token."
+
+
+class TooManyUploads(ServiceError):
+    """As many uploads as this service takes at the same time are on their way already."""
+
+    code = "too_many_uploads"
+    hint = "Send it again in a moment, or raise server.max_uploads."
+
+
+class TokenRequired(ServiceError):
+    """The service would listen for other machines without asking who is there."""
+
+    code = "token_required"
+    hint = (
+        "Set security.token, security.token_file or WHISPER_SERVICE_SECURITY__TOKEN; or listen on 127.0.0.1; or set"
+        " security.open = true if everybody who reaches this address may come in."
+    )
+
+
+class UploadOffset(Conflict):
+    """The upload is at another place."""
+
+    code = "upload_offset"
+    hint = "Ask where it is with HEAD, and go on from there."
+
+
+class UploadIncomplete(Conflict):
+    """Not all of the upload has come."""
+
+    code = "upload_incomplete"
+    hint = "Send the rest first; HEAD says from where on."
+
+
+class UploadLocked(ServiceError):
+    """Another connection is sending this upload."""
+
+    code = "upload_locked"
+    hint = "Ask where it is with HEAD, which ends the other one, and go on from there."
+
+
+class ChecksumMismatch(ServiceError):
+    """What came is not what was sent."""
+
+    code = "checksum_mismatch"
+    hint = "Send this piece again; nothing of it was kept."
+
+
+class UploadProtocol(ServiceError):
+    """Uploads in pieces speak version 1.0.0 of the tus protocol."""
+
+    code = "upload_protocol"
+    hint = "Send the header Tus-Resumable: 1.0.0, or send the file in one piece to /api/jobs."

@@ -1,0 +1,124 @@
+"""What goes to standard error: one line per event, as text or as JSON. The only logging configuration there is."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import logging.config
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from whisper_service.core.domain import Value
+
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+"""What every record has; the rest came with `extra=`."""
+
+
+def configure(level: str = "info", *, json: bool = False) -> None:
+    """Set up logging for this process; called once, by whoever owns `main`."""
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"line": {"()": JsonFormatter if json else TextFormatter}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"level": "WARNING", "handlers": ["stderr"]},
+            "loggers": {
+                "whisper_service": {"level": level.upper()},
+                "uvicorn.access": {"level": "INFO" if level == "debug" else "WARNING"},
+                "uvicorn.asgi": {"level": "ERROR"},
+            },
+        }
+    )
+
+
+class TextFormatter(logging.Formatter):
+    """`12:00:01 warning supervisor: the actor died [actor=speech, exit=-9]`"""
+
+    default_time_format = "%H:%M:%S"
+    default_msec_format = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        name = record.name.removeprefix("whisper_service.")
+        line = f"{self.formatTime(record)} {record.levelname.lower():<7} {name}: {record.getMessage()}"
+        if extra := _extra(record):
+            line += f" [{', '.join(f'{key}={value}' for key, value in extra.items())}]"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+class JsonFormatter(logging.Formatter):
+    """One object per line: time (Unix seconds), level, logger, message, everything given as `extra`, and the traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extra(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+class Entry(Value, frozen=True):
+    """A line of the log; `seq` counts them from the start of the service on."""
+
+    seq: int
+    time: float
+    level: str
+    logger: str
+    message: str
+    facts: dict[str, str]
+    traceback: str | None = None
+
+
+class Tail(logging.Handler):
+    """The last lines of the log, for people who look at it in the page."""
+
+    def __init__(self, keep: int = 2_000) -> None:
+        super().__init__()
+        self._entries: deque[Entry] = deque(maxlen=keep)
+        self._count = itertools.count(1)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self._entries.append(
+            Entry(
+                seq=next(self._count),
+                time=round(record.created, 3),
+                level=record.levelname.lower(),
+                logger=record.name.removeprefix("whisper_service."),
+                message=record.getMessage(),
+                facts={key: str(value) for key, value in _extra(record).items()},
+                traceback=logging.Formatter().formatException(record.exc_info) if record.exc_info else None,
+            )
+        )
+
+    def entries(self, since: int = 0, level: str = "debug", limit: int = 500) -> list[Entry]:
+        """The last `limit` lines after `since` that are at least of this level, in order."""
+        least = logging.getLevelName(level.upper())
+        found = [e for e in list(self._entries) if e.seq > since and logging.getLevelName(e.level.upper()) >= least]
+        return found[-limit:]
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Inside the block it hears what the service and its server log."""
+        loggers = [logging.getLogger(name) for name in ("whisper_service", "uvicorn")]
+        for logger in loggers:
+            logger.addHandler(self)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeHandler(self)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}

@@ -1,0 +1,192 @@
+"""Texts to read and to work on: txt, tsv, json, md, docx. Pure.
+
+A docx is a zip of a few small XML files, written here outright: the library for it brings an XML parser of 12 MB along.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+from xml.sax.saxutils import escape
+
+import msgspec
+
+from whisper_service.core.domain import Transcript
+from whisper_service.core.timecode import clock, hms, milliseconds
+from whisper_service.export.captions import clean
+
+
+def to_json(transcript: Transcript) -> str:
+    """Everything there is, with the field names of the API."""
+    return msgspec.json.format(msgspec.json.encode(transcript), indent=2).decode() + "\n"
+
+
+def to_txt(transcript: Transcript) -> str:
+    """One line per segment."""
+    return "".join(f"{passage.text}\n" for passage in passages(transcript))
+
+
+def to_tsv(transcript: Transcript) -> str:
+    """Start and end in whole milliseconds and the text, tab-separated, as the original Whisper writes it."""
+    rows = (f"{passage.start}\t{passage.end}\t{passage.text}\n" for passage in passages(transcript))
+    return "start\tend\ttext\n" + "".join(rows)
+
+
+def to_md(transcript: Transcript, *, times: bool = True) -> str:
+    """Markdown (CommonMark): the name as heading, then paragraphs that begin with their time and speaker."""
+    blocks = [f"# {_literal(clean(transcript.name))}".rstrip()]
+    for paragraph in _paragraphs(transcript):
+        marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(times=times)]
+        blocks.append(" ".join([*marks, _literal(paragraph.text)]) if marks else _LIST.sub(r"\1\\\2", _literal(paragraph.text)))
+    return "\n\n".join(blocks) + "\n"
+
+
+def to_docx(transcript: Transcript, *, times: bool = True) -> bytes:
+    """Office Open XML, the same bytes for the same transcript: the name as title, then paragraphs as in `to_md`."""
+    body = [_paragraph(clean(transcript.name), style="Title")]
+    body += (_paragraph(p.text, marks=p.marks(times=times)) for p in _paragraphs(transcript))
+    files = {
+        "[Content_Types].xml": _CONTENT_TYPES,
+        "_rels/.rels": _RELATIONS,
+        "docProps/core.xml": _CORE.format(title=_xml(clean(transcript.name))),
+        "word/_rels/document.xml.rels": _DOCUMENT_RELATIONS,
+        "word/styles.xml": _STYLES,
+        "word/document.xml": _DOCUMENT.format(body="".join(body)),
+    }
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)  # its date is that of no clock
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, text.encode())
+    return written.getvalue()
+
+
+class Passage(NamedTuple):
+    """Text on one line from `start` to `end` in milliseconds, `end > start`."""
+
+    start: int
+    end: int
+    text: str
+    speaker: str | None = None
+    gap: bool = False
+
+    def marks(self, *, times: bool) -> list[str]:
+        """What stands before it in bold: when, and who."""
+        when = [hms(self.start)] if times else []
+        return [*when, f"{clean(self.speaker)}:"] if self.speaker and clean(self.speaker) else when
+
+
+def passages(transcript: Transcript) -> Iterator[Passage]:
+    """Segments and gaps in the order of time; segments without text are left out."""
+    said = [(s.start, s.end, s.text, s.speaker, False) for s in transcript.segments]
+    said += ((g.start, g.end, _gap(g.start, g.end, g.reason), None, True) for g in transcript.gaps)
+    for start, end, text, speaker, gap in sorted(said, key=lambda item: item[0]):
+        if text := clean(text):
+            first = milliseconds(start)
+            yield Passage(first, max(milliseconds(end), first + 1), text, speaker, gap)
+
+
+def _gap(start: float, end: float, reason: str) -> str:
+    first, last = (clock(milliseconds(at)) for at in (start, end))
+    return f"[{first} - {last} not transcribed: {clean(reason)}]"
+
+
+PAUSE_MS: Final = 2_000
+LONG: Final = 600
+"""Characters after which the next end of a segment ends the paragraph."""
+
+
+def _paragraphs(transcript: Transcript) -> Iterator[Passage]:
+    """Passages of one speaker without a pause, together, until they are long."""
+    held: Passage | None = None
+    for passage in passages(transcript):
+        if held is None:
+            held = passage
+        elif held.gap or passage.gap or held.speaker != passage.speaker or passage.start - held.end >= PAUSE_MS or len(held.text) >= LONG:
+            yield held
+            held = passage
+        else:
+            space = "" if _wide_mark(held.text[-1]) else " "
+            held = held._replace(end=max(held.end, passage.end), text=f"{held.text}{space}{passage.text}")
+    if held is not None:
+        yield held
+
+
+def _wide_mark(character: str) -> bool:
+    """`。` and its like bring their own space along; Chinese that has no marks is easier to read with one."""
+    return unicodedata.east_asian_width(character) in ("W", "F") and not character.isalnum()
+
+
+_LIST: Final = re.compile(r"^(\d*)([-+.)])")  # what makes a list of a paragraph that begins with it
+_SYNTAX: Final = re.compile(r"([\\`*_{}\[\]<>&~|#!$])")
+
+
+def _literal(text: str) -> str:
+    return _SYNTAX.sub(r"\\\1", text)
+
+
+_NO_XML: Final = dict.fromkeys([*range(0xD800, 0xE000), 0xFFFE, 0xFFFF])
+
+
+def _xml(text: str) -> str:
+    return escape(text.translate(_NO_XML))
+
+
+def _paragraph(text: str, *, marks: Iterable[str] = (), style: str = "Normal") -> str:
+    turned = _right_to_left(text)
+    head = "".join(_run(f"{mark} ", "<w:b/>", turned=False) for mark in marks)
+    bidi = "<w:bidi/>" if turned else ""
+    return f'<w:p><w:pPr><w:pStyle w:val="{style}"/>{bidi}</w:pPr>{head}{_run(text, turned=turned)}</w:p>'
+
+
+def _run(text: str, properties: str = "", *, turned: bool) -> str:
+    properties += "<w:rtl/>" if turned else ""
+    return f'<w:r><w:rPr>{properties}</w:rPr><w:t xml:space="preserve">{_xml(text)}</w:t></w:r>'
+
+
+def _right_to_left(text: str) -> bool:
+    """The direction of the first letter that has one."""
+    kinds = (unicodedata.bidirectional(character) for character in text)
+    return next((kind for kind in kinds if kind in ("L", "R", "AL")), "L") != "L"
+
+
+_HEAD: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+_PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
+_OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_WORD: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml"
+_MAIN: Final = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+_CONTENT_TYPES: Final = (
+    f'{_HEAD}<Types xmlns="{_PACKAGE}/content-types">'
+    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+    '<Default Extension="xml" ContentType="application/xml"/>'
+    f'<Override PartName="/word/document.xml" ContentType="{_WORD}.document.main+xml"/>'
+    f'<Override PartName="/word/styles.xml" ContentType="{_WORD}.styles+xml"/>'
+    '<Override PartName="/docProps/core.xml" ContentType="application/vnd.openxmlformats-package.core-properties+xml"/></Types>'
+)
+_RELATIONS: Final = (
+    f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
+    f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="word/document.xml"/>'
+    f'<Relationship Id="rId2" Type="{_PACKAGE}/relationships/metadata/core-properties" Target="docProps/core.xml"/></Relationships>'
+)
+_DOCUMENT_RELATIONS: Final = (
+    f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
+    f'<Relationship Id="rId1" Type="{_OFFICE}/styles" Target="styles.xml"/></Relationships>'
+)
+_CORE: Final = (
+    f'{_HEAD}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+    "<dc:title>{title}</dc:title><dc:creator>whisper_service</dc:creator></cp:coreProperties>"
+)
+_STYLES: Final = (
+    f"{_HEAD}<w:styles {_MAIN}><w:docDefaults><w:rPrDefault><w:rPr>"
+    '<w:rFonts w:ascii="Calibri" w:hAnsi="Calibri" w:eastAsia="Microsoft YaHei" w:cs="Arial"/><w:sz w:val="22"/><w:szCs w:val="22"/>'
+    '</w:rPr></w:rPrDefault><w:pPrDefault><w:pPr><w:spacing w:after="160" w:line="276" w:lineRule="auto"/></w:pPr></w:pPrDefault></w:docDefaults>'
+    '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/></w:style>'
+    '<w:style w:type="paragraph" w:styleId="Title"><w:name w:val="Title"/><w:basedOn w:val="Normal"/><w:next w:val="Normal"/>'
+    '<w:rPr><w:sz w:val="40"/><w:szCs w:val="40"/></w:rPr></w:style></w:styles>'
+)
+_DOCUMENT: Final = f"{_HEAD}<w:document {_MAIN}><w:body>{{body}}<w:sectPr/></w:body></w:document>"

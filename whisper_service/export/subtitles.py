@@ -1,0 +1,131 @@
+"""Captions as files: srt, vtt, ass, lrc. Pure.
+
+What a format takes for its own syntax is escaped where it has escapes, and else replaced by the character that looks most like
+it. Text that runs from right to left stays in logical order, as all of them want it; the player turns it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Final
+
+from whisper_service.core.domain import Transcript
+from whisper_service.core.timecode import clock, hms
+from whisper_service.export.captions import Cue, Style, clean, cues, line
+
+
+def to_srt(transcript: Transcript, style: Style | None = None) -> str:
+    """SubRip. It has no escapes: an arrow in the text, which parsers may take for a time line, becomes `→`."""
+    return "".join(
+        f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{_text(cue).replace('-->', '→')}\n\n"
+        for number, cue in enumerate(cues(transcript, style), start=1)
+    )
+
+
+def to_vtt(transcript: Transcript, style: Style | None = None, *, word_times: bool = False) -> str:
+    """WebVTT (W3C): `&`, `<` and `>` are escaped, which takes care of arrows too. Speakers are voice spans.
+
+    With `word_times` every word but the first has the time it begins before it.
+    """
+    said = (
+        f"\n{clock(cue.start)} --> {clock(cue.end)}\n{_voice(cue)}{_timed_text(cue) if word_times else _escaped(_text(cue))}\n"
+        for cue in cues(transcript, style)
+    )
+    return "WEBVTT\n" + "".join(said)
+
+
+def to_ass(transcript: Transcript, style: Style | None = None) -> str:
+    """Advanced SubStation Alpha, in hundredths of a second. Braces, which no player agrees how to escape, become `｛` and `｝`."""
+    said = (
+        f"Dialogue: 0,{_ass_clock(cue.start)},{_ass_clock(max(cue.end, cue.start + 10))},Default,{_ass_name(cue)},0,0,0,,{_ass_text(cue)}\n"
+        for cue in cues(transcript, style)
+    )
+    return _ASS_HEAD.format(title=clean(transcript.name)) + "".join(said)
+
+
+def to_lrc(transcript: Transcript, style: Style | None = None) -> str:
+    """Lyrics: a line per cue, an empty one where the screen is dark for a second. Brackets of times and tags in the text become wide."""
+    found = cues(transcript, style)
+    head = [f"[ti:{clean(transcript.name)}]\n", "[re:whisper_service]\n"]
+    return "".join([*head, *_lyrics(found)])
+
+
+_VTT_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+# After a backslash a word joiner, which has no width, keeps `\N` in the text from becoming the end of a line.
+_ASS_ESCAPES: Final = str.maketrans({"{": "｛", "}": "｝", "\\": "\\\u2060"})
+_LRC_SYNTAX: Final = re.compile(r"[\[\]]|<(?=\d+:\d)")
+_DARK_MS: Final = 1000
+
+_ASS_HEAD: Final = """[Script Info]
+Title: {title}
+ScriptType: v4.00+
+WrapStyle: 2
+ScaledBorderAndShadow: yes
+PlayResX: 1920
+PlayResY: 1080
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Style: Default,Arial,64,&H00FFFFFF,&H0000FFFF,&H00000000,&H80000000,0,0,0,0,100,100,0,0,1,3,1,2,60,60,50,-1
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""  # Encoding -1: every line runs in the direction of its own first letter
+
+
+def _text(cue: Cue) -> str:
+    return "\n".join(cue.lines)
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_VTT_ESCAPES)
+
+
+def _voice(cue: Cue) -> str:
+    name = _escaped(clean(cue.speaker or ""))
+    return f"<v {name}>" if name else ""
+
+
+def _timed_text(cue: Cue) -> str:
+    last = cue.start
+    rows = []
+    for row in cue.rows:
+        parts = []
+        for at, piece in enumerate(row):
+            space = " " if piece.space and at else ""
+            tag = ""
+            if last < piece.start < cue.end:
+                tag = f"<{clock(piece.start)}>"
+                last = piece.start
+            parts.append(f"{space}{tag}{_escaped(piece.text)}")
+        rows.append("".join(parts))
+    return "\n".join(rows)
+
+
+def _ass_clock(milliseconds: int) -> str:
+    """One digit of hours is enough, more are read."""
+    return f"{hms(milliseconds).removeprefix('0')}.{milliseconds % 1000 // 10:02}"
+
+
+def _ass_name(cue: Cue) -> str:
+    return clean((cue.speaker or "").replace(",", " "))
+
+
+def _ass_text(cue: Cue) -> str:
+    return "\\N".join(text.translate(_ASS_ESCAPES) for text in cue.lines)
+
+
+def _lyrics(found: list[Cue]) -> Iterator[str]:
+    for cue, after in zip_longest(found, found[1:]):
+        text = line([piece for row in cue.rows for piece in row])
+        yield f"[{_lrc_clock(cue.start)}]{_LRC_SYNTAX.sub(lambda bracket: chr(ord(bracket[0]) + 0xFEE0), text)}\n"
+        if after is None or after.start - cue.end >= _DARK_MS:
+            yield f"[{_lrc_clock(cue.end)}]\n"
+
+
+def _lrc_clock(milliseconds: int) -> str:
+    """Minutes do not turn into hours."""
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes:02}:{rest // 1000:02}.{rest % 1000 // 10:02}"

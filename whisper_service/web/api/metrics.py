@@ -1,0 +1,62 @@
+"""`/metrics` for Prometheus: what was counted, and what is true now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from litestar import Response, Router, get
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from whisper_service.app.metrics import PREFIX
+from whisper_service.app.service import Readiness, System
+from whisper_service.supervision.supervisor import State
+from whisper_service.web.api.jobs import Served
+from whisper_service.web.http.errors import Incoming, problems
+
+MEDIA_TYPE: Final = "text/plain"
+Labelled = Mapping[tuple[str, ...], float]
+
+
+@get(
+    "/metrics",
+    operation_id="getMetrics",
+    summary="Figures for Prometheus",
+    media_type=MEDIA_TYPE,
+    responses=problems(),
+)
+async def metrics(request: Incoming, service: Served) -> Response[bytes]:
+    now = facts(await service.system(), service.readiness(), service.broadcast.head, service.intake.open)
+    content, kind = service.metrics.text(request.headers.get("accept", ""), now)
+    return Response(content, media_type=kind)
+
+
+def facts(system: System, readiness: Readiness, seq: int, uploads: int) -> Iterator[Metric]:
+    """What is true now."""
+    yield _labelled("info", "The version that runs.", ("version",), {(system.version,): 1})
+    yield _one("start_time_seconds", "When it was started, in Unix seconds.", system.started_at)
+    yield _one("ready", "Whether a recording would be transcribed now.", readiness.ready)
+    yield _labelled("problems", "What keeps it from that, by code.", ("code",), {(p.code,): 1 for p in readiness.problems})
+    yield _labelled("jobs", "Jobs by status; the pending ones are the queue.", ("status",), {(k,): v for k, v in system.jobs.items()})
+    states: Labelled = {(actor.name, state.value): actor.state is state for actor in system.actors for state in State}
+    yield _labelled("actor_state", "1 for the state that a child is in.", ("actor", "state"), states)
+    model: Labelled = {(system.model, system.device or "", system.compute_type or ""): 1} if system.model else {}
+    yield _labelled("model_info", "The model that is loaded.", ("model", "device", "compute_type"), model)
+    yield _one("subscribers", "Open event streams.", system.subscribers)
+    yield _one("uploads", "Recordings that are on their way.", uploads)
+    yield _one("disk_free_bytes", "Room on the disk with the data directory.", system.disk_free_bytes)
+    yield _one("changes", "The number of the last change in the log.", seq)
+
+
+def _one(name: str, help: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", help, value=float(value))
+
+
+def _labelled(name: str, help: str, labels: tuple[str, ...], values: Labelled) -> Metric:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", help, labels=labels)
+    for given, value in values.items():
+        family.add_metric(given, float(value))
+    return family
+
+
+router = Router("/", tags=["System"], route_handlers=[metrics])

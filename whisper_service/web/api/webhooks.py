@@ -1,0 +1,36 @@
+"""What became of the webhooks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from litestar import Router, get
+from litestar.params import QueryParameter
+
+from whisper_service.core.domain import DeliveryState, Value
+from whisper_service.web.api.jobs import Served
+from whisper_service.web.http.errors import problems
+
+
+class Hook(Value, frozen=True):
+    """A message about the end of a job, newest first in a list."""
+
+    id: str
+    job_id: str
+    url: str  # without its query, which may be a secret
+    state: DeliveryState
+    attempts: int
+    created_at: float
+    due_at: float  # of the next try, if it waits
+    detail: str  # why the last try failed
+
+
+@get("/api/webhooks", operation_id="listWebhooks", summary="What became of the webhooks", responses=problems(422))
+async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> list[Hook]:
+    return [
+        Hook(one.id, one.job_id, one.url.partition("?")[0], one.state, one.attempts, one.created_at, one.due_at, one.detail)
+        for one in await service.store.outbox.newest(limit)
+    ]
+
+
+router = Router("/", tags=["Webhooks"], route_handlers=[webhooks])

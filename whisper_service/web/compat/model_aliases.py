@@ -1,0 +1,34 @@
+"""What other programs call models and languages, and what we call them. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from whisper_service.models.catalog import AUTO
+from whisper_service.models.known import KNOWN
+
+OPENAI_MODELS: Final = (
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+    "gpt-4o-mini-transcribe-2025-12-15",
+    "gpt-4o-transcribe-diarize",
+)
+"""Names that programs have built in; here they mean the configured model."""
+
+_DEFAULT: Final = frozenset({"", AUTO, "default", "whisper", *OPENAI_MODELS})
+_NAMES: Final = {model.name: model.name for model in KNOWN} | {model.repo.lower(): model.name for model in KNOWN}
+
+
+def model_of(wanted: str) -> str:
+    """Our name for a model: aliases of OpenAI mean the configured one; repos and their usual short forms the known ones.
+
+    What is not recognised stays as it is: it may be a model that somebody put here.
+    """
+    name = wanted.strip()
+    plain = name.lower()
+    if plain in _DEFAULT:
+        return AUTO
+    short = plain.rpartition("/")[2].removeprefix("faster-").removeprefix("whisper-")
+    return _NAMES.get(plain) or _NAMES.get(short) or name
