@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_nginx import below, free_port, nginx
+from tests.integration.web.test_nginx import below, free_port, nginx
 from tests.ui.stage import recording, staged, visiting
 from whisper_service.config.schema import Security
 

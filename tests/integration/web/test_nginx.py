@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("nginx") or not shutil.which("openssl"), reason="nginx and openssl are not installed"),
 ]
 
-DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+DEPLOY = Path(__file__).parents[3] / "docs" / "deploy"
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 NAME = "whisper.example.org"

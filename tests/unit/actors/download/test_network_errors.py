@@ -19,7 +19,7 @@ from whisper_service.actors.download import network_errors as network
 from whisper_service.actors.download.network_errors import CASES, Failed, explain, problem
 from whisper_service.core.domain import Problem
 
-DOC = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+DOC = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")
 HUB = "https://hub.example"
 PROXY = "http://name:pass-word@proxy.example:3128"
 FILL = {field: "x" for message, _ in CASES.values() for _, field, _, _ in string.Formatter().parse(message) if field}

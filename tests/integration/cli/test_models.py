@@ -165,7 +165,7 @@ def test_an_archive_and_a_folder_become_models(tmp_path: Path, capsys: pytest.Ca
 def test_ctrl_c_stops_a_download_and_the_same_command_goes_on(tmp_path: Path, hub: Hub) -> None:
     slow(hub, rate=SIZE // 4)
     words = [sys.executable, "-m", "whisper_service", "models", "download", REPO]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
         partial = Path(f"data/models/.{PATH}.partial")
         deadline = time.monotonic() + 60

@@ -19,7 +19,7 @@ import yaml
 from tests.integration.webclient import running
 from whisper_service.config import schema as config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "docs" / "deploy"
 SYSTEMD = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 EXPOSURE = 2.5

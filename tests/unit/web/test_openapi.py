@@ -13,7 +13,7 @@ from whisper_service.core.domain import Options
 from whisper_service.web.api import uploads
 from whisper_service.web.app import openapi_json
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 DOCUMENT: dict[str, Any] = json.loads(openapi_json())
 
 

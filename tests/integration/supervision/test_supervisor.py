@@ -175,7 +175,7 @@ async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> Non
 
 
 async def test_a_child_that_never_gets_ready_is_replaced(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.integration.test_supervisor:never_ready", ready_timeout_s=1.0) as (supervisor, until):
+    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:never_ready", ready_timeout_s=1.0) as (supervisor, until):
         supervisor.want()
         assert (await until(Died)).diagnosis.kind is FaultKind.HUNG
 
@@ -202,7 +202,7 @@ async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> Non
     )
     program = tmp_path / "parent.py"
     program.write_text(code)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     async with await anyio.open_process(
         [sys.executable, str(program), str(tmp_path)], stdout=-1, env=environment
     ) as parent:
@@ -218,7 +218,7 @@ async def test_a_message_that_makes_no_sense_is_a_crash_of_that_child_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
-    async with stage(tmp_path, "tests.integration.test_supervisor:talks_nonsense_once") as (supervisor, until):
+    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:talks_nonsense_once") as (supervisor, until):
         supervisor.want()
         died = await until(Died)
         assert (died.generation, died.diagnosis.kind) == (1, FaultKind.CRASHED)
@@ -227,7 +227,7 @@ async def test_a_message_that_makes_no_sense_is_a_crash_of_that_child_alone(
 
 
 async def test_what_was_reported_before_the_death_comes_before_the_news_of_it(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.integration.test_supervisor:reports_and_dies") as (supervisor, until):
+    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:reports_and_dies") as (supervisor, until):
         supervisor.want()
         done = [(await until(ChunkDone, generation=1)).index for _ in range(200)]
         assert done == list(range(200))

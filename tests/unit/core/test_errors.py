@@ -16,7 +16,7 @@ from whisper_service.core.errors import ServiceError
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.web.http import errors as web
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "whisper_service"
 LINE = re.compile(r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$")
 MAKERS = {"Problem", "RowBroken", "Note"}

@@ -790,7 +790,7 @@ async def test_a_full_disk_is_told_apart_and_survived(store: Store) -> None:
 WRITER = """
 import sys, anyio
 from pathlib import Path
-from tests.integration.test_store import new, said, span
+from tests.integration.storage.test_store import new, said, span
 from whisper_service.core.job_states import Cause
 from whisper_service.storage.store import Store
 
@@ -808,7 +808,7 @@ anyio.run(main)
 
 
 async def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     async with await anyio.open_process([sys.executable, "-c", WRITER, str(path)], stderr=None, cwd=root) as process:
         assert process.stdout is not None
         said_so = b""

@@ -15,7 +15,7 @@ from whisper_service.models.catalog import ALIASES, BY_QUALITY
 from whisper_service.models.known import BY_NAME, KNOWN, Fit, Model
 
 GB = 1_000_000_000
-DOC = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+DOC = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
 models = pytest.mark.parametrize("model", KNOWN, ids=[model.name for model in KNOWN])
 
 

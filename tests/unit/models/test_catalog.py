@@ -321,7 +321,7 @@ def test_what_a_killed_join_left_behind_is_removed(models: Path, bundle: dict[st
 
 
 def test_the_extra_of_the_project_is_what_the_messages_name() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     assert " ".join(project["project"]["optional-dependencies"]["bundled"]) == REQUIREMENTS
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import anyio
 import pytest
 
-from tests.integration.test_dispatch import GPU, OOM, Actor, Stage, heard, over, staged
+from tests.integration.scheduler.test_loop import GPU, OOM, Actor, Stage, heard, over, staged
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Span, Status
 from whisper_service.core.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.core.job_states import TERMINAL, Cause

@@ -23,7 +23,7 @@ from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
 
 ROOT = Path(cli.__file__).parents[1]
-HERE = "tests.integration.test_doctor"
+HERE = "tests.integration.cli.test_doctor"
 
 
 def gpus(inbox: Inbox, emit: Callable[[Report], None]) -> None:
