@@ -111,7 +111,9 @@ def clips(count: int, shortest_s: float, longest_s: float, folder: Path) -> list
 def sentences() -> Iterator[tuple[Samples, str]]:
     """The prompts with sentences in them, one by one, at `SAMPLE_RATE`, each with a pause behind it, and what they say."""
     if not PROMPTS.is_dir() or not TEXTS.is_file():
-        raise SystemExit("Give --audio FILE, or install the packages asterisk-core-sounds-en-wav and asterisk-core-sounds-en.")
+        raise SystemExit(
+            "Give --audio FILE, or install the packages asterisk-core-sounds-en-wav and asterisk-core-sounds-en."
+        )
     with gzip.open(TEXTS, "rt", encoding="utf-8") as file:
         entries = [line.strip().partition(": ")[::2] for line in file if ": " in line and not line.startswith(";")]
     for name, text in entries:

@@ -41,7 +41,9 @@ def run(
             str(audio), language=language, beam_size=5, batch_size=rows, word_timestamps=words
         )
     else:
-        segments, _ = model.transcribe(str(audio), language=language, beam_size=5, vad_filter=True, word_timestamps=words)
+        segments, _ = model.transcribe(
+            str(audio), language=language, beam_size=5, vad_filter=True, word_timestamps=words
+        )
     said: list[str] = []
     first_s: float | None = None
     for segment in segments:
@@ -76,7 +78,17 @@ async def apart(
     first: bool = False,
 ) -> tuple[Spent, dict[str, Any]]:
     """The same in a fresh process."""
-    words = [sys.executable, "-m", "bench.baselines", "--system", system, "--model", str(model_dir), "--audio", str(audio)]
+    words = [
+        sys.executable,
+        "-m",
+        "bench.baselines",
+        "--system",
+        system,
+        "--model",
+        str(model_dir),
+        "--audio",
+        str(audio),
+    ]
     words += ["--language", language or "auto", "--rows", str(rows), *device.words, *(["--first"] if first else [])]
     done = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stdout=subprocess.PIPE)
     output, _ = await done.communicate()
@@ -97,7 +109,19 @@ def main() -> None:
     Device.ask(parser)
     given = parser.parse_args()
     language = None if given.language == "auto" else given.language
-    print(json.dumps(run(given.system, given.model, given.audio, language, device=Device.given(given), rows=given.rows, first=given.first)))
+    print(
+        json.dumps(
+            run(
+                given.system,
+                given.model,
+                given.audio,
+                language,
+                device=Device.given(given),
+                rows=given.rows,
+                first=given.first,
+            )
+        )
+    )
 
 
 if __name__ == "__main__":

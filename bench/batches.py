@@ -101,7 +101,9 @@ def measure(
 
     language = None if given.language == "auto" else given.language
     before = memory.free_on(device.name)
-    engine = Engine(str(model), device.name, device.compute_type, slots=slots, threads=len(psutil.Process().cpu_affinity() or [0]))
+    engine = Engine(
+        str(model), device.name, device.compute_type, slots=slots, threads=len(psutil.Process().cpu_affinity() or [0])
+    )
     engine.warm_up()
     spent = timed(engine)
     loaded = memory.free_on(device.name)
@@ -111,15 +113,15 @@ def measure(
         turns = [many[at : at + size] for at in range(0, len(many), size)]
         words = [0]
 
-        def work(
-            listener: Recognizer, turns: list[list[Any]] = turns, words: list[int] = words
-        ) -> None:
+        def work(listener: Recognizer, turns: list[list[Any]] = turns, words: list[int] = words) -> None:
             while turns:
                 try:
                     batch = turns.pop()
                 except IndexError:
                     return
-                for _, heard in listener.recognise([Utterance(sound, language) for sound in batch], Preset(given.preset)):
+                for _, heard in listener.recognise(
+                    [Utterance(sound, language) for sound in batch], Preset(given.preset)
+                ):
                     words[0] += sum(len(sentence.words) for sentence in heard.sentences)
 
         for listener in listeners:  # once outside: memory is had, kernels are loaded
@@ -131,7 +133,11 @@ def measure(
         wall, used = time.monotonic() - began, time.process_time() - cpu
         seconds = sum(map(len, many)) / 16_000
         row: dict[str, Any] = {"batches at once": slots, "batch size": size, "windows": len(many), "words": words[0]}
-        row |= {"windows/s": round(len(many) / wall, 2), "x real time": round(seconds / wall, 1), "CPU s per window": round(used / len(many), 3)}
+        row |= {
+            "windows/s": round(len(many) / wall, 2),
+            "x real time": round(seconds / wall, 1),
+            "CPU s per window": round(used / len(many), 3),
+        }
         row["weights MB"] = round((before - loaded) / MB) if before is not None and loaded is not None else ""
         row["batches MB"] = round((loaded - least[0]) / MB) if loaded is not None and least else ""
         total = slots * wall
@@ -152,7 +158,12 @@ def plot(table: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(6.4, 4.0), dpi=100)
     for slots in dict.fromkeys(row["batches at once"] for row in rows):
         mine = [row for row in rows if row["batches at once"] == slots]
-        axes.plot([int(row["batch size"]) for row in mine], [float(row["windows/s"]) for row in mine], "o-", label=f"{slots} at once")
+        axes.plot(
+            [int(row["batch size"]) for row in mine],
+            [float(row["windows/s"]) for row in mine],
+            "o-",
+            label=f"{slots} at once",
+        )
     axes.set(xlabel="batch size", ylabel="windows per second", ylim=(0, None))
     axes.legend()
     figure.tight_layout()
@@ -187,7 +198,10 @@ def main() -> None:
         began = time.monotonic()
         sounds = windows(path, Path(scratch))
         took = time.monotonic() - began
-        print(f"{path.name}: {len(sounds)} windows, cut in {took:.1f} s; model: {model.name}; {device.name}, {device.compute_type}; {given.preset}\n", flush=True)
+        print(
+            f"{path.name}: {len(sounds)} windows, cut in {took:.1f} s; model: {model.name}; {device.name}, {device.compute_type}; {given.preset}\n",
+            flush=True,
+        )
         for slots in map(int, given.slots.split(",")):
             for row in measure(sounds, model, device, slots, [int(size) for size in given.batch.split(",")], given):
                 if not rows:

@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of storm; the calm before and behind come on top")
     parser.add_argument("--seed", type=int, default=1, help="of weather and users")
     parser.add_argument("--actors", choices=("scripted", "real", "both"), default="scripted")
-    parser.add_argument("--model", type=Path, help="a CTranslate2 model directory for the real actors (default: the built-in one)")
+    parser.add_argument(
+        "--model", type=Path, help="a CTranslate2 model directory for the real actors (default: the built-in one)"
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave logs there")
     given = parser.parse_args()
     kinds = ("scripted", "real") if given.actors == "both" else (given.actors,)

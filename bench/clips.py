@@ -86,19 +86,41 @@ def one(system: str, given: argparse.Namespace, model: Path, clips: Sequence[Mad
     paths, device = [clip.path for clip in clips], Device.given(given)
     if system == "service":
         return anyio.run(served, model, paths, given.clients, device)
-    words = [sys.executable, "-m", "bench.clips", "--pool", *map(str, paths), "--clients", str(given.clients), "--model", str(model), *device.words]
-    result: dict[str, Any] = json.loads(subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    words = [
+        sys.executable,
+        "-m",
+        "bench.clips",
+        "--pool",
+        *map(str, paths),
+        "--clients",
+        str(given.clients),
+        "--model",
+        str(model),
+        *device.words,
+    ]
+    result: dict[str, Any] = json.loads(
+        subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout
+    )
     return result
 
 
 def report(runs: dict[str, list[dict[str, Any]]], clips: Sequence[Made]) -> None:
-    head = ["system", "clips/s (median)", "answer p50 s", "p95 s", "CPU s per clip", "WER % (deleted, substituted, inserted words)"]
+    head = [
+        "system",
+        "clips/s (median)",
+        "answer p50 s",
+        "p95 s",
+        "CPU s per clip",
+        "WER % (deleted, substituted, inserted words)",
+    ]
     rows = []
     rates = {name: statistics.median(len(clips) / run["wall"] for run in rounds) for name, rounds in runs.items()}
     for name, rounds in runs.items():
         seconds = [value for run in rounds for value in run["seconds"]]
         cpu = statistics.median(run["cpu"] for run in rounds) / len(clips)
-        wrong = sum((score("en", clip.text or "", text) for clip, text in zip(clips, rounds[-1]["texts"], strict=True)), Score())
+        wrong = sum(
+            (score("en", clip.text or "", text) for clip, text in zip(clips, rounds[-1]["texts"], strict=True)), Score()
+        )
         waits = [f"{harness.quantile(seconds, share):.2f}" for share in (0.5, 0.95)]
         rows.append([name, f"{rates[name]:.2f}", *waits, f"{cpu:.2f}", str(wrong)])
     print()
@@ -123,7 +145,10 @@ def main() -> None:
         model = harness.model(given.model, Path(scratch))
         clips = audio.clips(given.clips, 2.0, 15.0, Path(scratch))
         lengths = [clip.seconds for clip in clips]
-        print(f"{len(clips)} clips of {min(lengths):.1f} to {max(lengths):.1f} s, {sum(lengths):.0f} s in all; {given.clients} clients\n", flush=True)
+        print(
+            f"{len(clips)} clips of {min(lengths):.1f} to {max(lengths):.1f} s, {sum(lengths):.0f} s in all; {given.clients} clients\n",
+            flush=True,
+        )
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SYSTEMS}
         for number in range(given.rounds):
             for name in SYSTEMS[:: 1 if number % 2 else -1]:

@@ -57,7 +57,9 @@ class Watch:
 class Caller:
     """Sends clips that are all different, though they sound alike."""
 
-    def __init__(self, client: httpx.AsyncClient, watch: Watch, clips: dict[float, bytes], lengths: list[float]) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, watch: Watch, clips: dict[float, bytes], lengths: list[float]
+    ) -> None:
         self._client = client
         self._watch = watch
         self._clips = clips
@@ -79,7 +81,9 @@ class Caller:
         """Every call, so many times."""
         waited: dict[str, list[Waited]] = {}
         for _ in range(number):
-            waited.setdefault("/detect-language", []).append(await self.ask("/detect-language", "audio_file", LANGUAGE_S))
+            waited.setdefault("/detect-language", []).append(
+                await self.ask("/detect-language", "audio_file", LANGUAGE_S)
+            )
             for seconds in self._lengths:
                 name = f"/v1/audio/transcriptions, {seconds:.0f} s"
                 waited.setdefault(name, []).append(await self.ask("/v1/audio/transcriptions", "file", seconds))
@@ -132,7 +136,10 @@ def main() -> None:
         model = harness.model(given.model, Path(scratch))
         made = audio.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
         lengths = sorted({*given.clips, LANGUAGE_S})
-        clips = {length: audio.speech(length, Path(scratch) / "clip.mp3", given.audio).path.read_bytes() for length in lengths}
+        clips = {
+            length: audio.speech(length, Path(scratch) / "clip.mp3", given.audio).path.read_bytes()
+            for length in lengths
+        }
         print(f"long: {made.seconds / 3600:.2f} h; model: {model.name}; {given.rounds} rounds\n", flush=True)
         anyio.run(measure, given, made.path, clips, model)
     print(harness.machine())

@@ -60,7 +60,9 @@ async def measure(given: argparse.Namespace, path: Path, model: Path) -> None:
         ratio = statistics.median(seconds) / statistics.median(ours)
         cpu = f"{statistics.median(cpus[name]):.1f} s"
         rows.append([f"faster-whisper {name}", harness.spread(seconds, "s"), cpu, f"{ratio:.1f}"])
-    harness.table(["system", "to the first segment, median (range)", "CPU until then, median", "times the service's"], rows)
+    harness.table(
+        ["system", "to the first segment, median (range)", "CPU until then, median", "times the service's"], rows
+    )
     print(f"\nupload over loopback: {harness.spread([first.upload for first in firsts], 's')}")
 
 
@@ -78,7 +80,10 @@ def main() -> None:
         model = harness.model(given.model, Path(scratch))
         made = audio.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
         size = made.path.stat().st_size / harness.MB
-        print(f"audio: {made.seconds / 3600:.2f} h, {size:.1f} MB; model: {model.name}; language: {given.language}; {given.rounds} rounds\n", flush=True)
+        print(
+            f"audio: {made.seconds / 3600:.2f} h, {size:.1f} MB; model: {model.name}; language: {given.language}; {given.rounds} rounds\n",
+            flush=True,
+        )
         anyio.run(measure, given, made.path, model)
     print(harness.machine())
 

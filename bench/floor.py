@@ -63,15 +63,30 @@ def run(path: Path, model: Path, language: str, scratch: Path) -> dict[str, floa
         found = engine.decode(states, [language] * len(batch), [Task.TRANSCRIBE] * len(batch), Search())
         took("decode greedily")
         texts = zip(states, batch, found, strict=True)
-        engine.words([Text(state, decoded, language, Task.TRANSCRIBE, len(sound) / 16_000) for state, sound, decoded in texts])
+        engine.words(
+            [Text(state, decoded, language, Task.TRANSCRIBE, len(sound) / 16_000) for state, sound, decoded in texts]
+        )
         took("align words")
     return {**spent, "windows": float(len(spans))}
 
 
 def apart(path: Path, model: Path, language: str) -> dict[str, float]:
     """The same in a process of its own."""
-    words = [sys.executable, "-m", "bench.floor", "--alone", "--audio", str(path), "--model", str(model), "--language", language]
-    result: dict[str, float] = json.loads(subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    words = [
+        sys.executable,
+        "-m",
+        "bench.floor",
+        "--alone",
+        "--audio",
+        str(path),
+        "--model",
+        str(model),
+        "--language",
+        language,
+    ]
+    result: dict[str, float] = json.loads(
+        subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout
+    )
     return result
 
 
@@ -98,11 +113,16 @@ def main() -> None:
             spent, _ = anyio.run(baselines.apart, "batched", model, path, given.language)
             library.append(spent.cpu)
         windows = int(calls.pop("windows")[0])
-        rows = [[name, f"{statistics.median(values):.1f}", f"{statistics.median(values) / windows:.2f}"] for name, values in calls.items()]
+        rows = [
+            [name, f"{statistics.median(values):.1f}", f"{statistics.median(values) / windows:.2f}"]
+            for name, values in calls.items()
+        ]
         batched, least = statistics.median(library), sum(statistics.median(calls[name]) for name in NEEDED)
         rows.append(["faster-whisper batched, all of it", f"{batched:.1f}", ""])
         harness.table([f"{windows} windows", "CPU s (median)", "a window"], rows)
-        print(f"\nA program that only encoded and decoded greedily would need {batched / least:.2f} times less CPU than batched mode.")
+        print(
+            f"\nA program that only encoded and decoded greedily would need {batched / least:.2f} times less CPU than batched mode."
+        )
         print(harness.machine())
 
 

@@ -56,7 +56,9 @@ def run(scratch: Path, files: int, first: int, within_s: float, keep: Path | Non
                     (keep / f"{seed}").write_bytes(source.read_bytes())
         after = child.holds
     print(f"{files} files: " + ", ".join(f"{count} {answer}" for answer, count in said.most_common()))
-    print(f"slowest {slowest[0]:.2f} s (seed {slowest[1]}); open files {before[0]} -> {after[0]}; memory {before[1] >> 20} -> {after[1] >> 20} MiB")
+    print(
+        f"slowest {slowest[0]:.2f} s (seed {slowest[1]}); open files {before[0]} -> {after[0]}; memory {before[1] >> 20} -> {after[1] >> 20} MiB"
+    )
     print(f"crashed, hung or without a code: {findings}")
     return findings
 

@@ -110,7 +110,10 @@ async def by_subscribers(_: Path, __: Path) -> AsyncIterator[Row]:
     for count in SUBSCRIBERS:
         seen = await sse.measure(count, chunks=10, interval_s=2.0)
         waits = {f"p{share * 100:.0f}_ms": round(1e3 * quantile(seen.latencies, share), 1) for share in (0.5, 0.99)}
-        core = {"service_core": round(100 * seen.server_cpu / seen.wall, 1), "clients_core": round(100 * seen.client_cpu / seen.wall, 1)}
+        core = {
+            "service_core": round(100 * seen.server_cpu / seen.wall, 1),
+            "clients_core": round(100 * seen.client_cpu / seen.wall, 1),
+        }
         yield {"subscribers": count, **waits, "lost": seen.lost, "repeated": seen.repeated, **core}
 
 

@@ -100,7 +100,10 @@ class Service:
 @asynccontextmanager
 async def warm(model: Path, **environ: str) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
     """A service with a fresh data directory and its model in memory, and a client for it."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, service(Path(scratch) / "data", model=model, **environ) as live:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        service(Path(scratch) / "data", model=model, **environ) as live,
+    ):
         async with live.client as client:
             await loaded(client)
             yield live, client
@@ -130,7 +133,9 @@ def start(
         words += ["--model", str(model)]
     data.parent.mkdir(parents=True, exist_ok=True)
     with (data.parent / f"{data.name}.log").open("ab") as log:
-        process = subprocess.Popen(words, cwd=ROOT, env=environment(**environ), stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=environment(**environ), stdout=subprocess.PIPE, stderr=log, text=True
+        )
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith(BANNER):
@@ -180,7 +185,9 @@ async def loaded(client: httpx.AsyncClient, *, within_s: float = 120.0) -> None:
                 return
             await anyio.sleep(0.1)
     problems = (await get(client, "/api/system"))["actors"]
-    raise SystemExit(f"The service was not warm after {within_s:.0f} s: {states}, {[actor['problem'] for actor in problems]}")
+    raise SystemExit(
+        f"The service was not warm after {within_s:.0f} s: {states}, {[actor['problem'] for actor in problems]}"
+    )
 
 
 async def get(client: httpx.AsyncClient, path: str) -> Any:
@@ -309,7 +316,9 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0))
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     libraries = ", ".join(f"{name} {version(name)}" for name in ("ctranslate2", "faster-whisper"))
-    return f"machine: {cpu}, {cores} cores{_cards()}, Python {platform.python_version()}, {libraries}, load average {load}"
+    return (
+        f"machine: {cpu}, {cores} cores{_cards()}, Python {platform.python_version()}, {libraries}, load average {load}"
+    )
 
 
 def _cards() -> str:
@@ -317,7 +326,9 @@ def _cards() -> str:
     if shutil.which("nvidia-smi") is None:
         return ""
     words = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    return "".join(f", {card}" for card in subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines())
+    return "".join(
+        f", {card}" for card in subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
+    )
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -78,7 +78,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--model", type=Path, help="a model directory; without one an empty one, for children that load none")
+    parser.add_argument(
+        "--model", type=Path, help="a model directory; without one an empty one, for children that load none"
+    )
     parser.add_argument("--speech", default=SPEECH, help=f"module:function (default: {SPEECH})")
     parser.add_argument("--media", default=MEDIA, help=f"module:function (default: {MEDIA})")
     parser.add_argument("--commits", type=Path, help="write here when each change was committed")
@@ -88,7 +90,11 @@ def main() -> None:
         model.mkdir(parents=True, exist_ok=True)
         for name in FAKE_MODEL:
             (model / name).write_bytes(b"{}")
-    overrides = {"data_dir": str(given.data_dir.resolve()), "server.port": given.port, "speech.model": str(model.resolve())}
+    overrides = {
+        "data_dir": str(given.data_dir.resolve()),
+        "server.port": given.port,
+        "speech.model": str(model.resolve()),
+    }
     settings = config.load(overrides=overrides)
     logs.configure(settings.log.level, json=settings.log.json)
     commits = Commits()

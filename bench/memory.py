@@ -43,7 +43,10 @@ class Used(NamedTuple):
 
 async def transcribe(path: Path, seconds: float, module: Sequence[str], model: Path | None) -> Used:
     """One job on a fresh service, watched from before the upload to its end."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, harness.service(Path(scratch) / "data", model=model, module=module) as live:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        harness.service(Path(scratch) / "data", model=model, module=module) as live,
+    ):
         async with live.client as client:
             await harness.loaded(client)
             children = await harness.actors(client)
@@ -53,9 +56,12 @@ async def transcribe(path: Path, seconds: float, module: Sequence[str], model: P
                 await harness.finished(client, job["id"])
             spent = harness.Spent(time.monotonic() - began, live.cpu() - cpu)
             if await harness.actors(client) != children:
-                raise SystemExit("A child was replaced or added while it was watched; the figures would be of another process.")
+                raise SystemExit(
+                    "A child was replaced or added while it was watched; the figures would be of another process."
+                )
             peaks = {
-                name: Peak(sampler.peaks[pid], harness.high_water(pid)) for name, pid in {"service": live.process.pid, **children}.items()
+                name: Peak(sampler.peaks[pid], harness.high_water(pid))
+                for name, pid in {"service": live.process.pid, **children}.items()
             }
             said = await harness.get(client, f"/api/jobs/{job['id']}/transcript")
     return Used(seconds, spent.wall, spent.cpu, len(said["segments"]), peaks)
@@ -77,11 +83,24 @@ def report(all_used: Sequence[Used], speech: str) -> None:
                     "" if used is base else f"{(peak.high_water - before.high_water) / harness.MB:+.1f}",
                 ]
             )
-    head = ["recording", "process", "peak RSS, sampled, MB", "VmHWM, MB", "sampled against the first, MB", "VmHWM against the first, MB"]
+    head = [
+        "recording",
+        "process",
+        "peak RSS, sampled, MB",
+        "VmHWM, MB",
+        "sampled against the first, MB",
+        "VmHWM against the first, MB",
+    ]
     harness.table(head, rows)
     print()
     harness.table(
-        ["recording", "upload to end, wall s", "CPU s, all processes", "segments", "service + media VmHWM against the first, MB"],
+        [
+            "recording",
+            "upload to end, wall s",
+            "CPU s, all processes",
+            "segments",
+            "service + media VmHWM against the first, MB",
+        ],
         [
             [
                 f"{used.seconds / 3600:.2f} h",
@@ -105,7 +124,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="length of the short recording")
     parser.add_argument("--hours", default="3", help="lengths of the long ones, comma-separated (default: 3)")
     parser.add_argument("--speech", choices=("scripted", "real"), default="scripted")
-    parser.add_argument("--model", type=Path, help="with --speech real: a CTranslate2 model directory (default: the built-in one)")
+    parser.add_argument(
+        "--model", type=Path, help="with --speech real: a CTranslate2 model directory (default: the built-in one)"
+    )
     given = parser.parse_args()
     print(harness.machine())
     lengths = [given.minutes * 60, *(float(hours) * 3600 for hours in given.hours.split(","))]

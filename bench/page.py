@@ -122,7 +122,12 @@ def row(what: str, values: Sequence[float], unit: str, limit: float | None = Non
     if len(values) > 1:
         usual = f", 95 % {harness.quantile(values, 0.95):.{digits}f}" if len(values) >= 20 else ""
         said = f"{statistics.median(values):.{digits}f}{usual}, at most {said} ({len(values)} times)"
-    return what, said, "" if limit is None else f"< {limit:g} {unit}", "" if limit is None else "yes" if worst < limit else "NO"
+    return (
+        what,
+        said,
+        "" if limit is None else f"< {limit:g} {unit}",
+        "" if limit is None else "yes" if worst < limit else "NO",
+    )
 
 
 def renderers() -> list[psutil.Process]:
@@ -146,7 +151,11 @@ def hollow(path: Path, size: int) -> Path:
     """A WAV file of this size, 48 kHz stereo, that is a header and a hole."""
     rest = min(size - 44, 2**32 - 64)
     with path.open("wb") as file:
-        file.write(struct.pack("<4sI8sIHHIIHH4sI", b"RIFF", rest + 36, b"WAVEfmt ", 16, 1, 2, 48_000, 192_000, 4, 16, b"data", rest))
+        file.write(
+            struct.pack(
+                "<4sI8sIHHIIHH4sI", b"RIFF", rest + 36, b"WAVEfmt ", 16, 1, 2, 48_000, 192_000, 4, 16, b"data", rest
+            )
+        )
         file.truncate(size)
     return path
 
@@ -174,7 +183,9 @@ async def upload(browser: Any, gigabytes: float, scratch: Path) -> list[Row]:
                 began = time.monotonic()
                 await page.set_input_files(CHOOSE, hollow(scratch / "large.wav", size))
                 await page.wait_for_selector("[data-upload]")
-                while (state := await page.evaluate("document.querySelector('[data-upload]')?.dataset.upload")) is not None:
+                while (
+                    state := await page.evaluate("document.querySelector('[data-upload]')?.dataset.upload")
+                ) is not None:
                     if state == "failed":
                         raise SystemExit(f"The upload failed: {await page.inner_text('[data-upload]')}")
                     heaps.append(await page.evaluate(HEAP))
@@ -188,7 +199,11 @@ async def upload(browser: Any, gigabytes: float, scratch: Path) -> list[Row]:
     return [
         row(f"{what}: growth of the heap, at its largest", [(max(heaps) - before.heap) / harness.MB], "MB", 50),
         row(f"{what}: the same, after it and a collection", [(after.heap - before.heap) / harness.MB], "MB", 50),
-        row(f"{what}: growth of resident memory, at its largest", [(sum(sampler.peaks.values()) - before.resident) / harness.MB], "MB"),
+        row(
+            f"{what}: growth of resident memory, at its largest",
+            [(sum(sampler.peaks.values()) - before.resident) / harness.MB],
+            "MB",
+        ),
         (f"{what}: time", f"{seconds:.1f} s ({size / harness.MB / seconds:.0f} MB/s)", "", ""),
     ]
 
@@ -218,7 +233,9 @@ async def opened(browser: Any, url: str, job_id: str, lines: int) -> AsyncIterat
         yield visitor, [*mounted, told["TaskDuration"]]
 
 
-async def changes(browser: Any, page: Any, starts: list[float], order: Sequence[int]) -> tuple[list[float], list[float]]:
+async def changes(
+    browser: Any, page: Any, starts: list[float], order: Sequence[int]
+) -> tuple[list[float], list[float]]:
     """Milliseconds of each change by the clock, and what the thread of the page used in each turn that began with a timer."""
     await browser.start_tracing(page=page, categories=["devtools.timeline"])
     spent = await page.evaluate(CHANGE, [starts, list(order)])
@@ -229,7 +246,9 @@ async def changes(browser: Any, page: Any, starts: list[float], order: Sequence[
     return spent, sorted(turns)[-len(order) :]
 
 
-async def reading(browser: Any, live: harness.Service, client: httpx.AsyncClient, scratch: Path, given: argparse.Namespace) -> list[Row]:
+async def reading(
+    browser: Any, live: harness.Service, client: httpx.AsyncClient, scratch: Path, given: argparse.Namespace
+) -> list[Row]:
     """An hour of 5,000 lines."""
     job_id, starts = await finished(client, scratch, "hour.wav", sound(3600, chunks=50, seconds=71.0, segments=100))
     mounts: list[list[float]] = []

@@ -28,7 +28,9 @@ class Pipeline:
         self._recognizer = Recognizer(self._engine, SpeechIn())
         self._policy = policy
 
-    def transcribe(self, path: Path, scratch: Path, language: str | None, preset: str = "balanced") -> Iterator[Segment]:
+    def transcribe(
+        self, path: Path, scratch: Path, language: str | None, preset: str = "balanced"
+    ) -> Iterator[Segment]:
         """The segments of a recording, in order. Without a language the first sure chunk decides for all."""
         spool, peaks = scratch / "spool", scratch / "peaks"
         for file in (spool, peaks):
@@ -38,7 +40,11 @@ class Pipeline:
         size = 1 if language is None else BATCH
         while batch := list(islice(spans, size)):
             rows = [Row(job_id="bench", span=span, spool=str(spool), language=language) for span in batch]
-            heard = dict(self._recognizer.recognise([Utterance(sound_of(row), row.language, row.task) for row in rows], Preset(preset)))
+            heard = dict(
+                self._recognizer.recognise(
+                    [Utterance(sound_of(row), row.language, row.task) for row in rows], Preset(preset)
+                )
+            )
             for index, span in enumerate(batch):
                 yield from segments_of(heard[index], span, word_timestamps=True)
             if language is None and (heard[0].language_probability or 0.0) > 0.5:

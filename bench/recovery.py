@@ -119,7 +119,9 @@ class Lab:
         async with self.live.client as client:
             job = await harness.get(client, f"/api/jobs/{watch.job_id}")
             if job["status"] != "completed" or job["gaps"]:
-                raise SystemExit(f"A job ended as {job['status']} with {len(job['gaps'])} gaps: {job['error'] or job['message']}")
+                raise SystemExit(
+                    f"A job ended as {job['status']} with {len(job['gaps'])} gaps: {job['error'] or job['message']}"
+                )
             log = [event.id async for event in harness.follow(client, watch.job_id) if event.kind != "end"]
             if log != [event.id for event in watch.events]:
                 raise SystemExit("The client that came back has other events than the log: some were lost or repeated.")
@@ -257,16 +259,37 @@ async def measure(given: argparse.Namespace, path: Path, model: Path, scratch: P
     finally:
         harness.stop(lab.live.process)
     print()
-    head = ["killed", "kills", "jobs", "rows given", "distinct rows", "repeated", "repeated by the worst kill", "allowed per kill"]
+    head = [
+        "killed",
+        "kills",
+        "jobs",
+        "rows given",
+        "distinct rows",
+        "repeated",
+        "repeated by the worst kill",
+        "allowed per kill",
+    ]
     rows: list[list[object]] = []
     for target, tally in tallies.items():
-        again, waits = (harness.spread(seconds, "s") if seconds else "there was no more" for seconds in (tally.again, tally.waits))
-        row: list[object] = [target, tally.kills, tally.jobs, tally.given, tally.distinct, tally.given - tally.distinct, tally.worst]
+        again, waits = (
+            harness.spread(seconds, "s") if seconds else "there was no more" for seconds in (tally.again, tally.waits)
+        )
+        row: list[object] = [
+            target,
+            tally.kills,
+            tally.jobs,
+            tally.given,
+            tally.distinct,
+            tally.given - tally.distinct,
+            tally.worst,
+        ]
         row += [f"{given.batch * slots} (batch {given.batch} x {slots} slots)", again, waits]
         rows.append([*row, "yes, all" if not tally.different else f"NO: {tally.different} of {tally.jobs} differ"])
     head += ["kill to next row given, median (range)", "kill to next segment, median (range)"]
     harness.table([*head, "transcript equal to the undisturbed one"], rows)
-    print("\nEvery client that came back was told all events once and in order; otherwise the program would have stopped.")
+    print(
+        "\nEvery client that came back was told all events once and in order; otherwise the program would have stopped."
+    )
 
 
 def main() -> None:

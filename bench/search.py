@@ -61,7 +61,8 @@ def jobs(count: int, segments: int) -> Iterator[tuple[tuple[Any, ...], list[str]
     draw = random.Random(1)
     for n in range(count):
         texts = [
-            " ".join(draw.choices(ENGLISH, k=14)) if n % 2 else "".join(draw.choices(CHINESE, k=30)) for _ in range(segments)
+            " ".join(draw.choices(ENGLISH, k=14)) if n % 2 else "".join(draw.choices(CHINESE, k=30))
+            for _ in range(segments)
         ]
         if n == 17:
             texts[0] += f" {RARE}"
@@ -149,7 +150,9 @@ async def measure(path: Path, count: int, segments: int, rounds: int) -> None:
         for name, asked in QUESTIONS:
             asked = asked | ({"before": f"{count // 2:026d}"} if "before" in asked else {})
             times, page = await timed(lambda asked=asked: store.listings.jobs(limit=51, **asked), rounds)  # type: ignore[misc]
-            line(name, times, f"{len(page.jobs)} jobs, counts {sum(page.counts.values())}{'' if page.complete else '+'}")
+            line(
+                name, times, f"{len(page.jobs)} jobs, counts {sum(page.counts.values())}{'' if page.complete else '+'}"
+            )
         line("snapshot of 200", (await timed(lambda: store.listings.snapshot(201), rounds))[0])
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / "copy.db"

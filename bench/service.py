@@ -40,7 +40,9 @@ async def measure(given: argparse.Namespace, path: Path, model: Path) -> tuple[d
     """Every system once a round; each round begins with another one."""
     language = None if given.language == "auto" else given.language
     presets, device = given.presets.split(","), Device.given(given)
-    names = [f"service ({preset})" for preset in presets] + [f"faster-whisper {name}" for name in given.against.split(",")]
+    names = [f"service ({preset})" for preset in presets] + [
+        f"faster-whisper {name}" for name in given.against.split(",")
+    ]
     spent: dict[str, list[Spent]] = defaultdict(list)
     texts: dict[str, str] = {}
     for number in range(given.rounds):
@@ -49,14 +51,18 @@ async def measure(given: argparse.Namespace, path: Path, model: Path) -> tuple[d
             if name.startswith("service"):
                 one, texts[name] = await served(name[9:-1], model, path, language, device)
             else:
-                one, result = await baselines.apart(name.split()[-1], model, path, language, device=device, rows=given.rows)
+                one, result = await baselines.apart(
+                    name.split()[-1], model, path, language, device=device, rows=given.rows
+                )
                 texts[name] = result["text"]
             spent[name].append(one)
             print(f"round {number + 1}: {name}: {one.wall:.1f} s wall, {one.cpu:.1f} s CPU", flush=True)
     return {name: spent[name] for name in names}, texts
 
 
-def report(spent: dict[str, list[Spent]], texts: dict[str, str], seconds: float, reference: str | None, language: str) -> None:
+def report(
+    spent: dict[str, list[Spent]], texts: dict[str, str], seconds: float, reference: str | None, language: str
+) -> None:
     walls = {name: statistics.median(one.wall for one in runs) for name, runs in spent.items()}
     cpus = {name: statistics.median(one.cpu for one in runs) for name, runs in spent.items()}
     rivals = [name for name in spent if not name.startswith("service")]
@@ -67,7 +73,9 @@ def report(spent: dict[str, list[Spent]], texts: dict[str, str], seconds: float,
     rows: list[list[str]] = []
     for name in spent:
         row = [name, f"{walls[name]:.1f}", f"{seconds / walls[name]:.1f}", f"{cpus[name]:.1f}"]
-        row += [f"{walls[rival] / walls[name]:.2f}" for rival in rivals] + [f"{cpus[rival] / cpus[name]:.2f}" for rival in rivals]
+        row += [f"{walls[rival] / walls[name]:.2f}" for rival in rivals] + [
+            f"{cpus[rival] / cpus[name]:.2f}" for rival in rivals
+        ]
         if reference is not None:
             from bench.scoring import score
 
@@ -80,14 +88,24 @@ def report(spent: dict[str, list[Spent]], texts: dict[str, str], seconds: float,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--audio", type=Path, help="the file to transcribe (default: Debian's asterisk prompts in a row)")
+    parser.add_argument(
+        "--audio", type=Path, help="the file to transcribe (default: Debian's asterisk prompts in a row)"
+    )
     parser.add_argument("--minutes", type=float, default=10.0, help="length of the default file, at most 10")
-    parser.add_argument("--reference", type=Path, help="what is said in --audio, as plain text: prints the word error rate")
+    parser.add_argument(
+        "--reference", type=Path, help="what is said in --audio, as plain text: prints the word error rate"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
-    parser.add_argument("--language", default="en", help="spoken language, for both sides; auto: detect it (default: en)")
+    parser.add_argument(
+        "--language", default="en", help="spoken language, for both sides; auto: detect it (default: en)"
+    )
     parser.add_argument("--presets", default="balanced", help=f"comma-separated, of {','.join(PRESETS)}")
-    parser.add_argument("--against", default=",".join(baselines.SYSTEMS), help="comma-separated, of batched,sequential,batched+words,sequential+words")
+    parser.add_argument(
+        "--against",
+        default=",".join(baselines.SYSTEMS),
+        help="comma-separated, of batched,sequential,batched+words,sequential+words",
+    )
     parser.add_argument("--rows", type=int, default=8, help="batch size of the library's batched system (default: 8)")
     Device.ask(parser)
     given = parser.parse_args()
@@ -99,7 +117,9 @@ def main() -> None:
         else:
             made = audio.speech(min(given.minutes * 60, audio.PIECE_S), Path(scratch) / "prompts.mp3")
         reference = given.reference.read_text(encoding="utf-8") if given.reference else made.text
-        print(f"audio: {made.path.name}, {made.seconds:.0f} s; model: {model.name}; {given.device}, {Device.given(given).compute_type}; language: {given.language}; {given.rounds} rounds")
+        print(
+            f"audio: {made.path.name}, {made.seconds:.0f} s; model: {model.name}; {given.device}, {Device.given(given).compute_type}; language: {given.language}; {given.rounds} rounds"
+        )
         print("start-up and model loading are excluded on both sides; the upload is included\n", flush=True)
         spent, texts = anyio.run(measure, given, made.path, model)
     report(spent, texts, made.seconds, reference, "en" if given.language == "auto" else given.language)

@@ -155,7 +155,13 @@ async def measure(count: int, chunks: int, interval_s: float) -> Seen:
 
 
 def judge(
-    count: int, commits: dict[int, int], got: Iterable[list[tuple[int, int]]], broken: int, used: float, mine: float, wall: float
+    count: int,
+    commits: dict[int, int],
+    got: Iterable[list[tuple[int, int]]],
+    broken: int,
+    used: float,
+    mine: float,
+    wall: float,
 ) -> Seen:
     """Compare what was committed with what each client has."""
     latencies: list[float] = []
@@ -192,7 +198,17 @@ def main() -> None:
         )  # fmt: skip
         print(f"{count} subscribers: {seen.wall:.0f} s", flush=True)
     print()
-    head = ["subscribers", "changes", "deliveries", "p50 ms", "p99 ms", "max ms", "lost", "repeated", "broken connections"]
+    head = [
+        "subscribers",
+        "changes",
+        "deliveries",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "lost",
+        "repeated",
+        "broken connections",
+    ]
     harness.table([*head, "service, % of a core", "clients, % of a core"], rows)
     print(harness.machine())
 

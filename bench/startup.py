@@ -27,7 +27,10 @@ HEAVY = ("numpy", "ctranslate2", "faster_whisper", "onnxruntime", "av", "tokeniz
 
 def once(model: Path) -> float:
     """Seconds to the first answer."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch, httpx.Client() as client:  # which takes a while to make
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        httpx.Client() as client,
+    ):  # which takes a while to make
         began = time.monotonic()
         with harness.service(Path(scratch) / "data", model=model) as live:
             answer = client.get(f"{live.url}/api/health/live")

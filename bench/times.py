@@ -57,9 +57,13 @@ def stock(model: str, batched: bool) -> Hear:
 
     def hear(path: Path, language: str) -> list[Heard]:
         if batched:
-            segments, _ = BatchedInferencePipeline(loaded).transcribe(str(path), language=language, beam_size=5, batch_size=8, word_timestamps=True)
+            segments, _ = BatchedInferencePipeline(loaded).transcribe(
+                str(path), language=language, beam_size=5, batch_size=8, word_timestamps=True
+            )
         else:
-            segments, _ = loaded.transcribe(str(path), language=language, beam_size=5, vad_filter=True, word_timestamps=True)
+            segments, _ = loaded.transcribe(
+                str(path), language=language, beam_size=5, vad_filter=True, word_timestamps=True
+            )
         return [Heard(word.start, word.end, word.word) for segment in segments for word in segment.words or ()]
 
     return hear
@@ -107,12 +111,19 @@ def heard_in(path: Path, utterances: Iterable[dict[str, Any]]) -> list[dict[str,
 
 def compare(language: str, utterances: Iterable[dict[str, Any]], heard: Iterable[Heard]) -> Errors:
     """Where the first and last word of each utterance were heard, against where it is."""
-    said = [(unit, utterance, at, at == len(parts) - 1) for utterance in utterances if (parts := units(language, utterance["text"])) for at, unit in enumerate(parts)]
+    said = [
+        (unit, utterance, at, at == len(parts) - 1)
+        for utterance in utterances
+        if (parts := units(language, utterance["text"]))
+        for at, unit in enumerate(parts)
+    ]
     got = [(unit, word) for word in heard for unit in units(language, word.word)]
     matcher = SequenceMatcher(None, [unit for unit, *_ in said], [unit for unit, _ in got], autojunk=False)
     errors = Errors([], [])
     for begin, place, length in matcher.get_matching_blocks():
-        for (_, utterance, at, last), (_, word) in zip(said[begin : begin + length], got[place : place + length], strict=True):
+        for (_, utterance, at, last), (_, word) in zip(
+            said[begin : begin + length], got[place : place + length], strict=True
+        ):
             if at == 0:
                 errors.starts.append(word.start - utterance["start"])
             if last:
@@ -129,7 +140,12 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = {name for name in arguments.sets.split(",") if name}
     lines = (arguments.corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [entry for line in lines if line.strip() if (entry := json.loads(line)).get("utterances") and (not wanted or entry["set"] in wanted)]
+    entries = [
+        entry
+        for line in lines
+        if line.strip()
+        if (entry := json.loads(line)).get("utterances") and (not wanted or entry["set"] in wanted)
+    ]
     print("| set | system | first words | median, p90 ms off | last words | median, p90 ms off | more than 0.5 s off |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in arguments.systems.split(","):
@@ -146,7 +162,10 @@ def main() -> None:
 
 def _print(group: str, name: str, errors: Errors) -> None:
     far = sum(abs(error) > FAR_S for error in (*errors.starts, *errors.ends))
-    print(f"| {group} | {name} | {len(errors.starts)} | {_off(errors.starts)} | {len(errors.ends)} | {_off(errors.ends)} | {far} |", flush=True)
+    print(
+        f"| {group} | {name} | {len(errors.starts)} | {_off(errors.starts)} | {len(errors.ends)} | {_off(errors.ends)} | {far} |",
+        flush=True,
+    )
 
 
 def _off(errors: list[float]) -> str:

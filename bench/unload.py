@@ -60,7 +60,10 @@ async def measure(model: Path, rounds: int) -> None:
                     await look(live, client, f"round {number}: unloaded", rows)
     harness.table(["when", "RSS of all processes, MB", "RSS of the speech actor, MB"], rows)
     print()
-    harness.table(["round", "upload to first text with the model not loaded, s"], [[n + 1, f"{wait:.1f}"] for n, wait in enumerate(waits)])
+    harness.table(
+        ["round", "upload to first text with the model not loaded, s"],
+        [[n + 1, f"{wait:.1f}"] for n, wait in enumerate(waits)],
+    )
 
 
 def main() -> None:

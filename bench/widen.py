@@ -64,7 +64,9 @@ def write(path: Path, name: str, revision: int, tensors: dict[str, Tensor], alia
             file.write(_packed(key) + bytes([tensor.ndim]) + struct.pack(f"<{tensor.ndim}I", *tensor.shape))
             file.write(bytes([numbers[tensor.dtype]]) + struct.pack("<I", tensor.nbytes))
             file.write(np.ascontiguousarray(tensor).data)
-        file.write(struct.pack("<I", len(aliases)) + b"".join(map(_packed, (word for pair in aliases for word in pair))))
+        file.write(
+            struct.pack("<I", len(aliases)) + b"".join(map(_packed, (word for pair in aliases for word in pair)))
+        )
 
 
 def widened(tensors: dict[str, Tensor], times: int, layers: dict[str, int]) -> Iterator[tuple[str, Tensor]]:
@@ -87,7 +89,9 @@ def _copied(key: str, tensor: Tensor, times: int, width: int) -> Tensor:
     if key == "decoder/embeddings/weight" or key.endswith("position_encodings/encodings"):
         return np.tile(tensor, (1, times))
     if tensor.ndim == 1:
-        parts = [np.tile(part, times) for part in np.split(tensor, max(1, len(tensor) // width) if "attention" in key else 1)]
+        parts = [
+            np.tile(part, times) for part in np.split(tensor, max(1, len(tensor) // width) if "attention" in key else 1)
+        ]
         return np.concatenate(parts) / (times if key.startswith("decoder/layer_norm/") else 1)
     across = 1 if key == "encoder/conv1/weight" else times  # its input is the spectrogram
     parts = np.split(tensor, tensor.shape[0] // width) if "attention" in key else [tensor]  # query, key and value
@@ -112,7 +116,9 @@ def _packed(text: str) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, required=True, help="the folder to write")
-    parser.add_argument("--model", type=Path, help="a CTranslate2 model directory in float16 (default: the built-in one)")
+    parser.add_argument(
+        "--model", type=Path, help="a CTranslate2 model directory in float16 (default: the built-in one)"
+    )
     parser.add_argument("--times", type=int, default=2, help="how many times as wide (default: 2)")
     parser.add_argument("--encoder", type=int, default=24, help="layers of the encoder (default: 24)")
     parser.add_argument("--decoder", type=int, default=24, help="layers of the decoder (default: 24)")
@@ -131,7 +137,9 @@ def main() -> None:
             if file.name != "model.bin" and file.suffix in (".json", ".txt") and not file.name.startswith("."):
                 shutil.copy(file, given.to)
     parameters = sum(tensor.size for tensor in larger.values())
-    print(f"{given.to}: {parameters / 1e6:.0f} million parameters, {(given.to / 'model.bin').stat().st_size / 1e6:.0f} MB")
+    print(
+        f"{given.to}: {parameters / 1e6:.0f} million parameters, {(given.to / 'model.bin').stat().st_size / 1e6:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # from a shell's background job; children would not hear Ctrl-C either
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # from a shell's background job; children would not hear Ctrl-C either
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("suite", deadline=None)  # how long an example takes is no matter for a test

@@ -124,7 +124,9 @@ class Actor:
         for kind in ("pcm", "peaks"):
             (self._directory / f"job.{kind}").write_bytes(b"")
         spool, peaks = str(self._directory / "job.pcm"), str(self._directory / "job.peaks")
-        order = Decode(job_id="job", source=str(source), spool=spool, peaks=peaks, max_duration_s=MAX_S, max_expansion=2_000.0)
+        order = Decode(
+            job_id="job", source=str(source), spool=spool, peaks=peaks, max_duration_s=MAX_S, max_expansion=2_000.0
+        )
         self._commands.send_bytes(message(order))
         until = time.monotonic() + within_s
         try:
@@ -159,7 +161,9 @@ class Actor:
         theirs, commands = self._context.Pipe(duplex=False)
         reports, outlet = self._context.Pipe(duplex=False)
         log = str(self._directory / "actor.log")
-        process = self._context.Process(target=boot.child, args=("whisper_service.actors.media.main:run", theirs, outlet, log))
+        process = self._context.Process(
+            target=boot.child, args=("whisper_service.actors.media.main:run", theirs, outlet, log)
+        )
         process.start()
         theirs.close()
         outlet.close()

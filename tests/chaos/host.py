@@ -63,7 +63,9 @@ class Host:
     def check(self) -> None:
         """Raises if the service is dead, and nobody killed it."""
         if not self._down and (code := self.process.poll()) is not None:
-            raise AssertionError(f"the service died by itself, with {code}: {self.log.read_text('utf-8', 'replace')[-2_000:]}")
+            raise AssertionError(
+                f"the service died by itself, with {code}: {self.log.read_text('utf-8', 'replace')[-2_000:]}"
+            )
 
     def _spawn(self) -> bool:
         words = [sys.executable, "-m", *self._module, "--port", "0", "--data-dir", str(self.data)]

@@ -33,7 +33,13 @@ def scripted(calm: Path) -> list[Piece]:
     """For the actors in `tests.fakes`. What is to fail on purpose waits until the directory `calm` exists."""
 
     def piece(
-        name: str, weight: int, *, language: str | None = "en", code: str | None = None, hurts: str | None = None, **play: object
+        name: str,
+        weight: int,
+        *,
+        language: str | None = "en",
+        code: str | None = None,
+        hurts: str | None = None,
+        **play: object,
     ) -> Piece:
         holes = frozenset(int(index) for index, fault in dict(play.get("faults") or {}).items() if fault == "abort")  # type: ignore[call-overload]
         holes |= frozenset(play.get("bad") or ())  # type: ignore[call-overload]

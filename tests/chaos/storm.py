@@ -51,7 +51,13 @@ class Plan:
         if self.model is None:
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}
         else:
-            times = {"ready_timeout_s": 40, "load_timeout_s": 20, "batch_timeout_s": 12, "batch_timeout_factor": 20, "decode_stall_s": 8}
+            times = {
+                "ready_timeout_s": 40,
+                "load_timeout_s": 20,
+                "batch_timeout_s": 12,
+                "batch_timeout_factor": 20,
+                "decode_stall_s": 8,
+            }
         return common | {f"supervision__{name}": value for name, value in times.items()}
 
     @property
@@ -76,7 +82,9 @@ class Report:
         self.lines.append(f"{topic}: " + (", ".join(f"{name} {counts[name]}" for name in sorted(counts)) or "none"))
 
     def __str__(self) -> str:
-        return "\n".join([*self.lines, f"findings: {len(self.findings)}", *(f"- {finding}" for finding in self.findings)])
+        return "\n".join(
+            [*self.lines, f"findings: {len(self.findings)}", *(f"- {finding}" for finding in self.findings)]
+        )
 
 
 async def run(plan: Plan, home: Path) -> Report:
@@ -112,7 +120,9 @@ class Scene:
         self._calm = home / "calm"
         home.joinpath("pieces").mkdir()
         self.pieces = repertoire.spoken(home / "pieces") if plan.model else repertoire.scripted(self._calm)
-        self.users = [User(f"user{n}", self.line, self.pieces, self._dice(f"user {n}")) for n in range(2 if plan.model else 5)]
+        self.users = [
+            User(f"user{n}", self.line, self.pieces, self._dice(f"user {n}")) for n in range(2 if plan.model else 5)
+        ]
         self.keepers = [Subscriber(self.line, "/api/events", self._dice(f"keeper {n}")) for n in range(4)]
         self.followers: list[tuple[str, Subscriber]] = []
         self.heard: dict[str, verdict.Heard] = {}
@@ -162,7 +172,9 @@ class Scene:
         self.report.findings += [*self.host.findings, *verdict.log(log)]
         self._tell(log)
         peace, stormy, calm = (after - before for before, after in pairwise(times))
-        self.report.lines.append(f"seconds: in peace {peace:.0f}, of storm {stormy:.0f}, of calm and judgement {calm:.0f}")
+        self.report.lines.append(
+            f"seconds: in peace {peace:.0f}, of storm {stormy:.0f}, of calm and judgement {calm:.0f}"
+        )
 
     # -- peace -------------------------------------------------------------------------------------------------------
 
@@ -233,7 +245,15 @@ class Scene:
                 self.host.check()
 
     def _blows(self) -> dict[str, int]:
-        blows = {"kill speech": 3, "kill media": 3, "stop speech": 1, "stop media": 2, "freeze": 1, "lock": 1, "kill service": 2}
+        blows = {
+            "kill speech": 3,
+            "kill media": 3,
+            "stop speech": 1,
+            "stop media": 2,
+            "freeze": 1,
+            "lock": 1,
+            "kill service": 2,
+        }
         blows |= {"doze speech": 1, "doze media": 2}  # stopped for a moment only: they hear late what they were told
         if self.plan.model is not None:
             blows |= {"starve": 4, "starve at birth": 1, "kill speech": 1, "kill media": 2, "stop media": 1}
@@ -271,7 +291,9 @@ class Scene:
         followed: set[str] = set()
         while True:
             await anyio.sleep(dice.expovariate(1.0))
-            new = [entry.id for entry in self.entries[-20:] if entry.id and not entry.deleted and entry.id not in followed]
+            new = [
+                entry.id for entry in self.entries[-20:] if entry.id and not entry.deleted and entry.id not in followed
+            ]
             if new:
                 followed.add(job_id := dice.choice(new))
                 follower = Subscriber(self.line, f"/api/jobs/{job_id}/events", dice)
@@ -292,7 +314,9 @@ class Scene:
     async def _settle(self) -> None:
         """The users, who now have time, resume what they paused and retry what the storm took from them."""
         for _ in range(ROUNDS):
-            pending: list[tuple[User, Entry]] = [(u, e) for u in self.users for e in u.entries if e.id and not e.deleted]
+            pending: list[tuple[User, Entry]] = [
+                (u, e) for u in self.users for e in u.entries if e.id and not e.deleted
+            ]
             for user, entry in pending:
                 await user.refresh(entry) if entry.paused else None
                 if entry.paused:
@@ -311,13 +335,17 @@ class Scene:
         codes = [job["error"]["code"]] if job["status"] == "failed" and entry.piece.sound else []
         if job["status"] == "failed" and not entry.piece.sound and job["error"]["code"] != entry.piece.code:
             codes.append(job["error"]["code"])
-        for index, error in self.host.rows("SELECT \"index\", error FROM chunk WHERE job_id = ? AND state = 'failed'", entry.id):
+        for index, error in self.host.rows(
+            "SELECT \"index\", error FROM chunk WHERE job_id = ? AND state = 'failed'", entry.id
+        ):
             if job["status"] == "completed" and index not in entry.piece.holes:
                 codes.append(f"gap: {json.loads(error)['code']}")
         self.retried.update(codes)
         for code in codes:
             if code.removeprefix("gap: ") not in EXPLAINED | {entry.piece.hurts}:
-                self.report.findings.append(f"{entry.name} ({entry.id}) had to be tried again because of {code}: {job['error'] or job['gaps']}")
+                self.report.findings.append(
+                    f"{entry.name} ({entry.id}) had to be tried again because of {code}: {job['error'] or job['gaps']}"
+                )
         return bool(codes)
 
     async def _all_ended(self, entries: list[Entry]) -> None:
@@ -338,7 +366,10 @@ class Scene:
         open_jobs = {status for status, count in answer.json()["jobs"].items() if count and status not in TERMINAL}
         if not open_jobs:
             return set()
-        return {job_id for (job_id,) in self.host.rows("SELECT id FROM job WHERE status IN ('pending', 'processing', 'paused')")}
+        return {
+            job_id
+            for (job_id,) in self.host.rows("SELECT id FROM job WHERE status IN ('pending', 'processing', 'paused')")
+        }
 
     # -- judgement ---------------------------------------------------------------------------------------------------
 
@@ -373,7 +404,9 @@ class Scene:
         listeners = [*self.keepers, *(follower for _, follower in self.followers)]
         asked = sum((user.asked for user in self.users), Counter[str]())
         report.say("done to it", self.host.done)
-        report.say("deaths as it saw them", Counter(entry["cause"] for entry in log if entry.get("action") == "actor_died"))
+        report.say(
+            "deaths as it saw them", Counter(entry["cause"] for entry in log if entry.get("action") == "actor_died")
+        )
         if self.plan.model is not None:
             report.lines.append(f"batches too large for the memory that was left: {self.host.hungry()}")
         report.say("what it logged as failed", Counter(entry["action"] for entry in log if "traceback" in entry))

@@ -157,7 +157,9 @@ def test_the_service_killed_and_started_again(program: Program, recording: Path,
 def test_nothing_is_left_over(program: Program) -> None:
     assert program.rows("PRAGMA integrity_check") == [("ok",)]
     jobs = {job_id for (job_id,) in program.rows("SELECT id FROM job")}
-    files = {folder: {path.name for path in (program.data / folder).iterdir()} for folder in ("media", "peaks", "spool")}
+    files = {
+        folder: {path.name for path in (program.data / folder).iterdir()} for folder in ("media", "peaks", "spool")
+    }
     assert files == {"media": jobs, "peaks": jobs, "spool": set()}
     children = program.children()
     workers = {program.actor(name)["pid"] for name in ("speech", "media-1")}

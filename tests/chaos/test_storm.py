@@ -30,7 +30,9 @@ SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.timeout(60 + 20 * SECONDS),
-    pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into /proc and limits memory as only Linux does"),
+    pytest.mark.skipif(
+        not Path("/proc/self/fd").exists(), reason="looks into /proc and limits memory as only Linux does"
+    ),
 ]
 
 

@@ -81,7 +81,7 @@ async def test_a_service_that_lost_nothing_has_no_findings(host: Host) -> None:
         ("UPDATE job SET progress = 0.9", "at 0.9"),
         ("UPDATE job SET name = 'other'", "is called 'other'"),
         ("UPDATE chunk SET state = 'waiting' WHERE \"index\" = 1", "chunks [1] wait"),
-        ("UPDATE chunk SET state = 'failed', error = '{\"code\":\"killed\"}' WHERE \"index\" = 1", "gaps [1]"),
+        ('UPDATE chunk SET state = \'failed\', error = \'{"code":"killed"}\' WHERE "index" = 1', "gaps [1]"),
     ],
 )
 async def test_a_job_that_is_not_as_it_should_be(host: Host, statement: str, words: str) -> None:
@@ -100,10 +100,19 @@ async def test_what_users_asked_for_counts(host: Host) -> None:
     [
         ("DELETE FROM change WHERE seq = 1", "begins as processing"),
         ("DELETE FROM change WHERE seq > 4", "was last told to be"),
-        ("UPDATE change SET payload = CAST(replace(CAST(payload AS TEXT), 'processing', 'failed') AS BLOB) WHERE seq < 9", "from failed to completed"),
-        ("UPDATE change SET payload = CAST(replace(CAST(payload AS TEXT), '\"progress\":0.5', '\"progress\":1.5') AS BLOB)", "fell from 1.5"),
+        (
+            "UPDATE change SET payload = CAST(replace(CAST(payload AS TEXT), 'processing', 'failed') AS BLOB) WHERE seq < 9",
+            "from failed to completed",
+        ),
+        (
+            "UPDATE change SET payload = CAST(replace(CAST(payload AS TEXT), '\"progress\":0.5', '\"progress\":1.5') AS BLOB)",
+            "fell from 1.5",
+        ),
         ("DELETE FROM change WHERE kind = 'segment' AND seq < 7", "more or less often"),
-        ("INSERT INTO change (job_id, kind, payload) SELECT job_id, kind, payload FROM change WHERE kind = 'segment'", "more or less often"),
+        (
+            "INSERT INTO change (job_id, kind, payload) SELECT job_id, kind, payload FROM change WHERE kind = 'segment'",
+            "more or less often",
+        ),
         ("UPDATE job SET chunks_done = 1", "counts [(1, 2)]"),
     ],
 )
@@ -121,7 +130,9 @@ async def test_a_log_that_tells_another_story(host: Host, statement: str, words:
         (lambda got: got.append(msgspec.structs.replace(got.pop(), data=b'{"id":"01"}')), "was told as update"),
     ],
 )
-async def test_a_subscriber_who_was_told_something_else(host: Host, spoil: Callable[[list[Event]], object], words: str) -> None:
+async def test_a_subscriber_who_was_told_something_else(
+    host: Host, spoil: Callable[[list[Event]], object], words: str
+) -> None:
     told = listener(host)
     spoil(told.got)
     assert words in "\n".join(verdict.subscriber(host, told, None, set()))
@@ -141,7 +152,10 @@ async def test_a_file_that_is_left(host: Host, left: str) -> None:
 
 
 async def test_a_traceback_is_only_forgiven_when_the_disk_was_full() -> None:
-    full = {"message": "m", "traceback": "Traceback ...\nwhisper_service.errors.DiskFull: There is not enough room on the disk."}
+    full = {
+        "message": "m",
+        "traceback": "Traceback ...\nwhisper_service.errors.DiskFull: There is not enough room on the disk.",
+    }
     assert not list(verdict.log([{"message": "m"}, full]))
     assert list(verdict.log([{"message": "m", "traceback": "Traceback ...\nKeyError: 'x'"}]))
     assert list(verdict.log([{"message": "Traceback (most recent call last):"}]))

@@ -46,7 +46,9 @@ def jobs(host: Host, entries: Iterable[Entry]) -> Iterator[str]:
             yield f"{entry.id} is called {name!r}, not {entry.name!r}"
         if (status, code if status == "failed" else None) != (wanted, entry.piece.code if wanted == "failed" else None):
             yield f"{entry.name} ({entry.id}) is {status} {code or ''}, not {wanted} {entry.piece.code or ''}"
-        elif status == "completed" and (holes != entry.piece.holes or len(json.loads(gaps)) != len(holes) or progress != 1.0):
+        elif status == "completed" and (
+            holes != entry.piece.holes or len(json.loads(gaps)) != len(holes) or progress != 1.0
+        ):
             yield f"{entry.name} ({entry.id}) is completed with gaps {sorted(holes)}, {gaps}, at {progress}"
         elif status == "completed" and (left := _chunks(host, entry.id, "waiting")):
             yield f"{entry.name} ({entry.id}) is completed, but its chunks {left} wait"
@@ -75,7 +77,9 @@ def lifecycles(host: Host) -> Iterator[str]:
     status: dict[str, str] = {}
     progress: dict[str, float] = defaultdict(float)
     told: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
-    for seq, job_id, kind, payload in host.rows("SELECT seq, job_id, kind, CAST(payload AS TEXT) FROM change ORDER BY seq"):
+    for seq, job_id, kind, payload in host.rows(
+        "SELECT seq, job_id, kind, CAST(payload AS TEXT) FROM change ORDER BY seq"
+    ):
         value = json.loads(payload)
         if kind == "segment":
             told[job_id][value["segment"]["chunk"], value["segment"]["index"]] += 1
@@ -95,7 +99,9 @@ def lifecycles(host: Host) -> Iterator[str]:
         if told[job_id] != stored:
             yield f"{job_id}: segments told more or less often than they are there: {(told[job_id] - stored) + (stored - told[job_id])}"
         counted = host.rows("SELECT chunks_done, chunks_total FROM job WHERE id = ?", job_id)
-        if counted != host.rows("SELECT count(*) FILTER (WHERE state = 'done'), count(*) FROM chunk WHERE job_id = ?", job_id):
+        if counted != host.rows(
+            "SELECT count(*) FILTER (WHERE state = 'done'), count(*) FROM chunk WHERE job_id = ?", job_id
+        ):
             yield f"{job_id}: counts {counted} chunks, which is not what there is"
 
 
@@ -103,10 +109,14 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
     """It was told every change up to where it is, in order and once, and nothing that did not happen."""
     there = {
         seq: (owner, kind, bytes(payload))
-        for seq, owner, kind, payload in host.rows("SELECT seq, job_id, kind, payload FROM change WHERE seq <= ?", listener.last)
+        for seq, owner, kind, payload in host.rows(
+            "SELECT seq, job_id, kind, payload FROM change WHERE seq <= ?", listener.last
+        )
         if job_id in (None, owner)
     }
-    renewed = {owner for owner, kind, _ in there.values() if kind == "model"}  # the log keeps the last state of a model alone
+    renewed = {
+        owner for owner, kind, _ in there.values() if kind == "model"
+    }  # the log keeps the last state of a model alone
     heard = {event.id: event for event in listener.got}
     if len(heard) != len(listener.got):
         yield f"{listener.path}: {len(listener.got) - len(heard)} events were told twice"

@@ -34,7 +34,10 @@ def test_every_interface_hears_the_same(tmp_path: Path) -> None:
         client = OpenAI(base_url=f"{program.client.base_url}/v1", api_key="any", max_retries=0)
         with client, file.open("rb") as opened:
             said = client.audio.transcriptions.create(
-                file=opened, model="whisper-1", response_format="verbose_json", timestamp_granularities=["word", "segment"]
+                file=opened,
+                model="whisper-1",
+                response_format="verbose_json",
+                timestamp_granularities=["word", "segment"],
             )
         assert "Asterisk" in said.text
         assert said.language == "english"
@@ -44,7 +47,11 @@ def test_every_interface_hears_the_same(tmp_path: Path) -> None:
         with OpenAI(base_url=f"{program.client.base_url}/v1", api_key="any") as streaming, file.open("rb") as opened:
             events = list(streaming.audio.transcriptions.create(file=opened, model="whisper-1", stream=True))
         assert events[-1].type == "transcript.text.done"
-        assert events[-1].text == said.text == "".join(event.delta for event in events[:-1] if event.type == "transcript.text.delta")
+        assert (
+            events[-1].text
+            == said.text
+            == "".join(event.delta for event in events[:-1] if event.type == "transcript.text.delta")
+        )
         assert len(program.rows("SELECT id FROM job")) == 1, "the second time it was known"
 
         form = {"audio_file": sound.tobytes()}
@@ -53,7 +60,9 @@ def test_every_interface_hears_the_same(tmp_path: Path) -> None:
         assert found["confidence"] > 0.5
         subtitles = program.client.post("/asr?encode=false&language=en&output=srt", files=form).text
         assert letters(" ".join(cue.content for cue in srt.parse(subtitles))) == letters(said.text)
-        lines = program.client.post("/inference", files={"file": file.read_bytes()}, data={"language": "en"}).json()["text"]
+        lines = program.client.post("/inference", files={"file": file.read_bytes()}, data={"language": "en"}).json()[
+            "text"
+        ]
         assert letters(lines) == letters(said.text)
         assert letters(anyio.run(spoken, program, sound.tobytes())) == letters(said.text)
 
@@ -63,7 +72,12 @@ async def spoken(program: Program, sound: bytes) -> str:
     port = re.search(r"Home Assistant is answered at 127\.0\.0\.1:(\d+)", program.log.read_text())
     assert port is not None
     async with AsyncTcpClient("127.0.0.1", int(port[1])) as client:
-        for event in (Transcribe(language="en"), AudioStart(16_000, 2, 1), AudioChunk(16_000, 2, 1, sound), AudioStop()):
+        for event in (
+            Transcribe(language="en"),
+            AudioStart(16_000, 2, 1),
+            AudioChunk(16_000, 2, 1, sound),
+            AudioStop(),
+        ):
             await client.write_event(event.event())
         answer = await client.read_event()
     assert answer is not None

@@ -162,7 +162,9 @@ def test_a_wave_header_without_samples(program: Program, tmp_path: Path) -> None
 @SPOKEN
 def test_five_channels_with_the_speech_in_the_middle(program: Program, tmp_path: Path) -> None:
     speech = recordings.prompt("demo-thanks")
-    channels = np.stack([recordings.hiss(len(speech) / recordings.RATE + 1, seed)[: len(speech)] for seed in range(6)], axis=1)
+    channels = np.stack(
+        [recordings.hiss(len(speech) / recordings.RATE + 1, seed)[: len(speech)] for seed in range(6)], axis=1
+    )
     channels[:, 2] = speech  # front left, front right, front centre, low frequencies, back left, back right
     path = recordings.encode(tmp_path / "film.m4a", channels, layout="5.1", rate=48_000)
     with job_of(program, send(program, path, language="en")) as job:
@@ -208,13 +210,17 @@ NAMES = [
 @pytest.mark.parametrize(("given", "shown"), NAMES, ids=range(len(NAMES)))
 def test_a_name_is_only_ever_shown(program: Program, tmp_path: Path, given: str, shown: str) -> None:
     data = recordings.write_wav(tmp_path / "x.wav", recordings.silence(0.1)).read_bytes()
-    with job_of(program, program.client.post("/api/jobs", params={"filename": given}, content=data, headers=AUDIO)) as job:
+    with job_of(
+        program, program.client.post("/api/jobs", params={"filename": given}, content=data, headers=AUDIO)
+    ) as job:
         assert job["name"] == shown
     if given and "\x00" not in given:  # in a form some cannot be written
         quoted = given.replace("\\", "\\\\")
         head = f'--xx\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n\r\n'.encode()
         form = {"content-type": "multipart/form-data; boundary=xx"}
-        with job_of(program, program.client.post("/api/jobs", content=head + data + b"\r\n--xx--\r\n", headers=form)) as job:
+        with job_of(
+            program, program.client.post("/api/jobs", content=head + data + b"\r\n--xx--\r\n", headers=form)
+        ) as job:
             assert job["name"] == shown
             disposition = program.client.get(f"/api/jobs/{job['id']}/export").headers["content-disposition"]
             assert disposition.isascii()
@@ -280,7 +286,11 @@ def test_a_file_over_the_limit(program: Program, stated: bool, form: bool) -> No
     headers = {"content-type": "multipart/form-data; boundary=xx" if form else "audio/wav"}
     content: Any = data if stated else (data[at : at + 100_000] for at in range(0, len(data), 100_000))
     problem = assert_problem(
-        program.client.post("/api/jobs", content=content, headers=headers), 413, "too_large", "1.907 MiB", "max_upload_bytes"
+        program.client.post("/api/jobs", content=content, headers=headers),
+        413,
+        "too_large",
+        "1.907 MiB",
+        "max_upload_bytes",
     )
     assert problem["params"] == {"limit": LIMIT}
 
@@ -338,9 +348,15 @@ def test_a_length_that_promises_more_than_comes(program: Program) -> None:
 
 
 def test_a_length_that_is_shorter_than_the_form(program: Program) -> None:
-    data = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n' + b"x" * 5_000 + b"\r\n--xx--\r\n"
+    data = (
+        b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+        + b"x" * 5_000
+        + b"\r\n--xx--\r\n"
+    )
     with connection(program) as link:
-        link.sendall(request("content-length: 2000\r\nconnection: close", "multipart/form-data; boundary=xx") + data[:2_000])
+        link.sendall(
+            request("content-length: 2000\r\nconnection: close", "multipart/form-data; boundary=xx") + data[:2_000]
+        )
         status, body = answered(link)
     assert status == 400
     assert json.loads(body)["code"] == "upload_broken"
@@ -364,7 +380,10 @@ def test_a_length_beyond_all_bounds_is_refused_before_a_byte_is_sent(program: Pr
 
 def test_it_still_works(program: Program) -> None:
     """After all this the actors are those that were there at the beginning."""
-    actors = {actor["name"]: (actor["state"], actor["generation"]) for actor in program.client.get("/api/system").json()["actors"]}
+    actors = {
+        actor["name"]: (actor["state"], actor["generation"])
+        for actor in program.client.get("/api/system").json()["actors"]
+    }
     assert (actors["speech"], actors["media-1"]) == (("ready", 1), ("ready", 1))
     assert actors["connection"] == ("idle", 0)
     assert program.client.get("/api/health/ready").json() == {"ready": True, "problems": [], "warnings": []}

@@ -49,7 +49,9 @@ def test_a_minute_and_a_half_of_sentences_with_pauses(program: Program, tmp_path
 def chord(seconds: float) -> recordings.Samples:
     """Four tones with overtones that swell and fade: as near to music as tones get."""
     at = np.arange(int(seconds * recordings.RATE)) / recordings.RATE
-    tones = sum(np.sin(2 * np.pi * pitch * overtone * at) / overtone for pitch in (220, 277, 330, 440) for overtone in (1, 2, 3))
+    tones = sum(
+        np.sin(2 * np.pi * pitch * overtone * at) / overtone for pitch in (220, 277, 330, 440) for overtone in (1, 2, 3)
+    )
     return (tones * (0.5 + 0.5 * np.sin(at)) * 1_500).astype(np.int16)
 
 

@@ -19,7 +19,11 @@ ROOT = Path(__file__).parents[2]
 def test_a_recording_is_transcribed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "whisper_service", "transcribe", str(SPEECH), "-f", "txt,srt", "-o", str(tmp_path)]
     done = subprocess.run(
-        [*command, "--data-dir", str(tmp_path / "data"), "--language", "en"], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "--data-dir", str(tmp_path / "data"), "--language", "en"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "demo-congrats.txt").read_text().lower()

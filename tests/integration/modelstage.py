@@ -29,7 +29,9 @@ PATH = REPO.replace("/", "--")
 
 
 @asynccontextmanager
-async def running(root: Path, *endpoints: str, speech: dict[str, Any] | None = None, **models: Any) -> AsyncIterator[Running]:
+async def running(
+    root: Path, *endpoints: str, speech: dict[str, Any] | None = None, **models: Any
+) -> AsyncIterator[Running]:
     """A service whose models come from these endpoints."""
     chosen = config.Config(
         data_dir=root / "data",
@@ -49,7 +51,9 @@ async def running(root: Path, *endpoints: str, speech: dict[str, Any] | None = N
 
 
 async def submit(web: Running, model: str = REPO, **play: Any) -> str:
-    answer = await web.client.post("/api/jobs", files={"file": ("talk.wav", script(**play))}, data={"model": model, "language": "en"})
+    answer = await web.client.post(
+        "/api/jobs", files={"file": ("talk.wav", script(**play))}, data={"model": model, "language": "en"}
+    )
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
@@ -78,7 +82,11 @@ async def job_once(web: Running, job_id: str, wanted: Callable[[Job], bool]) -> 
     """The job once it is as wanted."""
 
     def fits(change: Change) -> bool:
-        return change.job_id == job_id and change.kind == "update" and wanted(msgspec.json.decode(change.payload, type=Job))
+        return (
+            change.job_id == job_id
+            and change.kind == "update"
+            and wanted(msgspec.json.decode(change.payload, type=Job))
+        )
 
     return msgspec.json.decode((await changes(web, fits))[-1].payload, type=Job)
 

@@ -116,10 +116,15 @@ async def staged(
     """A service on `root`, which may have been there before."""
     marks = root / "marks"
     marks.mkdir(parents=True, exist_ok=True)
-    config = settings(root, host=host, storage={"undo_s": 600.0}, links=Links(allowed_networks=("127.0.0.1",)), **changes)
+    config = settings(
+        root, host=host, storage={"undo_s": 600.0}, links=Links(allowed_networks=("127.0.0.1",)), **changes
+    )
     if models is not None:
         config = msgspec.structs.replace(config, models=models)
-    async with Service.open(config, sources=sources, **ENTRIES) as service, serving(service, host=host, port=port) as url:
+    async with (
+        Service.open(config, sources=sources, **ENTRIES) as service,
+        serving(service, host=host, port=port) as url,
+    ):
         yield Stage(service, url, marks)
 
 

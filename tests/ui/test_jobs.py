@@ -160,13 +160,18 @@ async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, sta
     await stage.service.cancel(busy.id)
 
 
-async def test_b09_jobs_that_wait_change_places_by_buttons(visitor: Visitor, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_b09_jobs_that_wait_change_places_by_buttons(
+    visitor: Visitor, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(planner, "SHORT_AHEAD", 1)
     busy = await stage.send("busy.wav", chunks=100, delay=0.2)
     await visitor.shows("busy.wav", "processing")
     for name in ("a.wav", "b.wav", "c.wav"):
         await stage.send(name, chunks=100, delay=0.2)
-    offered = {name: visitor.row(name).locator("[data-verb=sooner], [data-verb=later]") for name in ("a.wav", "b.wav", "c.wav", "busy.wav")}
+    offered = {
+        name: visitor.row(name).locator("[data-verb=sooner], [data-verb=later]")
+        for name in ("a.wav", "b.wav", "c.wav", "busy.wav")
+    }
     await visitor.row("c.wav").get_by_text("number 3 in the queue").wait_for()
     assert [await offered[name].count() for name in offered] == [1, 2, 1, 0]  # the ends have one way to go
     await visitor.page.locator("[data-filter=active]").click()
@@ -306,7 +311,10 @@ async def test_who_ran_out_of_memory_tries_again_with_a_smaller_model(visitor: V
         answer = await route.fetch()
         state = await answer.json()
         for job in state["jobs"]["jobs"]:
-            job |= {"status": "failed", "error": {"code": "model_too_big", "message": "Too big.", "hint": "", "params": {}}}
+            job |= {
+                "status": "failed",
+                "error": {"code": "model_too_big", "message": "Too big.", "hint": "", "params": {}},
+            }
             job["options"] |= {"model": "small"}
             job["model"] = "small"
         await route.fulfill(response=answer, json=state)

@@ -29,7 +29,9 @@ def there() -> Iterator[Remote]:
         yield made
 
 
-async def test_a02_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Visitor, there: Remote) -> None:
+async def test_a02_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(
+    visitor: Visitor, there: Remote
+) -> None:
     await visitor.go("/settings")
     await visitor.page.evaluate(PASTE, [f" {there.url}/talk.mp3\n", "main"])
     row = await visitor.shows("talk.mp3", "completed")
@@ -79,7 +81,9 @@ async def test_while_it_comes_the_row_says_how_far_it_is_and_it_can_be_paused(vi
     await visitor.shows("slow.mp3", "completed")
 
 
-async def test_who_reads_along_from_the_beginning_sees_it_come_and_can_hear_it_then(visitor: Visitor, there: Remote) -> None:
+async def test_who_reads_along_from_the_beginning_sees_it_come_and_can_hear_it_then(
+    visitor: Visitor, there: Remote
+) -> None:
     page = visitor.page
     await page.fill("[data-url]", f"{there.url}/slow.mp3")
     await page.keyboard.press("Enter")
@@ -111,7 +115,9 @@ async def test_a_link_that_can_never_be_fetched_is_refused_on_the_spot(visitor: 
     await visitor.page.wait_for_selector(".notices :text('inside this machine')")
 
 
-async def test_b08_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(browser: Any, stage: Stage, there: Remote) -> None:
+async def test_b08_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
+    browser: Any, stage: Stage, there: Remote
+) -> None:
     async with visiting(browser, stage.url, locale="zh-CN") as visitor:
         await visitor.go()
         await visitor.page.fill("[data-url]", f"{there.url}/gone.mp3")

@@ -122,7 +122,9 @@ async def test_c11_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_le
         await reads(visitor, line.format(least), True)
         if place == 2_000:
             await reads(visitor, seen, True)  # else: the reader scrolls while the page still does
-        for _ in range(6):  # as a hand does: the page ends a scroll of its own at the first, and may end that one with it
+        for _ in range(
+            6
+        ):  # as a hand does: the page ends a scroll of its own at the first, and may end that one with it
             await page.mouse.wheel(0, -1_500)
             await anyio.sleep(0.05)
         await page.wait_for_selector(".pill")

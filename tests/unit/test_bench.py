@@ -13,12 +13,33 @@ from bench.actors import CHUNK_S, _sentences
 from whisper_service.core.domain import SAMPLE_RATE, Span
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("service", "first_text", "detect", "memory", "unload", "sse", "startup", "recovery", "baselines", "chaos", "host", "search", "fuzz_media", "clips", "floor", "growth", "quality", "page")
+NAMES = (
+    "service",
+    "first_text",
+    "detect",
+    "memory",
+    "unload",
+    "sse",
+    "startup",
+    "recovery",
+    "baselines",
+    "chaos",
+    "host",
+    "search",
+    "fuzz_media",
+    "clips",
+    "floor",
+    "growth",
+    "quality",
+    "page",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_benchmark_says_how_it_is_used(name: str) -> None:
-    done = subprocess.run([sys.executable, "-m", f"bench.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert f"python -m bench.{name}" in done.stdout
 

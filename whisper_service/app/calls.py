@@ -114,7 +114,9 @@ async def detected(service: Service, job_id: str) -> Detected:
                 break
         else:
             _complete(job)
-    heard = [chunk.language_probability for chunk in await service.store.chunks(job_id) if chunk.language == job.language]
+    heard = [
+        chunk.language_probability for chunk in await service.store.chunks(job_id) if chunk.language == job.language
+    ]
     sure = [probability for probability in heard if probability is not None]
     return Detected(job.language, max(sure, default=1.0 if job.options.language else 0.0))
 
@@ -143,5 +145,7 @@ def _complete(job: Job) -> Job:
         problem = job.problem
         raise CallWaits(problem=replace(problem, params=problem.params | {"retry_after_s": AGAIN_S}))
     if job.status is Status.CANCELLED:
-        raise Conflict("The job was cancelled while you waited.", hint="Send the recording again to go on with it.", id=job.id)
+        raise Conflict(
+            "The job was cancelled while you waited.", hint="Send the recording again to go on with it.", id=job.id
+        )
     return job

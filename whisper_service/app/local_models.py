@@ -112,7 +112,9 @@ class Local:
             raise InvalidRequest(f"{name!r} cannot be the name of a model.", hint="Choose another with --name.")
         name = self._catalog.name_of(name)
         if self._catalog.is_here(name):
-            raise Conflict(f"There is a model {name} already.", hint="Remove it first, or choose another name with --name.")
+            raise Conflict(
+                f"There is a model {name} already.", hint="Remove it first, or choose another name with --name."
+            )
         limits = Limits(self._config.models.max_import_bytes, self._config.storage.min_free_bytes)
         scratch = self._catalog.scratch()
         try:
@@ -140,10 +142,18 @@ class Local:
                 else:
                     checked = modelfile.verify(entry.path)
             except (ServiceError, OSError) as error:
-                problem = error.problem if isinstance(error, ServiceError) else Problem("model_broken", f"It cannot be read: {error}.")
+                problem = (
+                    error.problem
+                    if isinstance(error, ServiceError)
+                    else Problem("model_broken", f"It cannot be read: {error}.")
+                )
                 yield name, problem.message, problem
             else:
-                known = f"hashes of {', '.join(checked)} are right" if checked else "complete; nobody wrote down what its hashes should be"
+                known = (
+                    f"hashes of {', '.join(checked)} are right"
+                    if checked
+                    else "complete; nobody wrote down what its hashes should be"
+                )
                 yield name, note + known, None
 
     async def _fetch(self, command: Download, show: Callable[[ModelInfo], None]) -> ModelInfo:

@@ -46,15 +46,25 @@ class Metrics:
             return Histogram(name, help, namespace=PREFIX, registry=self._registry, buckets=buckets)
 
         self._chunks = counter("chunks_total", "Chunks that became text.")
-        self._latency = histogram("chunk_latency_seconds", "From when a chunk was found in a recording until its text.", LATENCY_S)
-        self._batch = histogram("batch_seconds", "Work on one batch of chunks; by this and the next, the real-time factor.", BATCH_S)
+        self._latency = histogram(
+            "chunk_latency_seconds", "From when a chunk was found in a recording until its text.", LATENCY_S
+        )
+        self._batch = histogram(
+            "batch_seconds", "Work on one batch of chunks; by this and the next, the real-time factor.", BATCH_S
+        )
         self._audio = counter("recognised_audio_seconds_total", "Speech in the chunks that became text.")
-        self._decoded = counter("decoded_audio_seconds_total", "Length of the recordings that were decoded to their end.")
+        self._decoded = counter(
+            "decoded_audio_seconds_total", "Length of the recordings that were decoded to their end."
+        )
         self._loads = counter("model_loads_total", "Models loaded.", "model", "device", "compute_type")
         self._faults = counter("faults_total", "What children reported as failed, but did not die of.", "scope", "kind")
-        self._memory = counter("out_of_memory_total", "Times that the memory of the device or the machine ran out.", "actor")
+        self._memory = counter(
+            "out_of_memory_total", "Times that the memory of the device or the machine ran out.", "actor"
+        )
         self._starts = counter("actor_starts_total", "Children that took commands.", "actor")
-        self._deaths = counter("actor_deaths_total", "Children that died and were replaced, by cause.", "actor", "cause")
+        self._deaths = counter(
+            "actor_deaths_total", "Children that died and were replaced, by cause.", "actor", "cause"
+        )
 
     def watching(self, deliver: Callable[[ActorEvent], None]) -> Callable[[ActorEvent], None]:
         """`deliver`, which is counted first."""

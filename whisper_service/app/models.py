@@ -89,7 +89,9 @@ class ModelDesk:
     async def import_folder(self, name: str, path: str) -> ModelInfo:
         """Copy a folder of this machine as a new model. Raises the same, and `ImportRefused`."""
         with self._scratch(name) as scratch:
-            await to_thread.run_sync(imports.from_folder, Path(path), self._import_dirs, scratch / "model", self._limits)
+            await to_thread.run_sync(
+                imports.from_folder, Path(path), self._import_dirs, scratch / "model", self._limits
+            )
             return await self._adopt(scratch / "model", name)
 
     @contextmanager
@@ -97,10 +99,14 @@ class ModelDesk:
         """A folder for the time of an import, on the file system of the models. Refuses first what cannot end well."""
         if not is_name(name) or name == AUTO:
             raise InvalidRequest(
-                f"{name[:80]!r} cannot be the name of a model.", hint="Letters, digits, dots and dashes, or owner/name.", field="name"
+                f"{name[:80]!r} cannot be the name of a model.",
+                hint="Letters, digits, dots and dashes, or owner/name.",
+                field="name",
             )
         if self._shelf.catalog.is_here(self._shelf.catalog.name_of(name)):
-            raise Conflict(f"There is a model {name} already.", hint="Remove it first, or import this one under another name.")
+            raise Conflict(
+                f"There is a model {name} already.", hint="Remove it first, or import this one under another name."
+            )
         scratch = self._shelf.catalog.scratch()
         try:
             yield scratch
@@ -112,7 +118,12 @@ class ModelDesk:
         return await self._mailbox.ask(partial(self._shelf.adopt, folder, canonical))
 
     async def test(
-        self, model: str | None = None, *, endpoints: tuple[str, ...] = (), proxy: str | None = None, token: str | None = None
+        self,
+        model: str | None = None,
+        *,
+        endpoints: tuple[str, ...] = (),
+        proxy: str | None = None,
+        token: str | None = None,
     ) -> Connection:
         """Whether this model could be fetched, from each endpoint, without fetching it. What is not given is as in the settings."""
         hub = self._shelf.downloads.hub

@@ -54,7 +54,8 @@ def due(rules: Rules, kept: Collection[Kept], now: float) -> Due:
     Who can be tried again - failed, or with gaps - loses its recording for its age alone, not because room is short.
     """
     over = sorted(
-        (job for job in kept if job.status in TERMINAL and job.finished_at is not None), key=lambda job: (job.finished_at, job.id)
+        (job for job in kept if job.status in TERMINAL and job.finished_at is not None),
+        key=lambda job: (job.finished_at, job.id),
     )
     jobs = [job.id for job in over if rules.jobs_s and now - (job.finished_at or now) > rules.jobs_s]
     with_media = [job for job in over if not job.media_removed and job.id not in set(jobs)]
@@ -113,7 +114,9 @@ class Retention:
     async def look(self) -> None:
         """Remove what is due now."""
         if self._jumped():
-            logger.warning("the clock was set forward: nothing is removed for its age yet", extra={"action": "clock_jumped"})
+            logger.warning(
+                "the clock was set forward: nothing is removed for its age yet", extra={"action": "clock_jumped"}
+            )
             return
         media, jobs = due(self._rules, await self._store.kept(), self._wall())
         for job_id in media:

@@ -120,13 +120,21 @@ class Service:
 
         The entries name the functions that run in the children, so that tests can put others there.
         """
-        async with assembled(config, sources=sources or {}, speech_entry=speech_entry, media_entry=media_entry) as parts:
+        async with assembled(
+            config, sources=sources or {}, speech_entry=speech_entry, media_entry=media_entry
+        ) as parts:
             yield cls(parts)
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
     async def submit(
-        self, received: Received, options: Options, *, reuse: bool = False, reuse_finished: bool = True, rank: float = 0.0
+        self,
+        received: Received,
+        options: Options,
+        *,
+        reuse: bool = False,
+        reuse_finished: bool = True,
+        rank: float = 0.0,
     ) -> Job:
         """Make a job of an upload, with its place in the queue. Raises `InvalidRequest` for a webhook that cannot be. With `reuse`, a job with the same bytes and options goes on
         instead; without `reuse_finished` only one that has not ended."""
@@ -138,7 +146,9 @@ class Service:
             same = await self.store.same(received.sha256, options) if reuse else None
             if same is not None and (reuse_finished or same.status not in TERMINAL):
                 await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))
-                cause = {Status.PAUSED: Cause.RESUME, Status.FAILED: Cause.RETRY, Status.CANCELLED: Cause.RETRY}.get(same.status)
+                cause = {Status.PAUSED: Cause.RESUME, Status.FAILED: Cause.RETRY, Status.CANCELLED: Cause.RETRY}.get(
+                    same.status
+                )
                 return await self._loop.change(same.id, cause) if cause else same
             return await self._loop.add(
                 Job(
@@ -303,7 +313,15 @@ class Service:
             version=__version__,
             started_at=self.started_at,
             actors=tuple(
-                ActorInfo(actor.name, actor.state, actor.generation, actor.pid, actor.problem, actor.facts, tuple(actor.deaths))
+                ActorInfo(
+                    actor.name,
+                    actor.state,
+                    actor.generation,
+                    actor.pid,
+                    actor.problem,
+                    actor.facts,
+                    tuple(actor.deaths),
+                )
                 for actor in self._loop.actors
             ),
             model=loaded.model if loaded else None,
@@ -323,7 +341,9 @@ class Service:
     def readiness(self) -> Readiness:
         """Whether work would be done now. An actor that died once and is being replaced does not make it unready."""
         problems = [
-            actor.problem for actor in self._loop.workers if actor.problem and (actor.broken or actor.failures >= FAILING)
+            actor.problem
+            for actor in self._loop.workers
+            if actor.problem and (actor.broken or actor.failures >= FAILING)
         ]
         if self._loop.recognizer.problem is not None:
             problems.append(self._loop.recognizer.problem)

@@ -26,7 +26,12 @@ class Trash:
     """`purge` removes a deleted job for good."""
 
     def __init__(
-        self, store: Store, purge: Callable[[str], Awaitable[None]], *, keep_s: float, wall: Callable[[], float] = time.time
+        self,
+        store: Store,
+        purge: Callable[[str], Awaitable[None]],
+        *,
+        keep_s: float,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.keep_s = keep_s
         self._store = store

@@ -181,7 +181,23 @@ async def assembled(
             tasks.start_soon(retention.run, name="retention of media and jobs")
             tasks.start_soon(trash.run, name="trash")
             try:
-                yield Parts(config, data, store, broadcast, intake, uploads, catalog, metrics, webhooks, fetcher, mailbox, loop, trash, tuning, log)
+                yield Parts(
+                    config,
+                    data,
+                    store,
+                    broadcast,
+                    intake,
+                    uploads,
+                    catalog,
+                    metrics,
+                    webhooks,
+                    fetcher,
+                    mailbox,
+                    loop,
+                    trash,
+                    tuning,
+                    log,
+                )
             finally:
                 broadcast.close()
                 uploads.close()

@@ -110,13 +110,18 @@ def parser() -> argparse.ArgumentParser:
     transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="write here instead of beside each file")
     transcribe.add_argument("--language", metavar="CODE", help="language spoken, like en or zh (default: detect it)")
     transcribe.add_argument(
-        "--task", choices=[Task.TRANSCRIBE.value, Task.TRANSLATE.value], default=Task.TRANSCRIBE.value, help="translate: English text"
+        "--task",
+        choices=[Task.TRANSCRIBE.value, Task.TRANSLATE.value],
+        default=Task.TRANSCRIBE.value,
+        help="translate: English text",
     )
     transcribe.add_argument(
         "--preset", choices=[preset.value for preset in Preset], help="how hard to look for the best text"
     )
     transcribe.add_argument("--prompt", metavar="TEXT", help="names and spellings to expect")
-    looks = transcribe.add_argument_group("how it shall look", "What is not given is as [captions] in config.toml says.")
+    looks = transcribe.add_argument_group(
+        "how it shall look", "What is not given is as [captions] in config.toml says."
+    )
     for name, (metavar, said) in LOOKS.items():
         looks.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=said)
     looks.add_argument("--script", choices=[*Script], help="how Chinese is written")

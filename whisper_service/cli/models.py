@@ -55,7 +55,13 @@ def add(
     )
     testing = verb("test-connection", _test, "could a model be fetched? asks every endpoint, fetches nothing")
     testing.add_argument("name", nargs="?", metavar="NAME", help="which model (default: a small one)")
-    testing.add_argument("--endpoint", action="append", default=[], metavar="URL", help="instead of those in the settings; may be said again")
+    testing.add_argument(
+        "--endpoint",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="instead of those in the settings; may be said again",
+    )
     testing.add_argument("--proxy", metavar="URL", help="instead of the one in the settings")
 
 
@@ -150,7 +156,10 @@ def _import(config: Config, options: argparse.Namespace) -> int:
 
     source = options.source.expanduser().resolve()
     if not source.exists():
-        raise InvalidRequest(f"{options.source}: there is no such file or folder.", hint="Name a folder with model.bin in it, or an archive of one.")
+        raise InvalidRequest(
+            f"{options.source}: there is no such file or folder.",
+            hint="Name a folder with model.bin in it, or an archive of one.",
+        )
     name = options.name or source.name
     while not options.name and source.is_file() and Path(name).suffix.lower() in _SUFFIXES:
         name = Path(name).stem
@@ -190,7 +199,13 @@ def _display() -> Iterator[Callable[[ModelInfo], None]]:
     if not console.is_terminal:
         yield line
         return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 

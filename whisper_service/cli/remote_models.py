@@ -37,7 +37,9 @@ class Remote:
     def __init__(self, config: Config, address: str) -> None:
         parts = urlsplit(address)
         self._where = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._headers = {"Authorization": f"Bearer {token}"} if (token := next(iter(tokens(config.security)), "")) else {}
+        self._headers = (
+            {"Authorization": f"Bearer {token}"} if (token := next(iter(tokens(config.security)), "")) else {}
+        )
 
     @classmethod
     def of(cls, config: Config) -> Remote:
@@ -103,7 +105,13 @@ class Remote:
         connection = http.client.HTTPConnection(*self._where, timeout=None if body else TIMEOUT_S)
         try:
             headers = self._headers | {"Content-Type": kind}
-            connection.request(method, path, body, headers | ({"Transfer-Encoding": "chunked"} if body else {}), encode_chunked=body is not None)
+            connection.request(
+                method,
+                path,
+                body,
+                headers | ({"Transfer-Encoding": "chunked"} if body else {}),
+                encode_chunked=body is not None,
+            )
             answer = connection.getresponse()
             data = answer.read()
         except OSError as error:
@@ -125,7 +133,9 @@ class Remote:
                 kind = value
             elif name == "data":
                 yield msgspec.json.decode(value, type=ModelInfo) if kind == "model" else None
-        raise DataDirectoryInUse("The service stopped while it was asked.", hint="Start it again: the download goes on.")
+        raise DataDirectoryInUse(
+            "The service stopped while it was asked.", hint="Start it again: the download goes on."
+        )
 
 
 @contextmanager

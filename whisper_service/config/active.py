@@ -22,7 +22,9 @@ class Tuning:
         self._stored = dict(stored)
         self.config, refused = settings.effective(base, sources, stored)
         for key in refused:
-            logger.warning("the setting %s that was stored is not valid any more", key, extra={"action": "setting_refused"})
+            logger.warning(
+                "the setting %s that was stored is not valid any more", key, extra={"action": "setting_refused"}
+            )
 
     def describe(self) -> list[Setting]:
         """Every setting."""

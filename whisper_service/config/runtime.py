@@ -36,7 +36,14 @@ NOW: Final = frozenset(
 )
 RESTART: Final = frozenset(
     {
-        *("speech.model", "speech.device", "speech.compute_type", "speech.batch_size", "speech.slots", "speech.threads"),
+        *(
+            "speech.model",
+            "speech.device",
+            "speech.compute_type",
+            "speech.batch_size",
+            "speech.slots",
+            "speech.threads",
+        ),
         *("speech.preload", "speech.unload_after_s", "speech.cpu_fallback", "media.workers", "media.max_duration_s"),
         *("storage.keep_media_days", "storage.keep_jobs_days", "storage.max_media_bytes", "storage.keep_changes"),
     }
@@ -103,19 +110,25 @@ def effective(base: Config, sources: Mapping[str, Source], stored: Mapping[str, 
     return config, refused
 
 
-def check(base: Config, sources: Mapping[str, Source], stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def check(
+    base: Config, sources: Mapping[str, Source], stored: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, Any]:
     """What is stored after these changes; None takes a value back. Raises `InvalidRequest` naming the key; then none is made."""
     known = dict(keys())
     after = dict(stored)
     for key, value in changes.items():
         if key not in known:
-            raise InvalidRequest(f"There is no setting {key[:80]!r}.", hint="GET /api/settings lists them.", field=key[:80])
+            raise InvalidRequest(
+                f"There is no setting {key[:80]!r}.", hint="GET /api/settings lists them.", field=key[:80]
+            )
         if effect_of(key) is None:
             hint = "Set it in config.toml, the environment or on the command line, and start again."
             raise InvalidRequest(f"The setting {key} cannot be changed while the service runs.", hint=hint, field=key)
         if not is_open(key, sources):
             place = "the environment" if sources[key] is Source.ENVIRONMENT else "the command line"
-            raise InvalidRequest(f"The setting {key} is fixed by {place}.", hint="Remove it there and start again.", field=key)
+            raise InvalidRequest(
+                f"The setting {key} is fixed by {place}.", hint="Remove it there and start again.", field=key
+            )
         if value is None:
             after.pop(key, None)
             continue
@@ -137,7 +150,9 @@ def _with(config: Config, key: str, value: Any) -> Config:
     try:
         changed = msgspec.convert(msgspec.to_builtins(section) | {leaf: value}, type(section))
     except msgspec.ValidationError as error:
-        raise InvalidConfig(f"The setting {key} is not valid: {str(error).partition(' - at ')[0]}.", field=key) from error
+        raise InvalidConfig(
+            f"The setting {key} is not valid: {str(error).partition(' - at ')[0]}.", field=key
+        ) from error
     return msgspec.structs.replace(config, **{name: changed})
 
 

@@ -114,13 +114,17 @@ class Speech(Section, frozen=True):
     device: Annotated[str, msgspec.Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     compute_type: str = "auto"
     preset: Preset = Preset.BALANCED  # for jobs that do not name one
-    batch_size: Annotated[int, msgspec.Meta(ge=0)] = 0  # chunks a slot works on together; 0: 8 on a CPU, by its memory on a GPU
+    batch_size: Annotated[int, msgspec.Meta(ge=0)] = (
+        0  # chunks a slot works on together; 0: 8 on a CPU, by its memory on a GPU
+    )
     slots: Annotated[int, msgspec.Meta(ge=0)] = 0  # batches at once; 0: one per core on a CPU, 4 on a GPU
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # cores to use; 0: all
     cpu_fallback: bool = True  # go on with the CPU when the GPU has not enough memory or cannot be used
     climb_after_s: Seconds = 1800.0  # of success, until what memory once did not suffice for is tried again
     preload: bool = True  # load the model at start instead of with the first job
-    unload_after_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # idle time after which the model gives its memory back; 0: never
+    unload_after_s: Annotated[float, msgspec.Meta(ge=0)] = (
+        0.0  # idle time after which the model gives its memory back; 0: never
+    )
 
 
 class Models(Section, frozen=True):
@@ -141,7 +145,9 @@ class Media(Section, frozen=True):
 
     workers: Positive = 2  # files decoded at the same time
     max_duration_s: Seconds = 100 * 3600.0
-    max_expansion: Annotated[float, msgspec.Meta(gt=0)] = 2_000.0  # of a file while it is decoded; an hour is always allowed
+    max_expansion: Annotated[float, msgspec.Meta(gt=0)] = (
+        2_000.0  # of a file while it is decoded; an hour is always allowed
+    )
 
 
 class Supervision(Section, frozen=True):
@@ -153,7 +159,9 @@ class Supervision(Section, frozen=True):
     ready_timeout_s: Seconds = 60.0
     load_timeout_s: Seconds = 600.0
     batch_timeout_s: Seconds = 120.0  # for any batch, and besides
-    batch_timeout_factor: Seconds = 20.0  # so many times as long as its audio took so far, on this machine with this model
+    batch_timeout_factor: Seconds = (
+        20.0  # so many times as long as its audio took so far, on this machine with this model
+    )
     decode_stall_s: Seconds = 120.0  # a decode must report progress within this
 
 
@@ -214,7 +222,8 @@ def load(
         config = msgspec.convert(tree, Config, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise InvalidConfig(
-            f"The configuration is not valid: {error}.", hint=f"Look at {file or 'the environment and the command line'}; config.toml lists every key."
+            f"The configuration is not valid: {error}.",
+            hint=f"Look at {file or 'the environment and the command line'}; config.toml lists every key.",
         ) from error
     if config.security.token_file:
         tokens = str((base / Path(config.security.token_file).expanduser()).resolve())
@@ -266,7 +275,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         tree: dict[str, Any] = msgspec.toml.decode(file.read_bytes())
     except OSError as error:
-        raise InvalidConfig(f"{file} cannot be read: {error.strerror}.", hint="Check the path given with --config.") from error
+        raise InvalidConfig(
+            f"{file} cannot be read: {error.strerror}.", hint="Check the path given with --config."
+        ) from error
     except msgspec.DecodeError as error:
         raise InvalidConfig(f"{file} is not valid TOML: {error}.", hint="Mend that line and start again.") from error
     return tree

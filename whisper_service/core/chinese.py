@@ -30,7 +30,8 @@ def convert(transcript: Transcript, script: Script) -> Transcript:
 def convert_all(segments: Iterable[Segment], script: Script, language: str | None = None) -> tuple[Segment, ...]:
     """These with the Chinese ones in this script; one without a language has the one that is given."""
     return tuple(
-        convert_segment(segment, script) if (segment.language or language) in CHINESE else segment for segment in segments
+        convert_segment(segment, script) if (segment.language or language) in CHINESE else segment
+        for segment in segments
     )
 
 

@@ -198,7 +198,9 @@ class Job(Value, frozen=True):
     chunks_total: int = 0  # grows until `decoded`
     decoded: bool = False  # every chunk is known
     attempts: int = 0  # how often the job was taken up
-    rank: float = 0.0  # place in the queue: lower goes first; a new job's is the time it came, `front` makes it negative
+    rank: float = (
+        0.0  # place in the queue: lower goes first; a new job's is the time it came, `front` makes it negative
+    )
     gaps: tuple[Gap, ...] = ()
     error: Problem | None = None
     problem: Problem | None = None  # what keeps it from going on for now; it goes on by itself once that is put right
@@ -206,7 +208,9 @@ class Job(Value, frozen=True):
     started_at: float | None = None
     finished_at: float | None = None
     origin: Origin | None = None  # None: somebody sent it
-    media_removed: bool = False  # its recording is gone, as storage.keep_media_days and the like ask for; its text stays
+    media_removed: bool = (
+        False  # its recording is gone, as storage.keep_media_days and the like ask for; its text stays
+    )
 
 
 class Transcript(Value, frozen=True):

@@ -12,7 +12,29 @@ CLAUSE: Final = frozenset(",;:，、；：،؛—–")
 CLOSING: Final = frozenset("\"'”’»)]}）】」』》〉%％")
 OPENING: Final = frozenset("“‘«([{（【「『《〈¿¡")
 NEVER_FIRST: Final = CLOSING | SENTENCE | CLAUSE | frozenset("々ー・ぁぃぅぇぉっゃゅょァィゥェォッャュョ～")
-_ABBREVIATIONS: Final = frozenset(["mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "jr.", "sr.", "vs.", "no.", "fig.", "e.g.", "i.e.", "sra.", "dra.", "hr.", "bzw.", "z.b.", "m."])
+_ABBREVIATIONS: Final = frozenset(
+    [
+        "mr.",
+        "mrs.",
+        "ms.",
+        "dr.",
+        "st.",
+        "prof.",
+        "jr.",
+        "sr.",
+        "vs.",
+        "no.",
+        "fig.",
+        "e.g.",
+        "i.e.",
+        "sra.",
+        "dra.",
+        "hr.",
+        "bzw.",
+        "z.b.",
+        "m.",
+    ]
+)
 
 
 def clean(text: str) -> str:

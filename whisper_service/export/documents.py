@@ -41,7 +41,9 @@ def to_md(transcript: Transcript, *, times: bool = True) -> str:
     blocks = [f"# {_literal(clean(transcript.name))}".rstrip()]
     for paragraph in _paragraphs(transcript):
         marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(times=times)]
-        blocks.append(" ".join([*marks, _literal(paragraph.text)]) if marks else _LIST.sub(r"\1\\\2", _literal(paragraph.text)))
+        blocks.append(
+            " ".join([*marks, _literal(paragraph.text)]) if marks else _LIST.sub(r"\1\\\2", _literal(paragraph.text))
+        )
     return "\n\n".join(blocks) + "\n"
 
 
@@ -107,7 +109,13 @@ def _paragraphs(transcript: Transcript) -> Iterator[Passage]:
     for passage in passages(transcript):
         if held is None:
             held = passage
-        elif held.gap or passage.gap or held.speaker != passage.speaker or passage.start - held.end >= PAUSE_MS or len(held.text) >= LONG:
+        elif (
+            held.gap
+            or passage.gap
+            or held.speaker != passage.speaker
+            or passage.start - held.end >= PAUSE_MS
+            or len(held.text) >= LONG
+        ):
             yield held
             held = passage
         else:

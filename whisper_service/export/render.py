@@ -53,7 +53,9 @@ class Layout(Value, frozen=True, forbid_unknown_fields=True):
     word_times: bool = False  # vtt: the time of every word inside the cue, for karaoke and players that highlight
     times: bool = True  # md, docx: when every paragraph begins
     script: Script | None = None  # Chinese in this script, whatever is stored
-    bom: bool = False  # a byte order mark before text, for players on Windows that take UTF-8 for something else without it
+    bom: bool = (
+        False  # a byte order mark before text, for players on Windows that take UTF-8 for something else without it
+    )
 
 
 def render(transcript: Transcript, format: Format, layout: Layout | None = None) -> bytes:

@@ -32,7 +32,9 @@ def _counters(cgroups: Path, membership: Path) -> Iterator[Path]:
         controllers, _, path = rest.partition(":")
         group = PurePosixPath(path.strip().lstrip("/"))
         if controllers == "":
-            yield from (root / member / "memory.events" for member in (group, "") for root in (cgroups, cgroups / "unified"))
+            yield from (
+                root / member / "memory.events" for member in (group, "") for root in (cgroups, cgroups / "unified")
+            )
         elif "memory" in controllers.split(","):
             yield from (cgroups / controllers / member / "memory.oom_control" for member in (group, ""))
 

@@ -63,7 +63,9 @@ class Busy(Exception):
 class Fetcher:
     """See the module. What it finds out is written by `note` and `fail`, on the service loop."""
 
-    def __init__(self, settings: config.Links, store: Store, intake: Intake, data: DataDir, note: Note, fail: Fail) -> None:
+    def __init__(
+        self, settings: config.Links, store: Store, intake: Intake, data: DataDir, note: Note, fail: Fail
+    ) -> None:
         """Raises `InvalidConfig`."""
         self._settings = settings
         self._allowed = networks(settings.allowed_networks, _NETWORKS)
@@ -156,7 +158,9 @@ class Fetcher:
                 tries += 1
             except NotAllowed as error:
                 hint = f"Give the address of the recording itself; if it is in a network of your own, add that to {_NETWORKS}."
-                await self._fail(job_id, LinkFailed(f"The link could not be fetched: {str(error).rstrip('.')}.", hint=hint).problem)
+                await self._fail(
+                    job_id, LinkFailed(f"The link could not be fetched: {str(error).rstrip('.')}.", hint=hint).problem
+                )
                 return
             except ServiceError as error:
                 await self._fail(job_id, error.problem)
@@ -171,7 +175,11 @@ class Fetcher:
         origin = job.origin
         assert origin is not None
         have = await to_thread.run_sync(_on_disk, self._data.source_of(job.id), job.bytes) if origin.mark else 0
-        headers = {"user-agent": f"whisper_service/{__version__}", "accept": "audio/*, video/*, */*;q=0.5", "accept-encoding": "identity"}
+        headers = {
+            "user-agent": f"whisper_service/{__version__}",
+            "accept": "audio/*, video/*, */*;q=0.5",
+            "accept-encoding": "identity",
+        }
         if have:
             headers |= {"range": f"bytes={have}-", "if-range": origin.mark}
         async with get(origin.url, headers, allowed=self._allowed, timeout_s=self._settings.timeout_s) as answer:
@@ -189,7 +197,10 @@ class Fetcher:
             name = _name_in(answer.headers) if job.name == name_of(origin.url) else ""
             origin = replace(origin, total=total, mark=_mark(answer.headers))
             fields = {"name": name} if name else {}
-            if await self._note(job.id, origin=origin, bytes=start, message="Fetching the recording.", **fields) is None:
+            if (
+                await self._note(job.id, origin=origin, bytes=start, message="Fetching the recording.", **fields)
+                is None
+            ):
                 return
             size = await self._receive(job, answer.blocks(), start)
             if size is not None:

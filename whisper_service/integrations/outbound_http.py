@@ -26,13 +26,22 @@ _REDIRECT: Final = frozenset({301, 302, 303, 307, 308})
 
 
 async def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, allowed: Sequence[Network], timeout_s: float, trust: ssl.SSLContext | None = None
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    allowed: Sequence[Network],
+    timeout_s: float,
+    trust: ssl.SSLContext | None = None,
 ) -> int:
     """Send and return the status; nothing else of the answer is read, and redirects are not followed. Raises `NotAllowed` or
     `Unreachable`."""
     try:
         with anyio.fail_after(timeout_s), _reported():
-            async with _pool(allowed, trust) as pool, pool.stream("POST", url, headers=list(headers.items()), content=body) as answer:
+            async with (
+                _pool(allowed, trust) as pool,
+                pool.stream("POST", url, headers=list(headers.items()), content=body) as answer,
+            ):
                 return answer.status
     except TimeoutError:
         raise Unreachable(f"No answer within {timeout_s:g} s.") from None
@@ -56,7 +65,12 @@ class Answer:
 
 @asynccontextmanager
 async def get(
-    url: str, headers: Mapping[str, str], *, allowed: Sequence[Network], timeout_s: float, trust: ssl.SSLContext | None = None
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    allowed: Sequence[Network],
+    timeout_s: float,
+    trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Answer]:
     """What is at this address, or where it leads on to. `timeout_s` is for each step: to connect, and without a single byte.
 
@@ -79,7 +93,9 @@ async def get(
 
 
 def _pool(allowed: Sequence[Network], trust: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
-    return httpcore.AsyncConnectionPool(network_backend=_Checked(allowed), ssl_context=trust or ssl.create_default_context(), retries=0)
+    return httpcore.AsyncConnectionPool(
+        network_backend=_Checked(allowed), ssl_context=trust or ssl.create_default_context(), retries=0
+    )
 
 
 @contextmanager

@@ -137,7 +137,10 @@ class Webhooks:
             except Closed:
                 return
             except Pruned:
-                logger.error("some webhooks are lost: the change log was pruned before they were made", extra={"action": "webhooks_pruned"})
+                logger.error(
+                    "some webhooks are lost: the change log was pruned before they were made",
+                    extra={"action": "webhooks_pruned"},
+                )
                 cursor = self._broadcast.cursor(self._broadcast.head)
                 continue
             made = [delivery for change in changes if (delivery := self._delivery(change)) is not None]
@@ -162,7 +165,12 @@ class Webhooks:
         }
         # By this name a job that changes after its end, for instance its title, is not told again.
         return Delivery(
-            id=f"msg_{job.id}_{round(at * 1000):x}", job_id=job.id, url=url, body=msgspec.json.encode(event), created_at=now, due_at=now
+            id=f"msg_{job.id}_{round(at * 1000):x}",
+            job_id=job.id,
+            url=url,
+            body=msgspec.json.encode(event),
+            created_at=now,
+            due_at=now,
         )
 
     async def _send(self) -> None:
@@ -196,7 +204,13 @@ class Webhooks:
             if 200 <= status < 300:
                 await self._store.outbox.settle(delivery.id, DeliveryState.DELIVERED, attempts, delivery.due_at, "")
                 return
-        facts = {"action": "webhook_failed", "job": delivery.job_id, "delivery": delivery.id, "attempt": attempts, "cause": detail}
+        facts = {
+            "action": "webhook_failed",
+            "job": delivery.job_id,
+            "delivery": delivery.id,
+            "attempt": attempts,
+            "cause": detail,
+        }
         if final or attempts > len(BACK_OFF_S):
             logger.error("a webhook is given up: %s", detail, extra=facts)
             await self._store.outbox.settle(delivery.id, DeliveryState.FAILED, attempts, delivery.due_at, detail)
@@ -213,11 +227,15 @@ class Webhooks:
 def key(secret: str) -> bytes:
     """The bytes to sign with. Raises `InvalidConfig`, which does not quote it."""
     try:
-        made = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True) if secret.startswith(KEY_PREFIX) else b""
+        made = (
+            base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True) if secret.startswith(KEY_PREFIX) else b""
+        )
     except binascii.Error:
         made = b""
     if len(made) < LEAST_KEY:
-        raise InvalidConfig(f"webhooks.secret is not whsec_ with at least {LEAST_KEY} bytes in base64 behind it.", hint=_HOW)
+        raise InvalidConfig(
+            f"webhooks.secret is not whsec_ with at least {LEAST_KEY} bytes in base64 behind it.", hint=_HOW
+        )
     return made
 
 

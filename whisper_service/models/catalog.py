@@ -239,7 +239,9 @@ class Catalog:
                 hint=f"Uninstall them: `pip uninstall {' '.join(part.partition('=')[0] for part in REQUIREMENTS.split())}`.",
             )
         if entry.path is None and not partial.exists():
-            raise NotFound(f"There is nothing of the model {name} on this machine.", hint="GET /api/models lists what there is.")
+            raise NotFound(
+                f"There is nothing of the model {name} on this machine.", hint="GET /api/models lists what there is."
+            )
         if entry.path is not None:
             doomed = self._root / f".removed-{secrets.token_hex(8)}"
             entry.path.rename(doomed)  # whoever looks sees all of it or nothing

@@ -34,7 +34,9 @@ MAX_TENSORS: Final = 100_000
 MAX_RANK: Final = 8
 _TYPES: Final = {0: "float32", 1: "int8", 2: "int16", 4: "float16", 5: "bfloat16"}
 _REMOVE: Final = "Remove the model, then install it again."
-_CONVERT: Final = "Choose a conversion for faster-whisper, one with model.bin, config.json, tokenizer.json and vocabulary."
+_CONVERT: Final = (
+    "Choose a conversion for faster-whisper, one with model.bin, config.json, tokenizer.json and vocabulary."
+)
 
 
 class Facts(Value, frozen=True):
@@ -59,10 +61,13 @@ def read(directory: Path) -> Facts:
             facts = _walk(_Reader(file, size), size)
         except _Short as error:
             raise ModelBroken(
-                f"model.bin of {directory.name} is truncated: it ends after {size} bytes, in the middle of {error}.", hint=_REMOVE
+                f"model.bin of {directory.name} is truncated: it ends after {size} bytes, in the middle of {error}.",
+                hint=_REMOVE,
             ) from None
         except _NotOurs as error:
-            raise ModelBroken(f"{directory.name} is not a Whisper model in CTranslate2's format: {error}.", hint=_CONVERT) from None
+            raise ModelBroken(
+                f"{directory.name} is not a Whisper model in CTranslate2's format: {error}.", hint=_CONVERT
+            ) from None
     for name in ("config.json", "tokenizer.json"):
         _check_json(directory / name)
     return facts

@@ -62,7 +62,12 @@ class Hub(Value, frozen=True):
         )
 
     def test(
-        self, repo: str | None = None, *, endpoints: tuple[str, ...] = (), proxy: str | None = None, token: str | None = None
+        self,
+        repo: str | None = None,
+        *,
+        endpoints: tuple[str, ...] = (),
+        proxy: str | None = None,
+        token: str | None = None,
     ) -> TestConnection:
         """The command to ask for this repo without fetching it. What is not given is as in the settings."""
         return TestConnection(

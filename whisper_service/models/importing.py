@@ -68,7 +68,9 @@ def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: Limit
     if not any(real.is_relative_to(root) for root in roots):
         raise ImportRefused()  # whether it exists is nobody's business
     if not real.is_dir():
-        raise InvalidRequest(f"{source} is not a folder.", hint="Name the folder that has model.bin in it.", field="path")
+        raise InvalidRequest(
+            f"{source} is not a folder.", hint="Name the folder that has model.bin in it.", field="path"
+        )
     into.mkdir()
     sink = _Sink(into, limits)
     for path in sorted(real.iterdir()):

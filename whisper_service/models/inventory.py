@@ -114,7 +114,9 @@ class Inventory:
     def _info(self, entry: Entry, now: Situation, recommended: str | None, default: str | None) -> ModelInfo:
         known = BY_NAME.get(entry.name)
         facts, problem = self._look(entry)
-        model = known or (Model(entry.name, "", facts.shape, "multilingual" if facts.multilingual else "en", "") if facts else None)
+        model = known or (
+            Model(entry.name, "", facts.shape, "multilingual" if facts.multilingual else "en", "") if facts else None
+        )
         suits = model.suits(self.machine.cpus, self.machine.for_models, now.vram_bytes) if model else None
         return ModelInfo(
             name=entry.name,
@@ -149,7 +151,9 @@ class Inventory:
             if mine is None or mine[0] != mark:
                 mine = self._looked[entry.name] = mark, _read(entry)
         except OSError as error:
-            return None, Problem(ModelBroken.code, f"The model {entry.name} cannot be read: {error.strerror}.", ModelBroken.hint)
+            return None, Problem(
+                ModelBroken.code, f"The model {entry.name} cannot be read: {error.strerror}.", ModelBroken.hint
+            )
         found = mine[1]
         return (None, found) if isinstance(found, Problem) else (found, None)
 

@@ -30,8 +30,12 @@ _STEPS: Final = 80  # tokens in a window of ordinary speech
 _ROWS: Final = 8  # in a full batch
 _WINDOW_S: Final = 30.0
 _LINEAR_MACS, _ATTENTION_MACS, _MEMORY_BPS = 233e9, 58e9, 20e9  # a second and core: int8, float32, bytes read
-_COMFORTABLE: Final = 2.0  # times the speed of the speech: there are cores without VNNI, and others who want the machine
-_REACHED: Final = 0.2  # share of those bounds that is reached from file to text, on cores without VNNI; measured with base
+_COMFORTABLE: Final = (
+    2.0  # times the speed of the speech: there are cores without VNNI, and others who want the machine
+)
+_REACHED: Final = (
+    0.2  # share of those bounds that is reached from file to text, on cores without VNNI; measured with base
+)
 
 
 class Shape(Value, frozen=True):
@@ -93,7 +97,9 @@ class Model(Value, frozen=True):
         A compute type that is not known counts as the largest.
         """
         compute_type = compute_type if compute_type in _WEIGHT_BYTES else "float32"
-        row = self.memory_bytes(compute_type, device="cuda", rows=1) - self.memory_bytes(compute_type, device="cuda", rows=0)
+        row = self.memory_bytes(compute_type, device="cuda", rows=1) - self.memory_bytes(
+            compute_type, device="cuda", rows=0
+        )
         return max(0, free - self.memory_bytes(compute_type, device="cuda", rows=0)) // row
 
     def speed_on_cpu(self, cpus: int) -> float:
@@ -104,7 +110,9 @@ class Model(Value, frozen=True):
         """
         d, macs = self.shape.width, 12 * self.shape.encoder * self.shape.width**2 * _FRAMES
         encoder = macs / _LINEAR_MACS + 2 * self.shape.encoder * _FRAMES**2 * d / _ATTENTION_MACS
-        read = (16 * self.shape.decoder * d * d + self.shape.vocabulary * d) / _ROWS + 8 * self.shape.decoder * _FRAMES * d
+        read = (
+            16 * self.shape.decoder * d * d + self.shape.vocabulary * d
+        ) / _ROWS + 8 * self.shape.decoder * _FRAMES * d
         return cpus * _REACHED * _WINDOW_S / (encoder + _STEPS * read / _MEMORY_BPS)
 
     def suits(self, cpus: int, memory: int, vram: int = 0) -> Suitability:

@@ -27,7 +27,9 @@ class Endings:
         self._ledger = ledger
         self._recognizer = recognizer
         self._decoders = decoders
-        self._unsaid: dict[str, Problem | None] = {}  # why jobs failed, None: begin again; while the store cannot be told
+        self._unsaid: dict[
+            str, Problem | None
+        ] = {}  # why jobs failed, None: begin again; while the store cannot be told
 
     def stop_decoding(self, run: Run | None) -> None:
         """No media actor needs to go on with this job."""
@@ -66,7 +68,9 @@ class Endings:
         try:
             await self._say(job_id, problem)
         except (sqlite3.Error, OSError, ServiceError) as error:
-            logger.warning("the job could not be given up yet: %s", error, extra={"action": "fail_failed", "job": job_id})
+            logger.warning(
+                "the job could not be given up yet: %s", error, extra={"action": "fail_failed", "job": job_id}
+            )
             self._ledger.runs.pop(job_id, None)
             return False
         return True

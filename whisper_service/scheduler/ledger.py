@@ -186,7 +186,12 @@ class Ledger:
         spooled = job.decoded and self._data.spooled_samples(job_id) >= max(1, needed)
         run = Run.resume(job, chunks, order=self._taken_up, spooled=spooled, now=self._clock())
         self.runs[job_id] = run
-        facts: dict[str, Any] = {"action": "job_begun", "model": model, "chunks_done": job.chunks_done, "attempt": job.attempts}
+        facts: dict[str, Any] = {
+            "action": "job_begun",
+            "model": model,
+            "chunks_done": job.chunks_done,
+            "attempt": job.attempts,
+        }
         _tell(job, "the job is taken up", logging.INFO, **facts)
         return run
 
@@ -198,7 +203,9 @@ class Ledger:
         warned = [note.message for note in run.job.history if note.code in WARNINGS]
         message = warned[-1] if warned else "" if run.finished else "No speech was found."
         position = run.duration_s or run.job.position_s
-        await self._end(run.job.id, Cause.FINISH, message=message, progress=1.0, position_s=position, duration_s=run.duration_s)
+        await self._end(
+            run.job.id, Cause.FINISH, message=message, progress=1.0, position_s=position, duration_s=run.duration_s
+        )
 
     async def fail(self, job_id: str, problem: Problem) -> None:
         """The job cannot go on by itself."""
@@ -251,7 +258,9 @@ class Ledger:
         language = run.hear(report.language, report.language_probability, text=bool(report.segments))
         run.done(report.index)
         fields = run.progress(self._clock()) | {"language": language, "probability": report.language_probability}
-        self._keep(run, await self._store.checkpoint(run.job.id, report.index, report.segments, report.language, **fields))
+        self._keep(
+            run, await self._store.checkpoint(run.job.id, report.index, report.segments, report.language, **fields)
+        )
 
     async def _late(self, report: ChunkDone) -> None:
         """Of a job that is not in work any more, or not there."""
@@ -299,7 +308,9 @@ class Ledger:
         """Give a chunk up: a gap in the transcript, with its reason. While that cannot be written, it stays to be done."""
         index = chunk.span.index
         gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
-        written = await self._store.quarantine(run.job.id, index, problem, gap, **run.without(index).progress(self._clock()))
+        written = await self._store.quarantine(
+            run.job.id, index, problem, gap, **run.without(index).progress(self._clock())
+        )
         run.done(index, problem)
         _tell(run.job, "a chunk is given up", action="chunk_given_up", chunk=index, cause=problem.code)
         self._keep(run, written)

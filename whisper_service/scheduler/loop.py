@@ -116,7 +116,9 @@ class Dispatcher:
             self.recognizer.reset(device=False)
             self._decoders.reset()
             job = await self._ledger.job(job_id)
-            if job.problem is not None and job.status in OPEN:  # it waits, and did not fail: that was all there is to do
+            if (
+                job.problem is not None and job.status in OPEN
+            ):  # it waits, and did not fail: that was all there is to do
                 return job
         match cause:
             case Cause.FRONT:
@@ -189,7 +191,9 @@ class Dispatcher:
         try:
             await self.shelf.downloads.release(run.job.model)
         except (sqlite3.Error, OSError, ServiceError):
-            logger.exception("the end of a download could not be told", extra={"action": "release_failed", "model": run.job.model})
+            logger.exception(
+                "the end of a download could not be told", extra={"action": "release_failed", "model": run.job.model}
+            )
 
     # -- what actors report ------------------------------------------------------------------------------------------
 
@@ -234,13 +238,20 @@ class Dispatcher:
             if unread:
                 run.decode_again()
             if lost or unread:
-                facts = {"action": "work_reclaimed", "job": run.job.id, "batches": sorted(set(lost.values())), "unread": unread}
+                facts = {
+                    "action": "work_reclaimed",
+                    "job": run.job.id,
+                    "batches": sorted(set(lost.values())),
+                    "unread": unread,
+                }
                 logger.error("work that nobody had in hand is taken up again: report this", extra=facts)
 
     async def _advance(self) -> None:
         """Plan and act until the plan is empty of steps that change what can be planned."""
         if self.recognizer.device is not None:
-            for run in [run for run in self._ledger.runs.values() if run.job.model is None]:  # it depended on the device
+            for run in [
+                run for run in self._ledger.runs.values() if run.job.model is None
+            ]:  # it depended on the device
                 await self._steps.choose_model(run)
         again, missing, blocked = True, self.shelf.downloads.awaits, self.recognizer.is_blocked
         while again:
@@ -260,7 +271,10 @@ class Dispatcher:
                 except (sqlite3.Error, OSError, ServiceError) as error:
                     if isinstance(step, planner.LoadModel | planner.GiveBatch | planner.Unload):
                         raise
-                    logger.exception("a step failed", extra={"action": "step_failed", "job": step.job_id, "step": type(step).__name__})
+                    logger.exception(
+                        "a step failed",
+                        extra={"action": "step_failed", "job": step.job_id, "step": type(step).__name__},
+                    )
                     if not await self._endings.give_up(step.job_id, error):  # it would be planned again at once
                         raise
                     again = True

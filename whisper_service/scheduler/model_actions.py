@@ -88,7 +88,9 @@ class Shelf:
     async def announce(self, name: str, row: ModelRow | None) -> None:
         """Remember `row` of the model, or nothing, and tell its state."""
         info = await self.show(name)
-        change = await self._store.remembered.tell_model(name, msgspec.json.encode(info, enc_hook=str), row, forget=row is None)
+        change = await self._store.remembered.tell_model(
+            name, msgspec.json.encode(info, enc_hook=str), row, forget=row is None
+        )
         self._broadcast.publish([change])
 
     async def show(self, name: str) -> ModelInfo:
@@ -126,7 +128,9 @@ class Shelf:
         """Give the memory of a loaded model back. Raises `ModelInUse`, and `Conflict` if it is not loaded."""
         name = self._name(wanted)
         if self._recognizer.model != name:
-            raise Conflict(f"The model {name} is not loaded.", hint="GET /api/models, or `models list`, says which one is.")
+            raise Conflict(
+                f"The model {name} is not loaded.", hint="GET /api/models, or `models list`, says which one is."
+            )
         self._refuse_if_wanted(name)
         await self._unload()
         return await self.show(name)
@@ -158,7 +162,9 @@ class Shelf:
         free = self._recognizer.free_vram
         if free is None:
             return None
-        return await to_thread.run_sync(self.inventory.rows_on_gpu, name, int(SHARE_OF_GPU * free), self._recognizer.wanted_type)
+        return await to_thread.run_sync(
+            self.inventory.rows_on_gpu, name, int(SHARE_OF_GPU * free), self._recognizer.wanted_type
+        )
 
     def check_size(self, name: str) -> None:
         """Raise `ModelTooBig` for a model whose weights alone are more than the memory of this machine."""
@@ -196,8 +202,9 @@ class Shelf:
     def _place(self, folder: Path, name: str) -> None:
         target = self.catalog.target_of(name)
         if self.catalog.is_here(name) and not (target.is_dir() and not any(target.iterdir())):
-            raise Conflict(f"There is a model {name} already.", hint="Remove it first, or import this one under another name.")
+            raise Conflict(
+                f"There is a model {name} already.", hint="Remove it first, or import this one under another name."
+            )
         if target.is_dir():
             target.rmdir()
         folder.rename(target)
-

@@ -29,7 +29,9 @@ MESSAGE_BYTES: Final = 64 * 1024**2
 """Jobs are told anew how far the download is when this much more has come, or a hundredth of it if that is less."""
 
 CANCELLED: Final = Problem(
-    "download_cancelled", "The download of the model was stopped.", "Start it again, or retry the job: it goes on where it stopped."
+    "download_cancelled",
+    "The download of the model was stopped.",
+    "Start it again, or retry the job: it goes on where it stopped.",
 )
 
 Announce = Callable[[str, ModelRow | None], Awaitable[None]]
@@ -148,7 +150,12 @@ class Downloads:
 
     async def on_downloaded(self, report: Downloaded) -> None:
         """It is there."""
-        facts = {"action": "model_downloaded", "model": report.model, "endpoint": report.endpoint, "bytes": report.bytes}
+        facts = {
+            "action": "model_downloaded",
+            "model": report.model,
+            "endpoint": report.endpoint,
+            "bytes": report.bytes,
+        }
         logger.info("the model %s is here", report.model, extra=facts)
         self._settle()
         self._items.pop(report.model, None)
@@ -177,7 +184,9 @@ class Downloads:
         if item.deaths < TRIES:
             return None
         message = f"The process that downloads {name} died {TRIES} times: {problem.message}"
-        await self.on_failed(name, Problem("download_failed", message, "Try again; if it stays, report it.", problem.params))
+        await self.on_failed(
+            name, Problem("download_failed", message, "Try again; if it stays, report it.", problem.params)
+        )
         return name
 
     async def blame(self, name: str, problem: Problem, state: str) -> None:

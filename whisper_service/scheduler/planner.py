@@ -216,8 +216,12 @@ def _speak(view: View, now: float) -> Iterator[Step]:
         return
     able = sorted((work for work in view.works if _available(work)), key=_turn)
     if not able:
-        soon = [work for work in view.works if work.model is not None and not work.model_missing and work.decode != "done"]
-        if speech.model is None and soon and not speech.batches + speech.express_batches:  # while the recording is read, its model is loaded
+        soon = [
+            work for work in view.works if work.model is not None and not work.model_missing and work.decode != "done"
+        ]
+        if (
+            speech.model is None and soon and not speech.batches + speech.express_batches
+        ):  # while the recording is read, its model is loaded
             yield LoadModel(min(soon, key=_turn).model or "")
         return
     model = _choose(able, speech, now)
@@ -228,7 +232,9 @@ def _speak(view: View, now: float) -> Iterator[Step]:
     given: dict[str, int] = {}
     for slot in range(speech.slots - speech.batches):
         alone = speech.batches + speech.express_batches + slot == 0
-        batch = _fill([w for w in able if w.model == model], given, speech, speech.slots - speech.batches - slot, alone=alone)
+        batch = _fill(
+            [w for w in able if w.model == model], given, speech, speech.slots - speech.batches - slot, alone=alone
+        )
         if batch is None:
             return
         yield batch
@@ -275,9 +281,7 @@ def _fill(
     head = left[first.job_id][0]
     if head.deaths >= ALONE_AFTER:  # its turn has come: nothing new is given until it can be alone
         return GiveBatch(((first.job_id, head.index),), suspect=True) if alone else None
-    peers = deque(
-        work for work in willing if work.batch_key == first.batch_key and _company(work) == _company(first)
-    )
+    peers = deque(work for work in willing if work.batch_key == first.batch_key and _company(work) == _company(first))
     waiting = sum(len(left[work.job_id]) for work in peers)
     size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
     if all(work.decode == "done" for work in peers):  # nothing more will come: the last batches should end together
@@ -301,7 +305,12 @@ def _fill(
 
 
 def _available(work: Work) -> bool:
-    return bool(work.ready) and work.model is not None and not work.model_missing and (work.language_known or work.in_flight == 0)
+    return (
+        bool(work.ready)
+        and work.model is not None
+        and not work.model_missing
+        and (work.language_known or work.in_flight == 0)
+    )
 
 
 def _turn(work: Work) -> tuple[bool, float, int, int]:

@@ -72,7 +72,9 @@ class Failures:
         if report.kind != FaultKind.MEDIA:
             await self._ledger.quarantine(run, run.in_flight[index], report.problem)
         elif run.spool_lost(index, batch):
-            logger.warning("the spool is lost: %s", report.problem.message, extra={"action": "spool_lost", "job": job_id})
+            logger.warning(
+                "the spool is lost: %s", report.problem.message, extra={"action": "spool_lost", "job": job_id}
+            )
             self._endings.stop_decoding(run)
             run.decode_again()
             if run.losses >= MEDIA_TRIES:
@@ -93,7 +95,9 @@ class Failures:
         """Everything in the hands of the speech actor is lost. If it said why, that has been dealt with, but for other batches."""
         announced, loading, change = self._recognizer.announced, self._recognizer.loading, None
         model = loading or self._recognizer.model
-        kind, problem = (diagnosis.kind, diagnosis.problem) if announced is None else (announced.kind, announced.problem)
+        kind, problem = (
+            (diagnosis.kind, diagnosis.problem) if announced is None else (announced.kind, announced.problem)
+        )
         if announced is None:
             self._told = set()
             change = self._change(kind, problem)
@@ -151,7 +155,13 @@ class Failures:
             await self._ledger.stand(self._recognizer.device or "cpu", model, self._recognizer.standing)
 
     async def _give_back(
-        self, batches: Mapping[int, Sequence[RowKey]], kind: str, problem: Problem, change: str | None, *, announced: bool = False
+        self,
+        batches: Mapping[int, Sequence[RowKey]],
+        kind: str,
+        problem: Problem,
+        change: str | None,
+        *,
+        announced: bool = False,
     ) -> set[str]:
         """These batches failed. Returns the jobs whose work was affected; they are told."""
         affected = chain.from_iterable(self._ledger.given(batch, rows) for batch, rows in batches.items())

@@ -137,7 +137,9 @@ class Reports:
         if generation <= self._recognizer.actor.rested:
             return
         self._recognizer.on_ready(generation)
-        if self._preload and not self._ledger.runs and self._recognizer.problem is None:  # else the planner knows the model
+        if (
+            self._preload and not self._ledger.runs and self._recognizer.problem is None
+        ):  # else the planner knows the model
             await self._steps.load_default()
 
     async def _fault(self, name: str, generation: int, report: Fault) -> None:
@@ -186,7 +188,9 @@ class Reports:
         for child in (self._downloads, self._connections):
             if name == child.actor.name:
                 return child.generation
-        return self._recognizer.generation if name == self._recognizer.actor.name else self._decoders.generation_of(name)
+        return (
+            self._recognizer.generation if name == self._recognizer.actor.name else self._decoders.generation_of(name)
+        )
 
     def _run_at(self, worker: str, job_id: str | None) -> Run | None:
         """The run of this job, if this media actor is the one that works for it now."""

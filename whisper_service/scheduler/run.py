@@ -268,12 +268,21 @@ class Run:
 
     def view(self, *, model_missing: bool = False) -> planner.Work:
         """This job as the planner sees it."""
-        shown = [planner.Ready(index, chunk.attempts, chunk.kills) for index, chunk in islice(self.waiting.items(), SHOWN)]
+        shown = [
+            planner.Ready(index, chunk.attempts, chunk.kills) for index, chunk in islice(self.waiting.items(), SHOWN)
+        ]
         options = self.job.options
         return planner.Work(
             job_id=self.job.id,
             model=self.job.model,
-            batch_key="\n".join([str(self.job.model), options.preset, "detect" if options.task is Task.DETECT else "", options.prompt or ""]),
+            batch_key="\n".join(
+                [
+                    str(self.job.model),
+                    options.preset,
+                    "detect" if options.task is Task.DETECT else "",
+                    options.prompt or "",
+                ]
+            ),
             rank=self.job.rank,
             order=self.order,
             bytes=self.job.bytes,

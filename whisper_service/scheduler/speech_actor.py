@@ -57,7 +57,9 @@ class Recognizer:
         self.loading: str | None = None
         self.problem: Problem | None = None  # why the last model did not load
         self.announced: Fault | None = None  # why it is about to exit, as one batch told: its others are not to blame
-        self.standing: Standing | None = None  # of the model on the device, if memory did not suffice for what is wanted
+        self.standing: Standing | None = (
+            None  # of the model on the device, if memory did not suffice for what is wanted
+        )
         self.unusable: Problem | None = None  # why the device that is wanted cannot be used at all
         self.generation = 0  # of the child that takes commands, as far as the loop has heard; 0: none
         self._blocked: dict[str | None, tuple[Problem, float]] = {}  # models that cannot be loaded: why, and until when
@@ -152,7 +154,9 @@ class Recognizer:
         wanted, loaded = self._speech.compute_type, self.loaded
         if loaded is None or wanted in ("auto", "default") or loaded.compute_type in ("", wanted):
             return None
-        if self.rung.compute_type != wanted or loaded.compute_type.startswith(f"{wanted}_"):  # a lower rung says so itself
+        if self.rung.compute_type != wanted or loaded.compute_type.startswith(
+            f"{wanted}_"
+        ):  # a lower rung says so itself
             return None
         return Problem(
             code="compute_type_unsupported",

@@ -31,7 +31,9 @@ _NEWEST: Final = 1 << 30  # above every number
 _JOB: Final = ", ".join(f'job."{field}"' for field in rows.JOB)
 
 # CROSS: in this order, whatever the planner thinks of the status
-_THESE: Final = "document CROSS JOIN kept AS job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
+_THESE: Final = (
+    "document CROSS JOIN kept AS job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
+)
 FIRST_BLOCK: Final = 128
 STEP: Final = 384
 LAST_BLOCK: Final = 4_096
@@ -94,7 +96,9 @@ class Listings:
             newest = await self._run("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)")
             return Snapshot(newest[0][0], Listing(await self._newest((), None, limit), await self._counts(), {}))
 
-    async def jobs(self, *, status: Collection[Status] = (), q: str = "", before: str | None = None, limit: int = 50) -> Listing:
+    async def jobs(
+        self, *, status: Collection[Status] = (), q: str = "", before: str | None = None, limit: int = 50
+    ) -> Listing:
         """Jobs of any of these statuses, older than the job `before`, with all that `q` asks for in their name and text."""
         wanted = search.terms(q)
         async with self._moment():
@@ -108,7 +112,9 @@ class Listings:
         """From each status the newest, by its index; then the newest of those."""
         older = "" if before is None else "AND id < :before"
         one = f"SELECT * FROM (SELECT * FROM kept WHERE {{}} {older} ORDER BY id DESC LIMIT :limit)"
-        parts = [one.format(f"status = '{Status(each).value}'") for each in dict.fromkeys(status)] or [one.format("true")]
+        parts = [one.format(f"status = '{Status(each).value}'") for each in dict.fromkeys(status)] or [
+            one.format("true")
+        ]
         found = await self._run(
             f"SELECT {rows.names(rows.JOB)} FROM ({' UNION ALL '.join(parts)}) ORDER BY id DESC LIMIT :limit",
             before=before,
@@ -120,13 +126,19 @@ class Listings:
         found = await self._run("SELECT status, jobs FROM tally")
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
-    async def _search(self, wanted: Sequence[str], status: Collection[Status], before: str | None, limit: int) -> Listing:
+    async def _search(
+        self, wanted: Sequence[str], status: Collection[Status], before: str | None, limit: int
+    ) -> Listing:
         """The page from `before` on, then the counts from the newest on."""
         allowed = ", ".join(f"'{Status(each).value}'" for each in (status or Status))
         page: list[sqlite3.Row] = []
         newest = _Walk(self._numbers(wanted, _NEWEST))  # the first page and the counts begin alike
         whole = before is None and not status
-        async for numbers in newest.blocks() if whole else self._of_status(wanted, await self._number(before), allowed if status else None):
+        async for numbers in (
+            newest.blocks()
+            if whole
+            else self._of_status(wanted, await self._number(before), allowed if status else None)
+        ):
             page += await self._run(
                 f"SELECT {_JOB}, number FROM {_THESE} AND job.status IN ({allowed}) ORDER BY number DESC LIMIT :rest",
                 numbers=_json(numbers),
@@ -193,7 +205,9 @@ class Listings:
         among = f"FROM {table} WHERE {table} MATCH :q AND rowid >= :first AND rowid < :end"
 
         async def have(first: int, last: int, what: str) -> list[sqlite3.Row]:
-            return await self._run(f"SELECT {what} {among}", q=q, first=first << _NAME_BITS, end=(last + 1) << _NAME_BITS)
+            return await self._run(
+                f"SELECT {what} {among}", q=q, first=first << _NAME_BITS, end=(last + 1) << _NAME_BITS
+            )
 
         if len(numbers) <= FEW:
             return [number for number in numbers if await have(number, number, "1")]
@@ -241,7 +255,10 @@ class Listings:
         if numbers[0] - numbers[-1] > SPARSE * len(numbers):
             found = [
                 await self._run(
-                    f"SELECT rowid {among} ORDER BY rowid LIMIT {EXCERPTS}", q=q, first=number << _NAME_BITS, end=(number + 1) << _NAME_BITS
+                    f"SELECT rowid {among} ORDER BY rowid LIMIT {EXCERPTS}",
+                    q=q,
+                    first=number << _NAME_BITS,
+                    end=(number + 1) << _NAME_BITS,
                 )
                 for number in numbers
             ]

@@ -46,7 +46,11 @@ class Broadcast:
         self._ring: list[Change] = []
         self._bell = _Bell()
         self._beats = 0
-        self._slice: tuple[int, int, Sequence[Change]] = (head, head, ())  # since, head, what lies between: most ask for the same
+        self._slice: tuple[int, int, Sequence[Change]] = (
+            head,
+            head,
+            (),
+        )  # since, head, what lies between: most ask for the same
         self._closed = False
 
     def publish(self, changes: Sequence[Change]) -> None:

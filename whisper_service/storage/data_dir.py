@@ -85,7 +85,9 @@ class DataDir:
         try:
             if not _lock(descriptor):
                 owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
-                raise DataDirectoryInUse(f"Another whisper_service{f' (process {owner})' if owner else ''} is using {self.root}.")
+                raise DataDirectoryInUse(
+                    f"Another whisper_service{f' (process {owner})' if owner else ''} is using {self.root}."
+                )
             (self.root / "address").unlink(missing_ok=True)  # of a service that was killed
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())

@@ -81,7 +81,9 @@ async def prepare(connection: aiosqlite.Connection, path: Path) -> None:
         for number, file in sorted(_migrations().items()):
             if number > version:
                 if version:
-                    logger.info("the database gets form %d; a large one takes minutes", number, extra={"action": "migration"})
+                    logger.info(
+                        "the database gets form %d; a large one takes minutes", number, extra={"action": "migration"}
+                    )
                 await _apply(connection, number, file)
         await connection.execute("PRAGMA foreign_keys = ON")
     soundness.opened(path)
@@ -104,7 +106,9 @@ def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
             case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN if _no_room(path):  # for the files beside it
                 raise DiskFull from error
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                raise StoreBusy(f"{path} is locked by another program.", file=str(path), retry_after_s=BUSY_AGAIN_S) from error
+                raise StoreBusy(
+                    f"{path} is locked by another program.", file=str(path), retry_after_s=BUSY_AGAIN_S
+                ) from error
             case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_READONLY if not opening:
                 hint = "Look for errors of the disk in the log of the system, and whether it is mounted read-only."
                 raise StoreBroken(f"{path} cannot be read or written: {error}.", hint=hint, file=str(path)) from error
@@ -143,7 +147,11 @@ async def _version(connection: aiosqlite.Connection, path: Path) -> int:
         )
     if not soundness.known(path):
         if (size := await pragma(connection, "page_count") * await pragma(connection, "page_size")) > LARGE:
-            logger.info("the database is read through, %d MB: it may have changed", size // 10**6, extra={"action": "database_check"})
+            logger.info(
+                "the database is read through, %d MB: it may have changed",
+                size // 10**6,
+                extra={"action": "database_check"},
+            )
         finding = await pragma(connection, "quick_check(1)")
         if finding != "ok":
             raise StoreBroken(f"{path} is damaged: {finding}.", file=str(path))

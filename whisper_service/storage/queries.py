@@ -38,9 +38,7 @@ class Reading:
         found = await self._db.read(f"{JOBS} WHERE id = :id", id=job_id)
         return rows.job(found[0]) if found else missing(job_id)
 
-    async def jobs(
-        self, *, status: Collection[Status] = (), before: str | None = None, limit: int = 50
-    ) -> list[Job]:
+    async def jobs(self, *, status: Collection[Status] = (), before: str | None = None, limit: int = 50) -> list[Job]:
         """Jobs, the newest first: of any of these statuses, older than the job `before`."""
         conditions = ["true"]
         if status:
@@ -55,7 +53,9 @@ class Reading:
 
     async def queue(self, limit: int) -> list[Job]:
         """The pending jobs whose turn comes next and whose recording is here."""
-        found = await self._db.read(f"{JOBS} WHERE status = 'pending' AND NOT ({TO_FETCH}) ORDER BY rank, id LIMIT :limit", limit=limit)
+        found = await self._db.read(
+            f"{JOBS} WHERE status = 'pending' AND NOT ({TO_FETCH}) ORDER BY rank, id LIMIT :limit", limit=limit
+        )
         return [rows.job(row) for row in found]
 
     async def to_fetch(self) -> list[Job]:
@@ -75,7 +75,9 @@ class Reading:
 
     async def newest(self) -> float:
         """The latest time that is written down of any job, Unix seconds; 0: none."""
-        found = await self._db.read("SELECT max(max(created_at, coalesce(started_at, 0), coalesce(finished_at, 0))) FROM job")
+        found = await self._db.read(
+            "SELECT max(max(created_at, coalesce(started_at, 0), coalesce(finished_at, 0))) FROM job"
+        )
         return float(found[0][0] or 0.0)
 
     async def kept(self) -> list[Kept]:
@@ -92,7 +94,8 @@ class Reading:
     async def same(self, sha256: str, options: Options) -> Job | None:
         """The newest job with these bytes and options that has its text or can still get it."""
         found = await self._db.read(
-            f"{JOBS} WHERE sha256 = :sha256 AND (status = 'completed' OR NOT media_removed) ORDER BY id DESC", sha256=sha256
+            f"{JOBS} WHERE sha256 = :sha256 AND (status = 'completed' OR NOT media_removed) ORDER BY id DESC",
+            sha256=sha256,
         )
         return next((job for job in map(rows.job, found) if job.options == options), None)
 

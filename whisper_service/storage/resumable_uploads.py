@@ -118,7 +118,9 @@ class Resumable:
             try:
                 standing = await self.standing(upload_id)
                 if offset != standing.offset:
-                    raise UploadOffset(f"The upload is at byte {standing.offset}, not {offset}.", offset=standing.offset)
+                    raise UploadOffset(
+                        f"The upload is at byte {standing.offset}, not {offset}.", offset=standing.offset
+                    )
                 if expected is not None and expected > standing.upload.length - offset:
                     raise _too_much(standing.upload)
                 self._intake.admit(standing.upload.length, held=offset)
@@ -145,7 +147,9 @@ class Resumable:
         standing = await self.standing(upload_id)
         upload = standing.upload
         if standing.offset < upload.length or not upload.length or upload_id in self._work:
-            raise UploadIncomplete(f"Of {upload.length} bytes {standing.offset} have come.", offset=standing.offset, length=upload.length)
+            raise UploadIncomplete(
+                f"Of {upload.length} bytes {standing.offset} have come.", offset=standing.offset, length=upload.length
+            )
         hashed, digest = self._hashes.get(upload_id, (0, None))
         if digest is None or hashed != upload.length:
             digest = await to_thread.run_sync(_hash, self._bytes_of(upload_id))

@@ -23,14 +23,19 @@ class Remembered:
 
     async def settings(self) -> dict[str, Any]:
         """What was set while the service ran."""
-        return {row["key"]: msgspec.json.decode(row["value"]) for row in await self._db.read("SELECT key, value FROM setting")}
+        return {
+            row["key"]: msgspec.json.decode(row["value"])
+            for row in await self._db.read("SELECT key, value FROM setting")
+        }
 
     async def set_settings(self, values: Mapping[str, Any]) -> Change:
         """Keep these and no others; the change that says so tells no values, for some are secret."""
         async with self._db.transaction():
             await self._db.run("DELETE FROM setting")
             for key, value in values.items():
-                await self._db.run("INSERT INTO setting VALUES (:key, :value)", key=key, value=msgspec.json.encode(value).decode())
+                await self._db.run(
+                    "INSERT INTO setting VALUES (:key, :value)", key=key, value=msgspec.json.encode(value).decode()
+                )
             return (await self._log.append("", [("settings", msgspec.json.encode({"keys": sorted(values)}))]))[0]
 
     async def standing(self, device: str, model: str) -> Standing | None:
@@ -43,7 +48,9 @@ class Remembered:
     async def stand(self, device: str, model: str, standing: Standing | None) -> None:
         """Remember where this model stands on this device; None: at the top again."""
         async with self._db.transaction():
-            await self._db.run("DELETE FROM standing WHERE device = :device AND model = :model", device=device, model=model)
+            await self._db.run(
+                "DELETE FROM standing WHERE device = :device AND model = :model", device=device, model=model
+            )
             if standing is not None:
                 await self._db.run(
                     "INSERT INTO standing VALUES (:device, :model, :standing)",
@@ -54,9 +61,14 @@ class Remembered:
 
     async def models(self) -> list[rows.ModelRow]:
         """What is remembered of models."""
-        return [rows.model(row) for row in await self._db.read("SELECT name, state, asked, problem FROM model ORDER BY name")]
+        return [
+            rows.model(row)
+            for row in await self._db.read("SELECT name, state, asked, problem FROM model ORDER BY name")
+        ]
 
-    async def tell_model(self, name: str, payload: bytes, row: rows.ModelRow | None = None, *, forget: bool = False) -> Change:
+    async def tell_model(
+        self, name: str, payload: bytes, row: rows.ModelRow | None = None, *, forget: bool = False
+    ) -> Change:
         """Log the present state of a model, in place of what was logged of it before; remember `row`, or `forget` the one there is."""
         async with self._db.transaction():
             if row is not None:

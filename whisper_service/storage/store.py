@@ -134,7 +134,10 @@ class Store(Reading):
             other, rank = found[0]
             if rank == job.rank:  # the clock gave two jobs the same
                 rank = nextafter(rank, -inf if before else inf)
-            exchanged = [await self._set(other, job.status, {"rank": job.rank}), await self._set(job_id, job.status, {"rank": rank})]
+            exchanged = [
+                await self._set(other, job.status, {"rank": job.rank}),
+                await self._set(job_id, job.status, {"rank": rank}),
+            ]
             return [await self._written(each) for each in exchanged]
 
     async def update(self, job_id: str, *, expected: Status, **fields: Any) -> Written | None:
@@ -149,7 +152,9 @@ class Store(Reading):
         """Set fields of a pending job whose recording is on its way, those that `sha256` fixes too; None if it is not."""
         _check(fields.keys() - FETCHED)
         async with self._db.transaction():
-            if not await self._db.run(f"SELECT 1 FROM kept WHERE id = :id AND status = 'pending' AND {TO_FETCH}", id=job_id):
+            if not await self._db.run(
+                f"SELECT 1 FROM kept WHERE id = :id AND status = 'pending' AND {TO_FETCH}", id=job_id
+            ):
                 return None
             return await self._written(await self._set(job_id, Status.PENDING, fields))
 
@@ -189,7 +194,9 @@ class Store(Reading):
         if any(segment.chunk != index for segment in segments):
             raise ValueError(f"segments of another chunk than {index}")
         async with self._db.transaction():
-            if (status := await self._settle(job_id, index, "done", language=language, language_probability=probability)) is None:
+            if (
+                status := await self._settle(job_id, index, "done", language=language, language_probability=probability)
+            ) is None:
                 return None
             await self._db.many(
                 f"INSERT INTO segment (job_id, {rows.names(rows.SEGMENT)}) VALUES (:job_id, {rows.marks(rows.SEGMENT)})",
@@ -210,9 +217,7 @@ class Store(Reading):
         """Count an attempt against each (job, index): its actor died with it. One that was `killed` is counted apart."""
         column = "kills" if killed else "attempts"
         async with self._db.transaction():
-            await self._db.many(
-                f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks
-            )
+            await self._db.many(f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks)
 
     async def beset(self, problem: Problem | None, message: str) -> list[Written]:
         """Give every pending job this problem, if it has another or none; None: take it from those that have one."""
@@ -250,7 +255,9 @@ class Store(Reading):
     async def restore(self, job_id: str) -> Written:
         """Take a job out of the trash. Raises `NotFound`, and `Conflict` if it is not in there."""
         async with self._db.transaction():
-            if not await self._db.run("UPDATE job SET deleted_at = NULL WHERE id = :id AND deleted_at IS NOT NULL RETURNING 1", id=job_id):
+            if not await self._db.run(
+                "UPDATE job SET deleted_at = NULL WHERE id = :id AND deleted_at IS NOT NULL RETURNING 1", id=job_id
+            ):
                 await self._job(job_id)
                 raise Conflict("The job is not deleted.", hint="There is nothing to restore.", id=job_id)
             return await self._written(await self._job(job_id))
@@ -280,9 +287,7 @@ class Store(Reading):
                 raise IllegalTransition("The job is complete; there is nothing to try again.", hint=hint, **asked)
             if job.media_removed:
                 raise MediaRemoved(**asked)
-            again = (
-                "UPDATE chunk SET state = 'waiting', attempts = 0, kills = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
-            )
+            again = "UPDATE chunk SET state = 'waiting', attempts = 0, kills = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
             await self._db.run(again, id=job_id)
             fields = {"gaps": (), "error": None, "finished_at": None} | fields
         elif cause is Cause.FINISH:

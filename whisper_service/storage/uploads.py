@@ -49,7 +49,13 @@ class Intake:
     """The directory with the recordings, and the limits on what comes in."""
 
     def __init__(
-        self, root: Path, *, max_bytes: int, min_free: int, at_once: int | None = None, wall: Callable[[], float] = time.time
+        self,
+        root: Path,
+        *,
+        max_bytes: int,
+        min_free: int,
+        at_once: int | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """`root` is created when it is missing. Refused are files over `max_bytes`, disks with less than `min_free` bytes left,
         and more than `at_once` uploads at the same time (None: no limit)."""

@@ -116,7 +116,11 @@ def _die_with_parent() -> None:
     import ctypes
 
     parent = multiprocessing.parent_process()
-    if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0 and parent and os.getppid() != parent.pid:
+    if (
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
+        and parent
+        and os.getppid() != parent.pid
+    ):
         os._exit(0)  # it ended before that was said
 
 
@@ -128,7 +132,9 @@ def _redirect(log: str) -> None:
     os.close(descriptor)
     faulthandler.enable(2)
     if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)  # the supervisor asks a hung child for its stacks
+        faulthandler.register(
+            signal.SIGUSR1, file=2, all_threads=True
+        )  # the supervisor asks a hung child for its stacks
 
 
 def _listen(commands: Connection, inbox: Inbox) -> None:

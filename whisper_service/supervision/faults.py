@@ -129,7 +129,9 @@ def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = Fals
         message = "The system ran out of memory and killed the process."
         return _diagnose(FaultKind.OOM, message, _OOM_HINT, text)
     for kind, pattern, message, hint in _RULES:
-        if found := list(pattern.finditer(text)):  # the last one: a traceback shows the source first, then what was said
+        if found := list(
+            pattern.finditer(text)
+        ):  # the last one: a traceback shows the source first, then what was said
             return _diagnose(kind, message, hint, text, found[-1].start())
     if exit_code is not None and exit_code < 0:
         number = -exit_code
@@ -146,12 +148,16 @@ def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = Fals
 
 def hung(seconds: float) -> Diagnosis:
     """The diagnosis for a child that did not answer within `seconds`."""
-    return _diagnose(FaultKind.HUNG, f"There was no answer for {seconds:.0f} seconds, so the process was replaced.", _RETRY, "")
+    return _diagnose(
+        FaultKind.HUNG, f"There was no answer for {seconds:.0f} seconds, so the process was replaced.", _RETRY, ""
+    )
 
 
 def garbled(detail: str) -> Diagnosis:
     """The diagnosis for a child that sent something which is no message."""
-    return _diagnose(FaultKind.CRASHED, "The process sent a message that makes no sense, so it was replaced.", _RETRY, detail)
+    return _diagnose(
+        FaultKind.CRASHED, "The process sent a message that makes no sense, so it was replaced.", _RETRY, detail
+    )
 
 
 def _diagnose(kind: FaultKind, message: str, hint: str, text: str, at: int | None = None) -> Diagnosis:

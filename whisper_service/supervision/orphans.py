@@ -41,7 +41,10 @@ class Roll:
             if pid.isdigit() and born and born == birth(int(pid)) and SPAWNED in _command(int(pid)):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(int(pid), signal.SIGKILL)
-                    logger.warning("a child of the last service was still there and is ended", extra={"action": "orphan_killed", "pid": int(pid)})
+                    logger.warning(
+                        "a child of the last service was still there and is ended",
+                        extra={"action": "orphan_killed", "pid": int(pid)},
+                    )
         self._write()
 
     def enter(self, pid: int) -> None:

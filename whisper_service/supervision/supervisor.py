@@ -239,7 +239,9 @@ class Supervisor:
             return
         if self.rested == generation:
             self.state, self.failures, self.problem = State.IDLE, 0, None
-            logger.info("%s rests", self.name, extra={"action": "actor_rests", "actor": self.name, "generation": generation})
+            logger.info(
+                "%s rests", self.name, extra={"action": "actor_rests", "actor": self.name, "generation": generation}
+            )
             return
         if was_ready and self._clock() - born > STEADY_S:
             self.failures = 0
@@ -250,7 +252,12 @@ class Supervisor:
         if self.broken:
             self.state = State.BROKEN
             facts = {"action": "breaker_open", "actor": self.name, "cause": diagnosis.kind.value}
-            logger.error("%s died too often; the next attempt is in %.0f s, or when somebody asks", self.name, self._back_off(), extra=facts)
+            logger.error(
+                "%s died too often; the next attempt is in %.0f s, or when somebody asks",
+                self.name,
+                self._back_off(),
+                extra=facts,
+            )
         self.problem = diagnosis.problem
         self.deaths.append(Death(round(time.time(), 3), generation, self._fatal or diagnosis.problem))
         logger.warning(

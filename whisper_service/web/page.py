@@ -68,7 +68,10 @@ async def part(file: FromPath[Path]) -> ASGIApp:
     path = (root / name).resolve()
     built = path.is_relative_to((root / "dist").resolve()) and not path.name.startswith(".")
     if not (built or name in _PLAIN) or not path.is_file():
-        raise NotFound(f"There is no part of the page at /static/{name[:200]}.", hint="Reload the page: it may be from before an update.")
+        raise NotFound(
+            f"There is no part of the page at /static/{name[:200]}.",
+            hint="Reload the page: it may be from before an update.",
+        )
     stat = path.stat()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     media_type = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind

@@ -59,7 +59,11 @@ def run(config: Config, sources: Mapping[str, Source] | None = None) -> int:
 async def _run(config: Config, sources: Mapping[str, Source], listener: socket.socket) -> None:
     leave = anyio.Event()
     with _signals(leave.set):
-        async with Service.open(config, sources=sources) as service, _wyoming(service), _serving(service, listener) as address:
+        async with (
+            Service.open(config, sources=sources) as service,
+            _wyoming(service),
+            _serving(service, listener) as address,
+        ):
             calm_collector()
             if missing := page.remedy():
                 logger.warning("%s", missing, extra={"action": "page_missing"})
@@ -197,7 +201,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _unavailable(host: str, port: int, error: OSError, setting: str) -> AddressUnavailable:
     hint = f"Another program may use that port, perhaps another whisper_service: stop it, or choose another with {setting}."
-    return AddressUnavailable(f"Cannot listen at {host}:{port}: {error.strerror or error}.", hint=hint, host=host, port=port)
+    return AddressUnavailable(
+        f"Cannot listen at {host}:{port}: {error.strerror or error}.", hint=hint, host=host, port=port
+    )
 
 
 def address_of(listener: socket.socket) -> str:

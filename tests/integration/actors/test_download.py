@@ -55,7 +55,9 @@ class Child:
         theirs, self._commands = context.Pipe(duplex=False)
         self._reports, reports = context.Pipe(duplex=False)
         self.log = log
-        self.process = context.Process(target=boot.child, args=("whisper_service.actors.download.main:run", theirs, reports, str(log)))
+        self.process = context.Process(
+            target=boot.child, args=("whisper_service.actors.download.main:run", theirs, reports, str(log))
+        )
         self.process.start()
         theirs.close()
         reports.close()
@@ -177,11 +179,15 @@ def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, child: Child, 
     hub.fault("/storage/", "slow", rate=1_000_000)
     *progress, last = child.work(want(tmp_path, hub.url))
     assert_whole(last, hub)
-    moving = [report for report in progress if isinstance(report, DownloadProgress) and report.speed_bps and report.eta_s]
+    moving = [
+        report for report in progress if isinstance(report, DownloadProgress) and report.speed_bps and report.eta_s
+    ]
     assert moving, "a download of seconds was never seen moving"
     assert {report.total for report in moving} == {last.bytes if isinstance(last, Downloaded) else None}
     assert all(0 < report.bytes < SIZE + 200_000 for report in moving)
-    assert any(report.eta_s == pytest.approx(((report.total or 0) - report.bytes) / report.speed_bps) for report in moving)
+    assert any(
+        report.eta_s == pytest.approx(((report.total or 0) - report.bytes) / report.speed_bps) for report in moving
+    )
     sizes = [report.bytes for report in progress if isinstance(report, DownloadProgress)]
     assert sizes == sorted(sizes)
 
@@ -285,7 +291,9 @@ def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, child
         hub.fault("/storage/", "status", status=403)
         done = assert_whole(child.work(want(tmp_path, hub.url, mirror.url))[-1], hub)
         assert done.endpoint == mirror.url
-        assert [(result.endpoint, result.problem and result.problem.code) for result in done.failed] == [(hub.url, "access_denied")]
+        assert [(result.endpoint, result.problem and result.problem.code) for result in done.failed] == [
+            (hub.url, "access_denied")
+        ]
         assert hub.sent["model.bin"] + mirror.sent["model.bin"] <= SIZE + CHUNK
 
 
@@ -392,8 +400,16 @@ PLAYS: list[tuple[str, str, Play]] = [
     ("timeout", "silence of the storage", breaking("/storage/", "stall")),
     ("tls_not_trusted", "its own certificate", lambda stage: stage.certificate()),
     ("proxy_refused", "no proxy there", lambda stage: {"proxy": stage.closed()}),
-    ("proxy_refused", "the proxy says no", lambda stage: {"proxy": stage.proxy(status=403), "endpoints": ("https://hub.invalid",)}),
-    ("proxy_password", "wrong password, CONNECT", lambda stage: {"proxy": stage.proxy(password="x"), "endpoints": ("https://hub.invalid",)}),
+    (
+        "proxy_refused",
+        "the proxy says no",
+        lambda stage: {"proxy": stage.proxy(status=403), "endpoints": ("https://hub.invalid",)},
+    ),
+    (
+        "proxy_password",
+        "wrong password, CONNECT",
+        lambda stage: {"proxy": stage.proxy(password="x"), "endpoints": ("https://hub.invalid",)},
+    ),
     ("proxy_password", "wrong password, GET", lambda stage: {"proxy": stage.proxy(password="x")}),
     ("proxy_invalid", "no such kind of proxy", lambda stage: {"proxy": f"gopher://name:{PASSWORD}@127.0.0.1:1"}),
     ("not_a_hub", "a page for people", breaking("/api/", "page")),
@@ -414,15 +430,23 @@ PLAYS: list[tuple[str, str, Play]] = [
     ("hash_mismatch", "fewer bytes than announced", breaking("/storage/", "short", after=1_000_000)),
     ("not_a_model", "no weights", lambda stage: stage.hub.files.clear()),
     ("not_a_model", "no vocabulary", lambda stage: stage.hub.files.pop("vocabulary.json") and None),
-    ("name_not_resolved" if has_route() else "no_network", "no such name", lambda stage: {"endpoints": ("http://hub.invalid",)}),
+    (
+        "name_not_resolved" if has_route() else "no_network",
+        "no such name",
+        lambda stage: {"endpoints": ("http://hub.invalid",)},
+    ),
 ]
 
 
 @pytest.mark.parametrize(("code", "what", "play"), PLAYS, ids=[f"{code}: {what}" for code, what, _ in PLAYS])
-def test_every_case_is_named_and_no_secret_told(tmp_path: Path, patient: Child, hub: Hub, code: str, what: str, play: Play) -> None:
+def test_every_case_is_named_and_no_secret_told(
+    tmp_path: Path, patient: Child, hub: Hub, code: str, what: str, play: Play
+) -> None:
     with ExitStack() as stack:
         options = play(Stage(hub, tmp_path, stack)) or {}
-        command = want(tmp_path, *options.pop("endpoints", (hub.url,)), **{"token": TOKEN, "read_timeout_s": 0.5, **options})
+        command = want(
+            tmp_path, *options.pop("endpoints", (hub.url,)), **{"token": TOKEN, "read_timeout_s": 0.5, **options}
+        )
         reports = patient.work(command)
     fault = fault_of(reports[-1])
     problem = fault.problem
@@ -442,7 +466,9 @@ def test_every_case_is_named_and_no_secret_told(tmp_path: Path, patient: Child, 
 
 def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, patient: Child, hub: Hub) -> None:
     problem = fault_of(patient.work(want(tmp_path, hub.url, spare_bytes=10**18))[-1]).problem
-    assert problem.params["needed"] == 10**18 + sum(len(data) for name, data in hub.files.items() if name != "README.md")
+    assert problem.params["needed"] == 10**18 + sum(
+        len(data) for name, data in hub.files.items() if name != "README.md"
+    )
     assert 0 < problem.params["have"] < 10**18
     assert hub.sent["model.bin"] == 0
 
@@ -471,7 +497,9 @@ def test_a_connection_is_tested_without_a_download(tmp_path: Path, patient: Chil
     with closed_port() as closed, Hub(hub.files) as blocked:
         blocked.fault("/storage/", "status", status=403)
         endpoints = (hub.url, closed, blocked.url)
-        (report,) = patient.work(protocol.TestConnection(repo=REPO, endpoints=endpoints, token=TOKEN, read_timeout_s=5.0))
+        (report,) = patient.work(
+            protocol.TestConnection(repo=REPO, endpoints=endpoints, token=TOKEN, read_timeout_s=5.0)
+        )
         assert isinstance(report, ConnectionTested)
         codes = [(result.endpoint, result.problem and result.problem.code) for result in report.results]
         assert codes == [(hub.url, None), (closed, "connection_refused"), (blocked.url, "access_denied")]
@@ -514,6 +542,8 @@ def test_it_leaves_when_told(child: Child) -> None:
 
 
 def test_every_option_of_the_command_is_on_the_wire() -> None:
-    command = want(Path("/models"), "http://a", token=TOKEN, proxy="http://p", revision="v1", offline=True, spare_bytes=1)
+    command = want(
+        Path("/models"), "http://a", token=TOKEN, proxy="http://p", revision="v1", offline=True, spare_bytes=1
+    )
     assert protocol.decode_command(encode(command)) == command
     assert msgspec.structs.asdict(command)["patterns"] == NAMES

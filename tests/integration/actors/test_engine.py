@@ -35,12 +35,17 @@ def sounds() -> list[Sound]:
     return [recordings.talk(name)[: seconds * recordings.RATE].astype(np.float32) / 32768 for name, seconds in lengths]
 
 
-def heard(engine: Engine) -> tuple[list[tuple[str, float]], list[Text], list[str], list[list[tuple[str, float, float]]]]:
+def heard(
+    engine: Engine,
+) -> tuple[list[tuple[str, float]], list[Text], list[str], list[list[tuple[str, float, float]]]]:
     """Languages, what was decoded, its text and its words."""
     found = sounds()
     states = engine.encode(found)
     decoded = engine.decode(states, ["en"] * 3, [Task.TRANSCRIBE] * 3, Search())
-    texts = [Text(s, d, "en", Task.TRANSCRIBE, len(f) / recordings.RATE) for s, d, f in zip(states, decoded, found, strict=True)]
+    texts = [
+        Text(s, d, "en", Task.TRANSCRIBE, len(f) / recordings.RATE)
+        for s, d, f in zip(states, decoded, found, strict=True)
+    ]
     words = [[(word.word, word.start, word.end) for word in row] for row in engine.words(texts)]
     return engine.detect_languages(states), texts, [engine.text(one) for one in decoded], words
 
@@ -69,13 +74,20 @@ def test_a_text_of_nothing_has_no_words_beside_one_that_has(model: Path) -> None
     (said,) = engine.decode(states[:1], ["en"], [Task.TRANSCRIBE], Search())
     nothing = type(said)((), 0.0, 1.0, complete=True)
     engine._cpu = False  # aligned together
-    words = engine.words([Text(states[1], nothing, "en", Task.TRANSCRIBE, 1.0), Text(states[0], said, "en", Task.TRANSCRIBE, 5.0)])
+    words = engine.words(
+        [Text(states[1], nothing, "en", Task.TRANSCRIBE, 1.0), Text(states[0], said, "en", Task.TRANSCRIBE, 5.0)]
+    )
     engine.unload()
     assert (words[0], bool(words[1])) == ([], True)
 
 
-def test_a_network_that_was_made_larger_says_the_same(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["widen", "--model", str(model), "--to", str(tmp_path / "large"), "--encoder", "7", "--decoder", "8"])
+def test_a_network_that_was_made_larger_says_the_same(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv",
+        ["widen", "--model", str(model), "--to", str(tmp_path / "large"), "--encoder", "7", "--decoder", "8"],
+    )
     widen.main()
     small, large = (Engine(str(path), "cpu", "float32", slots=1, threads=1) for path in (model, tmp_path / "large"))
     sound = sounds()[:1]

@@ -104,7 +104,9 @@ async def play_full_disk(web: Running) -> None:
     await web.client.patch("/api/settings", json={"storage.min_free_bytes": None})
 
 
-async def test_every_fault_of_a_hub_is_told_with_its_cure_and_nothing_hangs(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_every_fault_of_a_hub_is_told_with_its_cure_and_nothing_hangs(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with anyio.fail_after(HANGS_S), ExitStack() as stack:

@@ -81,7 +81,9 @@ def size(command: Decode) -> int:
 
 def test_a_recording_becomes_pcm_peaks_and_chunks(tmp_path: Path) -> None:
     command = job(tmp_path, write_wav(tmp_path / "talk.wav", TALK))
-    ready, info, *found, decoded = (r for r in work(command) if not isinstance(r, DecodeProgress))  # those come by the clock
+    ready, info, *found, decoded = (
+        r for r in work(command) if not isinstance(r, DecodeProgress)
+    )  # those come by the clock
     assert isinstance(ready, Ready)
     assert ready.pid == os.getpid()
     assert set(ready.facts) == {"av", "onnxruntime"}
@@ -245,7 +247,9 @@ def test_what_is_wrong_with_a_file_is_said_and_the_actor_lives_on(tmp_path: Path
 
 
 @pytest.mark.parametrize(("name", "codec"), [("silence.flac", "flac"), ("hole.mka", "flac")])
-def test_hours_of_silence_in_kilobytes_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str) -> None:
+def test_hours_of_silence_in_kilobytes_are_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, codec: str
+) -> None:
     monkeypatch.setattr(media, "FREE_S", 20.0)
     sound, hole = (silence(400), None) if name == "silence.flac" else (silence(2), (1.0, 400.0))
     source = encode(tmp_path / name, sound, codec, hole=hole)

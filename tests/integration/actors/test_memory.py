@@ -28,7 +28,9 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
     join(tmp_path, "base", BUNDLED["base"])
     speech = Speech(model=str(tmp_path / "base"), device="cpu", slots=1, batch_size=8, preload=False)
     sound = recordings.write_wav(tmp_path / "clip.wav", recordings.prompt("demo-congrats")[: 20 * recordings.RATE])
-    async with Service.open(Config(tmp_path / "data", speech=speech), speech_entry="tests.fakes.hungry:speech") as service:
+    async with Service.open(
+        Config(tmp_path / "data", speech=speech), speech_entry="tests.fakes.hungry:speech"
+    ) as service:
         jobs = []
         for number in range(8):
             async with service.intake.receiver(f"clip {number}.wav") as receiver:

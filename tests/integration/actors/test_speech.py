@@ -116,7 +116,9 @@ class Child:
         """Everything that is reported of a batch of these rows."""
         self.send(Transcribe(batch=batch, rows=rows))
         reports = [self.next()]
-        while not isinstance(reports[-1], BatchDone) and not (isinstance(reports[-1], Fault) and reports[-1].index is None):
+        while not isinstance(reports[-1], BatchDone) and not (
+            isinstance(reports[-1], Fault) and reports[-1].index is None
+        ):
             reports.append(self.next())
         return reports
 
@@ -220,7 +222,9 @@ def test_word_times_are_left_out_on_request(tmp_path: Path, model: Path) -> None
     spool = Spool(tmp_path / "pcm", prompt("demo-congrats")[: 8 * RATE])
     with actor(tmp_path, model) as child:
         plain = spool.row()
-        chunk, _ = child.hear(Row(job_id="job", span=plain.span, spool=plain.spool, language="en", word_timestamps=False))
+        chunk, _ = child.hear(
+            Row(job_id="job", span=plain.span, spool=plain.spool, language="en", word_timestamps=False)
+        )
     assert isinstance(chunk, ChunkDone)
     assert chunk.segments
     assert not any(segment.words for segment in chunk.segments)
@@ -321,7 +325,9 @@ def test_a_broken_model_is_told_and_the_actor_lives_on(tmp_path: Path, model: Pa
         "hardly any weights": lambda path: write(path / "model.bin", weights[:100]),
         "empty weights": lambda path: write(path / "model.bin", b""),
         "another format": lambda path: write(path / "model.bin", b"PK\x03\x04" + bytes(10_000)),
-        "text for weights": lambda path: write(path / "model.bin", b"version https://git-lfs.github.com/spec/v1\n" * 10),
+        "text for weights": lambda path: write(
+            path / "model.bin", b"version https://git-lfs.github.com/spec/v1\n" * 10
+        ),
         "half a tokenizer": lambda path: write(path / "tokenizer.json", b'{"version": "1.0", "trunc'),
         "a tokenizer of nothing": lambda path: write(path / "tokenizer.json", b"[]"),
         "half a configuration": lambda path: write(path / "config.json", b'{"alignment_heads": [[1'),
@@ -337,7 +343,12 @@ def test_a_broken_model_is_told_and_the_actor_lives_on(tmp_path: Path, model: Pa
         assert texts(child.hear(spool.row()))[0]
     for name, report in told.items():
         assert isinstance(report, Fault), name
-        assert (report.scope, report.kind, report.problem.code, report.fatal) == ("model", "model_broken", "model_broken", False), name
+        assert (report.scope, report.kind, report.problem.code, report.fatal) == (
+            "model",
+            "model_broken",
+            "model_broken",
+            False,
+        ), name
         assert report.problem.message, name
         assert report.problem.hint, name
     for name, reason in {

@@ -38,7 +38,9 @@ def locked(path: Path) -> Iterator[None]:
 
 async def test_a_locked_database_costs_patience_and_nothing_else(tmp_path: Path) -> None:
     async with running(tmp_path) as (service, client, _):
-        made = (await client.post("/api/jobs?filename=film", content=script(chunks=40, delay=0.05, decode_delay=0.05))).json()
+        made = (
+            await client.post("/api/jobs?filename=film", content=script(chunks=40, delay=0.05, decode_delay=0.05))
+        ).json()
         short = (await client.post("/api/jobs?filename=clip", content=script(chunks=3, delay=0.05))).json()
         await until(service, made["id"], lambda job: job.chunks_done >= 3)
         with locked(service.store.path):

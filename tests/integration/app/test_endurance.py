@@ -86,7 +86,9 @@ def counts(service: Service) -> dict[str, int]:
     }
 
 
-async def test_a_clock_that_is_set_back_turns_nothing_upside_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_clock_that_is_set_back_turns_nothing_upside_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of all that the clock is read for: ids, the order of the queue, the rank of what goes to the front, times of a job, events."""
     real, behind = time.time, 0.0
     monkeypatch.setattr(time, "time", lambda: real() - behind)

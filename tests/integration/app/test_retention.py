@@ -90,7 +90,9 @@ async def test_the_same_bytes_come_anew_where_the_recording_is_gone(tmp_path: Pa
         assert other.status is Status.PENDING
 
 
-async def test_a_clock_that_is_set_forward_is_not_believed_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_clock_that_is_set_forward_is_not_believed_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running(tmp_path) as (service, _, _):
         done = await ended(service, (await send(service, chunks=1)).id)
         clock = Clock(service, Rules(jobs_s=24 * HOUR))

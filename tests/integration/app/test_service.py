@@ -231,7 +231,9 @@ async def test_a_model_that_is_not_there_fails_the_job_and_not_the_service(tmp_p
         assert (await ended(service, good.id)).status is Status.COMPLETED
 
 
-@pytest.mark.parametrize(("fault", "strikes"), [("abort_once", 1), ("kill_once", 0), ("oom_once", 0), ("error_once", 1)])
+@pytest.mark.parametrize(
+    ("fault", "strikes"), [("abort_once", 1), ("kill_once", 0), ("oom_once", 0), ("error_once", 1)]
+)
 async def test_an_actor_that_dies_costs_only_what_was_in_its_hands(tmp_path: Path, fault: str, strikes: int) -> None:
     async with running(tmp_path / "data") as service:
         job = await send(service, chunks=20, faults={"7": fault}, marks=str(tmp_path))
@@ -239,7 +241,9 @@ async def test_an_actor_that_dies_costs_only_what_was_in_its_hands(tmp_path: Pat
         assert done.status is Status.COMPLETED
         assert done.gaps == ()
         assert await texts(service, job.id) == expected(20)
-        assert [note.code for note in done.history] == [{"abort_once": "crashed", "kill_once": "killed", "oom_once": "oom", "error_once": "unknown"}[fault]]
+        assert [note.code for note in done.history] == [
+            {"abort_once": "crashed", "kill_once": "killed", "oom_once": "oom", "error_once": "unknown"}[fault]
+        ]
         attempts = [chunk.attempts for chunk in await service.store.chunks(job.id)]
         assert max(attempts) == strikes
         assert sum(attempts) <= 2 * BATCH  # two slots
@@ -558,7 +562,9 @@ async def test_the_log_is_kept_as_short_as_the_configuration_says(tmp_path: Path
 
 
 @pytest.mark.parametrize(("entry", "model"), [("speech", "small"), ("speech_with_gpu", "large-v3-turbo")])
-async def test_auto_is_the_best_model_for_the_device_that_the_child_finds(tmp_path: Path, entry: str, model: str) -> None:
+async def test_auto_is_the_best_model_for_the_device_that_the_child_finds(
+    tmp_path: Path, entry: str, model: str
+) -> None:
     """The job comes before the child can say what there is."""
     for name in ("small", "large-v3-turbo"):
         copytree(settings(tmp_path / "data").speech.model, tmp_path / "data" / "models" / name)

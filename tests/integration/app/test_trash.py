@@ -25,7 +25,9 @@ async def web(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def posted(web: Running, data: bytes = QUICK, name: str = "talk.wav") -> str:
-    answer = await web.client.post("/api/jobs", params={"filename": name}, content=data, headers={"content-type": "audio/wav"})
+    answer = await web.client.post(
+        "/api/jobs", params={"filename": name}, content=data, headers={"content-type": "audio/wav"}
+    )
     return str(answer.json()["id"])
 
 
@@ -114,7 +116,14 @@ async def test_a_job_can_be_called_something_else(web: Running) -> None:
     export = await web.client.get(f"/api/jobs/{job_id}/export?format=srt")
     assert "%E5%91%A8%E4%BC%9A%201.srt" in export.headers["content-disposition"]
     assert len((await web.client.get("/api/jobs?q=周会")).json()["jobs"]) == 1
-    for body in ({"name": ""}, {"name": " \t"}, {"name": 5}, {"name": "x" * 1_001}, {}, {"name": "a", "status": "failed"}):
+    for body in (
+        {"name": ""},
+        {"name": " \t"},
+        {"name": 5},
+        {"name": "x" * 1_001},
+        {},
+        {"name": "a", "status": "failed"},
+    ):
         answer = await web.client.patch(f"/api/jobs/{job_id}", json=body)
         assert (answer.status_code, answer.json()["code"]) in [(422, "invalid_request"), (400, "bad_request")], body
         assert answer.json()["hint"]

@@ -136,7 +136,9 @@ def test_the_built_in_model_is_checked_before_it_is_put_together(
     assert "pip install --force-reinstall" in said
 
 
-def test_what_goes_wrong_is_said_with_its_cure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_goes_wrong_is_said_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with closed_port() as closed:
         monkeypatch.setenv("HF_ENDPOINT", closed)
         assert cli.main(["models", "download", REPO]) == 1
@@ -185,7 +187,9 @@ def test_ctrl_c_stops_a_download_and_the_same_command_goes_on(tmp_path: Path, hu
 
 
 @pytest.mark.anyio
-async def test_the_running_service_is_asked_if_there_is_one(tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_running_service_is_asked_if_there_is_one(
+    tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def run(*words: str) -> int:
         return await to_thread.run_sync(cli.main, ["models", *words])
 
@@ -221,7 +225,9 @@ async def test_the_running_service_is_asked_if_there_is_one(tmp_path: Path, hub:
 
 
 @pytest.mark.anyio
-async def test_a_service_that_said_nothing_of_its_address_is_told(tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_service_that_said_nothing_of_its_address_is_told(
+    tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with running(tmp_path, hub.url):
         assert await to_thread.run_sync(cli.main, ["models", "list"]) == 1
     assert "Another whisper_service" in capsys.readouterr().err

@@ -179,7 +179,9 @@ def test_the_command_line_and_the_environment_win_over_what_was_set_in_a_service
     assert cli.main(["transcribe", "good.mp3", "--model", "tiny", "--language", "de"]) == 0
 
 
-def test_a_model_that_a_hub_has_is_fetched_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_a_hub_has_is_fetched_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     recording("good.mp3", chunks=2)
     with Hub(FILES) as hub:
         hub.fault("/storage/", "slow", rate=2_000_000, times=1)
@@ -190,7 +192,9 @@ def test_a_model_that_a_hub_has_is_fetched_first(monkeypatch: pytest.MonkeyPatch
     assert Path("good.srt").is_file()
 
 
-def test_a_model_that_does_not_come_is_said_with_its_cure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_does_not_come_is_said_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     recording("good.mp3", chunks=2)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert cli.main(["transcribe", "good.mp3", "--model", "small"]) == 1

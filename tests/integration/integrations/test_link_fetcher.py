@@ -89,13 +89,17 @@ async def test_a_link_becomes_a_job_with_text(web: Running, there: Remote) -> No
 
 async def test_it_follows_where_it_is_sent_and_takes_the_name_it_is_told(web: Running, there: Remote) -> None:
     there.things["/a"] = Thing(status=302, headers={"location": "/b"})
-    there.things["/b"] = Thing(script(chunks=1), headers={"content-disposition": "attachment; filename*=UTF-8''%E5%BD%95%E9%9F%B3.m4a"})
+    there.things["/b"] = Thing(
+        script(chunks=1), headers={"content-disposition": "attachment; filename*=UTF-8''%E5%BD%95%E9%9F%B3.m4a"}
+    )
     job = await ended(web, (await ask(web, f"{there.url}/a"))["id"])
     assert (job["status"], job["name"]) == ("completed", "录音.m4a")
 
 
 @pytest.mark.parametrize("length", [True, False])
-async def test_a_connection_that_breaks_is_gone_on_with_where_it_broke(web: Running, there: Remote, length: bool) -> None:
+async def test_a_connection_that_breaks_is_gone_on_with_where_it_broke(
+    web: Running, there: Remote, length: bool
+) -> None:
     data = large()
     there.things["/x.mp3"] = Thing(data, cuts=[MIB, MIB], length=length)
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
@@ -162,7 +166,9 @@ async def test_all_of_it_was_here_when_the_service_was_killed(there: Remote, tmp
         store = web.service.store  # as it was before the last word was written down
         async with store._db.transaction():
             await store._db.run("DELETE FROM chunk")
-            await store._db.run("UPDATE job SET status = 'pending', sha256 = '', chunks_done = 0, chunks_total = 0, decoded = 0")
+            await store._db.run(
+                "UPDATE job SET status = 'pending', sha256 = '', chunks_done = 0, chunks_total = 0, decoded = 0"
+            )
     async with running(tmp_path, links=HERE) as web:
         after = await ended(web, job["id"])
     assert (after["status"], after["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
@@ -203,7 +209,9 @@ PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
         (Thing(large(), cuts=[10] * 99, tag=""), "url_failed", "The link could not be fetched"),
     ],
 )
-async def test_a_link_that_cannot_be_had_says_why_and_can_be_tried_again(web: Running, there: Remote, thing: Thing, code: str, words: str) -> None:
+async def test_a_link_that_cannot_be_had_says_why_and_can_be_tried_again(
+    web: Running, there: Remote, thing: Thing, code: str, words: str
+) -> None:
     there.things["/x.mp3"] = thing
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
     assert (job["status"], job["error"]["code"], job["sha256"]) == ("failed", code, "")
@@ -243,7 +251,9 @@ async def test_some_at_a_time_and_the_others_wait(web: Running, there: Remote) -
     assert [path for path, _ in there.asked] == [f"/{index}.mp3" for index in range(5)]
 
 
-async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(
+    web: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = anyio.Event()
 
     async def broken() -> list[Any]:
@@ -266,7 +276,9 @@ async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(web: Run
 async def test_work_goes_on_while_a_recording_comes(web: Running, there: Remote) -> None:
     there.things["/slow.mp3"] = Thing(large(8 * MIB), rate=MIB)
     coming = await ask(web, f"{there.url}/slow.mp3")
-    sent = await web.client.post("/api/jobs", params={"filename": "a.wav"}, content=script(chunks=1), headers={"content-type": "audio/wav"})
+    sent = await web.client.post(
+        "/api/jobs", params={"filename": "a.wav"}, content=script(chunks=1), headers={"content-type": "audio/wav"}
+    )
     assert (await ended(web, sent.json()["id"]))["status"] == "completed"
     assert (await web.client.get(f"/api/jobs/{coming['id']}")).json()["status"] == "pending"
 
@@ -305,7 +317,9 @@ async def test_a_report_of_a_fault_does_not_tell_where_recordings_come_from(web:
     there.things["/whispered.mp3"] = Thing(status=404)
     await ended(web, (await ask(web, f"{there.url}/whispered.mp3?token=word"))["id"])
     packed = zipfile.ZipFile(io.BytesIO((await web.client.get("/api/diagnostics")).content))
-    assert not [name for name in packed.namelist() if b"whispered" in packed.read(name) or b"token=word" in packed.read(name)]
+    assert not [
+        name for name in packed.namelist() if b"whispered" in packed.read(name) or b"token=word" in packed.read(name)
+    ]
 
 
 @pytest.mark.parametrize(

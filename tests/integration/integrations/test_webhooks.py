@@ -123,7 +123,9 @@ async def test_the_end_of_a_job_is_told_and_signed(tmp_path: Path, receiver: Rec
 async def test_a_job_names_its_own_address_and_is_told_of_each_end(tmp_path: Path, receiver: Receiver) -> None:
     async with running(tmp_path) as web:
         await collect(web.client, f"/api/stream/{(await send(web))['id']}")  # which named none
-        made = await web.client.post("/api/jobs", files={"file": ("a.wav", b"no script")}, data={"webhook": receiver.url})
+        made = await web.client.post(
+            "/api/jobs", files={"file": ("a.wav", b"no script")}, data={"webhook": receiver.url}
+        )
         await receiver.until(1)
         assert (await web.client.post(f"/api/jobs/{made.json()['id']}/retry")).status_code == 200
         await receiver.until(2)
@@ -138,7 +140,9 @@ async def test_a_change_after_the_end_is_not_told_again(tmp_path: Path, receiver
         job = await send(web)
         await receiver.until(1)
         await settled(web, DeliveryState.DELIVERED)
-        (last,) = [c for c in await web.service.store.log.changes(0, job_id=job["id"]) if b'"completed"' in c.payload][-1:]
+        (last,) = [c for c in await web.service.store.log.changes(0, job_id=job["id"]) if b'"completed"' in c.payload][
+            -1:
+        ]
         again = web.service.webhooks._delivery(last)
         assert again is not None
         await web.service.store.outbox.add([again], web.service.broadcast.head)
@@ -237,7 +241,9 @@ async def test_nor_by_a_name_that_leads_there(tmp_path: Path, receiver: Receiver
 
 async def test_without_a_secret_there_are_none(tmp_path: Path, receiver: Receiver) -> None:
     async with running(tmp_path, secret="") as web:
-        answer = await web.client.post("/api/jobs", files={"file": ("a.wav", script(chunks=1))}, data={"webhook": receiver.url})
+        answer = await web.client.post(
+            "/api/jobs", files={"file": ("a.wav", script(chunks=1))}, data={"webhook": receiver.url}
+        )
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
         assert "webhooks.secret" in answer.json()["hint"]
 
@@ -258,5 +264,9 @@ async def test_settings_that_cannot_be(tmp_path: Path, wrong: dict[str, Any]) ->
     with pytest.raises((InvalidConfig, ExceptionGroup)) as caught:
         async with running(tmp_path, **wrong):
             pass
-    assert caught.group_contains(InvalidConfig) if isinstance(caught.value, ExceptionGroup) else "webhooks." in str(caught.value)
+    assert (
+        caught.group_contains(InvalidConfig)
+        if isinstance(caught.value, ExceptionGroup)
+        else "webhooks." in str(caught.value)
+    )
     assert str(wrong.get("secret") or "none of it") not in repr(caught.value)

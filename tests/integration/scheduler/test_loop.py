@@ -101,7 +101,15 @@ class Stage:
         inventory = Inventory(catalog, Machine(cpus=2, memory_bytes=0))
         self.download = Actor("download")
         shelf = Shelf(
-            store, broadcast, inventory, ledger, recognizer, endings, self.download, Hub(), spare_bytes=0  # type: ignore[arg-type]
+            store,
+            broadcast,
+            inventory,
+            ledger,
+            recognizer,
+            endings,
+            self.download,
+            Hub(),
+            spare_bytes=0,  # type: ignore[arg-type]
         )
         connections = Connections(Actor("connection"))  # type: ignore[arg-type]
         self.loop = Dispatcher(self.mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=False)
@@ -127,7 +135,15 @@ class Stage:
             await self.mailbox.ask(nothing)
 
     def job_of(self, job_id: str, **options: Any) -> Job:
-        return Job(job_id, "talk", Status.PENDING, Options(**{"language": "en", **options}), created_at=0.0, bytes=1, sha256="0")
+        return Job(
+            job_id,
+            "talk",
+            Status.PENDING,
+            Options(**{"language": "en", **options}),
+            created_at=0.0,
+            bytes=1,
+            sha256="0",
+        )
 
     async def submit(self, job_id: str = "job", **options: Any) -> None:
         job = self.job_of(job_id, **options)
@@ -236,7 +252,9 @@ async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_chil
         stage.mailbox.deliver(Reported("speech", 2, Ready(pid=3)))
         await stage.loaded()
         assert [chunk.attempts for chunk in await stage.store.chunks("job")] == [1, 0, 0]
-        assert [chunk.attempts for chunk in await stage.store.chunks("call")] == [1]  # it was on its way to the dead one
+        assert [chunk.attempts for chunk in await stage.store.chunks("call")] == [
+            1
+        ]  # it was on its way to the dead one
         first, *rest = [type(command) for meant, command in stage.speech.got if meant == 2]
         assert (first, {*rest}) == (Load, {Transcribe})
 
@@ -260,7 +278,9 @@ async def test_a_report_of_a_dead_child_that_comes_after_all_changes_nothing(tmp
         assert await stage.texts() == ["chunk 0"]
 
 
-async def test_a_chunk_that_is_in_two_batches_is_told_once_and_the_first_takes_nothing_from_the_second(tmp_path: Path) -> None:
+async def test_a_chunk_that_is_in_two_batches_is_told_once_and_the_first_takes_nothing_from_the_second(
+    tmp_path: Path,
+) -> None:
     """Paused and resumed while its batch was at work: the chunk is given again in another slot."""
     async with staged(tmp_path, slots=2) as stage:
         await stage.submit()
@@ -325,7 +345,9 @@ async def test_a_job_that_cannot_be_cancelled_is_not(tmp_path: Path) -> None:
             await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.CANCEL))
 
 
-async def test_a_step_that_fails_takes_nothing_of_the_others_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_step_that_fails_takes_nothing_of_the_others_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No room for the sound of a recording of which chunks wait already, and a batch with those of another in the same plan."""
     async with staged(tmp_path) as stage:
         await stage.submit("whole")
@@ -404,7 +426,9 @@ async def test_work_that_nobody_has_in_hand_is_taken_up_again(tmp_path: Path, ca
         await stage.settled()
         first, again = stage.batches()
         assert again.rows == first.rows
-        assert [vars(record)["job"] for record in caplog.records if vars(record).get("action") == "work_reclaimed"] == ["job"]
+        assert [vars(record)["job"] for record in caplog.records if vars(record).get("action") == "work_reclaimed"] == [
+            "job"
+        ]
         stage.say(stage.speech, heard(again), over(again))
         await stage.settled()
         assert (await stage.job()).status is Status.COMPLETED
@@ -468,13 +492,20 @@ async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_f
         assert stage.speech.commands(Load)[0].slots == 2
 
 
-@pytest.mark.parametrize("text", ["CUDA failed with error unspecified launch failure", "cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED"])
+@pytest.mark.parametrize(
+    "text",
+    ["CUDA failed with error unspecified launch failure", "cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED"],
+)
 async def test_a_death_that_says_why_in_its_last_words_alone_is_understood(tmp_path: Path, text: str) -> None:
     async with staged(tmp_path, facts=GPU) as stage:
         await stage.submit()
         await stage.decoded(chunks=4)
         await stage.loaded()
-        stage.die(stage.speech, f"terminate called after throwing an instance of 'std::runtime_error'\n  what():  {text}\n", -6)
+        stage.die(
+            stage.speech,
+            f"terminate called after throwing an instance of 'std::runtime_error'\n  what():  {text}\n",
+            -6,
+        )
         stage.say(stage.speech, Ready(pid=3))
         await stage.loaded()
         (note,) = (await stage.job()).history
@@ -506,7 +537,9 @@ async def test_a_model_that_does_not_fit_the_gpu_is_loaded_smaller_and_at_last_o
         ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["Library libcublas.so.12 is not found or cannot be loaded", "CUDA driver version is insufficient"])
+@pytest.mark.parametrize(
+    "text", ["Library libcublas.so.12 is not found or cannot be loaded", "CUDA driver version is insufficient"]
+)
 @pytest.mark.parametrize("dies", [False, True])
 async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Path, text: str, dies: bool) -> None:
     async with staged(tmp_path, facts=GPU) as stage:
@@ -526,7 +559,9 @@ async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Pa
         assert stage.loop.recognizer.warnings == (why.problem,)
         (note,) = (await stage.job()).history
         assert (note.code, note.message.endswith("It goes on with the CPU.")) == (why.problem.code, True)
-        assert await stage.store.remembered.standing("cuda", loads[0].model) is None  # with the library there it is as before
+        assert (
+            await stage.store.remembered.standing("cuda", loads[0].model) is None
+        )  # with the library there it is as before
 
 
 BROKEN = classify("Library libcublas.so.12 is not found or cannot be loaded")
@@ -650,7 +685,11 @@ async def test_other_numbers_are_tried_again_once_the_present_batch_has_ended(tm
         await stage.loaded()
         for _ in range(2):  # one at a time, then smaller numbers
             await exits(stage, Fault("batch", OOM.kind.value, OOM.problem, batch=stage.batches()[-1].batch, fatal=True))
-        assert [(load.compute_type, load.slots) for load in stage.speech.commands(Load)] == [("auto", 2), ("auto", 1), ("int8_float16", 1)]
+        assert [(load.compute_type, load.slots) for load in stage.speech.commands(Load)] == [
+            ("auto", 2),
+            ("auto", 1),
+            ("int8_float16", 1),
+        ]
         (one,) = stage.batches(3)
         await anyio.sleep(0.25)
         stage.say(stage.speech, heard(one), over(one))
@@ -690,7 +729,9 @@ async def test_a_full_disk_fails_the_job_and_the_loop_lives_on(tmp_path: Path, m
         assert (await stage.job("next")).status is Status.COMPLETED
 
 
-async def test_a_job_whose_failure_cannot_be_written_fails_once_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_job_whose_failure_cannot_be_written_fails_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dispatch, "RETRY_S", 0.05)
     async with staged(tmp_path) as stage:
         await stage.submit()
@@ -856,7 +897,9 @@ async def test_what_comes_late_for_a_paused_job_moves_its_progress(tmp_path: Pat
         assert (job.status, job.progress, job.position_s, job.speed) == (Status.PAUSED, 0.25, 1.0, None)
 
 
-async def test_what_comes_late_for_a_deleted_job_is_nothing_at_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_comes_late_for_a_deleted_job_is_nothing_at_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with staged(tmp_path) as stage:
         await stage.submit()
         await stage.decoded(chunks=4)

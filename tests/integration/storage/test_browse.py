@@ -32,12 +32,23 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 async def add(store: Store, job_id: str, name: str = "", *texts: str, per_chunk: int = 2) -> None:
     """A job in work with these segments."""
-    job = Job(id=job_id, name=name or f"{job_id}.wav", status=Status.PENDING, options=Options(), created_at=1.0, bytes=1, sha256="x")
+    job = Job(
+        id=job_id,
+        name=name or f"{job_id}.wav",
+        status=Status.PENDING,
+        options=Options(),
+        created_at=1.0,
+        bytes=1,
+        sha256="x",
+    )
     await store.add(job)
     await store.move(job_id, Cause.CLAIM)
     for chunk, at in enumerate(range(0, len(texts), per_chunk)):
         await store.add_chunk(job_id, Span(chunk, chunk * 16_000, 16_000, float(chunk), chunk + 1.0))
-        segments = [Segment(chunk, n, chunk + n / 10, chunk + n / 10 + 0.1, text) for n, text in enumerate(texts[at : at + per_chunk])]
+        segments = [
+            Segment(chunk, n, chunk + n / 10, chunk + n / 10 + 0.1, text)
+            for n, text in enumerate(texts[at : at + per_chunk])
+        ]
         await store.checkpoint(job_id, chunk, segments, "en")
 
 
@@ -59,7 +70,9 @@ async def test_jobs_are_found_by_name_and_text_the_newest_first(store: Store) ->
 
 
 async def test_a_find_says_where(store: Store) -> None:
-    await add(store, "a", "zebra.wav", "nothing", "one zebra", "x", "two Zebras and a zebra", "zebra three", "zebra four")
+    await add(
+        store, "a", "zebra.wav", "nothing", "one zebra", "x", "two Zebras and a zebra", "zebra three", "zebra four"
+    )
     page = await store.listings.jobs(q="zebra")
     where = page.found["a"]
     assert where.name == ["", "zebra", ".wav"]
@@ -73,7 +86,9 @@ async def test_a_find_says_where(store: Store) -> None:
     assert [e.parts for e in named.excerpts] == [["zebra ", "four", ""]]
 
 
-async def test_jobs_that_lie_apart_have_the_same_excerpts_as_jobs_that_lie_together(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_jobs_that_lie_apart_have_the_same_excerpts_as_jobs_that_lie_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for n in range(9):
         await add(store, f"j{n}", "zebra.wav", *(f"{n} a zebra {k}" for k in range(n)), "会议")
     for q in ("zebra", "会议", "议", "zebra 会议"):
@@ -84,7 +99,9 @@ async def test_jobs_that_lie_apart_have_the_same_excerpts_as_jobs_that_lie_toget
     assert [len(together.found[f"j{n}"].excerpts) for n in range(9)] == [1, 2, 3, 3, 3, 3, 3, 3, 3]
 
 
-async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for n in range(7):
         await add(store, f"j{n}", "", "zebra" if n % 2 else "horse")
     await store.move("j1", Cause.PAUSE)
@@ -134,17 +151,25 @@ async def test_the_index_follows_what_is_deleted_and_renamed(store: Store, tmp_p
     assert await found(store, "other") == await found(store, "换") == []
 
 
-async def test_a_database_from_before_is_indexed_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_from_before_is_indexed_when_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "old.db"
     known = database._migrations()
-    before = {number: file for number, file in known.items() if number < next(n for n, f in known.items() if f.stem.endswith("search"))}
+    before = {
+        number: file
+        for number, file in known.items()
+        if number < next(n for n, f in known.items() if f.stem.endswith("search"))
+    }
     monkeypatch.setattr(database, "_migrations", lambda: before)
     async with database.connect(path) as connection:
         await database.prepare(connection, path)
         await _old_job(connection)
     monkeypatch.undo()
     async with Store.open(path) as store:
-        assert await found(store, "以前") == await found(store, "recording") == await found(store, "long before") == ["a"]
+        assert (
+            await found(store, "以前") == await found(store, "recording") == await found(store, "long before") == ["a"]
+        )
         await store.delete("a")
         assert await found(store, "以前") == await found(store, "recording") == []
 

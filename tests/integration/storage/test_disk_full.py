@@ -113,7 +113,10 @@ async def test_at_the_decoded_sound(stage: Stage, tmp_path: Path) -> None:
 
 
 async def test_at_a_commit(stage: Stage) -> None:
-    jobs = [(await stage.send(script(chunks=60, delay=0.02, decode_delay=0.02, segments=4), name)).json()["id"] for name in "abc"]
+    jobs = [
+        (await stage.send(script(chunks=60, delay=0.02, decode_delay=0.02, segments=4), name)).json()["id"]
+        for name in "abc"
+    ]
     quiet = (await stage.send(script(chunks=1), "quiet")).json()["id"]
     await ended(stage.service, quiet)
     await until(stage.service, jobs[0], lambda job: job.chunks_done >= 3)
@@ -121,9 +124,13 @@ async def test_at_a_commit(stage: Stage) -> None:
     with anyio.fail_after(60):
         while (answer := await stage.client.post(f"/api/jobs/{jobs[2]}/pause")).status_code == 200:
             await stage.client.post(f"/api/jobs/{jobs[2]}/resume")
-        assert (answer.status_code, answer.json()["code"]) in ((507, "disk_full"), (409, "illegal_transition")), answer.text
+        assert (answer.status_code, answer.json()["code"]) in ((507, "disk_full"), (409, "illegal_transition")), (
+            answer.text
+        )
         await anyio.sleep(1.0)
-        assert (await stage.client.get(f"/api/jobs/{quiet}/export?format=txt")).text.startswith(text_of(0))  # reading goes on
+        assert (await stage.client.get(f"/api/jobs/{quiet}/export?format=txt")).text.startswith(
+            text_of(0)
+        )  # reading goes on
     stage.ballast.free()
     with anyio.fail_after(60):
         for job_id in jobs:

@@ -131,7 +131,9 @@ async def test_a_job_comes_out_as_it_went_in(job: Job) -> None:
         async with Store.open(Path(directory) / "db") as store:
             written = await store.add(job)
             read = await store.job(job.id)
-    kept = msgspec.structs.replace(job, rank=job.rank if job.rank < 0 else written.job.rank)  # its place is the store's to say
+    kept = msgspec.structs.replace(
+        job, rank=job.rank if job.rank < 0 else written.job.rank
+    )  # its place is the store's to say
     assert read == written.job == kept
     assert msgspec.json.encode(read) == msgspec.json.encode(kept) == written.changes[0].payload
 
@@ -214,7 +216,10 @@ async def test_jobs_that_wait_change_places(store: Store) -> None:
     told = await store.shift("c", Cause.SOONER)
     assert await order() == "acbd"
     assert [written.job.id for written in told] == ["b", "c"]
-    assert [(change.job_id, change.kind) for written in told for change in written.changes] == [("b", "update"), ("c", "update")]
+    assert [(change.job_id, change.kind) for written in told for change in written.changes] == [
+        ("b", "update"),
+        ("c", "update"),
+    ]
     await store.shift("a", Cause.LATER)
     await store.shift("a", Cause.LATER)
     assert await order() == "cbad"
@@ -298,7 +303,10 @@ async def test_how_sure_a_language_is_is_kept(store: Store) -> None:
     await working(store, chunks=2)
     await store.checkpoint("a", 0, [], "de", probability=0.75)
     await store.checkpoint("a", 1, [], "de")
-    assert [(chunk.language, chunk.language_probability) for chunk in await store.chunks("a")] == [("de", 0.75), ("de", None)]
+    assert [(chunk.language, chunk.language_probability) for chunk in await store.chunks("a")] == [
+        ("de", 0.75),
+        ("de", None),
+    ]
 
 
 async def test_what_is_not_there(store: Store) -> None:
@@ -849,7 +857,20 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
     tables = await store._db.reader.execute_fetchall(
         "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
     )
-    known = ("job", "chunk", "segment", "change", "pruned", "model", "delivery", "webhook", "standing", "document", "setting", "tally")
+    known = (
+        "job",
+        "chunk",
+        "segment",
+        "change",
+        "pruned",
+        "model",
+        "delivery",
+        "webhook",
+        "standing",
+        "document",
+        "setting",
+        "tally",
+    )
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 
 
@@ -928,7 +949,9 @@ async def test_a_damaged_database_is_left_alone(path: Path) -> None:
     assert "damaged" in (await refused(path)).message
 
 
-async def test_a_database_is_read_through_only_when_it_may_have_changed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_is_read_through_only_when_it_may_have_changed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
     pragma = database.pragma
 
@@ -1094,7 +1117,10 @@ async def test_every_field_is_either_for_callers_or_for_the_store() -> None:
 async def test_of_a_model_the_last_word_is_kept_and_nothing_of_jobs_is_touched(store: Store) -> None:
     await store.add(new("a"))
     before = await store.log.changes(0)
-    told = [await store.remembered.tell_model("acme/x", b'{"n":%d}' % n, ModelRow("acme/x", "downloading", asked=True)) for n in range(3)]
+    told = [
+        await store.remembered.tell_model("acme/x", b'{"n":%d}' % n, ModelRow("acme/x", "downloading", asked=True))
+        for n in range(3)
+    ]
     await store.remembered.tell_model("other", b"{}", ModelRow("other", "absent", problem=PROBLEM))
     assert [change.seq for change in told] == sorted(change.seq for change in told)
     kept = await store.log.changes(0)
@@ -1103,14 +1129,21 @@ async def test_of_a_model_the_last_word_is_kept_and_nothing_of_jobs_is_touched(s
         ("model:acme/x", "model", b'{"n":2}'),
         ("model:other", "model", b"{}"),
     ]
-    assert await store.remembered.models() == [ModelRow("acme/x", "downloading", asked=True), ModelRow("other", "absent", problem=PROBLEM)]
+    assert await store.remembered.models() == [
+        ModelRow("acme/x", "downloading", asked=True),
+        ModelRow("other", "absent", problem=PROBLEM),
+    ]
     await store.remembered.tell_model("acme/x", b"{}", forget=True)
     assert [row.name for row in await store.remembered.models()] == ["other"]
     assert (await store.log.changes(0))[-1].job_id == "model:acme/x"
 
 
 async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
-    for row in (ModelRow("x", "downloading", problem=PROBLEM), ModelRow("x", "absent"), ModelRow("x", "odd", problem=PROBLEM)):
+    for row in (
+        ModelRow("x", "downloading", problem=PROBLEM),
+        ModelRow("x", "absent"),
+        ModelRow("x", "odd", problem=PROBLEM),
+    ):
         with pytest.raises(sqlite3.IntegrityError):
             await store.remembered.tell_model("x", b"{}", row)
     assert await store.remembered.models() == []

@@ -294,7 +294,9 @@ class StoreMachine(RuleBasedStateMachine):
             expected.gaps.append(index)
         self.publish(written)
 
-    @rule(job_id=jobs, gaps=st.sets(INDEXES, min_size=1), cause=st.sampled_from([Cause.FINISH, Cause.FAULT, Cause.CANCEL]))
+    @rule(
+        job_id=jobs, gaps=st.sets(INDEXES, min_size=1), cause=st.sampled_from([Cause.FINISH, Cause.FAULT, Cause.CANCEL])
+    )
     def retry_gaps(self, job_id: str, gaps: set[int], cause: Cause) -> None:
         """A job comes to an end with gaps, however it ends, and its user tries again: only the gaps wait."""
         expected = self.expected[job_id]

@@ -76,10 +76,10 @@ async def test_ready_then_answers_commands(tmp_path: Path) -> None:
         assert (await until(ChunkDone)).segments[0].text == "This is chunk 0."
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"), [("abort", FaultKind.CRASHED), ("kill", FaultKind.KILLED)]
-)
-async def test_death_is_told_with_its_cause_and_the_next_generation_works(tmp_path: Path, fault: str, kind: FaultKind) -> None:
+@pytest.mark.parametrize(("fault", "kind"), [("abort", FaultKind.CRASHED), ("kill", FaultKind.KILLED)])
+async def test_death_is_told_with_its_cause_and_the_next_generation_works(
+    tmp_path: Path, fault: str, kind: FaultKind
+) -> None:
     async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
@@ -175,7 +175,10 @@ async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> Non
 
 
 async def test_a_child_that_never_gets_ready_is_replaced(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:never_ready", ready_timeout_s=1.0) as (supervisor, until):
+    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:never_ready", ready_timeout_s=1.0) as (
+        supervisor,
+        until,
+    ):
         supervisor.want()
         assert (await until(Died)).diagnosis.kind is FaultKind.HUNG
 
@@ -218,7 +221,10 @@ async def test_a_message_that_makes_no_sense_is_a_crash_of_that_child_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
-    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:talks_nonsense_once") as (supervisor, until):
+    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:talks_nonsense_once") as (
+        supervisor,
+        until,
+    ):
         supervisor.want()
         died = await until(Died)
         assert (died.generation, died.diagnosis.kind) == (1, FaultKind.CRASHED)
@@ -264,7 +270,10 @@ async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -
     async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
-    assert {log.read_text() for log in logs.glob("actor-*")} == {"", *(f"last words {number}" for number in range(5, 9))}
+    assert {log.read_text() for log in logs.glob("actor-*")} == {
+        "",
+        *(f"last words {number}" for number in range(5, 9)),
+    }
     assert (logs / "actors-1.log").exists()
 
 

@@ -44,7 +44,12 @@ async def test_without_the_token_nothing_is_said_and_nothing_done(web: Running) 
     for method, path in [*operations(), *others]:
         if path in OPEN:
             continue
-        for headers in ({}, {"authorization": f"Bearer {TOKEN}x"}, {"authorization": f"Basic {TOKEN}"}, {"cookie": "whisper_service=1"}):
+        for headers in (
+            {},
+            {"authorization": f"Bearer {TOKEN}x"},
+            {"authorization": f"Basic {TOKEN}"},
+            {"cookie": "whisper_service=1"},
+        ):
             answer = await web.client.request(method, path, headers=headers)
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"] == "Bearer"
@@ -109,7 +114,9 @@ async def test_the_page_without_scripts_logs_in_too(web: Running) -> None:
     assert (await web.client.get("/api/state")).status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"token": 1}', b'{"token": ""}', b"\xff", b'{"token": "' + b"x" * 5000 + b'"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[]", b'{"token": 1}', b'{"token": ""}', b"\xff", b'{"token": "' + b"x" * 5000 + b'"}']
+)
 async def test_a_login_that_is_none(web: Running, body: bytes) -> None:
     answer = await web.client.post("/api/login", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (413, 422)
@@ -154,13 +161,19 @@ async def test_the_token_is_in_no_log(web: Running, caplog: pytest.LogCaptureFix
         await web.client.get("/nope", headers=BEARER)
     assert caplog.records
     assert TOKEN not in caplog.text
-    assert all(TOKEN not in str(vars(record)) for record in caplog.records if record.name.startswith(("whisper", "uvicorn")))
+    assert all(
+        TOKEN not in str(vars(record)) for record in caplog.records if record.name.startswith(("whisper", "uvicorn"))
+    )
 
 
 async def test_no_secret_is_in_any_answer(tmp_path: Path) -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     async with running(tmp_path, security=Security(token=TOKEN), webhooks=Webhooks(secret=secret)) as web:
-        asked = [path for method, path in operations() if method == "GET" and path not in ("/api/events",) and "_id" not in path]
+        asked = [
+            path
+            for method, path in operations()
+            if method == "GET" and path not in ("/api/events",) and "_id" not in path
+        ]
         assert {"/api/settings", "/api/logs", "/api/diagnostics", "/api/state", "/api/system", "/metrics"} <= set(asked)
         for path in asked:
             answer = await web.client.get(path, headers=BEARER)
@@ -198,7 +211,9 @@ async def test_as_many_uploads_as_are_allowed_and_no_more(tmp_path: Path) -> Non
         assert (await web.client.patch(begun.headers["location"], content=b"abc", headers=part)).status_code == 204
 
 
-@pytest.mark.parametrize("variables", [{}, {"WHISPER_SERVICE_SECURITY__TOKEN": "short"}, {"WHISPER_SERVICE_SECURITY__TOKEN_FILE": "missing"}])
+@pytest.mark.parametrize(
+    "variables", [{}, {"WHISPER_SERVICE_SECURITY__TOKEN": "short"}, {"WHISPER_SERVICE_SECURITY__TOKEN_FILE": "missing"}]
+)
 def test_it_does_not_start_unprotected(tmp_path: Path, variables: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "whisper_service", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path / "data")],

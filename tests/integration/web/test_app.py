@@ -35,7 +35,17 @@ async def raw(web: Running, request: str) -> bytes:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example:80", "", "user@127.0.0.1", "127.0.0.1:99999999", "127.0.0.1:x", "[::1", "a b", "0.0.0.0"],
+    [
+        "evil.example",
+        "127.0.0.1.evil.example:80",
+        "",
+        "user@127.0.0.1",
+        "127.0.0.1:99999999",
+        "127.0.0.1:x",
+        "[::1",
+        "a b",
+        "0.0.0.0",
+    ],
 )
 async def test_foreign_names_are_not_answered(web: Running, host: str) -> None:
     answer = await raw(web, f"GET /api/system HTTP/1.1\r\nhost: {host}\r\n\r\n")
@@ -82,7 +92,13 @@ async def test_pages_of_other_sites_change_nothing(web: Running, headers: dict[s
 async def test_browsers_are_kept_strict_everywhere(web: Running, path: str) -> None:
     answer = await web.client.get(path, headers={"origin": "http://evil.example"})
     policy = answer.headers["content-security-policy"]
-    for rule in ("default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"):
+    for rule in (
+        "default-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "form-action 'self'",
+    ):
         assert rule in policy
     assert "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -106,7 +122,9 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page as the build leaves it, whether or not it was built on this machine."""
     static = tmp_path / "static"
     (static / "dist" / "assets").mkdir(parents=True)
-    (static / "dist" / "index.html").write_text('<!doctype html><script type="module" src="/static/dist/assets/index-1.js"></script>')
+    (static / "dist" / "index.html").write_text(
+        '<!doctype html><script type="module" src="/static/dist/assets/index-1.js"></script>'
+    )
     (static / "dist" / "assets" / "index-1.js").write_text("export {}")
     (static / "dist" / ".stamp").write_text("secret")
     (static / "src").mkdir()
@@ -137,7 +155,9 @@ async def test_every_address_of_the_page_is_the_page(built: Path, web: Running) 
     assert (await web.client.post("/")).status_code == 405
 
 
-async def test_built_assets_are_kept_for_ever_and_nothing_else_of_the_sources_is_handed_out(built: Path, web: Running) -> None:
+async def test_built_assets_are_kept_for_ever_and_nothing_else_of_the_sources_is_handed_out(
+    built: Path, web: Running
+) -> None:
     script = await web.client.get("/static/dist/assets/index-1.js")
     assert script.text == "export {}"
     assert script.headers["content-type"] == "text/javascript; charset=utf-8"
@@ -147,7 +167,17 @@ async def test_built_assets_are_kept_for_ever_and_nothing_else_of_the_sources_is
     assert style.headers["cache-control"] == "no-cache"
     (built.parent / "outside").write_text("secret")
     (built / "dist" / "assets" / "link").symlink_to(built.parent / "outside")
-    for path in ("src/main.ts", "dist/.stamp", "dist/../src/main.ts", "dist/%2e%2e/src/main.ts", "dist", "dist/assets", "dist/assets/link", "", "..%2foutside"):
+    for path in (
+        "src/main.ts",
+        "dist/.stamp",
+        "dist/../src/main.ts",
+        "dist/%2e%2e/src/main.ts",
+        "dist",
+        "dist/assets",
+        "dist/assets/link",
+        "",
+        "..%2foutside",
+    ):
         answer = await raw(web, f"GET /static/{path} HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 404 "), path
         assert b"secret" not in answer
@@ -178,7 +208,9 @@ async def test_without_the_built_page_a_plain_one_says_how_to_get_it(built: Path
         assert "<script" not in plain.text
     form = {"file": ("a.wav", b"{}", "audio/wav")}
     assert 'name="file"' in plain.text
-    assert (await web.client.post("/api/jobs", files=form, headers={"sec-fetch-site": "same-origin"})).status_code == 202
+    assert (
+        await web.client.post("/api/jobs", files=form, headers={"sec-fetch-site": "same-origin"})
+    ).status_code == 202
 
 
 async def test_the_documentation_needs_no_network(web: Running) -> None:

@@ -37,7 +37,9 @@ def unit(directory: Path) -> Path:
 
 @SYSTEMD
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    done = subprocess.run(["systemd-analyze", "verify", str(unit(tmp_path))], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit(tmp_path))], capture_output=True, text=True, check=False
+    )
     said = [line for line in done.stderr.splitlines() if "whisper_service" in line]
     assert (done.returncode, said) == (0, []), done.stderr
 
@@ -66,7 +68,9 @@ def known(variable: str) -> bool:
 def instructions() -> list[tuple[str, str]]:
     """The lines of the Dockerfile, joined where they go on."""
     lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
-    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines if line.strip() and not line.startswith("#")]
+    return [
+        (line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines if line.strip() and not line.startswith("#")
+    ]
 
 
 def test_the_image_names_what_there_is() -> None:
@@ -115,11 +119,24 @@ def test_what_the_image_copies_and_starts_is_there() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())
     targets = wheel["tool"]["hatch"]["build"]
     wanted = [wheel["project"]["readme"], *wheel["project"]["license-files"], wheel["tool"]["hatch"]["version"]["path"]]
-    wanted += [targets["hooks"]["custom"]["path"], *targets["targets"]["wheel"]["force-include"], *targets["targets"]["wheel"]["packages"]]
+    wanted += [
+        targets["hooks"]["custom"]["path"],
+        *targets["targets"]["wheel"]["force-include"],
+        *targets["targets"]["wheel"]["packages"],
+    ]
     for path in ["pyproject.toml", "static/package.json", "static/.npmrc", "static/src", *wanted]:
         assert (ROOT / path).exists(), path
         assert not ignored(path), f"{path} is needed, and does not get into the image"
-    strays = (".git", ".venv", "data", "node_modules", "static/node_modules", "static/dist", "whisper_service/__pycache__", "tests")
+    strays = (
+        ".git",
+        ".venv",
+        "data",
+        "node_modules",
+        "static/node_modules",
+        "static/dist",
+        "whisper_service/__pycache__",
+        "tests",
+    )
     for path in (*strays, ".mypy_cache", "token", "docs/deploy/token"):
         assert ignored(path), path
     (venv,) = re.findall(r"-m venv (\S+)", dict(build)["RUN"])
@@ -148,9 +165,15 @@ def test_the_unit_calls_the_program_as_it_wants_to_be_called() -> None:
     words = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)[0].split()
     assert words[:3] == ["/opt/whisper_service/bin/python", "-m", "whisper_service"]
     steps = (DEPLOY / "README.md").read_text()
-    for name in (words[0].removesuffix("/bin/python"), "config.toml /etc/whisper_service/", "/etc/whisper_service/token"):
+    for name in (
+        words[0].removesuffix("/bin/python"),
+        "config.toml /etc/whisper_service/",
+        "/etc/whisper_service/token",
+    ):
         assert name in steps, f"nobody is told to make {name}"
-    done = subprocess.run([sys.executable, *words[1:3], "serve", *words[3:], "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *words[1:3], "serve", *words[3:], "--help"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     for option in (word for word in words if word.startswith("--")):
         assert option in done.stdout

@@ -25,7 +25,9 @@ PIECES = (
     ".part", "$(touch pwned)", "`id`", "concat:", "file://", "http://127.0.0.1/", "-i", "\u202e", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
     "\u2025", "\uff0f", "a" * 300, ".", " ", "\r\n", "'", '"', ";", "会议", "con", "nul", "a",
 )  # fmt: skip
-OURS = re.compile(r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm|-sound)?|lock|address|logs/[a-zT0-9-]+\.log|models(/\S*)?|children(/\d+)?")
+OURS = re.compile(
+    r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm|-sound)?|lock|address|logs/[a-zT0-9-]+\.log|models(/\S*)?|children(/\d+)?"
+)
 
 
 def names(count: int, seed: int) -> list[str]:
@@ -78,7 +80,16 @@ async def test_addresses_that_climb_give_nothing_away(web: Running, tmp_path: Pa
     climbs = ["..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%c0%ae%c0%ae/", "../", "..;/", "%252e%252e%252f", "....//"]
     targets = [f"{start}{climb * depth}{name}" for start in ("/", "/static/", "/static/dist/", "/api/jobs/", "/api/jobs/x/", "/schema/", "/t/")
                for climb in climbs for depth in (1, 3, 9) for name in ("secret.txt", "etc/passwd", "data/whisper_service.db")]  # fmt: skip
-    targets += ["//etc/passwd", "/%00", "/static/%00", "/.env", "/.git/config", "/data/whisper_service.db", "/static/../config.toml", "*"]
+    targets += [
+        "//etc/passwd",
+        "/%00",
+        "/static/%00",
+        "/.env",
+        "/.git/config",
+        "/data/whisper_service.db",
+        "/static/../config.toml",
+        "*",
+    ]
     for target in targets:
         async with await anyio.connect_tcp(host, int(port)) as stream:
             await stream.send(f"GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())

@@ -12,7 +12,9 @@ from tests.integration.webclient import WAIT, Running, running
 
 pytestmark = pytest.mark.anyio
 
-MANY_PARTS = "".join(f'--b\r\nContent-Disposition: form-data; name="f{n}"\r\n\r\nx\r\n' for n in range(20_000)) + "--b--\r\n"
+MANY_PARTS = (
+    "".join(f'--b\r\nContent-Disposition: form-data; name="f{n}"\r\n\r\nx\r\n' for n in range(20_000)) + "--b--\r\n"
+)
 LONG_FIELD = f'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n{"x" * 3_000_000}\r\n--b--\r\n'
 LONG_NAME = f'--b\r\nContent-Disposition: form-data; name="{"x" * 1_000_000}"\r\n\r\nx\r\n--b--\r\n'
 DEEP = "[" * 200_000
@@ -33,8 +35,10 @@ REQUESTS: dict[str, bytes] = {
     "trace": head("TRACE / HTTP/1.1"),
     "two lengths": head("POST /api/jobs HTTP/1.1", "content-length: 5", "content-length: 6") + b"abcdef",
     "a length below zero": head("POST /api/jobs HTTP/1.1", "content-length: -5") + b"abcde",
-    "a length beyond everything": head("POST /api/jobs?filename=a HTTP/1.1", "content-length: 99999999999999999999") + b"a",
-    "length and chunks": head("POST /api/jobs HTTP/1.1", "content-length: 5", "transfer-encoding: chunked") + b"0\r\n\r\nGET /x",
+    "a length beyond everything": head("POST /api/jobs?filename=a HTTP/1.1", "content-length: 99999999999999999999")
+    + b"a",
+    "length and chunks": head("POST /api/jobs HTTP/1.1", "content-length: 5", "transfer-encoding: chunked")
+    + b"0\r\n\r\nGET /x",
     "chunks of a kind there is not": head("POST /api/jobs HTTP/1.1", "transfer-encoding: xchunked") + b"0\r\n\r\n",
     "a chunk that is none": head("POST /api/jobs HTTP/1.1", "transfer-encoding: chunked") + b"zz\r\n",
     "tls": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",

@@ -43,7 +43,9 @@ async def test_lines_about_a_job_name_it_and_what_happened_to_which_part(tmp_pat
         async with running(tmp_path / "data") as service:
             marks = tmp_path / "marks"
             marks.mkdir()
-            stumbles = await send(service, name="private name", chunks=3, bad=(2,), faults={"1": "abort_once"}, marks=str(marks))
+            stumbles = await send(
+                service, name="private name", chunks=3, bad=(2,), faults={"1": "abort_once"}, marks=str(marks)
+            )
             assert (await ended(service, stumbles.id)).status is Status.COMPLETED
             letter = await send(service, decode_fault="not_media")
             assert (await ended(service, letter.id)).status is Status.FAILED
@@ -53,7 +55,12 @@ async def test_lines_about_a_job_name_it_and_what_happened_to_which_part(tmp_pat
     (death,) = by_action["actor_died"]
     assert (death["actor"], death["generation"], death["cause"]) == ("speech", 1, "crashed")
     struck = next(line for line in by_action["chunk_struck"] if line["chunk"] == 1)
-    assert (struck["job"], struck["cause"], struck["attempts"], struck["level"]) == (stumbles.id, "crashed", 1, "warning")
+    assert (struck["job"], struck["cause"], struck["attempts"], struck["level"]) == (
+        stumbles.id,
+        "crashed",
+        1,
+        "warning",
+    )
     assert struck["batch"] >= 1
     (given_up,) = by_action["chunk_given_up"]
     assert (given_up["job"], given_up["chunk"], given_up["cause"]) == (stumbles.id, 2, "unknown")
@@ -62,7 +69,15 @@ async def test_lines_about_a_job_name_it_and_what_happened_to_which_part(tmp_pat
     assert unread["actor"].startswith("media-")
     assert unread["generation"] >= 1
     ends = {line["job"]: line for line in by_action["job_ended"]}
-    assert (ends[stumbles.id]["status"], ends[stumbles.id]["cause"], ends[stumbles.id]["gaps"]) == ("completed", "finish", 1)
-    assert (ends[letter.id]["status"], ends[letter.id]["cause"], ends[letter.id]["code"]) == ("failed", "fault", "not_media")
+    assert (ends[stumbles.id]["status"], ends[stumbles.id]["cause"], ends[stumbles.id]["gaps"]) == (
+        "completed",
+        "finish",
+        1,
+    )
+    assert (ends[letter.id]["status"], ends[letter.id]["cause"], ends[letter.id]["code"]) == (
+        "failed",
+        "fault",
+        "not_media",
+    )
     assert {line["job"] for line in by_action["job_begun"]} == {stumbles.id, letter.id}
     assert "private name" not in json.dumps(lines)

@@ -21,7 +21,9 @@ from whisper_service.config.schema import Security
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(not shutil.which("nginx") or not shutil.which("openssl"), reason="nginx and openssl are not installed"),
+    pytest.mark.skipif(
+        not shutil.which("nginx") or not shutil.which("openssl"), reason="nginx and openssl are not installed"
+    ),
 ]
 
 DEPLOY = Path(__file__).parents[3] / "docs" / "deploy"
@@ -41,7 +43,9 @@ def nginx(root: Path, site: str) -> Iterator[None]:
     """nginx with this site and the shipped snippet, until the end of the block."""
     (root / "snippets").mkdir(parents=True)
     shutil.copy(DEPLOY / "nginx-proxy.conf", root / "snippets" / "whisper_service.conf")
-    temporary = "".join(f"{kind}_temp_path {root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    temporary = "".join(
+        f"{kind}_temp_path {root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
     main = root / "nginx.conf"
     main.write_text(f"error_log stderr;pid {root}/pid;events {{}}http {{access_log off;{temporary}\n{site}\n}}")
     command = ["nginx", "-p", str(root), "-e", "stderr", "-c", str(main), "-g", "daemon off;"]
@@ -101,11 +105,17 @@ async def proxied(root: Path, **changes: object) -> AsyncIterator[tuple[Running,
     async with running(root, security=security, **changes) as web:
         with nginx(root / "nginx", shipped(web.url, port, cert, key)):
             transport = httpx.AsyncHTTPTransport(
-                http1=False, http2=True, verify=trusting, limits=httpx.Limits(max_connections=1), local_address="127.0.0.2"
+                http1=False,
+                http2=True,
+                verify=trusting,
+                limits=httpx.Limits(max_connections=1),
+                local_address="127.0.0.2",
             )
             # the name leads to this machine in no DNS: the connection goes by address, TLS and Host by name
             host = {"host": f"{NAME}:{port}"}
-            async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", transport=transport, headers=host, timeout=WAIT) as client:
+            async with httpx.AsyncClient(
+                base_url=f"https://127.0.0.1:{port}", transport=transport, headers=host, timeout=WAIT
+            ) as client:
                 client.event_hooks["request"].append(named)
                 await answers(client)
                 yield web, client
@@ -233,7 +243,9 @@ async def test_below_a_path_of_another_site(tmp_path: Path, kept: bool) -> None:
                 assert (await client.get(made.url.join(made.headers["location"]))).status_code == 200
                 tus = {"tus-resumable": "1.0.0", "upload-length": "3"}
                 begun = await client.post("/api/uploads", headers=tus)
-                assert begun.headers["location"].startswith(("/transcribe/api/uploads/", f"{client.base_url}api/uploads/"))
+                assert begun.headers["location"].startswith(
+                    ("/transcribe/api/uploads/", f"{client.base_url}api/uploads/")
+                )
                 assert (await client.get("/schema/openapi.json")).json()["servers"] == [{"url": "/transcribe"}]
                 assert (await client.get("/v1/nope")).json()["error"]["code"] == "not_found"
                 async with client.stream("GET", f"/api/stream/{made.json()['id']}") as stream:

@@ -181,7 +181,9 @@ def watch(stage: Stage) -> list[str]:
         before()
         stored = {job.id for job in await stage.store.jobs(status=[Status.PROCESSING])}
         if stored - endings._unsaid.keys() != ledger.runs.keys() - endings._unsaid.keys():
-            found.append(f"in work are {sorted(stored)} in the store and {sorted(ledger.runs)} here, unsaid {endings._unsaid}")
+            found.append(
+                f"in work are {sorted(stored)} in the store and {sorted(ledger.runs)} here, unsaid {endings._unsaid}"
+            )
 
     loop._reclaim = before  # type: ignore[method-assign]
     loop._go_on = and_after  # type: ignore[method-assign]
@@ -261,7 +263,9 @@ async def test_the_store_may_refuse_at_any_point(
     assert not found
     assert total > 25
     wrong: dict[str, list[str]] = {}
-    for first in range(1, total + 1, 2):  # the accidents differ little in what is written: together they are at every point
+    for first in range(
+        1, total + 1, 2
+    ):  # the accidents differ little in what is written: together they are at every point
         first += accident in ("oom", "media")
         width = (1, 3, 9)[first % 3]
         home = tmp_path / str(first)

@@ -55,7 +55,11 @@ def process(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     main.write_text(SERVE)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
     with subprocess.Popen(
-        [sys.executable, str(main), str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, str(main), str(root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as child:
         try:
             assert child.stdout is not None
@@ -85,9 +89,17 @@ def test_it_answers_when_it_says_so_and_leaves_with_streams_open(tmp_path: Path,
 @POSIX
 def test_garbage_is_looked_for_again_once_it_is_up(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(WATCHED)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), "WHISPER_SERVICE_SPEECH__PRELOAD": "false"}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]),
+        "WHISPER_SERVICE_SPEECH__PRELOAD": "false",
+    }
     done = subprocess.run(
-        [sys.executable, str(tmp_path / "main.py"), str(tmp_path)], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(tmp_path / "main.py"), str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, "collects True True" in done.stdout) == (0, True), done
 
@@ -104,7 +116,11 @@ def test_it_leaves_with_a_crowd_at_its_door(tmp_path: Path) -> None:
             connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n" + sent)
             return connection
 
-        call = b"--b\r\ncontent-disposition: form-data; name=file; filename=a\r\n\r\n" + script(chunks=60, delay=0.5) + b"\r\n--b--\r\n"
+        call = (
+            b"--b\r\ncontent-disposition: form-data; name=file; filename=a\r\n\r\n"
+            + script(chunks=60, delay=0.5)
+            + b"\r\n--b--\r\n"
+        )
         form = "content-type: multipart/form-data; boundary=b\n"
         streams = [connect("GET /api/events?since=0 HTTP/1.1\nhost: localhost\n") for _ in range(200)]
         raw = "POST /api/jobs HTTP/1.1\nhost: localhost\ncontent-length: 99000000\n"
@@ -117,7 +133,10 @@ def test_it_leaves_with_a_crowd_at_its_door(tmp_path: Path) -> None:
         connect("GET /api/events HTTP/1.1\nhost: loc").setblocking(False)  # and half a head
         for stream in streams:
             assert stream.recv(15) == b"HTTP/1.1 200 OK"
-        while len(client.get("/api/jobs").json()["jobs"]) < 2 or not client.get(f"/api/jobs/{job['id']}").json()["chunks_done"]:
+        while (
+            len(client.get("/api/jobs").json()["jobs"]) < 2
+            or not client.get(f"/api/jobs/{job['id']}").json()["chunks_done"]
+        ):
             time.sleep(0.1)
         child.send_signal(signal.SIGTERM)
         for upload in uploads:
@@ -170,5 +189,3 @@ def test_an_address_that_is_not_ours_is_explained() -> None:
 def test_the_address_is_one_to_type() -> None:
     with listen("0.0.0.0", 0) as everywhere:
         assert address_of(everywhere) == f"http://127.0.0.1:{everywhere.getsockname()[1]}"
-
-

@@ -49,7 +49,10 @@ def values(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], flo
     text, kind = metrics.text("", [])
     assert kind.startswith("text/plain; version=")
     samples = [sample for family in read_text(text.decode()) for sample in family.samples]
-    return {(sample.name.removeprefix("whisper_service_"), frozenset(sample.labels.items())): sample.value for sample in samples}
+    return {
+        (sample.name.removeprefix("whisper_service_"), frozenset(sample.labels.items())): sample.value
+        for sample in samples
+    }
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -58,7 +61,12 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def test_deaths_by_cause_and_kind_of_child() -> None:
     metrics = Metrics()
-    for event in (died(FaultKind.KILLED), died(FaultKind.HUNG, "media-1"), died(FaultKind.HUNG, "media-2"), speech(Ready(pid=1))):
+    for event in (
+        died(FaultKind.KILLED),
+        died(FaultKind.HUNG, "media-1"),
+        died(FaultKind.HUNG, "media-2"),
+        speech(Ready(pid=1)),
+    ):
         metrics.watch(event)
     assert value(metrics, "actor_deaths_total", actor="speech", cause="killed") == 1
     assert value(metrics, "actor_deaths_total", actor="media", cause="hung") == 2

@@ -14,7 +14,9 @@ from whisper_service.storage.queries import Kept
 DONE = Status.COMPLETED
 
 
-def kept(name: str, at: float | None, status: Status = DONE, *, size: int = 10, gaps: bool = False, gone: bool = False) -> Kept:
+def kept(
+    name: str, at: float | None, status: Status = DONE, *, size: int = 10, gaps: bool = False, gone: bool = False
+) -> Kept:
     return Kept(name, status, at, size, gaps, gone)
 
 
@@ -58,7 +60,12 @@ ANY = st.builds(
     gaps=st.booleans(),
     media_removed=st.booleans(),
 )
-RULES = st.builds(Rules, media_s=st.just(0) | st.floats(1, 1_000), jobs_s=st.just(0) | st.floats(1, 1_000), media_bytes=st.integers(0, 500))
+RULES = st.builds(
+    Rules,
+    media_s=st.just(0) | st.floats(1, 1_000),
+    jobs_s=st.just(0) | st.floats(1, 1_000),
+    media_bytes=st.integers(0, 500),
+)
 
 
 @given(RULES, st.lists(ANY, max_size=20, unique_by=lambda job: job.id), st.floats(-1_000, 3_000))

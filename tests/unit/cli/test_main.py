@@ -74,7 +74,15 @@ def test_arguments_win_over_the_environment_and_the_file(
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"), [("base", "name"), ("./mine", "path"), ("mine", "path"), ("./sub/mine", "path"), ("other", "name"), ("owner/name", "name")]
+    ("given", "kind"),
+    [
+        ("base", "name"),
+        ("./mine", "path"),
+        ("mine", "path"),
+        ("./sub/mine", "path"),
+        ("other", "name"),
+        ("owner/name", "name"),
+    ],
 )
 def test_a_model_given_as_a_directory_is_made_absolute(
     served: list[Config], tmp_path: Path, given: str, kind: str
@@ -174,7 +182,10 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     ("module", "forbidden"),
     [
         ("whisper_service.__main__", ("msgspec", "argparse", "anyio")),  # every child runs it again
-        ("whisper_service.cli.main", ("litestar", "uvicorn", "rich", "anyio", "aiosqlite", "numpy", "av", "ctranslate2")),
+        (
+            "whisper_service.cli.main",
+            ("litestar", "uvicorn", "rich", "anyio", "aiosqlite", "numpy", "av", "ctranslate2"),
+        ),
         ("whisper_service.cli.doctor", ("numpy", "av", "ctranslate2", "faster_whisper", "onnxruntime")),
         ("whisper_service.cli.transcribe", ("litestar", "uvicorn", "numpy", "av", "ctranslate2", "faster_whisper")),
     ],

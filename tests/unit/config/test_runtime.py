@@ -23,7 +23,15 @@ def test_every_setting_is_described_and_every_list_names_settings_that_exist() -
     assert known
     assert set(known) >= settings.NOW | settings.RESTART
     assert not settings.NOW & settings.RESTART
-    for prefix in ("security.", "data_dir", "server.host", "server.port", "server.root_path", "models.import_dirs", "webhooks."):
+    for prefix in (
+        "security.",
+        "data_dir",
+        "server.host",
+        "server.port",
+        "server.root_path",
+        "models.import_dirs",
+        "webhooks.",
+    ):
         assert not [key for key in settings.NOW | settings.RESTART if key.startswith(prefix)], "for the operator alone"
 
 
@@ -40,7 +48,12 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
     stored = {"speech.preset": "accurate", "speech.batch_size": 9, "log.level": "info", "storage.undo_s": 5.0}
     now, refused = settings.effective(base, sources, stored)
     assert refused == []
-    assert (now.speech.preset, now.speech.batch_size, now.log.level, now.storage.undo_s) == ("accurate", 4, "error", 5.0)
+    assert (now.speech.preset, now.speech.batch_size, now.log.level, now.storage.undo_s) == (
+        "accurate",
+        4,
+        "error",
+        5.0,
+    )
     told = {s.key: s for s in settings.describe(now, sources, stored)}
     assert (told["speech.preset"].source, told["speech.preset"].changeable) == (Source.STORED, True)
     assert (told["speech.batch_size"].source, told["speech.batch_size"].changeable) == (Source.ENVIRONMENT, False)
@@ -90,13 +103,17 @@ def test_what_cannot_be_set_is_refused_by_name(changes: dict[str, Any], field: s
 
 def test_a_value_can_be_taken_back() -> None:
     stored = {"speech.preset": "fast", "storage.undo_s": 5}
-    assert settings.check(Config(), {}, stored, {"speech.preset": None, "models.endpoints": ["https://hf-mirror.example"]}) == {
+    assert settings.check(
+        Config(), {}, stored, {"speech.preset": None, "models.endpoints": ["https://hf-mirror.example"]}
+    ) == {
         "storage.undo_s": 5,
         "models.endpoints": ["https://hf-mirror.example"],
     }
 
 
 def test_what_is_not_valid_any_more_is_left_out() -> None:
-    now, refused = settings.effective(Config(), {}, {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"})
+    now, refused = settings.effective(
+        Config(), {}, {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"}
+    )
     assert refused == ["speech.preset"]
     assert (now.speech.preset, now.storage.undo_s, now.server.host) == ("balanced", 5.0, "127.0.0.1")

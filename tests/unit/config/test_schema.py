@@ -89,7 +89,11 @@ def test_later_wins(tmp_path: Path) -> None:
         ("SPEECH__DEVICE", "cuda:1", "cuda:1"),
         ("SPEECH__MODEL", "1234", "1234"),
         ("SERVER__MAX_UPLOAD_BYTES", "5000000000000", 5_000_000_000_000),
-        ("MODELS__ENDPOINTS", "https://a.example, http://b.example:8080,", ("https://a.example", "http://b.example:8080")),
+        (
+            "MODELS__ENDPOINTS",
+            "https://a.example, http://b.example:8080,",
+            ("https://a.example", "http://b.example:8080"),
+        ),
         ("MODELS__ENDPOINTS", "", ()),
     ],
 )
@@ -186,7 +190,9 @@ def test_lists_in_the_environment_are_separated_by_commas(text: str, value: tupl
 
 def test_a_secret_is_not_shown(tmp_path: Path) -> None:
     secret = "correct-horse-battery-staple"
-    loaded = config.load(put(tmp_path, f'[security]\ntoken = "{secret}"\n[models]\ntoken = "{secret}"\nproxy = "{secret}"'), {})
+    loaded = config.load(
+        put(tmp_path, f'[security]\ntoken = "{secret}"\n[models]\ntoken = "{secret}"\nproxy = "{secret}"'), {}
+    )
     assert loaded.security.token == secret
     assert secret not in f"{loaded} {loaded!r} {loaded.models}"
     assert repr(loaded).count("***") == 3

@@ -26,12 +26,18 @@ def transcript(*segments: Segment, language: str | None = "zh") -> Transcript:
 
 @pytest.mark.parametrize(
     ("wanted", "before", "after"),
-    [(Script.SIMPLIFIED, TRADITIONAL, SIMPLIFIED), (Script.TRADITIONAL, SIMPLIFIED, TRADITIONAL), (Script.SIMPLIFIED, SIMPLIFIED, SIMPLIFIED)],
+    [
+        (Script.SIMPLIFIED, TRADITIONAL, SIMPLIFIED),
+        (Script.TRADITIONAL, SIMPLIFIED, TRADITIONAL),
+        (Script.SIMPLIFIED, SIMPLIFIED, SIMPLIFIED),
+    ],
 )
 def test_text_and_words_are_converted_together(wanted: Script, before: str, after: str) -> None:
     (found,) = script.convert(transcript(segment(before)), wanted).segments
     assert found.text == "".join(word.word for word in found.words) == after
-    assert [(word.start, word.end) for word in found.words] == [(word.start, word.end) for word in segment(before).words]
+    assert [(word.start, word.end) for word in found.words] == [
+        (word.start, word.end) for word in segment(before).words
+    ]
 
 
 def test_a_phrase_is_known_across_words() -> None:
@@ -63,4 +69,7 @@ def test_words_and_text_stay_the_same_text(parts: list[str], wanted: Script) -> 
     (found,) = script.convert(transcript(before), wanted).segments
     assert found.text == "".join(word.word for word in found.words).strip()
     assert [(w.start, w.end, w.probability) for w in found.words] == [(w.start, w.end, w.probability) for w in words]
-    assert script.convert_segment(found, wanted).text == script.convert_segment(script.convert_segment(found, wanted), wanted).text
+    assert (
+        script.convert_segment(found, wanted).text
+        == script.convert_segment(script.convert_segment(found, wanted), wanted).text
+    )

@@ -18,7 +18,9 @@ from whisper_service.web.http import errors as web
 
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "whisper_service"
-LINE = re.compile(r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$")
+LINE = re.compile(
+    r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$"
+)
 MAKERS = {"Problem", "RowBroken", "Note"}
 """What is called with a code as its first argument, or as `code`."""
 

@@ -15,8 +15,24 @@ from whisper_service.core.fallback import LONGEST_STRETCH_S, Rung, Standing
 OOM = Problem("oom", "There was not enough memory.")
 GPU = Rung("cuda", "auto", 8, 2)
 CPU = Rung("cpu", "auto", 8, 4)
-GPU_TYPES = {"cuda:0": {"float32", "float16", "int8_float16", "int8_float32", "int8"}, "cpu": {"float32", "int8", "int8_float32"}}
-types = st.sampled_from(["auto", "default", "float32", "float16", "bfloat16", "int8_float32", "int8_float16", "int8_bfloat16", "int8", "odd"])
+GPU_TYPES = {
+    "cuda:0": {"float32", "float16", "int8_float16", "int8_float32", "int8"},
+    "cpu": {"float32", "int8", "int8_float32"},
+}
+types = st.sampled_from(
+    [
+        "auto",
+        "default",
+        "float32",
+        "float16",
+        "bfloat16",
+        "int8_float32",
+        "int8_float16",
+        "int8_bfloat16",
+        "int8",
+        "odd",
+    ]
+)
 sizes = st.integers(1, 64)
 cpus = st.builds(Rung, st.just("cpu"), types, sizes, sizes)
 gpus = st.builds(Rung, st.sampled_from(["cuda", "cuda:1"]), types, sizes, sizes)
@@ -29,14 +45,27 @@ def shown(rungs: tuple[Rung, ...]) -> list[str]:
 
 def test_from_a_full_gpu_to_the_cpu() -> None:
     assert shown(ladder.rungs(GPU, CPU, GPU_TYPES)) == [
-        *["cuda auto 2x8", "cuda auto 2x4", "cuda auto 2x2", "cuda auto 2x1", "cuda auto 1x1", "cuda int8_float16 1x1", "cuda int8 1x1"],
+        *[
+            "cuda auto 2x8",
+            "cuda auto 2x4",
+            "cuda auto 2x2",
+            "cuda auto 2x1",
+            "cuda auto 1x1",
+            "cuda int8_float16 1x1",
+            "cuda int8 1x1",
+        ],
         *["cpu auto 4x8", "cpu auto 4x4", "cpu auto 4x2", "cpu auto 4x1", "cpu auto 1x1"],
     ]
 
 
 def test_a_cpu_has_its_own_way_down() -> None:
     wanted = Rung("cpu", "float32", 3, 2)
-    assert shown(ladder.rungs(wanted, CPU, {})) == ["cpu float32 2x3", "cpu float32 2x1", "cpu float32 1x1", "cpu int8 1x1"]
+    assert shown(ladder.rungs(wanted, CPU, {})) == [
+        "cpu float32 2x3",
+        "cpu float32 2x1",
+        "cpu float32 1x1",
+        "cpu int8 1x1",
+    ]
 
 
 def test_only_what_the_device_can_is_on_it_and_the_cpu_only_if_it_is_allowed() -> None:
@@ -74,7 +103,13 @@ def test_a_model_that_does_not_even_load_is_not_tried_with_smaller_batches() -> 
     seen = [rungs[0]]
     while (lower := ladder.below(rungs, seen[-1], loading=True)) is not None:
         seen.append(lower)
-    assert shown(tuple(seen)) == ["cuda auto 2x8", "cuda int8_float16 1x1", "cuda int8 1x1", "cpu auto 4x8", "cpu auto 1x1"]
+    assert shown(tuple(seen)) == [
+        "cuda auto 2x8",
+        "cuda int8_float16 1x1",
+        "cuda int8 1x1",
+        "cpu auto 4x8",
+        "cpu auto 1x1",
+    ]
 
 
 def test_a_rung_of_other_settings_is_as_the_top() -> None:

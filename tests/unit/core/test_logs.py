@@ -22,7 +22,9 @@ def restore() -> Iterator[None]:
 
 
 def record(**extra: object) -> logging.LogRecord:
-    made = logging.LogRecord("whisper_service.storage.store", logging.WARNING, __file__, 1, "%d rows of %s", (3, "会议"), None)
+    made = logging.LogRecord(
+        "whisper_service.storage.store", logging.WARNING, __file__, 1, "%d rows of %s", (3, "会议"), None
+    )
     vars(made).update(extra)
     return made
 
@@ -41,7 +43,11 @@ def test_json_is_one_object_with_the_extras_and_the_traceback() -> None:
     line = logs.JsonFormatter().format(made)
     assert "\n" not in line
     entry = json.loads(line)
-    assert (entry["level"], entry["logger"], entry["message"]) == ("warning", "whisper_service.storage.store", "3 rows of 会议")
+    assert (entry["level"], entry["logger"], entry["message"]) == (
+        "warning",
+        "whisper_service.storage.store",
+        "3 rows of 会议",
+    )
     assert entry["job"] == "a"
     assert "ValueError: inside" in entry["traceback"]
 

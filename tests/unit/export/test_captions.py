@@ -80,11 +80,18 @@ def test_a_silence_is_never_inside_a_cue() -> None:
 def test_two_speakers_never_share_a_cue() -> None:
     first = msgspec.structs.replace(spoken("Yes."), speaker="A")
     second = msgspec.structs.replace(spoken("No.", start=0.3), speaker="B")
-    assert [(cue.lines, cue.speaker) for cue in captions.cues(transcript(first, second))] == [(("Yes.",), "A"), (("No.",), "B")]
+    assert [(cue.lines, cue.speaker) for cue in captions.cues(transcript(first, second))] == [
+        (("Yes.",), "A"),
+        (("No.",), "B"),
+    ]
 
 
 def test_a_gap_is_a_cue_of_its_own_in_its_place_as_long_as_it_is() -> None:
-    value = transcript(spoken("before it"), spoken("after it", start=60.0), gaps=(Gap(10.0, 50.0, "it\nkilled the model again and again and again"),))
+    value = transcript(
+        spoken("before it"),
+        spoken("after it", start=60.0),
+        gaps=(Gap(10.0, 50.0, "it\nkilled the model again and again and again"),),
+    )
     before, gap, after = captions.cues(value)
     assert (gap.start, gap.end, gap.gap) == (10_000, 50_000, True)
     assert gap.lines == ("[not transcribed: it killed the model", "again and again and again]")
@@ -118,7 +125,9 @@ def test_a_flicker_between_cues_is_closed() -> None:
 
 
 def test_chinese_lines_are_sixteen_characters_and_begin_with_no_mark() -> None:
-    value = transcript(chinese("今天我们来讨论一下人工智能的发展历史,以及它对未来社会可能产生的影响。谢谢大家!"), language="zh")
+    value = transcript(
+        chinese("今天我们来讨论一下人工智能的发展历史,以及它对未来社会可能产生的影响。谢谢大家!"), language="zh"
+    )
     found = texts(value)
     assert all(columns(text) <= 32 for lines in found for text in lines)
     assert not any(text[0] in ",。!、" for lines in found for text in lines)
@@ -142,7 +151,11 @@ def test_halves_of_a_word_are_never_apart() -> None:
 def test_without_word_times_the_text_is_spread_over_the_segment() -> None:
     (cue,) = captions.cues(transcript(Segment(0, 0, 10.0, 12.0, "one two three")))
     (row,) = cue.rows
-    assert [(piece.text, piece.start, piece.end) for piece in row] == [("one", 10_000, 10_571), ("two", 10_571, 11_142), ("three", 11_142, 12_000)]
+    assert [(piece.text, piece.start, piece.end) for piece in row] == [
+        ("one", 10_000, 10_571),
+        ("two", 10_571, 11_142),
+        ("three", 11_142, 12_000),
+    ]
 
 
 def test_an_edited_text_wins_over_the_words_it_was_made_from() -> None:
@@ -150,19 +163,52 @@ def test_an_edited_text_wins_over_the_words_it_was_made_from() -> None:
     assert texts(transcript(talk)) == [("Ice cream!",)]
 
 
-@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("你好", 4), ("e\u0301", 1), ("日本 abc", 8), ("👍", 2), ("ไทย", 3)])
+@pytest.mark.parametrize(
+    ("text", "width"), [("abc", 3), ("你好", 4), ("e\u0301", 1), ("日本 abc", 8), ("👍", 2), ("ไทย", 3)]
+)
 def test_columns(text: str, width: int) -> None:
     assert columns(text) == width
 
 
-@pytest.mark.parametrize("wish", [{"min_s": 3, "max_s": 2}, {"lines": 3}, {"line_columns": 0}, {"chars_per_s": 0}, {"cps": 3}])
+@pytest.mark.parametrize(
+    "wish", [{"min_s": 3, "max_s": 2}, {"lines": 3}, {"line_columns": 0}, {"chars_per_s": 0}, {"cps": 3}]
+)
 def test_impossible_styles_are_refused(wish: dict[str, float]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wish, Style)
 
 
-marks = st.sampled_from(["-->", " ", "\n", "\t", "。", ",", ".", "!", "“", "”", "(", "好", "ー", "\u0301", "\u200d", "\u202b", "\u2028", "\x00", "مرحبا", "ไทย", "the", "x" * 60])
-said = st.one_of(st.text(max_size=12), st.lists(marks, max_size=5).map("".join), st.sampled_from(["the ", " river", " of", "你", "好"]))
+marks = st.sampled_from(
+    [
+        "-->",
+        " ",
+        "\n",
+        "\t",
+        "。",
+        ",",
+        ".",
+        "!",
+        "“",
+        "”",
+        "(",
+        "好",
+        "ー",
+        "\u0301",
+        "\u200d",
+        "\u202b",
+        "\u2028",
+        "\x00",
+        "مرحبا",
+        "ไทย",
+        "the",
+        "x" * 60,
+    ]
+)
+said = st.one_of(
+    st.text(max_size=12),
+    st.lists(marks, max_size=5).map("".join),
+    st.sampled_from(["the ", " river", " of", "你", "好"]),
+)
 
 
 @st.composite
@@ -208,7 +254,9 @@ def flat(cue: Cue) -> list[captions.Piece]:
 def test_every_word_is_said_once_and_in_order(value: Transcript, style: Style) -> None:
     ordered = sorted(value.segments, key=lambda segment: segment.start)
     wanted = "".join("".join(captions.clean(segment.text).split()) for segment in ordered)
-    found = "".join("".join(piece.text.split()) for cue in captions.cues(value, style) if not cue.gap for piece in flat(cue))
+    found = "".join(
+        "".join(piece.text.split()) for cue in captions.cues(value, style) if not cue.gap for piece in flat(cue)
+    )
     assert found == wanted
 
 
@@ -257,9 +305,18 @@ def test_the_same_words_give_the_same_cues_again(value: Transcript, style: Style
     assert captions.cues(value, style) == once
     words = [(piece.start, piece.end, piece.text) for cue in once if not cue.gap for piece in flat(cue)]
     back = tuple(
-        Segment(0, n, p[0].start / 1000, p[-1].end / 1000, line(p), tuple(Word(q.start / 1000, q.end / 1000, " " * q.space + q.text, 0.5) for q in p))
+        Segment(
+            0,
+            n,
+            p[0].start / 1000,
+            p[-1].end / 1000,
+            line(p),
+            tuple(Word(q.start / 1000, q.end / 1000, " " * q.space + q.text, 0.5) for q in p),
+        )
         for n, p in enumerate(flat(cue) for cue in once if not cue.gap)
     )
     again = captions.cues(transcript(*back, language=value.language or "en"), style)
-    assert "".join(text for _, _, text in words).replace(" ", "") == "".join(p.text for cue in again for p in flat(cue)).replace(" ", "")
+    assert "".join(text for _, _, text in words).replace(" ", "") == "".join(
+        p.text for cue in again for p in flat(cue)
+    ).replace(" ", "")
     assert {at for cue in again for p in flat(cue) for at in (p.start,)} <= {start for start, _, _ in words}

@@ -13,7 +13,11 @@ from whisper_service.export.plain_text import piece, prose
 
 def said(*texts: str, spaced: bool | None = None) -> list[Segment]:
     """Segments with these texts; with `spaced`, words that say whether a space stands before the first."""
-    words = {None: lambda text: (), True: lambda text: (Word(0, 1, f" {text}", 1.0),), False: lambda text: (Word(0, 1, text, 1.0),)}
+    words = {
+        None: lambda text: (),
+        True: lambda text: (Word(0, 1, f" {text}", 1.0),),
+        False: lambda text: (Word(0, 1, text, 1.0),),
+    }
     return [Segment(0, n, float(n), n + 1.0, text, words[spaced](text)) for n, text in enumerate(texts)]
 
 

@@ -146,7 +146,9 @@ def test_tsv() -> None:
 
 
 def test_md_has_paragraphs_with_their_time() -> None:
-    value = transcript(segment(0, 2, "*One*."), segment(2.5, 4, "Two."), segment(9, 10, "Three."), gaps=(Gap(20, 30, "x"),))
+    value = transcript(
+        segment(0, 2, "*One*."), segment(2.5, 4, "Two."), segment(9, 10, "Three."), gaps=(Gap(20, 30, "x"),)
+    )
     assert text(value, Format.MD) == (
         "# a.wav\n\n**00:00:00** \\*One\\*. Two.\n\n**00:00:09** Three.\n\n"
         "**00:00:20** \\[00:00:20.000 - 00:00:30.000 not transcribed: x\\]\n"
@@ -195,7 +197,9 @@ def test_json_is_the_whole_transcript() -> None:
 
 def test_every_format_has_a_writer_and_a_media_type() -> None:
     assert set(formats.MEDIA_TYPES) == set(formats._WRITERS) == set(Format)
-    assert all(kind.startswith("application/") or kind.endswith("charset=utf-8") for kind in formats.MEDIA_TYPES.values())
+    assert all(
+        kind.startswith("application/") or kind.endswith("charset=utf-8") for kind in formats.MEDIA_TYPES.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,8 +220,39 @@ texts = st.one_of(
     st.lists(
         st.sampled_from(
             [
-                "-->", "\n", "\r\n", "1", "00:00:01,000 --> 00:00:02,000", "WEBVTT", "NOTE x", "STYLE", "<i>", "&amp;", "&", " ", "\t", "\x0b", "\u2028", "\x00", "好", "[x]",
-                "{\\b1}", "\\N", "[00:01.00]", "<01:02.03>", "# ", "**", "_a_", "`", "1. ", "שלום", "[a](b)", "\"", ",", "<!--", "https://a.b/_c_",
+                "-->",
+                "\n",
+                "\r\n",
+                "1",
+                "00:00:01,000 --> 00:00:02,000",
+                "WEBVTT",
+                "NOTE x",
+                "STYLE",
+                "<i>",
+                "&amp;",
+                "&",
+                " ",
+                "\t",
+                "\x0b",
+                "\u2028",
+                "\x00",
+                "好",
+                "[x]",
+                "{\\b1}",
+                "\\N",
+                "[00:01.00]",
+                "<01:02.03>",
+                "# ",
+                "**",
+                "_a_",
+                "`",
+                "1. ",
+                "שלום",
+                "[a](b)",
+                '"',
+                ",",
+                "<!--",
+                "https://a.b/_c_",
             ]
         ),
         max_size=8,
@@ -268,7 +303,10 @@ def test_whatever_is_chosen_every_format_opens_and_says_the_same(
     found = cues(value if layout.script is None else convert(value, layout.script), layout.style)
     match format:
         case Format.SRT:
-            times = [(c.start // timedelta(milliseconds=1), c.end // timedelta(milliseconds=1)) for c in srt.parse(said.decode("utf-8-sig"))]
+            times = [
+                (c.start // timedelta(milliseconds=1), c.end // timedelta(milliseconds=1))
+                for c in srt.parse(said.decode("utf-8-sig"))
+            ]
             assert times == [(c.start, c.end) for c in found]
         case Format.VTT:
             read = webvtt.from_buffer(io.BytesIO(said)).captions
@@ -361,7 +399,10 @@ def test_lrc_is_read_back(value: Transcript) -> None:
     read = LrcParser.parse(text(value, Format.LRC))["lrc_lines"]
     spoken = [item for item in read if str(item.text)]
     found = cues(value)
-    times = [(item.start_time.minutes * 60 + item.start_time.seconds) * 1000 + item.start_time.microseconds // 1000 for item in spoken]
+    times = [
+        (item.start_time.minutes * 60 + item.start_time.seconds) * 1000 + item.start_time.microseconds // 1000
+        for item in spoken
+    ]
     assert [str(item.text) for item in spoken] == [lyric(cue) for cue in found]
     assert times == [cue.start // 10 * 10 for cue in found]
 

@@ -26,7 +26,15 @@ def count(tmp_path: Path, membership: str, files: dict[str, str]) -> int:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("200000 100000\n", 2), ("250000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 64), ("", 64), ("nonsense", 64), ("1 0", 64)],
+    [
+        ("200000 100000\n", 2),
+        ("250000 100000\n", 2),
+        ("50000 100000\n", 1),
+        ("max 100000\n", 64),
+        ("", 64),
+        ("nonsense", 64),
+        ("1 0", 64),
+    ],
 )
 def test_a_container_sees_its_own_quota_at_the_root(tmp_path: Path, text: str, expected: int) -> None:
     assert count(tmp_path, "0::/\n", {"cpu.max": text}) == expected

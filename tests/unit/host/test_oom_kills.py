@@ -13,7 +13,10 @@ LAYOUTS = {
     "version 2": ("0::/system.slice/whisper.service", {"system.slice/whisper.service/memory.events": EVENTS.format(3)}),
     "version 2, in a container that sees its root alone": ("0::/docker/abc", {"memory.events": EVENTS.format(3)}),
     "version 2 beside version 1": ("9:cpu:/\n0::/a", {"unified/a/memory.events": EVENTS.format(3)}),
-    "version 1": ("4:memory:/a/b\n0::/", {"memory/a/b/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"}),
+    "version 1": (
+        "4:memory:/a/b\n0::/",
+        {"memory/a/b/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"},
+    ),
     "no group that counts": ("0::/", {}),
 }
 

@@ -38,7 +38,13 @@ def test_the_internet_is_outside(address: str) -> None:
 
 def test_what_is_allowed_is_that_and_no_more() -> None:
     allowed = [ipaddress.ip_network("192.168.1.0/24"), ipaddress.ip_network("::1")]
-    for address, good in {"192.168.1.9": True, "::ffff:192.168.1.9": True, "192.168.2.9": False, "::1": True, "127.0.0.1": False}.items():
+    for address, good in {
+        "192.168.1.9": True,
+        "::ffff:192.168.1.9": True,
+        "192.168.2.9": False,
+        "::1": True,
+        "127.0.0.1": False,
+    }.items():
         assert permitted(ipaddress.ip_address(address), allowed) is good
 
 
@@ -58,7 +64,10 @@ def test_addresses_that_are_refused_at_once(url: str) -> None:
     assert caught.value.params["field"] == "webhook"
 
 
-@pytest.mark.parametrize("url", ["https://example.com", "http://example.com:8080/a/b?c=d", "http://1.1.1.1/", "https://[2606:4700:4700::1111]/x"])
+@pytest.mark.parametrize(
+    "url",
+    ["https://example.com", "http://example.com:8080/a/b?c=d", "http://1.1.1.1/", "https://[2606:4700:4700::1111]/x"],
+)
 def test_addresses_that_are_taken(url: str) -> None:
     check(url, (), field="url", setting="links.allowed_networks")
 
@@ -138,6 +147,8 @@ async def test_a_receiver_that_talks_nonsense() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, babble)
         with pytest.raises(Unreachable):
-            await outgoing.post(f"http://127.0.0.1:{port}/", b"x", {}, allowed=[ipaddress.ip_network("127.0.0.1")], timeout_s=10)
+            await outgoing.post(
+                f"http://127.0.0.1:{port}/", b"x", {}, allowed=[ipaddress.ip_network("127.0.0.1")], timeout_s=10
+            )
         tasks.cancel_scope.cancel()
     await listener.aclose()

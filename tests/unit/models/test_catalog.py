@@ -127,7 +127,9 @@ def test_a_named_model_that_is_absent_says_what_is_there(models: Path) -> None:
     with pytest.raises(ModelUnavailable) as error:
         plain(models).resolve("turbo")
     assert error.value.message == "The model large-v3-turbo is not on this machine."
-    assert error.value.advice.startswith("Installed: tiny. Fetch it: `python -m whisper_service models download large-v3-turbo`. Or put")
+    assert error.value.advice.startswith(
+        "Installed: tiny. Fetch it: `python -m whisper_service models download large-v3-turbo`. Or put"
+    )
     assert "into models/large-v3-turbo of the data directory" in error.value.advice
 
 
@@ -137,7 +139,29 @@ def test_short_names_mean_the_newest(models: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["..", ".", "", "../base", "a/b/c", "a/../b", "/b", "a/", "a--b/c", "a/..", "a/b--c", "a\\b", "/etc", "C:\\x", "~", "~root", "base\n", "bas\0e", ".join-x", "é"]
+    "name",
+    [
+        "..",
+        ".",
+        "",
+        "../base",
+        "a/b/c",
+        "a/../b",
+        "/b",
+        "a/",
+        "a--b/c",
+        "a/..",
+        "a/b--c",
+        "a\\b",
+        "/etc",
+        "C:\\x",
+        "~",
+        "~root",
+        "base\n",
+        "bas\0e",
+        ".join-x",
+        "é",
+    ],
 )
 def test_a_job_cannot_name_a_path(models: Path, name: str) -> None:
     put(models / "base")
@@ -388,7 +412,9 @@ def test_a_model_is_removed_with_what_came_of_its_download(models: Path) -> None
     assert [path.name for path in models.iterdir()] == ["base"]
 
 
-def test_what_is_not_ours_is_not_removed(models: Path, tmp_path: Path, bundle: dict[str, tuple[BundledFile, ...]]) -> None:
+def test_what_is_not_ours_is_not_removed(
+    models: Path, tmp_path: Path, bundle: dict[str, tuple[BundledFile, ...]]
+) -> None:
     mine = put(tmp_path / "elsewhere" / "mine")
     with pytest.raises(Conflict, match="configuration"):
         plain(models, str(mine)).remove("mine")

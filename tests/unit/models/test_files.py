@@ -97,7 +97,9 @@ def test_verifying_compares_with_what_was_written_down(tmp_path: Path) -> None:
     folder = put(tmp_path / "m", weights())
     assert modelfile.verify(folder) == ()
     data = (folder / "model.bin").read_bytes()
-    about = Origin(files={"model.bin": len(data), "config.json": 2}, sha256={"model.bin": hashlib.sha256(data).hexdigest()})
+    about = Origin(
+        files={"model.bin": len(data), "config.json": 2}, sha256={"model.bin": hashlib.sha256(data).hexdigest()}
+    )
     (folder / ORIGIN).write_bytes(msgspec.json.encode(about))
     assert modelfile.verify(folder) == ("model.bin",)
     (folder / "config.json").write_bytes(b"{ }")

@@ -47,12 +47,23 @@ def under(folder: str) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("folder", ["", "mine/", "./", "a/b/c/"])
 @pytest.mark.parametrize(
-    "pack", [zipped, tarred, lambda p, f: tarred(p, f, "w"), lambda p, f: tarred(p, f, "w:xz"), lambda p, f: tarred(p, f, "w:bz2")]
+    "pack",
+    [
+        zipped,
+        tarred,
+        lambda p, f: tarred(p, f, "w"),
+        lambda p, f: tarred(p, f, "w:xz"),
+        lambda p, f: tarred(p, f, "w:bz2"),
+    ],
 )
-def test_a_packed_folder_becomes_a_model(tmp_path: Path, pack: Callable[[Path, dict[str, bytes]], Path], folder: str) -> None:
+def test_a_packed_folder_becomes_a_model(
+    tmp_path: Path, pack: Callable[[Path, dict[str, bytes]], Path], folder: str
+) -> None:
     archive = pack(tmp_path / "archive", under(folder) | {f"{folder}README.md": b"#", f"{folder}evil.py": b"1/0"})
     imports.from_archive(archive, tmp_path / "model", LIMITS)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir() if not path.name.startswith(".")} == FILES
+    assert {
+        path.name: path.read_bytes() for path in (tmp_path / "model").iterdir() if not path.name.startswith(".")
+    } == FILES
     assert modelfile.verify(tmp_path / "model") == ("model.bin",)
 
 
@@ -147,7 +158,11 @@ GOOD = {"zip": zipped, "tar.gz": tarred}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-@given(st.sampled_from(sorted(GOOD)), st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 255)), min_size=1, max_size=8), st.integers(1, 5_000))
+@given(
+    st.sampled_from(sorted(GOOD)),
+    st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 255)), min_size=1, max_size=8),
+    st.integers(1, 5_000),
+)
 def test_damaged_archives_are_a_reason_and_no_crash(
     tmp_path_factory: pytest.TempPathFactory, kind: str, changes: list[tuple[int, int]], length: int
 ) -> None:

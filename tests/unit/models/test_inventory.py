@@ -66,8 +66,19 @@ def test_the_states_of_a_model(tmp_path: Path) -> None:
     now = Situation(transfers={"base": Transfer(1, 2)}, problems={"small": problem, "acme/far": problem})
     listed = {info.name: info for info in shelf.all(now)}
     states = {name: listed[name].state.value for name in ("acme/own", "short", "tiny", "base", "small", "acme/far")}
-    assert states == {"acme/own": "installed", "short": "broken", "tiny": "broken", "base": "downloading", "small": "absent", "acme/far": "absent"}
-    assert (listed["acme/own"].repo, listed["acme/own"].parameters, listed["acme/own"].removable) == ("acme/own", listed["acme/own"].parameters, True)
+    assert states == {
+        "acme/own": "installed",
+        "short": "broken",
+        "tiny": "broken",
+        "base": "downloading",
+        "small": "absent",
+        "acme/far": "absent",
+    }
+    assert (listed["acme/own"].repo, listed["acme/own"].parameters, listed["acme/own"].removable) == (
+        "acme/own",
+        listed["acme/own"].parameters,
+        True,
+    )
     assert listed["acme/own"].default
     for name, said in {"short": "truncated", "tiny": "no tokenizer.json", "small": "did not answer"}.items():
         found = listed[name].problem

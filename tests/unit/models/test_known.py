@@ -20,8 +20,12 @@ models = pytest.mark.parametrize("model", KNOWN, ids=[model.name for model in KN
 
 
 def test_names_and_repos_are_those_of_the_library() -> None:
-    assert {model.name: model.repo for model in KNOWN} == {name: repo for name, repo in _MODELS.items() if name not in ALIASES}
-    assert {alias: BY_NAME[name].repo for alias, name in ALIASES.items()} == {alias: _MODELS[alias] for alias in ALIASES}
+    assert {model.name: model.repo for model in KNOWN} == {
+        name: repo for name, repo in _MODELS.items() if name not in ALIASES
+    }
+    assert {alias: BY_NAME[name].repo for alias, name in ALIASES.items()} == {
+        alias: _MODELS[alias] for alias in ALIASES
+    }
 
 
 def test_every_name_has_its_place_in_the_order_of_quality() -> None:
@@ -82,7 +86,8 @@ def test_a_smaller_type_never_takes_more(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "speed"), [("tiny", 109), ("base", 52), ("small", 16), ("medium", 5.3), ("large-v3-turbo", 3.9), ("large-v3", 2.9)]
+    ("name", "speed"),
+    [("tiny", 109), ("base", 52), ("small", 16), ("medium", 5.3), ("large-v3-turbo", 3.9), ("large-v3", 2.9)],
 )
 def test_speed_is_the_share_of_the_bound_that_is_reached(name: str, speed: float) -> None:
     assert BY_NAME[name].speed_on_cpu(1) / 0.2 == pytest.approx(speed, rel=0.15)
@@ -118,7 +123,11 @@ def test_a_small_card_takes_a_large_model_in_eight_bits() -> None:
 def test_a_better_machine_is_never_worse(model: Model, cpus: int, memory: int, vram: int) -> None:
     order = [Fit.TOO_BIG, Fit.SLOW, Fit.CPU, Fit.GPU]
     here = model.suits(cpus, memory, vram)
-    for better in (model.suits(cpus + 1, memory, vram), model.suits(cpus, memory + GB, vram), model.suits(cpus, memory, vram + GB)):
+    for better in (
+        model.suits(cpus + 1, memory, vram),
+        model.suits(cpus, memory + GB, vram),
+        model.suits(cpus, memory, vram + GB),
+    ):
         assert order.index(better.fit) >= order.index(here.fit)
     if here.speed is not None:
         assert math.isclose(here.speed, model.speed_on_cpu(cpus))
@@ -127,7 +136,9 @@ def test_a_better_machine_is_never_worse(model: Model, cpus: int, memory: int, v
 @models
 def test_people_are_told_what_it_is_good_for(model: Model) -> None:
     assert model.good_for
-    assert model.languages == ("en" if model.name.endswith(".en") or model.name.startswith("distil") else "multilingual")
+    assert model.languages == (
+        "en" if model.name.endswith(".en") or model.name.startswith("distil") else "multilingual"
+    )
 
 
 @models

@@ -164,7 +164,11 @@ async def test_an_idle_child_that_dies_is_nobodys_loss(stage: Stage) -> None:
 
 
 async def test_what_was_asked_for_goes_on_after_a_restart_and_what_was_wrong_is_known(stage: Stage) -> None:
-    rows = [ModelRow("tiny", "downloading", asked=True), ModelRow("base", "downloading"), ModelRow("small", "broken", problem=PROBLEM)]
+    rows = [
+        ModelRow("tiny", "downloading", asked=True),
+        ModelRow("base", "downloading"),
+        ModelRow("small", "broken", problem=PROBLEM),
+    ]
     await stage.downloads.restore(rows)
     assert stage.downloads.transfers.keys() == {"tiny"}
     assert stage.downloads.problems == {"small": PROBLEM}
@@ -211,5 +215,8 @@ async def test_jobs_hear_of_it_in_steps(stage: Stage) -> None:
 
 
 def test_how_far_it_is_in_words() -> None:
-    assert describe("x", Transfer(510_000_000, 3_090_000_000, 12_300_000, 210.0)) == "Downloading the model x: 0.51 of 3.09 GB, 12.3 MB/s, 4 min left."
+    assert (
+        describe("x", Transfer(510_000_000, 3_090_000_000, 12_300_000, 210.0))
+        == "Downloading the model x: 0.51 of 3.09 GB, 12.3 MB/s, 4 min left."
+    )
     assert describe("x", Transfer(0, None)) == "Downloading the model x: 0.00 GB."

@@ -26,7 +26,12 @@ IDLE = Speech(ready=True, model="base", slots=1)
 
 
 def work(name: str, chunks: int = 0, **fields: object) -> Work:
-    defaults: dict[str, object] = {"model": "base", "batch_key": "base", "ready": tuple(Ready(i) for i in range(chunks)), "decode": "done"}
+    defaults: dict[str, object] = {
+        "model": "base",
+        "batch_key": "base",
+        "ready": tuple(Ready(i) for i in range(chunks)),
+        "decode": "done",
+    }
     return Work(job_id=name, **(defaults | fields))  # type: ignore[arg-type]
 
 
@@ -147,7 +152,11 @@ def test_the_loaded_model_keeps_its_work_until_somebody_lost_patience() -> None:
 def test_long_recordings_leave_a_media_worker_for_short_ones() -> None:
     long = planner.LONG_BYTES + 1
     workers = (Worker("m1", True), Worker("m2", True))
-    works = (work("x", decode="waiting", bytes=long), work("y", decode="waiting", bytes=long, order=1), work("z", decode="waiting", order=2))
+    works = (
+        work("x", decode="waiting", bytes=long),
+        work("y", decode="waiting", bytes=long, order=1),
+        work("z", decode="waiting", order=2),
+    )
     assert plan(View(works=works, media=workers), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
     assert plan(View(works=works[:1], media=(Worker("only", True),)), 0.0) == [StartDecode("x", "only")]
 
@@ -229,7 +238,10 @@ def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without
     queue = tuple(Waiting(f"l{n}", long) for n in range(planner.LONG_AHEAD + 2))
     claimed = [step for step in plan(View(works=waits, queue=queue), 0.0) if isinstance(step, Claim)]
     assert len(claimed) == planner.LONG_AHEAD
-    more = (*waits, *(work(f"m{n}", decode="waiting", model_missing=True, bytes=long) for n in range(planner.LONG_AHEAD)))
+    more = (
+        *waits,
+        *(work(f"m{n}", decode="waiting", model_missing=True, bytes=long) for n in range(planner.LONG_AHEAD)),
+    )
     assert plan(View(works=more, queue=queue), 0.0) == []
 
 
@@ -283,12 +295,16 @@ views = st.builds(
 )  # fmt: skip
 
 
-def simulate(jobs: list[tuple[int, bool]], culprits: set[tuple[str, int]], slots: int, size: int, order: st.DataObject) -> dict[tuple[str, int], int]:
+def simulate(
+    jobs: list[tuple[int, bool]], culprits: set[tuple[str, int]], slots: int, size: int, order: st.DataObject
+) -> dict[tuple[str, int], int]:
     """An actor that dies as soon as it works on a culprit; which of its batches is next is drawn. Deaths per chunk."""
     left = {f"job{n}": dict.fromkeys(range(count), 0) for n, (count, _) in enumerate(jobs)}
     known = {f"job{n}": language for n, (_, language) in enumerate(jobs)}
-    served, turns, deaths = dict.fromkeys(left, 0), dict.fromkeys(left, 0), dict.fromkeys(
-        ((job, index) for job, chunks in left.items() for index in chunks), 0
+    served, turns, deaths = (
+        dict.fromkeys(left, 0),
+        dict.fromkeys(left, 0),
+        dict.fromkeys(((job, index) for job, chunks in left.items() for index in chunks), 0),
     )
     flying: list[GiveBatch] = []
     turn = 0
@@ -364,7 +380,9 @@ def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls()
     for urgent, beside in ((0, 1), (1, 1), (2, 0)):
         speech = Speech(ready=True, model="base", slots=2, batches=2, urgent=urgent, express=1)
         assert len(plan(View(works=(call,), speech=speech), 0.0)) == beside
-    (step,) = plan(View(works=(call,), speech=Speech(ready=True, model="base", slots=2, batches=1, urgent=1, express=1)), 0.0)
+    (step,) = plan(
+        View(works=(call,), speech=Speech(ready=True, model="base", slots=2, batches=1, urgent=1, express=1)), 0.0
+    )
     assert isinstance(step, GiveBatch)
     assert (step.urgent, step.express) == (True, False)
 
@@ -459,5 +477,11 @@ def test_ready_work_never_waits_for_an_idle_actor(view: View) -> None:
 def test_rows_of_a_job_with_unknown_language_are_never_in_work_together(view: View) -> None:
     for w in view.works:
         if not w.language_known:
-            rows = [row for step in plan(view, 0.0) if isinstance(step, GiveBatch) for row in step.rows if row[0] == w.job_id]
+            rows = [
+                row
+                for step in plan(view, 0.0)
+                if isinstance(step, GiveBatch)
+                for row in step.rows
+                if row[0] == w.job_id
+            ]
             assert len(rows) + w.in_flight <= max(1, w.in_flight)

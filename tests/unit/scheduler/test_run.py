@@ -74,7 +74,11 @@ def test_a_batch_that_does_not_have_a_chunk_any_more_says_nothing_about_it() -> 
 
 def test_a_second_decode_brings_back_only_what_is_not_done() -> None:
     broken = Problem("crashed", "It crashed.")
-    chunks = [Chunk(span(0), ChunkState.DONE), Chunk(span(1), attempts=2), Chunk(span(2), ChunkState.FAILED, error=broken)]
+    chunks = [
+        Chunk(span(0), ChunkState.DONE),
+        Chunk(span(1), attempts=2),
+        Chunk(span(2), ChunkState.FAILED, error=broken),
+    ]
     run = Run.resume(job(), chunks, order=1, spooled=False, now=0.0)
     assert not run.waiting
     assert [find(run, span(index)) for index in range(4)] == [None, None, None, span(3)]
@@ -138,7 +142,9 @@ def test_a_job_cut_by_two_versions_has_every_stretch_of_speech_once(
     assert all(abs(s.start - offset_s - s.start_sample / 16_000) < 1e-6 for s in spans)
     assert set(run.waiting) | run.finished == {s.index for s in spans}
     limit = max((s.start_sample + s.samples for s in before), default=0)
-    lost = sum(max(0, s.start_sample + s.samples - max(s.start_sample, limit)) for s in after) - sum(s.samples for s in added)
+    lost = sum(max(0, s.start_sample + s.samples - max(s.start_sample, limit)) for s in after) - sum(
+        s.samples for s in added
+    )
     assert 0 <= lost < SHORTEST
 
 
@@ -175,7 +181,9 @@ def test_a_job_of_gaps_alone_fails_with_the_cause_of_the_last() -> None:
     for index in range(2):
         run.give(index, 1, 0.0)
         run.done(index, Problem(f"cause{index}", "It crashed.", "Do this.", {"n": index}))
-    assert run.failure == Problem("cause1", "No part of the recording could be transcribed. It crashed.", "Do this.", {"n": 1})
+    assert run.failure == Problem(
+        "cause1", "No part of the recording could be transcribed. It crashed.", "Do this.", {"n": 1}
+    )
     find(run, span(2))
     run.done(2)
     assert run.failure is None
@@ -318,7 +326,12 @@ def test_a_decoder_that_gets_further_each_time_is_not_counted_out() -> None:
 
 def test_the_planner_sees_what_it_needs() -> None:
     work = run_with(2, options=Options(language="en", prompt="names"), rank=-1.0).view()
-    assert (work.model, work.rank, work.language_known, [chunk.index for chunk in work.ready]) == ("base", -1.0, True, [0, 1])
+    assert (work.model, work.rank, work.language_known, [chunk.index for chunk in work.ready]) == (
+        "base",
+        -1.0,
+        True,
+        [0, 1],
+    )
     assert work.batch_key != run_with(2).view().batch_key
 
 

@@ -20,10 +20,16 @@ def test_the_actor_hears_that_somebody_waits_for_a_batch(urgent: bool, express: 
     actor: Any = SimpleNamespace(facts={}, send=lambda command, **_: sent.append(command))
     recognizer = Recognizer(actor, config.Speech(), config.Supervision())
     row = Row(job_id="job", span=Span(0, 0, SAMPLE_RATE, 0.0, 1.0), spool="spool")
-    recognizer.give(1, (("job", 0),), [row], preset="balanced", prompt=None, suspect=False, urgent=urgent, express=express)
+    recognizer.give(
+        1, (("job", 0),), [row], preset="balanced", prompt=None, suspect=False, urgent=urgent, express=express
+    )
     assert [(command.urgent, command.express) for command in sent] == [(urgent, express)]
     view = recognizer.view()
-    assert (view.batches, view.urgent, view.express_batches) == (int(not express), int(urgent and not express), int(express))
+    assert (view.batches, view.urgent, view.express_batches) == (
+        int(not express),
+        int(urgent and not express),
+        int(express),
+    )
 
 
 GPU: dict[str, Any] = {"cuda_devices": 2, "vram_free": [80_000_000_000, None]}
@@ -41,7 +47,9 @@ GPU: dict[str, Any] = {"cuda_devices": 2, "vram_free": [80_000_000_000, None]}
         (config.Speech(device="cpu"), None, BATCH),
     ],
 )
-def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(speech: config.Speech, rows: int | None, batch: int) -> None:
+def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(
+    speech: config.Speech, rows: int | None, batch: int
+) -> None:
     sent: list[Load] = []
     actor: Any = SimpleNamespace(facts=GPU, send=lambda command, **_: sent.append(command))
     recognizer = Recognizer(actor, speech, config.Supervision())
@@ -52,7 +60,14 @@ def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(speech: confi
 
 @pytest.mark.parametrize(
     ("device", "facts", "free"),
-    [("auto", GPU, 80_000_000_000), ("cuda:0", GPU, 80_000_000_000), ("cuda:1", GPU, None), ("cuda:2", GPU, None), ("cpu", GPU, None), ("auto", {}, None)],
+    [
+        ("auto", GPU, 80_000_000_000),
+        ("cuda:0", GPU, 80_000_000_000),
+        ("cuda:1", GPU, None),
+        ("cuda:2", GPU, None),
+        ("cpu", GPU, None),
+        ("auto", {}, None),
+    ],
 )
 def test_only_the_memory_of_the_gpu_that_is_wanted_counts(device: str, facts: dict[str, Any], free: int | None) -> None:
     actor: Any = SimpleNamespace(facts=facts)

@@ -36,7 +36,11 @@ def test_grams_are_characters_and_pairs_without_spaces_and_case() -> None:
 @given(st.text(), st.text(min_size=1, max_size=2).filter(lambda term: terms(term) == (term,)))
 def test_a_short_term_is_found_just_where_it_stands(text: str, term: str) -> None:
     folded = term.casefold()
-    inside = any(folded in part for part in " ".join(terms(text)).casefold().split()) if len(text.split()) <= MAX_TERMS else None
+    inside = (
+        any(folded in part for part in " ".join(terms(text)).casefold().split())
+        if len(text.split()) <= MAX_TERMS
+        else None
+    )
     words = set(grams(text).split())
     wanted = {word.strip('"') for word in match(term).split(" AND ")}
     if inside is not None and len(folded) <= 2:
@@ -72,4 +76,8 @@ def test_an_excerpt_is_short_and_shows_the_first_find(before: str, after: str) -
 
 
 def test_what_an_excerpt_leaves_out_shows() -> None:
-    assert excerpt("a" * 200 + " needle " + "b" * 200, ["needle"]) == ["…" + "a" * 79 + " ", "needle", " " + "b" * 153 + "…"]
+    assert excerpt("a" * 200 + " needle " + "b" * 200, ["needle"]) == [
+        "…" + "a" * 79 + " ",
+        "needle",
+        " " + "b" * 153 + "…",
+    ]

@@ -34,7 +34,10 @@ WORDINGS = [
     ("OSError: [Errno 12] Cannot allocate memory", K.OOM),
     ("\nlibgomp: Thread creation failed: Resource temporarily unavailable\n", K.OOM),
     ("OMP: Error #34: System unable to allocate necessary resources for OMP thread:", K.OOM),
-    ("ImportError: /x/_pocketfft_umath.cpython-311-x86_64-linux-gnu.so: failed to map segment from shared object", K.OOM),
+    (
+        "ImportError: /x/_pocketfft_umath.cpython-311-x86_64-linux-gnu.so: failed to map segment from shared object",
+        K.OOM,
+    ),
     ("MemoryError", K.OOM),
     ("numpy._core._exceptions._ArrayMemoryError: Unable to allocate 1.00 GiB for an array", K.OOM),
     ("bad allocation", K.OOM),
@@ -133,7 +136,9 @@ def test_a_system_with_few_signals_can_load_it_too(monkeypatch: pytest.MonkeyPat
 
 def test_a_kill_for_want_of_memory_is_not_one_from_outside() -> None:
     assert faults.classify("encoding 8 rows\n", -signal.SIGKILL, oom_killed=True).kind is K.OOM
-    assert faults.classify("encoding 8 rows\n", -signal.SIGSEGV, oom_killed=True).kind is K.CRASHED  # another was killed
+    assert (
+        faults.classify("encoding 8 rows\n", -signal.SIGSEGV, oom_killed=True).kind is K.CRASHED
+    )  # another was killed
 
 
 def test_an_uncaught_exception_is_quoted() -> None:

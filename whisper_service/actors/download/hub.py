@@ -45,7 +45,11 @@ CHUNK: Final = 256 * 1024
 REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")
 VOCABULARY: Final = "vocabulary.*"
 VERSION: Final = huggingface_hub.__version__
-_PROXIES: Final = {name: os.environ.get(name) for base in ("http", "https", "all") for name in (f"{base}_proxy", f"{base}_PROXY".upper())}
+_PROXIES: Final = {
+    name: os.environ.get(name)
+    for base in ("http", "https", "all")
+    for name in (f"{base}_proxy", f"{base}_PROXY".upper())
+}
 
 constants.DOWNLOAD_CHUNK_SIZE = CHUNK
 hub_logging.set_verbosity(logging.ERROR)  # its warnings hold signed addresses; what matters is told by `network`
@@ -111,7 +115,9 @@ def configure(proxy: str | None, connect_timeout_s: float, read_timeout_s: float
 
 def look(source: Source, patterns: tuple[str, ...] = ()) -> Listing:
     """The files of the repo that match, in its top folder. Raises `Failed` if together they are no CTranslate2 model."""
-    api = huggingface_hub.HfApi(endpoint=source.endpoint.rstrip("/"), token=source.token or False, library_name="whisper_service")
+    api = huggingface_hub.HfApi(
+        endpoint=source.endpoint.rstrip("/"), token=source.token or False, library_name="whisper_service"
+    )
     try:
         info = api.model_info(source.repo, revision=source.revision, files_metadata=True)
         if not info.sha or info.siblings is None:
@@ -132,7 +138,9 @@ def touch(source: Source, listing: Listing) -> None:
     """Ask for the first byte of the largest file: large files lie elsewhere, and that place may be closed to us."""
     largest = max(listing.files, key=lambda file: file.size or 0)
     headers = {**source.headers(), "Range": "bytes=0-0"}
-    with huggingface_hub.get_session().stream("GET", source.url(largest.name, listing.commit), headers=headers) as response:
+    with huggingface_hub.get_session().stream(
+        "GET", source.url(largest.name, listing.commit), headers=headers
+    ) as response:
         hf_raise_for_status(response)
 
 

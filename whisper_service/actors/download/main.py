@@ -49,7 +49,9 @@ PROGRESS_S: Final = 1.0
 """Seconds between two reports."""
 WINDOW_S: Final = 5.0
 """The speed is that of the last seconds."""
-HOPELESS: Final = frozenset({"offline", "disk_full", "not_writable", "target_occupied", "proxy_invalid", "repo_invalid"})
+HOPELESS: Final = frozenset(
+    {"offline", "disk_full", "not_writable", "target_occupied", "proxy_invalid", "repo_invalid"}
+)
 """Cases that no other endpoint will help with."""
 
 Emit = Callable[[Report], None]
@@ -312,7 +314,13 @@ class Progress:
         total = sum(size or 0 for size in sizes) if sizes and None not in sizes else None
         left = None if total is None or not speed else max(0, total - have) / speed
         return DownloadProgress(
-            model=self._model, bytes=have, total=total, speed_bps=speed, eta_s=left, endpoint=self._endpoint, failed=self.failed
+            model=self._model,
+            bytes=have,
+            total=total,
+            speed_bps=speed,
+            eta_s=left,
+            endpoint=self._endpoint,
+            failed=self.failed,
         )
 
 

@@ -134,7 +134,13 @@ CASES: Final[dict[str, tuple[str, str]]] = {
 What stands in braces is in `params` too, for translations.
 """
 
-_STATUS: Final = {401: "token_refused", 403: "access_denied", 404: "repo_not_found", 407: "proxy_password", 429: "rate_limited"}
+_STATUS: Final = {
+    401: "token_refused",
+    403: "access_denied",
+    404: "repo_not_found",
+    407: "proxy_password",
+    429: "rate_limited",
+}
 _UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -178,7 +184,9 @@ def explain(
     names = {base.__name__ for cause in chain for base in type(cause).__mro__}
     host = _asked(chain) or host_of(endpoint)  # a hub sends us on to others for large files
     about: dict[str, Any] = {"host": host, "endpoint": public(endpoint), "repo": repo}
-    detail = redact(_words(chain), secrets).rstrip(".")[:300]  # shortened last: half a secret would not be known for one
+    detail = redact(_words(chain), secrets).rstrip(".")[
+        :300
+    ]  # shortened last: half a secret would not be known for one
     if proxy is not None:
         about["proxy"] = host_of(proxy)
     return (
@@ -248,11 +256,21 @@ def _answer(
         if code == "proxy_password":
             about = {"proxy": "", **about}
         return problem(code, **about, status=status)
-    if names & {"FileMetadataError", "JSONDecodeError", "TooManyRedirects", "UnsupportedProtocol", "InvalidURL", "SSLError"}:
+    if names & {
+        "FileMetadataError",
+        "JSONDecodeError",
+        "TooManyRedirects",
+        "UnsupportedProtocol",
+        "InvalidURL",
+        "SSLError",
+    }:
         return problem("not_a_hub", **about, detail=detail)
     if names & {"TimeoutException", "TimeoutError"}:
         return problem("timeout", **about)
-    if names & {"RemoteProtocolError", "NetworkError", "ConnectionError", "DecodingError"} or "Consistency check failed" in detail:
+    if (
+        names & {"RemoteProtocolError", "NetworkError", "ConnectionError", "DecodingError"}
+        or "Consistency check failed" in detail
+    ):
         return problem("cut_off", **about, detail=detail)
     return None
 

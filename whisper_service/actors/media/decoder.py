@@ -166,7 +166,9 @@ class Recording:
                     self._packets += bool(packet.size)  # empty ones flush the decoder at the end
                     yield from self._decode(packet)
                 return
-            except IndexError:  # a track that begins in mid-file: PyAV does not know it, and passes it over when asked again
+            except (
+                IndexError
+            ):  # a track that begins in mid-file: PyAV does not know it, and passes it over when asked again
                 continue
             except av.FFmpegError as error:
                 self._note(error)

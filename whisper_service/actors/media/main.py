@@ -162,7 +162,9 @@ def decode(
         )
         _check_length(recording.duration_s, command)
         most_s = _most(command)
-        chunker = Chunker(policy or policy_for(recording.duration_s, brief=command.limit_s is not None), recording.start_s)
+        chunker = Chunker(
+            policy or policy_for(recording.duration_s, brief=command.limit_s is not None), recording.start_s
+        )
         listening = files.enter_context(ThreadPoolExecutor(1, "listening"))
         heard: deque[Future[list[float]]] = deque()
         chunks = 0

@@ -138,7 +138,9 @@ class Engine:
 
     def warm_up(self) -> None:
         """Encode and decode once: libraries that are missing and memory that is too small show here."""
-        self.decode(self.encode([np.zeros(WINDOW_S * SAMPLE_RATE, dtype=np.float32)]), ["en"], [Task.TRANSCRIBE], Search())
+        self.decode(
+            self.encode([np.zeros(WINDOW_S * SAMPLE_RATE, dtype=np.float32)]), ["en"], [Task.TRANSCRIBE], Search()
+        )
 
     def unload(self) -> None:
         """Give the memory of the weights back; nothing may be asked of the engine after this."""
@@ -172,7 +174,9 @@ class Engine:
         found: dict[int, tuple[str, float]] = {}
         for members in _alike([_width(state) for state in states]):
             self._before()
-            for i, ((token, probability), *_) in zip(members, self._model.detect_language(_batch(states, members)), strict=True):
+            for i, ((token, probability), *_) in zip(
+                members, self._model.detect_language(_batch(states, members)), strict=True
+            ):
                 found[i] = token[2:-2], float(probability)
         return [found[i] for i in range(len(states))]
 
@@ -212,16 +216,24 @@ class Engine:
         """The words of each text with their times, within its window."""
         found: dict[int, list[Word]] = {}
         # One by one on a CPU: a batch gains nothing there either.
-        for members in _alike([i if self._cpu else (_width(text.states), text.language, text.task) for i, text in enumerate(texts)]):
+        for members in _alike(
+            [i if self._cpu else (_width(text.states), text.language, text.task) for i, text in enumerate(texts)]
+        ):
             found |= zip(members, self._timed([texts[i] for i in members]), strict=True)
         return [found[i] for i in range(len(texts))]
 
     def _timed(self, texts: Sequence[Text]) -> list[list[Word]]:
         """The same for texts that are alike in the width of their windows, language and task."""
         tokenizer = self._tokenizer_for(texts[0].language, texts[0].task)
-        split = [tokenizer.split_to_word_tokens(list(text.decoded.tokens)) if text.decoded.tokens else ([], []) for text in texts]
+        split = [
+            tokenizer.split_to_word_tokens(list(text.decoded.tokens)) if text.decoded.tokens else ([], [])
+            for text in texts
+        ]
         if not self._aligns:
-            return [merge_punctuation(spread_words(words, text.seconds)) for (words, _), text in zip(split, texts, strict=True)]
+            return [
+                merge_punctuation(spread_words(words, text.seconds))
+                for (words, _), text in zip(split, texts, strict=True)
+            ]
         said = [i for i, text in enumerate(texts) if text.decoded.tokens]
         if not said:
             return [[] for _ in texts]
@@ -235,7 +247,9 @@ class Engine:
         found: list[list[Word]] = [[] for _ in texts]
         for i, one in zip(said, aligned, strict=True):
             words, groups = split[i]
-            found[i] = merge_punctuation(timed_words(words, [len(group) for group in groups], one.alignments, one.text_token_probs))
+            found[i] = merge_punctuation(
+                timed_words(words, [len(group) for group in groups], one.alignments, one.text_token_probs)
+            )
         return found
 
     def _encoded(self, features: npt.NDArray[np.float32]) -> States:

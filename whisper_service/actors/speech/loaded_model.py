@@ -99,7 +99,9 @@ def facts() -> dict[str, Any]:
         "faster_whisper": faster_whisper.__version__,
         "cuda_devices": devices,
         "vram_bytes": (memory.total_on_gpu() or 0) if devices else 0,  # of the first card
-        "vram_free": [memory.free_on(f"cuda:{n}") for n in range(devices)],  # bytes, before a model is loaded; None: unknown
+        "vram_free": [
+            memory.free_on(f"cuda:{n}") for n in range(devices)
+        ],  # bytes, before a model is loaded; None: unknown
         "cuda_driver": memory.driver_version(),  # None: there is none; with one and no devices, CUDA cannot use it
         "compute_types": types,
         "cpus": cores(),

@@ -182,7 +182,9 @@ class Recognizer:
             sounds.append((begin, row.utterance.sound[begin:end]))
         states = self._engine.encode([sound for _, sound in sounds], wide=wide)
         unknown = [(row, state) for row, state in zip(rows.values(), states, strict=True) if row.language is None]
-        for (row, _), found in zip(unknown, self._engine.detect_languages([state for _, state in unknown]), strict=True):
+        for (row, _), found in zip(
+            unknown, self._engine.detect_languages([state for _, state in unknown]), strict=True
+        ):
             row.language, row.probability = found
         return [
             _Take(index, begin, sound, state, row.language or "en", row.utterance.task)
@@ -214,13 +216,17 @@ class Recognizer:
     def _believable(self, take: _Take) -> bool:
         """Whether somebody may have said this."""
         decoded = take.text.decoded
-        return decoded.avg_logprob >= GARBAGE and not (decoded.no_speech_prob > NO_SPEECH and self._imagined(take, decoded))
+        return decoded.avg_logprob >= GARBAGE and not (
+            decoded.no_speech_prob > NO_SPEECH and self._imagined(take, decoded)
+        )
 
     def _accept(self, take: _Take, row: _Progress, words: Sequence[Word]) -> None:
         """Keep the words of this take up to its first hole, and put what lies behind on the row's list."""
         if take.task is Task.TRANSCRIBE:
             kept, hole = fit(words, take.seconds, lambda begin, end: self._listen(take.sound, begin, end))
-            if (hole is not None and row.resumes < RESUMES and self._resume(take, row, kept, hole.begin)) or hole is None:
+            if (
+                hole is not None and row.resumes < RESUMES and self._resume(take, row, kept, hole.begin)
+            ) or hole is None:
                 words = kept
         self._keep(take, row, words, take.text.decoded)
 

@@ -154,7 +154,9 @@ class _Batch:
         except Exception as error:
             diagnosis = faults.classify(f"{type(error).__name__}: {error}")
             if diagnosis.kind is FaultKind.UNKNOWN:
-                logger.exception("recognition failed", extra={"action": "recognition_failed", "batch": self._batch.batch})
+                logger.exception(
+                    "recognition failed", extra={"action": "recognition_failed", "batch": self._batch.batch}
+                )
             return diagnosis
         return None
 

@@ -29,7 +29,29 @@ CLOSING: Final = "\"'”’»)]}）】」』》"
 OPENING: Final = "\"'“‘«([{（【「『《¿¡-"
 NEUTRAL: Final = "\"'-"
 """Marks that open only behind a space: without one they close, or join."""
-_ABBREVIATIONS: Final = frozenset(["mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "jr.", "sr.", "vs.", "no.", "fig.", "e.g.", "i.e.", "sra.", "dra.", "hr.", "bzw.", "z.b.", "m."])
+_ABBREVIATIONS: Final = frozenset(
+    [
+        "mr.",
+        "mrs.",
+        "ms.",
+        "dr.",
+        "st.",
+        "prof.",
+        "jr.",
+        "sr.",
+        "vs.",
+        "no.",
+        "fig.",
+        "e.g.",
+        "i.e.",
+        "sra.",
+        "dra.",
+        "hr.",
+        "bzw.",
+        "z.b.",
+        "m.",
+    ]
+)
 
 
 def timed_words(
@@ -139,7 +161,9 @@ def _short_enough(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
         """A clause or a pause near the middle is best; both count in seconds."""
         before, after = words[cut - 1], words[cut]
         clause = 1.5 if before.word.strip()[-1:] in CLAUSE_END or before.word.endswith(" ") else 0.0
-        return clause + 3 * (after.start - before.end) - abs((before.end + after.start) / 2 - middle) / (length or 1.0) * 4
+        return (
+            clause + 3 * (after.start - before.end) - abs((before.end + after.start) / 2 - middle) / (length or 1.0) * 4
+        )
 
     cuts = [cut for cut in range(1, len(words)) if _apart(words[cut - 1], words[cut])]
     if not cuts:
@@ -171,11 +195,15 @@ def _ends_sentence(word: str) -> bool:
     if stem.isdigit() or mark.strip(OPENING).lower() in _ABBREVIATIONS:
         return False
     letters = stem.split(".")  # "J." and "U.S." and "p.m.", but not "go." or "I am a."
-    return not (all(len(letter) == 1 and letter.isalpha() for letter in letters) and (len(letters) > 1 or stem.isupper()))
+    return not (
+        all(len(letter) == 1 and letter.isalpha() for letter in letters) and (len(letters) > 1 or stem.isupper())
+    )
 
 
 def _speakable(text: str) -> bool:
-    return any(character.isalnum() or unicodedata.category(character) in ("Sc", "Mn", "Mc") for character in text) or text in {"%", "&", "+"}
+    return any(
+        character.isalnum() or unicodedata.category(character) in ("Sc", "Mn", "Mc") for character in text
+    ) or text in {"%", "&", "+"}
 
 
 def _unspaced(character: str) -> bool:

@@ -53,7 +53,10 @@ class Measures:
 
     def hopeless(self, first: int, after: int) -> bool:
         """Whether no longer cue from `first` can fit either."""
-        return self.width(first, after) > self.widest or self.pieces[after - 1].end - self.pieces[first].start > self.style.max_s * 1000
+        return (
+            self.width(first, after) > self.widest
+            or self.pieces[after - 1].end - self.pieces[first].start > self.style.max_s * 1000
+        )
 
     def cost(self, first: int, after: int, bound: float) -> float | None:
         """How bad these pieces are as one cue; None if they do not fit. What is not under `bound` need not be exact."""
@@ -76,7 +79,11 @@ class Measures:
         cost += 0.9 * (self.sentences[after - 1] - self.sentences[first])
         if width < 12 and not (first == 0 and last):
             cost += 0.8 * (12 - width) / 12
-        room = end + style.linger_s * 1000 if last else min(end + style.linger_s * 1000, pieces[after].start - style.gap_s * 1000)
+        room = (
+            end + style.linger_s * 1000
+            if last
+            else min(end + style.linger_s * 1000, pieces[after].start - style.gap_s * 1000)
+        )
         shown = max(1.0, min(room, begin + style.max_s * 1000) - begin) / 1000
         if shown < style.min_s:
             cost += 1.5 * (1 - shown / style.min_s)

@@ -136,7 +136,12 @@ def _glued(before: Piece, after: Piece) -> bool:
 
 
 def _sticks(before: str, after: str) -> bool:
-    if after in NEVER_FIRST or before in OPENING or unicodedata.category(after)[0] == "M" or "\u200d" in (before, after):
+    if (
+        after in NEVER_FIRST
+        or before in OPENING
+        or unicodedata.category(after)[0] == "M"
+        or "\u200d" in (before, after)
+    ):
         return True
     return not any(width_of(edge) == 2 or unspaced(edge) for edge in (before, after))
 

@@ -36,7 +36,19 @@ Level = Literal["debug", "info", "warning", "error"]
 WORDS: Final = 64 * 1024
 """Bytes of each child's log that go into the diagnostics."""
 JOBS: Final = 50
-ENVIRONMENT: Final = ("HF_", "HTTP", "NO_PROXY", "CUDA_", "NVIDIA_", "OMP_", "CT2_", "LD_LIBRARY_PATH", "WHISPER_SERVICE_", "LANG", "TZ")
+ENVIRONMENT: Final = (
+    "HF_",
+    "HTTP",
+    "NO_PROXY",
+    "CUDA_",
+    "NVIDIA_",
+    "OMP_",
+    "CT2_",
+    "LD_LIBRARY_PATH",
+    "WHISPER_SERVICE_",
+    "LANG",
+    "TZ",
+)
 
 
 class Log(Value, frozen=True):
@@ -94,13 +106,19 @@ async def diagnostics(service: Served) -> Response[bytes]:
     content = await to_thread.run_sync(_pack, parts, service.data.logs, hidden)
     name = f"whisper_service-diagnostics-{strftime('%Y%m%d-%H%M%S')}.zip"
     return Response(
-        content, media_type="application/zip", headers={"Content-Disposition": disposition("attachment", name), "Cache-Control": "no-store"}
+        content,
+        media_type="application/zip",
+        headers={"Content-Disposition": disposition("attachment", name), "Cache-Control": "no-store"},
     )
 
 
 def secrets(service: Service) -> list[str]:
     """Every secret that this process knows."""
-    named = [value for name, value in os.environ.items() if any(word in name for word in ("TOKEN", "SECRET", "PASSWORD", "API_KEY"))]
+    named = [
+        value
+        for name, value in os.environ.items()
+        if any(word in name for word in ("TOKEN", "SECRET", "PASSWORD", "API_KEY"))
+    ]
     return [*settings.secrets_of(service.config), *tokens(service.config.security), *named]
 
 
@@ -123,14 +141,21 @@ def _children(directory: Path, most: int, hidden: Collection[str]) -> list[Child
             stat = path.stat()
         except FileNotFoundError:  # one of the oldest, which has just gone
             continue
-        found.append(ChildLog(path.name, stat.st_size, round(stat.st_mtime, 3), redact(childlog.tail(path, most), hidden)))
+        found.append(
+            ChildLog(path.name, stat.st_size, round(stat.st_mtime, 3), redact(childlog.tail(path, most), hidden))
+        )
     return sorted(found, key=lambda log: log.modified_at, reverse=True)
 
 
 def _plain(job: Any) -> dict[str, Any]:
     """A job without what is its owner's own."""
     plain: dict[str, Any] = msgspec.to_builtins(job)
-    return plain | {"name": Path(job.name).suffix, "sha256": "", "origin": None, "options": {k: v for k, v in plain["options"].items() if k not in ("prompt", "webhook")}}
+    return plain | {
+        "name": Path(job.name).suffix,
+        "sha256": "",
+        "origin": None,
+        "options": {k: v for k, v in plain["options"].items() if k not in ("prompt", "webhook")},
+    }
 
 
 def _pack(parts: dict[str, Any], directory: Path, hidden: Collection[str]) -> bytes:
@@ -139,7 +164,9 @@ def _pack(parts: dict[str, Any], directory: Path, hidden: Collection[str]) -> by
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "cpus": os.cpu_count(),
-        "environment": {name: value for name, value in sorted(os.environ.items()) if name.upper().startswith(ENVIRONMENT)},
+        "environment": {
+            name: value for name, value in sorted(os.environ.items()) if name.upper().startswith(ENVIRONMENT)
+        },
         "packages": sorted({f"{found.name}=={found.version}" for found in distributions()}),
     }
     target = io.BytesIO()

@@ -99,11 +99,15 @@ async def create(request: Incoming, service: Served) -> Response[Job]:
 async def find(
     service: Served,
     status: Annotated[list[Status] | None, QueryParameter(description="Only jobs in one of these.")] = None,
-    q: Annotated[str | None, QueryParameter(description="Terms that all are in its name or its text.", max_length=300)] = None,
+    q: Annotated[
+        str | None, QueryParameter(description="Terms that all are in its name or its text.", max_length=300)
+    ] = None,
     before: Annotated[str | None, QueryParameter(description="Only jobs older than this one.", max_length=64)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> Page:
-    return page_of(await service.store.listings.jobs(status=status or (), q=q or "", before=before, limit=limit + 1), limit)
+    return page_of(
+        await service.store.listings.jobs(status=status or (), q=q or "", before=before, limit=limit + 1), limit
+    )
 
 
 @get("/{job_id:str}", operation_id="getJob", summary="One job", responses=problems(404, 422))
@@ -183,7 +187,9 @@ class ExportOperation(Operation):
         answer = (self.responses or {})["200"]
         if isinstance(answer, OpenAPIResponse):
             answer.content = dict.fromkeys(formats.MEDIA_TYPES.values(), text)
-            answer.content[formats.MEDIA_TYPES[Format.JSON]] = OpenAPIMediaType(schema=Reference("#/components/schemas/Transcript"))
+            answer.content[formats.MEDIA_TYPES[Format.JSON]] = OpenAPIMediaType(
+                schema=Reference("#/components/schemas/Transcript")
+            )
         self.parameters = [
             *(self.parameters or ()),
             *(Parameter(name=name, param_in="query", required=False, schema=schema) for name, schema in LAYOUT.items()),
@@ -210,8 +216,14 @@ LAYOUT: Final = {
     "linger_s": _SECONDS("How long one may stay after its last word."),
     "word_times": Schema(type=OpenAPIType.BOOLEAN, default=False, description="vtt: the time of every word."),
     "times": Schema(type=OpenAPIType.BOOLEAN, default=True, description="md, docx: when every paragraph begins."),
-    "script": Schema(type=OpenAPIType.STRING, enum=[*Script], description="Chinese in this script, whatever is stored."),
-    "bom": Schema(type=OpenAPIType.BOOLEAN, default=False, description="A byte order mark before text, for old players on Windows."),
+    "script": Schema(
+        type=OpenAPIType.STRING, enum=[*Script], description="Chinese in this script, whatever is stored."
+    ),
+    "bom": Schema(
+        type=OpenAPIType.BOOLEAN,
+        default=False,
+        description="A byte order mark before text, for old players on Windows.",
+    ),
 }
 
 
@@ -231,10 +243,14 @@ async def export(
     layout = formats.layout_of(service.config.captions, given)
     said = await service.transcript(job_id)
     kind = formats.MEDIA_TYPES[format]
-    content = await to_thread.run_sync(formats.render, said, format, layout)  # cutting the captions of ten hours takes seconds
+    content = await to_thread.run_sync(
+        formats.render, said, format, layout
+    )  # cutting the captions of ten hours takes seconds
     return Response(
         content,
-        media_type=kind.partition(";")[0] if kind.startswith("text/") else kind,  # the framework adds the charset to text/
+        media_type=kind.partition(";")[0]
+        if kind.startswith("text/")
+        else kind,  # the framework adds the charset to text/
         headers={"Content-Disposition": attachment(said.name, format.value)},
     )
 

@@ -35,7 +35,10 @@ _KINDS: Final = (
     (8, b"AIFC", "audio/aiff"),
 )
 """(place, bytes that stand there, media type). From the content, because the name is whatever a client said."""
-_CACHE: Final = {"Cache-Control": "private, no-cache", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
+_CACHE: Final = {
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
 """A client's bytes are never a page of ours, not even when they are opened by their address."""
 
 
@@ -45,7 +48,9 @@ def media_type(head: bytes) -> str:
         if head[place : place + len(mark)] == mark:
             return _ogg(head) if mark == b"OggS" else kind
     if head[4:8] == b"ftyp":
-        return "audio/mp4" if head[8:12] in _AUDIO_BRANDS else "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
+        return (
+            "audio/mp4" if head[8:12] in _AUDIO_BRANDS else "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
+        )
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return "video/webm" if b"webm" in head else "video/x-matroska"
     if len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:  # a frame header: AAC has no layer, MP3 has
@@ -60,7 +65,10 @@ def _ogg(head: bytes) -> str:
 async def media(service: Served, job_id: JobId) -> ASGIApp:
     job = await service.store.job(job_id)
     if job.media_removed:
-        raise NotFound("The recording was removed, as configured; the text is kept.", hint="It cannot be heard any more; export the text.")
+        raise NotFound(
+            "The recording was removed, as configured; the text is kept.",
+            hint="It cannot be heard any more; export the text.",
+        )
     if not job.sha256:
         raise NotFound("The recording is not here yet.", hint="It is being fetched; ask again when the job is in work.")
     path = await _there(service.data.source_of(job.id), "The recording of this job is not on the disk any more.")
@@ -78,7 +86,10 @@ async def peaks(service: Served, job_id: JobId) -> ASGIApp:
 
 async def _there(path: Path, otherwise: str) -> Path:
     if not await to_thread.run_sync(path.is_file):
-        raise NotFound(otherwise, hint="The waveform is written while the recording is decoded; the text can be exported in any case.")
+        raise NotFound(
+            otherwise,
+            hint="The waveform is written while the recording is decoded; the text can be exported in any case.",
+        )
     return path
 
 
@@ -117,7 +128,12 @@ router = Router(
         for path, (act, operation, summary, description) in _GET.items()
         for handler in (
             HTTPRouteHandler(
-                path, http_method="GET", operation_id=operation, summary=summary, description=description, responses=_MEANT
+                path,
+                http_method="GET",
+                operation_id=operation,
+                summary=summary,
+                description=description,
+                responses=_MEANT,
             )(act),
             HTTPRouteHandler(path, http_method="HEAD", include_in_schema=False)(act),
         )

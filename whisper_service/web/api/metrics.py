@@ -36,8 +36,15 @@ def facts(system: System, readiness: Readiness, seq: int, uploads: int) -> Itera
     yield _labelled("info", "The version that runs.", ("version",), {(system.version,): 1})
     yield _one("start_time_seconds", "When it was started, in Unix seconds.", system.started_at)
     yield _one("ready", "Whether a recording would be transcribed now.", readiness.ready)
-    yield _labelled("problems", "What keeps it from that, by code.", ("code",), {(p.code,): 1 for p in readiness.problems})
-    yield _labelled("jobs", "Jobs by status; the pending ones are the queue.", ("status",), {(k,): v for k, v in system.jobs.items()})
+    yield _labelled(
+        "problems", "What keeps it from that, by code.", ("code",), {(p.code,): 1 for p in readiness.problems}
+    )
+    yield _labelled(
+        "jobs",
+        "Jobs by status; the pending ones are the queue.",
+        ("status",),
+        {(k,): v for k, v in system.jobs.items()},
+    )
     states: Labelled = {(actor.name, state.value): actor.state is state for actor in system.actors for state in State}
     yield _labelled("actor_state", "1 for the state that a child is in.", ("actor", "state"), states)
     model: Labelled = {(system.model, system.device or "", system.compute_type or ""): 1} if system.model else {}

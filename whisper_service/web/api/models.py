@@ -95,7 +95,9 @@ class ImportOperation(Operation):
     responses=problems(403, 409, 413, 415, 422, 503, 507),
 )
 async def take(
-    request: Incoming, service: Served, name: Annotated[str | None, QueryParameter(description="Of an archive.", max_length=200)] = None
+    request: Incoming,
+    service: Served,
+    name: Annotated[str | None, QueryParameter(description="Of an archive.", max_length=200)] = None,
 ) -> ModelInfo:
     kind, _ = request.content_type
     if kind == "application/json":
@@ -105,7 +107,9 @@ async def take(
             raise InvalidRequest(f"The body is not valid: {error}.", hint='Send {"path": ..., "name": ...}.') from error
         return await service.models.import_folder(wish.name, wish.path)
     if kind and kind not in ARCHIVES:
-        raise UnsupportedMedia(f"A body of the type {kind[:80]!r} is not accepted.", hint=f"Send one of {', '.join(ARCHIVES)}, or JSON.")
+        raise UnsupportedMedia(
+            f"A body of the type {kind[:80]!r} is not accepted.", hint=f"Send one of {', '.join(ARCHIVES)}, or JSON."
+        )
     if not name:
         raise InvalidRequest("The model has no name.", hint="Say ?name=... in the address.", field="name")
     length = request.headers.get("content-length", "")

@@ -35,7 +35,9 @@ async def state(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=2
     seen = await service.store.listings.snapshot(limit + 1)
     # What is written but not published yet is in the jobs and comes again as an event, which does no harm.
     seq = min(seen.seq, service.broadcast.head)
-    return Snapshot(seq, BOOT, page.ui_version(), page_of(seen.listing, limit), await service.models.list(), await service.system())
+    return Snapshot(
+        seq, BOOT, page.ui_version(), page_of(seen.listing, limit), await service.models.list(), await service.system()
+    )
 
 
 router = Router("/", tags=["System"], route_handlers=[state])

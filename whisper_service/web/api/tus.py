@@ -55,7 +55,9 @@ async def options(service: Served) -> Response[None]:
 async def create(request: Incoming, service: Served) -> Response[None]:
     _check_version(request)
     if request.headers.get("upload-defer-length") is not None:
-        raise InvalidRequest("The length of an upload must be known when it begins.", hint="Send Upload-Length.", field="Upload-Length")
+        raise InvalidRequest(
+            "The length of an upload must be known when it begins.", hint="Send Upload-Length.", field="Upload-Length"
+        )
     length = _number(request, "upload-length")
     if not length:
         raise errors.EmptyFile()
@@ -100,7 +102,9 @@ async def override(request: Incoming, service: Served, upload_id: UploadId) -> R
     acts: dict[str, Callable[..., Awaitable[Response[None]]]] = {"PATCH": patch, "DELETE": delete, "HEAD": head}
     act = acts.get(request.headers.get("x-http-method-override", "").upper())
     if act is None:
-        raise InvalidRequest("An upload takes no POST.", hint="Use PATCH, or name the method in X-HTTP-Method-Override.")
+        raise InvalidRequest(
+            "An upload takes no POST.", hint="Use PATCH, or name the method in X-HTTP-Method-Override."
+        )
     return await act(request, service, upload_id)
 
 
@@ -127,7 +131,9 @@ def _told(standing: Standing) -> dict[str, str]:
 def _number(request: Incoming, name: str) -> int:
     text = request.headers.get(name, "")
     if not (text.isascii() and text.isdigit()):
-        raise InvalidRequest(f"{name.title()} is not a number.", hint="Send it as a number of bytes.", field=name.title())
+        raise InvalidRequest(
+            f"{name.title()} is not a number.", hint="Send it as a number of bytes.", field=name.title()
+        )
     if len(text.lstrip("0")) > _DIGITS:
         raise TooLarge()
     return int(text)
@@ -136,7 +142,9 @@ def _number(request: Incoming, name: str) -> int:
 def filename(metadata: str) -> str:
     """What the client calls the file: `filename` of Upload-Metadata, or `name`; empty if it does not say."""
     if len(metadata) > MAX_METADATA:
-        raise InvalidRequest("Upload-Metadata is too long.", hint=f"It may have {MAX_METADATA} characters.", field="Upload-Metadata")
+        raise InvalidRequest(
+            "Upload-Metadata is too long.", hint=f"It may have {MAX_METADATA} characters.", field="Upload-Metadata"
+        )
     said: dict[str, str] = {}
     for pair in metadata.split(","):
         key, _, value = pair.strip().partition(" ")
@@ -145,7 +153,9 @@ def filename(metadata: str) -> str:
         except ValueError:  # no ASCII, no base64, or no UTF-8
             if key in ("filename", "name"):
                 raise InvalidRequest(
-                    f"The {key} in Upload-Metadata is not base64 of UTF-8.", hint="Send `filename BASE64`.", field="Upload-Metadata"
+                    f"The {key} in Upload-Metadata is not base64 of UTF-8.",
+                    hint="Send `filename BASE64`.",
+                    field="Upload-Metadata",
                 ) from None
     return said.get("filename") or said.get("name") or ""
 
@@ -178,7 +188,9 @@ _TOLD: Final = [ResponseHeader(name="Upload-Offset", documentation_only=True, de
 _ONE: Final = "/{upload_id:str}"
 
 
-def _route(method: str, path: str, act: Any, operation: str, summary: str, status: int, *wrong: int) -> HTTPRouteHandler:
+def _route(
+    method: str, path: str, act: Any, operation: str, summary: str, status: int, *wrong: int
+) -> HTTPRouteHandler:
     return HTTPRouteHandler(
         path,
         http_method=method,  # type: ignore[arg-type]
@@ -198,10 +210,14 @@ router = Router(
     route_handlers=[  # OPTIONS first, or the framework answers it
         HTTPRouteHandler("/", http_method="OPTIONS", status_code=204, include_in_schema=False)(options),
         HTTPRouteHandler(_ONE, http_method="OPTIONS", status_code=204, include_in_schema=False)(options),
-        _route("POST", "/", create, "createUpload", "Begin an upload in pieces (tus 1.0.0)", 201, 409, 412, 413, 415, 507),
+        _route(
+            "POST", "/", create, "createUpload", "Begin an upload in pieces (tus 1.0.0)", 201, 409, 412, 413, 415, 507
+        ),
         _route("PATCH", _ONE, patch, "patchUpload", "Send a piece", 204, 404, 409, 412, 413, 415, 423, 460, 507),
         _route("DELETE", _ONE, delete, "deleteUpload", "Forget an upload", 204, 404, 412),
         HTTPRouteHandler(_ONE, http_method="HEAD", status_code=200, include_in_schema=False)(head),
-        HTTPRouteHandler(_ONE, http_method="POST", status_code=204, request_max_body_size=None, include_in_schema=False)(override),
+        HTTPRouteHandler(
+            _ONE, http_method="POST", status_code=204, request_max_body_size=None, include_in_schema=False
+        )(override),
     ],
 )

@@ -128,12 +128,26 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
 # -- for the documentation: what no signature says -------------------------------------------------------------------
 
 OPTIONS: Final = {
-    "model": Schema(type=OpenAPIType.STRING, max_length=300, default="auto", description="A model on this machine; auto: the best one."),
-    "language": Schema(type=OpenAPIType.STRING, description="Whisper's code, like en, zh or yue. Without it, the language is detected."),
-    "task": Schema(type=OpenAPIType.STRING, enum=[*Task], default=Task.TRANSCRIBE, description="translate: English text; detect: the language alone."),
+    "model": Schema(
+        type=OpenAPIType.STRING,
+        max_length=300,
+        default="auto",
+        description="A model on this machine; auto: the best one.",
+    ),
+    "language": Schema(
+        type=OpenAPIType.STRING, description="Whisper's code, like en, zh or yue. Without it, the language is detected."
+    ),
+    "task": Schema(
+        type=OpenAPIType.STRING,
+        enum=[*Task],
+        default=Task.TRANSCRIBE,
+        description="translate: English text; detect: the language alone.",
+    ),
     "preset": Schema(type=OpenAPIType.STRING, enum=[*Preset], description="How hard to look for the best text."),
     "prompt": Schema(type=OpenAPIType.STRING, max_length=2_000, description="Names and spellings to expect."),
-    "script": Schema(type=OpenAPIType.STRING, enum=[*Script], description="How Chinese is written; without it, as the model does."),
+    "script": Schema(
+        type=OpenAPIType.STRING, enum=[*Script], description="How Chinese is written; without it, as the model does."
+    ),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=True, description="Keep the time of every word."),
     "webhook": Schema(type=OpenAPIType.STRING, max_length=2_000, description="A URL that is told when the job ends."),
 }
@@ -148,7 +162,11 @@ class UploadOperation(Operation):
     def __post_init__(self) -> None:
         form = Schema(type=OpenAPIType.OBJECT, required=["file"], properties={"file": _FILE, **OPTIONS})
         upload = Schema(type=OpenAPIType.STRING, description="The identifier of an upload that came in pieces.")
-        url = Schema(type=OpenAPIType.STRING, max_length=MOST_URL, description="An http or https address to get the recording from.")
+        url = Schema(
+            type=OpenAPIType.STRING,
+            max_length=MOST_URL,
+            description="An http or https address to get the recording from.",
+        )
         claim = Schema(
             one_of=[
                 Schema(type=OpenAPIType.OBJECT, required=[name], properties={name: schema, **OPTIONS})
@@ -157,7 +175,8 @@ class UploadOperation(Operation):
         )
         raw = dict.fromkeys(("application/octet-stream", "audio/*", "video/*"), OpenAPIMediaType(schema=_FILE))
         self.request_body = RequestBody(
-            required=True, content={
+            required=True,
+            content={
                 "multipart/form-data": OpenAPIMediaType(schema=form),
                 "application/json": OpenAPIMediaType(schema=claim),
                 **raw,

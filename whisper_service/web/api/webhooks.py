@@ -28,7 +28,16 @@ class Hook(Value, frozen=True):
 @get("/api/webhooks", operation_id="listWebhooks", summary="What became of the webhooks", responses=problems(422))
 async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> list[Hook]:
     return [
-        Hook(one.id, one.job_id, one.url.partition("?")[0], one.state, one.attempts, one.created_at, one.due_at, one.detail)
+        Hook(
+            one.id,
+            one.job_id,
+            one.url.partition("?")[0],
+            one.state,
+            one.attempts,
+            one.created_at,
+            one.due_at,
+            one.detail,
+        )
         for one in await service.store.outbox.newest(limit)
     ]
 

@@ -95,7 +95,9 @@ async def serve(request: Incoming, service: Service, task: Task) -> Response[Any
     return await answer(await service.transcript(job.id), asked, service.config.captions, headers)
 
 
-async def _received(request: Incoming, service: Service, check: Callable[[Fields], Awaitable[None]]) -> tuple[Received, Fields]:
+async def _received(
+    request: Incoming, service: Service, check: Callable[[Fields], Awaitable[None]]
+) -> tuple[Received, Fields]:
     """The recording and what is said of it, in a form or in JSON."""
     if request.content_type[0] != "application/json":
         form = Form(service.intake, check, known=KNOWN, max_parts=MAX_PARTS)
@@ -154,27 +156,42 @@ class CallOperation(Operation):
     def __post_init__(self) -> None:
         text = Schema(type=OpenAPIType.STRING)
         form = Schema(type=OpenAPIType.OBJECT, required=["file"], properties={**FIELDS})
-        audio = Schema(type=OpenAPIType.OBJECT, required=["data"], properties={"data": text, "format": text}, description="base64.")
+        audio = Schema(
+            type=OpenAPIType.OBJECT, required=["data"], properties={"data": text, "format": text}, description="base64."
+        )
         inline = Schema(type=OpenAPIType.OBJECT, required=["input_audio"], properties={**FIELDS, "input_audio": audio})
         del inline.properties["file"]  # type: ignore[union-attr]
         bodies = {"multipart/form-data": form, "application/json": inline}
-        self.request_body = RequestBody(required=True, content={kind: OpenAPIMediaType(schema=shape) for kind, shape in bodies.items()})
+        self.request_body = RequestBody(
+            required=True, content={kind: OpenAPIMediaType(schema=shape) for kind, shape in bodies.items()}
+        )
         done = (self.responses or {})["200"]
         if isinstance(done, OpenAPIResponse):
             kinds = ("text/plain", "application/x-subrip", "text/vtt", EVENTS)
             json = Schema(type=OpenAPIType.OBJECT, required=["text"], properties={"text": text})
-            done.content = {"application/json": OpenAPIMediaType(schema=json)} | dict.fromkeys(kinds, OpenAPIMediaType(schema=text))
+            done.content = {"application/json": OpenAPIMediaType(schema=json)} | dict.fromkeys(
+                kinds, OpenAPIMediaType(schema=text)
+            )
 
 
 FIELDS: Final = {
     "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Any audio or video file."),
-    "model": Schema(type=OpenAPIType.STRING, description="A model on this machine; whisper-1 and OpenAI's others mean the configured one."),
-    "language": Schema(type=OpenAPIType.STRING, description="Like en, zh or yue; without it, the language is detected."),
+    "model": Schema(
+        type=OpenAPIType.STRING,
+        description="A model on this machine; whisper-1 and OpenAI's others mean the configured one.",
+    ),
+    "language": Schema(
+        type=OpenAPIType.STRING, description="Like en, zh or yue; without it, the language is detected."
+    ),
     "prompt": Schema(type=OpenAPIType.STRING, description="Names and spellings to expect."),
     "response_format": Schema(type=OpenAPIType.STRING, enum=[*Reply], default=Reply.JSON),
-    "temperature": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=1, description="Taken, and not used: the search is deterministic."),
+    "temperature": Schema(
+        type=OpenAPIType.NUMBER, minimum=0, maximum=1, description="Taken, and not used: the search is deterministic."
+    ),
     "timestamp_granularities[]": Schema(
-        type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.STRING, enum=["word", "segment"]), description="For verbose_json."
+        type=OpenAPIType.ARRAY,
+        items=Schema(type=OpenAPIType.STRING, enum=["word", "segment"]),
+        description="For verbose_json.",
     ),
     "stream": Schema(type=OpenAPIType.BOOLEAN, default=False, description="Text as it comes, as events."),
 }
@@ -196,7 +213,12 @@ async def translations(request: Incoming, service: Served) -> Response[Any]:
     return await serve(request, service, Task.TRANSLATE)
 
 
-@get("/models", operation_id="openaiModels", summary="OpenAI: which models there are", responses=dialects.refusals(400, 421, 500))
+@get(
+    "/models",
+    operation_id="openaiModels",
+    summary="OpenAI: which models there are",
+    responses=dialects.refusals(400, 421, 500),
+)
 async def models(service: Served) -> Models:
     created = int(service.started_at)
     names = await to_thread.run_sync(service.catalog.installed)
@@ -209,7 +231,9 @@ async def models(service: Served) -> Models:
     summary="OpenAI: one model",
     responses=dialects.refusals(400, 404, 421, 500),
 )
-async def model(service: Served, model_id: Annotated[str, PathParameter(description="Its name.", max_length=300)]) -> Model:
+async def model(
+    service: Served, model_id: Annotated[str, PathParameter(description="Its name.", max_length=300)]
+) -> Model:
     name = model_id.strip("/")
     await calls.model_for(service, model_of(name))
     return Model(name, int(service.started_at))

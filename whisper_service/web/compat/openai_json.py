@@ -46,7 +46,9 @@ def _read(body: bytes) -> tuple[Fields, bytes, str]:
     try:
         given = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidRequest(f"The body is no JSON object: {error}.", hint="Send a form with a part named file.") from error
+        raise InvalidRequest(
+            f"The body is no JSON object: {error}.", hint="Send a form with a part named file."
+        ) from error
     audio = given.pop("input_audio", None)
     if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
         hint = "Put the sound into it as {data: base64, format}, or send a form with a part named file."
@@ -54,7 +56,9 @@ def _read(body: bytes) -> tuple[Fields, bytes, str]:
     try:
         sound = b64decode(audio["data"].rpartition(",")[2], validate=True)  # a data URL will do
     except (binascii.Error, ValueError) as error:
-        raise wrong("input_audio", "input_audio.data is not base64.", "Encode the bytes of the file as base64.") from error
+        raise wrong(
+            "input_audio", "input_audio.data is not base64.", "Encode the bytes of the file as base64."
+        ) from error
     kind = str(audio.get("format") or "wav")
     return {name: _texts(value) for name, value in given.items()}, sound, f"audio.{kind[:16]}"
 

@@ -35,7 +35,9 @@ def verbose_json(transcript: Transcript, *, task: str, segments: bool, words: bo
         answer["segments"] = [segment(number, said) for number, said in enumerate(transcript.segments)]
     if words:
         answer["words"] = [
-            {"word": word.word.strip(), "start": word.start, "end": word.end} for said in transcript.segments for word in said.words
+            {"word": word.word.strip(), "start": word.start, "end": word.end}
+            for said in transcript.segments
+            for word in said.words
         ]
     return answer
 

@@ -16,7 +16,21 @@ def header(rate: int = SAMPLE_RATE, width: int = 2, channels: int = 1) -> bytes:
     frame = width * channels
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", _UNKNOWN, b"WAVE", b"fmt ", 16, 1, channels, rate, rate * frame, frame, 8 * width, b"data", _UNKNOWN),
+        *(
+            b"RIFF",
+            _UNKNOWN,
+            b"WAVE",
+            b"fmt ",
+            16,
+            1,
+            channels,
+            rate,
+            rate * frame,
+            frame,
+            8 * width,
+            b"data",
+            _UNKNOWN,
+        ),
     )
 
 

@@ -148,20 +148,30 @@ class AsrOperation(Operation):
     """Query and form in the OpenAPI document."""
 
     def __post_init__(self) -> None:
-        file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Audio or video; raw samples if encode is false.")
+        file = Schema(
+            type=OpenAPIType.STRING,
+            format=OpenAPIFormat.BINARY,
+            description="Audio or video; raw samples if encode is false.",
+        )
         form = Schema(type=OpenAPIType.OBJECT, required=["audio_file"], properties={"audio_file": file})
         self.request_body = RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=form)})
-        self.parameters = [Parameter(name=name, param_in="query", required=False, schema=schema) for name, schema in QUERY.items()]
+        self.parameters = [
+            Parameter(name=name, param_in="query", required=False, schema=schema) for name, schema in QUERY.items()
+        ]
 
 
 _ENCODE: Final = Schema(
-    type=OpenAPIType.BOOLEAN, default=True, description="false: the file is raw 16-bit little-endian mono sound at 16 kHz."
+    type=OpenAPIType.BOOLEAN,
+    default=True,
+    description="false: the file is raw 16-bit little-endian mono sound at 16 kHz.",
 )
 _NAME: Final = Schema(type=OpenAPIType.STRING, description="What to call the recording.")
 QUERY: Final = {
     "encode": _ENCODE,
     "task": Schema(type=OpenAPIType.STRING, enum=["transcribe", "translate"], default="transcribe"),
-    "language": Schema(type=OpenAPIType.STRING, description="Like en, zh or yue; without it, the language is detected."),
+    "language": Schema(
+        type=OpenAPIType.STRING, description="Like en, zh or yue; without it, the language is detected."
+    ),
     "initial_prompt": Schema(type=OpenAPIType.STRING, description="Names and spellings to expect."),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=False, description="Words with their times, in json."),
     "output": Schema(type=OpenAPIType.STRING, enum=[*Output], default="txt"),
@@ -175,7 +185,9 @@ _ROUTE: Final[dict[str, Any]] = {
 }
 
 
-@post("/asr", operation_id="asrTranscribe", summary="Whisper ASR: text of a recording", media_type="text/plain", **_ROUTE)
+@post(
+    "/asr", operation_id="asrTranscribe", summary="Whisper ASR: text of a recording", media_type="text/plain", **_ROUTE
+)
 async def transcribe(request: Incoming, service: Served) -> Response[bytes]:
     asked, job = await place(request, service)
     await calls.finished(service, job.id)

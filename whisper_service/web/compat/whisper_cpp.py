@@ -81,7 +81,12 @@ def understand(given: Given, *, preset: Preset) -> Asked:
         raise wrong("response_format", f"{reply[:40]!r} is no response format.", f"Use one of {', '.join(Reply)}.")
     for name in PARTS:
         if fields.number(given, name, 0, 1e12):
-            raise wrong(name, "A part of a recording cannot be asked for.", "Send that part as a file of its own.", "unsupported_value")
+            raise wrong(
+                name,
+                "A part of a recording cannot be asked for.",
+                "Send that part as a file of its own.",
+                "unsupported_value",
+            )
     fields.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
     task = Task.TRANSLATE if fields.boolean(given, "translate") else Task.TRANSCRIBE
     options = Options(
@@ -141,7 +146,9 @@ class InferenceOperation(Operation):
         if isinstance(done, OpenAPIResponse):
             kinds = ("text/plain", "application/x-subrip", "text/vtt")
             json = Schema(type=OpenAPIType.OBJECT, required=["text"], properties={"text": plain})
-            done.content = {"application/json": OpenAPIMediaType(schema=json)} | dict.fromkeys(kinds, OpenAPIMediaType(schema=plain))
+            done.content = {"application/json": OpenAPIMediaType(schema=json)} | dict.fromkeys(
+                kinds, OpenAPIMediaType(schema=plain)
+            )
 
 
 FIELDS: Final = {
@@ -149,10 +156,16 @@ FIELDS: Final = {
     "response_format": Schema(type=OpenAPIType.STRING, enum=[*Reply], default=Reply.JSON),
     "language": Schema(type=OpenAPIType.STRING, default="auto"),
     "translate": Schema(type=OpenAPIType.BOOLEAN, default=False, description="English text."),
-    "detect_language": Schema(type=OpenAPIType.BOOLEAN, default=False, description="Only the language, for verbose_json."),
+    "detect_language": Schema(
+        type=OpenAPIType.BOOLEAN, default=False, description="Only the language, for verbose_json."
+    ),
     "prompt": Schema(type=OpenAPIType.STRING, description="Names and spellings to expect."),
-    "temperature": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=1, description="Taken, and not used: the search is deterministic."),
-    "max_len": Schema(type=OpenAPIType.INTEGER, minimum=0, default=0, description="Characters of a caption, in srt and vtt."),
+    "temperature": Schema(
+        type=OpenAPIType.NUMBER, minimum=0, maximum=1, description="Taken, and not used: the search is deterministic."
+    ),
+    "max_len": Schema(
+        type=OpenAPIType.INTEGER, minimum=0, default=0, description="Characters of a caption, in srt and vtt."
+    ),
 }
 
 

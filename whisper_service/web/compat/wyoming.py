@@ -47,7 +47,13 @@ LAST_WORD_S: Final = 1.0
 """For a client to take the reason why it is sent away."""
 CONNECTIONS: Final = 64
 NAME: Final = "voice.wav"
-_GONE: Final = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, anyio.IncompleteRead, TimeoutError)
+_GONE: Final = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+    TimeoutError,
+)
 _SELF: Final = Attribution(name="OpenAI Whisper", url="https://github.com/openai/whisper")
 
 
@@ -171,7 +177,9 @@ _USUAL: Final = {"rate": 16_000, "width": 2, "channels": 1}
 def _number(start: Event, name: str, allowed: Sequence[int]) -> int:
     value = start.data.get(name, _USUAL[name])
     if not isinstance(value, int) or value not in allowed:
-        raise InvalidRequest(f"Sound with {name} {value!r:.40} cannot be taken.", hint="Send 16-bit mono at 16000 Hz.", field=name)
+        raise InvalidRequest(
+            f"Sound with {name} {value!r:.40} cannot be taken.", hint="Send 16-bit mono at 16000 Hz.", field=name
+        )
     return value
 
 
@@ -188,7 +196,12 @@ async def _info(service: Service) -> Info:
     names = await to_thread.run_sync(service.catalog.installed)
     models = [
         AsrModel(
-            name=name, attribution=_SELF, installed=True, description=f"Whisper {name}", version=None, languages=sorted(languages.LANGUAGES)
+            name=name,
+            attribution=_SELF,
+            installed=True,
+            description=f"Whisper {name}",
+            version=None,
+            languages=sorted(languages.LANGUAGES),
         )
         for name in names
     ]

@@ -15,7 +15,9 @@ from whisper_service import __version__
 from whisper_service.core.domain import Problem
 
 _NOTHING = Problem(
-    code="not_found", message="There is nothing at this address.", hint="The documentation is at /schema and /schema/openapi.json."
+    code="not_found",
+    message="There is nothing at this address.",
+    hint="The documentation is at /schema and /schema/openapi.json.",
 )
 
 
@@ -35,7 +37,9 @@ class Page(OpenAPIRenderPlugin):
 
 def _problem_instead_of_page(response: Response[Any]) -> Response[Any]:
     """The framework answers unknown addresses below /schema in HTML; ours are told in JSON like everywhere."""
-    return Response(_NOTHING, status_code=404, media_type="application/json") if response.status_code == 404 else response
+    return (
+        Response(_NOTHING, status_code=404, media_type="application/json") if response.status_code == 404 else response
+    )
 
 
 def config() -> OpenAPIConfig:
@@ -49,7 +53,9 @@ def config() -> OpenAPIConfig:
         components=Components(
             security_schemes={
                 "token": SecurityScheme(
-                    type="http", scheme="bearer", description="Wanted where the service has a token; browsers log in and send a cookie."
+                    type="http",
+                    scheme="bearer",
+                    description="Wanted where the service has a token; browsers log in and send a cookie.",
                 )
             }
         ),
@@ -113,7 +119,9 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
 
 
 def _shape(name: str, shape: dict[str, Any]) -> str:
-    rows = "".join(f"<tr><td><code>{escape(k)}</code><td>{_type(v)}</tr>" for k, v in shape.get("properties", {}).items())
+    rows = "".join(
+        f"<tr><td><code>{escape(k)}</code><td>{_type(v)}</tr>" for k, v in shape.get("properties", {}).items()
+    )
     said = escape(shape.get("description", "") or ", ".join(map(str, shape.get("enum", ()))))
     return f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary><p>{said}</p><table>{rows}</table></details>'
 

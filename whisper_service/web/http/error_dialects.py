@@ -74,7 +74,10 @@ def openai_status(status: int, problem: Problem) -> int:
 
 def refusals(*statuses: int, said: type[Value] = OpenAIRefusal) -> dict[int, ResponseSpec]:
     """For the `responses` of a route below one of these paths; `said` is what carries the error there."""
-    return {status: ResponseSpec(said, description=_MEANING[status], generate_examples=False) for status in sorted({*statuses, 401, 429})}
+    return {
+        status: ResponseSpec(said, description=_MEANING[status], generate_examples=False)
+        for status in sorted({*statuses, 401, 429})
+    }
 
 
 _MEANING: Final = {

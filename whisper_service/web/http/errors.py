@@ -153,7 +153,9 @@ def on_surprise(request: Incoming, error: Exception) -> Response[Any]:
     return _answer(request, 500, _INTERNAL)
 
 
-def _answer(request: Incoming, status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> Response[Any]:
+def _answer(
+    request: Incoming, status: int, problem: Problem, headers: Mapping[str, str] | None = None
+) -> Response[Any]:
     """The problem, as the callers of this address expect it."""
     status, more, content = dialects.translate(_below_root(request), status, problem)
     return Response(content, status_code=status, headers={**(headers or {}), **more}, media_type="application/json")

@@ -100,7 +100,10 @@ class Form:
                     names = " or ".join(self.files)
                     hint = f"Put the recording into a part named {names}."
                     raise InvalidRequest(
-                        "There is no file in the form.", hint=hint, field=next(iter(self.files)), reason="missing_required_parameter"
+                        "There is no file in the form.",
+                        hint=hint,
+                        field=next(iter(self.files)),
+                        reason="missing_required_parameter",
                     )
                 received = await self._sink.finish()
                 try:
@@ -156,7 +159,9 @@ class Form:
 def refuse_compressed(request: Incoming) -> None:
     """Raise `UnsupportedMedia` for a body with a content encoding: nobody can say how large it becomes."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMedia("Compressed bodies are not accepted.", hint="Send the file as it is; media is compressed already.")
+        raise UnsupportedMedia(
+            "Compressed bodies are not accepted.", hint="Send the file as it is; media is compressed already."
+        )
 
 
 def expected_length(request: Incoming) -> int | None:

@@ -74,7 +74,8 @@ def check(config: Config) -> None:
             ipaddress.ip_network(proxy)
         except ValueError as error:
             raise InvalidConfig(
-                f"security.trusted_proxies: {proxy!r} is no address or network.", hint="Write 127.0.0.1, ::1 or 172.16.0.0/12."
+                f"security.trusted_proxies: {proxy!r} is no address or network.",
+                hint="Write 127.0.0.1, ::1 or 172.16.0.0/12.",
             ) from error
 
 
@@ -172,7 +173,9 @@ def _lines(file: Path) -> list[str]:
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        message = f"The file with the tokens, {file}, cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}."
+        message = (
+            f"The file with the tokens, {file}, cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}."
+        )
         raise InvalidConfig(message, hint="Check security.token_file and who may read that file.") from None
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:

@@ -96,7 +96,11 @@ class Guard:
         name = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if name is None or int(name[2] or 0) > 65535:
             hint = "Send the header once, as `Host: name:port`; every common client does."
-            return 400, Problem(code="bad_request", message="The Host header of the request is not valid.", hint=hint), {}
+            return (
+                400,
+                Problem(code="bad_request", message="The Host header of the request is not valid.", hint=hint),
+                {},
+            )
         if not path.isprintable():
             hint = "Addresses hold no control characters."
             return 404, Problem(code="not_found", message="There is nothing at this address.", hint=hint), {}

@@ -24,7 +24,9 @@ SECRET = "s3cret-of-the-hub"
 async def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     monkeypatch.setenv("HF_TOKEN", "environment-s3cret")
     async with running(tmp_path) as up:
-        await up.client.patch("/api/settings", json={"models.token": SECRET, "models.proxy": f"http://me:{SECRET}@proxy:1"})
+        await up.client.patch(
+            "/api/settings", json={"models.token": SECRET, "models.proxy": f"http://me:{SECRET}@proxy:1"}
+        )
         yield up
 
 
@@ -38,7 +40,12 @@ async def test_the_log_from_a_line_on_and_by_weight(web: Running) -> None:
     answer = await web.client.get("/api/logs", params={"level": "warning"})
     assert SECRET not in answer.text
     warned, broke = answer.json()["entries"][-2:]
-    assert (warned["level"], warned["logger"], warned["message"], warned["facts"]["action"]) == ("warning", "test", "the hub said ***", "tried")
+    assert (warned["level"], warned["logger"], warned["message"], warned["facts"]["action"]) == (
+        "warning",
+        "test",
+        "the hub said ***",
+        "tried",
+    )
     assert "ValueError: ***" in broke["traceback"]
     after = (await web.client.get("/api/logs", params={"since": warned["seq"], "level": "error"})).json()["entries"]
     assert [entry["message"] for entry in after] == ["it broke"]
@@ -57,7 +64,9 @@ async def test_the_last_words_of_the_children(web: Running) -> None:
 
 
 async def test_the_diagnostics_tell_no_secret(web: Running) -> None:
-    made = await web.client.post("/api/jobs", params={"filename": "private name.wav", "prompt": "private prompt"}, content=script(chunks=1))
+    made = await web.client.post(
+        "/api/jobs", params={"filename": "private name.wav", "prompt": "private prompt"}, content=script(chunks=1)
+    )
     await collect(web.client, f"/api/jobs/{made.json()['id']}/events")
     logging.getLogger("whisper_service.test").warning("with %s", SECRET)
     (web.service.data.logs / "speech-20200101T000000-0.log").write_text(f"hello {SECRET}\n")

@@ -30,7 +30,10 @@ async def finished(web: Running, name: str, says: str) -> str:
 
 
 async def test_many_transcripts_come_as_one_zip_with_names_that_differ(web: Running) -> None:
-    ids = [await finished(web, name, says) for name, says in [("会议.wav", "one"), ("会议.mp3", "two"), ("talk.wav", "three")]]
+    ids = [
+        await finished(web, name, says)
+        for name, says in [("会议.wav", "one"), ("会议.mp3", "two"), ("talk.wav", "three")]
+    ]
     answer = await web.client.post("/api/export", json={"ids": [*ids, ids[0]], "format": "srt", "layout": {"lines": 1}})
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/zip"

@@ -72,7 +72,16 @@ async def test_a_form_makes_a_job(web: Running) -> None:
     assert job["status"] == "pending"
     assert job["bytes"] == len(SLOW)
     assert job["sha256"] == hashlib.sha256(SLOW).hexdigest()
-    asked = {"model": "auto", "language": "zh", "task": "transcribe", "preset": "fast", "prompt": "阿里", "word_timestamps": False, "script": None, "webhook": None}
+    asked = {
+        "model": "auto",
+        "language": "zh",
+        "task": "transcribe",
+        "preset": "fast",
+        "prompt": "阿里",
+        "word_timestamps": False,
+        "script": None,
+        "webhook": None,
+    }
     assert job["options"] == asked
     assert media(web) == [job["id"]]
     assert (web.service.intake.root / job["id"]).read_bytes() == SLOW
@@ -225,7 +234,9 @@ async def until(true: Any) -> None:
 
 async def test_a_client_that_waits_for_permission_is_refused_without_sending(web: Running) -> None:
     host, _, port = web.url.removeprefix("http://").partition(":")
-    head = f"POST /api/jobs?language=xx HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: 999999\r\n\r\n"
+    head = (
+        f"POST /api/jobs?language=xx HTTP/1.1\r\nhost: {host}\r\nexpect: 100-continue\r\ncontent-length: 999999\r\n\r\n"
+    )
     async with await anyio.connect_tcp(host, int(port)) as stream:
         await stream.send(head.encode())
         with anyio.fail_after(5):
@@ -272,7 +283,9 @@ async def test_an_export_looks_as_it_is_asked_to(web: Running) -> None:
     assert not plain.content.startswith(b"\xef\xbb\xbf")
     lengths = [(cue.end - cue.start).total_seconds() for cue in srt.parse(marked.content.decode("utf-8-sig"))]
     assert max(lengths) <= 2.5
-    problem = assert_problem(await web.client.get(path, params={"format": "srt", "line_columns": "3"}), 422, "invalid_request")
+    problem = assert_problem(
+        await web.client.get(path, params={"format": "srt", "line_columns": "3"}), 422, "invalid_request"
+    )
     assert problem["params"]["field"] == "line_columns"
     problem = assert_problem(await web.client.get(path, params={"colour": "red"}), 422, "invalid_request")
     assert problem["params"]["field"] == "colour"
@@ -320,7 +333,12 @@ async def test_jobs_that_wait_change_places(web: Running, monkeypatch: pytest.Mo
     busy = await posted(web, script(chunks=100, delay=0.2))
     await until_job(web.service, busy["id"], lambda job: job.status is Status.PROCESSING)
     a, b, c = [(await posted(web, name=f"{name}.wav"))["id"] for name in "abc"]
-    for job_id, verb, order in [(c, "sooner", [a, c, b]), (a, "later", [c, a, b]), (c, "sooner", [c, a, b]), (b, "later", [c, a, b])]:
+    for job_id, verb, order in [
+        (c, "sooner", [a, c, b]),
+        (a, "later", [c, a, b]),
+        (c, "sooner", [c, a, b]),
+        (b, "later", [c, a, b]),
+    ]:
         answer = await web.client.post(f"/api/jobs/{job_id}/{verb}")
         assert (answer.status_code, answer.json()["id"]) == (200, job_id)
         assert [job.id for job in await web.service.store.queue(10)] == order
@@ -334,7 +352,13 @@ async def test_jobs_that_wait_change_places(web: Running, monkeypatch: pytest.Mo
 
 async def test_steering(web: Running) -> None:
     job = await posted(web)
-    for verb, status in [("pause", "paused"), ("resume", "pending"), ("front", None), ("cancel", "cancelled"), ("retry", "pending")]:
+    for verb, status in [
+        ("pause", "paused"),
+        ("resume", "pending"),
+        ("front", None),
+        ("cancel", "cancelled"),
+        ("retry", "pending"),
+    ]:
         answer = await web.client.post(f"/api/jobs/{job['id']}/{verb}")
         assert answer.status_code == 200, answer.text
         assert answer.json()["id"] == job["id"]
@@ -391,12 +415,20 @@ async def test_a_defect_tells_nothing_to_the_client_and_all_to_the_log(
 
 
 async def test_a_retry_may_be_with_another_model(web: Running) -> None:
-    sent = await web.client.post("/api/jobs", params={"filename": "a.wav", "model": "no-such-model"}, content=script(chunks=1), headers=AUDIO)
+    sent = await web.client.post(
+        "/api/jobs", params={"filename": "a.wav", "model": "no-such-model"}, content=script(chunks=1), headers=AUDIO
+    )
     job_id = sent.json()["id"]
     failed = (await collect(web.client, f"/api/jobs/{job_id}/events"))[-2].data
     assert (failed["status"], failed["options"]["model"]) == ("failed", "no-such-model")
-    for body, *wrong in ((b'{"model": ""}', 422, "invalid_request"), (b'{"modell": "x"}', 422, "invalid_request"), (b"[", 400, "bad_request")):
-        answer = await web.client.post(f"/api/jobs/{job_id}/retry", content=body, headers={"content-type": "application/json"})
+    for body, *wrong in (
+        (b'{"model": ""}', 422, "invalid_request"),
+        (b'{"modell": "x"}', 422, "invalid_request"),
+        (b"[", 400, "bad_request"),
+    ):
+        answer = await web.client.post(
+            f"/api/jobs/{job_id}/retry", content=body, headers={"content-type": "application/json"}
+        )
         assert [answer.status_code, answer.json()["code"]] == wrong
     again = await web.client.post(f"/api/jobs/{job_id}/retry", json={"model": "auto"})
     assert (again.status_code, again.json()["options"]["model"]) == (200, "auto")

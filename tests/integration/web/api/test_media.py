@@ -24,7 +24,9 @@ async def web(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def sent(web: Running, data: bytes = SOUND, name: str = "会议 1.wav") -> str:
-    answer = await web.client.post("/api/jobs", params={"filename": name}, content=data, headers={"content-type": "audio/wav"})
+    answer = await web.client.post(
+        "/api/jobs", params={"filename": name}, content=data, headers={"content-type": "audio/wav"}
+    )
     return f"/api/jobs/{answer.json()['id']}/media"
 
 
@@ -49,7 +51,14 @@ async def test_the_whole_recording_and_what_is_known_of_it(web: Running) -> None
 
 @pytest.mark.parametrize(
     ("asked", "first", "last"),
-    [("0-0", 0, 0), ("0-99", 0, 99), ("100-", 100, None), ("-100", -100, None), ("300000-900000", 300_000, 900_000), ("5-99999999", 5, None)],
+    [
+        ("0-0", 0, 0),
+        ("0-99", 0, 99),
+        ("100-", 100, None),
+        ("-100", -100, None),
+        ("300000-900000", 300_000, 900_000),
+        ("5-99999999", 5, None),
+    ],
 )
 async def test_a_stretch_of_it(web: Running, asked: str, first: int, last: int | None) -> None:
     part = await web.client.get(await sent(web), headers={"range": f"bytes={asked}"})

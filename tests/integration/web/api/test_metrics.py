@@ -23,9 +23,17 @@ async def test_figures_of_a_service_that_has_worked(tmp_path: Path) -> None:
                 pass
             answer = await web.client.get("/metrics")
         assert answer.headers["content-type"].startswith("text/plain; version=")
-        families = {family.name.removeprefix("whisper_service_"): family for family in text_string_to_metric_families(answer.text)}
-        values = {name: {tuple(s.labels.values()): s.value for s in family.samples} for name, family in families.items()}
-        assert values["jobs"] == {(s,): float(s == "completed") for s in ("pending", "processing", "paused", "completed", "failed", "cancelled")}
+        families = {
+            family.name.removeprefix("whisper_service_"): family
+            for family in text_string_to_metric_families(answer.text)
+        }
+        values = {
+            name: {tuple(s.labels.values()): s.value for s in family.samples} for name, family in families.items()
+        }
+        assert values["jobs"] == {
+            (s,): float(s == "completed")
+            for s in ("pending", "processing", "paused", "completed", "failed", "cancelled")
+        }
         assert values["chunks"][()] == 3
         assert values["ready"][()] == 1
         assert values["subscribers"][()] == 1
@@ -33,6 +41,16 @@ async def test_figures_of_a_service_that_has_worked(tmp_path: Path) -> None:
         assert values["disk_free_bytes"][()] > 0
         assert values["actor_state"][("speech", "ready")] == 1
         assert values["actor_state"][("speech", "waiting")] == 0
-        assert sum(sample.value for sample in families["chunk_latency_seconds"].samples if sample.name.endswith("_count")) == 3
-        assert families.keys() >= {"info", "changes", "model_info", "start_time_seconds", "process_resident_memory_bytes", "batch_seconds"}
+        assert (
+            sum(sample.value for sample in families["chunk_latency_seconds"].samples if sample.name.endswith("_count"))
+            == 3
+        )
+        assert families.keys() >= {
+            "info",
+            "changes",
+            "model_info",
+            "start_time_seconds",
+            "process_resident_memory_bytes",
+            "batch_seconds",
+        }
         assert all(family.documentation for family in families.values())

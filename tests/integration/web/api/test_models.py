@@ -78,14 +78,20 @@ async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(t
         slow(hub)
         await web.client.post(f"/api/models/{PATH}/download")
         seen = await changes(web, lambda change: change.job_id == f"model:{REPO}" and b'"installed"' in change.payload)
-        told = [msgspec.json.decode(change.payload, type=ModelInfo).transfer for change in seen if change.kind == "model"]
+        told = [
+            msgspec.json.decode(change.payload, type=ModelInfo).transfer for change in seen if change.kind == "model"
+        ]
         moving = [transfer for transfer in told if transfer is not None and transfer.endpoint == hub.url]
         assert len({transfer.bytes for transfer in moving}) >= 3
         assert any(transfer.speed_bps and transfer.eta_s is not None and transfer.total for transfer in moving)
-        assert [change.job_id for change in await web.service.store.log.changes(0, limit=1000)].count(f"model:{REPO}") == 1
+        assert [change.job_id for change in await web.service.store.log.changes(0, limit=1000)].count(
+            f"model:{REPO}"
+        ) == 1
 
 
-async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_themselves(tmp_path: Path, hub: Hub) -> None:
+async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_themselves(
+    tmp_path: Path, hub: Hub
+) -> None:
     async with running(tmp_path, hub.url) as web:
         slow(hub)
         first, second = await submit(web, chunks=2), await submit(web, chunks=3)
@@ -233,7 +239,9 @@ async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, h
             body = {"model": REPO, "endpoints": [closed, mirror.url]}
             answer = await web.client.post("/api/models/test-connection", json=body)
             assert answer.status_code == 200
-            told = [(each["endpoint"], each["problem"] and each["problem"]["code"]) for each in answer.json()["endpoints"]]
+            told = [
+                (each["endpoint"], each["problem"] and each["problem"]["code"]) for each in answer.json()["endpoints"]
+            ]
             assert told == [(closed, "connection_refused"), (mirror.url, None)]
             await gone(web, "connection")
             assert mirror.sent["model.bin"] == 1
@@ -254,7 +262,9 @@ async def test_a_model_on_the_disk_is_used_without_a_single_request(tmp_path: Pa
     assert hub.asked == []
 
 
-async def test_no_secret_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_secret_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     caplog.set_level(logging.DEBUG)
@@ -265,11 +275,16 @@ async def test_no_secret_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         async with running(tmp_path, endpoint, token="hf_wrongTokenThatNobodyMaySee", proxy=address) as web:
             job = await over(web, await submit(web, chunks=1))
             assert job.error is not None
-            said.append((await web.client.post("/api/models/test-connection", json={"proxy": address, "token": TOKEN})).text)
+            said.append(
+                (await web.client.post("/api/models/test-connection", json={"proxy": address, "token": TOKEN})).text
+            )
         async with running(tmp_path, hub.url, token=TOKEN, proxy=address) as web:
             await web.client.post(f"/api/models/{PATH}/download")
             await model_once(web, installed)
-            said += [(await web.client.get(path)).text for path in ("/api/models", "/api/system", "/api/state", f"/api/models/{PATH}")]
+            said += [
+                (await web.client.get(path)).text
+                for path in ("/api/models", "/api/system", "/api/state", f"/api/models/{PATH}")
+            ]
             said += [change.payload.decode() for change in await web.service.store.log.changes(0, limit=10_000)]
         assert proxy.asked
     said += [path.read_text("utf-8", "replace") for path in (tmp_path / "data" / "logs").iterdir()]
@@ -280,7 +295,9 @@ async def test_no_secret_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert secret not in everything
 
 
-async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(
+    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(machine, "look", lambda: Machine(cpus=2, memory_bytes=1000))
     async with running(tmp_path, hub.url) as web:
         job = await over(web, await submit(web, chunks=1))
@@ -295,7 +312,11 @@ async def test_a_type_that_the_device_does_not_have_is_replaced_with_a_note(tmp_
         job = await over(web, await submit(web, chunks=1))
         assert job.status is Status.COMPLETED
         (note,) = job.history
-        assert (note.code, note.params["wanted"], note.params["used"]) == ("compute_type_unsupported", "float16", "fake")
+        assert (note.code, note.params["wanted"], note.params["used"]) == (
+            "compute_type_unsupported",
+            "float16",
+            "fake",
+        )
         ready = (await web.client.get("/api/health/ready")).json()
         assert [warning["code"] for warning in ready["warnings"]] == ["compute_type_unsupported"]
 
@@ -307,7 +328,10 @@ async def test_a_model_in_use_is_not_removed_and_an_idle_one_is(tmp_path: Path, 
     async with running(tmp_path, hub.url) as web:
         job = await submit(web, chunks=40, delay=0.05)
         await job_once(web, job, lambda job: job.chunks_done > 0)
-        for answer in (await web.client.delete(f"/api/models/{PATH}"), await web.client.post(f"/api/models/{PATH}/unload")):
+        for answer in (
+            await web.client.delete(f"/api/models/{PATH}"),
+            await web.client.post(f"/api/models/{PATH}/unload"),
+        ):
             assert (answer.status_code, answer.json()["code"]) == (409, "model_in_use")
         await web.client.post(f"/api/jobs/{job}/cancel")
         assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "loaded"
@@ -383,7 +407,9 @@ async def test_an_archive_becomes_a_model_that_transcribes(tmp_path: Path, hub: 
             ("other", zipped(FILES), "text/html", "unsupported_media_type"),
             ("other", bytes(SIZE + 300_000), "application/zip", "too_large"),
         ]:
-            refused = await web.client.post("/api/models/import", params={"name": name}, content=content, headers={"content-type": kind})
+            refused = await web.client.post(
+                "/api/models/import", params={"name": name}, content=content, headers={"content-type": kind}
+            )
             assert refused.json()["code"] == code, (name, kind, refused.text)
             assert refused.json()["hint"]
         assert sorted(path.name for path in (tmp_path / "data" / "models").iterdir()) == ["our-own"]
@@ -399,7 +425,9 @@ async def test_a_folder_is_imported_only_from_where_it_is_allowed(tmp_path: Path
         body = {"path": str(tmp_path / "secret" / "mine"), "name": "mine"}
         refused = await web.client.post("/api/models/import", json=body)
         assert (refused.status_code, refused.json()["code"]) == (403, "import_refused")
-        answer = await web.client.post("/api/models/import", json=body | {"path": str(tmp_path / "allowed" / "mine"), "name": "acme/mine"})
+        answer = await web.client.post(
+            "/api/models/import", json=body | {"path": str(tmp_path / "allowed" / "mine"), "name": "acme/mine"}
+        )
         assert (answer.status_code, answer.json()["state"]) == (201, "installed")
         assert (await web.client.post("/api/models/import", json={"path": "x"})).json()["code"] == "invalid_request"
         assert sorted(path.name for path in (tmp_path / "data" / "models").iterdir()) == ["acme--mine"]

@@ -38,7 +38,9 @@ def named(name: str) -> dict[str, str]:
 
 
 async def begun(web: Running, length: int = len(DATA), **headers: str) -> str:
-    answer = await web.client.post("/api/uploads", headers={**TUS, "upload-length": str(length), **named("会议.wav"), **headers})
+    answer = await web.client.post(
+        "/api/uploads", headers={**TUS, "upload-length": str(length), **named("会议.wav"), **headers}
+    )
     assert answer.status_code == 201, answer.text
     assert answer.headers["upload-offset"] == "0"
     assert "GMT" in answer.headers["upload-expires"]
@@ -69,7 +71,11 @@ async def test_in_pieces_to_a_job(web: Running) -> None:
     assert (first.status_code, first.headers["upload-offset"]) == (204, str(cut))
     assert "upload-expires" in first.headers
     early = await web.client.post("/api/jobs", json={"upload": path.split("/")[-1]})
-    assert (early.status_code, early.json()["code"], early.json()["params"]["offset"]) == (409, "upload_incomplete", cut)
+    assert (early.status_code, early.json()["code"], early.json()["params"]["offset"]) == (
+        409,
+        "upload_incomplete",
+        cut,
+    )
     assert (await piece(web, path, cut, DATA[cut:])).status_code == 204
     asked = {"upload": path.split("/")[-1], "language": "zh", "word_timestamps": False, "prompt": None}
     made = await web.client.post("/api/jobs", json=asked)
@@ -92,7 +98,9 @@ async def test_a_client_that_others_wrote(web: Running, tmp_path: Path) -> None:
     def send(chunk: int, stop_at: int | None, url: str | None = None) -> str:
         with file.open("rb") as stream:
             metadata = {"filename": "talk.wav"}
-            uploader = client.uploader(file_stream=stream, chunk_size=chunk, url=url, metadata=metadata, upload_checksum=True)
+            uploader = client.uploader(
+                file_stream=stream, chunk_size=chunk, url=url, metadata=metadata, upload_checksum=True
+            )
             uploader.upload(stop_at=stop_at)
             return str(uploader.url)
 
@@ -106,8 +114,18 @@ async def test_a_client_that_others_wrote(web: Running, tmp_path: Path) -> None:
 async def test_what_the_server_can_do(web: Running) -> None:
     for path in ("/api/uploads", "/api/uploads/x"):
         said = await web.client.options(path)
-        assert (said.status_code, said.headers["tus-version"], said.headers["tus-max-size"]) == (204, "1.0.0", "4000000")
-        assert set(said.headers["tus-extension"].split(",")) == {"creation", "creation-with-upload", "checksum", "expiration", "termination"}
+        assert (said.status_code, said.headers["tus-version"], said.headers["tus-max-size"]) == (
+            204,
+            "1.0.0",
+            "4000000",
+        )
+        assert set(said.headers["tus-extension"].split(",")) == {
+            "creation",
+            "creation-with-upload",
+            "checksum",
+            "expiration",
+            "termination",
+        }
         assert "sha1" in said.headers["tus-checksum-algorithm"].split(",")
 
 
@@ -262,4 +280,6 @@ async def test_a_source_that_breaks_keeps_what_came_and_a_job_that_fails_leaves_
     refused: dict[str, Any] = {"upload": upload, "webhook": "ftp://nowhere"}
     assert (await web.client.post("/api/jobs", json=refused)).status_code == 422
     assert not (web.service.intake.root / upload).exists()
-    assert (await web.client.post("/api/jobs", json={"upload": upload})).json()["sha256"] == hashlib.sha256(DATA).hexdigest()
+    assert (await web.client.post("/api/jobs", json={"upload": upload})).json()["sha256"] == hashlib.sha256(
+        DATA
+    ).hexdigest()

@@ -113,10 +113,14 @@ async def test_text_srt_and_vtt_are_plain(client: AsyncOpenAI) -> None:
 async def test_logprobs_are_those_of_the_words(client: AsyncOpenAI) -> None:
     answer = await client.audio.transcriptions.create(file=talk(), model="whisper-1", include=["logprobs"])
     assert answer.logprobs is not None
-    assert [(one.token, round(one.logprob or 0.0, 3)) for one in answer.logprobs] == [(f" {text_of(n)}", -0.105) for n in range(3)]
+    assert [(one.token, round(one.logprob or 0.0, 3)) for one in answer.logprobs] == [
+        (f" {text_of(n)}", -0.105) for n in range(3)
+    ]
 
 
-@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI's own end is announced; programs call it still
+@pytest.mark.filterwarnings(
+    "ignore:deprecated:DeprecationWarning"
+)  # OpenAI's own end is announced; programs call it still
 async def test_translations_are_jobs_for_english_text(web: Running, client: AsyncOpenAI) -> None:
     answer = await client.audio.translations.create(file=talk(), model="whisper-1", prompt="Ada")
     assert answer.text == WHOLE
@@ -145,9 +149,10 @@ async def test_done_is_the_deltas_joined_and_they_come_while_it_works(web: Runni
 
 
 async def test_a_stream_is_bare_events_and_its_pauses_are_comments(tmp_path: Path) -> None:
-    async with running(tmp_path, heartbeat_s=0.05) as web, web.client.stream(
-        "POST", PATH, files={"file": talk(delay=0.4, chunks=1)}, data={"stream": "true"}
-    ) as answer:
+    async with (
+        running(tmp_path, heartbeat_s=0.05) as web,
+        web.client.stream("POST", PATH, files={"file": talk(delay=0.4, chunks=1)}, data={"stream": "true"}) as answer,
+    ):
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["x-accel-buffering"] == "no"
         body = (await answer.aread()).decode()
@@ -238,7 +243,9 @@ async def test_a_caller_that_goes_away_finds_the_text_when_it_comes_back(web: Ru
 
 
 async def test_a_call_goes_before_jobs_that_nobody_waits_for(web: Running, client: AsyncOpenAI) -> None:
-    long = await web.client.post("/api/jobs?filename=film.mkv", content=script(chunks=40, delay=0.1), headers={"content-type": "audio/wav"})
+    long = await web.client.post(
+        "/api/jobs?filename=film.mkv", content=script(chunks=40, delay=0.1), headers={"content-type": "audio/wav"}
+    )
     answer = await client.audio.transcriptions.create(file=talk(chunks=1), model="whisper-1")
     assert answer.text == text_of(0)
     film = await web.service.store.job(long.json()["id"])
@@ -250,7 +257,12 @@ async def test_a_call_goes_before_jobs_that_nobody_waits_for(web: Running, clien
 
 async def test_a_recording_may_come_inside_json(web: Running) -> None:
     data = base64.b64encode(script(chunks=3)).decode()
-    sent = {"model": "whisper-1", "language": "en", "input_audio": {"data": data, "format": "mp3"}, "keywords": ["Ada", "Grace"]}
+    sent = {
+        "model": "whisper-1",
+        "language": "en",
+        "input_audio": {"data": data, "format": "mp3"},
+        "keywords": ["Ada", "Grace"],
+    }
     answer = await web.client.post(PATH, json=sent)
     assert answer.json()["text"] == WHOLE
     (job,) = await web.service.store.jobs()
@@ -317,7 +329,9 @@ async def test_errors_are_the_clients_own(web: Running, client: AsyncOpenAI) -> 
 
 
 @pytest.mark.parametrize(("field", "value", "status"), [("model", "large-v9", 404), ("response_format", "yaml", 400)])
-async def test_what_is_wrong_is_said_before_the_recording_has_come(web: Running, field: str, value: str, status: int) -> None:
+async def test_what_is_wrong_is_said_before_the_recording_has_come(
+    web: Running, field: str, value: str, status: int
+) -> None:
     address = httpx.URL(web.url)
     head = f"POST {PATH} HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
     said = f'--b\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n--b\r\n'

@@ -58,14 +58,18 @@ async def test_every_output_is_plain_text_with_a_name(web: Running) -> None:
 
 
 async def test_words_come_if_they_are_wanted(web: Running) -> None:
-    answer = await web.client.post("/asr?output=json&word_timestamps=true&vad_filter=true&diarize=false", files=recording())
+    answer = await web.client.post(
+        "/asr?output=json&word_timestamps=true&vad_filter=true&diarize=false", files=recording()
+    )
     (word,) = answer.json()["segments"][0]["words"]
     assert word == {"start": 0.0, "end": 10.0, "word": f" {TEXTS[0]}", "probability": 0.9}
 
 
 async def test_raw_samples_become_a_recording_with_a_header(web: Running) -> None:
     samples = b"\x01\x00" * 1_000_001
-    await web.client.post("/asr?encode=false&video_file=/films/A+film.mkv", files={"audio_file": samples})  # without a type
+    await web.client.post(
+        "/asr?encode=false&video_file=/films/A+film.mkv", files={"audio_file": samples}
+    )  # without a type
     (job,) = await web.service.store.jobs()
     assert job.name == "A film.mkv"
     assert (web.service.intake.root / job.id).read_bytes() == header() + samples
@@ -124,7 +128,9 @@ async def test_errors_are_no_subtitles(web: Running) -> None:
 
 
 async def test_the_form_of_the_obsidian_plugin(web: Running) -> None:
-    head = 'Content-Disposition: form-data; name="audio_file"; filename="blob"\r\nContent-Type: "application/octet-stream"'
+    head = (
+        'Content-Disposition: form-data; name="audio_file"; filename="blob"\r\nContent-Type: "application/octet-stream"'
+    )
     body = f"------Boundaryx\r\n{head}\r\n\r\n".encode() + script(chunks=1) + b"\r\n------Boundaryx--\r\n"
     kind = {"content-type": "multipart/form-data; boundary=----Boundaryx"}
     answer = await web.client.post("/asr?output=json&word_timestamps=true", content=body, headers=kind)

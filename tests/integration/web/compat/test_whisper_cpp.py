@@ -53,7 +53,17 @@ async def test_every_response_format(web: Running) -> None:
     assert (everything["language"], everything["detected_language"]) == ("english", "english")
     assert everything["language_probabilities"] == {"en": 0.9}
     segment = everything["segments"][0]
-    assert set(segment) == {"id", "text", "start", "end", "tokens", "words", "temperature", "avg_logprob", "no_speech_prob"}
+    assert set(segment) == {
+        "id",
+        "text",
+        "start",
+        "end",
+        "tokens",
+        "words",
+        "temperature",
+        "avg_logprob",
+        "no_speech_prob",
+    }
     assert segment["words"] == [{"word": f" {TEXTS[0]}", "start": 0.0, "end": 10.0, "t_dtw": -1, "probability": 0.9}]
     assert len(await web.service.store.jobs()) == 1
 
@@ -62,7 +72,9 @@ async def test_the_task_is_as_it_asks(web: Running) -> None:
     await web.client.post("/inference", files=recording(), data={"translate": "1", "language": "auto", "prompt": "Ada"})
     job = (await web.service.store.jobs())[0]
     assert (job.options.task, job.options.language, job.options.prompt) == (Task.TRANSLATE, None, "Ada")
-    found = await web.client.post("/inference", files=recording(), data={"detect_language": "true", "response_format": "verbose_json"})
+    found = await web.client.post(
+        "/inference", files=recording(), data={"detect_language": "true", "response_format": "verbose_json"}
+    )
     assert (found.json()["detected_language"], found.json()["segments"]) == ("english", [])
 
 

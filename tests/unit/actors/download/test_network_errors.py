@@ -38,14 +38,19 @@ def raised(outer: BaseException, *inner: BaseException) -> BaseException:
     return outer
 
 
-def case(error: BaseException, *, proxy: str | None = None, endpoint: str = HUB, connected: bool = True, **more: Any) -> Problem:
+def case(
+    error: BaseException, *, proxy: str | None = None, endpoint: str = HUB, connected: bool = True, **more: Any
+) -> Problem:
     return explain(error, endpoint=endpoint, proxy=proxy, repo="acme/model", connected=lambda: connected, **more)
 
 
 LOOKUP = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 CHAINS = [
     (raised(ConnectError("x"), LOOKUP), "name_not_resolved"),
-    (raised(ConnectError("x"), socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")), "name_not_resolved"),
+    (
+        raised(ConnectError("x"), socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")),
+        "name_not_resolved",
+    ),
     (raised(ConnectError("x"), ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")), "connection_refused"),
     (raised(ConnectError("x"), OSError(errno.ENETUNREACH, "Network is unreachable")), "unreachable"),
     (raised(ConnectError("x"), OSError(errno.EHOSTUNREACH, "No route to host")), "unreachable"),
@@ -81,10 +86,15 @@ def test_without_a_network_that_is_said_and_not_what_follows_from_it(cause: OSEr
     error = raised(ConnectError("x"), cause)
     assert case(error, connected=False).code == "no_network"
     assert case(error, connected=False, proxy=PROXY).code == "no_network"
-    assert case(error, connected=False, endpoint="http://localhost:1").code != "no_network", "this machine is always there"
+    assert case(error, connected=False, endpoint="http://localhost:1").code != "no_network", (
+        "this machine is always there"
+    )
 
 
-@pytest.mark.parametrize(("error", "code"), [pair for pair in CHAINS if pair[1] in {"name_not_resolved", "connection_refused", "unreachable"}])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [pair for pair in CHAINS if pair[1] in {"name_not_resolved", "connection_refused", "unreachable"}],
+)
 def test_with_a_proxy_it_is_the_proxy_that_cannot_be_reached(error: BaseException, code: str) -> None:
     found = case(error, proxy=PROXY)
     assert found.code == "proxy_refused"
@@ -123,10 +133,16 @@ SECRET = st.text("abcdefghXYZ0123456789-._~", min_size=8, max_size=30)
 
 @given(SECRET, SECRET, SECRET)
 def test_no_secret_comes_through(token: str, password: str, name: str) -> None:
-    proxy, endpoint = f"http://{name}:{password}@proxy.example", f"https://{name}:{password}@hub.example/path/?sig={token}"
+    proxy, endpoint = (
+        f"http://{name}:{password}@proxy.example",
+        f"https://{name}:{password}@hub.example/path/?sig={token}",
+    )
     text = f"GET {endpoint} through {proxy} with Bearer {token} failed, {password}"
     secrets = network.secrets_of(token, proxy, endpoint, None)
-    for shown in (network.redact(text, secrets), repr(case(ValueError(text), proxy=proxy, endpoint=endpoint, secrets=secrets))):
+    for shown in (
+        network.redact(text, secrets),
+        repr(case(ValueError(text), proxy=proxy, endpoint=endpoint, secrets=secrets)),
+    ):
         assert token not in shown
         assert password not in shown
 
@@ -148,7 +164,8 @@ def test_an_address_for_people(address: str, host: str, public: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "local"), [("localhost:80", True), ("127.0.0.1", True), ("[::1]:8000", True), ("hub.example", False), ("10.0.0.1:1", False)]
+    ("host", "local"),
+    [("localhost:80", True), ("127.0.0.1", True), ("[::1]:8000", True), ("hub.example", False), ("10.0.0.1:1", False)],
 )
 def test_this_machine_needs_no_network(host: str, local: bool) -> None:
     assert network.is_local(host) is local

@@ -119,7 +119,9 @@ def test_speech_is_lost_from_the_same_length_on_before_behind_and_within_words(l
     swallowed = [*row(0.0, 2), word(0.8, 4.0), *row(4.0, 2)]
     assert (fit(gap, 4.8, hears((0.0, 0.8), (2.0, 2.0 + lost), (4.0, 4.8)))[1] == Hole(2.0, 4.0)) is found
     assert (fit(gap[:2], 4.0, hears((0.0, 0.8), (2.0, 2.0 + lost)))[1] == Hole(2.0, 4.0)) is found
-    assert (fit(swallowed, 4.8, hears((0.0, 0.8), (2.0, 2.0 + allowed + lost), (4.0, 4.8)))[1] == Hole(2.0, 4.0)) is found
+    assert (
+        fit(swallowed, 4.8, hears((0.0, 0.8), (2.0, 2.0 + allowed + lost), (4.0, 4.8)))[1] == Hole(2.0, 4.0)
+    ) is found
 
 
 def test_of_two_holes_the_first_is_found() -> None:
@@ -152,7 +154,9 @@ Scene = tuple[list[Word], float, list[Interval]]
 def scenes(draw: st.DrawFn) -> Scene:
     """Words with gaps between them, the length of their sound, and speech that has nothing to do with them."""
     words, at = [], 0.0
-    for gap, length in draw(st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.4, 2.0]), st.floats(0.0, 3.0)), max_size=12)):
+    for gap, length in draw(
+        st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.4, 2.0]), st.floats(0.0, 3.0)), max_size=12)
+    ):
         words.append(word(at + gap, at + gap + length))
         at = words[-1].end
     speech, begin = [], 0.0

@@ -54,11 +54,16 @@ def test_the_first_package_that_has_it_counts(site: Path, monkeypatch: pytest.Mo
     assert preload(("made_up_one", "made_up_two", "made_up_three")) == [second]
 
 
-def test_a_library_that_cannot_be_opened_is_told_and_the_next_is_tried(site: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_library_that_cannot_be_opened_is_told_and_the_next_is_tried(
+    site: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     paths = [put(site, "made_up_broken", name) for name in LIBRARIES]
     with caplog.at_level(logging.WARNING, logger=cuda_libraries.__name__):  # whatever level others left behind
         assert preload(("made_up_broken",)) == []
-    assert [str(path) in record.getMessage() for path, record in zip(paths, caplog.records, strict=True)] == [True, True]
+    assert [str(path) in record.getMessage() for path, record in zip(paths, caplog.records, strict=True)] == [
+        True,
+        True,
+    ]
 
 
 @compiler
@@ -75,7 +80,9 @@ def test_what_was_opened_is_found_by_its_name_alone(site: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(site)}
     answers = [
-        subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, env=environment, check=False)
+        subprocess.run(
+            [sys.executable, "-c", program, how], capture_output=True, text=True, env=environment, check=False
+        )
         for how in ("leave", "preload")
     ]
     assert answers[1].stdout.strip() == "42", answers[1].stderr

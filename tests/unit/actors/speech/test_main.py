@@ -100,7 +100,11 @@ def test_after_a_model_that_does_not_load_there_is_none_and_the_next_may() -> No
     assert isinstance(reports[2], Fault)
     assert reports[2].problem.code == "model_not_loaded"
     assert isinstance(reports[3], Loaded)
-    assert [event for event in script.events if event[0] in ("unload", "slots")] == [("slots", "tiny"), ("unload", "tiny"), ("slots", "base")]
+    assert [event for event in script.events if event[0] in ("unload", "slots")] == [
+        ("slots", "tiny"),
+        ("unload", "tiny"),
+        ("slots", "base"),
+    ]
 
 
 class Silent(Inbox):
@@ -133,7 +137,9 @@ def test_idle_memory_goes_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     inbox.asked = asked
     speech.serve(inbox, lambda report: None, script.load, idle_s=3.0)
-    assert inbox.limits == [None, 3.0, 3.0, 3.0, 3.0, None], "it keeps asking only while there is something to give back"
+    assert inbox.limits == [None, 3.0, 3.0, 3.0, 3.0, None], (
+        "it keeps asking only while there is something to give back"
+    )
     assert released == [5]
 
 

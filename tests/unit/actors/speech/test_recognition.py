@@ -87,7 +87,12 @@ class FakeEngine:
         return [(self.spoken, 0.9)] * len(states)
 
     def decode(
-        self, states: Sequence[States], languages: Sequence[str], tasks: Sequence[Task], search: Search, prompt: str | None
+        self,
+        states: Sequence[States],
+        languages: Sequence[str],
+        tasks: Sequence[Task],
+        search: Search,
+        prompt: str | None,
     ) -> list[Decoded]:
         self.searches.append((search, len(states)))
         self.languages += languages
@@ -110,11 +115,18 @@ class FakeEngine:
         self.worded += [(text.language, text.task, text.seconds) for text in texts]
         begins = [float(text.states[0]) / SAMPLE_RATE for text in texts]
         said = [self.texts[text.decoded.tokens].words for text in texts]
-        return [[Word(a - begin, b - begin, word, 0.9) for a, b, word in words] for begin, words in zip(begins, said, strict=True)]
+        return [
+            [Word(a - begin, b - begin, word, 0.9) for a, b, word in words]
+            for begin, words in zip(begins, said, strict=True)
+        ]
 
 
 def listening(
-    engine: FakeEngine, speech: Sequence[Interval], *utterances: Utterance, preset: Preset = Preset.BALANCED, prompt: str | None = None
+    engine: FakeEngine,
+    speech: Sequence[Interval],
+    *utterances: Utterance,
+    preset: Preset = Preset.BALANCED,
+    prompt: str | None = None,
 ) -> Iterator[tuple[int, Heard]]:
     """What is heard, one after the other; `speech` is where somebody speaks, on the script's clock."""
 
@@ -231,7 +243,12 @@ def test_a_short_word_before_a_hole_is_not_said_twice() -> None:
 
 
 def test_what_is_missing_in_the_first_half_is_heard_before_the_second() -> None:
-    said = [words(0.0, "one", "two."), words(2.0, "three", "four."), words(4.0, "five", "six."), words(6.0, "seven", "eight.")]
+    said = [
+        words(0.0, "one", "two."),
+        words(2.0, "three", "four."),
+        words(4.0, "five", "six."),
+        words(6.0, "seven", "eight."),
+    ]
 
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
         if begin < 0.1 and end > 7:
@@ -240,7 +257,9 @@ def test_what_is_missing_in_the_first_half_is_heard_before_the_second() -> None:
 
     speech = [(sentence[0][0], sentence[-1][1]) for sentence in said]
     engine = FakeEngine(script)
-    assert hear(engine, speech, Utterance(sound(7.5), "en")) == {0: ["one two.", "three four.", "five six.", "seven eight."]}
+    assert hear(engine, speech, Utterance(sound(7.5), "en")) == {
+        0: ["one two.", "three four.", "five six.", "seven eight."]
+    }
     assert [begin for begin, *_ in engine.looked] == sorted(begin for begin, *_ in engine.looked)
 
 
@@ -279,7 +298,10 @@ def test_a_sentence_goes_on_across_a_seam() -> None:
     ((_, heard),) = listening(engine, [(0.0, 1.0), (2.0, 3.0)], Utterance(sound(4), "en"))
     assert ["".join(w.word for w in s.words) for s in heard.sentences] == [" one two three.", " Four."]
     assert [(s.avg_logprob, s.no_speech_prob) for s in heard.sentences] == [(SURE, 0.1), (SURE / 2, 0.2)]
-    assert [s.compression_ratio for s in heard.sentences] == [compression_ratio("one two"), compression_ratio("three. Four.")]
+    assert [s.compression_ratio for s in heard.sentences] == [
+        compression_ratio("one two"),
+        compression_ratio("three. Four."),
+    ]
     starts = [w.start for s in heard.sentences for w in s.words]
     assert starts == pytest.approx([0.0, 0.5, 2.0, 2.5], abs=1e-3)
 
@@ -303,7 +325,10 @@ def test_words_heard_too_early_and_again_behind_a_hole_are_kept_in_their_true_pl
     early = [(1.5 + n / 10, 1.6 + n / 10, f" {text}") for n, text in enumerate(("four", "five", "six."))]
     engine = FakeEngine(lambda begin, *_: Text(FIRST + early if begin < 1 else SECOND))
     ((_, heard),) = listening(engine, SPEECH, Utterance(sound(6), "en"))
-    assert [[w.word for w in s.words] for s in heard.sentences] == [[" one", " two", " three."], [" four", " five", " six."]]
+    assert [[w.word for w in s.words] for s in heard.sentences] == [
+        [" one", " two", " three."],
+        [" four", " five", " six."],
+    ]
     assert [w.start for w in heard.sentences[1].words] == pytest.approx([4.0, 4.5, 5.0], abs=1e-3)
 
 
@@ -332,7 +357,9 @@ def test_a_translation_is_not_held_against_the_speech() -> None:
 
 def test_a_translation_keeps_the_times_it_was_aligned_to() -> None:
     stretched = [(0.0, 3.9, " one")]
-    ((_, heard),) = listening(FakeEngine(lambda *_: Text(stretched)), [(3.5, 3.9)], Utterance(sound(6), "de", Task.TRANSLATE))
+    ((_, heard),) = listening(
+        FakeEngine(lambda *_: Text(stretched)), [(3.5, 3.9)], Utterance(sound(6), "de", Task.TRANSLATE)
+    )
     assert [(w.start, w.end) for s in heard.sentences for w in s.words] == [(0.0, pytest.approx(3.9))]
 
 
@@ -390,7 +417,9 @@ NARROW_WIDE_LAST = [(GREEDY, False), (BEAM, True), (UNREPEATED, True)]
         (Preset.ACCURATE, [(BEAM, True), (UNREPEATED, True)]),
     ],
 )
-def test_a_preset_searches_in_its_order_and_only_as_long_as_it_has_to(preset: Preset, order: list[tuple[Search, bool]]) -> None:
+def test_a_preset_searches_in_its_order_and_only_as_long_as_it_has_to(
+    preset: Preset, order: list[tuple[Search, bool]]
+) -> None:
     def looked(text: Text) -> list[tuple[Search, bool]]:
         engine = FakeEngine(lambda *_: text)
         hear(engine, [(0.0, 1.5)], Utterance(sound(2), "en"), preset=preset)
@@ -415,7 +444,9 @@ def test_a_preset_searches_in_its_order_and_only_as_long_as_it_has_to(preset: Pr
         (Text(words(0, *["first"] * 3), -0.1), Text(words(0, *["la"] * 80), -0.05, complete=False), "la " * 80),
     ],
 )
-def test_the_better_text_is_kept_and_any_is_better_than_a_loop(preset: Preset, first: Text, second: Text, kept: str) -> None:
+def test_the_better_text_is_kept_and_any_is_better_than_a_loop(
+    preset: Preset, first: Text, second: Text, kept: str
+) -> None:
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
         if search == UNREPEATED:
             return Text(words(0, "worst."), GARBAGE - 1, complete=False)
@@ -498,7 +529,13 @@ def test_the_language_that_was_wanted_is_passed_on_and_one_the_model_does_not_kn
 
 def test_a_second_search_is_made_in_the_language_and_task_of_its_row() -> None:
     engine = FakeEngine(lambda begin, end, *_: Text(FIRST, SURE if end < 3 else UNLIKELY - 0.1))
-    hear(engine, SPEECH[:1], Utterance(sound(2), "en"), Utterance(sound(4), "de", Task.TRANSLATE), Utterance(sound(2), "zh"))
+    hear(
+        engine,
+        SPEECH[:1],
+        Utterance(sound(2), "en"),
+        Utterance(sound(4), "de", Task.TRANSLATE),
+        Utterance(sound(2), "zh"),
+    )
     assert engine.languages == ["en", "de", "zh", "de"]
     assert engine.tasks == [Task.TRANSCRIBE, Task.TRANSLATE, Task.TRANSCRIBE, Task.TRANSLATE]
 
@@ -523,7 +560,9 @@ def test_sound_too_short_for_a_word_is_not_even_encoded() -> None:
 
 def test_what_is_known_is_told_before_the_rest_is_heard() -> None:
     engine = FakeEngine(lazy)
-    found = listening(engine, SPEECH, Utterance(sound(6), "en"), Utterance(sound(2), "en"), Utterance(sound(0.01), "en"))
+    found = listening(
+        engine, SPEECH, Utterance(sound(6), "en"), Utterance(sound(2), "en"), Utterance(sound(0.01), "en")
+    )
     assert (next(found)[0], len(engine.searches)) == (2, 0)
     assert (next(found)[0], len(engine.searches)) == (1, 1)
     assert (next(found)[0], len(engine.searches)) == (0, 2)
@@ -571,13 +610,17 @@ def play(scenes: Sequence[Scene], places: Sequence[int], preset: Preset) -> tupl
         place = int(begin // PLACE)
         scene = by_place[place]
         number = int(begin * 10) + search.beam_size + wide
-        heard = [sentence for sentence in said[place] if sentence[0][0] >= begin - 0.01 and sentence[-1][1] <= end + 0.01]
+        heard = [
+            sentence for sentence in said[place] if sentence[0][0] >= begin - 0.01 and sentence[-1][1] <= end + 0.01
+        ]
         heard = heard[: scene.stamina[number % len(scene.stamina)]]
         return Text([w for sentence in heard for w in sentence], scene.doubts[number % len(scene.doubts)])
 
     speech = [(sentence[0][0], sentence[-1][1]) for place in sorted(said) for sentence in said[place]]
     engine = FakeEngine(script)
-    utterances = [Utterance(sound(scene.seconds(), place * PLACE), "en") for scene, place in zip(scenes, places, strict=True)]
+    utterances = [
+        Utterance(sound(scene.seconds(), place * PLACE), "en") for scene, place in zip(scenes, places, strict=True)
+    ]
     return engine, hear(engine, speech, *utterances, preset=preset)
 
 
@@ -607,7 +650,9 @@ def test_what_is_heard_of_a_sound_depends_on_it_alone(rows: list[tuple[Scene, bo
 
     def heard(*places: int) -> list[Heard]:
         utterances = [Utterance(sound(rows[place][0].seconds(), place * PLACE)) for place in places]
-        speech = [(place * PLACE + 0.2, place * PLACE + 0.2 + rows[place][0].seconds() / 2) for place in range(len(rows))]
+        speech = [
+            (place * PLACE + 0.2, place * PLACE + 0.2 + rows[place][0].seconds() / 2) for place in range(len(rows))
+        ]
         found = dict(listening(FakeEngine(script), speech, *utterances, preset=preset))
         return [found[index] for index in range(len(places))]
 

@@ -70,7 +70,12 @@ def spool(tmp_path: Path) -> Path:
 
 
 def row(spool: Path, index: int, job_id: str = "job") -> Row:
-    return Row(job_id=job_id, span=Span(index, index * SECOND, SECOND, index + 100.0, index + 101.0), spool=str(spool), language="en")
+    return Row(
+        job_id=job_id,
+        span=Span(index, index * SECOND, SECOND, index + 100.0, index + 101.0),
+        spool=str(spool),
+        language="en",
+    )
 
 
 def work(
@@ -169,7 +174,9 @@ def test_memory_that_does_not_suffice_is_tried_by_halves(monkeypatch: pytest.Mon
     assert (faults(reports), codes, released) == ([], [], [True])
 
 
-def test_what_was_reported_before_memory_ran_out_is_not_heard_again(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+def test_what_was_reported_before_memory_ran_out_is_not_heard_again(
+    monkeypatch: pytest.MonkeyPatch, spool: Path
+) -> None:
     def trouble(batch: list[int], mark: int | None) -> None:
         if len(batch) == 5 and mark == 3:
             raise MemoryError
@@ -217,7 +224,9 @@ def test_a_lost_device_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch,
     assert (faults(reports), codes) == ([("cuda", None, True)], [1])
 
 
-def test_a_failure_that_nobody_expects_hits_the_row_that_brings_it(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+def test_a_failure_that_nobody_expects_hits_the_row_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch, spool: Path
+) -> None:
     def trouble(batch: list[int], mark: int | None) -> None:
         if mark is None and 2 in batch:
             raise ZeroDivisionError("an odd row")
@@ -226,7 +235,14 @@ def test_a_failure_that_nobody_expects_hits_the_row_that_brings_it(monkeypatch: 
     reports, codes = work(monkeypatch, listener, Transcribe(batch=9, rows=tuple(row(spool, i) for i in (1, 2, 3))))
     assert sorted(heard(reports)) == [1, 3]
     (fault,) = [report for report in reports if isinstance(report, Fault)]
-    assert (fault.scope, fault.kind, fault.batch, fault.job_id, fault.index, fault.fatal) == ("batch", "unknown", 9, "job", 2, False)
+    assert (fault.scope, fault.kind, fault.batch, fault.job_id, fault.index, fault.fatal) == (
+        "batch",
+        "unknown",
+        9,
+        "job",
+        2,
+        False,
+    )
     assert fault.problem.params == {"detail": "ZeroDivisionError: an odd row"}
     assert isinstance(reports[-1], BatchDone)
     assert reports[-1].audio_s == 2.0
@@ -253,7 +269,9 @@ def test_a_library_that_is_missing_is_no_reason_to_try_every_row(monkeypatch: py
     assert (faults(reports), codes) == ([(FaultKind.LIBRARY_MISSING, None, False)], [])
 
 
-def test_a_spool_that_is_gone_or_short_hits_its_row_alone(monkeypatch: pytest.MonkeyPatch, spool: Path, tmp_path: Path) -> None:
+def test_a_spool_that_is_gone_or_short_hits_its_row_alone(
+    monkeypatch: pytest.MonkeyPatch, spool: Path, tmp_path: Path
+) -> None:
     rows = (row(tmp_path / "none", 4), row(spool, 2), row(spool, 10))
     reports, codes = work(monkeypatch, Listener(), Transcribe(batch=1, rows=rows))
     missing, short, chunk, done = reports

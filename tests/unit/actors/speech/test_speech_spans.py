@@ -19,7 +19,12 @@ def test_stretches_begin_and_end_where_somebody_speaks() -> None:
     found = SpeechIn()(SOUND)
     assert all(begin < end for begin, end in found)
     assert all(a[1] < b[0] for a, b in pairwise(found)), "stretches that touch are one"
-    edges = (found[0][0], max(end for _, end in found if end < 8), min(begin for begin, _ in found if begin > 8), found[-1][1])
+    edges = (
+        found[0][0],
+        max(end for _, end in found if end < 8),
+        min(begin for begin, _ in found if begin > 8),
+        found[-1][1],
+    )
     assert edges == pytest.approx((2, 6, 9, 14), abs=0.25)
     assert all(round(edge * SAMPLE_RATE) % FRAME == 0 for edge in edges)
 

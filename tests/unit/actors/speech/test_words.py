@@ -38,7 +38,9 @@ def texts(words: list[Word]) -> list[str]:
 
 
 def test_words_get_the_time_of_their_first_token_up_to_that_of_the_next_word() -> None:
-    words = timed_words([" Hello", " world"], [2, 1], [(0, 0), (0, 3), (1, 10), (2, 20), (2, 25), (3, 30)], [0.5, 0.7, 0.9])
+    words = timed_words(
+        [" Hello", " world"], [2, 1], [(0, 0), (0, 3), (1, 10), (2, 20), (2, 25), (3, 30)], [0.5, 0.7, 0.9]
+    )
     assert [(w.start, w.end) for w in words] == [(0.0, 20 * FRAME_S), (20 * FRAME_S, 30 * FRAME_S)]
     assert [w.probability for w in words] == pytest.approx([0.6, 0.9])
 
@@ -79,7 +81,9 @@ def test_spread_words_fill_the_whole_time_in_order(given: list[str], duration: f
     assert [w.word for w in words] == given
     assert words[0].start == 0.0
     assert words[-1].end == pytest.approx(duration)
-    assert [w.end for w in words] == pytest.approx([n * duration / len("".join(given)) for n in accumulate(map(len, given))])
+    assert [w.end for w in words] == pytest.approx(
+        [n * duration / len("".join(given)) for n in accumulate(map(len, given))]
+    )
     assert all(a.end == pytest.approx(b.start) for a, b in pairwise(words))
 
 
@@ -148,9 +152,7 @@ def test_marks_neither_move_their_word_nor_lengthen_it() -> None:
             [" the", " U.S.", " Army", " came."],
             ["the U.S. Army came."],
         ),
-        pytest.param(
-            [" یہ۔", " وہ۔"], ["یہ۔", "وہ۔"]
-        ),
+        pytest.param([" یہ۔", " وہ۔"], ["یہ۔", "وہ۔"]),
     ],
 )
 def test_sentences_end_where_they_end(given: list[str], expected: list[str]) -> None:
@@ -209,7 +211,9 @@ def test_nothing_has_no_sentences() -> None:
     assert text_of([]) == ""
 
 
-pieces = st.lists(st.sampled_from([" word", " a", "。", ",", " 3.5", "中", "文", " end.", " (", ")", ".org", " ¿", "?"]), max_size=60)
+pieces = st.lists(
+    st.sampled_from([" word", " a", "。", ",", " 3.5", "中", "文", " end.", " (", ")", ".org", " ¿", "?"]), max_size=60
+)
 
 
 @given(pieces)
@@ -242,7 +246,9 @@ def test_marks_are_only_moved_from_word_to_word(given: list[str]) -> None:
         max_size=120,
     )
 )
-def test_segments_are_short_enough_to_read_wherever_there_is_a_place_to_cut(given: list[tuple[str, float, float]]) -> None:
+def test_segments_are_short_enough_to_read_wherever_there_is_a_place_to_cut(
+    given: list[tuple[str, float, float]],
+) -> None:
     words, at = [], 0.0
     for text, length, pause in given:
         words.append(Word(at, at + length, text, 0.9))

@@ -28,7 +28,9 @@ def test_a_name_comes_through_whatever_stands_beside_it(name: str, others: list[
     assert filename(",".join([f"name {encoded}", *beside])) == name
 
 
-@pytest.mark.parametrize("metadata", ["", "filename", "filename ", "is_confidential", "x ???", "filename,name " + b64("")])
+@pytest.mark.parametrize(
+    "metadata", ["", "filename", "filename ", "is_confidential", "x ???", "filename,name " + b64("")]
+)
 def test_without_a_name_there_is_none(metadata: str) -> None:
     assert filename(metadata) == ""
 

@@ -32,7 +32,17 @@ def test_repos_and_short_forms_are_the_models_they_name(name: str, ours: str) ->
 
 @pytest.mark.parametrize(
     ("said", "code"),
-    [("en", "en"), ("German", "de"), ("pt-BR", "pt"), ("zh_Hant_TW", "zh"), ("jv", "jw"), ("jw", "jw"), ("iw-IL", "he"), ("", None), ("auto", None)],
+    [
+        ("en", "en"),
+        ("German", "de"),
+        ("pt-BR", "pt"),
+        ("zh_Hant_TW", "zh"),
+        ("jv", "jw"),
+        ("jw", "jw"),
+        ("iw-IL", "he"),
+        ("", None),
+        ("auto", None),
+    ],
 )
 def test_languages_however_they_are_written(said: str, code: str | None) -> None:
     assert languages.understand(said) == code

@@ -24,7 +24,11 @@ def test_nothing_said_is_json_in_any_language() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "task"),
-    [({"translate": "yes"}, Task.TRANSLATE), ({"translate": "0"}, Task.TRANSCRIBE), ({"detect_language": "y"}, Task.DETECT)],
+    [
+        ({"translate": "yes"}, Task.TRANSLATE),
+        ({"translate": "0"}, Task.TRANSCRIBE),
+        ({"detect_language": "y"}, Task.DETECT),
+    ],
 )
 def test_booleans_are_what_whisper_cpp_takes_for_them(fields: dict[str, str], task: Task) -> None:
     assert asked(**fields).options.task is task

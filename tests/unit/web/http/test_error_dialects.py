@@ -20,7 +20,15 @@ def told(path: str, status: int, code: str, **params: Any) -> tuple[int, dict[st
     ("status", "code", "params", "shown", "word", "kind", "again"),
     [
         (422, "invalid_request", {"field": "stream"}, 400, "invalid_value", "invalid_request_error", "false"),
-        (422, "invalid_request", {"reason": "unsupported_value"}, 400, "unsupported_value", "invalid_request_error", "false"),
+        (
+            422,
+            "invalid_request",
+            {"reason": "unsupported_value"},
+            400,
+            "unsupported_value",
+            "invalid_request_error",
+            "false",
+        ),
         (422, "invalid_request", {"model": "x/y"}, 404, "model_not_found", "invalid_request_error", "false"),
         (503, "model_unavailable", {}, 404, "model_not_found", "invalid_request_error", "false"),
         (401, "unauthorized", {}, 401, "invalid_api_key", "invalid_request_error", "false"),

@@ -43,7 +43,10 @@ def test_a_range_is_what_the_rfc_says_or_ignored(value: str | None, span: Span |
     assert parse_range(value, 1000) == span
 
 
-@pytest.mark.parametrize(("value", "size"), [("bytes=1000-", 1000), (f"bytes={HUGE}-", 1000), ("bytes=-0", 1000), ("bytes=0-", 0), ("bytes=-5", 0)])
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [("bytes=1000-", 1000), (f"bytes={HUGE}-", 1000), ("bytes=-0", 1000), ("bytes=0-", 0), ("bytes=-5", 0)],
+)
 def test_a_range_without_a_byte_of_the_file_cannot_be_answered(value: str, size: int) -> None:
     with pytest.raises(Unsatisfiable):
         parse_range(value, size)
@@ -58,7 +61,11 @@ def test_whatever_a_client_says_no_byte_outside_the_file_is_promised(value: str,
     assert span is None or 0 <= span.start < span.end <= size
 
 
-@given(st.integers(1, 10**12).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size - 1), st.integers(0, size - 1))))
+@given(
+    st.integers(1, 10**12).flatmap(
+        lambda size: st.tuples(st.just(size), st.integers(0, size - 1), st.integers(0, size - 1))
+    )
+)
 def test_a_range_within_the_file_is_met_to_the_byte(numbers: tuple[int, int, int]) -> None:
     size, first, last = numbers[0], min(numbers[1:]), max(numbers[1:])
     assert parse_range(f"bytes={first}-{last}", size) == (first, last + 1)

@@ -30,7 +30,9 @@ UNDERSTOOD: dict[str, Callable[[Given], Any]] = {
     "inference": partial(inference.understand, preset=Preset.BALANCED),
 }
 NAMES = sorted(openai_form.KNOWN | asr.KNOWN | inference.KNOWN)
-VALUES = st.text(max_size=12) | st.sampled_from(["true", "0", "1e999", "nan", "-1", "en", "zh-TW", "srt", "json", "verbose_json", "auto", "word,segment", "x" * 400])
+VALUES = st.text(max_size=12) | st.sampled_from(
+    ["true", "0", "1e999", "nan", "-1", "en", "zh-TW", "srt", "json", "verbose_json", "auto", "word,segment", "x" * 400]
+)
 
 
 @pytest.mark.parametrize("name", UNDERSTOOD)
@@ -67,7 +69,12 @@ def read(root: Path, body: bytes, step: int, **keywords: Any) -> tuple[Received,
     return anyio.run(form.read, request), form.fields
 
 
-WHOLE = part("language", b"en") + part("file", b"sound" * 10, '; filename="a.wav"') + part("prompt", "é".encode()) + b"--b--\r\n"
+WHOLE = (
+    part("language", b"en")
+    + part("file", b"sound" * 10, '; filename="a.wav"')
+    + part("prompt", "é".encode())
+    + b"--b--\r\n"
+)
 
 
 @given(step=st.integers(1, 300))
@@ -79,9 +86,7 @@ def test_it_does_not_matter_how_a_form_arrives(step: int) -> None:
         assert fields == {"language": ["en"], "prompt": ["é"]}
 
 
-@given(
-    cut=st.integers(0, len(WHOLE)), junk=st.binary(max_size=40), skip=st.integers(0, 30), step=st.integers(1, 300)
-)
+@given(cut=st.integers(0, len(WHOLE)), junk=st.binary(max_size=40), skip=st.integers(0, 30), step=st.integers(1, 300))
 @settings(max_examples=150)
 def test_a_broken_form_has_a_reason_and_leaves_nothing(cut: int, junk: bytes, skip: int, step: int) -> None:
     with tempfile.TemporaryDirectory() as root:

@@ -48,7 +48,17 @@ def test_tokens_come_from_the_setting_and_from_a_file(tmp_path: Path) -> None:
     assert tokens(Security()) == ()
 
 
-@pytest.mark.parametrize("token", ["short", "fifteen-letters", "has a space in it, too", "tab\tin-a-long-token", "中文字符中文字符中文字符中文字符", "control\x01character-"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "short",
+        "fifteen-letters",
+        "has a space in it, too",
+        "tab\tin-a-long-token",
+        "中文字符中文字符中文字符中文字符",
+        "control\x01character-",
+    ],
+)
 def test_a_token_that_cannot_serve_is_refused_and_not_quoted(tmp_path: Path, token: str) -> None:
     file = tmp_path / "tokens"
     file.write_text(token)
@@ -93,14 +103,26 @@ def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
     check(Config(security=Security(trusted_proxies=("127.0.0.1", "::1", "172.16.0.0/12"))))
 
 
-@pytest.mark.parametrize("name", ["https://whisper.example.org", "whisper.example.org:8443", "a b", "", "*example.org", "2001:db8::1"])
+@pytest.mark.parametrize(
+    "name", ["https://whisper.example.org", "whisper.example.org:8443", "a b", "", "*example.org", "2001:db8::1"]
+)
 def test_a_name_that_no_host_has_is_refused(name: str) -> None:
     with pytest.raises(InvalidConfig, match="allowed_hosts"):
         check(Config(security=Security(allowed_hosts=("whisper.example.org", name))))
     check(Config(security=Security(allowed_hosts=("whisper.example.org", "*.lan", "*", "[2001:db8::1]", "my_host."))))
 
 
-@pytest.mark.parametrize(("host", "local"), [("localhost.", True), ("[::1]", True), ("127.0.0.1.", True), ("0.0.0.0", False), ("localhost.evil.example", False), ("", False)])
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost.", True),
+        ("[::1]", True),
+        ("127.0.0.1.", True),
+        ("0.0.0.0", False),
+        ("localhost.evil.example", False),
+        ("", False),
+    ],
+)
 def test_what_means_this_machine(host: str, local: bool) -> None:
     assert is_local(host) is local
 
@@ -228,7 +250,13 @@ def test_a_session_opens_among_other_cookies() -> None:
     door.ask("", [], [f'a="b; c"; {COOKIE}=old; {COOKIE}={session}; d'])
     door.ask("", [], ["theme=dark", f"{COOKIE}={session}"])
     door.ask("", ["Bearer wrong"], [f"{COOKIE}={session}"])
-    for cookie in (f"x{COOKIE}={session}", f"{COOKIE}x={session}", f"{COOKIE}={session}x", f"{COOKIE} {session}", COOKIE):
+    for cookie in (
+        f"x{COOKIE}={session}",
+        f"{COOKIE}x={session}",
+        f"{COOKIE}={session}x",
+        f"{COOKIE} {session}",
+        COOKIE,
+    ):
         with pytest.raises(Unauthorized):
             door.ask("", [], [cookie])
 

@@ -44,18 +44,36 @@ async def ask(
     await Guard(app, Door(Keys(tokens(config.security))), config)(scope, receive, send)
     start = sent[0]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
-    return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, seen[0] if seen else None
+    return (
+        start["status"],
+        {name.decode(): value.decode() for name, value in start["headers"]},
+        seen[0] if seen else None,
+    )
 
 
 LOCAL = Names([], local=True, asked=False)
 
 
-@pytest.mark.parametrize("name", ["localhost", "LocalHost", "localhost.", "127.0.0.1", "127.9.9.9", "[::1]", "[0:0:0:0:0:0:0:1]"])
+@pytest.mark.parametrize(
+    "name", ["localhost", "LocalHost", "localhost.", "127.0.0.1", "127.9.9.9", "[::1]", "[0:0:0:0:0:0:0:1]"]
+)
 def test_its_own_names(name: str) -> None:
     assert LOCAL.allow(name)
 
 
-@pytest.mark.parametrize("name", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "0.0.0.0", "[::]", "192.0.2.1", "localhost..", "localhosts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "0.0.0.0",
+        "[::]",
+        "192.0.2.1",
+        "localhost..",
+        "localhosts",
+    ],
+)
 def test_other_names(name: str) -> None:
     assert not LOCAL.allow(name)
 
@@ -96,7 +114,9 @@ async def test_any_host_header_is_answered_and_only_local_ones_are_let_in(host: 
     assert headers.keys() >= {name.decode() for name in STRICT}
 
 
-@pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"], ["evil.example", "localhost"]])
+@pytest.mark.parametrize(
+    "hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"], ["evil.example", "localhost"]]
+)
 async def test_there_is_exactly_one_host(hosts: list[str]) -> None:
     assert (await ask([("host", host) for host in hosts]))[0] == 400
 
@@ -147,14 +167,31 @@ async def test_another_page_may_lead_here_but_draw_nothing_in(site: str, mode: s
 
 @pytest.mark.parametrize(
     ("path", "seen"),
-    [("/api/jobs", "/api/jobs"), ("/a/b/api/jobs", "/api/jobs"), ("/a/b", "/"), ("/a/b/", "/"), ("/a/bc", "/a/bc"), ("/a", "/a"), ("/x/a/b/y", "/x/a/b/y")],
+    [
+        ("/api/jobs", "/api/jobs"),
+        ("/a/b/api/jobs", "/api/jobs"),
+        ("/a/b", "/"),
+        ("/a/b/", "/"),
+        ("/a/bc", "/a/bc"),
+        ("/a", "/a"),
+        ("/x/a/b/y", "/x/a/b/y"),
+    ],
 )
 async def test_a_proxy_may_take_the_root_path_away_or_not(path: str, seen: str) -> None:
     config = Config(server=Server(root_path="/a/b"))
     assert (await ask([("host", "localhost")], path=path, config=config))[2] == "/a/b" + seen
 
 
-@pytest.mark.parametrize("path", [*(route.replace("{job_id:str}", "01abc-_") for route in page.ROUTES), "/login", "/static/app.js", "/static/dist/assets/a.js", "/api/health/live"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(route.replace("{job_id:str}", "01abc-_") for route in page.ROUTES),
+        "/login",
+        "/static/app.js",
+        "/static/dist/assets/a.js",
+        "/api/health/live",
+    ],
+)
 async def test_the_page_itself_is_open(path: str) -> None:
     config = Config(security=Security(token="correct-horse-battery-staple"))
     assert (await ask([("host", "localhost")], path=path, config=config))[0] == 200
