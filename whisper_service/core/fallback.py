@@ -55,6 +55,19 @@ class Standing(Value, frozen=True):
     climbed: bool = False  # came from below, and has not lasted a stretch yet
 
 
+class Change(Value, frozen=True):
+    """What is done differently after something went wrong: codes for programs, a sentence for people."""
+
+    kind: str  # "batch" | "slots" | "compute_type" | "device", or what happens to a part of a recording
+    sentence: str
+    to: int | str | None = None  # the new value; None: the kind says it all
+
+    @property
+    def params(self) -> dict[str, int | str]:
+        """The change without its sentence, for the `params` of a note."""
+        return {"kind": self.kind} if self.to is None else {"kind": self.kind, "to": self.to}
+
+
 def rungs(wanted: Rung, cpu: Rung | None, supported: Mapping[str, Collection[str]]) -> tuple[Rung, ...]:
     """The ladder, beginning with what is wanted. `cpu` is where to go when the device has nothing lighter; None: nowhere.
 
@@ -92,15 +105,17 @@ def climb(standing: Standing, ladder: Sequence[Rung], now: float) -> Standing | 
     return standing
 
 
-def told(before: Rung, after: Rung) -> str:
-    """What is different after the change, as a sentence."""
+def change(before: Rung, after: Rung) -> Change:
+    """Return what is different after the change."""
     if before.kind != after.kind:
-        return f"It goes on with the {'CPU' if after.kind == 'cpu' else 'GPU'}."
+        return Change("device", f"It goes on with the {'CPU' if after.kind == 'cpu' else 'GPU'}.", after.kind)
     if before.compute_type != after.compute_type:
-        return f"It goes on with numbers of the type {after.compute_type}."
+        sentence = f"It goes on with numbers of the type {after.compute_type}."
+        return Change("compute_type", sentence, after.compute_type)
     if before.slots != after.slots:
-        return f"It goes on with {after.slots} batch{'es' if after.slots > 1 else ''} at a time."
-    return f"It goes on with batches of {after.batch}."
+        sentence = f"It goes on with {after.slots} batch{'es' if after.slots > 1 else ''} at a time."
+        return Change("slots", sentence, after.slots)
+    return Change("batch", f"It goes on with batches of {after.batch}.", after.batch)
 
 
 def _on_device(wanted: Rung, supported: Mapping[str, Collection[str]]) -> list[Rung]:

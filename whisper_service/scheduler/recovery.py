@@ -14,6 +14,7 @@ from typing import Final
 
 from whisper_service.core import fallback as ladder
 from whisper_service.core.domain import Problem
+from whisper_service.core.fallback import Change
 from whisper_service.core.timecode import hms, milliseconds
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.aborts import Endings
@@ -33,6 +34,10 @@ UNUSABLE: Final = (FaultKind.LIBRARY_MISSING, FaultKind.DEVICE_UNUSABLE)
 """After these it goes on without the GPU."""
 BLAMELESS: Final = (FaultKind.OOM, *UNUSABLE)
 """These are no fault of a chunk while there is another way to work."""
+
+CHUNK_RETRIED: Final = Change("chunk_retried", "This part is tried again.")
+CHUNK_LEFT_OUT: Final = Change("chunk_left_out", "This part is left out.")
+DECODED_AGAIN: Final = Change("decoded_again", "The recording is read again from its beginning.")
 
 
 class Failures:
@@ -120,23 +125,24 @@ class Failures:
             hint = "The file may be damaged. Convert it with another program and send it again."
             run.broke_off(Problem("decode_failed", message, hint, {"position_s": run.decoded_s, **problem.params}))
         else:
-            await self._tell([run], problem, "The recording is read again from its beginning.")
+            await self._tell([run], problem, DECODED_AGAIN)
 
     async def recovered(self) -> None:
         """A batch went well. After a stretch of that, what memory once did not suffice for is tried again."""
         before, model = self._recognizer.rung, self._recognizer.model
         if model is None or not self._recognizer.climb(self._wall()):
             return
-        change = ladder.told(before, self._recognizer.rung)
+        change = ladder.change(before, self._recognizer.rung)
         await self._stand(model, change)
         if self._recognizer.rung != before:
-            logger.info("%s", change, extra={"action": "climbed", "model": model})
+            logger.info("%s", change.sentence, extra={"action": "climbed", "model": model})
             for run in [run for run in self._ledger.runs.values() if run.job.model == model]:
-                await self._ledger.remember(run, Problem("recovered", f"It went well for a while. {change}"))
+                message = f"It went well for a while. {change.sentence}"
+                await self._ledger.remember(run, Problem("recovered", message, params={"change": change.params}))
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
-    def _change(self, kind: str, problem: Problem) -> str | None:
+    def _change(self, kind: str, problem: Problem) -> Change | None:
         """Find a lighter way to work, if that can help; what it is, in words. Writing it down is for the caller, when all is
         given back that the store may not keep anybody from."""
         before, model = self._recognizer.rung, self._recognizer.loading or self._recognizer.model
@@ -145,12 +151,12 @@ class Failures:
         left = kind in UNUSABLE and self._recognizer.leave_device(problem)
         if not left and not (kind in LIGHTER and self._recognizer.fall(problem, self._wall())):
             return None
-        change = ladder.told(before, self._recognizer.rung)
+        change = ladder.change(before, self._recognizer.rung)
         facts = {"action": "stepped_down", "model": model, "cause": kind}
-        logger.warning("%s %s", problem.message, change, extra=facts)
+        logger.warning("%s %s", problem.message, change.sentence, extra=facts)
         return change
 
-    async def _stand(self, model: str | None, change: str | None) -> None:
+    async def _stand(self, model: str | None, change: Change | None) -> None:
         if model is not None and change is not None:
             await self._ledger.stand(self._recognizer.device or "cpu", model, self._recognizer.standing)
 
@@ -159,7 +165,7 @@ class Failures:
         batches: Mapping[int, Sequence[RowKey]],
         kind: str,
         problem: Problem,
-        change: str | None,
+        change: Change | None,
         *,
         announced: bool = False,
     ) -> set[str]:
@@ -173,14 +179,14 @@ class Failures:
         for job_id, before in gaps.items():
             run = self._ledger.runs[job_id]
             if job_id not in self._told or not announced:
-                left_out = "This part is left out." if len(run.gaps) > before else "This part is tried again."
-                await self._tell([run], problem, change or left_out)
+                of_part = CHUNK_LEFT_OUT if len(run.gaps) > before else CHUNK_RETRIED
+                await self._tell([run], problem, change or of_part)
         return set(gaps)
 
-    async def _tell(self, runs: Iterable[Run], problem: Problem, then: str) -> None:
+    async def _tell(self, runs: Iterable[Run], problem: Problem, change: Change) -> None:
         """Into the history of jobs: what happened, when, why, and what was changed."""
         for run in runs:
             at = run.covered_s()
-            message = f"At {hms(milliseconds(at))}: {problem.message} {then}"
-            params = {"position_s": round(at, 3), **problem.params}
+            message = f"At {hms(milliseconds(at))}: {problem.message} {change.sentence}"
+            params = {"position_s": round(at, 3), **problem.params, "change": change.params}
             await self._ledger.remember(run, Problem(problem.code, message, params=params))

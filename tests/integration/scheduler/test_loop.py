@@ -478,6 +478,11 @@ async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_f
             "It goes on with 1 batch at a time.",
             "This part is tried again.",
         ]
+        assert [note.params["change"] for note in history] == [
+            *({"kind": "batch", "to": size} for size in (4, 2, 1)),
+            {"kind": "slots", "to": 1},
+            {"kind": "chunk_retried"},
+        ]
         assert stage.speech.commands(Load)[-1].slots == 1
         assert stage.loop.recognizer.warnings == (OOM.problem,)
     async with staged(tmp_path, slots=2) as stage:  # the next service starts where this one stood
@@ -665,7 +670,9 @@ async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tm
         standing = await stage.store.remembered.standing("cpu", model)
         assert standing is not None
         assert (standing.rung.batch, standing.climbed) == (8, True)
-        assert (await stage.job()).history[-1].message == "It went well for a while. It goes on with batches of 8."
+        note = (await stage.job()).history[-1]
+        assert note.message == "It went well for a while. It goes on with batches of 8."
+        assert note.params == {"change": {"kind": "batch", "to": 8}}
         await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
         standing = await stage.store.remembered.standing("cpu", model)
         assert standing is not None
@@ -826,6 +833,20 @@ async def test_nothing_is_begun_once_the_end_was_asked_for(tmp_path: Path) -> No
     assert len(stage.batches()) == 1
 
 
+async def test_a_job_hears_that_its_recording_is_read_again(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.submit()
+        stage.say(stage.media, Ready(pid=1))
+        await stage.settled()
+        stage.say(stage.media, ChunkFound("job", Span(0, 0, SAMPLE_RATE, 0.0, 1.0)))
+        await stage.settled()
+        stage.die(stage.media)
+        await stage.settled()
+        (note,) = (await stage.job()).history
+        assert note.message.endswith("The recording is read again from its beginning.")
+        assert note.params["change"] == {"kind": "decoded_again"}
+
+
 async def test_a_chunk_is_given_up_for_the_tenth_kill_from_outside(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await stage.submit()
@@ -842,7 +863,7 @@ async def test_a_chunk_is_given_up_for_the_tenth_kill_from_outside(tmp_path: Pat
         assert [note.code for note in job.history] == ["killed"] * 10
         assert job.history[0].message == "At 00:00:00: The process was killed from outside. This part is tried again."
         assert job.history[-1].message.endswith("This part is left out.")
-        assert job.history[-1].params == {"position_s": 1.0}
+        assert job.history[-1].params == {"position_s": 1.0, "change": {"kind": "chunk_left_out"}}
 
 
 async def test_a_retry_gives_only_what_is_a_gap(tmp_path: Path) -> None:

@@ -150,15 +150,16 @@ def test_a_stretch_has_an_end(failures: int) -> None:
     assert 1800.0 <= standing.climb_after_s <= LONGEST_STRETCH_S
 
 
-def test_every_step_is_told() -> None:
+def test_every_step_is_told_in_codes_and_as_a_sentence() -> None:
     rungs = ladder.rungs(GPU, CPU, GPU_TYPES)
-    said = [ladder.told(upper, lower) for upper, lower in pairwise(rungs)]
-    assert [said[n] for n in (0, 3, 4, 5, 6, 10)] == [
-        "It goes on with batches of 4.",
-        "It goes on with 1 batch at a time.",
-        "It goes on with numbers of the type int8_float16.",
-        "It goes on with numbers of the type int8.",
-        "It goes on with the CPU.",
-        "It goes on with 1 batch at a time.",
+    changes = [ladder.change(upper, lower) for upper, lower in pairwise(rungs)]
+    assert [(changes[n].params, changes[n].sentence) for n in (0, 3, 4, 5, 6, 10)] == [
+        ({"kind": "batch", "to": 4}, "It goes on with batches of 4."),
+        ({"kind": "slots", "to": 1}, "It goes on with 1 batch at a time."),
+        ({"kind": "compute_type", "to": "int8_float16"}, "It goes on with numbers of the type int8_float16."),
+        ({"kind": "compute_type", "to": "int8"}, "It goes on with numbers of the type int8."),
+        ({"kind": "device", "to": "cpu"}, "It goes on with the CPU."),
+        ({"kind": "slots", "to": 1}, "It goes on with 1 batch at a time."),
     ]
-    assert ladder.told(rungs[7], rungs[6]) == "It goes on with the GPU."
+    back = ladder.change(rungs[7], rungs[6])
+    assert (back.params, back.sentence) == ({"kind": "device", "to": "cuda"}, "It goes on with the GPU.")
