@@ -1,4 +1,4 @@
-"""Children for the benchmarks, started by the real boot, over the real pipes: named by `bench.host`.
+"""Children for the benchmarks, started by the real boot, over the real pipes: named by `testkit.serve`.
 
 `scripted` answers every chunk at once with as much text as that much speech has, so that hours of it take minutes. `paced` and
 `script` need no recording at all: the file is JSON, {"chunks": N, "interval_s": SECONDS}. `journalled` is the real speech actor
@@ -28,7 +28,7 @@ from whisper_service.supervision.protocol import (
     MediaInfo,
     Ready,
     Report,
-    Row,
+    ChunkInput,
     Shutdown,
     Transcribe,
 )
@@ -98,7 +98,7 @@ class _Witness:
         return self._inbox.cancelled(job_id)
 
 
-def _speak(inbox: Inbox, emit: Emit, delay: Callable[[Row], float]) -> None:
+def _speak(inbox: Inbox, emit: Emit, delay: Callable[[ChunkInput], float]) -> None:
     emit(Ready(pid=os.getpid(), facts={"cpus": 1}))
     while not isinstance(command := inbox.get(), Shutdown):
         if isinstance(command, Load):

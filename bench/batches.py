@@ -33,10 +33,10 @@ from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator, cuda_libraries
 from whisper_service.actors.speech import gpu_memory as memory
 from whisper_service.actors.speech.rows import sound_of
-from whisper_service.actors.speech.speech_spans import SpeechIn
+from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset
 from whisper_service.supervision.child import PINNED
-from whisper_service.supervision.protocol import ChunkFound, Decode, Row
+from whisper_service.supervision.protocol import ChunkFound, Decode, ChunkInput
 
 STAGES = ("encode", "detect_languages", "decode", "words")
 
@@ -48,7 +48,7 @@ def windows(path: Path, scratch: Path) -> list[Any]:
         file.touch()
     order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
     spans = [report.span for report in decode(order) if isinstance(report, ChunkFound)]
-    return [sound_of(Row(job_id="bench", span=span, spool=str(spool), language=None)) for span in spans]
+    return [sound_of(ChunkInput(job_id="bench", span=span, spool=str(spool), language=None)) for span in spans]
 
 
 def timed(engine: Any) -> dict[str, float]:
@@ -107,7 +107,7 @@ def measure(
     engine.warm_up()
     spent = timed(engine)
     loaded = memory.free_on(device.name)
-    listeners = [Recognizer(engine, SpeechIn()) for _ in range(slots)]
+    listeners = [Recognizer(engine, SpeechFinder()) for _ in range(slots)]
     for size in sizes:
         many = list(islice(cycle(sounds), max(given.windows, 2 * slots * size)))
         turns = [many[at : at + size] for at in range(0, len(many), size)]

@@ -1,4 +1,4 @@
-"""Soak: a storm over a whole service for as long as is asked, and whether anything was lost. See tests/chaos/storm.py.
+"""Soak: a storm over a whole service for as long as is asked, and whether anything was lost. See testkit/chaos/storm.py.
 
     python -m bench.chaos [--minutes 10] [--seed 1] [--actors scripted|real|both] [--model DIR] [--keep DIR]
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 
 from bench import harness
-from tests.chaos import storm
+from testkit.chaos import storm
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ import httpx
 from bench import audio, baselines, harness
 from bench.audio import Made
 from bench.harness import Device
-from bench.scoring import Score, score
+from testkit.scoring import Score, score
 
 SYSTEMS = ("service", "faster-whisper")
 

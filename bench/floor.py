@@ -28,7 +28,7 @@ from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.engine import Engine, Search, Text
 from whisper_service.actors.speech.rows import sound_of
 from whisper_service.core.domain import Task
-from whisper_service.supervision.protocol import ChunkFound, Decode, Row
+from whisper_service.supervision.protocol import ChunkFound, Decode, ChunkInput
 
 BATCH = 8
 NEEDED = ("encode", "decode greedily")
@@ -54,7 +54,7 @@ def run(path: Path, model: Path, language: str, scratch: Path) -> dict[str, floa
         file.touch()
     order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
     spans = [report.span for report in decode(order) if isinstance(report, ChunkFound)]
-    sounds = [sound_of(Row(job_id="bench", span=span, spool=str(spool), language=language)) for span in spans]
+    sounds = [sound_of(ChunkInput(job_id="bench", span=span, spool=str(spool), language=language)) for span in spans]
     took("read the file, find speech")
     for first in range(0, len(sounds), BATCH):
         batch = sounds[first : first + BATCH]

@@ -2,7 +2,7 @@
 
     python -m bench.fuzz_media [--files 500] [--seed 0] [--within 60] [--keep DIR]
 
-Small recordings of eight kinds are harmed in random ways (see tests/damage.py) and decoded one after the other by one process.
+Small recordings of eight kinds are harmed in random ways (see testkit/damage.py) and decoded one after the other by one process.
 Exit code 1 if one of them crashed the process, made it hang or got an answer without a code. Needs the extra [test].
 """
 
@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from bench import harness
-from tests import damage
+from testkit import damage
 
 
 def main() -> None:

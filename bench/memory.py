@@ -20,7 +20,7 @@ import anyio
 
 from bench import audio, harness
 
-SCRIPTED = ("bench.host", "--speech", "bench.actors:scripted")
+SCRIPTED = ("testkit.serve", "--speech", "bench.actors:scripted")
 REAL = ("whisper_service", "serve")
 
 

@@ -39,11 +39,11 @@ import psutil
 from playwright.async_api import async_playwright
 
 from bench import harness
-from tests.ui.stage import CHOOSE, CHROMIUM, DIST, FLAGS, Visitor, visiting
+from testkit.browser import CHOOSE, CHROMIUM, DIST, FLAGS, Visitor, visiting
 from tests.ui.test_transcript import sound
 
-READING = ("bench.host", "--speech", "tests.fakes.actors:speech", "--media", "tests.fakes.actors:media")
-TAKING = ("bench.host", "--speech", "bench.actors:scripted")
+READING = ("testkit.serve", "--speech", "testkit.scripted_actors:speech", "--media", "testkit.scripted_actors:media")
+TAKING = ("testkit.serve", "--speech", "bench.actors:scripted")
 LINES = 5_000
 PEAKS_PER_S = 50
 HEAP = "performance.memory.usedJSHeapSize"

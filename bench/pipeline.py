@@ -12,9 +12,9 @@ from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.engine import Engine
 from whisper_service.actors.speech.recognition import Recognizer, Utterance
 from whisper_service.actors.speech.rows import segments_of, sound_of
-from whisper_service.actors.speech.speech_spans import SpeechIn
+from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset, Segment
-from whisper_service.supervision.protocol import ChunkFound, Decode, Row
+from whisper_service.supervision.protocol import ChunkFound, Decode, ChunkInput
 
 BATCH = 8
 
@@ -25,7 +25,7 @@ class Pipeline:
     def __init__(self, model: str, policy: ChunkPolicy | None = None) -> None:
         allocator.tune()
         self._engine = Engine(model, "cpu", "int8", slots=1, threads=1)
-        self._recognizer = Recognizer(self._engine, SpeechIn())
+        self._recognizer = Recognizer(self._engine, SpeechFinder())
         self._policy = policy
 
     def transcribe(
@@ -39,7 +39,7 @@ class Pipeline:
         spans = iter([r.span for r in decode(order, policy=self._policy) if isinstance(r, ChunkFound)])
         size = 1 if language is None else BATCH
         while batch := list(islice(spans, size)):
-            rows = [Row(job_id="bench", span=span, spool=str(spool), language=language) for span in batch]
+            rows = [ChunkInput(job_id="bench", span=span, spool=str(spool), language=language) for span in batch]
             heard = dict(
                 self._recognizer.recognise(
                     [Utterance(sound_of(row), row.language, row.task) for row in rows], Preset(preset)

@@ -20,7 +20,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from bench.scoring import Score, score
+from testkit.scoring import Score, score
 
 Hear = Callable[[Path, str | None], str]
 """(recording, language or None to detect) -> text."""

@@ -32,7 +32,7 @@ from bench import audio, harness
 from bench.actors import JOURNAL
 from bench.harness import Event
 
-MODULE = ("bench.host", "--speech", "bench.actors:journalled")
+MODULE = ("testkit.serve", "--speech", "bench.actors:journalled")
 TARGETS = ("speech", "media", "service")
 TRIES = 4
 """Jobs per wanted kill; some kills come too late and do not count."""

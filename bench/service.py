@@ -77,7 +77,7 @@ def report(
             f"{cpus[rival] / cpus[name]:.2f}" for rival in rivals
         ]
         if reference is not None:
-            from bench.scoring import score
+            from testkit.scoring import score
 
             row.append(str(score(language, reference, texts[name])))
         rows.append(row)

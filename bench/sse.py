@@ -29,7 +29,7 @@ import anyio
 from bench import harness
 from bench.harness import quantile
 
-MODULE = ("bench.host", "--speech", "bench.actors:paced", "--media", "bench.actors:script", "--commits")
+MODULE = ("testkit.serve", "--speech", "bench.actors:paced", "--media", "bench.actors:script", "--commits")
 ID = re.compile(rb"(?:^|\n)id: (\d+)\n")
 CONNECTING = 50
 """Connections opened at the same time."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.harness import quantile
-from bench.scoring import units
+from testkit.scoring import units
 
 FAR_S = 0.5
 """An error that people notice while they follow."""

@@ -17,8 +17,8 @@ import numpy as np
 import psutil
 import pytest
 
-from tests import recordings
-from tests.e2e.program import BUNDLED, NOT_BUNDLED, Program, serving
+from testkit import recordings
+from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 
 pytestmark = [
     pytest.mark.model,

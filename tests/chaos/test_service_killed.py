@@ -17,9 +17,9 @@ import msgspec
 import psutil
 import pytest
 
-from tests.chaos import storm
-from tests.chaos.host import Host
-from tests.fakes.actors import script, text_of
+from testkit.chaos import storm
+from testkit.chaos.host import Host
+from testkit.scripted_actors import script, text_of
 from whisper_service.core.domain import Change, Job, Segment, Status
 from whisper_service.storage.store import Store
 
@@ -29,7 +29,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the
 
 
 def start(data_dir: Path, files: list[Path]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.fakes.program", str(data_dir), "fake", *map(str, files)]
+    command = [sys.executable, "-m", "testkit.killable", str(data_dir), "fake", *map(str, files)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 

@@ -16,12 +16,12 @@ import anyio
 import httpx
 import pytest
 
-from tests import recordings
-from tests.chaos import storm
-from tests.chaos.host import Host
-from tests.chaos.verdict import files
-from tests.e2e.program import BUNDLED, NOT_BUNDLED
-from tests.fakes.actors import script
+from testkit import recordings
+from testkit.chaos import storm
+from testkit.chaos.host import Host
+from testkit.chaos.verdict import files
+from testkit.program import BUNDLED, NOT_BUNDLED
+from testkit.scripted_actors import script
 from whisper_service.models.catalog import Catalog
 
 SEEDS = list(storm.seeds(os.environ.get("CHAOS_SEEDS", "1,2")))

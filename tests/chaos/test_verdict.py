@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.chaos import verdict
-from tests.chaos.crowd import Entry, Event, Line, Subscriber
-from tests.chaos.host import Host
-from tests.chaos.repertoire import Piece
+from testkit.chaos import verdict
+from testkit.chaos.crowd import Entry, Event, Line, Subscriber
+from testkit.chaos.host import Host
+from testkit.chaos.repertoire import Piece
 from whisper_service.core.domain import Job, Options, Segment, Span, Status
 from whisper_service.core.job_states import Cause
 from whisper_service.storage.search_terms import grams

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import recordings
-from tests.e2e.program import BUNDLED, COMMAND, NOT_BUNDLED, Program, environment
+from testkit import recordings
+from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, Program, environment
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)]
 FORMATS = ("json", "srt", "vtt", "txt", "tsv")

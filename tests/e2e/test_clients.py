@@ -13,8 +13,8 @@ from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 
-from tests import recordings
-from tests.e2e.program import BUNDLED, NOT_BUNDLED, Program, serving
+from testkit import recordings
+from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 
 pytestmark = [
     pytest.mark.model,

@@ -14,8 +14,8 @@ import httpx
 import numpy as np
 import pytest
 
-from tests import recordings
-from tests.e2e.program import BUNDLED, NOT_BUNDLED, Program, serving
+from testkit import recordings
+from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)]
 SPOKEN = pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS)

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import recordings
-from tests.e2e.program import BUNDLED, NOT_BUNDLED, Program, serving
-from tests.fakes.hub import Hub
+from testkit import recordings
+from testkit.fake_hub import Hub
+from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 from whisper_service.models.bundled import BUNDLED as FILES
 from whisper_service.models.bundled import join
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bench import audio
-from bench.scoring import score
-from tests import recordings
-from tests.e2e.program import BUNDLED, NOT_BUNDLED, Program, serving
+from testkit import recordings
+from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
+from testkit.scoring import score
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import recordings
-from tests.e2e.program import BUNDLED, NOT_BUNDLED, serving
+from testkit import recordings
+from testkit.program import BUNDLED, NOT_BUNDLED, serving
 
 pytestmark = [
     pytest.mark.model,

@@ -23,8 +23,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.fakes.stage import send
-from tests.integration.webclient import Running, running
+from testkit.service import send
+from testkit.web_service import Running, running
 
 pytestmark = pytest.mark.anyio
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import ctranslate2
 import pytest
 
-from tests import recordings
-from tests.fakes.stage import ended
-from tests.gpu.card import MB, filled
+from testkit import recordings
+from testkit.gpu_card import MB, filled
+from testkit.service import ended
 from whisper_service.app.service import SPEECH, Service
-from whisper_service.config.schema import Config, Speech
+from whisper_service.config.schema import Config, SpeechSettings
 from whisper_service.core.domain import Job, Options, Status
 from whisper_service.models.bundled import BUNDLED, join
 
@@ -30,7 +30,7 @@ pytestmark = [
 def config(tmp_path: Path, **speech: object) -> Config:
     join(tmp_path, "base", BUNDLED["base"])
     return Config(
-        tmp_path / "data", speech=Speech(model=str(tmp_path / "base"), device="cuda", preload=False, **speech)
+        tmp_path / "data", speech=SpeechSettings(model=str(tmp_path / "base"), device="cuda", preload=False, **speech)
     )  # type: ignore[arg-type]
 
 
@@ -63,7 +63,7 @@ async def test_an_error_that_sticks_costs_a_process_and_no_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POKED", str(tmp_path / "poked"))
-    async with Service.open(config(tmp_path), speech_entry="tests.gpu.card:poked") as service:
+    async with Service.open(config(tmp_path), speech_entry="testkit.gpu_card:poked") as service:
         done = await transcribed(service, tmp_path)
         speech = next(actor for actor in (await service.system()).actors if actor.name == "speech")
         assert (done.status, done.gaps, [note.code for note in done.history]) == (Status.COMPLETED, (), ["cuda"])

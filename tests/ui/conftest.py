@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.stage import CHROMIUM, DIST, FLAGS, Stage, Streams, Visitor, need, staged, visiting
+from testkit.browser import CHROMIUM, DIST, FLAGS, Stage, Streams, Visitor, need, staged, visiting
 from whisper_service.web.api import events
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.stage import LANGUAGES, PAGES, Stage, Visitor, visiting
+from testkit.browser import LANGUAGES, PAGES, Stage, Visitor, visiting
 from tests.ui.test_transcript import reads, sound
 from whisper_service.models.known import KNOWN
 

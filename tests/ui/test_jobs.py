@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.ui.stage import Stage, Visitor, recording, staged, visiting
+from testkit.browser import Stage, Visitor, recording, staged, visiting
 from whisper_service.core.errors import MediaRemoved
 from whisper_service.scheduler import planner
 

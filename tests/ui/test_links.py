@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.actors import BEHIND, script
-from tests.fakes.remote import Remote, Thing, remote
-from tests.ui.stage import Stage, Visitor, visiting
+from testkit.browser import Stage, Visitor, visiting
+from testkit.recording_server import Remote, Thing, remote
+from testkit.scripted_actors import BEHIND, script
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 

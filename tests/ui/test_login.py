@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from testkit.browser import recording, staged, visiting
 from tests.integration.web.test_nginx import below, free_port, nginx
-from tests.ui.stage import recording, staged, visiting
-from whisper_service.config.schema import Security
+from whisper_service.config.schema import SecuritySettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ui]
 
@@ -19,7 +19,7 @@ TOKEN = "correct-horse-battery-staple"
 
 
 async def test_the_page_asks_for_the_token_and_then_works(browser: Any, tmp_path: Path) -> None:
-    async with staged(tmp_path, security=Security(token=TOKEN)) as stage, visiting(browser, stage.url) as visitor:
+    async with staged(tmp_path, security=SecuritySettings(token=TOKEN)) as stage, visiting(browser, stage.url) as visitor:
         visitor.expected = re.compile(r"/api/")  # the browser reports each answer of 401
         page = visitor.page
         await page.goto(stage.url)
@@ -44,7 +44,7 @@ async def test_the_page_asks_for_the_token_and_then_works(browser: Any, tmp_path
 @pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 async def test_below_a_path_of_another_site_everything_finds_its_way(browser: Any, tmp_path: Path) -> None:
     port = free_port()
-    async with staged(tmp_path, root_path="/transcribe", security=Security(token=TOKEN)) as stage:
+    async with staged(tmp_path, root_path="/transcribe", security=SecuritySettings(token=TOKEN)) as stage:
         with nginx(tmp_path / "nginx", below(stage.url, port, kept=True)):
             async with visiting(browser, f"http://127.0.0.1:{port}/transcribe") as visitor:
                 visitor.expected = re.compile(r"/api/")

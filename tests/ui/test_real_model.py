@@ -11,8 +11,8 @@ import anyio
 import pytest
 import srt
 
-from tests.recordings import NO_PROMPTS, PROMPTS, TALK, encode, talk
-from tests.ui.stage import visiting
+from testkit.browser import visiting
+from testkit.recordings import NO_PROMPTS, PROMPTS, TALK, encode, talk
 from whisper_service.app.service import Service
 from whisper_service.config import schema as config
 from whisper_service.web.server import serving
@@ -34,8 +34,8 @@ def letters(texts: Iterable[str]) -> str:
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     """A service with the model that is built in, on a fresh data directory; one chunk at a time, so that there is something to see."""
-    speech = config.Speech(batch_size=1, slots=1)
-    settings = config.Config(data_dir=tmp_path / "data", storage=config.Storage(min_free_bytes=0), speech=speech)
+    speech = config.SpeechSettings(batch_size=1, slots=1)
+    settings = config.Config(data_dir=tmp_path / "data", storage=config.StorageSettings(min_free_bytes=0), speech=speech)
     async with Service.open(settings) as service, serving(service, host="127.0.0.1", port=0) as url:
         yield url
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.ui.stage import LANGUAGES, Stage, Visitor, staged, visiting
+from testkit.browser import LANGUAGES, Stage, Visitor, staged, visiting
 from whisper_service.config import schema as config
-from whisper_service.config.schema import Secret, Source
+from whisper_service.config.schema import Secret, SettingSource
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -31,7 +31,7 @@ def setting(visitor: Visitor, key: str) -> Any:
 async def test_d06_what_the_environment_or_the_command_line_holds_is_disabled_and_says_so(
     browser: Any, tmp_path: Path, locale: str, said: str, line: str
 ) -> None:
-    sources = {"speech.batch_size": Source.ENVIRONMENT, "speech.device": Source.COMMAND_LINE}
+    sources = {"speech.batch_size": SettingSource.ENVIRONMENT, "speech.device": SettingSource.COMMAND_LINE}
     async with staged(tmp_path, sources=sources) as stage, visiting(browser, stage.url, locale=locale) as visitor:
         await visitor.go("/settings")
         held = setting(visitor, "speech.batch_size")
@@ -80,7 +80,7 @@ async def test_bytes_are_written_in_gigabytes_and_a_change_that_waits_says_so(vi
 
 
 async def test_a_token_goes_in_and_is_never_shown(browser: Any, tmp_path: Path) -> None:
-    models = config.Models(token=Secret(TOKEN))
+    models = config.ModelSettings(token=Secret(TOKEN))
     async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
         answers: list[str] = []
 

@@ -12,7 +12,7 @@ import anyio
 import psutil
 import pytest
 
-from tests.ui.stage import DIST, PAGES, Stage, Streams, Visitor, recording, staged, visiting
+from testkit.browser import DIST, PAGES, Stage, Streams, Visitor, recording, staged, visiting
 from whisper_service.web import page
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ui.stage import need
+from testkit.browser import need
 
 STATIC = Path(__file__).parents[2] / "static"
 

@@ -18,8 +18,8 @@ import pytest
 import srt
 import webvtt
 
-from tests.fakes.actors import BEHIND, script
-from tests.ui.stage import Stage, Visitor, visiting
+from testkit.browser import Stage, Visitor, visiting
+from testkit.scripted_actors import BEHIND, script
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 

@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.fakes.actors import BEHIND, script
-from tests.ui.stage import CHOOSE, Stage, Visitor, recording
+from testkit.browser import CHOOSE, Stage, Visitor, recording
+from testkit.scripted_actors import BEHIND, script
 from whisper_service.core.errors import Unavailable
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]

@@ -24,7 +24,6 @@ NAMES = (
     "recovery",
     "baselines",
     "chaos",
-    "host",
     "search",
     "fuzz_media",
     "clips",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tests.damage import CODES, WARNINGS, actor, damaged, whole
+from testkit.damage import CODES, WARNINGS, actor, damaged, whole
 
 FILES = 60
 """`bench/fuzz_media.py` tries as many as one likes."""

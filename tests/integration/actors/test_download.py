@@ -17,9 +17,9 @@ import ctranslate2
 import msgspec
 import pytest
 
-from tests.fakes.hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
-from whisper_service.actors.download.hub import CHUNK, File
-from whisper_service.actors.download.main import Progress
+from testkit.fake_hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
+from whisper_service.actors.download.hub import CHUNK, RepoFile
+from whisper_service.actors.download.main import ProgressReporter
 from whisper_service.actors.download.network_errors import CASES, has_route
 from whisper_service.models.bundled import BUNDLED, absent, join
 from whisper_service.models.files import ORIGIN
@@ -244,10 +244,10 @@ def test_what_was_here_before_is_no_speed(tmp_path: Path) -> None:
     partial = Path(partial_of(command.target))
     partial.mkdir()
     (partial / "abc.part").write_bytes(bytes(1_000_000))
-    progress = Progress(command, told.append, clock=lambda: now[0])
+    progress = ProgressReporter(command, told.append, clock=lambda: now[0])
     progress.tell()
     now[0] = 1.0
-    progress.expect((File("model.bin", 3_000_000, "abc", None),), {"model.bin": partial / "abc.part"})
+    progress.expect((RepoFile("model.bin", 3_000_000, "abc", None),), {"model.bin": partial / "abc.part"})
     now[0] = 2.0
     (partial / "abc.part").write_bytes(bytes(1_500_000))
     progress.tell()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import widen
-from tests import recordings
+from testkit import recordings
 from whisper_service.actors.speech.engine import Engine, Search, Sound, Text
 from whisper_service.core.domain import Task
 from whisper_service.models.bundled import BUNDLED, join

@@ -14,9 +14,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.fakes.hub import REPO, Hub, Proxy, closed_port
-from tests.integration.modelstage import FILES, PASSWORD, installed, model_once, over, running, submit
-from tests.integration.webclient import Running
+from testkit.fake_hub import REPO, Hub, Proxy, closed_port
+from testkit.model_service import FILES, PASSWORD, installed, model_once, over, running, submit
+from testkit.web_service import Running
 from whisper_service.actors.download.network_errors import CASES, has_route
 from whisper_service.core.domain import Status
 

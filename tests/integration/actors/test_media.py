@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.recordings import RATE, Samples, babble, encode, join, silence, write_wav
+from testkit.recordings import RATE, Samples, babble, encode, join, silence, write_wav
 from whisper_service.actors.media import main as media
 from whisper_service.actors.media.chunker import BRIEF_S, ChunkPolicy
 from whisper_service.supervision import child as boot

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import recordings
-from tests.fakes.stage import ended, until
+from testkit import recordings
+from testkit.service import ended, until
 from whisper_service.app.service import Service
-from whisper_service.config.schema import Config, Speech
+from whisper_service.config.schema import Config, SpeechSettings
 from whisper_service.core.domain import Options, Preset, Status
 from whisper_service.models.bundled import BUNDLED, join
 
@@ -26,10 +26,10 @@ pytestmark = [
 
 async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None:
     join(tmp_path, "base", BUNDLED["base"])
-    speech = Speech(model=str(tmp_path / "base"), device="cpu", slots=1, batch_size=8, preload=False)
+    speech = SpeechSettings(model=str(tmp_path / "base"), device="cpu", slots=1, batch_size=8, preload=False)
     sound = recordings.write_wav(tmp_path / "clip.wav", recordings.prompt("demo-congrats")[: 20 * recordings.RATE])
     async with Service.open(
-        Config(tmp_path / "data", speech=speech), speech_entry="tests.fakes.hungry:speech"
+        Config(tmp_path / "data", speech=speech), speech_entry="testkit.starved_actor:speech"
     ) as service:
         jobs = []
         for number in range(8):

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.recordings import RATE, Samples, babble, hiss, join, silence
+from testkit.recordings import RATE, Samples, babble, hiss, join, silence
 from whisper_service.core.domain import Span
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.bundled import join as join_model
@@ -30,13 +30,13 @@ from whisper_service.supervision.protocol import (
     BatchDone,
     Cancel,
     ChunkDone,
+    ChunkInput,
     Command,
     Fault,
     Load,
     Loaded,
     Ready,
     Report,
-    Row,
     Shutdown,
     Transcribe,
     decode_report,
@@ -112,7 +112,7 @@ class Child:
         assert isinstance(report, Loaded | Fault), report
         return report
 
-    def hear(self, *rows: Row, batch: int = 1) -> list[Report]:
+    def hear(self, *rows: ChunkInput, batch: int = 1) -> list[Report]:
         """Everything that is reported of a batch of these rows."""
         self.send(Transcribe(batch=batch, rows=rows))
         reports = [self.next()]
@@ -157,8 +157,8 @@ class Spool:
             at += len(chunk)
         path.write_bytes(join(*chunks).astype("<i2").tobytes())
 
-    def row(self, index: int = 0, language: str | None = "en") -> Row:
-        return Row(job_id=self.job_id, span=self.spans[index], spool=str(self.path), language=language)
+    def row(self, index: int = 0, language: str | None = "en") -> ChunkInput:
+        return ChunkInput(job_id=self.job_id, span=self.spans[index], spool=str(self.path), language=language)
 
 
 def texts(reports: list[Report]) -> dict[int, str]:
@@ -223,7 +223,7 @@ def test_word_times_are_left_out_on_request(tmp_path: Path, model: Path) -> None
     with actor(tmp_path, model) as child:
         plain = spool.row()
         chunk, _ = child.hear(
-            Row(job_id="job", span=plain.span, spool=plain.spool, language="en", word_timestamps=False)
+            ChunkInput(job_id="job", span=plain.span, spool=plain.spool, language="en", word_timestamps=False)
         )
     assert isinstance(chunk, ChunkDone)
     assert chunk.segments

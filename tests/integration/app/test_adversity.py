@@ -10,9 +10,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.fakes.actors import script, text_of
-from tests.fakes.stage import ended, texts, until
-from tests.integration.webclient import running
+from testkit.scripted_actors import script, text_of
+from testkit.service import ended, texts, until
+from testkit.web_service import running
 from whisper_service.core.domain import Status
 from whisper_service.scheduler import loop as dispatch
 from whisper_service.storage import database

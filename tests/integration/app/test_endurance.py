@@ -17,9 +17,9 @@ import httpx
 import psutil
 import pytest
 
-from tests.fakes.actors import script, text_of
-from tests.fakes.stage import ended, log_of, send, texts, until
-from tests.integration.webclient import events, running
+from testkit.scripted_actors import script, text_of
+from testkit.service import ended, log_of, send, texts, until
+from testkit.web_service import events, running
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Status
 

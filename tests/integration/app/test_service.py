@@ -13,17 +13,16 @@ import msgspec
 import pytest
 from anyio.lowlevel import checkpoint
 
-from tests.fakes.actors import text_of
-from tests.fakes.stage import ended, log_of, running, send, settings, texts, until
+from testkit.scripted_actors import text_of
+from testkit.service import ended, log_of, running, send, settings, texts, until
 from whisper_service.app.service import Service
-from whisper_service.core.domain import Change, ChunkState, Job, Options, Phase, Status
+from whisper_service.core.domain import ActorState, Change, ChunkState, Job, Options, Phase, Status
 from whisper_service.core.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.speech_actor import BATCH
-from whisper_service.supervision.supervisor import State
 
 pytestmark = pytest.mark.anyio
-FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+FAKES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 AUTO = Options()
 
 
@@ -433,7 +432,7 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
     monkeypatch.setattr(planner, "SHORT_AHEAD", 2)
     base = settings(tmp_path / "data")
     config = msgspec.structs.replace(base, supervision=msgspec.structs.replace(base.supervision, max_restarts=2))
-    entries = {**FAKES, "speech_entry": "tests.fakes.actors:broken_until_mended"}
+    entries = {**FAKES, "speech_entry": "testkit.scripted_actors:broken_until_mended"}
     async with Service.open(config, **entries) as service:
         jobs = [await send(service, name=f"job{n}", chunks=2) for n in range(4)]  # two of them are not even taken up
         for job in jobs:
@@ -445,7 +444,7 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
         (problem,) = service.readiness().problems
         assert (problem.code, bool(problem.hint)) == ("library_missing", True)
         speech = (await service.system()).actors[0]
-        assert (speech.name, speech.state, speech.problem) == ("speech", State.BROKEN, problem)
+        assert (speech.name, speech.state, speech.problem) == ("speech", ActorState.BROKEN, problem)
         late = await send(service, name="late", chunks=1)
         assert (await until(service, late.id, lambda job: job.problem is not None)).status is Status.PENDING
         cancelled = await service.cancel(late.id)
@@ -463,14 +462,14 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
 async def test_decoders_that_cannot_start_keep_the_jobs_waiting_too(tmp_path: Path) -> None:
     base = settings(tmp_path / "data")
     config = msgspec.structs.replace(base, supervision=msgspec.structs.replace(base.supervision, max_restarts=2))
-    async with Service.open(config, **{**FAKES, "media_entry": "tests.fakes.actors:broken"}) as service:
+    async with Service.open(config, **{**FAKES, "media_entry": "testkit.scripted_actors:broken"}) as service:
         job = await send(service, chunks=2)
         waits = await until(service, job.id, lambda job: job.problem is not None)
         assert waits.problem is not None
         assert (waits.status, waits.problem.code) == (Status.PROCESSING, "library_missing")
         assert not service.readiness().ready
         states = {actor.name: actor.state for actor in (await service.system()).actors}
-        assert (states["media-1"], states["media-2"]) == (State.BROKEN, State.BROKEN)
+        assert (states["media-1"], states["media-2"]) == (ActorState.BROKEN, ActorState.BROKEN)
         assert (await service.cancel(job.id)).problem is None
 
 
@@ -570,7 +569,7 @@ async def test_auto_is_the_best_model_for_the_device_that_the_child_finds(
         copytree(settings(tmp_path / "data").speech.model, tmp_path / "data" / "models" / name)
     speech = msgspec.structs.replace(settings(tmp_path / "data").speech, model="auto", preload=False)
     config = msgspec.structs.replace(settings(tmp_path / "data"), speech=speech)
-    entries = {"speech_entry": f"tests.fakes.actors:{entry}", "media_entry": "tests.fakes.actors:media"}
+    entries = {"speech_entry": f"testkit.scripted_actors:{entry}", "media_entry": "testkit.scripted_actors:media"}
     async with Service.open(config, **entries) as service:
         job = await send(service, chunks=3)
         done = await ended(service, job.id)

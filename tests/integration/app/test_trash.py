@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.fakes.actors import script
-from tests.integration.webclient import Running, collect, running
+from testkit.scripted_actors import script
+from testkit.web_service import Running, collect, running
 
 pytestmark = pytest.mark.anyio
 

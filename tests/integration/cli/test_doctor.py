@@ -58,7 +58,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (model / file).write_bytes(b"x")
     monkeypatch.setenv("WHISPER_SERVICE_SPEECH__MODEL", "tiny")
     monkeypatch.setenv("WHISPER_SERVICE_SERVER__PORT", "0")
-    monkeypatch.setattr(trial, "SPEECH", "tests.fakes.actors:speech")
+    monkeypatch.setattr(trial, "SPEECH", "testkit.scripted_actors:speech")
 
 
 @pytest.fixture
@@ -162,7 +162,10 @@ def test_a_gpu_that_is_asked_for_and_not_there_fails(examine: Examine) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "said"),
-    [("tests.fakes.actors:broken", "A library that the GPU needs is missing."), (f"{HERE}:crash", "an abort inside")],
+    [
+        ("testkit.scripted_actors:broken", "A library that the GPU needs is missing."),
+        (f"{HERE}:crash", "an abort inside"),
+    ],
 )
 def test_an_engine_that_dies_is_a_row_with_the_cause(
     examine: Examine, monkeypatch: pytest.MonkeyPatch, entry: str, said: str
@@ -184,7 +187,7 @@ def test_a_decoder_that_dies_is_a_row_with_the_cause(examine: Examine, monkeypat
 
 def test_nothing_heavy_is_loaded_into_the_doctor_itself(tmp_path: Path) -> None:
     code = (
-        "import sys; from whisper_service import cli, trial; trial.SPEECH = 'tests.fakes.actors:speech';"
+        "import sys; from whisper_service import cli, trial; trial.SPEECH = 'testkit.scripted_actors:speech';"
         "cli.main(['doctor', '--json']); heavy = {'numpy', 'av', 'onnxruntime', 'ctranslate2', 'faster_whisper'};"
         "sys.exit(', '.join(heavy & sys.modules.keys()) or 0)"
     )

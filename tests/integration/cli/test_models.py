@@ -17,8 +17,8 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from tests.fakes.hub import REPO, Hub, closed_port
-from tests.integration.modelstage import FILES, PATH, SIZE, gone, half, job_once, model_once, running, slow, submit
+from testkit.fake_hub import REPO, Hub, closed_port
+from testkit.model_service import FILES, PATH, SIZE, gone, half, job_once, model_once, running, slow, submit
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Status
 from whisper_service.models import bundled

@@ -16,9 +16,9 @@ import msgspec
 import pytest
 import srt  # type: ignore[import-untyped]
 
-from tests.fakes.actors import script, text_of
-from tests.fakes.hub import REPO, Hub
-from tests.integration.modelstage import FILES
+from testkit.fake_hub import REPO, Hub
+from testkit.model_service import FILES
+from testkit.scripted_actors import script, text_of
 from whisper_service.app.service import Service
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Job, Status, Transcript
@@ -28,7 +28,7 @@ from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 
 ROOT = Path(cli.__file__).parents[1]
-FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+FAKES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 DRIVER = f"""
 import sys
 from functools import partial
@@ -268,7 +268,9 @@ def test_a_file_that_cannot_be_worked_on_says_why_and_goes_on_with_the_same_comm
     recording("talk.mp3", chunks=2)
     with monkeypatch.context() as patch:
         patch.setenv("WHISPER_SERVICE_SUPERVISION__MAX_RESTARTS", "1")
-        patch.setattr(Service, "open", staticmethod(partial(Service.open, speech_entry="tests.fakes.actors:broken")))
+        patch.setattr(
+            Service, "open", staticmethod(partial(Service.open, speech_entry="testkit.scripted_actors:broken"))
+        )
         assert cli.main(["transcribe", "talk.mp3"]) == 1
     assert "talk.mp3: waits: A library that the GPU needs is missing. Install it" in capsys.readouterr().err
     assert cli.main(["transcribe", "talk.mp3"]) == 0

@@ -17,8 +17,8 @@ import uvicorn
 from anyio.abc import SocketAttribute
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.fakes.actors import script
-from tests.integration.webclient import WAIT, Running, collect, settings
+from testkit.scripted_actors import script
+from testkit.web_service import WAIT, Running, collect, settings
 from whisper_service.app.service import Service
 from whisper_service.config import schema as config
 from whisper_service.core.domain import Delivery, DeliveryState
@@ -29,7 +29,7 @@ from whisper_service.web.server import serving
 pytestmark = pytest.mark.anyio
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ENTRIES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+ENTRIES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 
 
 @dataclass
@@ -78,7 +78,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def running(root: Path, **hooks: Any) -> AsyncIterator[Running]:
-    chosen = config.Webhooks(**{"secret": SECRET, "allowed_networks": ("127.0.0.1",)} | hooks)
+    chosen = config.WebhookSettings(**{"secret": SECRET, "allowed_networks": ("127.0.0.1",)} | hooks)
     whole = msgspec.structs.replace(settings(root), webhooks=chosen)
     async with (
         Service.open(whole, **ENTRIES) as service,

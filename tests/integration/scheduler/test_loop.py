@@ -13,10 +13,21 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from tests.fakes.stage import settings
-from tests.fakes.weights import weights
+from testkit.service import settings
+from testkit.weights import weights
 from whisper_service.config import schema as config
-from whisper_service.core.domain import CALL, SAMPLE_RATE, Job, Options, Phase, Problem, Segment, Span, Status
+from whisper_service.core.domain import (
+    CALL,
+    SAMPLE_RATE,
+    ActorState,
+    Job,
+    Options,
+    Phase,
+    Problem,
+    Segment,
+    Span,
+    Status,
+)
 from whisper_service.core.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.core.fallback import Rung
 from whisper_service.core.job_states import Cause
@@ -25,15 +36,15 @@ from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler import loop as dispatch
-from whisper_service.scheduler.aborts import Endings
-from whisper_service.scheduler.hub_tests import Connections
+from whisper_service.scheduler.aborts import Aborts
+from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
-from whisper_service.scheduler.loop import Dispatcher
+from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
-from whisper_service.scheduler.media_actors import Decoders
-from whisper_service.scheduler.model_actions import Shelf
-from whisper_service.scheduler.speech_actor import Recognizer
-from whisper_service.storage.change_feed import Broadcast
+from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.model_actions import ModelActions
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.supervision.faults import classify
@@ -52,7 +63,7 @@ from whisper_service.supervision.protocol import (
     Report,
     Transcribe,
 )
-from whisper_service.supervision.supervisor import Died, Reported, State
+from whisper_service.supervision.supervisor import Died, Reported
 
 pytestmark = pytest.mark.anyio
 
@@ -62,7 +73,7 @@ class Actor:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.state = State.IDLE
+        self.state = ActorState.IDLE
         self.generation = 0
         self.facts: dict[str, Any] = {}
         self.problem: Problem | None = None
@@ -93,14 +104,14 @@ class Stage:
         self.mailbox = Mailbox()
         self.facts: dict[str, Any] = {"cpus": 1}
         self.speech, self.media = Actor("speech"), Actor("media-1")
-        recognizer = Recognizer(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
-        decoders = Decoders([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6)  # type: ignore[list-item]
-        broadcast = Broadcast(store.log, 0)
+        recognizer = SpeechActor(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
+        decoders = MediaActors([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6)  # type: ignore[list-item]
+        broadcast = ChangeFeed(store.log, 0)
         ledger = Ledger(store, broadcast, data)
-        endings = Endings(ledger, recognizer, decoders)
+        endings = Aborts(ledger, recognizer, decoders)
         inventory = Inventory(catalog, Machine(cpus=2, memory_bytes=0))
         self.download = Actor("download")
-        shelf = Shelf(
+        shelf = ModelActions(
             store,
             broadcast,
             inventory,
@@ -111,19 +122,19 @@ class Stage:
             Hub(),
             spare_bytes=0,  # type: ignore[arg-type]
         )
-        connections = Connections(Actor("connection"))  # type: ignore[arg-type]
-        self.loop = Dispatcher(self.mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=False)
+        connections = HubTests(Actor("connection"))  # type: ignore[arg-type]
+        self.loop = Loop(self.mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=False)
 
     def say(self, actor: Actor, *reports: Report, generation: int | None = None) -> None:
         """Reports arrive, all before the loop has its turn."""
         for report in reports:
             if isinstance(report, Ready):
-                actor.generation, actor.state, actor.facts = actor.generation + 1, State.READY, self.facts
+                actor.generation, actor.state, actor.facts = actor.generation + 1, ActorState.READY, self.facts
             self.mailbox.deliver(Reported(actor.name, generation or actor.generation, report))
 
     def die(self, actor: Actor, text: str = "Segmentation fault", code: int = -11) -> None:
         """The child is gone, and the news of it is on its way."""
-        actor.state = State.WAITING
+        actor.state = ActorState.WAITING
         self.mailbox.deliver(Died(actor.name, actor.generation, classify(text, code), 0.1))
 
     async def settled(self) -> None:
@@ -163,7 +174,7 @@ class Stage:
 
     async def loaded(self) -> None:
         """The speech actor is ready and has what it was told to load."""
-        if not self.speech.generation or self.speech.state is not State.READY:
+        if not self.speech.generation or self.speech.state is not ActorState.READY:
             self.say(self.speech, Ready(pid=2))
         await self.settled()
         load = self.speech.commands(Load)[-1]
@@ -198,8 +209,8 @@ async def staged(
     base = settings(tmp_path / "data")
     chosen = config.Config(
         data_dir=base.data_dir,
-        speech=config.Speech(model=base.speech.model, slots=slots, **speech),
-        supervision=config.Supervision(probe_s=probe_s),
+        speech=config.SpeechSettings(model=base.speech.model, slots=slots, **speech),
+        supervision=config.SupervisionSettings(probe_s=probe_s),
     )
     data = DataDir(chosen.data_dir)
     with data.hold():

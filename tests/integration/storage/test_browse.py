@@ -18,7 +18,7 @@ from whisper_service.core.job_states import Cause
 from whisper_service.storage import browse as listing
 from whisper_service.storage import database
 from whisper_service.storage import search_terms as search
-from whisper_service.storage.browse import Listing
+from whisper_service.storage.browse import JobPage
 from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -213,7 +213,7 @@ async def test_what_is_found_is_what_a_look_through_everything_finds(
                     for n, (name, texts) in reversed([*enumerate(jobs)])
                     if n not in gone and all(_has([name or "-", *texts], term) for term in wanted)
                 ]
-                said: Listing = await store.listings.jobs(q=q)
+                said: JobPage = await store.listings.jobs(q=q)
                 assert [job.id for job in said.jobs] == plain, q
                 assert sum(said.counts.values()) == len(plain)
 

@@ -15,12 +15,12 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.chaos.host import Ballast, small_disk
-from tests.e2e.program import BUNDLED, COMMAND, NOT_BUNDLED, ROOT, environment
-from tests.fakes.actors import script, text_of
-from tests.fakes.stage import ended, texts, until
-from tests.integration.webclient import settings
-from tests.recordings import write_wav
+from testkit.chaos.host import Ballast, small_disk
+from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, ROOT, environment
+from testkit.recordings import write_wav
+from testkit.scripted_actors import script, text_of
+from testkit.service import ended, texts, until
+from testkit.web_service import settings
 from whisper_service.app.service import Service
 from whisper_service.app.wiring import MEDIA
 from whisper_service.core.domain import Job, Status
@@ -71,9 +71,9 @@ class Stage:
 
 @pytest.fixture
 async def stage(disk: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
-    media = getattr(request, "param", "tests.fakes.actors:media")
+    media = getattr(request, "param", "testkit.scripted_actors:media")
     async with (
-        Service.open(settings(disk), speech_entry="tests.fakes.actors:speech", media_entry=media) as service,
+        Service.open(settings(disk), speech_entry="testkit.scripted_actors:speech", media_entry=media) as service,
         serving(service) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):

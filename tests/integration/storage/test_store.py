@@ -20,15 +20,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.strategies import values
+from testkit.strategies import values
 from whisper_service.core.domain import (
     CALL,
     Chunk,
     ChunkState,
     Gap,
     Job,
+    LinkOrigin,
     Options,
-    Origin,
     Phase,
     Problem,
     Segment,
@@ -37,7 +37,7 @@ from whisper_service.core.domain import (
     Word,
 )
 from whisper_service.core.errors import DiskFull, IllegalTransition, NotFound, StoreBroken, StoreBusy
-from whisper_service.core.fallback import Rung, Standing
+from whisper_service.core.fallback import Fallback, Rung
 from whisper_service.core.job_states import Cause
 from whisper_service.storage import database
 from whisper_service.storage import store as module
@@ -541,7 +541,7 @@ async def test_what_keeps_all_from_going_on_is_told_once_to_whoever_waits(store:
 
 
 async def test_where_a_model_stands_is_known_for_each_device(store: Store) -> None:
-    standing = Standing(Rung("cuda", "int8_float16", 1, 2), 12.5, PROBLEM, 1800.0, climbed=True)
+    standing = Fallback(Rung("cuda", "int8_float16", 1, 2), 12.5, PROBLEM, 1800.0, climbed=True)
     await store.remembered.stand("cuda", "base", standing)
     await store.remembered.stand("cuda", "base", msgspec.structs.replace(standing, at=13.0))
     assert await store.remembered.standing("cuda", "base") == msgspec.structs.replace(standing, at=13.0)
@@ -1151,11 +1151,11 @@ async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
 
 
 async def test_what_is_known_of_a_recording_when_it_came_is_fixed_then(store: Store) -> None:
-    await store.add(new(sha256="", bytes=0, origin=Origin("https://example.com/x.mp3")))
+    await store.add(new(sha256="", bytes=0, origin=LinkOrigin("https://example.com/x.mp3")))
     assert (await store.queue(9), [job.id for job in await store.to_fetch()]) == ([], ["a"])
-    coming = await store.fetch("a", bytes=5, origin=Origin("https://example.com/x.mp3", 9, '"1"'))
+    coming = await store.fetch("a", bytes=5, origin=LinkOrigin("https://example.com/x.mp3", 9, '"1"'))
     assert coming is not None
-    assert (coming.job.bytes, coming.job.origin) == (5, Origin("https://example.com/x.mp3", 9, '"1"'))
+    assert (coming.job.bytes, coming.job.origin) == (5, LinkOrigin("https://example.com/x.mp3", 9, '"1"'))
     await store.move("a", Cause.PAUSE)
     assert (await store.fetch("a", bytes=6), await store.to_fetch()) == (None, [])
     await store.move("a", Cause.RESUME)

@@ -15,12 +15,12 @@ import msgspec
 import psutil
 import pytest
 
-from tests.fakes.actors import script
-from whisper_service.core.domain import Span
+from testkit.scripted_actors import script
+from whisper_service.core.domain import ActorState, Span
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import ChunkDone, Load, Loaded, Ready, Row, Shutdown, Transcribe
-from whisper_service.supervision.restart_limit import Intensity
-from whisper_service.supervision.supervisor import ActorEvent, Died, Reported, State, Supervisor
+from whisper_service.supervision.protocol import ChunkDone, ChunkInput, Load, Loaded, Ready, Shutdown, Transcribe
+from whisper_service.supervision.restart_limit import RestartPolicy
+from whisper_service.supervision.supervisor import ActorEvent, Died, Reported, Supervisor
 
 pytestmark = pytest.mark.anyio
 
@@ -48,24 +48,24 @@ async def stage(tmp_path: Path, entry: str, **options: Any) -> AsyncIterator[tup
                 yield supervisor, until
             finally:
                 supervisor.stop()
-    assert supervisor.state is State.STOPPED
+    assert supervisor.state is ActorState.STOPPED
 
 
-def rows(tmp_path: Path, **play: object) -> tuple[Row, ...]:
+def rows(tmp_path: Path, **play: object) -> tuple[ChunkInput, ...]:
     spool = tmp_path / "spool"
     spool.write_bytes(script(**play).ljust(2 * 16_000, b"\0"))
-    return (Row(job_id="job", span=Span(0, 0, 16_000, 0.0, 1.0), spool=str(spool), language="en"),)
+    return (ChunkInput(job_id="job", span=Span(0, 0, 16_000, 0.0, 1.0), spool=str(spool), language="en"),)
 
 
 async def test_nothing_starts_before_it_is_wanted(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, _):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, _):
         await anyio.wait_all_tasks_blocked()
-        assert supervisor.state is State.IDLE
+        assert supervisor.state is ActorState.IDLE
         assert supervisor.pid is None
 
 
 async def test_ready_then_answers_commands(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         ready = await until(Ready)
         assert ready.pid == supervisor.pid
@@ -80,7 +80,7 @@ async def test_ready_then_answers_commands(tmp_path: Path) -> None:
 async def test_death_is_told_with_its_cause_and_the_next_generation_works(
     tmp_path: Path, fault: str, kind: FaultKind
 ) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
         supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, faults={"0": fault})))
@@ -94,7 +94,7 @@ async def test_death_is_told_with_its_cause_and_the_next_generation_works(
 
 
 async def test_what_a_child_itself_ends_for_is_remembered_as_the_reason(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
         supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, faults={"0": "oom"})))
@@ -105,7 +105,7 @@ async def test_what_a_child_itself_ends_for_is_remembered_as_the_reason(tmp_path
 @pytest.mark.parametrize("fault", ["hang", "spin", "stopped"])
 async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path, fault: str) -> None:
     """One that waits for ever, one in a native call that lets no other thread go on, one that somebody sent SIGSTOP."""
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
         play: dict[str, Any] = {"delay": 30.0} if fault == "stopped" else {"faults": {"0": fault}}
@@ -119,19 +119,19 @@ async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path, fa
 
 
 async def test_what_is_settled_in_time_is_not_replaced(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
         supervisor.send(Transcribe(batch=1, rows=rows(tmp_path)), within_s=0.3, key=1)
         await until(ChunkDone)
         supervisor.settle(1)
         await anyio.sleep(0.6)
-        assert supervisor.state is State.READY
+        assert supervisor.state is ActorState.READY
         assert supervisor.generation == 1
 
 
 async def test_a_child_that_cannot_start_says_why_and_backs_off(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:broken") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:broken") as (supervisor, until):
         supervisor.want()
         deaths = [await until(Died) for _ in range(3)]
         assert {death.diagnosis.kind for death in deaths} == {FaultKind.LIBRARY_MISSING}
@@ -144,16 +144,16 @@ async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_so
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
-    often = Intensity(max_restarts=2, window_s=60.0, probe_s=0.2)
-    async with stage(tmp_path, "tests.fakes.actors:broken_until_mended", intensity=often) as (supervisor, until):
+    often = RestartPolicy(max_restarts=2, window_s=60.0, probe_s=0.2)
+    async with stage(tmp_path, "testkit.scripted_actors:broken_until_mended", intensity=often) as (supervisor, until):
         supervisor.want()
         first, second = [await until(Died) for _ in range(2)]
         assert (first.restart_in_s, second.restart_in_s) == (0.1, 0.2)
-        assert (supervisor.state, supervisor.broken) == (State.BROKEN, True)
+        assert (supervisor.state, supervisor.broken) == (ActorState.BROKEN, True)
         assert (await until(Died)).generation == 3  # it was tried again by itself
         assert supervisor.broken
     seldom = msgspec.structs.replace(often, probe_s=3600.0)
-    async with stage(tmp_path, "tests.fakes.actors:broken_until_mended", intensity=seldom) as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:broken_until_mended", intensity=seldom) as (supervisor, until):
         supervisor.want()
         assert [(await until(Died)).restart_in_s for _ in range(2)] == [0.1, 3600.0]
         (tmp_path / "mended").touch()
@@ -163,7 +163,7 @@ async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_so
 
 
 async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech", intensity=Intensity(max_restarts=2), ready_is_useful=False) as (
+    async with stage(tmp_path, "testkit.scripted_actors:speech", intensity=RestartPolicy(max_restarts=2), ready_is_useful=False) as (
         supervisor, until,
     ):  # fmt: skip
         supervisor.want()
@@ -184,7 +184,7 @@ async def test_a_child_that_never_gets_ready_is_replaced(tmp_path: Path) -> None
 
 
 async def test_a_stopped_process_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         pid = (await until(Ready)).pid
         os.kill(pid, signal.SIGSTOP)
@@ -197,7 +197,7 @@ async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> Non
         "from pathlib import Path\n"
         "from whisper_service.supervision.supervisor import Supervisor\n"
         "async def main():\n"
-        "    s = Supervisor('actor', 'tests.fakes.actors:speech', logs=Path(sys.argv[1]), deliver=lambda e: print(e.report.pid, flush=True), ready_timeout_s=30)\n"
+        "    s = Supervisor('actor', 'testkit.scripted_actors:speech', logs=Path(sys.argv[1]), deliver=lambda e: print(e.report.pid, flush=True), ready_timeout_s=30)\n"
         "    s.want()\n"
         "    await s.run()\n"
         "if __name__ == '__main__':\n"
@@ -241,7 +241,7 @@ async def test_what_was_reported_before_the_death_comes_before_the_news_of_it(tm
 
 
 async def test_what_is_sent_to_a_child_that_is_gone_does_not_reach_the_next_one(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.send(Shutdown())  # nobody is there yet: no error
         supervisor.want()
         await until(Ready)
@@ -256,7 +256,7 @@ async def test_what_is_sent_to_a_child_that_is_gone_does_not_reach_the_next_one(
         supervisor.send(Transcribe(batch=4, rows=rows(tmp_path)), generation=2)
         assert (await until(ChunkDone)).batch == 4
         await anyio.sleep(0.5)
-        assert (supervisor.state, supervisor.generation) == (State.READY, 2)
+        assert (supervisor.state, supervisor.generation) == (ActorState.READY, 2)
 
 
 async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -
         log.write_text(f"last words {number}")
         os.utime(log, (number, number))
     (logs / "actors-1.log").write_text("another child's")
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
     assert {log.read_text() for log in logs.glob("actor-*")} == {
@@ -279,7 +279,7 @@ async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -
 
 async def test_a_child_that_cannot_even_be_started_is_a_death_like_any_other(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where the directory should be")
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         died = await until(Died)
         assert died.diagnosis.problem.params["detail"]
@@ -315,7 +315,7 @@ def never_ready(inbox: object, emit: object) -> None:
 
 
 async def test_a_child_that_is_sent_to_rest_is_gone_until_one_is_wanted_and_no_death_is_told(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.rest()  # there is none: nothing happens
         supervisor.want()
         first = await until(Ready, 1)
@@ -329,17 +329,17 @@ async def test_a_child_that_is_sent_to_rest_is_gone_until_one_is_wanted_and_no_d
 
 
 async def test_rest_and_want_in_one_breath_give_a_new_child(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready, 1)
         supervisor.rest()
         supervisor.want()
         await until(Ready, 2)
-        assert supervisor.state is State.READY
+        assert supervisor.state is ActorState.READY
 
 
 async def test_a_resting_supervisor_still_stops(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.fakes.actors:speech") as (supervisor, until):
+    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.want()
         await until(Ready)
         supervisor.rest()

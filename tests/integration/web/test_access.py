@@ -15,9 +15,9 @@ from zipfile import ZipFile
 import httpx
 import pytest
 
-from tests.fakes.actors import script
-from tests.integration.webclient import Running, events, running
-from whisper_service.config.schema import Security, Webhooks
+from testkit.scripted_actors import script
+from testkit.web_service import Running, events, running
+from whisper_service.config.schema import SecuritySettings, WebhookSettings
 from whisper_service.web.app import openapi_json
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ OPEN = {"/api/login", "/api/logout", "/api/health/live"}
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path, security=Security(token=TOKEN)) as up:
+    async with running(tmp_path, security=SecuritySettings(token=TOKEN)) as up:
         yield up
 
 
@@ -138,7 +138,7 @@ async def test_who_guesses_has_to_wait_and_who_is_inside_goes_on(web: Running) -
 
 
 async def test_a_trusted_proxy_says_who_is_there(tmp_path: Path) -> None:
-    security = Security(token=TOKEN, trusted_proxies=("127.0.0.1",))
+    security = SecuritySettings(token=TOKEN, trusted_proxies=("127.0.0.1",))
     async with running(tmp_path, security=security) as web:
         for number in range(10):
             headers = {"x-forwarded-for": "203.0.113.9, 127.0.0.1"}
@@ -168,7 +168,7 @@ async def test_the_token_is_in_no_log(web: Running, caplog: pytest.LogCaptureFix
 
 async def test_no_secret_is_in_any_answer(tmp_path: Path) -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    async with running(tmp_path, security=Security(token=TOKEN), webhooks=Webhooks(secret=secret)) as web:
+    async with running(tmp_path, security=SecuritySettings(token=TOKEN), webhooks=WebhookSettings(secret=secret)) as web:
         asked = [
             path
             for method, path in operations()

@@ -9,9 +9,9 @@ from typing import ClassVar
 import anyio
 import pytest
 
-from tests.integration.webclient import Running, running
+from testkit.web_service import Running, running
 from whisper_service.app.service import Readiness
-from whisper_service.config.schema import resource
+from whisper_service.config.load import resource
 from whisper_service.core.domain import Problem
 from whisper_service.web import page
 from whisper_service.web.app import openapi_json

@@ -16,8 +16,9 @@ import anyio
 import pytest
 import yaml
 
-from tests.integration.webclient import running
-from whisper_service.config import schema as config
+from testkit.web_service import running
+from whisper_service.config.load import ENV_PREFIX
+from whisper_service.config.schema import keys
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -62,7 +63,7 @@ def test_the_unit_starts_what_there_is() -> None:
 
 
 def known(variable: str) -> bool:
-    return variable.lower().replace("__", ".") in dict(config.keys())
+    return variable.lower().replace("__", ".") in dict(keys())
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -80,8 +81,8 @@ def test_the_image_names_what_there_is() -> None:
         assert set(listed.split(",")) <= extras.keys()
     variables = [part.partition("=")[0] for name, rest in instructions() if name == "ENV" for part in rest.split()]
     for variable in variables:
-        if variable.startswith(config.ENV_PREFIX) and variable != "WHISPER_SERVICE_UI":
-            assert known(variable.removeprefix(config.ENV_PREFIX)), variable
+        if variable.startswith(ENV_PREFIX) and variable != "WHISPER_SERVICE_UI":
+            assert known(variable.removeprefix(ENV_PREFIX)), variable
     last = [name for name, _ in instructions()]
     assert last.index("USER") < last.index("ENTRYPOINT")
     assert "tini" in dict(instructions())["ENTRYPOINT"]
@@ -203,6 +204,6 @@ def test_the_composition_can_be_read_and_names_what_there_is() -> None:
         assert {volume.partition(":")[0] for volume in service["volumes"]} <= composed["volumes"].keys()
         assert set(service["secrets"]) <= composed["secrets"].keys()
         for variable in service["environment"]:
-            assert known(variable.removeprefix(config.ENV_PREFIX)), variable
+            assert known(variable.removeprefix(ENV_PREFIX)), variable
         assert service["environment"]["WHISPER_SERVICE_SECURITY__TOKEN_FILE"].startswith("/run/secrets/")
     assert composed["services"]["whisper_cuda"]["build"]["args"]["EXTRAS"] == "bundled,cuda"

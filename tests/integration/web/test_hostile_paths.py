@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.fakes.actors import script
-from tests.integration.webclient import WAIT, Running, running
+from testkit.scripted_actors import script
+from testkit.web_service import WAIT, Running, running
 from whisper_service.core.errors import ModelUnavailable, ServiceError
 from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.web.app import openapi_json

@@ -8,7 +8,7 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from tests.integration.webclient import WAIT, Running, running
+from testkit.web_service import WAIT, Running, running
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.stage import ended, running, send
+from testkit.service import ended, running, send
 from whisper_service.core.domain import Status
 from whisper_service.core.logs import JsonFormatter
 

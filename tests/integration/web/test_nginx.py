@@ -15,9 +15,9 @@ import anyio
 import httpx
 import pytest
 
-from tests.fakes.actors import script
-from tests.integration.webclient import WAIT, Running, events, running
-from whisper_service.config.schema import Security
+from testkit.scripted_actors import script
+from testkit.web_service import WAIT, Running, events, running
+from whisper_service.config.schema import SecuritySettings
 
 pytestmark = [
     pytest.mark.anyio,
@@ -98,7 +98,7 @@ async def answers(client: httpx.AsyncClient) -> None:
 @asynccontextmanager
 async def proxied(root: Path, **changes: object) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
     """A service behind the shipped site, and a client of HTTP/2 with one connection to that."""
-    security = Security(token=TOKEN, allowed_hosts=(NAME,), trusted_proxies=("127.0.0.1",))
+    security = SecuritySettings(token=TOKEN, allowed_hosts=(NAME,), trusted_proxies=("127.0.0.1",))
     cert, key = certificate(root / "tls")
     port = free_port()
     trusting = ssl.create_default_context(cafile=str(cert))
@@ -219,7 +219,7 @@ def below(service: str, port: int, *, kept: bool) -> str:
 async def test_below_a_path_of_another_site(tmp_path: Path, kept: bool) -> None:
     """nginx may take the path away before it asks the service, or leave it."""
     port = free_port()
-    security = Security(token=TOKEN, trusted_proxies=("127.0.0.1",))
+    security = SecuritySettings(token=TOKEN, trusted_proxies=("127.0.0.1",))
     async with running(tmp_path, security=security, root_path="/transcribe") as web:
         with nginx(tmp_path / "nginx", below(web.url, port, kept=kept)):
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/transcribe", timeout=WAIT) as client:

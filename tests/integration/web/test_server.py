@@ -15,18 +15,18 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.actors import script
+from testkit.scripted_actors import script
 from whisper_service.web.server import AddressUnavailable, address_of, listen
 
 SERVE = """
 import sys
 from functools import partial
 from pathlib import Path
-from tests.integration.webclient import settings
+from testkit.web_service import settings
 from whisper_service.web import server
 from whisper_service.app.service import Service
 
-server.Service.open = partial(Service.open, speech_entry="tests.fakes.actors:speech", media_entry="tests.fakes.actors:media")
+server.Service.open = partial(Service.open, speech_entry="testkit.scripted_actors:speech", media_entry="testkit.scripted_actors:media")
 if __name__ == "__main__":
     sys.exit(server.run(settings(Path(sys.argv[1]))))
 """

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.app.retention import Due, Rules, due
+from whisper_service.app.retention import DueJobs, RetentionRules, due
 from whisper_service.core.domain import Status
 from whisper_service.core.job_states import OPEN, TERMINAL
-from whisper_service.storage.queries import Kept
+from whisper_service.storage.queries import StoredJob
 
 DONE = Status.COMPLETED
 
 
 def kept(
     name: str, at: float | None, status: Status = DONE, *, size: int = 10, gaps: bool = False, gone: bool = False
-) -> Kept:
-    return Kept(name, status, at, size, gaps, gone)
+) -> StoredJob:
+    return StoredJob(name, status, at, size, gaps, gone)
 
 
 JOBS = [
@@ -35,24 +35,24 @@ JOBS = [
 @pytest.mark.parametrize(
     ("rules", "wanted"),
     [
-        (Rules(), Due([], [])),
-        (Rules(media_s=75), Due(["old", "gappy", "failed"], [])),
-        (Rules(media_s=1_000), Due([], [])),
-        (Rules(jobs_s=75), Due([], ["gone", "old", "gappy", "failed"])),
-        (Rules(media_s=50, jobs_s=84), Due(["failed", "cancelled"], ["gone", "old", "gappy"])),
-        (Rules(media_bytes=1_050), Due([], [])),
-        (Rules(media_bytes=1_049), Due(["old"], [])),
-        (Rules(media_bytes=1_031), Due(["old", "cancelled"], [])),
-        (Rules(media_bytes=1), Due(["old", "cancelled", "new"], [])),  # there is no more that may go
-        (Rules(media_bytes=1_021, media_s=81), Due(["old", "gappy", "cancelled"], [])),
+        (RetentionRules(), DueJobs([], [])),
+        (RetentionRules(media_s=75), DueJobs(["old", "gappy", "failed"], [])),
+        (RetentionRules(media_s=1_000), DueJobs([], [])),
+        (RetentionRules(jobs_s=75), DueJobs([], ["gone", "old", "gappy", "failed"])),
+        (RetentionRules(media_s=50, jobs_s=84), DueJobs(["failed", "cancelled"], ["gone", "old", "gappy"])),
+        (RetentionRules(media_bytes=1_050), DueJobs([], [])),
+        (RetentionRules(media_bytes=1_049), DueJobs(["old"], [])),
+        (RetentionRules(media_bytes=1_031), DueJobs(["old", "cancelled"], [])),
+        (RetentionRules(media_bytes=1), DueJobs(["old", "cancelled", "new"], [])),  # there is no more that may go
+        (RetentionRules(media_bytes=1_021, media_s=81), DueJobs(["old", "gappy", "cancelled"], [])),
     ],
 )
-def test_what_is_due(rules: Rules, wanted: Due) -> None:
+def test_what_is_due(rules: RetentionRules, wanted: DueJobs) -> None:
     assert due(rules, JOBS, 100.0) == wanted
 
 
 ANY = st.builds(
-    Kept,
+    StoredJob,
     id=st.uuids().map(str),
     status=st.sampled_from(Status),
     finished_at=st.none() | st.floats(0, 1_000),
@@ -61,7 +61,7 @@ ANY = st.builds(
     media_removed=st.booleans(),
 )
 RULES = st.builds(
-    Rules,
+    RetentionRules,
     media_s=st.just(0) | st.floats(1, 1_000),
     jobs_s=st.just(0) | st.floats(1, 1_000),
     media_bytes=st.integers(0, 500),
@@ -69,7 +69,7 @@ RULES = st.builds(
 
 
 @given(RULES, st.lists(ANY, max_size=20, unique_by=lambda job: job.id), st.floats(-1_000, 3_000))
-def test_nothing_goes_that_is_not_over_or_not_old_enough(rules: Rules, jobs: list[Kept], now: float) -> None:
+def test_nothing_goes_that_is_not_over_or_not_old_enough(rules: RetentionRules, jobs: list[StoredJob], now: float) -> None:
     found, by_id = due(rules, jobs, now), {job.id: job for job in jobs}
     assert not {*found.media} & {*found.jobs}
     for job_id in found.jobs:

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from whisper_service.config import runtime as settings
-from whisper_service.config import schema as config
+from whisper_service.config.load import find_sources, load
 from whisper_service.config.runtime import Effect
-from whisper_service.config.schema import Config, Source, keys
+from whisper_service.config.schema import Config, SettingSource, keys
 from whisper_service.core.errors import InvalidRequest
 
 SECRET = "hf_verysecret"
@@ -40,11 +40,11 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
     file.write_text('data_dir = "d"\n[speech]\npreset = "fast"\nbatch_size = 3\n[log]\nlevel = "debug"\n')
     environ = {"WHISPER_SERVICE_SPEECH__BATCH_SIZE": "4", "WHISPER_SERVICE_CONFIG": str(file), "HOME": "/"}
     overrides = {"log.level": "error", "server.port": None}
-    sources = config.sources(None, environ, overrides)
+    sources = find_sources(None, environ, overrides)
     assert sources == {
-        "data_dir": Source.FILE, "speech.preset": Source.FILE, "speech.batch_size": Source.ENVIRONMENT, "log.level": Source.COMMAND_LINE,
+        "data_dir": SettingSource.FILE, "speech.preset": SettingSource.FILE, "speech.batch_size": SettingSource.ENVIRONMENT, "log.level": SettingSource.COMMAND_LINE,
     }  # fmt: skip
-    base = config.load(None, environ, overrides)
+    base = load(None, environ, overrides)
     stored = {"speech.preset": "accurate", "speech.batch_size": 9, "log.level": "info", "storage.undo_s": 5.0}
     now, refused = settings.effective(base, sources, stored)
     assert refused == []
@@ -55,11 +55,11 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
         5.0,
     )
     told = {s.key: s for s in settings.describe(now, sources, stored)}
-    assert (told["speech.preset"].source, told["speech.preset"].changeable) == (Source.STORED, True)
-    assert (told["speech.batch_size"].source, told["speech.batch_size"].changeable) == (Source.ENVIRONMENT, False)
-    assert (told["log.level"].source, told["log.level"].effect) == (Source.COMMAND_LINE, None)
+    assert (told["speech.preset"].source, told["speech.preset"].changeable) == (SettingSource.STORED, True)
+    assert (told["speech.batch_size"].source, told["speech.batch_size"].changeable) == (SettingSource.ENVIRONMENT, False)
+    assert (told["log.level"].source, told["log.level"].effect) == (SettingSource.COMMAND_LINE, None)
     assert (told["storage.undo_s"].value, told["storage.undo_s"].default) == (5.0, 600.0)
-    assert (told["server.port"].source, told["server.port"].changeable) == (Source.DEFAULT, False)
+    assert (told["server.port"].source, told["server.port"].changeable) == (SettingSource.DEFAULT, False)
     assert told["speech.device"].effect is Effect.RESTART
 
 
@@ -96,7 +96,7 @@ def test_secrets_go_in_and_never_out() -> None:
 )
 def test_what_cannot_be_set_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        settings.check(Config(), {"log.level": Source.COMMAND_LINE}, {}, changes)
+        settings.check(Config(), {"log.level": SettingSource.COMMAND_LINE}, {}, changes)
     assert refused.value.params["field"] == field
     assert refused.value.advice
 

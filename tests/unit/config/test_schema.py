@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from whisper_service.config import schema as config
+from whisper_service.config.load import load, resource
 from whisper_service.config.schema import Config, keys
 from whisper_service.core.domain import Preset
 from whisper_service.core.errors import InvalidConfig
 
-SHIPPED = config.resource("config.toml")
+SHIPPED = resource("config.toml")
 
 
 @pytest.fixture(autouse=True)
@@ -44,16 +44,16 @@ def test_the_file_that_ships_lists_the_keys_in_their_order() -> None:
 
 def test_loading_the_file_that_ships_changes_nothing(tmp_path: Path) -> None:
     copy = put(tmp_path, SHIPPED.read_text("utf-8"))
-    assert config.load(copy, {}) == config.load(put(tmp_path, ""), {})
+    assert load(copy, {}) == load(put(tmp_path, ""), {})
 
 
 def test_without_anything_the_defaults_are_in_force(tmp_path: Path) -> None:
-    assert config.load(None, {}) == msgspec.structs.replace(Config(), data_dir=tmp_path / "data")
+    assert load(None, {}) == msgspec.structs.replace(Config(), data_dir=tmp_path / "data")
 
 
 def test_a_file_in_the_working_directory_is_found(tmp_path: Path) -> None:
     put(tmp_path, "[server]\nport = 1234")
-    assert config.load(None, {}).server.port == 1234
+    assert load(None, {}).server.port == 1234
 
 
 def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     file = put(other, "[server]\nport = 2")
-    loaded = config.load(None, {"WHISPER_SERVICE_CONFIG": str(file)})
+    loaded = load(None, {"WHISPER_SERVICE_CONFIG": str(file)})
     assert loaded.server.port == 2
     assert loaded.data_dir == other / "data"
 
@@ -69,7 +69,7 @@ def test_the_environment_may_name_the_file(tmp_path: Path) -> None:
 def test_later_wins(tmp_path: Path) -> None:
     file = put(tmp_path, '[server]\nport = 1\nhost = "file"\n[speech]\nmodel = "file"\ndevice = "cuda"')
     environ = {"WHISPER_SERVICE_SERVER__PORT": "2", "WHISPER_SERVICE_SPEECH__MODEL": "environment", "HOME": "/"}
-    loaded = config.load(file, environ, {"server.port": 3, "speech.device": None})
+    loaded = load(file, environ, {"server.port": 3, "speech.device": None})
     assert loaded.server.port == 3
     assert loaded.server.host == "file"
     assert loaded.speech.model == "environment"
@@ -98,7 +98,7 @@ def test_later_wins(tmp_path: Path) -> None:
     ],
 )
 def test_text_from_the_environment_becomes_what_the_key_holds(name: str, text: str, value: Any) -> None:
-    loaded: Any = config.load(None, {f"WHISPER_SERVICE_{name}": text})
+    loaded: Any = load(None, {f"WHISPER_SERVICE_{name}": text})
     for part in name.lower().split("__"):
         loaded = getattr(loaded, part)
     assert loaded == value
@@ -127,7 +127,7 @@ def test_text_from_the_environment_becomes_what_the_key_holds(name: str, text: s
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(InvalidConfig) as caught:
-        config.load(put(tmp_path, text), {})
+        load(put(tmp_path, text), {})
     assert named in caught.value.message
     assert caught.value.code == "invalid_config"
     assert caught.value.problem.hint
@@ -147,18 +147,18 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) 
 )
 def test_a_wrong_variable_is_refused_by_name(name: str, text: str, named: str) -> None:
     with pytest.raises(InvalidConfig) as caught:
-        config.load(None, {f"WHISPER_SERVICE_{name}": text})
+        load(None, {f"WHISPER_SERVICE_{name}": text})
     assert named in caught.value.message
 
 
 def test_a_variable_cannot_hide_that_the_file_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match=r"\$\.server"):
-        config.load(put(tmp_path, "server = 5"), {"WHISPER_SERVICE_SERVER__PORT": "1"})
+        load(put(tmp_path, "server = 5"), {"WHISPER_SERVICE_SERVER__PORT": "1"})
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfig, match="cannot be read"):
-        config.load(tmp_path / "missing.toml", {})
+        load(tmp_path / "missing.toml", {})
 
 
 @pytest.mark.parametrize(
@@ -167,30 +167,30 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_a_relative_data_dir_lies_beside_the_file(tmp_path: Path, written: str, expected: str) -> None:
     (tmp_path / "sub").mkdir()
     file = put(tmp_path / "sub", f'data_dir = "{written}"')
-    assert config.load(file, {}).data_dir == tmp_path / expected
-    assert config.load(Path("sub/config.toml"), {}).data_dir == tmp_path / expected
+    assert load(file, {}).data_dir == tmp_path / expected
+    assert load(Path("sub/config.toml"), {}).data_dir == tmp_path / expected
 
 
 def test_other_ways_to_say_the_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert config.load(None, {"WHISPER_SERVICE_DATA_DIR": "here"}).data_dir == tmp_path / "here"
-    assert config.load(None, {"WHISPER_SERVICE_DATA_DIR": str(tmp_path / "there")}).data_dir == tmp_path / "there"
-    assert config.load(None, {"WHISPER_SERVICE_DATA_DIR": "~/data"}).data_dir == tmp_path / "home" / "data"
-    assert config.load(None, {}, {"data_dir": str(tmp_path / "cli")}).data_dir == tmp_path / "cli"
+    assert load(None, {"WHISPER_SERVICE_DATA_DIR": "here"}).data_dir == tmp_path / "here"
+    assert load(None, {"WHISPER_SERVICE_DATA_DIR": str(tmp_path / "there")}).data_dir == tmp_path / "there"
+    assert load(None, {"WHISPER_SERVICE_DATA_DIR": "~/data"}).data_dir == tmp_path / "home" / "data"
+    assert load(None, {}, {"data_dir": str(tmp_path / "cli")}).data_dir == tmp_path / "cli"
 
 
 def test_what_only_the_build_of_the_page_reads_is_no_setting(tmp_path: Path) -> None:
-    assert config.load(None, {"WHISPER_SERVICE_UI": "require"}) == config.load(None, {})
+    assert load(None, {"WHISPER_SERVICE_UI": "require"}) == load(None, {})
 
 
 @pytest.mark.parametrize(("text", "value"), [("", ()), ("a", ("a",)), ("a, *.b,c", ("a", "*.b", "c"))])
 def test_lists_in_the_environment_are_separated_by_commas(text: str, value: tuple[str, ...]) -> None:
-    assert config.load(None, {"WHISPER_SERVICE_SECURITY__ALLOWED_HOSTS": text}).security.allowed_hosts == value
+    assert load(None, {"WHISPER_SERVICE_SECURITY__ALLOWED_HOSTS": text}).security.allowed_hosts == value
 
 
 def test_a_secret_is_not_shown(tmp_path: Path) -> None:
     secret = "correct-horse-battery-staple"
-    loaded = config.load(
+    loaded = load(
         put(tmp_path, f'[security]\ntoken = "{secret}"\n[models]\ntoken = "{secret}"\nproxy = "{secret}"'), {}
     )
     assert loaded.security.token == secret
@@ -203,17 +203,17 @@ def test_a_secret_is_not_shown(tmp_path: Path) -> None:
 def test_a_secret_of_the_wrong_kind_is_not_quoted(tmp_path: Path) -> None:
     for value in ("1234567890123456", '["1234567890123456"]'):
         with pytest.raises(InvalidConfig, match=r"\$\.security\.token") as caught:
-            config.load(put(tmp_path, f"[security]\ntoken = {value}"), {})
+            load(put(tmp_path, f"[security]\ntoken = {value}"), {})
         assert "1234567890123456" not in str(caught.value.problem)
 
 
 def test_a_relative_token_file_lies_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     file = put(tmp_path / "sub", '[security]\ntoken_file = "token"')
-    assert config.load(file, {}).security.token_file == str(tmp_path / "sub" / "token")
-    assert config.load(None, {"WHISPER_SERVICE_SECURITY__TOKEN_FILE": "/run/token"}).security.token_file == "/run/token"
+    assert load(file, {}).security.token_file == str(tmp_path / "sub" / "token")
+    assert load(None, {"WHISPER_SERVICE_SECURITY__TOKEN_FILE": "/run/token"}).security.token_file == "/run/token"
 
 
 def test_what_ships_is_found_in_a_checkout() -> None:
     assert SHIPPED.is_file()
-    assert config.resource("static").name == "static"
+    assert resource("static").name == "static"

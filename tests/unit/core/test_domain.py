@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.strategies import values
+from testkit.strategies import values
 from whisper_service.core.domain import (
     Change,
     Chunk,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core import fallback as ladder
 from whisper_service.core.domain import Problem
-from whisper_service.core.fallback import LONGEST_STRETCH_S, Rung, Standing
+from whisper_service.core.fallback import LONGEST_STRETCH_S, Fallback, Rung
 
 OOM = Problem("oom", "There was not enough memory.")
 GPU = Rung("cuda", "auto", 8, 2)
@@ -120,31 +120,31 @@ def test_a_rung_of_other_settings_is_as_the_top() -> None:
 def test_up_after_a_stretch_of_success_and_down_for_twice_as_long_if_it_fails() -> None:
     rungs = ladder.rungs(GPU, CPU, GPU_TYPES)
     low = ladder.fall(None, rungs[2], OOM, 100.0, 60.0)
-    assert low == Standing(rungs[2], 100.0, OOM, 60.0)
+    assert low == Fallback(rungs[2], 100.0, OOM, 60.0)
     assert ladder.climb(low, rungs, 159.0) == low
     up = ladder.climb(low, rungs, 160.0)
-    assert up == Standing(rungs[1], 160.0, OOM, 60.0, climbed=True)
+    assert up == Fallback(rungs[1], 160.0, OOM, 60.0, climbed=True)
     back = ladder.fall(up, rungs[2], OOM, 170.0, 60.0)
-    assert back == Standing(rungs[2], 170.0, OOM, 120.0)
+    assert back == Fallback(rungs[2], 170.0, OOM, 120.0)
     assert ladder.climb(back, rungs, 280.0) == back
     again = ladder.climb(back, rungs, 290.0)
     assert again is not None
     top = ladder.climb(again, rungs, 410.0)
-    assert top == Standing(rungs[0], 410.0, OOM, 120.0, climbed=True)
+    assert top == Fallback(rungs[0], 410.0, OOM, 120.0, climbed=True)
     assert ladder.climb(top, rungs, 500.0) == top
     assert ladder.climb(top, rungs, 530.0) is None
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_down() -> None:
     rungs = ladder.rungs(GPU, None, GPU_TYPES)
-    up = ladder.climb(Standing(rungs[1], 1e9, OOM, 60.0), rungs, 5.0)
+    up = ladder.climb(Fallback(rungs[1], 1e9, OOM, 60.0), rungs, 5.0)
     assert up is not None
     assert up.rung == rungs[0]
 
 
 @given(st.integers(0, 40))
 def test_a_stretch_has_an_end(failures: int) -> None:
-    standing = Standing(GPU, 0.0, OOM, 1800.0)
+    standing = Fallback(GPU, 0.0, OOM, 1800.0)
     for _ in range(failures):
         standing = ladder.fall(msgspec.structs.replace(standing, climbed=True), GPU, OOM, 0.0, 1800.0)
     assert 1800.0 <= standing.climb_after_s <= LONGEST_STRETCH_S

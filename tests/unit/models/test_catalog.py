@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.errors import Conflict, DiskFull, InvalidRequest, ModelUnavailable, NotFound
+from whisper_service.core.model_names import folder_of, is_name, name_of_folder
 from whisper_service.models import bundled as module
 from whisper_service.models.bundled import BUNDLED, REQUIREMENTS, BundledFile, Part
-from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, Source
-from whisper_service.models.known import BY_NAME, folder_of, is_name, name_of_folder
+from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, RepoSource
+from whisper_service.models.known import BY_NAME
 
 COMPLETE = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 
@@ -393,8 +394,8 @@ def test_a_name_and_its_folder_are_one(text: str) -> None:
 
 def test_where_a_model_can_be_had(models: Path) -> None:
     catalog = plain(models)
-    assert catalog.source_of("small") == Source("Systran/faster-whisper-small", BY_NAME["small"].download_bytes)
-    assert catalog.source_of("acme/whisper") == Source("acme/whisper")
+    assert catalog.source_of("small") == RepoSource("Systran/faster-whisper-small", BY_NAME["small"].download_bytes)
+    assert catalog.source_of("acme/whisper") == RepoSource("acme/whisper")
     assert catalog.source_of("our-own") is None
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.weights import tensor, text, weights
+from testkit.weights import tensor, text, weights
 from whisper_service.core.errors import ModelBroken
 from whisper_service.models import files as modelfile
 from whisper_service.models.bundled import BUNDLED, absent, join
-from whisper_service.models.files import ORIGIN, Origin
+from whisper_service.models.files import ORIGIN, ModelOrigin
 from whisper_service.models.known import BY_NAME, Shape
 
 
@@ -97,7 +97,7 @@ def test_verifying_compares_with_what_was_written_down(tmp_path: Path) -> None:
     folder = put(tmp_path / "m", weights())
     assert modelfile.verify(folder) == ()
     data = (folder / "model.bin").read_bytes()
-    about = Origin(
+    about = ModelOrigin(
         files={"model.bin": len(data), "config.json": 2}, sha256={"model.bin": hashlib.sha256(data).hexdigest()}
     )
     (folder / ORIGIN).write_bytes(msgspec.json.encode(about))

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.weights import weights
+from testkit.weights import weights
 from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest, ModelBroken
 from whisper_service.models import files as modelfile
 from whisper_service.models import importing as imports
-from whisper_service.models.importing import Limits
+from whisper_service.models.importing import ImportLimits
 
 FILES = {"model.bin": weights(), "config.json": b"{}", "tokenizer.json": b"{}", "vocabulary.txt": b"a\n"}
-LIMITS = Limits(1_000_000, 0)
+LIMITS = ImportLimits(1_000_000, 0)
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:
@@ -151,7 +151,7 @@ def test_weights_of_another_kind_are_told(tmp_path: Path) -> None:
 
 def test_a_disk_that_is_too_small_is_told_before_it_is_full(tmp_path: Path) -> None:
     with pytest.raises(DiskFull):
-        imports.from_archive(zipped(tmp_path / "archive", FILES), tmp_path / "model", Limits(1_000_000, 10**18))
+        imports.from_archive(zipped(tmp_path / "archive", FILES), tmp_path / "model", ImportLimits(1_000_000, 10**18))
 
 
 GOOD = {"zip": zipped, "tar.gz": tarred}

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.fakes.weights import weights
+from testkit.weights import weights
 from whisper_service.core.domain import Problem
 from whisper_service.host.machine import Machine
 from whisper_service.models.bundled import BUNDLED, absent

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.catalog import ALIASES, BY_QUALITY
-from whisper_service.models.known import BY_NAME, KNOWN, Fit, Model
+from whisper_service.models.known import BY_NAME, KNOWN, Fit, KnownModel
 
 GB = 1_000_000_000
 DOC = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
@@ -78,7 +78,7 @@ def test_as_many_rows_go_on_a_gpu_as_its_memory_has_room_for() -> None:
 
 
 @models
-def test_a_smaller_type_never_takes_more(model: Model) -> None:
+def test_a_smaller_type_never_takes_more(model: KnownModel) -> None:
     sizes = [model.memory_bytes(kind) for kind in ("float32", "float16", "int8_float16")]
     assert sizes == sorted(sizes, reverse=True)
     with pytest.raises(KeyError):
@@ -120,7 +120,7 @@ def test_a_small_card_takes_a_large_model_in_eight_bits() -> None:
 
 
 @given(st.sampled_from(KNOWN), st.integers(1, 64), st.integers(0, 64 * GB), st.integers(0, 96 * GB))
-def test_a_better_machine_is_never_worse(model: Model, cpus: int, memory: int, vram: int) -> None:
+def test_a_better_machine_is_never_worse(model: KnownModel, cpus: int, memory: int, vram: int) -> None:
     order = [Fit.TOO_BIG, Fit.SLOW, Fit.CPU, Fit.GPU]
     here = model.suits(cpus, memory, vram)
     for better in (
@@ -134,7 +134,7 @@ def test_a_better_machine_is_never_worse(model: Model, cpus: int, memory: int, v
 
 
 @models
-def test_people_are_told_what_it_is_good_for(model: Model) -> None:
+def test_people_are_told_what_it_is_good_for(model: KnownModel) -> None:
     assert model.good_for
     assert model.languages == (
         "en" if model.name.endswith(".en") or model.name.startswith("distil") else "multilingual"
@@ -142,7 +142,7 @@ def test_people_are_told_what_it_is_good_for(model: Model) -> None:
 
 
 @models
-def test_the_docs_tell_the_same(model: Model) -> None:
+def test_the_docs_tell_the_same(model: KnownModel) -> None:
     def size(value: int) -> str:
         return f"{value / 1e9:.1f} GB" if value >= GB else f"{value / 1e6:.0f} MB"
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.fallback import Rung
-from whisper_service.scheduler.deadlines import PATIENCE, Pace
+from whisper_service.scheduler.deadlines import PATIENCE, Deadlines
 
 RUNG = Rung("cpu", "auto", 8, 2)
 LOWER = Rung("cpu", "auto", 1, 1)
 
 
 def test_the_first_window_stands_for_what_is_not_known_yet() -> None:
-    pace = Pace(60.0, 10.0)
+    pace = Deadlines(60.0, 10.0)
     assert pace.limit_s("base", RUNG, 30.0) == 60.0
     pace.begin("base", RUNG, window_s=3.0)
     assert pace.limit_s("base", RUNG, 30.0) == 60.0 + 10.0 * 3.0
@@ -22,7 +22,7 @@ def test_the_first_window_stands_for_what_is_not_known_yet() -> None:
 
 
 def test_it_follows_what_is_measured_and_a_second_load_changes_nothing() -> None:
-    pace = Pace(0.0, 1.0)
+    pace = Deadlines(0.0, 1.0)
     pace.begin("base", RUNG, window_s=30.0)
     for _ in range(40):
         pace.measured("base", RUNG, seconds=5.0, audio_s=50.0)
@@ -33,7 +33,7 @@ def test_it_follows_what_is_measured_and_a_second_load_changes_nothing() -> None
 
 
 def test_a_machine_that_is_only_slow_gets_more_time_until_it_makes_it() -> None:
-    pace = Pace(10.0, 1.0)
+    pace = Deadlines(10.0, 1.0)
     limits = []
     for _ in range(5):
         limits.append(pace.limit_s("base", RUNG, 1.0))
@@ -45,7 +45,7 @@ def test_a_machine_that_is_only_slow_gets_more_time_until_it_makes_it() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0.01, 1e4))), st.integers(0, 20), st.floats(0, 1e4))
 def test_there_is_always_at_least_the_floor(batches: list[tuple[float, float]], misses: int, audio_s: float) -> None:
-    pace = Pace(60.0, 10.0)
+    pace = Deadlines(60.0, 10.0)
     for seconds, audio in batches:
         pace.measured("base", RUNG, seconds, audio)
     for _ in range(misses):

@@ -13,7 +13,7 @@ from whisper_service.core.errors import DiskFull, ModelUnavailable
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Transfer
-from whisper_service.scheduler.model_downloads import TRIES, Downloads, describe
+from whisper_service.scheduler.model_downloads import TRIES, ModelDownloads, describe
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress
 
@@ -51,7 +51,7 @@ class Stage:
         self.actor = Actor()
         self.told: list[tuple[str, ModelRow | None]] = []
         catalog = Catalog(root, default="auto", bundled={})
-        self.downloads = Downloads(self.actor, catalog, Hub(), self.announce, spare_bytes=0)  # type: ignore[arg-type]
+        self.downloads = ModelDownloads(self.actor, catalog, Hub(), self.announce, spare_bytes=0)  # type: ignore[arg-type]
 
     async def announce(self, name: str, row: ModelRow | None) -> None:
         self.told.append((name, row))

@@ -7,32 +7,32 @@ from hypothesis import strategies as st
 
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.planner import (
-    Claim,
-    Finish,
+    ClaimJob,
+    FinishJob,
     GiveBatch,
+    JobView,
     LoadModel,
-    Ready,
-    Speech,
+    MediaSeat,
+    ReadyChunk,
+    SpeechView,
     StartDecode,
-    Unload,
+    UnloadModel,
     View,
-    Waiting,
-    Work,
-    Worker,
+    WaitingJob,
     plan,
 )
 
-IDLE = Speech(ready=True, model="base", slots=1)
+IDLE = SpeechView(ready=True, model="base", slots=1)
 
 
-def work(name: str, chunks: int = 0, **fields: object) -> Work:
+def work(name: str, chunks: int = 0, **fields: object) -> JobView:
     defaults: dict[str, object] = {
         "model": "base",
         "batch_key": "base",
-        "ready": tuple(Ready(i) for i in range(chunks)),
+        "ready": tuple(ReadyChunk(i) for i in range(chunks)),
         "decode": "done",
     }
-    return Work(job_id=name, **(defaults | fields))  # type: ignore[arg-type]
+    return JobView(job_id=name, **(defaults | fields))  # type: ignore[arg-type]
 
 
 def batches(view: View, now: float = 0.0) -> list[tuple[tuple[str, int], ...]]:
@@ -44,7 +44,7 @@ def test_nothing_to_do_is_no_step() -> None:
 
 
 def test_a_job_without_anything_left_is_finished() -> None:
-    assert plan(View(works=(work("a"), work("b", in_flight=1), work("c", decode="running"))), 0.0) == [Finish("a")]
+    assert plan(View(works=(work("a"), work("b", in_flight=1), work("c", decode="running"))), 0.0) == [FinishJob("a")]
 
 
 def test_the_first_batch_of_a_job_is_one_chunk_and_then_they_grow() -> None:
@@ -86,12 +86,12 @@ def test_rows_of_other_options_do_not_join_a_batch() -> None:
 
 
 def test_the_work_is_shared_between_idle_slots() -> None:
-    given_rows = batches(View(works=(work("a", 6, served=100),), speech=Speech(ready=True, model="base", slots=2)))
+    given_rows = batches(View(works=(work("a", 6, served=100),), speech=SpeechView(ready=True, model="base", slots=2)))
     assert given_rows == [(("a", 0), ("a", 1), ("a", 2)), (("a", 3), ("a", 4), ("a", 5))]
 
 
 def test_the_last_chunks_are_shared_with_a_slot_that_is_still_busy() -> None:
-    busy = Speech(ready=True, model="base", slots=2, batches=1)
+    busy = SpeechView(ready=True, model="base", slots=2, batches=1)
     sizes = {n: len(batches(View(works=(work("a", n, served=100),), speech=busy))[0]) for n in (20, 12, 9, 4, 3)}
     assert sizes == {20: 8, 12: 6, 9: 5, 4: 2, 3: 2}
     several = View(works=(work("a", 3, served=100), work("b", 1, served=100)), speech=busy)
@@ -101,11 +101,11 @@ def test_the_last_chunks_are_shared_with_a_slot_that_is_still_busy() -> None:
 
 
 def test_a_busy_actor_gets_nothing() -> None:
-    assert batches(View(works=(work("a", 6),), speech=Speech(ready=True, model="base", slots=2, batches=2))) == []
+    assert batches(View(works=(work("a", 6),), speech=SpeechView(ready=True, model="base", slots=2, batches=2))) == []
 
 
 def test_an_unknown_language_gives_one_chunk_at_a_time() -> None:
-    wide = Speech(ready=True, model="base", slots=4)
+    wide = SpeechView(ready=True, model="base", slots=4)
     assert batches(View(works=(work("a", 6, served=50, language_known=False),), speech=wide)) == [(("a", 0),)]
     assert batches(View(works=(work("a", 6, in_flight=1, language_known=False),), speech=wide)) == []
 
@@ -118,7 +118,7 @@ def test_the_front_goes_first() -> None:
 
 def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None:
     def size(attempts: int, kills: int = 0) -> int:
-        job = work("a", served=100, ready=tuple(Ready(i, attempts, kills) for i in range(8)))
+        job = work("a", served=100, ready=tuple(ReadyChunk(i, attempts, kills) for i in range(8)))
         (rows,) = batches(View(works=(job,), speech=IDLE))
         return len(rows)
 
@@ -128,18 +128,18 @@ def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None
 
 
 def test_a_suspect_waits_until_it_can_be_alone_and_nothing_is_given_beside_it() -> None:
-    job = work("a", served=100, ready=(Ready(0, planner.ALONE_AFTER), Ready(1)))
-    two = Speech(ready=True, model="base", slots=2)
+    job = work("a", served=100, ready=(ReadyChunk(0, planner.ALONE_AFTER), ReadyChunk(1)))
+    two = SpeechView(ready=True, model="base", slots=2)
     assert plan(View(works=(job,), speech=two), 0.0) == [GiveBatch((("a", 0),), suspect=True)]
-    assert batches(View(works=(job,), speech=Speech(ready=True, model="base", slots=2, batches=1))) == []
-    assert batches(View(works=(job,), speech=Speech(ready=True, model="base", slots=2, batches=1, suspect=True))) == []
+    assert batches(View(works=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1))) == []
+    assert batches(View(works=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, suspect=True))) == []
 
 
 def test_another_model_is_loaded_when_the_loaded_one_has_no_work() -> None:
     other = work("a", 1, model="large", batch_key="large")
     assert plan(View(works=(other,), speech=IDLE), 0.0) == [LoadModel("large")]
-    assert plan(View(works=(other,), speech=Speech(ready=True, model="base", slots=2, batches=1)), 0.0) == []
-    assert plan(View(works=(other,), speech=Speech(ready=True, loading=True, slots=2)), 0.0) == []
+    assert plan(View(works=(other,), speech=SpeechView(ready=True, model="base", slots=2, batches=1)), 0.0) == []
+    assert plan(View(works=(other,), speech=SpeechView(ready=True, loading=True, slots=2)), 0.0) == []
 
 
 def test_the_loaded_model_keeps_its_work_until_somebody_lost_patience() -> None:
@@ -151,20 +151,20 @@ def test_the_loaded_model_keeps_its_work_until_somebody_lost_patience() -> None:
 
 def test_long_recordings_leave_a_media_worker_for_short_ones() -> None:
     long = planner.LONG_BYTES + 1
-    workers = (Worker("m1", True), Worker("m2", True))
+    workers = (MediaSeat("m1", True), MediaSeat("m2", True))
     works = (
         work("x", decode="waiting", bytes=long),
         work("y", decode="waiting", bytes=long, order=1),
         work("z", decode="waiting", order=2),
     )
     assert plan(View(works=works, media=workers), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
-    assert plan(View(works=works[:1], media=(Worker("only", True),)), 0.0) == [StartDecode("x", "only")]
+    assert plan(View(works=works[:1], media=(MediaSeat("only", True),)), 0.0) == [StartDecode("x", "only")]
 
 
 def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> None:
     long = planner.LONG_BYTES + 1
-    queue = (*(Waiting(f"l{n}", long) for n in range(10)), Waiting("short", 1))
-    assert plan(View(queue=queue), 0.0) == [*(Claim(f"l{n}") for n in range(planner.LONG_AHEAD)), Claim("short")]
+    queue = (*(WaitingJob(f"l{n}", long) for n in range(10)), WaitingJob("short", 1))
+    assert plan(View(queue=queue), 0.0) == [*(ClaimJob(f"l{n}") for n in range(planner.LONG_AHEAD)), ClaimJob("short")]
 
 
 def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[int, float, float]:
@@ -172,7 +172,7 @@ def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[i
     left = {f"job{n}": count for n, (_, count) in enumerate(jobs)}
     wanted = {f"job{n}": model for n, (model, _) in enumerate(jobs)}
     since, turns = dict.fromkeys(left, 0.0), dict.fromkeys(left, 0)
-    speech, now, loads, longest, turn = Speech(ready=True, slots=1, batch_size=4), 0.0, 0, 0.0, 0
+    speech, now, loads, longest, turn = SpeechView(ready=True, slots=1, batch_size=4), 0.0, 0, 0.0, 0
     while any(left.values()):
         view = View(
             works=tuple(
@@ -187,7 +187,7 @@ def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[i
         if isinstance(step, LoadModel):
             loads, now = loads + 1, now + load_s
             assert loads <= 1000, "it only loads"
-            speech = Speech(ready=True, slots=1, batch_size=4, model=step.model, load_s=load_s, loaded_at=now)
+            speech = SpeechView(ready=True, slots=1, batch_size=4, model=step.model, load_s=load_s, loaded_at=now)
             continue
         assert isinstance(step, GiveBatch)
         turn += 1
@@ -221,22 +221,22 @@ def test_several_models_take_turns_without_thrashing_and_nobody_waits_for_ever(
 def test_a_model_has_to_be_worth_its_loading() -> None:
     mine = work("mine", 5, last_turn=3, since=100.0)
     other = work("other", 1, model="large", batch_key="large", since=0.0)
-    fresh = Speech(ready=True, model="base", load_s=60.0, loaded_at=90.0)
+    fresh = SpeechView(ready=True, model="base", load_s=60.0, loaded_at=90.0)
     assert isinstance(plan(View(works=(mine, other), speech=fresh), 100.0)[0], GiveBatch)
     assert plan(View(works=(mine, other), speech=fresh), 90.0 + planner.HELD_LOADS * 60.0) == [LoadModel("large")]
 
 
 def test_a_job_whose_model_is_on_its_way_is_neither_read_nor_worked_on() -> None:
     waits = work("a", 3, model="large", decode="waiting", model_missing=True)
-    view = View(works=(waits,), media=(Worker("m", True),), speech=Speech(ready=True))
+    view = View(works=(waits,), media=(MediaSeat("m", True),), speech=SpeechView(ready=True))
     assert plan(view, 0.0) == []
 
 
 def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without_number() -> None:
     long = planner.LONG_BYTES + 1
     waits = tuple(work(f"w{n}", decode="waiting", model_missing=True, bytes=long) for n in range(planner.MISSING_AHEAD))
-    queue = tuple(Waiting(f"l{n}", long) for n in range(planner.LONG_AHEAD + 2))
-    claimed = [step for step in plan(View(works=waits, queue=queue), 0.0) if isinstance(step, Claim)]
+    queue = tuple(WaitingJob(f"l{n}", long) for n in range(planner.LONG_AHEAD + 2))
+    claimed = [step for step in plan(View(works=waits, queue=queue), 0.0) if isinstance(step, ClaimJob)]
     assert len(claimed) == planner.LONG_AHEAD
     more = (
         *waits,
@@ -247,25 +247,25 @@ def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without
 
 def test_a_model_is_loaded_while_the_recording_is_read() -> None:
     reads = work("a", model="base", decode="running")
-    assert plan(View(works=(reads,), speech=Speech(ready=True)), 0.0) == [LoadModel("base")]
-    assert plan(View(works=(reads,), speech=Speech(ready=True, batches=1)), 0.0) == []
-    assert plan(View(works=(reads,), speech=Speech(ready=True, model="large")), 0.0) == []
+    assert plan(View(works=(reads,), speech=SpeechView(ready=True)), 0.0) == [LoadModel("base")]
+    assert plan(View(works=(reads,), speech=SpeechView(ready=True, batches=1)), 0.0) == []
+    assert plan(View(works=(reads,), speech=SpeechView(ready=True, model="large")), 0.0) == []
 
 
 def test_an_idle_model_goes_after_its_time_and_never_before() -> None:
-    idle = Speech(ready=True, model="base", used_at=100.0, unload_after_s=60.0)
+    idle = SpeechView(ready=True, model="base", used_at=100.0, unload_after_s=60.0)
     assert plan(View(speech=idle), 159.9) == []
-    assert plan(View(speech=idle), 160.0) == [Unload()]
-    busy = Speech(ready=True, model="base", used_at=100.0, unload_after_s=60.0, express_batches=1)
-    assert Unload() not in plan(View(speech=busy), 1e6)
-    assert Unload() not in plan(View(speech=idle, works=(work("a", decode="running"),)), 1e6)
-    assert Unload() not in plan(View(speech=idle, queue=(Waiting("a", 1),)), 1e6)
-    never = Speech(ready=True, model="base", used_at=100.0)
+    assert plan(View(speech=idle), 160.0) == [UnloadModel()]
+    busy = SpeechView(ready=True, model="base", used_at=100.0, unload_after_s=60.0, express_batches=1)
+    assert UnloadModel() not in plan(View(speech=busy), 1e6)
+    assert UnloadModel() not in plan(View(speech=idle, works=(work("a", decode="running"),)), 1e6)
+    assert UnloadModel() not in plan(View(speech=idle, queue=(WaitingJob("a", 1),)), 1e6)
+    never = SpeechView(ready=True, model="base", used_at=100.0)
     assert plan(View(speech=never), 1e6) == []
 
 
 works = st.builds(
-    Work,
+    JobView,
     job_id=st.uuids().map(str),
     model=st.sampled_from(["base", "large", None]),
     batch_key=st.sampled_from(["k1", "k2"]),
@@ -274,7 +274,7 @@ works = st.builds(
     bytes=st.sampled_from([1, planner.LONG_BYTES + 1]),
     decode=st.sampled_from(["waiting", "running", "done"]),
     ready=st.integers(0, 12).flatmap(
-        lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: Ready(i, a)) for i in range(n)))
+        lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: ReadyChunk(i, a)) for i in range(n)))
     ),
     in_flight=st.integers(0, 3),
     served=st.integers(0, 30),
@@ -285,10 +285,10 @@ works = st.builds(
 views = st.builds(
     View,
     works=st.lists(works, max_size=8, unique_by=lambda w: w.job_id).map(tuple),
-    queue=st.lists(st.builds(Waiting, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])), max_size=10).map(tuple),
-    media=st.lists(st.builds(Worker, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
+    queue=st.lists(st.builds(WaitingJob, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])), max_size=10).map(tuple),
+    media=st.lists(st.builds(MediaSeat, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
     speech=st.builds(
-        Speech, ready=st.booleans(), loading=st.booleans(), model=st.sampled_from([None, "base"]), slots=st.integers(1, 4),
+        SpeechView, ready=st.booleans(), loading=st.booleans(), model=st.sampled_from([None, "base"]), slots=st.integers(1, 4),
         batches=st.integers(0, 4), urgent=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8), express=st.integers(0, 1),
         express_batches=st.integers(0, 1),
     ),
@@ -313,13 +313,13 @@ def simulate(
         view = View(
             works=tuple(
                 work(
-                    job, ready=tuple(Ready(i, n) for i, n in chunks.items() if (job, i) not in given_rows), order=number,
+                    job, ready=tuple(ReadyChunk(i, n) for i, n in chunks.items() if (job, i) not in given_rows), order=number,
                     in_flight=sum(row[0] == job for row in given_rows), served=served[job], last_turn=turns[job],
                     language_known=known[job],
                 )
                 for number, (job, chunks) in enumerate(left.items())
             ),
-            speech=Speech(
+            speech=SpeechView(
                 ready=True, model="base", slots=slots, batches=len(flying), suspect=any(b.suspect for b in flying), batch_size=size
             ),
         )  # fmt: skip
@@ -362,7 +362,7 @@ def test_what_kills_actors_costs_three_of_them_and_its_company_is_in_two_at_most
     assert all(count <= 2 for row, count in deaths.items() if row not in culprits)
 
 
-BUSY = Speech(ready=True, model="base", slots=2, batches=2, express=1)
+BUSY = SpeechView(ready=True, model="base", slots=2, batches=2, express=1)
 
 
 def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
@@ -370,7 +370,7 @@ def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
     call = work("call", 3, rank=planner.CALL, order=1)
     (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
     assert step == GiveBatch((("call", 0),), urgent=True, express=True)
-    occupied = Speech(ready=True, model="base", slots=2, batches=2, express=1, express_batches=1)
+    occupied = SpeechView(ready=True, model="base", slots=2, batches=2, express=1, express_batches=1)
     assert plan(View(works=(film, call), speech=occupied), 0.0) == []
     assert plan(View(works=(film,), speech=BUSY), 0.0) == [], "nobody waits for the film"
 
@@ -378,17 +378,17 @@ def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
 def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls() -> None:
     call = work("call", 3, rank=planner.CALL, order=1)
     for urgent, beside in ((0, 1), (1, 1), (2, 0)):
-        speech = Speech(ready=True, model="base", slots=2, batches=2, urgent=urgent, express=1)
+        speech = SpeechView(ready=True, model="base", slots=2, batches=2, urgent=urgent, express=1)
         assert len(plan(View(works=(call,), speech=speech), 0.0)) == beside
     (step,) = plan(
-        View(works=(call,), speech=Speech(ready=True, model="base", slots=2, batches=1, urgent=1, express=1)), 0.0
+        View(works=(call,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, urgent=1, express=1)), 0.0
     )
     assert isinstance(step, GiveBatch)
     assert (step.urgent, step.express) == (True, False)
 
 
 def test_a_chunk_that_was_with_a_dying_actor_goes_beside_nothing() -> None:
-    struck = work("call", rank=planner.CALL, ready=(Ready(0, attempts=1),))
+    struck = work("call", rank=planner.CALL, ready=(ReadyChunk(0, attempts=1),))
     assert plan(View(works=(struck,), speech=BUSY), 0.0) == []
 
 

@@ -8,9 +8,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.core.domain import Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
+from whisper_service.core.domain import DETECT_S, Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
 from whisper_service.scheduler import planner
-from whisper_service.scheduler.run import DETECT_S, LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
+from whisper_service.scheduler.run import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
 
 
 def span(index: int, seconds: float = 10.0) -> Span:
@@ -239,7 +239,7 @@ def test_kills_from_outside_are_counted_apart() -> None:
         run.give(0, turn, 0.0)
         run.strike(0, turn, killed=killed)
     assert (run.waiting[0].attempts, run.waiting[0].kills) == (1, 2)
-    assert run.view().ready == (planner.Ready(0, 1, 2),)
+    assert run.view().ready == (planner.ReadyChunk(0, 1, 2),)
 
 
 def test_position_is_what_is_done_without_a_hole() -> None:

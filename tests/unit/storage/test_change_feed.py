@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.domain import Change
-from whisper_service.storage.change_feed import Broadcast, Closed, Pruned
+from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
 
 pytestmark = pytest.mark.anyio
 
@@ -35,14 +35,14 @@ def change(seq: int, job: str = "a") -> Change:
     return Change(seq=seq, job_id=job, kind="update", payload=b"{}")
 
 
-def publish(log: Log, broadcast: Broadcast, *changes: Change) -> None:
+def publish(log: Log, broadcast: ChangeFeed, *changes: Change) -> None:
     log.rows.extend(changes)
     broadcast.publish(changes)
 
 
 async def test_what_was_missed_comes_from_the_ring_without_reading_the_store() -> None:
     log = Log()
-    broadcast = Broadcast(log, 0)
+    broadcast = ChangeFeed(log, 0)
     publish(log, broadcast, change(1), change(2), change(3))
     cursor = broadcast.cursor(1)
     assert [c.seq for c in await cursor.read()] == [2, 3]
@@ -51,7 +51,7 @@ async def test_what_was_missed_comes_from_the_ring_without_reading_the_store() -
 
 async def test_a_reader_wakes_up_for_news() -> None:
     log = Log()
-    broadcast = Broadcast(log, 0)
+    broadcast = ChangeFeed(log, 0)
     cursor = broadcast.cursor(0)
     seen: list[int] = []
 
@@ -67,7 +67,7 @@ async def test_a_reader_wakes_up_for_news() -> None:
 
 async def test_a_filtered_reader_sleeps_through_the_changes_of_others() -> None:
     log = Log()
-    broadcast = Broadcast(log, 0)
+    broadcast = ChangeFeed(log, 0)
     cursor = broadcast.cursor(0, "b")
     publish(log, broadcast, change(1), change(2))
     with anyio.move_on_after(0.05):
@@ -78,7 +78,7 @@ async def test_a_filtered_reader_sleeps_through_the_changes_of_others() -> None:
 
 async def test_one_who_lags_behind_the_ring_reads_the_store() -> None:
     log = Log()
-    broadcast = Broadcast(log, 0, capacity=2)
+    broadcast = ChangeFeed(log, 0, capacity=2)
     for seq in range(1, 20):
         publish(log, broadcast, change(seq))
     cursor = broadcast.cursor(0)
@@ -91,7 +91,7 @@ async def test_one_who_lags_behind_the_ring_reads_the_store() -> None:
 async def test_what_is_committed_but_not_published_yet_is_not_told_ahead_of_time() -> None:
     """The store shows a commit a moment before its writer publishes it."""
     log = Log()
-    broadcast = Broadcast(log, 0, capacity=1)
+    broadcast = ChangeFeed(log, 0, capacity=1)
     publish(log, broadcast, *(change(seq) for seq in range(1, 10)))
     log.rows.append(change(10))
     for job_id in (None, "a", "b"):
@@ -108,7 +108,7 @@ async def test_what_is_committed_but_not_published_yet_is_not_told_ahead_of_time
 
 async def test_pruned_history_is_told() -> None:
     log = Log()
-    broadcast = Broadcast(log, 0, capacity=1)
+    broadcast = ChangeFeed(log, 0, capacity=1)
     for seq in range(1, 10):
         publish(log, broadcast, change(seq))
     log.pruned = 5
@@ -120,14 +120,14 @@ async def test_pruned_history_is_told() -> None:
 async def test_a_fresh_start_has_its_history_in_the_store() -> None:
     log = Log()
     log.rows = [change(seq) for seq in range(1, 6)]
-    broadcast = Broadcast(log, 5)
+    broadcast = ChangeFeed(log, 5)
     assert [c.seq for c in await broadcast.cursor(2).read()] == [3, 4, 5]
     publish(log, broadcast, change(6))
     assert [c.seq for c in await broadcast.cursor(2).read()][-1] in (5, 6)
 
 
 async def test_closing_ends_every_reader() -> None:
-    broadcast = Broadcast(Log(), 0)
+    broadcast = ChangeFeed(Log(), 0)
     ended: list[bool] = []
 
     async def read() -> None:
@@ -147,7 +147,7 @@ async def test_closing_ends_every_reader() -> None:
 
 async def test_a_read_that_is_cancelled_loses_nothing() -> None:
     log = Log()
-    broadcast = Broadcast(log, 0)
+    broadcast = ChangeFeed(log, 0)
     cursor = broadcast.cursor(0)
     with anyio.move_on_after(0.01):
         await cursor.read()
@@ -164,7 +164,7 @@ async def test_any_reader_at_any_pace_gets_every_change_once_in_order(
     steps: list[tuple[str, int, bool]], capacity: int, job: str | None
 ) -> None:
     log = Log()
-    broadcast = Broadcast(log, 0, capacity=capacity)
+    broadcast = ChangeFeed(log, 0, capacity=capacity)
     cursor = broadcast.cursor(0, job)
     seen: list[int] = []
     seq = 0
@@ -191,7 +191,7 @@ async def test_what_is_pruned_between_two_reads_of_the_store_is_not_taken_for_no
             return await super().changes(since, job_id=job_id, limit=limit)
 
     log = Pruning()
-    broadcast = Broadcast(log, 0, capacity=2)
+    broadcast = ChangeFeed(log, 0, capacity=2)
     publish(log, broadcast, *(change(seq) for seq in range(1, 10)))
     for job_id in (None, "a", "b"):
         with pytest.raises(Pruned):
@@ -200,7 +200,7 @@ async def test_what_is_pruned_between_two_reads_of_the_store_is_not_taken_for_no
 
 async def test_one_can_wait_for_the_log_to_grow() -> None:
     log = Log()
-    broadcast = Broadcast(log, 0)
+    broadcast = ChangeFeed(log, 0)
     seen: list[str] = []
 
     async def wait(seq: int) -> None:
@@ -225,7 +225,7 @@ async def test_one_can_wait_for_the_log_to_grow() -> None:
 
 
 async def test_who_listens_hears_of_silence_once_a_beat_and_who_reads_does_not() -> None:
-    broadcast = Broadcast(Log(), 0)
+    broadcast = ChangeFeed(Log(), 0)
     listener, reader = broadcast.cursor(0), broadcast.cursor(0)
     read: list[Sequence[Change]] = []
 
@@ -245,7 +245,7 @@ async def test_who_listens_hears_of_silence_once_a_beat_and_who_reads_does_not()
 
 
 async def test_those_at_one_place_are_given_one_answer() -> None:
-    broadcast = Broadcast(Log(), 0)
+    broadcast = ChangeFeed(Log(), 0)
     one, other, late = broadcast.cursor(0), broadcast.cursor(0), broadcast.cursor(1)
     broadcast.publish([change(1), change(2)])
     assert await one.read() is await other.read()

@@ -9,15 +9,15 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from whisper_service.storage.resumable_uploads import Resumable
-from whisper_service.storage.uploads import Intake
+from whisper_service.storage.resumable_uploads import ResumableUploads
+from whisper_service.storage.uploads import Uploads
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_an_end_during_a_sweep_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "uploads").mkdir()
-    uploads = Resumable(tmp_path / "uploads", Intake(tmp_path / "media", max_bytes=1, min_free=0), keep_s=1.0)
+    uploads = ResumableUploads(tmp_path / "uploads", Uploads(tmp_path / "media", max_bytes=1, min_free=0), keep_s=1.0)
     begun, go_on = threading.Event(), threading.Event()
 
     def sweep() -> None:

@@ -12,22 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.errors import DiskFull, EmptyFile, TooLarge
+from whisper_service.core.identifiers import MAX_NAME, clean_name, identifier
 from whisper_service.storage import uploads as module
-from whisper_service.storage.uploads import Intake, clean_name, identifier
+from whisper_service.storage.uploads import Uploads
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def intake(tmp_path: Path) -> Intake:
-    return Intake(tmp_path / "media", max_bytes=10_000_000, min_free=0)
+def intake(tmp_path: Path) -> Uploads:
+    return Uploads(tmp_path / "media", max_bytes=10_000_000, min_free=0)
 
 
-def left(intake: Intake) -> list[str]:
+def left(intake: Uploads) -> list[str]:
     return [path.name for path in intake.root.iterdir()]
 
 
-async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Intake) -> None:
+async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Uploads) -> None:
     data = bytes(range(256)) * 10_000  # more than two blocks, not a multiple of one
     async with intake.receiver("../会议.wav", expected=len(data)) as receiver:
         for at in range(0, len(data), 65_521):
@@ -40,20 +41,20 @@ async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Inta
     assert left(intake) == [received.path.name]
 
 
-async def test_nothing_shows_under_a_final_name_before_it_is_complete(intake: Intake) -> None:
+async def test_nothing_shows_under_a_final_name_before_it_is_complete(intake: Uploads) -> None:
     async with intake.receiver("a") as receiver:
         await receiver.write(b"x" * (2 * module.BLOCK))
         assert [name.endswith(module.PART) for name in left(intake)] == [True]
         assert next(intake.root.iterdir()).stat().st_size == 2 * module.BLOCK
 
 
-async def test_left_without_finish_leaves_nothing(intake: Intake) -> None:
+async def test_left_without_finish_leaves_nothing(intake: Uploads) -> None:
     async with intake.receiver("a") as receiver:
         await receiver.write(b"x" * 2_000_000)
     assert left(intake) == []
 
 
-async def test_an_error_in_the_middle_leaves_nothing(intake: Intake) -> None:
+async def test_an_error_in_the_middle_leaves_nothing(intake: Uploads) -> None:
     async def upload() -> None:
         async with intake.receiver("a") as receiver:
             await receiver.write(b"x" * 2_000_000)
@@ -64,7 +65,7 @@ async def test_an_error_in_the_middle_leaves_nothing(intake: Intake) -> None:
     assert left(intake) == []
 
 
-async def test_cancelled_in_the_middle_leaves_nothing(intake: Intake) -> None:
+async def test_cancelled_in_the_middle_leaves_nothing(intake: Uploads) -> None:
     async with anyio.create_task_group() as group:
 
         async def upload() -> None:
@@ -77,21 +78,21 @@ async def test_cancelled_in_the_middle_leaves_nothing(intake: Intake) -> None:
     assert left(intake) == []
 
 
-async def test_an_empty_file_is_refused(intake: Intake) -> None:
+async def test_an_empty_file_is_refused(intake: Uploads) -> None:
     async with intake.receiver("a") as receiver:
         with pytest.raises(EmptyFile):
             await receiver.finish()
     assert left(intake) == []
 
 
-async def test_too_large_is_known_before_a_byte_is_written(intake: Intake) -> None:
+async def test_too_large_is_known_before_a_byte_is_written(intake: Uploads) -> None:
     with pytest.raises(TooLarge, match=r"9\.537 MiB"):
         async with intake.receiver("a", expected=10_000_001):
             raise AssertionError
     assert left(intake) == []
 
 
-async def test_too_large_is_noticed_while_it_grows(intake: Intake) -> None:
+async def test_too_large_is_noticed_while_it_grows(intake: Uploads) -> None:
     async def upload() -> None:
         async with intake.receiver("a") as receiver:
             while True:
@@ -103,7 +104,7 @@ async def test_too_large_is_noticed_while_it_grows(intake: Intake) -> None:
 
 
 async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> None:
-    intake = Intake(tmp_path, max_bytes=10, min_free=0)
+    intake = Uploads(tmp_path, max_bytes=10, min_free=0)
     async with intake.receiver("a") as receiver:
         await receiver.write(b"x" * 11)
         with pytest.raises(TooLarge):
@@ -112,7 +113,7 @@ async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> No
 
 
 async def test_exactly_the_limit_is_accepted(tmp_path: Path) -> None:
-    intake = Intake(tmp_path, max_bytes=10, min_free=0)
+    intake = Uploads(tmp_path, max_bytes=10, min_free=0)
     async with intake.receiver("a", expected=10) as receiver:
         await receiver.write(b"x" * 10)
         assert (await receiver.finish()).bytes == 10
@@ -120,7 +121,7 @@ async def test_exactly_the_limit_is_accepted(tmp_path: Path) -> None:
 
 async def test_a_disk_that_cannot_hold_it_is_known_before_a_byte_is_written(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
-    intake = Intake(tmp_path, max_bytes=10 * free, min_free=0)
+    intake = Uploads(tmp_path, max_bytes=10 * free, min_free=0)
     with pytest.raises(DiskFull):
         async with intake.receiver("a", expected=2 * free):
             raise AssertionError
@@ -128,7 +129,7 @@ async def test_a_disk_that_cannot_hold_it_is_known_before_a_byte_is_written(tmp_
 
 
 async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
-    intake = Intake(tmp_path, max_bytes=10, min_free=2 * shutil.disk_usage(tmp_path).free)
+    intake = Uploads(tmp_path, max_bytes=10, min_free=2 * shutil.disk_usage(tmp_path).free)
     with pytest.raises(DiskFull) as caught:
         async with intake.receiver("a"):
             raise AssertionError
@@ -136,14 +137,14 @@ async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system to write to")
-async def test_a_disk_that_fills_up_is_an_answer_and_no_crash(intake: Intake) -> None:
+async def test_a_disk_that_fills_up_is_an_answer_and_no_crash(intake: Uploads) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230 - it does not block
         receiver = module.Receiver(intake, "a", intake.root / "x.part", full)
         with pytest.raises(DiskFull):
             await receiver.write(b"x" * module.BLOCK)
 
 
-async def test_sweep_keeps_what_jobs_know(intake: Intake) -> None:
+async def test_sweep_keeps_what_jobs_know(intake: Uploads) -> None:
     for name in ("known", "unknown", "broken.part"):
         (intake.root / name).write_bytes(b"x")
     (intake.root / "lost+found").mkdir()
@@ -173,7 +174,7 @@ async def test_clean_name(raw: str, name: str) -> None:
 @given(st.text(max_size=700))
 async def test_a_clean_name_is_always_harmless(raw: str) -> None:
     name = clean_name(raw)
-    assert 1 <= len(name) <= module.MAX_NAME
+    assert 1 <= len(name) <= MAX_NAME
     assert not set(name) & set("/\\\x00\r\n")
     assert name not in (".", "..")
     assert clean_name(name) == name

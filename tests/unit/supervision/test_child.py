@@ -11,7 +11,7 @@ import pytest
 
 from whisper_service.core.domain import Span
 from whisper_service.supervision.child import Inbox
-from whisper_service.supervision.protocol import Cancel, Decode, Row, Shutdown, Transcribe
+from whisper_service.supervision.protocol import Cancel, ChunkInput, Decode, Shutdown, Transcribe
 
 
 def decode(job_id: str) -> Decode:
@@ -19,7 +19,7 @@ def decode(job_id: str) -> Decode:
 
 
 def batch(*jobs: str) -> Transcribe:
-    return Transcribe(batch=1, rows=tuple(Row(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs))
+    return Transcribe(batch=1, rows=tuple(ChunkInput(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs))
 
 
 def test_commands_come_in_order() -> None:

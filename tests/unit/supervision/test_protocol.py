@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.strategies import values
+from testkit.strategies import values
 from whisper_service.core.domain import Segment, Span, Word
 from whisper_service.supervision import protocol
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, Command, Report, Row, Shutdown, Transcribe
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Command, Report, Shutdown, Transcribe
 
 COMMANDS = get_args(Command)
 REPORTS = get_args(Report)
@@ -78,7 +78,7 @@ def test_a_missing_field_is_named() -> None:
 def test_a_full_batch_fits_into_the_buffer_of_a_pipe() -> None:
     """Commands are written on the event loop, which must not wait for a child to read: 64 KiB on Linux."""
     span = Span(index=99_999, start_sample=2**40, samples=480_000, start=360_000.123456789, end=360_029.987654321)
-    row = Row(job_id="j" * 40, span=span, spool="/" + "d" * 400, language="yue")
+    row = ChunkInput(job_id="j" * 40, span=span, spool="/" + "d" * 400, language="yue")
     assert len(protocol.encode(Transcribe(batch=2**31, rows=(row,) * 64, prompt="词" * 2_000))) < 64 * 1024
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.actors import script
-from tests.integration.webclient import Running, collect, running
-from whisper_service.core.logs import Tail
+from testkit.scripted_actors import script
+from testkit.web_service import Running, collect, running
+from whisper_service.core.logs import LogTail
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +86,7 @@ async def test_the_diagnostics_tell_no_secret(web: Running) -> None:
 
 
 def test_old_lines_go_and_nothing_is_heard_afterwards() -> None:
-    tail, logger = Tail(keep=3), logging.getLogger("whisper_service.test")
+    tail, logger = LogTail(keep=3), logging.getLogger("whisper_service.test")
     with tail.listening():
         for n in range(5):
             logger.warning("%d", n)

@@ -11,8 +11,8 @@ import anyio
 import httpx
 import pytest
 
-from tests.fakes.actors import script, text_of
-from tests.integration.webclient import Event, Running, collect, events, recorded, running
+from testkit.scripted_actors import script, text_of
+from testkit.web_service import Event, Running, collect, events, recorded, running
 from whisper_service.web.api import events as module
 from whisper_service.web.server import serving
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import srt  # type: ignore[import-untyped]
 
-from tests.fakes.actors import script
-from tests.integration.webclient import Running, collect, running
+from testkit.scripted_actors import script
+from testkit.web_service import Running, collect, running
 from whisper_service.web.api.export_zip import free_name
 
 pytestmark = pytest.mark.anyio

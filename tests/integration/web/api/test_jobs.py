@@ -13,9 +13,9 @@ import httpx
 import pytest
 import srt  # type: ignore[import-untyped]
 
-from tests.fakes.actors import script, text_of
-from tests.fakes.stage import until as until_job
-from tests.integration.webclient import Running, collect, running
+from testkit.scripted_actors import script, text_of
+from testkit.service import until as until_job
+from testkit.web_service import Running, collect, running
 from whisper_service.core.domain import Status
 from whisper_service.scheduler import planner
 

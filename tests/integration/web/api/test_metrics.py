@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.fakes.actors import script
-from tests.integration.webclient import events, running
+from testkit.scripted_actors import script
+from testkit.web_service import events, running
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ import msgspec
 import psutil
 import pytest
 
-from tests.fakes.hub import REPO, Hub, Proxy, closed_port
-from tests.integration.modelstage import (
+from testkit.fake_hub import REPO, Hub, Proxy, closed_port
+from testkit.model_service import (
     FILES,
     PASSWORD,
     PATH,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.webclient import Running, events, running
+from testkit.web_service import Running, events, running
 
 pytestmark = pytest.mark.anyio
 

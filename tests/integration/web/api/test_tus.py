@@ -16,8 +16,8 @@ import pytest
 from anyio import to_thread
 from tusclient.client import TusClient  # type: ignore[import-untyped]
 
-from tests.fakes.actors import script
-from tests.integration.webclient import Running, running
+from testkit.scripted_actors import script
+from testkit.web_service import Running, running
 from whisper_service.core.errors import UploadBroken
 
 pytestmark = pytest.mark.anyio

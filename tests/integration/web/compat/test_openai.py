@@ -17,11 +17,11 @@ import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 from openai import AsyncOpenAI
 
-from tests.fakes.actors import script, text_of
-from tests.fakes.stage import ended
-from tests.integration.webclient import Running, running, settings
+from testkit.scripted_actors import script, text_of
+from testkit.service import ended
+from testkit.web_service import Running, running, settings
 from whisper_service.app.service import Service
-from whisper_service.config.schema import Api, Supervision
+from whisper_service.config.schema import ApiSettings, SupervisionSettings
 from whisper_service.core.domain import Status
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.web.server import serving
@@ -198,8 +198,8 @@ async def test_the_same_recording_is_answered_from_the_store(web: Running, clien
 
 
 async def test_results_are_not_reused_if_that_is_switched_off_but_work_is(tmp_path: Path) -> None:
-    config = msgspec.structs.replace(settings(tmp_path), api=Api(reuse_results=False))
-    entries = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+    config = msgspec.structs.replace(settings(tmp_path), api=ApiSettings(reuse_results=False))
+    entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
     async with (
         Service.open(config, **entries) as service,
         serving(service) as url,
@@ -376,8 +376,8 @@ async def test_a_cancelled_job_is_a_conflict_and_not_tried_again(web: Running) -
 
 
 async def test_a_job_that_waits_for_help_is_told_at_once_and_goes_on_later(tmp_path: Path) -> None:
-    config = msgspec.structs.replace(settings(tmp_path), supervision=Supervision(max_restarts=1))
-    entries = {"speech_entry": "tests.fakes.actors:broken", "media_entry": "tests.fakes.actors:media"}
+    config = msgspec.structs.replace(settings(tmp_path), supervision=SupervisionSettings(max_restarts=1))
+    entries = {"speech_entry": "testkit.scripted_actors:broken", "media_entry": "testkit.scripted_actors:media"}
     async with (
         Service.open(config, **entries) as service,
         serving(service) as url,

@@ -11,8 +11,8 @@ import pytest
 import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 
-from tests.fakes.actors import script, text_of
-from tests.integration.webclient import Running, running
+from testkit.scripted_actors import script, text_of
+from testkit.web_service import Running, running
 from whisper_service import __version__
 from whisper_service.core.domain import Status, Task
 from whisper_service.web.compat.raw_pcm import header

@@ -10,8 +10,8 @@ import pytest
 import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 
-from tests.fakes.actors import script, text_of
-from tests.integration.webclient import Running, running
+from testkit.scripted_actors import script, text_of
+from testkit.web_service import Running, running
 from whisper_service.core.domain import Task
 
 pytestmark = pytest.mark.anyio

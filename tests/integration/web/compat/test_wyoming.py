@@ -20,8 +20,8 @@ from wyoming.event import Eventable
 from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 
-from tests.fakes.actors import script, text_of
-from tests.integration.webclient import settings
+from testkit.scripted_actors import script, text_of
+from testkit.web_service import settings
 from whisper_service.app.service import Service
 from whisper_service.config import schema as config
 from whisper_service.core.domain import Status
@@ -43,7 +43,7 @@ class Port(NamedTuple):
 
 @pytest.fixture
 async def port(tmp_path: Path) -> AsyncIterator[Port]:
-    entries = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+    entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
     async with Service.open(settings(tmp_path), **entries) as service:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
         async with wyoming.serving(service, listener):
@@ -164,7 +164,7 @@ async def test_the_port_is_off_unless_it_is_wanted_and_says_what_is_in_its_way(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wanting(**fields: object) -> Any:
-        return SimpleNamespace(config=config.Config(wyoming=config.Wyoming(**fields)))  # type: ignore[arg-type]
+        return SimpleNamespace(config=config.Config(wyoming=config.WyomingSettings(**fields)))  # type: ignore[arg-type]
 
     async with server._wyoming(wanting()):
         pass

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.actors.download import network_errors as network
-from whisper_service.actors.download.network_errors import CASES, Failed, explain, problem
+from whisper_service.actors.download.network_errors import CASES, HubError, explain, problem
 from whisper_service.core.domain import Problem
 
 DOC = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")
@@ -118,7 +118,7 @@ def test_what_a_hub_answers(status: int, code: str) -> None:
 
 def test_a_case_that_is_known_stays_what_it_is() -> None:
     known = problem("not_a_model", repo="a/b", missing="model.bin")
-    assert case(raised(RuntimeError("x"), Failed(known))) is known
+    assert case(raised(RuntimeError("x"), HubError(known))) is known
 
 
 def test_a_full_disk_is_seen_below_other_exceptions() -> None:

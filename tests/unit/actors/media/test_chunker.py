@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actors.media.chunker import FRAME, Chunker, ChunkPolicy, policy_for
+from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
+from whisper_service.actors.vad import FRAME
 from whisper_service.core.domain import SAMPLE_RATE, Span
 
 POLICY = ChunkPolicy(min_speech_s=0.0)

@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.recordings import RATE, Samples, babble, encode, hiss, join, silence, write_wav
+from testkit.recordings import RATE, Samples, babble, encode, hiss, join, silence, write_wav
 from whisper_service.actors.media.decoder import BLOCK, DecodeFailed, NoAudio, NotMedia, Recording
 from whisper_service.core.errors import NotFound
 

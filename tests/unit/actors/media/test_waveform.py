@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.recordings import babble
-from whisper_service.actors.media.waveform import BIN, Peaks
+from testkit.recordings import babble
+from whisper_service.actors.media.waveform import BIN, Waveform
 
 
 @pytest.mark.parametrize("portion", [100, BIN, 8_000, 12_345])
 def test_pairs_of_lowest_and_highest_sample(portion: int) -> None:
     sound = babble(2.003)
-    peaks = Peaks()
+    peaks = Waveform()
     data = b"".join(peaks.feed(sound[begin : begin + portion]) for begin in range(0, len(sound), portion))
     pairs = np.frombuffer(data + peaks.finish(), dtype=np.int8).reshape(-1, 2)
     bins = [sound[begin : begin + BIN] for begin in range(0, len(sound), BIN)]
@@ -20,8 +20,8 @@ def test_pairs_of_lowest_and_highest_sample(portion: int) -> None:
 
 
 def test_fifty_pairs_a_second() -> None:
-    assert len(Peaks().feed(np.zeros(16_000, dtype=np.int16))) == 100
+    assert len(Waveform().feed(np.zeros(16_000, dtype=np.int16))) == 100
 
 
 def test_full_scale_fits() -> None:
-    assert Peaks().feed(np.array([-32768, 32767] * (BIN // 2), dtype=np.int16)) == b"\x80\x7f"
+    assert Waveform().feed(np.array([-32768, 32767] * (BIN // 2), dtype=np.int16)) == b"\x80\x7f"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actors.speech.coverage import LOST_S, STRETCHED_S, TAIL_S, Hole, Interval, Listen, fit
+from whisper_service.actors.speech.coverage import LOST_S, STRETCHED_S, TAIL_S, Interval, Listen, UncoveredSpeech, fit
 from whisper_service.actors.speech.words import spoken_s
 from whisper_service.core.domain import Word
 
@@ -36,24 +36,24 @@ def test_words_that_cover_the_speech_stay_as_they_are() -> None:
 
 def test_a_sentence_lost_at_the_end_is_a_hole() -> None:
     words = row(0.5, 5)
-    assert fit(words, 8.0, hears((0.5, 2.5), (4.0, 6.0))) == (words, Hole(4.0, 8.0))
+    assert fit(words, 8.0, hears((0.5, 2.5), (4.0, 6.0))) == (words, UncoveredSpeech(4.0, 8.0))
 
 
 def test_a_sentence_lost_between_words_is_a_hole() -> None:
     words = [*row(0.5, 5), *row(6.0, 3)]
     kept, hole = fit(words, 8.0, hears((0.5, 2.5), (3.5, 5.0), (6.0, 7.2)))
-    assert (kept, hole) == (words[:5], Hole(3.5, 6.0))
+    assert (kept, hole) == (words[:5], UncoveredSpeech(3.5, 6.0))
 
 
 def test_a_sentence_swallowed_by_a_stretched_word_is_a_hole_and_the_word_is_heard_again() -> None:
     words = [*row(0.5, 5), word(2.5, 6.4), *row(6.4, 2)]
     kept, hole = fit(words, 8.0, hears((0.5, 2.5), (3.0, 7.2)))
-    assert (kept, hole) == (words[:5], Hole(3.0, 6.4))
+    assert (kept, hole) == (words[:5], UncoveredSpeech(3.0, 6.4))
 
 
 def test_a_sentence_lost_at_the_beginning_is_a_hole() -> None:
     kept, hole = fit([word(0.0, 4.4), *row(4.4, 3)], 6.0, hears((0.2, 2.0), (4.0, 5.6)))
-    assert (kept, hole) == ([], Hole(0.2, 4.4))
+    assert (kept, hole) == ([], UncoveredSpeech(0.2, 4.4))
 
 
 def test_a_word_that_was_stretched_over_a_pause_is_pulled_back_to_its_speech() -> None:
@@ -117,17 +117,17 @@ def test_speech_is_lost_from_the_same_length_on_before_behind_and_within_words(l
     allowed = spoken_s(" word")
     gap = [*row(0.0, 2), *row(4.0, 2)]
     swallowed = [*row(0.0, 2), word(0.8, 4.0), *row(4.0, 2)]
-    assert (fit(gap, 4.8, hears((0.0, 0.8), (2.0, 2.0 + lost), (4.0, 4.8)))[1] == Hole(2.0, 4.0)) is found
-    assert (fit(gap[:2], 4.0, hears((0.0, 0.8), (2.0, 2.0 + lost)))[1] == Hole(2.0, 4.0)) is found
+    assert (fit(gap, 4.8, hears((0.0, 0.8), (2.0, 2.0 + lost), (4.0, 4.8)))[1] == UncoveredSpeech(2.0, 4.0)) is found
+    assert (fit(gap[:2], 4.0, hears((0.0, 0.8), (2.0, 2.0 + lost)))[1] == UncoveredSpeech(2.0, 4.0)) is found
     assert (
-        fit(swallowed, 4.8, hears((0.0, 0.8), (2.0, 2.0 + allowed + lost), (4.0, 4.8)))[1] == Hole(2.0, 4.0)
+        fit(swallowed, 4.8, hears((0.0, 0.8), (2.0, 2.0 + allowed + lost), (4.0, 4.8)))[1] == UncoveredSpeech(2.0, 4.0)
     ) is found
 
 
 def test_of_two_holes_the_first_is_found() -> None:
     words = [*row(0.0, 2), *row(3.0, 2), *row(6.0, 2)]
     kept, hole = fit(words, 7.0, hears((0.0, 0.8), (1.5, 3.8), (4.5, 6.8)))
-    assert (kept, hole) == (words[:2], Hole(1.5, 3.0))
+    assert (kept, hole) == (words[:2], UncoveredSpeech(1.5, 3.0))
 
 
 def test_many_short_stretches_make_a_hole_together() -> None:
@@ -135,14 +135,14 @@ def test_many_short_stretches_make_a_hole_together() -> None:
     words = row(0.0, 2)
     speech = [(begin, begin + third) for begin in (1.0, 2.0, 3.0)]
     assert fit(words, 4.0, hears((0.0, 0.8), *speech[:2]))[1] is None
-    assert fit(words, 4.0, hears((0.0, 0.8), *speech))[1] == Hole(1.0, 4.0)
+    assert fit(words, 4.0, hears((0.0, 0.8), *speech))[1] == UncoveredSpeech(1.0, 4.0)
 
 
 @pytest.mark.parametrize("listen", [hears(), hears((0.0, 5.0))])
 def test_no_words(listen: Listen) -> None:
     kept, hole = fit([], 5.0, listen)
     assert kept == []
-    assert hole == (Hole(0.0, 5.0) if listen(0, 5) else None)
+    assert hole == (UncoveredSpeech(0.0, 5.0) if listen(0, 5) else None)
 
 
 TINY = 1e-9

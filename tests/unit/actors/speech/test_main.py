@@ -13,7 +13,7 @@ import pytest
 from whisper_service.actors.speech import main as speech
 from whisper_service.core.domain import Span
 from whisper_service.supervision.child import Inbox
-from whisper_service.supervision.protocol import Cancel, Fault, Load, Loaded, Report, Row, Shutdown, Transcribe
+from whisper_service.supervision.protocol import Cancel, ChunkInput, Fault, Load, Loaded, Report, Shutdown, Transcribe
 
 
 class Script:
@@ -148,7 +148,7 @@ def test_a_cancellation_reaches_batches_in_work() -> None:
     inbox = Inbox()
     seen = threading.Event()
     script = Script()
-    row = Row(job_id="job", span=Span(0, 0, 1, 0.0, 1.0), spool="")
+    row = ChunkInput(job_id="job", span=Span(0, 0, 1, 0.0, 1.0), spool="")
     inbox.put(command("tiny"))
     inbox.put(Transcribe(batch=1, rows=(row,)))
     thread = threading.Thread(target=speech.serve, args=(inbox, lambda report: seen.set(), script.load))

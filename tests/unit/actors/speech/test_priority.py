@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from whisper_service.actors.speech.priority import Precedence
+from whisper_service.actors.speech.priority import Priority
 
 WAIT_S = 30.0
 
@@ -22,11 +22,11 @@ def ended(thread: threading.Thread) -> bool:
 
 
 def test_nobody_pauses_while_nobody_is_first() -> None:
-    assert ended(started(Precedence(pause_s=WAIT_S * 2).give_way))
+    assert ended(started(Priority(pause_s=WAIT_S * 2).give_way))
 
 
 def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
-    precedence = Precedence(pause_s=WAIT_S * 2)
+    precedence = Priority(pause_s=WAIT_S * 2)
     through: list[int] = []
     with precedence.first(beside=True):
         precedence.give_way()  # who is first does not wait for itself
@@ -40,7 +40,7 @@ def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
 
 
 def test_who_is_waited_for_in_a_slot_pauses_for_nobody_and_nobody_for_it() -> None:
-    precedence = Precedence(pause_s=WAIT_S * 2)
+    precedence = Priority(pause_s=WAIT_S * 2)
 
     def waited_for() -> None:
         with precedence.first(beside=False):
@@ -53,14 +53,14 @@ def test_who_is_waited_for_in_a_slot_pauses_for_nobody_and_nobody_for_it() -> No
 
 
 def test_a_pause_has_an_end_though_the_batch_has_none() -> None:
-    precedence = Precedence(pause_s=0.05)
+    precedence = Priority(pause_s=0.05)
     with precedence.first(beside=True):
         assert ended(started(precedence.give_way))
         assert ended(started(precedence.give_way)), "and the next one begins anew"
 
 
 def test_a_batch_that_breaks_off_lets_the_others_go_on() -> None:
-    precedence = Precedence(pause_s=WAIT_S * 2)
+    precedence = Priority(pause_s=WAIT_S * 2)
     entered = threading.Event()
 
     def broken() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from whisper_service.actors.speech import recognition
 from whisper_service.actors.speech.coverage import Interval
-from whisper_service.actors.speech.engine import Decoded, Engine, Search, Sound, States
+from whisper_service.actors.speech.engine import Engine, Hypothesis, Search, Sound, States
 from whisper_service.actors.speech.engine import Text as Window
 from whisper_service.actors.speech.recognition import (
     BEAM,
@@ -28,7 +28,7 @@ from whisper_service.actors.speech.recognition import (
     STRATEGIES,
     UNLIKELY,
     UNREPEATED,
-    Heard,
+    Recognition,
     Recognizer,
     Utterance,
     compression_ratio,
@@ -93,22 +93,22 @@ class FakeEngine:
         tasks: Sequence[Task],
         search: Search,
         prompt: str | None,
-    ) -> list[Decoded]:
+    ) -> list[Hypothesis]:
         self.searches.append((search, len(states)))
         self.languages += languages
         self.tasks += tasks
         self.prompts.append(prompt)
         return [self._decoded(state, search) for state in states]
 
-    def _decoded(self, state: States, search: Search) -> Decoded:
+    def _decoded(self, state: States, search: Search) -> Hypothesis:
         stretch = float(state[0]) / SAMPLE_RATE, float(state[1]) / SAMPLE_RATE
         self.looked.append((*stretch, search, bool(state[2])))
         text = self.script(*stretch, search, bool(state[2]))
         tokens = (len(self.texts),)
         self.texts[tokens] = text
-        return Decoded(tokens, text.avg_logprob, text.no_speech_prob, text.complete)
+        return Hypothesis(tokens, text.avg_logprob, text.no_speech_prob, text.complete)
 
-    def text(self, decoded: Decoded) -> str:
+    def text(self, decoded: Hypothesis) -> str:
         return "".join(word for _, _, word in self.texts[decoded.tokens].words)
 
     def words(self, texts: Sequence[Window]) -> list[list[Word]]:
@@ -127,7 +127,7 @@ def listening(
     *utterances: Utterance,
     preset: Preset = Preset.BALANCED,
     prompt: str | None = None,
-) -> Iterator[tuple[int, Heard]]:
+) -> Iterator[tuple[int, Recognition]]:
     """What is heard, one after the other; `speech` is where somebody speaks, on the script's clock."""
 
     def detector(piece: Sound) -> list[Interval]:
@@ -648,7 +648,7 @@ def test_what_is_heard_of_a_sound_depends_on_it_alone(rows: list[tuple[Scene, bo
             return Text(sentence * 2, GARBAGE - 0.1 if look % 2 else SURE, 0.9, complete=False)
         return Text(sentence, number.doubts[look % len(number.doubts)], 0.9 if odd else 0.1)
 
-    def heard(*places: int) -> list[Heard]:
+    def heard(*places: int) -> list[Recognition]:
         utterances = [Utterance(sound(rows[place][0].seconds(), place * PLACE)) for place in places]
         speech = [
             (place * PLACE + 0.2, place * PLACE + 0.2 + rows[place][0].seconds() / 2) for place in range(len(rows))
@@ -701,6 +701,6 @@ def test_a_language_is_found_without_a_text() -> None:
     engine = FakeEngine(lambda *_: Text([(0.0, 1.0, " Ja.")]), spoken="de")
     rows = [Utterance(sound(5.0), task=Task.DETECT), Utterance(sound(5.0), language="en", task=Task.DETECT)]
     heard = dict(Recognizer(engine, lambda _: []).recognise(rows, Preset.BALANCED))
-    assert heard == {0: Heard((), "de", 0.9), 1: Heard((), "en", None)}
+    assert heard == {0: Recognition((), "de", 0.9), 1: Recognition((), "en", None)}
     assert engine.searches == []
     assert engine.detections == 1, "what is known is not sought"

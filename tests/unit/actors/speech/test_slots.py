@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from whisper_service.actors.speech import slots as module
-from whisper_service.actors.speech.priority import Precedence
-from whisper_service.actors.speech.recognition import Heard, Sentence, Utterance
+from whisper_service.actors.speech.priority import Priority
+from whisper_service.actors.speech.recognition import Recognition, Sentence, Utterance
 from whisper_service.actors.speech.slots import Slots
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Word
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, Fault, Report, Row, Transcribe
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Fault, Report, Transcribe
 
 SECOND = SAMPLE_RATE
 OOM = RuntimeError("CUDA failed with error out of memory")
@@ -41,14 +41,14 @@ class Listener:
 
     def recognise(
         self, utterances: Sequence[Utterance], preset: Preset, prompt: str | None = None
-    ) -> Iterator[tuple[int, Heard]]:
+    ) -> Iterator[tuple[int, Recognition]]:
         marks = [round(float(utterance.sound[0]) * 32768) if len(utterance.sound) else 0 for utterance in utterances]
         self.batches.append(marks)
         self._trouble(marks, None)
         for index in reversed(range(len(marks))):  # any order is allowed
             self._trouble(marks, marks[index])
             word = Word(0.1, 0.9, f" {marks[index]}", 0.5)
-            yield index, Heard((Sentence((word,), -0.1, 0.0, 1.0),), utterances[index].language or "fr", None)
+            yield index, Recognition((Sentence((word,), -0.1, 0.0, 1.0),), utterances[index].language or "fr", None)
 
 
 class Nobody:
@@ -69,8 +69,8 @@ def spool(tmp_path: Path) -> Path:
     return path
 
 
-def row(spool: Path, index: int, job_id: str = "job") -> Row:
-    return Row(
+def row(spool: Path, index: int, job_id: str = "job") -> ChunkInput:
+    return ChunkInput(
         job_id=job_id,
         span=Span(index, index * SECOND, SECOND, index + 100.0, index + 101.0),
         spool=str(spool),
@@ -106,7 +106,7 @@ def test_a_batch_that_somebody_waits_for_goes_first_while_it_is_in_work_and_no_o
     first = [""]
     done: SimpleQueue[Report] = SimpleQueue()
 
-    class Watched(Precedence):
+    class Watched(Priority):
         @contextmanager
         def first(self, *, beside: bool) -> Iterator[None]:
             with super().first(beside=beside):
@@ -148,9 +148,9 @@ def test_every_row_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, s
 
 def test_chinese_is_stored_in_the_script_that_was_asked_for(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
     class Speaker(Listener):
-        def recognise(self, utterances: Any, preset: Preset, prompt: str | None = None) -> Iterator[tuple[int, Heard]]:
+        def recognise(self, utterances: Any, preset: Preset, prompt: str | None = None) -> Iterator[tuple[int, Recognition]]:
             words = (Word(0.1, 0.5, "头发", 0.9),)
-            yield 0, Heard((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)
+            yield 0, Recognition((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)
 
     wanted = msgspec.structs.replace(row(spool, 1), script=Script.TRADITIONAL)
     reports, _ = work(monkeypatch, Speaker(), Transcribe(batch=1, rows=(wanted,)))

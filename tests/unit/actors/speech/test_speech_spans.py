@@ -7,16 +7,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.recordings import babble, hiss, join, silence
-from whisper_service.actors.media.chunker import FRAME
-from whisper_service.actors.speech.speech_spans import SpeechIn
+from testkit.recordings import babble, hiss, join, silence
+from whisper_service.actors.speech.speech_spans import SpeechFinder
+from whisper_service.actors.vad import FRAME
 from whisper_service.core.domain import SAMPLE_RATE
 
 SOUND = join(hiss(2), babble(4), silence(3), babble(5, seed=1), hiss(2)).astype(np.float32) / 32768
 
 
 def test_stretches_begin_and_end_where_somebody_speaks() -> None:
-    found = SpeechIn()(SOUND)
+    found = SpeechFinder()(SOUND)
     assert all(begin < end for begin, end in found)
     assert all(a[1] < b[0] for a, b in pairwise(found)), "stretches that touch are one"
     edges = (
@@ -30,18 +30,18 @@ def test_stretches_begin_and_end_where_somebody_speaks() -> None:
 
 
 def test_nothing_is_found_in_nothing() -> None:
-    listen = SpeechIn()
+    listen = SpeechFinder()
     assert listen(SOUND[:0]) == []
     assert listen(np.zeros(5 * SAMPLE_RATE, dtype=np.float32)) == []
     assert listen(hiss(5).astype(np.float32) / 32768) == []
 
 
 def test_one_sound_leaves_no_trace_in_the_next() -> None:
-    listen = SpeechIn()
+    listen = SpeechFinder()
     first = listen(SOUND)
     listen(SOUND[: 5 * SAMPLE_RATE])
     assert listen(SOUND) == first
 
 
 def test_sound_beyond_full_scale_is_clipped_not_wrapped() -> None:
-    assert SpeechIn()(np.clip(SOUND * 40, -1, 1)) == SpeechIn()(SOUND * 40)
+    assert SpeechFinder()(np.clip(SOUND * 40, -1, 1)) == SpeechFinder()(SOUND * 40)

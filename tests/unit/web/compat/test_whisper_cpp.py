@@ -8,17 +8,17 @@ from whisper_service.core.domain import Preset, Segment, Task, Transcript
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.export.captions import Style
 from whisper_service.export.render import Format, render
-from whisper_service.web.compat.whisper_cpp import Asked, Reply, _layout, understand
+from whisper_service.web.compat.whisper_cpp import CppFormat, CppRequest, _layout, understand
 
 
-def asked(**fields: str) -> Asked:
+def asked(**fields: str) -> CppRequest:
     return understand({name: [value] for name, value in fields.items()}, preset=Preset.FAST)
 
 
 def test_nothing_said_is_json_in_any_language() -> None:
     found = asked()
     assert (found.reply, found.options.language, found.options.task, found.options.preset) == (
-        Reply.JSON, None, Task.TRANSCRIBE, Preset.FAST,
+        CppFormat.JSON, None, Task.TRANSCRIBE, Preset.FAST,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.web.http.file_response import Span, Unsatisfiable, matches, parse_range
+from whisper_service.web.http.file_response import ByteRange, Unsatisfiable, matches, parse_range
 
 HUGE = "9" * 400
 
@@ -14,18 +14,18 @@ HUGE = "9" * 400
 @pytest.mark.parametrize(
     ("value", "span"),
     [
-        ("bytes=0-99", Span(0, 100)),
-        ("bytes=0-0", Span(0, 1)),
-        ("bytes=100-", Span(100, 1000)),
-        ("bytes=-100", Span(900, 1000)),
-        ("bytes=-5000", Span(0, 1000)),
-        ("bytes=999-", Span(999, 1000)),
-        ("bytes=5-99999", Span(5, 1000)),
-        (f"bytes=5-{HUGE}", Span(5, 1000)),
-        (f"bytes=-{HUGE}", Span(0, 1000)),
-        ("Bytes=1-2", Span(1, 3)),
-        ("bytes= 1-2 ", Span(1, 3)),
-        ("bytes=0001-0002", Span(1, 3)),
+        ("bytes=0-99", ByteRange(0, 100)),
+        ("bytes=0-0", ByteRange(0, 1)),
+        ("bytes=100-", ByteRange(100, 1000)),
+        ("bytes=-100", ByteRange(900, 1000)),
+        ("bytes=-5000", ByteRange(0, 1000)),
+        ("bytes=999-", ByteRange(999, 1000)),
+        ("bytes=5-99999", ByteRange(5, 1000)),
+        (f"bytes=5-{HUGE}", ByteRange(5, 1000)),
+        (f"bytes=-{HUGE}", ByteRange(0, 1000)),
+        ("Bytes=1-2", ByteRange(1, 3)),
+        ("bytes= 1-2 ", ByteRange(1, 3)),
+        ("bytes=0001-0002", ByteRange(1, 3)),
         (None, None),
         ("", None),
         ("bytes=", None),
@@ -39,7 +39,7 @@ HUGE = "9" * 400
         ("bytes=١-٢", None),
     ],
 )
-def test_a_range_is_what_the_rfc_says_or_ignored(value: str | None, span: Span | None) -> None:
+def test_a_range_is_what_the_rfc_says_or_ignored(value: str | None, span: ByteRange | None) -> None:
     assert parse_range(value, 1000) == span
 
 

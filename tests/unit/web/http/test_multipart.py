@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core.domain import Preset, Task
 from whisper_service.core.errors import InvalidRequest, ServiceError
-from whisper_service.storage.uploads import Intake, Received
+from whisper_service.storage.uploads import Received, Uploads
 from whisper_service.web.compat import openai_form
 from whisper_service.web.compat import whisper_asr as asr
 from whisper_service.web.compat import whisper_cpp as inference
@@ -65,7 +65,7 @@ def read(root: Path, body: bytes, step: int, **keywords: Any) -> tuple[Received,
 
     async def check(fields: Fields) -> None: ...
 
-    form = Form(Intake(root, max_bytes=100_000, min_free=0), check, **keywords)
+    form = Form(Uploads(root, max_bytes=100_000, min_free=0), check, **keywords)
     return anyio.run(form.read, request), form.fields
 
 

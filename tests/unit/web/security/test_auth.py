@@ -9,21 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.config.schema import Config, Security, Server
+from whisper_service.config.schema import Config, SecuritySettings, ServerSettings
+from whisper_service.config.tokens import check, is_local, tokens
 from whisper_service.core.errors import InvalidConfig, TokenRequired, TooManyTries, Unauthorized
 from whisper_service.web.security import auth
-from whisper_service.web.security.auth import (
-    COOKIE,
-    SESSION_S,
-    TRIES,
-    WINDOW_S,
-    Door,
-    Keys,
-    Tries,
-    check,
-    is_local,
-    tokens,
-)
+from whisper_service.web.security.auth import COOKIE, SESSION_S, TRIES, WINDOW_S, Access, LoginLimit, Tokens
 
 TOKEN = "correct-horse-battery-staple"
 OTHER = "incorrect-horse-battery-staple"
@@ -43,9 +33,9 @@ class Clock:
 def test_tokens_come_from_the_setting_and_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"# of the living room\n\n{OTHER}\n  {TOKEN}-2  \n")
-    both = Security(token=TOKEN, token_file=str(file))
+    both = SecuritySettings(token=TOKEN, token_file=str(file))
     assert tokens(both) == (TOKEN, OTHER, f"{TOKEN}-2")
-    assert tokens(Security()) == ()
+    assert tokens(SecuritySettings()) == ()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +52,7 @@ def test_tokens_come_from_the_setting_and_from_a_file(tmp_path: Path) -> None:
 def test_a_token_that_cannot_serve_is_refused_and_not_quoted(tmp_path: Path, token: str) -> None:
     file = tmp_path / "tokens"
     file.write_text(token)
-    for security in (Security(token=token), Security(token_file=str(file))):
+    for security in (SecuritySettings(token=token), SecuritySettings(token_file=str(file))):
         with pytest.raises(InvalidConfig) as caught:
             tokens(security)
         assert token not in str(caught.value.problem)
@@ -75,7 +65,7 @@ def test_a_file_without_a_token_is_explained(tmp_path: Path, content: bytes | No
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(InvalidConfig, match="tokens") as caught:
-        tokens(Security(token_file=str(file)))
+        tokens(SecuritySettings(token_file=str(file)))
     assert caught.value.advice
 
 
@@ -84,23 +74,23 @@ def test_a_file_without_a_token_is_explained(tmp_path: Path, content: bytes | No
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8", "LOCALHOST"])
 def test_for_this_machine_alone_no_token_is_needed(host: str) -> None:
-    check(Config(server=Server(host=host)))
+    check(Config(server=ServerSettings(host=host)))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "whisper.example.org"])
 def test_for_others_a_token_or_an_explicit_word_is_needed(host: str) -> None:
     with pytest.raises(TokenRequired) as caught:
-        check(Config(server=Server(host=host)))
+        check(Config(server=ServerSettings(host=host)))
     assert "security.token" in caught.value.advice
-    check(Config(server=Server(host=host), security=Security(token=TOKEN)))
-    check(Config(server=Server(host=host), security=Security(open=True)))
+    check(Config(server=ServerSettings(host=host), security=SecuritySettings(token=TOKEN)))
+    check(Config(server=ServerSettings(host=host), security=SecuritySettings(open=True)))
 
 
 @pytest.mark.parametrize("proxy", ["proxy", "10.0.0.0/33", "10.0.0.1/8", "", "*"])
 def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
     with pytest.raises(InvalidConfig, match="trusted_proxies"):
-        check(Config(security=Security(trusted_proxies=("127.0.0.1", proxy))))
-    check(Config(security=Security(trusted_proxies=("127.0.0.1", "::1", "172.16.0.0/12"))))
+        check(Config(security=SecuritySettings(trusted_proxies=("127.0.0.1", proxy))))
+    check(Config(security=SecuritySettings(trusted_proxies=("127.0.0.1", "::1", "172.16.0.0/12"))))
 
 
 @pytest.mark.parametrize(
@@ -108,8 +98,8 @@ def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
 )
 def test_a_name_that_no_host_has_is_refused(name: str) -> None:
     with pytest.raises(InvalidConfig, match="allowed_hosts"):
-        check(Config(security=Security(allowed_hosts=("whisper.example.org", name))))
-    check(Config(security=Security(allowed_hosts=("whisper.example.org", "*.lan", "*", "[2001:db8::1]", "my_host."))))
+        check(Config(security=SecuritySettings(allowed_hosts=("whisper.example.org", name))))
+    check(Config(security=SecuritySettings(allowed_hosts=("whisper.example.org", "*.lan", "*", "[2001:db8::1]", "my_host."))))
 
 
 @pytest.mark.parametrize(
@@ -131,23 +121,23 @@ def test_what_means_this_machine(host: str, local: bool) -> None:
 
 
 def test_only_the_whole_token_fits() -> None:
-    keys = Keys([TOKEN, OTHER])
+    keys = Tokens([TOKEN, OTHER])
     assert keys.fit(TOKEN)
     assert keys.fit(OTHER)
     for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), " " + TOKEN, TOKEN + "\0", "\udcff"):
         assert not keys.fit(wrong)
-    assert not Keys([]).fit("")
+    assert not Tokens([]).fit("")
 
 
 def test_a_session_lasts_until_its_time_and_no_longer_than_its_token() -> None:
     clock = Clock()
-    keys = Keys([TOKEN, OTHER], clock)
+    keys = Tokens([TOKEN, OTHER], clock)
     session = keys.session(OTHER)
     assert keys.admit(session)
     assert session != keys.session(OTHER), "each is its own"
     assert OTHER not in session
-    assert Keys([OTHER], clock).admit(session), "of the service after a restart"
-    assert not Keys([TOKEN], clock).admit(session), "the token was taken away"
+    assert Tokens([OTHER], clock).admit(session), "of the service after a restart"
+    assert not Tokens([TOKEN], clock).admit(session), "the token was taken away"
     clock.now += SESSION_S - 1
     assert keys.admit(session)
     clock.now += 1
@@ -156,12 +146,12 @@ def test_a_session_lasts_until_its_time_and_no_longer_than_its_token() -> None:
 
 @given(st.text())
 def test_no_session_can_be_made_up(cookie: str) -> None:
-    assert not Keys([TOKEN]).admit(cookie)
+    assert not Tokens([TOKEN]).admit(cookie)
 
 
 @given(st.data())
 def test_a_session_with_one_character_changed_is_none(data: st.DataObject) -> None:
-    keys = Keys([TOKEN], Clock())
+    keys = Tokens([TOKEN], Clock())
     session = keys.session(TOKEN)
     at = data.draw(st.integers(0, len(session) - 1))
     other = data.draw(st.characters().filter(lambda character: character != session[at]))
@@ -173,7 +163,7 @@ def test_a_session_with_one_character_changed_is_none(data: st.DataObject) -> No
 
 def test_who_guesses_has_to_wait() -> None:
     clock = Clock()
-    tries = Tries(clock)
+    tries = LoginLimit(clock)
     for number in range(TRIES):
         tries.check("192.0.2.1")
         tries.note("192.0.2.1", f"guess {number}")
@@ -187,14 +177,14 @@ def test_who_guesses_has_to_wait() -> None:
 
 
 def test_the_same_wrong_token_again_and_again_locks_nobody_out() -> None:
-    tries = Tries(Clock())
+    tries = LoginLimit(Clock())
     for _ in range(10 * TRIES):
         tries.note("192.0.2.1", "of last year")
         tries.check("192.0.2.1")
 
 
 def test_a_subscriber_with_many_addresses_counts_as_one() -> None:
-    tries = Tries(Clock())
+    tries = LoginLimit(Clock())
     for number in range(TRIES):
         tries.note(f"2001:db8::{number:x}", f"guess {number}")
     with pytest.raises(TooManyTries):
@@ -204,7 +194,7 @@ def test_a_subscriber_with_many_addresses_counts_as_one() -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "MOST_ADDRESSES", 100)
-    tries = Tries(Clock())
+    tries = LoginLimit(Clock())
     for number in range(1000):
         tries.note(f"192.0.{number // 256}.{number % 256}", "guess")
     assert len(tries._wrong) == 100
@@ -214,12 +204,12 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_keys_the_door_stands_open() -> None:
-    Door(Keys([])).ask("192.0.2.1", [], [])
+    Access(Tokens([])).ask("192.0.2.1", [], [])
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", f"bearer  {TOKEN} ", f"BEARER {TOKEN}"])
 def test_the_token_opens(authorization: str) -> None:
-    Door(Keys([TOKEN])).ask("192.0.2.1", [authorization], [])
+    Access(Tokens([TOKEN])).ask("192.0.2.1", [authorization], [])
 
 
 @pytest.mark.parametrize(
@@ -240,13 +230,13 @@ def test_the_token_opens(authorization: str) -> None:
 )
 def test_nothing_else_opens(authorization: list[str]) -> None:
     with pytest.raises(Unauthorized):
-        Door(Keys([TOKEN])).ask("192.0.2.1", authorization, [])
+        Access(Tokens([TOKEN])).ask("192.0.2.1", authorization, [])
 
 
 def test_a_session_opens_among_other_cookies() -> None:
-    keys = Keys([TOKEN])
+    keys = Tokens([TOKEN])
     session = keys.session(TOKEN)
-    door = Door(keys)
+    door = Access(keys)
     door.ask("", [], [f'a="b; c"; {COOKIE}=old; {COOKIE}={session}; d'])
     door.ask("", [], ["theme=dark", f"{COOKIE}={session}"])
     door.ask("", ["Bearer wrong"], [f"{COOKIE}={session}"])
@@ -264,11 +254,11 @@ def test_a_session_opens_among_other_cookies() -> None:
 @given(st.lists(st.text(st.characters(max_codepoint=255))), st.lists(st.text(st.characters(max_codepoint=255))))
 def test_whatever_is_sent_the_answer_is_no(authorization: list[str], cookies: list[str]) -> None:
     with pytest.raises((Unauthorized, TooManyTries)):
-        Door(Keys([TOKEN])).ask("192.0.2.1", authorization, cookies)
+        Access(Tokens([TOKEN])).ask("192.0.2.1", authorization, cookies)
 
 
 def test_wrong_tokens_are_logged_once_and_never_quoted(caplog: pytest.LogCaptureFixture) -> None:
-    door = Door(Keys([TOKEN]))
+    door = Access(Tokens([TOKEN]))
     with caplog.at_level(logging.DEBUG):
         for _ in range(3):
             with pytest.raises(Unauthorized):

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from whisper_service.config.schema import Config, Security, Server
+from whisper_service.config.schema import Config, SecuritySettings, ServerSettings
+from whisper_service.config.tokens import tokens
 from whisper_service.web import page
-from whisper_service.web.security.auth import Door, Keys, tokens
-from whisper_service.web.security.guard import Guard, Names
+from whisper_service.web.security.auth import Access, Tokens
+from whisper_service.web.security.guard import Guard, HostNames
 from whisper_service.web.security.headers import STRICT
 
 pytestmark = pytest.mark.anyio
@@ -41,7 +42,7 @@ async def ask(
 
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     scope: Any = {"type": "http", "method": method, "path": path, "headers": raw, "client": ("192.0.2.1", 1)}
-    await Guard(app, Door(Keys(tokens(config.security))), config)(scope, receive, send)
+    await Guard(app, Access(Tokens(tokens(config.security))), config)(scope, receive, send)
     start = sent[0]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     return (
@@ -51,7 +52,7 @@ async def ask(
     )
 
 
-LOCAL = Names([], local=True, asked=False)
+LOCAL = HostNames([], local=True, asked=False)
 
 
 @pytest.mark.parametrize(
@@ -79,16 +80,16 @@ def test_other_names(name: str) -> None:
 
 
 def test_names_that_are_allowed() -> None:
-    names = Names(["Whisper.Example.org", "*.lan."], local=True, asked=False)
+    names = HostNames(["Whisper.Example.org", "*.lan."], local=True, asked=False)
     for name in ("whisper.example.org", "WHISPER.example.org.", "a.lan", "a.b.lan", "localhost"):
         assert names.allow(name), name
     for name in ("x.whisper.example.org", "example.org", "lan", "evil-lan", "a.lan.evil.example"):
         assert not names.allow(name), name
-    assert Names(["*"], local=True, asked=False).allow("evil.example")
+    assert HostNames(["*"], local=True, asked=False).allow("evil.example")
 
 
 def test_for_other_machines_an_address_is_a_name_that_nobody_can_rebind() -> None:
-    names = Names([], local=False, asked=False)
+    names = HostNames([], local=False, asked=False)
     for name in ("192.0.2.1", "[2001:db8::1]", "localhost", socket.gethostname()):
         assert names.allow(name), name
     assert not names.allow("evil.example")
@@ -96,9 +97,9 @@ def test_for_other_machines_an_address_is_a_name_that_nobody_can_rebind() -> Non
 
 
 def test_where_a_token_is_asked_any_name_will_do_unless_some_are_listed() -> None:
-    assert Names([], local=False, asked=True).allow("whisper.example.org")
-    assert not Names(["whisper.example.org"], local=False, asked=True).allow("evil.example")
-    assert not Names([], local=True, asked=True).allow("evil.example")
+    assert HostNames([], local=False, asked=True).allow("whisper.example.org")
+    assert not HostNames(["whisper.example.org"], local=False, asked=True).allow("evil.example")
+    assert not HostNames([], local=True, asked=True).allow("evil.example")
 
 
 @given(LATIN)
@@ -178,7 +179,7 @@ async def test_another_page_may_lead_here_but_draw_nothing_in(site: str, mode: s
     ],
 )
 async def test_a_proxy_may_take_the_root_path_away_or_not(path: str, seen: str) -> None:
-    config = Config(server=Server(root_path="/a/b"))
+    config = Config(server=ServerSettings(root_path="/a/b"))
     assert (await ask([("host", "localhost")], path=path, config=config))[2] == "/a/b" + seen
 
 
@@ -193,7 +194,7 @@ async def test_a_proxy_may_take_the_root_path_away_or_not(path: str, seen: str) 
     ],
 )
 async def test_the_page_itself_is_open(path: str) -> None:
-    config = Config(security=Security(token="correct-horse-battery-staple"))
+    config = Config(security=SecuritySettings(token="correct-horse-battery-staple"))
     assert (await ask([("host", "localhost")], path=path, config=config))[0] == 200
 
 
@@ -206,7 +207,7 @@ async def test_the_page_itself_is_open(path: str) -> None:
 @example("/models\n")
 @example("/api/health/live/../ready")
 async def test_nothing_else_is(path: str) -> None:
-    config = Config(security=Security(token="correct-horse-battery-staple"))
+    config = Config(security=SecuritySettings(token="correct-horse-battery-staple"))
     status, headers, _ = await ask([("host", "localhost")], path=path, config=config)
     opened = path == "/" or path.startswith("/static/") or (path.startswith("/t/") and "/" not in path[3:])
     assert status == (404 if not path.isprintable() else 401) or opened

@@ -13,8 +13,8 @@ import anyio
 import httpx
 import msgspec
 
-from tests.chaos.host import Host
-from tests.chaos.repertoire import Piece
+from testkit.chaos.host import Host
+from testkit.chaos.repertoire import Piece
 
 TRANSPORT: Final = (httpx.TransportError, httpx.StreamError)
 REFUSALS: Final = (503, 507)

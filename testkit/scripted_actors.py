@@ -39,7 +39,7 @@ from whisper_service.supervision.protocol import (
     MediaInfo,
     Ready,
     Report,
-    Row,
+    ChunkInput,
     Shutdown,
     Transcribe,
 )
@@ -179,7 +179,7 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
     emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=audio))
 
 
-def _read(row: Row) -> dict[str, Any] | None:
+def _read(row: ChunkInput) -> dict[str, Any] | None:
     """The script at the beginning of the spool; None if the samples of the row are not all there."""
     try:
         with Path(row.spool).open("rb") as file:
@@ -217,7 +217,7 @@ def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
     return False
 
 
-def _hear(command: Transcribe, row: Row, play: dict[str, Any]) -> ChunkDone:
+def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDone:
     if "cuts" in play:
         text = f"{row.span.start:g}-{row.span.end:g}"
     else:
@@ -231,7 +231,7 @@ def _hear(command: Transcribe, row: Row, play: dict[str, Any]) -> ChunkDone:
     )  # fmt: skip
 
 
-def _sentence(row: Row, number: int, count: int, text: str) -> Segment:
+def _sentence(row: ChunkInput, number: int, count: int, text: str) -> Segment:
     """One of `count` equal parts of the chunk."""
     step = (row.span.end - row.span.start) / count
     start = row.span.start + number * step

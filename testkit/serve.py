@@ -1,6 +1,6 @@
 """The real service - store, loop, supervisors, HTTP - with children of the benchmark's choice; prints its address as `serve` does.
 
-    python -m bench.host --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--commits FILE]
+    python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--commits FILE]
 
 With `--commits` it writes when each change was committed, one `seq nanoseconds` a line, to be compared with when clients got it. The time
 is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on the monotonic clock of the machine.
@@ -22,10 +22,11 @@ import aiosqlite
 import anyio
 
 from whisper_service.app.service import MEDIA, SPEECH, Service
-from whisper_service.config import schema as config
+from whisper_service.config.load import load
+from whisper_service.config.schema import Config
 from whisper_service.core import logs
 from whisper_service.core.domain import Change
-from whisper_service.storage.change_feed import Broadcast
+from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.web.server import calm_collector, serving
 
 FAKE_MODEL = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
@@ -49,19 +50,19 @@ class Commits:
                     commits.last = time.monotonic_ns()
                 return cursor
 
-        def publish(broadcast: Broadcast, changes: Sequence[Change]) -> None:
+        def publish(broadcast: ChangeFeed, changes: Sequence[Change]) -> None:
             commits.stamps += [(change.seq, commits.last) for change in changes]
             original(broadcast, changes)
 
-        original = Broadcast.publish
-        Broadcast.publish = publish  # type: ignore[assignment, method-assign]
+        original = ChangeFeed.publish
+        ChangeFeed.publish = publish  # type: ignore[assignment, method-assign]
         aiosqlite.connect = partial(aiosqlite.connect, factory=Stamping)
 
     def write(self, path: Path) -> None:
         path.write_text("".join(f"{seq} {at}\n" for seq, at in self.stamps), encoding="ascii")
 
 
-async def serve(settings: config.Config, speech: str, media: str) -> None:
+async def serve(settings: Config, speech: str, media: str) -> None:
     """Until SIGTERM or SIGINT."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
@@ -95,7 +96,7 @@ def main() -> None:
         "server.port": given.port,
         "speech.model": str(model.resolve()),
     }
-    settings = config.load(overrides=overrides)
+    settings = load(overrides=overrides)
     logs.configure(settings.log.level, json=settings.log.json)
     commits = Commits()
     if given.commits:

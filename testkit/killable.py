@@ -1,6 +1,6 @@
 """A service in a process of its own that can be killed: submits the files it is given, once, and ends when all jobs ended.
 
-python -m tests.fakes.program DATA_DIR fake|real FILE...
+python -m testkit.killable DATA_DIR fake|real FILE...
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import anyio
 
-from tests.fakes.stage import settings
+from testkit.service import settings
 from whisper_service.app.service import Service
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Options
 from whisper_service.core.job_states import TERMINAL
 
-FAKES = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+FAKES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 
 
 async def main(data_dir: Path, actors: str, files: list[Path]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests import recordings
-from tests.fakes.actors import script
+from testkit import recordings
+from testkit.scripted_actors import script
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Piece:
 
 
 def scripted(calm: Path) -> list[Piece]:
-    """For the actors in `tests.fakes`. What is to fail on purpose waits until the directory `calm` exists."""
+    """For the scripted actors. What is to fail on purpose waits until the directory `calm` exists."""
 
     def piece(
         name: str,

@@ -38,9 +38,9 @@ def settings(
     root: Path,
     *,
     storage: dict[str, Any] | None = None,
-    security: config.Security | None = None,
-    webhooks: config.Webhooks | None = None,
-    links: config.Links | None = None,
+    security: config.SecuritySettings | None = None,
+    webhooks: config.WebhookSettings | None = None,
+    links: config.LinkSettings | None = None,
     **server: Any,
 ) -> config.Config:
     """A configuration with a model that only the scripted actor can load."""
@@ -50,20 +50,20 @@ def settings(
         (model / name).write_bytes(b"{}")
     return config.Config(
         data_dir=root / "data",
-        server=config.Server(port=0, **server),
-        security=security or config.Security(),
-        webhooks=webhooks or config.Webhooks(),
-        links=links or config.Links(),
-        storage=config.Storage(**({"min_free_bytes": 0, "undo_s": 0.0} | (storage or {}))),
-        speech=config.Speech(model=str(model)),
-        media=config.Media(workers=1),
+        server=config.ServerSettings(port=0, **server),
+        security=security or config.SecuritySettings(),
+        webhooks=webhooks or config.WebhookSettings(),
+        links=links or config.LinkSettings(),
+        storage=config.StorageSettings(**({"min_free_bytes": 0, "undo_s": 0.0} | (storage or {}))),
+        speech=config.SpeechSettings(model=str(model)),
+        media=config.MediaSettings(workers=1),
     )
 
 
 @asynccontextmanager
 async def running(root: Path, **changes: Any) -> AsyncIterator[Running]:
     """Everything but the model."""
-    entries = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+    entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
     async with (
         Service.open(settings(root, **changes), **entries) as service,
         serving(service) as url,

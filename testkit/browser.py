@@ -14,18 +14,18 @@ import anyio
 import msgspec
 import pytest
 
-from tests.fakes.actors import script
-from tests.fakes.stage import until
-from tests.integration.webclient import settings
+from testkit.scripted_actors import script
+from testkit.service import until
+from testkit.web_service import settings
 from whisper_service.app.service import Service
-from whisper_service.config.schema import Links, Models, Source
+from whisper_service.config.schema import LinkSettings, ModelSettings, SettingSource
 from whisper_service.core.domain import Job, Options
 from whisper_service.core.errors import ServiceError, Unavailable
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.web.api import events
 from whisper_service.web.server import serving
 
-DIST: Final = Path(__file__).parents[2] / "static" / "dist"
+DIST: Final = Path(__file__).parents[1] / "static" / "dist"
 CHROMIUM: Final = shutil.which("chromium")
 FLAGS: Final = (
     "--no-sandbox",
@@ -35,7 +35,7 @@ FLAGS: Final = (
     "--disable-sync",
     "--enable-precise-memory-info",  # else the heap is told in rough steps, and seldom anew
 )
-ENTRIES: Final = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+ENTRIES: Final = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 PAGES: Final = ("/", "/models", "/system", "/settings")
 LANGUAGES: Final = ("en-US", "zh-CN")
 EXPECTED: Final = re.compile(r"/api/jobs/\w+/(media|peaks)")
@@ -109,15 +109,15 @@ async def staged(
     *,
     port: int = 0,
     host: str = "127.0.0.1",
-    models: Models | None = None,
-    sources: dict[str, Source] | None = None,
+    models: ModelSettings | None = None,
+    sources: dict[str, SettingSource] | None = None,
     **changes: Any,
 ) -> AsyncIterator[Stage]:
     """A service on `root`, which may have been there before."""
     marks = root / "marks"
     marks.mkdir(parents=True, exist_ok=True)
     config = settings(
-        root, host=host, storage={"undo_s": 600.0}, links=Links(allowed_networks=("127.0.0.1",)), **changes
+        root, host=host, storage={"undo_s": 600.0}, links=LinkSettings(allowed_networks=("127.0.0.1",)), **changes
     )
     if models is not None:
         config = msgspec.structs.replace(config, models=models)

@@ -11,10 +11,10 @@ import anyio
 import httpx
 import msgspec
 
-from tests.fakes.actors import script
-from tests.fakes.hub import REPO, Hub, wire_model
-from tests.fakes.weights import weights
-from tests.integration.webclient import WAIT, Running
+from testkit.fake_hub import REPO, Hub, wire_model
+from testkit.scripted_actors import script
+from testkit.web_service import WAIT, Running
+from testkit.weights import weights
 from whisper_service.app.service import Service
 from whisper_service.config import schema as config
 from whisper_service.core.domain import Change, Job, Status
@@ -35,13 +35,13 @@ async def running(
     """A service whose models come from these endpoints."""
     chosen = config.Config(
         data_dir=root / "data",
-        server=config.Server(port=0),
-        storage=config.Storage(min_free_bytes=0, undo_s=0.0),
-        speech=config.Speech(**({"preload": False} | (speech or {}))),
-        models=config.Models(endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)),
-        media=config.Media(workers=1),
+        server=config.ServerSettings(port=0),
+        storage=config.StorageSettings(min_free_bytes=0, undo_s=0.0),
+        speech=config.SpeechSettings(**({"preload": False} | (speech or {}))),
+        models=config.ModelSettings(endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)),
+        media=config.MediaSettings(workers=1),
     )
-    entries = {"speech_entry": "tests.fakes.actors:speech", "media_entry": "tests.fakes.actors:media"}
+    entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
     async with (
         Service.open(chosen, **entries) as service,
         serving(service) as url,

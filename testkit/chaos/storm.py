@@ -20,10 +20,10 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
-from tests.chaos import repertoire, verdict
-from tests.chaos.crowd import TERMINAL, Entry, Line, Subscriber, User
-from tests.chaos.host import Ballast, Host, small_disk
-from tests.chaos.repertoire import Piece
+from testkit.chaos import repertoire, verdict
+from testkit.chaos.crowd import TERMINAL, Entry, Line, Subscriber, User
+from testkit.chaos.host import Ballast, Host, small_disk
+from testkit.chaos.repertoire import Piece
 
 EXPLAINED: Final = frozenset({"hung", "oom", "disk_full"})
 """Why a job may need its user to press retry once the storm is over; any other reason is a finding."""
@@ -32,7 +32,13 @@ CALM_S: Final = 300.0
 after half a minute, and there may be many recordings before a slow machine."""
 ROUNDS: Final = 3
 """Retries after which a job that fails still is one that fails."""
-FAKES: Final = ("bench.host", "--speech", "tests.fakes.actors:speech", "--media", "tests.fakes.actors:media")
+FAKES: Final = (
+    "testkit.serve",
+    "--speech",
+    "testkit.scripted_actors:speech",
+    "--media",
+    "testkit.scripted_actors:media",
+)
 
 
 @dataclass(frozen=True)

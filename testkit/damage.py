@@ -16,7 +16,7 @@ from typing import Final
 
 import psutil
 
-from tests.recordings import babble, encode, join, silence, write_wav
+from testkit.recordings import babble, encode, join, silence, write_wav
 from whisper_service.supervision import child as boot
 from whisper_service.supervision.protocol import Decode, Decoded, Fault, Ready, Shutdown, decode_report
 from whisper_service.supervision.protocol import encode as message

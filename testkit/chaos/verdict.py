@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from tests.chaos.crowd import TERMINAL, Entry, Subscriber
-from tests.chaos.host import Host
+from testkit.chaos.crowd import TERMINAL, Entry, Subscriber
+from testkit.chaos.host import Host
 from whisper_service.core.job_states import TRANSITIONS
 
 STEPS: Final = {(before.value, after.value) for (before, _), after in TRANSITIONS.items()}

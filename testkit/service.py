@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from tests.fakes.actors import script
+from testkit.scripted_actors import script
 from whisper_service.app.service import Service
 from whisper_service.config import schema as config
 from whisper_service.core.domain import Change, Job, Options
@@ -23,16 +23,16 @@ def settings(data_dir: Path, **speech: Any) -> config.Config:
     model.mkdir(exist_ok=True)
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
         (model / name).write_text("{}")
-    storage = config.Storage(undo_s=0.0)  # deleted is gone
-    return config.Config(data_dir=data_dir, storage=storage, speech=config.Speech(model=str(model), slots=2, **speech))
+    storage = config.StorageSettings(undo_s=0.0)  # deleted is gone
+    return config.Config(data_dir=data_dir, storage=storage, speech=config.SpeechSettings(model=str(model), slots=2, **speech))
 
 
 @asynccontextmanager
 async def running(
     data_dir: Path, *, speech: str = "speech", media: str = "media", **options: Any
 ) -> AsyncIterator[Service]:
-    """A service whose actors come from `tests.fakes.actors`."""
-    entries = {"speech_entry": f"tests.fakes.actors:{speech}", "media_entry": f"tests.fakes.actors:{media}"}
+    """A service whose actors come from `testkit.scripted_actors`."""
+    entries = {"speech_entry": f"testkit.scripted_actors:{speech}", "media_entry": f"testkit.scripted_actors:{media}"}
     async with Service.open(settings(data_dir, **options), **entries) as service:
         yield service
 
