@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import overload
 
 from whisper_service.core.domain import SAMPLE_RATE, Segment, Span, Word
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
     BatchDone,
     ChunkDone,
     ChunkFound,
+    ChunkInput,
     Command,
     Decode,
     Decoded,
@@ -28,7 +29,6 @@ from whisper_service.supervision.protocol import (
     MediaInfo,
     Ready,
     Report,
-    ChunkInput,
     Shutdown,
     Transcribe,
 )

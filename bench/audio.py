@@ -1,12 +1,11 @@
 """Recordings to measure with: Debian's asterisk prompts one after the other, or any file repeated to a length.
 
-The prompts (package `asterisk-core-sounds-en-wav`, 8 kHz, one speaker) come with what they say, so there is a reference to
-score against. Long files are made by copying the packets of an encoded piece, which takes no time and no memory.
+The prompts come with what they say, so there is a reference to score against. Long files are made by copying the packets of
+an encoded piece, which takes no time and no memory.
 """
 
 from __future__ import annotations
 
-import gzip
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +13,15 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
-import numpy.typing as npt
 
+from testkit.prompts import prompts, sentences
+from testkit.sounds import Samples
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.core.domain import SAMPLE_RATE
 
-PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
-TEXTS = Path("/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz")
-PAUSE_S = 0.6
-LEAST_WORDS = 5
 PIECE_S = 600.0
 """What is encoded; longer files repeat it."""
 BIT_RATE = 64_000
-
-Samples = npt.NDArray[np.int16]
 
 
 class Made(NamedTuple):
@@ -67,20 +61,6 @@ def length(path: Path) -> float:
         return recording.samples / SAMPLE_RATE
 
 
-def prompts(seconds: float) -> tuple[Samples, str]:
-    """As many whole prompts with sentences in them as fit into `seconds`, at `SAMPLE_RATE`, and what they say."""
-    parts: list[Samples] = []
-    said: list[str] = []
-    length = 0
-    for piece, text in sentences():
-        if parts and length + len(piece) > seconds * SAMPLE_RATE:
-            break
-        parts.append(piece)
-        said.append(text)
-        length += len(piece)
-    return np.concatenate(parts), " ".join(said)
-
-
 def clips(count: int, shortest_s: float, longest_s: float, folder: Path) -> list[Made]:
     """Short WAV files of whole prompts, no two alike: their lengths go round evenly between the two."""
     made: list[Made] = []
@@ -106,32 +86,6 @@ def clips(count: int, shortest_s: float, longest_s: float, folder: Path) -> list
             wav.writeframes(sound.astype("<i2").tobytes())
         made.append(Made(path, len(sound) / SAMPLE_RATE, " ".join(said)))
     return made
-
-
-def sentences() -> Iterator[tuple[Samples, str]]:
-    """The prompts with sentences in them, one by one, at `SAMPLE_RATE`, each with a pause behind it, and what they say."""
-    if not PROMPTS.is_dir() or not TEXTS.is_file():
-        raise SystemExit(
-            "Give --audio FILE, or install the packages asterisk-core-sounds-en-wav and asterisk-core-sounds-en."
-        )
-    with gzip.open(TEXTS, "rt", encoding="utf-8") as file:
-        entries = [line.strip().partition(": ")[::2] for line in file if ": " in line and not line.startswith(";")]
-    for name, text in entries:
-        path = PROMPTS / f"{name}.wav"
-        if "[" in text or len(text.split()) < LEAST_WORDS or not path.is_file():
-            continue
-        with wave.open(str(path)) as wav:
-            sound = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2")
-            rate = wav.getframerate()
-        yield _resampled(np.concatenate([sound, np.zeros(int(PAUSE_S * rate), dtype=np.int16)]), rate), text
-
-
-def _resampled(sound: Samples, rate: int) -> Samples:
-    resampler: Any = av.AudioResampler("s16", "mono", SAMPLE_RATE)
-    frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout="mono")
-    frame.sample_rate = rate
-    frames = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([np.asarray(ready.to_ndarray(), dtype=np.int16).ravel() for ready in frames])
 
 
 def _decoded(source: Path, seconds: float) -> Iterator[Samples]:

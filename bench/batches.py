@@ -30,13 +30,12 @@ import psutil
 from bench import audio, harness
 from bench.harness import MB, Device
 from whisper_service.actors.media.main import decode
-from whisper_service.actors.speech import allocator, cuda_libraries
-from whisper_service.actors.speech import gpu_memory as memory
+from whisper_service.actors.speech import allocator, cuda_libraries, gpu_memory
 from whisper_service.actors.speech.rows import sound_of
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset
-from whisper_service.supervision.child import PINNED
-from whisper_service.supervision.protocol import ChunkFound, Decode, ChunkInput
+from whisper_service.supervision.boot import PINNED
+from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
 
 STAGES = ("encode", "detect_languages", "decode", "words")
 
@@ -80,7 +79,7 @@ def least_free(device: str) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not over.wait(0.02):
-            if (free := memory.free_on(device)) is not None:
+            if (free := gpu_memory.free_on(device)) is not None:
                 least[:] = [min([free, *least])]
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -100,13 +99,13 @@ def measure(
     from whisper_service.actors.speech.recognition import Recognizer, Utterance
 
     language = None if given.language == "auto" else given.language
-    before = memory.free_on(device.name)
+    before = gpu_memory.free_on(device.name)
     engine = Engine(
         str(model), device.name, device.compute_type, slots=slots, threads=len(psutil.Process().cpu_affinity() or [0])
     )
     engine.warm_up()
     spent = timed(engine)
-    loaded = memory.free_on(device.name)
+    loaded = gpu_memory.free_on(device.name)
     listeners = [Recognizer(engine, SpeechFinder()) for _ in range(slots)]
     for size in sizes:
         many = list(islice(cycle(sounds), max(given.windows, 2 * slots * size)))

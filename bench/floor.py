@@ -28,7 +28,7 @@ from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.engine import Engine, Search, Text
 from whisper_service.actors.speech.rows import sound_of
 from whisper_service.core.domain import Task
-from whisper_service.supervision.protocol import ChunkFound, Decode, ChunkInput
+from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
 
 BATCH = 8
 NEEDED = ("encode", "decode greedily")

@@ -14,7 +14,7 @@ from whisper_service.actors.speech.recognition import Recognizer, Utterance
 from whisper_service.actors.speech.rows import segments_of, sound_of
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset, Segment
-from whisper_service.supervision.protocol import ChunkFound, Decode, ChunkInput
+from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
 
 BATCH = 8
 

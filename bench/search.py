@@ -25,8 +25,7 @@ import anyio
 from bench.harness import quantile
 from whisper_service.core.domain import Segment, Span, Status
 from whisper_service.core.job_states import Cause
-from whisper_service.storage import database
-from whisper_service.storage import search_terms as search
+from whisper_service.storage import database, search_terms
 from whisper_service.storage.store import Store
 
 ENGLISH = re.split(
@@ -75,7 +74,7 @@ async def fill(path: Path, count: int, segments: int) -> None:
     async with database.connect(path) as connection:
         await database.prepare(connection, path)
     with sqlite3.connect(path, isolation_level=None) as plain:
-        plain.create_function("grams", 1, search.grams, deterministic=True)
+        plain.create_function("grams", 1, search_terms.grams, deterministic=True)
         plain.execute("PRAGMA synchronous = OFF")
         plain.execute("BEGIN")
         for n, (job, texts) in enumerate(jobs(count, segments)):
@@ -175,7 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = options.keep or Path(directory)
         root.mkdir(parents=True, exist_ok=True)
-        anyio.run(measure, root / "search.db", options.jobs, options.segments, options.rounds)
+        anyio.run(measure, root / "search_terms.db", options.jobs, options.segments, options.rounds)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from typing import Final
 
 import psutil
 
-from testkit.recordings import babble, encode, join, silence, write_wav
-from whisper_service.supervision import child as boot
+from testkit.media_files import encode, write_wav
+from testkit.sounds import babble, join, silence
+from whisper_service.supervision import boot
 from whisper_service.supervision.protocol import Decode, Decoded, Fault, Ready, Shutdown, decode_report
 from whisper_service.supervision.protocol import encode as message
 

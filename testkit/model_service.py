@@ -16,7 +16,7 @@ from testkit.scripted_actors import script
 from testkit.web_service import WAIT, Running
 from testkit.weights import weights
 from whisper_service.app.service import Service
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.core.domain import Change, Job, Status
 from whisper_service.models.inventory import ModelInfo, ModelState
 from whisper_service.web.server import serving
@@ -33,13 +33,15 @@ async def running(
     root: Path, *endpoints: str, speech: dict[str, Any] | None = None, **models: Any
 ) -> AsyncIterator[Running]:
     """A service whose models come from these endpoints."""
-    chosen = config.Config(
+    chosen = schema.Config(
         data_dir=root / "data",
-        server=config.ServerSettings(port=0),
-        storage=config.StorageSettings(min_free_bytes=0, undo_s=0.0),
-        speech=config.SpeechSettings(**({"preload": False} | (speech or {}))),
-        models=config.ModelSettings(endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)),
-        media=config.MediaSettings(workers=1),
+        server=schema.ServerSettings(port=0),
+        storage=schema.StorageSettings(min_free_bytes=0, undo_s=0.0),
+        speech=schema.SpeechSettings(**({"preload": False} | (speech or {}))),
+        models=schema.ModelSettings(
+            endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)
+        ),
+        media=schema.MediaSettings(workers=1),
     )
     entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
     async with (

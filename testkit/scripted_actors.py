@@ -26,11 +26,12 @@ from typing import Any
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Segment, Span, Task, Word
 from whisper_service.core.errors import DiskFull
 from whisper_service.supervision import faults
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
     BatchDone,
     ChunkDone,
     ChunkFound,
+    ChunkInput,
     Decode,
     Decoded,
     Fault,
@@ -39,7 +40,6 @@ from whisper_service.supervision.protocol import (
     MediaInfo,
     Ready,
     Report,
-    ChunkInput,
     Shutdown,
     Transcribe,
 )

@@ -12,19 +12,21 @@ import msgspec
 
 from testkit.scripted_actors import script
 from whisper_service.app.service import Service
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.core.domain import Change, Job, Options
 from whisper_service.core.job_states import TERMINAL
 
 
-def settings(data_dir: Path, **speech: Any) -> config.Config:
+def settings(data_dir: Path, **speech: Any) -> schema.Config:
     """A configuration for tests: any model directory will do for the fake actor."""
     model = data_dir.parent / "model"
     model.mkdir(exist_ok=True)
-    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+    for name in ("model.bin", "schema.json", "tokenizer.json", "vocabulary.json"):
         (model / name).write_text("{}")
-    storage = config.StorageSettings(undo_s=0.0)  # deleted is gone
-    return config.Config(data_dir=data_dir, storage=storage, speech=config.SpeechSettings(model=str(model), slots=2, **speech))
+    storage = schema.StorageSettings(undo_s=0.0)  # deleted is gone
+    return schema.Config(
+        data_dir=data_dir, storage=storage, speech=schema.SpeechSettings(model=str(model), slots=2, **speech)
+    )
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import resource
 from collections.abc import Callable
 
 from whisper_service.actors.speech import main as real
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import Loaded, Report
 
 SPARE_BYTES = 8 << 20

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from whisper_service.app.service import Service
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.storage.store import Store
 from whisper_service.web.server import serving
 
@@ -38,25 +38,25 @@ def settings(
     root: Path,
     *,
     storage: dict[str, Any] | None = None,
-    security: config.SecuritySettings | None = None,
-    webhooks: config.WebhookSettings | None = None,
-    links: config.LinkSettings | None = None,
+    security: schema.SecuritySettings | None = None,
+    webhooks: schema.WebhookSettings | None = None,
+    links: schema.LinkSettings | None = None,
     **server: Any,
-) -> config.Config:
+) -> schema.Config:
     """A configuration with a model that only the scripted actor can load."""
     model = root / "model"
     model.mkdir(parents=True, exist_ok=True)
-    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+    for name in ("model.bin", "schema.json", "tokenizer.json", "vocabulary.json"):
         (model / name).write_bytes(b"{}")
-    return config.Config(
+    return schema.Config(
         data_dir=root / "data",
-        server=config.ServerSettings(port=0, **server),
-        security=security or config.SecuritySettings(),
-        webhooks=webhooks or config.WebhookSettings(),
-        links=links or config.LinkSettings(),
-        storage=config.StorageSettings(**({"min_free_bytes": 0, "undo_s": 0.0} | (storage or {}))),
-        speech=config.SpeechSettings(model=str(model)),
-        media=config.MediaSettings(workers=1),
+        server=schema.ServerSettings(port=0, **server),
+        security=security or schema.SecuritySettings(),
+        webhooks=webhooks or schema.WebhookSettings(),
+        links=links or schema.LinkSettings(),
+        storage=schema.StorageSettings(**({"min_free_bytes": 0, "undo_s": 0.0} | (storage or {}))),
+        speech=schema.SpeechSettings(model=str(model)),
+        media=schema.MediaSettings(workers=1),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from testkit import recordings
+from testkit import media_files, prompts, sounds
 from testkit.scripted_actors import script
 
 
@@ -69,18 +69,18 @@ def scripted(calm: Path) -> list[Piece]:
 def spoken(scratch: Path) -> list[Piece]:
     """For the real actors: prompts of a telephone exchange, joined and alone, and files that are nothing of the sort."""
 
-    def piece(name: str, weight: int, samples: recordings.Samples, language: str | None = "en") -> Piece:
-        return Piece(name, recordings.write_wav(scratch / name, samples).read_bytes(), language, weight=weight)
+    def piece(name: str, weight: int, samples: sounds.Samples, language: str | None = "en") -> Piece:
+        return Piece(name, media_files.write_wav(scratch / name, samples).read_bytes(), language, weight=weight)
 
-    packed = recordings.encode(scratch / "packed.m4a", recordings.talk("dir-intro", "demo-nogo"))
-    pictures = recordings.encode(scratch / "pictures.mp4", None, video_s=2.0)
+    packed = media_files.encode(scratch / "packed.m4a", prompts.talk("dir-intro", "demo-nogo"))
+    pictures = media_files.encode(scratch / "pictures.mp4", None, video_s=2.0)
     return [
-        piece("talk.wav", 4, recordings.talk(*recordings.TALK)),
-        piece("lecture.wav", 2, recordings.talk(*recordings.TALK[:4], pause_s=0.5), language=None),
-        piece("congrats.wav", 3, recordings.talk("demo-congrats")),
-        piece("menu.wav", 3, recordings.talk("conf-usermenu"), language=None),
+        piece("talk.wav", 4, prompts.talk(*prompts.TALK)),
+        piece("lecture.wav", 2, prompts.talk(*prompts.TALK[:4], pause_s=0.5), language=None),
+        piece("congrats.wav", 3, prompts.talk("demo-congrats")),
+        piece("menu.wav", 3, prompts.talk("conf-usermenu"), language=None),
         Piece("packed.m4a", packed.read_bytes(), weight=2),
-        piece("silence.wav", 1, np.zeros(20 * recordings.RATE, dtype=np.int16)),
+        piece("silence.wav", 1, np.zeros(20 * sounds.RATE, dtype=np.int16)),
         Piece("pictures.mp4", pictures.read_bytes(), code="no_audio"),
         Piece("letter.mp3", b"Dear Sir or Madam, " * 500, code="not_media"),
     ]

@@ -17,13 +17,13 @@ import numpy as np
 import psutil
 import pytest
 
-from testkit import recordings
+from testkit import media_files, prompts, sounds
 from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(os.name != "posix", reason="signals work differently on this system"),
-    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+    pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS),
     pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED),
 ]
 IN_FLIGHT = 2 * 8
@@ -39,7 +39,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return recordings.write_wav(tmp_path_factory.mktemp("in") / "talk.wav", recordings.talk(*recordings.TALK))
+    return media_files.write_wav(tmp_path_factory.mktemp("in") / "talk.wav", prompts.talk(*prompts.TALK))
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +106,8 @@ def test_the_speech_actor_killed_twice(program: Program, recording: Path, undist
 
 def test_the_media_actor_killed_in_mid_decode(program: Program, tmp_path: Path, undisturbed: bytes) -> None:
     """Silence behind the speech makes the decode long without changing what is heard."""
-    pcm = recordings.join(recordings.talk(*recordings.TALK), np.zeros(900 * recordings.RATE, dtype=np.int16))
-    path = recordings.write_wav(tmp_path / "talk.wav", pcm)
+    pcm = sounds.join(prompts.talk(*prompts.TALK), np.zeros(900 * sounds.RATE, dtype=np.int16))
+    path = media_files.write_wav(tmp_path / "talk.wav", pcm)
     actor = program.actor("media-1")
     job_id = program.submit(path)
     for job in program.updates(job_id):

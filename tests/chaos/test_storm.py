@@ -16,7 +16,7 @@ import anyio
 import httpx
 import pytest
 
-from testkit import recordings
+from testkit import prompts
 from testkit.chaos import storm
 from testkit.chaos.host import Host
 from testkit.chaos.verdict import files
@@ -50,7 +50,7 @@ async def test_nothing_is_lost_with_scripted_actors(tmp_path: Path, seed: int) -
 
 
 @pytest.mark.model
-@pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS)
+@pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS)
 @pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)
 async def test_nothing_is_lost_with_the_real_model(tmp_path: Path) -> None:
     model = Catalog(tmp_path / "models", default="auto").locate("base").path

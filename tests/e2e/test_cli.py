@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testkit import recordings
+from testkit import media_files, prompts
 from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, Program, environment
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)]
@@ -36,9 +36,9 @@ def written(home: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (home / "out").iterdir()}
 
 
-@pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS)
+@pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS)
 def test_transcribe_killed_in_the_middle_goes_on(tmp_path: Path) -> None:
-    source = recordings.write_wav(tmp_path / "talk.wav", recordings.talk(*recordings.TALK))
+    source = media_files.write_wav(tmp_path / "talk.wav", prompts.talk(*prompts.TALK))
     paths = finished(transcribe(tmp_path / "calm", source))
     assert paths == sorted(f"out/talk.{kind}" for kind in FORMATS)
     undisturbed = written(tmp_path / "calm")

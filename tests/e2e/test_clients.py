@@ -13,13 +13,13 @@ from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 
-from testkit import recordings
+from testkit import media_files, prompts, sounds
 from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED),
-    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+    pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS),
 ]
 
 
@@ -28,8 +28,8 @@ def letters(text: str) -> str:
 
 
 def test_every_interface_hears_the_same(tmp_path: Path) -> None:
-    sound = recordings.talk("demo-congrats", pause_s=0.5)
-    file = recordings.write_wav(tmp_path / "demo.wav", sound)
+    sound = prompts.talk("demo-congrats", pause_s=0.5)
+    file = media_files.write_wav(tmp_path / "demo.wav", sound)
     with serving(tmp_path / "home", wyoming__enabled="true", wyoming__port="0") as program:
         client = OpenAI(base_url=f"{program.client.base_url}/v1", api_key="any", max_retries=0)
         with client, file.open("rb") as opened:
@@ -41,7 +41,7 @@ def test_every_interface_hears_the_same(tmp_path: Path) -> None:
             )
         assert "Asterisk" in said.text
         assert said.language == "english"
-        assert said.duration == pytest.approx(len(sound) / recordings.RATE, abs=0.1)
+        assert said.duration == pytest.approx(len(sound) / sounds.RATE, abs=0.1)
         assert said.words
         assert letters("".join(word.word for word in said.words)) == letters(said.text)
         with OpenAI(base_url=f"{program.client.base_url}/v1", api_key="any") as streaming, file.open("rb") as opened:

@@ -14,11 +14,11 @@ import httpx
 import numpy as np
 import pytest
 
-from testkit import recordings
+from testkit import media_files, prompts, sounds
 from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)]
-SPOKEN = pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS)
+SPOKEN = pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS)
 LIMIT = 2_000_000
 AUDIO = {"content-type": "audio/wav"}
 EMPTY_EXPORTS = {"txt": "", "srt": "", "vtt": "WEBVTT\n", "tsv": "start\tend\ttext\n"}
@@ -122,7 +122,7 @@ def test_a_text_file_called_mp3(program: Program, tmp_path: Path) -> None:
 
 
 def test_an_mp4_that_was_cut_off_before_its_index(program: Program, tmp_path: Path) -> None:
-    path = recordings.encode(tmp_path / "cut.mp4", recordings.babble(8))
+    path = media_files.encode(tmp_path / "cut.mp4", sounds.babble(8))
     whole = path.read_bytes()
     assert b"moov" in whole[len(whole) // 2 :]
     path.write_bytes(whole[: len(whole) // 2])
@@ -131,14 +131,14 @@ def test_an_mp4_that_was_cut_off_before_its_index(program: Program, tmp_path: Pa
 
 
 def test_a_video_without_sound(program: Program, tmp_path: Path) -> None:
-    path = recordings.encode(tmp_path / "silent.mp4", None, video_s=2.0)
+    path = media_files.encode(tmp_path / "silent.mp4", None, video_s=2.0)
     with job_of(program, send(program, path)) as job:
         assert_failed(job, "no_audio", "no sound", "audio track")
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.01, 3.0])
 def test_a_recording_without_speech(program: Program, tmp_path: Path, seconds: float) -> None:
-    path = recordings.write_wav(tmp_path / "short.wav", recordings.hiss(seconds))
+    path = media_files.write_wav(tmp_path / "short.wav", sounds.hiss(seconds))
     with job_of(program, send(program, path)) as job:
         assert (job["status"], job["error"], job["progress"]) == ("completed", None, 1.0)
         assert job["message"] == "No speech was found."
@@ -151,7 +151,7 @@ def test_a_recording_without_speech(program: Program, tmp_path: Path, seconds: f
 
 
 def test_a_wave_header_without_samples(program: Program, tmp_path: Path) -> None:
-    path = recordings.write_wav(tmp_path / "header.wav", recordings.silence(0))
+    path = media_files.write_wav(tmp_path / "header.wav", sounds.silence(0))
     with job_of(program, send(program, path)) as job:
         assert_failed(job, "no_audio", "no sound", "not empty")
 
@@ -161,12 +161,10 @@ def test_a_wave_header_without_samples(program: Program, tmp_path: Path) -> None
 
 @SPOKEN
 def test_five_channels_with_the_speech_in_the_middle(program: Program, tmp_path: Path) -> None:
-    speech = recordings.prompt("demo-thanks")
-    channels = np.stack(
-        [recordings.hiss(len(speech) / recordings.RATE + 1, seed)[: len(speech)] for seed in range(6)], axis=1
-    )
+    speech = prompts.prompt("demo-thanks")
+    channels = np.stack([sounds.hiss(len(speech) / sounds.RATE + 1, seed)[: len(speech)] for seed in range(6)], axis=1)
     channels[:, 2] = speech  # front left, front right, front centre, low frequencies, back left, back right
-    path = recordings.encode(tmp_path / "film.m4a", channels, layout="5.1", rate=48_000)
+    path = media_files.encode(tmp_path / "film.m4a", channels, layout="5.1", rate=48_000)
     with job_of(program, send(program, path, language="en")) as job:
         assert (job["status"], job["language"], job["error"]) == ("completed", "en", None)
         text = exports(program, job)["txt"].lower()
@@ -175,7 +173,7 @@ def test_five_channels_with_the_speech_in_the_middle(program: Program, tmp_path:
 
 @SPOKEN
 def test_a_recording_that_ends_too_early_says_so(program: Program, tmp_path: Path) -> None:
-    path = recordings.encode(tmp_path / "cut.mp3", recordings.prompt("demo-thanks"), "mp3")
+    path = media_files.encode(tmp_path / "cut.mp3", prompts.prompt("demo-thanks"), "mp3")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 6 // 10])
     with job_of(program, send(program, path, language="en")) as job:
@@ -186,7 +184,7 @@ def test_a_recording_that_ends_too_early_says_so(program: Program, tmp_path: Pat
 
 @SPOKEN
 def test_a_raw_body_in_small_pieces(program: Program, tmp_path: Path) -> None:
-    data = recordings.write_wav(tmp_path / "raw.wav", recordings.prompt("demo-thanks")).read_bytes()
+    data = media_files.write_wav(tmp_path / "raw.wav", prompts.prompt("demo-thanks")).read_bytes()
     pieces = (data[at : at + 1_000] for at in range(0, len(data), 1_000))
     answer = program.client.post("/api/jobs?filename=raw.wav&language=en", content=pieces, headers=AUDIO)
     with job_of(program, answer) as job:
@@ -209,7 +207,7 @@ NAMES = [
 
 @pytest.mark.parametrize(("given", "shown"), NAMES, ids=range(len(NAMES)))
 def test_a_name_is_only_ever_shown(program: Program, tmp_path: Path, given: str, shown: str) -> None:
-    data = recordings.write_wav(tmp_path / "x.wav", recordings.silence(0.1)).read_bytes()
+    data = media_files.write_wav(tmp_path / "x.wav", sounds.silence(0.1)).read_bytes()
     with job_of(
         program, program.client.post("/api/jobs", params={"filename": given}, content=data, headers=AUDIO)
     ) as job:
@@ -238,7 +236,7 @@ def test_an_unknown_option(program: Program) -> None:
 
 @pytest.mark.parametrize("given", ["klingon", "English", "xx"])
 def test_a_wrong_language(program: Program, tmp_path: Path, given: str) -> None:
-    path = recordings.write_wav(tmp_path / "x.wav", recordings.silence(0.1))
+    path = media_files.write_wav(tmp_path / "x.wav", sounds.silence(0.1))
     answer = send(program, path, language=given)
     assert assert_problem(answer, 422, "invalid_request", given)["params"]["field"] == "language"
 
@@ -250,7 +248,7 @@ def test_an_option_with_a_wrong_value(program: Program, option: str) -> None:
 
 
 def test_a_model_that_is_not_there(program: Program, tmp_path: Path) -> None:
-    path = recordings.write_wav(tmp_path / "x.wav", recordings.silence(0.1))
+    path = media_files.write_wav(tmp_path / "x.wav", sounds.silence(0.1))
     with job_of(program, send(program, path, model="large-v3")) as job:
         assert_failed(job, "offline", "large-v3")
 

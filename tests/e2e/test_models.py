@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from testkit import recordings
+from testkit import media_files, prompts
 from testkit.fake_hub import Hub
 from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 from whisper_service.models.bundled import BUNDLED as FILES
@@ -33,7 +33,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def test_a_job_fetches_its_model_over_a_kill_transcribes_and_gives_the_memory_back(tmp_path: Path, hub: Hub) -> None:
     size = len(hub.files["model.bin"])
     hub.fault("/storage/", "slow", rate=20_000_000, times=1)
-    recording = recordings.write_wav(tmp_path / "talk.wav", recordings.prompt("vm-intro"))
+    recording = media_files.write_wav(tmp_path / "talk.wav", prompts.prompt("vm-intro"))
     settings = {"models__endpoints": hub.url, "speech__preload": "false"}
     program = Program(tmp_path, **settings)
     program.start()

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import audio
-from testkit import recordings
+from testkit import media_files, prompts, sounds
 from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 from testkit.scoring import score
 
@@ -34,11 +33,11 @@ def heard(program: Program, path: Path, **options: str) -> str:
     return " ".join(segment["text"].strip() for segment in segments)
 
 
-@pytest.mark.skipif(not audio.PROMPTS.is_dir() or not audio.TEXTS.is_file(), reason=recordings.NO_PROMPTS)
+@pytest.mark.skipif(not prompts.PROMPTS.is_dir() or not prompts.TEXTS.is_file(), reason=prompts.NO_PROMPTS)
 @pytest.mark.parametrize("preset", ["fast", "balanced"])
 def test_a_minute_and_a_half_of_sentences_with_pauses(program: Program, tmp_path: Path, preset: str) -> None:
-    sound, said = audio.prompts(90.0)
-    path = recordings.write_wav(tmp_path / f"{preset}.wav", sound)
+    sound, said = prompts.prompts(90.0)
+    path = media_files.write_wav(tmp_path / f"{preset}.wav", sound)
     result = score("en", said, heard(program, path, preset=preset))
     print(preset, result)
     assert result.units > 100
@@ -46,9 +45,9 @@ def test_a_minute_and_a_half_of_sentences_with_pauses(program: Program, tmp_path
     assert not result.lost, str(result)
 
 
-def chord(seconds: float) -> recordings.Samples:
+def chord(seconds: float) -> sounds.Samples:
     """Four tones with overtones that swell and fade: as near to music as tones get."""
-    at = np.arange(int(seconds * recordings.RATE)) / recordings.RATE
+    at = np.arange(int(seconds * sounds.RATE)) / sounds.RATE
     tones = sum(
         np.sin(2 * np.pi * pitch * overtone * at) / overtone for pitch in (220, 277, 330, 440) for overtone in (1, 2, 3)
     )
@@ -57,8 +56,8 @@ def chord(seconds: float) -> recordings.Samples:
 
 @pytest.mark.parametrize(
     "sound",
-    [recordings.silence(40), recordings.hiss(40), chord(40)],
+    [sounds.silence(40), sounds.hiss(40), chord(40)],
     ids=["silence", "noise", "tones"],
 )
-def test_where_nobody_speaks_nothing_is_written(program: Program, tmp_path: Path, sound: recordings.Samples) -> None:
-    assert heard(program, recordings.write_wav(tmp_path / "still.wav", sound)) == ""
+def test_where_nobody_speaks_nothing_is_written(program: Program, tmp_path: Path, sound: sounds.Samples) -> None:
+    assert heard(program, media_files.write_wav(tmp_path / "still.wav", sound)) == ""

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from testkit import recordings
+from testkit import media_files, prompts
 from testkit.program import BUNDLED, NOT_BUNDLED, serving
 
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED),
-    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+    pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS),
 ]
 VERBS = ("pause", "resume", "resume", "cancel", "retry", "retry", "front")
 PAUSES_S = (0.0, 0.01, 0.05, 0.2, 0.7)
@@ -25,7 +25,7 @@ UNDO = {"paused": "resume", "cancelled": "retry"}
 def test_a_job_that_was_steered_at_random_is_the_same_in_the_end(tmp_path: Path) -> None:
     seed = random.randrange(1_000_000)
     chance = random.Random(seed)
-    source = recordings.write_wav(tmp_path / "talk.wav", recordings.talk(*recordings.TALK[:4]))
+    source = media_files.write_wav(tmp_path / "talk.wav", prompts.talk(*prompts.TALK[:4]))
     with serving(tmp_path / "home") as program:
         program.ended(first := program.submit(source))
         undisturbed = program.transcript(first)

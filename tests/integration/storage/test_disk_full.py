@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from testkit.chaos.host import Ballast, small_disk
+from testkit.media_files import write_wav
 from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, ROOT, environment
-from testkit.recordings import write_wav
 from testkit.scripted_actors import script, text_of
 from testkit.service import ended, texts, until
 from testkit.web_service import settings

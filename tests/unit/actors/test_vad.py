@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from testkit.recordings import Samples, babble, hiss, join, silence
+from testkit.sounds import Samples, babble, hiss, join, silence
 from whisper_service.actors.vad import FRAME, SpeechDetector
 
 SOUND = join(hiss(1), babble(7), silence(1.3), babble(11, seed=1), hiss(3), babble(2.017, seed=2))

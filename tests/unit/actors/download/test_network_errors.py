@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actors.download import network_errors as network
+from whisper_service.actors.download import network_errors
 from whisper_service.actors.download.network_errors import CASES, HubError, explain, problem
 from whisper_service.core.domain import Problem
 
@@ -122,8 +122,8 @@ def test_a_case_that_is_known_stays_what_it_is() -> None:
 
 
 def test_a_full_disk_is_seen_below_other_exceptions() -> None:
-    assert network.disk_is_full(raised(RuntimeError("x"), OSError(errno.ENOSPC, "No space left on device")))
-    assert not network.disk_is_full(OSError(errno.EACCES, "Permission denied"))
+    assert network_errors.disk_is_full(raised(RuntimeError("x"), OSError(errno.ENOSPC, "No space left on device")))
+    assert not network_errors.disk_is_full(OSError(errno.EACCES, "Permission denied"))
 
 
 # -- secrets -----------------------------------------------------------------------------------------------------------
@@ -138,9 +138,9 @@ def test_no_secret_comes_through(token: str, password: str, name: str) -> None:
         f"https://{name}:{password}@hub.example/path/?sig={token}",
     )
     text = f"GET {endpoint} through {proxy} with Bearer {token} failed, {password}"
-    secrets = network.secrets_of(token, proxy, endpoint, None)
+    secrets = network_errors.secrets_of(token, proxy, endpoint, None)
     for shown in (
-        network.redact(text, secrets),
+        network_errors.redact(text, secrets),
         repr(case(ValueError(text), proxy=proxy, endpoint=endpoint, secrets=secrets)),
     ):
         assert token not in shown
@@ -148,9 +148,9 @@ def test_no_secret_comes_through(token: str, password: str, name: str) -> None:
 
 
 def test_a_password_in_percents_is_known_in_both_spellings() -> None:
-    assert network.secrets_of(None, "http://name:p%40ss@proxy") == {"p%40ss", "p@ss"}
-    assert network.secrets_of(None, "http://only-a-token@hub") == {"only-a-token"}
-    assert network.secrets_of(None, "http://hub", None) == set()
+    assert network_errors.secrets_of(None, "http://name:p%40ss@proxy") == {"p%40ss", "p@ss"}
+    assert network_errors.secrets_of(None, "http://only-a-token@hub") == {"only-a-token"}
+    assert network_errors.secrets_of(None, "http://hub", None) == set()
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_a_password_in_percents_is_known_in_both_spellings() -> None:
      ("proxy:3128", "proxy:3128", "proxy:3128"), ("http://[::1]:80", "[::1]:80", "http://[::1]:80")],
 )  # fmt: skip
 def test_an_address_for_people(address: str, host: str, public: str) -> None:
-    assert network.host_of(address) == host
-    assert network.public(address) == public
+    assert network_errors.host_of(address) == host
+    assert network_errors.public(address) == public
 
 
 @pytest.mark.parametrize(
@@ -168,21 +168,21 @@ def test_an_address_for_people(address: str, host: str, public: str) -> None:
     [("localhost:80", True), ("127.0.0.1", True), ("[::1]:8000", True), ("hub.example", False), ("10.0.0.1:1", False)],
 )
 def test_this_machine_needs_no_network(host: str, local: bool) -> None:
-    assert network.is_local(host) is local
+    assert network_errors.is_local(host) is local
 
 
 def test_which_proxy_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    assert network.proxy_for(HUB, None) is None
+    assert network_errors.proxy_for(HUB, None) is None
     monkeypatch.setenv("https_proxy", "http://environment")
     monkeypatch.setenv("no_proxy", "inside.example")
-    assert network.proxy_for(HUB, None) == "http://environment"
-    assert network.proxy_for("http://hub.example", None) is None
-    assert network.proxy_for(HUB, "http://configured") == "http://configured"
-    assert network.proxy_for("https://inside.example", None) is None
-    assert network.proxy_for("https://inside.example", "http://configured") is None
+    assert network_errors.proxy_for(HUB, None) == "http://environment"
+    assert network_errors.proxy_for("http://hub.example", None) is None
+    assert network_errors.proxy_for(HUB, "http://configured") == "http://configured"
+    assert network_errors.proxy_for("https://inside.example", None) is None
+    assert network_errors.proxy_for("https://inside.example", "http://configured") is None
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

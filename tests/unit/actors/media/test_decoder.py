@@ -14,7 +14,8 @@ import av
 import numpy as np
 import pytest
 
-from testkit.recordings import RATE, Samples, babble, encode, hiss, join, silence, write_wav
+from testkit.media_files import encode, write_wav
+from testkit.sounds import RATE, Samples, babble, hiss, join, silence
 from whisper_service.actors.media.decoder import BLOCK, DecodeFailed, NoAudio, NotMedia, Recording
 from whisper_service.core.errors import NotFound
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from testkit.recordings import Samples, babble, hiss, silence
+from testkit.sounds import Samples, babble, hiss, silence
 from whisper_service.actors.media.downmix import BLOCK, Downmix
 
 STEREO = ("FL", "FR")

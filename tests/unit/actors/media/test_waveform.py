@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from testkit.recordings import babble
+from testkit.sounds import babble
 from whisper_service.actors.media.waveform import BIN, Waveform
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.actors.speech import gpu_memory as memory
+from whisper_service.actors.speech import gpu_memory
 
 MB = 1 << 20
 
@@ -22,7 +22,7 @@ class Machine:
         return self.told.pop(0) if len(self.told) > 1 else self.told[0]
 
     def settle(self, wanted: int) -> float:
-        return memory.settle(self.free, wanted, clock=lambda: self.now, sleep=self.sleep)
+        return gpu_memory.settle(self.free, wanted, clock=lambda: self.now, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -41,24 +41,24 @@ class Machine:
     ],
 )
 def test_it_waits_while_memory_comes_back(free: list[int | None], steps: int) -> None:
-    assert Machine(*free).settle(500 * MB) == steps * memory.STEP_S
+    assert Machine(*free).settle(500 * MB) == steps * gpu_memory.STEP_S
 
 
 def test_it_never_waits_long() -> None:
     machine = Machine(*(n * 20 * MB for n in range(1000)))
-    assert machine.settle(10**15) == memory.LONGEST_S
+    assert machine.settle(10**15) == gpu_memory.LONGEST_S
 
 
 def test_the_host_says_what_is_available(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:        8145276 kB\nMemAvailable:    2048 kB\n")
-    assert memory.free_on_host(tmp_path / "meminfo") == 2 * MB
-    assert memory.free_on_host(tmp_path / "none") is None
+    assert gpu_memory.free_on_host(tmp_path / "meminfo") == 2 * MB
+    assert gpu_memory.free_on_host(tmp_path / "none") is None
 
 
 def test_a_gpu_that_is_not_there_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> object:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(memory.ctypes, "CDLL", missing)
-    assert memory.free_on("cuda:1") is None
-    assert memory.driver_version() is None
+    monkeypatch.setattr(gpu_memory.ctypes, "CDLL", missing)
+    assert gpu_memory.free_on("cuda:1") is None
+    assert gpu_memory.driver_version() is None

@@ -12,7 +12,7 @@ import pytest
 
 from whisper_service.actors.speech import main as speech
 from whisper_service.core.domain import Span
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import Cancel, ChunkInput, Fault, Load, Loaded, Report, Shutdown, Transcribe
 
 
@@ -173,7 +173,7 @@ import sys
 from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech import cuda_libraries
 from whisper_service.actors.speech import main as speech
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import Shutdown
 seen = []
 allocator.tune = lambda: seen.append(("tune", "ctranslate2" in sys.modules))

@@ -148,7 +148,9 @@ def test_every_row_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, s
 
 def test_chinese_is_stored_in_the_script_that_was_asked_for(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
     class Speaker(Listener):
-        def recognise(self, utterances: Any, preset: Preset, prompt: str | None = None) -> Iterator[tuple[int, Recognition]]:
+        def recognise(
+            self, utterances: Any, preset: Preset, prompt: str | None = None
+        ) -> Iterator[tuple[int, Recognition]]:
             words = (Word(0.1, 0.5, "头发", 0.9),)
             yield 0, Recognition((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)
 

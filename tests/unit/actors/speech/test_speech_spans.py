@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from testkit.recordings import babble, hiss, join, silence
+from testkit.sounds import babble, hiss, join, silence
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.actors.vad import FRAME
 from whisper_service.core.domain import SAMPLE_RATE
