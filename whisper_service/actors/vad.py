@@ -16,8 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from whisper_service.actors.media.chunker import FRAME
-
+FRAME: Final = 512
+"""Samples per probability: Silero's window at 16 kHz, 32 ms."""
+ONSET: Final = 0.5
+"""Silence becomes speech at this probability."""
+OFFSET: Final = 0.35
+"""Speech becomes silence below this probability."""
 CONTEXT: Final = 64
 """Samples of the previous frame that the network wants to see again."""
 BLOCK: Final = 128

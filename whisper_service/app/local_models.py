@@ -16,20 +16,19 @@ from typing import Any
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from whisper_service.app.models import Connection, Models
+from whisper_service.app.models import HubTest, ModelsInfo
 from whisper_service.app.wiring import DOWNLOAD
-from whisper_service.config.active import Tuning
-from whisper_service.config.schema import Config, Source
+from whisper_service.config.active import ActiveSettings
+from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import Conflict, InvalidRequest, ServiceError
+from whisper_service.core.model_names import is_name
 from whisper_service.host import machine
-from whisper_service.models import bundled, hubs
-from whisper_service.models import files as modelfile
-from whisper_service.models import importing as imports
+from whisper_service.models import bundled, hubs, importing
+from whisper_service.models import files as model_files
 from whisper_service.models.catalog import AUTO, Catalog
-from whisper_service.models.importing import Limits
+from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import EndpointState, Inventory, ModelInfo, Situation
-from whisper_service.models.known import is_name
 from whisper_service.scheduler.model_downloads import STALL_S, TRIES, transfer_of
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -45,7 +44,7 @@ from whisper_service.supervision.protocol import (
 from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
 
 
-def in_force(config: Config, sources: Mapping[str, Source]) -> Config:
+def in_force(config: Config, sources: Mapping[str, SettingSource]) -> Config:
     """The configuration with what was set while a service ran, the hubs above all. The data directory must be held."""
     path = DataDir(config.data_dir).database
 
@@ -53,10 +52,10 @@ def in_force(config: Config, sources: Mapping[str, Source]) -> Config:
         async with Store.open(path) as store:
             return await store.remembered.settings()
 
-    return Tuning(config, sources, anyio.run(stored)).config if path.exists() else config
+    return ActiveSettings(config, sources, anyio.run(stored)).config if path.exists() else config
 
 
-class Local:
+class LocalModels:
     """See the module. The data directory must be held, except for `list` and `verify`."""
 
     def __init__(self, config: Config) -> None:
@@ -66,9 +65,9 @@ class Local:
         self._inventory = Inventory(self._catalog, machine.look())
         self._hub = hubs.resolve(config.models, os.environ)
 
-    def list(self) -> Models:
+    def list(self) -> ModelsInfo:
         """Every model there is or could be."""
-        return Models(self._inventory.all(Situation()), self._hub.info)
+        return ModelsInfo(self._inventory.all(Situation()), self._hub.info)
 
     def show(self, name: str) -> ModelInfo:
         """One model."""
@@ -86,11 +85,11 @@ class Local:
         )
         return anyio.run(self._fetch, command, show)
 
-    def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> Connection:
+    def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> HubTest:
         """Whether this model could be fetched, from each endpoint, without fetching it. Raises as `download`."""
         repo = self._catalog.repo_of(model) if model else None
         command = self._hub.test(repo, endpoints=endpoints, proxy=proxy)
-        return Connection(command.repo, list(anyio.run(self._try, command)), self._hub.info.proxy)
+        return HubTest(command.repo, list(anyio.run(self._try, command)), self._hub.info.proxy)
 
     def unload(self, wanted: str) -> ModelInfo:
         """Only a running service holds a model in memory. Raises `Conflict`."""
@@ -115,14 +114,14 @@ class Local:
             raise Conflict(
                 f"There is a model {name} already.", hint="Remove it first, or choose another name with --name."
             )
-        limits = Limits(self._config.models.max_import_bytes, self._config.storage.min_free_bytes)
+        limits = ImportLimits(self._config.models.max_import_bytes, self._config.storage.min_free_bytes)
         scratch = self._catalog.scratch()
         try:
             fresh = scratch / "model"
             if source.is_dir():
-                imports.from_folder(source, [source], fresh, limits)
+                importing.from_folder(source, [source], fresh, limits)
             else:
-                imports.from_archive(source, fresh, limits)
+                importing.from_archive(source, fresh, limits)
             fresh.rename(self._catalog.target_of(name))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -140,7 +139,7 @@ class Local:
                 elif entry.path is None:
                     raise self._catalog.unavailable(name)
                 else:
-                    checked = modelfile.verify(entry.path)
+                    checked = model_files.verify(entry.path)
             except (ServiceError, OSError) as error:
                 problem = (
                     error.problem

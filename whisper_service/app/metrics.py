@@ -33,7 +33,7 @@ class Metrics:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._registry = CollectorRegistry()
-        self._now = _Now()
+        self._now = _ScrapeCollector()
         self._registry.register(self._now)
         ProcessCollector(registry=self._registry)
         self._waiting: OrderedDict[tuple[str, int], float] = OrderedDict()  # chunks that are found, and when
@@ -121,7 +121,7 @@ class Metrics:
             self._waiting.popitem(last=False)
 
 
-class _Now(Collector):
+class _ScrapeCollector(Collector):
     """What was asked for a moment ago."""
 
     def __init__(self) -> None:

@@ -12,26 +12,26 @@ from anyio import to_thread
 
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import Conflict, InvalidRequest
-from whisper_service.models import importing as imports
+from whisper_service.core.model_names import is_name
+from whisper_service.models import importing
 from whisper_service.models.catalog import AUTO
 from whisper_service.models.hubs import HubInfo
-from whisper_service.models.importing import Limits
+from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import EndpointState, ModelInfo
-from whisper_service.models.known import is_name
-from whisper_service.scheduler.hub_tests import Connections
+from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.mailbox import Mailbox
-from whisper_service.scheduler.model_actions import Shelf
-from whisper_service.storage.uploads import Intake
+from whisper_service.scheduler.model_actions import ModelActions
+from whisper_service.storage.uploads import Uploads
 
 
-class Models(Value, frozen=True):
+class ModelsInfo(Value, frozen=True):
     """Every model there is or could be, the best first, and where those come from that are not here."""
 
     models: list[ModelInfo]
     hub: HubInfo
 
 
-class Connection(Value, frozen=True):
+class HubTest(Value, frozen=True):
     """How each endpoint answered. `proxy` is the one that the settings name, without name and password."""
 
     repo: str
@@ -39,11 +39,17 @@ class Connection(Value, frozen=True):
     proxy: str | None = None
 
 
-class ModelDesk:
+class ModelService:
     """See the module."""
 
     def __init__(
-        self, mailbox: Mailbox, shelf: Shelf, connections: Connections, *, import_dirs: tuple[str, ...], limits: Limits
+        self,
+        mailbox: Mailbox,
+        shelf: ModelActions,
+        connections: HubTests,
+        *,
+        import_dirs: tuple[str, ...],
+        limits: ImportLimits,
     ) -> None:
         self._import_dirs = tuple(map(Path, import_dirs))
         self._limits = limits
@@ -51,9 +57,9 @@ class ModelDesk:
         self._shelf = shelf
         self._connections = connections
 
-    async def list(self) -> Models:
+    async def list(self) -> ModelsInfo:
         """Everything."""
-        return Models(await self._shelf.list(), self._shelf.downloads.hub.info)
+        return ModelsInfo(await self._shelf.list(), self._shelf.downloads.hub.info)
 
     async def show(self, name: str) -> ModelInfo:
         """One model. Raises `InvalidRequest` for what cannot be a name."""
@@ -78,19 +84,19 @@ class ModelDesk:
     async def import_archive(self, name: str, data: AsyncIterator[bytes], *, expected: int | None = None) -> ModelInfo:
         """Take the bytes of an archive as a new model. Raises `BadArchive`, `ModelBroken`, `Conflict`, `TooLarge`, `DiskFull`."""
         with self._scratch(name) as scratch:
-            intake = Intake(scratch, max_bytes=self._limits.bytes, min_free=self._limits.spare)
+            intake = Uploads(scratch, max_bytes=self._limits.bytes, min_free=self._limits.spare)
             async with intake.receiver("archive", expected=expected) as receiver:
                 async for block in data:
                     await receiver.write(block)
                 received = await receiver.finish()
-            await to_thread.run_sync(imports.from_archive, received.path, scratch / "model", self._limits)
+            await to_thread.run_sync(importing.from_archive, received.path, scratch / "model", self._limits)
             return await self._adopt(scratch / "model", name)
 
     async def import_folder(self, name: str, path: str) -> ModelInfo:
         """Copy a folder of this machine as a new model. Raises the same, and `ImportRefused`."""
         with self._scratch(name) as scratch:
             await to_thread.run_sync(
-                imports.from_folder, Path(path), self._import_dirs, scratch / "model", self._limits
+                importing.from_folder, Path(path), self._import_dirs, scratch / "model", self._limits
             )
             return await self._adopt(scratch / "model", name)
 
@@ -124,11 +130,11 @@ class ModelDesk:
         endpoints: tuple[str, ...] = (),
         proxy: str | None = None,
         token: str | None = None,
-    ) -> Connection:
+    ) -> HubTest:
         """Whether this model could be fetched, from each endpoint, without fetching it. What is not given is as in the settings."""
         hub = self._shelf.downloads.hub
         repo = self._shelf.catalog.repo_of(model) if model else None
         command = hub.test(repo, endpoints=endpoints, proxy=proxy, token=token)
         test = await self._mailbox.ask(partial(self._connections.ask, command))
         await test.done.wait()
-        return Connection(command.repo, list(test.results), hub.info.proxy)
+        return HubTest(command.repo, list(test.results), hub.info.proxy)

@@ -17,8 +17,8 @@ import anyio
 from whisper_service.core.domain import Status, Value
 from whisper_service.core.errors import ServiceError, Unavailable
 from whisper_service.core.job_states import TERMINAL
-from whisper_service.storage.change_feed import Broadcast, Closed
-from whisper_service.storage.queries import Kept
+from whisper_service.storage.change_feed import ChangeFeed, Closed
+from whisper_service.storage.queries import StoredJob
 from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ JUMP_S: Final = 3_600.0
 """A clock that ran so much faster than time did was set: until the next look it is not believed that everything is old."""
 
 
-class Rules(Value, frozen=True):
+class RetentionRules(Value, frozen=True):
     """0: for ever, or without limit."""
 
     media_s: float = 0.0  # a recording after the end of its job
@@ -41,14 +41,14 @@ class Rules(Value, frozen=True):
         return bool(self.media_s or self.jobs_s or self.media_bytes)
 
 
-class Due(NamedTuple):
+class DueJobs(NamedTuple):
     """Identifiers of jobs."""
 
     media: Sequence[str]  # lose their recording
     jobs: Sequence[str]  # go as a whole
 
 
-def due(rules: Rules, kept: Collection[Kept], now: float) -> Due:
+def due(rules: RetentionRules, kept: Collection[StoredJob], now: float) -> DueJobs:
     """What has to go, oldest first; `now` in Unix seconds.
 
     Who can be tried again - failed, or with gaps - loses its recording for its age alone, not because room is short.
@@ -68,7 +68,7 @@ def due(rules: Rules, kept: Collection[Kept], now: float) -> Due:
         if job.id not in gone and job.status is not Status.FAILED and not job.gaps:
             media.append(job.id)
             room -= job.bytes
-    return Due(media, jobs)
+    return DueJobs(media, jobs)
 
 
 class Retention:
@@ -76,9 +76,9 @@ class Retention:
 
     def __init__(
         self,
-        rules: Rules,
+        rules: RetentionRules,
         store: Store,
-        broadcast: Broadcast,
+        broadcast: ChangeFeed,
         remove_media: Callable[[str], Awaitable[object]],
         remove_job: Callable[[str], Awaitable[object]],
         *,

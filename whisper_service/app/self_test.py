@@ -1,6 +1,6 @@
 """The trials of `doctor` that are heavy or may crash: in the children that do this work in the service too, under the same supervisor.
 
-Also what every check answers with: a `Row`. A trial never raises for what it finds.
+Also what every check answers with: a `Check`. A trial never raises for what it finds.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Verdict(StrEnum):
     FAIL = "fail"  # something the service needs does not work
 
 
-class Row(Value, frozen=True):
+class Check(Value, frozen=True):
     """One check: what was tried, what came of it, and what to do."""
 
     name: str
@@ -63,14 +63,14 @@ class Row(Value, frozen=True):
     hint: str = ""
 
 
-def failed(name: str, problem: Problem) -> Row:
+def failed(name: str, problem: Problem) -> Check:
     detail = problem.message
     if said := problem.params.get("detail"):
         detail += f" ({said})"
-    return Row(name=name, verdict=Verdict.FAIL, detail=detail, hint=problem.hint)
+    return Check(name=name, verdict=Verdict.FAIL, detail=detail, hint=problem.hint)
 
 
-async def media(config: Config, scratch: Path) -> Row:
+async def media(config: Config, scratch: Path) -> Check:
     """A child decodes a recording and finds the voice in it."""
     name, began = "decoding", time.monotonic()
     source = scratch / "doctor.wav"
@@ -92,14 +92,16 @@ async def media(config: Config, scratch: Path) -> Row:
         return failed(name, answer.problem if isinstance(answer, Fault) else answer)
     if not chunks:
         detail = "A recording was decoded, but the voice in it was not found."
-        return Row(name=name, verdict=Verdict.FAIL, detail=detail, hint="Install faster-whisper and onnxruntime again.")
+        return Check(
+            name=name, verdict=Verdict.FAIL, detail=detail, hint="Install faster-whisper and onnxruntime again."
+        )
     took = time.monotonic() - began
     versions = ", ".join(f"{key} {value}" for key, value in facts.items())
     detail = f"{answer.duration_s:.1f} s of sound decoded and the voice found, in {took:.1f} s with {versions}."
-    return Row(name=name, verdict=Verdict.OK, detail=detail)
+    return Check(name=name, verdict=Verdict.OK, detail=detail)
 
 
-async def speech(config: Config, scratch: Path, located: Located | None) -> AsyncIterator[Row]:
+async def speech(config: Config, scratch: Path, located: Located | None) -> AsyncIterator[Check]:
     """A child per device loads the model and encodes once. A device that the configuration does not use may fail with a WARN."""
     row, gpus = await _device(config, scratch, located, "cpu")
     used = config.speech.device
@@ -112,10 +114,10 @@ async def speech(config: Config, scratch: Path, located: Located | None) -> Asyn
     if used.startswith("cuda") and int(used.partition(":")[2] or 0) >= gpus:
         detail = f"The configuration asks for {used}; the engine sees {gpus} CUDA devices."
         hint = 'Check `nvidia-smi` and the driver, install "whisper_service[cuda]", or set speech.device = "auto".'
-        yield Row(name=f"speech on {used}", verdict=Verdict.FAIL, detail=detail, hint=hint)
+        yield Check(name=f"speech on {used}", verdict=Verdict.FAIL, detail=detail, hint=hint)
 
 
-async def _device(config: Config, scratch: Path, located: Located | None, device: str) -> tuple[Row, int]:
+async def _device(config: Config, scratch: Path, located: Located | None, device: str) -> tuple[Check, int]:
     """The row of one device, and how many CUDA devices the child sees."""
     name = f"speech on {device}"
     async with _child(f"doctor-{device.replace(':', '-')}", SPEECH, config, scratch) as child:
@@ -131,9 +133,9 @@ async def _device(config: Config, scratch: Path, located: Located | None, device
     match answer:
         case Loaded():
             detail = f"{answer.model} loaded and tried in {answer.seconds:.1f} s as {answer.compute_type}."
-            return Row(name=name, verdict=Verdict.OK, detail=detail), gpus
+            return Check(name=name, verdict=Verdict.OK, detail=detail), gpus
         case Ready():
-            return Row(
+            return Check(
                 name=name, verdict=Verdict.WARN, detail="The engine starts; there is no model to try it with."
             ), gpus
         case Fault() | Problem():
@@ -142,7 +144,7 @@ async def _device(config: Config, scratch: Path, located: Located | None, device
     return failed(name, problem), gpus
 
 
-class _Child:
+class _Conversation:
     """A conversation with a child under the supervisor that the service uses."""
 
     def __init__(self, supervisor: Supervisor, events: MemoryObjectReceiveStream[ActorEvent]) -> None:
@@ -167,7 +169,7 @@ class _Child:
 
 
 @asynccontextmanager
-async def _child(name: str, entry: str, config: Config, scratch: Path) -> AsyncIterator[_Child]:
+async def _child(name: str, entry: str, config: Config, scratch: Path) -> AsyncIterator[_Conversation]:
     send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
     supervisor = Supervisor(
         name, entry, logs=scratch, deliver=send.send_nowait, ready_timeout_s=config.supervision.ready_timeout_s
@@ -177,7 +179,7 @@ async def _child(name: str, entry: str, config: Config, scratch: Path) -> AsyncI
             tasks.start_soon(supervisor.run)
             supervisor.want()
             try:
-                yield _Child(supervisor, receive)
+                yield _Conversation(supervisor, receive)
             finally:
                 supervisor.stop()
 
@@ -211,6 +213,6 @@ def write_voice(path: Path) -> None:
         file.writeframes(samples.tobytes())
 
 
-def _unless(row: Row, *, needed: bool) -> Row:
+def _unless(row: Check, *, needed: bool) -> Check:
     """What nobody needs is no failure."""
     return row if needed or row.verdict is Verdict.OK else msgspec.structs.replace(row, verdict=Verdict.WARN)

@@ -18,19 +18,19 @@ import msgspec
 from anyio import to_thread
 
 from whisper_service import __version__
-from whisper_service.app.models import ModelDesk
+from whisper_service.app.models import ModelService
 from whisper_service.app.wiring import MEDIA, SPEECH, Parts, assembled
 from whisper_service.config.runtime import Setting
-from whisper_service.config.schema import Config, Source
-from whisper_service.core.domain import Job, Options, Origin, Problem, Status, Transcript, Value
+from whisper_service.config.schema import Config, SettingSource
+from whisper_service.core.domain import ActorState, Death, Job, LinkOrigin, Options, Problem, Status, Transcript, Value
 from whisper_service.core.errors import InvalidRequest, NotFound, ServiceError
+from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.host import machine
 from whisper_service.integrations.link_fetcher import name_of
 from whisper_service.models import hubs
-from whisper_service.models.importing import Limits
-from whisper_service.storage.uploads import Received, clean_name, identifier
-from whisper_service.supervision.supervisor import Death, State
+from whisper_service.models.importing import ImportLimits
+from whisper_service.storage.uploads import Received
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class ActorInfo(Value, frozen=True):
     """A child process as operators see it."""
 
     name: str
-    state: State
+    state: ActorState
     generation: int
     pid: int | None
     problem: Problem | None = None
@@ -93,12 +93,12 @@ class Service:
         self.webhooks = parts.webhooks
         self.fetcher = parts.fetcher
         self.log = parts.log
-        self.models = ModelDesk(
+        self.models = ModelService(
             parts.mailbox,
             parts.loop.shelf,
             parts.loop.connections,
             import_dirs=config.models.import_dirs,
-            limits=Limits(config.models.max_import_bytes, config.storage.min_free_bytes),
+            limits=ImportLimits(config.models.max_import_bytes, config.storage.min_free_bytes),
         )
         self.started_at = time.time()
         self._mailbox = parts.mailbox
@@ -112,7 +112,7 @@ class Service:
         cls,
         config: Config,
         *,
-        sources: Mapping[str, Source] | None = None,
+        sources: Mapping[str, SettingSource] | None = None,
         speech_entry: str = SPEECH,
         media_entry: str = MEDIA,
     ) -> AsyncIterator[Service]:
@@ -195,7 +195,7 @@ class Service:
             sha256="",
             language=options.language,
             message="Fetching the recording.",
-            origin=Origin(url),
+            origin=LinkOrigin(url),
         )
         added = await self._mailbox.ask(partial(self._loop.add, job))
         self.fetcher.tell()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,39 +12,38 @@ from typing import Any, Final
 
 import anyio
 from anyio import to_thread
-from anyio.lowlevel import checkpoint
 
+from whisper_service.app.maintenance import keep_short, recover, sweep
 from whisper_service.app.metrics import Metrics
-from whisper_service.app.retention import DAY_S, Retention, Rules
+from whisper_service.app.retention import DAY_S, Retention, RetentionRules
 from whisper_service.app.trash import Trash
-from whisper_service.config.active import Tuning
-from whisper_service.config.schema import Config, Source, Storage
+from whisper_service.config.active import ActiveSettings
+from whisper_service.config.schema import Config, SettingSource, StorageSettings
 from whisper_service.core.domain import Job, Problem
-from whisper_service.core.errors import ServiceError
 from whisper_service.core.job_states import OPEN
-from whisper_service.core.logs import Tail
-from whisper_service.core.wall_clock import Wall
+from whisper_service.core.logs import LogTail
+from whisper_service.core.wall_clock import WallClock
 from whisper_service.host import machine
-from whisper_service.integrations.link_fetcher import Fetcher
-from whisper_service.integrations.webhooks import Webhooks
+from whisper_service.integrations.link_fetcher import LinkFetcher
+from whisper_service.integrations.webhooks import WebhookSender
 from whisper_service.models import hubs
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory
-from whisper_service.scheduler.aborts import Endings
-from whisper_service.scheduler.hub_tests import Connections
+from whisper_service.scheduler.aborts import Aborts
+from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
-from whisper_service.scheduler.loop import Dispatcher
+from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
-from whisper_service.scheduler.media_actors import Decoders
-from whisper_service.scheduler.model_actions import Shelf
-from whisper_service.scheduler.speech_actor import Recognizer
-from whisper_service.storage.change_feed import Broadcast, Closed
+from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.model_actions import ModelActions
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
-from whisper_service.storage.resumable_uploads import Resumable
+from whisper_service.storage.resumable_uploads import ResumableUploads
 from whisper_service.storage.store import Store
-from whisper_service.storage.uploads import Intake
-from whisper_service.supervision.orphans import Roll
-from whisper_service.supervision.restart_limit import Intensity
+from whisper_service.storage.uploads import Uploads
+from whisper_service.supervision.orphans import OrphanList
+from whisper_service.supervision.restart_limit import RestartPolicy
 from whisper_service.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -62,23 +60,23 @@ class Parts:
     config: Config
     data: DataDir
     store: Store
-    broadcast: Broadcast
-    intake: Intake
-    uploads: Resumable
+    broadcast: ChangeFeed
+    intake: Uploads
+    uploads: ResumableUploads
     catalog: Catalog
     metrics: Metrics
-    webhooks: Webhooks
-    fetcher: Fetcher
+    webhooks: WebhookSender
+    fetcher: LinkFetcher
     mailbox: Mailbox
-    loop: Dispatcher
+    loop: Loop
     trash: Trash
-    tuning: Tuning
-    log: Tail
+    tuning: ActiveSettings
+    log: LogTail
 
 
 @asynccontextmanager
 async def assembled(
-    config: Config, *, sources: Mapping[str, Source], speech_entry: str, media_entry: str
+    config: Config, *, sources: Mapping[str, SettingSource], speech_entry: str, media_entry: str
 ) -> AsyncIterator[Parts]:
     """A service at work on `config.data_dir`. Raises `DataDirectoryInUse` and whatever the store says about its file.
 
@@ -87,29 +85,29 @@ async def assembled(
     data = DataDir(config.data_dir)
     async with AsyncExitStack() as stack:
         stack.enter_context(data.hold())
-        log = Tail()
+        log = LogTail()
         stack.enter_context(log.listening())
-        roll = Roll(data.children)
+        roll = OrphanList(data.children)
         roll.clear()
         store = await stack.enter_async_context(Store.open(data.database))
-        tuning = Tuning(config, sources, await store.remembered.settings())
+        tuning = ActiveSettings(config, sources, await store.remembered.settings())
         config = tuning.config
-        await _recover(store, data)
-        wall = Wall(await store.newest())
-        intake = Intake(
+        await recover(store, data)
+        wall = WallClock(await store.newest())
+        intake = Uploads(
             data.media,
             max_bytes=config.server.max_upload_bytes,
             min_free=config.storage.min_free_bytes,
             at_once=config.server.max_uploads,
             wall=wall,
         )
-        uploads = Resumable(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
+        uploads = ResumableUploads(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
         with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
-        await to_thread.run_sync(_sweep, data, intake, with_media, open_jobs)
+        await to_thread.run_sync(sweep, data, intake, with_media, open_jobs)
         _, head = await store.log.bounds()
-        broadcast = Broadcast(store.log, head)
+        broadcast = ChangeFeed(store.log, head)
         stack.callback(broadcast.close)
-        webhooks = Webhooks(config.webhooks, store, broadcast)
+        webhooks = WebhookSender(config.webhooks, store, broadcast)
         catalog = Catalog(data.models, default=config.speech.model)
         await to_thread.run_sync(catalog.sweep)
         mailbox, metrics = Mailbox(), Metrics()
@@ -119,13 +117,13 @@ async def assembled(
             roll=roll,
             deliver=metrics.watching(mailbox.deliver),
             ready_timeout_s=config.supervision.ready_timeout_s,
-            intensity=Intensity(
+            intensity=RestartPolicy(
                 config.supervision.max_restarts, config.supervision.restart_window_s, config.supervision.probe_s
             ),
         )
         speech = supervise("speech", speech_entry, ready_is_useful=False)  # it has yet to load a model
-        recognizer = Recognizer(speech, config.speech, config.supervision)
-        decoders = Decoders(
+        recognizer = SpeechActor(speech, config.speech, config.supervision)
+        decoders = MediaActors(
             [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
             data,
             stall_s=config.supervision.decode_stall_s,
@@ -133,8 +131,8 @@ async def assembled(
             max_expansion=config.media.max_expansion,
         )
         ledger = Ledger(store, broadcast, data, wall=wall)
-        endings = Endings(ledger, recognizer, decoders)
-        shelf = Shelf(
+        endings = Aborts(ledger, recognizer, decoders)
+        shelf = ModelActions(
             store,
             broadcast,
             Inventory(catalog, machine.look()),
@@ -145,10 +143,8 @@ async def assembled(
             hubs.resolve(config.models, os.environ),
             spare_bytes=config.storage.min_free_bytes,
         )
-        connections = Connections(supervise("connection", DOWNLOAD))
-        loop = Dispatcher(
-            mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=config.speech.preload
-        )
+        connections = HubTests(supervise("connection", DOWNLOAD))
+        loop = Loop(mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=config.speech.preload)
 
         async def note(job_id: str, **fields: Any) -> Job | None:
             return await mailbox.ask(partial(loop.fetching, job_id, **fields))
@@ -156,7 +152,7 @@ async def assembled(
         async def unfetched(job_id: str, problem: Problem) -> None:
             await mailbox.ask(partial(loop.unfetched, job_id, problem))
 
-        fetcher = Fetcher(config.links, store, intake, data, note, unfetched)
+        fetcher = LinkFetcher(config.links, store, intake, data, note, unfetched)
         retention = Retention(
             _rules(config.storage),
             store,
@@ -173,7 +169,7 @@ async def assembled(
             for actor in loop.actors:
                 tasks.start_soon(actor.run, name=actor.name)
             tasks.start_soon(loop.run, name="dispatcher")
-            tasks.start_soon(_keep_short, store, broadcast, config.storage.keep_changes, name="retention of changes")
+            tasks.start_soon(keep_short, store, broadcast, config.storage.keep_changes, name="retention of changes")
             tasks.start_soon(broadcast.beat, config.server.heartbeat_s, name="heartbeat")
             tasks.start_soon(webhooks.run, name="webhooks")
             tasks.start_soon(uploads.run, name="uploads")
@@ -208,34 +204,5 @@ async def assembled(
                     actor.stop()
 
 
-async def _recover(store: Store, data: DataDir) -> None:
-    """What the last service had in work waits for its turn again. Nobody listens yet: the changes are in the log."""
-    await store.recover(phase=None, speed=None, eta_s=None, problem=None, message="Goes on after a restart.")
-
-
-async def _keep_short(store: Store, broadcast: Broadcast, keep: int) -> None:
-    """Prune the log now, and whenever it is a tenth longer than it should be; ends with the broadcast."""
-    while True:
-        try:
-            while await store.log.prune(keep):
-                await checkpoint()  # between two pages others have their turn at the database
-        except (sqlite3.Error, ServiceError):
-            logger.exception("the change log could not be pruned", extra={"action": "prune_failed"})
-        try:
-            await broadcast.reached(broadcast.head + max(1, keep // 10))
-        except Closed:
-            return
-
-
-def _rules(storage: Storage) -> Rules:
-    return Rules(storage.keep_media_days * DAY_S, storage.keep_jobs_days * DAY_S, storage.max_media_bytes)
-
-
-def _sweep(data: DataDir, intake: Intake, with_media: Collection[str], open_jobs: Collection[str]) -> None:
-    """Remove files that no job has: uploads that broke off, recordings and waveforms that were to be removed when the last
-    service ended, spools of jobs that are over."""
-    intake.sweep(with_media)
-    for directory, owners in ((data.spool, open_jobs), (data.peaks, with_media)):
-        for path in directory.iterdir():
-            if path.name.partition(".")[0] not in owners and not path.is_dir():
-                path.unlink(missing_ok=True)
+def _rules(storage: StorageSettings) -> RetentionRules:
+    return RetentionRules(storage.keep_media_days * DAY_S, storage.keep_jobs_days * DAY_S, storage.max_media_bytes)

@@ -26,9 +26,10 @@ from rich.table import Table
 from rich.text import Text
 
 from whisper_service import __version__
-from whisper_service.app import self_test as trial
-from whisper_service.app.self_test import Row, Verdict, failed
-from whisper_service.config.schema import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, Config, resource
+from whisper_service.app import self_test
+from whisper_service.app.self_test import Check, Verdict, failed
+from whisper_service.config.load import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, resource
+from whisper_service.config.schema import Config
 from whisper_service.core.domain import Job, Options, Problem, Status
 from whisper_service.core.errors import DataDirectoryInUse, ServiceError
 from whisper_service.models.catalog import Catalog, Located
@@ -44,10 +45,10 @@ PACKAGES: Final = (
 
 def run(load: Callable[[], Config], file: Path | None, *, as_json: bool) -> int:
     """Check everything and print the rows; the exit code is 1 if one of them is a FAIL. `load` reads the configuration."""
-    rows: list[Row] = []
+    rows: list[Check] = []
     console = Console(highlight=False)
 
-    def tell(row: Row) -> None:
+    def tell(row: Check) -> None:
         rows.append(row)
         if not as_json:
             _print(console, row)
@@ -66,7 +67,7 @@ def run(load: Callable[[], Config], file: Path | None, *, as_json: bool) -> int:
     return 1 if any(row.verdict is Verdict.FAIL for row in rows) else 0
 
 
-async def _examine(config: Config, tell: Callable[[Row], None]) -> None:
+async def _examine(config: Config, tell: Callable[[Check], None]) -> None:
     data = DataDir(config.data_dir)
     row, running = directory(data, config.storage.min_free_bytes)
     tell(row)
@@ -77,22 +78,22 @@ async def _examine(config: Config, tell: Callable[[Row], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=data.root, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
         tell(await database(scratch))
-        tell(await trial.media(config, scratch))
+        tell(await self_test.media(config, scratch))
         row, located = await model(config, data)
         tell(row)
-        async for row in trial.speech(config, scratch, located):
+        async for row in self_test.speech(config, scratch, located):
             tell(row)
 
 
-def python() -> Row:
+def python() -> Check:
     """The interpreter and the machine."""
     cores = os.cpu_count() or 1
-    return Row(
+    return Check(
         name="python", verdict=Verdict.OK, detail=f"{platform.python_version()}, {platform.platform()}, {cores} cores"
     )
 
 
-def packages() -> Row:
+def packages() -> Check:
     """What is installed. Nothing is imported."""
     found: dict[str, str | None] = {}
     for package in PACKAGES:
@@ -101,17 +102,17 @@ def packages() -> Row:
         except metadata.PackageNotFoundError:
             found[package] = None
     if absent := [package for package, version in found.items() if version is None]:
-        return Row(
+        return Check(
             name="packages",
             verdict=Verdict.FAIL,
             detail=f"Not installed: {', '.join(absent)}.",
             hint="Install whisper_service again, with pip, into this environment.",
         )
     versions = ", ".join(f"{package} {version}" for package, version in found.items())
-    return Row(name="packages", verdict=Verdict.OK, detail=f"whisper_service {__version__}, {versions}")
+    return Check(name="packages", verdict=Verdict.OK, detail=f"whisper_service {__version__}, {versions}")
 
 
-def configuration(config: Config, file: Path | None) -> Row:
+def configuration(config: Config, file: Path | None) -> Check:
     """Where the settings come from."""
     named = os.environ.get(CONFIG_VARIABLE)
     chosen = file or (Path(named) if named else Path("config.toml"))
@@ -119,10 +120,10 @@ def configuration(config: Config, file: Path | None) -> Row:
     if names := sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS):
         origin += f" and {', '.join(names)}"
     used = f"data in {config.data_dir}, model {config.speech.model}, device {config.speech.device}"
-    return Row(name="configuration", verdict=Verdict.OK, detail=f"From {origin}: {used}.")
+    return Check(name="configuration", verdict=Verdict.OK, detail=f"From {origin}: {used}.")
 
 
-def directory(data: DataDir, reserve: int) -> tuple[Row, bool]:
+def directory(data: DataDir, reserve: int) -> tuple[Check, bool]:
     """Room, permission and locking in the data directory, and whether a service is at work in it."""
     name = "data directory"
     with ExitStack() as stack:
@@ -139,17 +140,17 @@ def directory(data: DataDir, reserve: int) -> tuple[Row, bool]:
             problem = Problem(code="disk_full", message=f"{detail}.", hint="Free some space: uploads are refused.")
             return failed(name, problem), running
         if running:
-            return Row(name=name, verdict=Verdict.OK, detail=f"{detail}. A service is at work in it."), True
+            return Check(name=name, verdict=Verdict.OK, detail=f"{detail}. A service is at work in it."), True
         try:
             with data.hold():
                 hint = "Never start two services on it, or choose a local disk with --data-dir."
                 detail += ". The file system does not lock files"
-                return Row(name=name, verdict=Verdict.WARN, detail=f"{detail}.", hint=hint), False
+                return Check(name=name, verdict=Verdict.WARN, detail=f"{detail}.", hint=hint), False
         except DataDirectoryInUse:
-            return Row(name=name, verdict=Verdict.OK, detail=f"{detail}. Files can be written and locked."), False
+            return Check(name=name, verdict=Verdict.OK, detail=f"{detail}. Files can be written and locked."), False
 
 
-async def database(scratch: Path) -> Row:
+async def database(scratch: Path) -> Check:
     """A real database with a real job, on the file system where it will be."""
     path = scratch / "doctor.db"
     job = Job(
@@ -171,12 +172,12 @@ async def database(scratch: Path) -> Row:
         return failed("database", problem)
     if not wal or read != written.job:
         hint = "The file system is probably a network share. Choose a local disk with --data-dir."
-        return Row(name="database", verdict=Verdict.FAIL, detail="Write-ahead logging does not work here.", hint=hint)
+        return Check(name="database", verdict=Verdict.FAIL, detail="Write-ahead logging does not work here.", hint=hint)
     detail = f"SQLite {sqlite3.sqlite_version} writes ahead and reads back."
-    return Row(name="database", verdict=Verdict.OK, detail=detail)
+    return Check(name="database", verdict=Verdict.OK, detail=detail)
 
 
-def port(config: Config, *, running: bool) -> Row:
+def port(config: Config, *, running: bool) -> Check:
     """Whether the service could listen. `running`: a service has the data directory, so it may well have the port too."""
     host, number = config.server.host, config.server.port
     try:
@@ -184,23 +185,23 @@ def port(config: Config, *, running: bool) -> Row:
     except ServiceError as error:
         if running:
             detail = f"{host}:{number} is taken, probably by the running service."
-            return Row(name="address", verdict=Verdict.OK, detail=detail)
+            return Check(name="address", verdict=Verdict.OK, detail=detail)
         return failed("address", error.problem)
-    return Row(
+    return Check(
         name="address", verdict=Verdict.OK, detail=f"{host}:{number} is free." if number else f"{host}, any port."
     )
 
 
-def static_files() -> Row:
+def static_files() -> Check:
     """The page that the service shows."""
     page = resource("static") / "index.html"
     if not page.is_file():
         hint = "The API works without it. Install whisper_service again to get it back."
-        return Row(name="web page", verdict=Verdict.WARN, detail=f"{page} is missing.", hint=hint)
-    return Row(name="web page", verdict=Verdict.OK, detail=str(page))
+        return Check(name="web page", verdict=Verdict.WARN, detail=f"{page} is missing.", hint=hint)
+    return Check(name="web page", verdict=Verdict.OK, detail=str(page))
 
 
-async def model(config: Config, data: DataDir) -> tuple[Row, Located | None]:
+async def model(config: Config, data: DataDir) -> tuple[Check, Located | None]:
     """The model that is used unless a job names another; the built-in one is put together by this."""
     catalog = Catalog(data.models, default=config.speech.model)
     try:
@@ -209,13 +210,13 @@ async def model(config: Config, data: DataDir) -> tuple[Row, Located | None]:
         return failed("model", error.problem), None
     names = await to_thread.run_sync(catalog.installed)
     detail = f"{located.name} in {located.path}. Installed: {', '.join(names)}."
-    return Row(name="model", verdict=Verdict.OK, detail=detail), located
+    return Check(name="model", verdict=Verdict.OK, detail=detail), located
 
 
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
 
-def _print(console: Console, row: Row) -> None:
+def _print(console: Console, row: Check) -> None:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=4, style=_STYLES[row.verdict])
     table.add_column(width=16)

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from whisper_service import __version__
 from whisper_service.cli import models as cli_models
-from whisper_service.config import schema as config
+from whisper_service.config.load import find_sources, load
+from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Preset, Script, Task
 from whisper_service.core.errors import ServiceError
+from whisper_service.core.model_names import is_name
 from whisper_service.export.render import Format
-from whisper_service.models.known import is_name
 
 PROGRAM: Final = "whisper_service"
 FAILED: Final = 1
@@ -142,14 +143,14 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def settings(options: argparse.Namespace) -> config.Config:
+def settings(options: argparse.Namespace) -> Config:
     """The configuration with what the command line says on top. Paths given here are relative to the working directory."""
-    return config.load(options.config, overrides=_given(options))
+    return load(options.config, overrides=_given(options))
 
 
-def sources(options: argparse.Namespace) -> dict[str, config.Source]:
+def sources(options: argparse.Namespace) -> dict[str, SettingSource]:
     """Where those settings come from."""
-    return config.sources(options.config, overrides=_given(options))
+    return find_sources(options.config, overrides=_given(options))
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:

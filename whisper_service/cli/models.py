@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from whisper_service.app.local_models import Local
-    from whisper_service.cli.remote_models import Remote
-    from whisper_service.config.schema import Config, Source
+    from whisper_service.app.local_models import LocalModels
+    from whisper_service.cli.remote_models import RemoteModels
+    from whisper_service.config.schema import Config, SettingSource
     from whisper_service.models.inventory import ModelInfo
 
 STEPS: Final = 10
@@ -29,7 +29,7 @@ def add(
     commands: Any,
     common: argparse.ArgumentParser,
     settings: Callable[[argparse.Namespace], Config],
-    sources: Callable[[argparse.Namespace], Mapping[str, Source]],
+    sources: Callable[[argparse.Namespace], Mapping[str, SettingSource]],
 ) -> None:
     """The grammar of the command."""
     models = commands.add_parser("models", help="list, fetch, import, check and remove models")
@@ -66,10 +66,10 @@ def add(
 
 
 @contextmanager
-def _shelf(config: Config, options: argparse.Namespace) -> Iterator[Local | Remote]:
+def _shelf(config: Config, options: argparse.Namespace) -> Iterator[LocalModels | RemoteModels]:
     """The data directory, held for the time of the command; or the running service that holds it."""
-    from whisper_service.app.local_models import Local, in_force
-    from whisper_service.cli.remote_models import Remote
+    from whisper_service.app.local_models import LocalModels, in_force
+    from whisper_service.cli.remote_models import RemoteModels
     from whisper_service.core.errors import DataDirectoryInUse
     from whisper_service.storage.data_dir import DataDir
 
@@ -77,9 +77,9 @@ def _shelf(config: Config, options: argparse.Namespace) -> Iterator[Local | Remo
         try:
             stack.enter_context(DataDir(config.data_dir).hold())
         except DataDirectoryInUse:
-            yield Remote.of(config)
+            yield RemoteModels.of(config)
         else:
-            yield Local(in_force(config, options.sources(options)))
+            yield LocalModels(in_force(config, options.sources(options)))
 
 
 def _list(config: Config, options: argparse.Namespace) -> int:
@@ -171,10 +171,10 @@ def _import(config: Config, options: argparse.Namespace) -> int:
 
 def _verify(config: Config, options: argparse.Namespace) -> int:
     """Needs nobody's leave: it only reads."""
-    from whisper_service.app.local_models import Local
+    from whisper_service.app.local_models import LocalModels
 
     failed = False
-    for name, verdict, problem in Local(config).verify(options.names):
+    for name, verdict, problem in LocalModels(config).verify(options.names):
         _say(f"{name}: {verdict}" + (f"\n  {problem.hint}" if problem and problem.hint else ""))
         failed |= problem is not None
     return 1 if failed else 0

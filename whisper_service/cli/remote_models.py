@@ -18,20 +18,20 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from whisper_service.app.models import Connection, Models
+from whisper_service.app.models import HubTest, ModelsInfo
 from whisper_service.config.schema import Config
+from whisper_service.config.tokens import tokens
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import DataDirectoryInUse, ServiceError
+from whisper_service.core.model_names import folder_of
 from whisper_service.models.inventory import ModelInfo
-from whisper_service.models.known import folder_of
 from whisper_service.storage.data_dir import DataDir
-from whisper_service.web.security.auth import tokens
 
 TIMEOUT_S: Final = 60.0
 BLOCK: Final = 1 << 20
 
 
-class Remote:
+class RemoteModels:
     """The models of a running service. Every method raises what the service says (`refusal`), and `DataDirectoryInUse` if it does not answer."""
 
     def __init__(self, config: Config, address: str) -> None:
@@ -42,15 +42,15 @@ class Remote:
         )
 
     @classmethod
-    def of(cls, config: Config) -> Remote:
+    def of(cls, config: Config) -> RemoteModels:
         """The service that has the data directory. Raises `DataDirectoryInUse` if nobody knows where it listens."""
         if (address := DataDir(config.data_dir).address()) is None:
             raise DataDirectoryInUse
         return cls(config, address)
 
-    def list(self) -> Models:
+    def list(self) -> ModelsInfo:
         """Every model there is or could be."""
-        return msgspec.json.decode(self._ask("GET", "/api/models"), type=Models)
+        return msgspec.json.decode(self._ask("GET", "/api/models"), type=ModelsInfo)
 
     def show(self, name: str) -> ModelInfo:
         """One model."""
@@ -71,11 +71,11 @@ class Remote:
         finally:
             connection.close()
 
-    def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> Connection:
+    def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> HubTest:
         """Whether this model could be fetched, from each endpoint."""
         wish = {"model": model, "endpoints": endpoints, "proxy": proxy}
         data = self._ask("POST", "/api/models/test-connection", io.BytesIO(msgspec.json.encode(wish)))
-        return msgspec.json.decode(data, type=Connection)
+        return msgspec.json.decode(data, type=HubTest)
 
     def unload(self, name: str) -> ModelInfo:
         """Give the memory of a loaded model back."""

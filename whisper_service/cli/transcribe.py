@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from whisper_service.app.service import Service
-from whisper_service.config.schema import Config, Source
+from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core import languages
 from whisper_service.core.domain import Gap, Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.core.job_states import TERMINAL
-from whisper_service.export import render as formats
+from whisper_service.export import render
 from whisper_service.export.render import Format, Layout
 from whisper_service.models.catalog import Catalog
 from whisper_service.storage.change_feed import Pruned
@@ -38,7 +38,7 @@ BLOCK: Final = 1024 * 1024
 STEPS: Final = 10  # lines per phase of a file where there is no bar to move
 
 
-class Item(NamedTuple):
+class InputFile(NamedTuple):
     """A file and where its transcripts go."""
 
     source: Path
@@ -48,10 +48,10 @@ class Item(NamedTuple):
 class Display(Protocol):
     """Where people see what is going on."""
 
-    def show(self, item: Item, progress: float, doing: str) -> None:
+    def show(self, item: InputFile, progress: float, doing: str) -> None:
         """The present state; `progress` is 0..1."""
 
-    def end(self, item: Item, verdict: str) -> None:
+    def end(self, item: InputFile, verdict: str) -> None:
         """This file is done with."""
 
 
@@ -62,15 +62,15 @@ def run(
     output: Path | None,
     wishes: Mapping[str, Any],
     looks: Mapping[str, Any],
-    sources: Mapping[str, Source] | None = None,
+    sources: Mapping[str, SettingSource] | None = None,
 ) -> int:
     """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it
     starts. `sources`: where settings come from."""
     items = plan(files, kinds, output)
     Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # before anything starts
     options = options_of(config, wishes)
-    layout = formats.layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
-    work = _Work(items, options, layout)
+    layout = render.layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
+    work = _TranscribeRun(items, options, layout)
     try:
         with _display() as display:
             anyio.run(work.run, config, sources or {}, display)
@@ -83,7 +83,7 @@ def run(
     return 1 if work.failed else 0
 
 
-def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) -> list[Item]:
+def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) -> list[InputFile]:
     """Where everything is written: NAME.FORMAT, or NAME.EXTENSION.FORMAT where the short form would hit another file.
 
     Raises `InvalidRequest` if a file is not there or cannot be read, or if there is no place to write to.
@@ -111,7 +111,7 @@ def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) ->
             keys = {_key(path) for path in targets.values()}
             if not keys & taken:
                 taken |= keys
-                items.append(Item(source, targets))
+                items.append(InputFile(source, targets))
                 break
     return items
 
@@ -126,17 +126,17 @@ def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
         raise InvalidRequest(f"The options are not valid: {error}.") from error
 
 
-class _Work:
+class _TranscribeRun:
     """One run of the command."""
 
-    def __init__(self, items: Sequence[Item], options: Options, layout: Layout) -> None:
+    def __init__(self, items: Sequence[InputFile], options: Options, layout: Layout) -> None:
         self.items = items
         self.options = options
         self.layout = layout
         self.written: list[Path] = []
         self.failed = 0
 
-    async def run(self, config: Config, sources: Mapping[str, Source], display: Display) -> None:
+    async def run(self, config: Config, sources: Mapping[str, SettingSource], display: Display) -> None:
         """Hand the files over one after the other; the service works on them together."""
         async with Service.open(config, sources=sources) as service, anyio.create_task_group() as tasks:
             for item in self.items:
@@ -151,7 +151,7 @@ class _Work:
                 else:
                     tasks.start_soon(self._finish, service, item, job, display)
 
-    async def _finish(self, service: Service, item: Item, job: Job, display: Display) -> None:
+    async def _finish(self, service: Service, item: InputFile, job: Job, display: Display) -> None:
         try:
             job = await _follow(service, item, job, display)
             if (
@@ -159,7 +159,7 @@ class _Work:
             ):  # what there is of a failed one is better than nothing
                 transcript = await service.transcript(job.id)
                 for kind, target in item.targets.items():
-                    await to_thread.run_sync(_write, target, formats.render(transcript, kind, self.layout))
+                    await to_thread.run_sync(_write, target, render.render(transcript, kind, self.layout))
                     self.written.append(target)
         except (ServiceError, OSError) as error:
             self._give_up(item, error, display)
@@ -167,7 +167,7 @@ class _Work:
             self.failed += job.status is not Status.COMPLETED or bool(job.gaps)
             display.end(item, verdict(job))
 
-    def _give_up(self, item: Item, error: ServiceError | OSError, display: Display) -> None:
+    def _give_up(self, item: InputFile, error: ServiceError | OSError, display: Display) -> None:
         self.failed += 1
         advice = f" {error.advice}" if isinstance(error, ServiceError) else ""
         display.end(item, f"failed: {error}{advice}")
@@ -182,7 +182,7 @@ async def _take(service: Service, source: Path) -> Received:
         return await receiver.finish()
 
 
-async def _follow(service: Service, item: Item, job: Job, display: Display) -> Job:
+async def _follow(service: Service, item: InputFile, job: Job, display: Display) -> Job:
     """Watch the job until it has ended."""
     cursor = service.broadcast.cursor(service.broadcast.head, job.id)
     job = await service.store.job(job.id)  # read after the cursor was placed: nothing falls between the two
@@ -239,12 +239,12 @@ class Bars:
         self._progress = progress
         self._tasks: dict[Path, TaskID] = {}
 
-    def show(self, item: Item, progress: float, doing: str) -> None:
+    def show(self, item: InputFile, progress: float, doing: str) -> None:
         if item.source not in self._tasks:
             self._tasks[item.source] = self._progress.add_task(item.source.name, total=1.0, doing="")
         self._progress.update(self._tasks[item.source], completed=progress, doing=doing)
 
-    def end(self, item: Item, verdict: str) -> None:
+    def end(self, item: InputFile, verdict: str) -> None:
         self._progress.remove_task(self._tasks.pop(item.source))
         self._progress.console.print(f"{item.source.name}: {verdict}", markup=False, highlight=False)
 
@@ -255,13 +255,13 @@ class Lines:
     def __init__(self) -> None:
         self._last: dict[Path, tuple[str, int]] = {}
 
-    def show(self, item: Item, progress: float, doing: str) -> None:
+    def show(self, item: InputFile, progress: float, doing: str) -> None:
         said = doing.split(" ")[0].rstrip(","), int(progress * STEPS)
         if self._last.get(item.source) != said:
             self._last[item.source] = said
             self.end(item, f"{progress:4.0%} {doing}")
 
-    def end(self, item: Item, verdict: str) -> None:
+    def end(self, item: InputFile, verdict: str) -> None:
         print(f"{item.source.name}: {verdict}", file=sys.stderr, flush=True)  # noqa: T201
 
 

@@ -6,21 +6,21 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from whisper_service.config import runtime as settings
+from whisper_service.config import runtime
 from whisper_service.config.runtime import Setting
-from whisper_service.config.schema import Config, Source
+from whisper_service.config.schema import Config, SettingSource
 
 logger = logging.getLogger(__name__)
 
 
-class Tuning:
+class ActiveSettings:
     """`base` is what was configured; `sources` says where that is from."""
 
-    def __init__(self, base: Config, sources: Mapping[str, Source], stored: Mapping[str, Any]) -> None:
+    def __init__(self, base: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any]) -> None:
         self._base = base
         self._sources = sources
         self._stored = dict(stored)
-        self.config, refused = settings.effective(base, sources, stored)
+        self.config, refused = runtime.effective(base, sources, stored)
         for key in refused:
             logger.warning(
                 "the setting %s that was stored is not valid any more", key, extra={"action": "setting_refused"}
@@ -28,14 +28,14 @@ class Tuning:
 
     def describe(self) -> list[Setting]:
         """Every setting."""
-        return settings.describe(self.config, self._sources, self._stored)
+        return runtime.describe(self.config, self._sources, self._stored)
 
     def check(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """What is to be stored after these changes. Raises `InvalidRequest`."""
-        return settings.check(self._base, self._sources, self._stored, changes)
+        return runtime.check(self._base, self._sources, self._stored, changes)
 
     def take(self, stored: Mapping[str, Any]) -> Config:
         """These are stored now; the configuration that follows."""
         self._stored = dict(stored)
-        self.config, _ = settings.effective(self._base, self._sources, stored)
+        self.config, _ = runtime.effective(self._base, self._sources, stored)
         return self.config

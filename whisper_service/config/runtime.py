@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
-from whisper_service.config.schema import Config, Secret, Source, keys
+from whisper_service.config.schema import Config, Secret, SettingSource, keys
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidConfig, InvalidRequest
-from whisper_service.models.known import is_name
+from whisper_service.core.model_names import is_name
 
 
 class Effect(StrEnum):
@@ -49,7 +49,7 @@ RESTART: Final = frozenset(
     }
 )
 """What may be changed. All else - addresses, paths, who may come in, where messages go - is for the operator alone."""
-FIXED_BY: Final = frozenset({Source.ENVIRONMENT, Source.COMMAND_LINE})
+FIXED_BY: Final = frozenset({SettingSource.ENVIRONMENT, SettingSource.COMMAND_LINE})
 
 
 class Setting(Value, frozen=True):
@@ -58,14 +58,14 @@ class Setting(Value, frozen=True):
     key: str
     value: Any
     default: Any
-    source: Source
+    source: SettingSource
     changeable: bool
     effect: Effect | None  # of a change; None: cannot be changed here
     secret: bool
     given: bool
 
 
-def describe(config: Config, sources: Mapping[str, Source], stored: Mapping[str, Any]) -> list[Setting]:
+def describe(config: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any]) -> list[Setting]:
     """Every setting, in the order of the file. `config` has the values in force or, for those that wait for it, after a restart."""
     values, secret = dict(_values(config)), set(_secrets())
     return [
@@ -83,10 +83,10 @@ def describe(config: Config, sources: Mapping[str, Source], stored: Mapping[str,
     ]
 
 
-def source_of(key: str, sources: Mapping[str, Source], stored: Mapping[str, Any]) -> Source:
+def source_of(key: str, sources: Mapping[str, SettingSource], stored: Mapping[str, Any]) -> SettingSource:
     """Where the value in force comes from."""
-    configured = sources.get(key, Source.DEFAULT)
-    return Source.STORED if key in stored and configured not in FIXED_BY else configured
+    configured = sources.get(key, SettingSource.DEFAULT)
+    return SettingSource.STORED if key in stored and configured not in FIXED_BY else configured
 
 
 def effect_of(key: str) -> Effect | None:
@@ -94,12 +94,14 @@ def effect_of(key: str) -> Effect | None:
     return Effect.NOW if key in NOW else Effect.RESTART if key in RESTART else None
 
 
-def is_open(key: str, sources: Mapping[str, Source]) -> bool:
+def is_open(key: str, sources: Mapping[str, SettingSource]) -> bool:
     """Whether the value may be changed while the service runs."""
     return effect_of(key) is not None and sources.get(key) not in FIXED_BY
 
 
-def effective(base: Config, sources: Mapping[str, Source], stored: Mapping[str, Any]) -> tuple[Config, list[str]]:
+def effective(
+    base: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any]
+) -> tuple[Config, list[str]]:
     """The configuration with what was set here, and the keys of what this version does not take any more."""
     config, refused = base, []
     for key, value in stored.items():
@@ -111,7 +113,7 @@ def effective(base: Config, sources: Mapping[str, Source], stored: Mapping[str, 
 
 
 def check(
-    base: Config, sources: Mapping[str, Source], stored: Mapping[str, Any], changes: Mapping[str, Any]
+    base: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What is stored after these changes; None takes a value back. Raises `InvalidRequest` naming the key; then none is made."""
     known = dict(keys())
@@ -125,7 +127,7 @@ def check(
             hint = "Set it in config.toml, the environment or on the command line, and start again."
             raise InvalidRequest(f"The setting {key} cannot be changed while the service runs.", hint=hint, field=key)
         if not is_open(key, sources):
-            place = "the environment" if sources[key] is Source.ENVIRONMENT else "the command line"
+            place = "the environment" if sources[key] is SettingSource.ENVIRONMENT else "the command line"
             raise InvalidRequest(
                 f"The setting {key} is fixed by {place}.", hint="Remove it there and start again.", field=key
             )

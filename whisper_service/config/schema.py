@@ -5,22 +5,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 
 from whisper_service.core.domain import Preset
-from whisper_service.core.errors import InvalidConfig
 from whisper_service.export.captions import Style
 
-ENV_PREFIX: Final = "WHISPER_SERVICE_"
-CONFIG_VARIABLE: Final = "WHISPER_SERVICE_CONFIG"  # names the file itself
-NO_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "WHISPER_SERVICE_UI"})
-"""Variables that are called like settings and are none; the second is for the build of the page."""
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
@@ -28,7 +22,7 @@ Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """Never shown, logged or sent to a client."""
 
 
-class Source(StrEnum):
+class SettingSource(StrEnum):
     """Where the value of a setting comes from; each wins over those before it."""
 
     DEFAULT = "default"
@@ -50,7 +44,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-class Server(Section, frozen=True):
+class ServerSettings(Section, frozen=True):
     """Where the service listens and how it speaks."""
 
     host: str = "127.0.0.1"
@@ -61,7 +55,7 @@ class Server(Section, frozen=True):
     root_path: Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""  # where a proxy shows the service
 
 
-class Security(Section, frozen=True):
+class SecuritySettings(Section, frozen=True):
     """Who may come in. Without a token only this machine may, unless `open` says otherwise."""
 
     token: Secret = ""  # asked of everybody: `Authorization: Bearer TOKEN`, or a login in the browser
@@ -71,13 +65,13 @@ class Security(Section, frozen=True):
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For and -Proto are believed
 
 
-class Api(Section, frozen=True):
+class ApiSettings(Section, frozen=True):
     """How other programs' interfaces (OpenAI, Whisper ASR, whisper.cpp) answer."""
 
     reuse_results: bool = True  # the same recording with the same options is answered from the finished job
 
 
-class Webhooks(Section, frozen=True):
+class WebhookSettings(Section, frozen=True):
     """Other programs that are told when a job ends. Without a secret none is."""
 
     secret: Secret = ""  # whsec_ and 24 bytes or more in base64: every message is signed with it
@@ -86,7 +80,7 @@ class Webhooks(Section, frozen=True):
     timeout_s: Seconds = 10.0
 
 
-class Links(Section, frozen=True):
+class LinkSettings(Section, frozen=True):
     """Recordings that the service gets itself, from an address that it is given."""
 
     enabled: bool = True
@@ -95,7 +89,7 @@ class Links(Section, frozen=True):
     timeout_s: Seconds = 30.0  # to connect, and without a single byte
 
 
-class Storage(Section, frozen=True):
+class StorageSettings(Section, frozen=True):
     """What is kept on disk."""
 
     min_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024**2  # uploads that would leave less are refused
@@ -107,7 +101,7 @@ class Storage(Section, frozen=True):
     max_media_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0  # all recordings together; 0: no limit
 
 
-class Speech(Section, frozen=True):
+class SpeechSettings(Section, frozen=True):
     """The model and the device it runs on."""
 
     model: str = "auto"  # a name, or a directory with a CTranslate2 model; auto: the best one on disk
@@ -127,7 +121,7 @@ class Speech(Section, frozen=True):
     )
 
 
-class Models(Section, frozen=True):
+class ModelSettings(Section, frozen=True):
     """Where models come from. What is empty here is as the environment says: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY, HF_HUB_OFFLINE."""
 
     endpoints: tuple[Annotated[str, msgspec.Meta(pattern=r"^https?://")], ...] = ()  # hubs and mirrors, tried in order
@@ -140,7 +134,7 @@ class Models(Section, frozen=True):
     max_import_bytes: Positive = 20 * 1024**3  # of a model that is imported, unpacked
 
 
-class Media(Section, frozen=True):
+class MediaSettings(Section, frozen=True):
     """How recordings are read."""
 
     workers: Positive = 2  # files decoded at the same time
@@ -150,7 +144,7 @@ class Media(Section, frozen=True):
     )
 
 
-class Supervision(Section, frozen=True):
+class SupervisionSettings(Section, frozen=True):
     """How long a child may take before it is replaced, and how often that is done."""
 
     max_restarts: Positive = 8  # deaths of a child, with nothing useful between, after which no more are started
@@ -165,7 +159,7 @@ class Supervision(Section, frozen=True):
     decode_stall_s: Seconds = 120.0  # a decode must report progress within this
 
 
-class Wyoming(Section, frozen=True):
+class WyomingSettings(Section, frozen=True):
     """The port for Home Assistant. The protocol has no key: bind it to what may speak without one."""
 
     enabled: bool = False
@@ -173,7 +167,7 @@ class Wyoming(Section, frozen=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 10300
 
 
-class Log(Section, frozen=True):
+class LogSettings(Section, frozen=True):
     """What is written to standard error."""
 
     level: Annotated[str, msgspec.Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
@@ -184,66 +178,19 @@ class Config(Section, frozen=True):
     """Everything that can be set. Relative paths are relative to the file, without one to the working directory."""
 
     data_dir: Path = Path("data")
-    server: Server = Server()
-    security: Security = Security()
-    api: Api = Api()
+    server: ServerSettings = ServerSettings()
+    security: SecuritySettings = SecuritySettings()
+    api: ApiSettings = ApiSettings()
     captions: Style = Style()
-    webhooks: Webhooks = Webhooks()
-    links: Links = Links()
-    storage: Storage = Storage()
-    speech: Speech = Speech()
-    models: Models = Models()
-    media: Media = Media()
-    supervision: Supervision = Supervision()
-    wyoming: Wyoming = Wyoming()
-    log: Log = Log()
-
-
-def load(
-    file: Path | None = None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
-) -> Config:
-    """The settings in force; `overrides` maps dotted keys (`"server.port"`) to values that win over everything.
-
-    Without `file`, `config.toml` in the working directory is used if there is one. Raises `InvalidConfig` naming the key.
-    """
-    environ = os.environ if environ is None else environ
-    file = _file(file, environ)
-    base = file.resolve().parent if file else Path.cwd()
-    tree = _read(file) if file else {}
-    lists = {key for key, default in keys() if isinstance(default, tuple)}
-    for name, text in environ.items():
-        if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS:
-            path = name.removeprefix(ENV_PREFIX).lower().split("__")
-            _put(tree, path, _items(text) if ".".join(path) in lists else text)
-    for key, value in (overrides or {}).items():
-        if value is not None:
-            _put(tree, key.split("."), value)
-    try:
-        config = msgspec.convert(tree, Config, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
-        raise InvalidConfig(
-            f"The configuration is not valid: {error}.",
-            hint=f"Look at {file or 'the environment and the command line'}; config.toml lists every key.",
-        ) from error
-    if config.security.token_file:
-        tokens = str((base / Path(config.security.token_file).expanduser()).resolve())
-        config = msgspec.structs.replace(config, security=msgspec.structs.replace(config.security, token_file=tokens))
-    return msgspec.structs.replace(config, data_dir=(base / config.data_dir.expanduser()).resolve())
-
-
-def sources(
-    file: Path | None = None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
-) -> dict[str, Source]:
-    """Where each setting that is not a default comes from; the arguments are those of `load`."""
-    environ = os.environ if environ is None else environ
-    file = _file(file, environ)
-    found: dict[str, Source] = {}
-    for name, value in (_read(file) if file else {}).items():
-        found |= {f"{name}.{key}": Source.FILE for key in value} if isinstance(value, dict) else {name: Source.FILE}
-    for name in environ:
-        if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS:
-            found[".".join(name.removeprefix(ENV_PREFIX).lower().split("__"))] = Source.ENVIRONMENT
-    return found | {key: Source.COMMAND_LINE for key, value in (overrides or {}).items() if value is not None}
+    webhooks: WebhookSettings = WebhookSettings()
+    links: LinkSettings = LinkSettings()
+    storage: StorageSettings = StorageSettings()
+    speech: SpeechSettings = SpeechSettings()
+    models: ModelSettings = ModelSettings()
+    media: MediaSettings = MediaSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
+    wyoming: WyomingSettings = WyomingSettings()
+    log: LogSettings = LogSettings()
 
 
 def keys() -> Iterable[tuple[str, Any]]:
@@ -253,51 +200,3 @@ def keys() -> Iterable[tuple[str, Any]]:
             yield from ((f"{name}.{key}", inner) for key, inner in msgspec.structs.asdict(value).items())
         else:
             yield name, value
-
-
-def resource(name: str) -> Path:
-    """A file that ships with the service (`static`, `config.toml`): inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / name
-    return inside if inside.exists() else package.parent / name
-
-
-def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The configuration file: the one that is named, else `config.toml` in the working directory if there is one."""
-    if file is None and CONFIG_VARIABLE in environ:
-        return Path(environ[CONFIG_VARIABLE])
-    if file is None and (default := Path.cwd() / "config.toml").is_file():
-        return default
-    return file
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        tree: dict[str, Any] = msgspec.toml.decode(file.read_bytes())
-    except OSError as error:
-        raise InvalidConfig(
-            f"{file} cannot be read: {error.strerror}.", hint="Check the path given with --config."
-        ) from error
-    except msgspec.DecodeError as error:
-        raise InvalidConfig(f"{file} is not valid TOML: {error}.", hint="Mend that line and start again.") from error
-    return tree
-
-
-def _items(text: str) -> list[str]:
-    """`a, b` -> the two, as a list is written in a variable."""
-    return [item for part in text.split(",") if (item := part.strip())]
-
-
-def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
-    """Set one key of the nested tables; whether there is such a key is for the decoder to say."""
-    *sections, leaf = path
-    for section in sections:
-        inner = tree.setdefault(section, {})
-        tree = inner if isinstance(inner, dict) else {}
-    tree[leaf] = value
-
-
-def _path(kind: type, value: Any) -> Any:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(f"{value!r} is no {kind.__name__}")

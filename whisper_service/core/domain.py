@@ -7,7 +7,7 @@ Times in `Segment`, `Word` and `Gap` are seconds on the clock of the recording i
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -158,7 +158,7 @@ class Problem(Value, frozen=True):
     params: dict[str, Any] = {}
 
 
-class Note(Value, frozen=True):
+class JobNote(Value, frozen=True):
     """Something that happened to a job on its way, of which its user should know: what, when, why, and what was changed."""
 
     at: float
@@ -167,7 +167,7 @@ class Note(Value, frozen=True):
     params: dict[str, Any] = {}
 
 
-class Origin(Value, frozen=True):
+class LinkOrigin(Value, frozen=True):
     """Where the service itself gets a recording from. Until all of it is here, `Job.bytes` is what has come and `sha256` empty."""
 
     url: str
@@ -204,10 +204,10 @@ class Job(Value, frozen=True):
     gaps: tuple[Gap, ...] = ()
     error: Problem | None = None
     problem: Problem | None = None  # what keeps it from going on for now; it goes on by itself once that is put right
-    history: tuple[Note, ...] = ()  # what went otherwise than it should, in order; the last `HISTORY` of it
+    history: tuple[JobNote, ...] = ()  # what went otherwise than it should, in order; the last `HISTORY` of it
     started_at: float | None = None
     finished_at: float | None = None
-    origin: Origin | None = None  # None: somebody sent it
+    origin: LinkOrigin | None = None  # None: somebody sent it
     media_removed: bool = (
         False  # its recording is gone, as storage.keep_media_days and the like ask for; its text stays
     )
@@ -258,3 +258,26 @@ class Delivery(Value, frozen=True):
     state: DeliveryState = DeliveryState.WAITING
     attempts: int = 0
     detail: str = ""  # why the last try failed
+
+
+class Death(Value, frozen=True):
+    """The end of a child that was not wanted: when (Unix seconds), which of them in a row, and why."""
+
+    at: float
+    generation: int
+    problem: Problem
+
+
+class ActorState(StrEnum):
+    """Where the child stands."""
+
+    IDLE = "idle"  # nobody has wanted it yet, or it was sent to rest
+    STARTING = "starting"
+    READY = "ready"
+    WAITING = "waiting"  # it died and starts again after the back-off
+    BROKEN = "broken"  # it died too often: the breaker is open, and it is tried again after a long while
+    STOPPED = "stopped"
+
+
+DETECT_S: Final = 180.0
+"""Seconds of a recording in which its language is looked for: enough for the music at the beginning of a film."""

@@ -45,7 +45,7 @@ class Rung(Value, frozen=True):
         return (self.kind != "cpu", _WEIGHT.get(name, _WEIGHT["float32"]), self.slots, self.batch)
 
 
-class Standing(Value, frozen=True):
+class Fallback(Value, frozen=True):
     """Where a model stands on a device that could not hold it as it was wanted."""
 
     rung: Rung
@@ -55,7 +55,7 @@ class Standing(Value, frozen=True):
     climbed: bool = False  # came from below, and has not lasted a stretch yet
 
 
-class Change(Value, frozen=True):
+class Adjustment(Value, frozen=True):
     """What is done differently after something went wrong: codes for programs, a sentence for people."""
 
     kind: str  # "batch" | "slots" | "compute_type" | "device", or what happens to a part of a recording
@@ -87,35 +87,35 @@ def below(ladder: Sequence[Rung], rung: Rung, *, loading: bool = False) -> Rung 
     return None
 
 
-def fall(standing: Standing | None, to: Rung, problem: Problem, now: float, climb_after_s: float) -> Standing:
+def fall(standing: Fallback | None, to: Rung, problem: Problem, now: float, climb_after_s: float) -> Fallback:
     """After a failure. If it was an attempt to climb that failed, the next one waits twice as long."""
     stretch = climb_after_s
     if standing is not None and standing.climbed:
         stretch = min(LONGEST_STRETCH_S, 2 * standing.climb_after_s)
-    return Standing(to, now, problem, stretch)
+    return Fallback(to, now, problem, stretch)
 
 
-def climb(standing: Standing, ladder: Sequence[Rung], now: float) -> Standing | None:
+def climb(standing: Fallback, ladder: Sequence[Rung], now: float) -> Fallback | None:
     """After a success: where to work from now on, which may be where it is; None: at the top, and it holds there."""
     place = _place(ladder, standing.rung)
     if not 0 <= now - standing.at < standing.climb_after_s:  # a clock that was set back counts as a stretch
         if place == 0:
             return None
-        return Standing(ladder[place - 1], now, standing.problem, standing.climb_after_s, climbed=True)
+        return Fallback(ladder[place - 1], now, standing.problem, standing.climb_after_s, climbed=True)
     return standing
 
 
-def change(before: Rung, after: Rung) -> Change:
+def change(before: Rung, after: Rung) -> Adjustment:
     """Return what is different after the change."""
     if before.kind != after.kind:
-        return Change("device", f"It goes on with the {'CPU' if after.kind == 'cpu' else 'GPU'}.", after.kind)
+        return Adjustment("device", f"It goes on with the {'CPU' if after.kind == 'cpu' else 'GPU'}.", after.kind)
     if before.compute_type != after.compute_type:
         sentence = f"It goes on with numbers of the type {after.compute_type}."
-        return Change("compute_type", sentence, after.compute_type)
+        return Adjustment("compute_type", sentence, after.compute_type)
     if before.slots != after.slots:
         sentence = f"It goes on with {after.slots} batch{'es' if after.slots > 1 else ''} at a time."
-        return Change("slots", sentence, after.slots)
-    return Change("batch", f"It goes on with batches of {after.batch}.", after.batch)
+        return Adjustment("slots", sentence, after.slots)
+    return Adjustment("batch", f"It goes on with batches of {after.batch}.", after.batch)
 
 
 def _on_device(wanted: Rung, supported: Mapping[str, Collection[str]]) -> list[Rung]:

@@ -67,7 +67,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
-class Entry(Value, frozen=True):
+class LogEntry(Value, frozen=True):
     """A line of the log; `seq` counts them from the start of the service on."""
 
     seq: int
@@ -79,18 +79,18 @@ class Entry(Value, frozen=True):
     traceback: str | None = None
 
 
-class Tail(logging.Handler):
+class LogTail(logging.Handler):
     """The last lines of the log, for people who look at it in the page."""
 
     def __init__(self, keep: int = 2_000) -> None:
         super().__init__()
-        self._entries: deque[Entry] = deque(maxlen=keep)
+        self._entries: deque[LogEntry] = deque(maxlen=keep)
         self._count = itertools.count(1)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep it."""
         self._entries.append(
-            Entry(
+            LogEntry(
                 seq=next(self._count),
                 time=round(record.created, 3),
                 level=record.levelname.lower(),
@@ -101,7 +101,7 @@ class Tail(logging.Handler):
             )
         )
 
-    def entries(self, since: int = 0, level: str = "debug", limit: int = 500) -> list[Entry]:
+    def entries(self, since: int = 0, level: str = "debug", limit: int = 500) -> list[LogEntry]:
         """The last `limit` lines after `since` that are at least of this level, in order."""
         least = logging.getLevelName(level.upper())
         found = [e for e in list(self._entries) if e.seq > since and logging.getLevelName(e.level.upper()) >= least]

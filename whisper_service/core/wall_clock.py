@@ -12,7 +12,7 @@ BEHIND_S: Final = 2 * 3_600.0
 """A clock that was set back by more than this was wrong before, and what was written down then is not gone on with."""
 
 
-class Wall:
+class WallClock:
     """Unix seconds. Order survives a clock that is set back by an hour; until it has caught up, times are a little late."""
 
     def __init__(self, last: float = 0.0, clock: Callable[[], float] | None = None) -> None:

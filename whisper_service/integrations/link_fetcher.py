@@ -23,7 +23,7 @@ from anyio import CancelScope, to_thread
 from msgspec.structs import replace
 
 from whisper_service import __version__
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.core.domain import Job, Problem
 from whisper_service.core.errors import (
     EmptyFile,
@@ -34,10 +34,12 @@ from whisper_service.core.errors import (
     StoreBusy,
     Unavailable,
 )
+from whisper_service.core.files import disk
+from whisper_service.core.identifiers import clean_name
 from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, networks, plain
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
-from whisper_service.storage.uploads import BLOCK, Intake, clean_name, disk
+from whisper_service.storage.uploads import BLOCK, Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -56,15 +58,15 @@ Note = Callable[..., Awaitable[Job | None]]
 Fail = Callable[[str, Problem], Awaitable[None]]
 
 
-class Busy(Exception):
+class LinkUnavailable(Exception):
     """It did not work this time; the words say why."""
 
 
-class Fetcher:
+class LinkFetcher:
     """See the module. What it finds out is written by `note` and `fail`, on the service loop."""
 
     def __init__(
-        self, settings: config.Links, store: Store, intake: Intake, data: DataDir, note: Note, fail: Fail
+        self, settings: schema.LinkSettings, store: Store, intake: Uploads, data: DataDir, note: Note, fail: Fail
     ) -> None:
         """Raises `InvalidConfig`."""
         self._settings = settings
@@ -147,7 +149,7 @@ class Fetcher:
                 return
             except StoreBusy:
                 raise
-            except (Busy, Unreachable) as error:
+            except (LinkUnavailable, Unreachable) as error:
                 reason = str(error).rstrip(".")
                 facts = {"action": "fetch_cut", "job": job_id, "cause": reason, "attempt": tries + 1}
                 logger.warning("a recording did not come", extra=facts)
@@ -167,7 +169,7 @@ class Fetcher:
                 return
 
     async def _try(self, job: Job) -> None:
-        """One request. Raises `Busy`, what `outgoing.get` raises, and errors for which another try is of no use."""
+        """One request. Raises `LinkUnavailable`, what `outgoing.get` raises, and errors for which another try is of no use."""
         from whisper_service.integrations.outbound_http import (
             get,  # an HTTP client: a service that fetches nothing starts without it
         )
@@ -187,7 +189,7 @@ class Fetcher:
             start = _start(answer.status, answer.headers, have)
             if start is None:
                 await self._note(job.id, origin=replace(origin, total=None, mark=""))
-                raise Busy("the other side has another recording now")
+                raise LinkUnavailable("the other side has another recording now")
             if answer.status == NOTHING_MORE:
                 await self._finish(job, have)
                 return
@@ -208,7 +210,7 @@ class Fetcher:
 
     async def _receive(self, job: Job, blocks: AsyncIterator[bytes], start: int) -> int | None:
         """The size once all is on the disk; None if nobody wants it any more."""
-        file = _File(self._data.source_of(job.id), start)
+        file = _PartialFile(self._data.source_of(job.id), start)
         held, noted, size = bytearray(), time.monotonic(), start
         try:
             async for block in blocks:
@@ -243,7 +245,7 @@ class Fetcher:
             logger.info("a recording is here", extra={"action": "fetched", "job": job.id, "bytes": size})
 
 
-class _File:
+class _PartialFile:
     """A recording as it comes, from `start` on; it must be there."""
 
     def __init__(self, path: Path, start: int) -> None:
@@ -271,7 +273,7 @@ def name_of(url: str) -> str:
 
 
 def _refused(status: int, headers: dict[str, str]) -> None:
-    """Raise `Busy` or `LinkFailed` unless the answer is a recording, or about one."""
+    """Raise `LinkUnavailable` or `LinkFailed` unless the answer is a recording, or about one."""
     match status:
         case 200 if headers.get("content-type", "").partition(";")[0].strip().lower() in _PAGES:
             hint = "Give the address of the audio or video file itself, or download it and send it."
@@ -284,7 +286,7 @@ def _refused(status: int, headers: dict[str, str]) -> None:
         case 404 | 410:
             raise LinkFailed(f"The link could not be fetched: there is nothing at this address ({status}).")
         case 408 | 425 | 429 | 500 | 502 | 503 | 504:
-            raise Busy(f"the other side cannot answer now ({status})")
+            raise LinkUnavailable(f"the other side cannot answer now ({status})")
         case _:
             raise LinkFailed(f"The link could not be fetched: the other side answers {status}.")
 

@@ -94,7 +94,7 @@ async def get(
 
 def _pool(allowed: Sequence[Network], trust: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
     return httpcore.AsyncConnectionPool(
-        network_backend=_Checked(allowed), ssl_context=trust or ssl.create_default_context(), retries=0
+        network_backend=_CheckedBackend(allowed), ssl_context=trust or ssl.create_default_context(), retries=0
     )
 
 
@@ -109,7 +109,7 @@ def _reported() -> Iterator[None]:
         raise Unreachable(str(error) or type(error).__name__) from error
 
 
-class _Checked(httpcore.AsyncNetworkBackend):
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects to addresses that are permitted, and to no other."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:

@@ -21,12 +21,12 @@ import anyio
 import msgspec
 
 from whisper_service import __version__
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.core.domain import Change, Delivery, DeliveryState, Status
 from whisper_service.core.errors import InvalidConfig, InvalidRequest, ServiceError
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, networks
-from whisper_service.storage.change_feed import Broadcast, Closed, Pruned
+from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
 from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class _Options(msgspec.Struct):
     webhook: str | None = None
 
 
-class _Brief(msgspec.Struct):
+class _EndedJob(msgspec.Struct):
     """What of a job decides whether somebody wants to hear of it."""
 
     id: str
@@ -69,14 +69,14 @@ class _Brief(msgspec.Struct):
     finished_at: float | None = None
 
 
-class Webhooks:
+class WebhookSender:
     """See the module. Without a secret it is off."""
 
     def __init__(
         self,
-        settings: config.Webhooks,
+        settings: schema.WebhookSettings,
         store: Store,
-        broadcast: Broadcast,
+        broadcast: ChangeFeed,
         *,
         post: Post | None = None,
         clock: Callable[[], float] = time.time,
@@ -152,7 +152,7 @@ class Webhooks:
     def _delivery(self, change: Change) -> Delivery | None:
         if change.kind != "update":
             return None
-        job = msgspec.json.decode(change.payload, type=_Brief)
+        job = msgspec.json.decode(change.payload, type=_EndedJob)
         url = job.options.webhook or self._url
         if job.status not in TERMINAL or not url:
             return None

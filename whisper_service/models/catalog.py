@@ -18,6 +18,7 @@ from typing import Final
 
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import Conflict, InvalidRequest, ModelUnavailable, NotFound
+from whisper_service.core.model_names import folder_of, is_folder, is_name, name_of_folder
 from whisper_service.models.bundled import (
     BUNDLED,
     INSTALL,
@@ -29,7 +30,7 @@ from whisper_service.models.bundled import (
     join,
     size,
 )
-from whisper_service.models.known import BY_NAME, BY_REPO, folder_of, is_folder, is_name, name_of_folder
+from whisper_service.models.known import BY_NAME, BY_REPO
 from whisper_service.supervision.protocol import partial_of
 
 AUTO: Final = "auto"
@@ -70,14 +71,14 @@ class Located(Value, frozen=True):
     path: Path
 
 
-class Source(Value, frozen=True):
+class RepoSource(Value, frozen=True):
     """Where a model that is not here can be had: a repo on a hub. `bytes` is what it weighs, None: only the hub knows."""
 
     repo: str
     bytes: int | None = None
 
 
-class Entry(Value, frozen=True):
+class CatalogEntry(Value, frozen=True):
     """A model by its name: what is known of it and what of it is on this disk."""
 
     name: str
@@ -85,7 +86,7 @@ class Entry(Value, frozen=True):
     bytes: int = 0  # on the disk
     complete: bool = False  # it can be loaded, as far as names and sizes tell
     missing: tuple[str, ...] = ()  # files that the folder lacks
-    source: Source | None = None
+    source: RepoSource | None = None
     builtin: bool = False  # comes with the packages of the extra [bundled], and always can again
     configured: bool = False  # its folder is named in the configuration, and is not ours
 
@@ -158,11 +159,11 @@ class Catalog:
         """The folder of a model in `models_dir`, absolute."""
         return (self._root / folder_of(name)).absolute()
 
-    def source_of(self, name: str) -> Source | None:
+    def source_of(self, name: str) -> RepoSource | None:
         """Where this model can be had; None if no hub knows it by this name."""
         if model := BY_NAME.get(name):
-            return Source(model.repo, model.download_bytes)
-        return Source(name) if "/" in name and is_name(name) else None
+            return RepoSource(model.repo, model.download_bytes)
+        return RepoSource(name) if "/" in name and is_name(name) else None
 
     def repo_of(self, wanted: str) -> str:
         """The repo on a hub that `wanted` means. Raises `InvalidRequest`, and `ModelUnavailable` if there is none."""
@@ -199,19 +200,19 @@ class Catalog:
             names.add(self._default)
         return sorted(names, key=lambda name: (_place(name, BY_QUALITY), name))
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[CatalogEntry]:
         """Every known model and every one that is here, the best first."""
         names = {*BY_NAME, *self.installed(), *(name for name, _ in self._folders())}
         return [self.entry(name) for name in sorted(names, key=lambda name: (_place(name, BY_QUALITY), name))]
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> CatalogEntry:
         """What there is of this model, by its canonical name."""
         configured = self._configured is not None and name == self._default
         path = self._configured if configured and self._configured else self.target_of(name)
         builtin = not configured and is_ours(path) and self._comes_with_packages(name)
         there = path.is_dir()
         missing = tuple(_missing(path)) if there else ()
-        return Entry(
+        return CatalogEntry(
             name=name,
             path=path if there else None,
             bytes=_bytes(path) if there else sum(file.size for file in self._bundled[name]) if builtin else 0,

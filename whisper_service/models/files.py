@@ -39,7 +39,7 @@ _CONVERT: Final = (
 )
 
 
-class Facts(Value, frozen=True):
+class ModelFacts(Value, frozen=True):
     """What the weights are. `stored` is the type of most of them on disk; they are converted when they are loaded."""
 
     shape: Shape
@@ -52,7 +52,7 @@ class Facts(Value, frozen=True):
         return self.shape.vocabulary > 51_864
 
 
-def read(directory: Path) -> Facts:
+def read(directory: Path) -> ModelFacts:
     """Look into `model.bin` and the JSON files of a model. Blocks. Raises `ModelBroken` with the reason, and `OSError`."""
     path = directory / "model.bin"
     size = path.stat().st_size
@@ -64,7 +64,7 @@ def read(directory: Path) -> Facts:
                 f"model.bin of {directory.name} is truncated: it ends after {size} bytes, in the middle of {error}.",
                 hint=_REMOVE,
             ) from None
-        except _NotOurs as error:
+        except _NotAModel as error:
             raise ModelBroken(
                 f"{directory.name} is not a Whisper model in CTranslate2's format: {error}.", hint=_CONVERT
             ) from None
@@ -73,7 +73,7 @@ def read(directory: Path) -> Facts:
     return facts
 
 
-class Origin(Value, frozen=True):
+class ModelOrigin(Value, frozen=True):
     """Where a model is from. `files` are sizes in bytes; `sha256` is that of its large files."""
 
     repo: str = ""  # empty: it was imported
@@ -83,12 +83,12 @@ class Origin(Value, frozen=True):
     sha256: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-def origin(directory: Path) -> Origin:
+def origin(directory: Path) -> ModelOrigin:
     """What is written beside a model; nothing if nothing is known about it."""
     try:
-        return msgspec.json.decode((directory / ORIGIN).read_bytes(), type=Origin)
+        return msgspec.json.decode((directory / ORIGIN).read_bytes(), type=ModelOrigin)
     except (OSError, msgspec.DecodeError):  # not there, or not ours
-        return Origin(sha256=_sums(directory))
+        return ModelOrigin(sha256=_sums(directory))
 
 
 def verify(directory: Path) -> tuple[str, ...]:
@@ -123,7 +123,7 @@ class _Short(Exception):
     """The file ends too early."""
 
 
-class _NotOurs(Exception):
+class _NotAModel(Exception):
     """The file is of another kind."""
 
 
@@ -141,7 +141,7 @@ class _Reader:
     def string(self) -> str:
         length = self.integer(2)
         if length > MAX_STRING:
-            raise _NotOurs("it holds no names of tensors")
+            raise _NotAModel("it holds no names of tensors")
         return self._take(length).rstrip(b"\0").decode("utf-8", "replace")
 
     def skip(self, count: int) -> None:
@@ -157,21 +157,21 @@ class _Reader:
         return self._file.read(count)
 
 
-def _walk(reader: _Reader, size: int) -> Facts:
+def _walk(reader: _Reader, size: int) -> ModelFacts:
     if reader.integer(4) not in VERSIONS:
-        raise _NotOurs("model.bin has another format, or is of another version")
+        raise _NotAModel("model.bin has another format, or is of another version")
     if (kind := reader.string()) != SPECIFICATION:
-        raise _NotOurs(f"model.bin holds a {kind[:40]!r}")
+        raise _NotAModel(f"model.bin holds a {kind[:40]!r}")
     reader.integer(4)
     if (count := reader.integer(4)) > MAX_TENSORS:
-        raise _NotOurs("it holds no plausible number of tensors")
+        raise _NotAModel("it holds no plausible number of tensors")
     dimensions: dict[str, tuple[int, ...]] = {}
     weights: dict[int, int] = {}  # bytes by type
     for _ in range(count):
         name = reader.string()
         reader.at = name[:80]
         if (rank := reader.integer(1)) > MAX_RANK:
-            raise _NotOurs("it holds tensors of no plausible shape")
+            raise _NotAModel("it holds tensors of no plausible shape")
         dimensions[name] = tuple(reader.integer(4) for _ in range(rank))
         kind_id, length = reader.integer(1), reader.integer(4)
         reader.skip(length)
@@ -181,7 +181,7 @@ def _walk(reader: _Reader, size: int) -> Facts:
     for _ in range(2 * min(reader.integer(4), MAX_TENSORS)):
         reader.string()
     stored = max(weights, key=lambda kind_id: weights[kind_id], default=-1)
-    return Facts(_shape(dimensions), _TYPES.get(stored, "unknown"), size)
+    return ModelFacts(_shape(dimensions), _TYPES.get(stored, "unknown"), size)
 
 
 def _shape(dimensions: dict[str, tuple[int, ...]]) -> Shape:
@@ -189,7 +189,7 @@ def _shape(dimensions: dict[str, tuple[int, ...]]) -> Shape:
         vocabulary, width = dimensions["decoder/embeddings/weight"]
         mels = dimensions["encoder/conv1/weight"][1]
     except (KeyError, ValueError, IndexError):
-        raise _NotOurs("model.bin lacks the tensors of a Whisper network") from None
+        raise _NotAModel("model.bin lacks the tensors of a Whisper network") from None
     layers = {
         side: len({name.split("/")[1] for name in dimensions if name.startswith(f"{side}/layer_")} - {"layer_norm"})
         for side in ("encoder", "decoder")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from whisper_service.config.schema import Models
+from whisper_service.config.schema import ModelSettings
 from whisper_service.core.domain import Value
 from whisper_service.models.known import BY_NAME, PATTERNS
 from whisper_service.supervision.protocol import Download, TestConnection
@@ -86,7 +86,7 @@ class Hub(Value, frozen=True):
         return HubInfo(tuple(map(_without_user, self.endpoints)), proxy, self.token is not None, self.offline)
 
 
-def resolve(models: Models, environ: Mapping[str, str]) -> Hub:
+def resolve(models: ModelSettings, environ: Mapping[str, str]) -> Hub:
     """What the configuration says, and what the environment says where that is silent."""
     offline = models.offline or environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
     return Hub(

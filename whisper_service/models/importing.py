@@ -25,8 +25,8 @@ from typing import IO, Any, Final, NamedTuple
 import msgspec
 
 from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest
-from whisper_service.models import files as modelfile
-from whisper_service.models.files import ORIGIN, Origin
+from whisper_service.models import files as model_files
+from whisper_service.models.files import ORIGIN, ModelOrigin
 from whisper_service.models.known import PATTERNS
 
 BLOCK: Final = 1 << 20
@@ -40,17 +40,17 @@ _PACKERS: Final = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lz
 _DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
 
 
-class Limits(NamedTuple):
+class ImportLimits(NamedTuple):
     """Bytes that a model may have, and bytes that must stay free on the disk."""
 
     bytes: int
     spare: int
 
 
-def from_archive(archive: Path, into: Path, limits: Limits) -> None:
+def from_archive(archive: Path, into: Path, limits: ImportLimits) -> None:
     """Unpack a model into the new folder `into`. Raises `BadArchive`, `ModelBroken` or `DiskFull`; then remove `into`."""
     into.mkdir()
-    sink = _Sink(into, limits)
+    sink = _ModelFolder(into, limits)
     try:
         if zipfile.is_zipfile(archive):
             _unzip(archive, sink)
@@ -61,7 +61,7 @@ def from_archive(archive: Path, into: Path, limits: Limits) -> None:
     sink.complete()
 
 
-def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: Limits) -> None:
+def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: ImportLimits) -> None:
     """Copy a model into the new folder `into`. Raises `ImportRefused`, `InvalidRequest`, `ModelBroken` or `DiskFull`."""
     roots = [root.expanduser().resolve() for root in allowed]
     real = source.expanduser().resolve()
@@ -72,7 +72,7 @@ def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: Limit
             f"{source} is not a folder.", hint="Name the folder that has model.bin in it.", field="path"
         )
     into.mkdir()
-    sink = _Sink(into, limits)
+    sink = _ModelFolder(into, limits)
     for path in sorted(real.iterdir()):
         if path.is_file() and path.resolve().is_relative_to(real):  # a link may lead anywhere
             with path.open("rb") as content:
@@ -80,10 +80,10 @@ def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: Limit
     sink.complete()
 
 
-class _Sink:
+class _ModelFolder:
     """The folder that a model is written into."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: ImportLimits) -> None:
         self._folder = folder
         self._limits = limits
         self._parent: PurePosixPath | None = None
@@ -149,14 +149,14 @@ class _Sink:
                 raise BadArchive(f"There is no {name} beside its model.bin.")
         if not any(fnmatch.fnmatchcase(name, "vocabulary.*") for name in self._sizes):
             raise BadArchive("There is no vocabulary.json or .txt beside its model.bin.")
-        modelfile.read(self._folder)
-        about = Origin(files=self._sizes, sha256=self._hashes)
+        model_files.read(self._folder)
+        about = ModelOrigin(files=self._sizes, sha256=self._hashes)
         with _disk():
             (self._folder / ORIGIN).write_bytes(msgspec.json.encode(about))
             _sync(self._folder)
 
 
-def _unzip(archive: Path, sink: _Sink) -> None:
+def _unzip(archive: Path, sink: _ModelFolder) -> None:
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
             kind = (member.external_attr >> 16) & 0o170000
@@ -170,7 +170,7 @@ def _unzip(archive: Path, sink: _Sink) -> None:
                     raise BadArchive(f"{member.filename[:80]} cannot be unpacked: {error}.") from error
 
 
-def _untar(archive: Path, sink: _Sink) -> None:
+def _untar(archive: Path, sink: _ModelFolder) -> None:
     with archive.open("rb") as raw:
         head = raw.read(8)
     opener: Any = next((packer for magic, packer in _PACKERS.items() if head.startswith(magic)), open)

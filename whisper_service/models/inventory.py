@@ -11,10 +11,10 @@ from enum import StrEnum
 from whisper_service.core.domain import Problem, Value
 from whisper_service.core.errors import ModelBroken, ServiceError
 from whisper_service.host.machine import Machine
-from whisper_service.models import files as modelfile
-from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, Entry
-from whisper_service.models.files import Facts
-from whisper_service.models.known import BY_NAME, Model, Suitability
+from whisper_service.models import files as model_files
+from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, CatalogEntry
+from whisper_service.models.files import ModelFacts
+from whisper_service.models.known import BY_NAME, KnownModel, Suitability
 
 
 class ModelState(StrEnum):
@@ -82,7 +82,7 @@ class Inventory:
     def __init__(self, catalog: Catalog, machine: Machine) -> None:
         self.catalog = catalog
         self.machine = machine
-        self._looked: dict[str, tuple[tuple[int, int], Facts | Problem]] = {}
+        self._looked: dict[str, tuple[tuple[int, int], ModelFacts | Problem]] = {}
 
     def all(self, now: Situation) -> list[ModelInfo]:
         """Every known model and every one that is here, the best first; then those that somebody asked a hub for."""
@@ -109,13 +109,15 @@ class Inventory:
         """How many rows of batches fit on a GPU with this much free memory, beside the model; None: its files do not say."""
         entry = self.catalog.entry(name)
         facts, _ = self._look(entry)
-        return Model(name, "", facts.shape, "", "").rows_within(free, compute_type) if facts else None
+        return KnownModel(name, "", facts.shape, "", "").rows_within(free, compute_type) if facts else None
 
-    def _info(self, entry: Entry, now: Situation, recommended: str | None, default: str | None) -> ModelInfo:
+    def _info(self, entry: CatalogEntry, now: Situation, recommended: str | None, default: str | None) -> ModelInfo:
         known = BY_NAME.get(entry.name)
         facts, problem = self._look(entry)
         model = known or (
-            Model(entry.name, "", facts.shape, "multilingual" if facts.multilingual else "en", "") if facts else None
+            KnownModel(entry.name, "", facts.shape, "multilingual" if facts.multilingual else "en", "")
+            if facts
+            else None
         )
         suits = model.suits(self.machine.cpus, self.machine.for_models, now.vram_bytes) if model else None
         return ModelInfo(
@@ -137,7 +139,7 @@ class Inventory:
             transfer=now.transfers.get(entry.name),
         )
 
-    def _look(self, entry: Entry) -> tuple[Facts | None, Problem | None]:
+    def _look(self, entry: CatalogEntry) -> tuple[ModelFacts | None, Problem | None]:
         """What the files say, remembered for as long as `model.bin` stays as it is."""
         if entry.path is None:
             return None, None
@@ -173,16 +175,16 @@ class Inventory:
         return None
 
 
-def _read(entry: Entry) -> Facts | Problem:
+def _read(entry: CatalogEntry) -> ModelFacts | Problem:
     if entry.path is None:
         raise LookupError(entry.name)
     try:
-        return modelfile.read(entry.path)
+        return model_files.read(entry.path)
     except ModelBroken as error:
         return error.problem
 
 
-def _state(entry: Entry, now: Situation, problem: Problem | None) -> ModelState:
+def _state(entry: CatalogEntry, now: Situation, problem: Problem | None) -> ModelState:
     if entry.name == now.loaded:
         return ModelState.LOADED
     if entry.name in now.transfers:
@@ -192,7 +194,7 @@ def _state(entry: Entry, now: Situation, problem: Problem | None) -> ModelState:
     return ModelState.INSTALLED if entry.complete else ModelState.ABSENT
 
 
-def _memory(model: Model | None, suits: Suitability | None) -> int | None:
+def _memory(model: KnownModel | None, suits: Suitability | None) -> int | None:
     if model is None:
         return None
     if suits is None or suits.compute_type is None or suits.device is None:

@@ -6,7 +6,6 @@ Everything follows from the shape of a network: its parameters, exactly; the siz
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 from typing import Final
 
@@ -57,7 +56,7 @@ class Shape(Value, frozen=True):
         return convolutions + encoder + decoder
 
 
-class Model(Value, frozen=True):
+class KnownModel(Value, frozen=True):
     """A model on the hub. `languages` is "multilingual" or "en"; `good_for` is English text for people."""
 
     name: str
@@ -152,55 +151,30 @@ _EN: Final = 51_864
 _V3: Final = 51_866
 _MANY: Final = "multilingual"
 
-KNOWN: Final[tuple[Model, ...]] = (
-    Model("tiny", "Systran/faster-whisper-tiny", _shape(384, 4), _MANY, "a first look, very small machines"),
-    Model("tiny.en", "Systran/faster-whisper-tiny.en", _shape(384, 4, vocabulary=_EN), "en", "a first look at English, very small machines"),
-    Model("base", "Systran/faster-whisper-base", _shape(512, 6), _MANY, "clear speech on small machines"),
-    Model("base.en", "Systran/faster-whisper-base.en", _shape(512, 6, vocabulary=_EN), "en", "clear English on small machines"),
-    Model("small", "Systran/faster-whisper-small", _shape(768, 12), _MANY, "everyday use on a CPU"),
-    Model("small.en", "Systran/faster-whisper-small.en", _shape(768, 12, vocabulary=_EN), "en", "everyday English on a CPU"),
-    Model("medium", "Systran/faster-whisper-medium", _shape(1024, 24), _MANY, "good text where a large model does not fit"),
-    Model("medium.en", "Systran/faster-whisper-medium.en", _shape(1024, 24, vocabulary=_EN), "en", "good English text where a large model does not fit"),
-    Model("large-v1", "Systran/faster-whisper-large-v1", _shape(1280, 32), _MANY, "the first large model; large-v3 is better"),
-    Model("large-v2", "Systran/faster-whisper-large-v2", _shape(1280, 32), _MANY, "difficult recordings where large-v3 makes text up"),
-    Model("large-v3", "Systran/faster-whisper-large-v3", _shape(1280, 32, vocabulary=_V3, mels=128), _MANY, "the best text, difficult recordings, rare languages"),
-    Model(
+KNOWN: Final[tuple[KnownModel, ...]] = (
+    KnownModel("tiny", "Systran/faster-whisper-tiny", _shape(384, 4), _MANY, "a first look, very small machines"),
+    KnownModel("tiny.en", "Systran/faster-whisper-tiny.en", _shape(384, 4, vocabulary=_EN), "en", "a first look at English, very small machines"),
+    KnownModel("base", "Systran/faster-whisper-base", _shape(512, 6), _MANY, "clear speech on small machines"),
+    KnownModel("base.en", "Systran/faster-whisper-base.en", _shape(512, 6, vocabulary=_EN), "en", "clear English on small machines"),
+    KnownModel("small", "Systran/faster-whisper-small", _shape(768, 12), _MANY, "everyday use on a CPU"),
+    KnownModel("small.en", "Systran/faster-whisper-small.en", _shape(768, 12, vocabulary=_EN), "en", "everyday English on a CPU"),
+    KnownModel("medium", "Systran/faster-whisper-medium", _shape(1024, 24), _MANY, "good text where a large model does not fit"),
+    KnownModel("medium.en", "Systran/faster-whisper-medium.en", _shape(1024, 24, vocabulary=_EN), "en", "good English text where a large model does not fit"),
+    KnownModel("large-v1", "Systran/faster-whisper-large-v1", _shape(1280, 32), _MANY, "the first large model; large-v3 is better"),
+    KnownModel("large-v2", "Systran/faster-whisper-large-v2", _shape(1280, 32), _MANY, "difficult recordings where large-v3 makes text up"),
+    KnownModel("large-v3", "Systran/faster-whisper-large-v3", _shape(1280, 32, vocabulary=_V3, mels=128), _MANY, "the best text, difficult recordings, rare languages"),
+    KnownModel(
         "large-v3-turbo", "mobiuslabsgmbh/faster-whisper-large-v3-turbo", _shape(1280, 32, 4, vocabulary=_V3, mels=128), _MANY,
         "nearly the text of large-v3, much faster; does not translate",
     ),
-    Model("distil-small.en", "Systran/faster-distil-whisper-small.en", _shape(768, 12, 4, vocabulary=_EN), "en", "fast English on a CPU"),
-    Model("distil-medium.en", "Systran/faster-distil-whisper-medium.en", _shape(1024, 24, 2, vocabulary=_EN), "en", "fast English, better text"),
-    Model("distil-large-v2", "Systran/faster-distil-whisper-large-v2", _shape(1280, 32, 2), "en", "fast English on a GPU"),
-    Model("distil-large-v3", "Systran/faster-distil-whisper-large-v3", _shape(1280, 32, 2, vocabulary=_V3, mels=128), "en", "fast English on a GPU, long recordings"),
-    Model("distil-large-v3.5", "distil-whisper/distil-large-v3.5-ct2", _shape(1280, 32, 2, vocabulary=_V3, mels=128), "en", "the best fast English on a GPU"),
+    KnownModel("distil-small.en", "Systran/faster-distil-whisper-small.en", _shape(768, 12, 4, vocabulary=_EN), "en", "fast English on a CPU"),
+    KnownModel("distil-medium.en", "Systran/faster-distil-whisper-medium.en", _shape(1024, 24, 2, vocabulary=_EN), "en", "fast English, better text"),
+    KnownModel("distil-large-v2", "Systran/faster-distil-whisper-large-v2", _shape(1280, 32, 2), "en", "fast English on a GPU"),
+    KnownModel("distil-large-v3", "Systran/faster-distil-whisper-large-v3", _shape(1280, 32, 2, vocabulary=_V3, mels=128), "en", "fast English on a GPU, long recordings"),
+    KnownModel("distil-large-v3.5", "distil-whisper/distil-large-v3.5-ct2", _shape(1280, 32, 2, vocabulary=_V3, mels=128), "en", "the best fast English on a GPU"),
 )  # fmt: skip
 """The repos are those that faster-whisper itself uses."""
 
 BY_NAME: Final = {model.name: model for model in KNOWN}
 """The known models by name; the aliases are the catalogue's."""
 BY_REPO: Final = {model.repo: model for model in KNOWN}
-
-_REPO: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,94}[A-Za-z0-9])?/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
-_SLASH: Final = "--"  # in the name of a folder
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-
-
-def is_name(name: str) -> bool:
-    """Whether a model can have this name."""
-    return bool(_NAME.fullmatch(name)) or (bool(_REPO.fullmatch(name)) and _SLASH not in name and ".." not in name)
-
-
-def is_folder(name: str) -> bool:
-    """Whether the folder of a model can be called this."""
-    return bool(_NAME.fullmatch(name))
-
-
-def folder_of(name: str) -> str:
-    """What the folder of a model is called."""
-    return name.replace("/", _SLASH)
-
-
-def name_of_folder(folder: str) -> str:
-    """The other way round."""
-    name = folder.replace(_SLASH, "/", 1)
-    return name if name != folder and is_name(name) else folder

@@ -12,18 +12,18 @@ from contextlib import suppress
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import IllegalTransition, NotFound, ServiceError, StoreBusy
 from whisper_service.scheduler.ledger import Ledger
-from whisper_service.scheduler.media_actors import Decoders
+from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.run import Run
-from whisper_service.scheduler.speech_actor import Recognizer
+from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision import faults
 
 logger = logging.getLogger(__name__)
 
 
-class Endings:
+class Aborts:
     """See the module. Called on the service loop alone."""
 
-    def __init__(self, ledger: Ledger, recognizer: Recognizer, decoders: Decoders) -> None:
+    def __init__(self, ledger: Ledger, recognizer: SpeechActor, decoders: MediaActors) -> None:
         self._ledger = ledger
         self._recognizer = recognizer
         self._decoders = decoders

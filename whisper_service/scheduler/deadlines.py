@@ -17,7 +17,7 @@ PATIENCE: Final = 8.0
 """At most this many times the limit, after it was missed again and again."""
 
 
-class Pace:
+class Deadlines:
     """Seconds of work per second of sound, for each model and rung."""
 
     def __init__(self, floor_s: float, factor: float) -> None:

@@ -11,20 +11,20 @@ from anyio import to_thread
 from whisper_service.core.errors import ServiceError, StoreBusy
 from whisper_service.models.catalog import AUTO
 from whisper_service.scheduler import planner
-from whisper_service.scheduler.aborts import Endings, problem_of
+from whisper_service.scheduler.aborts import Aborts, problem_of
 from whisper_service.scheduler.ledger import Ledger
-from whisper_service.scheduler.media_actors import Decoders
-from whisper_service.scheduler.model_actions import Shelf
+from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.model_actions import ModelActions
 from whisper_service.scheduler.run import Decoding, Run
-from whisper_service.scheduler.speech_actor import Recognizer
-from whisper_service.supervision.protocol import Row
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.supervision.protocol import ChunkInput
 
 
-class Steps:
+class Executor:
     """See the module. Called on the service loop alone."""
 
     def __init__(
-        self, ledger: Ledger, shelf: Shelf, recognizer: Recognizer, decoders: Decoders, endings: Endings
+        self, ledger: Ledger, shelf: ModelActions, recognizer: SpeechActor, decoders: MediaActors, endings: Aborts
     ) -> None:
         self._ledger = ledger
         self._shelf = shelf
@@ -38,7 +38,7 @@ class Steps:
         """Take one step; True if it calls for another plan. Raises what the store and the disk raise."""
         runs = self._ledger.runs
         match step:
-            case planner.Claim(job_id):
+            case planner.ClaimJob(job_id):
                 await self._claim(job_id)
                 return True
             case planner.StartDecode(job_id, worker):
@@ -46,11 +46,11 @@ class Steps:
                     runs[job_id].decoding, runs[job_id].worker = Decoding.RUNNING, worker
             case planner.LoadModel(model):
                 await self._load(model)
-            case planner.Unload():
+            case planner.UnloadModel():
                 await self._shelf.rest()
             case planner.GiveBatch():
                 self._give(step)
-            case planner.Finish(job_id):
+            case planner.FinishJob(job_id):
                 await self._ledger.finish(runs[job_id])
                 return True
             case _:
@@ -114,12 +114,12 @@ class Steps:
     def _give(self, batch: planner.GiveBatch) -> None:
         self._turn += 1
         now = time.monotonic()
-        rows: list[Row] = []
+        rows: list[ChunkInput] = []
         for job_id, index in batch.rows:
             run = self._ledger.runs[job_id]
             chunk = run.give(index, self._turn, now)
             rows.append(
-                Row(
+                ChunkInput(
                     job_id=job_id,
                     span=chunk.span,
                     spool=str(self._decoders.spool_of(job_id)),

@@ -20,7 +20,7 @@ STALL_S = 60.0
 
 
 @dataclass(eq=False)
-class Test:
+class RunningTest:
     """One that was asked for."""
 
     command: TestConnection
@@ -28,18 +28,18 @@ class Test:
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Connections:
+class HubTests:
     """See the module. Called on the service loop alone."""
 
     def __init__(self, actor: Supervisor) -> None:
         self.actor = actor
         self.generation = 0
-        self._waiting: deque[Test] = deque()
+        self._waiting: deque[RunningTest] = deque()
         self._given = False
 
-    async def ask(self, command: TestConnection) -> Test:
+    async def ask(self, command: TestConnection) -> RunningTest:
         """Have this tested; `done` is set when it is."""
-        test = Test(command)
+        test = RunningTest(command)
         self._waiting.append(test)
         self._next()
         return test

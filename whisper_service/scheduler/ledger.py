@@ -14,13 +14,13 @@ from typing import Any, Final
 from anyio import to_thread
 from msgspec.structs import replace
 
-from whisper_service.core.domain import HISTORY, Chunk, ChunkState, Gap, Job, Note, Phase, Problem, Span, Status
+from whisper_service.core.domain import HISTORY, Chunk, ChunkState, Gap, Job, JobNote, Phase, Problem, Span, Status
 from whisper_service.core.errors import NotFound
-from whisper_service.core.fallback import Standing
+from whisper_service.core.fallback import Fallback
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.run import Run
-from whisper_service.storage.change_feed import Broadcast
+from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store, Written
 from whisper_service.supervision.protocol import ChunkDone
@@ -42,7 +42,7 @@ class Ledger:
     def __init__(
         self,
         store: Store,
-        broadcast: Broadcast,
+        broadcast: ChangeFeed,
         data: DataDir,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -149,11 +149,11 @@ class Ledger:
 
     # -- taking up and ending ----------------------------------------------------------------------------------------
 
-    async def queue(self) -> tuple[planner.Waiting, ...]:
+    async def queue(self) -> tuple[planner.WaitingJob, ...]:
         """The head of the queue, read only when it may have changed."""
         if self._queue is None:
             self._queue = await self._store.queue(planner.SHORT_AHEAD + planner.LONG_AHEAD)
-        return tuple(planner.Waiting(job.id, job.bytes) for job in self._queue)
+        return tuple(planner.WaitingJob(job.id, job.bytes) for job in self._queue)
 
     async def job(self, job_id: str) -> Job:
         """As the store has it. Raises `NotFound`."""
@@ -211,11 +211,11 @@ class Ledger:
         """The job cannot go on by itself."""
         await self._end(job_id, Cause.FAULT, message=problem.message, error=problem, decoded=False)
 
-    async def standing(self, device: str, model: str) -> Standing | None:
+    async def standing(self, device: str, model: str) -> Fallback | None:
         """Where this model stands on this device; None: as wanted."""
         return await self._store.remembered.standing(device, model)
 
-    async def stand(self, device: str, model: str, standing: Standing | None) -> None:
+    async def stand(self, device: str, model: str, standing: Fallback | None) -> None:
         """Remember it for the next actor, and the next service."""
         await self._store.remembered.stand(device, model, standing)
 
@@ -348,8 +348,8 @@ class Ledger:
         _tell(job, f"the job is {job.status.value}", level, **facts)
         return job
 
-    def _longer(self, run: Run, problem: Problem) -> tuple[Note, ...]:
-        note = Note(self._wall(), problem.code, problem.message, problem.params)
+    def _longer(self, run: Run, problem: Problem) -> tuple[JobNote, ...]:
+        note = JobNote(self._wall(), problem.code, problem.message, problem.params)
         return (*run.job.history, note)[-HISTORY:]
 
     def drop_spool(self, job_id: str) -> None:

@@ -19,16 +19,16 @@ from whisper_service.core.domain import Job, Phase, Problem, Status
 from whisper_service.core.errors import IllegalTransition, NotFound, ServiceError
 from whisper_service.core.job_states import OPEN, Cause
 from whisper_service.scheduler import planner
-from whisper_service.scheduler.aborts import Endings
-from whisper_service.scheduler.execute import Steps
-from whisper_service.scheduler.hub_tests import Connections
+from whisper_service.scheduler.aborts import Aborts
+from whisper_service.scheduler.execute import Executor
+from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
 from whisper_service.scheduler.mailbox import Mailbox, Request
-from whisper_service.scheduler.media_actors import Decoders
-from whisper_service.scheduler.model_actions import Shelf
+from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.model_actions import ModelActions
 from whisper_service.scheduler.reports import Reports
 from whisper_service.scheduler.run import Decoding, Run
-from whisper_service.scheduler.speech_actor import Recognizer
+from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported, Supervisor
 
 logger = logging.getLogger(__name__)
@@ -37,18 +37,18 @@ RETRY_S: Final = 5.0
 """Until it is planned again after the store or the disk refused."""
 
 
-class Dispatcher:
+class Loop:
     """See the module. `run` is the loop; everything else without an underscore is called on it, through the mailbox."""
 
     def __init__(
         self,
         mailbox: Mailbox,
         ledger: Ledger,
-        endings: Endings,
-        shelf: Shelf,
-        connections: Connections,
-        recognizer: Recognizer,
-        decoders: Decoders,
+        endings: Aborts,
+        shelf: ModelActions,
+        connections: HubTests,
+        recognizer: SpeechActor,
+        decoders: MediaActors,
         *,
         preload: bool,
     ) -> None:
@@ -60,7 +60,7 @@ class Dispatcher:
         self._decoders = decoders
         self._preload = preload
         self._endings = endings
-        self._steps = Steps(ledger, shelf, recognizer, decoders, endings)
+        self._steps = Executor(ledger, shelf, recognizer, decoders, endings)
         self._reports = Reports(ledger, recognizer, decoders, endings, self._steps, shelf, connections, preload=preload)
         self._retry: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None  # until something is due though nothing happens
@@ -269,7 +269,7 @@ class Dispatcher:
                 try:
                     again |= await self._steps.take(step)
                 except (sqlite3.Error, OSError, ServiceError) as error:
-                    if isinstance(step, planner.LoadModel | planner.GiveBatch | planner.Unload):
+                    if isinstance(step, planner.LoadModel | planner.GiveBatch | planner.UnloadModel):
                         raise
                     logger.exception(
                         "a step failed",

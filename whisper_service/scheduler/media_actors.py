@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from whisper_service.core.domain import Problem
+from whisper_service.core.domain import ActorState, Problem
 from whisper_service.scheduler import planner
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.supervision.protocol import Cancel, Decode
-from whisper_service.supervision.supervisor import State, Supervisor
+from whisper_service.supervision.supervisor import Supervisor
 
 
-class Decoders:
+class MediaActors:
     """A handful of media actors, one recording each."""
 
     def __init__(
@@ -39,15 +39,15 @@ class Decoders:
         """Where the samples of a job are."""
         return self._data.spool_of(job_id)
 
-    def view(self) -> tuple[planner.Worker, ...]:
+    def view(self) -> tuple[planner.MediaSeat, ...]:
         """These actors as the planner sees them. One that was never started counts as idle, for giving it work starts it;
         but not while another is starting, which will be ready sooner."""
-        starting = any(actor.state is State.STARTING for actor in self.actors.values())
+        starting = any(actor.state is ActorState.STARTING for actor in self.actors.values())
         return tuple(
-            planner.Worker(
+            planner.MediaSeat(
                 name,
                 idle=name not in self._jobs
-                and (name in self._generations or (actor.state is State.IDLE and not starting)),
+                and (name in self._generations or (actor.state is ActorState.IDLE and not starting)),
             )
             for name, actor in self.actors.items()
         )
@@ -55,7 +55,7 @@ class Decoders:
     @property
     def obstacle(self) -> Problem | None:
         """Why no recording is read: every actor that was started died too often."""
-        started = [actor for actor in self.actors.values() if actor.state is not State.IDLE]
+        started = [actor for actor in self.actors.values() if actor.state is not ActorState.IDLE]
         return started[0].problem if started and all(actor.broken for actor in started) else None
 
     def reset(self) -> None:

@@ -18,11 +18,11 @@ from whisper_service.core.errors import Conflict, ModelInUse, ModelTooBig, Servi
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Inventory, ModelInfo, Situation
-from whisper_service.scheduler.aborts import Endings
+from whisper_service.scheduler.aborts import Aborts
 from whisper_service.scheduler.ledger import Ledger
-from whisper_service.scheduler.model_downloads import CANCELLED, Downloads
-from whisper_service.scheduler.speech_actor import Recognizer
-from whisper_service.storage.change_feed import Broadcast
+from whisper_service.scheduler.model_downloads import CANCELLED, ModelDownloads
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.storage.store import Store
 from whisper_service.supervision.protocol import Loaded
@@ -35,24 +35,24 @@ SHARE_OF_GPU: Final = 0.8
 """Of its free memory, for model and batches: screens and other programs want some too."""
 
 
-class Shelf:
+class ModelActions:
     """See the module. Called on the service loop alone, except for `list`."""
 
     def __init__(
         self,
         store: Store,
-        broadcast: Broadcast,
+        broadcast: ChangeFeed,
         inventory: Inventory,
         ledger: Ledger,
-        recognizer: Recognizer,
-        endings: Endings,
+        recognizer: SpeechActor,
+        endings: Aborts,
         actor: Supervisor,
         hub: Hub,
         *,
         spare_bytes: int,
     ) -> None:
         self.inventory = inventory
-        self.downloads = Downloads(actor, inventory.catalog, hub, self.announce, spare_bytes=spare_bytes)
+        self.downloads = ModelDownloads(actor, inventory.catalog, hub, self.announce, spare_bytes=spare_bytes)
         self._store = store
         self._broadcast = broadcast
         self._ledger = ledger

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from whisper_service.core.domain import Problem
-from whisper_service.models.catalog import Catalog, Source
+from whisper_service.models.catalog import Catalog, RepoSource
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import EndpointState, Transfer
 from whisper_service.storage.row_mapping import ModelRow
@@ -39,10 +39,10 @@ Announce = Callable[[str, ModelRow | None], Awaitable[None]]
 
 
 @dataclass
-class Item:
+class WantedModel:
     """A model that is wanted."""
 
-    source: Source
+    source: RepoSource
     asked: bool  # by a user, not only by jobs
     transfer: Transfer = field(default_factory=Transfer)
     deaths: int = 0  # of children, without a byte in between
@@ -50,7 +50,7 @@ class Item:
     message: str = ""
 
 
-class Downloads:
+class ModelDownloads:
     """See the module. Called on the service loop alone."""
 
     def __init__(self, actor: Supervisor, catalog: Catalog, hub: Hub, announce: Announce, *, spare_bytes: int) -> None:
@@ -61,7 +61,7 @@ class Downloads:
         self.problems: dict[str, Problem] = {}  # why models could not be fetched, or not be loaded
         self._catalog = catalog
         self._announce = announce
-        self._items: dict[str, Item] = {}  # in turn; the first one is in work
+        self._items: dict[str, WantedModel] = {}  # in turn; the first one is in work
         self._given: str | None = None  # what the child is at
 
     @property
@@ -98,7 +98,7 @@ class Downloads:
             return
         if (source := self._catalog.source_of(name)) is None:
             raise self._catalog.unavailable(name)
-        item = self._items[name] = Item(source, asked, Transfer(total=source.bytes))
+        item = self._items[name] = WantedModel(source, asked, Transfer(total=source.bytes))
         self.problems.pop(name, None)
         try:
             await self._remember(name, item)
@@ -225,7 +225,7 @@ class Downloads:
         self.actor.proven(generation=self.generation)
         self._given = None
 
-    async def _remember(self, name: str, item: Item) -> None:
+    async def _remember(self, name: str, item: WantedModel) -> None:
         await self._announce(name, ModelRow(name, "downloading", asked=item.asked))
 
 

@@ -53,7 +53,7 @@ MISSING_AHEAD: Final = 64
 """Jobs that wait for a model to arrive beside those that can be worked on."""
 
 
-class Ready(Value, frozen=True):
+class ReadyChunk(Value, frozen=True):
     """A chunk that waits; its samples are in the spool."""
 
     index: int
@@ -66,7 +66,7 @@ class Ready(Value, frozen=True):
         return self.attempts + self.kills
 
 
-class Work(Value, frozen=True):
+class JobView(Value, frozen=True):
     """A job that is taken up, as the planner sees it."""
 
     job_id: str
@@ -76,7 +76,7 @@ class Work(Value, frozen=True):
     order: int = 0  # in which the jobs were taken up
     bytes: int = 0
     decode: str = "done"  # waiting | running | done
-    ready: tuple[Ready, ...] = ()  # in order; the first ones are enough
+    ready: tuple[ReadyChunk, ...] = ()  # in order; the first ones are enough
     in_flight: int = 0
     served: int = 0  # chunks given so far
     last_turn: int = 0  # of the job's last batch; 0: never
@@ -85,21 +85,21 @@ class Work(Value, frozen=True):
     model_missing: bool = False  # its model is on its way to this machine
 
 
-class Waiting(Value, frozen=True):
+class WaitingJob(Value, frozen=True):
     """A pending job, in queue order."""
 
     job_id: str
     bytes: int
 
 
-class Worker(Value, frozen=True):
+class MediaSeat(Value, frozen=True):
     """A media actor."""
 
     name: str
     idle: bool
 
 
-class Speech(Value, frozen=True):
+class SpeechView(Value, frozen=True):
     """The speech actor."""
 
     ready: bool = False
@@ -121,13 +121,13 @@ class Speech(Value, frozen=True):
 class View(Value, frozen=True):
     """All the planner may know."""
 
-    works: tuple[Work, ...] = ()
-    queue: tuple[Waiting, ...] = ()
-    media: tuple[Worker, ...] = ()
-    speech: Speech = Speech()
+    works: tuple[JobView, ...] = ()
+    queue: tuple[WaitingJob, ...] = ()
+    media: tuple[MediaSeat, ...] = ()
+    speech: SpeechView = SpeechView()
 
 
-class Claim(Value, frozen=True):
+class ClaimJob(Value, frozen=True):
     """Take up a pending job."""
 
     job_id: str
@@ -146,7 +146,7 @@ class LoadModel(Value, frozen=True):
     model: str
 
 
-class Unload(Value, frozen=True):
+class UnloadModel(Value, frozen=True):
     """Give the memory of the loaded model back."""
 
 
@@ -159,13 +159,13 @@ class GiveBatch(Value, frozen=True):
     express: bool = False  # beside the slots
 
 
-class Finish(Value, frozen=True):
+class FinishJob(Value, frozen=True):
     """Nothing is left to do for this job."""
 
     job_id: str
 
 
-Step = Claim | StartDecode | LoadModel | Unload | GiveBatch | Finish
+Step = ClaimJob | StartDecode | LoadModel | UnloadModel | GiveBatch | FinishJob
 
 
 def plan(view: View, now: float) -> list[Step]:
@@ -176,7 +176,7 @@ def plan(view: View, now: float) -> list[Step]:
 def _finish(view: View) -> Iterator[Step]:
     for work in view.works:
         if work.decode == "done" and not work.ready and not work.in_flight:
-            yield Finish(work.job_id)
+            yield FinishJob(work.job_id)
 
 
 def _admit(view: View) -> Iterator[Step]:
@@ -189,10 +189,10 @@ def _admit(view: View) -> Iterator[Step]:
         if job.bytes > LONG_BYTES:
             if long < LONG_AHEAD:
                 long += 1
-                yield Claim(job.job_id)
+                yield ClaimJob(job.job_id)
         elif short < SHORT_AHEAD:
             short += 1
-            yield Claim(job.job_id)
+            yield ClaimJob(job.job_id)
 
 
 def _decode(view: View) -> Iterator[Step]:
@@ -253,10 +253,10 @@ def _rest(view: View, now: float) -> Iterator[Step]:
     busy = speech.batches or speech.express_batches or speech.loading
     idle = speech.model is not None and not busy and not view.works and not view.queue
     if idle and speech.unload_after_s and now - speech.used_at >= speech.unload_after_s:
-        yield Unload()
+        yield UnloadModel()
 
 
-def _choose(able: Sequence[Work], speech: Speech, now: float) -> str | None:
+def _choose(able: Sequence[JobView], speech: SpeechView, now: float) -> str | None:
     """The model to work with: the loaded one while it has work, unless somebody is at the front, or has lost patience and the
     loaded one has been worth its loading. With n models nobody so waits longer than for n - 1 such turns and the patience."""
     first, loaded = able[0], speech.model
@@ -270,7 +270,7 @@ def _choose(able: Sequence[Work], speech: Speech, now: float) -> str | None:
 
 
 def _fill(
-    able: Sequence[Work], given: dict[str, int], speech: Speech, free_slots: int, *, alone: bool
+    able: Sequence[JobView], given: dict[str, int], speech: SpeechView, free_slots: int, *, alone: bool
 ) -> GiveBatch | None:
     """One batch, in turns over all jobs with the key of the first; `given` counts rows already given in this plan."""
     left = {work.job_id: deque(work.ready[given.get(work.job_id, 0) :]) for work in able}
@@ -304,7 +304,7 @@ def _fill(
     return GiveBatch(tuple(rows), urgent=_waited_for(first))
 
 
-def _available(work: Work) -> bool:
+def _available(work: JobView) -> bool:
     return (
         bool(work.ready)
         and work.model is not None
@@ -313,20 +313,20 @@ def _available(work: Work) -> bool:
     )
 
 
-def _turn(work: Work) -> tuple[bool, float, int, int]:
+def _turn(work: JobView) -> tuple[bool, float, int, int]:
     """Who is next: the front in its own order, then whoever was served longest ago."""
     front = _in_front(work)
     return (not front, work.rank if front else 0.0, work.last_turn, work.order)
 
 
-def _in_front(work: Work) -> bool:
+def _in_front(work: JobView) -> bool:
     return work.rank < 0 and (work.rank != CALL or work.served < CALL_CHUNKS)
 
 
-def _waited_for(work: Work) -> bool:
+def _waited_for(work: JobView) -> bool:
     return work.rank == CALL and _in_front(work)
 
 
-def _company(work: Work) -> tuple[bool, bool]:
+def _company(work: JobView) -> tuple[bool, bool]:
     """Only those for whom this is the same share a batch."""
     return _in_front(work), _waited_for(work)

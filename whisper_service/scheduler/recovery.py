@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
-from whisper_service.core import fallback as ladder
+from whisper_service.core import fallback
 from whisper_service.core.domain import Problem
-from whisper_service.core.fallback import Change
+from whisper_service.core.fallback import Adjustment
 from whisper_service.core.timecode import hms, milliseconds
 from whisper_service.scheduler import planner
-from whisper_service.scheduler.aborts import Endings
+from whisper_service.scheduler.aborts import Aborts
 from whisper_service.scheduler.ledger import Ledger, RowKey
 from whisper_service.scheduler.run import Run
-from whisper_service.scheduler.speech_actor import Recognizer
+from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.faults import Diagnosis, FaultKind
 from whisper_service.supervision.protocol import Fault
 
@@ -35,16 +35,16 @@ UNUSABLE: Final = (FaultKind.LIBRARY_MISSING, FaultKind.DEVICE_UNUSABLE)
 BLAMELESS: Final = (FaultKind.OOM, *UNUSABLE)
 """These are no fault of a chunk while there is another way to work."""
 
-CHUNK_RETRIED: Final = Change("chunk_retried", "This part is tried again.")
-CHUNK_LEFT_OUT: Final = Change("chunk_left_out", "This part is left out.")
-DECODED_AGAIN: Final = Change("decoded_again", "The recording is read again from its beginning.")
+CHUNK_RETRIED: Final = Adjustment("chunk_retried", "This part is tried again.")
+CHUNK_LEFT_OUT: Final = Adjustment("chunk_left_out", "This part is left out.")
+DECODED_AGAIN: Final = Adjustment("decoded_again", "The recording is read again from its beginning.")
 
 
-class Failures:
+class Recovery:
     """See the module. Called on the service loop alone."""
 
     def __init__(
-        self, ledger: Ledger, recognizer: Recognizer, endings: Endings, wall: Callable[[], float] = time.time
+        self, ledger: Ledger, recognizer: SpeechActor, endings: Aborts, wall: Callable[[], float] = time.time
     ) -> None:
         self._ledger = ledger
         self._recognizer = recognizer
@@ -132,7 +132,7 @@ class Failures:
         before, model = self._recognizer.rung, self._recognizer.model
         if model is None or not self._recognizer.climb(self._wall()):
             return
-        change = ladder.change(before, self._recognizer.rung)
+        change = fallback.change(before, self._recognizer.rung)
         await self._stand(model, change)
         if self._recognizer.rung != before:
             logger.info("%s", change.sentence, extra={"action": "climbed", "model": model})
@@ -142,7 +142,7 @@ class Failures:
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
-    def _change(self, kind: str, problem: Problem) -> Change | None:
+    def _change(self, kind: str, problem: Problem) -> Adjustment | None:
         """Find a lighter way to work, if that can help; what it is, in words. Writing it down is for the caller, when all is
         given back that the store may not keep anybody from."""
         before, model = self._recognizer.rung, self._recognizer.loading or self._recognizer.model
@@ -151,12 +151,12 @@ class Failures:
         left = kind in UNUSABLE and self._recognizer.leave_device(problem)
         if not left and not (kind in LIGHTER and self._recognizer.fall(problem, self._wall())):
             return None
-        change = ladder.change(before, self._recognizer.rung)
+        change = fallback.change(before, self._recognizer.rung)
         facts = {"action": "stepped_down", "model": model, "cause": kind}
         logger.warning("%s %s", problem.message, change.sentence, extra=facts)
         return change
 
-    async def _stand(self, model: str | None, change: Change | None) -> None:
+    async def _stand(self, model: str | None, change: Adjustment | None) -> None:
         if model is not None and change is not None:
             await self._ledger.stand(self._recognizer.device or "cpu", model, self._recognizer.standing)
 
@@ -165,7 +165,7 @@ class Failures:
         batches: Mapping[int, Sequence[RowKey]],
         kind: str,
         problem: Problem,
-        change: Change | None,
+        change: Adjustment | None,
         *,
         announced: bool = False,
     ) -> set[str]:
@@ -183,7 +183,7 @@ class Failures:
                 await self._tell([run], problem, change or of_part)
         return set(gaps)
 
-    async def _tell(self, runs: Iterable[Run], problem: Problem, change: Change) -> None:
+    async def _tell(self, runs: Iterable[Run], problem: Problem, change: Adjustment) -> None:
         """Into the history of jobs: what happened, when, why, and what was changed."""
         for run in runs:
             at = run.covered_s()

@@ -9,15 +9,15 @@ import logging
 from typing import Final, assert_never
 
 from whisper_service.core.domain import Problem
-from whisper_service.scheduler.aborts import Endings
-from whisper_service.scheduler.execute import Steps
-from whisper_service.scheduler.hub_tests import Connections
+from whisper_service.scheduler.aborts import Aborts
+from whisper_service.scheduler.execute import Executor
+from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
-from whisper_service.scheduler.media_actors import Decoders
-from whisper_service.scheduler.model_actions import Shelf
-from whisper_service.scheduler.recovery import Failures
+from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.model_actions import ModelActions
+from whisper_service.scheduler.recovery import Recovery
 from whisper_service.scheduler.run import Run
-from whisper_service.scheduler.speech_actor import Recognizer
+from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
     BatchDone,
@@ -51,12 +51,12 @@ class Reports:
     def __init__(
         self,
         ledger: Ledger,
-        recognizer: Recognizer,
-        decoders: Decoders,
-        endings: Endings,
-        steps: Steps,
-        shelf: Shelf,
-        connections: Connections,
+        recognizer: SpeechActor,
+        decoders: MediaActors,
+        endings: Aborts,
+        steps: Executor,
+        shelf: ModelActions,
+        connections: HubTests,
         *,
         preload: bool,
     ) -> None:
@@ -68,7 +68,7 @@ class Reports:
         self._shelf = shelf
         self._downloads = shelf.downloads
         self._connections = connections
-        self._failures = Failures(ledger, recognizer, endings)
+        self._failures = Recovery(ledger, recognizer, endings)
         self._preload = preload
 
     async def reported(self, event: Reported) -> None:

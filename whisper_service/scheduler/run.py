@@ -15,15 +15,13 @@ from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, Final
 
-from whisper_service.core.domain import SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span, Task
+from whisper_service.core.domain import DETECT_S, SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span, Task
 from whisper_service.scheduler import planner
 
 LANGUAGE_SURE: Final = 0.5
 """Probability from which the language of one chunk is taken for that of the recording."""
 LANGUAGE_TRIES: Final = 3
 """Chunks after which a guess is taken anyhow."""
-DETECT_S: Final = 180.0
-"""Seconds of a recording in which its language is looked for: enough for the music at the beginning of a film."""
 SHOWN: Final = 64
 """Waiting chunks the planner gets to see: more than any batch takes."""
 SHORTEST: Final = SAMPLE_RATE // 10
@@ -266,13 +264,14 @@ class Run:
             return Phase.TRANSCRIBING if loaded is not None and loaded == self.job.model else Phase.LOADING_MODEL
         return Phase.DECODING if self.decoding is not Decoding.DONE else Phase.FINALIZING
 
-    def view(self, *, model_missing: bool = False) -> planner.Work:
+    def view(self, *, model_missing: bool = False) -> planner.JobView:
         """This job as the planner sees it."""
         shown = [
-            planner.Ready(index, chunk.attempts, chunk.kills) for index, chunk in islice(self.waiting.items(), SHOWN)
+            planner.ReadyChunk(index, chunk.attempts, chunk.kills)
+            for index, chunk in islice(self.waiting.items(), SHOWN)
         ]
         options = self.job.options
-        return planner.Work(
+        return planner.JobView(
             job_id=self.job.id,
             model=self.job.model,
             batch_key="\n".join(

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from whisper_service.config import schema as config
-from whisper_service.core import fallback as ladder
+from whisper_service.config import schema
+from whisper_service.core import fallback
 from whisper_service.core.domain import SAMPLE_RATE, Problem
-from whisper_service.core.fallback import Rung, Standing
+from whisper_service.core.fallback import Fallback, Rung
 from whisper_service.scheduler import planner
-from whisper_service.scheduler.deadlines import Pace
+from whisper_service.scheduler.deadlines import Deadlines
 from whisper_service.scheduler.ledger import RowKey
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import BatchDone, Cancel, Fault, Load, Loaded, Row, Transcribe
+from whisper_service.supervision.protocol import BatchDone, Cancel, ChunkInput, Fault, Load, Loaded, Transcribe
 from whisper_service.supervision.supervisor import Supervisor
 
 EXPRESS: Final = 1
@@ -41,14 +41,14 @@ class Batch:
     express: bool = False  # beside the slots
 
 
-class Recognizer:
+class SpeechActor:
     """One speech actor and what it is doing."""
 
     def __init__(
         self,
         actor: Supervisor,
-        speech: config.Speech,
-        limits: config.Supervision,
+        speech: schema.SpeechSettings,
+        limits: schema.SupervisionSettings,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,7 +57,7 @@ class Recognizer:
         self.loading: str | None = None
         self.problem: Problem | None = None  # why the last model did not load
         self.announced: Fault | None = None  # why it is about to exit, as one batch told: its others are not to blame
-        self.standing: Standing | None = (
+        self.standing: Fallback | None = (
             None  # of the model on the device, if memory did not suffice for what is wanted
         )
         self.unusable: Problem | None = None  # why the device that is wanted cannot be used at all
@@ -68,7 +68,7 @@ class Recognizer:
         self._rows: int | None = None  # that fit on the GPU beside that model
         self._speech = speech
         self._limits = limits
-        self.pace = Pace(limits.batch_timeout_s, limits.batch_timeout_factor)
+        self.pace = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)
         self._clock = clock
         self._used_at = clock()  # when the loaded model last had work
         self._loaded_at = self._used_at
@@ -132,7 +132,7 @@ class Recognizer:
     def wanted_type(self) -> str:
         """What the model is to compute in on a GPU, as far as memory goes."""
         wanted = self._speech.compute_type
-        return ladder.BEST["cuda"] if wanted in ("auto", "default") else wanted
+        return fallback.BEST["cuda"] if wanted in ("auto", "default") else wanted
 
     @property
     def rung(self) -> Rung:
@@ -165,9 +165,9 @@ class Recognizer:
             params={"wanted": wanted, "used": loaded.compute_type, "device": loaded.device},
         )
 
-    def view(self) -> planner.Speech:
+    def view(self) -> planner.SpeechView:
         """This actor as the planner sees it."""
-        return planner.Speech(
+        return planner.SpeechView(
             ready=bool(self.generation),
             loading=self.loading is not None,
             model=self.model,
@@ -201,7 +201,7 @@ class Recognizer:
         """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
         self.generation, self.announced = generation, None
 
-    def load(self, model: str, path: Path, standing: Standing | None, rows: int | None = None) -> None:
+    def load(self, model: str, path: Path, standing: Fallback | None, rows: int | None = None) -> None:
         """Replace the loaded model, with what is known of where it stands on the device, and of the `rows` a GPU has room for."""
         self.loaded, self.loading, self._rows = None, model, rows
         self._ladder = self._rungs()
@@ -237,7 +237,7 @@ class Recognizer:
         self,
         number: int,
         keys: tuple[RowKey, ...],
-        rows: Sequence[Row],
+        rows: Sequence[ChunkInput],
         *,
         preset: str,
         prompt: str | None,
@@ -280,9 +280,9 @@ class Recognizer:
         """Memory ran out, or the device reported an error: the rung to go on with; None if there is nothing lighter."""
         if self.loading is None and not self._batches:  # it was idle: nothing that it did was too much
             return None
-        lower = ladder.below(self._ladder, self.rung, loading=self.loading is not None)
+        lower = fallback.below(self._ladder, self.rung, loading=self.loading is not None)
         if lower is not None:
-            self.standing = ladder.fall(self.standing, lower, problem, now, self._speech.climb_after_s)
+            self.standing = fallback.fall(self.standing, lower, problem, now, self._speech.climb_after_s)
         return lower
 
     def climb(self, now: float) -> bool:
@@ -291,7 +291,7 @@ class Recognizer:
         if before is None:
             return False
         rung = self.rung
-        self.standing = ladder.climb(before, self._ladder, now)
+        self.standing = fallback.climb(before, self._ladder, now)
         if _weights(self.rung) != _weights(rung):
             self.loaded = None  # it is loaded anew once the present batches have ended
         return self.standing != before
@@ -324,7 +324,7 @@ class Recognizer:
     def _rungs(self) -> tuple[Rung, ...]:
         wanted = self._rung(self.device or "cpu", "auto" if self.unusable else self._speech.compute_type)
         cpu = self._rung("cpu", "auto") if self._speech.cpu_fallback else None
-        return ladder.rungs(wanted, cpu, self.actor.facts.get("compute_types", {}))
+        return fallback.rungs(wanted, cpu, self.actor.facts.get("compute_types", {}))
 
     def _rung(self, device: str, compute_type: str) -> Rung:
         return Rung(device, compute_type, self._batch(device), self._slots(device))

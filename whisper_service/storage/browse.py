@@ -16,9 +16,7 @@ import aiosqlite
 from anyio import CancelScope, Lock
 
 from whisper_service.core.domain import Job, Status, Value
-from whisper_service.storage import database
-from whisper_service.storage import row_mapping as rows
-from whisper_service.storage import search_terms as search
+from whisper_service.storage import database, row_mapping, search_terms
 
 COUNTED: Final = 500
 """Finds of a search that are counted; there may be many more, and to visit them all takes long."""
@@ -28,7 +26,7 @@ _NAME_BITS: Final = 32  # a place in the indexes, see schema/: number << 32 | ch
 _INDEX_BITS: Final = 12
 _IN_TEXT: Final = (1 << _NAME_BITS) - 1
 _NEWEST: Final = 1 << 30  # above every number
-_JOB: Final = ", ".join(f'job."{field}"' for field in rows.JOB)
+_JOB: Final = ", ".join(f'job."{field}"' for field in row_mapping.JOB)
 
 # CROSS: in this order, whatever the planner thinks of the status
 _THESE: Final = (
@@ -63,7 +61,7 @@ class Found(Value, frozen=True):
     excerpts: list[Excerpt]
 
 
-class Listing(NamedTuple):
+class JobPage(NamedTuple):
     """Jobs, the newest first, and how many there are of every status; of a search, `found` says where.
 
     `complete`: every find was counted, not just the newest `COUNTED`.
@@ -75,14 +73,14 @@ class Listing(NamedTuple):
     complete: bool = True
 
 
-class Snapshot(NamedTuple):
+class JobSnapshot(NamedTuple):
     """The newest jobs and how many there are of every status, as they were when `seq` was the newest change."""
 
     seq: int
-    listing: Listing
+    listing: JobPage
 
 
-class Listings:
+class JobBrowser:
     """See the module. Those who browse take turns."""
 
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
@@ -90,20 +88,20 @@ class Listings:
         self._connection = connection
         self._turn = Lock()
 
-    async def snapshot(self, limit: int) -> Snapshot:
+    async def snapshot(self, limit: int) -> JobSnapshot:
         """What a user interface starts from."""
         async with self._moment():
             newest = await self._run("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)")
-            return Snapshot(newest[0][0], Listing(await self._newest((), None, limit), await self._counts(), {}))
+            return JobSnapshot(newest[0][0], JobPage(await self._newest((), None, limit), await self._counts(), {}))
 
     async def jobs(
         self, *, status: Collection[Status] = (), q: str = "", before: str | None = None, limit: int = 50
-    ) -> Listing:
+    ) -> JobPage:
         """Jobs of any of these statuses, older than the job `before`, with all that `q` asks for in their name and text."""
-        wanted = search.terms(q)
+        wanted = search_terms.terms(q)
         async with self._moment():
             if not wanted:
-                return Listing(await self._newest(status, before, limit), await self._counts(), {})
+                return JobPage(await self._newest(status, before, limit), await self._counts(), {})
             return await self._search(wanted, status, before, limit)
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
@@ -116,11 +114,11 @@ class Listings:
             one.format("true")
         ]
         found = await self._run(
-            f"SELECT {rows.names(rows.JOB)} FROM ({' UNION ALL '.join(parts)}) ORDER BY id DESC LIMIT :limit",
+            f"SELECT {row_mapping.names(row_mapping.JOB)} FROM ({' UNION ALL '.join(parts)}) ORDER BY id DESC LIMIT :limit",
             before=before,
             limit=limit,
         )
-        return [rows.job(row) for row in found]
+        return [row_mapping.job(row) for row in found]
 
     async def _counts(self) -> dict[Status, int]:
         found = await self._run("SELECT status, jobs FROM tally")
@@ -128,7 +126,7 @@ class Listings:
 
     async def _search(
         self, wanted: Sequence[str], status: Collection[Status], before: str | None, limit: int
-    ) -> Listing:
+    ) -> JobPage:
         """The page from `before` on, then the counts from the newest on."""
         allowed = ", ".join(f"'{Status(each).value}'" for each in (status or Status))
         page: list[sqlite3.Row] = []
@@ -154,10 +152,10 @@ class Listings:
             left = COUNTED - sum(counts.values())
             if not left:
                 break
-        jobs = [rows.job(row) for row in page]
+        jobs = [row_mapping.job(row) for row in page]
         excerpts = await self._excerpts([row["number"] for row in page], wanted)
-        found = {job.id: Found(search.marked(job.name, wanted), excerpts.get(job.id, [])) for job in jobs}
-        return Listing(jobs, counts, found, complete=left > 0)
+        found = {job.id: Found(search_terms.marked(job.name, wanted), excerpts.get(job.id, [])) for job in jobs}
+        return JobPage(jobs, counts, found, complete=left > 0)
 
     async def _of_status(self, wanted: Sequence[str], below: int, allowed: str | None) -> AsyncIterator[list[int]]:
         """The same as `_numbers`, but where few jobs have a status that is allowed, those are looked through instead: that a
@@ -185,7 +183,7 @@ class Listings:
         table, size = _table(wanted[0]), FIRST_BLOCK
         sql = f"SELECT DISTINCT rowid >> {_NAME_BITS} FROM {table} WHERE {table} MATCH :q AND rowid < :end ORDER BY rowid DESC LIMIT :size"
         while True:
-            found = await self._run(sql, q=search.match(wanted[0]), end=below << _NAME_BITS, size=size)
+            found = await self._run(sql, q=search_terms.match(wanted[0]), end=below << _NAME_BITS, size=size)
             numbers = [row[0] for row in found]
             if not numbers:
                 return
@@ -201,7 +199,7 @@ class Listings:
         """Those of these jobs (the newest first) that have this term too: a few are looked up, many are walked through."""
         if not numbers:
             return []
-        table, q = _table(term), search.match(term)
+        table, q = _table(term), search_terms.match(term)
         among = f"FROM {table} WHERE {table} MATCH :q AND rowid >= :first AND rowid < :end"
 
         async def have(first: int, last: int, what: str) -> list[sqlite3.Row]:
@@ -244,13 +242,13 @@ class Listings:
         )
         excerpts: dict[str, list[Excerpt]] = {}
         for job_id, chunk, index, start, end, text in told:
-            excerpts.setdefault(job_id, []).append(Excerpt(chunk, index, start, end, search.excerpt(text, wanted)))
+            excerpts.setdefault(job_id, []).append(Excerpt(chunk, index, start, end, search_terms.excerpt(text, wanted)))
         return excerpts
 
     async def _places(self, term: str, numbers: Sequence[int]) -> list[int]:
         """The first places in the text of each of these jobs (the newest first): of jobs that lie together in one walk, of others one
         by one, because a walk passes what was found in all the jobs between them."""
-        table, q = _table(term), search.match(term)
+        table, q = _table(term), search_terms.match(term)
         among = f"FROM {table} WHERE {table} MATCH :q AND rowid > :first AND rowid < :end"
         if numbers[0] - numbers[-1] > SPARSE * len(numbers):
             found = [
@@ -306,7 +304,7 @@ class _Walk:
 
 
 def _table(term: str) -> str:
-    return "gram" if search.is_short(term) else "trigram"
+    return "gram" if search_terms.is_short(term) else "trigram"
 
 
 def _json(numbers: Sequence[int]) -> str:

@@ -35,7 +35,7 @@ class History(Protocol):
     async def bounds(self) -> tuple[int, int]: ...
 
 
-class Broadcast:
+class ChangeFeed:
     """The live end of the change log. `publish` is called by the one writer only, after the commit, in order of `seq`."""
 
     def __init__(self, history: History, head: int, *, capacity: int = 4096) -> None:
@@ -44,7 +44,7 @@ class Broadcast:
         self._history = history
         self._capacity = capacity
         self._ring: list[Change] = []
-        self._bell = _Bell()
+        self._bell = _Wakeup()
         self._beats = 0
         self._slice: tuple[int, int, Sequence[Change]] = (
             head,
@@ -126,7 +126,7 @@ class Broadcast:
         return recent
 
 
-class _Bell:
+class _Wakeup:
     """Wakes all who wait. An event does the same, and is a tenth of what a delivery costs: it asks for the running loop for each
     that waits, which is a system call."""
 
@@ -153,7 +153,7 @@ class _Bell:
 class Cursor:
     """One subscriber's place in the log."""
 
-    def __init__(self, broadcast: Broadcast, since: int, job_id: str | None) -> None:
+    def __init__(self, broadcast: ChangeFeed, since: int, job_id: str | None) -> None:
         self.seq = since
         self.job_id = job_id
         self._broadcast = broadcast

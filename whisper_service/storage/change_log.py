@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from whisper_service.core.domain import Change
-from whisper_service.storage import row_mapping as rows
-from whisper_service.storage.connections import Session
+from whisper_service.storage import row_mapping
+from whisper_service.storage.connections import Connections
 
-_CHANGES: Final = f"SELECT {rows.names(rows.CHANGE)} FROM change"
+_CHANGES: Final = f"SELECT {row_mapping.names(row_mapping.CHANGE)} FROM change"
 
 
-class Log:
+class ChangeLog:
     """See the module."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Connections) -> None:
         self._db = session
 
     async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
@@ -24,7 +24,7 @@ class Log:
         found = await self._db.read(
             f"{_CHANGES} WHERE {where} ORDER BY seq LIMIT :limit", since=since, job_id=job_id, limit=limit
         )
-        return [rows.change(row) for row in found]
+        return [row_mapping.change(row) for row in found]
 
     async def bounds(self) -> tuple[int, int]:
         """The seq up to which the log was pruned away and the newest seq ever given; 0: none."""

@@ -14,7 +14,7 @@ from anyio import CancelScope, Lock
 from whisper_service.storage import database
 
 
-class Session:
+class Connections:
     """See the module. Any task may read; writes take turns."""
 
     def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:

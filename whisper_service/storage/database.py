@@ -14,7 +14,7 @@ import aiosqlite
 from anyio import CancelScope
 
 from whisper_service.core.errors import DiskFull, StoreBroken, StoreBusy
-from whisper_service.storage import integrity as soundness
+from whisper_service.storage import integrity
 from whisper_service.storage.search_terms import grams
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ async def prepare(connection: aiosqlite.Connection, path: Path) -> None:
                     )
                 await _apply(connection, number, file)
         await connection.execute("PRAGMA foreign_keys = ON")
-    soundness.opened(path)
+    integrity.opened(path)
 
 
 async def pragma(connection: aiosqlite.Connection, text: str) -> Any:
@@ -113,10 +113,10 @@ def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
                 hint = "Look for errors of the disk in the log of the system, and whether it is mounted read-only."
                 raise StoreBroken(f"{path} cannot be read or written: {error}.", hint=hint, file=str(path)) from error
             case sqlite3.SQLITE_NOTADB:
-                soundness.forget(path)
+                integrity.forget(path)
                 raise StoreBroken(f"{path} is not a database.", file=str(path)) from error
             case sqlite3.SQLITE_CORRUPT:
-                soundness.forget(path)
+                integrity.forget(path)
                 raise StoreBroken(f"{path} is damaged: {error}.", file=str(path)) from error
             case _ if opening:
                 hint = "Make sure that this user may write to it and its directory, and that no other program holds it."
@@ -145,7 +145,7 @@ async def _version(connection: aiosqlite.Connection, path: Path) -> int:
             hint="Install that version again, or use another data directory.",
             file=str(path),
         )
-    if not soundness.known(path):
+    if not integrity.known(path):
         if (size := await pragma(connection, "page_count") * await pragma(connection, "page_size")) > LARGE:
             logger.info(
                 "the database is read through, %d MB: it may have changed",

@@ -16,7 +16,7 @@ import msgspec
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Note(msgspec.Struct, frozen=True):
+class CloseMark(msgspec.Struct, frozen=True):
     """What a sound file looked like: when it was closed, or, without size and time, while it was in use."""
 
     inode: int
@@ -28,7 +28,7 @@ class Note(msgspec.Struct, frozen=True):
 def known(path: Path) -> bool:
     """Whether this file is the one that the note is about."""
     try:
-        note = msgspec.json.decode(_note_of(path).read_bytes(), type=Note)
+        note = msgspec.json.decode(_note_of(path).read_bytes(), type=CloseMark)
         there = path.stat()
     except (OSError, msgspec.DecodeError):
         return False
@@ -39,7 +39,7 @@ def known(path: Path) -> bool:
 
 def opened(path: Path) -> None:
     """It was found sound and is in use from now on."""
-    _write(path, Note(path.stat().st_ino, _boot()))
+    _write(path, CloseMark(path.stat().st_ino, _boot()))
 
 
 def closed(path: Path) -> None:
@@ -48,10 +48,10 @@ def closed(path: Path) -> None:
     if not _note_of(path).exists():
         return
     there = path.stat()
-    _write(path, Note(there.st_ino, _boot(), there.st_size, there.st_mtime_ns))
+    _write(path, CloseMark(there.st_ino, _boot(), there.st_size, there.st_mtime_ns))
 
 
-def _write(path: Path, note: Note) -> None:
+def _write(path: Path, note: CloseMark) -> None:
     """Without room for it the next start looks."""
     try:
         _note_of(path).write_bytes(msgspec.json.encode(note))

@@ -29,7 +29,9 @@ from whisper_service.core.errors import (
     UploadLocked,
     UploadOffset,
 )
-from whisper_service.storage.uploads import BLOCK, Intake, Received, clean_name, disk, identifier, sync_directory
+from whisper_service.core.files import disk, sync_directory
+from whisper_service.core.identifiers import clean_name, identifier
+from whisper_service.storage.uploads import BLOCK, Received, Uploads
 
 CHECKSUMS: Final = ("sha1", "sha256")
 _ID: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
@@ -37,7 +39,7 @@ _FACTS: Final = ".json"
 _BYTES: Final = ".part"
 
 
-class Upload(Value, frozen=True):
+class UploadInfo(Value, frozen=True):
     """What was said when it began; `metadata` are the client's own words."""
 
     id: str
@@ -47,47 +49,47 @@ class Upload(Value, frozen=True):
     created_at: float
 
 
-class Standing(Value, frozen=True):
+class UploadStatus(Value, frozen=True):
     """An upload and how far it is; without another word of its client it goes at `expires_at`."""
 
-    upload: Upload
+    upload: UploadInfo
     offset: int
     expires_at: float
 
 
 @dataclass
-class _Work:
+class _Sending:
     """Somebody is sending; `scope` ends that."""
 
     scope: CancelScope
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Resumable:
+class ResumableUploads:
     """See the module."""
 
-    def __init__(self, root: Path, intake: Intake, *, keep_s: float, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, intake: Uploads, *, keep_s: float, wall: Callable[[], float] = time.time) -> None:
         self.root = root
         self.keep_s = keep_s
         self._intake = intake
         self._wall = wall
-        self._work: dict[str, _Work] = {}
+        self._work: dict[str, _Sending] = {}
         self._hashes: dict[str, tuple[int, Any]] = {}  # how far each is hashed; after a restart it is done at the end
         self._news = anyio.Event()
         self._closed = False
         root.mkdir(parents=True, exist_ok=True)
 
-    async def create(self, length: int, name: str, metadata: str) -> Standing:
+    async def create(self, length: int, name: str, metadata: str) -> UploadStatus:
         """Begin one of `length` bytes. Raises `TooLarge` and `DiskFull` before a byte has come."""
         self._intake.admit(length)
         now = self._wall()
-        upload = Upload(identifier(now), clean_name(name), length, metadata, now)
+        upload = UploadInfo(identifier(now), clean_name(name), length, metadata, now)
         await to_thread.run_sync(self._begin, upload)
         self._hashes[upload.id] = (0, hashlib.sha256())
         self._wake()
         return await self.standing(upload.id)
 
-    async def standing(self, upload_id: str) -> Standing:
+    async def standing(self, upload_id: str) -> UploadStatus:
         """How far it is. Raises `NotFound`."""
         return await to_thread.run_sync(self._standing, upload_id)
 
@@ -105,7 +107,7 @@ class Resumable:
         *,
         expected: int | None = None,
         checksum: tuple[str, bytes] | None = None,
-    ) -> Standing:
+    ) -> UploadStatus:
         """Add what comes, from `offset` on; however that ends, what came is kept.
 
         Only with a `checksum` (algorithm, digest) it is kept only if it is whole. Raises `NotFound`, `UploadLocked`,
@@ -114,7 +116,7 @@ class Resumable:
         if upload_id in self._work:
             raise UploadLocked(upload=upload_id)
         with CancelScope() as scope:
-            self._work[upload_id] = work = _Work(scope)
+            self._work[upload_id] = work = _Sending(scope)
             try:
                 standing = await self.standing(upload_id)
                 if offset != standing.offset:
@@ -180,7 +182,7 @@ class Resumable:
 
     # -- files; in worker threads ------------------------------------------------------------------------------------
 
-    def _begin(self, upload: Upload) -> None:
+    def _begin(self, upload: UploadInfo) -> None:
         facts = self._facts_of(upload.id)
         with disk():
             self._bytes_of(upload.id).touch()
@@ -189,19 +191,19 @@ class Resumable:
             draft.rename(facts)
             sync_directory(self.root)
 
-    def _standing(self, upload_id: str) -> Standing:
+    def _standing(self, upload_id: str) -> UploadStatus:
         if _ID.fullmatch(upload_id):
             with suppress(OSError, msgspec.MsgspecError):
-                upload = msgspec.json.decode(self._facts_of(upload_id).read_bytes(), type=Upload)
+                upload = msgspec.json.decode(self._facts_of(upload_id).read_bytes(), type=UploadInfo)
                 stat = self._bytes_of(upload_id).stat()
                 expires_at = max(upload.created_at, stat.st_mtime) + self.keep_s
                 if expires_at > self._wall() or upload_id in self._work:
-                    return Standing(upload, min(stat.st_size, upload.length), expires_at)
+                    return UploadStatus(upload, min(stat.st_size, upload.length), expires_at)
         hint = "It may have expired, or be a job already. Begin a new one."
         raise NotFound("There is no such upload.", hint=hint, upload=upload_id[:64])
 
     async def _receive(
-        self, upload: Upload, offset: int, source: AsyncIterator[bytes], checksum: tuple[str, bytes] | None
+        self, upload: UploadInfo, offset: int, source: AsyncIterator[bytes], checksum: tuple[str, bytes] | None
     ) -> None:
         path = self._bytes_of(upload.id)
         hashed, digest = self._hashes.pop(upload.id, (0, None))
@@ -319,7 +321,7 @@ def _hash(path: Path) -> Any:
         return hashlib.file_digest(file, "sha256")
 
 
-def _too_much(upload: Upload) -> TooLarge:
+def _too_much(upload: UploadInfo) -> TooLarge:
     return TooLarge(
         f"More comes than the {upload.length} bytes that were announced.",
         hint="Begin a new upload with the true length.",

@@ -8,16 +8,16 @@ from typing import Any
 import msgspec
 
 from whisper_service.core.domain import Change
-from whisper_service.core.fallback import Standing
-from whisper_service.storage import row_mapping as rows
-from whisper_service.storage.change_log import Log
-from whisper_service.storage.connections import Session
+from whisper_service.core.fallback import Fallback
+from whisper_service.storage import row_mapping
+from whisper_service.storage.change_log import ChangeLog
+from whisper_service.storage.connections import Connections
 
 
-class Remembered:
+class ServiceState:
     """See the module."""
 
-    def __init__(self, session: Session, log: Log) -> None:
+    def __init__(self, session: Connections, log: ChangeLog) -> None:
         self._db = session
         self._log = log
 
@@ -38,14 +38,14 @@ class Remembered:
                 )
             return (await self._log.append("", [("settings", msgspec.json.encode({"keys": sorted(values)}))]))[0]
 
-    async def standing(self, device: str, model: str) -> Standing | None:
+    async def standing(self, device: str, model: str) -> Fallback | None:
         """Where this model stands on this device; None: at the top."""
         found = await self._db.read(
             "SELECT standing FROM standing WHERE device = :device AND model = :model", device=device, model=model
         )
-        return msgspec.json.decode(found[0]["standing"], type=Standing) if found else None
+        return msgspec.json.decode(found[0]["standing"], type=Fallback) if found else None
 
-    async def stand(self, device: str, model: str, standing: Standing | None) -> None:
+    async def stand(self, device: str, model: str, standing: Fallback | None) -> None:
         """Remember where this model stands on this device; None: at the top again."""
         async with self._db.transaction():
             await self._db.run(
@@ -56,18 +56,18 @@ class Remembered:
                     "INSERT INTO standing VALUES (:device, :model, :standing)",
                     device=device,
                     model=model,
-                    standing=rows.json(standing),
+                    standing=row_mapping.json(standing),
                 )
 
-    async def models(self) -> list[rows.ModelRow]:
+    async def models(self) -> list[row_mapping.ModelRow]:
         """What is remembered of models."""
         return [
-            rows.model(row)
+            row_mapping.model(row)
             for row in await self._db.read("SELECT name, state, asked, problem FROM model ORDER BY name")
         ]
 
     async def tell_model(
-        self, name: str, payload: bytes, row: rows.ModelRow | None = None, *, forget: bool = False
+        self, name: str, payload: bytes, row: row_mapping.ModelRow | None = None, *, forget: bool = False
     ) -> Change:
         """Log the present state of a model, in place of what was logged of it before; remember `row`, or `forget` the one there is."""
         async with self._db.transaction():
@@ -75,7 +75,7 @@ class Remembered:
                 await self._db.run(
                     "INSERT INTO model (name, state, asked, problem) VALUES (:name, :state, :asked, :problem) ON CONFLICT (name)"
                     " DO UPDATE SET state = excluded.state, asked = excluded.asked, problem = excluded.problem",
-                    **rows.cells(rows.MODEL, row),
+                    **row_mapping.cells(row_mapping.MODEL, row),
                 )
             elif forget:
                 await self._db.run("DELETE FROM model WHERE name = :name", name=name)

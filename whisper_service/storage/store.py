@@ -28,17 +28,15 @@ from whisper_service.core.domain import (
 )
 from whisper_service.core.errors import Conflict, IllegalTransition, MediaRemoved
 from whisper_service.core.job_states import Cause, advance
-from whisper_service.storage import database
-from whisper_service.storage import integrity as soundness
-from whisper_service.storage import row_mapping as rows
-from whisper_service.storage.browse import Listings
-from whisper_service.storage.change_log import Log
-from whisper_service.storage.connections import Session
-from whisper_service.storage.queries import JOBS, TO_FETCH, Reading, missing
-from whisper_service.storage.service_state import Remembered
-from whisper_service.storage.webhook_queue import Outbox
+from whisper_service.storage import database, integrity, row_mapping
+from whisper_service.storage.browse import JobBrowser
+from whisper_service.storage.change_log import ChangeLog
+from whisper_service.storage.connections import Connections
+from whisper_service.storage.queries import JOBS, TO_FETCH, Queries, missing
+from whisper_service.storage.service_state import ServiceState
+from whisper_service.storage.webhook_queue import WebhookQueue
 
-CHANGEABLE: Final = frozenset(rows.JOB) - {
+CHANGEABLE: Final = frozenset(row_mapping.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or a matter of `Cause`
     *("chunks_done", "chunks_total", "gaps"),  # follow from the chunks
 }
@@ -64,18 +62,18 @@ class Written(NamedTuple):
     changes: tuple[Change, ...]
 
 
-class Store(Reading):
+class Store(Queries):
     """The database. Any task may read; writes take turns. What takes long to read is in `listings`, and delays nobody here."""
 
     def __init__(
         self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, browser: aiosqlite.Connection
     ) -> None:
-        super().__init__(Session(path, writer, reader))
+        super().__init__(Connections(path, writer, reader))
         self.path = path
-        self.listings = Listings(path, browser)
-        self.log = Log(self._db)
-        self.outbox = Outbox(self._db)
-        self.remembered = Remembered(self._db, self.log)
+        self.listings = JobBrowser(path, browser)
+        self.log = ChangeLog(self._db)
+        self.outbox = WebhookQueue(self._db)
+        self.remembered = ServiceState(self._db, self.log)
 
     @classmethod
     @asynccontextmanager
@@ -87,7 +85,7 @@ class Store(Reading):
                 for connection in (reader, browser):
                     await connection.execute("PRAGMA query_only = ON")
                 yield cls(path, writer, reader, browser)
-        soundness.closed(path)
+        integrity.closed(path)
 
     # -- writes ------------------------------------------------------------------------------------------------------
 
@@ -100,10 +98,10 @@ class Store(Reading):
                 last = (await self._db.run("SELECT coalesce(max(rank), 0) FROM job WHERE status = 'pending'"))[0][0]
                 job = replace(job, rank=max(job.created_at, last + RANK_STEP))  # the clock may have been set back
             found = await self._db.run(
-                f"INSERT INTO job ({rows.names(rows.JOB)}) VALUES ({rows.marks(rows.JOB)}) RETURNING {rows.names(rows.JOB)}",
-                **rows.cells(rows.JOB, job),
+                f"INSERT INTO job ({row_mapping.names(row_mapping.JOB)}) VALUES ({row_mapping.marks(row_mapping.JOB)}) RETURNING {row_mapping.names(row_mapping.JOB)}",
+                **row_mapping.cells(row_mapping.JOB, job),
             )
-            return await self._written(rows.job(found[0]))
+            return await self._written(row_mapping.job(found[0]))
 
     async def move(self, job_id: str, cause: Cause, **fields: Any) -> Written:
         """Change the status as the table says and set `fields` with it. Raises `NotFound` or `IllegalTransition`.
@@ -165,9 +163,9 @@ class Store(Reading):
             if await self._status(job_id) is not Status.PROCESSING:
                 return None
             added = await self._db.run(
-                f"INSERT INTO chunk (job_id, {rows.names(rows.SPAN)}) VALUES (:job_id, {rows.marks(rows.SPAN)})"
+                f"INSERT INTO chunk (job_id, {row_mapping.names(row_mapping.SPAN)}) VALUES (:job_id, {row_mapping.marks(row_mapping.SPAN)})"
                 " ON CONFLICT DO NOTHING RETURNING 1",
-                **rows.cells(rows.SPAN, span) | {"job_id": job_id},
+                **row_mapping.cells(row_mapping.SPAN, span) | {"job_id": job_id},
             )
             if not added:
                 return None
@@ -199,8 +197,8 @@ class Store(Reading):
             ) is None:
                 return None
             await self._db.many(
-                f"INSERT INTO segment (job_id, {rows.names(rows.SEGMENT)}) VALUES (:job_id, {rows.marks(rows.SEGMENT)})",
-                [rows.cells(rows.SEGMENT, segment) | {"job_id": job_id} for segment in segments],
+                f"INSERT INTO segment (job_id, {row_mapping.names(row_mapping.SEGMENT)}) VALUES (:job_id, {row_mapping.marks(row_mapping.SEGMENT)})",
+                [row_mapping.cells(row_mapping.SEGMENT, segment) | {"job_id": job_id} for segment in segments],
             )
             return await self._written(await self._set(job_id, status, fields), segments)
 
@@ -222,7 +220,7 @@ class Store(Reading):
     async def beset(self, problem: Problem | None, message: str) -> list[Written]:
         """Give every pending job this problem, if it has another or none; None: take it from those that have one."""
         wanting = "SELECT id FROM kept WHERE status = 'pending' AND problem IS NOT :problem ORDER BY rank, id"
-        text = rows.cell("problem", problem)
+        text = row_mapping.cell("problem", problem)
         if not await self._db.read(wanting, problem=text):
             return []
         fields = {"problem": problem, "message": message}
@@ -307,7 +305,7 @@ class Store(Reading):
         changed = await self._db.run(
             f"""UPDATE chunk SET state = :state, {_assignments(fields)}
                 WHERE job_id = :job_id AND "index" = :index AND state = 'waiting' RETURNING 1""",
-            **{field: rows.cell(field, value) for field, value in fields.items()},
+            **{field: row_mapping.cell(field, value) for field, value in fields.items()},
             **{"job_id": job_id, "index": index, "state": state},
         )
         return status if changed else None
@@ -318,10 +316,10 @@ class Store(Reading):
         if status is not Status.PROCESSING:
             fields["phase"] = None
         found = await self._db.run(
-            f"UPDATE job SET {_assignments(fields, falls=falls)}, {', '.join(_COUNTED)} WHERE id = :id RETURNING {rows.names(rows.JOB)}",
-            **{field: rows.cell(field, value) for field, value in fields.items()} | {"id": job_id},
+            f"UPDATE job SET {_assignments(fields, falls=falls)}, {', '.join(_COUNTED)} WHERE id = :id RETURNING {row_mapping.names(row_mapping.JOB)}",
+            **{field: row_mapping.cell(field, value) for field, value in fields.items()} | {"id": job_id},
         )
-        return rows.job(found[0])
+        return row_mapping.job(found[0])
 
     async def _written(self, job: Job, segments: Sequence[Segment] = ()) -> Written:
         news = [("segment", _encode({"job_id": job.id, "segment": segment})) for segment in segments]
@@ -329,7 +327,7 @@ class Store(Reading):
 
     async def _job(self, job_id: str) -> Job:
         found = await self._db.run(f"{JOBS} WHERE id = :id", id=job_id)
-        return rows.job(found[0]) if found else missing(job_id)
+        return row_mapping.job(found[0]) if found else missing(job_id)
 
     async def _status(self, job_id: str) -> Status | None:
         found = await self._db.run("SELECT status FROM kept WHERE id = :id", id=job_id)

@@ -6,10 +6,8 @@ shown; paths are made of identifiers that this module draws.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import re
 import secrets
 import shutil
 import time
@@ -22,6 +20,8 @@ from anyio import to_thread
 
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import DiskFull, EmptyFile, TooLarge, TooManyUploads
+from whisper_service.core.files import disk, sync_directory
+from whisper_service.core.identifiers import clean_name, identifier
 
 BLOCK: Final = 1 << 20
 """Bytes gathered before a worker thread hashes and writes them: few hops, little memory."""
@@ -29,11 +29,8 @@ BLOCK: Final = 1 << 20
 PART: Final = ".part"
 """What files end in until they are complete."""
 
-MAX_NAME: Final = 300
 RETRY_S: Final = 5
 """When to come back if too many uploads are on their way."""
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Received(Value, frozen=True):
@@ -45,7 +42,7 @@ class Received(Value, frozen=True):
     sha256: str
 
 
-class Intake:
+class Uploads:
     """The directory with the recordings, and the limits on what comes in."""
 
     def __init__(
@@ -114,7 +111,7 @@ class Intake:
 class Receiver:
     """One upload in progress. Hashing and writing happen in worker threads, a block at a time."""
 
-    def __init__(self, intake: Intake, name: str, part: Path, file: BinaryIO) -> None:
+    def __init__(self, intake: Uploads, name: str, part: Path, file: BinaryIO) -> None:
         self._intake = intake
         self._name = name
         self._part = part
@@ -158,49 +155,6 @@ class Receiver:
             self._part.rename(path)
             sync_directory(self._intake.root)
         return Received(name=self._name, path=path, bytes=self._size, sha256=self._hash.hexdigest())
-
-
-def identifier(now: float) -> str:
-    """26 characters that sort by time: 48 bits of milliseconds since 1970, then 80 random bits, in Crockford's base 32.
-
-    The layout is that of a ULID (github.com/ulid/spec), in lower case.
-    """
-    number = int(now * 1000) << 80 | secrets.randbits(80)
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
-
-
-def clean_name(raw: str) -> str:
-    """A file name to show: the last part of any path, nothing invisible or misleading in it, 1 to 300 characters."""
-    name = re.split(r"[/\\]", _UNSAFE.sub("", raw))[-1].strip()
-    if name in ("", ".", ".."):
-        return "recording"
-    if len(name) > MAX_NAME:
-        stem, dot, extension = name.rpartition(".")
-        keep = dot + extension if stem and len(extension) <= 16 else ""
-        name = name[: MAX_NAME - len(keep)] + keep
-    return name
-
-
-@contextmanager
-def disk() -> Iterator[None]:
-    """A full disk is an answer to the client, not a crash."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull() from error
-        raise
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename survive a power cut; only POSIX can, and need be told to."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _human(size: int) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from whisper_service.core.domain import Delivery, DeliveryState
-from whisper_service.storage import row_mapping as rows
-from whisper_service.storage.connections import Session
+from whisper_service.storage import row_mapping
+from whisper_service.storage.connections import Connections
 
-_DELIVERIES: Final = f"SELECT {rows.names(rows.DELIVERY)} FROM delivery"
+_DELIVERIES: Final = f"SELECT {row_mapping.names(row_mapping.DELIVERY)} FROM delivery"
 
 
-class Outbox:
+class WebhookQueue:
     """See the module."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Connections) -> None:
         self._db = session
 
     async def since(self) -> int:
@@ -31,20 +31,20 @@ class Outbox:
         """Webhooks to send, and that the log was looked through up to `seq`. What is there by its id already stays as it is."""
         async with self._db.transaction():
             await self._db.many(
-                f"INSERT INTO delivery ({rows.names(rows.DELIVERY)}) VALUES ({rows.marks(rows.DELIVERY)}) ON CONFLICT DO NOTHING",
-                [rows.cells(rows.DELIVERY, delivery) for delivery in made],
+                f"INSERT INTO delivery ({row_mapping.names(row_mapping.DELIVERY)}) VALUES ({row_mapping.marks(row_mapping.DELIVERY)}) ON CONFLICT DO NOTHING",
+                [row_mapping.cells(row_mapping.DELIVERY, delivery) for delivery in made],
             )
             await self._db.run("UPDATE webhook SET seq = max(seq, :seq)", seq=seq)
 
     async def next(self, limit: int) -> list[Delivery]:
         """Those that wait, the most urgent first."""
         sql = f"{_DELIVERIES} WHERE state = 'waiting' ORDER BY due_at, id LIMIT :limit"
-        return [rows.delivery(row) for row in await self._db.read(sql, limit=limit)]
+        return [row_mapping.delivery(row) for row in await self._db.read(sql, limit=limit)]
 
     async def newest(self, limit: int) -> list[Delivery]:
         """The newest, whatever became of them."""
         sql = f"{_DELIVERIES} ORDER BY created_at DESC, id DESC LIMIT :limit"
-        return [rows.delivery(row) for row in await self._db.read(sql, limit=limit)]
+        return [row_mapping.delivery(row) for row in await self._db.read(sql, limit=limit)]
 
     async def settle(self, id: str, state: DeliveryState, attempts: int, due_at: float, detail: str) -> None:
         """What a try came to. Once it is over, its body goes, and with its job its row."""

@@ -23,7 +23,7 @@ SPAWNED: Final = b"multiprocessing"
 """What the command line of each of our children has in it."""
 
 
-class Roll:
+class OrphanList:
     """A line for each living child in the file at `path`. One service at a time has it."""
 
     def __init__(self, path: Path) -> None:

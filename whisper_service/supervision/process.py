@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final
 
-from whisper_service.supervision import child as boot
+from whisper_service.supervision import boot
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ STOP_S: Final = 1.5
 """Time to leave for a child that was told to, or that closed its pipe."""
 
 
-class ProcessLink:
+class ActorProcess:
     """Bytes to a child, bytes from it, kill, exit code. The seam behind which an actor could run elsewhere."""
 
     def __init__(

@@ -35,7 +35,7 @@ class Load(Message, frozen=True):
     express: int = 0  # batches of one row that may be in work besides, for callers who wait
 
 
-class Row(Message, frozen=True):
+class ChunkInput(Message, frozen=True):
     """One chunk to recognise. Rows of one batch may belong to different jobs."""
 
     job_id: str
@@ -52,7 +52,7 @@ class Transcribe(Message, frozen=True):
     cancelled; then the batch by one `BatchDone`, or in place of all that by one `Fault(scope="batch")` without `index`."""
 
     batch: int
-    rows: tuple[Row, ...]
+    rows: tuple[ChunkInput, ...]
     preset: str = "balanced"
     prompt: str | None = None  # the same for all rows: CTranslate2 wants equally long prompts
     urgent: bool = False  # somebody waits for it: it pauses for nobody

@@ -9,7 +9,7 @@ from __future__ import annotations
 from whisper_service.core.domain import Value
 
 
-class Intensity(Value, frozen=True):
+class RestartPolicy(Value, frozen=True):
     """How much dying is too much."""
 
     max_restarts: int = 8
@@ -17,10 +17,10 @@ class Intensity(Value, frozen=True):
     probe_s: float = 180.0  # between two attempts while it is open
 
 
-class Breaker:
+class RestartLimit:
     """For one child. `now` is on any clock that does not jump."""
 
-    def __init__(self, intensity: Intensity) -> None:
+    def __init__(self, intensity: RestartPolicy) -> None:
         self.open = False
         self.intensity = intensity
         self._deaths: list[float] = []

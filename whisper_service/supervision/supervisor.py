@@ -16,21 +16,19 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import msgspec
 
-from whisper_service.core.domain import Problem, Value
-from whisper_service.host import oom_kills as oomkiller
-from whisper_service.supervision import actor_logs as childlog
-from whisper_service.supervision import faults
-from whisper_service.supervision.orphans import Roll
-from whisper_service.supervision.process import STOP_S, ProcessLink
+from whisper_service.core.domain import ActorState, Death, Problem, Value
+from whisper_service.host import oom_kills
+from whisper_service.supervision import actor_logs, faults
+from whisper_service.supervision.orphans import OrphanList
+from whisper_service.supervision.process import STOP_S, ActorProcess
 from whisper_service.supervision.protocol import Command, Fault, Ready, Report, Shutdown, decode_report, encode
-from whisper_service.supervision.restart_limit import Breaker, Intensity
+from whisper_service.supervision.restart_limit import RestartLimit, RestartPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -38,25 +36,6 @@ BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S: Final = 30.0  # a child that was ready this long before it died starts again without delay
 DEATHS: Final = 20  # so many of the last are remembered
 DUMP_S: Final = 0.5  # time for a hung child to write its stacks down
-
-
-class Death(Value, frozen=True):
-    """The end of a child that was not wanted: when (Unix seconds), which of them in a row, and why."""
-
-    at: float
-    generation: int
-    problem: Problem
-
-
-class State(StrEnum):
-    """Where the child stands."""
-
-    IDLE = "idle"  # nobody has wanted it yet, or it was sent to rest
-    STARTING = "starting"
-    READY = "ready"
-    WAITING = "waiting"  # it died and starts again after the back-off
-    BROKEN = "broken"  # it died too often: the breaker is open, and it is tried again after a long while
-    STOPPED = "stopped"
 
 
 class Reported(Value, frozen=True):
@@ -90,14 +69,14 @@ class Supervisor:
         logs: Path,
         deliver: Callable[[ActorEvent], None],
         ready_timeout_s: float,
-        intensity: Intensity = Intensity(),  # noqa: B008  it is frozen
+        intensity: RestartPolicy = RestartPolicy(),  # noqa: B008  it is frozen
         ready_is_useful: bool = True,
-        roll: Roll | None = None,
+        roll: OrphanList | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`ready_is_useful`: one that gets ready has shown that it can work, so that only its work can kill it."""
         self.name = name
-        self.state = State.IDLE
+        self.state = ActorState.IDLE
         self.generation = 0
         self.facts: dict[str, Any] = {}
         self.problem: Problem | None = None  # why the last child died; None once one did something useful
@@ -109,13 +88,13 @@ class Supervisor:
         self._deliver = deliver
         self._ready_timeout_s = ready_timeout_s
         self._clock = clock
-        self._breaker = Breaker(intensity)
+        self._breaker = RestartLimit(intensity)
         self._ready_is_useful = ready_is_useful
         self._roll = roll
         self._again = anyio.Event()  # ends the wait after a death
         self._wanted = anyio.Event()
         self._stop = anyio.Event()
-        self._link: ProcessLink | None = None
+        self._link: ActorProcess | None = None
         self._cause: faults.Diagnosis | None = None
         self._fatal: Problem | None = None  # what the child itself said it ends for
         self._deadlines: dict[object, asyncio.TimerHandle] = {}
@@ -149,7 +128,7 @@ class Supervisor:
         if self._link is not None:
             self._link.kill()
         else:
-            self.state = State.IDLE
+            self.state = ActorState.IDLE
 
     def stop(self) -> None:
         """No more children; the present one is asked to leave, then killed. `run` returns when it is gone."""
@@ -167,7 +146,7 @@ class Supervisor:
             if not self._stop.is_set() and self.rested != self.generation:
                 with anyio.move_on_after(self._back_off()):
                     await self._again.wait()
-        self.state = State.STOPPED
+        self.state = ActorState.STOPPED
 
     def send(
         self, command: Command, *, generation: int | None = None, within_s: float | None = None, key: object = None
@@ -225,20 +204,20 @@ class Supervisor:
         self.generation += 1
         self._again = anyio.Event()
         generation, born = self.generation, self._clock()
-        self.state, self._cause, self._fatal = State.STARTING, None, None
+        self.state, self._cause, self._fatal = ActorState.STARTING, None, None
         code: int | None = None
-        kills = oomkiller.kills()
+        kills = oom_kills.kills()
         try:
-            log = childlog.create(self._logs, self.name)
+            log = actor_logs.create(self._logs, self.name)
             code = await self._until_exit(generation, log)
         except OSError as error:  # no room for a log, no process, no more open files: it may be better in a while
             self._cause = faults.classify(f"{type(error).__name__}: {error}")
-        was_ready = self.state is State.READY
-        self.state = State.STOPPED if self._stop.is_set() else State.WAITING
+        was_ready = self.state is ActorState.READY
+        self.state = ActorState.STOPPED if self._stop.is_set() else ActorState.WAITING
         if self._stop.is_set():
             return
         if self.rested == generation:
-            self.state, self.failures, self.problem = State.IDLE, 0, None
+            self.state, self.failures, self.problem = ActorState.IDLE, 0, None
             logger.info(
                 "%s rests", self.name, extra={"action": "actor_rests", "actor": self.name, "generation": generation}
             )
@@ -246,11 +225,11 @@ class Supervisor:
         if was_ready and self._clock() - born > STEADY_S:
             self.failures = 0
         self.failures += 1
-        diagnosis = self._cause or faults.classify(childlog.tail(log), code, oom_killed=oomkiller.kills() > kills)
+        diagnosis = self._cause or faults.classify(actor_logs.tail(log), code, oom_killed=oom_kills.kills() > kills)
         if diagnosis.kind is not faults.FaultKind.KILLED:  # whoever kills from outside says nothing about the child
             self._breaker.died(self._clock())
         if self.broken:
-            self.state = State.BROKEN
+            self.state = ActorState.BROKEN
             facts = {"action": "breaker_open", "actor": self.name, "cause": diagnosis.kind.value}
             logger.error(
                 "%s died too often; the next attempt is in %.0f s, or when somebody asks",
@@ -279,7 +258,7 @@ class Supervisor:
                 return
             if isinstance(report, Ready):
                 self.settle("ready")
-                self.state = State.READY
+                self.state = ActorState.READY
                 self.facts = report.facts
                 if self._ready_is_useful:
                     self._breaker.close()
@@ -291,7 +270,7 @@ class Supervisor:
             codes.append(code)
             exited.set()
 
-        self._link = link = ProcessLink(self._entry, log, on_message, on_exit)
+        self._link = link = ActorProcess(self._entry, log, on_message, on_exit)
         if self._roll is not None:
             self._roll.enter(link.pid)
         facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": link.pid}
@@ -312,7 +291,7 @@ class Supervisor:
             self._link = None
         return codes[0]
 
-    async def _leave(self, link: ProcessLink, exited: anyio.Event) -> None:
+    async def _leave(self, link: ActorProcess, exited: anyio.Event) -> None:
         """When told to stop: ask, wait a little, kill."""
         await self._stop.wait()
         link.send(encode(Shutdown()))

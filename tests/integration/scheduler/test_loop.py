@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from testkit.service import settings
 from testkit.weights import weights
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.core.domain import (
     CALL,
     SAMPLE_RATE,
@@ -98,7 +98,7 @@ class Actor:
 class Stage:
     """A loop with its store, and the two children."""
 
-    def __init__(self, store: Store, data: DataDir, catalog: Catalog, settings: config.Config) -> None:
+    def __init__(self, store: Store, data: DataDir, catalog: Catalog, settings: schema.Config) -> None:
         self.store = store
         self.data = data
         self.mailbox = Mailbox()
@@ -207,10 +207,10 @@ async def staged(
     tmp_path: Path, slots: int = 1, facts: dict[str, Any] | None = None, probe_s: float = 180.0, **speech: Any
 ) -> AsyncIterator[Stage]:
     base = settings(tmp_path / "data")
-    chosen = config.Config(
+    chosen = schema.Config(
         data_dir=base.data_dir,
-        speech=config.SpeechSettings(model=base.speech.model, slots=slots, **speech),
-        supervision=config.SupervisionSettings(probe_s=probe_s),
+        speech=schema.SpeechSettings(model=base.speech.model, slots=slots, **speech),
+        supervision=schema.SupervisionSettings(probe_s=probe_s),
     )
     data = DataDir(chosen.data_dir)
     with data.hold():
@@ -587,7 +587,7 @@ async def test_a_model_that_cannot_be_loaded_in_any_way_keeps_its_jobs_waiting_a
     other = tmp_path / "data" / "models" / "other"
     async with staged(tmp_path, facts=GPU, cpu_fallback=False, probe_s=1.5) as stage:
         other.mkdir(parents=True)
-        for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        for name in ("model.bin", "schema.json", "tokenizer.json", "vocabulary.json"):
             (other / name).write_text("{}")
         await stage.submit()
         await stage.decoded(chunks=2)

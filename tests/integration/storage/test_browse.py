@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from whisper_service.core.domain import Job, Options, Segment, Span, Status
 from whisper_service.core.job_states import Cause
 from whisper_service.storage import browse as listing
-from whisper_service.storage import database
-from whisper_service.storage import search_terms as search
+from whisper_service.storage import database, search_terms
 from whisper_service.storage.browse import JobPage
 from whisper_service.storage.store import Store
 
@@ -207,7 +206,7 @@ async def test_what_is_found_is_what_a_look_through_everything_finds(
             for n in gone & set(range(len(jobs))):
                 await store.delete(f"j{n}")
             for q in queries:
-                wanted = search.terms(q)
+                wanted = search_terms.terms(q)
                 plain = [
                     f"j{n}"
                     for n, (name, texts) in reversed([*enumerate(jobs)])

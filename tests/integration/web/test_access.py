@@ -168,7 +168,9 @@ async def test_the_token_is_in_no_log(web: Running, caplog: pytest.LogCaptureFix
 
 async def test_no_secret_is_in_any_answer(tmp_path: Path) -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    async with running(tmp_path, security=SecuritySettings(token=TOKEN), webhooks=WebhookSettings(secret=secret)) as web:
+    async with running(
+        tmp_path, security=SecuritySettings(token=TOKEN), webhooks=WebhookSettings(secret=secret)
+    ) as web:
         asked = [
             path
             for method, path in operations()

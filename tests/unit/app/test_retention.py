@@ -69,7 +69,9 @@ RULES = st.builds(
 
 
 @given(RULES, st.lists(ANY, max_size=20, unique_by=lambda job: job.id), st.floats(-1_000, 3_000))
-def test_nothing_goes_that_is_not_over_or_not_old_enough(rules: RetentionRules, jobs: list[StoredJob], now: float) -> None:
+def test_nothing_goes_that_is_not_over_or_not_old_enough(
+    rules: RetentionRules, jobs: list[StoredJob], now: float
+) -> None:
     found, by_id = due(rules, jobs, now), {job.id: job for job in jobs}
     assert not {*found.media} & {*found.jobs}
     for job_id in found.jobs:

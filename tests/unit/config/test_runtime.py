@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from whisper_service.config import runtime as settings
+from whisper_service.config import runtime
 from whisper_service.config.load import find_sources, load
 from whisper_service.config.runtime import Effect
 from whisper_service.config.schema import Config, SettingSource, keys
@@ -19,10 +19,10 @@ SECRET = "hf_verysecret"
 
 def test_every_setting_is_described_and_every_list_names_settings_that_exist() -> None:
     known = [key for key, _ in keys()]
-    assert [s.key for s in settings.describe(Config(), {}, {})] == known
+    assert [s.key for s in runtime.describe(Config(), {}, {})] == known
     assert known
-    assert set(known) >= settings.NOW | settings.RESTART
-    assert not settings.NOW & settings.RESTART
+    assert set(known) >= runtime.NOW | runtime.RESTART
+    assert not runtime.NOW & runtime.RESTART
     for prefix in (
         "security.",
         "data_dir",
@@ -32,7 +32,7 @@ def test_every_setting_is_described_and_every_list_names_settings_that_exist() -
         "models.import_dirs",
         "webhooks.",
     ):
-        assert not [key for key in settings.NOW | settings.RESTART if key.startswith(prefix)], "for the operator alone"
+        assert not [key for key in runtime.NOW | runtime.RESTART if key.startswith(prefix)], "for the operator alone"
 
 
 def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
     }  # fmt: skip
     base = load(None, environ, overrides)
     stored = {"speech.preset": "accurate", "speech.batch_size": 9, "log.level": "info", "storage.undo_s": 5.0}
-    now, refused = settings.effective(base, sources, stored)
+    now, refused = runtime.effective(base, sources, stored)
     assert refused == []
     assert (now.speech.preset, now.speech.batch_size, now.log.level, now.storage.undo_s) == (
         "accurate",
@@ -54,9 +54,12 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
         "error",
         5.0,
     )
-    told = {s.key: s for s in settings.describe(now, sources, stored)}
+    told = {s.key: s for s in runtime.describe(now, sources, stored)}
     assert (told["speech.preset"].source, told["speech.preset"].changeable) == (SettingSource.STORED, True)
-    assert (told["speech.batch_size"].source, told["speech.batch_size"].changeable) == (SettingSource.ENVIRONMENT, False)
+    assert (told["speech.batch_size"].source, told["speech.batch_size"].changeable) == (
+        SettingSource.ENVIRONMENT,
+        False,
+    )
     assert (told["log.level"].source, told["log.level"].effect) == (SettingSource.COMMAND_LINE, None)
     assert (told["storage.undo_s"].value, told["storage.undo_s"].default) == (5.0, 600.0)
     assert (told["server.port"].source, told["server.port"].changeable) == (SettingSource.DEFAULT, False)
@@ -65,9 +68,9 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
 
 def test_secrets_go_in_and_never_out() -> None:
     stored = {"models.token": SECRET, "models.proxy": f"http://me:{SECRET}@proxy:1"}
-    now, _ = settings.effective(Config(), {}, stored)
+    now, _ = runtime.effective(Config(), {}, stored)
     assert now.models.token == SECRET
-    told = settings.describe(now, {}, stored)
+    told = runtime.describe(now, {}, stored)
     assert SECRET not in msgspec.json.encode(told).decode()
     token = next(s for s in told if s.key == "models.token")
     assert (token.secret, token.given, token.value, token.default) == (True, True, None, None)
@@ -96,14 +99,14 @@ def test_secrets_go_in_and_never_out() -> None:
 )
 def test_what_cannot_be_set_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        settings.check(Config(), {"log.level": SettingSource.COMMAND_LINE}, {}, changes)
+        runtime.check(Config(), {"log.level": SettingSource.COMMAND_LINE}, {}, changes)
     assert refused.value.params["field"] == field
     assert refused.value.advice
 
 
 def test_a_value_can_be_taken_back() -> None:
     stored = {"speech.preset": "fast", "storage.undo_s": 5}
-    assert settings.check(
+    assert runtime.check(
         Config(), {}, stored, {"speech.preset": None, "models.endpoints": ["https://hf-mirror.example"]}
     ) == {
         "storage.undo_s": 5,
@@ -112,7 +115,7 @@ def test_a_value_can_be_taken_back() -> None:
 
 
 def test_what_is_not_valid_any_more_is_left_out() -> None:
-    now, refused = settings.effective(
+    now, refused = runtime.effective(
         Config(), {}, {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"}
     )
     assert refused == ["speech.preset"]

@@ -21,7 +21,7 @@ PACKAGE = ROOT / "whisper_service"
 LINE = re.compile(
     r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$"
 )
-MAKERS = {"Problem", "RowBroken", "Note"}
+MAKERS = {"Problem", "UnreadableChunk", "JobNote"}
 """What is called with a code as its first argument, or as `code`."""
 
 

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.core import fallback as ladder
+from whisper_service.core import fallback
 from whisper_service.core.domain import Problem
 from whisper_service.core.fallback import LONGEST_STRETCH_S, Fallback, Rung
 
@@ -44,7 +44,7 @@ def shown(rungs: tuple[Rung, ...]) -> list[str]:
 
 
 def test_from_a_full_gpu_to_the_cpu() -> None:
-    assert shown(ladder.rungs(GPU, CPU, GPU_TYPES)) == [
+    assert shown(fallback.rungs(GPU, CPU, GPU_TYPES)) == [
         *[
             "cuda auto 2x8",
             "cuda auto 2x4",
@@ -60,7 +60,7 @@ def test_from_a_full_gpu_to_the_cpu() -> None:
 
 def test_a_cpu_has_its_own_way_down() -> None:
     wanted = Rung("cpu", "float32", 3, 2)
-    assert shown(ladder.rungs(wanted, CPU, {})) == [
+    assert shown(fallback.rungs(wanted, CPU, {})) == [
         "cpu float32 2x3",
         "cpu float32 2x1",
         "cpu float32 1x1",
@@ -71,14 +71,14 @@ def test_a_cpu_has_its_own_way_down() -> None:
 def test_only_what_the_device_can_is_on_it_and_the_cpu_only_if_it_is_allowed() -> None:
     old = {"cuda:1": {"float32", "int8", "int8_float32"}}
     wanted = Rung("cuda:1", "float32", 1, 1)
-    assert shown(ladder.rungs(wanted, None, old)) == ["cuda:1 float32 1x1", "cuda:1 int8 1x1"]
+    assert shown(fallback.rungs(wanted, None, old)) == ["cuda:1 float32 1x1", "cuda:1 int8 1x1"]
 
 
 @given(wanted=gpus | cpus, cpu=st.none() | cpus, supported=supports)
 def test_it_begins_with_what_is_wanted_ends_and_every_rung_is_lighter(
     wanted: Rung, cpu: Rung | None, supported: dict[str, set[str]]
 ) -> None:
-    rungs = ladder.rungs(wanted, cpu, supported)
+    rungs = fallback.rungs(wanted, cpu, supported)
     assert rungs[0] == wanted
     assert len(rungs) < 40
     assert all(lower.lightness < upper.lightness for upper, lower in pairwise(rungs))
@@ -90,18 +90,18 @@ def test_it_begins_with_what_is_wanted_ends_and_every_rung_is_lighter(
 def test_whoever_falls_again_and_again_arrives_at_the_end(
     wanted: Rung, cpu: Rung | None, supported: dict[str, set[str]], loading: list[bool]
 ) -> None:
-    rungs = ladder.rungs(wanted, cpu, supported)
+    rungs = fallback.rungs(wanted, cpu, supported)
     rung, steps = wanted, 0
-    while (lower := ladder.below(rungs, rung, loading=bool(loading) and loading[steps % len(loading)])) is not None:
+    while (lower := fallback.below(rungs, rung, loading=bool(loading) and loading[steps % len(loading)])) is not None:
         assert lower.lightness < rung.lightness
         rung, steps = lower, steps + 1
     assert steps < 40
 
 
 def test_a_model_that_does_not_even_load_is_not_tried_with_smaller_batches() -> None:
-    rungs = ladder.rungs(GPU, CPU, GPU_TYPES)
+    rungs = fallback.rungs(GPU, CPU, GPU_TYPES)
     seen = [rungs[0]]
-    while (lower := ladder.below(rungs, seen[-1], loading=True)) is not None:
+    while (lower := fallback.below(rungs, seen[-1], loading=True)) is not None:
         seen.append(lower)
     assert shown(tuple(seen)) == [
         "cuda auto 2x8",
@@ -113,31 +113,31 @@ def test_a_model_that_does_not_even_load_is_not_tried_with_smaller_batches() -> 
 
 
 def test_a_rung_of_other_settings_is_as_the_top() -> None:
-    rungs = ladder.rungs(GPU, None, GPU_TYPES)
-    assert ladder.below(rungs, Rung("cuda", "auto", 5, 2)) == rungs[1]
+    rungs = fallback.rungs(GPU, None, GPU_TYPES)
+    assert fallback.below(rungs, Rung("cuda", "auto", 5, 2)) == rungs[1]
 
 
 def test_up_after_a_stretch_of_success_and_down_for_twice_as_long_if_it_fails() -> None:
-    rungs = ladder.rungs(GPU, CPU, GPU_TYPES)
-    low = ladder.fall(None, rungs[2], OOM, 100.0, 60.0)
+    rungs = fallback.rungs(GPU, CPU, GPU_TYPES)
+    low = fallback.fall(None, rungs[2], OOM, 100.0, 60.0)
     assert low == Fallback(rungs[2], 100.0, OOM, 60.0)
-    assert ladder.climb(low, rungs, 159.0) == low
-    up = ladder.climb(low, rungs, 160.0)
+    assert fallback.climb(low, rungs, 159.0) == low
+    up = fallback.climb(low, rungs, 160.0)
     assert up == Fallback(rungs[1], 160.0, OOM, 60.0, climbed=True)
-    back = ladder.fall(up, rungs[2], OOM, 170.0, 60.0)
+    back = fallback.fall(up, rungs[2], OOM, 170.0, 60.0)
     assert back == Fallback(rungs[2], 170.0, OOM, 120.0)
-    assert ladder.climb(back, rungs, 280.0) == back
-    again = ladder.climb(back, rungs, 290.0)
+    assert fallback.climb(back, rungs, 280.0) == back
+    again = fallback.climb(back, rungs, 290.0)
     assert again is not None
-    top = ladder.climb(again, rungs, 410.0)
+    top = fallback.climb(again, rungs, 410.0)
     assert top == Fallback(rungs[0], 410.0, OOM, 120.0, climbed=True)
-    assert ladder.climb(top, rungs, 500.0) == top
-    assert ladder.climb(top, rungs, 530.0) is None
+    assert fallback.climb(top, rungs, 500.0) == top
+    assert fallback.climb(top, rungs, 530.0) is None
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_down() -> None:
-    rungs = ladder.rungs(GPU, None, GPU_TYPES)
-    up = ladder.climb(Fallback(rungs[1], 1e9, OOM, 60.0), rungs, 5.0)
+    rungs = fallback.rungs(GPU, None, GPU_TYPES)
+    up = fallback.climb(Fallback(rungs[1], 1e9, OOM, 60.0), rungs, 5.0)
     assert up is not None
     assert up.rung == rungs[0]
 
@@ -146,13 +146,13 @@ def test_a_clock_that_was_set_back_keeps_nobody_down() -> None:
 def test_a_stretch_has_an_end(failures: int) -> None:
     standing = Fallback(GPU, 0.0, OOM, 1800.0)
     for _ in range(failures):
-        standing = ladder.fall(msgspec.structs.replace(standing, climbed=True), GPU, OOM, 0.0, 1800.0)
+        standing = fallback.fall(msgspec.structs.replace(standing, climbed=True), GPU, OOM, 0.0, 1800.0)
     assert 1800.0 <= standing.climb_after_s <= LONGEST_STRETCH_S
 
 
 def test_every_step_is_told_in_codes_and_as_a_sentence() -> None:
-    rungs = ladder.rungs(GPU, CPU, GPU_TYPES)
-    changes = [ladder.change(upper, lower) for upper, lower in pairwise(rungs)]
+    rungs = fallback.rungs(GPU, CPU, GPU_TYPES)
+    changes = [fallback.change(upper, lower) for upper, lower in pairwise(rungs)]
     assert [(changes[n].params, changes[n].sentence) for n in (0, 3, 4, 5, 6, 10)] == [
         ({"kind": "batch", "to": 4}, "It goes on with batches of 4."),
         ({"kind": "slots", "to": 1}, "It goes on with 1 batch at a time."),
@@ -161,5 +161,5 @@ def test_every_step_is_told_in_codes_and_as_a_sentence() -> None:
         ({"kind": "device", "to": "cpu"}, "It goes on with the CPU."),
         ({"kind": "slots", "to": 1}, "It goes on with 1 batch at a time."),
     ]
-    back = ladder.change(rungs[7], rungs[6])
+    back = fallback.change(rungs[7], rungs[6])
     assert (back.params, back.sentence) == ({"kind": "device", "to": "cuda"}, "It goes on with the GPU.")

@@ -25,8 +25,7 @@ from whisper_service.core.chinese import convert
 from whisper_service.core.domain import Gap, Script, Segment, Transcript, Word
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.timecode import clock
-from whisper_service.export import documents, subtitles
-from whisper_service.export import render as formats
+from whisper_service.export import documents, render, subtitles
 from whisper_service.export.captions import Cue, Style, clean, cues, line
 from whisper_service.export.render import Format, Layout
 
@@ -49,7 +48,7 @@ HEBREW = transcript(segment(1.0, 3.0, "שלום (עולם) 123!"))
 
 
 def text(value: Transcript, format: Format, layout: Layout | None = None) -> str:
-    return formats.render(value, format, layout).decode()
+    return render.render(value, format, layout).decode()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +108,7 @@ def test_vtt_with_the_time_of_every_word() -> None:
 
 def test_speakers_are_voices_in_vtt_and_names_in_ass() -> None:
     value = transcript(segment(0, 2, "Good morning.", "Anna <A>, B"), segment(2, 4, "Hello."))
-    first, second = webvtt.from_buffer(io.BytesIO(formats.render(value, Format.VTT))).captions
+    first, second = webvtt.from_buffer(io.BytesIO(render.render(value, Format.VTT))).captions
     assert (unescape(str(first.voice)), first.text, second.voice) == ("Anna <A>, B", "Good morning.", None)
     events = pysubs2.SSAFile.from_string(text(value, Format.ASS)).events
     assert [(event.name, event.plaintext) for event in events] == [("Anna <A> B", "Good morning."), ("", "Hello.")]
@@ -174,8 +173,8 @@ def test_docx_has_a_title_and_is_the_same_every_time() -> None:
     document = open_docx(TALK)
     assert (document.core_properties.title, document.paragraphs[0].style.name) == ("a.wav", "Title")
     assert [run.bold for run in document.paragraphs[1].runs] == [True, None]
-    assert formats.render(TALK, Format.DOCX) == formats.render(TALK, Format.DOCX)
-    assert zipfile.ZipFile(io.BytesIO(formats.render(TALK, Format.DOCX))).testzip() is None
+    assert render.render(TALK, Format.DOCX) == render.render(TALK, Format.DOCX)
+    assert zipfile.ZipFile(io.BytesIO(render.render(TALK, Format.DOCX))).testzip() is None
 
 
 @pytest.mark.parametrize("format", [Format.SRT, Format.VTT, Format.ASS, Format.LRC, Format.TXT, Format.TSV])
@@ -192,13 +191,13 @@ def test_the_style_of_captions_can_be_chosen() -> None:
 
 def test_json_is_the_whole_transcript() -> None:
     whole = msgspec.structs.replace(TALK, segments=(Segment(0, 0, 0.0, 1.0, "a", (Word(0.0, 1.0, " a", 0.5),)),))
-    assert msgspec.json.decode(formats.render(whole, Format.JSON), type=Transcript) == whole
+    assert msgspec.json.decode(render.render(whole, Format.JSON), type=Transcript) == whole
 
 
 def test_every_format_has_a_writer_and_a_media_type() -> None:
-    assert set(formats.MEDIA_TYPES) == set(formats._WRITERS) == set(Format)
+    assert set(render.MEDIA_TYPES) == set(render._WRITERS) == set(Format)
     assert all(
-        kind.startswith("application/") or kind.endswith("charset=utf-8") for kind in formats.MEDIA_TYPES.values()
+        kind.startswith("application/") or kind.endswith("charset=utf-8") for kind in render.MEDIA_TYPES.values()
     )
 
 
@@ -296,8 +295,8 @@ choices = st.fixed_dictionaries(
 def test_whatever_is_chosen_every_format_opens_and_says_the_same(
     value: Transcript, given: dict[str, str], format: Format
 ) -> None:
-    layout = formats.layout_of(Style(), given)
-    said = formats.render(value, format, layout)
+    layout = render.layout_of(Style(), given)
+    said = render.render(value, format, layout)
     marked = layout.bom and format not in (Format.JSON, Format.DOCX)
     assert said.startswith(b"\xef\xbb\xbf") == marked
     found = cues(value if layout.script is None else convert(value, layout.script), layout.style)
@@ -337,7 +336,7 @@ def test_whatever_is_chosen_every_format_opens_and_says_the_same(
 )
 def test_a_choice_that_there_is_not_is_named(given: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        formats.layout_of(Style(), given)
+        render.layout_of(Style(), given)
     assert refused.value.params["field"] == field
 
 
@@ -367,7 +366,7 @@ def test_srt_is_read_back(value: Transcript) -> None:
 
 @given(transcripts)
 def test_vtt_is_read_back(value: Transcript) -> None:
-    read = webvtt.from_buffer(io.BytesIO(formats.render(value, Format.VTT))).captions
+    read = webvtt.from_buffer(io.BytesIO(render.render(value, Format.VTT))).captions
     found = cues(value)
     assert [(c.start, c.end) for c in read] == [(clock(c.start), clock(c.end)) for c in found]
     assert [unescape(re.sub("^<v [^>]*>", "", c.raw_text)) for c in read] == ["\n".join(c.lines) for c in found]
@@ -439,7 +438,7 @@ def wanted(value: Transcript) -> str:
 
 
 def open_docx(value: Transcript, *, times: bool = True) -> docx.document.Document:
-    return docx.Document(io.BytesIO(formats.render(value, Format.DOCX, Layout(times=times))))
+    return docx.Document(io.BytesIO(render.render(value, Format.DOCX, Layout(times=times))))
 
 
 def lyric(cue: Cue) -> str:

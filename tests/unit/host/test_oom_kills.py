@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.host import oom_kills as oomkiller
+from whisper_service.host import oom_kills
 
 EVENTS = "low 0\nhigh 3\nmax 17\noom 2\noom_kill {}\noom_group_kill 0\n"
 LAYOUTS = {
@@ -30,8 +30,8 @@ def test_the_group_that_is_nearest_counts(tmp_path: Path, layout: str) -> None:
         path = tmp_path / "groups" / name
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    assert oomkiller.kills(tmp_path / "groups", tmp_path / "cgroup", tmp_path / "vmstat") == 3
+    assert oom_kills.kills(tmp_path / "groups", tmp_path / "cgroup", tmp_path / "vmstat") == 3
 
 
 def test_a_system_that_does_not_say_has_killed_nothing(tmp_path: Path) -> None:
-    assert oomkiller.kills(tmp_path, tmp_path / "none", tmp_path / "neither") == 0
+    assert oom_kills.kills(tmp_path, tmp_path / "none", tmp_path / "neither") == 0

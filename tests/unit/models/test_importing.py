@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from testkit.weights import weights
 from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest, ModelBroken
-from whisper_service.models import files as modelfile
-from whisper_service.models import importing as imports
+from whisper_service.models import files as model_files
+from whisper_service.models import importing
 from whisper_service.models.importing import ImportLimits
 
 FILES = {"model.bin": weights(), "config.json": b"{}", "tokenizer.json": b"{}", "vocabulary.txt": b"a\n"}
@@ -60,11 +60,11 @@ def test_a_packed_folder_becomes_a_model(
     tmp_path: Path, pack: Callable[[Path, dict[str, bytes]], Path], folder: str
 ) -> None:
     archive = pack(tmp_path / "archive", under(folder) | {f"{folder}README.md": b"#", f"{folder}evil.py": b"1/0"})
-    imports.from_archive(archive, tmp_path / "model", LIMITS)
+    importing.from_archive(archive, tmp_path / "model", LIMITS)
     assert {
         path.name: path.read_bytes() for path in (tmp_path / "model").iterdir() if not path.name.startswith(".")
     } == FILES
-    assert modelfile.verify(tmp_path / "model") == ("model.bin",)
+    assert model_files.verify(tmp_path / "model") == ("model.bin",)
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
@@ -88,7 +88,7 @@ def test_what_is_no_archive_of_one_model_is_refused(
     tmp_path: Path, pack: Callable[[Path, dict[str, bytes]], Path], files: dict[str, bytes], said: str
 ) -> None:
     with pytest.raises(BadArchive, match=said) as error:
-        imports.from_archive(pack(tmp_path / "archive", files), tmp_path / "model", LIMITS)
+        importing.from_archive(pack(tmp_path / "archive", files), tmp_path / "model", LIMITS)
     assert error.value.advice
     assert {path.name for path in tmp_path.iterdir()} == {"archive", "model"}
 
@@ -100,7 +100,7 @@ def test_links_and_devices_are_refused(tmp_path: Path, kind: bytes) -> None:
         member.type, member.linkname = kind, "/etc/passwd"
         packed.addfile(member)
     with pytest.raises(BadArchive, match="neither a file nor a folder"):
-        imports.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
+        importing.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
         member.external_attr = (stat.S_IFLNK | 0o777) << 16
         packed.writestr(member, "/etc/passwd")
     with pytest.raises(BadArchive, match="neither a file nor a folder"):
-        imports.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
+        importing.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
 
 
 def test_a_zip_that_lies_about_sizes_is_found_out(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_zip_that_lies_about_sizes_is_found_out(tmp_path: Path) -> None:
     assert data.count(size) == 2
     (tmp_path / "archive").write_bytes(data.replace(size, (10).to_bytes(4, "little")))
     with pytest.raises(BadArchive):
-        imports.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
+        importing.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
     assert sum(path.stat().st_size for path in (tmp_path / "model").iterdir()) < 1_100_000
 
 
@@ -130,7 +130,7 @@ def test_a_header_of_gigabytes_is_not_read(tmp_path: Path) -> None:
         packed.write(member.tobuf(tarfile.GNU_FORMAT))
         packed.write(bytes(4_000_000))
     with pytest.raises(BadArchive, match="header"):
-        imports.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
+        importing.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
 
 
 def test_a_password_is_no_reason_to_crash(tmp_path: Path) -> None:
@@ -140,18 +140,18 @@ def test_a_password_is_no_reason_to_crash(tmp_path: Path) -> None:
     data[place + 8] |= 1
     (tmp_path / "archive").write_bytes(data)
     with pytest.raises(BadArchive, match="cannot be unpacked"):
-        imports.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
+        importing.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
 
 
 def test_weights_of_another_kind_are_told(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "archive", FILES | {"model.bin": weights(spec="TransformerSpec")})
     with pytest.raises(ModelBroken, match="TransformerSpec"):
-        imports.from_archive(archive, tmp_path / "model", LIMITS)
+        importing.from_archive(archive, tmp_path / "model", LIMITS)
 
 
 def test_a_disk_that_is_too_small_is_told_before_it_is_full(tmp_path: Path) -> None:
     with pytest.raises(DiskFull):
-        imports.from_archive(zipped(tmp_path / "archive", FILES), tmp_path / "model", ImportLimits(1_000_000, 10**18))
+        importing.from_archive(zipped(tmp_path / "archive", FILES), tmp_path / "model", ImportLimits(1_000_000, 10**18))
 
 
 GOOD = {"zip": zipped, "tar.gz": tarred}
@@ -172,7 +172,7 @@ def test_damaged_archives_are_a_reason_and_no_crash(
         data[place % len(data)] = value
     (root / "archive").write_bytes(data[: max(1, length)])
     try:
-        imports.from_archive(root / "archive", root / "model", LIMITS)
+        importing.from_archive(root / "archive", root / "model", LIMITS)
     except (BadArchive, ModelBroken) as error:
         assert error.advice  # noqa: PT017
 
@@ -189,8 +189,8 @@ def folder(root: Path) -> Path:
 
 def test_an_allowed_folder_is_copied(tmp_path: Path) -> None:
     source = folder(tmp_path / "allowed" / "mine")
-    imports.from_folder(source, [tmp_path / "allowed"], tmp_path / "model", LIMITS)
-    assert modelfile.verify(tmp_path / "model") == ("model.bin",)
+    importing.from_folder(source, [tmp_path / "allowed"], tmp_path / "model", LIMITS)
+    assert model_files.verify(tmp_path / "model") == ("model.bin",)
     assert (source / "model.bin").is_file()
 
 
@@ -200,7 +200,7 @@ def test_other_folders_are_refused_whether_they_exist_or_not(tmp_path: Path, pat
     (tmp_path / "allowed").mkdir()
     (tmp_path / "allowed" / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(ImportRefused):
-        imports.from_folder(tmp_path / path, [tmp_path / "allowed"], tmp_path / "model", LIMITS)
+        importing.from_folder(tmp_path / path, [tmp_path / "allowed"], tmp_path / "model", LIMITS)
     assert not (tmp_path / "model").exists()
 
 
@@ -210,9 +210,9 @@ def test_a_link_in_an_allowed_folder_leads_nowhere(tmp_path: Path) -> None:
     (source / "config.json").unlink()
     (source / "config.json").symlink_to(tmp_path / "secret.json")
     with pytest.raises(BadArchive, match=r"no config\.json"):
-        imports.from_folder(source, [tmp_path / "allowed"], tmp_path / "model", LIMITS)
+        importing.from_folder(source, [tmp_path / "allowed"], tmp_path / "model", LIMITS)
 
 
 def test_a_folder_that_is_not_there_is_said_inside_the_allowed_ones(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="not a folder"):
-        imports.from_folder(tmp_path / "gone", [tmp_path], tmp_path / "model", LIMITS)
+        importing.from_folder(tmp_path / "gone", [tmp_path], tmp_path / "model", LIMITS)

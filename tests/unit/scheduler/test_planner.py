@@ -132,7 +132,9 @@ def test_a_suspect_waits_until_it_can_be_alone_and_nothing_is_given_beside_it() 
     two = SpeechView(ready=True, model="base", slots=2)
     assert plan(View(works=(job,), speech=two), 0.0) == [GiveBatch((("a", 0),), suspect=True)]
     assert batches(View(works=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1))) == []
-    assert batches(View(works=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, suspect=True))) == []
+    assert (
+        batches(View(works=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, suspect=True))) == []
+    )
 
 
 def test_another_model_is_loaded_when_the_loaded_one_has_no_work() -> None:

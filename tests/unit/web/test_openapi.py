@@ -41,7 +41,7 @@ def carrier(name: str, status: str) -> str:
     if (name, status) == ("GET /health", "503"):
         return "Health"
     path = name.partition(" ")[2]
-    return "OpenAIRefusal" if path.startswith("/v1/") else "Said" if path == "/inference" else "Problem"
+    return "OpenAIRefusal" if path.startswith("/v1/") else "CppError" if path == "/inference" else "Problem"
 
 
 def test_every_error_has_its_form() -> None:

@@ -1,7 +1,7 @@
 """What we ask of a hub, through `huggingface_hub`: what a repo holds, its files, and whether they can be had.
 
 Owns the settings of that library in this process. It is imported only after `ENVIRONMENT` is set, because the library reads
-it once. Every exception of the library, and of those below it, goes through as it is: `network.explain` names it.
+it once. Every exception of the library, and of those below it, goes through as it is: `network_errors.explain` names it.
 
 Large files are fetched one by one, because the library resumes a file only within one call: it throws away what has come
 when the call fails, and never finds again what a killed process left. `snapshot_download` then checks their hashes, takes
@@ -37,8 +37,8 @@ from huggingface_hub.utils import logging as hub_logging  # noqa: E402
 from huggingface_hub.utils._headers import build_hf_headers  # noqa: E402
 from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status  # noqa: E402
 
-from whisper_service.actors.download import network_errors as network  # noqa: E402
-from whisper_service.actors.download.network_errors import Failed, problem  # noqa: E402
+from whisper_service.actors.download import network_errors  # noqa: E402
+from whisper_service.actors.download.network_errors import HubError, problem  # noqa: E402
 
 CHUNK: Final = 256 * 1024
 """Bytes that may be lost at a kill. The library's own 10 MB are many seconds on a slow line."""
@@ -55,7 +55,7 @@ constants.DOWNLOAD_CHUNK_SIZE = CHUNK
 hub_logging.set_verbosity(logging.ERROR)  # its warnings hold signed addresses; what matters is told by `network`
 
 
-class File(NamedTuple):
+class RepoFile(NamedTuple):
     """A file of a repo. `size` in bytes, `sha256` if it is stored as a large file, `blob` its git hash otherwise."""
 
     name: str
@@ -64,14 +64,14 @@ class File(NamedTuple):
     blob: str | None
 
 
-class Listing(NamedTuple):
+class RepoFiles(NamedTuple):
     """The files of one commit."""
 
     commit: str
-    files: tuple[File, ...]
+    files: tuple[RepoFile, ...]
 
 
-class Source(NamedTuple):
+class Repo(NamedTuple):
     """A repo on one endpoint, and how to get there."""
 
     endpoint: str
@@ -82,7 +82,7 @@ class Source(NamedTuple):
     @property
     def about(self) -> dict[str, Any]:
         """What every problem says about it."""
-        return {"host": network.host_of(self.endpoint), "endpoint": network.public(self.endpoint), "repo": self.repo}
+        return {"host": network_errors.host_of(self.endpoint), "endpoint": network_errors.public(self.endpoint), "repo": self.repo}
 
     def headers(self) -> dict[str, str]:
         headers: dict[str, str] = build_hf_headers(token=self.token or False, library_name="whisper_service")
@@ -113,8 +113,8 @@ def configure(proxy: str | None, connect_timeout_s: float, read_timeout_s: float
     huggingface_hub.set_client_factory(client)
 
 
-def look(source: Source, patterns: tuple[str, ...] = ()) -> Listing:
-    """The files of the repo that match, in its top folder. Raises `Failed` if together they are no CTranslate2 model."""
+def look(source: Repo, patterns: tuple[str, ...] = ()) -> RepoFiles:
+    """The files of the repo that match, in its top folder. Raises `HubError` if together they are no CTranslate2 model."""
     api = huggingface_hub.HfApi(
         endpoint=source.endpoint.rstrip("/"), token=source.token or False, library_name="whisper_service"
     )
@@ -123,18 +123,20 @@ def look(source: Source, patterns: tuple[str, ...] = ()) -> Listing:
         if not info.sha or info.siblings is None:
             raise TypeError("it names no commit or no files")
     except (TypeError, KeyError, AttributeError) as error:  # JSON, but of something else
-        raise Failed(problem("not_a_hub", **source.about, detail=str(error))) from error
+        raise HubError(problem("not_a_hub", **source.about, detail=str(error))) from error
     files = tuple(
-        File(entry.rfilename, entry.size, entry.lfs.sha256 if entry.lfs else None, None if entry.lfs else entry.blob_id)
+        RepoFile(
+            entry.rfilename, entry.size, entry.lfs.sha256 if entry.lfs else None, None if entry.lfs else entry.blob_id
+        )
         for entry in info.siblings
         if _wanted(entry.rfilename, patterns)
     )
     if missing := lacks([file.name for file in files]):
-        raise Failed(problem("not_a_model", **source.about, missing=", ".join(missing)))
-    return Listing(info.sha, files)
+        raise HubError(problem("not_a_model", **source.about, missing=", ".join(missing)))
+    return RepoFiles(info.sha, files)
 
 
-def touch(source: Source, listing: Listing) -> None:
+def touch(source: Repo, listing: RepoFiles) -> None:
     """Ask for the first byte of the largest file: large files lie elsewhere, and that place may be closed to us."""
     largest = max(listing.files, key=lambda file: file.size or 0)
     headers = {**source.headers(), "Range": "bytes=0-0"}
@@ -144,7 +146,7 @@ def touch(source: Source, listing: Listing) -> None:
         hf_raise_for_status(response)
 
 
-def fetch(source: Source, commit: str, file: File, directory: Path) -> None:
+def fetch(source: Repo, commit: str, file: RepoFile, directory: Path) -> None:
     """Get one large file into `directory`, from the byte on that is there already, and check it."""
     final, part = directory / file.name, part_of(file, directory)
     if final.exists():
@@ -163,15 +165,15 @@ def fetch(source: Source, commit: str, file: File, directory: Path) -> None:
             if error.response.status_code != 416:
                 raise
             sink.truncate(0)  # there is less than was announced
-            raise Failed(problem("hash_mismatch", **source.about, file=file.name)) from error
+            raise HubError(problem("hash_mismatch", **source.about, file=file.name)) from error
         os.fsync(sink.fileno())
     if not _is_true(part, file):
         part.unlink()
-        raise Failed(problem("hash_mismatch", **source.about, file=file.name))
+        raise HubError(problem("hash_mismatch", **source.about, file=file.name))
     part.replace(final)
 
 
-def complete(source: Source, listing: Listing, directory: Path) -> None:
+def complete(source: Repo, listing: RepoFiles, directory: Path) -> None:
     """Have `snapshot_download` get everything that is not in `directory` yet, then check what is there."""
     checked = {file.name: _mark(directory / file.name) for file in listing.files if file.sha256 is not None}
     snapshot_download(
@@ -189,10 +191,10 @@ def complete(source: Source, listing: Listing, directory: Path) -> None:
         path = directory / file.name
         if not path.is_file():  # the library is content with what is there when the hub cannot be reached
             look(source)  # says why
-            raise Failed(problem("cut_off", **source.about, detail=f"{file.name} is missing"))
+            raise HubError(problem("cut_off", **source.about, detail=f"{file.name} is missing"))
         if _mark(path) != checked.get(file.name) and not _is_true(path, file):
             path.unlink()
-            raise Failed(problem("hash_mismatch", **source.about, file=file.name))
+            raise HubError(problem("hash_mismatch", **source.about, file=file.name))
 
 
 def lacks(names: list[str]) -> list[str]:
@@ -201,7 +203,7 @@ def lacks(names: list[str]) -> list[str]:
     return missing if fnmatch.filter(names, VOCABULARY) else [*missing, VOCABULARY]
 
 
-def part_of(file: File, directory: Path) -> Path:
+def part_of(file: RepoFile, directory: Path) -> Path:
     """Where a large file grows. Its name is its content: it is gone on with whoever sends it, and never mixed up."""
     return directory / f"{file.sha256}.part"
 
@@ -217,7 +219,7 @@ def _mark(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _is_true(path: Path, file: File) -> bool:
+def _is_true(path: Path, file: RepoFile) -> bool:
     """Whether a file is what the hub said it would be, as far as it said anything."""
     size = path.stat().st_size
     if file.size is not None and size != file.size:

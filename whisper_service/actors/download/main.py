@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import msgspec
 
-from whisper_service.actors.download import network_errors as network
-from whisper_service.actors.download.network_errors import Failed, problem
+from whisper_service.actors.download import network_errors
+from whisper_service.actors.download.network_errors import HubError, problem
 from whisper_service.core.domain import Problem
-from whisper_service.models.files import ORIGIN, Origin, origin
+from whisper_service.models.files import ORIGIN, ModelOrigin, origin
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
     Command,
@@ -86,7 +86,7 @@ def download(command: Download, emit: Emit) -> None:
         elif command.offline:
             report = _fault(command, problem("offline", repo=command.repo, model=command.model))
         else:
-            with Progress(command, emit) as progress:
+            with ProgressReporter(command, emit) as progress:
                 report = _obtain(command, progress)
     except Exception as error:
         report = _fault(command, _explain(error, command, command.endpoints[0] if command.endpoints else ""))
@@ -100,16 +100,16 @@ def check(command: TestConnection) -> ConnectionTested:
         found: Problem | None = None
         try:
             if command.offline:
-                raise Failed(problem("offline", repo=command.repo, host=network.host_of(endpoint)))
+                raise HubError(problem("offline", repo=command.repo, host=network_errors.host_of(endpoint)))
             hub, source = _open(command, endpoint)
             hub.touch(source, hub.look(source))
         except Exception as error:
             found = _explain(error, command, endpoint)
-        results.append(EndpointResult(network.public(endpoint), found))
+        results.append(EndpointResult(network_errors.public(endpoint), found))
     return ConnectionTested(repo=command.repo, results=tuple(results))
 
 
-def _obtain(command: Download, progress: Progress) -> Report:
+def _obtain(command: Download, progress: ProgressReporter) -> Report:
     """Go through the endpoints, and once more as long as that brings something."""
     while True:
         before = progress.on_disk()
@@ -121,16 +121,16 @@ def _obtain(command: Download, progress: Progress) -> Report:
             except Exception as error:
                 found = _explain(error, command, endpoint, progress)
             facts = {"action": "endpoint_failed", "model": command.model, "code": found.code}
-            logger.warning("%s: %s", network.public(endpoint), found.message, extra=facts)
+            logger.warning("%s: %s", network_errors.public(endpoint), found.message, extra=facts)
             if found.code in HOPELESS:
                 return _fault(command, found)
-            failed.append(EndpointResult(network.public(endpoint), found))
+            failed.append(EndpointResult(network_errors.public(endpoint), found))
         if progress.on_disk() <= before:
             return _fault(command, *(result.problem for result in failed if result.problem))
 
 
-def _from(command: Download, endpoint: str, progress: Progress) -> Downloaded:
-    """Get the model from this endpoint. Raises what `hub` raises, `Failed`, and `OSError`."""
+def _from(command: Download, endpoint: str, progress: ProgressReporter) -> Downloaded:
+    """Get the model from this endpoint. Raises what `hub` raises, `HubError`, and `OSError`."""
     target, partial = Path(command.target), Path(partial_of(command.target))
     hub, source = _open(command, endpoint)
     listing = hub.look(source, command.patterns)
@@ -140,7 +140,7 @@ def _from(command: Download, endpoint: str, progress: Progress) -> Downloaded:
     progress.expect(listing.files, {file.name: hub.part_of(file, partial) for file in large})
     needed, have = progress.missing() + command.spare_bytes, shutil.disk_usage(partial).free
     if have < needed:
-        raise Failed(problem("disk_full", **source.about, needed=needed, have=have))
+        raise HubError(problem("disk_full", **source.about, needed=needed, have=have))
     for file in large:
         hub.fetch(source, listing.commit, file, partial)
     hub.complete(source, listing, partial)
@@ -148,25 +148,25 @@ def _from(command: Download, endpoint: str, progress: Progress) -> Downloaded:
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     sizes = {file.name: (partial / file.name).stat().st_size for file in listing.files}
     hashes = {file.name: file.sha256 for file in large if file.sha256}
-    about = Origin(command.repo, listing.commit, network.public(endpoint), sizes, hashes)
+    about = ModelOrigin(command.repo, listing.commit, network_errors.public(endpoint), sizes, hashes)
     (partial / ORIGIN).write_bytes(msgspec.json.encode(about))
     _put(partial, target)
     return Downloaded(
-        model=command.model, path=str(target), bytes=_size(target), endpoint=network.public(endpoint),
+        model=command.model, path=str(target), bytes=_size(target), endpoint=network_errors.public(endpoint),
         revision=listing.commit, failed=progress.failed,
     )  # fmt: skip
 
 
-def _open(command: Download | TestConnection, endpoint: str) -> tuple[Any, hub.Source]:
+def _open(command: Download | TestConnection, endpoint: str) -> tuple[Any, hub.Repo]:
     """The library, set up for this command. Returns the module, because only a child that downloads ever loads it."""
     from whisper_service.actors.download import hub
 
     hub.configure(command.proxy, command.connect_timeout_s, command.read_timeout_s)
-    return hub, hub.Source(endpoint, command.repo, command.revision, command.token)
+    return hub, hub.Repo(endpoint, command.repo, command.revision, command.token)
 
 
 def _here(command: Download) -> Downloaded | None:
-    """The report for a model that is complete already; asks nobody. Raises `Failed` if something else is in its place."""
+    """The report for a model that is complete already; asks nobody. Raises `HubError` if something else is in its place."""
     from whisper_service.actors.download import hub
 
     target = Path(command.target)
@@ -177,7 +177,7 @@ def _here(command: Download) -> Downloaded | None:
     if hub.lacks([name for name, size in sizes.items() if size]) or any(
         sizes.get(name) != size for name, size in known.files.items()
     ):
-        raise Failed(problem("target_occupied", path=str(target), repo=command.repo))
+        raise HubError(problem("target_occupied", path=str(target), repo=command.repo))
     return Downloaded(model=command.model, path=str(target), bytes=_size(target), revision=known.revision)
 
 
@@ -213,19 +213,19 @@ def _size(directory: Path) -> int:
 
 
 def _explain(
-    error: BaseException, command: Download | TestConnection, endpoint: str, progress: Progress | None = None
+    error: BaseException, command: Download | TestConnection, endpoint: str, progress: ProgressReporter | None = None
 ) -> Problem:
-    if isinstance(command, Download) and network.disk_is_full(error):
+    if isinstance(command, Download) and network_errors.disk_is_full(error):
         have = shutil.disk_usage(Path(partial_of(command.target)).parent).free
         needed = (progress.missing() if progress else 0) + command.spare_bytes
         return problem("disk_full", repo=command.repo, needed=needed, have=have)
-    found = network.explain(
+    found = network_errors.explain(
         error,
         endpoint=endpoint,
-        proxy=network.proxy_for(endpoint, command.proxy),
+        proxy=network_errors.proxy_for(endpoint, command.proxy),
         repo=command.repo,
         revision=command.revision,
-        secrets=network.secrets_of(command.token, command.proxy, *command.endpoints),
+        secrets=network_errors.secrets_of(command.token, command.proxy, *command.endpoints),
     )
     if found.code == "download_failed":
         logger.warning("unexpected: %s", type(error).__name__, extra={"action": "download_failed"})
@@ -234,7 +234,7 @@ def _explain(
 
 def _fault(command: Download, *problems: Problem) -> Fault:
     """The report for a download that failed; of several endpoints, what the one says that got furthest."""
-    order = list(network.CASES)
+    order = list(network_errors.CASES)
     worst = max(problems, key=lambda found: order.index(found.code))
     if len(problems) > 1:
         each = [{"endpoint": found.params.get("endpoint"), "code": found.code} for found in problems]
@@ -243,7 +243,7 @@ def _fault(command: Download, *problems: Problem) -> Fault:
     return Fault(scope="download", kind=kind.value, problem=worst, model=command.model)
 
 
-class Progress:
+class ProgressReporter:
     """Reports what has come, every second, for as long as it is open.
 
     It looks at the disk and at nothing else: no retry and no restart can fool it.
@@ -275,9 +275,9 @@ class Progress:
 
     def at(self, endpoint: str, failed: tuple[EndpointResult, ...]) -> None:
         """From now on it is this endpoint, after these."""
-        self._endpoint, self.failed = network.public(endpoint), failed
+        self._endpoint, self.failed = network_errors.public(endpoint), failed
 
-    def expect(self, files: tuple[hub.File, ...], parts: dict[str, Path]) -> None:
+    def expect(self, files: tuple[hub.RepoFile, ...], parts: dict[str, Path]) -> None:
         """These are the files; `parts` is where the large ones of them grow."""
         with self._lock:
             self._parts, self._sizes = parts, {file.name: file.size for file in files}

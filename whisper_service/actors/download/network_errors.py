@@ -148,7 +148,7 @@ _USERINFO: Final = re.compile(r"(?<=://)[^/?#@\s]*@")
 _QUERY: Final = re.compile(r"(?<=\?)[^\s'\"<>]+")  # signed addresses of files carry their signature there
 
 
-class Failed(Exception):
+class HubError(Exception):
     """A case that is known by its name already."""
 
     def __init__(self, problem: Problem) -> None:
@@ -179,7 +179,7 @@ def explain(
     """
     chain = list(_chain(error))
     for cause in chain:
-        if isinstance(cause, Failed):
+        if isinstance(cause, HubError):
             return cause.problem
     names = {base.__name__ for cause in chain for base in type(cause).__mro__}
     host = _asked(chain) or host_of(endpoint)  # a hub sends us on to others for large files

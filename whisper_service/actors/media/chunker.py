@@ -23,10 +23,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from whisper_service.actors.vad import FRAME, OFFSET, ONSET
 from whisper_service.core.domain import SAMPLE_RATE, Span, Value
-
-FRAME: Final = 512
-"""Samples per probability: Silero's window at 16 kHz, 32 ms."""
 
 
 class ChunkPolicy(Value, frozen=True):
@@ -39,8 +37,8 @@ class ChunkPolicy(Value, frozen=True):
     good_pause_s: float = 0.6  # a longer one is no better place to cut: then the later one is taken, for fuller windows
     search_s: float = 5.0  # how far back a forced cut may lie
     pad_s: float = 0.5  # sound kept before and after the speech of a window
-    onset: float = 0.5  # silence becomes speech at this probability
-    offset: float = 0.35  # speech becomes silence below this one
+    onset: float = ONSET  # silence becomes speech at this probability
+    offset: float = OFFSET  # speech becomes silence below this one
     min_speech_s: float = 0.1  # a window between two pauses with less speech than this is a click, not a word
 
     def __post_init__(self) -> None:

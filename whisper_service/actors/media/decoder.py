@@ -17,7 +17,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from whisper_service.actors.media import stated_length as stated
+from whisper_service.actors.media import stated_length
 from whisper_service.actors.media.downmix import BLOCK as MIX_BLOCK
 from whisper_service.actors.media.downmix import Downmix
 from whisper_service.core.domain import SAMPLE_RATE
@@ -123,12 +123,12 @@ class Recording:
 
         Raises `NoAudio` or `DecodeFailed` if there is nothing at all.
         """
-        mono: _Mono | None = None
+        mono: _MonoResampler | None = None
         for frame in self._on_clock(self._frames()):
             if mono is not None and not mono.fits(frame):  # broadcasts change their channels in mid-stream
                 yield from self._counted(mono.feed(None))
                 mono = None
-            mono = mono or _Mono(frame)
+            mono = mono or _MonoResampler(frame)
             yield from self._counted(mono.feed(frame))
         if mono is not None:
             yield from self._counted(mono.feed(None))
@@ -192,9 +192,9 @@ class Recording:
 
         Some containers state one length for all their tracks: that of the sound may be less.
         """
-        if self.format in GUESSED or (self.format == "mp3" and not stated.mp3_has_length(path)):
+        if self.format in GUESSED or (self.format == "mp3" and not stated_length.mp3_has_length(path)):
             return None, None
-        if self.format == "wav" and self.codec.startswith("pcm_") and (seconds := stated.wav_seconds(path)) is not None:
+        if self.format == "wav" and self.codec.startswith("pcm_") and (seconds := stated_length.wav_seconds(path)) is not None:
             return seconds, seconds  # FFmpeg tells no more than what is left of the file
         if (of_track := _seconds(self._stream, self._stream.duration)) is not None:
             return of_track, of_track
@@ -202,7 +202,7 @@ class Recording:
         return of_file if len(self._container.streams) == 1 else None, of_file
 
 
-class _Mono:
+class _MonoResampler:
     """Resampler and mix for one kind of frames."""
 
     def __init__(self, frame: av.AudioFrame) -> None:

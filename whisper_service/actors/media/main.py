@@ -21,8 +21,8 @@ from typing import Final, Protocol
 
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actors.media.decoder import Recording
-from whisper_service.actors.media.spool import InPlaceFile
-from whisper_service.actors.media.waveform import Peaks
+from whisper_service.actors.media.spool import SpoolFile
+from whisper_service.actors.media.waveform import Waveform
 from whisper_service.actors.vad import SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Span
 from whisper_service.core.errors import DiskFull, ServiceError
@@ -148,11 +148,11 @@ def decode(
     """
     detector = detector or SpeechDetector()
     detector.reset()
-    peaks = Peaks()
+    peaks = Waveform()
     with ExitStack() as files:
         recording = files.enter_context(Recording(command.source))
         try:
-            spool, waveform = (files.enter_context(InPlaceFile(path)) for path in (command.spool, command.peaks))
+            spool, waveform = (files.enter_context(SpoolFile(path)) for path in (command.spool, command.peaks))
         except FileNotFoundError as error:
             if cancelled():  # they went with the job
                 return

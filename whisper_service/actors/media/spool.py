@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 
-class InPlaceFile:
+class SpoolFile:
     """A context manager. Leaving it without `seal` leaves the file as it is, perhaps with an older tail."""
 
     def __init__(self, path: str | Path) -> None:

@@ -13,7 +13,7 @@ PER_SECOND: Final = 50
 BIN: Final = SAMPLE_RATE // PER_SECOND
 
 
-class Peaks:
+class Waveform:
     """The peaks of one recording, in order."""
 
     def __init__(self) -> None:

@@ -31,14 +31,14 @@ TAIL_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class UncoveredSpeech:
     """Speech without words; it begins at `begin`, and words are there again at the latest from `end` on."""
 
     begin: float
     end: float
 
 
-def fit(words: Sequence[Word], duration_s: float, listen: Listen) -> tuple[list[Word], Hole | None]:
+def fit(words: Sequence[Word], duration_s: float, listen: Listen) -> tuple[list[Word], UncoveredSpeech | None]:
     """Pull stretched words back to the speech in them, and find the first hole.
 
     Returns the words up to the hole, or all of them, with times that cover no pause. The first word is always looked at,
@@ -48,7 +48,7 @@ def fit(words: Sequence[Word], duration_s: float, listen: Listen) -> tuple[list[
     reached = 0.0
     for word in words:
         if word.start - reached >= LOST_S and (speech := listen(reached, word.start)) and _length(speech) >= LOST_S:
-            return fitted, Hole(speech[0][0], word.start)
+            return fitted, UncoveredSpeech(speech[0][0], word.start)
         reached = word.end
         allowed = spoken_s(word.word)
         if fitted and word.end - word.start < allowed + STRETCHED_S:
@@ -56,10 +56,10 @@ def fit(words: Sequence[Word], duration_s: float, listen: Listen) -> tuple[list[
             continue
         speech = _own(word, listen(word.start, word.end))
         if _length(speech) - allowed >= LOST_S:  # it may as well lie behind the hole, and will be heard again there
-            return fitted, Hole(speech[0][0], word.end)
+            return fitted, UncoveredSpeech(speech[0][0], word.end)
         fitted.append(_within(word, speech, allowed))
     if duration_s - reached >= LOST_S and (speech := listen(reached, duration_s)) and _length(speech) >= LOST_S:
-        return fitted, Hole(speech[0][0], duration_s)
+        return fitted, UncoveredSpeech(speech[0][0], duration_s)
     return fitted, None
 
 

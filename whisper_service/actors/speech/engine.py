@@ -47,7 +47,7 @@ MAX_TOKENS: Final = 224
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
+class Hypothesis:
     """The text of one window as tokens, without special ones."""
 
     tokens: tuple[int, ...]
@@ -61,7 +61,7 @@ class Text:
     """What was decoded of a window of which `seconds` are sound."""
 
     states: States
-    decoded: Decoded
+    decoded: Hypothesis
     language: str
     task: Task
     seconds: float
@@ -76,7 +76,7 @@ class Search:
     repetition_penalty: float = 1.0
 
 
-class ModelBroken(Exception):
+class UnloadableModel(Exception):
     """The directory does not hold a Whisper model that CTranslate2 can load."""
 
 
@@ -101,7 +101,7 @@ class Engine:
         """
         for name in ("model.bin", "config.json", "tokenizer.json"):
             if not (Path(path) / name).is_file():
-                raise ModelBroken(f"{name} is missing in {path}")
+                raise UnloadableModel(f"{name} is missing in {path}")
         kind, _, index = device.partition(":")
         self.device = device
         self._before = before
@@ -187,10 +187,10 @@ class Engine:
         tasks: Sequence[Task],
         search: Search,
         prompt: str | None = None,
-    ) -> list[Decoded]:
+    ) -> list[Hypothesis]:
         """The texts of windows, without timestamp tokens."""
         previous = self._previous(prompt)
-        results: dict[int, Decoded] = {}
+        results: dict[int, Hypothesis] = {}
         for members in _alike([_width(state) for state in states]):
             prompts = [previous + self._start(languages[i], tasks[i]) for i in members]
             self._before()
@@ -208,7 +208,7 @@ class Engine:
             results |= {i: _decoded(result) for i, result in zip(members, found, strict=True)}
         return [results[i] for i in range(len(states))]
 
-    def text(self, decoded: Decoded) -> str:
+    def text(self, decoded: Hypothesis) -> str:
         """The text of these tokens."""
         return str(self._tokenizer.decode(list(decoded.tokens)))
 
@@ -316,8 +316,8 @@ def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _decoded(result: Any) -> Decoded:
+def _decoded(result: Any) -> Hypothesis:
     tokens = tuple(result.sequences_ids[0])
     # CTranslate2 divides the sum by the length; Whisper's own mean counts the end-of-text token too.
     mean = result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else result.scores[0]
-    return Decoded(tokens, float(mean), float(result.no_speech_prob), complete=len(tokens) < MAX_TOKENS)
+    return Hypothesis(tokens, float(mean), float(result.no_speech_prob), complete=len(tokens) < MAX_TOKENS)

@@ -13,19 +13,18 @@ from typing import Any, Final
 import ctranslate2
 import faster_whisper
 
-from whisper_service.actors.speech import allocator
-from whisper_service.actors.speech import gpu_memory as memory
-from whisper_service.actors.speech.engine import Engine, ModelBroken
-from whisper_service.actors.speech.priority import Precedence
+from whisper_service.actors.speech import allocator, gpu_memory
+from whisper_service.actors.speech.engine import Engine, UnloadableModel
+from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.recognition import Recognizer
 from whisper_service.actors.speech.slots import Cancellations, Slots
-from whisper_service.actors.speech.speech_spans import SpeechIn
+from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core import errors
 from whisper_service.core.domain import Problem
 from whisper_service.host.cpu import cores
-from whisper_service.models import files as modelfile
+from whisper_service.models import files as model_files
 from whisper_service.supervision import faults
-from whisper_service.supervision.child import Emit
+from whisper_service.supervision.boot import Emit
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import Fault, Load, Loaded
 
@@ -36,13 +35,13 @@ FATAL: Final = (FaultKind.OOM, FaultKind.CUDA)
 
 
 @dataclass(frozen=True)
-class Model:
+class LoadedModel:
     """A model that has encoded once, with a listener for each slot."""
 
     report: Loaded
     _engine: Engine
     _listeners: list[Recognizer]
-    _precedence: Precedence
+    _precedence: Priority
 
     def slots(self, inbox: Cancellations, emit: Emit) -> Slots:
         """The threads that work with this model. To be called once."""
@@ -54,14 +53,14 @@ class Model:
         self._engine.unload()
 
 
-def load(command: Load) -> Model | Fault:
+def load(command: Load) -> LoadedModel | Fault:
     """The model, or what to report in its place. One of the borders: whatever the libraries raise, the actor lives on."""
     began = time.monotonic()
     try:
         size = sum(file.stat().st_size for file in Path(command.path).glob("model.bin"))
-        memory.settle(lambda: memory.free_on(command.device), 2 * size + SPARE_BYTES)
+        gpu_memory.settle(lambda: gpu_memory.free_on(command.device), 2 * size + SPARE_BYTES)
         threads = command.threads or cores()
-        precedence = Precedence()
+        precedence = Priority()
         engine = Engine(
             command.path,
             command.device,
@@ -75,7 +74,7 @@ def load(command: Load) -> Model | Fault:
         warm = time.monotonic()
         engine.warm_up()
         window_s = time.monotonic() - warm
-        listeners = [Recognizer(engine, SpeechIn()) for _ in range(command.slots + command.express)]
+        listeners = [Recognizer(engine, SpeechFinder()) for _ in range(command.slots + command.express)]
     except Exception as error:
         return _fault(command, error)
     seconds = time.monotonic() - began
@@ -86,7 +85,7 @@ def load(command: Load) -> Model | Fault:
         seconds=seconds,
         window_s=window_s,
     )
-    return Model(report, engine, listeners, precedence)
+    return LoadedModel(report, engine, listeners, precedence)
 
 
 def facts() -> dict[str, Any]:
@@ -98,11 +97,11 @@ def facts() -> dict[str, Any]:
         "ctranslate2": ctranslate2.__version__,
         "faster_whisper": faster_whisper.__version__,
         "cuda_devices": devices,
-        "vram_bytes": (memory.total_on_gpu() or 0) if devices else 0,  # of the first card
+        "vram_bytes": (gpu_memory.total_on_gpu() or 0) if devices else 0,  # of the first card
         "vram_free": [
-            memory.free_on(f"cuda:{n}") for n in range(devices)
+            gpu_memory.free_on(f"cuda:{n}") for n in range(devices)
         ],  # bytes, before a model is loaded; None: unknown
-        "cuda_driver": memory.driver_version(),  # None: there is none; with one and no devices, CUDA cannot use it
+        "cuda_driver": gpu_memory.driver_version(),  # None: there is none; with one and no devices, CUDA cannot use it
         "compute_types": types,
         "cpus": cores(),
     }
@@ -111,7 +110,7 @@ def facts() -> dict[str, Any]:
 def _reason(path: Path, error: Exception) -> tuple[str, str]:
     """Why, and what to do: the files say it better than the library, if they are to blame."""
     try:
-        modelfile.read(path)
+        model_files.read(path)
     except (errors.ModelBroken, OSError) as found:
         if isinstance(found, errors.ModelBroken):
             return found.message, found.advice
@@ -121,7 +120,7 @@ def _reason(path: Path, error: Exception) -> tuple[str, str]:
 def _fault(command: Load, error: Exception) -> Fault:
     diagnosis = faults.classify(f"{type(error).__name__}: {error}")
     kind, problem = diagnosis.kind, diagnosis.problem
-    if kind in (FaultKind.UNKNOWN, FaultKind.MODEL_BROKEN) or isinstance(error, ModelBroken):
+    if kind in (FaultKind.UNKNOWN, FaultKind.MODEL_BROKEN) or isinstance(error, UnloadableModel):
         kind = FaultKind.MODEL_BROKEN
         reason, hint = _reason(Path(command.path), error)
         problem = Problem(kind.value, f"The model {command.model} cannot be loaded: {reason}", hint, problem.params)

@@ -11,18 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, overload
 
 from whisper_service.actors.speech import allocator, cuda_libraries
-from whisper_service.actors.speech.rows import segments_of
-from whisper_service.actors.speech.speech_spans import SpeechIn
 from whisper_service.core.domain import Problem
-from whisper_service.supervision.child import Emit
+from whisper_service.supervision.boot import Emit
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import Command, Fault, Load, Ready, Shutdown, Transcribe
 
 if TYPE_CHECKING:
-    from whisper_service.actors.speech.loaded_model import Model
+    from whisper_service.actors.speech.loaded_model import LoadedModel
     from whisper_service.actors.speech.slots import Slots
-
-__all__ = ["SpeechIn", "run", "segments_of", "serve"]
 
 IDLE_S: Final = 5.0
 """Without a batch for this long, the memory of the last ones goes back to the system."""
@@ -49,9 +45,9 @@ def run(inbox: Inbox, emit: Emit) -> None:
     serve(inbox, emit, model.load)
 
 
-def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], Model | Fault], idle_s: float = IDLE_S) -> None:
+def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], LoadedModel | Fault], idle_s: float = IDLE_S) -> None:
     """Answer commands until `Shutdown`."""
-    model: Model | None = None
+    model: LoadedModel | None = None
     slots: Slots | None = None
     tidy = True
     while True:

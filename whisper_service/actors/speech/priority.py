@@ -16,7 +16,7 @@ PAUSE_S: Final = 10.0
 """How long a slot pauses at most, then it makes its call all the same: who waits for ever is no better off."""
 
 
-class Precedence:
+class Priority:
     """See the module. Thread-safe; threads are told apart by who they are."""
 
     def __init__(self, pause_s: float = PAUSE_S) -> None:

@@ -23,7 +23,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from whisper_service.actors.speech.coverage import Interval, fit
-from whisper_service.actors.speech.engine import Decoded, Engine, Search, Sound, States, Text
+from whisper_service.actors.speech.engine import Engine, Hypothesis, Search, Sound, States, Text
 from whisper_service.actors.speech.words import sentences, text_of
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 
@@ -91,7 +91,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Recognition:
     """What was said in an utterance."""
 
     sentences: tuple[Sentence, ...]
@@ -100,7 +100,7 @@ class Heard:
 
 
 @dataclass(slots=True)
-class _Take:
+class _Window:
     """One window on its way to a text: `sound` begins `begin` samples into its utterance."""
 
     row: int
@@ -109,7 +109,7 @@ class _Take:
     states: States
     language: str
     task: Task
-    decoded: Decoded | None = None
+    decoded: Hypothesis | None = None
     loops: bool = False  # the text repeats itself or does not end
 
     @property
@@ -128,11 +128,11 @@ class _Take:
 
 
 @dataclass(frozen=True, slots=True)
-class _Passage:
+class _Decoded:
     """Words that were decoded together, on the clock of the utterance."""
 
     words: tuple[Word, ...]
-    decoded: Decoded
+    decoded: Hypothesis
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class _Progress:
     language: str | None
     probability: float | None = None
     stretches: deque[tuple[int, int]] = field(default_factory=deque)  # samples still to be heard, in order
-    passages: list[_Passage] = field(default_factory=list)
+    passages: list[_Decoded] = field(default_factory=list)
     resumes: int = 0
 
 
@@ -156,7 +156,7 @@ class Recognizer:
 
     def recognise(
         self, utterances: Sequence[Utterance], preset: Preset, prompt: str | None = None
-    ) -> Iterator[tuple[int, Heard]]:
+    ) -> Iterator[tuple[int, Recognition]]:
         """Yield (index, what was heard) of every utterance, each as soon as it is known."""
         rows = {i: _Progress(u, self._engine.language(u.language)) for i, u in enumerate(utterances)}
         for row in rows.values():
@@ -166,7 +166,7 @@ class Recognizer:
         while rows:
             for index in [i for i, row in rows.items() if not row.stretches]:
                 row = rows.pop(index)
-                yield index, Heard(tuple(_sentences(row.passages)), row.language or "en", row.probability)
+                yield index, Recognition(tuple(_sentences(row.passages)), row.language or "en", row.probability)
             heard = self._encode(rows, wide=STRATEGIES[preset].wide)
             takes = [take for take in heard if take.task is not Task.DETECT]
             self._decode(takes, STRATEGIES[preset], prompt)
@@ -174,7 +174,7 @@ class Recognizer:
             for take, words in zip(worth, self._engine.words([take.text for take in worth]), strict=True):
                 self._accept(take, rows[take.row], words)
 
-    def _encode(self, rows: dict[int, _Progress], *, wide: bool) -> list[_Take]:
+    def _encode(self, rows: dict[int, _Progress], *, wide: bool) -> list[_Window]:
         """The next stretch of every row, encoded, in a language."""
         sounds = []
         for row in rows.values():
@@ -187,11 +187,11 @@ class Recognizer:
         ):
             row.language, row.probability = found
         return [
-            _Take(index, begin, sound, state, row.language or "en", row.utterance.task)
+            _Window(index, begin, sound, state, row.language or "en", row.utterance.task)
             for (index, row), (begin, sound), state in zip(rows.items(), sounds, states, strict=True)
         ]
 
-    def _decode(self, takes: Sequence[_Take], strategy: Strategy, prompt: str | None) -> None:
+    def _decode(self, takes: Sequence[_Window], strategy: Strategy, prompt: str | None) -> None:
         """Give every take the best text the strategy finds, with as little work as that needs."""
         self._search(takes, strategy.search, prompt)
         doubtful = [take for take in takes if take.loops or take.avg_logprob < strategy.sure]
@@ -202,7 +202,7 @@ class Recognizer:
         self._search(again, BEAM, prompt)
         self._search([take for take in doubtful if take.loops], UNREPEATED, prompt)
 
-    def _search(self, takes: Sequence[_Take], search: Search, prompt: str | None) -> None:
+    def _search(self, takes: Sequence[_Window], search: Search, prompt: str | None) -> None:
         """Decode; a take keeps the text it has if that is better."""
         if not takes:
             return
@@ -213,14 +213,14 @@ class Recognizer:
             if take.decoded is None or (not loops, decoded.avg_logprob) > (not take.loops, take.decoded.avg_logprob):
                 take.decoded, take.loops = decoded, loops
 
-    def _believable(self, take: _Take) -> bool:
+    def _believable(self, take: _Window) -> bool:
         """Whether somebody may have said this."""
         decoded = take.text.decoded
         return decoded.avg_logprob >= GARBAGE and not (
             decoded.no_speech_prob > NO_SPEECH and self._imagined(take, decoded)
         )
 
-    def _accept(self, take: _Take, row: _Progress, words: Sequence[Word]) -> None:
+    def _accept(self, take: _Window, row: _Progress, words: Sequence[Word]) -> None:
         """Keep the words of this take up to its first hole, and put what lies behind on the row's list."""
         if take.task is Task.TRANSCRIBE:
             kept, hole = fit(words, take.seconds, lambda begin, end: self._listen(take.sound, begin, end))
@@ -230,11 +230,11 @@ class Recognizer:
                 words = kept
         self._keep(take, row, words, take.text.decoded)
 
-    def _imagined(self, take: _Take, decoded: Decoded) -> bool:
+    def _imagined(self, take: _Window, decoded: Hypothesis) -> bool:
         """Whether a text that the model itself finds improbable, or that nobody spoke, was made of silence."""
         return decoded.avg_logprob < UNLIKELY or not self._listen(take.sound, 0.0, take.seconds)
 
-    def _resume(self, take: _Take, row: _Progress, kept: Sequence[Word], hole_s: float) -> bool:
+    def _resume(self, take: _Window, row: _Progress, kept: Sequence[Word], hole_s: float) -> bool:
         """Have the stretch from the hole on heard again; False if that would be no progress."""
         begin_s = max(kept[-1].end if kept else 0.0, hole_s - PAD_S)
         if begin_s < (SHORTEST_S if kept else 0.5):  # what was kept is progress, however short
@@ -243,7 +243,7 @@ class Recognizer:
         row.stretches.appendleft((take.begin + int(begin_s * SAMPLE_RATE), take.begin + len(take.sound)))
         return True
 
-    def _halve(self, take: _Take, row: _Progress, kept: Sequence[Word]) -> bool:
+    def _halve(self, take: _Window, row: _Progress, kept: Sequence[Word]) -> bool:
         """Have both halves of the take heard apart, cut at the pause nearest to its middle."""
         speech = self._listen(take.sound, 0.0, take.seconds)
         pauses = [(a[1] + b[0]) / 2 for a, b in pairwise(speech) if b[0] - a[1] > 0.1]
@@ -263,15 +263,15 @@ class Recognizer:
         shifted = ((max(begin, a + first), min(end, b + first)) for a, b in found)
         return [(a, b) for a, b in shifted if b > a]
 
-    def _keep(self, take: _Take, row: _Progress, words: Sequence[Word], decoded: Decoded) -> None:
+    def _keep(self, take: _Window, row: _Progress, words: Sequence[Word], decoded: Hypothesis) -> None:
         if not words:
             return
         offset = take.begin / SAMPLE_RATE
         moved = tuple(replace(word, start=word.start + offset, end=word.end + offset) for word in words)
         if row.passages:
             last = row.passages.pop()
-            row.passages.append(_Passage(last.words[: len(last.words) - overlap(last.words, moved)], last.decoded))
-        row.passages.append(_Passage(moved, decoded))
+            row.passages.append(_Decoded(last.words[: len(last.words) - overlap(last.words, moved)], last.decoded))
+        row.passages.append(_Decoded(moved, decoded))
 
 
 def overlap(before: Sequence[Word], after: Sequence[Word]) -> int:
@@ -291,7 +291,7 @@ def _plain(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
 
 
-def _sentences(passages: Sequence[_Passage]) -> Iterator[Sentence]:
+def _sentences(passages: Sequence[_Decoded]) -> Iterator[Sentence]:
     """The sentences of all passages; how sure the model was is that of the passage in which a sentence begins."""
     ratios = [compression_ratio(text_of(passage.words)) for passage in passages]
     source = [number for number, passage in enumerate(passages) for _ in passage.words]

@@ -10,18 +10,18 @@ from msgspec.structs import replace
 
 from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Problem, Segment, Span
-from whisper_service.supervision.protocol import Row
+from whisper_service.supervision.protocol import ChunkInput
 
 if TYPE_CHECKING:
-    from whisper_service.actors.speech.recognition import Heard
+    from whisper_service.actors.speech.recognition import Recognition
 
 HINT = "Retry the job: the recording is decoded again."
 
 
-class RowBroken(Exception):
+class UnreadableChunk(Exception):
     """The sound of one row cannot be read; says nothing about other rows."""
 
-    def __init__(self, code: str, message: str, row: Row, detail: str = "") -> None:
+    def __init__(self, code: str, message: str, row: ChunkInput, detail: str = "") -> None:
         super().__init__(message)
         params: dict[str, object] = {"at_s": round(row.span.start, 3)}
         if detail:
@@ -29,22 +29,24 @@ class RowBroken(Exception):
         self.problem = Problem(code, message, HINT, params)
 
 
-def sound_of(row: Row) -> npt.NDArray[np.float32]:
-    """The sound of a row, 16 kHz mono, -1..1. Raises `RowBroken` if it is not in the spool, whole."""
+def sound_of(row: ChunkInput) -> npt.NDArray[np.float32]:
+    """The sound of a row, 16 kHz mono, -1..1. Raises `UnreadableChunk` if it is not in the spool, whole."""
     try:
         pcm = np.fromfile(row.spool, dtype="<i2", count=row.span.samples, offset=2 * row.span.start_sample)
     except FileNotFoundError:
-        raise RowBroken("spool_missing", "The decoded sound of the recording is no longer on the disk.", row) from None
+        raise UnreadableChunk(
+            "spool_missing", "The decoded sound of the recording is no longer on the disk.", row
+        ) from None
     except OSError as error:
         message = "The decoded sound of the recording cannot be read."
-        raise RowBroken("spool_unreadable", message, row, error.strerror or str(error)) from error
+        raise UnreadableChunk("spool_unreadable", message, row, error.strerror or str(error)) from error
     if len(pcm) < row.span.samples:
         message = f"The decoded sound of the recording ends before {row.span.end:.1f} s."
-        raise RowBroken("spool_short", message, row, f"{len(pcm)} of {row.span.samples} samples")
+        raise UnreadableChunk("spool_short", message, row, f"{len(pcm)} of {row.span.samples} samples")
     return pcm.astype(np.float32) / np.float32(32768)
 
 
-def segments_of(heard: Heard, span: Span, word_timestamps: bool) -> tuple[Segment, ...]:
+def segments_of(heard: Recognition, span: Span, word_timestamps: bool) -> tuple[Segment, ...]:
     """Sentences of a chunk on the clock of the recording."""
     segments: list[Segment] = []
     for sentence in heard.sentences:

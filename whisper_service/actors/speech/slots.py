@@ -21,15 +21,15 @@ from queue import SimpleQueue
 from typing import Final, Protocol
 
 from whisper_service.actors.speech import allocator
-from whisper_service.actors.speech.priority import Precedence
-from whisper_service.actors.speech.recognition import Heard, Utterance
-from whisper_service.actors.speech.rows import RowBroken, segments_of, sound_of
+from whisper_service.actors.speech.priority import Priority
+from whisper_service.actors.speech.recognition import Recognition, Utterance
+from whisper_service.actors.speech.rows import UnreadableChunk, segments_of, sound_of
 from whisper_service.core.chinese import convert_all
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.supervision import faults
-from whisper_service.supervision.child import FAILED, Emit
+from whisper_service.supervision.boot import FAILED, Emit
 from whisper_service.supervision.faults import Diagnosis, FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, Fault, Row, Transcribe
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Fault, Transcribe
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Listener(Protocol):
 
     def recognise(
         self, utterances: Sequence[Utterance], preset: Preset, prompt: str | None = None
-    ) -> Iterator[tuple[int, Heard]]:
+    ) -> Iterator[tuple[int, Recognition]]:
         """Yield (index, what was heard) of every utterance, each as soon as it is known."""
 
 
@@ -57,9 +57,9 @@ class Slots:
     """As many threads as there are listeners, each with one of them; the first that is free takes the next batch."""
 
     def __init__(
-        self, listeners: Iterable[Listener], inbox: Cancellations, emit: Emit, precedence: Precedence | None = None
+        self, listeners: Iterable[Listener], inbox: Cancellations, emit: Emit, precedence: Priority | None = None
     ) -> None:
-        self._precedence = precedence or Precedence()
+        self._precedence = precedence or Priority()
         self._inbox = inbox
         self._emit = emit
         self._queue: SimpleQueue[Transcribe | None] = SimpleQueue()
@@ -161,7 +161,7 @@ class _Batch:
         return None
 
     def _recognise(self, indices: list[int]) -> None:
-        rows: list[tuple[int, Row]] = []
+        rows: list[tuple[int, ChunkInput]] = []
         utterances: list[Utterance] = []
         for index in indices:
             row = self._batch.rows[index]
@@ -169,7 +169,7 @@ class _Batch:
                 continue
             try:
                 sound = sound_of(row)
-            except RowBroken as error:
+            except UnreadableChunk as error:
                 del self._open[index]
                 self._emit(self._fault(FaultKind.MEDIA, error.problem, row))
             else:
@@ -185,7 +185,7 @@ class _Batch:
             if all(self._inbox.cancelled(self._batch.rows[left].job_id) for left in indices if left in self._open):
                 return
 
-    def _report(self, row: Row, heard: Heard) -> ChunkDone:
+    def _report(self, row: ChunkInput, heard: Recognition) -> ChunkDone:
         segments = segments_of(heard, row.span, row.word_timestamps)
         return ChunkDone(
             batch=self._batch.batch,
@@ -196,7 +196,7 @@ class _Batch:
             language_probability=heard.language_probability,
         )
 
-    def _fault(self, kind: FaultKind, problem: Problem, row: Row | None = None, fatal: bool = False) -> Fault:
+    def _fault(self, kind: FaultKind, problem: Problem, row: ChunkInput | None = None, fatal: bool = False) -> Fault:
         return Fault(
             scope="batch",
             kind=kind.value,

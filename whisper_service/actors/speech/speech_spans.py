@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from whisper_service.actors.media.chunker import FRAME, ChunkPolicy
 from whisper_service.actors.speech.coverage import Interval
-from whisper_service.actors.vad import SpeechDetector
+from whisper_service.actors.vad import FRAME, OFFSET, ONSET, SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE
 
 
-class SpeechIn:
+class SpeechFinder:
     """Call it with a sound. Not for two threads at once: the detector has a state."""
 
     def __init__(self) -> None:
         self._detector = SpeechDetector()
-        self._policy = ChunkPolicy()
 
     def __call__(self, sound: npt.NDArray[np.float32]) -> list[Interval]:
         """The stretches of speech in 16 kHz mono, -1..1: seconds from its beginning, in order, whole frames of 32 ms."""
@@ -26,7 +24,7 @@ class SpeechIn:
         found: list[list[int]] = []
         speaking = False
         for frame, probability in enumerate(probabilities):
-            speaking = probability >= (self._policy.offset if speaking else self._policy.onset)
+            speaking = probability >= (OFFSET if speaking else ONSET)
             if not speaking:
                 continue
             if found and found[-1][1] == frame:

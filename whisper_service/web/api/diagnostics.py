@@ -23,14 +23,14 @@ from litestar import Response, Router, get
 from litestar.params import QueryParameter
 
 from whisper_service.app.service import Service
-from whisper_service.config import runtime as settings
+from whisper_service.config import runtime
+from whisper_service.config.tokens import tokens
 from whisper_service.core.domain import Value
-from whisper_service.core.logs import Entry
+from whisper_service.core.logs import LogEntry
 from whisper_service.core.redaction import redact
-from whisper_service.supervision import actor_logs as childlog
+from whisper_service.supervision import actor_logs
 from whisper_service.web.api.jobs import Served, disposition
 from whisper_service.web.http.errors import problems
-from whisper_service.web.security.auth import tokens
 
 Level = Literal["debug", "info", "warning", "error"]
 WORDS: Final = 64 * 1024
@@ -51,13 +51,13 @@ ENVIRONMENT: Final = (
 )
 
 
-class Log(Value, frozen=True):
+class LogLines(Value, frozen=True):
     """Lines of the log, in order; the `seq` of the last is the `since` of the next request."""
 
-    entries: list[Entry]
+    entries: list[LogEntry]
 
 
-class ChildLog(Value, frozen=True):
+class ActorLog(Value, frozen=True):
     """What a child and the libraries in it wrote, its last part."""
 
     file: str
@@ -66,10 +66,10 @@ class ChildLog(Value, frozen=True):
     tail: str
 
 
-class ChildLogs(Value, frozen=True):
+class ActorLogs(Value, frozen=True):
     """The newest first; the last few of every child are kept."""
 
-    logs: list[ChildLog]
+    logs: list[ActorLog]
 
 
 @get("/logs", operation_id="getLogs", summary="The last lines of the service's log", responses=problems(422))
@@ -78,13 +78,13 @@ async def logs(
     since: Annotated[int, QueryParameter(ge=0, description="Only lines after this one.")] = 0,
     level: Annotated[Level, QueryParameter(description="Only lines of this weight or more.")] = "info",
     limit: Annotated[int, QueryParameter(ge=1, le=2_000)] = 500,
-) -> Log:
-    return Log(_clean(service.log.entries(since, level, limit), secrets(service)))
+) -> LogLines:
+    return LogLines(_clean(service.log.entries(since, level, limit), secrets(service)))
 
 
 @get("/logs/children", operation_id="getChildLogs", summary="The last words of the children", responses=problems())
-async def children(service: Served) -> ChildLogs:
-    return ChildLogs(await to_thread.run_sync(_children, service.data.logs, childlog.TAIL_BYTES, secrets(service)))
+async def children(service: Served) -> ActorLogs:
+    return ActorLogs(await to_thread.run_sync(_children, service.data.logs, actor_logs.TAIL_BYTES, secrets(service)))
 
 
 @get(
@@ -99,7 +99,7 @@ async def diagnostics(service: Served) -> Response[bytes]:
     parts = {
         "system.json": await service.system(),
         "readiness.json": service.readiness(),
-        "settings.json": service.settings(),
+        "runtime.json": service.settings(),
         "jobs.json": [_plain(job) for job in await service.store.jobs(limit=JOBS)],
         "log.json": service.log.entries(limit=2_000),
     }
@@ -119,10 +119,10 @@ def secrets(service: Service) -> list[str]:
         for name, value in os.environ.items()
         if any(word in name for word in ("TOKEN", "SECRET", "PASSWORD", "API_KEY"))
     ]
-    return [*settings.secrets_of(service.config), *tokens(service.config.security), *named]
+    return [*runtime.secrets_of(service.config), *tokens(service.config.security), *named]
 
 
-def _clean(entries: list[Entry], hidden: Collection[str]) -> list[Entry]:
+def _clean(entries: list[LogEntry], hidden: Collection[str]) -> list[LogEntry]:
     return [
         msgspec.structs.replace(
             entry,
@@ -134,7 +134,7 @@ def _clean(entries: list[Entry], hidden: Collection[str]) -> list[Entry]:
     ]
 
 
-def _children(directory: Path, most: int, hidden: Collection[str]) -> list[ChildLog]:
+def _children(directory: Path, most: int, hidden: Collection[str]) -> list[ActorLog]:
     found = []
     for path in directory.glob("*.log"):
         try:
@@ -142,7 +142,7 @@ def _children(directory: Path, most: int, hidden: Collection[str]) -> list[Child
         except FileNotFoundError:  # one of the oldest, which has just gone
             continue
         found.append(
-            ChildLog(path.name, stat.st_size, round(stat.st_mtime, 3), redact(childlog.tail(path, most), hidden))
+            ActorLog(path.name, stat.st_size, round(stat.st_mtime, 3), redact(actor_logs.tail(path, most), hidden))
         )
     return sorted(found, key=lambda log: log.modified_at, reverse=True)
 

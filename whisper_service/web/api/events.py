@@ -98,7 +98,7 @@ async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]
     yield END
 
 
-class _Wire:
+class _EventEncoder:
     """Changes as they are sent. Nearly everybody is sent the same, and the broadcast then gives the same object."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class _Wire:
         return self._bytes
 
 
-_wire: Final = _Wire()
+_wire: Final = _EventEncoder()
 
 
 class _Brief(msgspec.Struct):

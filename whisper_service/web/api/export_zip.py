@@ -18,7 +18,7 @@ from litestar.response import Stream
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Job, Value
 from whisper_service.core.errors import NotFound
-from whisper_service.export import render as formats
+from whisper_service.export import render
 from whisper_service.export.render import Format, Layout
 from whisper_service.web.api.jobs import Served, disposition
 from whisper_service.web.http.errors import problems
@@ -27,7 +27,7 @@ ZIP: Final = "application/zip"
 MANY: Final = 1_000
 
 
-class Wanted(Value, frozen=True, forbid_unknown_fields=True):
+class ZipRequest(Value, frozen=True, forbid_unknown_fields=True):
     """Which jobs, and how their text is to look; `layout` takes what the export of one job takes."""
 
     ids: Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(min_length=1, max_length=MANY)]
@@ -35,7 +35,7 @@ class Wanted(Value, frozen=True, forbid_unknown_fields=True):
     layout: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class _Sink:
+class _ZipBuffer:
     """What the zip writes, to be taken away; it cannot go back, so the zip does without."""
 
     def __init__(self) -> None:
@@ -65,8 +65,8 @@ class _Sink:
     response_headers=[ResponseHeader(name="Content-Disposition", description="The name.", documentation_only=True)],
     responses=problems(403, 404, 422),
 )
-async def export_many(service: Served, data: JSONBody[Wanted]) -> Stream:
-    layout = formats.layout_of(service.config.captions, data.layout)
+async def export_many(service: Served, data: JSONBody[ZipRequest]) -> Stream:
+    layout = render.layout_of(service.config.captions, data.layout)
     jobs = [await service.store.job(job_id) for job_id in dict.fromkeys(data.ids)]
     headers = {"Content-Disposition": disposition("attachment", f"transcripts-{data.format.value}.zip")}
     return Stream(pack(service, jobs, data.format, layout), media_type=ZIP, headers=headers)
@@ -74,14 +74,14 @@ async def export_many(service: Served, data: JSONBody[Wanted]) -> Stream:
 
 async def pack(service: Service, jobs: Sequence[Job], kind: Format, layout: Layout) -> AsyncIterator[bytes]:
     """The zip, piece by piece. A job that is deleted meanwhile is left out."""
-    sink, names = _Sink(), set[str]()
+    sink, names = _ZipBuffer(), set[str]()
     archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)
     for job in jobs:
         try:
             transcript = await service.transcript(job.id)
         except NotFound:
             continue
-        content = await to_thread.run_sync(formats.render, transcript, kind, layout)
+        content = await to_thread.run_sync(render.render, transcript, kind, layout)
         entry = zipfile.ZipInfo(free_name(job.name, kind.value, names), gmtime(job.created_at)[:6])
         await to_thread.run_sync(archive.writestr, entry, content, zipfile.ZIP_DEFLATED)
         yield sink.take()

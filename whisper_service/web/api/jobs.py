@@ -29,9 +29,9 @@ from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter, 
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Job, Script, Status, Transcript, Value
 from whisper_service.core.errors import ServiceError
-from whisper_service.export import render as formats
+from whisper_service.export import render
 from whisper_service.export.render import Format
-from whisper_service.storage.browse import Found, Listing
+from whisper_service.storage.browse import Found, JobPage
 from whisper_service.web.api import uploads
 from whisper_service.web.http.errors import Incoming, problems
 
@@ -39,7 +39,7 @@ Served = NamedDependency[SkipValidation[Service]]
 JobId = Annotated[str, PathParameter(description="The identifier of a job.", max_length=64)]
 
 
-class Page(Value, frozen=True):
+class JobList(Value, frozen=True):
     """A stretch of the list of jobs, newest first. `next` is the `before` of the following page, None on the last.
 
     `counts` is how many there are of every status whatever the page shows: of all jobs, or of all that a search finds (of the
@@ -53,13 +53,13 @@ class Page(Value, frozen=True):
     complete: bool = True
 
 
-def page_of(listing: Listing, limit: int) -> Page:
+def page_of(listing: JobPage, limit: int) -> JobList:
     """A page of at most `limit`; one job more than wanted was read to know whether there is another page."""
     jobs = listing.jobs[:limit]
     following = jobs[-1].id if len(listing.jobs) > limit else None
     counts = {status.value: number for status, number in listing.counts.items()}
     found = {job.id: listing.found[job.id] for job in jobs if job.id in listing.found}
-    return Page(jobs, following, counts, found, listing.complete)
+    return JobList(jobs, following, counts, found, listing.complete)
 
 
 @post(
@@ -104,7 +104,7 @@ async def find(
     ] = None,
     before: Annotated[str | None, QueryParameter(description="Only jobs older than this one.", max_length=64)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-) -> Page:
+) -> JobList:
     return page_of(
         await service.store.listings.jobs(status=status or (), q=q or "", before=before, limit=limit + 1), limit
     )
@@ -115,14 +115,14 @@ async def show(service: Served, job_id: JobId) -> Job:
     return await service.store.job(job_id)
 
 
-class Edit(Value, frozen=True, forbid_unknown_fields=True):
+class JobEdit(Value, frozen=True, forbid_unknown_fields=True):
     """What can be changed about a job."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
 
 
 @patch("/{job_id:str}", operation_id="editJob", summary="Rename it", responses=problems(403, 404, 422, 503))
-async def edit(service: Served, job_id: JobId, data: JSONBody[Edit]) -> Job:
+async def edit(service: Served, job_id: JobId, data: JSONBody[JobEdit]) -> Job:
     return await service.rename(job_id, data.name)
 
 
@@ -150,7 +150,7 @@ def _steer(verb: str, ask: Callable[[Service, str], Awaitable[Job]], summary: st
     )(steer)
 
 
-class Again(Value, frozen=True, forbid_unknown_fields=True):
+class RetryRequest(Value, frozen=True, forbid_unknown_fields=True):
     """How to try again."""
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None  # None: the same
@@ -164,7 +164,7 @@ class Again(Value, frozen=True, forbid_unknown_fields=True):
     status_code=200,
     responses=problems(403, 404, 409, 422, 503),
 )
-async def retry(service: Served, job_id: JobId, data: JSONBody[Again] = Again()) -> Job:  # noqa: B008 - it is frozen
+async def retry(service: Served, job_id: JobId, data: JSONBody[RetryRequest] = RetryRequest()) -> Job:  # noqa: B008 - it is frozen
     return await service.retry(job_id, model=data.model)
 
 
@@ -186,8 +186,8 @@ class ExportOperation(Operation):
         text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
         answer = (self.responses or {})["200"]
         if isinstance(answer, OpenAPIResponse):
-            answer.content = dict.fromkeys(formats.MEDIA_TYPES.values(), text)
-            answer.content[formats.MEDIA_TYPES[Format.JSON]] = OpenAPIMediaType(
+            answer.content = dict.fromkeys(render.MEDIA_TYPES.values(), text)
+            answer.content[render.MEDIA_TYPES[Format.JSON]] = OpenAPIMediaType(
                 schema=Reference("#/components/schemas/Transcript")
             )
         self.parameters = [
@@ -240,11 +240,11 @@ async def export(
     request: Incoming, service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT
 ) -> Response[bytes]:
     given = {name: value for name, value in request.query_params.items() if name != "format" and value}
-    layout = formats.layout_of(service.config.captions, given)
+    layout = render.layout_of(service.config.captions, given)
     said = await service.transcript(job_id)
-    kind = formats.MEDIA_TYPES[format]
+    kind = render.MEDIA_TYPES[format]
     content = await to_thread.run_sync(
-        formats.render, said, format, layout
+        render.render, said, format, layout
     )  # cutting the captions of ten hours takes seconds
     return Response(
         content,

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 from whisper_service.core.errors import NotFound
 from whisper_service.web.api.jobs import JobId, Served, disposition
 from whisper_service.web.http.errors import problems
-from whisper_service.web.http.file_response import FileAnswer
+from whisper_service.web.http.file_response import FileResponse
 
 UNKNOWN: Final = "application/octet-stream"
 HEAD: Final = 64
@@ -74,14 +74,14 @@ async def media(service: Served, job_id: JobId) -> ASGIApp:
     path = await _there(service.data.source_of(job.id), "The recording of this job is not on the disk any more.")
     kind = media_type(await to_thread.run_sync(_head, path))
     headers = {**_CACHE, "Content-Disposition": disposition("inline", job.name)}
-    return FileAnswer(path, kind, f'"{job.sha256[:32]}"', headers)
+    return FileResponse(path, kind, f'"{job.sha256[:32]}"', headers)
 
 
 async def peaks(service: Served, job_id: JobId) -> ASGIApp:
     job = await service.store.job(job_id)
     path = await _there(service.data.peaks_of(job.id), "There is no waveform of this job yet.")
     stat = await to_thread.run_sync(path.stat)
-    return FileAnswer(path, UNKNOWN, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _CACHE)
+    return FileResponse(path, UNKNOWN, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _CACHE)
 
 
 async def _there(path: Path, otherwise: str) -> Path:

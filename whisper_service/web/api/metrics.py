@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from whisper_service.app.metrics import PREFIX
 from whisper_service.app.service import Readiness, System
-from whisper_service.supervision.supervisor import State
+from whisper_service.core.domain import ActorState
 from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import Incoming, problems
 
@@ -45,7 +45,9 @@ def facts(system: System, readiness: Readiness, seq: int, uploads: int) -> Itera
         ("status",),
         {(k,): v for k, v in system.jobs.items()},
     )
-    states: Labelled = {(actor.name, state.value): actor.state is state for actor in system.actors for state in State}
+    states: Labelled = {
+        (actor.name, state.value): actor.state is state for actor in system.actors for state in ActorState
+    }
     yield _labelled("actor_state", "1 for the state that a child is in.", ("actor", "state"), states)
     model: Labelled = {(system.model, system.device or "", system.compute_type or ""): 1} if system.model else {}
     yield _labelled("model_info", "The model that is loaded.", ("model", "device", "compute_type"), model)

@@ -22,7 +22,7 @@ from litestar.openapi.spec import (
 )
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from whisper_service.app.models import Connection, Models
+from whisper_service.app.models import HubTest, ModelsInfo
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidRequest, TooLarge, UnsupportedMedia
@@ -38,7 +38,7 @@ Owner = Annotated[str, PathParameter(max_length=100)]
 Address = Annotated[str, msgspec.Meta(pattern=r"^https?://", max_length=2000)]
 
 
-class ConnectionWish(Value, frozen=True, forbid_unknown_fields=True):
+class HubTestRequest(Value, frozen=True, forbid_unknown_fields=True):
     """What to test; what is not given is as in the settings. Nothing of it is kept."""
 
     model: Annotated[str, msgspec.Meta(max_length=200)] | None = None
@@ -48,7 +48,7 @@ class ConnectionWish(Value, frozen=True, forbid_unknown_fields=True):
 
 
 @get("/", operation_id="listModels", summary="Every model there is or could be, the best first", responses=problems())
-async def find(service: Served) -> Models:
+async def find(service: Served) -> ModelsInfo:
     return await service.models.list()
 
 
@@ -59,11 +59,11 @@ async def find(service: Served) -> Models:
     status_code=200,
     responses=problems(403, 422, 503),
 )
-async def test(service: Served, data: JSONBody[ConnectionWish]) -> Connection:
+async def test(service: Served, data: JSONBody[HubTestRequest]) -> HubTest:
     return await service.models.test(data.model, endpoints=data.endpoints, proxy=data.proxy, token=data.token)
 
 
-class FolderWish(Value, frozen=True, forbid_unknown_fields=True):
+class ImportFolder(Value, frozen=True, forbid_unknown_fields=True):
     """A folder of the machine that the service runs on; it must lie in one of `models.import_dirs`."""
 
     path: Annotated[str, msgspec.Meta(min_length=1, max_length=4000)]
@@ -102,7 +102,7 @@ async def take(
     kind, _ = request.content_type
     if kind == "application/json":
         try:
-            wish = msgspec.json.decode(await _short(Body(request.receive)), type=FolderWish)
+            wish = msgspec.json.decode(await _short(Body(request.receive)), type=ImportFolder)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"The body is not valid: {error}.", hint='Send {"path": ..., "name": ...}.') from error
         return await service.models.import_folder(wish.name, wish.path)

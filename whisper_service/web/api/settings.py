@@ -13,7 +13,7 @@ from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import problems
 
 
-class Settings(Value, frozen=True):
+class SettingList(Value, frozen=True):
     """Every setting, in the order of config.toml."""
 
     settings: list[Setting]
@@ -26,8 +26,8 @@ class Settings(Value, frozen=True):
     description="Of a secret only `given` is told: whether there is one.",
     responses=problems(),
 )
-async def show(service: Served) -> Settings:
-    return Settings(service.settings())
+async def show(service: Served) -> SettingList:
+    return SettingList(service.settings())
 
 
 @patch(
@@ -40,9 +40,9 @@ async def show(service: Served) -> Settings:
     ),
     responses=problems(403, 422, 503),
 )
-async def change(service: Served, data: JSONBody[dict[str, Any]]) -> Settings:
+async def change(service: Served, data: JSONBody[dict[str, Any]]) -> SettingList:
     await service.change_settings(data)
-    return Settings(service.settings())
+    return SettingList(service.settings())
 
 
 router = Router("/api/settings", tags=["System"], route_handlers=[show, change])

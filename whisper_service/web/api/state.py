@@ -7,12 +7,12 @@ from typing import Annotated
 from litestar import Router, get
 from litestar.params import QueryParameter
 
-from whisper_service.app.models import Models
+from whisper_service.app.models import ModelsInfo
 from whisper_service.app.service import System
 from whisper_service.core.domain import Value
 from whisper_service.web import page
 from whisper_service.web.api.events import BOOT
-from whisper_service.web.api.jobs import Page, Served, page_of
+from whisper_service.web.api.jobs import JobList, Served, page_of
 from whisper_service.web.http.errors import problems
 
 
@@ -25,8 +25,8 @@ class Snapshot(Value, frozen=True):
     seq: int
     boot: str
     ui_version: str | None
-    jobs: Page
-    models: Models
+    jobs: JobList
+    models: ModelsInfo
     system: System
 
 

@@ -26,7 +26,7 @@ from whisper_service.core.errors import (
     UploadBroken,
     UploadProtocol,
 )
-from whisper_service.storage.resumable_uploads import CHECKSUMS, Standing
+from whisper_service.storage.resumable_uploads import CHECKSUMS, UploadStatus
 from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import Incoming, on_service_error, problems
 from whisper_service.web.http.multipart import Body, expected_length, refuse_compressed
@@ -108,7 +108,7 @@ async def override(request: Incoming, service: Served, upload_id: UploadId) -> R
     return await act(request, service, upload_id)
 
 
-async def _append(request: Incoming, service: Service, upload_id: str, offset: int) -> Standing:
+async def _append(request: Incoming, service: Service, upload_id: str, offset: int) -> UploadStatus:
     refuse_compressed(request)
     sum_ = checksum(request.headers.get("upload-checksum"))
     return await service.uploads.append(
@@ -121,7 +121,7 @@ def _check_version(request: Incoming) -> None:
         raise UploadProtocol()
 
 
-def _told(standing: Standing) -> dict[str, str]:
+def _told(standing: UploadStatus) -> dict[str, str]:
     told = {**_HEADERS, "Upload-Offset": str(standing.offset)}
     if standing.offset < standing.upload.length:
         told["Upload-Expires"] = formatdate(standing.expires_at, usegmt=True)

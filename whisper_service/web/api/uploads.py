@@ -25,7 +25,7 @@ from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Script, Task
 from whisper_service.core.errors import InvalidRequest, UnsupportedMedia
 from whisper_service.integrations.address_policy import MOST_URL
-from whisper_service.storage.uploads import Intake, Received
+from whisper_service.storage.uploads import Received, Uploads
 from whisper_service.web.http.errors import Incoming
 from whisper_service.web.http.multipart import Body, Fields, Form, expected_length, refuse_compressed
 
@@ -33,7 +33,7 @@ RAW: Final = frozenset({"application/octet-stream", "application/ogg", "applicat
 """Content types of a raw body, besides none at all, `audio/*` and `video/*`."""
 
 
-async def receive(request: Incoming, intake: Intake, preset: Preset) -> tuple[Received, Options]:
+async def receive(request: Incoming, intake: Uploads, preset: Preset) -> tuple[Received, Options]:
     """The recording, on stable storage, and what to do with it. `preset` is for requests that do not name one.
 
     Raises `InvalidRequest`, `UnsupportedMedia`, `TooLarge`, `DiskFull`, `EmptyFile` or `UploadBroken`; then nothing is left.
@@ -63,7 +63,7 @@ async def receive(request: Incoming, intake: Intake, preset: Preset) -> tuple[Re
         return await receiver.finish(), options
 
 
-class Claim(NamedTuple):
+class JobSource(NamedTuple):
     """What a JSON body names instead of bringing it: an upload that came in pieces, or an address to get it from."""
 
     upload: str | None
@@ -71,23 +71,25 @@ class Claim(NamedTuple):
     options: Options
 
 
-class _Said(msgspec.Struct):
+class _JobFields(msgspec.Struct):
     upload: str | None = None
     url: str | None = None
 
 
-def claimed(body: bytes, preset: Preset) -> Claim:
+def claimed(body: bytes, preset: Preset) -> JobSource:
     """What a JSON body names, with the options beside it. Raises `InvalidRequest`."""
     hint = 'Send {"upload": ID} or {"url": ADDRESS} and options, or the recording itself.'
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
-        named = msgspec.convert(said, _Said)
+        named = msgspec.convert(said, _JobFields)
     except msgspec.MsgspecError as error:
         raise InvalidRequest(f"The JSON cannot be read: {error}.", hint=hint, field="upload") from error
     if (named.upload is None) is (named.url is None):
         raise InvalidRequest("The JSON must name one recording, as upload or as url.", hint=hint, field="upload")
     given = {name: value for name, value in said.items() if name not in ("upload", "url") and value is not None}
-    return Claim(named.upload, named.url, parse_options({name: _text(value) for name, value in given.items()}, preset))
+    return JobSource(
+        named.upload, named.url, parse_options({name: _text(value) for name, value in given.items()}, preset)
+    )
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import problems
 
 
-class Hook(Value, frozen=True):
+class WebhookInfo(Value, frozen=True):
     """A message about the end of a job, newest first in a list."""
 
     id: str
@@ -26,9 +26,9 @@ class Hook(Value, frozen=True):
 
 
 @get("/api/webhooks", operation_id="listWebhooks", summary="What became of the webhooks", responses=problems(422))
-async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> list[Hook]:
+async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> list[WebhookInfo]:
     return [
-        Hook(
+        WebhookInfo(
             one.id,
             one.job_id,
             one.url.partition("?")[0],

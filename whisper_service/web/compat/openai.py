@@ -30,7 +30,7 @@ from whisper_service.app import calls
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Segment, Task, Transcript, Value
 from whisper_service.core.errors import ServiceError
-from whisper_service.export import render as formats
+from whisper_service.export import render
 from whisper_service.export.captions import Style
 from whisper_service.export.plain_text import piece, prose
 from whisper_service.export.render import Format, Layout
@@ -38,19 +38,18 @@ from whisper_service.storage.uploads import Received
 from whisper_service.web.api.jobs import Served
 from whisper_service.web.compat import openai_json, openai_reply
 from whisper_service.web.compat.model_aliases import OPENAI_MODELS, model_of
-from whisper_service.web.compat.openai_form import KNOWN, Asked, Reply, understand
-from whisper_service.web.http import error_dialects as dialects
-from whisper_service.web.http import errors
+from whisper_service.web.compat.openai_form import KNOWN, OpenAIFormat, OpenAIRequest, understand
+from whisper_service.web.http import error_dialects, errors
 from whisper_service.web.http.errors import Incoming
 from whisper_service.web.http.multipart import Fields, Form
 
 MAX_PARTS: Final = 128
 EVENTS: Final = "text/event-stream"
 PING: Final = b": ping\n"
-REFUSALS: Final = dialects.refusals(400, 403, 404, 409, 413, 415, 421, 500, 503, 507)
+REFUSALS: Final = error_dialects.refusals(400, 403, 404, 409, 413, 415, 421, 500, 503, 507)
 
 
-class Model(Value, frozen=True):
+class OpenAIModel(Value, frozen=True):
     """A model that requests may name."""
 
     id: str
@@ -59,10 +58,10 @@ class Model(Value, frozen=True):
     owned_by: str = "whisper_service"
 
 
-class Models(Value, frozen=True):
+class OpenAIModelList(Value, frozen=True):
     """All of them."""
 
-    data: list[Model]
+    data: list[OpenAIModel]
     object: str = "list"
 
 
@@ -107,20 +106,20 @@ async def _received(
     return await openai_json.keep(service.intake, sound, name), said
 
 
-async def answer(transcript: Transcript, asked: Asked, style: Style, headers: dict[str, str]) -> Response[Any]:
+async def answer(transcript: Transcript, asked: OpenAIRequest, style: Style, headers: dict[str, str]) -> Response[Any]:
     """The whole text in one of OpenAI's forms."""
     match asked.reply:
-        case Reply.JSON:
+        case OpenAIFormat.JSON:
             content: Any = openai_reply.json(transcript, logprobs=asked.logprobs)
-        case Reply.VERBOSE_JSON:
+        case OpenAIFormat.VERBOSE_JSON:
             task = asked.options.task.value
             content = openai_reply.verbose_json(transcript, task=task, segments=asked.segments, words=asked.words)
-        case Reply.TEXT:
+        case OpenAIFormat.TEXT:
             return Response(f"{prose(transcript.segments)}\n", media_type="text/plain", headers=headers)
-        case Reply.SRT | Reply.VTT:
+        case OpenAIFormat.SRT | OpenAIFormat.VTT:
             kind = Format(asked.reply.value)
-            file = await to_thread.run_sync(formats.render, transcript, kind, Layout(style))
-            return Response(file, media_type=formats.MEDIA_TYPES[kind], headers=headers)
+            file = await to_thread.run_sync(render.render, transcript, kind, Layout(style))
+            return Response(file, media_type=render.MEDIA_TYPES[kind], headers=headers)
         case _:
             assert_never(asked.reply)
     return Response(content, media_type="application/json", headers=headers)
@@ -141,7 +140,7 @@ async def events(first: Segment | None, segments: AsyncIterator[Segment | None])
     except StopAsyncIteration:
         yield _event({"type": "transcript.text.done", "text": "".join(parts)})
     except ServiceError as error:
-        _, _, content = dialects.translate("/v1", errors.status_of(error), error.problem)
+        _, _, content = error_dialects.translate("/v1", errors.status_of(error), error.problem)
         yield _event(msgspec.to_builtins(content))
 
 
@@ -184,7 +183,7 @@ FIELDS: Final = {
         type=OpenAPIType.STRING, description="Like en, zh or yue; without it, the language is detected."
     ),
     "prompt": Schema(type=OpenAPIType.STRING, description="Names and spellings to expect."),
-    "response_format": Schema(type=OpenAPIType.STRING, enum=[*Reply], default=Reply.JSON),
+    "response_format": Schema(type=OpenAPIType.STRING, enum=[*OpenAIFormat], default=OpenAIFormat.JSON),
     "temperature": Schema(
         type=OpenAPIType.NUMBER, minimum=0, maximum=1, description="Taken, and not used: the search is deterministic."
     ),
@@ -217,26 +216,26 @@ async def translations(request: Incoming, service: Served) -> Response[Any]:
     "/models",
     operation_id="openaiModels",
     summary="OpenAI: which models there are",
-    responses=dialects.refusals(400, 421, 500),
+    responses=error_dialects.refusals(400, 421, 500),
 )
-async def models(service: Served) -> Models:
+async def models(service: Served) -> OpenAIModelList:
     created = int(service.started_at)
     names = await to_thread.run_sync(service.catalog.installed)
-    return Models([Model(name, created) for name in [*names, *OPENAI_MODELS]])
+    return OpenAIModelList([OpenAIModel(name, created) for name in [*names, *OPENAI_MODELS]])
 
 
 @get(
     "/models/{model_id:path}",
     operation_id="openaiModel",
     summary="OpenAI: one model",
-    responses=dialects.refusals(400, 404, 421, 500),
+    responses=error_dialects.refusals(400, 404, 421, 500),
 )
 async def model(
     service: Served, model_id: Annotated[str, PathParameter(description="Its name.", max_length=300)]
-) -> Model:
+) -> OpenAIModel:
     name = model_id.strip("/")
     await calls.model_for(service, model_of(name))
-    return Model(name, int(service.started_at))
+    return OpenAIModel(name, int(service.started_at))
 
 
 _HANDLERS: Final = [transcriptions, translations, models, model]

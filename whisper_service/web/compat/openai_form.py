@@ -1,4 +1,4 @@
-"""What the fields of OpenAI's transcription form mean here. Pure: fields in, `Asked` out.
+"""What the fields of OpenAI's transcription form mean here. Pure: fields in, `OpenAIRequest` out.
 
 Fields that only other models understand are passed over, and so are those that clients add on their own. What would give another
 answer than the one that was asked for is refused, with the field named.
@@ -12,7 +12,7 @@ from typing import Final
 
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Task, Value
-from whisper_service.web.compat import form_values as fields
+from whisper_service.web.compat import form_values
 from whisper_service.web.compat.form_values import Given, many, one, wrong
 from whisper_service.web.compat.model_aliases import model_of
 
@@ -23,7 +23,7 @@ KNOWN: Final = frozenset({
 """Fields that are looked at."""
 
 
-class Reply(StrEnum):
+class OpenAIFormat(StrEnum):
     """Forms in which OpenAI's interface answers."""
 
     JSON = "json"
@@ -33,43 +33,43 @@ class Reply(StrEnum):
     VTT = "vtt"
 
 
-class Asked(Value, frozen=True):
+class OpenAIRequest(Value, frozen=True):
     """A request, understood."""
 
     options: Options
-    reply: Reply = Reply.JSON
+    reply: OpenAIFormat = OpenAIFormat.JSON
     words: bool = False  # in verbose_json
     segments: bool = True
     logprobs: bool = False  # in json
     stream: bool = False
 
 
-def understand(given: Given, *, task: Task, preset: Preset) -> Asked:
+def understand(given: Given, *, task: Task, preset: Preset) -> OpenAIRequest:
     """The request in these fields. Raises `InvalidRequest` naming the field."""
     wanted = _granularities(many(given, "timestamp_granularities"))
-    fields.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
+    form_values.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
     codes = many(given, "languages")
-    return Asked(
+    return OpenAIRequest(
         options=Options(
-            model=model_of(fields.limited("model", one(given, "model"), 300)),
+            model=model_of(form_values.limited("model", one(given, "model"), 300)),
             language=languages.understand(one(given, "language") or (codes[0] if len(codes) == 1 else "")),
             task=task,
-            preset=fields.preset(given, preset),
-            prompt=fields.prompt(one(given, "prompt"), [*many(given, "keywords"), *many(given, "hotwords")]),
+            preset=form_values.preset(given, preset),
+            prompt=form_values.prompt(one(given, "prompt"), [*many(given, "keywords"), *many(given, "hotwords")]),
         ),
         reply=_reply(one(given, "response_format")),
         words="word" in wanted,
         segments=not wanted or "segment" in wanted,
         logprobs="logprobs" in many(given, "include"),
-        stream=fields.boolean(given, "stream"),
+        stream=form_values.boolean(given, "stream"),
     )
 
 
-def _reply(text: str) -> Reply:
+def _reply(text: str) -> OpenAIFormat:
     try:
-        return Reply(text or Reply.JSON)
+        return OpenAIFormat(text or OpenAIFormat.JSON)
     except ValueError:
-        hint = f"Use one of {', '.join(Reply)}."
+        hint = f"Use one of {', '.join(OpenAIFormat)}."
         if text == "diarized_json":
             raise wrong("response_format", "Who speaks is not told apart here.", hint, "unsupported_value") from None
         raise wrong("response_format", f"{text[:40]!r} is no response format.", hint) from None

@@ -13,7 +13,7 @@ import msgspec
 from anyio import to_thread
 
 from whisper_service.core.errors import InvalidRequest, TooLarge
-from whisper_service.storage.uploads import Intake, Received
+from whisper_service.storage.uploads import Received, Uploads
 from whisper_service.web.compat.form_values import wrong
 from whisper_service.web.http.errors import Incoming
 from whisper_service.web.http.multipart import Body, Fields, expected_length, refuse_compressed
@@ -35,7 +35,7 @@ async def fields_of(request: Incoming) -> tuple[Fields, bytes, str]:
     return await to_thread.run_sync(_read, bytes(body))
 
 
-async def keep(intake: Intake, sound: bytes, name: str) -> Received:
+async def keep(intake: Uploads, sound: bytes, name: str) -> Received:
     """Put the sound on stable storage."""
     async with intake.receiver(name, expected=len(sound)) as receiver:
         await receiver.write(sound)

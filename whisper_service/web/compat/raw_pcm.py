@@ -34,7 +34,7 @@ def header(rate: int = SAMPLE_RATE, width: int = 2, channels: int = 1) -> bytes:
     )
 
 
-class Pcm:
+class WavWriter:
     """16-bit mono at 16 kHz before a receiver. With `limit_s`, only that much from the beginning is kept."""
 
     def __init__(self, receiver: Receiver, limit_s: float | None = None) -> None:

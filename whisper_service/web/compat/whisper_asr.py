@@ -28,19 +28,17 @@ from whisper_service import __version__
 from whisper_service.app import calls
 from whisper_service.app.service import Service
 from whisper_service.core import languages
-from whisper_service.core.domain import Job, Options, Segment, Task, Transcript, Value
-from whisper_service.export import render as formats
+from whisper_service.core.domain import DETECT_S, Job, Options, Segment, Task, Transcript, Value
+from whisper_service.export import render
 from whisper_service.export.captions import Style
 from whisper_service.export.plain_text import prose
 from whisper_service.export.render import Format, Layout
 from whisper_service.models.catalog import AUTO
-from whisper_service.scheduler.run import DETECT_S
 from whisper_service.storage.uploads import Receiver
 from whisper_service.web.api.jobs import Served, attachment
-from whisper_service.web.compat import form_values as fields
-from whisper_service.web.compat import openai_reply
+from whisper_service.web.compat import form_values, openai_reply
 from whisper_service.web.compat.form_values import Given, one, wrong
-from whisper_service.web.compat.raw_pcm import Pcm
+from whisper_service.web.compat.raw_pcm import WavWriter
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Fields, Form, Sink
 
@@ -50,7 +48,7 @@ KNOWN: Final = frozenset({"task", "language", "initial_prompt", "output", "word_
 """Fields that are looked at, in the query or in the form."""
 
 
-class Output(StrEnum):
+class AsrFormat(StrEnum):
     """What an answer can be."""
 
     TXT = "txt"
@@ -60,11 +58,11 @@ class Output(StrEnum):
     JSON = "json"
 
 
-class Asked(Value, frozen=True):
+class AsrRequest(Value, frozen=True):
     """A request, understood."""
 
     options: Options
-    output: Output = Output.TXT
+    output: AsrFormat = AsrFormat.TXT
     words: bool = False  # in json
 
 
@@ -76,41 +74,41 @@ class Language(Value, frozen=True):
     confidence: float
 
 
-class Status(Value, frozen=True):
+class AsrStatus(Value, frozen=True):
     """What Bazarr asks for to test a connection."""
 
     version: str
     name: str = "whisper_service"
 
 
-def understand(given: Given, *, task: Task | None = None, service: Service) -> Asked:
+def understand(given: Given, *, task: Task | None = None, service: Service) -> AsrRequest:
     """The request in these fields; `task` is for addresses that have one of their own. Raises `InvalidRequest`."""
-    output = one(given, "output").lower() or Output.TXT
-    if output not in list(Output):
-        raise wrong("output", f"{output[:40]!r} is no output.", f"Use one of {', '.join(Output)}.")
+    output = one(given, "output").lower() or AsrFormat.TXT
+    if output not in list(AsrFormat):
+        raise wrong("output", f"{output[:40]!r} is no output.", f"Use one of {', '.join(AsrFormat)}.")
     wanted = one(given, "task").lower() or Task.TRANSCRIBE
     if wanted not in (Task.TRANSCRIBE, Task.TRANSLATE):
         raise wrong("task", f"{wanted[:40]!r} is no task.", "Use transcribe or translate.")
     options = Options(
         language=None if task is Task.DETECT else languages.understand(one(given, "language")),
         task=task or Task(wanted),
-        preset=fields.preset(given, service.config.speech.preset),
-        prompt=None if task is Task.DETECT else fields.prompt(one(given, "initial_prompt")),
+        preset=form_values.preset(given, service.config.speech.preset),
+        prompt=None if task is Task.DETECT else form_values.prompt(one(given, "initial_prompt")),
     )
-    return Asked(options, Output(output), words=fields.boolean(given, "word_timestamps"))
+    return AsrRequest(options, AsrFormat(output), words=form_values.boolean(given, "word_timestamps"))
 
 
-async def place(request: Incoming, service: Service, task: Task | None = None) -> tuple[Asked, Job]:
+async def place(request: Incoming, service: Service, task: Task | None = None) -> tuple[AsrRequest, Job]:
     """Take the form and make a job of it."""
     query: Fields = {name: request.query_params.getall(name) for name in request.query_params}
     wishes = partial(understand, task=task, service=service)
     wishes(query)
     await calls.model_for(service, AUTO)  # without one, nothing need be sent
-    encoded = fields.boolean(query, "encode", default=True)
+    encoded = form_values.boolean(query, "encode", default=True)
     limit_s = DETECT_S if task is Task.DETECT else None
 
     def through(receiver: Receiver) -> Sink:
-        return receiver if encoded else Pcm(receiver, limit_s)
+        return receiver if encoded else WavWriter(receiver, limit_s)
 
     async def check(said: Fields) -> None:
         wishes({**query, **said})
@@ -129,13 +127,13 @@ async def place(request: Incoming, service: Service, task: Task | None = None) -
     return asked, await calls.place(service, received, asked.options)
 
 
-def written(transcript: Transcript, asked: Asked, style: Style) -> bytes:
+def written(transcript: Transcript, asked: AsrRequest, style: Style) -> bytes:
     """The transcript as it was asked for."""
-    if asked.output is Output.JSON:
+    if asked.output is AsrFormat.JSON:
         said = transcript.segments
         segments = [segment(number, one, words=asked.words) for number, one in enumerate(said)]
         return msgspec.json.encode({"text": prose(said), "segments": segments, "language": transcript.language or ""})
-    return formats.render(transcript, Format(asked.output.value), Layout(style))
+    return render.render(transcript, Format(asked.output.value), Layout(style))
 
 
 def segment(number: int, said: Segment, *, words: bool) -> dict[str, Any]:
@@ -174,7 +172,7 @@ QUERY: Final = {
     ),
     "initial_prompt": Schema(type=OpenAPIType.STRING, description="Names and spellings to expect."),
     "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=False, description="Words with their times, in json."),
-    "output": Schema(type=OpenAPIType.STRING, enum=[*Output], default="txt"),
+    "output": Schema(type=OpenAPIType.STRING, enum=[*AsrFormat], default="txt"),
     "video_file": _NAME,
 }
 _ROUTE: Final[dict[str, Any]] = {
@@ -207,8 +205,8 @@ async def detect_language(request: Incoming, service: Served) -> Response[Langua
 
 
 @get("/status", operation_id="asrStatus", summary="Whisper ASR: does it answer?", responses=problems())
-async def status() -> Status:
-    return Status(__version__)
+async def status() -> AsrStatus:
+    return AsrStatus(__version__)
 
 
 router = Router("/", tags=["Whisper ASR"], route_handlers=[transcribe, detect_language, status])

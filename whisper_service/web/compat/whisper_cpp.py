@@ -28,15 +28,14 @@ from whisper_service.app import calls
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Segment, Task, Transcript, Value
 from whisper_service.core.errors import InvalidRequest
-from whisper_service.export import render as formats
+from whisper_service.export import render
 from whisper_service.export.captions import Style, clean
 from whisper_service.export.render import Format, Layout
 from whisper_service.models.catalog import AUTO
 from whisper_service.web.api.jobs import Served
-from whisper_service.web.compat import form_values as fields
-from whisper_service.web.compat import openai_reply
+from whisper_service.web.compat import form_values, openai_reply
 from whisper_service.web.compat.form_values import Given, one, wrong
-from whisper_service.web.http import error_dialects as dialects
+from whisper_service.web.http import error_dialects
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Fields, Form
 
@@ -50,7 +49,7 @@ PARTS: Final = ("offset_t", "offset_n", "duration")
 WIDEST: Final = 500
 
 
-class Reply(StrEnum):
+class CppFormat(StrEnum):
     """Forms in which it answers."""
 
     JSON = "json"
@@ -60,11 +59,11 @@ class Reply(StrEnum):
     VERBOSE_JSON = "verbose_json"
 
 
-class Asked(Value, frozen=True):
+class CppRequest(Value, frozen=True):
     """A request, understood."""
 
     options: Options
-    reply: Reply = Reply.JSON
+    reply: CppFormat = CppFormat.JSON
     max_len: int = 0  # characters of a caption; 0: as the guides for readable captions say
 
 
@@ -74,28 +73,28 @@ class Health(Value, frozen=True):
     status: str
 
 
-def understand(given: Given, *, preset: Preset) -> Asked:
+def understand(given: Given, *, preset: Preset) -> CppRequest:
     """The request in these fields. Raises `InvalidRequest` naming the field."""
-    reply = one(given, "response_format") or Reply.JSON
-    if reply not in list(Reply):
-        raise wrong("response_format", f"{reply[:40]!r} is no response format.", f"Use one of {', '.join(Reply)}.")
+    reply = one(given, "response_format") or CppFormat.JSON
+    if reply not in list(CppFormat):
+        raise wrong("response_format", f"{reply[:40]!r} is no response format.", f"Use one of {', '.join(CppFormat)}.")
     for name in PARTS:
-        if fields.number(given, name, 0, 1e12):
+        if form_values.number(given, name, 0, 1e12):
             raise wrong(
                 name,
                 "A part of a recording cannot be asked for.",
                 "Send that part as a file of its own.",
                 "unsupported_value",
             )
-    fields.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
-    task = Task.TRANSLATE if fields.boolean(given, "translate") else Task.TRANSCRIBE
+    form_values.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
+    task = Task.TRANSLATE if form_values.boolean(given, "translate") else Task.TRANSCRIBE
     options = Options(
         language=languages.understand(one(given, "language")),
-        task=Task.DETECT if fields.boolean(given, "detect_language") else task,
-        preset=fields.preset(given, preset),
-        prompt=fields.prompt(one(given, "prompt")),
+        task=Task.DETECT if form_values.boolean(given, "detect_language") else task,
+        preset=form_values.preset(given, preset),
+        prompt=form_values.prompt(one(given, "prompt")),
     )
-    return Asked(options, Reply(reply), max_len=int(fields.number(given, "max_len", 0, 1e6)))
+    return CppRequest(options, CppFormat(reply), max_len=int(form_values.number(given, "max_len", 0, 1e6)))
 
 
 def text(transcript: Transcript) -> str:
@@ -103,7 +102,7 @@ def text(transcript: Transcript) -> str:
     return "".join(f"{clean(segment.text)}\n" for segment in transcript.segments)
 
 
-def verbose_json(transcript: Transcript, asked: Asked, found: calls.Detected) -> dict[str, Any]:
+def verbose_json(transcript: Transcript, asked: CppRequest, found: calls.Detected) -> dict[str, Any]:
     """Everything with times, words too. Tokens and alternatives are not kept."""
     probabilities = {found.language: found.probability} if found.language else {}
     return {
@@ -127,7 +126,7 @@ def _segment(number: int, said: Segment) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name not in ("seek", "compression_ratio")}
 
 
-def _layout(asked: Asked, style: Style) -> Layout:
+def _layout(asked: CppRequest, style: Style) -> Layout:
     if not asked.max_len:
         return Layout(style)
     width = min(WIDEST, max(8, asked.max_len))
@@ -153,7 +152,7 @@ class InferenceOperation(Operation):
 
 FIELDS: Final = {
     "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Any audio or video file."),
-    "response_format": Schema(type=OpenAPIType.STRING, enum=[*Reply], default=Reply.JSON),
+    "response_format": Schema(type=OpenAPIType.STRING, enum=[*CppFormat], default=CppFormat.JSON),
     "language": Schema(type=OpenAPIType.STRING, default="auto"),
     "translate": Schema(type=OpenAPIType.BOOLEAN, default=False, description="English text."),
     "detect_language": Schema(
@@ -176,7 +175,7 @@ FIELDS: Final = {
     summary="whisper.cpp: text of a recording",
     status_code=200,
     request_max_body_size=None,
-    responses=dialects.refusals(400, 403, 404, 409, 413, 415, 421, 500, 503, 507, said=dialects.Said),
+    responses=error_dialects.refusals(400, 403, 404, 409, 413, 415, 421, 500, 503, 507, said=error_dialects.CppError),
 )
 async def inference(request: Incoming, service: Served) -> Response[Any]:
     wishes = partial(understand, preset=service.config.speech.preset)
@@ -193,17 +192,17 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
     transcript = await service.transcript(job.id)
     headers = {"X-Request-Id": job.id}
     match asked.reply:
-        case Reply.JSON:
+        case CppFormat.JSON:
             return Response({"text": text(transcript)}, media_type="application/json", headers=headers)
-        case Reply.VERBOSE_JSON:
+        case CppFormat.VERBOSE_JSON:
             content = verbose_json(transcript, asked, await calls.detected(service, job.id))
             return Response(content, media_type="application/json", headers=headers)
-        case Reply.TEXT:
+        case CppFormat.TEXT:
             return Response(text(transcript), media_type="text/plain", headers=headers)
-        case Reply.SRT | Reply.VTT:
+        case CppFormat.SRT | CppFormat.VTT:
             kind = Format(asked.reply.value)
-            file = await to_thread.run_sync(formats.render, transcript, kind, _layout(asked, service.config.captions))
-            return Response(file, media_type=formats.MEDIA_TYPES[kind], headers=headers)
+            file = await to_thread.run_sync(render.render, transcript, kind, _layout(asked, service.config.captions))
+            return Response(file, media_type=render.MEDIA_TYPES[kind], headers=headers)
         case _:
             assert_never(asked.reply)
 

@@ -66,7 +66,7 @@ class _Head(msgspec.Struct):
     payload_length: int | None = None
 
 
-class Wire:
+class WyomingConnection:
     """One connection: events in, events out."""
 
     def __init__(self, stream: SocketStream) -> None:
@@ -109,7 +109,7 @@ async def serving(service: Service, listener: MultiListener[SocketStream]) -> As
         """The border: whatever goes wrong with one connection, the others go on."""
         try:
             async with places, stream:
-                await _talk(service, Wire(stream))
+                await _talk(service, WyomingConnection(stream))
         except Exception:
             logger.exception("a connection failed", extra={"action": "wyoming_failed"})
 
@@ -121,7 +121,7 @@ async def serving(service: Service, listener: MultiListener[SocketStream]) -> As
             tasks.cancel_scope.cancel()
 
 
-async def _talk(service: Service, wire: Wire) -> None:
+async def _talk(service: Service, wire: WyomingConnection) -> None:
     """One connection to its end. Errors are told, and end it."""
     language: str | None = None
     try:
@@ -146,7 +146,7 @@ async def _talk(service: Service, wire: Wire) -> None:
         pass
 
 
-async def _utterance(service: Service, wire: Wire, start: Event, language: str | None) -> Transcript:
+async def _utterance(service: Service, wire: WyomingConnection, start: Event, language: str | None) -> Transcript:
     """What is said until `audio-stop`. Nothing is kept of an utterance that breaks off."""
     async with service.intake.receiver(NAME) as receiver:
         if not await _record(wire, start, receiver):
@@ -159,7 +159,7 @@ async def _utterance(service: Service, wire: Wire, start: Event, language: str |
     return Transcript(text=prose(transcript.segments), language=transcript.language)
 
 
-async def _record(wire: Wire, start: Event, receiver: Receiver) -> bool:
+async def _record(wire: WyomingConnection, start: Event, receiver: Receiver) -> bool:
     """Write the sound as a WAV file; whether there was any."""
     begun = False
     head = header(*(_number(start, name, allowed) for name, allowed in _FORMAT.items()))

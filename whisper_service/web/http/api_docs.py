@@ -21,14 +21,14 @@ _NOTHING = Problem(
 )
 
 
-class Json(JsonRenderPlugin):
+class OpenApiJson(JsonRenderPlugin):
     """`/schema/openapi.json`, the very bytes that are kept in the repository."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         return document(openapi_schema, request.scope.get("root_path", ""))
 
 
-class Page(OpenAPIRenderPlugin):
+class OpenApiPage(OpenAPIRenderPlugin):
     """`/schema`: every operation with its parameters and answers, and every schema, as plain HTML."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
@@ -60,7 +60,7 @@ def config() -> OpenAPIConfig:
             }
         ),
         security=[{}, {"token": []}],
-        render_plugins=[Page(path="/"), Json()],
+        render_plugins=[OpenApiPage(path="/"), OpenApiJson()],
         openapi_router=Router(
             "/schema", route_handlers=[], include_in_schema=False, after_request=_problem_instead_of_page
         ),

@@ -40,7 +40,7 @@ class OpenAIRefusal(Value, frozen=True):
     error: OpenAIError
 
 
-class Said(Value, frozen=True):
+class CppError(Value, frozen=True):
     """How whisper.cpp's server says it."""
 
     error: str
@@ -54,7 +54,7 @@ def translate(path: str, status: int, problem: Problem) -> tuple[int, dict[str, 
         again = "true" if status in _AGAIN and soon else "false"
         return status, {"x-should-retry": again}, OpenAIRefusal(_openai(status, problem))
     if _below(path, WHISPER_CPP):
-        return openai_status(status, problem), {}, Said(sentence(problem))
+        return openai_status(status, problem), {}, CppError(sentence(problem))
     return 422 if status == 500 and problem.code in AUDIO else status, {}, problem
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from whisper_service.app import calls
 from whisper_service.core import errors
 from whisper_service.core.domain import Problem
-from whisper_service.web.http import error_dialects as dialects
+from whisper_service.web.http import error_dialects
 
 logger = logging.getLogger(__name__)
 Incoming = Request[Any, Any, Any]
@@ -103,7 +103,7 @@ def problems(*statuses: int) -> dict[int, ResponseSpec]:
 def on_service_error(request: Incoming, error: errors.ServiceError) -> Response[Any]:
     """What the service says about itself."""
     status = status_of(error)
-    if status >= 500 and error.problem.code not in dialects.AUDIO:
+    if status >= 500 and error.problem.code not in error_dialects.AUDIO:
         logger.warning("%s", error.message, extra={"code": error.problem.code, "path": request.url.path})
     return _answer(request, status, _advised(error.problem, status), advice(error))
 
@@ -157,7 +157,7 @@ def _answer(
     request: Incoming, status: int, problem: Problem, headers: Mapping[str, str] | None = None
 ) -> Response[Any]:
     """The problem, as the callers of this address expect it."""
-    status, more, content = dialects.translate(_below_root(request), status, problem)
+    status, more, content = error_dialects.translate(_below_root(request), status, problem)
     return Response(content, status_code=status, headers={**(headers or {}), **more}, media_type="application/json")
 
 

@@ -25,7 +25,7 @@ _TAGS: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _DIGITS: Final = 19  # of an offset; more is beyond every file
 
 
-class Span(NamedTuple):
+class ByteRange(NamedTuple):
     """Bytes of a file: from `start` up to, not including, `end`."""
 
     start: int
@@ -36,7 +36,7 @@ class Unsatisfiable(Exception):
     """No byte of the file is in the range that was asked for."""
 
 
-def parse_range(value: str | None, size: int) -> Span | None:
+def parse_range(value: str | None, size: int) -> ByteRange | None:
     """The stretch of a file of `size` bytes that a `Range` header asks for; None: all of it.
 
     What is no valid range of bytes, and more than one range, is ignored, as the RFC allows. Raises `Unsatisfiable`.
@@ -48,14 +48,14 @@ def parse_range(value: str | None, size: int) -> Span | None:
         length = _offset(found[2])
         if length == 0 or size == 0:
             raise Unsatisfiable
-        return Span(max(0, size - length), size)
+        return ByteRange(max(0, size - length), size)
     start = _offset(found[1])
     last = _offset(found[2]) if found[2] else size - 1
     if found[2] and last < start:
         return None
     if start >= size:
         raise Unsatisfiable
-    return Span(start, min(last + 1, size))
+    return ByteRange(start, min(last + 1, size))
 
 
 def matches(value: str | None, etag: str) -> bool:
@@ -66,7 +66,7 @@ def matches(value: str | None, etag: str) -> bool:
 
 
 @dataclass
-class FileAnswer:
+class FileResponse:
     """A file as the answer to a GET or HEAD.
 
     `etag` comes with its quotes; a strong one allows `If-Range`. `bytes` instead of a file are for what is small.
@@ -89,7 +89,7 @@ class FileAnswer:
         try:
             size = await to_thread.run_sync(opened.seek, 0, 2)
             headers["Content-Type"] = self.media_type
-            status, span = 200, Span(0, size)
+            status, span = 200, ByteRange(0, size)
             if method == "GET" and self._is_meant(asked.get("if-range")):
                 try:
                     wanted = parse_range(asked.get("range"), size)
@@ -117,7 +117,7 @@ class FileAnswer:
         return if_range is None or (if_range.strip() == self.etag and not self.etag.startswith("W/"))
 
 
-async def _stream(file: BinaryIO, span: Span, receive: Receive, send: Send) -> None:
+async def _stream(file: BinaryIO, span: ByteRange, receive: Receive, send: Send) -> None:
     """A stretch of the file as the body, for as long as somebody takes it: to a client that is gone, `send` returns at once."""
 
     async def watch() -> None:

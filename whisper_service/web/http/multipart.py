@@ -15,7 +15,7 @@ from litestar.types import Receive
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser  # type: ignore[import-untyped]
 
 from whisper_service.core.errors import InvalidRequest, ServiceError, TooLarge, UnsupportedMedia, UploadBroken
-from whisper_service.storage.uploads import Intake, Received, Receiver
+from whisper_service.storage.uploads import Received, Receiver, Uploads
 from whisper_service.web.http.errors import Incoming
 
 MAX_FIELD: Final = 16 * 1024
@@ -67,7 +67,7 @@ class Form:
     `known` are passed over unread (None: all are kept). The recording is written through what `through` makes of its receiver.
     """
 
-    intake: Intake
+    intake: Uploads
     check: Callable[[Fields], Awaitable[object]]
     files: Collection[str] = ("file",)
     known: Collection[str] | None = None

@@ -10,7 +10,7 @@ from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 from whisper_service.core.errors import Unavailable
 
 
-class Bodies:
+class RequestBodies:
     """Until `close`, nothing but a layer that passes everything on."""
 
     def __init__(self, app: ASGIApp) -> None:

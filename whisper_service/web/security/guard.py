@@ -19,11 +19,12 @@ import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from whisper_service.config.schema import Config
+from whisper_service.config.tokens import is_local
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import ServiceError
-from whisper_service.web.http import error_dialects as dialects
+from whisper_service.web.http import error_dialects
 from whisper_service.web.http.errors import advice, status_of
-from whisper_service.web.security.auth import Door, is_local
+from whisper_service.web.security.auth import Access
 from whisper_service.web.security.headers import strict
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -36,7 +37,7 @@ _PORTS: Final = {"http": ":80", "https": ":443"}
 Refusal = tuple[int, Problem, dict[str, str]]
 
 
-class Names:
+class HostNames:
     """What the service may be called: its own names, and those that are allowed. A name here never means another's machine."""
 
     def __init__(self, listed: Iterable[str], *, local: bool, asked: bool) -> None:
@@ -61,12 +62,12 @@ class Names:
 class Guard:
     """See the module."""
 
-    def __init__(self, app: ASGIApp, door: Door, config: Config) -> None:
+    def __init__(self, app: ASGIApp, door: Access, config: Config) -> None:
         self.app = app
         self.door = door
         self.root_path = config.server.root_path
         local = is_local(config.server.host)
-        self.names = Names(config.security.allowed_hosts, local=local, asked=bool(door.keys))
+        self.names = HostNames(config.security.allowed_hosts, local=local, asked=bool(door.keys))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = strict(send, self.root_path)
@@ -76,7 +77,7 @@ class Guard:
             await self.app(scope, receive, sending)
             return
         status, problem, headers = refusal
-        status, more, content = dialects.translate(path, status, problem)
+        status, more, content = error_dialects.translate(path, status, problem)
         told = {"content-type": "application/json", **headers, **more}
         raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
         await sending({"type": "http.response.start", "status": status, "headers": raw})

@@ -18,12 +18,12 @@ from litestar.params import SkipValidation
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.web.http.errors import Incoming, problems, status_of
-from whisper_service.web.security.auth import COOKIE, SESSION_S, Door
+from whisper_service.web.security.auth import COOKIE, SESSION_S, Access
 
 MOST: Final = 4096
 """Bytes of a login."""
 FORM: Final = "application/x-www-form-urlencoded"
-Doorkeeper = NamedDependency[SkipValidation[Door]]
+Doorkeeper = NamedDependency[SkipValidation[Access]]
 
 
 class Login(Value, frozen=True):
@@ -32,7 +32,7 @@ class Login(Value, frozen=True):
     token: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 
-class Access(Value, frozen=True):
+class AccessInfo(Value, frozen=True):
     """How the one who asks stands with the service."""
 
     token_required: bool  # false: everybody who reaches the service may come in
@@ -40,8 +40,8 @@ class Access(Value, frozen=True):
 
 
 @get("/api/login", operation_id="getLogin", summary="Is a token wanted, and am I logged in?", responses=problems())
-async def access(request: Incoming, door: Doorkeeper) -> Access:
-    return Access(bool(door.keys), door.knows(request.headers.getall("cookie", [])))
+async def access(request: Incoming, door: Doorkeeper) -> AccessInfo:
+    return AccessInfo(bool(door.keys), door.knows(request.headers.getall("cookie", [])))
 
 
 @post(
@@ -98,7 +98,7 @@ def _token(body: bytes, *, is_form: bool) -> str:
         raise InvalidRequest('Send {"token": "..."} as JSON.', field="token") from error
 
 
-def _cookie(request: Incoming, door: Door, value: str, seconds: int) -> Cookie:
+def _cookie(request: Incoming, door: Access, value: str, seconds: int) -> Cookie:
     secure = request.scope["scheme"] == "https"
     return Cookie(COOKIE, door.path, value, max_age=seconds, httponly=True, samesite="strict", secure=secure)
 

@@ -17,19 +17,17 @@ from hypothesis import strategies as st
 from whisper_service.core.domain import Preset, Task
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.storage.uploads import Received, Uploads
-from whisper_service.web.compat import openai_form
-from whisper_service.web.compat import whisper_asr as asr
-from whisper_service.web.compat import whisper_cpp as inference
+from whisper_service.web.compat import openai_form, whisper_asr, whisper_cpp
 from whisper_service.web.compat.form_values import Given
 from whisper_service.web.http.multipart import Fields, Form
 
 SERVICE: Any = SimpleNamespace(config=SimpleNamespace(speech=SimpleNamespace(preset=Preset.BALANCED)))
 UNDERSTOOD: dict[str, Callable[[Given], Any]] = {
     "openai": partial(openai_form.understand, task=Task.TRANSCRIBE, preset=Preset.BALANCED),
-    "asr": partial(asr.understand, service=SERVICE),
-    "inference": partial(inference.understand, preset=Preset.BALANCED),
+    "asr": partial(whisper_asr.understand, service=SERVICE),
+    "inference": partial(whisper_cpp.understand, preset=Preset.BALANCED),
 }
-NAMES = sorted(openai_form.KNOWN | asr.KNOWN | inference.KNOWN)
+NAMES = sorted(openai_form.KNOWN | whisper_asr.KNOWN | whisper_cpp.KNOWN)
 VALUES = st.text(max_size=12) | st.sampled_from(
     ["true", "0", "1e999", "nan", "-1", "en", "zh-TW", "srt", "json", "verbose_json", "auto", "word,segment", "x" * 400]
 )

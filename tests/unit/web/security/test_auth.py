@@ -99,7 +99,11 @@ def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
 def test_a_name_that_no_host_has_is_refused(name: str) -> None:
     with pytest.raises(InvalidConfig, match="allowed_hosts"):
         check(Config(security=SecuritySettings(allowed_hosts=("whisper.example.org", name))))
-    check(Config(security=SecuritySettings(allowed_hosts=("whisper.example.org", "*.lan", "*", "[2001:db8::1]", "my_host."))))
+    check(
+        Config(
+            security=SecuritySettings(allowed_hosts=("whisper.example.org", "*.lan", "*", "[2001:db8::1]", "my_host."))
+        )
+    )
 
 
 @pytest.mark.parametrize(

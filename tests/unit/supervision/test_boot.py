@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from whisper_service.core.domain import Span
-from whisper_service.supervision.child import Inbox
+from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import Cancel, ChunkInput, Decode, Shutdown, Transcribe
 
 
@@ -19,7 +19,9 @@ def decode(job_id: str) -> Decode:
 
 
 def batch(*jobs: str) -> Transcribe:
-    return Transcribe(batch=1, rows=tuple(ChunkInput(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs))
+    return Transcribe(
+        batch=1, rows=tuple(ChunkInput(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs)
+    )
 
 
 def test_commands_come_in_order() -> None:
@@ -66,7 +68,7 @@ def test_a_job_that_is_given_again_is_not_cancelled() -> None:
 
 PROGRAM = """
 import ctypes, multiprocessing, os, sys
-from whisper_service.supervision import child as boot
+from whisper_service.supervision import boot
 
 def entry(inbox, emit):
     {act}
