@@ -8,39 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from bench import harness, recovery, sse
-from bench.actors import CHUNK_S, _sentences
+from bench.__main__ import benchmarks
+from bench.lib import report, subscribers, usage
+from bench.lib.actors import CHUNK_S, _sentences
+from bench.robustness import kills
 from whisper_service.core.domain import SAMPLE_RATE, Span
 
 ROOT = Path(__file__).parents[2]
-NAMES = (
-    "service",
-    "first_text",
-    "detect",
-    "memory",
-    "unload",
-    "sse",
-    "startup",
-    "recovery",
-    "baselines",
-    "chaos",
-    "search",
-    "fuzz_media",
-    "clips",
-    "floor",
-    "growth",
-    "quality",
-    "page",
-)
+NAMES = sorted(benchmarks())
+SUPPORT = ("bench.lib.baselines", "testkit.serve")
+"""Programs that benchmarks start."""
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_benchmark_says_how_it_is_used(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", f"bench.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def run(*words: str) -> str:
+    """What a program prints; it must not fail."""
+    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"python -m bench.{name}" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", [*NAMES, *SUPPORT])
+def test_every_benchmark_says_how_it_is_used(name: str) -> None:
+    assert f"python -m {name}" in run(name, "--help")
+
+
+def test_the_list_of_benchmarks_has_a_line_for_each() -> None:
+    lines = run("bench").splitlines()
+    assert [line.split()[0] for line in lines] == NAMES
+    assert len(NAMES) > 15
+    assert all(len(line.split()) > 3 for line in lines), lines
 
 
 def test_lost_and_repeated_events_are_counted() -> None:
@@ -49,15 +45,15 @@ def test_lost_and_repeated_events_are_counted() -> None:
     hole = [(6, 2_001_000_000)]
     twice = [*whole, (6, 2_009_000_000)]
     older = [(4, 900_000_000), *whole]
-    seen = sse.judge(4, commits, [whole, hole, twice, older], 0, 0.0, 0.0, 1.0)
+    seen = subscribers.judge(4, commits, [whole, hole, twice, older], 0, 0.0, 0.0, 1.0)
     assert (seen.changes, seen.lost, seen.repeated) == (2, 1, 1)
     assert sorted(round(1000 * s) for s in seen.latencies) == [1, 1, 1, 1, 3, 3, 3, 9]
 
 
 def test_repeated_work_is_charged_to_the_kill_before_it() -> None:
     rows = [(1.0, 0), (2.0, 1), (2.0, 2), (5.0, 1), (5.0, 2), (9.0, 2), (10.0, 3)]
-    assert recovery.repeats(rows, [4.0, 8.0]) == [2, 1]
-    assert recovery.repeats(rows[:3], [2.5]) == [0]
+    assert kills.repeats(rows, [4.0, 8.0]) == [2, 1]
+    assert kills.repeats(rows[:3], [2.5]) == [0]
 
 
 def test_events_are_found_however_the_network_cuts_them() -> None:
@@ -65,7 +61,7 @@ def test_events_are_found_however_the_network_cuts_them() -> None:
     stream += b'20\r\nid: 7\nevent: update\ndata: {}\n\nid: 8\nevent: segment\ndata: {"text":"id: 9"}\n\n\r\n7\r\n: ping\n\r\n'
     stream += b"14\r\nid: 10\nevent: update\ndata: {}\n\n\r\n"
     for size in (1, 7, 50, len(stream)):
-        subscriber = sse.Subscriber("localhost")
+        subscriber = subscribers.Subscriber("localhost")
         for at in range(0, len(stream), size):
             subscriber.data_received(stream[at : at + size])
         assert subscriber.hello.is_set()
@@ -74,7 +70,7 @@ def test_events_are_found_however_the_network_cuts_them() -> None:
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.0, 1)])
 def test_quantiles_are_the_nearest_rank(share: float, value: int) -> None:
-    assert harness.quantile([*range(100, 0, -1)], share) == value
+    assert report.quantile([*range(100, 0, -1)], share) == value
 
 
 def test_a_scripted_chunk_has_as_much_text_as_speech_has() -> None:
@@ -88,11 +84,11 @@ def test_a_scripted_chunk_has_as_much_text_as_speech_has() -> None:
 def test_memory_and_cpu_of_this_process_are_seen() -> None:
     here = subprocess.Popen([sys.executable, "-c", "import time; b = bytearray(50_000_000); time.sleep(30)"])
     try:
-        with harness.Sampler([here.pid]) as sampler:
+        with usage.Sampler([here.pid]) as sampler:
             while sampler.peaks.get(here.pid, 0) < 50_000_000:
                 assert here.poll() is None
-        assert harness.high_water(here.pid) >= 50_000_000
-        assert harness.tree_cpu(here.pid) > 0
+        assert usage.high_water(here.pid) >= 50_000_000
+        assert usage.tree_cpu(here.pid) > 0
     finally:
         here.kill()
         here.wait()

@@ -1,6 +1,6 @@
 """Looking through many jobs: lists, searches and the snapshot a page starts from, and what the index costs a checkpoint.
 
-    python -m bench.search [--jobs 100000] [--segments 5] [--rounds 200] [--keep DIR]
+    python -m bench.latency.search [--jobs 100000] [--segments 5] [--rounds 200] [--keep DIR]
 
 A database with `jobs` jobs of `segments` segments each, half of them English and half Chinese words drawn at random, is filled by
 the same triggers that a service uses, then asked through the same code that answers `/api/jobs` and `/api/state`, one question at
@@ -22,7 +22,7 @@ from typing import Any
 
 import anyio
 
-from bench.harness import quantile
+from bench.lib.report import quantile
 from whisper_service.core.domain import Segment, Span, Status
 from whisper_service.core.job_states import Cause
 from whisper_service.storage import database, search_terms

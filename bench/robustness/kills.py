@@ -1,6 +1,6 @@
 """kill -9 at random moments while the real model works: what is done twice, how long until it goes on, and whether the text is the same.
 
-    python -m bench.recovery [--audio FILE] [--kills 3] [--targets speech,media,service] [--seed 1] [--model DIR]
+    python -m bench.robustness.kills [--audio FILE] [--kills 3] [--targets speech,media,service] [--seed 1] [--model DIR]
 
 The speech actor is the real one; a witness around it writes down each row that it is given (job, chunk, time). First the file is transcribed
 undisturbed. Then, for each target, jobs with the same file are disturbed until it was killed `kills` times: the speech actor and the service
@@ -28,11 +28,11 @@ from typing import Any
 import anyio
 import httpx
 
-from bench import audio, harness
-from bench.actors import JOURNAL
-from bench.harness import Event
+from bench.lib import api, recordings, report, services
+from bench.lib.actors import JOURNAL
+from bench.lib.api import Event
 
-MODULE = ("testkit.serve", "--speech", "bench.actors:journalled")
+MODULE = ("testkit.serve", "--speech", "bench.lib.actors:journalled")
 TARGETS = ("speech", "media", "service")
 TRIES = 4
 """Jobs per wanted kill; some kills come too late and do not count."""
@@ -55,7 +55,7 @@ class Watch:
             with suppress(httpx.TransportError):
                 last = self.events[-1].id if self.events else None
                 async with self.lab.live.client as client:
-                    async for event in harness.follow(client, self.job_id, last):
+                    async for event in api.follow(client, self.job_id, last):
                         if event.kind == "end":
                             self.over = True
                         else:
@@ -89,8 +89,8 @@ class Lab:
         self.journal = scratch / "journal"
         self.live = self.start()
 
-    def start(self) -> harness.Service:
-        return harness.start(self.data, model=self.model, module=MODULE)
+    def start(self) -> services.Service:
+        return services.start(self.data, model=self.model, module=MODULE)
 
     def given(self, job_id: str) -> list[tuple[float, int]]:
         """(when, chunk) of each row of a job that the speech actor was given."""
@@ -100,13 +100,13 @@ class Lab:
 
     async def warm(self) -> None:
         async with self.live.client as client:
-            await harness.loaded(client)
+            await api.loaded(client)
 
     @asynccontextmanager
     async def job(self, path: Path, language: str | None) -> AsyncIterator[Watch]:
         """A job that somebody follows; it must complete."""
         async with self.live.client as client:
-            job = await harness.upload(client, path, language=language)
+            job = await api.upload(client, path, language=language)
         watch = Watch(job["id"], self)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.run)
@@ -117,15 +117,15 @@ class Lab:
     async def transcript(self, watch: Watch) -> Transcript:
         """The text, after making sure that the client was told all of it, once and in order."""
         async with self.live.client as client:
-            job = await harness.get(client, f"/api/jobs/{watch.job_id}")
+            job = await api.get(client, f"/api/jobs/{watch.job_id}")
             if job["status"] != "completed" or job["gaps"]:
                 raise SystemExit(
                     f"A job ended as {job['status']} with {len(job['gaps'])} gaps: {job['error'] or job['message']}"
                 )
-            log = [event.id async for event in harness.follow(client, watch.job_id) if event.kind != "end"]
+            log = [event.id async for event in api.follow(client, watch.job_id) if event.kind != "end"]
             if log != [event.id for event in watch.events]:
                 raise SystemExit("The client that came back has other events than the log: some were lost or repeated.")
-            said: Transcript = (await harness.get(client, f"/api/jobs/{watch.job_id}/transcript"))["segments"]
+            said: Transcript = (await api.get(client, f"/api/jobs/{watch.job_id}/transcript"))["segments"]
         return said
 
     async def kill(self, target: str, watch: Watch) -> float | None:
@@ -137,7 +137,7 @@ class Lab:
             self.live = self.start()
             return at
         async with self.live.client as client:
-            pids = [pid for name, pid in (await harness.actors(client)).items() if name.startswith(target)]
+            pids = [pid for name, pid in (await api.actors(client)).items() if name.startswith(target)]
         if not pids or watch.over or (target == "media" and watch.job.get("decoded")):
             return None
         at = time.monotonic()
@@ -255,9 +255,9 @@ async def measure(given: argparse.Namespace, path: Path, model: Path, scratch: P
             tallies[target] = await disturbed(lab, target, given.kills, path, language, calm)
             print(f"{target}: killed {tallies[target].kills} times in {tallies[target].jobs} jobs", flush=True)
         async with lab.live.client as client:
-            slots = (await harness.get(client, "/api/system"))["cpus"]
+            slots = (await api.get(client, "/api/system"))["cpus"]
     finally:
-        harness.stop(lab.live.process)
+        services.stop(lab.live.process)
     print()
     head = [
         "killed",
@@ -272,7 +272,7 @@ async def measure(given: argparse.Namespace, path: Path, model: Path, scratch: P
     rows: list[list[object]] = []
     for target, tally in tallies.items():
         again, waits = (
-            harness.spread(seconds, "s") if seconds else "there was no more" for seconds in (tally.again, tally.waits)
+            report.spread(seconds, "s") if seconds else "there was no more" for seconds in (tally.again, tally.waits)
         )
         row: list[object] = [
             target,
@@ -286,7 +286,7 @@ async def measure(given: argparse.Namespace, path: Path, model: Path, scratch: P
         row += [f"{given.batch * slots} (batch {given.batch} x {slots} slots)", again, waits]
         rows.append([*row, "yes, all" if not tally.different else f"NO: {tally.different} of {tally.jobs} differ"])
     head += ["kill to next row given, median (range)", "kill to next segment, median (range)"]
-    harness.table([*head, "transcript equal to the undisturbed one"], rows)
+    report.table([*head, "transcript equal to the undisturbed one"], rows)
     print(
         "\nEvery client that came back was told all events once and in order; otherwise the program would have stopped."
     )
@@ -305,15 +305,17 @@ def main() -> None:
     from whisper_service.scheduler.speech_actor import BATCH
 
     given.batch = BATCH
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model = harness.model(given.model, Path(scratch))
-        seconds = min(given.minutes * 60, audio.PIECE_S)
-        path = given.audio or audio.speech(seconds, Path(scratch) / "prompts.mp3").path
+        model = services.model(given.model, Path(scratch))
+        seconds = min(given.minutes * 60, recordings.PIECE_S)
+        path = given.audio or recordings.speech(seconds, Path(scratch) / "prompts.mp3").path
         os.environ[JOURNAL] = str(Path(scratch) / "journal")
-        print(f"audio: {path.name}, {audio.length(path):.0f} s; model: {model.name}; seed {given.seed}", flush=True)
+        print(
+            f"audio: {path.name}, {recordings.length(path):.0f} s; model: {model.name}; seed {given.seed}", flush=True
+        )
         anyio.run(measure, given, path, model, Path(scratch))
-    print(harness.machine())
+    print(report.machine())
 
 
 if __name__ == "__main__":

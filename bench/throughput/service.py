@@ -1,6 +1,6 @@
 """Throughput of the service against the library it stands on: same file, same weights, same machine, taking turns.
 
-    python -m bench.service [--audio FILE] [--reference TEXTFILE] [--rounds 3] [--model DIR]
+    python -m bench.throughput.service [--audio FILE] [--reference TEXTFILE] [--rounds 3] [--model DIR]
 
 The service is `python -m whisper_service serve` in a process of its own with a fresh data directory; the file goes in over HTTP
 and the clock stops at the `end` event of the job. The library is faster-whisper in a process of its own: batched (batch 8, beam 5)
@@ -19,20 +19,21 @@ from pathlib import Path
 
 import anyio
 
-from bench import audio, baselines, harness
-from bench.harness import Device, Spent
+from bench.lib import api, baselines, recordings, report, services
+from bench.lib.services import Device
+from bench.lib.usage import Spent
 
 PRESETS = ("fast", "balanced", "accurate")
 
 
 async def served(preset: str, model: Path, path: Path, language: str | None, device: Device) -> tuple[Spent, str]:
     """One job on a warm service: upload to `end`, and the CPU seconds of the service and its children meanwhile."""
-    async with harness.warm(model, **device.settings) as (service, client):
+    async with services.warm(model, **device.settings) as (service, client):
         began, cpu = time.monotonic(), service.cpu()
-        job = await harness.upload(client, path, language=language, preset=preset)
-        await harness.finished(client, job["id"])
+        job = await api.upload(client, path, language=language, preset=preset)
+        await api.finished(client, job["id"])
         spent = Spent(time.monotonic() - began, service.cpu() - cpu)
-        transcript = await harness.get(client, f"/api/jobs/{job['id']}/transcript")
+        transcript = await api.get(client, f"/api/jobs/{job['id']}/transcript")
     return spent, " ".join(segment["text"].strip() for segment in transcript["segments"])
 
 
@@ -60,7 +61,7 @@ async def measure(given: argparse.Namespace, path: Path, model: Path) -> tuple[d
     return {name: spent[name] for name in names}, texts
 
 
-def report(
+def print_report(
     spent: dict[str, list[Spent]], texts: dict[str, str], seconds: float, reference: str | None, language: str
 ) -> None:
     walls = {name: statistics.median(one.wall for one in runs) for name, runs in spent.items()}
@@ -82,7 +83,7 @@ def report(
             row.append(str(score(language, reference, texts[name])))
         rows.append(row)
     print()
-    harness.table(head, rows)
+    report.table(head, rows)
     print("\nA ratio above 1 means that the system of the row needs less.")
 
 
@@ -109,21 +110,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8, help="batch size of the library's batched system (default: 8)")
     Device.ask(parser)
     given = parser.parse_args()
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model = harness.model(given.model, Path(scratch))
+        model = services.model(given.model, Path(scratch))
         if given.audio:
-            made = audio.Made(given.audio, audio.length(given.audio), None)
+            made = recordings.Made(given.audio, recordings.length(given.audio), None)
         else:
-            made = audio.speech(min(given.minutes * 60, audio.PIECE_S), Path(scratch) / "prompts.mp3")
+            made = recordings.speech(min(given.minutes * 60, recordings.PIECE_S), Path(scratch) / "prompts.mp3")
         reference = given.reference.read_text(encoding="utf-8") if given.reference else made.text
         print(
             f"audio: {made.path.name}, {made.seconds:.0f} s; model: {model.name}; {given.device}, {Device.given(given).compute_type}; language: {given.language}; {given.rounds} rounds"
         )
         print("start-up and model loading are excluded on both sides; the upload is included\n", flush=True)
         spent, texts = anyio.run(measure, given, made.path, model)
-    report(spent, texts, made.seconds, reference, "en" if given.language == "auto" else given.language)
-    print(harness.machine())
+    print_report(spent, texts, made.seconds, reference, "en" if given.language == "auto" else given.language)
+    print(report.machine())
 
 
 if __name__ == "__main__":

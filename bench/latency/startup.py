@@ -1,6 +1,6 @@
 """From starting the process to its first answer.
 
-    python -m bench.startup [--starts 10] [--model DIR]
+    python -m bench.latency.startup [--starts 10] [--model DIR]
 
 Each start has a fresh data directory; the files of Python and of the packages are in the page cache. The clock starts before the process
 does and stops when `GET /api/health/live` has answered 200; the request is sent when the service prints its address. The children start
@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 import httpx
 
-from bench import harness
+from bench.lib import api, report, services
 
 HEAVY = ("numpy", "ctranslate2", "faster_whisper", "onnxruntime", "av", "tokenizers", "huggingface_hub", "torch")
 """What only children may load."""
@@ -32,7 +32,7 @@ def once(model: Path) -> float:
         httpx.Client() as client,
     ):  # which takes a while to make
         began = time.monotonic()
-        with harness.service(Path(scratch) / "data", model=model) as live:
+        with services.service(Path(scratch) / "data", model=model) as live:
             answer = client.get(f"{live.url}/api/health/live")
             seconds = time.monotonic() - began
             if answer.status_code != 200:
@@ -44,11 +44,11 @@ async def modules(model: Path) -> list[str]:
     """What the serving process has imported at its end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         told = Path(scratch) / "modules"
-        module = ("bench.imports", str(told), "serve")
-        with harness.service(Path(scratch) / "data", model=model, module=module) as live:
+        module = ("bench.lib.loaded_modules", str(told), "serve")
+        with services.service(Path(scratch) / "data", model=model, module=module) as live:
             async with live.client as client:
-                await harness.loaded(client)
-                await harness.get(client, "/api/state")
+                await api.loaded(client)
+                await api.get(client, "/api/state")
         return told.read_text(encoding="utf-8").split()
 
 
@@ -57,23 +57,23 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=10)
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     given = parser.parse_args()
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model = harness.model(given.model, Path(scratch))
+        model = services.model(given.model, Path(scratch))
         once(model)  # compiles what was not
         seconds = [once(model) for _ in range(given.starts)]
         loaded = anyio.run(modules, model)
     heavy = sorted(name for name in loaded if name.partition(".")[0] in HEAVY)
-    harness.table(
+    report.table(
         ["figure", "value"],
         [
-            [f"process start to first 200, median (range) of {given.starts}", harness.spread(seconds, "s")],
+            [f"process start to first 200, median (range) of {given.starts}", report.spread(seconds, "s")],
             ["mean", f"{statistics.mean(seconds):.2f} s"],
             ["modules in the serving process at its end", len(loaded)],
             [f"of these, of {', '.join(HEAVY)}", ", ".join(heavy) or "none"],
         ],
     )
-    print(harness.machine())
+    print(report.machine())
 
 
 if __name__ == "__main__":

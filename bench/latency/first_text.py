@@ -1,6 +1,6 @@
 """How long after the upload of an hour of audio the first sentence is there.
 
-    python -m bench.first_text [--audio FILE] [--hours 1] [--rounds 3] [--model DIR] [--raw]
+    python -m bench.latency.first_text [--audio FILE] [--hours 1] [--rounds 3] [--model DIR] [--raw]
 
 The file is an MP3. The clock starts when the answer 202 has arrived and stops when the first `segment` event has, on a warm service that
 is new for each round. With `--raw` faster-whisper takes turns with it: there the clock runs from the call of `transcribe` to the first
@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import anyio
 
-from bench import audio, baselines, harness
+from bench.lib import api, baselines, recordings, report, services, usage
 
 
 class First(NamedTuple):
@@ -32,11 +32,11 @@ class First(NamedTuple):
 
 async def served(path: Path, model: Path, language: str | None) -> First:
     """Upload the file to a warm service and wait for the first text."""
-    async with harness.warm(model) as (service, client):
+    async with services.warm(model) as (service, client):
         began = time.monotonic()
-        job = await harness.upload(client, path, language=language)
+        job = await api.upload(client, path, language=language)
         accepted, cpu = time.monotonic(), service.cpu()
-        async with aclosing(harness.follow(client, job["id"])) as events:
+        async with aclosing(api.follow(client, job["id"])) as events:
             async for event in events:
                 if event.kind == "segment":
                     return First(accepted - began, event.at - accepted, service.cpu() - cpu)
@@ -55,15 +55,15 @@ async def measure(given: argparse.Namespace, path: Path, model: Path) -> None:
             raw[name].append(result["first_s"])
             cpus[name].append(spent.cpu)
     ours = [first.first for first in firsts]
-    rows = [["service", harness.spread(ours, "s"), f"{statistics.median(first.cpu for first in firsts):.1f} s", "1.00"]]
+    rows = [["service", report.spread(ours, "s"), f"{statistics.median(first.cpu for first in firsts):.1f} s", "1.00"]]
     for name, seconds in raw.items():
         ratio = statistics.median(seconds) / statistics.median(ours)
         cpu = f"{statistics.median(cpus[name]):.1f} s"
-        rows.append([f"faster-whisper {name}", harness.spread(seconds, "s"), cpu, f"{ratio:.1f}"])
-    harness.table(
+        rows.append([f"faster-whisper {name}", report.spread(seconds, "s"), cpu, f"{ratio:.1f}"])
+    report.table(
         ["system", "to the first segment, median (range)", "CPU until then, median", "times the service's"], rows
     )
-    print(f"\nupload over loopback: {harness.spread([first.upload for first in firsts], 's')}")
+    print(f"\nupload over loopback: {report.spread([first.upload for first in firsts], 's')}")
 
 
 def main() -> None:
@@ -75,17 +75,17 @@ def main() -> None:
     parser.add_argument("--language", default="auto", help="spoken language; auto: detect it (default)")
     parser.add_argument("--raw", action="store_true", help="also measure faster-whisper, batched and sequential")
     given = parser.parse_args()
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model = harness.model(given.model, Path(scratch))
-        made = audio.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
-        size = made.path.stat().st_size / harness.MB
+        model = services.model(given.model, Path(scratch))
+        made = recordings.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
+        size = made.path.stat().st_size / usage.MB
         print(
             f"audio: {made.seconds / 3600:.2f} h, {size:.1f} MB; model: {model.name}; language: {given.language}; {given.rounds} rounds\n",
             flush=True,
         )
         anyio.run(measure, given, made.path, model)
-    print(harness.machine())
+    print(report.machine())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Whether memory grows with the length of a recording: a short one against long ones, each on a fresh service.
 
-    python -m bench.memory [--audio FILE] [--minutes 10] [--hours 3,10] [--speech scripted|real] [--model DIR]
+    python -m bench.memory.length [--audio FILE] [--minutes 10] [--hours 3,10] [--speech scripted|real] [--model DIR]
 
 Service, media actor and speech actor are looked at separately: the largest resident memory in samples 50 ms apart, and the high-water mark
 that the kernel keeps (VmHWM). The recording is really decoded and cut. With `--speech scripted` (the default) no model runs: every chunk is
@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import anyio
 
-from bench import audio, harness
+from bench.lib import api, recordings, report, services, usage
 
-SCRIPTED = ("testkit.serve", "--speech", "bench.actors:scripted")
+SCRIPTED = ("testkit.serve", "--speech", "bench.lib.actors:scripted")
 REAL = ("whisper_service", "serve")
 
 
@@ -45,29 +45,29 @@ async def transcribe(path: Path, seconds: float, module: Sequence[str], model: P
     """One job on a fresh service, watched from before the upload to its end."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
-        harness.service(Path(scratch) / "data", model=model, module=module) as live,
+        services.service(Path(scratch) / "data", model=model, module=module) as live,
     ):
         async with live.client as client:
-            await harness.loaded(client)
-            children = await harness.actors(client)
+            await api.loaded(client)
+            children = await api.actors(client)
             began, cpu = time.monotonic(), live.cpu()
-            with harness.Sampler([live.process.pid, *children.values()]) as sampler:
-                job = await harness.upload(client, path, language="en")
-                await harness.finished(client, job["id"])
-            spent = harness.Spent(time.monotonic() - began, live.cpu() - cpu)
-            if await harness.actors(client) != children:
+            with usage.Sampler([live.process.pid, *children.values()]) as sampler:
+                job = await api.upload(client, path, language="en")
+                await api.finished(client, job["id"])
+            spent = usage.Spent(time.monotonic() - began, live.cpu() - cpu)
+            if await api.actors(client) != children:
                 raise SystemExit(
                     "A child was replaced or added while it was watched; the figures would be of another process."
                 )
             peaks = {
-                name: Peak(sampler.peaks[pid], harness.high_water(pid))
+                name: Peak(sampler.peaks[pid], usage.high_water(pid))
                 for name, pid in {"service": live.process.pid, **children}.items()
             }
-            said = await harness.get(client, f"/api/jobs/{job['id']}/transcript")
+            said = await api.get(client, f"/api/jobs/{job['id']}/transcript")
     return Used(seconds, spent.wall, spent.cpu, len(said["segments"]), peaks)
 
 
-def report(all_used: Sequence[Used], speech: str) -> None:
+def print_report(all_used: Sequence[Used], speech: str) -> None:
     base = all_used[0]
     rows: list[list[str]] = []
     for used in all_used:
@@ -77,10 +77,10 @@ def report(all_used: Sequence[Used], speech: str) -> None:
                 [
                     f"{used.seconds / 3600:.2f} h",
                     f"{role} ({speech})" if role == "speech" else role,
-                    f"{peak.sampled / harness.MB:.1f}",
-                    f"{peak.high_water / harness.MB:.1f}",
-                    "" if used is base else f"{(peak.sampled - before.sampled) / harness.MB:+.1f}",
-                    "" if used is base else f"{(peak.high_water - before.high_water) / harness.MB:+.1f}",
+                    f"{peak.sampled / usage.MB:.1f}",
+                    f"{peak.high_water / usage.MB:.1f}",
+                    "" if used is base else f"{(peak.sampled - before.sampled) / usage.MB:+.1f}",
+                    "" if used is base else f"{(peak.high_water - before.high_water) / usage.MB:+.1f}",
                 ]
             )
     head = [
@@ -91,9 +91,9 @@ def report(all_used: Sequence[Used], speech: str) -> None:
         "sampled against the first, MB",
         "VmHWM against the first, MB",
     ]
-    harness.table(head, rows)
+    report.table(head, rows)
     print()
-    harness.table(
+    report.table(
         [
             "recording",
             "upload to end, wall s",
@@ -107,7 +107,7 @@ def report(all_used: Sequence[Used], speech: str) -> None:
                 f"{used.wall:.1f}",
                 f"{used.cpu:.1f}",
                 used.segments,
-                f"{(_kept_flat(used) - _kept_flat(base)) / harness.MB:+.1f}",
+                f"{(_kept_flat(used) - _kept_flat(base)) / usage.MB:+.1f}",
             ]
             for used in all_used
         ],
@@ -128,7 +128,7 @@ def main() -> None:
         "--model", type=Path, help="with --speech real: a CTranslate2 model directory (default: the built-in one)"
     )
     given = parser.parse_args()
-    print(harness.machine())
+    print(report.machine())
     lengths = [given.minutes * 60, *(float(hours) * 3600 for hours in given.hours.split(","))]
     real = given.speech == "real"
     if real:
@@ -137,15 +137,15 @@ def main() -> None:
         print("speech: scripted, no model runs; decoding, cutting, database, events and HTTP are real")
     all_used: list[Used] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model = harness.model(given.model, Path(scratch)) if real else None
+        model = services.model(given.model, Path(scratch)) if real else None
         for seconds in lengths:
-            made = audio.speech(seconds, Path(scratch) / "long.mp3", given.audio)
+            made = recordings.speech(seconds, Path(scratch) / "long.mp3", given.audio)
             used = anyio.run(transcribe, made.path, made.seconds, REAL if real else SCRIPTED, model)
             all_used.append(used)
             print(f"{used.seconds / 3600:.2f} h: {used.wall:.0f} s", flush=True)
     print()
-    report(all_used, given.speech)
-    print(harness.machine())
+    print_report(all_used, given.speech)
+    print(report.machine())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Make a network of the size of a larger model that says what a smaller one says, to measure what size costs without its weights.
 
-    python -m bench.widen --to DIR [--model DIR] [--times 2] [--encoder 24] [--decoder 24]
+    python -m bench.throughput.widen --to DIR [--model DIR] [--times 2] [--encoder 24] [--decoder 24]
 
 Twice as wide and with 24 layers a side, base becomes as large as medium; three times as wide with 32, it is 1.4 times large-v3. The
 arithmetic is that of the larger network, the text is that of the smaller one, up to rounding. A measurement has real speech, texts
@@ -13,7 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from bench import harness
+from bench.lib import services
 from testkit.widened_model import widen
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--decoder", type=int, default=24, help="layers of the decoder (default: 24)")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        source = harness.model(given.model, Path(scratch))
+        source = services.model(given.model, Path(scratch))
         parameters = widen(source, given.to, times=given.times, encoder=given.encoder, decoder=given.decoder)
     size = (given.to / "model.bin").stat().st_size
     print(f"{given.to}: {parameters / 1e6:.0f} million parameters, {size / 1e6:.0f} MB")

@@ -1,6 +1,6 @@
 """Damaged recordings through a real media actor: is every one answered in words, and does anything leak, crash or hang?
 
-    python -m bench.fuzz_media [--files 500] [--seed 0] [--within 60] [--keep DIR]
+    python -m bench.robustness.damaged_media [--files 500] [--seed 0] [--within 60] [--keep DIR]
 
 Small recordings of eight kinds are harmed in random ways (see testkit/damage.py) and decoded one after the other by one process.
 Exit code 1 if one of them crashed the process, made it hang or got an answer without a code. Needs the extra [test].
@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench import harness
+from bench.lib import report
 from testkit import damage
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--within", type=float, default=60.0, help="seconds that one may take")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave files there that got no proper answer")
     given = parser.parse_args()
-    print(harness.machine(), flush=True)
+    print(report.machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         findings = run(Path(scratch), given.files, given.seed, given.within, given.keep)
     sys.exit(1 if findings else 0)

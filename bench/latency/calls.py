@@ -1,6 +1,6 @@
 """How long a caller waits for a language, and for the text of a short clip: on an idle service, and beside a long recording.
 
-    python -m bench.detect [--audio FILE] [--hours 1] [--rounds 10] [--clips 5 30] [--model DIR]
+    python -m bench.latency.calls [--audio FILE] [--hours 1] [--rounds 10] [--clips 5 30] [--model DIR]
 
 The long recording keeps every slot of the speech actor busy with full batches. Each round asks `/detect-language` about a clip
 of 30 s, and `/v1/audio/transcriptions` about each length; no clip was sent before. The clock runs from the request to the
@@ -22,7 +22,7 @@ from pathlib import Path
 import anyio
 import httpx
 
-from bench import audio, harness
+from bench.lib import api, recordings, report, services
 
 BUSY_CHUNKS = 16
 """Chunks after which the batches of the long recording are full."""
@@ -46,7 +46,7 @@ class Watch:
     ready: anyio.Event = field(default_factory=anyio.Event)
 
     async def run(self, client: httpx.AsyncClient) -> None:
-        async with aclosing(harness.events(client, "/api/events")) as events:
+        async with aclosing(api.events(client, "/api/events")) as events:
             async for event in events:
                 self.ready.set()
                 if event.kind == "update":
@@ -92,7 +92,7 @@ class Caller:
 
 async def busy(client: httpx.AsyncClient, job_id: str) -> None:
     """Wait until the long recording is in full work."""
-    async with aclosing(harness.follow(client, job_id)) as events:
+    async with aclosing(api.follow(client, job_id)) as events:
         async for event in events:
             if event.kind == "update" and event.data["chunks_done"] >= BUSY_CHUNKS:
                 return
@@ -100,13 +100,13 @@ async def busy(client: httpx.AsyncClient, job_id: str) -> None:
 
 async def measure(given: argparse.Namespace, path: Path, clips: dict[float, bytes], model: Path) -> None:
     watch = Watch()
-    async with harness.warm(model) as (_, client), anyio.create_task_group() as tasks:
+    async with services.warm(model) as (_, client), anyio.create_task_group() as tasks:
         tasks.start_soon(watch.run, client)
         await watch.ready.wait()
         caller = Caller(client, watch, clips, given.clips)
         await caller.rounds(1)  # what is done once - libraries, caches - is not counted
         idle = await caller.rounds(given.rounds)
-        job = await harness.upload(client, path)
+        job = await api.upload(client, path)
         await busy(client, job["id"])
         beside = await caller.rounds(given.rounds)
         left = (await client.get(f"/api/jobs/{job['id']}")).json()
@@ -118,9 +118,9 @@ async def measure(given: argparse.Namespace, path: Path, clips: dict[float, byte
         for where, waited in (("idle", idle[name]), ("beside", beside[name])):
             answered = [one.answered for one in waited]
             placed, read = (statistics.median(getattr(one, part) for one in waited) for part in ("placed", "read"))
-            p50, p95 = statistics.median(answered), harness.quantile(answered, 0.95)
+            p50, p95 = statistics.median(answered), report.quantile(answered, 0.95)
             rows.append([name, where, f"{p50:.2f} s", f"{p95:.2f} s", f"{placed:.2f} s", f"{read:.2f} s"])
-    harness.table(["call", "service", "p50", "p95", "until placed", "until read"], rows)
+    report.table(["call", "service", "p50", "p95", "until placed", "until read"], rows)
 
 
 def main() -> None:
@@ -131,18 +131,18 @@ def main() -> None:
     parser.add_argument("--clips", type=float, nargs="+", default=[5.0, 30.0], help="their lengths in seconds")
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     given = parser.parse_args()
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model = harness.model(given.model, Path(scratch))
-        made = audio.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
+        model = services.model(given.model, Path(scratch))
+        made = recordings.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
         lengths = sorted({*given.clips, LANGUAGE_S})
         clips = {
-            length: audio.speech(length, Path(scratch) / "clip.mp3", given.audio).path.read_bytes()
+            length: recordings.speech(length, Path(scratch) / "clip.mp3", given.audio).path.read_bytes()
             for length in lengths
         }
         print(f"long: {made.seconds / 3600:.2f} h; model: {model.name}; {given.rounds} rounds\n", flush=True)
         anyio.run(measure, given, made.path, clips, model)
-    print(harness.machine())
+    print(report.machine())
 
 
 if __name__ == "__main__":

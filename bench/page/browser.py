@@ -1,6 +1,6 @@
 """What the page costs whoever has it open: a large upload, a long text, a long waveform.
 
-    python -m bench.page [--gigabytes 3] [--changes 400] [--visits 5]
+    python -m bench.page.browser [--gigabytes 3] [--changes 400] [--visits 5]
 
 Debian's Chromium without a window, against a service in a process of its own. The heap is `performance.memory.usedJSHeapSize`, told
 precisely and after a collection where it says so; the resident memory is that of all renderer processes together.
@@ -38,12 +38,12 @@ import httpx
 import psutil
 from playwright.async_api import async_playwright
 
-from bench import harness
+from bench.lib import api, report, services, usage
 from testkit.browser import CHOOSE, CHROMIUM, DIST, FLAGS, Visitor, visiting
 from tests.ui.test_transcript import sound
 
 READING = ("testkit.serve", "--speech", "testkit.scripted_actors:speech", "--media", "testkit.scripted_actors:media")
-TAKING = ("testkit.serve", "--speech", "bench.actors:scripted")
+TAKING = ("testkit.serve", "--speech", "bench.lib.actors:scripted")
 LINES = 5_000
 PEAKS_PER_S = 50
 HEAP = "performance.memory.usedJSHeapSize"
@@ -120,7 +120,7 @@ def row(what: str, values: Sequence[float], unit: str, limit: float | None = Non
     worst = max(values)
     said = f"{worst:.{digits}f} {unit}"
     if len(values) > 1:
-        usual = f", 95 % {harness.quantile(values, 0.95):.{digits}f}" if len(values) >= 20 else ""
+        usual = f", 95 % {report.quantile(values, 0.95):.{digits}f}" if len(values) >= 20 else ""
         said = f"{statistics.median(values):.{digits}f}{usual}, at most {said} ({len(values)} times)"
     return (
         what,
@@ -162,7 +162,7 @@ def hollow(path: Path, size: int) -> Path:
 
 async def forget(client: httpx.AsyncClient) -> None:
     """No job is left."""
-    for job in (await harness.get(client, "/api/jobs"))["jobs"]:
+    for job in (await api.get(client, "/api/jobs"))["jobs"]:
         await client.post(f"/api/jobs/{job['id']}/cancel")  # 409 if it ended before
         (await client.delete(f"/api/jobs/{job['id']}?for_good=true")).raise_for_status()
 
@@ -172,14 +172,14 @@ async def upload(browser: Any, gigabytes: float, scratch: Path) -> list[Row]:
     size = int(gigabytes * 1e9)
     if (free := shutil.disk_usage(scratch).free) < size + 2 * 10**9:
         raise SystemExit(f"{scratch} has room for {free / 1e9:.1f} GB; TMPDIR names another directory.")
-    with harness.service(scratch / "taking", model=None, module=TAKING) as live:
+    with services.service(scratch / "taking", model=None, module=TAKING) as live:
         async with live.client as client, visiting(browser, live.url) as visitor:
-            await harness.loaded(client)
+            await api.loaded(client)
             page = await visitor.go()
             await visitor.live()
             before = await settled(page)
             heaps: list[float] = []
-            with harness.Sampler(each.pid for each in renderers()) as sampler:
+            with usage.Sampler(each.pid for each in renderers()) as sampler:
                 began = time.monotonic()
                 await page.set_input_files(CHOOSE, hollow(scratch / "large.wav", size))
                 await page.wait_for_selector("[data-upload]")
@@ -192,19 +192,19 @@ async def upload(browser: Any, gigabytes: float, scratch: Path) -> list[Row]:
                     await anyio.sleep(0.05)
                 seconds = time.monotonic() - began
             after = await settled(page)
-            if [job["bytes"] for job in (await harness.get(client, "/api/jobs"))["jobs"]] != [size]:
+            if [job["bytes"] for job in (await api.get(client, "/api/jobs"))["jobs"]] != [size]:
                 raise SystemExit("The service has not got the whole file.")
             await forget(client)
     what = f"upload of {gigabytes:g} GB"
     return [
-        row(f"{what}: growth of the heap, at its largest", [(max(heaps) - before.heap) / harness.MB], "MB", 50),
-        row(f"{what}: the same, after it and a collection", [(after.heap - before.heap) / harness.MB], "MB", 50),
+        row(f"{what}: growth of the heap, at its largest", [(max(heaps) - before.heap) / usage.MB], "MB", 50),
+        row(f"{what}: the same, after it and a collection", [(after.heap - before.heap) / usage.MB], "MB", 50),
         row(
             f"{what}: growth of resident memory, at its largest",
-            [(sum(sampler.peaks.values()) - before.resident) / harness.MB],
+            [(sum(sampler.peaks.values()) - before.resident) / usage.MB],
             "MB",
         ),
-        (f"{what}: time", f"{seconds:.1f} s ({size / harness.MB / seconds:.0f} MB/s)", "", ""),
+        (f"{what}: time", f"{seconds:.1f} s ({size / usage.MB / seconds:.0f} MB/s)", "", ""),
     ]
 
 
@@ -212,9 +212,9 @@ async def finished(client: httpx.AsyncClient, scratch: Path, name: str, data: by
     """A job that is done, and when each of its lines begins."""
     path = anyio.Path(scratch) / name
     await path.write_bytes(data)
-    job = await harness.upload(client, Path(path), language="en")
-    await harness.finished(client, job["id"])
-    said = await harness.get(client, f"/api/jobs/{job['id']}/transcript")
+    job = await api.upload(client, Path(path), language="en")
+    await api.finished(client, job["id"])
+    said = await api.get(client, f"/api/jobs/{job['id']}/transcript")
     return job["id"], [segment["start"] for segment in said["segments"]]
 
 
@@ -247,7 +247,7 @@ async def changes(
 
 
 async def reading(
-    browser: Any, live: harness.Service, client: httpx.AsyncClient, scratch: Path, given: argparse.Namespace
+    browser: Any, live: services.Service, client: httpx.AsyncClient, scratch: Path, given: argparse.Namespace
 ) -> list[Row]:
     """An hour of 5,000 lines."""
     job_id, starts = await finished(client, scratch, "hour.wav", sound(3600, chunks=50, seconds=71.0, segments=100))
@@ -285,7 +285,7 @@ async def reading(
     ]
 
 
-async def listening(browser: Any, live: harness.Service, client: httpx.AsyncClient, scratch: Path) -> list[Row]:
+async def listening(browser: Any, live: services.Service, client: httpx.AsyncClient, scratch: Path) -> list[Row]:
     """Three hours of peaks."""
     data = sound(3 * 3600, chunks=150, seconds=71.0, segments=20, peaks=3 * 3600 * PEAKS_PER_S)
     job_id, _starts = await finished(client, scratch, "three hours.wav", data)
@@ -299,9 +299,9 @@ async def listening(browser: Any, live: harness.Service, client: httpx.AsyncClie
         decoders = await page.evaluate("window.decoders")
     what = "a waveform of three hours"
     return [
-        row(f"{what}: heap of the page with it drawn", [drawn.heap / harness.MB], "MB", 100),
-        row(f"{what}: the same, uncollected, after a jump and 3 s of playing", [played / harness.MB], "MB", 100),
-        row(f"{what}: resident memory of the renderers", [drawn.resident / harness.MB], "MB"),
+        row(f"{what}: heap of the page with it drawn", [drawn.heap / usage.MB], "MB", 100),
+        row(f"{what}: the same, uncollected, after a jump and 3 s of playing", [played / usage.MB], "MB", 100),
+        row(f"{what}: resident memory of the renderers", [drawn.resident / usage.MB], "MB"),
         (f"{what}: decoders that the page made", str(decoders), "0", "NO" if decoders else "yes"),
     ]
 
@@ -311,9 +311,9 @@ async def measure(given: argparse.Namespace, scratch: Path) -> list[Row]:
         browser = await driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         print(f"Chromium {browser.version}", flush=True)
         rows = await upload(browser, given.gigabytes, scratch) if given.gigabytes else []
-        with harness.service(scratch / "reading", model=None, module=READING) as live:
+        with services.service(scratch / "reading", model=None, module=READING) as live:
             async with live.client as client:
-                await harness.loaded(client)
+                await api.loaded(client)
                 rows += await reading(browser, live, client, scratch, given)
                 rows += await listening(browser, live, client, scratch)
         await browser.close()
@@ -328,12 +328,12 @@ def main() -> None:
     given = parser.parse_args()
     if CHROMIUM is None or not (DIST / "index.html").exists():
         raise SystemExit("There is no chromium, or the page is not built.")
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         rows = anyio.run(measure, given, Path(scratch))
     print()
-    harness.table(["figure", "value", "must be", "met"], rows)
-    print(harness.machine())
+    report.table(["figure", "value", "must be", "met"], rows)
+    print(report.machine())
 
 
 if __name__ == "__main__":

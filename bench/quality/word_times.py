@@ -1,8 +1,8 @@
 """How far the times of words are from where the words are, against faster-whisper with the same weights.
 
-    python -m bench.times --corpus DIR --model DIR [--sets phone,long_en] [--systems sequential,batched,balanced]
+    python -m bench.quality.word_times --corpus DIR --model DIR [--sets phone,long_en] [--systems sequential,batched,balanced]
 
-DIR is as for `bench.quality`; of its recordings those are used whose line in `manifest.jsonl` has `utterances`, a list of `{"start", "end",
+DIR is as for `bench.quality.error_rates`; of its recordings those are used whose line in `manifest.jsonl` has `utterances`, a list of `{"start", "end",
 "text"}` in seconds. The first word of an utterance ought to begin where the utterance does, and its last word to end there; words
 that were misheard do not count. Utterances are cut with silence around them, up to half a second: where one really begins and ends is where
 its level first and last comes within 30 dB of its loudest 10 ms (in noise that is the cut itself). Prints one Markdown row for each system
@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.harness import quantile
+from bench.lib.report import quantile
 from testkit.scoring import units
 
 FAR_S = 0.5
@@ -71,7 +71,7 @@ def stock(model: str, batched: bool) -> Hear:
 
 def ours(model: str, preset: str) -> Hear:
     """The service's own way, called in this process."""
-    from bench.pipeline import Pipeline
+    from bench.lib.pipeline import Pipeline
 
     pipeline = Pipeline(model)
 

@@ -1,6 +1,6 @@
 """What recognising a recording costs in calls of CTranslate2 alone, against batched faster-whisper on the same file.
 
-    python -m bench.floor [--audio FILE] [--language en] [--rounds 3] [--model DIR]
+    python -m bench.throughput.library_calls [--audio FILE] [--language en] [--rounds 3] [--model DIR]
 
 Cuts the recording into the service's windows, then only encodes each window, decodes greedily in batches of 8 and aligns the words,
 with the tuned allocator, on one thread: no second look, no pipes, no database. What of this a program can leave out it gains; less
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import anyio
 
-from bench import audio, baselines, harness
+from bench.lib import baselines, recordings, report, services
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.engine import Engine, Search, Text
@@ -75,7 +75,7 @@ def apart(path: Path, model: Path, language: str) -> dict[str, float]:
     words = [
         sys.executable,
         "-m",
-        "bench.floor",
+        "bench.throughput.library_calls",
         "--alone",
         "--audio",
         str(path),
@@ -85,7 +85,7 @@ def apart(path: Path, model: Path, language: str) -> dict[str, float]:
         language,
     ]
     result: dict[str, float] = json.loads(
-        subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(words, cwd=services.ROOT, check=True, stdout=subprocess.PIPE).stdout
     )
     return result
 
@@ -102,9 +102,9 @@ def main() -> None:
         if given.alone:
             print(json.dumps(run(given.audio, given.model, given.language, Path(scratch))))
             return
-        print(harness.machine())
-        model = harness.model(given.model, Path(scratch))
-        path = given.audio or audio.speech(600, Path(scratch) / "speech.mp3").path
+        print(report.machine())
+        model = services.model(given.model, Path(scratch))
+        path = given.audio or recordings.speech(600, Path(scratch) / "speech.mp3").path
         calls: dict[str, list[float]] = defaultdict(list)
         library: list[float] = []
         for _ in range(given.rounds):
@@ -119,11 +119,11 @@ def main() -> None:
         ]
         batched, least = statistics.median(library), sum(statistics.median(calls[name]) for name in NEEDED)
         rows.append(["faster-whisper batched, all of it", f"{batched:.1f}", ""])
-        harness.table([f"{windows} windows", "CPU s (median)", "a window"], rows)
+        report.table([f"{windows} windows", "CPU s (median)", "a window"], rows)
         print(
             f"\nA program that only encoded and decoded greedily would need {batched / least:.2f} times less CPU than batched mode."
         )
-        print(harness.machine())
+        print(report.machine())
 
 
 if __name__ == "__main__":

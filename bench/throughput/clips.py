@@ -1,6 +1,6 @@
 """Many short clips from several clients at once, against one model of faster-whisper in a thread pool.
 
-    python -m bench.clips [--clips 64] [--clients 8] [--rounds 3] [--model DIR]
+    python -m bench.throughput.clips [--clips 64] [--clients 8] [--rounds 3] [--model DIR]
 
 Every client sends its clips one after the other, language not given: to `/v1/audio/transcriptions` of a service in a process of its
 own, and to a pool of as many threads that share one `WhisperModel` (its defaults: beam 5, one thread per core), as the servers
@@ -25,9 +25,9 @@ from typing import Any
 import anyio
 import httpx
 
-from bench import audio, baselines, harness
-from bench.audio import Made
-from bench.harness import Device
+from bench.lib import baselines, recordings, report, services
+from bench.lib.recordings import Made
+from bench.lib.services import Device
 from testkit.scoring import Score, score
 
 SYSTEMS = ("service", "faster-whisper")
@@ -71,7 +71,7 @@ async def served(model_dir: Path, clips: Sequence[Path], clients: int, device: D
             answer.raise_for_status()
             texts[number], seconds[number] = answer.json()["text"].strip(), time.monotonic() - began
 
-    async with harness.warm(model_dir, **device.settings) as (service, client):
+    async with services.warm(model_dir, **device.settings) as (service, client):
         began, cpu = time.monotonic(), service.cpu()
         async with anyio.create_task_group() as tasks:
             for _ in range(clients):
@@ -89,7 +89,7 @@ def one(system: str, given: argparse.Namespace, model: Path, clips: Sequence[Mad
     words = [
         sys.executable,
         "-m",
-        "bench.clips",
+        "bench.throughput.clips",
         "--pool",
         *map(str, paths),
         "--clients",
@@ -99,12 +99,12 @@ def one(system: str, given: argparse.Namespace, model: Path, clips: Sequence[Mad
         *device.words,
     ]
     result: dict[str, Any] = json.loads(
-        subprocess.run(words, cwd=harness.ROOT, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(words, cwd=services.ROOT, check=True, stdout=subprocess.PIPE).stdout
     )
     return result
 
 
-def report(runs: dict[str, list[dict[str, Any]]], clips: Sequence[Made]) -> None:
+def print_report(runs: dict[str, list[dict[str, Any]]], clips: Sequence[Made]) -> None:
     head = [
         "system",
         "clips/s (median)",
@@ -121,10 +121,10 @@ def report(runs: dict[str, list[dict[str, Any]]], clips: Sequence[Made]) -> None
         wrong = sum(
             (score("en", clip.text or "", text) for clip, text in zip(clips, rounds[-1]["texts"], strict=True)), Score()
         )
-        waits = [f"{harness.quantile(seconds, share):.2f}" for share in (0.5, 0.95)]
+        waits = [f"{report.quantile(seconds, share):.2f}" for share in (0.5, 0.95)]
         rows.append([name, f"{rates[name]:.2f}", *waits, f"{cpu:.2f}", str(wrong)])
     print()
-    harness.table(head, rows)
+    report.table(head, rows)
     print(f"\nThe service answers {rates['service'] / rates['faster-whisper']:.2f} times as many clips per second.")
 
 
@@ -140,10 +140,10 @@ def main() -> None:
     if given.pool:
         print(json.dumps(pooled(given.model, given.pool, given.clients, Device.given(given))))
         return
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model = harness.model(given.model, Path(scratch))
-        clips = audio.clips(given.clips, 2.0, 15.0, Path(scratch))
+        model = services.model(given.model, Path(scratch))
+        clips = recordings.clips(given.clips, 2.0, 15.0, Path(scratch))
         lengths = [clip.seconds for clip in clips]
         print(
             f"{len(clips)} clips of {min(lengths):.1f} to {max(lengths):.1f} s, {sum(lengths):.0f} s in all; {given.clients} clients\n",
@@ -154,8 +154,8 @@ def main() -> None:
             for name in SYSTEMS[:: 1 if number % 2 else -1]:
                 runs[name].append(done := one(name, given, model, clips))
                 print(f"round {number + 1}: {name}: {done['wall']:.1f} s wall, {done['cpu']:.1f} s CPU", flush=True)
-        report(runs, clips)
-    print(harness.machine())
+        print_report(runs, clips)
+    print(report.machine())
 
 
 if __name__ == "__main__":

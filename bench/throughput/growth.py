@@ -1,10 +1,10 @@
 """How cost grows: wall time, CPU seconds and memory against length, clients, batch size and subscribers, as CSV and as plots.
 
-    python -m bench.growth [--only length,clients,batch,subscribers] [--to docs/growth] [--model DIR]
+    python -m bench.throughput.growth [--only length,clients,batch,subscribers] [--to docs/growth] [--model DIR]
 
 Each point is one run of a fresh, warm service over HTTP; memory is the largest sum of resident memory over the service and its children
 seen while it worked. Length: one recording of the prompts, repeated. Clients: each sends eight short clips, one after the other,
-to `/v1/audio/transcriptions`. Batch: one recording of five minutes with other batch sizes. Subscribers: as `bench.sse`, with scripted
+to `/v1/audio/transcriptions`. Batch: one recording of five minutes with other batch sizes. Subscribers: as `bench.latency.events`, with scripted
 actors. A plot shows what its CSV holds and nothing else.
 """
 
@@ -23,8 +23,10 @@ from typing import Any
 import anyio
 import psutil
 
-from bench import audio, harness, sse
-from bench.harness import MB, Service, quantile
+from bench.lib import api, recordings, report, services, subscribers, usage
+from bench.lib.report import quantile
+from bench.lib.services import Service
+from bench.lib.usage import MB
 
 MINUTES = (0.25, 1, 3, 10, 30, 60)
 CLIENTS = (1, 2, 4, 8, 16)
@@ -57,39 +59,41 @@ def metered(service: Service) -> Iterator[Meter]:
     """Wall time, CPU seconds and memory of a service and its children, within the block."""
     root = psutil.Process(service.process.pid)
     meter, began, cpu = Meter(), time.monotonic(), service.cpu()
-    with harness.Sampler([root.pid, *(child.pid for child in root.children(recursive=True))]) as sampler:
+    with usage.Sampler([root.pid, *(child.pid for child in root.children(recursive=True))]) as sampler:
         yield meter
     meter.wall, meter.cpu, meter.rss = time.monotonic() - began, service.cpu() - cpu, sum(sampler.peaks.values())
 
 
 async def transcribed(model: Path, path: Path, **environ: str) -> Row:
     """One recording on a warm service."""
-    async with harness.warm(model, **environ) as (service, client):
+    async with services.warm(model, **environ) as (service, client):
         with metered(service) as meter:
-            job = await harness.upload(client, path, language="en")
-            await harness.finished(client, job["id"])
+            job = await api.upload(client, path, language="en")
+            await api.finished(client, job["id"])
     return meter.row()
 
 
 async def by_length(model: Path, scratch: Path) -> AsyncIterator[Row]:
     for minutes in MINUTES:
-        made = audio.speech(minutes * 60, scratch / "long.mp3")
+        made = recordings.speech(minutes * 60, scratch / "long.mp3")
         yield {"audio_min": round(made.seconds / 60, 2), **await transcribed(model, made.path)}
 
 
 async def by_batch(model: Path, scratch: Path) -> AsyncIterator[Row]:
-    made = audio.speech(BATCH_MINUTES * 60, scratch / "batch.mp3")
+    made = recordings.speech(BATCH_MINUTES * 60, scratch / "batch.mp3")
     for size in BATCHES:
         yield {"batch_size": size, **await transcribed(model, made.path, SPEECH__BATCH_SIZE=str(size))}
 
 
 async def by_clients(model: Path, scratch: Path) -> AsyncIterator[Row]:
     for clients in CLIENTS:
-        clips = audio.clips(min(clients * CLIPS_EACH, 48), 2.0, 15.0, scratch)
+        clips = recordings.clips(min(clients * CLIPS_EACH, 48), 2.0, 15.0, scratch)
         waits: list[float] = []
-        async with harness.warm(model) as (service, client):
+        async with services.warm(model) as (service, client):
 
-            async def work(client: Any = client, left: list[audio.Made] = clips, waits: list[float] = waits) -> None:
+            async def work(
+                client: Any = client, left: list[recordings.Made] = clips, waits: list[float] = waits
+            ) -> None:
                 while left:
                     clip, began = left.pop(), time.monotonic()
                     files = {"file": (clip.path.name, clip.path.read_bytes())}
@@ -108,7 +112,7 @@ async def by_clients(model: Path, scratch: Path) -> AsyncIterator[Row]:
 
 async def by_subscribers(_: Path, __: Path) -> AsyncIterator[Row]:
     for count in SUBSCRIBERS:
-        seen = await sse.measure(count, chunks=10, interval_s=2.0)
+        seen = await subscribers.measure(count, chunks=10, interval_s=2.0)
         waits = {f"p{share * 100:.0f}_ms": round(1e3 * quantile(seen.latencies, share), 1) for share in (0.5, 0.99)}
         core = {
             "service_core": round(100 * seen.server_cpu / seen.wall, 1),
@@ -174,10 +178,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     given = parser.parse_args()
     given.to.mkdir(parents=True, exist_ok=True)
-    print(harness.machine())
+    print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        anyio.run(measure, given.only.split(","), harness.model(given.model, Path(scratch)), Path(scratch), given.to)
-    print(harness.machine())
+        anyio.run(measure, given.only.split(","), services.model(given.model, Path(scratch)), Path(scratch), given.to)
+    print(report.machine())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """faster-whisper as its users run it, in a process of its own: load the model, then one file against the clock.
 
-    python -m bench.baselines --system batched|sequential[+words] --model DIR --audio FILE
+    python -m bench.lib.baselines --system batched|sequential[+words] --model DIR --audio FILE
 
 Prints one JSON object. The model is loaded and has encoded once before the clock starts; decoding the file, finding speech and
 recognising are inside. CPU seconds are those of this process, all threads.
@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.harness import ROOT, Device, Spent
+from bench.lib.services import ROOT, Device
+from bench.lib.usage import Spent
 
 SYSTEMS = ("batched", "sequential")
 WORDS = "+words"
@@ -81,7 +82,7 @@ async def apart(
     words = [
         sys.executable,
         "-m",
-        "bench.baselines",
+        "bench.lib.baselines",
         "--system",
         system,
         "--model",

@@ -1,22 +1,11 @@
-"""From the commit of a change to the moment a client has it, with many clients, over real connections.
-
-    python -m bench.sse [--subscribers 1,100,1000] [--chunks 40] [--interval 0.5]
-
-A service process with actors that follow a script makes `chunks` chunks, one every `interval` seconds, each with the text of 25 s of
-speech; chunks are found five times as fast, as they are while a recording is read. Every subscriber has its own connection to `/api/events` over loopback. The clock starts when SQLite's COMMIT returns, in the
-thread that runs it, and stops when the last byte of the event has been read from the client's socket; both processes use the machine's
-monotonic clock. All clients are one process on the same machine, so their share of the CPU is in the figures. Only changes that were
-committed after the last client had subscribed are counted.
-"""
+"""Many clients of `/api/events`, and how long after its commit each of them has a change."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
 import re
-import resource
 import tempfile
 import time
 from collections import Counter
@@ -26,10 +15,9 @@ from typing import NamedTuple
 
 import anyio
 
-from bench import harness
-from bench.harness import quantile
+from bench.lib import api, services
 
-MODULE = ("testkit.serve", "--speech", "bench.actors:paced", "--media", "bench.actors:script", "--commits")
+MODULE = ("testkit.serve", "--speech", "bench.lib.actors:paced", "--media", "bench.lib.actors:script", "--commits")
 ID = re.compile(rb"(?:^|\n)id: (\d+)\n")
 CONNECTING = 50
 """Connections opened at the same time."""
@@ -128,19 +116,19 @@ async def measure(count: int, chunks: int, interval_s: float) -> Seen:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         stamps, play = Path(scratch) / "commits", anyio.Path(scratch) / "play"
         await play.write_bytes(json.dumps({"chunks": chunks, "interval_s": interval_s}).encode())
-        with harness.service(Path(scratch) / "data", model=None, module=(*MODULE, str(stamps))) as live:
+        with services.service(Path(scratch) / "data", model=None, module=(*MODULE, str(stamps))) as live:
             address = live.url.removeprefix("http://")
             host, _, port = address.rpartition(":")
             async with live.client as client:
-                await harness.loaded(client)
+                await api.loaded(client)
                 made = await subscribe(count, host, int(port))
                 gc.freeze()
                 gc.disable()  # a pause of the clients' would be one of the service
-                start = (await harness.get(client, "/api/state"))["seq"]
+                start = (await api.get(client, "/api/state"))["seq"]
                 began, cpu, own = time.monotonic(), live.cpu(), time.process_time()
-                job = await harness.upload(client, Path(play), language="en")
-                await harness.finished(client, job["id"])
-                last = (await harness.get(client, "/api/state"))["seq"]
+                job = await api.upload(client, Path(play), language="en")
+                await api.finished(client, job["id"])
+                last = (await api.get(client, "/api/state"))["seq"]
                 with anyio.move_on_after(30):  # what has not come by then is lost
                     for _, subscriber in made:
                         await subscriber.wait_for(last)
@@ -172,46 +160,3 @@ def judge(
         repeated += sum(number - 1 for number in times.values())
         latencies += [(at - commits[seq]) / 1e9 for seq, at in events if seq in commits]
     return Seen(count, len(commits), latencies, lost, repeated, broken, used, mine, wall)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subscribers", default="1,100,1000", help="comma-separated (default: 1,100,1000)")
-    parser.add_argument("--chunks", type=int, default=40)
-    parser.add_argument("--interval", type=float, default=0.5, help="seconds between two chunks")
-    given = parser.parse_args()
-    print(harness.machine())
-    counts = [int(number) for number in given.subscribers.split(",")]
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the service inherits it
-    if hard != resource.RLIM_INFINITY and hard < max(counts) + 100:
-        raise SystemExit(f"This system allows {hard} open files a process; {max(counts)} subscribers need more.")
-    rows: list[list[object]] = []
-    for count in counts:
-        seen = anyio.run(measure, count, given.chunks, given.interval)
-        ms = [1000 * seconds for seconds in seen.latencies]
-        rows.append(
-            [
-                count, seen.changes, len(ms), f"{quantile(ms, 0.5):.1f}", f"{quantile(ms, 0.99):.1f}", f"{max(ms):.1f}",
-                seen.lost, seen.repeated, seen.broken, f"{100 * seen.server_cpu / seen.wall:.0f}", f"{100 * seen.client_cpu / seen.wall:.0f}",
-            ]
-        )  # fmt: skip
-        print(f"{count} subscribers: {seen.wall:.0f} s", flush=True)
-    print()
-    head = [
-        "subscribers",
-        "changes",
-        "deliveries",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "lost",
-        "repeated",
-        "broken connections",
-    ]
-    harness.table([*head, "service, % of a core", "clients, % of a core"], rows)
-    print(harness.machine())
-
-
-if __name__ == "__main__":
-    main()

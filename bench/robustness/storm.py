@@ -1,6 +1,6 @@
 """Soak: a storm over a whole service for as long as is asked, and whether anything was lost. See testkit/chaos/storm.py.
 
-    python -m bench.chaos [--minutes 10] [--seed 1] [--actors scripted|real|both] [--model DIR] [--keep DIR]
+    python -m bench.robustness.storm [--minutes 10] [--seed 1] [--actors scripted|real|both] [--model DIR] [--keep DIR]
 
 Clients send, steer and listen while actors and service are killed and stopped, the speech actor runs out of memory (a real limit, with
 the real model) and the disk out of room (where a small one can be mounted). Afterwards everything has to be as if nothing had happened.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import anyio
 
-from bench import harness
+from bench.lib import report, services
 from testkit.chaos import storm
 
 
@@ -31,17 +31,17 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave logs there")
     given = parser.parse_args()
     kinds = ("scripted", "real") if given.actors == "both" else (given.actors,)
-    print(harness.machine(), flush=True)
+    print(report.machine(), flush=True)
     findings = 0
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
-            model = harness.model(given.model, Path(scratch)) if kind == "real" else None
+            model = services.model(given.model, Path(scratch)) if kind == "real" else None
             home = Path(scratch) / "home"
             home.mkdir()
             plan = storm.Plan(given.seed, 60 * given.minutes / len(kinds), model)
-            report = anyio.run(storm.run, plan, home)
-            print(report, flush=True)
-            findings += len(report.findings)
+            outcome = anyio.run(storm.run, plan, home)
+            print(outcome, flush=True)
+            findings += len(outcome.findings)
             if given.keep is not None:
                 given.keep.mkdir(parents=True, exist_ok=True)
                 (given.keep / f"{kind}-{given.seed}.log").write_bytes((home / "log").read_bytes())

@@ -1,7 +1,7 @@
 """What a batch costs a device: windows per second, memory, and where the time goes, by batch size and by batches at once.
 
-    python -m bench.batches [--device cuda] [--batch 1,8,16,32] [--slots 1,2] [--audio FILE] [--model DIR] [--to FILE.csv]
-    python -m bench.batches --plot FILE.csv
+    python -m bench.throughput.batches [--device cuda] [--batch 1,8,16,32] [--slots 1,2] [--audio FILE] [--model DIR] [--to FILE.csv]
+    python -m bench.throughput.batches --plot FILE.csv
 
 One process with the engine and the recogniser of the speech actor, with one thread for numpy as there, without pipes, planner and database. The windows are those that the
 media actor cuts, over and over; every slot is a thread that takes the next batch. Memory of a GPU is the most that was taken while the
@@ -27,8 +27,9 @@ from typing import Any
 
 import psutil
 
-from bench import audio, harness
-from bench.harness import MB, Device
+from bench.lib import recordings, report, services
+from bench.lib.services import Device
+from bench.lib.usage import MB
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator, cuda_libraries, gpu_memory
 from whisper_service.actors.speech.rows import sound_of
@@ -186,14 +187,16 @@ def main() -> None:
         plot(given.plot)
         return
     if any(os.environ.get(name) != value for name, value in PINNED.items()):  # numpy has read them already
-        os.execve(sys.executable, [sys.executable, "-m", "bench.batches", *sys.argv[1:]], os.environ | PINNED)
+        os.execve(
+            sys.executable, [sys.executable, "-m", "bench.throughput.batches", *sys.argv[1:]], os.environ | PINNED
+        )
     allocator.tune()
     cuda_libraries.preload()
-    print(harness.machine())
+    print(report.machine())
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        model, device = harness.model(given.model, Path(scratch)), Device.given(given)
-        path = given.audio or audio.speech(600, Path(scratch) / "prompts.mp3").path
+        model, device = services.model(given.model, Path(scratch)), Device.given(given)
+        path = given.audio or recordings.speech(600, Path(scratch) / "prompts.mp3").path
         began = time.monotonic()
         sounds = windows(path, Path(scratch))
         took = time.monotonic() - began
@@ -204,7 +207,7 @@ def main() -> None:
         for slots in map(int, given.slots.split(",")):
             for row in measure(sounds, model, device, slots, [int(size) for size in given.batch.split(",")], given):
                 if not rows:
-                    harness.table(list(row), [])
+                    report.table(list(row), [])
                 rows.append(row)
                 print(f"| {' | '.join(map(str, row.values()))} |", flush=True)
     if given.to:

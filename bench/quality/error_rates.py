@@ -1,7 +1,7 @@
 """What the service hears, against what was said, against what faster-whisper hears with the same weights.
 
-    python -m bench.quality --corpus DIR --model DIR [--cache FILE] [--sets a,b] [--language given|auto] [--systems ...]
-    python -m bench.quality ... --systems sequential,late-20,late-100,late-250   how far the baseline itself moves
+    python -m bench.quality.error_rates --corpus DIR --model DIR [--cache FILE] [--sets a,b] [--language given|auto] [--systems ...]
+    python -m bench.quality.error_rates ... --systems sequential,late-20,late-100,late-250   how far the baseline itself moves
 
 DIR holds recordings and a `manifest.jsonl` with one `{"id", "file", "set", "language", "text"}` a line; `text` is the
 reference, empty where nobody speaks, null where there is nothing to compare. Prints one Markdown row a set: error rate
@@ -63,7 +63,7 @@ def batched(model: str) -> Hear:
 
 def ours(model: str, preset: str) -> Hear:
     """Media actor and speech actor, called in this process."""
-    from bench.pipeline import Pipeline
+    from bench.lib.pipeline import Pipeline
 
     pipeline = Pipeline(model)
 

@@ -1,0 +1,59 @@
+"""What a benchmark prints: the machine, tables, quantiles."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+
+def machine() -> str:
+    """One line about where the figures come from; the load is that of the moment."""
+    cpu = platform.machine()
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text(encoding="utf-8").splitlines() if info.exists() else ():
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+            break
+    cores = len(os.sched_getaffinity(0))
+    load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("ctranslate2", "faster-whisper"))
+    return (
+        f"machine: {cpu}, {cores} cores{_cards()}, Python {platform.python_version()}, {libraries}, load average {load}"
+    )
+
+
+def _cards() -> str:
+    """The graphics cards, as their driver calls them."""
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    words = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    return "".join(
+        f", {card}" for card in subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A Markdown table."""
+    print(f"| {' | '.join(head)} |")
+    print("|" + " --- |" * len(head))
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of them lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]
+
+
+def spread(values: Sequence[float], unit: str, digits: int = 2) -> str:
+    """Median with the range in which all lie."""
+    low, high = min(values), max(values)
+    return f"{statistics.median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"

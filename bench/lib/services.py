@@ -1,0 +1,141 @@
+"""A real service in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+
+from bench.lib import api, usage
+
+ROOT = Path(__file__).resolve().parents[2]
+BANNER = "whisper_service is at "
+
+
+class Device(NamedTuple):
+    """Where both sides of a comparison compute, and in what."""
+
+    name: str = "cpu"
+    compute_type: str = "int8"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """For `warm` and `service`."""
+        return {"SPEECH__DEVICE": self.name, "SPEECH__COMPUTE_TYPE": self.compute_type}
+
+    @property
+    def words(self) -> list[str]:
+        """For the command line of a benchmark."""
+        return ["--device", self.name, "--compute-type", self.compute_type]
+
+    @staticmethod
+    def ask(parser: argparse.ArgumentParser) -> None:
+        """The options that choose one."""
+        parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, for both sides (default: cpu)")
+        parser.add_argument("--compute-type", help="for both sides (default: int8 on a CPU, float16 on a GPU)")
+
+    @classmethod
+    def given(cls, options: argparse.Namespace) -> Device:
+        """What was chosen."""
+        return cls(options.device, options.compute_type or ("int8" if options.device == "cpu" else "float16"))
+
+
+class Service:
+    """A service process: its address, its children, its end."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, data: Path) -> None:
+        self.process = process
+        self.url = url
+        self.data = data
+
+    @property
+    def client(self) -> httpx.AsyncClient:
+        """A client for it, to be closed by whoever asked."""
+        return httpx.AsyncClient(base_url=self.url, timeout=httpx.Timeout(600, connect=10))
+
+    def cpu(self) -> float:
+        """CPU seconds used so far by the service and all its children, dead ones included."""
+        return usage.tree_cpu(self.process.pid)
+
+
+@asynccontextmanager
+async def warm(model: Path, **environ: str) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
+    """A service with a fresh data directory and its model in memory, and a client for it."""
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as scratch,
+        service(Path(scratch) / "data", model=model, **environ) as live,
+    ):
+        async with live.client as client:
+            await api.loaded(client)
+            yield live, client
+
+
+@contextmanager
+def service(
+    data: Path, *, model: Path | None, module: Sequence[str] = ("whisper_service", "serve"), **environ: str
+) -> Iterator[Service]:
+    """`python -m whisper_service serve` on a free port; SIGTERM at the end. `module`: another program that serves.
+
+    `environ` are settings as in the environment without the prefix: `SPEECH__SLOTS="1"`.
+    """
+    live = start(data, model=model, module=module, **environ)
+    try:
+        yield live
+    finally:
+        stop(live.process)
+
+
+def start(
+    data: Path, *, model: Path | None, module: Sequence[str] = ("whisper_service", "serve"), **environ: str
+) -> Service:
+    """The same without the end: whoever kills it calls this."""
+    words = [sys.executable, "-m", *module, "--port", "0", "--data-dir", str(data)]
+    if model is not None:
+        words += ["--model", str(model)]
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with (data.parent / f"{data.name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            words, cwd=ROOT, env=environment(**environ), stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(BANNER):
+            return Service(process, line.removeprefix(BANNER).strip(), data)
+    raise SystemExit(f"The service did not start (exit code {process.wait()}); {log.name} says why.")
+
+
+def model(given: Path | None, scratch: Path) -> Path:
+    """The directory that both sides load: the one given, else the built-in model, joined below `scratch`."""
+    if given is not None:
+        return given.resolve()
+    from whisper_service.models.catalog import Catalog
+
+    catalog = Catalog(scratch / "models", default="auto")
+    return catalog.locate("base").path
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment of a service: nothing of ours but these settings, and its modules compiled once, as by an installation."""
+    foreign = ("WHISPER_SERVICE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | {f"WHISPER_SERVICE_{name}": value for name, value in settings.items()}
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """SIGTERM, and SIGKILL if that is not enough."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.communicate(timeout=15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
