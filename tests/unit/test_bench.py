@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,13 @@ def test_the_list_of_benchmarks_has_a_line_for_each() -> None:
     assert [line.split()[0] for line in lines] == NAMES
     assert len(NAMES) > 15
     assert all(len(line.split()) > 3 for line in lines), lines
+
+
+def test_every_benchmark_that_the_documentation_names_exists() -> None:
+    texts = [(ROOT / name).read_text("utf-8") for name in ("docs/performance.md", "docs/operations.md", "CHANGELOG.md")]
+    named = {name for text in texts for name in re.findall(r"\bbench(?:\.\w+)+", text)}
+    assert named >= {"bench.throughput.service", "bench.robustness.storm"}
+    assert named <= set(NAMES)
 
 
 def test_lost_and_repeated_events_are_counted() -> None:
