@@ -16,8 +16,8 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from whisper_service.core.domain import Transcript
+from whisper_service.core.text import clean, wide_mark
 from whisper_service.core.timecode import clock, hms, milliseconds
-from whisper_service.export.captions import clean
 
 
 def to_json(transcript: Transcript) -> str:
@@ -119,15 +119,10 @@ def _paragraphs(transcript: Transcript) -> Iterator[Passage]:
             yield held
             held = passage
         else:
-            space = "" if _wide_mark(held.text[-1]) else " "
+            space = "" if wide_mark(held.text[-1]) else " "
             held = held._replace(end=max(held.end, passage.end), text=f"{held.text}{space}{passage.text}")
     if held is not None:
         yield held
-
-
-def _wide_mark(character: str) -> bool:
-    """`。` and its like bring their own space along; Chinese that has no marks is easier to read with one."""
-    return unicodedata.east_asian_width(character) in ("W", "F") and not character.isalnum()
 
 
 _LIST: Final = re.compile(r"^(\d*)([-+.)])")  # what makes a list of a paragraph that begins with it

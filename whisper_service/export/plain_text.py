@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 
 from whisper_service.core.domain import Segment
-from whisper_service.export.captions import clean
+from whisper_service.core.text import clean, unspaced
 
 
 def prose(segments: Iterable[Segment]) -> str:
@@ -31,12 +30,4 @@ def _apart(last: str, segment: Segment, text: str) -> bool:
     """Whether a space stands between these: the first word says so, else the script."""
     if segment.words and segment.words[0].word[:1].isspace():
         return True
-    return not (_unspaced(last[-1]) or _unspaced(text[0]))
-
-
-def _unspaced(character: str) -> bool:
-    """Whether no spaces are written around it: Chinese and Japanese with their marks, Thai, Lao, Burmese, Khmer, Tibetan."""
-    if "\u0e00" <= character <= "\u109f" or "\u1780" <= character <= "\u17ff":
-        return True
-    hangul = "\u1100" <= character <= "\u11ff" or "\uac00" <= character <= "\ud7af"
-    return unicodedata.east_asian_width(character) in ("W", "F") and not hangul
+    return not (unspaced(last[-1]) or unspaced(text[0]))

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from whisper_service.core.domain import Word
+from whisper_service.core.text import CLAUSE_END, NEUTRAL, OPENING, breakable, columns, ends_sentence, wide
 
 FRAME_S: Final = 0.02
 """Whisper's encoder gives one state per 20 ms, and `align` counts in them."""
@@ -22,36 +23,6 @@ PAUSE_S: Final = 2.0
 LONG_S: Final = 12.0
 LONG_COLUMNS: Final = 100
 """A segment longer than either is cut once more, at its best clause or pause; CJK characters are two columns wide."""
-
-SENTENCE_END: Final = frozenset(".?!。？！…｡؟।۔։።။")
-CLAUSE_END: Final = frozenset(",;:，、；：،؛")
-CLOSING: Final = "\"'”’»)]}）】」』》"
-OPENING: Final = "\"'“‘«([{（【「『《¿¡-"
-NEUTRAL: Final = "\"'-"
-"""Marks that open only behind a space: without one they close, or join."""
-_ABBREVIATIONS: Final = frozenset(
-    [
-        "mr.",
-        "mrs.",
-        "ms.",
-        "dr.",
-        "st.",
-        "prof.",
-        "jr.",
-        "sr.",
-        "vs.",
-        "no.",
-        "fig.",
-        "e.g.",
-        "i.e.",
-        "sra.",
-        "dra.",
-        "hr.",
-        "bzw.",
-        "z.b.",
-        "m.",
-    ]
-)
 
 
 def timed_words(
@@ -100,7 +71,7 @@ def merge_punctuation(words: Iterable[Word]) -> list[Word]:
     for word in words:
         mark = word.word.strip()
         if mark and not _speakable(mark):
-            if mark in OPENING and (word.word.startswith(" ") or mark not in NEUTRAL):
+            if _opens(mark) and (word.word.startswith(" ") or mark not in NEUTRAL):
                 opening = replace(opening, word=opening.word + mark) if opening else word
                 continue
             if merged and opening is None:
@@ -127,16 +98,11 @@ def spoken_s(text: str) -> float:
     for character in text:
         if character.isdigit():
             seconds += 0.3
-        elif _wide(character):
+        elif wide(character):
             seconds += 0.2
         elif character.isalpha():
             seconds += 0.085
     return seconds
-
-
-def columns(text: str) -> int:
-    """Width in terminal columns."""
-    return sum(2 if _wide(character) else 1 for character in text)
 
 
 def sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
@@ -145,7 +111,7 @@ def sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     for index, word in enumerate(words):
         following = words[index + 1] if index + 1 < len(words) else None
         pause = following is not None and following.start - word.end >= PAUSE_S
-        if following is None or ((_ends_sentence(word.word) or pause) and _apart(word, following)):
+        if following is None or ((ends_sentence(word.word) or pause) and _apart(word, following)):
             yield from _short_enough(words[start : index + 1])
             start = index + 1
 
@@ -181,35 +147,15 @@ def text_of(words: Iterable[Word]) -> str:
 
 def _apart(before: Word, after: Word) -> bool:
     """Whether these are two words to a reader: not the halves of "www.example" and ".org"."""
-    edges = (before.word[-1:], after.word[:1])
-    return any(edge.isspace() or _wide(edge) or _unspaced(edge) for edge in edges)
+    edges = before.word[-1:] + after.word[:1]
+    return any(edge.isspace() or breakable(edge) for edge in edges)
 
 
-def _ends_sentence(word: str) -> bool:
-    mark = word.strip().rstrip(CLOSING)
-    if mark[-1:] not in SENTENCE_END:
-        return False
-    if mark[-1] != ".":
-        return True
-    stem = mark[:-1].strip(OPENING)
-    if stem.isdigit() or mark.strip(OPENING).lower() in _ABBREVIATIONS:
-        return False
-    letters = stem.split(".")  # "J." and "U.S." and "p.m.", but not "go." or "I am a."
-    return not (
-        all(len(letter) == 1 and letter.isalpha() for letter in letters) and (len(letters) > 1 or stem.isupper())
-    )
+def _opens(mark: str) -> bool:
+    return mark in NEUTRAL or all(character in OPENING for character in mark)
 
 
 def _speakable(text: str) -> bool:
     return any(
         character.isalnum() or unicodedata.category(character) in ("Sc", "Mn", "Mc") for character in text
     ) or text in {"%", "&", "+"}
-
-
-def _unspaced(character: str) -> bool:
-    """Thai, Lao, Tibetan, Burmese, Khmer: narrow scripts that write no spaces between words."""
-    return "\u0e00" <= character <= "\u109f" or "\u1780" <= character <= "\u17ff"
-
-
-def _wide(character: str) -> bool:
-    return character != "" and unicodedata.east_asian_width(character) in ("W", "F")

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
-from whisper_service.core.text import CLAUSE, CLOSING, columns, ends_sentence, ideographic, narrow
+from whisper_service.core.text import CLAUSE_END, CLOSING, columns, ends_sentence, ideographic, wide_columns
 from whisper_service.export.captions.pieces import Piece, line
 from whisper_service.export.captions.style import Style, reading_s
 
@@ -40,9 +40,8 @@ class Measures:
         self.pieces = pieces
         self.style = style
         widths = [columns(piece.text) for piece in pieces]
-        wides = [width - narrow(piece.text) for width, piece in zip(widths, pieces, strict=True)]
         self.reach = [0, *accumulate(width + piece.space for width, piece in zip(widths, pieces, strict=True))]
-        self.wide = [0, *accumulate(wides)]
+        self.wide = [0, *accumulate(wide_columns(piece.text) for piece in pieces)]
         self.sentences = [0, *accumulate(ends_sentence(piece.text) for piece in pieces)]
         self.widest = max(style.line_columns, style.cjk_line_columns) * style.lines + 1
         follow = [*pieces[1:], None]
@@ -126,9 +125,9 @@ def _break_cost(before: Piece, after: Piece | None) -> float:
     """How much it hurts to cut between two pieces: nothing at the end of a sentence, most after an article."""
     if after is None or ends_sentence(before.text):
         return 0.0
-    mark = before.text.rstrip("".join(CLOSING))[-1:] or before.text[-1]
+    mark = before.text.rstrip(CLOSING)[-1:] or before.text[-1]
     # Chinese and Japanese write a space only between phrases, Korean between words.
-    clause = mark in CLAUSE or (after.space and ideographic(before.text[-1]) and ideographic(after.text[0]))
+    clause = mark in CLAUSE_END or (after.space and ideographic(before.text[-1]) and ideographic(after.text[0]))
     cost = 0.5 if clause else 3.5 if before.weak else 2.0
     if not clause and not after.space and not before.weak:
         cost += 0.3  # between characters that may be one word
@@ -138,7 +137,7 @@ def _break_cost(before: Piece, after: Piece | None) -> float:
 def wrapped(pieces: Sequence[Piece], style: Style) -> Iterator[tuple[Piece, ...]]:
     """Lines filled one after the other, as many as it takes."""
     whole = line(pieces)
-    limit = style.limit(columns(whole), columns(whole) - narrow(whole))
+    limit = style.limit(columns(whole), wide_columns(whole))
     row: list[Piece] = []
     for piece in pieces:
         if row and columns(line([*row, piece])) > limit:

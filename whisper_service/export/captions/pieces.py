@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 from whisper_service.core.domain import Gap, Segment, Transcript, Word
-from whisper_service.core.text import NEVER_FIRST, OPENING, clean, columns, unspaced, width_of
+from whisper_service.core.text import NEVER_FIRST, OPENING, breakable, clean, columns, wide_mark
 from whisper_service.export.captions.style import Style
 
 _WEAK: Final = {
@@ -61,7 +61,7 @@ def blocks(transcript: Transcript, style: Style) -> Iterator[Block]:
         for gap in gaps[passed:ahead]:
             yield _hole(gap, at)
         passed, at, speaker = ahead, piece.start, voice
-        if held and width_of(held[-1].text[-1]) == 2 and not held[-1].text[-1].isalnum():
+        if held and wide_mark(held[-1].text[-1]):
             piece = piece._replace(space=False)  # `。` and its like bring their own
         if held and _glued(held[-1], piece):
             held[-1] = _joined(held[-1], piece)
@@ -143,7 +143,7 @@ def _sticks(before: str, after: str) -> bool:
         or "\u200d" in (before, after)
     ):
         return True
-    return not any(width_of(edge) == 2 or unspaced(edge) for edge in (before, after))
+    return not (breakable(before) or breakable(after))
 
 
 def _joined(before: Piece, after: Piece) -> Piece:

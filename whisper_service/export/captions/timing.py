@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from whisper_service.core.domain import Transcript
-from whisper_service.core.text import columns, narrow
+from whisper_service.core.text import columns, wide_columns
 from whisper_service.export.captions.cuts import split, wrapped
 from whisper_service.export.captions.pieces import Block, Piece, blocks, line
 from whisper_service.export.captions.style import Style, reading_s
@@ -64,8 +64,7 @@ def _timed(drafts: Sequence[Draft], style: Style) -> list[Cue]:
         else:
             spoken = min(max(rows[-1][-1].end, start + 1), start + most)
             text = " ".join(line(row) for row in rows)
-            width = columns(text)
-            need = round(reading_s(width, width - narrow(text), style) * 1000)
+            need = round(reading_s(columns(text), wide_columns(text), style) * 1000)
             end = min(max(spoken, start + max(least, need)), spoken + linger, start + most)
             if following is not None and 0 <= following - dark - end < FLICKER_MS:
                 end = min(following - dark, start + most)
