@@ -62,7 +62,7 @@ class LocalModels:
         self._config = config
         self._data = DataDir(config.data_dir)
         self._catalog = Catalog(self._data.models, default=config.speech.model)
-        self._inventory = Inventory(self._catalog, machine.look())
+        self._inventory = Inventory(self._catalog, machine.inspect())
         self._hub = hubs.resolve(config.models, os.environ)
 
     def list(self) -> ModelsInfo:

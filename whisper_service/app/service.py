@@ -26,7 +26,7 @@ from whisper_service.core.domain import ActorState, Death, Job, LinkOrigin, Opti
 from whisper_service.core.errors import InvalidRequest, NotFound, ServiceError
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
-from whisper_service.host import machine
+from whisper_service.host import memory
 from whisper_service.integrations.link_fetcher import name_of
 from whisper_service.models import hubs
 from whisper_service.models.importing import ImportLimits
@@ -333,7 +333,7 @@ class Service:
             jobs={status.value: counts.get(status, 0) for status in Status},
             disk_free_bytes=shutil.disk_usage(self.data.root).free,
             memory_bytes=self._loop.shelf.inventory.machine.memory_bytes,
-            memory_free_bytes=machine.free_memory(),
+            memory_free_bytes=memory.free(),
             cpus=os.cpu_count() or 1,
             subscribers=self.broadcast.subscribers,
         )

@@ -135,7 +135,7 @@ async def assembled(
         shelf = ModelActions(
             store,
             broadcast,
-            Inventory(catalog, machine.look()),
+            Inventory(catalog, machine.inspect()),
             ledger,
             recognizer,
             endings,

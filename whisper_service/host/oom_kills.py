@@ -1,46 +1,24 @@
-"""Whether the kernel killed for want of memory: counters to be read before and after a child's life.
+"""Count the processes that the kernel killed because memory ran out. Read the count before and after an actor's life.
 
-SIGKILL looks the same whoever sent it. The control group that a child shares with the service counts what the kernel's OOM
-killer took from it; where no group does, the whole machine's counter has to do.
+SIGKILL looks alike whoever sent it. The actors share the control group of the service, which counts what the kernel's OOM
+killer took from it. Where no group counts, the counter of the whole machine is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
-CGROUPS: Final = Path("/sys/fs/cgroup")
-MEMBERSHIP: Final = Path("/proc/self/cgroup")
-MACHINE: Final = Path("/proc/vmstat")
+from whisper_service.host import cgroup
+
+VMSTAT: Final = Path("/proc/vmstat")
+_FILES: Final = {1: "memory.oom_control", 2: "memory.events"}
 
 
-def kills(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP, machine: Path = MACHINE) -> int:
-    """Processes killed so far, here or on this machine; 0 where the system does not say. It never falls."""
-    for file in (*_counters(cgroups, membership), machine):
-        for line in _lines(file):
-            match line.split():
-                case ["oom_kill", count] if count.isdecimal():
-                    return int(count)
+def count(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP, vmstat: Path = VMSTAT) -> int:
+    """Return the kills so far in the nearest group that counts, else on the machine; 0: the system does not say."""
+    groups = cgroup.groups("memory", root, membership)
+    for file in (*(directory / _FILES[version] for directory, version in groups), vmstat):
+        if (kills := cgroup.counters(file).get("oom_kill")) is not None:
+            return kills
     return 0
-
-
-def _counters(cgroups: Path, membership: Path) -> Iterator[Path]:
-    """The files that may count for the group of this process. In a container its path may be the host's, and only the root is there."""
-    for line in _lines(membership):
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        group = PurePosixPath(path.strip().lstrip("/"))
-        if controllers == "":
-            yield from (
-                root / member / "memory.events" for member in (group, "") for root in (cgroups, cgroups / "unified")
-            )
-        elif "memory" in controllers.split(","):
-            yield from (cgroups / controllers / member / "memory.oom_control" for member in (group, ""))
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeError):  # not Linux, or hidden
-        return []

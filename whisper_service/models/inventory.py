@@ -119,7 +119,7 @@ class Inventory:
             if facts
             else None
         )
-        suits = model.suits(self.machine.cpus, self.machine.for_models, now.vram_bytes) if model else None
+        suits = model.suits(self.machine.cpus, self.machine.model_bytes, now.vram_bytes) if model else None
         return ModelInfo(
             name=entry.name,
             state=_state(entry, now, problem),
@@ -169,7 +169,7 @@ class Inventory:
         """The best of the known ones that are comfortable here."""
         order = BY_QUALITY if now.vram_bytes else ON_CPU
         for name in order:
-            suits = BY_NAME[name].suits(self.machine.cpus, self.machine.for_models, now.vram_bytes)
+            suits = BY_NAME[name].suits(self.machine.cpus, self.machine.model_bytes, now.vram_bytes)
             if suits.fit in ("gpu", "cpu"):
                 return name
         return None

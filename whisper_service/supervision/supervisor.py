@@ -206,7 +206,7 @@ class Supervisor:
         generation, born = self.generation, self._clock()
         self.state, self._cause, self._fatal = ActorState.STARTING, None, None
         code: int | None = None
-        kills = oom_kills.kills()
+        kills = oom_kills.count()
         try:
             log = actor_logs.create(self._logs, self.name)
             code = await self._until_exit(generation, log)
@@ -225,7 +225,7 @@ class Supervisor:
         if was_ready and self._clock() - born > STEADY_S:
             self.failures = 0
         self.failures += 1
-        diagnosis = self._cause or faults.classify(actor_logs.tail(log), code, oom_killed=oom_kills.kills() > kills)
+        diagnosis = self._cause or faults.classify(actor_logs.tail(log), code, oom_killed=oom_kills.count() > kills)
         if diagnosis.kind is not faults.FaultKind.KILLED:  # whoever kills from outside says nothing about the child
             self._breaker.died(self._clock())
         if self.broken:

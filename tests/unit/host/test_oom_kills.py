@@ -12,6 +12,10 @@ EVENTS = "low 0\nhigh 3\nmax 17\noom 2\noom_kill {}\noom_group_kill 0\n"
 LAYOUTS = {
     "version 2": ("0::/system.slice/whisper.service", {"system.slice/whisper.service/memory.events": EVENTS.format(3)}),
     "version 2, in a container that sees its root alone": ("0::/docker/abc", {"memory.events": EVENTS.format(3)}),
+    "version 2, where only a parent counts": (
+        "0::/system.slice/whisper.service",
+        {"system.slice/memory.events": EVENTS.format(3), "memory.events": EVENTS.format(9)},
+    ),
     "version 2 beside version 1": ("9:cpu:/\n0::/a", {"unified/a/memory.events": EVENTS.format(3)}),
     "version 1": (
         "4:memory:/a/b\n0::/",
@@ -28,10 +32,10 @@ def test_the_group_that_is_nearest_counts(tmp_path: Path, layout: str) -> None:
     (tmp_path / "vmstat").write_text(f"pgfault 12\noom_kill {7 if files else 3}\n")
     for name, text in files.items():
         path = tmp_path / "groups" / name
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    assert oom_kills.kills(tmp_path / "groups", tmp_path / "cgroup", tmp_path / "vmstat") == 3
+    assert oom_kills.count(tmp_path / "groups", tmp_path / "cgroup", tmp_path / "vmstat") == 3
 
 
 def test_a_system_that_does_not_say_has_killed_nothing(tmp_path: Path) -> None:
-    assert oom_kills.kills(tmp_path, tmp_path / "none", tmp_path / "neither") == 0
+    assert oom_kills.count(tmp_path, tmp_path / "none", tmp_path / "neither") == 0

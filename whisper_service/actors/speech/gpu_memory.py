@@ -10,8 +10,9 @@ import ctypes
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
+
+from whisper_service.host import memory
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,6 @@ LONGEST_S: Final = 5.0
 STEP_S: Final = 0.25
 RISE_BYTES: Final = 16 << 20
 """Less than this in a step is no rise."""
-MEMINFO: Final = Path("/proc/meminfo")
 
 
 class _Info(ctypes.Structure):
@@ -52,7 +52,7 @@ def free_on(device: str) -> int | None:
     kind, _, number = device.partition(":")
     try:
         if kind == "cpu":
-            return free_on_host()
+            return memory.free()
         info = _of_gpu(int(number or 0))
     except (OSError, AttributeError) as error:  # no such library, or one without these functions
         logger.debug("free memory of %s is not known: %s", device, error)
@@ -67,19 +67,6 @@ def total_on_gpu(number: int = 0) -> int | None:
     except (OSError, AttributeError):
         return None
     return None if info is None else int(info.total)
-
-
-def free_on_host(meminfo: Path = MEMINFO) -> int | None:
-    """What the kernel could give to programs without swapping."""
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeError):  # not Linux
-        return None
-    for line in lines:
-        match line.split():
-            case ["MemAvailable:", size, "kB"] if size.isdecimal():
-                return int(size) << 10
-    return None
 
 
 def _of_gpu(number: int) -> _Info | None:

@@ -298,7 +298,7 @@ async def test_no_secret_is_told(
 async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "look", lambda: Machine(cpus=2, memory_bytes=1000))
+    monkeypatch.setattr(machine, "inspect", lambda: Machine(cpus=2, memory_bytes=1000))
     async with running(tmp_path, hub.url) as web:
         job = await over(web, await submit(web, chunks=1))
         assert job.error is not None

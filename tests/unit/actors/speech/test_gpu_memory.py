@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from whisper_service.actors.speech import gpu_memory
@@ -47,12 +45,6 @@ def test_it_waits_while_memory_comes_back(free: list[int | None], steps: int) ->
 def test_it_never_waits_long() -> None:
     machine = Machine(*(n * 20 * MB for n in range(1000)))
     assert machine.settle(10**15) == gpu_memory.LONGEST_S
-
-
-def test_the_host_says_what_is_available(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal:        8145276 kB\nMemAvailable:    2048 kB\n")
-    assert gpu_memory.free_on_host(tmp_path / "meminfo") == 2 * MB
-    assert gpu_memory.free_on_host(tmp_path / "none") is None
 
 
 def test_a_gpu_that_is_not_there_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
