@@ -7,7 +7,6 @@ that the same command continues what Ctrl-C or a power cut ended. Transcripts ap
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core import languages
 from whisper_service.core.domain import Gap, Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
+from whisper_service.core.files import write_whole
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.export import render
 from whisper_service.export.render import Format, Layout
@@ -159,7 +159,7 @@ class _TranscribeRun:
             ):  # what there is of a failed one is better than nothing
                 transcript = await service.transcript(job.id)
                 for kind, target in item.targets.items():
-                    await to_thread.run_sync(_write, target, render.render(transcript, kind, self.layout))
+                    await to_thread.run_sync(write_whole, target, render.render(transcript, kind, self.layout))
                     self.written.append(target)
         except (ServiceError, OSError) as error:
             self._give_up(item, error, display)
@@ -301,19 +301,6 @@ def _bases(source: Path, *, short: bool) -> Iterator[str]:
 def _key(path: Path) -> str:
     """Equal for paths that may be the same file: some file systems do not tell case apart."""
     return str(path.absolute()).casefold()
-
-
-def _write(target: Path, content: bytes) -> None:
-    """All of it or nothing, also after a power cut."""
-    scratch = target.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with scratch.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _stretch(gap: Gap) -> str:

@@ -7,13 +7,11 @@ still has the same. What is not pending any more is not fetched.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from email.message import Message
-from os import fsync
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import unquote, urlsplit
@@ -34,7 +32,7 @@ from whisper_service.core.errors import (
     StoreBusy,
     Unavailable,
 )
-from whisper_service.core.files import disk
+from whisper_service.core.files import full_disk_as_error, sha256_of, sync_file, write_all
 from whisper_service.core.identifiers import clean_name
 from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, networks, plain
 from whisper_service.storage.data_dir import DataDir
@@ -240,7 +238,7 @@ class LinkFetcher:
         """All of it is here: from now on it is a job like any other."""
         if not size:
             raise EmptyFile
-        digest = await to_thread.run_sync(_hash, self._data.source_of(job.id))
+        digest = await to_thread.run_sync(sha256_of, self._data.source_of(job.id))
         if await self._note(job.id, bytes=size, sha256=digest, message="Waiting for its turn.") is not None:
             logger.info("a recording is here", extra={"action": "fetched", "job": job.id, "bytes": size})
 
@@ -255,12 +253,10 @@ class _PartialFile:
 
     def write(self, data: bytes, safe: bool) -> None:
         """Add this; `safe`: and wait until all is on stable storage."""
-        with disk():
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
+        with full_disk_as_error():
+            write_all(self._file, data)
             if safe:
-                fsync(self._file.fileno())
+                sync_file(self._file)
 
     def close(self) -> None:
         self._file.close()
@@ -326,8 +322,3 @@ def _name_in(headers: dict[str, str]) -> str:
     except (LookupError, UnicodeError):
         return ""
     return clean_name(name) if name else ""
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,10 +6,8 @@ Owns the pinned content and the join: whole or not at all, checked by hash, safe
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import importlib.util
-import os
 import shutil
 import tempfile
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from whisper_service.core.errors import DiskFull, ModelUnavailable
+from whisper_service.core.files import is_disk_full, sync_directory, sync_file, write_whole
 
 _SUMS: Final = "SHA256SUMS"  # in a joined model: tells ours from one that the user put there
 _BLOCK: Final = 1024 * 1024
@@ -103,8 +102,7 @@ def join(root: Path, name: str, files: Sequence[BundledFile]) -> None:
             fresh.mkdir()
             for file in files:
                 _copy(name, file, fresh / file.name)
-            _write(fresh / _SUMS, "".join(f"{file.sha256}  {file.name}\n" for file in files).encode())
-            _sync_directory(fresh)
+            write_whole(fresh / _SUMS, "".join(f"{file.sha256}  {file.name}\n" for file in files).encode())
             if not is_joined(final, files):
                 with contextlib.suppress(FileNotFoundError):
                     final.rename(Path(scratch) / "damaged")
@@ -113,9 +111,9 @@ def join(root: Path, name: str, files: Sequence[BundledFile]) -> None:
             except OSError:
                 if not is_joined(final, files):  # else another process was faster
                     raise
-            _sync_directory(root)
+            sync_directory(root)
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_disk_full(error):
             raise DiskFull(f"There is no room for the built-in model {name} in {root}.") from error
         raise ModelUnavailable(
             f"The built-in model {name} cannot be put into {root}: {error.strerror or error}.",
@@ -170,8 +168,7 @@ def _copy(model: str, file: BundledFile, target: Path) -> None:
     """Write the parts one after another, hashing on the way."""
     with target.open("wb") as sink:
         digest = _digest(file, sink.write)
-        sink.flush()
-        os.fsync(sink.fileno())
+        sync_file(sink)
     if digest != file.sha256:
         raise _damaged(model, file)
 
@@ -202,20 +199,3 @@ def _damaged(model: str, file: BundledFile) -> ModelUnavailable:
         model=model,
         file=file.name,
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as sink:
-        sink.write(data)
-        sink.flush()
-        os.fsync(sink.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    """Make the names in a directory survive a power cut, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -13,7 +13,6 @@ Beside them may lie `ORIGIN`: where the model is from, and what its files should
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -22,6 +21,7 @@ import msgspec
 
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import ModelBroken
+from whisper_service.core.files import sha256_of
 from whisper_service.models.known import Shape
 
 VERSIONS: Final = range(3, 7)
@@ -105,9 +105,8 @@ def verify(directory: Path) -> tuple[str, ...]:
             said = "is missing" if have is None else f"has {have} bytes"
             raise ModelBroken(f"{name} of {directory.name} {said}; it should have {size}.", hint=_REMOVE)
     for name, digest in known.sha256.items():
-        with (directory / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-                raise ModelBroken(f"{name} of {directory.name} does not have the content it should have.", hint=_REMOVE)
+        if sha256_of(directory / name) != digest:
+            raise ModelBroken(f"{name} of {directory.name} does not have the content it should have.", hint=_REMOVE)
     return tuple(known.sha256)
 
 

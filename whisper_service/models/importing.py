@@ -7,24 +7,22 @@ names that are ours; paths, links and devices in it are refused; what is unpacke
 from __future__ import annotations
 
 import bz2
-import errno
 import fnmatch
 import gzip
 import hashlib
 import lzma
-import os
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple
 
 import msgspec
 
 from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest
+from whisper_service.core.files import full_disk_as_error, sync_file, write_whole
 from whisper_service.models import files as model_files
 from whisper_service.models.files import ORIGIN, ModelOrigin
 from whisper_service.models.known import PATTERNS
@@ -36,6 +34,7 @@ MAX_READ: Final = 1 << 24
 MAX_SMALL: Final = 1 << 28
 """Bytes of any file but the weights."""
 WEIGHTS: Final = "model.bin"
+NO_ROOM: Final = "There is no room for the model."
 _PACKERS: Final = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
 
@@ -119,7 +118,7 @@ class _ModelFolder:
             raise BadArchive("There is more than one model in the archive.", hint="Pack the folder of one model alone.")
         self._parent = path.parent
         limit = self._limits.bytes if path.name == WEIGHTS else MAX_SMALL
-        with _disk():
+        with full_disk_as_error(NO_ROOM):
             if shutil.disk_usage(self._folder).free < size + self._limits.spare:
                 raise DiskFull(f"There is no room for the model: {size} bytes of {path.name}.")
             self._copy(path.name, content, limit)
@@ -134,8 +133,7 @@ class _ModelFolder:
                     raise BadArchive(f"{name} is larger than a model's may be, or than the archive says.")
                 digest.update(block)
                 sink.write(block)
-            sink.flush()
-            os.fsync(sink.fileno())
+            sync_file(sink)
         self._sizes[name] = count
         if name == WEIGHTS:
             self._hashes[name] = digest.hexdigest()
@@ -151,9 +149,8 @@ class _ModelFolder:
             raise BadArchive("There is no vocabulary.json or .txt beside its model.bin.")
         model_files.read(self._folder)
         about = ModelOrigin(files=self._sizes, sha256=self._hashes)
-        with _disk():
-            (self._folder / ORIGIN).write_bytes(msgspec.json.encode(about))
-            _sync(self._folder)
+        with full_disk_as_error(NO_ROOM):
+            write_whole(self._folder / ORIGIN, msgspec.json.encode(about))
 
 
 def _unzip(archive: Path, sink: _ModelFolder) -> None:
@@ -200,23 +197,3 @@ class _Bounded:
         if not 0 <= count <= MAX_READ:
             raise BadArchive("A header of the archive is too long.")
         return self._file.read(count)
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull("There is no room for the model.") from error
-        raise
-
-
-def _sync(directory: Path) -> None:
-    """Make names survive a power cut, where the system can."""
-    if os.name == "posix":
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from whisper_service.core.errors import DataDirectoryInUse, DiskFull, ServiceError
+from whisper_service.core.files import is_disk_full
 
 SAMPLE_BYTES: Final = 2
 """Of a sample in a spool, int16."""
@@ -76,7 +77,7 @@ class DataDir:
                 path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            if error.errno == 28:  # ENOSPC
+            if is_disk_full(error):
                 raise DiskFull(f"{self.root} cannot be created: the disk is full.") from error
             raise ServiceError(
                 f"{self.root} cannot be used as data directory: {error.strerror}.",

@@ -29,7 +29,7 @@ from whisper_service.core.errors import (
     UploadLocked,
     UploadOffset,
 )
-from whisper_service.core.files import disk, sync_directory
+from whisper_service.core.files import full_disk_as_error, sha256_of, sync_directory, sync_file, write_all, write_whole
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.storage.uploads import BLOCK, Received, Uploads
 
@@ -153,11 +153,13 @@ class ResumableUploads:
                 f"Of {upload.length} bytes {standing.offset} have come.", offset=standing.offset, length=upload.length
             )
         hashed, digest = self._hashes.get(upload_id, (0, None))
-        if digest is None or hashed != upload.length:
-            digest = await to_thread.run_sync(_hash, self._bytes_of(upload_id))
+        if digest is not None and hashed == upload.length:
+            sha256 = digest.hexdigest()
+        else:
+            sha256 = await to_thread.run_sync(sha256_of, self._bytes_of(upload_id))
         path = self._intake.root / upload_id
         await to_thread.run_sync(self._hand_over, upload_id, path)
-        return Received(name=upload.name, path=path, bytes=upload.length, sha256=digest.hexdigest())
+        return Received(name=upload.name, path=path, bytes=upload.length, sha256=sha256)
 
     async def release(self, received: Received) -> None:
         """Nothing came of a `claim`: only the upload stays."""
@@ -184,12 +186,9 @@ class ResumableUploads:
 
     def _begin(self, upload: UploadInfo) -> None:
         facts = self._facts_of(upload.id)
-        with disk():
+        with full_disk_as_error():
             self._bytes_of(upload.id).touch()
-            draft = facts.with_suffix(".new")
-            draft.write_bytes(msgspec.json.encode(upload))
-            draft.rename(facts)
-            sync_directory(self.root)
+            write_whole(facts, msgspec.json.encode(upload), draft=facts.with_suffix(".new"))
 
     def _standing(self, upload_id: str) -> UploadStatus:
         if _ID.fullmatch(upload_id):
@@ -239,7 +238,7 @@ class ResumableUploads:
 
     def _hand_over(self, upload_id: str, path: Path) -> None:
         source = self._bytes_of(upload_id)
-        with disk():
+        with full_disk_as_error():
             try:
                 os.link(source, path)
             except FileExistsError:
@@ -296,10 +295,7 @@ class _Writer:
 
     def write(self, block: bytes) -> None:
         try:
-            with disk():
-                view = memoryview(block)
-                while view:
-                    view = view[self._file.write(view) :]
+            write_all(self._file, block)
         except BaseException:
             self._file.truncate(self.offset)
             raise
@@ -312,13 +308,8 @@ class _Writer:
         self.offset, self.digest = offset, None
 
     def close(self) -> None:
-        with disk(), self._file as file:
-            os.fsync(file.fileno())
-
-
-def _hash(path: Path) -> Any:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256")
+        with full_disk_as_error(), self._file as file:
+            sync_file(file)
 
 
 def _too_much(upload: UploadInfo) -> TooLarge:

@@ -7,7 +7,6 @@ shown; paths are made of identifiers that this module draws.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 import time
@@ -20,7 +19,7 @@ from anyio import to_thread
 
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import DiskFull, EmptyFile, TooLarge, TooManyUploads
-from whisper_service.core.files import disk, sync_directory
+from whisper_service.core.files import full_disk_as_error, sync_directory, sync_file, write_all
 from whisper_service.core.identifiers import clean_name, identifier
 
 BLOCK: Final = 1 << 20
@@ -73,7 +72,7 @@ class Uploads:
         self.admit(expected or 0)
         part = self.root / f"{secrets.token_hex(16)}{PART}"
         try:
-            with self.place(), disk(), part.open("xb", buffering=0) as file:
+            with self.place(), full_disk_as_error(), part.open("xb", buffering=0) as file:
                 yield Receiver(self, clean_name(name), part, file)
         finally:
             part.unlink(missing_ok=True)  # it has another name by now if it was finished
@@ -137,10 +136,7 @@ class Receiver:
         self._held.clear()
         self._held_bytes = 0
         self._intake.admit(self._size + len(block), held=self._size)
-        with disk():
-            view = memoryview(block)
-            while view:
-                view = view[self._file.write(view) :]
+        write_all(self._file, block)
         self._hash.update(block)
         self._size += len(block)
 
@@ -149,8 +145,8 @@ class Receiver:
         if not self._size:
             raise EmptyFile()
         path = self._intake.root / identifier(self._intake.wall())
-        with disk():
-            os.fsync(self._file.fileno())
+        with full_disk_as_error():
+            sync_file(self._file)
             self._file.close()
             self._part.rename(path)
             sync_directory(self._intake.root)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testkit.repository import ROOT
 from whisper_service.core.errors import Conflict, DiskFull, InvalidRequest, ModelUnavailable, NotFound
 from whisper_service.core.model_names import folder_of, is_name, name_of_folder
 from whisper_service.models import bundled as module
@@ -330,7 +331,7 @@ def test_a_disk_that_refuses_is_told_apart_and_leaves_nothing(
     def refuse(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(module.os, "fsync", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(expected):
         Catalog(models, default="auto", bundled=bundle).locate("base")
     assert list(models.iterdir()) == []
@@ -346,7 +347,7 @@ def test_what_a_killed_join_left_behind_is_removed(models: Path, bundle: dict[st
 
 
 def test_the_extra_of_the_project_is_what_the_messages_name() -> None:
-    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert " ".join(project["project"]["optional-dependencies"]["bundled"]) == REQUIREMENTS
 
 

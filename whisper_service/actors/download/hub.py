@@ -39,6 +39,7 @@ from huggingface_hub.utils._http import default_client_factory, hf_raise_for_sta
 
 from whisper_service.actors.download import network_errors  # noqa: E402
 from whisper_service.actors.download.network_errors import HubError, problem  # noqa: E402
+from whisper_service.core.files import sha256_of, sync_file  # noqa: E402
 
 CHUNK: Final = 256 * 1024
 """Bytes that may be lost at a kill. The library's own 10 MB are many seconds on a slow line."""
@@ -82,7 +83,11 @@ class Repo(NamedTuple):
     @property
     def about(self) -> dict[str, Any]:
         """What every problem says about it."""
-        return {"host": network_errors.host_of(self.endpoint), "endpoint": network_errors.public(self.endpoint), "repo": self.repo}
+        return {
+            "host": network_errors.host_of(self.endpoint),
+            "endpoint": network_errors.public(self.endpoint),
+            "repo": self.repo,
+        }
 
     def headers(self) -> dict[str, str]:
         headers: dict[str, str] = build_hf_headers(token=self.token or False, library_name="whisper_service")
@@ -166,7 +171,7 @@ def fetch(source: Repo, commit: str, file: RepoFile, directory: Path) -> None:
                 raise
             sink.truncate(0)  # there is less than was announced
             raise HubError(problem("hash_mismatch", **source.about, file=file.name)) from error
-        os.fsync(sink.fileno())
+        sync_file(sink)
     if not _is_true(part, file):
         part.unlink()
         raise HubError(problem("hash_mismatch", **source.about, file=file.name))
@@ -224,11 +229,8 @@ def _is_true(path: Path, file: RepoFile) -> bool:
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return False
-    with path.open("rb") as content:
-        if file.sha256 is not None:
-            return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
-        if file.blob is not None and len(file.blob) == 40:
-            digest = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
-            digest.update(content.read())
-            return digest.hexdigest() == file.blob
+    if file.sha256 is not None:
+        return sha256_of(path) == file.sha256
+    if file.blob is not None and len(file.blob) == 40:
+        return hashlib.sha1(b"blob %d\0" % size + path.read_bytes(), usedforsecurity=False).hexdigest() == file.blob
     return True

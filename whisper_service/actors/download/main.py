@@ -23,6 +23,7 @@ import msgspec
 from whisper_service.actors.download import network_errors
 from whisper_service.actors.download.network_errors import HubError, problem
 from whisper_service.core.domain import Problem
+from whisper_service.core.files import sync_directory, sync_file
 from whisper_service.models.files import ORIGIN, ModelOrigin, origin
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
@@ -195,17 +196,12 @@ def _put(partial: Path, target: Path) -> None:
     for path in partial.iterdir():
         if path.is_file():
             with path.open("rb") as file:
-                os.fsync(file.fileno())
+                sync_file(file)
     if target.is_dir():
         target.rmdir()  # an empty one, which some systems do not replace
     partial.replace(target)
-    if os.name == "posix":
-        for directory in (target, target.parent):
-            handle = os.open(directory, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+    for directory in (target, target.parent):
+        sync_directory(directory)
 
 
 def _size(directory: Path) -> int:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from whisper_service.core.domain import Problem
+from whisper_service.core.files import is_disk_full
 
 CASES: Final[dict[str, tuple[str, str]]] = {
     # this machine
@@ -142,7 +143,6 @@ _STATUS: Final = {
     429: "rate_limited",
 }
 _UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _READ_ONLY: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _USERINFO: Final = re.compile(r"(?<=://)[^/?#@\s]*@")
 _QUERY: Final = re.compile(r"(?<=\?)[^\s'\"<>]+")  # signed addresses of files carry their signature there
@@ -335,7 +335,7 @@ def secrets_of(token: str | None, *addresses: str | None) -> set[str]:
 
 def disk_is_full(error: BaseException) -> bool:
     """Whether it was the disk."""
-    return any(isinstance(cause, OSError) and cause.errno in _FULL for cause in _chain(error))
+    return any(map(is_disk_full, _chain(error)))
 
 
 def public(address: str) -> str:

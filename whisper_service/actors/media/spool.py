@@ -9,10 +9,11 @@ heard late of that.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from whisper_service.core.files import sync_directory, sync_file
 
 
 class SpoolFile:
@@ -46,11 +47,5 @@ class SpoolFile:
     def seal(self) -> None:
         """Cut the file to what was written and bring it, and its name, to stable storage."""
         self._file.truncate()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        if os.name == "posix":
-            directory = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        sync_file(self._file)
+        sync_directory(self._path.parent)
