@@ -11,9 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import anyio
-
 from whisper_service.core.errors import NotFound, ServiceError, Unavailable
+from whisper_service.core.wakeup import Wakeup
 from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -37,12 +36,12 @@ class Trash:
         self._store = store
         self._purge = purge
         self._wall = wall
-        self._news = anyio.Event()
+        self._news = Wakeup()
         self._closed = False
 
     def tell(self) -> None:
         """There is something in it."""
-        self._news.set()
+        self._news.notify()
 
     def close(self) -> None:
         """Let `run` end."""
@@ -52,7 +51,6 @@ class Trash:
     async def run(self) -> None:
         """Purge each job when its time has come; until `close`."""
         while not self._closed:
-            self._news = anyio.Event()
             try:
                 wait = await self._empty()
             except Unavailable:  # the end came in the middle of it
@@ -60,8 +58,7 @@ class Trash:
             except (sqlite3.Error, OSError, ServiceError):
                 logger.exception("deleted jobs could not be removed", extra={"action": "purge_failed"})
                 wait = RETRY_S
-            with anyio.move_on_after(wait):
-                await self._news.wait()
+            await self._news.wait(wait)
 
     async def _empty(self) -> float:
         """Purge what is due; seconds until the next one is."""

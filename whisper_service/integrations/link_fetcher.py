@@ -34,6 +34,7 @@ from whisper_service.core.errors import (
 )
 from whisper_service.core.files import full_disk_as_error, sha256_of, sync_file, write_all
 from whisper_service.core.identifiers import clean_name
+from whisper_service.core.wakeup import Wakeup
 from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, networks, plain
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -75,7 +76,7 @@ class LinkFetcher:
         self._note = note
         self._fail = fail
         self._at: dict[str, CancelScope] = {}  # the jobs whose recordings are on their way
-        self._news = anyio.Event()
+        self._news = Wakeup()
         self._closed = False
 
     def check(self, url: str) -> str:
@@ -89,7 +90,7 @@ class LinkFetcher:
 
     def tell(self) -> None:
         """Jobs came, went or changed."""
-        self._news.set()
+        self._news.notify()
 
     def close(self) -> None:
         """Let `run` end; what is on its way goes on with the next service."""
@@ -100,13 +101,11 @@ class LinkFetcher:
         """Fetch what there is to fetch, some at a time, until `close`."""
         async with anyio.create_task_group() as tasks:
             while not self._closed:
-                self._news = anyio.Event()  # before the look: what comes meanwhile must not be missed
                 try:
                     wanted = await self._store.to_fetch()
                 except (sqlite3.Error, ServiceError):
                     logger.exception("it is not known what to fetch", extra={"action": "fetch_failed"})
-                    with anyio.move_on_after(REST_S):
-                        await self._news.wait()  # the end does not wait for the rest
+                    await self._news.wait(REST_S)
                     continue
                 ids = {job.id for job in wanted}
                 for job_id in self._at.keys() - ids:

@@ -25,6 +25,7 @@ from whisper_service.config import schema
 from whisper_service.core.domain import Change, Delivery, DeliveryState, Status
 from whisper_service.core.errors import InvalidConfig, InvalidRequest, ServiceError
 from whisper_service.core.job_states import TERMINAL
+from whisper_service.core.wakeup import Wakeup
 from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, networks
 from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
 from whisper_service.storage.store import Store
@@ -89,7 +90,7 @@ class WebhookSender:
         self._store = store
         self._broadcast = broadcast
         self._clock = clock
-        self._news = anyio.Event()
+        self._news = Wakeup()
         if self._url:
             if not self._key:
                 raise InvalidConfig("webhooks.url is set, but webhooks.secret is not.", hint=_HOW)
@@ -147,7 +148,7 @@ class WebhookSender:
             if made or cursor.seq - noted >= NOTE_EVERY:
                 noted = cursor.seq
                 await self._store.outbox.add(made, noted)
-                self._wake()
+                self._news.notify()
 
     def _delivery(self, change: Change) -> Delivery | None:
         if change.kind != "update":
@@ -176,7 +177,6 @@ class WebhookSender:
     async def _send(self) -> None:
         """Send what is due; sleep until something is."""
         while True:
-            news = self._news
             waiting = await self._store.outbox.next(AT_ONCE)
             now = self._clock()
             due = [delivery for delivery in waiting if delivery.due_at <= now]
@@ -185,8 +185,7 @@ class WebhookSender:
                     for delivery in due:
                         tasks.start_soon(self._deliver, delivery)
                 continue
-            with anyio.move_on_after(waiting[0].due_at - now if waiting else None):
-                await news.wait()
+            await self._news.wait(waiting[0].due_at - now if waiting else None)
 
     async def _deliver(self, delivery: Delivery) -> None:
         """One try, and what comes of it, written down."""
@@ -218,10 +217,6 @@ class WebhookSender:
         logger.warning("a webhook was not taken: %s", detail, extra=facts)
         due_at = self._clock() + BACK_OFF_S[attempts - 1]
         await self._store.outbox.settle(delivery.id, DeliveryState.WAITING, attempts, due_at, detail)
-
-    def _wake(self) -> None:
-        news, self._news = self._news, anyio.Event()
-        news.set()
 
 
 def key(secret: str) -> bytes:

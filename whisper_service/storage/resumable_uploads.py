@@ -31,6 +31,7 @@ from whisper_service.core.errors import (
 )
 from whisper_service.core.files import full_disk_as_error, sha256_of, sync_directory, sync_file, write_all, write_whole
 from whisper_service.core.identifiers import clean_name, identifier
+from whisper_service.core.wakeup import Wakeup
 from whisper_service.storage.uploads import BLOCK, Received, Uploads
 
 CHECKSUMS: Final = ("sha1", "sha256")
@@ -75,7 +76,7 @@ class ResumableUploads:
         self._wall = wall
         self._work: dict[str, _Sending] = {}
         self._hashes: dict[str, tuple[int, Any]] = {}  # how far each is hashed; after a restart it is done at the end
-        self._news = anyio.Event()
+        self._news = Wakeup()
         self._closed = False
         root.mkdir(parents=True, exist_ok=True)
 
@@ -86,7 +87,7 @@ class ResumableUploads:
         upload = UploadInfo(identifier(now), clean_name(name), length, metadata, now)
         await to_thread.run_sync(self._begin, upload)
         self._hashes[upload.id] = (0, hashlib.sha256())
-        self._wake()
+        self._news.notify()
         return await self.standing(upload.id)
 
     async def standing(self, upload_id: str) -> UploadStatus:
@@ -172,15 +173,13 @@ class ResumableUploads:
     async def run(self) -> None:
         """Remove what nobody came back for, when it is due; until `close`."""
         while not self._closed:
-            self._news = anyio.Event()  # before the sweep: news that come meanwhile, and the end, must not be missed
             due = await to_thread.run_sync(self._sweep)
-            with anyio.move_on_after(max(1.0, due - self._wall()) if due is not None else float("inf")):
-                await self._news.wait()
+            await self._news.wait(None if due is None else max(1.0, due - self._wall()))
 
     def close(self) -> None:
         """Let `run` end."""
         self._closed = True
-        self._wake()
+        self._news.notify()
 
     # -- files; in worker threads ------------------------------------------------------------------------------------
 
@@ -232,7 +231,7 @@ class ResumableUploads:
                     await to_thread.run_sync(writer.close)
                     if writer.digest is not None:
                         self._hashes[upload.id] = (writer.offset, writer.digest)
-                    self._wake()
+                    self._news.notify()
         if own is not None and checksum is not None and own.digest() != checksum[1]:
             raise ChecksumMismatch(offset=offset)
 
@@ -279,9 +278,6 @@ class ResumableUploads:
 
     def _bytes_of(self, upload_id: str) -> Path:
         return self.root / f"{upload_id}{_BYTES}"
-
-    def _wake(self) -> None:
-        self._news.set()
 
 
 class _Writer:
