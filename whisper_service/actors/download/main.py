@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 
@@ -25,9 +25,9 @@ from whisper_service.actors.download.network_errors import HubError, problem
 from whisper_service.core.domain import Problem
 from whisper_service.core.files import sync_directory, sync_file
 from whisper_service.models.files import ORIGIN, ModelOrigin, origin
+from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
-    Command,
     ConnectionTested,
     Download,
     Downloaded,
@@ -54,15 +54,6 @@ HOPELESS: Final = frozenset(
     {"offline", "disk_full", "not_writable", "target_occupied", "proxy_invalid", "repo_invalid"}
 )
 """Cases that no other endpoint will help with."""
-
-Emit = Callable[[Report], None]
-
-
-class Inbox(Protocol):
-    """Where commands come from."""
-
-    def get(self) -> Command | None:
-        """The next command; blocks."""
 
 
 def run(inbox: Inbox, emit: Emit) -> None:

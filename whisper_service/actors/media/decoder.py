@@ -194,7 +194,11 @@ class Recording:
         """
         if self.format in GUESSED or (self.format == "mp3" and not stated_length.mp3_has_length(path)):
             return None, None
-        if self.format == "wav" and self.codec.startswith("pcm_") and (seconds := stated_length.wav_seconds(path)) is not None:
+        if (
+            self.format == "wav"
+            and self.codec.startswith("pcm_")
+            and (seconds := stated_length.wav_seconds(path)) is not None
+        ):
             return seconds, seconds  # FFmpeg tells no more than what is left of the file
         if (of_track := _seconds(self._stream, self._stream.duration)) is not None:
             return of_track, of_track

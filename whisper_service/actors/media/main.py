@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actors.media.decoder import Recording
@@ -26,10 +26,10 @@ from whisper_service.actors.media.waveform import Waveform
 from whisper_service.actors.vad import SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Span
 from whisper_service.core.errors import DiskFull, ServiceError
+from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind, classify
 from whisper_service.supervision.protocol import (
     ChunkFound,
-    Command,
     Decode,
     Decoded,
     DecodeProgress,
@@ -58,16 +58,6 @@ SHORT_SHARE: Final = 0.02
 """A file that ends this many seconds, and this share of its length, before its stated end was cut off."""
 
 
-class Inbox(Protocol):
-    """Where commands come from."""
-
-    def get(self) -> Command | None:
-        """The next command; blocks."""
-
-    def cancelled(self, job_id: str) -> bool:
-        """Whether the work on this job should be dropped."""
-
-
 class SpoolMissing(ServiceError):
     """The files for the decoded sound are not on the disk any more."""
 
@@ -89,7 +79,7 @@ class Inflated(ServiceError):
     hint = "If it is a real recording, convert it to another format and send that, or raise media.max_expansion."
 
 
-def run(inbox: Inbox, emit: Callable[[Report], None]) -> None:
+def run(inbox: Inbox, emit: Emit) -> None:
     """The entry of the process: decode what is asked for until `Shutdown`."""
     detector = SpeechDetector()
     aside = ThreadPoolExecutor(1, "aside", initializer=_step_back)
@@ -116,7 +106,7 @@ def _bytes(source: str) -> int:
         return 0
 
 
-def _work(command: Decode, inbox: Inbox, emit: Callable[[Report], None], detector: SpeechDetector) -> None:
+def _work(command: Decode, inbox: Inbox, emit: Emit, detector: SpeechDetector) -> None:
     """Decode one file and report, whatever happens: one of the three borders where nothing may pass."""
     try:
         for report in decode(command, lambda: inbox.cancelled(command.job_id), detector=detector):
@@ -259,7 +249,7 @@ def _fault(command: Decode, kind: FaultKind, problem: Problem) -> Fault:
     return Fault(scope="media", kind=kind.value, problem=problem, job_id=command.job_id)
 
 
-def _unexpected(command: Decode, emit: Callable[[Report], None], error: Exception) -> None:
+def _unexpected(command: Decode, emit: Emit, error: Exception) -> None:
     logger.exception("decoding failed", extra={"action": "decode_failed", "job": command.job_id})
     diagnosis = classify(f"{type(error).__name__}: {error}")
     emit(_fault(command, diagnosis.kind, diagnosis.problem))

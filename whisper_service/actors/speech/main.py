@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol, overload
+from typing import TYPE_CHECKING, Final
 
 from whisper_service.actors.speech import allocator, cuda_libraries
 from whisper_service.core.domain import Problem
-from whisper_service.supervision.boot import Emit
+from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import Command, Fault, Load, Ready, Shutdown, Transcribe
+from whisper_service.supervision.protocol import Fault, Load, Ready, Shutdown, Transcribe
 
 if TYPE_CHECKING:
     from whisper_service.actors.speech.loaded_model import LoadedModel
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
 IDLE_S: Final = 5.0
 """Without a batch for this long, the memory of the last ones goes back to the system."""
-
-
-class Inbox(Protocol):
-    """Where commands come from; `boot.Inbox` in a child."""
-
-    @overload
-    def get(self) -> Command: ...
-    @overload
-    def get(self, timeout: float | None) -> Command | None: ...
-    def cancelled(self, job_id: str) -> bool: ...
 
 
 def run(inbox: Inbox, emit: Emit) -> None:
