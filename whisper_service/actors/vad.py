@@ -37,7 +37,7 @@ class SpeechDetector:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(
-            str(_network()), providers=["CPUExecutionProvider"], sess_options=options
+            str(network_path()), providers=["CPUExecutionProvider"], sess_options=options
         )
         self.reset()
 
@@ -72,8 +72,11 @@ class SpeechDetector:
         return probabilities
 
 
-def _network() -> Path:
-    """Find the file without importing faster-whisper, which would load the whole of CTranslate2."""
+def network_path() -> Path:
+    """Return where faster-whisper keeps the network: a private file of that package, used nowhere else.
+
+    The package is found without being imported: that would load the whole of CTranslate2.
+    """
     spec = importlib.util.find_spec("faster_whisper")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("faster-whisper is not installed", name="faster_whisper")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import faster_whisper
 import numpy as np
+import onnxruntime
 import pytest
 
 from testkit.sounds import Samples, babble, hiss, join, silence
-from whisper_service.actors.vad import FRAME, SpeechDetector
+from whisper_service.actors.vad import FRAME, SpeechDetector, network_path
 
 SOUND = join(hiss(1), babble(7), silence(1.3), babble(11, seed=1), hiss(3), babble(2.017, seed=2))
 
@@ -48,3 +50,12 @@ def test_a_recording_leaves_no_trace_in_the_next() -> None:
     detector.feed(SOUND[:1_000])
     detector.reset()
     assert probabilities(SOUND, 8_000, detector) == probabilities(SOUND, 8_000)
+
+
+def test_the_network_is_where_the_library_keeps_it_and_takes_what_it_is_given() -> None:
+    changed = f"faster-whisper {faster_whisper.__version__} has changed; adapt actors/vad.py: "
+    assert network_path().is_file(), f"{changed}there is no {network_path()}"
+    network = onnxruntime.InferenceSession(str(network_path()), providers=["CPUExecutionProvider"])
+    names = {value.name for value in network.get_inputs()}
+    assert names == {"input", "h", "c"}, f"{changed}the network takes {names}"
+    assert len(network.get_outputs()) == 3, f"{changed}the network gives {len(network.get_outputs())} values"

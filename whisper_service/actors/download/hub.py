@@ -30,14 +30,11 @@ os.environ |= ENVIRONMENT
 os.environ.pop("HF_ENDPOINT", None)  # endpoints come with the command; the token would be forwarded to this one
 
 import huggingface_hub  # noqa: E402
-from huggingface_hub import constants, hf_hub_url, snapshot_download  # noqa: E402
+from huggingface_hub import hf_hub_url, snapshot_download  # noqa: E402
 from huggingface_hub.errors import HfHubHTTPError  # noqa: E402
-from huggingface_hub.file_download import http_get  # noqa: E402
 from huggingface_hub.utils import logging as hub_logging  # noqa: E402
-from huggingface_hub.utils._headers import build_hf_headers  # noqa: E402
-from huggingface_hub.utils._http import default_client_factory, hf_raise_for_status  # noqa: E402
 
-from whisper_service.actors.download import network_errors  # noqa: E402
+from whisper_service.actors.download import huggingface_private, network_errors  # noqa: E402
 from whisper_service.actors.download.network_errors import HubError, problem  # noqa: E402
 from whisper_service.core.files import sha256_of, sync_file  # noqa: E402
 
@@ -52,7 +49,7 @@ _PROXIES: Final = {
     for name in (f"{base}_proxy", f"{base}_PROXY".upper())
 }
 
-constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+huggingface_private.set_block_size(CHUNK)
 hub_logging.set_verbosity(logging.ERROR)  # its warnings hold signed addresses; what matters is told by `network`
 
 
@@ -90,7 +87,9 @@ class Repo(NamedTuple):
         }
 
     def headers(self) -> dict[str, str]:
-        headers: dict[str, str] = build_hf_headers(token=self.token or False, library_name="whisper_service")
+        headers: dict[str, str] = huggingface_private.build_hf_headers(
+            token=self.token or False, library_name="whisper_service"
+        )
         return headers
 
     def url(self, file: str, commit: str) -> str:
@@ -110,7 +109,7 @@ def configure(proxy: str | None, connect_timeout_s: float, read_timeout_s: float
         request.extensions["timeout"] = limits  # the library has calls that would wait for ever
 
     def client() -> Any:
-        made = default_client_factory()
+        made = huggingface_private.default_client_factory()
         hooks = made.event_hooks
         made.event_hooks = {**hooks, "request": [*hooks["request"], limit]}
         return made
@@ -148,7 +147,7 @@ def touch(source: Repo, listing: RepoFiles) -> None:
     with huggingface_hub.get_session().stream(
         "GET", source.url(largest.name, listing.commit), headers=headers
     ) as response:
-        hf_raise_for_status(response)
+        huggingface_private.hf_raise_for_status(response)
 
 
 def fetch(source: Repo, commit: str, file: RepoFile, directory: Path) -> None:
@@ -162,7 +161,7 @@ def fetch(source: Repo, commit: str, file: RepoFile, directory: Path) -> None:
         part.unlink()
     with part.open("ab") as sink:
         try:
-            http_get(
+            huggingface_private.http_get(
                 source.url(file.name, commit), sink, resume_size=sink.tell(), headers=source.headers(),
                 expected_size=file.size, displayed_filename=file.name,
             )  # fmt: skip
