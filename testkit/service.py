@@ -21,7 +21,7 @@ def settings(data_dir: Path, **speech: Any) -> schema.Config:
     """A configuration for tests: any model directory will do for the fake actor."""
     model = data_dir.parent / "model"
     model.mkdir(exist_ok=True)
-    for name in ("model.bin", "schema.json", "tokenizer.json", "vocabulary.json"):
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
         (model / name).write_text("{}")
     storage = schema.StorageSettings(undo_s=0.0)  # deleted is gone
     return schema.Config(

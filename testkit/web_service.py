@@ -46,7 +46,7 @@ def settings(
     """A configuration with a model that only the scripted actor can load."""
     model = root / "model"
     model.mkdir(parents=True, exist_ok=True)
-    for name in ("model.bin", "schema.json", "tokenizer.json", "vocabulary.json"):
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
         (model / name).write_bytes(b"{}")
     return schema.Config(
         data_dir=root / "data",

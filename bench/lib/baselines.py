@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.lib.services import ROOT, Device
+from bench.lib.services import Device
 from bench.lib.usage import Spent
+from testkit.repository import ROOT
 
 SYSTEMS = ("batched", "sequential")
 WORDS = "+words"

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import httpx
 
 from bench.lib import api, usage
+from testkit.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 BANNER = "whisper_service is at "
 
 

@@ -40,7 +40,7 @@ from playwright.async_api import async_playwright
 
 from bench.lib import api, report, services, usage
 from testkit.browser import CHOOSE, CHROMIUM, DIST, FLAGS, Visitor, visiting
-from tests.ui.test_transcript import sound
+from testkit.playable import sound
 
 READING = ("testkit.serve", "--speech", "testkit.scripted_actors:speech", "--media", "testkit.scripted_actors:media")
 TAKING = ("testkit.serve", "--speech", "bench.lib.actors:scripted")

@@ -28,6 +28,7 @@ import httpx
 from bench.lib import baselines, recordings, report, services
 from bench.lib.recordings import Made
 from bench.lib.services import Device
+from testkit import repository
 from testkit.scoring import Score, score
 
 SYSTEMS = ("service", "faster-whisper")
@@ -99,7 +100,7 @@ def one(system: str, given: argparse.Namespace, model: Path, clips: Sequence[Mad
         *device.words,
     ]
     result: dict[str, Any] = json.loads(
-        subprocess.run(words, cwd=services.ROOT, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(words, cwd=repository.ROOT, check=True, stdout=subprocess.PIPE).stdout
     )
     return result
 

@@ -23,6 +23,7 @@ from pathlib import Path
 import anyio
 
 from bench.lib import baselines, recordings, report, services
+from testkit import repository
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.engine import Engine, Search, Text
@@ -85,7 +86,7 @@ def apart(path: Path, model: Path, language: str) -> dict[str, float]:
         language,
     ]
     result: dict[str, float] = json.loads(
-        subprocess.run(words, cwd=services.ROOT, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(words, cwd=repository.ROOT, check=True, stdout=subprocess.PIPE).stdout
     )
     return result
 

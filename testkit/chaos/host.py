@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import resource
@@ -11,8 +10,8 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +20,8 @@ import httpx
 import psutil
 from anyio import to_thread
 
-ROOT: Final = Path(__file__).parents[2]
+from testkit.repository import ROOT
+
 BANNER: Final = "whisper_service is at "
 START_S: Final = 90.0
 """A service that did not come up within this, disk and all else given back, does not come up."""
@@ -250,44 +250,3 @@ class Host:
         with closing(sqlite3.connect(self.database, timeout=10)) as connection:
             found: list[Any] = connection.execute(sql, values).fetchall()
         return found
-
-
-class Ballast:
-    """A file that takes all the room that is left on a small disk, and gives it back."""
-
-    def __init__(self, disk: Path) -> None:
-        self._path = disk / "ballast"
-
-    def fill(self) -> None:
-        with suppress(OSError), self._path.open("ab", buffering=0) as file:
-            for size in (1 << 20, 1 << 12):
-                self._until_full(file.fileno(), bytes(size))
-
-    @staticmethod
-    def _until_full(descriptor: int, block: bytes) -> None:
-        try:
-            while os.write(descriptor, block) == len(block):
-                pass
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-
-    def free(self) -> None:
-        self._path.unlink(missing_ok=True)
-
-
-@contextmanager
-def small_disk(path: Path, megabytes: int) -> Iterator[str | None]:
-    """A disk of this size at `path` for the time of the block; what is yielded says why not, if it cannot be had."""
-    path.mkdir(parents=True)
-    words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "chaos", str(path)]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        reason = None if done.returncode == 0 else done.stderr.strip() or f"mount ended with {done.returncode}"
-    except OSError as error:
-        reason = str(error)
-    try:
-        yield reason
-    finally:
-        if reason is None:
-            subprocess.run(["umount", "--lazy", str(path)], check=False)

@@ -22,8 +22,9 @@ from anyio import to_thread
 
 from testkit.chaos import repertoire, verdict
 from testkit.chaos.crowd import TERMINAL, Entry, Line, Subscriber, User
-from testkit.chaos.host import Ballast, Host, small_disk
+from testkit.chaos.host import Host
 from testkit.chaos.repertoire import Piece
+from testkit.small_disk import Ballast, small_disk
 
 EXPLAINED: Final = frozenset({"hung", "oom", "disk_full"})
 """Why a job may need its user to press retry once the storm is over; any other reason is a finding."""

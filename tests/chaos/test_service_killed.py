@@ -19,12 +19,12 @@ import pytest
 
 from testkit.chaos import storm
 from testkit.chaos.host import Host
+from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
 from whisper_service.core.domain import Change, Job, Segment, Status
 from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parents[2]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of a process that is gone")
 
 

@@ -1,4 +1,4 @@
-"""A short storm over the whole service in every run of the tests: nothing is lost. `bench.chaos` has longer ones.
+"""A short storm over the whole service in every run of the tests: nothing is lost. `bench.robustness.storm` has longer ones.
 
 Seeds and seconds can be given: CHAOS_SEEDS=7,8 CHAOS_SECONDS=60. A finding names the seed; the machine's own timing is not in it.
 """

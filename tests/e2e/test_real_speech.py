@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from testkit.repository import ROOT
+
 SPEECH = Path("/usr/share/asterisk/sounds/en_US_f_Allison/demo-congrats.wav")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.model

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testkit.browser import LANGUAGES, PAGES, Stage, Visitor, visiting
-from tests.ui.test_transcript import reads, sound
+from testkit.playable import sound
 from whisper_service.models.known import KNOWN
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -224,7 +224,7 @@ async def test_e07_whatever_can_be_dragged_has_a_button(visitor: Visitor, stage:
     place = "document.querySelector('video').currentTime"
     for name, wanted in (("Forward 5 seconds", 5), ("Forward 5 seconds", 10), ("Back 5 seconds", 5)):
         await page.get_by_role("button", name=name).click()
-        await reads(visitor, f"Math.round({place})", wanted)
+        await visitor.reads(f"Math.round({place})", wanted)
     await page.get_by_role("slider", name="Position").focus()
     await page.keyboard.press("ArrowRight")
-    await reads(visitor, f"{place} > 5", True)
+    await visitor.reads(f"{place} > 5", True)

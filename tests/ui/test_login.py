@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from testkit.browser import recording, staged, visiting
-from tests.integration.web.test_nginx import below, free_port, nginx
+from testkit.nginx import below, free_port, nginx
 from whisper_service.config.schema import SecuritySettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ui]
@@ -19,7 +19,10 @@ TOKEN = "correct-horse-battery-staple"
 
 
 async def test_the_page_asks_for_the_token_and_then_works(browser: Any, tmp_path: Path) -> None:
-    async with staged(tmp_path, security=SecuritySettings(token=TOKEN)) as stage, visiting(browser, stage.url) as visitor:
+    async with (
+        staged(tmp_path, security=SecuritySettings(token=TOKEN)) as stage,
+        visiting(browser, stage.url) as visitor,
+    ):
         visitor.expected = re.compile(r"/api/")  # the browser reports each answer of 401
         page = visitor.page
         await page.goto(stage.url)

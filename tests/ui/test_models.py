@@ -15,7 +15,7 @@ import pytest
 from testkit.browser import LANGUAGES, Stage, Visitor, recording, staged, visiting
 from testkit.fake_hub import REPO, Hub, closed_port, wire_model
 from testkit.weights import weights
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.models.known import BY_NAME
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -32,7 +32,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 async def theatre(browser: Any, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    models = config.ModelSettings(endpoints=(hub.url,), connect_timeout_s=5.0, read_timeout_s=5.0)
+    models = schema.ModelSettings(endpoints=(hub.url,), connect_timeout_s=5.0, read_timeout_s=5.0)
     async with staged(tmp_path_factory.mktemp("models"), models=models) as stage:
         yield stage
 
@@ -114,7 +114,7 @@ async def test_d02_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_ano
     browser: Any, tmp_path: Path, hub: Hub
 ) -> None:
     with closed_port() as dead, Hub(hub.files, repo=BY_NAME["tiny"].repo) as mirror:
-        models = config.ModelSettings(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
+        models = schema.ModelSettings(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
         async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
             await visitor.go("/models")
             page = visitor.page
@@ -133,7 +133,7 @@ async def test_d03_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
     browser: Any, tmp_path: Path, hub: Hub
 ) -> None:
     with closed_port() as dead:
-        models = config.ModelSettings(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
+        models = schema.ModelSettings(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
         async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
             await visitor.go("/models")
             page = visitor.page
@@ -224,7 +224,7 @@ async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
 
 async def test_d05_the_log_can_be_watched_and_the_diagnostics_have_no_secret(browser: Any, tmp_path: Path) -> None:
     secret = "hf_NotInAnyFileThatIsSent"
-    models = config.ModelSettings(token=config.Secret(secret))
+    models = schema.ModelSettings(token=schema.Secret(secret))
     async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
         await visitor.go("/system")
         page = visitor.page

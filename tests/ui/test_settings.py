@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from testkit.browser import LANGUAGES, Stage, Visitor, staged, visiting
-from whisper_service.config import schema as config
+from whisper_service.config import schema
 from whisper_service.config.schema import Secret, SettingSource
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -80,7 +80,7 @@ async def test_bytes_are_written_in_gigabytes_and_a_change_that_waits_says_so(vi
 
 
 async def test_a_token_goes_in_and_is_never_shown(browser: Any, tmp_path: Path) -> None:
-    models = config.ModelSettings(token=Secret(TOKEN))
+    models = schema.ModelSettings(token=Secret(TOKEN))
     async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
         answers: list[str] = []
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import io
 import json
 import re
-import wave
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import anyio
-import av
 import docx
-import numpy as np
 import pytest
 import srt
 import webvtt
 
 from testkit.browser import Stage, Visitor, visiting
-from testkit.scripted_actors import BEHIND, script
+from testkit.playable import film, sound
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -30,30 +26,6 @@ STILL = """new Promise((resolve) => { let last = NaN, same = 0
 MARKED = "[...(CSS.highlights.get('{}') ?? [])].map(String).join('|')"
 
 
-def sound(seconds: int, /, **play: Any) -> bytes:
-    """Silence that a browser plays, with a script behind it."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(1)
-        writer.setframerate(8_000)
-        writer.writeframes(b"\x80" * 8_000 * seconds)
-    return file.getvalue() + BEHIND + script(**play)
-
-
-def film(path: Path, seconds: int, /, **play: Any) -> bytes:
-    """Pictures and no sound, as WebM."""
-    with av.open(str(path), "w", format="webm") as container:
-        stream: Any = container.add_stream("libvpx", rate=5)
-        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
-        for number in range(seconds * 5):
-            frame = av.VideoFrame.from_ndarray(np.full((90, 160, 3), number * 3 % 256, dtype=np.uint8), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 5)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path.read_bytes() + BEHIND + script(**play)
-
-
 async def opened(stage: Stage, visitor: Visitor, name: str, data: bytes, *, at: str = "") -> str:
     """The page of a finished transcript with a recording that can be played; the id of the job."""
     job = await stage.send(name, data=data)
@@ -61,15 +33,6 @@ async def opened(stage: Stage, visitor: Visitor, name: str, data: bytes, *, at: 
     await visitor.go(f"/t/{job.id}{at}")
     await visitor.page.wait_for_selector(".player")
     return job.id
-
-
-async def reads(visitor: Visitor, expression: str, wanted: Any) -> None:
-    """Until an expression has this value; its last one is told if it never does."""
-    said: Any = None
-    with anyio.move_on_after(15):
-        while (said := await visitor.page.evaluate(expression)) != wanted:  # noqa: ASYNC110  nobody tells
-            await anyio.sleep(0.03)
-    assert said == wanted
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +58,11 @@ async def test_c10_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what
     page = visitor.page
     assert await page.locator(".line").count() == 5_000
     await page.get_by_label("Play from 50:00").first.click()
-    await reads(visitor, "!document.querySelector('video').paused", True)
+    await visitor.reads("!document.querySelector('video').paused", True)
     assert 3_000 <= await page.evaluate(PLACE) < 3_010
     assert 206 in answers
     await page.wait_for_selector(".line.now")
-    await reads(visitor, f"{MARKED.format('word')} !== ''", True)
+    await visitor.reads(f"{MARKED.format('word')} !== ''", True)
     now = await page.inner_text(".line.now p")
     assert await page.evaluate(MARKED.format("word")) == now  # the scripted actor says each sentence as one word
     assert await page.evaluate("location.hash") == "#t=3000"
@@ -111,37 +74,37 @@ async def test_c11_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_le
     await opened(stage, visitor, "follow.wav", hour)
     page = visitor.page
     await page.get_by_label("Play from 25:00").first.click()
-    await reads(visitor, "!document.querySelector('video').paused", True)
+    await visitor.reads("!document.querySelector('video').paused", True)
     await page.wait_for_selector(".line.now")
     seen = "(() => { const r = document.querySelector('.line.now').getBoundingClientRect(); return r.top > 0 && r.bottom < innerHeight })()"
-    await reads(visitor, seen, True)
+    await visitor.reads(seen, True)
     line = "Number(document.querySelector('.line.now').dataset.line) > {}"
     await page.mouse.move(400, 400)
     for place, least in ((2_000, 2_700), (3_000, 4_100)):
         await page.evaluate(f"document.querySelector('video').currentTime = {place}")
-        await reads(visitor, line.format(least), True)
+        await visitor.reads(line.format(least), True)
         if place == 2_000:
-            await reads(visitor, seen, True)  # else: the reader scrolls while the page still does
+            await visitor.reads(seen, True)  # else: the reader scrolls while the page still does
         for _ in range(
             6
         ):  # as a hand does: the page ends a scroll of its own at the first, and may end that one with it
             await page.mouse.wheel(0, -1_500)
             await anyio.sleep(0.05)
         await page.wait_for_selector(".pill")
-        await reads(visitor, seen, False)
-        await reads(visitor, STILL, True)
+        await visitor.reads(seen, False)
+        await visitor.reads(STILL, True)
         assert await page.evaluate(seen) is False  # nothing carried the reader back
         await page.click(".pill")
-        await reads(visitor, seen, True)
+        await visitor.reads(seen, True)
         assert await page.locator(".pill").count() == 0
 
 
 async def test_a_link_to_a_place_and_a_double_click_play_from_there(visitor: Visitor, stage: Stage) -> None:
     await opened(stage, visitor, "place.wav", sound(60, chunks=5), at="#t=0:23")
     page = visitor.page
-    await reads(visitor, PLACE, 23)
+    await visitor.reads(PLACE, 23)
     await page.get_by_text("This is chunk 4.").dblclick()
-    await reads(visitor, "!document.querySelector('video').paused", True)
+    await visitor.reads("!document.querySelector('video').paused", True)
     assert await page.evaluate(PLACE) >= 44
 
 
@@ -158,14 +121,14 @@ async def test_keys_steer_the_recording_and_e08_do_nothing_once_they_are_off(vis
         ("ArrowUp", 11),
     ):
         await page.keyboard.press(key)
-        await reads(visitor, f"Math.round({PLACE})", place)
+        await visitor.reads(f"Math.round({PLACE})", place)
     await page.keyboard.press("]")
-    await reads(visitor, "document.querySelector('video').playbackRate", 1.25)
+    await visitor.reads("document.querySelector('video').playbackRate", 1.25)
     await page.keyboard.press("0")
     await page.keyboard.press("k")
-    await reads(visitor, "document.querySelector('video').paused", False)
+    await visitor.reads("document.querySelector('video').paused", False)
     await page.keyboard.press("Space")
-    await reads(visitor, "document.querySelector('video').paused", True)
+    await visitor.reads("document.querySelector('video').paused", True)
     await page.keyboard.press("/")
     await page.keyboard.type("kjl 0")
     assert await page.input_value("input[type=search]") == "kjl 0"
@@ -199,7 +162,7 @@ async def test_a_phrase_is_found_marked_and_visited(visitor: Visitor, stage: Sta
     assert await page.evaluate("CSS.highlights.get('hit').size") == 11
     await page.keyboard.press("Enter")
     await page.get_by_text("2 of 11").wait_for()
-    await reads(visitor, MARKED.format("chosen"), "chunk 2")
+    await visitor.reads(MARKED.format("chosen"), "chunk 2")
     await page.keyboard.press("Shift+Enter")
     await page.keyboard.press("Shift+Enter")
     await page.get_by_text("11 of 11").wait_for()
@@ -246,9 +209,9 @@ async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, 
     for _ in range(10):
         await page.keyboard.press("ArrowRight")
     assert await page.evaluate(width) > before + 50
-    await reads(visitor, "document.querySelector('video').textTracks[0].cues?.length", 1)
+    await visitor.reads("document.querySelector('video').textTracks[0].cues?.length", 1)
     await page.click("[data-play]")
-    await reads(visitor, "document.querySelector('video').textTracks[0].activeCues[0]?.text", "This is chunk 0.")
+    await visitor.reads("document.querySelector('video').textTracks[0].activeCues[0]?.text", "This is chunk 0.")
 
 
 async def test_c17_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, stage: Stage) -> None:
@@ -261,11 +224,11 @@ async def test_c17_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(brows
         await page.wait_for_selector(".wave.drawn")
         painted = """document.querySelector('.wave canvas').getContext('2d')
           .getImageData(0, 0, 100, document.querySelector('.wave canvas').height).data.some((v) => v)"""
-        await reads(visitor, painted, True)
+        await visitor.reads(painted, True)
         assert await page.evaluate("window.decoded") is None
         await page.focus(".wave input")
         await page.keyboard.press("End")
-        await reads(visitor, f"{PLACE} > 19", True)
+        await visitor.reads(f"{PLACE} > 19", True)
 
 
 async def test_an_unknown_transcript_is_said_to_be_gone(visitor: Visitor) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,9 @@ from bench.__main__ import benchmarks
 from bench.lib import report, subscribers, usage
 from bench.lib.actors import CHUNK_S, _sentences
 from bench.robustness import kills
+from testkit.repository import ROOT
 from whisper_service.core.domain import SAMPLE_RATE, Span
 
-ROOT = Path(__file__).parents[2]
 NAMES = sorted(benchmarks())
 SUPPORT = ("bench.lib.baselines", "testkit.serve")
 """Programs that benchmarks start."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from testkit.damage import CODES, WARNINGS, actor, damaged, whole
 
 FILES = 60
-"""`bench/fuzz_media.py` tries as many as one likes."""
+"""`bench/robustness/damaged_media.py` tries as many as one likes."""
 WITHIN_S = 60.0
 MORE_BYTES = 60 * 2**20
 

@@ -19,6 +19,7 @@ from testkit.media_files import encode, write_wav
 from testkit.sounds import RATE, Samples, babble, join, silence
 from whisper_service.actors.media import main as media
 from whisper_service.actors.media.chunker import BRIEF_S, ChunkPolicy
+from whisper_service.supervision import boot
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
     Cancel,

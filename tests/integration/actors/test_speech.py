@@ -458,7 +458,7 @@ def test_shutdown_ends_the_actor_and_sigkill_of_its_parent_too(tmp_path: Path, m
     program = tmp_path / "parent.py"
     program.write_text(
         "import multiprocessing, sys, time\n"
-        "from whisper_service.actors import boot\n"
+        "from whisper_service.supervision import boot\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    commands, to_child = context.Pipe(duplex=False)\n"

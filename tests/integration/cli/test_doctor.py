@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from testkit.repository import ROOT
 from whisper_service.app import self_test
 from whisper_service.app import wiring as assembly
 from whisper_service.cli import main as cli
@@ -22,7 +23,6 @@ from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
 
-ROOT = Path(cli.__file__).parents[1]
 HERE = "tests.integration.cli.test_doctor"
 
 
@@ -187,8 +187,8 @@ def test_a_decoder_that_dies_is_a_row_with_the_cause(examine: Examine, monkeypat
 
 def test_nothing_heavy_is_loaded_into_the_doctor_itself(tmp_path: Path) -> None:
     code = (
-        "import sys; from whisper_service import cli, trial; self_test.SPEECH = 'testkit.scripted_actors:speech';"
-        "cli.main(['doctor', '--json']); heavy = {'numpy', 'av', 'onnxruntime', 'ctranslate2', 'faster_whisper'};"
+        "import sys; from whisper_service.app import self_test; self_test.SPEECH = 'testkit.scripted_actors:speech';"
+        "from whisper_service.cli import main as cli; cli.main(['doctor', '--json']); heavy = {'numpy', 'av', 'onnxruntime', 'ctranslate2', 'faster_whisper'};"
         "sys.exit(', '.join(heavy & sys.modules.keys()) or 0)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -19,6 +19,7 @@ from anyio import to_thread
 
 from testkit.fake_hub import REPO, Hub, closed_port
 from testkit.model_service import FILES, PATH, SIZE, gone, half, job_once, model_once, running, slow, submit
+from testkit.repository import ROOT
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Status
 from whisper_service.models import bundled
@@ -167,7 +168,7 @@ def test_an_archive_and_a_folder_become_models(tmp_path: Path, capsys: pytest.Ca
 def test_ctrl_c_stops_a_download_and_the_same_command_goes_on(tmp_path: Path, hub: Hub) -> None:
     slow(hub, rate=SIZE // 4)
     words = [sys.executable, "-m", "whisper_service", "models", "download", REPO]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
         partial = Path(f"data/models/.{PATH}.partial")
         deadline = time.monotonic() + 60

@@ -18,6 +18,7 @@ import srt  # type: ignore[import-untyped]
 
 from testkit.fake_hub import REPO, Hub
 from testkit.model_service import FILES
+from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
 from whisper_service.app.service import Service
 from whisper_service.cli import main as cli
@@ -27,7 +28,6 @@ from whisper_service.export.render import Format
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 
-ROOT = Path(cli.__file__).parents[1]
 FAKES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 DRIVER = f"""
 import sys

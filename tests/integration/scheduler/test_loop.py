@@ -587,7 +587,7 @@ async def test_a_model_that_cannot_be_loaded_in_any_way_keeps_its_jobs_waiting_a
     other = tmp_path / "data" / "models" / "other"
     async with staged(tmp_path, facts=GPU, cpu_fallback=False, probe_s=1.5) as stage:
         other.mkdir(parents=True)
-        for name in ("model.bin", "schema.json", "tokenizer.json", "vocabulary.json"):
+        for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
             (other / name).write_text("{}")
         await stage.submit()
         await stage.decoded(chunks=2)

@@ -15,11 +15,12 @@ import httpx
 import numpy as np
 import pytest
 
-from testkit.chaos.host import Ballast, small_disk
 from testkit.media_files import write_wav
-from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, ROOT, environment
+from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, environment
+from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
 from testkit.service import ended, texts, until
+from testkit.small_disk import Ballast, small_disk
 from testkit.web_service import settings
 from whisper_service.app.service import Service
 from whisper_service.app.wiring import MEDIA

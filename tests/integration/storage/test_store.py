@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testkit.repository import ROOT
 from testkit.strategies import values
 from whisper_service.core.domain import (
     CALL,
@@ -816,8 +817,7 @@ anyio.run(main)
 
 
 async def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
-    root = Path(__file__).parents[3]
-    async with await anyio.open_process([sys.executable, "-c", WRITER, str(path)], stderr=None, cwd=root) as process:
+    async with await anyio.open_process([sys.executable, "-c", WRITER, str(path)], stderr=None, cwd=ROOT) as process:
         assert process.stdout is not None
         said_so = b""
         while said_so.count(b"\n") < 25:

@@ -15,6 +15,7 @@ import msgspec
 import psutil
 import pytest
 
+from testkit.repository import ROOT
 from testkit.scripted_actors import script
 from whisper_service.core.domain import ActorState, Span
 from whisper_service.supervision.faults import FaultKind
@@ -205,7 +206,7 @@ async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> Non
     )
     program = tmp_path / "parent.py"
     program.write_text(code)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     async with await anyio.open_process(
         [sys.executable, str(program), str(tmp_path)], stdout=-1, env=environment
     ) as parent:

@@ -16,11 +16,11 @@ import anyio
 import pytest
 import yaml
 
+from testkit.repository import ROOT
 from testkit.web_service import running
 from whisper_service.config.load import ENV_PREFIX
 from whisper_service.config.schema import keys
 
-ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "docs" / "deploy"
 SYSTEMD = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 EXPOSURE = 2.5

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
 
+from testkit.nginx import DEPLOY, below, free_port, nginx
 from testkit.scripted_actors import script
 from testkit.web_service import WAIT, Running, events, running
 from whisper_service.config.schema import SecuritySettings
@@ -26,36 +26,9 @@ pytestmark = [
     ),
 ]
 
-DEPLOY = Path(__file__).parents[3] / "docs" / "deploy"
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 NAME = "whisper.example.org"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def nginx(root: Path, site: str) -> Iterator[None]:
-    """nginx with this site and the shipped snippet, until the end of the block."""
-    (root / "snippets").mkdir(parents=True)
-    shutil.copy(DEPLOY / "nginx-proxy.conf", root / "snippets" / "whisper_service.conf")
-    temporary = "".join(
-        f"{kind}_temp_path {root}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = root / "nginx.conf"
-    main.write_text(f"error_log stderr;pid {root}/pid;events {{}}http {{access_log off;{temporary}\n{site}\n}}")
-    command = ["nginx", "-p", str(root), "-e", "stderr", "-c", str(main), "-g", "daemon off;"]
-    checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-    assert checked.returncode == 0, checked.stderr
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def certificate(root: Path) -> tuple[Path, Path]:
@@ -203,16 +176,6 @@ async def test_other_names_and_ranges(behind: Behind) -> None:
     made = await client.post("/api/jobs?filename=a.wav", content=script(chunks=1), headers=BEARER)
     part = await client.get(f"/api/jobs/{made.json()['id']}/media", headers=BEARER | {"range": "bytes=0-9"})
     assert (part.status_code, len(part.content)) == (206, 10)
-
-
-def below(service: str, port: int, *, kept: bool) -> str:
-    """A site with the service below a path, by the block that is shipped."""
-    location = re.search(r"# To show.*\n((?: *#.*\n)+)", (DEPLOY / "nginx.conf").read_text())
-    assert location
-    block = re.sub(r"^ *#", "", location[1], flags=re.MULTILINE)
-    assert "location /transcribe/" in block
-    block = block.replace("http://127.0.0.1:8000", service + ("" if kept else "/"))
-    return f"server {{ listen 127.0.0.1:{port};{block}location / {{ return 418; }} }}"
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testkit.repository import ROOT
 from whisper_service import __version__
 from whisper_service.cli import main as cli
 from whisper_service.cli import transcribe
@@ -169,8 +170,7 @@ def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
     command = [sys.executable, "-m", "whisper_service", "openapi"]
-    root = Path(cli.__file__).parents[1]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
@@ -192,8 +192,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 )
 def test_starting_imports_nothing_heavy(module: str, forbidden: tuple[str, ...]) -> None:
     code = f"import sys, {module}; print(sorted(set({forbidden!r}) & sys.modules.keys()))"
-    root = Path(cli.__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 

@@ -7,17 +7,15 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import whisper_service
+from testkit.repository import DOCS, PACKAGE
 from whisper_service.actors.download.network_errors import CASES
 from whisper_service.core import errors
 from whisper_service.core.errors import ServiceError
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.web.http import errors as web
 
-ROOT = Path(__file__).parents[3]
-PACKAGE = ROOT / "whisper_service"
 LINE = re.compile(
     r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$"
 )
@@ -95,7 +93,7 @@ def test_the_search_for_codes_finds_them() -> None:
 
 
 def test_every_code_is_explained_once_and_no_other() -> None:
-    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    page = (DOCS / "operations.md").read_text("utf-8")
     rows = re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", page, re.MULTILINE)
     explained = [code for code, _ in rows]
     assert sorted(explained) == sorted(set(explained))

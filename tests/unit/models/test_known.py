@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 from faster_whisper.utils import _MODELS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testkit.repository import DOCS
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.catalog import ALIASES, BY_QUALITY
 from whisper_service.models.known import BY_NAME, KNOWN, Fit, KnownModel
 
 GB = 1_000_000_000
-DOC = (Path(__file__).parents[3] / "docs" / "models.md").read_text("utf-8")
+DOC = (DOCS / "models.md").read_text("utf-8")
 models = pytest.mark.parametrize("model", KNOWN, ids=[model.name for model in KNOWN])
 
 

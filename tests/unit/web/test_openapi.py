@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from testkit.repository import DOCS
 from whisper_service.core.domain import Options
 from whisper_service.web.api import uploads
 from whisper_service.web.app import openapi_json
 
-COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
+COMMITTED = DOCS / "openapi.json"
 DOCUMENT: dict[str, Any] = json.loads(openapi_json())
 
 

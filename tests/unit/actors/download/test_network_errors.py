@@ -7,7 +7,6 @@ import re
 import socket
 import ssl
 import string
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testkit.repository import DOCS
 from whisper_service.actors.download import network_errors
 from whisper_service.actors.download.network_errors import CASES, HubError, explain, problem
 from whisper_service.core.domain import Problem
 
-DOC = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")
+DOC = (DOCS / "models.md").read_text("utf-8")
 HUB = "https://hub.example"
 PROXY = "http://name:pass-word@proxy.example:3128"
 FILL = {field: "x" for message, _ in CASES.values() for _, field, _, _ in string.Formatter().parse(message) if field}

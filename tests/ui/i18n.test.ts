@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs'
+
+// The page asks the browser for the language.
+vi.stubGlobal('localStorage', { getItem: () => null, setItem: () => undefined })
+vi.stubGlobal('document', { documentElement: {}, createElement: () => ({}) })
+vi.stubGlobal('navigator', { languages: ['fr', 'zh-TW', 'en'] })
+const { fill, language, languages, nextLanguage, setLanguage, t } = await import('../../static/src/i18n/index.ts')
+const { describeNote, explain } = await import('../../static/src/i18n/problems.ts')
+const { en } = languages
+
+const names = (text: string) => [...new Set([...text.matchAll(/\{(\w+)/g)].map((found) => found[1]))].sort()
+
+it('starts with the first language of the browser that the page knows', () => {
+  expect(language.value).toBe('zh')
+  expect(document.documentElement.lang).toBe('zh-CN')
+})
+
+it.each(Object.entries(languages))('fills the same values into the messages of every language: %s', (_, { messages }) => {
+  expect(Object.keys(messages).sort()).toEqual(Object.keys(en.messages).sort())
+  for (const [key, text] of Object.entries(en.messages)) expect([key, names(messages[key as keyof typeof messages])]).toEqual([key, names(text)])
+})
+
+it.each(Object.entries(languages))('explains every code of the service: %s', (_, { pageErrors, service }) => {
+  const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
+  const codes = [...page.matchAll(/^\| `(\w+)` \|/gm)].map((found) => found[1]!)
+  expect(codes.length).toBeGreaterThan(30)
+  for (const code of codes) if (service) expect({ ...pageErrors, ...service.errors }, code).toHaveProperty(code)
+})
+
+it('explains in Chinese with Chinese characters', () => {
+  for (const texts of Object.values(languages.zh.service!.errors)) for (const text of texts) expect(text).toMatch(/\p{Script=Han}/u)
+})
+
+it('takes the plural form of the language', () => {
+  const times = (n: number) => fill('{n} {n|time|times} of {all}', { n, all: 9 }, 'en')
+  expect([times(1), times(2)]).toEqual(['1 time of 9', '2 times of 9'])
+  expect([1, 3, 5].map((n) => fill('{n|one|few|many|other}', { n }, 'ru'))).toEqual(['one', 'few', 'many'])
+  expect(fill('{n} of {missing}', { n: 1 }, 'en')).toBe('1 of {missing}')
+})
+
+it('goes through the languages and remembers none that it does not have', () => {
+  setLanguage('en')
+  expect([t('undo'), nextLanguage.value]).toEqual(['Undo', 'zh'])
+  setLanguage('zh')
+  expect([t('undo'), nextLanguage.value]).toEqual(['撤销', 'en'])
+})
+
+describe('a note', () => {
+  const note = (change?: object, code = 'oom') => describeNote({ at: 0, code, message: 'At 00:00:05: In English.', params: { position_s: 5, ...(change && { change }) } })
+
+  it('is told by its codes, whatever its message says', () => {
+    setLanguage('zh')
+    expect(note({ kind: 'batch', to: 4 })).toBe('0:05：内存不足，缩小批次后仍然不够。此后批大小为 4。')
+    expect(note({ kind: 'device', to: 'cpu' })).toMatch(/此后改用 CPU。$/)
+    expect(note({ kind: 'compute_type', to: 'int8' })).toMatch(/此后使用 int8 数值格式。$/)
+    expect(note({ kind: 'chunk_left_out' })).toMatch(/这一段已略过。$/)
+  })
+
+  it('shows the cause alone if its change is missing or not known', () => {
+    setLanguage('zh')
+    for (const change of [undefined, { kind: 'later', to: 1 }]) expect(note(change)).toBe('0:05：内存不足，缩小批次后仍然不够。')
+  })
+
+  it('stands as the service wrote it in its own language, or with a code that is not known', () => {
+    setLanguage('zh')
+    expect(note(undefined, 'new_code')).toBe('At 00:00:05: In English.')
+    setLanguage('en')
+    expect(note({ kind: 'batch', to: 4 })).toBe('At 00:00:05: In English.')
+  })
+})
+
+it('explains an error of the page in every language, and keeps the words of the service as a detail', () => {
+  const problem = (code: string, message = '') => ({ code, message, hint: message && 'Do this.', params: {} })
+  setLanguage('en')
+  expect(explain(problem('unreachable')).what).toBe('The service does not answer.')
+  expect(explain(problem('disk_full', 'No room.'))).toEqual({ what: 'No room.', hint: 'Do this.', detail: '' })
+  setLanguage('zh')
+  expect(explain(problem('unreachable')).what).toBe('服务没有响应。')
+  expect(explain(problem('disk_full', 'No room.'))).toEqual({ what: '磁盘已满。', hint: '请释放空间或移动 data_dir，然后重试。', detail: 'No room.' })
+})
