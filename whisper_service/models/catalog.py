@@ -30,6 +30,7 @@ from whisper_service.models.bundled import (
     join,
     size,
 )
+from whisper_service.models.files import REQUIRED, VOCABULARIES, missing_files
 from whisper_service.models.known import BY_NAME, BY_REPO
 from whisper_service.supervision.protocol import partial_of
 
@@ -59,9 +60,6 @@ BY_QUALITY: Final = (
 
 ON_CPU: Final = ("small", "base", "tiny", *(name for name in BY_QUALITY if name not in {"small", "base", "tiny"}))
 """The same for a CPU: first what is faster than real time on two cores."""
-
-_REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")
-_VOCABULARY: Final = ("vocabulary.json", "vocabulary.txt")
 
 
 class Located(Value, frozen=True):
@@ -307,10 +305,7 @@ def _directories(root: Path) -> Iterable[Path]:
 
 def _missing(path: Path) -> list[str]:
     """What a model directory lacks to be loaded."""
-    missing = [name for name in _REQUIRED if not size(path / name)]
-    if not any(size(path / name) for name in _VOCABULARY):
-        missing.append(_VOCABULARY[0])
-    return missing
+    return missing_files([name for name in (*REQUIRED, *VOCABULARIES) if size(path / name)])
 
 
 def _bytes(directory: Path) -> int:

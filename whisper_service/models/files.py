@@ -14,6 +14,7 @@ Beside them may lie `ORIGIN`: where the model is from, and what its files should
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,6 +25,12 @@ from whisper_service.core.errors import ModelBroken
 from whisper_service.core.files import sha256_of
 from whisper_service.models.known import Shape
 
+WEIGHTS: Final = "model.bin"
+REQUIRED: Final = (WEIGHTS, "config.json", "tokenizer.json")
+VOCABULARIES: Final = ("vocabulary.json", "vocabulary.txt")
+"""A model has one of these beside the required files."""
+PATTERNS: Final = (*REQUIRED, "preprocessor_config.json", "vocabulary.*")
+"""Every file of a model that is fetched or unpacked, as faster-whisper downloads them."""
 VERSIONS: Final = range(3, 7)
 SPECIFICATION: Final = "WhisperSpec"
 ORIGIN: Final = ".download.json"
@@ -37,6 +44,12 @@ _REMOVE: Final = "Remove the model, then install it again."
 _CONVERT: Final = (
     "Choose a conversion for faster-whisper, one with model.bin, config.json, tokenizer.json and vocabulary."
 )
+
+
+def missing_files(names: Collection[str]) -> list[str]:
+    """Return the files that a folder with these files lacks to be a model in CTranslate2's format."""
+    missing = [name for name in REQUIRED if name not in names]
+    return missing if any(name in names for name in VOCABULARIES) else [*missing, VOCABULARIES[0]]
 
 
 class ModelFacts(Value, frozen=True):
@@ -54,7 +67,7 @@ class ModelFacts(Value, frozen=True):
 
 def read(directory: Path) -> ModelFacts:
     """Look into `model.bin` and the JSON files of a model. Blocks. Raises `ModelBroken` with the reason, and `OSError`."""
-    path = directory / "model.bin"
+    path = directory / WEIGHTS
     size = path.stat().st_size
     with path.open("rb") as file:
         try:

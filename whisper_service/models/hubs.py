@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from whisper_service.config.schema import ModelSettings
 from whisper_service.core.domain import Value
-from whisper_service.models.known import BY_NAME, PATTERNS
+from whisper_service.models.files import PATTERNS
+from whisper_service.models.known import BY_NAME
 from whisper_service.supervision.protocol import Download, TestConnection
 
 PUBLIC: Final = "https://huggingface.co"

@@ -24,8 +24,7 @@ import msgspec
 from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest
 from whisper_service.core.files import full_disk_as_error, sync_file, write_whole
 from whisper_service.models import files as model_files
-from whisper_service.models.files import ORIGIN, ModelOrigin
-from whisper_service.models.known import PATTERNS
+from whisper_service.models.files import ORIGIN, PATTERNS, WEIGHTS, ModelOrigin, missing_files
 
 BLOCK: Final = 1 << 20
 MAX_MEMBERS: Final = 1_000
@@ -33,7 +32,6 @@ MAX_READ: Final = 1 << 24
 """The longest single read that unpacking may ask for: names and headers are short, data comes in blocks."""
 MAX_SMALL: Final = 1 << 28
 """Bytes of any file but the weights."""
-WEIGHTS: Final = "model.bin"
 NO_ROOM: Final = "There is no room for the model."
 _PACKERS: Final = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
@@ -140,13 +138,8 @@ class _ModelFolder:
 
     def complete(self) -> None:
         """Check that what came is a model, and write down what it should be from now on."""
-        if WEIGHTS not in self._sizes:
-            raise BadArchive("There is no model.bin in it.")
-        for name in ("config.json", "tokenizer.json"):
-            if name not in self._sizes:
-                raise BadArchive(f"There is no {name} beside its model.bin.")
-        if not any(fnmatch.fnmatchcase(name, "vocabulary.*") for name in self._sizes):
-            raise BadArchive("There is no vocabulary.json or .txt beside its model.bin.")
+        if missing := missing_files(self._sizes):
+            raise BadArchive(f"The model is incomplete: there is no {' and no '.join(missing)}.")
         model_files.read(self._folder)
         about = ModelOrigin(files=self._sizes, sha256=self._hashes)
         with full_disk_as_error(NO_ROOM):

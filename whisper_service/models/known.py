@@ -11,9 +11,6 @@ from typing import Final
 
 from whisper_service.core.domain import Value
 
-PATTERNS: Final = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
-"""The files of a repo that make a model in CTranslate2's format, as faster-whisper downloads them."""
-
 OVERHEAD_BYTES: Final = {"cpu": 200_000_000, "cuda": 750_000_000}
 """What a process takes before it holds a model: Python and libraries; on a GPU the CUDA context and the workspaces of cuBLAS.
 The first is measured, and so is the second, on an H100: 710 MB."""

@@ -8,8 +8,8 @@ import pytest
 
 from whisper_service.config.schema import ModelSettings
 from whisper_service.models import hubs
+from whisper_service.models.files import PATTERNS
 from whisper_service.models.hubs import PUBLIC, Hub
-from whisper_service.models.known import PATTERNS
 
 SECRETS = {"token": "hf_NobodyMaySee", "proxy": "http://name:NobodyMaySee@proxy:3128"}
 

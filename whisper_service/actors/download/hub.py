@@ -37,11 +37,10 @@ from huggingface_hub.utils import logging as hub_logging  # noqa: E402
 from whisper_service.actors.download import huggingface_private, network_errors  # noqa: E402
 from whisper_service.actors.download.network_errors import HubError, problem  # noqa: E402
 from whisper_service.core.files import sha256_of, sync_file  # noqa: E402
+from whisper_service.models.files import missing_files  # noqa: E402
 
 CHUNK: Final = 256 * 1024
 """Bytes that may be lost at a kill. The library's own 10 MB are many seconds on a slow line."""
-REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")
-VOCABULARY: Final = "vocabulary.*"
 VERSION: Final = huggingface_hub.__version__
 _PROXIES: Final = {
     name: os.environ.get(name)
@@ -135,7 +134,7 @@ def look(source: Repo, patterns: tuple[str, ...] = ()) -> RepoFiles:
         for entry in info.siblings
         if _wanted(entry.rfilename, patterns)
     )
-    if missing := lacks([file.name for file in files]):
+    if missing := missing_files([file.name for file in files]):
         raise HubError(problem("not_a_model", **source.about, missing=", ".join(missing)))
     return RepoFiles(info.sha, files)
 
@@ -199,12 +198,6 @@ def complete(source: Repo, listing: RepoFiles, directory: Path) -> None:
         if _mark(path) != checked.get(file.name) and not _is_true(path, file):
             path.unlink()
             raise HubError(problem("hash_mismatch", **source.about, file=file.name))
-
-
-def lacks(names: list[str]) -> list[str]:
-    """What is missing from a CTranslate2 model with these files."""
-    missing = [name for name in REQUIRED if name not in names]
-    return missing if fnmatch.filter(names, VOCABULARY) else [*missing, VOCABULARY]
 
 
 def part_of(file: RepoFile, directory: Path) -> Path:
