@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from whisper_service.config import runtime
@@ -20,7 +20,8 @@ class ActiveSettings:
         self._base = base
         self._sources = sources
         self._stored = dict(stored)
-        self.config, refused = runtime.effective(base, sources, stored)
+        self._subscribers: list[Callable[[Config], None]] = []
+        self.config, refused = runtime.merge(base, sources, stored)
         for key in refused:
             logger.warning(
                 "the setting %s that was stored is not valid any more", key, extra={"action": "setting_refused"}
@@ -34,8 +35,13 @@ class ActiveSettings:
         """What is to be stored after these changes. Raises `InvalidRequest`."""
         return runtime.check(self._base, self._sources, self._stored, changes)
 
-    def take(self, stored: Mapping[str, Any]) -> Config:
-        """These are stored now; the configuration that follows."""
+    def take(self, stored: Mapping[str, Any]) -> None:
+        """Put stored settings in force, and call the subscribers."""
         self._stored = dict(stored)
-        self.config, _ = runtime.effective(self._base, self._sources, stored)
-        return self.config
+        self.config, _ = runtime.merge(self._base, self._sources, stored)
+        for subscriber in self._subscribers:
+            subscriber(self.config)
+
+    def subscribe(self, subscriber: Callable[[Config], None]) -> None:
+        """Call `subscriber` with the configuration after every change."""
+        self._subscribers.append(subscriber)

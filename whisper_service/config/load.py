@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from whisper_service.config.schema import Config, SettingSource, keys
+from whisper_service.config.schema import Config, SettingSource, setting_fields
 from whisper_service.core.errors import InvalidConfig
 
 ENV_PREFIX: Final = "WHISPER_SERVICE_"
@@ -33,7 +33,7 @@ def load(
     file = _file(file, environ)
     base = file.resolve().parent if file else Path.cwd()
     tree = _read(file) if file else {}
-    lists = {key for key, default in keys() if isinstance(default, tuple)}
+    lists = {key for key, field in setting_fields().items() if isinstance(field.default, tuple)}
     for name, text in environ.items():
         if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS:
             path = name.removeprefix(ENV_PREFIX).lower().split("__")

@@ -1,29 +1,24 @@
-"""Settings: the only place with defaults. config.toml -> environment -> command line, unknown keys refused by name.
+"""Define every setting: default, bounds, description, and when a change takes effect. The only place with defaults.
 
-`config.toml` beside the package is these defaults written out with comments; a test compares the two.
+`config.toml` beside the package holds these defaults and descriptions for users. A test compares the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
 
 from whisper_service.core.domain import Preset
-from whisper_service.export.captions import Style
-
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
-"""Never shown, logged or sent to a client."""
+from whisper_service.export.captions.style import Style
 
 
 class SettingSource(StrEnum):
-    """Where the value of a setting comes from; each wins over those before it."""
+    """Where the value of a setting comes from. Each wins over those before it."""
 
     DEFAULT = "default"
     FILE = "file"
@@ -32,156 +27,213 @@ class SettingSource(StrEnum):
     COMMAND_LINE = "command_line"
 
 
+class Effect(StrEnum):
+    """When a change of a setting takes effect."""
+
+    NOW = "now"
+    RESTART = "restart"
+
+
+def setting(description: str = "", effect: Effect | None = None, **bounds: Any) -> msgspec.Meta:
+    """Describe a setting. Without `effect` only the operator may change it: addresses, paths, access, where messages go."""
+    return msgspec.Meta(description=description, extra={"effect": effect} if effect else None, **bounds)
+
+
+NOW, RESTART = Effect.NOW, Effect.RESTART
+Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
+"""Never shown, logged or sent to a client."""
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+SecondsOrZero = Annotated[float, msgspec.Meta(ge=0)]
+Days = Annotated[float, msgspec.Meta(ge=0)]
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of config.toml."""
 
     def __repr__(self) -> str:
-        """Without what is secret, for this ends in logs and tracebacks."""
+        """Return the values without secrets, because logs and tracebacks show this text."""
         shown = (
-            f"{field.name}={'***' if field.type == Secret and value else repr(value)}"
+            f"{field.name}={'***' if value and _extra(field.type).get('secret') else repr(value)}"
             for field, value in zip(msgspec.structs.fields(self), msgspec.structs.astuple(self), strict=True)
         )
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class ServerSettings(Section, frozen=True):
-    """Where the service listens and how it speaks."""
+    """Where the service listens, and its limits."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000  # 0: any free port
-    heartbeat_s: Seconds = 15.0  # a comment on idle event streams keeps proxies from closing them
-    max_upload_bytes: Positive = 20 * 1024**3
-    max_uploads: Positive = 32  # at the same time; more are asked to come back
-    root_path: Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""  # where a proxy shows the service
+    port: Annotated[int, setting("0: any free port", ge=0, le=65535)] = 8000
+    heartbeat_s: Annotated[Seconds, setting("comments on idle event streams, so that proxies keep them open")] = 15.0
+    max_upload_bytes: Annotated[Positive, setting("20 GiB", NOW)] = 20 * 1024**3
+    max_uploads: Annotated[Positive, setting("at the same time; more are told to try again", NOW)] = 32
+    root_path: Annotated[
+        str, setting('path at which a proxy shows the service, like "/transcribe"', pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    ] = ""
 
 
 class SecuritySettings(Section, frozen=True):
-    """Who may come in. Without a token only this machine may, unless `open` says otherwise."""
+    """Who may use the service. Without a token only this machine may, unless `open` is set."""
 
-    token: Secret = ""  # asked of everybody: `Authorization: Bearer TOKEN`, or a login in the browser
-    token_file: str = ""  # a file with tokens, one a line; relative to the configuration
-    open: bool = False  # listen for other machines without asking for a token
-    allowed_hosts: tuple[str, ...] = ()  # more names to be called by; *.example.org, or * for any
-    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For and -Proto are believed
+    token: Annotated[Secret, setting("at least 16 characters; programs send it as `Authorization: Bearer TOKEN`")] = ""
+    token_file: Annotated[str, setting("or a file with tokens, one a line; relative to this file")] = ""
+    open: Annotated[bool, setting("let other machines in without a token")] = False
+    allowed_hosts: Annotated[
+        tuple[str, ...], setting('more names of this service, like "whisper.example.org", "*.example.org", "*"')
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...], setting("addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed")
+    ] = ()
 
 
 class ApiSettings(Section, frozen=True):
-    """How other programs' interfaces (OpenAI, Whisper ASR, whisper.cpp) answer."""
+    """How the interfaces of other programs (OpenAI, Whisper ASR, whisper.cpp) answer."""
 
-    reuse_results: bool = True  # the same recording with the same options is answered from the finished job
+    reuse_results: Annotated[
+        bool, setting("answer from a finished job that has the same recording and the same options", NOW)
+    ] = True
 
 
 class WebhookSettings(Section, frozen=True):
-    """Other programs that are told when a job ends. Without a secret none is."""
+    """Messages to other programs when a job ends."""
 
-    secret: Secret = ""  # whsec_ and 24 bytes or more in base64: every message is signed with it
-    url: str = ""  # is told of every job; a job may name another
-    allowed_networks: tuple[str, ...] = ()  # beside the public internet: 127.0.0.1, 192.168.1.0/24
+    secret: Annotated[Secret, setting("whsec_ and base64; signs the messages; without it none are sent")] = ""
+    url: Annotated[str, setting("gets a message about every job; a job may name another with the option webhook")] = ""
+    allowed_networks: Annotated[
+        tuple[str, ...], setting('beside the public internet, like "127.0.0.1", "192.168.1.0/24"')
+    ] = ()
     timeout_s: Seconds = 10.0
 
 
 class LinkSettings(Section, frozen=True):
-    """Recordings that the service gets itself, from an address that it is given."""
+    """Recordings that the service fetches from links."""
 
     enabled: bool = True
-    allowed_networks: tuple[str, ...] = ()  # beside the public internet: 192.168.1.0/24
-    at_once: Positive = 2
-    timeout_s: Seconds = 30.0  # to connect, and without a single byte
+    allowed_networks: Annotated[tuple[str, ...], setting('beside the public internet, like "192.168.1.0/24"')] = ()
+    at_once: Annotated[Positive, setting("more wait for their turn")] = 2
+    timeout_s: Annotated[Seconds, setting("to connect, and without a single byte")] = 30.0
 
 
 class StorageSettings(Section, frozen=True):
     """What is kept on disk."""
 
-    min_free_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024**2  # uploads that would leave less are refused
-    keep_changes: Positive = 200_000  # rows of the change log that reconnecting clients may ask for
-    undo_s: Annotated[float, msgspec.Meta(ge=0)] = 600.0  # how long a deleted job can be had back; 0: not at all
-    keep_uploads_s: Seconds = 86_400.0  # uploads that broke off, after their last byte
-    keep_media_days: NotNegative = 0.0  # recordings, after their job is over; 0: for ever
-    keep_jobs_days: NotNegative = 0.0  # jobs with their text, after they are over; 0: for ever
-    max_media_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0  # all recordings together; 0: no limit
+    min_free_bytes: Annotated[NotNegative, setting("uploads that would leave less are refused", NOW)] = 256 * 1024**2
+    keep_changes: Annotated[Positive, setting("events that a client can still get after it was away", RESTART)] = (
+        200_000
+    )
+    undo_s: Annotated[SecondsOrZero, setting("how long a deleted job can be restored; 0: not at all", NOW)] = 600.0
+    keep_uploads_s: Annotated[Seconds, setting("how long an upload that broke off can be continued", NOW)] = 86_400.0
+    keep_media_days: Annotated[
+        Days, setting("recordings are deleted so long after their job ended, their text stays; 0: never", RESTART)
+    ] = 0.0
+    keep_jobs_days: Annotated[
+        Days, setting("jobs are deleted with their text so long after they ended; 0: never", RESTART)
+    ] = 0.0
+    max_media_bytes: Annotated[
+        NotNegative, setting("above this, the oldest recordings of finished jobs are deleted; 0: no limit", RESTART)
+    ] = 0
 
 
 class SpeechSettings(Section, frozen=True):
     """The model and the device it runs on."""
 
-    model: str = "auto"  # a name, or a directory with a CTranslate2 model; auto: the best one on disk
-    device: Annotated[str, msgspec.Meta(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    compute_type: str = "auto"
-    preset: Preset = Preset.BALANCED  # for jobs that do not name one
-    batch_size: Annotated[int, msgspec.Meta(ge=0)] = (
-        0  # chunks a slot works on together; 0: 8 on a CPU, by its memory on a GPU
+    model: Annotated[str, setting("a name, or a directory with a CTranslate2 model; auto: the best here", RESTART)] = (
+        "auto"
     )
-    slots: Annotated[int, msgspec.Meta(ge=0)] = 0  # batches at once; 0: one per core on a CPU, 4 on a GPU
-    threads: Annotated[int, msgspec.Meta(ge=0)] = 0  # cores to use; 0: all
-    cpu_fallback: bool = True  # go on with the CPU when the GPU has not enough memory or cannot be used
-    climb_after_s: Seconds = 1800.0  # of success, until what memory once did not suffice for is tried again
-    preload: bool = True  # load the model at start instead of with the first job
-    unload_after_s: Annotated[float, msgspec.Meta(ge=0)] = (
-        0.0  # idle time after which the model gives its memory back; 0: never
+    device: Annotated[str, setting("auto, cpu, cuda, cuda:1", RESTART, pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    compute_type: Annotated[str, setting("auto, int8, float32, float16, int8_float16 and others", RESTART)] = "auto"
+    preset: Annotated[Preset, setting("fast, balanced, accurate: for jobs that name none", NOW)] = Preset.BALANCED
+    batch_size: Annotated[
+        NotNegative, setting("chunks recognised together; 0: 8 on a CPU, by its memory on a GPU", RESTART)
+    ] = 0
+    slots: Annotated[
+        NotNegative, setting("batches at the same time; 0: one per core on a CPU, 4 on a GPU", RESTART)
+    ] = 0
+    threads: Annotated[NotNegative, setting("cores to use; 0: all", RESTART)] = 0
+    cpu_fallback: Annotated[
+        bool, setting("use the CPU when the GPU has not enough memory or cannot be used", RESTART)
+    ] = True
+    climb_after_s: Annotated[Seconds, setting("after so much success, what did not fit into memory is tried again")] = (
+        1800.0
     )
+    preload: Annotated[bool, setting("load the model at start, not with the first job", RESTART)] = True
+    unload_after_s: Annotated[
+        SecondsOrZero, setting("idle time after which the model is removed from memory; 0: never", RESTART)
+    ] = 0.0
 
 
 class ModelSettings(Section, frozen=True):
-    """Where models come from. What is empty here is as the environment says: HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY, HF_HUB_OFFLINE."""
+    """Where models come from. An empty setting is read from HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY or HF_HUB_OFFLINE."""
 
-    endpoints: tuple[Annotated[str, msgspec.Meta(pattern=r"^https?://")], ...] = ()  # hubs and mirrors, tried in order
-    proxy: Secret = ""  # http://name:password@host:port
-    token: Secret = ""  # goes to every one of the endpoints
-    offline: bool = False  # ask no hub for anything
-    connect_timeout_s: Seconds = 10.0
-    read_timeout_s: Seconds = 10.0  # without a single byte
-    import_dirs: tuple[str, ...] = ()  # folders of this machine that models may be imported from through the API
-    max_import_bytes: Positive = 20 * 1024**3  # of a model that is imported, unpacked
+    endpoints: Annotated[
+        tuple[Annotated[str, msgspec.Meta(pattern=r"^https?://")], ...],
+        setting("hubs and mirrors, tried in order; none: https://huggingface.co", NOW),
+    ] = ()
+    proxy: Annotated[Secret, setting("http://host:port or http://name:password@host:port", NOW)] = ""
+    token: Annotated[Secret, setting("for private models; sent to every one of the endpoints", NOW)] = ""
+    offline: Annotated[bool, setting("send nothing to any hub", NOW)] = False
+    connect_timeout_s: Annotated[Seconds, setting("", NOW)] = 10.0
+    read_timeout_s: Annotated[Seconds, setting("without a single byte", NOW)] = 10.0
+    import_dirs: Annotated[
+        tuple[str, ...], setting("folders on this machine from which models may be imported through the API")
+    ] = ()
+    max_import_bytes: Annotated[Positive, setting("of an imported model, unpacked")] = 20 * 1024**3
 
 
 class MediaSettings(Section, frozen=True):
     """How recordings are read."""
 
-    workers: Positive = 2  # files decoded at the same time
-    max_duration_s: Seconds = 100 * 3600.0
-    max_expansion: Annotated[float, msgspec.Meta(gt=0)] = (
-        2_000.0  # of a file while it is decoded; an hour is always allowed
-    )
+    workers: Annotated[Positive, setting("files decoded at the same time", RESTART)] = 2
+    max_duration_s: Annotated[Seconds, setting("longer recordings are refused", RESTART)] = 100 * 3600.0
+    max_expansion: Annotated[
+        float, setting("refuse files that unpack to so many times their size; an hour is always allowed", gt=0)
+    ] = 2_000.0
 
 
 class SupervisionSettings(Section, frozen=True):
-    """How long a child may take before it is replaced, and how often that is done."""
+    """How long an actor may take before it is replaced, and how often it is."""
 
-    max_restarts: Positive = 8  # deaths of a child, with nothing useful between, after which no more are started
-    restart_window_s: Seconds = 120.0  # within this time
-    probe_s: Seconds = 180.0  # until one is tried again then
+    max_restarts: Annotated[
+        Positive, setting("after so many deaths without useful work in between, an actor is not started again")
+    ] = 8
+    restart_window_s: Annotated[Seconds, setting("deaths count that are not older than this")] = 120.0
+    probe_s: Annotated[Seconds, setting("until it is tried again")] = 180.0
     ready_timeout_s: Seconds = 60.0
     load_timeout_s: Seconds = 600.0
-    batch_timeout_s: Seconds = 120.0  # for any batch, and besides
-    batch_timeout_factor: Seconds = (
-        20.0  # so many times as long as its audio took so far, on this machine with this model
-    )
-    decode_stall_s: Seconds = 120.0  # a decode must report progress within this
+    batch_timeout_s: Annotated[Seconds, setting("for any batch, and in addition")] = 120.0
+    batch_timeout_factor: Annotated[
+        Seconds, setting("so many times what its audio takes, as measured on this machine with this model")
+    ] = 20.0
+    decode_stall_s: Annotated[Seconds, setting("a decoder must report progress within this time")] = 120.0
 
 
 class WyomingSettings(Section, frozen=True):
-    """The port for Home Assistant. The protocol has no key: bind it to what may speak without one."""
+    """The port for Home Assistant. The protocol has no token."""
 
     enabled: bool = False
-    host: str = "127.0.0.1"
+    host: Annotated[str, setting("everybody who reaches this address may use it: the protocol has no token")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 10300
 
 
 class LogSettings(Section, frozen=True):
     """What is written to standard error."""
 
-    level: Annotated[str, msgspec.Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
-    json: bool = False
+    level: Annotated[str, setting("debug, info, warning, error", NOW, pattern=r"^(debug|info|warning|error)$")] = "info"
+    json: Annotated[bool, setting("one JSON object per line")] = False
 
 
 class Config(Section, frozen=True):
-    """Everything that can be set. Relative paths are relative to the file, without one to the working directory."""
+    """All settings. A relative path is relative to the file, without a file to the working directory."""
 
-    data_dir: Path = Path("data")
+    data_dir: Annotated[Path, setting("relative to this file")] = Path("data")
     server: ServerSettings = ServerSettings()
     security: SecuritySettings = SecuritySettings()
     api: ApiSettings = ApiSettings()
-    captions: Style = Style()
+    captions: Annotated[Style, setting("how srt, vtt, ass and lrc look", NOW)] = Style()
     webhooks: WebhookSettings = WebhookSettings()
     links: LinkSettings = LinkSettings()
     storage: StorageSettings = StorageSettings()
@@ -193,10 +245,37 @@ class Config(Section, frozen=True):
     log: LogSettings = LogSettings()
 
 
-def keys() -> Iterable[tuple[str, Any]]:
-    """Every dotted key with its default, in the order of the file."""
-    for name, value in msgspec.structs.asdict(Config()).items():
-        if isinstance(value, msgspec.Struct):
-            yield from ((f"{name}.{key}", inner) for key, inner in msgspec.structs.asdict(value).items())
+class SettingField(NamedTuple):
+    """What is known of a setting besides its value."""
+
+    default: Any
+    description: str
+    effect: Effect | None  # of a change while the service runs; None: cannot be changed then
+    secret: bool
+
+
+@cache
+def setting_fields() -> dict[str, SettingField]:
+    """Return every setting by its dotted key, in the order of the file."""
+    return dict(_fields(Config, "", None))
+
+
+def _fields(section: type[msgspec.Struct], prefix: str, effect: Effect | None) -> Iterator[tuple[str, SettingField]]:
+    """Yield the settings of a section. One that has no effect of its own has that of the section."""
+    for field in msgspec.structs.fields(section):
+        extra = _extra(field.type)
+        own = extra.get("effect", effect)
+        if isinstance(field.default, msgspec.Struct):
+            yield from _fields(type(field.default), f"{prefix}{field.name}.", own)
         else:
-            yield name, value
+            secret = extra.get("secret", False)
+            yield prefix + field.name, SettingField(field.default, extra.get("description", ""), own, secret)
+
+
+def _extra(kind: Any) -> dict[str, Any]:
+    """Return what the `Meta` of an annotated type says besides bounds."""
+    found: dict[str, Any] = {}
+    for meta in get_args(kind):
+        if isinstance(meta, msgspec.Meta):
+            found |= {"description": meta.description or "", **(meta.extra or {})}
+    return found

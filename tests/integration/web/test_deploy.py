@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from testkit.repository import ROOT
-from testkit.web_service import running
+from testkit.service import running
 from whisper_service.config.load import ENV_PREFIX
-from whisper_service.config.schema import keys
+from whisper_service.config.schema import setting_fields
 
 DEPLOY = ROOT / "docs" / "deploy"
 SYSTEMD = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
@@ -63,7 +63,7 @@ def test_the_unit_starts_what_there_is() -> None:
 
 
 def known(variable: str) -> bool:
-    return variable.lower().replace("__", ".") in dict(keys())
+    return variable.lower().replace("__", ".") in setting_fields()
 
 
 def instructions() -> list[tuple[str, str]]:

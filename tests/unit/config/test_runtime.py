@@ -10,20 +10,18 @@ import pytest
 
 from whisper_service.config import runtime
 from whisper_service.config.load import find_sources, load
-from whisper_service.config.runtime import Effect
-from whisper_service.config.schema import Config, SettingSource, keys
+from whisper_service.config.schema import Config, Effect, SettingSource, setting_fields
 from whisper_service.core.errors import InvalidRequest
 
 SECRET = "hf_verysecret"
 
 
-def test_every_setting_is_described_and_every_list_names_settings_that_exist() -> None:
-    known = [key for key, _ in keys()]
-    assert [s.key for s in runtime.describe(Config(), {}, {})] == known
-    assert known
-    assert set(known) >= runtime.NOW | runtime.RESTART
-    assert not runtime.NOW & runtime.RESTART
-    for prefix in (
+def test_every_setting_is_described() -> None:
+    assert [s.key for s in runtime.describe(Config(), {}, {})] == list(setting_fields())
+
+
+def test_addresses_paths_access_and_messages_are_for_the_operator_alone() -> None:
+    closed = (
         "security.",
         "data_dir",
         "server.host",
@@ -31,8 +29,13 @@ def test_every_setting_is_described_and_every_list_names_settings_that_exist() -
         "server.root_path",
         "models.import_dirs",
         "webhooks.",
-    ):
-        assert not [key for key in runtime.NOW | runtime.RESTART if key.startswith(prefix)], "for the operator alone"
+    )
+    assert not [key for key, field in setting_fields().items() if field.effect and key.startswith(closed)]
+
+
+def test_a_setting_without_an_effect_of_its_own_has_that_of_its_section() -> None:
+    assert setting_fields()["captions.lines"].effect is Effect.NOW
+    assert setting_fields()["supervision.probe_s"].effect is None
 
 
 def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
@@ -46,7 +49,7 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
     }  # fmt: skip
     base = load(None, environ, overrides)
     stored = {"speech.preset": "accurate", "speech.batch_size": 9, "log.level": "info", "storage.undo_s": 5.0}
-    now, refused = runtime.effective(base, sources, stored)
+    now, refused = runtime.merge(base, sources, stored)
     assert refused == []
     assert (now.speech.preset, now.speech.batch_size, now.log.level, now.storage.undo_s) == (
         "accurate",
@@ -68,7 +71,7 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
 
 def test_secrets_go_in_and_never_out() -> None:
     stored = {"models.token": SECRET, "models.proxy": f"http://me:{SECRET}@proxy:1"}
-    now, _ = runtime.effective(Config(), {}, stored)
+    now, _ = runtime.merge(Config(), {}, stored)
     assert now.models.token == SECRET
     told = runtime.describe(now, {}, stored)
     assert SECRET not in msgspec.json.encode(told).decode()
@@ -115,8 +118,6 @@ def test_a_value_can_be_taken_back() -> None:
 
 
 def test_what_is_not_valid_any_more_is_left_out() -> None:
-    now, refused = runtime.effective(
-        Config(), {}, {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"}
-    )
+    now, refused = runtime.merge(Config(), {}, {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"})
     assert refused == ["speech.preset"]
     assert (now.speech.preset, now.storage.undo_s, now.server.host) == ("balanced", 5.0, "127.0.0.1")

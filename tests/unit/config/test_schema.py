@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from whisper_service.config.load import load, resource
-from whisper_service.config.schema import Config, keys
+from whisper_service.config.schema import Config, setting_fields
 from whisper_service.core.domain import Preset
 from whisper_service.core.errors import InvalidConfig
 
@@ -39,7 +40,18 @@ def test_the_file_that_ships_lists_the_keys_in_their_order() -> None:
         for name, value in tree.items()
         for key in (value if isinstance(value, dict) else [""])
     ]
-    assert listed == list(dict(keys()))
+    assert listed == list(setting_fields())
+
+
+def test_the_file_that_ships_describes_each_key_as_the_schema_does() -> None:
+    described, section = {}, ""
+    for line in SHIPPED.read_text("utf-8").splitlines():
+        if line.startswith("["):
+            section = line.partition("]")[0].strip("[") + "."
+        elif match := re.fullmatch(r'(\w+) = (?:"[^"]*"|[^#"]*?)(?: +# (.*))?', line):
+            described[section + match[1]] = match[2] or ""
+    plain = {key: field.description.lower().removesuffix(".") for key, field in setting_fields().items()}
+    assert {key: comment.lower() for key, comment in described.items()} == plain
 
 
 def test_loading_the_file_that_ships_changes_nothing(tmp_path: Path) -> None:

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
+from msgspec import Meta
 
 from whisper_service.core.domain import Value
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
-Rate = Annotated[float, msgspec.Meta(ge=1, le=100)]
-Columns = Annotated[int, msgspec.Meta(ge=8, le=500)]
+Seconds = Annotated[float, Meta(ge=0, le=60)]
+Rate = Annotated[float, Meta(ge=1, le=100)]
+Columns = Annotated[int, Meta(ge=8, le=500)]
 
 
 class Style(Value, frozen=True, forbid_unknown_fields=True):
-    """What readable means. The defaults are those of the large timed-text guides.
+    """How captions look. The defaults are those of the large timed-text guides: 0.833 s are 20 frames of film.
 
-    A width is in columns: wide (Chinese, Japanese, Korean) characters take two, combining marks none. Text that is mostly wide
-    has the limit `cjk_line_columns`, all other `line_columns`. Raises `ValueError` if `min_s` is more than `max_s`.
+    Wide characters (Chinese, Japanese, Korean) take two columns, combining marks none. Raises `ValueError` if `min_s` is more
+    than `max_s`.
     """
 
-    line_columns: Columns = 42
-    cjk_line_columns: Columns = 32  # 16 characters
-    lines: Annotated[int, msgspec.Meta(ge=1, le=2)] = 2
-    chars_per_s: Rate = 17.0
-    cjk_chars_per_s: Rate = 9.0
-    min_s: Seconds = 0.833  # 20 frames of film
-    max_s: Annotated[float, msgspec.Meta(ge=0.5, le=60)] = 7.0
-    gap_s: Seconds = 0.083  # dark between two cues, or the eye misses the change: two frames of film
-    pause_s: Seconds = 1.0  # a silence this long is never inside a cue
-    linger_s: Seconds = 1.0  # how long a cue may stay after its last word
+    line_columns: Annotated[Columns, Meta(description="Width of a caption line. Wide characters take two columns.")] = (
+        42
+    )
+    cjk_line_columns: Annotated[
+        Columns, Meta(description="Width of a line that is mostly Chinese, Japanese or Korean.")
+    ] = 32
+    lines: Annotated[int, Meta(ge=1, le=2, description="Lines of a caption.")] = 2
+    chars_per_s: Annotated[Rate, Meta(description="Reading speed, in characters per second.")] = 17.0
+    cjk_chars_per_s: Annotated[Rate, Meta(description="Reading speed of Chinese, Japanese and Korean.")] = 9.0
+    min_s: Annotated[Seconds, Meta(description="Shortest time on screen, where there is room.")] = 0.833
+    max_s: Annotated[float, Meta(ge=0.5, le=60, description="Longest time on screen.")] = 7.0
+    gap_s: Annotated[Seconds, Meta(description="Dark time between two captions.")] = 0.083
+    pause_s: Annotated[Seconds, Meta(description="A silence this long is never inside a caption.")] = 1.0
+    linger_s: Annotated[Seconds, Meta(description="How long a caption may stay after its last word.")] = 1.0
 
     def __post_init__(self) -> None:
         if self.min_s > self.max_s:
