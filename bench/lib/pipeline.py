@@ -9,9 +9,9 @@ from pathlib import Path
 from whisper_service.actors.media.chunker import ChunkPolicy
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator
+from whisper_service.actors.speech.chunk_io import read_audio, segments_of
 from whisper_service.actors.speech.engine import Engine
-from whisper_service.actors.speech.recognition import Recognizer, Utterance
-from whisper_service.actors.speech.rows import segments_of, sound_of
+from whisper_service.actors.speech.recognition import AudioChunk, Recognizer
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset, Segment
 from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
@@ -42,7 +42,7 @@ class Pipeline:
             rows = [ChunkInput(job_id="bench", span=span, spool=str(spool), language=language) for span in batch]
             heard = dict(
                 self._recognizer.recognise(
-                    [Utterance(sound_of(row), row.language, row.task) for row in rows], Preset(preset)
+                    [AudioChunk(read_audio(row), row.language, row.task) for row in rows], Preset(preset)
                 )
             )
             for index, span in enumerate(batch):

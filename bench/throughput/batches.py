@@ -32,7 +32,7 @@ from bench.lib.services import Device
 from bench.lib.usage import MB
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator, cuda_libraries, gpu_memory
-from whisper_service.actors.speech.rows import sound_of
+from whisper_service.actors.speech.chunk_io import read_audio
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset
 from whisper_service.supervision.boot import PINNED
@@ -48,7 +48,7 @@ def windows(path: Path, scratch: Path) -> list[Any]:
         file.touch()
     order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
     spans = [report.span for report in decode(order) if isinstance(report, ChunkFound)]
-    return [sound_of(ChunkInput(job_id="bench", span=span, spool=str(spool), language=None)) for span in spans]
+    return [read_audio(ChunkInput(job_id="bench", span=span, spool=str(spool), language=None)) for span in spans]
 
 
 def timed(engine: Any) -> dict[str, float]:
@@ -80,7 +80,7 @@ def least_free(device: str) -> Iterator[list[int]]:
 
     def watch() -> None:
         while not over.wait(0.02):
-            if (free := gpu_memory.free_on(device)) is not None:
+            if (free := gpu_memory.free_bytes(device)) is not None:
                 least[:] = [min([free, *least])]
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -97,16 +97,16 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """One row for each batch size, with one loaded model."""
     from whisper_service.actors.speech.engine import Engine
-    from whisper_service.actors.speech.recognition import Recognizer, Utterance
+    from whisper_service.actors.speech.recognition import AudioChunk, Recognizer
 
     language = None if given.language == "auto" else given.language
-    before = gpu_memory.free_on(device.name)
+    before = gpu_memory.free_bytes(device.name)
     engine = Engine(
         str(model), device.name, device.compute_type, slots=slots, threads=len(psutil.Process().cpu_affinity() or [0])
     )
     engine.warm_up()
     spent = timed(engine)
-    loaded = gpu_memory.free_on(device.name)
+    loaded = gpu_memory.free_bytes(device.name)
     listeners = [Recognizer(engine, SpeechFinder()) for _ in range(slots)]
     for size in sizes:
         many = list(islice(cycle(sounds), max(given.windows, 2 * slots * size)))
@@ -120,12 +120,12 @@ def measure(
                 except IndexError:
                     return
                 for _, heard in listener.recognise(
-                    [Utterance(sound, language) for sound in batch], Preset(given.preset)
+                    [AudioChunk(sound, language) for sound in batch], Preset(given.preset)
                 ):
                     words[0] += sum(len(sentence.words) for sentence in heard.sentences)
 
         for listener in listeners:  # once outside: memory is had, kernels are loaded
-            list(listener.recognise([Utterance(sound, language) for sound in many[:size]], Preset(given.preset)))
+            list(listener.recognise([AudioChunk(sound, language) for sound in many[:size]], Preset(given.preset)))
         spent.clear()
         began, cpu = time.monotonic(), time.process_time()
         with least_free(device.name) as least, ThreadPoolExecutor(slots) as pool:

@@ -26,8 +26,8 @@ from bench.lib import baselines, recordings, report, services
 from testkit import repository
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator
-from whisper_service.actors.speech.engine import Engine, Search, Text
-from whisper_service.actors.speech.rows import sound_of
+from whisper_service.actors.speech.chunk_io import read_audio
+from whisper_service.actors.speech.engine import DecodedWindow, Engine, Search
 from whisper_service.core.domain import Task
 from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
 
@@ -55,7 +55,7 @@ def run(path: Path, model: Path, language: str, scratch: Path) -> dict[str, floa
         file.touch()
     order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
     spans = [report.span for report in decode(order) if isinstance(report, ChunkFound)]
-    sounds = [sound_of(ChunkInput(job_id="bench", span=span, spool=str(spool), language=language)) for span in spans]
+    sounds = [read_audio(ChunkInput(job_id="bench", span=span, spool=str(spool), language=language)) for span in spans]
     took("read the file, find speech")
     for first in range(0, len(sounds), BATCH):
         batch = sounds[first : first + BATCH]
@@ -65,7 +65,10 @@ def run(path: Path, model: Path, language: str, scratch: Path) -> dict[str, floa
         took("decode greedily")
         texts = zip(states, batch, found, strict=True)
         engine.words(
-            [Text(state, decoded, language, Task.TRANSCRIBE, len(sound) / 16_000) for state, sound, decoded in texts]
+            [
+                DecodedWindow(state, decoded, language, Task.TRANSCRIBE, len(sound) / 16_000)
+                for state, sound, decoded in texts
+            ]
         )
         took("align words")
     return {**spent, "windows": float(len(spans))}

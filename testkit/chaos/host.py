@@ -243,7 +243,7 @@ class Host:
     def hungry(self) -> int:
         """How often a speech actor found its memory too small for a batch, as far as its last logs tell."""
         logs = self.data.joinpath("logs").glob("speech-*.log")
-        return sum(log.read_text("utf-8", "replace").count("once more by halves") for log in logs)
+        return sum(log.read_text("utf-8", "replace").count("tried again in two halves") for log in logs)
 
     def rows(self, sql: str, *values: object) -> list[Any]:
         """Look into the database, also while the service is dead."""

@@ -12,7 +12,7 @@ import pytest
 from testkit import prompts
 from testkit.sounds import RATE
 from testkit.widened_model import widen
-from whisper_service.actors.speech.engine import Engine, Search, Sound, Text
+from whisper_service.actors.speech.engine import Audio, DecodedWindow, Engine, Search
 from whisper_service.core.domain import Task
 from whisper_service.models.bundled import BUNDLED, join
 
@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "base"
 
 
-def sounds() -> list[Sound]:
+def sounds() -> list[Audio]:
     """Of two widths."""
     lengths = zip(prompts.TALK, (7, 24, 8), strict=False)
     return [prompts.talk(name)[: seconds * RATE].astype(np.float32) / 32768 for name, seconds in lengths]
@@ -38,12 +38,15 @@ def sounds() -> list[Sound]:
 
 def heard(
     engine: Engine,
-) -> tuple[list[tuple[str, float]], list[Text], list[str], list[list[tuple[str, float, float]]]]:
+) -> tuple[list[tuple[str, float]], list[DecodedWindow], list[str], list[list[tuple[str, float, float]]]]:
     """Languages, what was decoded, its text and its words."""
     found = sounds()
     states = engine.encode(found)
     decoded = engine.decode(states, ["en"] * 3, [Task.TRANSCRIBE] * 3, Search())
-    texts = [Text(s, d, "en", Task.TRANSCRIBE, len(f) / RATE) for s, d, f in zip(states, decoded, found, strict=True)]
+    texts = [
+        DecodedWindow(s, d, "en", Task.TRANSCRIBE, len(f) / RATE)
+        for s, d, f in zip(states, decoded, found, strict=True)
+    ]
     words = [[(word.word, word.start, word.end) for word in row] for row in engine.words(texts)]
     return engine.detect_languages(states), texts, [engine.text(one) for one in decoded], words
 
@@ -52,7 +55,7 @@ def test_windows_that_are_encoded_and_aligned_together_are_the_same_as_apart(mod
     """Without a GPU: the CPU is made to work in the GPU's way. Kernels for other shapes round otherwise, hence the tolerance."""
     engine = Engine(str(model), "cpu", "float32", slots=1, threads=1)
     languages, texts, said, words = heard(engine)
-    engine._cpu, engine._spectra = False, ThreadPoolExecutor(2)
+    engine._cpu, engine._spectrum_threads = False, ThreadPoolExecutor(2)
     languages_together, texts_together, said_together, words_together = heard(engine)
     engine.unload()
     assert len({text.states.shape for text in texts}) == 2
@@ -73,7 +76,10 @@ def test_a_text_of_nothing_has_no_words_beside_one_that_has(model: Path) -> None
     nothing = type(said)((), 0.0, 1.0, complete=True)
     engine._cpu = False  # aligned together
     words = engine.words(
-        [Text(states[1], nothing, "en", Task.TRANSCRIBE, 1.0), Text(states[0], said, "en", Task.TRANSCRIBE, 5.0)]
+        [
+            DecodedWindow(states[1], nothing, "en", Task.TRANSCRIBE, 1.0),
+            DecodedWindow(states[0], said, "en", Task.TRANSCRIBE, 5.0),
+        ]
     )
     engine.unload()
     assert (words[0], bool(words[1])) == ([], True)

@@ -415,7 +415,7 @@ def test_a_batch_too_large_for_the_memory_is_heard_by_halves(tmp_path: Path, mod
         limit(child, 32 << 20)  # what four rows need stays with the process; eight need more than this on top
         reports = child.hear(*[spool.row(index) for index in range(8)])
         assert isinstance(reports[-1], BatchDone), reports[-1]
-        assert "once more by halves" in child.log.read_text()
+        assert "tried again in two halves" in child.log.read_text()
     assert not [report for report in reports if isinstance(report, Fault)]
     assert texts(reports) == dict.fromkeys(range(8), half[0])
 

@@ -1,8 +1,8 @@
-"""The C allocator, tuned for CTranslate2: keep large blocks instead of giving them back after every call.
+"""Tunes the C allocator for CTranslate2: large blocks stay with the process instead of going back after every call.
 
 Each encoded window allocates and frees tens of megabytes of attention scores. glibc serves such blocks with mmap and
-returns them at once, so the kernel zeroes the same pages over and over: a third of the encoder's CPU time. With the
-thresholds below the pages stay with the process until `release`. Other allocators (musl, macOS, Windows) are left alone.
+returns them at once, so the kernel zeroes the pages again for every window: a third of the encoder's CPU time. With the
+settings below the process keeps the pages until `release`. Other allocators (musl, macOS, Windows) stay as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _M_MMAP_MAX: Final = -4
 _M_ARENA_MAX: Final = -8
 
 _SETTINGS: Final = (
-    (_M_ARENA_MAX, 1),  # an arena per thread would keep a copy of the peak each
+    (_M_ARENA_MAX, 1),  # with an arena per thread each would keep the memory of its peak
     (_M_MMAP_MAX, 0),
     (_M_TRIM_THRESHOLD, 2**31 - 1),
     (_M_TOP_PAD, 64 << 20),
@@ -38,12 +38,12 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def tune() -> bool:
-    """Keep freed memory for the next window. Call it before the model is loaded; False where it cannot be done."""
+    """Keep freed memory for the next window. Must come before the model is loaded. False: not possible here."""
     library = _glibc()
     return library is not None and all(library.mallopt(name, value) == 1 for name, value in _SETTINGS)
 
 
 def release() -> bool:
-    """Give unused memory back to the system; the next window pays for it. False where there was none or it cannot be done."""
+    """Give unused memory back to the system. The next window pays for this. False: none, or not possible here."""
     library = _glibc()
     return library is not None and bool(library.malloc_trim(0))

@@ -1,4 +1,4 @@
-"""Makes CUDA libraries that were installed with pip known to the process, so that nobody has to set LD_LIBRARY_PATH."""
+"""Opens the CUDA libraries that pip installed, so that CTranslate2 finds them without LD_LIBRARY_PATH."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 LIBRARIES: Final = ("libcublasLt.so.12", "libcublas.so.12")
-"""What CTranslate2 opens by name at its first encode; the second needs the first."""
+"""The libraries that CTranslate2 opens by name at its first encode. The second needs the first."""
 
 
 def preload(packages: tuple[str, ...] = ("nvidia.cublas", "nvidia.cu12")) -> list[Path]:
-    """Open the libraries by their full paths; opening them again by name then finds them. Returns what was opened.
+    """Open the libraries by their paths and return these. Opening a library by name then finds the open one.
 
-    Call it before CTranslate2 is imported. Does nothing where the packages are not installed.
+    Must come before CTranslate2 is imported. Does nothing where the packages are not installed.
     """
     opened: list[Path] = []
     for name in LIBRARIES:
@@ -27,7 +27,7 @@ def preload(packages: tuple[str, ...] = ("nvidia.cublas", "nvidia.cu12")) -> lis
         try:
             ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
-            logger.warning("could not open %s: %s", path, error)
+            logger.warning("The CUDA library %s could not be opened: %s", path, error)
         else:
             opened.append(path)
     return opened

@@ -1,8 +1,10 @@
-"""Whisper on CTranslate2: sound in, tokens, languages and alignments out.
+"""Whisper on CTranslate2: turns audio into encoder states, tokens, languages and aligned words.
 
-Owns the model and everything that is CTranslate2's way of calling it; decides nothing about what a good text is (that is
-`recognition`). Thread-safe: CTranslate2 queues calls to its replicas. On a CPU the results of a row are the same bits whatever
-else is in the batch, on whichever replica; on a GPU, where kernels are chosen by the size of a batch, they need not be.
+Owns the model and knows how to call CTranslate2. Does not decide what a good text is; `recognition` does. A window is
+what the encoder takes at once: up to 30 s of audio. Thread-safe: CTranslate2 queues the calls to its replicas.
+
+On a CPU a window has the same result, to the bit, in every batch and on every replica. On a GPU the result may differ,
+because the size of a batch decides which kernels run.
 """
 
 from __future__ import annotations
@@ -20,48 +22,47 @@ import ctranslate2
 import numpy as np
 import numpy.typing as npt
 import tokenizers
-from faster_whisper.feature_extractor import FeatureExtractor
-from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
-from faster_whisper.transcribe import get_suppressed_tokens
 
+from whisper_service.actors.speech.faster_whisper_private import FeatureExtractor, Tokenizer, get_suppressed_tokens
 from whisper_service.actors.speech.words import merge_punctuation, spread_words, timed_words
 from whisper_service.core.domain import SAMPLE_RATE, Task, Word
+from whisper_service.models.files import REQUIRED
 
-Sound = npt.NDArray[np.float32]
-"""16 kHz mono, -1..1."""
+Audio = npt.NDArray[np.float32]
+"""Samples, 16 kHz mono, -1..1."""
 States = npt.NDArray[np.floating[Any]]
-"""What the encoder makes of one window: (1, states, width), one state per 20 ms; in the type that the model computes in."""
+"""The encoder states of one window: (1, states, width), one state per 20 ms, in the type that the model computes in."""
 
 WINDOW_S: Final = 30
-"""What Whisper was trained on, and the most it can take."""
+"""The window that Whisper was trained on, and the longest it takes."""
 WIDTHS_S: Final = (12, 16, 20, WINDOW_S)
-"""Windows are padded to one of these: a short clip costs a quarter of a full one to encode. Few, because only windows of equal
-width are decoded together, and a step of the decoder costs nearly the same for one as for eight; so none is near the full one,
-in which most windows of a long recording are."""
+"""Windows are padded to one of these, so that a short clip costs a quarter of a full window to encode. The widths are
+few, because only windows of equal width are decoded together, and a decoder step costs nearly the same for one window
+as for eight. No width is near the full one, which most windows of a long recording need."""
 MARGIN_S: Final = 4.0
-"""Silence that must follow the sound within the window; with less than 2 s of it the decoder does not find the end."""
-SPECTRA: Final = 8
-"""Spectrograms that are computed at once for a GPU, which would else wait for them: a window takes a core 10 to 40 ms."""
+"""Silence after the audio in its window. With less than 2 s the decoder does not find the end."""
+SPECTRUM_THREADS: Final = 8
+"""Spectrograms computed at once for a GPU, which would otherwise wait: a window takes a core 10 to 40 ms."""
 MAX_TOKENS: Final = 224
 """The decoder has 448 positions; half of them are for the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """The text of one window as tokens, without special ones."""
+    """A text of one window as tokens, without special tokens."""
 
     tokens: tuple[int, ...]
     avg_logprob: float
     no_speech_prob: float
-    complete: bool  # the decoder ended it by itself
+    complete: bool  # the decoder ended the text by itself
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """What was decoded of a window of which `seconds` are sound."""
+class DecodedWindow:
+    """A window with its text. `seconds` is the length of its audio, without padding."""
 
     states: States
-    decoded: Hypothesis
+    hypothesis: Hypothesis
     language: str
     task: Task
     seconds: float
@@ -69,7 +70,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How to look for the best text; everything here is deterministic."""
+    """How to search for the best text. Every search is deterministic."""
 
     beam_size: int = 1
     no_repeat_ngram_size: int = 0
@@ -77,7 +78,7 @@ class Search:
 
 
 class UnloadableModel(Exception):
-    """The directory does not hold a Whisper model that CTranslate2 can load."""
+    """The directory holds no Whisper model that CTranslate2 can load."""
 
 
 class Engine:
@@ -92,91 +93,93 @@ class Engine:
         slots: int,
         threads: int,
         express: int = 0,
-        before: Callable[[], None] = lambda: None,
+        before_call: Callable[[], None] = lambda: None,
     ) -> None:
-        """Load the model from a directory; `RuntimeError` and `ValueError` of CTranslate2 pass through.
+        """Load the model from a directory.
 
-        Every slot gets a replica, on a CPU with its share of the threads; the weights are shared. Those for express batches come
-        on top: they are idle nearly always. `before` is called before every call of the model, by the thread that makes it.
+        Every slot gets a replica, on a CPU with its share of the threads. All replicas share the weights. There are
+        `express` more replicas for express batches; they are nearly always idle. `before_call` runs before every call
+        of the model, in the same thread.
+
+        Raises `UnloadableModel`, and `RuntimeError` and `ValueError` of CTranslate2.
         """
-        for name in ("model.bin", "config.json", "tokenizer.json"):
+        for name in REQUIRED:
             if not (Path(path) / name).is_file():
                 raise UnloadableModel(f"{name} is missing in {path}")
         kind, _, index = device.partition(":")
-        self.device = device
-        self._before = before
+        self._before_call = before_call
         self._cpu = kind == "cpu"
         self._model = ctranslate2.models.Whisper(
             path,
             device=kind,
             device_index=int(index or 0),
-            compute_type=resolve(kind, int(index or 0), compute_type),
+            compute_type=resolve_compute_type(kind, int(index or 0), compute_type),
             inter_threads=slots + express,
             intra_threads=max(1, threads // slots),
         )
         self._tokenizer = tokenizers.Tokenizer.from_file(str(Path(path) / "tokenizer.json"))
         self._features = FeatureExtractor(feature_size=self._model.n_mels)
-        self._spectra = None if self._cpu else ThreadPoolExecutor(max(1, min(SPECTRA, threads)), "spectrum")
+        workers = max(1, min(SPECTRUM_THREADS, threads))
+        self._spectrum_threads = None if self._cpu else ThreadPoolExecutor(workers, "spectrum")
         self._suppressed = get_suppressed_tokens(self._tokenizer_for("en", Task.TRANSCRIBE), [-1])
         self._aligns = bool(json.loads((Path(path) / "config.json").read_text(encoding="utf-8")).get("alignment_heads"))
 
     @property
     def compute_type(self) -> str:
-        """What the weights really are."""
+        """The type that the weights really have."""
         return str(self._model.compute_type)
 
     @property
     def multilingual(self) -> bool:
-        """False for models that know English alone."""
+        """False for models that know only English."""
         return bool(self._model.is_multilingual)
 
-    def language(self, wanted: str | None) -> str | None:
-        """The language to decode in, as this model knows it; None if it is to be detected."""
+    def known_language(self, wanted: str | None) -> str | None:
+        """Return the language to decode in. None: detect it, because none is wanted or the model does not know it."""
         if not self.multilingual:
             return "en"
         return wanted if wanted is None or self._tokenizer.token_to_id(f"<|{wanted}|>") is not None else None
 
     def warm_up(self) -> None:
-        """Encode and decode once: libraries that are missing and memory that is too small show here."""
-        self.decode(
-            self.encode([np.zeros(WINDOW_S * SAMPLE_RATE, dtype=np.float32)]), ["en"], [Task.TRANSCRIBE], Search()
-        )
+        """Encode and decode once. A missing library or too little memory shows here."""
+        silence = np.zeros(WINDOW_S * SAMPLE_RATE, dtype=np.float32)
+        self.decode(self.encode([silence]), ["en"], [Task.TRANSCRIBE], Search())
 
     def unload(self) -> None:
-        """Give the memory of the weights back; nothing may be asked of the engine after this."""
+        """Release the memory of the weights. The engine cannot be used after this."""
         self._model.unload_model()
-        if self._spectra is not None:
-            self._spectra.shutdown()
-        self._tokenizer_for.cache_clear()  # it would hold this engine, and its vocabulary of 90 MB
+        if self._spectrum_threads is not None:
+            self._spectrum_threads.shutdown()
+        self._tokenizer_for.cache_clear()  # the cache would hold this engine, and its vocabulary of 90 MB
 
-    def encode(self, sounds: Sequence[Sound], *, wide: bool = False) -> list[States]:
-        """Encode windows of up to 30 s; each is padded to one of `WIDTHS_S`, with `wide` to the full width.
+    def encode(self, windows: Sequence[Audio], *, wide: bool = False) -> list[States]:
+        """Return the encoder states of windows. Each is padded to one of `WIDTHS_S`, with `wide` to the full width.
 
-        One by one on a CPU, where a batch gains nothing and costs memory; together on a GPU, by width.
+        On a CPU windows are encoded one by one, because a batch gains nothing there and costs memory. On a GPU windows
+        of equal width are encoded together.
         """
-        if self._spectra is None:
-            return [self._encoded(self._mel(sound, wide=wide)[None]) for sound in sounds]
-        features = list(self._spectra.map(partial(self._mel, wide=wide), sounds))
+        if self._spectrum_threads is None:
+            return [self._states(self._spectrum(audio, wide=wide)[None]) for audio in windows]
+        features = list(self._spectrum_threads.map(partial(self._spectrum, wide=wide), windows))
         states: dict[int, States] = {}
-        for members in _alike([feature.shape[1] for feature in features]):
-            batch = self._encoded(np.stack([features[i] for i in members]))
+        for members in _groups([feature.shape[1] for feature in features]):
+            batch = self._states(np.stack([features[i] for i in members]))
             states |= {i: batch[k : k + 1] for k, i in enumerate(members)}
-        return [states[i] for i in range(len(sounds))]
+        return [states[i] for i in range(len(windows))]
 
     def is_wide(self, states: States) -> bool:
-        """Whether these states are those of a window of full width."""
-        return bool(states.shape[1] == WINDOW_S * 50)
+        """Tell whether states are of a window of full width."""
+        return _width(states) == WINDOW_S * 50
 
     def detect_languages(self, states: Sequence[States]) -> list[tuple[str, float]]:
-        """The most probable language of each window and its probability."""
+        """Return the most probable language of each window and its probability."""
         if not self.multilingual:
             return [("en", 1.0)] * len(states)
         found: dict[int, tuple[str, float]] = {}
-        for members in _alike([_width(state) for state in states]):
-            self._before()
-            for i, ((token, probability), *_) in zip(
-                members, self._model.detect_language(_batch(states, members)), strict=True
-            ):
+        for members in _groups([_width(state) for state in states]):
+            self._before_call()
+            candidates = self._model.detect_language(_batch(states, members))
+            for i, ((token, probability), *_) in zip(members, candidates, strict=True):
                 found[i] = token[2:-2], float(probability)
         return [found[i] for i in range(len(states))]
 
@@ -188,13 +191,13 @@ class Engine:
         search: Search,
         prompt: str | None = None,
     ) -> list[Hypothesis]:
-        """The texts of windows, without timestamp tokens."""
-        previous = self._previous(prompt)
-        results: dict[int, Hypothesis] = {}
-        for members in _alike([_width(state) for state in states]):
-            prompts = [previous + self._start(languages[i], tasks[i]) for i in members]
-            self._before()
-            found = self._model.generate(
+        """Return the texts of windows, without timestamp tokens."""
+        previous = self._prompt_tokens(prompt)
+        found: dict[int, Hypothesis] = {}
+        for members in _groups([_width(state) for state in states]):
+            prompts = [previous + self._start_tokens(languages[i], tasks[i]) for i in members]
+            self._before_call()
+            results = self._model.generate(
                 _batch(states, members),
                 prompts,
                 beam_size=search.beam_size,
@@ -205,94 +208,82 @@ class Engine:
                 return_scores=True,
                 return_no_speech_prob=True,
             )
-            results |= {i: _decoded(result) for i, result in zip(members, found, strict=True)}
-        return [results[i] for i in range(len(states))]
+            found |= {i: _hypothesis(result) for i, result in zip(members, results, strict=True)}
+        return [found[i] for i in range(len(states))]
 
-    def text(self, decoded: Hypothesis) -> str:
-        """The text of these tokens."""
-        return str(self._tokenizer.decode(list(decoded.tokens)))
+    def text(self, hypothesis: Hypothesis) -> str:
+        """Return the text of the tokens."""
+        return str(self._tokenizer.decode(list(hypothesis.tokens)))
 
-    def words(self, texts: Sequence[Text]) -> list[list[Word]]:
-        """The words of each text with their times, within its window."""
+    def words(self, windows: Sequence[DecodedWindow]) -> list[list[Word]]:
+        """Return the words of each window, timed from its beginning."""
+        # On a CPU each window is a group of its own: a batch gains nothing there.
+        keys = [i if self._cpu else (_width(w.states), w.language, w.task) for i, w in enumerate(windows)]
         found: dict[int, list[Word]] = {}
-        # One by one on a CPU: a batch gains nothing there either.
-        for members in _alike(
-            [i if self._cpu else (_width(text.states), text.language, text.task) for i, text in enumerate(texts)]
-        ):
-            found |= zip(members, self._timed([texts[i] for i in members]), strict=True)
-        return [found[i] for i in range(len(texts))]
+        for members in _groups(keys):
+            found |= zip(members, self._aligned([windows[i] for i in members]), strict=True)
+        return [found[i] for i in range(len(windows))]
 
-    def _timed(self, texts: Sequence[Text]) -> list[list[Word]]:
-        """The same for texts that are alike in the width of their windows, language and task."""
-        tokenizer = self._tokenizer_for(texts[0].language, texts[0].task)
-        split = [
-            tokenizer.split_to_word_tokens(list(text.decoded.tokens)) if text.decoded.tokens else ([], [])
-            for text in texts
-        ]
+    def _aligned(self, windows: Sequence[DecodedWindow]) -> list[list[Word]]:
+        """Return the words of windows of equal width, language and task."""
+        tokenizer = self._tokenizer_for(windows[0].language, windows[0].task)
+        tokens = [list(window.hypothesis.tokens) for window in windows]
+        split = [tokenizer.split_to_word_tokens(each) if each else ([], []) for each in tokens]
         if not self._aligns:
-            return [
-                merge_punctuation(spread_words(words, text.seconds))
-                for (words, _), text in zip(split, texts, strict=True)
-            ]
-        said = [i for i, text in enumerate(texts) if text.decoded.tokens]
-        if not said:
-            return [[] for _ in texts]
-        self._before()
-        aligned = self._model.align(
-            _batch([text.states for text in texts], said),
+            spread = [spread_words(words, w.seconds) for (words, _), w in zip(split, windows, strict=True)]
+            return [merge_punctuation(words) for words in spread]
+        found: list[list[Word]] = [[] for _ in windows]
+        with_text = [i for i, each in enumerate(tokens) if each]
+        if not with_text:
+            return found
+        self._before_call()
+        alignments = self._model.align(
+            _batch([window.states for window in windows], with_text),
             tokenizer.sot_sequence,
-            [list(texts[i].decoded.tokens) for i in said],
-            [max(2, int(texts[i].seconds * 100)) for i in said],
+            [tokens[i] for i in with_text],
+            [max(2, int(windows[i].seconds * 100)) for i in with_text],
         )
-        found: list[list[Word]] = [[] for _ in texts]
-        for i, one in zip(said, aligned, strict=True):
+        for i, aligned in zip(with_text, alignments, strict=True):
             words, groups = split[i]
-            found[i] = merge_punctuation(
-                timed_words(words, [len(group) for group in groups], one.alignments, one.text_token_probs)
-            )
+            sizes = [len(group) for group in groups]
+            found[i] = merge_punctuation(timed_words(words, sizes, aligned.alignments, aligned.text_token_probs))
         return found
 
-    def _encoded(self, features: npt.NDArray[np.float32]) -> States:
-        # On the host, because rows are regrouped between calls.
-        self._before()
-        output = self._model.encode(_view(features), to_cpu=True)
-        if output.dtype == ctranslate2.DataType.bfloat16:  # which numpy has not
+    def _states(self, features: npt.NDArray[np.float32]) -> States:
+        self._before_call()
+        output = self._model.encode(_view(features), to_cpu=True)  # windows are grouped anew between calls
+        if output.dtype == ctranslate2.DataType.bfloat16:  # numpy has no such type
             output = output.to(ctranslate2.DataType.float32)
         return np.array(output)
 
-    def _mel(self, sound: Sound, *, wide: bool) -> npt.NDArray[np.float32]:
-        mel: npt.NDArray[np.float32] = self._features(sound)[:, : ceil(len(sound) / self._features.hop_length)]
-        wanted = WINDOW_S if wide else len(sound) / SAMPLE_RATE + MARGIN_S
+    def _spectrum(self, audio: Audio, *, wide: bool) -> npt.NDArray[np.float32]:
+        mel: npt.NDArray[np.float32] = self._features(audio)[:, : ceil(len(audio) / self._features.hop_length)]
+        wanted = WINDOW_S if wide else len(audio) / SAMPLE_RATE + MARGIN_S
         width = next((width for width in WIDTHS_S if width >= wanted), WINDOW_S) * 100
         return np.pad(mel[:, :width], ((0, 0), (0, max(0, width - mel.shape[1]))))
 
-    def _start(self, language: str, task: Task) -> list[int]:
+    def _start_tokens(self, language: str, task: Task) -> list[int]:
         tokenizer = self._tokenizer_for(language, task)
         return [*tokenizer.sot_sequence, tokenizer.no_timestamps]
 
-    def _previous(self, prompt: str | None) -> list[int]:
+    def _prompt_tokens(self, prompt: str | None) -> list[int]:
         if not prompt or not prompt.strip():
             return []
         tokenizer = self._tokenizer_for("en", Task.TRANSCRIBE)
         return [tokenizer.sot_prev, *tokenizer.encode(" " + prompt.strip())[-(MAX_TOKENS - 1) :]]
 
-    @lru_cache(maxsize=256)  # noqa: B019  the engine lives as long as its process or is replaced as a whole
+    @lru_cache(maxsize=256)  # noqa: B019  the engine lives as long as its process, or `unload` clears the cache
     def _tokenizer_for(self, language: str, task: Task) -> Tokenizer:
         return Tokenizer(self._tokenizer, self.multilingual, task=task.value, language=language)
 
 
-def resolve(device: str, index: int, wanted: str) -> str:
-    """A compute type that runs here: the one wanted, or the best there is."""
+def resolve_compute_type(device: str, index: int, wanted: str) -> str:
+    """Return the wanted compute type if the device can use it, otherwise the best that it can."""
     supported = ctranslate2.get_supported_compute_types(device, index)
-    if wanted in supported or wanted in ("default",):
+    if wanted in supported or wanted == "default":
         return wanted
-    best = ("int8",) if device == "cpu" else ("float16",)
-    return next((name for name in best if name in supported), "auto")
-
-
-def languages() -> frozenset[str]:
-    """The codes that Whisper knows."""
-    return frozenset(_LANGUAGE_CODES)
+    best = "int8" if device == "cpu" else "float16"
+    return best if best in supported else "auto"
 
 
 def _view(array: npt.NDArray[np.floating[Any]]) -> Any:
@@ -300,7 +291,7 @@ def _view(array: npt.NDArray[np.floating[Any]]) -> Any:
 
 
 def _batch(states: Sequence[States], members: Sequence[int]) -> Any:
-    """The states of these windows, of equal width, as one array."""
+    """Return the states of these windows, of equal width, as one array."""
     return _view(states[members[0]] if len(members) == 1 else np.concatenate([states[i] for i in members]))
 
 
@@ -308,16 +299,16 @@ def _width(states: States) -> int:
     return int(states.shape[1])
 
 
-def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
-    """Indices of equal keys together, in order of first appearance."""
+def _groups(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Return the indices of equal keys together, in order of first appearance."""
     groups: dict[Hashable, list[int]] = {}
     for index, key in enumerate(keys):
         groups.setdefault(key, []).append(index)
     return list(groups.values())
 
 
-def _decoded(result: Any) -> Hypothesis:
+def _hypothesis(result: Any) -> Hypothesis:
     tokens = tuple(result.sequences_ids[0])
-    # CTranslate2 divides the sum by the length; Whisper's own mean counts the end-of-text token too.
+    # CTranslate2 divides the sum by the length. Whisper's own mean counts the end-of-text token too.
     mean = result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else result.scores[0]
     return Hypothesis(tokens, float(mean), float(result.no_speech_prob), complete=len(tokens) < MAX_TOKENS)

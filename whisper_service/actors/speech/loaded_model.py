@@ -1,4 +1,4 @@
-"""The loaded model of the speech actor: how it comes in, what is said when it does not, how it goes.
+"""Loads a model for the speech actor, and says why a model cannot be loaded.
 
 The only module of the actor's loop that imports the whole model stack.
 """
@@ -17,103 +17,98 @@ from whisper_service.actors.speech import allocator, gpu_memory
 from whisper_service.actors.speech.engine import Engine, UnloadableModel
 from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.recognition import Recognizer
-from whisper_service.actors.speech.slots import Cancellations, Slots
+from whisper_service.actors.speech.slots import FATAL, Slots
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core import errors
 from whisper_service.core.domain import Problem
 from whisper_service.host.cpu import cores
 from whisper_service.models import files as model_files
 from whisper_service.supervision import faults
-from whisper_service.supervision.boot import Emit
+from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import Fault, Load, Loaded
 
 SPARE_BYTES: Final = 512 << 20
-"""What a model needs besides its weights, roughly: libraries on the GPU, a small batch."""
-FATAL: Final = (FaultKind.OOM, FaultKind.CUDA)
-"""After these only a new process has all of its memory, or any of its GPU."""
+"""Rough estimate of what a model needs besides its weights: libraries on the GPU, a small batch."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that has encoded once, with a listener for each slot."""
+    """A model that has encoded once, with a recogniser for each slot."""
 
     report: Loaded
     _engine: Engine
-    _listeners: list[Recognizer]
-    _precedence: Priority
+    _recognizers: list[Recognizer]
+    _priority: Priority
 
-    def slots(self, inbox: Cancellations, emit: Emit) -> Slots:
-        """The threads that work with this model. To be called once."""
-        return Slots(self._listeners, inbox, emit, self._precedence)
+    def slots(self, inbox: Inbox, emit: Emit) -> Slots:
+        """Start the threads that work with this model. To be called once."""
+        return Slots(self._recognizers, inbox, emit, self._priority)
 
     def unload(self) -> None:
-        """Let the weights go. Its slots must be closed before."""
-        self._listeners.clear()
+        """Release the weights. The slots must be closed before."""
+        self._recognizers.clear()
         self._engine.unload()
 
 
 def load(command: Load) -> LoadedModel | Fault:
-    """The model, or what to report in its place. One of the borders: whatever the libraries raise, the actor lives on."""
+    """Return the loaded model, or the fault to report. Whatever the libraries raise, the actor goes on."""
     began = time.monotonic()
     try:
         size = sum(file.stat().st_size for file in Path(command.path).glob("model.bin"))
-        gpu_memory.settle(lambda: gpu_memory.free_on(command.device), 2 * size + SPARE_BYTES)
-        threads = command.threads or cores()
-        precedence = Priority()
+        gpu_memory.wait_until_free(lambda: gpu_memory.free_bytes(command.device), 2 * size + SPARE_BYTES)
+        priority = Priority()
         engine = Engine(
             command.path,
             command.device,
             command.compute_type,
             slots=command.slots,
-            threads=threads,
+            threads=command.threads or cores(),
             express=command.express,
-            before=precedence.give_way,
+            before_call=priority.pause,
         )
-        allocator.release()  # the file passed through memory a second time
+        allocator.release()  # the file was read into memory a second time
         warm = time.monotonic()
         engine.warm_up()
         window_s = time.monotonic() - warm
-        listeners = [Recognizer(engine, SpeechFinder()) for _ in range(command.slots + command.express)]
+        recognizers = [Recognizer(engine, SpeechFinder()) for _ in range(command.slots + command.express)]
     except Exception as error:
         return _fault(command, error)
-    seconds = time.monotonic() - began
     report = Loaded(
         model=command.model,
         device=command.device,
         compute_type=engine.compute_type,
-        seconds=seconds,
+        seconds=time.monotonic() - began,
         window_s=window_s,
     )
-    return LoadedModel(report, engine, listeners, precedence)
+    return LoadedModel(report, engine, recognizers, priority)
 
 
 def facts() -> dict[str, Any]:
-    """What only this process can know: versions, devices, compute types, cores."""
-    devices = ctranslate2.get_cuda_device_count()
+    """Return what only this process can know: versions, devices, compute types, cores."""
+    devices = range(ctranslate2.get_cuda_device_count())
     types = {"cpu": sorted(ctranslate2.get_supported_compute_types("cpu"))}
-    types |= {f"cuda:{n}": sorted(ctranslate2.get_supported_compute_types("cuda", n)) for n in range(devices)}
+    types |= {f"cuda:{n}": sorted(ctranslate2.get_supported_compute_types("cuda", n)) for n in devices}
     return {
         "ctranslate2": ctranslate2.__version__,
         "faster_whisper": faster_whisper.__version__,
-        "cuda_devices": devices,
-        "vram_bytes": (gpu_memory.total_on_gpu() or 0) if devices else 0,  # of the first card
-        "vram_free": [
-            gpu_memory.free_on(f"cuda:{n}") for n in range(devices)
-        ],  # bytes, before a model is loaded; None: unknown
-        "cuda_driver": gpu_memory.driver_version(),  # None: there is none; with one and no devices, CUDA cannot use it
+        "cuda_devices": len(devices),
+        "vram_bytes": (gpu_memory.total_bytes() or 0) if devices else 0,  # of the first card
+        "vram_free": [gpu_memory.free_bytes(f"cuda:{n}") for n in devices],  # before a model is loaded; None: unknown
+        "cuda_driver": gpu_memory.driver_version(),  # None: no driver; with a driver and no devices CUDA cannot use it
         "compute_types": types,
         "cpus": cores(),
     }
 
 
 def _reason(path: Path, error: Exception) -> tuple[str, str]:
-    """Why, and what to do: the files say it better than the library, if they are to blame."""
+    """Return message and hint. If the files of the model are the cause, reading them gives the better message."""
     try:
         model_files.read(path)
-    except (errors.ModelBroken, OSError) as found:
-        if isinstance(found, errors.ModelBroken):
-            return found.message, found.advice
+    except errors.ModelBroken as broken:
+        return broken.message, broken.advice
+    except OSError:
+        pass
     return f"{error}", "Remove the model and install it again, or choose another."
 
 

@@ -1,7 +1,7 @@
 """The speech actor: holds a Whisper model and turns batches of chunks into segments.
 
-Owns the order of commands: one model at a time, batches to its slots, idle memory back to the system. How a batch is
-worked off is the business of `slots`, what is heard that of `recognition`.
+Keeps the order of commands: one model at a time, batches to its slots, idle memory back to the system. `slots` works on
+the batches, `recognition` finds their text.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ if TYPE_CHECKING:
     from whisper_service.actors.speech.slots import Slots
 
 IDLE_S: Final = 5.0
-"""Without a batch for this long, the memory of the last ones goes back to the system."""
+"""Without a batch for so long, unused memory goes back to the system."""
 
 
 def run(inbox: Inbox, emit: Emit) -> None:
-    """The entry of the process."""
+    """Run the actor. The entry of the process."""
     allocator.tune()
     cuda_libraries.preload()
-    # Only now: the model stack must find the allocator tuned and the libraries open.
-    from whisper_service.actors.speech import loaded_model as model
+    # Only now: the model stack needs the tuned allocator and the open libraries.
+    from whisper_service.actors.speech import loaded_model
 
-    emit(Ready(pid=os.getpid(), facts=model.facts()))
-    serve(inbox, emit, model.load)
+    emit(Ready(pid=os.getpid(), facts=loaded_model.facts()))
+    serve(inbox, emit, loaded_model.load)
 
 
 def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], LoadedModel | Fault], idle_s: float = IDLE_S) -> None:
     """Answer commands until `Shutdown`."""
     model: LoadedModel | None = None
     slots: Slots | None = None
-    tidy = True
+    released = True  # unused memory went back to the system after the last command
     while True:
-        command = inbox.get(None if tidy else idle_s)
+        command = inbox.get(None if released else idle_s)
         if command is None:
             if slots is None or slots.idle:
                 allocator.release()
-                tidy = True
+                released = True
             continue
-        tidy = False
+        released = False
         match command:
             case Shutdown():
                 return
             case Load():
-                if model is not None and slots is not None:  # it is let go before the next needs its memory
+                if model is not None and slots is not None:  # the next model needs its memory
                     slots.close()
                     model.unload()
                     model = slots = None
@@ -68,6 +68,6 @@ def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], LoadedModel | Fault],
             case Transcribe() if slots is not None:
                 slots.put(command)
             case Transcribe():
-                hint = "This is repaired by itself; if not, restart the service."
+                hint = "The service repairs this by itself. If it does not, restart the service."
                 problem = Problem("model_not_loaded", "No model is loaded.", hint)
                 emit(Fault(scope="batch", kind=FaultKind.UNKNOWN.value, problem=problem, batch=command.batch))

@@ -1,8 +1,8 @@
-"""Who goes first in the speech actor: a batch that somebody waits for has a core to itself.
+"""Gives an urgent batch, for which a caller waits, a core of its own in the speech actor.
 
-Slots are as many as there are cores, and such a batch may come beside them: with all of them at work it would have to share. So
-for every one that does, one slot pauses, at its next call of the model: one whose batch nobody waits for. No core is idle for
-that, and no work is lost.
+There are as many slots as cores. An express batch comes in addition to the slots, so with all slots at work it would
+have to share a core. For every express batch one slot pauses before its next call of the model, but none with an urgent
+batch. No core is idle for this, and no work is lost.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from contextlib import contextmanager
 from typing import Final
 
 PAUSE_S: Final = 10.0
-"""How long a slot pauses at most, then it makes its call all the same: who waits for ever is no better off."""
+"""The longest pause of a slot. Then its call goes on, so that no batch waits forever."""
 
 
 class Priority:
-    """See the module. Thread-safe; threads are told apart by who they are."""
+    """The slots with urgent batches, and the pauses of the others. Thread-safe; a slot is known by its thread."""
 
     def __init__(self, pause_s: float = PAUSE_S) -> None:
         self._pause_s = pause_s
         self._changed = threading.Condition()
-        self._first: dict[int, bool] = {}  # threads with a batch that somebody waits for; True: beside the slots
+        self._urgent: dict[int, bool] = {}  # threads with an urgent batch; True: an express batch
         self._paused = 0
 
     @contextmanager
-    def first(self, *, beside: bool) -> Iterator[None]:
-        """What this thread does in here pauses for nobody, and the work of others for it if it is `beside` the slots."""
-        me = threading.get_ident()
+    def urgent(self, *, express: bool) -> Iterator[None]:
+        """Let the work of this thread pause for no other. If the batch is `express`, one other thread pauses for it."""
+        thread = threading.get_ident()
         with self._changed:
-            self._first[me] = beside
+            self._urgent[thread] = express
         try:
             yield
         finally:
             with self._changed:
-                del self._first[me]
+                del self._urgent[thread]
                 self._changed.notify_all()
 
-    def give_way(self) -> None:
-        """Pause, if it is this thread's turn to; to be called before every call of the model."""
+    def pause(self) -> None:
+        """Pause this thread if an express batch needs its core. To be called before every call of the model."""
         with self._changed:
-            if threading.get_ident() in self._first or self._paused >= self._beside:
+            if threading.get_ident() in self._urgent or self._paused >= self._express:
                 return
             self._paused += 1
             try:
-                self._changed.wait_for(lambda: self._paused > self._beside, self._pause_s)
+                self._changed.wait_for(lambda: self._paused > self._express, self._pause_s)
             finally:
                 self._paused -= 1
 
     @property
-    def _beside(self) -> int:
-        return sum(self._first.values())
+    def _express(self) -> int:
+        return sum(self._urgent.values())

@@ -1,4 +1,4 @@
-"""Where somebody speaks in a sound that is all there: stretches instead of the probabilities that `vad` gives."""
+"""Finds the stretches of speech in audio that is complete, from the probabilities that `vad` gives."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from whisper_service.core.domain import SAMPLE_RATE
 
 
 class SpeechFinder:
-    """Call it with a sound. Not for two threads at once: the detector has a state."""
+    """A function from audio to its speech. Not for two threads at once, because the detector has a state."""
 
     def __init__(self) -> None:
         self._detector = SpeechDetector()
 
-    def __call__(self, sound: npt.NDArray[np.float32]) -> list[Interval]:
-        """The stretches of speech in 16 kHz mono, -1..1: seconds from its beginning, in order, whole frames of 32 ms."""
+    def __call__(self, audio: npt.NDArray[np.float32]) -> list[Interval]:
+        """Return the stretches of speech in order, in seconds from the beginning.
+
+        `audio` is 16 kHz mono, -1..1. Stretches begin and end at whole frames of 32 ms.
+        """
         self._detector.reset()
-        pcm = np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
+        pcm = np.clip(np.rint(audio * 32768), -32768, 32767).astype(np.int16)
         probabilities = self._detector.feed(pcm) + self._detector.finish()
         found: list[list[int]] = []
         speaking = False
@@ -31,4 +34,4 @@ class SpeechFinder:
                 found[-1][1] = frame + 1
             else:
                 found.append([frame, frame + 1])
-        return [(a * FRAME / SAMPLE_RATE, b * FRAME / SAMPLE_RATE) for a, b in found]
+        return [(begin * FRAME / SAMPLE_RATE, end * FRAME / SAMPLE_RATE) for begin, end in found]

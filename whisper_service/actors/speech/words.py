@@ -1,6 +1,6 @@
-"""Tokens and where they were heard -> words -> sentences. Pure.
+"""Turns tokens and their alignment into words, and words into sentences. Pure.
 
-Times are seconds from the beginning of the audio that was decoded; `domain.Word.word` keeps its leading space.
+Times are seconds from the beginning of the decoded audio. `domain.Word.word` keeps its leading space.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from whisper_service.core.domain import Word
 from whisper_service.core.text import CLAUSE_END, NEUTRAL, OPENING, breakable, columns, ends_sentence, wide
 
 FRAME_S: Final = 0.02
-"""Whisper's encoder gives one state per 20 ms, and `align` counts in them."""
-
+"""Length of an encoder state of Whisper. `align` counts in these."""
 PAUSE_S: Final = 2.0
-"""A silence this long ends a segment, whatever the grammar says."""
+"""A silence of this length ends a segment, also inside a sentence."""
 LONG_S: Final = 12.0
 LONG_COLUMNS: Final = 100
-"""A segment longer than either is cut once more, at its best clause or pause; CJK characters are two columns wide."""
+"""A segment longer than either is cut at its best clause or pause. CJK characters are two columns wide."""
 
 
 def timed_words(
@@ -31,10 +30,10 @@ def timed_words(
     alignment: Sequence[tuple[int, int]],
     probabilities: Sequence[float],
 ) -> list[Word]:
-    """Give every word its time.
+    """Return the words with their times.
 
-    `texts` and `sizes` are the words and their numbers of tokens, in order, without the end-of-text token. `alignment` is
-    the path of dynamic time warping, pairs (token, frame) that never decrease; its last token is end-of-text.
+    `texts` and `sizes` are the words and their numbers of tokens, in order, without the end-of-text token. `alignment`
+    is the path of dynamic time warping: pairs (token, frame) that never decrease. Its last token is end-of-text.
     """
     reached: dict[int, float] = {}
     for token, frame in alignment:
@@ -52,7 +51,7 @@ def timed_words(
 
 
 def spread_words(texts: Sequence[str], duration_s: float) -> list[Word]:
-    """Times in proportion to the length of the words, for models that cannot align."""
+    """Return the words with times in proportion to their lengths, for models that cannot align."""
     ends = list(accumulate(len(text) for text in texts))
     scale = duration_s / ends[-1] if ends else 0.0
     return [
@@ -62,15 +61,15 @@ def spread_words(texts: Sequence[str], duration_s: float) -> list[Word]:
 
 
 def merge_punctuation(words: Iterable[Word]) -> list[Word]:
-    """Hang marks that stand alone on the word they belong to: opening ones on the next, all others on the one before.
+    """Join marks that stand alone to a word: opening marks to the next word, all others to the word before.
 
-    Marks without any word are nothing that was said.
+    Marks without any word give no words.
     """
     merged: list[Word] = []
     opening: Word | None = None
     for word in words:
         mark = word.word.strip()
-        if mark and not _speakable(mark):
+        if mark and not _is_spoken(mark):
             if _opens(mark) and (word.word.startswith(" ") or mark not in NEUTRAL):
                 opening = replace(opening, word=opening.word + mark) if opening else word
                 continue
@@ -82,17 +81,17 @@ def merge_punctuation(words: Iterable[Word]) -> list[Word]:
             opening = None
         if mark:
             merged.append(word)
-        elif merged and opening is None:  # a space on its own, as Whisper writes between Chinese sentences
+        elif merged and opening is None:  # a single space, as Whisper writes between Chinese sentences
             merged[-1] = replace(merged[-1], word=merged[-1].word.rstrip() + " ")
     if opening is not None and merged:
         merged[-1] = replace(merged[-1], word=merged[-1].word + opening.word)
-    return merged if any(_speakable(word.word) for word in merged) else []
+    return merged if any(_is_spoken(word.word) for word in merged) else []
 
 
 def spoken_s(text: str) -> float:
-    """How long this takes to say, unhurriedly.
+    """Return the seconds that a slow speaker needs for a text.
 
-    Fitted on read speech in six languages so that no word that is really there exceeds it by more than 0.4 s.
+    Fitted on read speech in six languages: no word that was really said takes more than 0.4 s longer.
     """
     seconds = 0.25
     for character in text:
@@ -106,47 +105,46 @@ def spoken_s(text: str) -> float:
 
 
 def sentences(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
-    """Cut words into segments to read: at the ends of sentences, at pauses, and where they would be too long."""
+    """Yield the words in groups to read: cut at ends of sentences, at pauses, and where a group would be too long."""
     start = 0
     for index, word in enumerate(words):
         following = words[index + 1] if index + 1 < len(words) else None
         pause = following is not None and following.start - word.end >= PAUSE_S
-        if following is None or ((ends_sentence(word.word) or pause) and _apart(word, following)):
-            yield from _short_enough(words[start : index + 1])
+        if following is None or ((ends_sentence(word.word) or pause) and _can_cut(word, following)):
+            yield from _cut_long(words[start : index + 1])
             start = index + 1
 
 
-def _short_enough(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+def _cut_long(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     length = words[-1].end - words[0].start
     if len(words) < 2 or (length <= LONG_S and columns(text_of(words)) <= LONG_COLUMNS):
         yield words
         return
     middle = (words[0].start + words[-1].end) / 2
 
-    def worth(cut: int) -> float:
-        """A clause or a pause near the middle is best; both count in seconds."""
+    def score(cut: int) -> float:
+        """Return how good a cut is, in seconds. A clause or a long pause near the middle is best."""
         before, after = words[cut - 1], words[cut]
         clause = 1.5 if before.word.strip()[-1:] in CLAUSE_END or before.word.endswith(" ") else 0.0
-        return (
-            clause + 3 * (after.start - before.end) - abs((before.end + after.start) / 2 - middle) / (length or 1.0) * 4
-        )
+        distance = abs((before.end + after.start) / 2 - middle) / (length or 1.0)
+        return clause + 3 * (after.start - before.end) - 4 * distance
 
-    cuts = [cut for cut in range(1, len(words)) if _apart(words[cut - 1], words[cut])]
+    cuts = [cut for cut in range(1, len(words)) if _can_cut(words[cut - 1], words[cut])]
     if not cuts:
         yield words
         return
-    cut = max(cuts, key=worth)
-    yield from _short_enough(words[:cut])
-    yield from _short_enough(words[cut:])
+    cut = max(cuts, key=score)
+    yield from _cut_long(words[:cut])
+    yield from _cut_long(words[cut:])
 
 
 def text_of(words: Iterable[Word]) -> str:
-    """The words as one line."""
+    """Return the words as one line."""
     return "".join(word.word for word in words).strip()
 
 
-def _apart(before: Word, after: Word) -> bool:
-    """Whether these are two words to a reader: not the halves of "www.example" and ".org"."""
+def _can_cut(before: Word, after: Word) -> bool:
+    """Tell whether two words are two words to a reader. "www.example" and ".org" are one."""
     edges = before.word[-1:] + after.word[:1]
     return any(edge.isspace() or breakable(edge) for edge in edges)
 
@@ -155,7 +153,7 @@ def _opens(mark: str) -> bool:
     return mark in NEUTRAL or all(character in OPENING for character in mark)
 
 
-def _speakable(text: str) -> bool:
+def _is_spoken(text: str) -> bool:
     return any(
         character.isalnum() or unicodedata.category(character) in ("Sc", "Mn", "Mc") for character in text
     ) or text in {"%", "&", "+"}

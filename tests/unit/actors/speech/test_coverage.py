@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.actors.speech.coverage import LOST_S, STRETCHED_S, TAIL_S, Interval, Listen, UncoveredSpeech, fit
+from whisper_service.actors.speech.coverage import (
+    LOST_S,
+    STRETCHED_S,
+    TAIL_S,
+    Interval,
+    SpeechBetween,
+    UncoveredSpeech,
+    fit,
+)
 from whisper_service.actors.speech.words import spoken_s
 from whisper_service.core.domain import Word
 
 
-def hears(*speech: Interval) -> Listen:
+def hears(*speech: Interval) -> SpeechBetween:
     def listen(begin: float, end: float) -> Sequence[Interval]:
         return [(max(a, begin), min(b, end)) for a, b in speech if a < end and b > begin]
 
@@ -139,7 +147,7 @@ def test_many_short_stretches_make_a_hole_together() -> None:
 
 
 @pytest.mark.parametrize("listen", [hears(), hears((0.0, 5.0))])
-def test_no_words(listen: Listen) -> None:
+def test_no_words(listen: SpeechBetween) -> None:
     kept, hole = fit([], 5.0, listen)
     assert kept == []
     assert hole == (UncoveredSpeech(0.0, 5.0) if listen(0, 5) else None)

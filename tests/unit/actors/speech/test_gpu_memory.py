@@ -20,7 +20,7 @@ class Machine:
         return self.told.pop(0) if len(self.told) > 1 else self.told[0]
 
     def settle(self, wanted: int) -> float:
-        return gpu_memory.settle(self.free, wanted, clock=lambda: self.now, sleep=self.sleep)
+        return gpu_memory.wait_until_free(self.free, wanted, clock=lambda: self.now, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -52,5 +52,5 @@ def test_a_gpu_that_is_not_there_says_nothing(monkeypatch: pytest.MonkeyPatch) -
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr(gpu_memory.ctypes, "CDLL", missing)
-    assert gpu_memory.free_on("cuda:1") is None
+    assert gpu_memory.free_bytes("cuda:1") is None
     assert gpu_memory.driver_version() is None

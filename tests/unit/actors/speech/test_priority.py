@@ -22,15 +22,15 @@ def ended(thread: threading.Thread) -> bool:
 
 
 def test_nobody_pauses_while_nobody_is_first() -> None:
-    assert ended(started(Priority(pause_s=WAIT_S * 2).give_way))
+    assert ended(started(Priority(pause_s=WAIT_S * 2).pause))
 
 
 def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
-    precedence = Priority(pause_s=WAIT_S * 2)
+    priority = Priority(pause_s=WAIT_S * 2)
     through: list[int] = []
-    with precedence.first(beside=True):
-        precedence.give_way()  # who is first does not wait for itself
-        slots = [started(lambda number=number: (precedence.give_way(), through.append(number))) for number in range(3)]  # type: ignore[misc]
+    with priority.urgent(express=True):
+        priority.pause()  # who is first does not wait for itself
+        slots = [started(lambda number=number: (priority.pause(), through.append(number))) for number in range(3)]  # type: ignore[misc]
         done = threading.Event()
         started(lambda: ([slot.join(0.2) for slot in slots], done.set()))
         assert done.wait(WAIT_S)
@@ -40,32 +40,32 @@ def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
 
 
 def test_who_is_waited_for_in_a_slot_pauses_for_nobody_and_nobody_for_it() -> None:
-    precedence = Priority(pause_s=WAIT_S * 2)
+    priority = Priority(pause_s=WAIT_S * 2)
 
     def waited_for() -> None:
-        with precedence.first(beside=False):
-            precedence.give_way()
+        with priority.urgent(express=False):
+            priority.pause()
 
-    with precedence.first(beside=True):
+    with priority.urgent(express=True):
         assert ended(started(waited_for))
-    with precedence.first(beside=False):
-        assert ended(started(precedence.give_way)), "it has its core already"
+    with priority.urgent(express=False):
+        assert ended(started(priority.pause)), "it has its core already"
 
 
 def test_a_pause_has_an_end_though_the_batch_has_none() -> None:
-    precedence = Priority(pause_s=0.05)
-    with precedence.first(beside=True):
-        assert ended(started(precedence.give_way))
-        assert ended(started(precedence.give_way)), "and the next one begins anew"
+    priority = Priority(pause_s=0.05)
+    with priority.urgent(express=True):
+        assert ended(started(priority.pause))
+        assert ended(started(priority.pause)), "and the next one begins anew"
 
 
 def test_a_batch_that_breaks_off_lets_the_others_go_on() -> None:
-    precedence = Priority(pause_s=WAIT_S * 2)
+    priority = Priority(pause_s=WAIT_S * 2)
     entered = threading.Event()
 
     def broken() -> None:
         try:
-            with precedence.first(beside=True):
+            with priority.urgent(express=True):
                 entered.set()
                 raise RuntimeError
         except RuntimeError:
@@ -73,4 +73,4 @@ def test_a_batch_that_breaks_off_lets_the_others_go_on() -> None:
 
     assert ended(started(broken))
     assert entered.is_set()
-    assert ended(started(precedence.give_way))
+    assert ended(started(priority.pause))

@@ -15,25 +15,26 @@ from hypothesis import strategies as st
 
 from whisper_service.actors.speech import recognition
 from whisper_service.actors.speech.coverage import Interval
-from whisper_service.actors.speech.engine import Engine, Hypothesis, Search, Sound, States
-from whisper_service.actors.speech.engine import Text as Window
+from whisper_service.actors.speech.engine import Audio, DecodedWindow, Engine, Hypothesis, Search, States
 from whisper_service.actors.speech.recognition import (
     BEAM,
-    GARBAGE,
+    GARBAGE_LOGPROB,
     GREEDY,
-    LOOP,
-    NO_SPEECH,
-    RESUMES,
-    SQUEEZED,
+    MAX_RESUMES,
+    NO_REPEATS,
+    NO_SPEECH_PROB,
     STRATEGIES,
-    UNLIKELY,
-    UNREPEATED,
+    UNLIKELY_LOGPROB,
+    AudioChunk,
     Recognition,
     Recognizer,
-    Utterance,
+)
+from whisper_service.actors.speech.repetition import (
+    LOOP_RATIO,
+    SQUEEZED_SHARE,
     compression_ratio,
     overlap,
-    repeats,
+    repeats_itself,
     repetition,
 )
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
@@ -41,7 +42,7 @@ from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 SURE, DOUBTFUL = -0.05, -0.7
 
 
-def sound(seconds: float, at: float = 0.0) -> Sound:
+def sound(seconds: float, at: float = 0.0) -> Audio:
     """Counts its own samples, so that a piece of it tells where it begins; `at` is its place on the script's clock."""
     first = round(at * SAMPLE_RATE)
     return np.arange(first, first + round(seconds * SAMPLE_RATE), dtype=np.float32)
@@ -73,11 +74,11 @@ class FakeEngine:
     tasks: list[Task] = field(default_factory=list)
     texts: dict[tuple[int, ...], Text] = field(default_factory=dict)
 
-    def language(self, wanted: str | None) -> str | None:
+    def known_language(self, wanted: str | None) -> str | None:
         return wanted if wanted in self.knows else None
 
-    def encode(self, sounds: Sequence[Sound], *, wide: bool = False) -> list[States]:
-        return [np.array([s[0], s[-1] + 1, float(wide)], dtype=np.float32) for s in sounds]
+    def encode(self, windows: Sequence[Audio], *, wide: bool = False) -> list[States]:
+        return [np.array([s[0], s[-1] + 1, float(wide)], dtype=np.float32) for s in windows]
 
     def is_wide(self, states: States) -> bool:
         return bool(states[2])
@@ -108,13 +109,13 @@ class FakeEngine:
         self.texts[tokens] = text
         return Hypothesis(tokens, text.avg_logprob, text.no_speech_prob, text.complete)
 
-    def text(self, decoded: Hypothesis) -> str:
-        return "".join(word for _, _, word in self.texts[decoded.tokens].words)
+    def text(self, hypothesis: Hypothesis) -> str:
+        return "".join(word for _, _, word in self.texts[hypothesis.tokens].words)
 
-    def words(self, texts: Sequence[Window]) -> list[list[Word]]:
-        self.worded += [(text.language, text.task, text.seconds) for text in texts]
-        begins = [float(text.states[0]) / SAMPLE_RATE for text in texts]
-        said = [self.texts[text.decoded.tokens].words for text in texts]
+    def words(self, windows: Sequence[DecodedWindow]) -> list[list[Word]]:
+        self.worded += [(window.language, window.task, window.seconds) for window in windows]
+        begins = [float(window.states[0]) / SAMPLE_RATE for window in windows]
+        said = [self.texts[window.hypothesis.tokens].words for window in windows]
         return [
             [Word(a - begin, b - begin, word, 0.9) for a, b, word in words]
             for begin, words in zip(begins, said, strict=True)
@@ -124,13 +125,13 @@ class FakeEngine:
 def listening(
     engine: FakeEngine,
     speech: Sequence[Interval],
-    *utterances: Utterance,
+    *utterances: AudioChunk,
     preset: Preset = Preset.BALANCED,
     prompt: str | None = None,
 ) -> Iterator[tuple[int, Recognition]]:
     """What is heard, one after the other; `speech` is where somebody speaks, on the script's clock."""
 
-    def detector(piece: Sound) -> list[Interval]:
+    def detector(piece: Audio) -> list[Interval]:
         if not len(piece):
             return []
         begin, end = float(piece[0]) / SAMPLE_RATE, float(piece[-1] + 1) / SAMPLE_RATE
@@ -141,7 +142,7 @@ def listening(
 
 
 def hear(
-    engine: FakeEngine, speech: Sequence[Interval], *utterances: Utterance, preset: Preset = Preset.BALANCED
+    engine: FakeEngine, speech: Sequence[Interval], *utterances: AudioChunk, preset: Preset = Preset.BALANCED
 ) -> dict[int, list[str]]:
     """The sentences of each utterance."""
     found = list(listening(engine, speech, *utterances, preset=preset))
@@ -168,7 +169,9 @@ def lazy(begin: float, end: float, search: Search, wide: bool) -> Text:
     return Text(FIRST if begin < 1 else SECOND)
 
 
-@pytest.mark.parametrize("method", ["language", "encode", "is_wide", "detect_languages", "decode", "text", "words"])
+@pytest.mark.parametrize(
+    "method", ["known_language", "encode", "is_wide", "detect_languages", "decode", "text", "words"]
+)
 def test_the_scripted_engine_is_called_like_the_real_one(method: str) -> None:
     real, fake = (list(inspect.signature(getattr(kind, method)).parameters) for kind in (Engine, FakeEngine))
     assert fake == real
@@ -176,7 +179,7 @@ def test_the_scripted_engine_is_called_like_the_real_one(method: str) -> None:
 
 def test_a_text_that_covers_the_speech_is_heard_once() -> None:
     engine = FakeEngine(complete)
-    assert hear(engine, SPEECH, Utterance(sound(6), "en")) == {0: ["one two three.", "four five six."]}
+    assert hear(engine, SPEECH, AudioChunk(sound(6), "en")) == {0: ["one two three.", "four five six."]}
     assert len(engine.searches) == 1
 
 
@@ -186,7 +189,7 @@ def test_speech_without_words_is_heard_again_from_the_hole_on(preset: Preset) ->
         return Text(FIRST if begin < 1 else SECOND)
 
     engine = FakeEngine(script)
-    assert hear(engine, SPEECH, Utterance(sound(6), "en"), preset=preset) == {0: ["one two three.", "four five six."]}
+    assert hear(engine, SPEECH, AudioChunk(sound(6), "en"), preset=preset) == {0: ["one two three.", "four five six."]}
 
 
 def test_a_beginning_that_was_passed_over_is_found_by_halves() -> None:
@@ -194,7 +197,7 @@ def test_a_beginning_that_was_passed_over_is_found_by_halves() -> None:
         whole = begin < 1 and end > 5
         return Text([(0.0, 4.5, " four"), *SECOND[1:]]) if whole else complete(begin, end, search, wide)
 
-    assert hear(FakeEngine(script), SPEECH, Utterance(sound(6), "en")) == {0: ["one two three.", "four five six."]}
+    assert hear(FakeEngine(script), SPEECH, AudioChunk(sound(6), "en")) == {0: ["one two three.", "four five six."]}
 
 
 @pytest.mark.parametrize(("pauses", "cut"), [([1.0], 1.0), ([1.0, 3.0, 5.4], 3.0), ([1.0, 2.4, 5.0], 2.4)])
@@ -209,7 +212,7 @@ def test_halves_are_cut_at_the_pause_nearest_to_the_middle(pauses: list[float], 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"  # takes longer to say than any of the stretches
     long = [(a, b, f" {letters[5 * n :]}{letters[: 5 * n]}.") for n, (a, b) in enumerate(speech)]
     engine = FakeEngine(script)
-    assert hear(engine, speech, Utterance(sound(6), "en")) == {0: [text.strip() for _, _, text in long]}
+    assert hear(engine, speech, AudioChunk(sound(6), "en")) == {0: [text.strip() for _, _, text in long]}
     assert [(begin, end) for begin, end, *_ in engine.looked] == [
         (0.0, 6.0),
         (0.0, pytest.approx(cut)),
@@ -219,7 +222,7 @@ def test_halves_are_cut_at_the_pause_nearest_to_the_middle(pauses: list[float], 
 
 def test_a_beginning_that_was_passed_over_without_a_pause_in_it_stays_as_it_was_heard() -> None:
     engine = FakeEngine(lambda *_: Text(SECOND))
-    assert hear(engine, [(0.0, 5.5)], Utterance(sound(6), "en")) == {0: ["four five six."]}
+    assert hear(engine, [(0.0, 5.5)], AudioChunk(sound(6), "en")) == {0: ["four five six."]}
     assert len(engine.searches) == 1
 
 
@@ -229,7 +232,7 @@ def test_speech_that_is_missing_behind_a_very_short_word_is_heard_again() -> Non
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
         return Text([(0.0, 0.4, " No,")] if begin < 0.1 else rest)
 
-    assert hear(FakeEngine(script), [(0.0, 0.4), (0.6, 2.1)], Utterance(sound(3), "en")) == {0: ["No, four five six."]}
+    assert hear(FakeEngine(script), [(0.0, 0.4), (0.6, 2.1)], AudioChunk(sound(3), "en")) == {0: ["No, four five six."]}
 
 
 def test_a_short_word_before_a_hole_is_not_said_twice() -> None:
@@ -239,7 +242,7 @@ def test_a_short_word_before_a_hole_is_not_said_twice() -> None:
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
         return Text([(0.0, 0.4, " No,")] if begin < 0.1 else [w for w in rest if begin <= w[0] and w[1] <= end])
 
-    assert " ".join(hear(FakeEngine(script), speech, Utterance(sound(5), "en"))[0]).count("No,") == 1
+    assert " ".join(hear(FakeEngine(script), speech, AudioChunk(sound(5), "en"))[0]).count("No,") == 1
 
 
 def test_what_is_missing_in_the_first_half_is_heard_before_the_second() -> None:
@@ -257,13 +260,13 @@ def test_what_is_missing_in_the_first_half_is_heard_before_the_second() -> None:
 
     speech = [(sentence[0][0], sentence[-1][1]) for sentence in said]
     engine = FakeEngine(script)
-    assert hear(engine, speech, Utterance(sound(7.5), "en")) == {
+    assert hear(engine, speech, AudioChunk(sound(7.5), "en")) == {
         0: ["one two.", "three four.", "five six.", "seven eight."]
     }
     assert [begin for begin, *_ in engine.looked] == sorted(begin for begin, *_ in engine.looked)
 
 
-ISLANDS = RESUMES + 5
+ISLANDS = MAX_RESUMES + 5
 
 
 def islands(begin: float, end: float, search: Search, wide: bool) -> Text:
@@ -275,17 +278,17 @@ def islands(begin: float, end: float, search: Search, wide: bool) -> Text:
 def test_a_chunk_that_never_gets_complete_comes_to_an_end(preset: Preset) -> None:
     speech = [(float(n), n + 0.9) for n in range(ISLANDS)]
     engine = FakeEngine(islands)
-    found = hear(engine, speech, Utterance(sound(ISLANDS), "en"), preset=preset)[0]
-    assert " ".join(found) == " ".join(f"word{n}" for n in range(RESUMES + 1))
-    assert len(engine.searches) == RESUMES + 1
+    found = hear(engine, speech, AudioChunk(sound(ISLANDS), "en"), preset=preset)[0]
+    assert " ".join(found) == " ".join(f"word{n}" for n in range(MAX_RESUMES + 1))
+    assert len(engine.searches) == MAX_RESUMES + 1
 
 
 def test_every_chunk_has_resumes_of_its_own() -> None:
     speech = [(float(n), n + 0.9) for n in range(ISLANDS)]
-    both = [Utterance(sound(ISLANDS), "en")] * 2
+    both = [AudioChunk(sound(ISLANDS), "en")] * 2
     found = hear(FakeEngine(islands), speech, *both)
     assert found[0] == found[1]
-    assert " ".join(found[0]) == " ".join(f"word{n}" for n in range(RESUMES + 1))
+    assert " ".join(found[0]) == " ".join(f"word{n}" for n in range(MAX_RESUMES + 1))
 
 
 def test_a_sentence_goes_on_across_a_seam() -> None:
@@ -295,7 +298,7 @@ def test_a_sentence_goes_on_across_a_seam() -> None:
         return Text(words(2.0, "three.", "Four."), SURE / 2, 0.2)
 
     engine = FakeEngine(script)
-    ((_, heard),) = listening(engine, [(0.0, 1.0), (2.0, 3.0)], Utterance(sound(4), "en"))
+    ((_, heard),) = listening(engine, [(0.0, 1.0), (2.0, 3.0)], AudioChunk(sound(4), "en"))
     assert ["".join(w.word for w in s.words) for s in heard.sentences] == [" one two three.", " Four."]
     assert [(s.avg_logprob, s.no_speech_prob) for s in heard.sentences] == [(SURE, 0.1), (SURE / 2, 0.2)]
     assert [s.compression_ratio for s in heard.sentences] == [
@@ -308,23 +311,23 @@ def test_a_sentence_goes_on_across_a_seam() -> None:
 
 def test_the_stretch_behind_a_hole_begins_a_little_before_its_speech_but_not_in_a_word() -> None:
     engine = FakeEngine(lazy)
-    hear(engine, SPEECH, Utterance(sound(6), "en"))
+    hear(engine, SPEECH, AudioChunk(sound(6), "en"))
     assert engine.looked[1][:2] == (pytest.approx(4.0 - recognition.PAD_S, abs=1e-3), 6.0)
     near = [(0.0, 1.5), (1.6, 3.1)]
     engine = FakeEngine(lambda begin, *_: Text(FIRST if begin < 1 else words(1.6, "four", "five", "six.")))
-    hear(engine, near, Utterance(sound(6), "en"))
+    hear(engine, near, AudioChunk(sound(6), "en"))
     assert engine.looked[1][:2] == (pytest.approx(1.5, abs=1e-3), 6.0)
 
 
 def test_a_rest_that_turns_out_to_be_noise_leaves_what_was_heard_before() -> None:
-    engine = FakeEngine(lambda begin, *_: Text(FIRST) if begin < 1 else Text(SECOND, GARBAGE - 0.1))
-    assert hear(engine, SPEECH, Utterance(sound(6), "en")) == {0: ["one two three."]}
+    engine = FakeEngine(lambda begin, *_: Text(FIRST) if begin < 1 else Text(SECOND, GARBAGE_LOGPROB - 0.1))
+    assert hear(engine, SPEECH, AudioChunk(sound(6), "en")) == {0: ["one two three."]}
 
 
 def test_words_heard_too_early_and_again_behind_a_hole_are_kept_in_their_true_place() -> None:
     early = [(1.5 + n / 10, 1.6 + n / 10, f" {text}") for n, text in enumerate(("four", "five", "six."))]
     engine = FakeEngine(lambda begin, *_: Text(FIRST + early if begin < 1 else SECOND))
-    ((_, heard),) = listening(engine, SPEECH, Utterance(sound(6), "en"))
+    ((_, heard),) = listening(engine, SPEECH, AudioChunk(sound(6), "en"))
     assert [[w.word for w in s.words] for s in heard.sentences] == [
         [" one", " two", " three."],
         [" four", " five", " six."],
@@ -345,12 +348,12 @@ def test_words_heard_too_early_are_dropped_although_the_next_stretch_has_to_be_h
 
     speech = [*SPEECH, (7.0, 8.0)]
     expected = ["one two three.", "four five six.", "seven eight."]
-    assert hear(FakeEngine(script), speech, Utterance(sound(9), "en")) == {0: expected}
+    assert hear(FakeEngine(script), speech, AudioChunk(sound(9), "en")) == {0: expected}
 
 
 def test_a_translation_is_not_held_against_the_speech() -> None:
     engine = FakeEngine(lambda *_: Text(FIRST))
-    assert hear(engine, SPEECH, Utterance(sound(6), "de", Task.TRANSLATE)) == {0: ["one two three."]}
+    assert hear(engine, SPEECH, AudioChunk(sound(6), "de", Task.TRANSLATE)) == {0: ["one two three."]}
     assert engine.tasks == [Task.TRANSLATE]
     assert engine.worded == [("de", Task.TRANSLATE, 6.0)]
 
@@ -358,7 +361,7 @@ def test_a_translation_is_not_held_against_the_speech() -> None:
 def test_a_translation_keeps_the_times_it_was_aligned_to() -> None:
     stretched = [(0.0, 3.9, " one")]
     ((_, heard),) = listening(
-        FakeEngine(lambda *_: Text(stretched)), [(3.5, 3.9)], Utterance(sound(6), "de", Task.TRANSLATE)
+        FakeEngine(lambda *_: Text(stretched)), [(3.5, 3.9)], AudioChunk(sound(6), "de", Task.TRANSLATE)
     )
     assert [(w.start, w.end) for s in heard.sentences for w in s.words] == [(0.0, pytest.approx(3.9))]
 
@@ -369,7 +372,7 @@ def test_what_is_really_said_twice_is_kept_twice() -> None:
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
         return Text(FIRST if begin < 1 else again)
 
-    assert hear(FakeEngine(script), SPEECH, Utterance(sound(6), "en")) == {0: ["one two three."] * 2}
+    assert hear(FakeEngine(script), SPEECH, AudioChunk(sound(6), "en")) == {0: ["one two three."] * 2}
 
 
 def test_words_squeezed_before_a_seam_are_dropped_for_those_behind_it() -> None:
@@ -381,10 +384,10 @@ def test_words_squeezed_before_a_seam_are_dropped_for_those_behind_it() -> None:
     assert overlap([], true) == overlap(true, []) == overlap([], []) == 0
 
 
-@pytest.mark.parametrize("share", [SQUEEZED - 0.05, SQUEEZED + 0.05])
+@pytest.mark.parametrize("share", [SQUEEZED_SHARE - 0.05, SQUEEZED_SHARE + 0.05])
 def test_what_takes_its_time_was_really_said_twice(share: float) -> None:
     before = [Word(2.0, 3.0, " Other", 0.9), Word(3.0, 3.0 + share, " Word,", 0.9)]
-    assert overlap(before, [Word(4.0, 5.0, " word.", 0.9)]) == (1 if share < SQUEEZED else 0)
+    assert overlap(before, [Word(4.0, 5.0, " word.", 0.9)]) == (1 if share < SQUEEZED_SHARE else 0)
 
 
 @pytest.mark.parametrize("preset", [Preset.FAST, Preset.BALANCED])
@@ -392,7 +395,7 @@ def test_a_phrase_said_twice_in_a_narrow_window_is_heard_again_at_full_width(pre
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
         return Text(FIRST if wide else FIRST + words(1.5, "one", "two", "three."))
 
-    assert hear(FakeEngine(script), [(0.0, 1.5)], Utterance(sound(2), "en"), preset=preset) == {0: ["one two three."]}
+    assert hear(FakeEngine(script), [(0.0, 1.5)], AudioChunk(sound(2), "en"), preset=preset) == {0: ["one two three."]}
 
 
 def test_a_doubtful_text_is_sought_with_a_beam_and_the_better_one_kept() -> None:
@@ -402,11 +405,11 @@ def test_a_doubtful_text_is_sought_with_a_beam_and_the_better_one_kept() -> None
         return Text(FIRST, DOUBTFUL + 0.3)
 
     engine = FakeEngine(script)
-    assert hear(engine, [(0.0, 1.5)], Utterance(sound(2), "en")) == {0: ["one two three."]}
+    assert hear(engine, [(0.0, 1.5)], AudioChunk(sound(2), "en")) == {0: ["one two three."]}
     assert [search.beam_size for search, _ in engine.searches] == [1, 5]
 
 
-NARROW_WIDE_LAST = [(GREEDY, False), (BEAM, True), (UNREPEATED, True)]
+NARROW_WIDE_LAST = [(GREEDY, False), (BEAM, True), (NO_REPEATS, True)]
 
 
 @pytest.mark.parametrize(
@@ -414,7 +417,7 @@ NARROW_WIDE_LAST = [(GREEDY, False), (BEAM, True), (UNREPEATED, True)]
     [
         (Preset.FAST, NARROW_WIDE_LAST),
         (Preset.BALANCED, NARROW_WIDE_LAST),
-        (Preset.ACCURATE, [(BEAM, True), (UNREPEATED, True)]),
+        (Preset.ACCURATE, [(BEAM, True), (NO_REPEATS, True)]),
     ],
 )
 def test_a_preset_searches_in_its_order_and_only_as_long_as_it_has_to(
@@ -422,10 +425,10 @@ def test_a_preset_searches_in_its_order_and_only_as_long_as_it_has_to(
 ) -> None:
     def looked(text: Text) -> list[tuple[Search, bool]]:
         engine = FakeEngine(lambda *_: text)
-        hear(engine, [(0.0, 1.5)], Utterance(sound(2), "en"), preset=preset)
+        hear(engine, [(0.0, 1.5)], AudioChunk(sound(2), "en"), preset=preset)
         return [(search, wide) for _, _, search, wide in engine.looked]
 
-    sure = STRATEGIES[preset].sure
+    sure = STRATEGIES[preset].accept_logprob
     assert looked(Text(FIRST, sure + 0.01)) == order[:1]
     assert looked(Text(FIRST, sure - 0.01)) == order[:-1]  # forbidding repetitions is for loops
     assert looked(Text(FIRST * 2, sure + 0.01)) == order
@@ -448,20 +451,20 @@ def test_the_better_text_is_kept_and_any_is_better_than_a_loop(
     preset: Preset, first: Text, second: Text, kept: str
 ) -> None:
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
-        if search == UNREPEATED:
-            return Text(words(0, "worst."), GARBAGE - 1, complete=False)
+        if search == NO_REPEATS:
+            return Text(words(0, "worst."), GARBAGE_LOGPROB - 1, complete=False)
         return second if search == BEAM else first
 
     if kept.startswith("la"):
         first.complete = False  # between two loops the likelier one
-    found = hear(FakeEngine(script), [(0.0, 0.5)], Utterance(sound(2), "en"), preset=preset)
+    found = hear(FakeEngine(script), [(0.0, 0.5)], AudioChunk(sound(2), "en"), preset=preset)
     assert " ".join(found[0]).split() == kept.split()
 
 
 def test_a_loop_that_nothing_breaks_is_kept_rather_than_silence() -> None:
     engine = FakeEngine(lambda *_: Text(FIRST, complete=False))
-    assert hear(engine, SPEECH[:1], Utterance(sound(2), "en")) == {0: ["one two three."]}
-    assert [search for search, _ in engine.searches] == [GREEDY, BEAM, UNREPEATED]
+    assert hear(engine, SPEECH[:1], AudioChunk(sound(2), "en")) == {0: ["one two three."]}
+    assert [search for search, _ in engine.searches] == [GREEDY, BEAM, NO_REPEATS]
 
 
 def test_only_the_doubtful_rows_of_a_batch_are_sought_again() -> None:
@@ -469,7 +472,7 @@ def test_only_the_doubtful_rows_of_a_batch_are_sought_again() -> None:
         return Text(FIRST, DOUBTFUL if end > 2.5 and search.beam_size == 1 else SURE)
 
     engine = FakeEngine(script)
-    hear(engine, [(0.0, 1.5)], *(Utterance(sound(seconds), "en") for seconds in (2, 3, 2)))
+    hear(engine, [(0.0, 1.5)], *(AudioChunk(sound(seconds), "en") for seconds in (2, 3, 2)))
     assert [rows for _, rows in engine.searches] == [3, 1]
 
 
@@ -477,33 +480,36 @@ def test_a_loop_is_broken_by_forbidding_repetitions() -> None:
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
         return Text(FIRST) if search.no_repeat_ngram_size else Text(words(0.0, *["la"] * 60), complete=False)
 
-    assert hear(FakeEngine(script), [(0.0, 1.5)], Utterance(sound(2), "en")) == {0: ["one two three."]}
+    assert hear(FakeEngine(script), [(0.0, 1.5)], AudioChunk(sound(2), "en")) == {0: ["one two three."]}
 
 
 @pytest.mark.parametrize(
     ("speech", "text"),
     [
         ([], Text(words(0.0, "you"), no_speech_prob=0.9)),
-        ([(0.0, 1.5)], Text(words(0.0, "you"), avg_logprob=UNLIKELY - 0.01, no_speech_prob=NO_SPEECH + 0.01)),
-        ([(0.0, 1.5)], Text(words(0.0, "mumble"), avg_logprob=GARBAGE - 0.01)),
+        (
+            [(0.0, 1.5)],
+            Text(words(0.0, "you"), avg_logprob=UNLIKELY_LOGPROB - 0.01, no_speech_prob=NO_SPEECH_PROB + 0.01),
+        ),
+        ([(0.0, 1.5)], Text(words(0.0, "mumble"), avg_logprob=GARBAGE_LOGPROB - 0.01)),
         ([(0.0, 1.5)], Text([])),
     ],
 )
 def test_what_was_made_of_silence_or_noise_is_dropped(speech: list[Interval], text: Text) -> None:
-    assert hear(FakeEngine(lambda *_: text), speech, Utterance(sound(2), "en")) == {0: []}
+    assert hear(FakeEngine(lambda *_: text), speech, AudioChunk(sound(2), "en")) == {0: []}
 
 
 @pytest.mark.parametrize(
     ("speech", "text"),
     [
-        ([], Text(words(0.0, "you"), no_speech_prob=NO_SPEECH)),
-        ([(0.0, 0.5)], Text(words(0.0, "you"), no_speech_prob=NO_SPEECH + 0.1)),
-        ([(0.0, 0.5)], Text(words(0.0, "you"), avg_logprob=UNLIKELY - 0.01, no_speech_prob=NO_SPEECH)),
-        ([(0.0, 0.5)], Text(words(0.0, "you"), avg_logprob=GARBAGE, no_speech_prob=0.0)),
+        ([], Text(words(0.0, "you"), no_speech_prob=NO_SPEECH_PROB)),
+        ([(0.0, 0.5)], Text(words(0.0, "you"), no_speech_prob=NO_SPEECH_PROB + 0.1)),
+        ([(0.0, 0.5)], Text(words(0.0, "you"), avg_logprob=UNLIKELY_LOGPROB - 0.01, no_speech_prob=NO_SPEECH_PROB)),
+        ([(0.0, 0.5)], Text(words(0.0, "you"), avg_logprob=GARBAGE_LOGPROB, no_speech_prob=0.0)),
     ],
 )
 def test_one_doubt_alone_does_not_drop_a_text(speech: list[Interval], text: Text) -> None:
-    assert hear(FakeEngine(lambda *_: text), speech, Utterance(sound(2), "en")) == {0: ["you"]}
+    assert hear(FakeEngine(lambda *_: text), speech, AudioChunk(sound(2), "en")) == {0: ["you"]}
 
 
 def test_the_language_is_detected_once_for_an_utterance_and_kept_for_all_of_it() -> None:
@@ -511,14 +517,14 @@ def test_the_language_is_detected_once_for_an_utterance_and_kept_for_all_of_it()
         return Text(FIRST if begin < 1 else SECOND)
 
     engine = FakeEngine(script, spoken="de")
-    hear(engine, SPEECH, Utterance(sound(6)))
+    hear(engine, SPEECH, AudioChunk(sound(6)))
     assert engine.detections == 1
     assert set(engine.languages) == {"de"}
 
 
 def test_the_language_that_was_wanted_is_passed_on_and_one_the_model_does_not_know_is_detected() -> None:
     engine = FakeEngine(lambda *_: Text(FIRST), spoken="zh")
-    wanted = [Utterance(sound(2), language) for language in ("de", None, "tlh", "en")]
+    wanted = [AudioChunk(sound(2), language) for language in ("de", None, "tlh", "en")]
     found = dict(listening(engine, SPEECH[:1], *wanted))
     assert engine.languages == ["de", "zh", "zh", "en"]
     assert [language for language, *_ in engine.worded] == engine.languages
@@ -528,13 +534,13 @@ def test_the_language_that_was_wanted_is_passed_on_and_one_the_model_does_not_kn
 
 
 def test_a_second_search_is_made_in_the_language_and_task_of_its_row() -> None:
-    engine = FakeEngine(lambda begin, end, *_: Text(FIRST, SURE if end < 3 else UNLIKELY - 0.1))
+    engine = FakeEngine(lambda begin, end, *_: Text(FIRST, SURE if end < 3 else UNLIKELY_LOGPROB - 0.1))
     hear(
         engine,
         SPEECH[:1],
-        Utterance(sound(2), "en"),
-        Utterance(sound(4), "de", Task.TRANSLATE),
-        Utterance(sound(2), "zh"),
+        AudioChunk(sound(2), "en"),
+        AudioChunk(sound(4), "de", Task.TRANSLATE),
+        AudioChunk(sound(2), "zh"),
     )
     assert engine.languages == ["en", "de", "zh", "de"]
     assert engine.tasks == [Task.TRANSCRIBE, Task.TRANSLATE, Task.TRANSCRIBE, Task.TRANSLATE]
@@ -542,7 +548,7 @@ def test_a_second_search_is_made_in_the_language_and_task_of_its_row() -> None:
 
 def test_every_search_is_told_the_prompt() -> None:
     engine = FakeEngine(lambda begin, *_: Text(FIRST, complete=False) if begin < 1 else Text(SECOND))
-    list(listening(engine, SPEECH, Utterance(sound(6), "en"), prompt="numbers"))
+    list(listening(engine, SPEECH, AudioChunk(sound(6), "en"), prompt="numbers"))
     assert engine.prompts == ["numbers"] * 4
 
 
@@ -554,14 +560,14 @@ def test_nothing_to_hear() -> None:
 
 def test_sound_too_short_for_a_word_is_not_even_encoded() -> None:
     engine = FakeEngine(complete)
-    assert hear(engine, SPEECH, Utterance(sound(0.05), "en"), Utterance(sound(0), "en")) == {0: [], 1: []}
+    assert hear(engine, SPEECH, AudioChunk(sound(0.05), "en"), AudioChunk(sound(0), "en")) == {0: [], 1: []}
     assert engine.searches == []
 
 
 def test_what_is_known_is_told_before_the_rest_is_heard() -> None:
     engine = FakeEngine(lazy)
     found = listening(
-        engine, SPEECH, Utterance(sound(6), "en"), Utterance(sound(2), "en"), Utterance(sound(0.01), "en")
+        engine, SPEECH, AudioChunk(sound(6), "en"), AudioChunk(sound(2), "en"), AudioChunk(sound(0.01), "en")
     )
     assert (next(found)[0], len(engine.searches)) == (2, 0)
     assert (next(found)[0], len(engine.searches)) == (1, 1)
@@ -597,7 +603,7 @@ scene = st.builds(
     Scene,
     st.lists(st.tuples(st.sampled_from([1.0, 1.5, 2.25]), st.integers(2, 4)), min_size=1, max_size=5).map(tuple),
     st.lists(st.integers(1, 3), min_size=1, max_size=4).map(tuple),
-    st.lists(st.sampled_from([SURE, DOUBTFUL, UNLIKELY - 0.1]), min_size=1, max_size=4).map(tuple),
+    st.lists(st.sampled_from([SURE, DOUBTFUL, UNLIKELY_LOGPROB - 0.1]), min_size=1, max_size=4).map(tuple),
 )
 
 
@@ -619,7 +625,7 @@ def play(scenes: Sequence[Scene], places: Sequence[int], preset: Preset) -> tupl
     speech = [(sentence[0][0], sentence[-1][1]) for place in sorted(said) for sentence in said[place]]
     engine = FakeEngine(script)
     utterances = [
-        Utterance(sound(scene.seconds(), place * PLACE), "en") for scene, place in zip(scenes, places, strict=True)
+        AudioChunk(sound(scene.seconds(), place * PLACE), "en") for scene, place in zip(scenes, places, strict=True)
     ]
     return engine, hear(engine, speech, *utterances, preset=preset)
 
@@ -645,11 +651,11 @@ def test_what_is_heard_of_a_sound_depends_on_it_alone(rows: list[tuple[Scene, bo
         look = int(begin * 10) + search.beam_size + wide
         sentence = number.spoken(begin + 0.2)[0]
         if odd and look % 3 == 0:
-            return Text(sentence * 2, GARBAGE - 0.1 if look % 2 else SURE, 0.9, complete=False)
+            return Text(sentence * 2, GARBAGE_LOGPROB - 0.1 if look % 2 else SURE, 0.9, complete=False)
         return Text(sentence, number.doubts[look % len(number.doubts)], 0.9 if odd else 0.1)
 
     def heard(*places: int) -> list[Recognition]:
-        utterances = [Utterance(sound(rows[place][0].seconds(), place * PLACE)) for place in places]
+        utterances = [AudioChunk(sound(rows[place][0].seconds(), place * PLACE)) for place in places]
         speech = [
             (place * PLACE + 0.2, place * PLACE + 0.2 + rows[place][0].seconds() / 2) for place in range(len(rows))
         ]
@@ -674,21 +680,21 @@ def test_what_is_heard_of_a_sound_depends_on_it_alone(rows: list[tuple[Scene, bo
     ],
 )
 def test_repetition(text: str, expected: bool) -> None:
-    assert repeats(text) is expected
+    assert repeats_itself(text) is expected
 
 
 def test_compression_ratio_is_whispers() -> None:
     assert compression_ratio("") == 0.0
     assert compression_ratio("a" * 100) > 5
     assert compression_ratio("The quick brown fox jumps over the lazy dog.") < 1
-    assert compression_ratio("la " * 80) > LOOP
+    assert compression_ratio("la " * 80) > LOOP_RATIO
 
 
 @pytest.mark.parametrize("text", ["今天天气很好我们一起去公园散步吧", "สวัสดีครับ วันนี้อากาศดีมาก", "مرحبا كيف حالك اليوم"])
 def test_repetition_does_not_take_the_bytes_of_a_script_for_a_loop(text: str) -> None:
     assert repetition(text) < compression_ratio(text)
     assert repetition(text) < 1
-    assert repetition(text * 10) > LOOP
+    assert repetition(text * 10) > LOOP_RATIO
 
 
 @given(st.text("ab cd", max_size=80))
@@ -699,7 +705,7 @@ def test_repetition_is_the_same_in_every_script(text: str) -> None:
 
 def test_a_language_is_found_without_a_text() -> None:
     engine = FakeEngine(lambda *_: Text([(0.0, 1.0, " Ja.")]), spoken="de")
-    rows = [Utterance(sound(5.0), task=Task.DETECT), Utterance(sound(5.0), language="en", task=Task.DETECT)]
+    rows = [AudioChunk(sound(5.0), task=Task.DETECT), AudioChunk(sound(5.0), language="en", task=Task.DETECT)]
     heard = dict(Recognizer(engine, lambda _: []).recognise(rows, Preset.BALANCED))
     assert heard == {0: Recognition((), "de", 0.9), 1: Recognition((), "en", None)}
     assert engine.searches == []

@@ -17,7 +17,7 @@ import pytest
 
 from whisper_service.actors.speech import slots as module
 from whisper_service.actors.speech.priority import Priority
-from whisper_service.actors.speech.recognition import Recognition, Sentence, Utterance
+from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Sentence
 from whisper_service.actors.speech.slots import Slots
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Word
 from whisper_service.supervision.faults import FaultKind
@@ -33,22 +33,22 @@ class Exited(BaseException):
 
 
 class Listener:
-    """Hears the loudness of each utterance as its text; `trouble` is asked before a batch and before each of its rows."""
+    """Hears the loudness of each chunk as its text; `trouble` is asked before a batch and before each of its rows."""
 
     def __init__(self, trouble: Callable[[list[int], int | None], None] = lambda batch, row: None) -> None:
         self._trouble = trouble
         self.batches: list[list[int]] = []
 
     def recognise(
-        self, utterances: Sequence[Utterance], preset: Preset, prompt: str | None = None
+        self, chunks: Sequence[AudioChunk], preset: Preset, prompt: str | None = None
     ) -> Iterator[tuple[int, Recognition]]:
-        marks = [round(float(utterance.sound[0]) * 32768) if len(utterance.sound) else 0 for utterance in utterances]
+        marks = [round(float(chunk.audio[0]) * 32768) if len(chunk.audio) else 0 for chunk in chunks]
         self.batches.append(marks)
         self._trouble(marks, None)
         for index in reversed(range(len(marks))):  # any order is allowed
             self._trouble(marks, marks[index])
             word = Word(0.1, 0.9, f" {marks[index]}", 0.5)
-            yield index, Recognition((Sentence((word,), -0.1, 0.0, 1.0),), utterances[index].language or "fr", None)
+            yield index, Recognition((Sentence((word,), -0.1, 0.0, 1.0),), chunks[index].language or "fr", None)
 
 
 class Nobody:
@@ -96,7 +96,7 @@ def work(
 
     monkeypatch.setattr(os, "_exit", leave)
     try:
-        module._Batch(batch, listener, inbox or Nobody(), emit).carry_out()
+        module._Batch(batch, listener, inbox or Nobody(), emit).process()
     except Exited:
         assert codes
     return reports, codes
@@ -108,9 +108,9 @@ def test_a_batch_that_somebody_waits_for_goes_first_while_it_is_in_work_and_no_o
 
     class Watched(Priority):
         @contextmanager
-        def first(self, *, beside: bool) -> Iterator[None]:
-            with super().first(beside=beside):
-                first.append("beside" if beside else "in a slot")
+        def urgent(self, *, express: bool) -> Iterator[None]:
+            with super().urgent(express=express):
+                first.append("express" if express else "in a slot")
                 yield
                 first.append("")
 
@@ -120,7 +120,16 @@ def test_a_batch_that_somebody_waits_for_goes_first_while_it_is_in_work_and_no_o
     for number, (urgent, express) in enumerate([(False, False), (True, True), (True, False), (False, False)]):
         slots.put(Transcribe(batch=number, rows=(row(spool, 1),), urgent=urgent, express=express))
     slots.close()
-    assert during == ["", "", "beside", "beside", "in a slot", "in a slot", "", ""]  # before a batch and before its row
+    assert during == [
+        "",
+        "",
+        "express",
+        "express",
+        "in a slot",
+        "in a slot",
+        "",
+        "",
+    ]  # before a batch and before its row
 
 
 def heard(reports: Sequence[Report]) -> list[int]:
@@ -149,7 +158,7 @@ def test_every_row_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, s
 def test_chinese_is_stored_in_the_script_that_was_asked_for(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
     class Speaker(Listener):
         def recognise(
-            self, utterances: Any, preset: Preset, prompt: str | None = None
+            self, chunks: Any, preset: Preset, prompt: str | None = None
         ) -> Iterator[tuple[int, Recognition]]:
             words = (Word(0.1, 0.5, "头发", 0.9),)
             yield 0, Recognition((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)

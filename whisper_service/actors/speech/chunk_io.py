@@ -1,4 +1,4 @@
-"""The two ends of recognition: from a row to its sound in the spool, and from what was heard to segments."""
+"""Reads the audio of a chunk from the spool, and turns its recognition into segments."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from whisper_service.supervision.protocol import ChunkInput
 if TYPE_CHECKING:
     from whisper_service.actors.speech.recognition import Recognition
 
-HINT = "Retry the job: the recording is decoded again."
+HINT = "Retry the job. The service then decodes the recording again."
 
 
 class UnreadableChunk(Exception):
-    """The sound of one row cannot be read; says nothing about other rows."""
+    """The audio of one chunk cannot be read. Other chunks may be readable."""
 
-    def __init__(self, code: str, message: str, row: ChunkInput, detail: str = "") -> None:
+    def __init__(self, code: str, message: str, chunk: ChunkInput, detail: str = "") -> None:
         super().__init__(message)
-        params: dict[str, object] = {"at_s": round(row.span.start, 3)}
+        params: dict[str, object] = {"at_s": round(chunk.span.start, 3)}
         if detail:
             params["detail"] = detail
         self.problem = Problem(code, message, HINT, params)
 
 
-def sound_of(row: ChunkInput) -> npt.NDArray[np.float32]:
-    """The sound of a row, 16 kHz mono, -1..1. Raises `UnreadableChunk` if it is not in the spool, whole."""
+def read_audio(chunk: ChunkInput) -> npt.NDArray[np.float32]:
+    """Return the audio of a chunk, 16 kHz mono, -1..1. Raises `UnreadableChunk` unless all of it is in the spool."""
+    span = chunk.span
     try:
-        pcm = np.fromfile(row.spool, dtype="<i2", count=row.span.samples, offset=2 * row.span.start_sample)
+        pcm = np.fromfile(chunk.spool, dtype="<i2", count=span.samples, offset=2 * span.start_sample)
     except FileNotFoundError:
-        raise UnreadableChunk(
-            "spool_missing", "The decoded sound of the recording is no longer on the disk.", row
-        ) from None
+        message = "The decoded sound of the recording is no longer on the disk."
+        raise UnreadableChunk("spool_missing", message, chunk) from None
     except OSError as error:
         message = "The decoded sound of the recording cannot be read."
-        raise UnreadableChunk("spool_unreadable", message, row, error.strerror or str(error)) from error
-    if len(pcm) < row.span.samples:
-        message = f"The decoded sound of the recording ends before {row.span.end:.1f} s."
-        raise UnreadableChunk("spool_short", message, row, f"{len(pcm)} of {row.span.samples} samples")
+        raise UnreadableChunk("spool_unreadable", message, chunk, error.strerror or str(error)) from error
+    if len(pcm) < span.samples:
+        message = f"The decoded sound of the recording ends before {span.end:.1f} s."
+        raise UnreadableChunk("spool_short", message, chunk, f"{len(pcm)} of {span.samples} samples")
     return pcm.astype(np.float32) / np.float32(32768)
 
 
-def segments_of(heard: Recognition, span: Span, word_timestamps: bool) -> tuple[Segment, ...]:
-    """Sentences of a chunk on the clock of the recording."""
+def segments_of(recognition: Recognition, span: Span, word_timestamps: bool) -> tuple[Segment, ...]:
+    """Return the sentences of a chunk as segments, with times from the beginning of the recording."""
     segments: list[Segment] = []
-    for sentence in heard.sentences:
+    for sentence in recognition.sentences:
         words = tuple(
             replace(w, start=round(span.start + w.start, 3), end=round(span.start + w.end, 3)) for w in sentence.words
         )
@@ -61,7 +61,7 @@ def segments_of(heard: Recognition, span: Span, word_timestamps: bool) -> tuple[
                 end=words[-1].end,
                 text=text_of(sentence.words),
                 words=words if word_timestamps else (),
-                language=heard.language,
+                language=recognition.language,
                 avg_logprob=sentence.avg_logprob,
                 no_speech_prob=sentence.no_speech_prob,
                 compression_ratio=sentence.compression_ratio,
