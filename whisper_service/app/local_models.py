@@ -5,16 +5,14 @@ A download still is a child's: the one that the service uses, under the same sup
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from whisper_service.app.models import HubTest, ModelsInfo
 from whisper_service.app.wiring import DOWNLOAD
@@ -32,16 +30,16 @@ from whisper_service.models.inventory import EndpointState, Inventory, ModelInfo
 from whisper_service.scheduler.model_downloads import STALL_S, TRIES, transfer_of
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
+from whisper_service.supervision.conversation import Conversation, conversation
 from whisper_service.supervision.protocol import (
+    Command,
     ConnectionTested,
     Download,
     Downloaded,
     DownloadProgress,
     Fault,
-    Ready,
     TestConnection,
 )
-from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
 
 
 def in_force(config: Config, sources: Mapping[str, SettingSource]) -> Config:
@@ -156,68 +154,27 @@ class LocalModels:
                 yield name, note + known, None
 
     async def _fetch(self, command: Download, show: Callable[[ModelInfo], None]) -> ModelInfo:
-        async with self._child("download") as (child, events):
-            problem = await self._follow(child, events, command, show)
-        problems = {command.model: problem} if problem else {}
+        problems: dict[str, Problem] = {}
+        async with self._conversation("download", command, STALL_S) as actor:
+            while not isinstance(answer := await actor.report(), Downloaded):
+                if isinstance(answer, Fault | Problem):
+                    problems[command.model] = answer.problem if isinstance(answer, Fault) else answer
+                    break
+                if isinstance(answer, DownloadProgress):
+                    moved = {command.model: transfer_of(answer, None)}
+                    show(self._inventory.one(command.model, Situation(transfers=moved)))
         return self._inventory.one(command.model, Situation(problems=problems))
 
     async def _try(self, command: TestConnection) -> tuple[EndpointState, ...]:
-        async with self._child("connection") as (child, events):
-            deaths = 0
-            while True:
-                event = await events.receive()
-                if isinstance(event, Died):
-                    deaths += 1
-                    if deaths == TRIES:
-                        return tuple(EndpointState(endpoint, event.diagnosis.problem) for endpoint in command.endpoints)
-                    continue
-                if isinstance(event.report, Ready):
-                    within_s = STALL_S * len(command.endpoints)
-                    child.send(command, generation=event.generation, within_s=within_s, key="test")
-                elif isinstance(event.report, ConnectionTested):
-                    return tuple(EndpointState(result.endpoint, result.problem) for result in event.report.results)
+        async with self._conversation("connection", command, STALL_S * len(command.endpoints)) as actor:
+            while not isinstance(answer := await actor.report(), ConnectionTested):
+                if isinstance(answer, Problem):
+                    return tuple(EndpointState(endpoint, answer) for endpoint in command.endpoints)
+        return tuple(EndpointState(result.endpoint, result.problem) for result in answer.results)
 
-    @asynccontextmanager
-    async def _child(self, name: str) -> AsyncIterator[tuple[Supervisor, MemoryObjectReceiveStream[ActorEvent]]]:
-        """A child that downloads or tests, and what it reports; it ends with the context."""
-        send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
+    def _conversation(self, name: str, command: Command, within_s: float) -> AbstractAsyncContextManager[Conversation]:
+        """Return a conversation with an actor that downloads models or tests connections."""
         timeout = self._config.supervision.ready_timeout_s
-        child = Supervisor(name, DOWNLOAD, logs=self._data.logs, deliver=send.send_nowait, ready_timeout_s=timeout)
-        with send, receive:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(child.run)
-                child.want()
-                try:
-                    yield child, receive
-                finally:
-                    child.stop()
-
-    async def _follow(
-        self,
-        child: Supervisor,
-        events: MemoryObjectReceiveStream[ActorEvent],
-        command: Download,
-        show: Callable[[ModelInfo], None],
-    ) -> Problem | None:
-        """Until it is here, or cannot be had: then why."""
-        deaths = 0
-        while True:
-            event = await events.receive()
-            if isinstance(event, Died):
-                deaths += 1
-                if deaths == TRIES:
-                    return event.diagnosis.problem
-                continue
-            child.expect("download", STALL_S, generation=event.generation)
-            match event.report:
-                case Ready():
-                    child.send(command, generation=event.generation)
-                case DownloadProgress():
-                    moved = {command.model: transfer_of(event.report, None)}
-                    show(self._inventory.one(command.model, Situation(transfers=moved)))
-                case Fault():
-                    return event.report.problem
-                case Downloaded():
-                    return None
-                case _:
-                    pass
+        return conversation(
+            name, DOWNLOAD, command, logs=self._data.logs, ready_timeout_s=timeout, within_s=within_s, tries=TRIES
+        )

@@ -11,20 +11,19 @@ import time
 import wave
 from array import array
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import anyio
 import msgspec
 from anyio import to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from whisper_service.app.wiring import MEDIA, SPEECH
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Value
 from whisper_service.models.catalog import Located
+from whisper_service.supervision.conversation import Conversation, conversation
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
     ChunkFound,
@@ -35,9 +34,7 @@ from whisper_service.supervision.protocol import (
     Load,
     Loaded,
     Ready,
-    Report,
 )
-from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
 
 VOWELS: Final = ((700, 1200, 2600), (300, 2300, 3000), (500, 900, 2500))
 """Formants of a, i and o in Hz, roughly: enough to be taken for a voice."""
@@ -80,16 +77,21 @@ async def media(config: Config, scratch: Path) -> Check:
         path.touch()
     command = Decode(job_id="doctor", source=str(source), spool=str(spool), peaks=str(peaks))
     chunks = 0
-    async with _child("doctor-media", MEDIA, config, scratch) as child:
-        answer = await child.report()
-        facts = answer.facts if isinstance(answer, Ready) else {}
-        while not isinstance(answer, Decoded | Fault | Problem):
-            if isinstance(answer, Ready):
-                child.send(command, within_s=config.supervision.decode_stall_s)
-            chunks += isinstance(answer, ChunkFound)
-            answer = await child.report()
-    if not isinstance(answer, Decoded):
-        return failed(name, answer.problem if isinstance(answer, Fault) else answer)
+    facts: dict[str, Any] = {}
+    within_s = config.supervision.decode_stall_s
+    async with _supervised("doctor-media", MEDIA, command, within_s, config, scratch) as actor:
+        while not isinstance(answer := await actor.report(), Decoded):
+            match answer:
+                case Ready():
+                    facts = answer.facts
+                case ChunkFound():
+                    chunks += 1
+                case Fault():
+                    return failed(name, answer.problem)
+                case Problem():
+                    return _death(name, answer)
+                case _:
+                    pass
     if not chunks:
         detail = "A recording was decoded, but the voice in it was not found."
         return Check(
@@ -120,16 +122,18 @@ async def speech(config: Config, scratch: Path, located: Located | None) -> Asyn
 async def _device(config: Config, scratch: Path, located: Located | None, device: str) -> tuple[Check, int]:
     """The row of one device, and how many CUDA devices the child sees."""
     name = f"speech on {device}"
-    async with _child(f"doctor-{device.replace(':', '-')}", SPEECH, config, scratch) as child:
-        answer = await child.report()
+    load = None
+    if located is not None:
+        load = Load(
+            model=located.name, path=str(located.path), device=device, compute_type=config.speech.compute_type, slots=1,
+            threads=config.speech.threads,
+        )  # fmt: skip
+    within_s = config.supervision.load_timeout_s
+    async with _supervised(f"doctor-{device.replace(':', '-')}", SPEECH, load, within_s, config, scratch) as actor:
+        answer = await actor.report()
         gpus = int(answer.facts.get("cuda_devices", 0)) if isinstance(answer, Ready) else 0
-        if isinstance(answer, Ready) and located is not None:
-            kind = config.speech.compute_type
-            load = Load(
-                model=located.name, path=str(located.path), device=device, compute_type=kind, slots=1, threads=config.speech.threads,
-            )  # fmt: skip
-            child.send(load, within_s=config.supervision.load_timeout_s)
-            answer = await child.report()
+        if isinstance(answer, Ready) and load is not None:
+            answer = await actor.report()
     match answer:
         case Loaded():
             detail = f"{answer.model} loaded and tried in {answer.seconds:.1f} s as {answer.compute_type}."
@@ -138,50 +142,27 @@ async def _device(config: Config, scratch: Path, located: Located | None, device
             return Check(
                 name=name, verdict=Verdict.WARN, detail="The engine starts; there is no model to try it with."
             ), gpus
-        case Fault() | Problem():
-            return failed(name, answer.problem if isinstance(answer, Fault) else answer), gpus
+        case Fault():
+            return failed(name, answer.problem), gpus
+        case Problem():
+            return _death(name, answer), gpus
     problem = Problem(code="internal", message=f"The engine answered {type(answer).__name__}.")
     return failed(name, problem), gpus
 
 
-class _Conversation:
-    """A conversation with a child under the supervisor that the service uses."""
-
-    def __init__(self, supervisor: Supervisor, events: MemoryObjectReceiveStream[ActorEvent]) -> None:
-        self._supervisor = supervisor
-        self._events = events
-
-    def send(self, command: Command, *, within_s: float) -> None:
-        """The child dies of it if it has not ended after this time."""
-        self._supervisor.send(command, within_s=within_s)
-
-    async def report(self) -> Report | Problem:
-        """The next report, beginning with `Ready`; or why the child is gone."""
-        event = await self._events.receive()
-        if not isinstance(event, Died):
-            return event.report
-        problem = event.diagnosis.problem
-        if event.diagnosis.kind in UNEXPLAINED:
-            return msgspec.structs.replace(
-                problem, hint="Install whisper_service again; if that does not help, report this."
-            )
-        return problem
+def _supervised(
+    name: str, entry: str, command: Command | None, within_s: float, config: Config, scratch: Path
+) -> AbstractAsyncContextManager[Conversation]:
+    ready_timeout_s = config.supervision.ready_timeout_s
+    return conversation(name, entry, command, logs=scratch, ready_timeout_s=ready_timeout_s, within_s=within_s)
 
 
-@asynccontextmanager
-async def _child(name: str, entry: str, config: Config, scratch: Path) -> AsyncIterator[_Conversation]:
-    send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
-    supervisor = Supervisor(
-        name, entry, logs=scratch, deliver=send.send_nowait, ready_timeout_s=config.supervision.ready_timeout_s
-    )
-    with send, receive:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(supervisor.run)
-            supervisor.want()
-            try:
-                yield _Conversation(supervisor, receive)
-            finally:
-                supervisor.stop()
+def _death(name: str, problem: Problem) -> Check:
+    """Return the failed check for an actor that died."""
+    if problem.code in UNEXPLAINED:
+        hint = "Install whisper_service again; if that does not help, report this."
+        problem = msgspec.structs.replace(problem, hint=hint)
+    return failed(name, problem)
 
 
 def write_voice(path: Path) -> None:

@@ -1,0 +1,74 @@
+"""One command to one actor outside the service: start the actor, send the command, wait for reports, stop the actor.
+
+The actor runs under a `Supervisor`, as in the service. An actor that dies starts again and gets the same command again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from whisper_service.core.domain import Problem
+from whisper_service.supervision.protocol import Command, Ready, Report
+from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
+
+
+class Conversation:
+    """A command to an actor and the reports that answer it."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        events: MemoryObjectReceiveStream[ActorEvent],
+        command: Command | None,
+        within_s: float,
+        tries: int,
+    ) -> None:
+        self._supervisor = supervisor
+        self._events = events
+        self._command = command
+        self._within_s = within_s
+        self._tries = tries
+
+    async def report(self) -> Report | Problem:
+        """Return the next report, the first is `Ready`. Return the problem after the actor died `tries` times."""
+        while isinstance(event := await self._events.receive(), Died):
+            self._tries -= 1
+            if self._tries <= 0:
+                return event.diagnosis.problem
+        if isinstance(event.report, Ready) and self._command is not None:
+            self._supervisor.send(self._command, generation=event.generation)
+        self._supervisor.expect("report", self._within_s, generation=event.generation)
+        return event.report
+
+
+@asynccontextmanager
+async def conversation(
+    name: str,
+    entry: str,
+    command: Command | None,
+    *,
+    logs: Path,
+    ready_timeout_s: float,
+    within_s: float,
+    tries: int = 1,
+) -> AsyncIterator[Conversation]:
+    """Start an actor and send it `command`. None: start it only. The actor ends with the context.
+
+    An actor is replaced when no report comes within `within_s` seconds. `tries`: deaths after which the problem is final.
+    """
+    send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
+    supervisor = Supervisor(name, entry, logs=logs, deliver=send.send_nowait, ready_timeout_s=ready_timeout_s)
+    with send, receive:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(supervisor.run)
+            supervisor.want()
+            try:
+                yield Conversation(supervisor, receive, command, within_s, tries)
+            finally:
+                supervisor.stop()
