@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import anyio
-import msgspec
 import pytest
 
 from testkit.repository import STATIC
 from testkit.scripted_actors import script
-from testkit.service import until
-from testkit.web_service import settings
+from testkit.service import running, until
 from whisper_service.app.service import Service
-from whisper_service.config.schema import LinkSettings, ModelSettings, SettingSource
 from whisper_service.core.domain import Job, Options
 from whisper_service.core.errors import ServiceError, Unavailable
-from whisper_service.core.job_states import TERMINAL
+from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.web.api import events
-from whisper_service.web.server import serving
 
 DIST: Final = STATIC / "dist"
 CHROMIUM: Final = shutil.which("chromium")
@@ -36,7 +32,6 @@ FLAGS: Final = (
     "--disable-sync",
     "--enable-precise-memory-info",  # else the heap is told in rough steps, and seldom anew
 )
-ENTRIES: Final = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 PAGES: Final = ("/", "/models", "/system", "/settings")
 LANGUAGES: Final = ("en-US", "zh-CN")
 EXPECTED: Final = re.compile(r"/api/jobs/\w+/(media|peaks)")
@@ -77,8 +72,8 @@ class Streams:
             self.open -= 1
 
 
-class Stage(NamedTuple):
-    """A service with its address."""
+class Site(NamedTuple):
+    """A service with its address, and what other clients than the browser do there."""
 
     service: Service
     url: str
@@ -86,10 +81,10 @@ class Stage(NamedTuple):
 
     async def send(self, name: str, **play: Any) -> Job:
         """A recording that is a script, as if another client had sent it."""
-        async with self.service.intake.receiver(name) as receiver:
+        async with self.service.uploads.receiver(name) as receiver:
             await receiver.write(play.pop("data", None) or script(name=name, marks=str(self.marks), **play))
             received = await receiver.finish()
-        return await self.service.submit(received, Options(language="en"), reuse=False)
+        return await self.service.jobs.submit(received, Options(language="en"), reuse=False)
 
     async def until(self, job_id: str, *statuses: str) -> Job:
         """The job once it is in one of these."""
@@ -97,36 +92,21 @@ class Stage(NamedTuple):
 
     async def clear(self) -> None:
         """No job is left."""
-        for job in await self.service.store.jobs(limit=1000):
+        for job in await self.service.parts.store.jobs(limit=1000):
             with suppress(ServiceError):
                 if job.status not in TERMINAL:
-                    await self.service.cancel(job.id)
-                await self.service.delete(job.id, for_good=True)
+                    await self.service.jobs.change(job.id, Cause.CANCEL)
+                await self.service.jobs.delete(job.id, for_good=True)
 
 
 @asynccontextmanager
-async def staged(
-    root: Path,
-    *,
-    port: int = 0,
-    host: str = "127.0.0.1",
-    models: ModelSettings | None = None,
-    sources: dict[str, SettingSource] | None = None,
-    **changes: Any,
-) -> AsyncIterator[Stage]:
-    """A service on `root`, which may have been there before."""
+async def running_site(root: Path, *, storage: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[Site]:
+    """A service on `root`, which may have been there before. What is deleted can be restored for ten minutes."""
     marks = root / "marks"
     marks.mkdir(parents=True, exist_ok=True)
-    config = settings(
-        root, host=host, storage={"undo_s": 600.0}, links=LinkSettings(allowed_networks=("127.0.0.1",)), **changes
-    )
-    if models is not None:
-        config = msgspec.structs.replace(config, models=models)
-    async with (
-        Service.open(config, sources=sources, **ENTRIES) as service,
-        serving(service, host=host, port=port) as url,
-    ):
-        yield Stage(service, url, marks)
+    options = {"links": {"allowed_networks": ("127.0.0.1",)}} | options
+    async with running(root, storage={"undo_s": 600.0} | (storage or {}), **options) as up:
+        yield Site(up.service, up.url, marks)
 
 
 def recording(name: str, **play: Any) -> dict[str, Any]:

@@ -10,27 +10,25 @@ from pathlib import Path
 
 import anyio
 
-from testkit.service import settings
+from testkit.service import configuration, entries
 from whisper_service.app.service import Service
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Options
 from whisper_service.core.job_states import TERMINAL
 
-FAKES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
-
 
 async def main(data_dir: Path, actors: str, files: list[Path]) -> None:
     fake = actors == "fake"
-    config = settings(data_dir) if fake else Config(data_dir=data_dir)
-    async with Service.open(config, **(FAKES if fake else {})) as service:
+    config = configuration(data_dir.parent) if fake else Config(data_dir=data_dir)
+    async with Service.open(config, **(entries() if fake else {})) as service:
         for path in files:
-            async with service.intake.receiver(path.name) as receiver:
+            async with service.uploads.receiver(path.name) as receiver:
                 await receiver.write(path.read_bytes())
                 received = await receiver.finish()
-            await service.submit(received, Options(), reuse=True)
+            await service.jobs.submit(received, Options(), reuse=True)
         print("submitted", flush=True)
-        cursor = service.broadcast.cursor(service.broadcast.head)
-        while any(job.status not in TERMINAL for job in await service.store.jobs(limit=1000)):
+        cursor = service.events.cursor(service.events.head)
+        while any(job.status not in TERMINAL for job in await service.parts.store.jobs(limit=1000)):
             await cursor.read()
     print("ended", flush=True)
 

@@ -1,57 +1,109 @@
-"""A service on a directory of its own, with actors that follow a script."""
+"""A whole service in this process, whose actors follow a script: with HTTP (`running`) or without (`open_service`)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
 import anyio
+import httpx
 import msgspec
 
 from testkit.scripted_actors import script
 from whisper_service.app.service import Service
-from whisper_service.config import schema
+from whisper_service.config.schema import Config
 from whisper_service.core.domain import Change, Job, Options
 from whisper_service.core.job_states import TERMINAL
+from whisper_service.storage.store import Store
+from whisper_service.web.server import serving
+
+WAIT = 30.0
+"""Seconds that a client waits for an answer."""
 
 
-def settings(data_dir: Path, **speech: Any) -> schema.Config:
-    """A configuration for tests: any model directory will do for the fake actor."""
-    model = data_dir.parent / "model"
-    model.mkdir(exist_ok=True)
+class Running(NamedTuple):
+    """A service that serves, and a client for it."""
+
+    service: Service
+    client: httpx.AsyncClient
+    url: str
+
+
+def entries(speech: str = "speech", media: str = "media") -> dict[str, Any]:
+    """Return the arguments of `Service.open` that name these functions of `testkit.scripted_actors`, or other entries."""
+    named = {"speech_entry": speech, "media_entry": media}
+    return {key: name if ":" in name else f"testkit.scripted_actors:{name}" for key, name in named.items()}
+
+
+def placeholder_model(folder: Path) -> Path:
+    """Make a folder with the files of a model and nothing in them. Only a scripted actor can load it."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
-        (model / name).write_text("{}")
-    storage = schema.StorageSettings(undo_s=0.0)  # deleted is gone
-    return schema.Config(
-        data_dir=data_dir, storage=storage, speech=schema.SpeechSettings(model=str(model), slots=2, **speech)
-    )
+        (folder / name).write_bytes(b"{}")
+    return folder
+
+
+def configuration(root: Path, **sections: Mapping[str, Any]) -> Config:
+    """Return settings for a service with its data in `root / "data"`.
+
+    `sections` are settings by section: `server={"max_uploads": 1}`. Unless they say otherwise, the port is any free one, one
+    media actor works, what is deleted is gone, and the model is a placeholder.
+    """
+    kinds = get_type_hints(Config)
+    given: dict[str, Mapping[str, Any]] = {
+        "server": {"port": 0},
+        "storage": {"min_free_bytes": 0, "undo_s": 0.0},
+        "media": {"workers": 1},
+    }
+    if "model" not in sections.get("speech", {}):
+        given["speech"] = {"model": str(placeholder_model(root / "model"))}
+    for name, values in sections.items():
+        given[name] = {**given.get(name, {}), **values}
+    return Config(data_dir=root / "data", **{name: kinds[name](**values) for name, values in given.items()})
 
 
 @asynccontextmanager
-async def running(
-    data_dir: Path, *, speech: str = "speech", media: str = "media", **options: Any
+async def open_service(
+    root: Path,
+    *,
+    speech_actor: str = "speech",
+    media_actor: str = "media",
+    sources: Mapping[str, Any] | None = None,
+    **sections: Mapping[str, Any],
 ) -> AsyncIterator[Service]:
-    """A service whose actors come from `testkit.scripted_actors`."""
-    entries = {"speech_entry": f"testkit.scripted_actors:{speech}", "media_entry": f"testkit.scripted_actors:{media}"}
-    async with Service.open(settings(data_dir, **options), **entries) as service:
+    """A service without HTTP. The actors are functions of `testkit.scripted_actors`; `sources` say who set a setting."""
+    config = configuration(root, **sections)
+    async with Service.open(config, sources=sources, **entries(speech_actor, media_actor)) as service:
         yield service
+
+
+@asynccontextmanager
+async def running(root: Path, **options: Any) -> AsyncIterator[Running]:
+    """A service on a real port, and a client for it. The options are those of `open_service`."""
+    address = {name: value for name, value in options.get("server", {}).items() if name in ("host", "port")}
+    async with (
+        open_service(root, **options) as service,
+        serving(service, **address) as url,
+        httpx.AsyncClient(base_url=url, timeout=WAIT) as client,
+    ):
+        yield Running(service, client, url)
 
 
 async def send(
     service: Service, *, name: str = "talk.wav", options: Options | None = None, reuse: bool = False, **play: Any
 ) -> Job:
     """Submit a script as if it had been uploaded."""
-    async with service.intake.receiver(name) as receiver:
+    async with service.uploads.receiver(name) as receiver:
         await receiver.write(script(name=name, **play))
         received = await receiver.finish()
-    return await service.submit(received, options or Options(language="en"), reuse=reuse)
+    return await service.jobs.submit(received, options or Options(language="en"), reuse=reuse)
 
 
 async def until(service: Service, job_id: str, wanted: Callable[[Job], bool], within_s: float = 60) -> Job:
     """The job once it is as wanted; hears of it through the broadcast."""
-    cursor = service.broadcast.cursor(0, job_id)
+    cursor = service.events.cursor(0, job_id)
     with anyio.fail_after(within_s):
         while True:
             for change in await cursor.read():
@@ -66,9 +118,14 @@ async def ended(service: Service, job_id: str, within_s: float = 60) -> Job:
 
 async def texts(service: Service, job_id: str) -> list[str]:
     """What was heard, in order."""
-    return [segment.text for segment in (await service.transcript(job_id)).segments]
+    return [segment.text for segment in (await service.jobs.transcript(job_id)).segments]
 
 
 async def log_of(service: Service, job_id: str | None = None) -> list[Change]:
     """The change log."""
-    return await service.store.log.changes(0, job_id=job_id, limit=100_000)
+    return await service.parts.store.log.changes(0, job_id=job_id, limit=100_000)
+
+
+async def recorded(store: Store) -> list[tuple[int, str]]:
+    """The whole change log: sequence and kind."""
+    return [(change.seq, change.kind) for change in await store.log.changes(0, limit=100_000)]

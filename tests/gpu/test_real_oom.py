@@ -37,10 +37,10 @@ def config(tmp_path: Path, **speech: object) -> Config:
 async def transcribed(service: Service, tmp_path: Path) -> Job:
     """The job of a minute of speech, once it has ended."""
     sound = media_files.write_wav(tmp_path / "talk.wav", prompts.talk(*prompts.TALK[:4]))
-    async with service.intake.receiver("talk.wav") as receiver:
+    async with service.uploads.receiver("talk.wav") as receiver:
         await receiver.write(sound.read_bytes())
         received = await receiver.finish()
-    return await ended(service, (await service.submit(received, Options(language="en"))).id, 240)
+    return await ended(service, (await service.jobs.submit(received, Options(language="en"))).id, 240)
 
 
 async def test_a_full_card_leaves_the_work_to_the_cpu_and_gets_it_back(tmp_path: Path) -> None:

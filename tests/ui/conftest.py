@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from testkit.browser import CHROMIUM, DIST, FLAGS, Stage, Streams, Visitor, need, staged, visiting
+from testkit.browser import CHROMIUM, DIST, FLAGS, Site, Streams, Visitor, need, running_site, visiting
 from whisper_service.web.api import events
 
 
@@ -40,22 +40,22 @@ async def streams() -> AsyncIterator[Streams]:
 
 
 @pytest.fixture(scope="module")
-async def theatre(browser: Any, streams: Streams, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def module_site(browser: Any, streams: Streams, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     root: Path = tmp_path_factory.mktemp("ui")
-    async with staged(root) as stage:
-        yield stage
+    async with running_site(root) as site:
+        yield site
 
 
 @pytest.fixture
-async def stage(theatre: Stage) -> AsyncIterator[Stage]:
+async def site(module_site: Site) -> AsyncIterator[Site]:
     """The service of the module, with an empty list."""
-    yield theatre
-    await theatre.clear()
+    yield module_site
+    await module_site.clear()
 
 
 @pytest.fixture
-async def visitor(browser: Any, stage: Stage) -> AsyncIterator[Visitor]:
+async def visitor(browser: Any, site: Site) -> AsyncIterator[Visitor]:
     """A tab with the page, in English."""
-    async with visiting(browser, stage.url) as visitor:
+    async with visiting(browser, site.url) as visitor:
         await visitor.go()
         yield visitor

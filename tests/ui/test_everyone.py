@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from testkit.browser import LANGUAGES, PAGES, Stage, Visitor, visiting
+from testkit.browser import LANGUAGES, PAGES, Site, Visitor, visiting
 from testkit.playable import sound
+from whisper_service.core.job_states import Cause
 from whisper_service.models.known import KNOWN
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -27,18 +28,18 @@ TERMS = set(
 """Latin words that belong on a Chinese page: names of things, units and formats."""
 
 
-async def _full(stage: Stage) -> dict[str, str]:
+async def _full(site: Site) -> dict[str, str]:
     """A list with a job in every state, and the addresses of two transcripts."""
-    done = await stage.send("会议 meeting.wav", chunks=3)
-    await stage.until(done.id, "completed")
-    failed = await stage.send("letter.wav", data=b"no sound")
-    await stage.until(failed.id, "failed")
-    paused = await stage.send("paused.wav", chunks=40, delay=5)
-    await stage.service.pause(paused.id)
-    cancelled = await stage.send("cancelled.wav", chunks=40, delay=5)
-    await stage.service.cancel(cancelled.id)
-    work = await stage.send("work.wav", chunks=40, seconds=1.0, delay=0.5)
-    await stage.until(work.id, "processing")
+    done = await site.send("会议 meeting.wav", chunks=3)
+    await site.until(done.id, "completed")
+    failed = await site.send("letter.wav", data=b"no sound")
+    await site.until(failed.id, "failed")
+    paused = await site.send("paused.wav", chunks=40, delay=5)
+    await site.service.jobs.change(paused.id, Cause.PAUSE)
+    cancelled = await site.send("cancelled.wav", chunks=40, delay=5)
+    await site.service.jobs.change(cancelled.id, Cause.CANCEL)
+    work = await site.send("work.wav", chunks=40, seconds=1.0, delay=0.5)
+    await site.until(work.id, "processing")
     return {"done": f"/t/{done.id}", "work": f"/t/{work.id}"}
 
 
@@ -51,14 +52,14 @@ def _violations(results: Any) -> list[str]:
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("locale", LANGUAGES)
 async def test_e01_e02_axe_finds_nothing_and_nothing_is_wider_than_the_window(
-    browser: Any, stage: Stage, locale: str, theme: str
+    browser: Any, site: Site, locale: str, theme: str
 ) -> None:
     axe = pytest.importorskip(
         "axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed"
     ).Axe()
-    paths = await _full(stage)
+    paths = await _full(site)
     found: list[str] = []
-    async with visiting(browser, stage.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+    async with visiting(browser, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
         page = visitor.page
         for path in (*PAGES, *paths.values()):
             await visitor.go(path)
@@ -77,16 +78,16 @@ async def test_e01_e02_axe_finds_nothing_and_nothing_is_wider_than_the_window(
     assert found == []
 
 
-async def test_e02_nothing_is_lost_at_twice_the_size(browser: Any, stage: Stage) -> None:
-    paths = await _full(stage)
-    async with visiting(browser, stage.url, viewport={"width": 640, "height": 400}) as visitor:  # 1280 by 800 at 200 %
+async def test_e02_nothing_is_lost_at_twice_the_size(browser: Any, site: Site) -> None:
+    paths = await _full(site)
+    async with visiting(browser, site.url, viewport={"width": 640, "height": 400}) as visitor:  # 1280 by 800 at 200 %
         for path in (*PAGES, *paths.values()):
             await visitor.go(path)
             assert await visitor.page.evaluate("document.documentElement.scrollWidth") <= 640
 
 
-async def test_e03_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("keys.wav", chunks=2)
+async def test_e03_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: Visitor, site: Site) -> None:
+    job = await site.send("keys.wav", chunks=2)
     await visitor.shows("keys.wav", "completed")
     page = visitor.page
     seen: list[str] = []
@@ -117,7 +118,7 @@ async def test_e03_everything_is_reached_by_keyboard_and_the_focus_is_seen(visit
     await page.keyboard.press("Enter")
     await page.wait_for_selector(".text .line")
     assert await page.evaluate("document.activeElement.tagName") == "H1"
-    assert await page.inner_text("h1") == (await stage.service.store.job(job.id)).name
+    assert await page.inner_text("h1") == (await site.service.parts.store.job(job.id)).name
     await page.focus("[data-export]")
     await page.keyboard.press("Enter")
     await page.wait_for_selector("#export:popover-open")
@@ -130,13 +131,13 @@ async def test_e03_everything_is_reached_by_keyboard_and_the_focus_is_seen(visit
     assert await page.evaluate("document.activeElement.hasAttribute('data-export')")
 
 
-async def test_e04_a_change_of_status_is_announced_once_and_a_percentage_never(visitor: Visitor, stage: Stage) -> None:
+async def test_e04_a_change_of_status_is_announced_once_and_a_percentage_never(visitor: Visitor, site: Site) -> None:
     await visitor.page.evaluate(
         """() => { window.told = []
           new MutationObserver(() => window.told.push(document.querySelector('[data-announce]').textContent))
             .observe(document.querySelector('[data-announce]'), { childList: true, characterData: true, subtree: true }) }"""
     )
-    await stage.send("spoken.wav", chunks=6, seconds=1.0, delay=0.3)
+    await site.send("spoken.wav", chunks=6, seconds=1.0, delay=0.3)
     await visitor.shows("spoken.wav", "completed")
     await visitor.page.wait_for_timeout(1_000)
     told = await visitor.page.evaluate("window.told")
@@ -146,9 +147,9 @@ async def test_e04_a_change_of_status_is_announced_once_and_a_percentage_never(v
 
 
 @pytest.mark.parametrize(("width", "least"), [(1280, 24), (390, 44)])
-async def test_e05_whatever_is_clicked_is_large_enough(browser: Any, stage: Stage, width: int, least: int) -> None:
-    paths = await _full(stage)
-    async with visiting(browser, stage.url, viewport={"width": width, "height": 800}) as visitor:
+async def test_e05_whatever_is_clicked_is_large_enough(browser: Any, site: Site, width: int, least: int) -> None:
+    paths = await _full(site)
+    async with visiting(browser, site.url, viewport={"width": width, "height": 800}) as visitor:
         for path in (*PAGES, *paths.values()):
             await visitor.go(path)
             small = await visitor.page.evaluate(
@@ -163,9 +164,9 @@ async def test_e05_whatever_is_clicked_is_large_enough(browser: Any, stage: Stag
             assert small == [], path
 
 
-async def test_e06_nothing_moves_for_who_wants_no_motion(browser: Any, stage: Stage) -> None:
-    await _full(stage)
-    async with visiting(browser, stage.url, reduced_motion="reduce") as visitor:
+async def test_e06_nothing_moves_for_who_wants_no_motion(browser: Any, site: Site) -> None:
+    await _full(site)
+    async with visiting(browser, site.url, reduced_motion="reduce") as visitor:
         await visitor.go()
         await visitor.shows("work.wav", "processing")
         moving = await visitor.page.evaluate(
@@ -175,8 +176,8 @@ async def test_e06_nothing_moves_for_who_wants_no_motion(browser: Any, stage: St
         assert moving == []
 
 
-async def test_e09_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visitor: Visitor, stage: Stage) -> None:
-    await stage.until((await stage.send("kept.wav", chunks=1)).id, "completed")
+async def test_e09_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visitor: Visitor, site: Site) -> None:
+    await site.until((await site.send("kept.wav", chunks=1)).id, "completed")
     page = visitor.page
     await visitor.shows("kept.wav", "completed")
     await page.fill("input[type=search]", "kept")
@@ -192,10 +193,10 @@ async def test_e09_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visi
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 async def test_e09_no_page_mixes_the_languages_or_shows_the_name_of_a_text(
-    browser: Any, stage: Stage, locale: str
+    browser: Any, site: Site, locale: str
 ) -> None:
-    paths = await _full(stage)
-    async with visiting(browser, stage.url, locale=locale) as visitor:
+    paths = await _full(site)
+    async with visiting(browser, site.url, locale=locale) as visitor:
         for path in (*PAGES, *paths.values()):
             await visitor.go(path)
             await visitor.live()
@@ -213,10 +214,10 @@ async def test_e09_no_page_mixes_the_languages_or_shows_the_name_of_a_text(
             assert strange == [], path
 
 
-async def test_e07_whatever_can_be_dragged_has_a_button(visitor: Visitor, stage: Stage) -> None:
+async def test_e07_whatever_can_be_dragged_has_a_button(visitor: Visitor, site: Site) -> None:
     page = visitor.page
     assert await page.get_by_label("Choose files").count() == await page.get_by_label("Choose a folder").count() == 1
-    job = await stage.send("dragged.wav", data=sound(60, chunks=5, peaks=100))
+    job = await site.send("dragged.wav", data=sound(60, chunks=5, peaks=100))
     await visitor.shows("dragged.wav", "completed")
     assert await page.locator("[draggable=true]").count() == 0  # rows are moved by buttons alone
     await visitor.go(f"/t/{job.id}")

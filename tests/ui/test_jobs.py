@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import zipfile
-from functools import partial
 from typing import Any
 
 import pytest
 
-from testkit.browser import Stage, Visitor, recording, staged, visiting
+from testkit.browser import Site, Visitor, recording, running_site, visiting
 from whisper_service.core.errors import MediaRemoved
-from whisper_service.scheduler import planner
+from whisper_service.core.job_states import Cause
+from whisper_service.scheduler import planner, requests
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -23,7 +23,7 @@ WATCH = """() => { window.seen = []; window.long = []
   new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask', buffered: true }) }"""
 
 
-async def test_b01_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(visitor: Visitor, stage: Stage) -> None:
+async def test_b01_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(visitor: Visitor, site: Site) -> None:
     together: list[int] = []
     page = visitor.page
     await page.evaluate(
@@ -39,17 +39,17 @@ async def test_b01_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(v
     assert await page.locator(".uploads .job").count() == 0
 
 
-async def test_b02_a_percentage_never_falls_also_when_the_worker_dies(visitor: Visitor, stage: Stage) -> None:
+async def test_b02_a_percentage_never_falls_also_when_the_worker_dies(visitor: Visitor, site: Site) -> None:
     await visitor.page.evaluate(WATCH)
-    await stage.send("crash.wav", chunks=12, seconds=2.0, delay=0.15, faults={"3": "abort_once", "7": "kill_once"})
+    await site.send("crash.wav", chunks=12, seconds=2.0, delay=0.15, faults={"3": "abort_once", "7": "kill_once"})
     await visitor.shows("crash.wav", "completed", timeout_s=40)
     seen = await visitor.page.evaluate("window.seen")
     assert len(set(seen)) > 3
     assert seen == sorted(seen)
 
 
-async def test_b03_a_reload_in_the_middle_shows_the_same(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("going.wav", chunks=40, seconds=1.0, delay=0.2)
+async def test_b03_a_reload_in_the_middle_shows_the_same(visitor: Visitor, site: Site) -> None:
+    job = await site.send("going.wav", chunks=40, seconds=1.0, delay=0.2)
     row = await visitor.shows("going.wav", "processing")
     await row.locator(".words").wait_for()
     before = await row.locator("progress").get_attribute("value")
@@ -61,8 +61,8 @@ async def test_b03_a_reload_in_the_middle_shows_the_same(visitor: Visitor, stage
     assert "This is chunk 0." in await visitor.page.inner_text(".text")
 
 
-async def test_b04_a_second_browser_sees_the_same(browser: Any, visitor: Visitor, stage: Stage) -> None:
-    async with visiting(browser, stage.url) as other:
+async def test_b04_a_second_browser_sees_the_same(browser: Any, visitor: Visitor, site: Site) -> None:
+    async with visiting(browser, site.url) as other:
         await other.go()
         await visitor.choose(recording("both.wav", chunks=1))
         for each in (visitor, other):
@@ -70,29 +70,29 @@ async def test_b04_a_second_browser_sees_the_same(browser: Any, visitor: Visitor
 
 
 async def test_b05_a_pause_survives_a_restart_and_resuming_repeats_nothing(browser: Any, tmp_path: Any) -> None:
-    async with staged(tmp_path) as stage, visiting(browser, stage.url) as visitor:
+    async with running_site(tmp_path) as site, visiting(browser, site.url) as visitor:
         await visitor.go()
-        job = await stage.send("held.wav", chunks=12, seconds=1.0, delay=0.25)
+        job = await site.send("held.wav", chunks=12, seconds=1.0, delay=0.25)
         row = await visitor.shows("held.wav", "processing")
         await row.locator(".words").wait_for()
         await row.locator("[data-verb=pause]").click()
         await visitor.shows("held.wav", "paused")
         visitor.defects.clear()
         await visitor.page.goto("about:blank")  # what is in hand may still come until the service has stopped
-    async with staged(tmp_path) as stage, visiting(browser, stage.url) as visitor:
+    async with running_site(tmp_path) as site, visiting(browser, site.url) as visitor:
         await visitor.go()
         row = await visitor.shows("held.wav", "paused")
-        kept = (await stage.service.transcript(job.id)).segments
-        assert 0 < len(kept) == (await stage.service.store.job(job.id)).chunks_done < 12
+        kept = (await site.service.jobs.transcript(job.id)).segments
+        assert 0 < len(kept) == (await site.service.parts.store.job(job.id)).chunks_done < 12
         await row.locator("[data-verb=resume]").click()
         await visitor.shows("held.wav", "completed")
-        after = (await stage.service.transcript(job.id)).segments
+        after = (await site.service.jobs.transcript(job.id)).segments
         assert [segment.text for segment in after] == [f"This is chunk {index}." for index in range(12)]
         assert after[: len(kept)] == kept
 
 
-async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(visitor: Visitor, stage: Stage) -> None:
-    first = await stage.send("busy.wav", chunks=40, seconds=1.0, delay=0.2)
+async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(visitor: Visitor, site: Site) -> None:
+    first = await site.send("busy.wav", chunks=40, seconds=1.0, delay=0.2)
     row = await visitor.shows("busy.wav", "processing")
     await row.locator(".words").wait_for()
     await row.locator("[data-verb=cancel]").click()
@@ -100,24 +100,24 @@ async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(
     await visitor.go(f"/t/{first.id}")
     assert "This is chunk 0." in await visitor.page.inner_text(".text")
     await visitor.go()
-    slow = await stage.send("reading.wav", chunks=40, decode_delay=0.5, delay=9)
+    slow = await site.send("reading.wav", chunks=40, decode_delay=0.5, delay=9)
     await visitor.shows("reading.wav", "processing")
-    await stage.send("queued.wav", chunks=1)
+    await site.send("queued.wav", chunks=1)
     row = visitor.row("queued.wav")
     await row.locator("[data-verb=cancel]").click()
     await visitor.shows("queued.wav", "cancelled")
-    await stage.service.cancel(slow.id)
+    await site.service.jobs.change(slow.id, Cause.CANCEL)
 
 
 @pytest.mark.parametrize(
     ("locale", "told"), [("en-US", r"memory.*goes on with .*\d"), ("zh-CN", r"内存不足.*此后(批大小为|同时处理) \d")]
 )
 async def test_b07_a_memory_that_ran_out_is_told_on_the_row_with_what_was_changed_and_the_job_is_done(
-    browser: Any, stage: Stage, locale: str, told: str
+    browser: Any, site: Site, locale: str, told: str
 ) -> None:
-    async with visiting(browser, stage.url, locale=locale) as visitor:
+    async with visiting(browser, site.url, locale=locale) as visitor:
         await visitor.go()
-        job = await stage.send(f"hungry-{locale}.wav", chunks=12, seconds=1.0, delay=0.3, faults={"2": "oom_once"})
+        job = await site.send(f"hungry-{locale}.wav", chunks=12, seconds=1.0, delay=0.3, faults={"2": "oom_once"})
         notes = visitor.row(job.name).locator(".notes")
         await notes.wait_for()
         assert re.search(told, await notes.inner_text())
@@ -131,11 +131,11 @@ async def test_b07_a_memory_that_ran_out_is_told_on_the_row_with_what_was_change
     [("en-US", "not a recording", "What to do"), ("zh-CN", "无法识别为音频或视频", "请检查或转换文件后重新上传")],
 )
 async def test_b08_a_failure_says_its_cause_and_its_cure_in_the_language_of_the_page(
-    browser: Any, stage: Stage, locale: str, cause: str, cure: str
+    browser: Any, site: Site, locale: str, cause: str, cure: str
 ) -> None:
-    async with visiting(browser, stage.url, locale=locale) as visitor:
+    async with visiting(browser, site.url, locale=locale) as visitor:
         await visitor.go()
-        await stage.send("letter.wav", data=b"Dear reader, this is no sound at all.")
+        await site.send("letter.wav", data=b"Dear reader, this is no sound at all.")
         row = await visitor.shows("letter.wav", "failed")
         words = await row.inner_text()
         assert cause in words
@@ -148,26 +148,26 @@ async def test_b08_a_failure_says_its_cause_and_its_cure_in_the_language_of_the_
         await visitor.shows("letter.wav", "failed")
 
 
-async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, stage: Stage) -> None:
-    busy = await stage.send("busy.wav", chunks=30, delay=0.2, decode_delay=0.05)
+async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, site: Site) -> None:
+    busy = await site.send("busy.wav", chunks=30, delay=0.2, decode_delay=0.05)
     await visitor.shows("busy.wav", "processing")
     assert await visitor.row("busy.wav").locator("[data-verb=front]").count() == 0  # nobody to overtake
-    urgent = await stage.send("urgent.wav", chunks=3, delay=0.2)
+    urgent = await site.send("urgent.wav", chunks=3, delay=0.2)
     await visitor.row("urgent.wav").locator("[data-verb=front]").click()
     await visitor.row("urgent.wav").get_by_text("first in line").wait_for()
     await visitor.shows("urgent.wav", "completed")
-    assert (await stage.service.store.job(urgent.id)).rank < (await stage.service.store.job(busy.id)).rank
-    await stage.service.cancel(busy.id)
+    assert (await site.service.parts.store.job(urgent.id)).rank < (await site.service.parts.store.job(busy.id)).rank
+    await site.service.jobs.change(busy.id, Cause.CANCEL)
 
 
 async def test_b09_jobs_that_wait_change_places_by_buttons(
-    visitor: Visitor, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planner, "SHORT_AHEAD", 1)
-    busy = await stage.send("busy.wav", chunks=100, delay=0.2)
+    busy = await site.send("busy.wav", chunks=100, delay=0.2)
     await visitor.shows("busy.wav", "processing")
     for name in ("a.wav", "b.wav", "c.wav"):
-        await stage.send(name, chunks=100, delay=0.2)
+        await site.send(name, chunks=100, delay=0.2)
     offered = {
         name: visitor.row(name).locator("[data-verb=sooner], [data-verb=later]")
         for name in ("a.wav", "b.wav", "c.wav", "busy.wav")
@@ -181,13 +181,13 @@ async def test_b09_jobs_that_wait_change_places_by_buttons(
     await visitor.row("a.wav").get_by_text("number 2 in the queue").wait_for()
     shown = await visitor.page.locator(".jobs .job[data-status=pending] .name").all_inner_texts()
     assert shown == ["c.wav", "a.wav", "b.wav"]
-    assert [job.name for job in await stage.service.store.queue(10)] == shown
-    await stage.service.cancel(busy.id)
+    assert [job.name for job in await site.service.parts.store.queue(10)] == shown
+    await site.service.jobs.change(busy.id, Cause.CANCEL)
     await visitor.shows("c.wav", "processing")
 
 
-async def test_b10_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("gone.wav", chunks=2)
+async def test_b10_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, site: Site) -> None:
+    job = await site.send("gone.wav", chunks=2)
     row = await visitor.shows("gone.wav", "completed")
     await row.locator("[data-verb=delete]").click()
     await visitor.count(".jobs .job", 0)
@@ -197,20 +197,20 @@ async def test_b10_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, stag
     assert "This is chunk 1." in await visitor.page.inner_text(".text")
 
 
-async def test_a_job_is_renamed_in_place(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("rec-0001.wav", chunks=1)
+async def test_a_job_is_renamed_in_place(visitor: Visitor, site: Site) -> None:
+    job = await site.send("rec-0001.wav", chunks=1)
     row = await visitor.shows("rec-0001.wav", "completed")
     await row.locator("[data-verb=rename]").click()
     await visitor.page.keyboard.type("董事会 会议")
     await visitor.page.keyboard.press("Enter")
     await visitor.shows("董事会 会议", "completed")
-    assert (await stage.service.store.job(job.id)).name == "董事会 会议"
+    assert (await site.service.parts.store.job(job.id)).name == "董事会 会议"
 
 
-async def test_b13_filters_count_and_a_search_finds_a_name(visitor: Visitor, stage: Stage) -> None:
+async def test_b13_filters_count_and_a_search_finds_a_name(visitor: Visitor, site: Site) -> None:
     for name in ("alpha.wav", "beta.wav"):
-        await stage.until((await stage.send(name, chunks=1)).id, "completed")
-    await stage.until((await stage.send("gamma.wav", data=b"nonsense")).id, "failed")
+        await site.until((await site.send(name, chunks=1)).id, "completed")
+    await site.until((await site.send("gamma.wav", data=b"nonsense")).id, "failed")
     page = visitor.page
     await visitor.shows("gamma.wav", "failed")
     counts = [await page.inner_text(f"[data-filter={each}] .count") for each in ("all", "active", "done", "undone")]
@@ -227,10 +227,10 @@ async def test_b13_filters_count_and_a_search_finds_a_name(visitor: Visitor, sta
 
 
 async def test_b13_a_search_finds_words_inside_transcripts_also_a_single_chinese_character(
-    visitor: Visitor, stage: Stage
+    visitor: Visitor, site: Site
 ) -> None:
-    await stage.until((await stage.send("one.wav", chunks=2, says="今天天气很好")).id, "completed")
-    await stage.until((await stage.send("two.wav", chunks=2, says="Something else")).id, "completed")
+    await site.until((await site.send("one.wav", chunks=2, says="今天天气很好")).id, "completed")
+    await site.until((await site.send("two.wav", chunks=2, says="Something else")).id, "completed")
     page = visitor.page
     await visitor.shows("two.wav", "completed")
     for query, name in (("天", "one.wav"), ("天气", "one.wav"), ("thing el", "two.wav")):
@@ -243,24 +243,24 @@ async def test_b13_a_search_finds_words_inside_transcripts_also_a_single_chinese
     assert (await page.evaluate("location.hash")).startswith("#t=")
 
 
-async def test_b14_the_summary_is_the_sum_of_the_rows(visitor: Visitor, stage: Stage) -> None:
+async def test_b14_the_summary_is_the_sum_of_the_rows(visitor: Visitor, site: Site) -> None:
     for number in range(2):
-        await stage.send(f"sum{number}.wav", chunks=60, seconds=9.0, delay=0.5)
+        await site.send(f"sum{number}.wav", chunks=60, seconds=9.0, delay=0.5)
     page = visitor.page
     await page.locator(".jobs .job[data-status=processing] progress[value]").first.wait_for()
     await page.get_by_text("in the queue").first.wait_for()
     text = await page.inner_text(".queue .sum")
     assert "2 in the queue" in text
     minutes = re.search(r"(\d+) min of audio", text)
-    jobs = await stage.service.store.jobs(limit=10)
+    jobs = await site.service.parts.store.jobs(limit=10)
     left = sum((job.duration_s or 0) - job.position_s for job in jobs)
     assert minutes is not None
     assert abs(int(minutes[1]) - left / 60) <= 1
 
 
-async def test_several_are_selected_with_shift_and_deleted_together(visitor: Visitor, stage: Stage) -> None:
+async def test_several_are_selected_with_shift_and_deleted_together(visitor: Visitor, site: Site) -> None:
     for number in range(4):
-        await stage.until((await stage.send(f"pick{number}.wav", chunks=1)).id, "completed")
+        await site.until((await site.send(f"pick{number}.wav", chunks=1)).id, "completed")
     page = visitor.page
     await visitor.shows("pick3.wav", "completed")
     ticks = page.locator(".tick input")
@@ -274,9 +274,9 @@ async def test_several_are_selected_with_shift_and_deleted_together(visitor: Vis
     await visitor.count(".jobs .job", 4)
 
 
-async def test_what_is_selected_is_exported_as_one_zip(visitor: Visitor, stage: Stage) -> None:
+async def test_what_is_selected_is_exported_as_one_zip(visitor: Visitor, site: Site) -> None:
     for name in ("one.wav", "会议.wav"):
-        await stage.send(name, chunks=2)
+        await site.send(name, chunks=2)
         await visitor.shows(name, "completed")
     page = visitor.page
     for tick in await page.locator(".tick input").all():
@@ -291,20 +291,20 @@ async def test_what_is_selected_is_exported_as_one_zip(visitor: Visitor, stage: 
     assert await page.locator(".bulk").count() == 1  # they stay selected
 
 
-async def test_what_cannot_be_heard_again_says_so_where_it_could_be_tried_again(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("forgotten.wav", chunks=40, delay=5)
+async def test_what_cannot_be_heard_again_says_so_where_it_could_be_tried_again(visitor: Visitor, site: Site) -> None:
+    job = await site.send("forgotten.wav", chunks=40, delay=5)
     await visitor.shows("forgotten.wav", "processing")
-    await stage.service.cancel(job.id)
+    await site.service.jobs.change(job.id, Cause.CANCEL)
     row = await visitor.shows("forgotten.wav", "cancelled")
     assert await row.locator("[data-verb=retry]").count() == 1
-    await stage.service._mailbox.ask(partial(stage.service._loop.remove_media, job.id))
+    await site.service.parts.context.ask(requests.remove_media, job.id)
     await row.locator("[data-unhearable]", has_text="no longer kept").wait_for()
     assert await row.locator("[data-verb=retry]").count() == 0
     with pytest.raises(MediaRemoved):
-        await stage.service.retry(job.id)
+        await site.service.jobs.change(job.id, Cause.RETRY)
 
 
-async def test_who_ran_out_of_memory_tries_again_with_a_smaller_model(visitor: Visitor, stage: Stage) -> None:
+async def test_who_ran_out_of_memory_tries_again_with_a_smaller_model(visitor: Visitor, site: Site) -> None:
     page, asked = visitor.page, []
 
     async def failed(route: Any) -> None:
@@ -323,8 +323,8 @@ async def test_who_ran_out_of_memory_tries_again_with_a_smaller_model(visitor: V
         asked.append(route.request.post_data_json)
         await route.continue_()
 
-    job = await stage.send("heavy.wav", chunks=1)
-    await stage.until(job.id, "completed")
+    job = await site.send("heavy.wav", chunks=1)
+    await site.until(job.id, "completed")
     visitor.expected = re.compile("/retry")  # it is complete in truth
     await page.route("**/api/state*", failed)
     await page.route("**/retry", noted)

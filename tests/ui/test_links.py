@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testkit.browser import Stage, Visitor, visiting
+from testkit.browser import Site, Visitor, visiting
 from testkit.recording_server import Remote, Thing, remote
 from testkit.scripted_actors import BEHIND, script
 
@@ -95,12 +95,12 @@ async def test_who_reads_along_from_the_beginning_sees_it_come_and_can_hear_it_t
     assert "/media" in str(await page.get_attribute("video", "src"))
 
 
-async def test_a_link_that_was_not_meant_is_taken_back(visitor: Visitor, there: Remote, stage: Stage) -> None:
+async def test_a_link_that_was_not_meant_is_taken_back(visitor: Visitor, there: Remote, site: Site) -> None:
     await visitor.page.evaluate(PASTE, [f"{there.url}/slow.mp3", "main"])
     await visitor.shows("slow.mp3", "pending")
     await visitor.page.click(".notices button:has-text('Undo')")
     await visitor.count(".job", 0)
-    assert await stage.service.store.jobs() == []
+    assert await site.service.parts.store.jobs() == []
 
 
 async def test_a_link_that_can_never_be_fetched_is_refused_on_the_spot(visitor: Visitor) -> None:
@@ -116,9 +116,9 @@ async def test_a_link_that_can_never_be_fetched_is_refused_on_the_spot(visitor: 
 
 
 async def test_b08_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
-    browser: Any, stage: Stage, there: Remote
+    browser: Any, site: Site, there: Remote
 ) -> None:
-    async with visiting(browser, stage.url, locale="zh-CN") as visitor:
+    async with visiting(browser, site.url, locale="zh-CN") as visitor:
         await visitor.go()
         await visitor.page.fill("[data-url]", f"{there.url}/gone.mp3")
         await visitor.page.click("[data-url] + button")

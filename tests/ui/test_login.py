@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from testkit.browser import recording, staged, visiting
+from testkit.browser import recording, running_site, visiting
 from testkit.nginx import below, free_port, nginx
-from whisper_service.config.schema import SecuritySettings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.ui]
 
@@ -20,24 +19,24 @@ TOKEN = "correct-horse-battery-staple"
 
 async def test_the_page_asks_for_the_token_and_then_works(browser: Any, tmp_path: Path) -> None:
     async with (
-        staged(tmp_path, security=SecuritySettings(token=TOKEN)) as stage,
-        visiting(browser, stage.url) as visitor,
+        running_site(tmp_path, security={"token": TOKEN}) as site,
+        visiting(browser, site.url) as visitor,
     ):
         visitor.expected = re.compile(r"/api/")  # the browser reports each answer of 401
         page = visitor.page
-        await page.goto(stage.url)
+        await page.goto(site.url)
         await page.wait_for_url("**/login")
         await page.fill("input[name=token]", "incorrect-horse")
         await page.click("button")
         assert "not the right one" in await page.locator("[role=alert]").inner_text()
-        await page.goto(f"{stage.url}/login")
+        await page.goto(f"{site.url}/login")
         await page.fill("input[name=token]", TOKEN)
         await page.click("button")
-        await page.wait_for_url(f"{stage.url}/")
+        await page.wait_for_url(f"{site.url}/")
         await visitor.live()
-        job = await stage.send("talk.wav", chunks=1)
+        job = await site.send("talk.wav", chunks=1)
         await visitor.shows("talk.wav", "completed")
-        saved = await page.request.get(f"{stage.url}/api/jobs/{job.id}/export?format=srt")
+        saved = await page.request.get(f"{site.url}/api/jobs/{job.id}/export?format=srt")
         assert saved.status == 200
         cookie = (await page.context.cookies())[0]
         assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
@@ -47,8 +46,8 @@ async def test_the_page_asks_for_the_token_and_then_works(browser: Any, tmp_path
 @pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 async def test_below_a_path_of_another_site_everything_finds_its_way(browser: Any, tmp_path: Path) -> None:
     port = free_port()
-    async with staged(tmp_path, root_path="/transcribe", security=SecuritySettings(token=TOKEN)) as stage:
-        with nginx(tmp_path / "nginx", below(stage.url, port, kept=True)):
+    async with running_site(tmp_path, server={"root_path": "/transcribe"}, security={"token": TOKEN}) as site:
+        with nginx(tmp_path / "nginx", below(site.url, port, kept=True)):
             async with visiting(browser, f"http://127.0.0.1:{port}/transcribe") as visitor:
                 visitor.expected = re.compile(r"/api/")
                 page = visitor.page

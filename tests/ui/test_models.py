@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from testkit.browser import LANGUAGES, Stage, Visitor, recording, staged, visiting
+from testkit.browser import LANGUAGES, Site, Visitor, recording, running_site, visiting
 from testkit.fake_hub import REPO, Hub, closed_port, wire_model
 from testkit.weights import weights
 from whisper_service.config import schema
@@ -31,20 +31,20 @@ def hub() -> Iterator[Hub]:
 
 
 @pytest.fixture(scope="module")
-async def theatre(browser: Any, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    models = schema.ModelSettings(endpoints=(hub.url,), connect_timeout_s=5.0, read_timeout_s=5.0)
-    async with staged(tmp_path_factory.mktemp("models"), models=models) as stage:
-        yield stage
+async def module_site(browser: Any, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    models = {"endpoints": (hub.url,), "connect_timeout_s": 5.0, "read_timeout_s": 5.0}
+    async with running_site(tmp_path_factory.mktemp("models"), models=models) as site:
+        yield site
 
 
 @pytest.fixture(autouse=True)
-async def _no_model(hub: Hub, theatre: Stage) -> AsyncIterator[None]:
+async def _no_model(hub: Hub, module_site: Site) -> AsyncIterator[None]:
     """Faults of a test are its own, and so is what it fetched."""
     yield
     hub.faults.clear()
-    await theatre.clear()
-    if any(model.name == REPO and model.removable for model in (await theatre.service.models.list()).models):
-        await theatre.service.models.remove(REPO)
+    await module_site.clear()
+    if any(model.name == REPO and model.removable for model in (await module_site.service.models.list()).models):
+        await module_site.service.models.remove(REPO)
 
 
 async def test_a03_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself(
@@ -93,8 +93,8 @@ CAUSES = [
 ]
 
 
-async def test_d02_every_failure_has_its_own_cause_and_cure_on_the_model(browser: Any, stage: Stage, hub: Hub) -> None:
-    async with visiting(browser, stage.url, locale="zh-CN") as visitor:
+async def test_d02_every_failure_has_its_own_cause_and_cure_on_the_model(browser: Any, site: Site, hub: Hub) -> None:
+    async with visiting(browser, site.url, locale="zh-CN") as visitor:
         await visitor.go("/models")
         page = visitor.page
         await page.fill("[data-repo]", REPO)
@@ -114,8 +114,8 @@ async def test_d02_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_ano
     browser: Any, tmp_path: Path, hub: Hub
 ) -> None:
     with closed_port() as dead, Hub(hub.files, repo=BY_NAME["tiny"].repo) as mirror:
-        models = schema.ModelSettings(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
-        async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
+        models = {"endpoints": (dead,), "connect_timeout_s": 3.0, "read_timeout_s": 3.0}
+        async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
             await visitor.go("/models")
             page = visitor.page
             await page.click("[data-test]")
@@ -133,8 +133,8 @@ async def test_d03_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
     browser: Any, tmp_path: Path, hub: Hub
 ) -> None:
     with closed_port() as dead:
-        models = schema.ModelSettings(endpoints=(dead,), connect_timeout_s=3.0, read_timeout_s=3.0)
-        async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
+        models = {"endpoints": (dead,), "connect_timeout_s": 3.0, "read_timeout_s": 3.0}
+        async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
             await visitor.go("/models")
             page = visitor.page
             await page.fill("[data-repo]", REPO)
@@ -148,7 +148,7 @@ async def test_d03_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
             await page.wait_for_selector(f"{MODEL}[data-state=installed]", timeout=20_000)
             await page.locator(f"{MODEL} [data-verb=default]").click()
             await page.get_by_text("is the default when the service is started again").wait_for()
-            assert stage.service.config.speech.model == REPO
+            assert site.service.config.speech.model == REPO
             await visitor.go("/settings")
             field = page.locator("[data-setting='models.endpoints']")
             assert await field.locator("textarea").input_value() == hub.url
@@ -156,7 +156,7 @@ async def test_d03_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
 
 
 async def test_a_model_is_imported_from_an_archive_and_a_folder_that_is_not_allowed_says_so(
-    visitor: Visitor, stage: Stage, hub: Hub, tmp_path: Path
+    visitor: Visitor, site: Site, hub: Hub, tmp_path: Path
 ) -> None:
     archive = tmp_path / "brought.zip"
     with zipfile.ZipFile(archive, "w") as packed:
@@ -180,7 +180,7 @@ async def test_a_model_is_imported_from_an_archive_and_a_folder_that_is_not_allo
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
-    browser: Any, stage: Stage, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str
+    browser: Any, site: Site, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str
 ) -> None:
     archive = tmp_path / "heavy.zip"
     with archive.open("wb") as file:
@@ -190,7 +190,7 @@ async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
                 packed.writestr(name, data)
     size = round(archive.stat().st_size / 1_000_000)
     go_on = anyio.Event()
-    real = stage.service.models.import_archive
+    real = site.service.models.import_archive
 
     async def held(name: str, data: AsyncIterator[bytes], **keywords: Any) -> Any:
         async def slowly() -> AsyncIterator[bytes]:
@@ -200,8 +200,8 @@ async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
 
         return await real(name, slowly(), **keywords)
 
-    monkeypatch.setattr(stage.service.models, "import_archive", held)
-    async with visiting(browser, stage.url, locale=locale) as visitor:
+    monkeypatch.setattr(site.service.models, "import_archive", held)
+    async with visiting(browser, site.url, locale=locale) as visitor:
         await visitor.go("/models")
         page = visitor.page
         await page.set_input_files("[data-import-file]", archive)
@@ -219,13 +219,13 @@ async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
         go_on.set()
         await page.wait_for_selector("[data-model=heavy][data-state=installed]", timeout=60_000)
         assert await page.locator("[data-sent]").count() == 0
-    await stage.service.models.remove("heavy")
+    await site.service.models.remove("heavy")
 
 
 async def test_d05_the_log_can_be_watched_and_the_diagnostics_have_no_secret(browser: Any, tmp_path: Path) -> None:
     secret = "hf_NotInAnyFileThatIsSent"
-    models = schema.ModelSettings(token=schema.Secret(secret))
-    async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
+    models = {"token": schema.Secret(secret)}
+    async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
         await visitor.go("/system")
         page = visitor.page
         await page.click("[data-log] summary")
@@ -243,15 +243,15 @@ async def test_d05_the_log_can_be_watched_and_the_diagnostics_have_no_secret(bro
             parts = {name: packed.read(name) for name in packed.namelist()}
         assert "log.json" in parts
         assert not [name for name, data in parts.items() if secret.encode() in data]
-        assert stage.service.config.models.token == secret
+        assert site.service.config.models.token == secret
 
 
-async def test_d04_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visitor: Visitor, stage: Stage) -> None:
+async def test_d04_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visitor: Visitor, site: Site) -> None:
     await visitor.go("/system")
     page = visitor.page
     card = page.locator("[data-actor=speech]")
     before = await card.locator("p").first.inner_text()
-    await stage.send("hungry.wav", chunks=6, delay=0.2, faults={"1": "oom_once"})
+    await site.send("hungry.wav", chunks=6, delay=0.2, faults={"1": "oom_once"})
     await page.locator("main > .notice", has_text="emory").wait_for(timeout=20_000)
     assert await card.locator("p").first.inner_text() != before
     death = page.locator("[data-deaths] li", has_text="Speech recognition").first

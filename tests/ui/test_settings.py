@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from testkit.browser import LANGUAGES, Stage, Visitor, staged, visiting
-from whisper_service.config import schema
+from testkit.browser import LANGUAGES, Site, Visitor, running_site, visiting
 from whisper_service.config.schema import Secret, SettingSource
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -32,7 +31,7 @@ async def test_d06_what_the_environment_or_the_command_line_holds_is_disabled_an
     browser: Any, tmp_path: Path, locale: str, said: str, line: str
 ) -> None:
     sources = {"speech.batch_size": SettingSource.ENVIRONMENT, "speech.device": SettingSource.COMMAND_LINE}
-    async with staged(tmp_path, sources=sources) as stage, visiting(browser, stage.url, locale=locale) as visitor:
+    async with running_site(tmp_path, sources=sources) as site, visiting(browser, site.url, locale=locale) as visitor:
         await visitor.go("/settings")
         held = setting(visitor, "speech.batch_size")
         assert await held.locator("input").is_disabled()
@@ -42,7 +41,7 @@ async def test_d06_what_the_environment_or_the_command_line_holds_is_disabled_an
         assert await setting(visitor, "speech.preset").locator("select").is_enabled()
 
 
-async def test_a_setting_is_changed_refused_and_taken_back(visitor: Visitor, stage: Stage) -> None:
+async def test_a_setting_is_changed_refused_and_taken_back(visitor: Visitor, site: Site) -> None:
     page = visitor.page
     await visitor.go("/settings")
     lines = setting(visitor, "captions.lines")
@@ -54,34 +53,34 @@ async def test_a_setting_is_changed_refused_and_taken_back(visitor: Visitor, sta
     await card.get_by_role("button", name="Save").click()
     await card.locator(".problem", has_text="captions.lines is not valid").wait_for()
     assert await lines.locator("input").get_attribute("aria-invalid") == "true"
-    assert stage.service.config.captions.lines == 2
+    assert site.service.config.captions.lines == 2
     await lines.locator("input").fill("1")
     await setting(visitor, "captions.max_s").locator("input").fill("6.5")
     await card.get_by_role("button", name="Save").click()
     await page.get_by_text("Saved, and in force.").wait_for()
-    assert (stage.service.config.captions.lines, stage.service.config.captions.max_s) == (1, 6.5)
+    assert (site.service.config.captions.lines, site.service.config.captions.max_s) == (1, 6.5)
     assert await card.locator(".problem").count() == 0
     await visitor.go("/settings")
     assert await lines.locator("input").input_value() == "1"
     assert "set here" in await lines.inner_text()
     await lines.locator("[data-reset]").click()
     await page.wait_for_selector("[data-setting='captions.lines'][data-source=default]")
-    assert stage.service.config.captions.lines == 2
+    assert site.service.config.captions.lines == 2
     assert await setting(visitor, "captions.max_s").locator("input").input_value() == "6.5"
 
 
-async def test_bytes_are_written_in_gigabytes_and_a_change_that_waits_says_so(visitor: Visitor, stage: Stage) -> None:
+async def test_bytes_are_written_in_gigabytes_and_a_change_that_waits_says_so(visitor: Visitor, site: Site) -> None:
     await visitor.go("/settings")
     room = setting(visitor, "storage.max_media_bytes")
     await room.locator("input").fill("1.5")
     await visitor.page.locator("form", has=room).get_by_role("button", name="Save").click()
     await visitor.page.get_by_text("when the service is started again").wait_for()
-    assert stage.service.config.storage.max_media_bytes == 1_500_000_000
+    assert site.service.config.storage.max_media_bytes == 1_500_000_000
 
 
 async def test_a_token_goes_in_and_is_never_shown(browser: Any, tmp_path: Path) -> None:
-    models = schema.ModelSettings(token=Secret(TOKEN))
-    async with staged(tmp_path, models=models) as stage, visiting(browser, stage.url) as visitor:
+    models = {"token": Secret(TOKEN)}
+    async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
         answers: list[str] = []
 
         async def keep(answer: Any) -> None:
@@ -96,7 +95,7 @@ async def test_a_token_goes_in_and_is_never_shown(browser: Any, tmp_path: Path) 
         await field.fill(TOKEN + "Either")
         await visitor.page.locator("form", has=field).get_by_role("button", name="Save").click()
         await visitor.page.get_by_text("Saved, and in force.").wait_for()
-        assert stage.service.config.models.token == TOKEN + "Either"
+        assert site.service.config.models.token == TOKEN + "Either"
         assert await field.input_value() == ""
         assert TOKEN not in await visitor.page.content() + "".join(answers)
         assert answers
@@ -105,12 +104,12 @@ async def test_a_token_goes_in_and_is_never_shown(browser: Any, tmp_path: Path) 
 @pytest.mark.parametrize("locale", LANGUAGES)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_axe_finds_nothing_where_settings_and_the_log_are_open(
-    browser: Any, stage: Stage, locale: str, theme: Any
+    browser: Any, site: Site, locale: str, theme: Any
 ) -> None:
     axe = pytest.importorskip(
         "axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed"
     ).Axe()
-    async with visiting(browser, stage.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+    async with visiting(browser, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
         await visitor.go("/settings")
         await visitor.page.wait_for_selector("[data-setting]")
         found = [rule["id"] for rule in (await axe.run(visitor.page)).response["violations"]]

@@ -12,7 +12,7 @@ import anyio
 import psutil
 import pytest
 
-from testkit.browser import DIST, PAGES, Stage, Streams, Visitor, recording, staged, visiting
+from testkit.browser import DIST, PAGES, Site, Streams, Visitor, recording, running_site, visiting
 from whisper_service.web import page
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -63,20 +63,20 @@ async def test_a02_of_a_folder_the_recordings_are_taken_from_every_level(visitor
     assert await visitor.row("notes.txt").count() == 0
 
 
-async def test_a04_eight_tabs_share_one_stream(browser: Any, stage: Stage, streams: Streams) -> None:
-    async with visiting(browser, stage.url) as first:
-        tabs = [first] + [Visitor(await first.page.context.new_page(), stage.url) for _ in range(7)]
+async def test_a04_eight_tabs_share_one_stream(browser: Any, site: Site, streams: Streams) -> None:
+    async with visiting(browser, site.url) as first:
+        tabs = [first] + [Visitor(await first.page.context.new_page(), site.url) for _ in range(7)]
         for tab in tabs:
             await tab.go()
         for tab in tabs:
             await tab.live()
         assert streams.open == 1
-        await stage.send("all.wav", chunks=1)
+        await site.send("all.wav", chunks=1)
         for tab in tabs:
             await tab.shows("all.wav", "completed")
         for tab in tabs[1:]:
             await tab.page.close()
-        await stage.send("last.wav", chunks=1)
+        await site.send("last.wav", chunks=1)
         await first.shows("last.wav", "completed")
     with anyio.fail_after(20):
         while streams.open:  # noqa: ASYNC110  nobody tells
@@ -89,11 +89,11 @@ async def test_a04_it_is_live_on_an_address_without_https(browser: Any, streams:
     ]  # fmt: skip
     if not addresses:
         pytest.skip("this machine has no address but the loopback's")
-    async with staged(tmp_path, host=addresses[0]) as stage, visiting(browser, stage.url) as visitor:
+    async with running_site(tmp_path, server={"host": addresses[0]}) as site, visiting(browser, site.url) as visitor:
         await visitor.go()
         await visitor.live()
         assert not await visitor.page.evaluate("isSecureContext")
-        job = await stage.send("plain.wav", chunks=1)
+        job = await site.send("plain.wav", chunks=1)
         await visitor.shows("plain.wav", "completed")
         await visitor.go(f"/t/{job.id}")
         await visitor.page.click("[data-copy]")  # there is no clipboard API here
@@ -109,38 +109,38 @@ HIDDEN = """(hidden) => { window.hiddenNow = hidden
 
 
 async def test_a05_without_a_shared_worker_only_the_visible_tab_holds_a_stream(
-    browser: Any, stage: Stage, streams: Streams
+    browser: Any, site: Site, streams: Streams
 ) -> None:
-    async with visiting(browser, stage.url) as visitor:
+    async with visiting(browser, site.url) as visitor:
         await visitor.page.add_init_script("delete window.SharedWorker")
         await visitor.go()
         await visitor.live()
         assert streams.open == 1
         await visitor.page.evaluate(HIDDEN, True)
-        await _count(stage, streams, 0)
-        await stage.send("unseen.wav", chunks=1)
+        await _count(site, streams, 0)
+        await site.send("unseen.wav", chunks=1)
         await visitor.page.evaluate(HIDDEN, False)
         await visitor.shows("unseen.wav", "completed")
         assert streams.open == 1
 
 
-async def _count(stage: Stage, streams: Streams, wanted: int) -> None:
+async def _count(site: Site, streams: Streams, wanted: int) -> None:
     with anyio.fail_after(30):
         while streams.open != wanted:
-            await stage.send("tick.wav", chunks=1)  # a stream learns that its client is gone when it writes
+            await site.send("tick.wav", chunks=1)  # a stream learns that its client is gone when it writes
             await anyio.sleep(0.1)
 
 
 async def test_a06_while_the_stream_is_refused_it_polls_and_then_goes_back(
-    browser: Any, stage: Stage, streams: Streams
+    browser: Any, site: Site, streams: Streams
 ) -> None:
     streams.refused = True
     try:
-        async with visiting(browser, stage.url) as visitor:
+        async with visiting(browser, site.url) as visitor:
             visitor.expected = re.compile("/api/events")
             await visitor.go()
             await visitor.page.wait_for_selector(".chip[data-link=polling]", timeout=15_000)
-            await stage.send("polled.wav", chunks=1)
+            await site.send("polled.wav", chunks=1)
             await visitor.shows("polled.wav", "completed")
             streams.refused = False
             await visitor.page.wait_for_selector(".chip[data-link=live]", timeout=15_000)
@@ -156,30 +156,30 @@ async def test_a07_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_o
         port = taken.getsockname()[1]
     async with visiting(browser, f"http://127.0.0.1:{port}", locale="zh-CN") as visitor:
         visitor.expected = re.compile("/api/")
-        async with staged(tmp_path, port=port) as stage:
+        async with running_site(tmp_path, server={"port": port}) as site:
             await visitor.go()
             await visitor.live()
             await visitor.page.evaluate("window.same = true")
-            job = await stage.send("long.wav", chunks=12, seconds=1.0, delay=0.3)
+            job = await site.send("long.wav", chunks=12, seconds=1.0, delay=0.3)
             await (await visitor.shows("long.wav", "processing")).locator("progress[value]").wait_for()
         await visitor.page.wait_for_selector(".chip:not([data-link=live])")
         assert "long.wav" in await visitor.words()  # what is known stays readable
         monkeypatch.setattr(page, "ui_version", lambda: "newer")
-        async with staged(tmp_path, port=port) as stage:
+        async with running_site(tmp_path, server={"port": port}) as site:
             await visitor.page.wait_for_selector(".chip[data-link=live]", timeout=20_000)
             await visitor.shows("long.wav", "completed")
-            assert len((await stage.service.transcript(job.id)).segments) == 12
+            assert len((await site.service.jobs.transcript(job.id)).segments) == 12
             assert await visitor.page.evaluate("window.same")
             assert await visitor.page.locator(".notice").count() == 1
             assert await visitor.page.locator(".notices p").count() == 0
             assert "服务已更新" in await visitor.words()
 
 
-async def test_a09_every_address_can_be_opened_directly(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("linked.wav", chunks=1)
-    await stage.until(job.id, "completed")
+async def test_a09_every_address_can_be_opened_directly(visitor: Visitor, site: Site) -> None:
+    job = await site.send("linked.wav", chunks=1)
+    await site.until(job.id, "completed")
     for path in (*PAGES, f"/t/{job.id}"):
-        answer = await visitor.page.goto(stage.url + path)
+        answer = await visitor.page.goto(site.url + path)
         assert answer.status == 200
         await visitor.page.wait_for_selector("h1")
     assert await visitor.page.inner_text("h1") == "linked.wav"

@@ -14,7 +14,7 @@ import pytest
 import srt
 import webvtt
 
-from testkit.browser import Stage, Visitor, visiting
+from testkit.browser import Site, Visitor, visiting
 from testkit.playable import film, sound
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -26,10 +26,10 @@ STILL = """new Promise((resolve) => { let last = NaN, same = 0
 MARKED = "[...(CSS.highlights.get('{}') ?? [])].map(String).join('|')"
 
 
-async def opened(stage: Stage, visitor: Visitor, name: str, data: bytes, *, at: str = "") -> str:
+async def opened(site: Site, visitor: Visitor, name: str, data: bytes, *, at: str = "") -> str:
     """The page of a finished transcript with a recording that can be played; the id of the job."""
-    job = await stage.send(name, data=data)
-    await stage.until(job.id, "completed")
+    job = await site.send(name, data=data)
+    await site.until(job.id, "completed")
     await visitor.go(f"/t/{job.id}{at}")
     await visitor.page.wait_for_selector(".player")
     return job.id
@@ -41,20 +41,20 @@ def hour() -> bytes:
     return sound(3600, chunks=50, seconds=71.0, segments=100)
 
 
-async def test_c01_lines_appear_while_the_recording_is_still_in_work(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("live.wav", chunks=8, seconds=1.0, delay=0.3)
+async def test_c01_lines_appear_while_the_recording_is_still_in_work(visitor: Visitor, site: Site) -> None:
+    job = await site.send("live.wav", chunks=8, seconds=1.0, delay=0.3)
     await visitor.go(f"/t/{job.id}")
     await visitor.page.get_by_text("This is chunk 1.").wait_for()
-    assert (await stage.service.store.job(job.id)).status == "processing"
+    assert (await site.service.parts.store.job(job.id)).status == "processing"
     await visitor.page.get_by_text("This is chunk 7.").wait_for()
 
 
 async def test_c10_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what_sounds(
-    visitor: Visitor, stage: Stage, hour: bytes
+    visitor: Visitor, site: Site, hour: bytes
 ) -> None:
     answers: list[int] = []
     visitor.page.on("response", lambda answer: answers.append(answer.status) if answer.url.endswith("/media") else None)
-    await opened(stage, visitor, "hour.wav", hour)
+    await opened(site, visitor, "hour.wav", hour)
     page = visitor.page
     assert await page.locator(".line").count() == 5_000
     await page.get_by_label("Play from 50:00").first.click()
@@ -69,9 +69,9 @@ async def test_c10_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what
 
 
 async def test_c11_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_leads_back(
-    visitor: Visitor, stage: Stage, hour: bytes
+    visitor: Visitor, site: Site, hour: bytes
 ) -> None:
-    await opened(stage, visitor, "follow.wav", hour)
+    await opened(site, visitor, "follow.wav", hour)
     page = visitor.page
     await page.get_by_label("Play from 25:00").first.click()
     await visitor.reads("!document.querySelector('video').paused", True)
@@ -99,8 +99,8 @@ async def test_c11_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_le
         assert await page.locator(".pill").count() == 0
 
 
-async def test_a_link_to_a_place_and_a_double_click_play_from_there(visitor: Visitor, stage: Stage) -> None:
-    await opened(stage, visitor, "place.wav", sound(60, chunks=5), at="#t=0:23")
+async def test_a_link_to_a_place_and_a_double_click_play_from_there(visitor: Visitor, site: Site) -> None:
+    await opened(site, visitor, "place.wav", sound(60, chunks=5), at="#t=0:23")
     page = visitor.page
     await visitor.reads(PLACE, 23)
     await page.get_by_text("This is chunk 4.").dblclick()
@@ -108,8 +108,8 @@ async def test_a_link_to_a_place_and_a_double_click_play_from_there(visitor: Vis
     assert await page.evaluate(PLACE) >= 44
 
 
-async def test_keys_steer_the_recording_and_e08_do_nothing_once_they_are_off(visitor: Visitor, stage: Stage) -> None:
-    job_id = await opened(stage, visitor, "keys.wav", sound(60, chunks=5))
+async def test_keys_steer_the_recording_and_e08_do_nothing_once_they_are_off(visitor: Visitor, site: Site) -> None:
+    job_id = await opened(site, visitor, "keys.wav", sound(60, chunks=5))
     page = visitor.page
     for key, place in (
         ("l", 5),
@@ -143,8 +143,8 @@ async def test_keys_steer_the_recording_and_e08_do_nothing_once_they_are_off(vis
     assert await page.locator("dialog[open], #export:popover-open").count() == 0
 
 
-async def test_a_line_is_looped_until_it_is_let_go(visitor: Visitor, stage: Stage) -> None:
-    await opened(stage, visitor, "loop.wav", sound(30, cuts=[[1.0, 2.0], [3.0, 4.0]]))
+async def test_a_line_is_looped_until_it_is_let_go(visitor: Visitor, site: Site) -> None:
+    await opened(site, visitor, "loop.wav", sound(30, cuts=[[1.0, 2.0], [3.0, 4.0]]))
     page = visitor.page
     await page.get_by_label("Play from 0:01").click()
     await page.check("[data-loop]")
@@ -152,9 +152,9 @@ async def test_a_line_is_looped_until_it_is_let_go(visitor: Visitor, stage: Stag
     assert await page.evaluate(PLACE) < 2.5
 
 
-async def test_a_phrase_is_found_marked_and_visited(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("find.wav", chunks=30)
-    await stage.until(job.id, "completed")
+async def test_a_phrase_is_found_marked_and_visited(visitor: Visitor, site: Site) -> None:
+    job = await site.send("find.wav", chunks=30)
+    await site.until(job.id, "completed")
     await visitor.go(f"/t/{job.id}")
     page = visitor.page
     await page.fill("input[type=search]", "CHUNK 2")
@@ -168,17 +168,17 @@ async def test_a_phrase_is_found_marked_and_visited(visitor: Visitor, stage: Sta
     await page.get_by_text("11 of 11").wait_for()
 
 
-async def test_a_gap_is_shown_where_it_is(visitor: Visitor, stage: Stage) -> None:
-    job = await stage.send("hole.wav", chunks=3, bad=[1])
-    await stage.until(job.id, "completed")
+async def test_a_gap_is_shown_where_it_is(visitor: Visitor, site: Site) -> None:
+    job = await site.send("hole.wav", chunks=3, bad=[1])
+    await site.until(job.id, "completed")
     await visitor.go(f"/t/{job.id}")
     await visitor.page.wait_for_selector(".line.gap")
     said = await visitor.page.locator(".line p").all_inner_texts()
     assert said == ["This is chunk 0.", "Missing from 0:11 to 0:21", "This is chunk 2."]
 
 
-async def test_c15_every_export_is_a_file_with_the_name_of_the_recording(visitor: Visitor, stage: Stage) -> None:
-    await opened(stage, visitor, "董事会 会议.wav", sound(40, chunks=3))
+async def test_c15_every_export_is_a_file_with_the_name_of_the_recording(visitor: Visitor, site: Site) -> None:
+    await opened(site, visitor, "董事会 会议.wav", sound(40, chunks=3))
     page = visitor.page
     files: dict[str, bytes] = {}
     for number in range(9):
@@ -197,8 +197,8 @@ async def test_c15_every_export_is_a_file_with_the_name_of_the_recording(visitor
     assert "This is chunk 0." in files["txt"].decode()
 
 
-async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, stage: Stage, tmp_path: Path) -> None:
-    await opened(stage, visitor, "film.webm", film(tmp_path / "film.webm", 12, chunks=1, seconds=9.0))
+async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, site: Site, tmp_path: Path) -> None:
+    await opened(site, visitor, "film.webm", film(tmp_path / "film.webm", 12, chunks=1, seconds=9.0))
     page = visitor.page
     await page.wait_for_selector("video:visible")
     boxes = await page.evaluate("['video', '.text'].map((s) => document.querySelector(s).getBoundingClientRect().left)")
@@ -214,12 +214,12 @@ async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, 
     await visitor.reads("document.querySelector('video').textTracks[0].activeCues[0]?.text", "This is chunk 0.")
 
 
-async def test_c17_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, stage: Stage) -> None:
-    async with visiting(browser, stage.url) as visitor:
+async def test_c17_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, site: Site) -> None:
+    async with visiting(browser, site.url) as visitor:
         await visitor.page.add_init_script(
             "for (const n of ['AudioContext', 'OfflineAudioContext', 'AudioDecoder']) window[n] = class { constructor() { window.decoded = true } }"
         )
-        await opened(stage, visitor, "wave.wav", sound(20, chunks=1, peaks=3 * 3600 * 50))
+        await opened(site, visitor, "wave.wav", sound(20, chunks=1, peaks=3 * 3600 * 50))
         page = visitor.page
         await page.wait_for_selector(".wave.drawn")
         painted = """document.querySelector('.wave canvas').getContext('2d')
@@ -237,8 +237,8 @@ async def test_an_unknown_transcript_is_said_to_be_gone(visitor: Visitor) -> Non
     assert "does not exist" in await visitor.words()
 
 
-async def test_exports_look_as_is_chosen_and_the_choice_is_remembered(visitor: Visitor, stage: Stage) -> None:
-    await opened(stage, visitor, "shaped.wav", sound(60, chunks=3))
+async def test_exports_look_as_is_chosen_and_the_choice_is_remembered(visitor: Visitor, site: Site) -> None:
+    await opened(site, visitor, "shaped.wav", sound(60, chunks=3))
     page = visitor.page
     await page.click("[data-export]")
     await page.click(".shape summary")

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from testkit.browser import CHOOSE, Stage, Visitor, recording
+from testkit.browser import CHOOSE, Site, Visitor, recording
 from testkit.scripted_actors import BEHIND, script
 from whisper_service.core.errors import Unavailable
 
@@ -44,15 +44,15 @@ class Gate:
 
 
 @pytest.fixture
-def gate(stage: Stage, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> Gate:
-    made = Gate(stage.service.uploads)
-    monkeypatch.setattr(stage.service.uploads, "append", made)
+def gate(site: Site, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    made = Gate(site.service.resumable)
+    monkeypatch.setattr(site.service.resumable, "append", made)
     visitor.expected = re.compile("/api/uploads")
     return made
 
 
 async def test_b11_an_upload_that_was_cut_goes_on_where_the_service_has_it(
-    visitor: Visitor, stage: Stage, gate: Gate, tmp_path: Path
+    visitor: Visitor, site: Site, gate: Gate, tmp_path: Path
 ) -> None:
     page = visitor.page
     gate.left = 2
@@ -66,7 +66,7 @@ async def test_b11_an_upload_that_was_cut_goes_on_where_the_service_has_it(
 
 
 async def test_b11_after_a_reload_the_same_file_goes_on_from_there(
-    visitor: Visitor, stage: Stage, gate: Gate, tmp_path: Path
+    visitor: Visitor, site: Site, gate: Gate, tmp_path: Path
 ) -> None:
     page = visitor.page
     gate.left = 2
@@ -87,7 +87,7 @@ async def test_b11_after_a_reload_the_same_file_goes_on_from_there(
 
 
 async def test_an_upload_is_paused_and_resumed_and_a_discarded_one_is_forgotten(
-    visitor: Visitor, stage: Stage, gate: Gate, tmp_path: Path
+    visitor: Visitor, site: Site, gate: Gate, tmp_path: Path
 ) -> None:
     page = visitor.page
     gate.left = 1
@@ -110,7 +110,7 @@ async def test_an_upload_is_paused_and_resumed_and_a_discarded_one_is_forgotten(
     assert await page.locator("[data-unfinished]").count() == 0
 
 
-async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, stage: Stage, gate: Gate, tmp_path: Path) -> None:
+async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, site: Site, gate: Gate, tmp_path: Path) -> None:
     page = visitor.page
     gate.left = 1
     await page.set_input_files(CHOOSE, large(tmp_path / "stuck.wav", 3 * PIECE, chunks=1))
@@ -119,11 +119,11 @@ async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, stage: Stage, ga
     await page.wait_for_selector("[data-upload]", state="detached")
     await visitor.go()
     assert await page.locator("[data-unfinished]").count() == 0
-    assert await stage.service.store.jobs(limit=10) == []
+    assert await site.service.parts.store.jobs(limit=10) == []
 
 
 async def test_b12_a_large_file_does_not_pass_through_the_memory_of_the_page(
-    visitor: Visitor, stage: Stage, tmp_path: Path
+    visitor: Visitor, site: Site, tmp_path: Path
 ) -> None:
     heap = "performance.memory.usedJSHeapSize"
     page = visitor.page
@@ -134,7 +134,7 @@ async def test_b12_a_large_file_does_not_pass_through_the_memory_of_the_page(
     await visitor.shows("large.wav", "completed", timeout_s=60)
 
 
-async def test_a_file_that_is_here_already_is_noticed_before_it_is_sent(visitor: Visitor, stage: Stage) -> None:
+async def test_a_file_that_is_here_already_is_noticed_before_it_is_sent(visitor: Visitor, site: Site) -> None:
     twin = recording("twin.wav", chunks=1)
     await visitor.choose(twin)
     await visitor.shows("twin.wav", "completed")
@@ -145,12 +145,12 @@ async def test_a_file_that_is_here_already_is_noticed_before_it_is_sent(visitor:
     await visitor.count(".jobs .job[data-status=completed]", 2)
 
 
-async def test_what_was_chosen_goes_with_the_upload(visitor: Visitor, stage: Stage) -> None:
+async def test_what_was_chosen_goes_with_the_upload(visitor: Visitor, site: Site) -> None:
     page = visitor.page
     await page.select_option("[data-option=language]", "zh")
     await page.click("text=More options")
     await page.fill("details input", "王小明")
     await visitor.choose(recording("chosen.wav", chunks=1))
     await visitor.shows("chosen.wav", "completed")
-    options = (await stage.service.store.jobs(limit=1))[0].options
+    options = (await site.service.parts.store.jobs(limit=1))[0].options
     assert (options.language, options.prompt) == ("zh", "王小明")

@@ -7,20 +7,17 @@ and asks again misses nothing and repeats no work.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 from typing import ClassVar, Final
 
-from anyio import current_time, move_on_after, to_thread
+from anyio import current_time
 from msgspec.structs import replace
 
 from whisper_service.app.service import Service
 from whisper_service.core.domain import CALL, Job, Options, Problem, Segment, Status, Value
-from whisper_service.core.errors import Conflict, ServiceError, Unavailable
+from whisper_service.core.errors import Conflict, ServiceError
 from whisper_service.core.job_states import TERMINAL
-from whisper_service.storage.change_feed import Closed, Pruned
 from whisper_service.storage.uploads import Received
 
 AGAIN_S: Final = 300
@@ -62,23 +59,18 @@ async def place(service: Service, received: Received, options: Options) -> Job:
     """Make a job of the recording, or find the one it already is. Raises `InvalidRequest` or `ModelUnavailable` for a model
     that is not here; nothing is kept of the recording if anything is raised."""
     try:
-        model = await model_for(service, options.model)
+        model = await service.models.resolve(options.model)
         reuse_finished = service.config.api.reuse_results
         named = replace(options, model=model)
-        return await service.submit(received, named, reuse=True, reuse_finished=reuse_finished, rank=CALL)
+        return await service.jobs.submit(received, named, reuse=True, reuse_finished=reuse_finished, rank=CALL)
     except ServiceError:
         received.path.unlink(missing_ok=True)
         raise
 
 
-async def model_for(service: Service, wanted: str) -> str:
-    """The model that will do the work, by its name: "auto" may mean another one tomorrow, whose text is another."""
-    return await to_thread.run_sync(partial(service.catalog.resolve, wanted, device=service.device or "cpu"))
-
-
 async def finished(service: Service, job_id: str) -> Job:
     """The job once it is complete. Raises `CallFailed`, `Conflict` if it was cancelled, and `NotFound` if it was deleted."""
-    async with aclosing(_watch(service, job_id)) as states:
+    async with aclosing(service.jobs.watch(job_id)) as states:
         async for job in states:
             last = job
     return _complete(last)
@@ -90,11 +82,11 @@ async def spoken(service: Service, job_id: str, heartbeat_s: float) -> AsyncGene
     Raises what `finished` raises.
     """
     said, silent_since = 0, current_time()
-    async with aclosing(_watch(service, job_id, heartbeat_s)) as states:
+    async with aclosing(service.jobs.watch(job_id, heartbeat_s)) as states:
         async for last in states:
             job = last
-            settled = await service.store.settled(job_id)
-            fresh = await service.store.segments(job_id, first=said, before=settled) if settled > said else []
+            settled = await service.parts.store.settled(job_id)
+            fresh = await service.parts.store.segments(job_id, first=said, before=settled) if settled > said else []
             for segment in fresh:
                 yield segment
             said = max(said, settled)
@@ -107,7 +99,7 @@ async def spoken(service: Service, job_id: str, heartbeat_s: float) -> AsyncGene
 
 async def detected(service: Service, job_id: str) -> Detected:
     """The language, as soon as it is known. Raises what `finished` raises."""
-    async with aclosing(_watch(service, job_id)) as states:
+    async with aclosing(service.jobs.watch(job_id)) as states:
         async for last in states:
             job = last
             if job.language is not None:
@@ -115,27 +107,12 @@ async def detected(service: Service, job_id: str) -> Detected:
         else:
             _complete(job)
     heard = [
-        chunk.language_probability for chunk in await service.store.chunks(job_id) if chunk.language == job.language
+        chunk.language_probability
+        for chunk in await service.parts.store.chunks(job_id)
+        if chunk.language == job.language
     ]
     sure = [probability for probability in heard if probability is not None]
     return Detected(job.language, max(sure, default=1.0 if job.options.language else 0.0))
-
-
-async def _watch(service: Service, job_id: str, heartbeat_s: float = math.inf) -> AsyncGenerator[Job, None]:
-    """The job now, and again whenever something happened to it or a heartbeat has passed, until it has ended."""
-    cursor = service.broadcast.cursor(service.broadcast.head, job_id)
-    while True:
-        job = await service.store.job(job_id)  # read after the cursor was placed: nothing falls between the two
-        yield job
-        if job.status in TERMINAL or job.problem is not None:  # one that waits may do so for long
-            return
-        try:
-            with move_on_after(heartbeat_s):
-                await cursor.read()
-        except Pruned:
-            cursor = service.broadcast.cursor(service.broadcast.head, job_id)
-        except Closed:
-            raise Unavailable from None
 
 
 def _complete(job: Job) -> Job:

@@ -14,13 +14,12 @@ from whisper_service.core.domain import Value
 from whisper_service.core.errors import Conflict, InvalidRequest
 from whisper_service.core.model_names import is_name
 from whisper_service.models import importing
-from whisper_service.models.catalog import AUTO
+from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.models.hubs import HubInfo
 from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import EndpointState, ModelInfo
-from whisper_service.scheduler.hub_tests import HubTests
-from whisper_service.scheduler.mailbox import Mailbox
-from whisper_service.scheduler.model_actions import ModelActions
+from whisper_service.scheduler import model_actions
+from whisper_service.scheduler.context import Context
 from whisper_service.storage.uploads import Uploads
 
 
@@ -40,46 +39,52 @@ class HubTest(Value, frozen=True):
 
 
 class ModelService:
-    """See the module."""
+    """The models of a running service. Every change runs on the scheduler's loop (`scheduler.model_actions`)."""
 
-    def __init__(
-        self,
-        mailbox: Mailbox,
-        shelf: ModelActions,
-        connections: HubTests,
-        *,
-        import_dirs: tuple[str, ...],
-        limits: ImportLimits,
-    ) -> None:
+    def __init__(self, context: Context, *, import_dirs: tuple[str, ...], limits: ImportLimits) -> None:
+        self._context = context
         self._import_dirs = tuple(map(Path, import_dirs))
         self._limits = limits
-        self._mailbox = mailbox
-        self._shelf = shelf
-        self._connections = connections
+
+    @property
+    def _catalog(self) -> Catalog:
+        return self._context.models.catalog
 
     async def list(self) -> ModelsInfo:
-        """Everything."""
-        return ModelsInfo(await self._shelf.list(), self._shelf.downloads.hub.info)
+        """Return all models and the hubs."""
+        return ModelsInfo(await self._context.models.list(), self._context.downloads.hub.info)
+
+    async def installed(self) -> tuple[str, ...]:
+        """Return the names of the models on this machine."""
+        return tuple(await to_thread.run_sync(self._catalog.installed))
 
     async def show(self, name: str) -> ModelInfo:
-        """One model. Raises `InvalidRequest` for what cannot be a name."""
-        return await self._shelf.show(self._shelf.catalog.name_of(name))
+        """Return one model. Raises `InvalidRequest` for an impossible name."""
+        return await self._context.models.show(self._catalog.name_of(name))
+
+    async def resolve(self, wanted: str) -> str:
+        """Return the name of the model that would do the work. Raises `InvalidRequest` and `ModelUnavailable`.
+
+        A call is resolved when it arrives: "auto" may mean another model tomorrow, with another text.
+        """
+        device = self._context.speech.device or "cpu"
+        return await to_thread.run_sync(partial(self._catalog.resolve, wanted, device=device))
 
     async def download(self, name: str) -> ModelInfo:
-        """See `Shelf.download`."""
-        return await self._mailbox.ask(partial(self._shelf.download, name))
+        """Download a model that is not here yet. Raises `InvalidRequest` and `ModelUnavailable`."""
+        return await self._context.ask(model_actions.download, name)
 
     async def cancel(self, name: str) -> ModelInfo:
-        """See `Shelf.cancel`."""
-        return await self._mailbox.ask(partial(self._shelf.cancel, name))
+        """Stop a download. Raises `Conflict` if there is none."""
+        return await self._context.ask(model_actions.cancel, name)
 
     async def remove(self, name: str) -> None:
-        """See `Shelf.remove`."""
-        await self._mailbox.ask(partial(self._shelf.remove, name))
+        """Delete a model from this machine. Raises `ModelInUse`, `Conflict` and `NotFound`."""
+        await self._context.ask(model_actions.remove, name)
 
     async def unload(self, name: str) -> ModelInfo:
-        """See `Shelf.unload`."""
-        return await self._mailbox.ask(partial(self._shelf.unload, name))
+        """Free the memory of the loaded model. Raises `ModelInUse` and `Conflict`."""
+        return await self._context.ask(model_actions.unload, name)
 
     async def import_archive(self, name: str, data: AsyncIterator[bytes], *, expected: int | None = None) -> ModelInfo:
         """Take the bytes of an archive as a new model. Raises `BadArchive`, `ModelBroken`, `Conflict`, `TooLarge`, `DiskFull`."""
@@ -109,19 +114,19 @@ class ModelService:
                 hint="Letters, digits, dots and dashes, or owner/name.",
                 field="name",
             )
-        if self._shelf.catalog.is_here(self._shelf.catalog.name_of(name)):
+        if self._catalog.is_here(self._catalog.name_of(name)):
             raise Conflict(
                 f"There is a model {name} already.", hint="Remove it first, or import this one under another name."
             )
-        scratch = self._shelf.catalog.scratch()
+        scratch = self._catalog.scratch()
         try:
             yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
     async def _adopt(self, folder: Path, name: str) -> ModelInfo:
-        canonical = self._shelf.catalog.name_of(name)
-        return await self._mailbox.ask(partial(self._shelf.adopt, folder, canonical))
+        canonical = self._catalog.name_of(name)
+        return await self._context.ask(model_actions.adopt, folder, canonical)
 
     async def test(
         self,
@@ -132,9 +137,9 @@ class ModelService:
         token: str | None = None,
     ) -> HubTest:
         """Whether this model could be fetched, from each endpoint, without fetching it. What is not given is as in the settings."""
-        hub = self._shelf.downloads.hub
-        repo = self._shelf.catalog.repo_of(model) if model else None
+        hub = self._context.downloads.hub
+        repo = self._catalog.repo_of(model) if model else None
         command = hub.test(repo, endpoints=endpoints, proxy=proxy, token=token)
-        test = await self._mailbox.ask(partial(self._connections.ask, command))
+        test = await self._context.mailbox.ask(partial(self._context.hub_tests.ask, command))
         await test.done.wait()
         return HubTest(command.repo, list(test.results), hub.info.proxy)

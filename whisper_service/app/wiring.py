@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from anyio import to_thread
@@ -19,7 +19,6 @@ from whisper_service.app.retention import DAY_S, Retention, RetentionRules
 from whisper_service.app.trash import Trash
 from whisper_service.config.active import ActiveSettings
 from whisper_service.config.schema import Config, SettingSource, StorageSettings
-from whisper_service.core.domain import Job, Problem
 from whisper_service.core.job_states import OPEN
 from whisper_service.core.logs import LogTail
 from whisper_service.core.wall_clock import WallClock
@@ -29,13 +28,15 @@ from whisper_service.integrations.webhooks import WebhookSender
 from whisper_service.models import hubs
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory
-from whisper_service.scheduler.aborts import Aborts
+from whisper_service.scheduler import requests
+from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
-from whisper_service.scheduler.model_actions import ModelActions
+from whisper_service.scheduler.model_downloads import ModelDownloads
+from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
@@ -57,20 +58,18 @@ DOWNLOAD: Final = "whisper_service.actors.download.main:run"
 class Parts:
     """What a running service is made of."""
 
-    config: Config
+    active: ActiveSettings
     data: DataDir
     store: Store
-    broadcast: ChangeFeed
-    intake: Uploads
-    uploads: ResumableUploads
-    catalog: Catalog
+    feed: ChangeFeed
+    uploads: Uploads
+    resumable: ResumableUploads
+    context: Context
     metrics: Metrics
     webhooks: WebhookSender
-    fetcher: LinkFetcher
-    mailbox: Mailbox
-    loop: Loop
+    links: LinkFetcher
+    retention: Retention
     trash: Trash
-    tuning: ActiveSettings
     log: LogTail
 
 
@@ -78,130 +77,151 @@ class Parts:
 async def assembled(
     config: Config, *, sources: Mapping[str, SettingSource], speech_entry: str, media_entry: str
 ) -> AsyncIterator[Parts]:
-    """A service at work on `config.data_dir`. Raises `DataDirectoryInUse` and whatever the store says about its file.
+    """Run the parts of a service on `config.data_dir` inside the block.
 
-    The entries name the functions that run in the children.
+    The entries name the functions that run in the actors. Raises `DataDirectoryInUse`, `StoreBroken` and `StoreBusy`.
     """
     data = DataDir(config.data_dir)
     async with AsyncExitStack() as stack:
         stack.enter_context(data.hold())
         log = LogTail()
         stack.enter_context(log.listening())
-        roll = OrphanList(data.children)
-        roll.clear()
+        orphans = OrphanList(data.children)
+        orphans.clear()
         store = await stack.enter_async_context(Store.open(data.database))
-        tuning = ActiveSettings(config, sources, await store.remembered.settings())
-        config = tuning.config
+        active = ActiveSettings(config, sources, await store.remembered.settings())
         await recover(store, data)
-        wall = WallClock(await store.newest())
-        intake = Uploads(
-            data.media,
-            max_bytes=config.server.max_upload_bytes,
-            min_free=config.storage.min_free_bytes,
-            at_once=config.server.max_uploads,
-            wall=wall,
-        )
-        uploads = ResumableUploads(data.uploads, intake, keep_s=config.storage.keep_uploads_s)
-        with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
-        await to_thread.run_sync(sweep, data, intake, with_media, open_jobs)
         _, head = await store.log.bounds()
-        broadcast = ChangeFeed(store.log, head)
-        stack.callback(broadcast.close)
-        webhooks = WebhookSender(config.webhooks, store, broadcast)
-        catalog = Catalog(data.models, default=config.speech.model)
-        await to_thread.run_sync(catalog.sweep)
-        mailbox, metrics = Mailbox(), Metrics()
-        supervise = partial(
-            Supervisor,
-            logs=data.logs,
-            roll=roll,
-            deliver=metrics.watching(mailbox.deliver),
-            ready_timeout_s=config.supervision.ready_timeout_s,
-            intensity=RestartPolicy(
-                config.supervision.max_restarts, config.supervision.restart_window_s, config.supervision.probe_s
-            ),
+        feed = ChangeFeed(store.log, head)
+        stack.callback(feed.close)
+        wall = WallClock(await store.newest())
+        parts = _build(
+            active, data, store, feed, wall, log, orphans, speech_entry=speech_entry, media_entry=media_entry
         )
-        speech = supervise("speech", speech_entry, ready_is_useful=False)  # it has yet to load a model
-        recognizer = SpeechActor(speech, config.speech, config.supervision)
-        decoders = MediaActors(
+        with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
+        await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs)
+        await to_thread.run_sync(parts.context.models.catalog.sweep)
+        async with _running(parts):
+            yield parts
+
+
+def _build(
+    active: ActiveSettings,
+    data: DataDir,
+    store: Store,
+    feed: ChangeFeed,
+    wall: WallClock,
+    log: LogTail,
+    orphans: OrphanList,
+    *,
+    speech_entry: str,
+    media_entry: str,
+) -> Parts:
+    """Make every part and connect them. Nothing runs yet."""
+    config = active.config
+    mailbox, metrics = Mailbox(), Metrics()
+    limits = config.supervision
+    supervise = partial(
+        Supervisor,
+        logs=data.logs,
+        roll=orphans,
+        deliver=metrics.watching(mailbox.deliver),
+        ready_timeout_s=limits.ready_timeout_s,
+        intensity=RestartPolicy(limits.max_restarts, limits.restart_window_s, limits.probe_s),
+    )
+    speech = SpeechActor(supervise("speech", speech_entry, ready_is_useful=False), config.speech, limits)
+    catalog = Catalog(data.models, default=config.speech.model)
+    models = ModelStates(store, feed, Inventory(catalog, machine.inspect()), speech)
+    hub, spare_bytes = hubs.resolve(config.models, os.environ), config.storage.min_free_bytes
+    context = Context(
+        mailbox=mailbox,
+        store=store,
+        data=data,
+        ledger=Ledger(store, feed, data, wall=wall),
+        speech=speech,
+        media=MediaActors(
             [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
             data,
-            stall_s=config.supervision.decode_stall_s,
+            stall_s=limits.decode_stall_s,
             max_duration_s=config.media.max_duration_s,
             max_expansion=config.media.max_expansion,
-        )
-        ledger = Ledger(store, broadcast, data, wall=wall)
-        endings = Aborts(ledger, recognizer, decoders)
-        shelf = ModelActions(
+        ),
+        models=models,
+        downloads=ModelDownloads(supervise("download", DOWNLOAD), models, hub, spare_bytes=spare_bytes),
+        hub_tests=HubTests(supervise("connection", DOWNLOAD)),
+        preload=config.speech.preload,
+    )
+    uploads = Uploads(
+        data.media,
+        max_bytes=config.server.max_upload_bytes,
+        min_free=config.storage.min_free_bytes,
+        at_once=config.server.max_uploads,
+        wall=wall,
+    )
+    parts = Parts(
+        active=active,
+        data=data,
+        store=store,
+        feed=feed,
+        uploads=uploads,
+        resumable=ResumableUploads(data.uploads, uploads, keep_s=config.storage.keep_uploads_s),
+        context=context,
+        metrics=metrics,
+        webhooks=WebhookSender(config.webhooks, store, feed),
+        links=LinkFetcher(
+            config.links,
             store,
-            broadcast,
-            Inventory(catalog, machine.inspect()),
-            ledger,
-            recognizer,
-            endings,
-            supervise("download", DOWNLOAD),
-            hubs.resolve(config.models, os.environ),
-            spare_bytes=config.storage.min_free_bytes,
-        )
-        connections = HubTests(supervise("connection", DOWNLOAD))
-        loop = Loop(mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=config.speech.preload)
-
-        async def note(job_id: str, **fields: Any) -> Job | None:
-            return await mailbox.ask(partial(loop.fetching, job_id, **fields))
-
-        async def unfetched(job_id: str, problem: Problem) -> None:
-            await mailbox.ask(partial(loop.unfetched, job_id, problem))
-
-        fetcher = LinkFetcher(config.links, store, intake, data, note, unfetched)
-        retention = Retention(
+            uploads,
+            data,
+            lambda job_id, **fields: context.ask(requests.update_link, job_id, **fields),
+            lambda job_id, problem: context.ask(requests.fail_link, job_id, problem),
+        ),
+        retention=Retention(
             _rules(config.storage),
             store,
-            broadcast,
-            lambda job_id: mailbox.ask(partial(loop.remove_media, job_id)),
-            lambda job_id: mailbox.ask(partial(loop.expire, job_id)),
-        )
+            feed,
+            lambda job_id: context.ask(requests.remove_media, job_id),
+            lambda job_id: context.ask(requests.expire, job_id),
+        ),
+        trash=Trash(store, lambda job_id: context.ask(requests.delete, job_id), keep_s=config.storage.undo_s),
+        log=log,
+    )
+    active.subscribe(partial(_apply, parts))
+    return parts
 
-        async def purge(job_id: str) -> None:
-            await mailbox.ask(partial(loop.delete, job_id))
 
-        trash = Trash(store, purge, keep_s=config.storage.undo_s)
-        async with anyio.create_task_group() as tasks:
-            for actor in loop.actors:
-                tasks.start_soon(actor.run, name=actor.name)
-            tasks.start_soon(loop.run, name="dispatcher")
-            tasks.start_soon(keep_short, store, broadcast, config.storage.keep_changes, name="retention of changes")
-            tasks.start_soon(broadcast.beat, config.server.heartbeat_s, name="heartbeat")
-            tasks.start_soon(webhooks.run, name="webhooks")
-            tasks.start_soon(uploads.run, name="uploads")
-            tasks.start_soon(fetcher.run, name="fetcher")
-            tasks.start_soon(retention.run, name="retention of media and jobs")
-            tasks.start_soon(trash.run, name="trash")
-            try:
-                yield Parts(
-                    config,
-                    data,
-                    store,
-                    broadcast,
-                    intake,
-                    uploads,
-                    catalog,
-                    metrics,
-                    webhooks,
-                    fetcher,
-                    mailbox,
-                    loop,
-                    trash,
-                    tuning,
-                    log,
-                )
-            finally:
-                broadcast.close()
-                uploads.close()
-                fetcher.close()
-                trash.close()
-                mailbox.close()
-                for actor in loop.actors:
-                    actor.stop()
+@asynccontextmanager
+async def _running(parts: Parts) -> AsyncIterator[None]:
+    """Run the parts; end them in order, so that nothing waits for a part that has ended."""
+    config, context, feed = parts.active.config, parts.context, parts.feed
+    async with anyio.create_task_group() as tasks:
+        for actor in context.actors:
+            tasks.start_soon(actor.run, name=actor.name)
+        tasks.start_soon(Loop(context).run, name="scheduler")
+        tasks.start_soon(keep_short, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
+        tasks.start_soon(feed.beat, config.server.heartbeat_s, name="heartbeat")
+        for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash):
+            tasks.start_soon(part.run, name=type(part).__name__)
+        try:
+            yield
+        finally:
+            for closing in (feed, parts.resumable, parts.links, parts.trash, context.mailbox):
+                closing.close()
+            for actor in context.actors:
+                actor.stop()
+
+
+def _apply(parts: Parts, config: Config) -> None:
+    """Hand changed settings to the parts that keep a copy. Other settings are read when needed, or after a restart."""
+    parts.uploads.max_bytes = config.server.max_upload_bytes
+    parts.uploads.min_free = config.storage.min_free_bytes
+    parts.uploads.at_once = config.server.max_uploads
+    parts.resumable.keep_s = config.storage.keep_uploads_s
+    parts.trash.keep_s = config.storage.undo_s
+    parts.trash.tell()
+    parts.context.downloads.hub = hubs.resolve(config.models, os.environ)
+    parts.context.downloads.spare_bytes = config.storage.min_free_bytes
+    logging.getLogger("whisper_service").setLevel(config.log.level.upper())
 
 
 def _rules(storage: StorageSettings) -> RetentionRules:

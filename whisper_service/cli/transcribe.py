@@ -10,7 +10,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -26,11 +26,11 @@ from whisper_service.core import languages
 from whisper_service.core.domain import Gap, Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.core.files import write_whole
-from whisper_service.core.job_states import TERMINAL
+from whisper_service.core.job_states import Cause
 from whisper_service.export import render
-from whisper_service.export.render import Format, Layout
+from whisper_service.export.layout import Layout, layout_of
+from whisper_service.export.render import Format
 from whisper_service.models.catalog import Catalog
-from whisper_service.storage.change_feed import Pruned
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.uploads import Received
 
@@ -69,7 +69,7 @@ def run(
     items = plan(files, kinds, output)
     Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # before anything starts
     options = options_of(config, wishes)
-    layout = render.layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
+    layout = layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
     work = _TranscribeRun(items, options, layout)
     try:
         with _display() as display:
@@ -143,9 +143,9 @@ class _TranscribeRun:
                 display.show(item, 0.0, "reading")
                 try:
                     received = await _take(service, item.source)
-                    job = await service.submit(received, self.options, reuse=True)
+                    job = await service.jobs.submit(received, self.options, reuse=True)
                     if job.status is Status.COMPLETED and job.gaps:  # from an earlier run: it may go better today
-                        job = await service.retry(job.id)
+                        job = await service.jobs.change(job.id, Cause.RETRY)
                 except (ServiceError, OSError) as error:
                     self._give_up(item, error, display)
                 else:
@@ -157,7 +157,7 @@ class _TranscribeRun:
             if (
                 job.status is Status.COMPLETED or job.chunks_done
             ):  # what there is of a failed one is better than nothing
-                transcript = await service.transcript(job.id)
+                transcript = await service.jobs.transcript(job.id)
                 for kind, target in item.targets.items():
                     await to_thread.run_sync(write_whole, target, render.render(transcript, kind, self.layout))
                     self.written.append(target)
@@ -175,7 +175,7 @@ class _TranscribeRun:
 
 async def _take(service: Service, source: Path) -> Received:
     """Copy the file into the data directory, hashing on the way."""
-    async with service.intake.receiver(source.name, expected=(await anyio.Path(source).stat()).st_size) as receiver:
+    async with service.uploads.receiver(source.name, expected=(await anyio.Path(source).stat()).st_size) as receiver:
         async with await anyio.open_file(source, "rb") as file:
             while block := await file.read(BLOCK):
                 await receiver.write(block)
@@ -184,17 +184,9 @@ async def _take(service: Service, source: Path) -> Received:
 
 async def _follow(service: Service, item: InputFile, job: Job, display: Display) -> Job:
     """Watch the job until it has ended."""
-    cursor = service.broadcast.cursor(service.broadcast.head, job.id)
-    job = await service.store.job(job.id)  # read after the cursor was placed: nothing falls between the two
-    while job.status not in TERMINAL and job.problem is None:
-        display.show(item, job.progress, describe(job))
-        try:
-            changes = await cursor.read()
-        except Pruned:
-            return await _follow(service, item, job, display)
-        for change in changes:
-            if change.kind == "update":
-                job = msgspec.json.decode(change.payload, type=Job)
+    async with aclosing(service.jobs.watch(job.id)) as states:
+        async for job in states:
+            display.show(item, job.progress, describe(job))
     return job
 
 

@@ -16,22 +16,28 @@ from msgspec.structs import replace
 
 from whisper_service.core.domain import HISTORY, Chunk, ChunkState, Gap, Job, JobNote, Phase, Problem, Span, Status
 from whisper_service.core.errors import NotFound
-from whisper_service.core.fallback import Fallback
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.run import Run
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store, Written
+from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import ChunkDone
 
 logger = logging.getLogger(__name__)
 
-RowKey = tuple[str, int]
+ChunkKey = tuple[str, int]
 """(job id, chunk index)"""
 IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None, "problem": None}
 """Fields that mean something only while a job is in work."""
 WAITS: Final = "Waiting for its turn."
+UNANSWERED: Final = Problem(
+    code=FaultKind.UNKNOWN.value,
+    message="The speech engine did not answer for this part of the recording.",
+    hint="Retry the job. If it happens again, report it.",
+)
+"""The reason of a chunk that its finished batch left out."""
 WARNINGS: Final = ("truncated", "damaged")
 """Notes that are the last word on a job which is otherwise complete."""
 
@@ -42,7 +48,7 @@ class Ledger:
     def __init__(
         self,
         store: Store,
-        broadcast: ChangeFeed,
+        feed: ChangeFeed,
         data: DataDir,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -50,7 +56,7 @@ class Ledger:
     ) -> None:
         self.runs: dict[str, Run] = {}
         self._store = store
-        self._broadcast = broadcast
+        self._feed = feed
         self._data = data
         self._clock = clock
         self._wall = wall
@@ -63,7 +69,7 @@ class Ledger:
         """A new pending job."""
         return self._publish(await self._store.add(job))
 
-    async def fetching(self, job_id: str, **fields: Any) -> Job | None:
+    async def update_link(self, job_id: str, **fields: Any) -> Job | None:
         """Write fields of a job whose recording is on its way, and have a file for it; None if it is not pending any more.
 
         The file is made here: who hears late that the job is deleted must not make it anew.
@@ -117,11 +123,11 @@ class Ledger:
             run.job = job
         return job
 
-    async def bury(self, job_id: str) -> None:
+    async def trash(self, job_id: str) -> None:
         """Into the trash, with all its files: it may come back."""
         change = await self._store.bury(job_id, self._wall(), message="Waiting for its turn.", **IDLE_FIELDS)
         self._forget(job_id)
-        self._broadcast.publish([change])
+        self._feed.publish([change])
 
     async def restore(self, job_id: str) -> Job:
         """Out of the trash."""
@@ -131,12 +137,8 @@ class Ledger:
         """The job, its text and its files."""
         change = await self._store.delete(job_id)
         self._forget(job_id)
-        self._broadcast.publish([change])  # before anything else can fail: it is committed
+        self._feed.publish([change])  # before anything else can fail: it is committed
         await to_thread.run_sync(self._data.forget, job_id)
-
-    async def is_over(self, job_id: str) -> bool:
-        """Whether nothing happens to it any more by itself. Raises `NotFound`."""
-        return (await self._store.job(job_id)).status in TERMINAL
 
     async def remove_media(self, job_id: str) -> None:
         """The recording and its waveform go, the text stays. Nothing happens to a job that is not over."""
@@ -155,17 +157,9 @@ class Ledger:
             self._queue = await self._store.queue(planner.SHORT_AHEAD + planner.LONG_AHEAD)
         return tuple(planner.WaitingJob(job.id, job.bytes) for job in self._queue)
 
-    async def job(self, job_id: str) -> Job:
-        """As the store has it. Raises `NotFound`."""
-        return await self._store.job(job_id)
-
-    async def wanted_model(self, job_id: str) -> str:
-        """What the job's options say."""
-        return (await self._store.job(job_id)).options.model
-
-    async def claim(self, job_id: str, model: str | None) -> Run:
-        """Take up a pending job where the store has it; without a model, `choose` follows."""
-        before = await self._store.job(job_id)
+    async def claim(self, pending: Job, model: str | None) -> Run:
+        """Take a pending job into work, where the store left it. Without a model, `execute.choose_model` follows."""
+        job_id = pending.id
         job = self._publish(
             await self._store.move(
                 job_id,
@@ -174,8 +168,8 @@ class Ledger:
                 phase=Phase.DECODING,
                 problem=None,
                 message="Reading the recording.",
-                attempts=before.attempts + 1,
-                started_at=before.started_at or self._wall(),
+                attempts=pending.attempts + 1,
+                started_at=pending.started_at or self._wall(),
                 finished_at=None,
                 error=None,
             )
@@ -211,15 +205,7 @@ class Ledger:
         """The job cannot go on by itself."""
         await self._end(job_id, Cause.FAULT, message=problem.message, error=problem, decoded=False)
 
-    async def standing(self, device: str, model: str) -> Fallback | None:
-        """Where this model stands on this device; None: as wanted."""
-        return await self._store.remembered.standing(device, model)
-
-    async def stand(self, device: str, model: str, standing: Fallback | None) -> None:
-        """Remember it for the next actor, and the next service."""
-        await self._store.remembered.stand(device, model, standing)
-
-    async def beset(self, problem: Problem | None) -> None:
+    async def set_waiting_problem(self, problem: Problem | None) -> None:
         """Tell all jobs that wait for their turn what keeps them from it; None: nothing does any more."""
         message = f"Waits: {problem.message} {problem.hint}" if problem is not None else WAITS
         for written in await self._store.beset(problem, message):
@@ -227,17 +213,17 @@ class Ledger:
 
     # -- progress ----------------------------------------------------------------------------------------------------
 
-    async def note(self, run: Run, **fields: Any) -> None:
+    async def update(self, run: Run, **fields: Any) -> None:
         """Write fields of a job in work and tell everybody."""
         self._keep(run, await self._store.update(run.job.id, expected=Status.PROCESSING, **fields))
 
-    async def note_progress(self, run: Run, **fields: Any) -> None:
+    async def update_progress(self, run: Run, **fields: Any) -> None:
         """The same, with how far it is."""
-        await self.note(run, **run.progress(self._clock()), **fields)
+        await self.update(run, **run.progress(self._clock()), **fields)
 
-    async def remember(self, run: Run, problem: Problem) -> None:
+    async def add_note(self, run: Run, problem: Problem) -> None:
         """Add to the history of a job in work: something happened that its user should know of."""
-        await self.note(run, history=self._longer(run, problem))
+        await self.update(run, history=self._longer(run, problem))
 
     async def chunk_found(self, run: Run, span: Span) -> None:
         """A stretch of speech is in the spool; the store hears of a new chunk before it is worked on."""
@@ -273,7 +259,9 @@ class Ledger:
         if written is not None:
             self._publish(written)
 
-    async def strike(self, batches: Mapping[int, Sequence[RowKey]], problem: Problem, *, killed: bool = False) -> None:
+    async def count_failure(
+        self, batches: Mapping[int, Sequence[ChunkKey]], problem: Problem, *, killed: bool = False
+    ) -> None:
         """Count a failure of these batches against each of their rows, give it back to its job, and give up those that failed
         too often. All of them are given back first: what cannot be written now must not be lost from sight."""
         struck = [
@@ -292,12 +280,17 @@ class Ledger:
             if chunk.attempts >= planner.QUARANTINE_AFTER or chunk.kills >= planner.KILLED_TOO_OFTEN:
                 await self.quarantine(run, chunk, problem)
 
-    def given(self, batch: int, rows: Sequence[RowKey]) -> list[Run]:
+    async def batch_done(self, batch: int, chunks: Sequence[ChunkKey]) -> None:
+        """Close a finished batch. A chunk that got no answer counts as failed: given for ever, it would block the actor."""
+        if self.runs_in_batch(batch, chunks):
+            await self.count_failure({batch: chunks}, UNANSWERED)
+
+    def runs_in_batch(self, batch: int, rows: Sequence[ChunkKey]) -> list[Run]:
         """The jobs in work that still have a row in this batch."""
         found = [run for job_id, index in rows if (run := self.runs.get(job_id)) and run.batch_of.get(index) == batch]
         return list({run.job.id: run for run in found}.values())
 
-    def take_back(self, batches: Mapping[int, Sequence[RowKey]]) -> None:
+    def take_back(self, batches: Mapping[int, Sequence[ChunkKey]]) -> None:
         """Rows of these batches that got no answer wait again, through no fault of theirs."""
         for batch, rows in batches.items():
             for job_id, index in rows:
@@ -321,7 +314,7 @@ class Ledger:
         fields: dict[str, Any] = {"decoded": True}
         if warning is not None and warning.code not in {note.code for note in run.job.history}:
             fields["history"] = self._longer(run, warning)
-        await self.note_progress(run, **fields)
+        await self.update_progress(run, **fields)
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
@@ -341,7 +334,7 @@ class Ledger:
         written = await self._store.move(job_id, cause, finished_at=self._wall(), **(IDLE_FIELDS | fields))
         self._forget(job_id)
         job = self._publish(written)
-        self.drop_spool(job_id)
+        self.delete_spool(job_id)
         level = logging.WARNING if job.status is Status.FAILED else logging.INFO
         why = {"cause": cause.value} | ({"code": job.error.code} if job.error else {})
         facts: dict[str, Any] = {"action": "job_ended", "status": job.status.value, "gaps": len(job.gaps), **why}
@@ -352,7 +345,7 @@ class Ledger:
         note = JobNote(self._wall(), problem.code, problem.message, problem.params)
         return (*run.job.history, note)[-HISTORY:]
 
-    def drop_spool(self, job_id: str) -> None:
+    def delete_spool(self, job_id: str) -> None:
         """The samples of a job that ends."""
         self._data.spool_of(job_id).unlink(missing_ok=True)
 
@@ -362,12 +355,12 @@ class Ledger:
 
     def _keep(self, run: Run, written: Written | None) -> None:
         if written is not None:
-            self._broadcast.publish(written.changes)
+            self._feed.publish(written.changes)
             run.job = written.job
 
     def _publish(self, written: Written) -> Job:
         self._queue = None
-        self._broadcast.publish(written.changes)
+        self._feed.publish(written.changes)
         return written.job
 
 

@@ -7,14 +7,12 @@ went wrong is written before it is told, so that a restart goes on. The child is
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from whisper_service.core.domain import Problem
-from whisper_service.models.catalog import Catalog, RepoSource
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import EndpointState, Transfer
+from whisper_service.scheduler.model_states import ModelStates, WantedModel
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.supervision.protocol import Downloaded, DownloadProgress
 from whisper_service.supervision.supervisor import Supervisor
@@ -34,40 +32,19 @@ CANCELLED: Final = Problem(
     "Start it again, or retry the job: it goes on where it stopped.",
 )
 
-Announce = Callable[[str, ModelRow | None], Awaitable[None]]
-"""Write what is to be remembered of a model (None: nothing more), then tell everybody its state."""
-
-
-@dataclass
-class WantedModel:
-    """A model that is wanted."""
-
-    source: RepoSource
-    asked: bool  # by a user, not only by jobs
-    transfer: Transfer = field(default_factory=Transfer)
-    deaths: int = 0  # of children, without a byte in between
-    told_bytes: int = -1
-    message: str = ""
-
 
 class ModelDownloads:
     """See the module. Called on the service loop alone."""
 
-    def __init__(self, actor: Supervisor, catalog: Catalog, hub: Hub, announce: Announce, *, spare_bytes: int) -> None:
+    def __init__(self, actor: Supervisor, states: ModelStates, hub: Hub, *, spare_bytes: int) -> None:
         self.actor = actor
         self.hub = hub
         self.spare_bytes = spare_bytes  # of the disk, to stay free
         self.generation = 0  # of the child that takes commands, as far as the loop has heard
-        self.problems: dict[str, Problem] = {}  # why models could not be fetched, or not be loaded
-        self._catalog = catalog
-        self._announce = announce
-        self._items: dict[str, WantedModel] = {}  # in turn; the first one is in work
+        self._states = states
+        self._catalog = states.catalog
+        self._items = states.wanted
         self._given: str | None = None  # what the child is at
-
-    @property
-    def transfers(self) -> dict[str, Transfer]:
-        """Everything that is on its way, or waits for its turn to be."""
-        return {name: item.transfer for name, item in self._items.items()}
 
     def awaits(self, name: str | None) -> bool:
         """Whether this model is on its way."""
@@ -82,11 +59,11 @@ class ModelDownloads:
         """Go on where the last service was. What only jobs wanted, they want again by themselves."""
         for row in remembered:
             if row.problem is not None:
-                self.problems[row.name] = row.problem
+                self._states.problems[row.name] = row.problem
             elif row.asked and not self._catalog.is_here(row.name):
                 await self.want(row.name, asked=True)
             else:
-                await self._announce(row.name, None)
+                await self._states.announce(row.name, None)
 
     async def want(self, name: str, *, asked: bool = False) -> None:
         """Have this model fetched. Raises `ModelUnavailable` if no hub can have it."""
@@ -99,7 +76,7 @@ class ModelDownloads:
         if (source := self._catalog.source_of(name)) is None:
             raise self._catalog.unavailable(name)
         item = self._items[name] = WantedModel(source, asked, Transfer(total=source.bytes))
-        self.problems.pop(name, None)
+        self._states.problems.pop(name, None)
         try:
             await self._remember(name, item)
         except BaseException:  # what cannot be written is not begun: whoever wants it hears why
@@ -120,7 +97,7 @@ class ModelDownloads:
             self.actor.rest()
             self._given, self.generation = None, 0
         try:
-            await self._announce(name, None)
+            await self._states.announce(name, None)
         finally:
             self._next()
         return True
@@ -160,7 +137,7 @@ class ModelDownloads:
         self._settle()
         self._items.pop(report.model, None)
         try:
-            await self._announce(report.model, None)
+            await self._states.announce(report.model, None)
         finally:  # the others need not wait for a disk that is full
             self._next()
 
@@ -170,7 +147,7 @@ class ModelDownloads:
         self._settle()
         try:
             if self._items.pop(name, None) is not None:
-                await self.blame(name, problem, "absent")
+                await self._states.blame(name, problem, "absent")
         finally:
             self._next()
 
@@ -188,17 +165,6 @@ class ModelDownloads:
             name, Problem("download_failed", message, "Try again; if it stays, report it.", problem.params)
         )
         return name
-
-    async def blame(self, name: str, problem: Problem, state: str) -> None:
-        """Remember what is wrong with a model until it is fetched or loaded."""
-        self.problems[name] = problem
-        await self._announce(name, ModelRow(name, state, problem=problem))
-
-    async def clear(self, name: str) -> None:
-        """Nothing is wrong with it any more; tell its state in any case."""
-        self.problems.pop(name, None)
-        if name not in self._items:
-            await self._announce(name, None)
 
     # -- small parts -------------------------------------------------------------------------------------------------
 
@@ -226,7 +192,7 @@ class ModelDownloads:
         self._given = None
 
     async def _remember(self, name: str, item: WantedModel) -> None:
-        await self._announce(name, ModelRow(name, "downloading", asked=item.asked))
+        await self._states.announce(name, ModelRow(name, "downloading", asked=item.asked))
 
 
 def describe(name: str, transfer: Transfer) -> str:

@@ -17,7 +17,7 @@ from whisper_service.core.domain import SAMPLE_RATE, Problem
 from whisper_service.core.fallback import Fallback, Rung
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.deadlines import Deadlines
-from whisper_service.scheduler.ledger import RowKey
+from whisper_service.scheduler.ledger import ChunkKey
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import BatchDone, Cancel, ChunkInput, Fault, Load, Loaded, Transcribe
 from whisper_service.supervision.supervisor import Supervisor
@@ -35,7 +35,7 @@ SLOTS_ON_GPU: Final = 4
 class Batch:
     """Rows in work."""
 
-    rows: tuple[RowKey, ...]
+    rows: tuple[ChunkKey, ...]
     suspect: bool  # must be alone: it may be what kills actors
     urgent: bool = False  # somebody waits for it
     express: bool = False  # beside the slots
@@ -56,23 +56,25 @@ class SpeechActor:
         self.loaded: Loaded | None = None
         self.loading: str | None = None
         self.problem: Problem | None = None  # why the last model did not load
+        self.announced_to: set[str] = set()  # jobs with a note about `announced`
         self.announced: Fault | None = None  # why it is about to exit, as one batch told: its others are not to blame
-        self.standing: Fallback | None = (
+        self.fallback: Fallback | None = (
             None  # of the model on the device, if memory did not suffice for what is wanted
         )
         self.unusable: Problem | None = None  # why the device that is wanted cannot be used at all
         self.generation = 0  # of the child that takes commands, as far as the loop has heard; 0: none
         self._blocked: dict[str | None, tuple[Problem, float]] = {}  # models that cannot be loaded: why, and until when
         self._express = EXPRESS
-        self._ladder: tuple[Rung, ...] = ()  # for the model that was loaded last
+        self._rungs_of_model: tuple[Rung, ...] = ()  # for the model that was loaded last
         self._rows: int | None = None  # that fit on the GPU beside that model
         self._speech = speech
         self._limits = limits
-        self.pace = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)
+        self.deadlines = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)
         self._clock = clock
         self._used_at = clock()  # when the loaded model last had work
         self._loaded_at = self._used_at
         self._batches: dict[int, Batch] = {}
+        self._last_batch = 0
 
     def block(self, model: str, problem: Problem) -> None:
         """This model cannot be loaded, in no way: its jobs wait, and it is tried again after a while."""
@@ -137,15 +139,19 @@ class SpeechActor:
     @property
     def rung(self) -> Rung:
         """How the work is done."""
-        if self.standing is not None:
-            return self.standing.rung
-        return self._ladder[0] if self._ladder else self._rung(self.device or "cpu", self._speech.compute_type)
+        if self.fallback is not None:
+            return self.fallback.rung
+        return (
+            self._rungs_of_model[0]
+            if self._rungs_of_model
+            else self._rung(self.device or "cpu", self._speech.compute_type)
+        )
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """Why the work is not done as it is wanted, though it is done."""
-        standing = self.standing.problem if self.standing is not None else None
-        found = [self.unusable, self._unseen(), standing, self.converted]
+        lighter = self.fallback.problem if self.fallback is not None else None
+        found = [self.unusable, self._unseen(), lighter, self.converted]
         return tuple(problem for problem in found if problem is not None)
 
     @property
@@ -201,12 +207,12 @@ class SpeechActor:
         """A child takes commands. Reports and deaths come in order, so what an earlier one had is taken back by now."""
         self.generation, self.announced = generation, None
 
-    def load(self, model: str, path: Path, standing: Fallback | None, rows: int | None = None) -> None:
+    def load(self, model: str, path: Path, known: Fallback | None, rows: int | None = None) -> None:
         """Replace the loaded model, with what is known of where it stands on the device, and of the `rows` a GPU has room for."""
         self.loaded, self.loading, self._rows = None, model, rows
-        self._ladder = self._rungs()
-        self.standing = standing if standing is not None and standing.rung in self._ladder else None
-        self._express = EXPRESS if self.standing is None else 0  # it takes memory of its own
+        self._rungs_of_model = self._rungs()
+        self.fallback = known if known is not None and known.rung in self._rungs_of_model else None
+        self._express = EXPRESS if self.fallback is None else 0  # it takes memory of its own
         rung = self.rung
         command = Load(
             model=model,
@@ -226,7 +232,7 @@ class SpeechActor:
         self._used_at = self._loaded_at = self._clock()
         self.loaded, self.loading, self.problem = report, None, None
         self._blocked.pop(report.model, None)
-        self.pace.begin(report.model, self.rung, report.window_s)
+        self.deadlines.begin(report.model, self.rung, report.window_s)
 
     def on_load_failed(self, problem: Problem | None) -> None:
         """It is not; without a problem it is tried in another way."""
@@ -236,7 +242,7 @@ class SpeechActor:
     def give(
         self,
         number: int,
-        keys: tuple[RowKey, ...],
+        keys: tuple[ChunkKey, ...],
         rows: Sequence[ChunkInput],
         *,
         preset: str,
@@ -251,25 +257,30 @@ class SpeechActor:
         self.actor.send(
             Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt, urgent=urgent, express=express),
             generation=self.generation,
-            within_s=self.pace.limit_s(self.model or "", self.rung, audio_s),
+            within_s=self.deadlines.limit_s(self.model or "", self.rung, audio_s),
             key=number,
         )
+
+    def next_batch(self) -> int:
+        """Return the number of the next batch. Numbers are never used twice."""
+        self._last_batch += 1
+        return self._last_batch
 
     def holds(self, number: int) -> bool:
         """Whether this batch is in the hands of the actor."""
         return number in self._batches
 
-    def on_batch_done(self, report: BatchDone) -> tuple[RowKey, ...]:
+    def on_batch_done(self, report: BatchDone) -> tuple[ChunkKey, ...]:
         """A batch is complete; returns its rows."""
         self.actor.proven(generation=self.generation)
-        self.pace.measured(self.model or "", self.rung, report.seconds, report.audio_s)
+        self.deadlines.measured(self.model or "", self.rung, report.seconds, report.audio_s)
         return self._take(report.batch)
 
-    def on_batch_failed(self, number: int) -> tuple[RowKey, ...]:
+    def on_batch_failed(self, number: int) -> tuple[ChunkKey, ...]:
         """A batch failed; returns its rows."""
         return self._take(number)
 
-    def on_died(self) -> dict[int, tuple[RowKey, ...]]:
+    def on_died(self) -> dict[int, tuple[ChunkKey, ...]]:
         """The child is gone; returns every batch that was in its hands."""
         self.generation = 0
         self.loaded = self.loading = None
@@ -280,29 +291,29 @@ class SpeechActor:
         """Memory ran out, or the device reported an error: the rung to go on with; None if there is nothing lighter."""
         if self.loading is None and not self._batches:  # it was idle: nothing that it did was too much
             return None
-        lower = fallback.below(self._ladder, self.rung, loading=self.loading is not None)
+        lower = fallback.below(self._rungs_of_model, self.rung, loading=self.loading is not None)
         if lower is not None:
-            self.standing = fallback.fall(self.standing, lower, problem, now, self._speech.climb_after_s)
+            self.fallback = fallback.fall(self.fallback, lower, problem, now, self._speech.climb_after_s)
         return lower
 
     def climb(self, now: float) -> bool:
         """After a success: work as one rung higher if it has gone well for long enough; True if anything changed."""
-        before = self.standing
+        before = self.fallback
         if before is None:
             return False
         rung = self.rung
-        self.standing = fallback.climb(before, self._ladder, now)
+        self.fallback = fallback.climb(before, self._rungs_of_model, now)
         if _weights(self.rung) != _weights(rung):
             self.loaded = None  # it is loaded anew once the present batches have ended
-        return self.standing != before
+        return self.fallback != before
 
     def leave_device(self, problem: Problem) -> bool:
         """The device cannot be used at all; False if there is no other."""
         if (self.wanted or "cpu") == "cpu" or self.unusable is not None or not self._speech.cpu_fallback:
             return False
-        self.unusable, self.standing = problem, None
+        self.unusable, self.fallback = problem, None
         self.loaded = self.loading = None
-        self._ladder = self._rungs()
+        self._rungs_of_model = self._rungs()
         return True
 
     def cancel(self, job_id: str) -> None:
@@ -347,7 +358,7 @@ class SpeechActor:
             return SLOTS_ON_GPU
         return max(1, self._speech.threads or int(self.actor.facts.get("cpus", 1)))
 
-    def _take(self, number: int) -> tuple[RowKey, ...]:
+    def _take(self, number: int) -> tuple[ChunkKey, ...]:
         self._used_at = self._clock()
         self.actor.settle(number)
         batch = self._batches.pop(number, None)

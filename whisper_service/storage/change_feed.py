@@ -41,7 +41,7 @@ class ChangeFeed:
     def __init__(self, history: History, head: int, *, capacity: int = 4096) -> None:
         self.head = head
         self.subscribers = 0
-        self._history = history
+        self.history = history
         self._capacity = capacity
         self._ring: list[Change] = []
         self._bell = _Wakeup()
@@ -172,7 +172,7 @@ class Cursor:
         while not source._closed:
             changes = source._recent(self.seq)
             if changes is None:
-                changes = await self._catch_up(source._history)
+                changes = await self._catch_up(source.history)
             elif not changes:
                 if self._beats != source._beats:
                     self._beats = source._beats

@@ -68,7 +68,7 @@ async def _run(config: Config, sources: Mapping[str, SettingSource], listener: s
             if missing := page.remedy():
                 logger.warning("%s", missing, extra={"action": "page_missing"})
             _say(f"whisper_service is at {address}\n")
-            with service.data.advertise(address):
+            with service.advertise(address):
                 await leave.wait()
 
 
@@ -170,7 +170,7 @@ class HttpServer(uvicorn.Server):
         self.up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.service.broadcast.close()
+        self.service.events.close()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._hurry)
             await super().shutdown(sockets)

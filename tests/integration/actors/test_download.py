@@ -357,7 +357,7 @@ def test_the_environment_forbids_the_network(tmp_path: Path, monkeypatch: pytest
 
 
 @dataclasses.dataclass
-class Stage:
+class Case:
     """Where a case is played."""
 
     hub: Hub
@@ -383,43 +383,43 @@ class Stage:
         self.hub.secure(str(certificate), str(key))
 
 
-Play = Callable[[Stage], dict[str, Any] | None]
+Play = Callable[[Case], dict[str, Any] | None]
 
 
 def breaking(path: str, kind: str, **details: Any) -> Play:
-    return lambda stage: stage.hub.fault(path, kind, **details)
+    return lambda case: case.hub.fault(path, kind, **details)
 
 
 PLAYS: list[tuple[str, str, Play]] = [
-    ("offline", "offline", lambda stage: {"offline": True}),
-    ("disk_full", "no room", lambda stage: {"spare_bytes": 10**18}),
-    ("target_occupied", "another folder is there", lambda stage: stage.occupied()),
-    ("connection_refused", "nobody listens", lambda stage: {"endpoints": (stage.closed(),)}),
+    ("offline", "offline", lambda case: {"offline": True}),
+    ("disk_full", "no room", lambda case: {"spare_bytes": 10**18}),
+    ("target_occupied", "another folder is there", lambda case: case.occupied()),
+    ("connection_refused", "nobody listens", lambda case: {"endpoints": (case.closed(),)}),
     ("timeout", "silence", breaking("/api/", "stall")),
     ("timeout", "silence of the storage", breaking("/storage/", "stall")),
-    ("tls_not_trusted", "its own certificate", lambda stage: stage.certificate()),
-    ("proxy_refused", "no proxy there", lambda stage: {"proxy": stage.closed()}),
+    ("tls_not_trusted", "its own certificate", lambda case: case.certificate()),
+    ("proxy_refused", "no proxy there", lambda case: {"proxy": case.closed()}),
     (
         "proxy_refused",
         "the proxy says no",
-        lambda stage: {"proxy": stage.proxy(status=403), "endpoints": ("https://hub.invalid",)},
+        lambda case: {"proxy": case.proxy(status=403), "endpoints": ("https://hub.invalid",)},
     ),
     (
         "proxy_password",
         "wrong password, CONNECT",
-        lambda stage: {"proxy": stage.proxy(password="x"), "endpoints": ("https://hub.invalid",)},
+        lambda case: {"proxy": case.proxy(password="x"), "endpoints": ("https://hub.invalid",)},
     ),
-    ("proxy_password", "wrong password, GET", lambda stage: {"proxy": stage.proxy(password="x")}),
-    ("proxy_invalid", "no such kind of proxy", lambda stage: {"proxy": f"gopher://name:{PASSWORD}@127.0.0.1:1"}),
+    ("proxy_password", "wrong password, GET", lambda case: {"proxy": case.proxy(password="x")}),
+    ("proxy_invalid", "no such kind of proxy", lambda case: {"proxy": f"gopher://name:{PASSWORD}@127.0.0.1:1"}),
     ("not_a_hub", "a page for people", breaking("/api/", "page")),
-    ("not_a_hub", "no address", lambda stage: {"endpoints": ("carrier-pigeon://coop",)}),
+    ("not_a_hub", "no address", lambda case: {"endpoints": ("carrier-pigeon://coop",)}),
     ("token_refused", "401", breaking("/api/", "status", status=401)),
     ("access_denied", "403", breaking("/api/", "status", status=403)),
     ("access_denied", "403 of the storage", breaking("/storage/", "status", status=403)),
     ("gated", "conditions", breaking("/api/", "status", status=403, headers={"X-Error-Code": "GatedRepo"})),
-    ("repo_not_found", "404", lambda stage: {"repo": "acme/nothing"}),
-    ("repo_invalid", "no name at all", lambda stage: {"repo": "a/b/c"}),
-    ("revision_not_found", "404 of the revision", lambda stage: {"revision": "v9"}),
+    ("repo_not_found", "404", lambda case: {"repo": "acme/nothing"}),
+    ("repo_invalid", "no name at all", lambda case: {"repo": "a/b/c"}),
+    ("revision_not_found", "404 of the revision", lambda case: {"revision": "v9"}),
     ("rate_limited", "429", breaking("/api/", "status", status=429)),
     ("server_error", "500", breaking("/api/", "status", status=500)),
     ("server_error", "503", breaking("/api/", "status", status=503)),
@@ -427,12 +427,12 @@ PLAYS: list[tuple[str, str, Play]] = [
     ("hash_mismatch", "other bytes", breaking("/storage/", "corrupt")),
     ("hash_mismatch", "other bytes in a small file", breaking("/tokenizer.json", "corrupt")),
     ("hash_mismatch", "fewer bytes than announced", breaking("/storage/", "short", after=1_000_000)),
-    ("not_a_model", "no weights", lambda stage: stage.hub.files.clear()),
-    ("not_a_model", "no vocabulary", lambda stage: stage.hub.files.pop("vocabulary.json") and None),
+    ("not_a_model", "no weights", lambda case: case.hub.files.clear()),
+    ("not_a_model", "no vocabulary", lambda case: case.hub.files.pop("vocabulary.json") and None),
     (
         "name_not_resolved" if has_route() else "no_network",
         "no such name",
-        lambda stage: {"endpoints": ("http://hub.invalid",)},
+        lambda case: {"endpoints": ("http://hub.invalid",)},
     ),
 ]
 
@@ -442,7 +442,7 @@ def test_every_case_is_named_and_no_secret_told(
     tmp_path: Path, patient: Child, hub: Hub, code: str, what: str, play: Play
 ) -> None:
     with ExitStack() as stack:
-        options = play(Stage(hub, tmp_path, stack)) or {}
+        options = play(Case(hub, tmp_path, stack)) or {}
         command = want(
             tmp_path, *options.pop("endpoints", (hub.url,)), **{"token": TOKEN, "read_timeout_s": 0.5, **options}
         )

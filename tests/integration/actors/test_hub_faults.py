@@ -15,8 +15,8 @@ import anyio
 import pytest
 
 from testkit.fake_hub import REPO, Hub, Proxy, closed_port
-from testkit.model_service import FILES, PASSWORD, installed, model_once, over, running, submit
-from testkit.web_service import Running
+from testkit.hub_service import FILES, PASSWORD, installed, model_once, over, running_with_hubs, submit
+from testkit.service import Running
 from whisper_service.actors.download.network_errors import CASES, has_route
 from whisper_service.core.domain import Status
 
@@ -110,7 +110,7 @@ async def test_every_fault_of_a_hub_is_told_with_its_cure_and_nothing_hangs(
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with anyio.fail_after(HANGS_S), ExitStack() as stack:
-        async with running(tmp_path, hub.url, read_timeout_s=1.0, connect_timeout_s=2.0) as web:
+        async with running_with_hubs(tmp_path, hub.url, read_timeout_s=1.0, connect_timeout_s=2.0) as web:
             await play_in_turn(web, hub)
             hub.faults.clear()
             await play_with_settings(web, stack)

@@ -33,13 +33,13 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
     ) as service:
         jobs = []
         for number in range(8):
-            async with service.intake.receiver(f"clip {number}.wav") as receiver:
+            async with service.uploads.receiver(f"clip {number}.wav") as receiver:
                 await receiver.write(sound.read_bytes())
                 received = await receiver.finish()
-            jobs.append(await service.submit(received, Options(language="en", preset=Preset.FAST)))
+            jobs.append(await service.jobs.submit(received, Options(language="en", preset=Preset.FAST)))
         done = [await ended(service, job.id, 240) for job in jobs]
         assert [(job.status, job.gaps) for job in done] == [(Status.COMPLETED, ())] * 8
-        texts = [[segment.text for segment in await service.store.segments(job.id)] for job in done]
+        texts = [[segment.text for segment in await service.parts.store.segments(job.id)] for job in done]
         assert texts[0]
         assert texts == [texts[0]] * 8
         notes = [note for job in done for note in job.history]
@@ -47,7 +47,7 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
         assert any("It goes on with batches of 4." in note.message for note in notes), notes
         told = await until(service, next(job.id for job in done if job.history), lambda job: bool(job.history))
         assert told.status is Status.PROCESSING  # it was in the events as it happened
-        standing = await service.store.remembered.standing("cpu", done[0].model or "")
+        standing = await service.parts.store.remembered.standing("cpu", done[0].model or "")
         assert standing is not None
         assert standing.rung.batch < 8
         system = await service.system()

@@ -11,8 +11,7 @@ import anyio
 import pytest
 
 from testkit.scripted_actors import script, text_of
-from testkit.service import ended, texts, until
-from testkit.web_service import running
+from testkit.service import ended, running, texts, until
 from whisper_service.core.domain import Status
 from whisper_service.scheduler import loop as dispatch
 from whisper_service.storage import database
@@ -43,7 +42,7 @@ async def test_a_locked_database_costs_patience_and_nothing_else(tmp_path: Path)
         ).json()
         short = (await client.post("/api/jobs?filename=clip", content=script(chunks=3, delay=0.05))).json()
         await until(service, made["id"], lambda job: job.chunks_done >= 3)
-        with locked(service.store.path):
+        with locked(service.parts.store.path):
             for _ in range(3):
                 for answer in (
                     await client.post(f"/api/jobs/{made['id']}/pause"),

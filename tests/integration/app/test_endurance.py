@@ -17,9 +17,9 @@ import httpx
 import psutil
 import pytest
 
+from testkit.event_stream import events
 from testkit.scripted_actors import script, text_of
-from testkit.service import ended, log_of, send, texts, until
-from testkit.web_service import events, running
+from testkit.service import ended, log_of, running, send, texts, until
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Status
 
@@ -52,9 +52,9 @@ async def test_hundreds_of_jobs_leave_nothing_open_and_nothing_in_memory(tmp_pat
                 for number in range(first, first + count):
                     tasks.start_soon(one, number)
             with anyio.fail_after(60):
-                for job in await service.store.jobs(limit=1_000):
+                for job in await service.parts.store.jobs(limit=1_000):
                     await ended(service, job.id)
-                while service.broadcast.subscribers:  # noqa: ASYNC110 - nobody tells when one leaves
+                while service.events.subscribers:  # noqa: ASYNC110 - nobody tells when one leaves
                     await anyio.sleep(0.1)
                 await anyio.sleep(0.5)  # sockets that were closed last
 
@@ -63,7 +63,7 @@ async def test_hundreds_of_jobs_leave_nothing_open_and_nothing_in_memory(tmp_pat
         await many(JOBS // 5, JOBS - JOBS // 5)
         after = counts(service)
         assert {name: after[name] for name in before if after[name] > before[name]} == {}
-        kept = {job.id for job in await service.store.jobs(limit=1_000)}
+        kept = {job.id for job in await service.parts.store.jobs(limit=1_000)}
         for folder in ("media", "peaks"):
             assert {path.name for path in (tmp_path / "data" / folder).iterdir()} == kept
         assert not list((tmp_path / "data" / "spool").iterdir())
@@ -72,17 +72,17 @@ async def test_hundreds_of_jobs_leave_nothing_open_and_nothing_in_memory(tmp_pat
 def counts(service: Service) -> dict[str, int]:
     """What could leak, of this process and its children."""
     gc.collect()
-    loop = service._loop
+    context = service.parts.context
     return {
         "open files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - of the system, not of a directory
         "threads": threading.active_count(),
         "children": len(psutil.Process().children(recursive=True)),
-        "runs": len(loop._ledger.runs),
-        "decodes": sum(len(decoder._jobs) for decoder in [loop._decoders]),
-        "batches": len(loop.recognizer._batches),
-        "deadlines": sum(len(actor._deadlines) for actor in loop.actors),
-        "unsaid": len(loop._endings._unsaid),
-        "asked": len(service._mailbox._asked),
+        "runs": len(context.ledger.runs),
+        "decodes": sum(len(decoder._jobs) for decoder in [context.media]),
+        "batches": len(context.speech._batches),
+        "deadlines": sum(len(actor._deadlines) for actor in context.actors),
+        "unsaid": len(context.unwritten),
+        "asked": len(context.mailbox._asked),
     }
 
 
@@ -109,13 +109,13 @@ async def test_a_clock_that_is_set_back_turns_nothing_upside_down(
                 assert over.started_at is not None
                 assert over.finished_at is not None
                 assert over.created_at <= over.started_at <= over.finished_at
-            head, numbers = service.broadcast.head, []
+            head, numbers = service.events.head, []
             while not numbers or numbers[-1] < head:
                 if (number := (await anext(told)).id) is not None:
                     numbers.append(number)
             assert all(earlier < later for earlier, later in pairwise(numbers))
         assert await texts(service, film.id) == [text_of(n) for n in range(30)]
-        assert (await service.store.jobs(limit=1)) == [await service.store.job(second.id)]
+        assert (await service.parts.store.jobs(limit=1)) == [await service.parts.store.job(second.id)]
 
 
 async def test_the_data_directory_moves_between_two_runs(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from testkit.scripted_actors import text_of
-from testkit.service import ended, log_of, send, texts
-from testkit.web_service import running
+from testkit.service import ended, log_of, running, send, texts
 from whisper_service.app.retention import Retention, RetentionRules
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Status
+from whisper_service.core.job_states import Cause
+from whisper_service.scheduler import requests
 
 pytestmark = pytest.mark.anyio
 HOUR = 3_600.0
@@ -24,11 +25,11 @@ class Clock:
     def __init__(self, service: Service, rules: RetentionRules) -> None:
         self.wall = service.started_at
         self.passed = 0.0
-        loop = service._loop
+        context = service.parts.context
         self.retention = Retention(
-            rules, service.store, service.broadcast,
-            lambda job_id: service._mailbox.ask(lambda: loop.remove_media(job_id)),
-            lambda job_id: service._mailbox.ask(lambda: loop.expire(job_id)),
+            rules, service.parts.store, service.events,
+            lambda job_id: context.ask(requests.remove_media, job_id),
+            lambda job_id: context.ask(requests.expire, job_id),
             wall=lambda: self.wall, clock=lambda: self.passed,
         )  # fmt: skip
 
@@ -62,10 +63,10 @@ async def test_a_recording_goes_and_its_text_stays(tmp_path: Path) -> None:
         again = await client.post(f"/api/jobs/{failed.id}/retry")
         assert (again.status_code, again.json()["code"]) == (409, "media_removed")
         assert again.json()["hint"]
-        assert (await service.store.job(failed.id)).status is Status.FAILED
+        assert (await service.parts.store.job(failed.id)).status is Status.FAILED
         await clock.after(48 * HOUR)
-        assert [job.id for job in await service.store.jobs()] == [work.id]
-        assert (await service.store.job(work.id)).status is Status.PROCESSING
+        assert [job.id for job in await service.parts.store.jobs()] == [work.id]
+        assert (await service.parts.store.job(work.id)).status is Status.PROCESSING
         assert recordings(tmp_path) == {work.id}
 
 
@@ -77,7 +78,7 @@ async def test_when_room_is_short_the_oldest_go_that_nobody_needs(tmp_path: Path
         await clock.after(1.0)
         assert recordings(tmp_path) == {jobs[2].id, failed.id}
         assert await texts(service, jobs[0].id) == ["job 0 0."]
-        again = await service.retry(failed.id)
+        again = await service.jobs.change(failed.id, Cause.RETRY)
         assert again.status is Status.PENDING
 
 
@@ -102,15 +103,17 @@ async def test_a_clock_that_is_set_forward_is_not_believed_at_once(
         assert "clock" in caplog.text
         clock.wall -= 365 * 24 * HOUR  # and is set right
         await clock.after(1.0)
-        assert await service.store.job(done.id)
+        assert await service.parts.store.job(done.id)
         await clock.after(25 * HOUR)
-        assert await service.store.jobs() == []
+        assert await service.parts.store.jobs() == []
 
 
 async def test_a_recording_whose_end_was_only_written_down_goes_with_the_next_start(tmp_path: Path) -> None:
     async with running(tmp_path) as (service, _, _):
         done = await ended(service, (await send(service, chunks=1)).id)
-        await service.store.update(done.id, expected=Status.COMPLETED, media_removed=True)  # and then the power fails
+        await service.parts.store.update(
+            done.id, expected=Status.COMPLETED, media_removed=True
+        )  # and then the power fails
         assert recordings(tmp_path) == {done.id}
     async with running(tmp_path) as (service, _, _):
         assert recordings(tmp_path) == set()
@@ -120,10 +123,10 @@ async def test_a_recording_whose_end_was_only_written_down_goes_with_the_next_st
 async def test_the_rules_come_from_the_configuration(tmp_path: Path) -> None:
     async with running(tmp_path) as (service, _, _):
         done = await ended(service, (await send(service, chunks=1)).id)
-        await service.store.update(done.id, expected=Status.COMPLETED, finished_at=1.0)
+        await service.parts.store.update(done.id, expected=Status.COMPLETED, finished_at=1.0)
     async with running(tmp_path, storage={"keep_jobs_days": 1.0}) as (service, _, _):
-        cursor = service.broadcast.cursor(service.broadcast.head - 1, done.id)
+        cursor = service.events.cursor(service.events.head - 1, done.id)
         while (await cursor.read())[-1].kind != "deleted":
             pass
-        assert await service.store.jobs() == []
+        assert await service.parts.store.jobs() == []
     assert recordings(tmp_path) == set()

@@ -9,8 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
+from testkit.event_stream import collect
 from testkit.scripted_actors import script
-from testkit.web_service import Running, collect, running
+from testkit.service import Running, running
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +38,7 @@ async def ended(web: Running, job_id: str) -> dict[str, Any]:
 
 
 def files(web: Running, job_id: str) -> list[str]:
-    data = web.service.data
+    data = web.service.parts.data
     return [path.parent.name for folder in (data.media, data.spool, data.peaks) for path in folder.glob(f"{job_id}*")]
 
 
@@ -62,7 +63,7 @@ async def test_a_deleted_job_is_out_of_sight_and_comes_back_whole(web: Running) 
     assert [job["id"] for job in (await web.client.get("/api/jobs?q=chunk")).json()["jobs"]] == [job_id]
     again = await web.client.post(f"/api/jobs/{job_id}/restore")
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
-    kinds = [change.kind for change in await web.service.store.log.changes(0, job_id=job_id)]
+    kinds = [change.kind for change in await web.service.parts.store.log.changes(0, job_id=job_id)]
     assert kinds[-2:] == ["deleted", "update"]
 
 
@@ -73,9 +74,9 @@ async def test_a_job_that_is_deleted_in_work_stops_and_goes_on_when_it_comes_bac
             if line == "event: segment":
                 break
     await web.client.delete(f"/api/jobs/{job_id}")
-    done = len(await web.service.store.segments(job_id))
+    done = len(await web.service.parts.store.segments(job_id))
     await anyio.sleep(0.7)
-    assert len(await web.service.store.segments(job_id)) == done < 3
+    assert len(await web.service.parts.store.segments(job_id)) == done < 3
     assert (await web.client.post(f"/api/jobs/{job_id}/restore")).json()["status"] == "pending"
     assert (await ended(web, job_id))["status"] == "completed"
     assert len((await web.client.get(f"/api/jobs/{job_id}/transcript")).json()["segments"]) == 3
@@ -96,13 +97,13 @@ async def test_it_goes_when_its_time_is_over_also_after_a_restart(tmp_path: Path
         await ended(web, gone)
         for job_id in (kept, gone):
             await web.client.delete(f"/api/jobs/{job_id}")
-        await web.service.store._db.run("UPDATE job SET deleted_at = deleted_at - 599 WHERE id = :id", id=gone)
+        await web.service.parts.store._db.run("UPDATE job SET deleted_at = deleted_at - 599 WHERE id = :id", id=gone)
     async with running(tmp_path, storage={"undo_s": 600.0}) as web:
         assert "media" in files(web, kept)
         with anyio.fail_after(20):
             while files(web, gone):  # noqa: ASYNC110 - nobody is told
                 await anyio.sleep(0.05)
-        assert [job_id for job_id, _ in await web.service.store.trash()] == [kept]
+        assert [job_id for job_id, _ in await web.service.parts.store.trash()] == [kept]
         assert (await web.client.post(f"/api/jobs/{gone}/restore")).status_code == 404
         assert (await web.client.post(f"/api/jobs/{kept}/restore")).status_code == 200
         assert (await ended(web, kept))["status"] == "completed"

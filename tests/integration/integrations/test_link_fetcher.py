@@ -13,16 +13,16 @@ from typing import Any
 import anyio
 import pytest
 
+from testkit.event_stream import collect
 from testkit.recording_server import Remote, Thing, remote
 from testkit.scripted_actors import BEHIND, script
-from testkit.web_service import WAIT, Running, collect, running
-from whisper_service.config import schema
+from testkit.service import WAIT, Running, running
 from whisper_service.integrations import link_fetcher as fetcher
 from whisper_service.integrations.link_fetcher import name_of
 
 pytestmark = pytest.mark.anyio
 
-HERE = schema.LinkSettings(allowed_networks=("127.0.0.1",))
+HERE = {"allowed_networks": ("127.0.0.1",)}
 MIB = 1 << 20
 
 
@@ -71,7 +71,7 @@ async def until(web: Running, job_id: str, bytes: int) -> dict[str, Any]:
 
 
 def left(web: Running) -> list[str]:
-    return [path.name for path in web.service.data.media.iterdir()]
+    return [path.name for path in web.service.parts.data.media.iterdir()]
 
 
 async def test_a_link_becomes_a_job_with_text(web: Running, there: Remote) -> None:
@@ -163,7 +163,7 @@ async def test_all_of_it_was_here_when_the_service_was_killed(there: Remote, tmp
         job = await ask(web, f"{there.url}/x.mp3")
         await ended(web, job["id"])
         await web.client.post(f"/api/jobs/{job['id']}/cancel")
-        store = web.service.store  # as it was before the last word was written down
+        store = web.service.parts.store  # as it was before the last word was written down
         async with store._db.transaction():
             await store._db.run("DELETE FROM chunk")
             await store._db.run(
@@ -188,7 +188,7 @@ async def test_nothing_comes_any_more_of_what_nobody_wants(web: Running, there: 
         while there.open:  # noqa: ASYNC110  nobody tells
             await anyio.sleep(0.02)
     assert left(web) == ([] if verb == "delete" else [job["id"]])
-    assert web.service.fetcher._at == {}
+    assert web.service.parts.links._at == {}
 
 
 PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
@@ -236,10 +236,10 @@ async def test_nobody_there(web: Running, free_tcp_port: int) -> None:
 @pytest.mark.parametrize("length", [True, False])
 async def test_what_is_too_large_does_not_fill_the_disk(there: Remote, tmp_path: Path, length: bool) -> None:
     there.things["/x.mp3"] = Thing(large(8 * MIB), length=length)
-    async with running(tmp_path, links=HERE, max_upload_bytes=2 * MIB) as web:
+    async with running(tmp_path, links=HERE, server={"max_upload_bytes": 2 * MIB}) as web:
         job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
         assert (job["status"], job["error"]["code"]) == ("failed", "too_large")
-        assert sum(path.stat().st_size for path in web.service.data.media.iterdir()) <= 2 * MIB
+        assert sum(path.stat().st_size for path in web.service.parts.data.media.iterdir()) <= 2 * MIB
 
 
 async def test_some_at_a_time_and_the_others_wait(web: Running, there: Remote) -> None:
@@ -264,8 +264,8 @@ async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(
         raise AssertionError
 
     monkeypatch.setattr(fetcher, "REST_S", 3_600.0)
-    monkeypatch.setattr(web.service.store, "to_fetch", broken)
-    one = fetcher.LinkFetcher(HERE, web.service.store, web.service.intake, web.service.data, never, never)
+    monkeypatch.setattr(web.service.parts.store, "to_fetch", broken)
+    one = fetcher.LinkFetcher(HERE, web.service.parts.store, web.service.uploads, web.service.parts.data, never, never)
     with anyio.fail_after(WAIT):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one.run)
@@ -299,7 +299,7 @@ async def test_what_can_never_be_fetched_is_refused_at_once(web: Running, body: 
 
 async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(tmp_path: Path, there: Remote) -> None:
     port = there.url.rpartition(":")[2]
-    async with running(tmp_path, links=schema.LinkSettings()) as web:
+    async with running(tmp_path, links={}) as web:
         job = await ended(web, (await ask(web, f"http://localhost:{port}/x.mp3"))["id"])
         assert (job["status"], job["error"]["code"]) == ("failed", "url_failed")
         assert "links.allowed_networks" in job["error"]["hint"]
@@ -307,7 +307,7 @@ async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(
 
 
 async def test_it_can_be_switched_off(tmp_path: Path) -> None:
-    async with running(tmp_path, links=schema.LinkSettings(enabled=False)) as web:
+    async with running(tmp_path, links={"enabled": False}) as web:
         answer = await web.client.post("/api/jobs", json={"url": "https://example.com/x.mp3"})
         assert (answer.status_code, answer.json()["params"]["field"]) == (422, "url")
         assert "links.enabled" in answer.json()["hint"]

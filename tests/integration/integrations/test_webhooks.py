@@ -10,26 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
-import msgspec
 import pytest
 import uvicorn
 from anyio.abc import SocketAttribute
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from testkit.event_stream import collect
 from testkit.scripted_actors import script
-from testkit.web_service import WAIT, Running, collect, settings
-from whisper_service.app.service import Service
-from whisper_service.config import schema
+from testkit.service import WAIT, Running, running
 from whisper_service.core.domain import Delivery, DeliveryState
 from whisper_service.core.errors import InvalidConfig
 from whisper_service.integrations import webhooks
-from whisper_service.web.server import serving
 
 pytestmark = pytest.mark.anyio
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ENTRIES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 
 
 @dataclass
@@ -77,15 +72,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @asynccontextmanager
-async def running(root: Path, **hooks: Any) -> AsyncIterator[Running]:
-    chosen = schema.WebhookSettings(**{"secret": SECRET, "allowed_networks": ("127.0.0.1",)} | hooks)
-    whole = msgspec.structs.replace(settings(root), webhooks=chosen)
-    async with (
-        Service.open(whole, **ENTRIES) as service,
-        serving(service) as url,
-        httpx.AsyncClient(base_url=url, timeout=WAIT) as client,
-    ):
-        yield Running(service, client, url)
+async def running_with_webhooks(root: Path, **webhooks: Any) -> AsyncIterator[Running]:
+    """A service that may send to this machine. `webhooks` are settings of that section."""
+    async with running(root, webhooks={"secret": SECRET, "allowed_networks": ("127.0.0.1",)} | webhooks) as up:
+        yield up
 
 
 async def send(web: Running, **options: str) -> dict[str, Any]:
@@ -97,13 +87,13 @@ async def send(web: Running, **options: str) -> dict[str, Any]:
 async def settled(web: Running, state: DeliveryState) -> list[Delivery]:
     """The deliveries, once the newest is in this state."""
     with anyio.fail_after(WAIT):
-        while not (found := await web.service.store.outbox.newest(10)) or found[0].state is not state:  # noqa: ASYNC110 - it is not published
+        while not (found := await web.service.parts.store.outbox.newest(10)) or found[0].state is not state:  # noqa: ASYNC110 - it is not published
             await anyio.sleep(0.02)
     return found
 
 
 async def test_the_end_of_a_job_is_told_and_signed(tmp_path: Path, receiver: Receiver) -> None:
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         job = await send(web)
         await receiver.until(1)
         headers, body = receiver.got[0]
@@ -121,7 +111,7 @@ async def test_the_end_of_a_job_is_told_and_signed(tmp_path: Path, receiver: Rec
 
 
 async def test_a_job_names_its_own_address_and_is_told_of_each_end(tmp_path: Path, receiver: Receiver) -> None:
-    async with running(tmp_path) as web:
+    async with running_with_webhooks(tmp_path) as web:
         await collect(web.client, f"/api/stream/{(await send(web))['id']}")  # which named none
         made = await web.client.post(
             "/api/jobs", files={"file": ("a.wav", b"no script")}, data={"webhook": receiver.url}
@@ -136,17 +126,19 @@ async def test_a_job_names_its_own_address_and_is_told_of_each_end(tmp_path: Pat
 
 
 async def test_a_change_after_the_end_is_not_told_again(tmp_path: Path, receiver: Receiver) -> None:
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         job = await send(web)
         await receiver.until(1)
         await settled(web, DeliveryState.DELIVERED)
-        (last,) = [c for c in await web.service.store.log.changes(0, job_id=job["id"]) if b'"completed"' in c.payload][
-            -1:
-        ]
-        again = web.service.webhooks._delivery(last)
+        (last,) = [
+            c for c in await web.service.parts.store.log.changes(0, job_id=job["id"]) if b'"completed"' in c.payload
+        ][-1:]
+        again = web.service.parts.webhooks._delivery(last)
         assert again is not None
-        await web.service.store.outbox.add([again], web.service.broadcast.head)
-        assert [delivery.state for delivery in await web.service.store.outbox.newest(10)] == [DeliveryState.DELIVERED]
+        await web.service.parts.store.outbox.add([again], web.service.events.head)
+        assert [delivery.state for delivery in await web.service.parts.store.outbox.newest(10)] == [
+            DeliveryState.DELIVERED
+        ]
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
@@ -155,7 +147,7 @@ async def test_what_is_not_taken_is_sent_again_and_no_redirect_is_followed(
 ) -> None:
     monkeypatch.setattr(webhooks, "BACK_OFF_S", (0.01, 0.01))
     receiver.answers = [status, status]
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         await send(web)
         await receiver.until(3)
         assert len({(headers["webhook-id"], body) for headers, body in receiver.got}) == 1
@@ -169,7 +161,7 @@ async def test_in_the_end_it_is_given_up(
 ) -> None:
     monkeypatch.setattr(webhooks, "BACK_OFF_S", (0.01, 0.01))
     receiver.answers = answers
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         await send(web)
         (delivery,) = await settled(web, DeliveryState.FAILED)
         assert delivery.attempts == attempts == len(receiver.got)
@@ -178,44 +170,46 @@ async def test_in_the_end_it_is_given_up(
 
 async def test_a_restart_goes_on(tmp_path: Path, receiver: Receiver) -> None:
     receiver.answers = [503]
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         await send(web)
         await receiver.until(1)
-        (waiting,) = await web.service.store.outbox.next(10)
+        (waiting,) = await web.service.parts.store.outbox.next(10)
         while not waiting.attempts:
-            (waiting,) = await web.service.store.outbox.next(10)
+            (waiting,) = await web.service.parts.store.outbox.next(10)
         # the time of its next try has come when the service is there again
-        await web.service.store.outbox.settle(waiting.id, DeliveryState.WAITING, waiting.attempts, 0.0, waiting.detail)
-    async with running(tmp_path, url=receiver.url) as web:
+        await web.service.parts.store.outbox.settle(
+            waiting.id, DeliveryState.WAITING, waiting.attempts, 0.0, waiting.detail
+        )
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         await receiver.until(2)
         assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
         await settled(web, DeliveryState.DELIVERED)
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         await send(web)
         await receiver.until(3)
         assert receiver.got[2][0]["webhook-id"] != receiver.got[1][0]["webhook-id"]
 
 
 async def test_an_end_that_nobody_heard_of_is_told_after_the_restart(tmp_path: Path, receiver: Receiver) -> None:
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         job = await send(web)
         await receiver.until(1)
-        store = web.service.store
+        store = web.service.parts.store
         await settled(web, DeliveryState.DELIVERED)
         async with store._db.transaction():  # as if it had been killed between the end of the job and the delivery
             await store._db.run("DELETE FROM delivery")
             await store._db.run("UPDATE webhook SET seq = 0")
-    async with running(tmp_path, url=receiver.url):
+    async with running_with_webhooks(tmp_path, url=receiver.url):
         await receiver.until(2)
     assert json.loads(receiver.got[1][1])["data"]["id"] == job["id"]
 
 
 async def test_who_switches_it_on_later_hears_of_what_comes_then(tmp_path: Path, receiver: Receiver) -> None:
-    async with running(tmp_path, secret="") as web:
+    async with running_with_webhooks(tmp_path, secret="") as web:
         await collect(web.client, f"/api/stream/{(await send(web))['id']}")
-    async with running(tmp_path, secret="") as web:
+    async with running_with_webhooks(tmp_path, secret="") as web:
         pass
-    async with running(tmp_path, url=receiver.url) as web:
+    async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         job = await send(web)
         await receiver.until(1)
         await settled(web, DeliveryState.DELIVERED)
@@ -224,14 +218,14 @@ async def test_who_switches_it_on_later_hears_of_what_comes_then(tmp_path: Path,
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "ftp://example.com/", "http://[::1]/", "http://2130706433/"])
 async def test_a_job_cannot_ask_for_a_message_into_the_machine(tmp_path: Path, url: str) -> None:
-    async with running(tmp_path, allowed_networks=()) as web:
+    async with running_with_webhooks(tmp_path, allowed_networks=()) as web:
         answer = await web.client.post("/api/jobs", files={"file": ("a.wav", script(chunks=1))}, data={"webhook": url})
         assert (answer.status_code, answer.json()["params"]["field"]) == (422, "webhook")
-        assert not list(web.service.intake.root.iterdir())
+        assert not list(web.service.uploads.root.iterdir())
 
 
 async def test_nor_by_a_name_that_leads_there(tmp_path: Path, receiver: Receiver) -> None:
-    async with running(tmp_path, allowed_networks=()) as web:
+    async with running_with_webhooks(tmp_path, allowed_networks=()) as web:
         await send(web, webhook=receiver.url.replace("127.0.0.1", "localhost"))
         (delivery,) = await settled(web, DeliveryState.FAILED)
         assert delivery.attempts == 1
@@ -240,7 +234,7 @@ async def test_nor_by_a_name_that_leads_there(tmp_path: Path, receiver: Receiver
 
 
 async def test_without_a_secret_there_are_none(tmp_path: Path, receiver: Receiver) -> None:
-    async with running(tmp_path, secret="") as web:
+    async with running_with_webhooks(tmp_path, secret="") as web:
         answer = await web.client.post(
             "/api/jobs", files={"file": ("a.wav", script(chunks=1))}, data={"webhook": receiver.url}
         )
@@ -262,7 +256,7 @@ async def test_without_a_secret_there_are_none(tmp_path: Path, receiver: Receive
 )
 async def test_settings_that_cannot_be(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises((InvalidConfig, ExceptionGroup)) as caught:
-        async with running(tmp_path, **wrong):
+        async with running_with_webhooks(tmp_path, **wrong):
             pass
     assert (
         caught.group_contains(InvalidConfig)

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from testkit.service import settings
+from testkit.service import configuration
 from testkit.weights import weights
 from whisper_service.config import schema
 from whisper_service.core.domain import (
@@ -36,13 +36,15 @@ from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler import loop as dispatch
-from whisper_service.scheduler.aborts import Aborts
+from whisper_service.scheduler import model_actions, requests
+from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
-from whisper_service.scheduler.model_actions import ModelActions
+from whisper_service.scheduler.model_downloads import ModelDownloads
+from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
@@ -104,26 +106,23 @@ class Stage:
         self.mailbox = Mailbox()
         self.facts: dict[str, Any] = {"cpus": 1}
         self.speech, self.media = Actor("speech"), Actor("media-1")
-        recognizer = SpeechActor(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
-        decoders = MediaActors([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6)  # type: ignore[list-item]
-        broadcast = ChangeFeed(store.log, 0)
-        ledger = Ledger(store, broadcast, data)
-        endings = Aborts(ledger, recognizer, decoders)
-        inventory = Inventory(catalog, Machine(cpus=2, memory_bytes=0))
+        speech = SpeechActor(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
+        feed = ChangeFeed(store.log, 0)
         self.download = Actor("download")
-        shelf = ModelActions(
-            store,
-            broadcast,
-            inventory,
-            ledger,
-            recognizer,
-            endings,
-            self.download,
-            Hub(),
-            spare_bytes=0,  # type: ignore[arg-type]
+        models = ModelStates(store, feed, Inventory(catalog, Machine(cpus=2, memory_bytes=0)), speech)
+        self.context = Context(
+            mailbox=self.mailbox,
+            store=store,
+            data=data,
+            ledger=Ledger(store, feed, data),
+            speech=speech,
+            media=MediaActors([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6),  # type: ignore[list-item]
+            models=models,
+            downloads=ModelDownloads(self.download, models, Hub(), spare_bytes=0),  # type: ignore[arg-type]
+            hub_tests=HubTests(Actor("connection")),  # type: ignore[arg-type]
+            preload=False,
         )
-        connections = HubTests(Actor("connection"))  # type: ignore[arg-type]
-        self.loop = Loop(self.mailbox, ledger, endings, shelf, connections, recognizer, decoders, preload=False)
+        self.loop = Loop(self.context)
 
     def say(self, actor: Actor, *reports: Report, generation: int | None = None) -> None:
         """Reports arrive, all before the loop has its turn."""
@@ -158,7 +157,7 @@ class Stage:
 
     async def submit(self, job_id: str = "job", **options: Any) -> None:
         job = self.job_of(job_id, **options)
-        await self.mailbox.ask(lambda: self.loop.add(job))
+        await self.context.ask(requests.submit, job)
         await self.settled()
 
     async def decoded(self, job_id: str = "job", chunks: int = 3, warning: Problem | None = None) -> None:
@@ -206,7 +205,7 @@ def over(batch: Transcribe) -> BatchDone:
 async def staged(
     tmp_path: Path, slots: int = 1, facts: dict[str, Any] | None = None, probe_s: float = 180.0, **speech: Any
 ) -> AsyncIterator[Stage]:
-    base = settings(tmp_path / "data")
+    base = configuration(tmp_path)
     chosen = schema.Config(
         data_dir=base.data_dir,
         speech=schema.SpeechSettings(model=base.speech.model, slots=slots, **speech),
@@ -253,7 +252,7 @@ async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_chil
         await stage.loaded()
         stage.speech.generation += 1
         call = replace(stage.job_of("call"), rank=CALL)
-        await stage.mailbox.ask(lambda: stage.loop.add(call))
+        await stage.context.ask(requests.submit, call)
         await stage.decoded("call", chunks=1)
         assert stage.speech.commands(Transcribe)[-1].express
         assert {meant for meant, _ in stage.speech.got} == {1}
@@ -298,8 +297,8 @@ async def test_a_chunk_that_is_in_two_batches_is_told_once_and_the_first_takes_n
         await stage.decoded(chunks=1)
         await stage.loaded()
         (first,) = stage.batches()
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RESUME))
+        await stage.context.ask(requests.change, "job", Cause.PAUSE)
+        await stage.context.ask(requests.change, "job", Cause.RESUME)
         await stage.settled()
         _, second = stage.batches()
         stage.say(stage.speech, over(first))  # it had been cancelled there, say
@@ -317,8 +316,8 @@ async def test_a_fault_of_a_batch_strikes_no_chunk_that_is_in_another_one_by_now
         await stage.decoded(chunks=1)
         await stage.loaded()
         (first,) = stage.batches()
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RESUME))
+        await stage.context.ask(requests.change, "job", Cause.PAUSE)
+        await stage.context.ask(requests.change, "job", Cause.RESUME)
         await stage.settled()
         problem = Problem("unknown", "Something unexpected happened.")
         stage.say(stage.speech, Fault("batch", "unknown", problem, batch=first.batch))
@@ -342,7 +341,7 @@ async def test_actors_hear_of_the_end_of_a_job_before_its_spool_goes(tmp_path: P
             send(command, **rest)
 
         stage.speech.send = watch  # type: ignore[method-assign]
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.CANCEL))
+        await stage.context.ask(requests.change, "job", Cause.CANCEL)
         assert seen == [True]
         assert not spool.exists()
 
@@ -353,7 +352,7 @@ async def test_a_job_that_cannot_be_cancelled_is_not(tmp_path: Path) -> None:
         await stage.decoded(chunks=0)
         assert (await stage.job()).status is Status.COMPLETED
         with pytest.raises(IllegalTransition):
-            await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.CANCEL))
+            await stage.context.ask(requests.change, "job", Cause.CANCEL)
 
 
 async def test_a_step_that_fails_takes_nothing_of_the_others_with_it(
@@ -371,7 +370,7 @@ async def test_a_step_that_fails_takes_nothing_of_the_others_with_it(
         def full(*_: Any, **__: Any) -> bool:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(stage.loop._decoders, "start", full)
+        monkeypatch.setattr(stage.context.media, "start", full)
         stage.die(stage.media)
         stage.say(stage.media, Ready(pid=3))
         load = stage.speech.commands(Load)[-1]
@@ -392,11 +391,11 @@ async def test_a_batch_of_a_paused_job_does_not_outlive_the_model_that_is_unload
         await stage.submit()
         await stage.decoded(chunks=1)
         await stage.loaded()
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
-        name = stage.loop.recognizer.model
+        await stage.context.ask(requests.change, "job", Cause.PAUSE)
+        name = stage.context.speech.model
         assert name is not None
-        await stage.mailbox.ask(lambda: stage.loop.shelf.unload(name))
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RESUME))
+        await stage.context.ask(model_actions.unload, name)
+        await stage.context.ask(requests.change, "job", Cause.RESUME)
         stage.say(stage.speech, Ready(pid=3))
         await stage.loaded()
         again = stage.batches()[-1]
@@ -433,7 +432,7 @@ async def test_work_that_nobody_has_in_hand_is_taken_up_again(tmp_path: Path, ca
         await stage.submit()
         await stage.decoded(chunks=1)
         await stage.loaded()
-        stage.loop.recognizer._batches.clear()
+        stage.context.speech._batches.clear()
         await stage.settled()
         first, again = stage.batches()
         assert again.rows == first.rows
@@ -457,7 +456,7 @@ async def test_batches_are_as_large_as_the_gpu_has_room_for(tmp_path: Path, free
         await stage.submit()
         await stage.decoded(chunks=1)
         await stage.loaded()
-        assert stage.loop.recognizer.rung == Rung("cuda", "auto", batch, 4)
+        assert stage.context.speech.rung == Rung("cuda", "auto", batch, 4)
 
 
 def first_batch(stage: Stage) -> Transcribe:
@@ -495,7 +494,7 @@ async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_f
             {"kind": "chunk_retried"},
         ]
         assert stage.speech.commands(Load)[-1].slots == 1
-        assert stage.loop.recognizer.warnings == (OOM.problem,)
+        assert stage.context.speech.warnings == (OOM.problem,)
     async with staged(tmp_path, slots=2) as stage:  # the next service starts where this one stood
         await stage.submit("other")
         await stage.decoded("other", chunks=4)
@@ -572,7 +571,7 @@ async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Pa
         await stage.loaded()
         loads = stage.speech.commands(Load)
         assert [(load.device, load.compute_type) for load in loads] == [("cuda", "auto"), ("cpu", "auto")]
-        assert stage.loop.recognizer.warnings == (why.problem,)
+        assert stage.context.speech.warnings == (why.problem,)
         (note,) = (await stage.job()).history
         assert (note.code, note.message.endswith("It goes on with the CPU.")) == (why.problem.code, True)
         assert (
@@ -611,7 +610,7 @@ async def test_a_model_that_cannot_be_loaded_in_any_way_keeps_its_jobs_waiting_a
         stage.say(stage.speech, Fault("model", BROKEN.kind.value, BROKEN.problem))
         await stage.settled()
         assert (await stage.job()).problem == BROKEN.problem
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RETRY))
+        await stage.context.ask(requests.change, "job", Cause.RETRY)
         await stage.loaded()
         assert len(stage.speech.commands(Load)) == 4
         job = await stage.job()
@@ -630,7 +629,7 @@ async def test_with_nothing_lighter_left_a_model_that_does_not_fit_waits_for_mem
         await stage.settled()
         assert len(stage.speech.commands(Load)) == 1
         assert ((await stage.job()).status, (await stage.job()).problem) == (Status.PROCESSING, OOM.problem)
-        await stage.mailbox.ask(stage.loop.reset)
+        await stage.context.ask(requests.reset)
         await stage.loaded()
         assert len(stage.batches()) == 1
 
@@ -644,11 +643,11 @@ async def test_whoever_mended_the_gpu_has_it_tried_again(tmp_path: Path) -> None
         stage.say(stage.speech, Fault("model", BROKEN.kind.value, BROKEN.problem))
         await stage.loaded()
         (batch,) = stage.batches()
-        await stage.mailbox.ask(stage.loop.reset)
+        await stage.context.ask(requests.reset)
         stage.say(stage.speech, heard(batch), over(batch))
         await stage.loaded()
         assert [load.device for load in stage.speech.commands(Load)] == ["cuda", "cpu", "cuda"]
-        assert stage.loop.recognizer.warnings == ()
+        assert stage.context.speech.warnings == ()
 
 
 async def test_a_library_that_is_missed_only_at_work_is_no_fault_of_the_chunks(tmp_path: Path) -> None:
@@ -693,7 +692,7 @@ async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tm
             stage.say(stage.speech, heard(stage.batches()[-1]), over(stage.batches()[-1]))
             await stage.settled()
         assert await stage.store.remembered.standing("cpu", model) is None
-        assert stage.loop.recognizer.warnings == ()
+        assert stage.context.speech.warnings == ()
 
 
 async def test_other_numbers_are_tried_again_once_the_present_batch_has_ended(tmp_path: Path) -> None:
@@ -892,7 +891,7 @@ async def test_a_retry_gives_only_what_is_a_gap(tmp_path: Path) -> None:
             await stage.settled()
         assert [(gap.start, gap.end) for gap in (await stage.job()).gaps] == [(1.0, 2.0)]
         before = len(stage.batches())
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.RETRY))
+        await stage.context.ask(requests.change, "job", Cause.RETRY)
         await stage.decoded(chunks=3)
         (again,) = stage.batches()[before:]
         assert [row.span.index for row in again.rows] == [1]
@@ -907,12 +906,12 @@ async def test_a_driver_without_a_card_to_use_is_a_warning(tmp_path: Path) -> No
     async with staged(tmp_path, facts=seen) as stage:
         stage.say(stage.speech, Ready(pid=2))
         await stage.settled()
-        (warning,) = stage.loop.recognizer.warnings
+        (warning,) = stage.context.speech.warnings
         assert (warning.code, "CUDA 12.2" in warning.message) == ("device_unusable", True)
     async with staged(tmp_path, facts=seen, device="cpu") as stage:
         stage.say(stage.speech, Ready(pid=2))
         await stage.settled()
-        assert stage.loop.recognizer.warnings == ()
+        assert stage.context.speech.warnings == ()
 
 
 async def test_what_comes_late_for_a_paused_job_moves_its_progress(tmp_path: Path) -> None:
@@ -921,7 +920,7 @@ async def test_what_comes_late_for_a_paused_job_moves_its_progress(tmp_path: Pat
         await stage.decoded(chunks=4)
         await stage.loaded()
         (first,) = stage.batches()
-        await stage.mailbox.ask(lambda: stage.loop.change("job", Cause.PAUSE))
+        await stage.context.ask(requests.change, "job", Cause.PAUSE)
         assert (await stage.job()).progress == 0.0
         stage.say(stage.speech, heard(first), over(first))
         await stage.settled()
@@ -937,7 +936,7 @@ async def test_what_comes_late_for_a_deleted_job_is_nothing_at_all(
         await stage.decoded(chunks=4)
         await stage.loaded()
         (first,) = stage.batches()
-        await stage.mailbox.ask(lambda: stage.loop.delete("job"))
+        await stage.context.ask(requests.delete, "job")
         stage.say(stage.speech, heard(first), over(first))
         await stage.settled()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

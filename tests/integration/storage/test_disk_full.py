@@ -19,16 +19,14 @@ from testkit.media_files import write_wav
 from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, environment
 from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
-from testkit.service import ended, texts, until
+from testkit.service import ended, running, texts, until
 from testkit.small_disk import Ballast, small_disk
-from testkit.web_service import settings
 from whisper_service.app.service import Service
 from whisper_service.app.wiring import MEDIA
 from whisper_service.core.domain import Job, Status
 from whisper_service.core.errors import DiskFull
 from whisper_service.models import bundled
 from whisper_service.scheduler import loop as dispatch
-from whisper_service.web.server import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name != "posix", reason="mounts a file system in memory")]
 
@@ -48,7 +46,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "RETRY_S", 0.2)
 
 
-class Stage:
+class SmallService:
     """A service on the small disk, and its client."""
 
     def __init__(self, disk: Path, service: Service, client: httpx.AsyncClient) -> None:
@@ -71,82 +69,77 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(disk: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
-    media = getattr(request, "param", "testkit.scripted_actors:media")
-    async with (
-        Service.open(settings(disk), speech_entry="testkit.scripted_actors:speech", media_entry=media) as service,
-        serving(service) as url,
-        httpx.AsyncClient(base_url=url, timeout=30) as client,
-    ):
-        yield Stage(disk, service, client)
+async def small(disk: Path, request: pytest.FixtureRequest) -> AsyncIterator[SmallService]:
+    async with running(disk, media_actor=getattr(request, "param", "media")) as (service, client, _):
+        yield SmallService(disk, service, client)
 
 
-async def test_at_an_upload(stage: Stage) -> None:
-    stage.leave(4 << 20)
+async def test_at_an_upload(small: SmallService) -> None:
+    small.leave(4 << 20)
 
     async def in_chunks() -> AsyncIterator[bytes]:
         for _ in range(32):
             yield bytes(1 << 18)
 
-    stated = await stage.send(bytes(8 << 20))
-    unstated = await stage.client.post("/api/jobs", content=in_chunks())
+    stated = await small.send(bytes(8 << 20))
+    unstated = await small.client.post("/api/jobs", content=in_chunks())
     for answer in (stated, unstated):
         assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
         assert answer.json()["hint"]
-    assert not list((stage.disk / "data" / "media").iterdir())
-    fits = (await stage.send(script(chunks=2))).json()
-    assert (await ended(stage.service, fits["id"])).status is Status.COMPLETED
+    assert not list((small.disk / "data" / "media").iterdir())
+    fits = (await small.send(script(chunks=2))).json()
+    assert (await ended(small.service, fits["id"])).status is Status.COMPLETED
 
 
-@pytest.mark.parametrize("stage", [MEDIA], indirect=True)
-async def test_at_the_decoded_sound(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("small", [MEDIA], indirect=True)
+async def test_at_the_decoded_sound(small: SmallService, tmp_path: Path) -> None:
     silence = write_wav(tmp_path / "a.wav", np.zeros(120 * 8_000, dtype=np.int16), rate=8_000).read_bytes()
-    stage.leave(len(silence) + (1 << 20))
-    made = (await stage.send(silence)).json()["id"]  # 3.7 MiB as 16 kHz
-    failed = await stage.failed(made)
+    small.leave(len(silence) + (1 << 20))
+    made = (await small.send(silence)).json()["id"]  # 3.7 MiB as 16 kHz
+    failed = await small.failed(made)
     assert failed.error is not None
     assert failed.error.code == "disk_full"
-    assert not list((stage.disk / "data" / "spool").iterdir())  # what it took is given back
-    stage.ballast.free()
-    await stage.client.post(f"/api/jobs/{made}/retry")
-    done = await until(stage.service, made, lambda job: job.status is Status.COMPLETED)
+    assert not list((small.disk / "data" / "spool").iterdir())  # what it took is given back
+    small.ballast.free()
+    await small.client.post(f"/api/jobs/{made}/retry")
+    done = await until(small.service, made, lambda job: job.status is Status.COMPLETED)
     assert (done.error, done.duration_s) == (None, 120.0)
 
 
-async def test_at_a_commit(stage: Stage) -> None:
+async def test_at_a_commit(small: SmallService) -> None:
     jobs = [
-        (await stage.send(script(chunks=60, delay=0.02, decode_delay=0.02, segments=4), name)).json()["id"]
+        (await small.send(script(chunks=60, delay=0.02, decode_delay=0.02, segments=4), name)).json()["id"]
         for name in "abc"
     ]
-    quiet = (await stage.send(script(chunks=1), "quiet")).json()["id"]
-    await ended(stage.service, quiet)
-    await until(stage.service, jobs[0], lambda job: job.chunks_done >= 3)
-    stage.leave(0)
+    quiet = (await small.send(script(chunks=1), "quiet")).json()["id"]
+    await ended(small.service, quiet)
+    await until(small.service, jobs[0], lambda job: job.chunks_done >= 3)
+    small.leave(0)
     with anyio.fail_after(60):
-        while (answer := await stage.client.post(f"/api/jobs/{jobs[2]}/pause")).status_code == 200:
-            await stage.client.post(f"/api/jobs/{jobs[2]}/resume")
+        while (answer := await small.client.post(f"/api/jobs/{jobs[2]}/pause")).status_code == 200:
+            await small.client.post(f"/api/jobs/{jobs[2]}/resume")
         assert (answer.status_code, answer.json()["code"]) in ((507, "disk_full"), (409, "illegal_transition")), (
             answer.text
         )
         await anyio.sleep(1.0)
-        assert (await stage.client.get(f"/api/jobs/{quiet}/export?format=txt")).text.startswith(
+        assert (await small.client.get(f"/api/jobs/{quiet}/export?format=txt")).text.startswith(
             text_of(0)
         )  # reading goes on
-    stage.ballast.free()
+    small.ballast.free()
     with anyio.fail_after(60):
         for job_id in jobs:
-            while (job := (await stage.client.get(f"/api/jobs/{job_id}")).json())["status"] != "completed":
+            while (job := (await small.client.get(f"/api/jobs/{job_id}")).json())["status"] != "completed":
                 if job["status"] == "failed":
                     assert job["error"]["code"] == "disk_full"
-                    await stage.client.post(f"/api/jobs/{job_id}/retry")
+                    await small.client.post(f"/api/jobs/{job_id}/retry")
                 elif job["status"] == "paused":
-                    await stage.client.post(f"/api/jobs/{job_id}/resume")
+                    await small.client.post(f"/api/jobs/{job_id}/resume")
                 await anyio.sleep(0.1)
     for job_id in jobs:
-        assert (await stage.service.store.job(job_id)).gaps == ()
-        heard = [segment.text for segment in (await stage.service.transcript(job_id)).segments]
+        assert (await small.service.parts.store.job(job_id)).gaps == ()
+        heard = [segment.text for segment in (await small.service.jobs.transcript(job_id)).segments]
         assert heard == [text_of(n) for n in range(60) for _ in range(4)]
-    assert await texts(stage.service, quiet) == [text_of(0)]
+    assert await texts(small.service, quiet) == [text_of(0)]
 
 
 @pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)

@@ -15,9 +15,9 @@ from zipfile import ZipFile
 import httpx
 import pytest
 
+from testkit.event_stream import events
 from testkit.scripted_actors import script
-from testkit.web_service import Running, events, running
-from whisper_service.config.schema import SecuritySettings, WebhookSettings
+from testkit.service import Running, running
 from whisper_service.web.app import openapi_json
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ OPEN = {"/api/login", "/api/logout", "/api/health/live"}
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path, security=SecuritySettings(token=TOKEN)) as up:
+    async with running(tmp_path, security={"token": TOKEN}) as up:
         yield up
 
 
@@ -62,8 +62,8 @@ async def test_without_the_token_nothing_is_said_and_nothing_done(web: Running) 
             else:
                 assert said["code"] == "unauthorized"
                 assert "/login" in said["hint"]
-    assert await web.service.store.jobs() == []
-    assert not list(web.service.intake.root.iterdir())
+    assert await web.service.parts.store.jobs() == []
+    assert not list(web.service.uploads.root.iterdir())
 
 
 async def test_the_page_and_the_question_whether_it_lives_are_open(web: Running) -> None:
@@ -138,7 +138,7 @@ async def test_who_guesses_has_to_wait_and_who_is_inside_goes_on(web: Running) -
 
 
 async def test_a_trusted_proxy_says_who_is_there(tmp_path: Path) -> None:
-    security = SecuritySettings(token=TOKEN, trusted_proxies=("127.0.0.1",))
+    security = {"token": TOKEN, "trusted_proxies": ("127.0.0.1",)}
     async with running(tmp_path, security=security) as web:
         for number in range(10):
             headers = {"x-forwarded-for": "203.0.113.9, 127.0.0.1"}
@@ -168,9 +168,7 @@ async def test_the_token_is_in_no_log(web: Running, caplog: pytest.LogCaptureFix
 
 async def test_no_secret_is_in_any_answer(tmp_path: Path) -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    async with running(
-        tmp_path, security=SecuritySettings(token=TOKEN), webhooks=WebhookSettings(secret=secret)
-    ) as web:
+    async with running(tmp_path, security={"token": TOKEN}, webhooks={"secret": secret}) as web:
         asked = [
             path
             for method, path in operations()
@@ -198,9 +196,9 @@ async def test_without_a_token_nobody_is_asked(tmp_path: Path) -> None:
 
 
 async def test_as_many_uploads_as_are_allowed_and_no_more(tmp_path: Path) -> None:
-    async with running(tmp_path, max_uploads=1) as web:
+    async with running(tmp_path, server={"max_uploads": 1}) as web:
         part = TUS | {"upload-offset": "0", "content-type": "application/offset+octet-stream"}
-        async with web.service.intake.receiver("a.wav"):
+        async with web.service.uploads.receiver("a.wav"):
             refused = await web.client.post("/api/jobs", files={"file": ("b.wav", script(chunks=1))})
             assert (refused.status_code, refused.json()["code"]) == (503, "too_many_uploads")
             assert refused.headers["retry-after"] == "5"

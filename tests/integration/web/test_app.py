@@ -9,7 +9,7 @@ from typing import ClassVar
 import anyio
 import pytest
 
-from testkit.web_service import Running, running
+from testkit.service import Running, running
 from whisper_service.app.service import Readiness
 from whisper_service.config.load import resource
 from whisper_service.core.domain import Problem
@@ -85,7 +85,7 @@ async def test_pages_of_other_sites_change_nothing(web: Running, headers: dict[s
     if status == 403:
         assert answer.json()["code"] == "cross_site"
         assert answer.json()["hint"]
-        assert not list(web.service.intake.root.iterdir())
+        assert not list(web.service.uploads.root.iterdir())
 
 
 @pytest.mark.parametrize("path", ["/", "/api/state", "/schema", "/nope", "/static/app.css"])

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from testkit.scripted_actors import script
-from testkit.web_service import WAIT, Running, running
+from testkit.service import WAIT, Running, running
 from whisper_service.core.errors import ModelUnavailable, ServiceError
 from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.web.app import openapi_json
@@ -134,8 +134,8 @@ async def test_names_of_files_and_models_leave_no_trace_on_the_disk(web: Running
             assert 0 < len(shown) <= 300
             assert not set(shown) & set("/\\\0\r\n\u202e")
     with anyio.fail_after(WAIT):
-        cursor = web.service.broadcast.cursor(web.service.broadcast.head)
-        while any(job.status in ("pending", "processing") for job in await web.service.store.jobs(limit=100)):
+        cursor = web.service.events.cursor(web.service.events.head)
+        while any(job.status in ("pending", "processing") for job in await web.service.parts.store.jobs(limit=100)):
             await cursor.read()
     for job_id in ids:
         exported = await web.client.get(f"/api/jobs/{job_id}/export?format=srt")

@@ -8,7 +8,7 @@ from contextlib import suppress
 import anyio
 import pytest
 
-from testkit.web_service import WAIT, Running, running
+from testkit.service import WAIT, Running, running
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ async def test_it_is_refused(web: Running, name: str) -> None:
     answer = await exchange(web, REQUESTS[name])
     assert answer.startswith(b"HTTP/1.1 4"), answer[:200]
     assert b"Traceback" not in answer
-    assert not list(web.service.intake.root.iterdir())
+    assert not list(web.service.uploads.root.iterdir())
 
 
 async def test_connections_that_never_finish_a_request_hold_nobody_up(web: Running) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from testkit.service import ended, running, send
+from testkit.service import ended, open_service, send
 from whisper_service.core.domain import Status
 from whisper_service.core.logs import JsonFormatter
 
@@ -40,7 +40,7 @@ def written() -> Iterator[list[dict[str, Any]]]:
 
 async def test_lines_about_a_job_name_it_and_what_happened_to_which_part(tmp_path: Path) -> None:
     with written() as lines:
-        async with running(tmp_path / "data") as service:
+        async with open_service(tmp_path) as service:
             marks = tmp_path / "marks"
             marks.mkdir()
             stumbles = await send(

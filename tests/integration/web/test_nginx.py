@@ -14,10 +14,10 @@ import anyio
 import httpx
 import pytest
 
+from testkit.event_stream import events
 from testkit.nginx import DEPLOY, below, free_port, nginx
 from testkit.scripted_actors import script
-from testkit.web_service import WAIT, Running, events, running
-from whisper_service.config.schema import SecuritySettings
+from testkit.service import WAIT, Running, running
 
 pytestmark = [
     pytest.mark.anyio,
@@ -71,7 +71,7 @@ async def answers(client: httpx.AsyncClient) -> None:
 @asynccontextmanager
 async def proxied(root: Path, **changes: object) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
     """A service behind the shipped site, and a client of HTTP/2 with one connection to that."""
-    security = SecuritySettings(token=TOKEN, allowed_hosts=(NAME,), trusted_proxies=("127.0.0.1",))
+    security = {"token": TOKEN, "allowed_hosts": (NAME,), "trusted_proxies": ("127.0.0.1",)}
     cert, key = certificate(root / "tls")
     port = free_port()
     trusting = ssl.create_default_context(cafile=str(cert))
@@ -139,7 +139,7 @@ async def test_an_upload_is_at_the_service_before_it_is_complete(behind: Behind)
 
     async def slowly() -> AsyncIterator[bytes]:
         yield recording[:1000]
-        while not web.service.intake.open:  # noqa: ASYNC110 - nobody is told
+        while not web.service.uploads.open:  # noqa: ASYNC110 - nobody is told
             await anyio.sleep(0.01)
         yield recording[1000:]
 
@@ -182,8 +182,8 @@ async def test_other_names_and_ranges(behind: Behind) -> None:
 async def test_below_a_path_of_another_site(tmp_path: Path, kept: bool) -> None:
     """nginx may take the path away before it asks the service, or leave it."""
     port = free_port()
-    security = SecuritySettings(token=TOKEN, trusted_proxies=("127.0.0.1",))
-    async with running(tmp_path, security=security, root_path="/transcribe") as web:
+    security = {"token": TOKEN, "trusted_proxies": ("127.0.0.1",)}
+    async with running(tmp_path, security=security, server={"root_path": "/transcribe"}) as web:
         with nginx(tmp_path / "nginx", below(web.url, port, kept=kept)):
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/transcribe", timeout=WAIT) as client:
                 await answers(client)

@@ -20,6 +20,7 @@ from whisper_service.core.domain import SAMPLE_RATE, Problem, Span, Status
 from whisper_service.core.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import loop as dispatch
+from whisper_service.scheduler import requests
 from whisper_service.scheduler.run import Decoding
 from whisper_service.supervision.protocol import (
     ChunkFound,
@@ -161,32 +162,32 @@ class Player:
 def watch(stage: Stage) -> list[str]:
     """Whenever the loop rests, what it remembers is compared; what does not fit is in the list."""
     found: list[str] = []
-    loop, ledger, endings = stage.loop, stage.loop._ledger, stage.loop._endings
-    reclaim, go_on = loop._reclaim, loop._go_on
+    loop, context, ledger = stage.loop, stage.context, stage.context.ledger
+    reclaim, plan = loop._reclaim, loop._plan
 
     def before() -> None:
         """The second line must find nothing to do."""
         for run in ledger.runs.values():
             rows = {(run.job.id, index): batch for index, batch in run.batch_of.items()}
-            held = loop.recognizer._batches
+            held = context.speech._batches
             found.extend(f"{key} is in no batch" for key, n in rows.items() if n not in held or key not in held[n].rows)
-            if run.decoding is Decoding.RUNNING and loop._decoders._jobs.get(run.worker or "") != run.job.id:
+            if run.decoding is Decoding.RUNNING and context.media._jobs.get(run.worker or "") != run.job.id:
                 found.append(f"{run.job.id} is read by nobody")
             if run.in_flight.keys() != run.batch_of.keys():
                 found.append(f"{run.job.id}: {run.in_flight} in {run.batch_of}")
         reclaim()
 
     async def and_after() -> None:
-        await go_on()
+        await plan()
         before()
         stored = {job.id for job in await stage.store.jobs(status=[Status.PROCESSING])}
-        if stored - endings._unsaid.keys() != ledger.runs.keys() - endings._unsaid.keys():
+        if stored - context.unwritten.keys() != ledger.runs.keys() - context.unwritten.keys():
             found.append(
-                f"in work are {sorted(stored)} in the store and {sorted(ledger.runs)} here, unsaid {endings._unsaid}"
+                f"in work are {sorted(stored)} in the store and {sorted(ledger.runs)} here, unsaid {context.unwritten}"
             )
 
     loop._reclaim = before  # type: ignore[method-assign]
-    loop._go_on = and_after  # type: ignore[method-assign]
+    loop._plan = and_after  # type: ignore[method-assign]
     return found
 
 
@@ -214,13 +215,13 @@ async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident
             for job_id in CHUNKS:
                 language = None if job_id == "interview" else "en"
                 await insist(stage, lambda job_id=job_id, language=language: add(stage, job_id, language))  # type: ignore[misc]
-            if await insist(stage, lambda: stage.loop.change("talk", Cause.PAUSE)):
-                await insist(stage, lambda: stage.loop.change("talk", Cause.RESUME))
+            if await insist(stage, lambda: requests.change(stage.context, "talk", Cause.PAUSE)):
+                await insist(stage, lambda: requests.change(stage.context, "talk", Cause.RESUME))
             await ended(stage)
             for job in await stage.store.jobs():
                 failed = job.error.code if job.error else None
                 if failed == "disk_full" and kind == "full":
-                    await insist(stage, lambda job=job: stage.loop.change(job.id, Cause.RETRY))  # type: ignore[misc]
+                    await insist(stage, lambda job=job: requests.change(stage.context, job.id, Cause.RETRY))  # type: ignore[misc]
                 elif failed != ("not_media" if job.id == "letter" else None):
                     found.append(f"{job.id} ended as {job.status} {failed}")
             await ended(stage)
@@ -230,14 +231,14 @@ async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident
             job, texts = await stage.job(job_id), await stage.texts(job_id)
             if job.status is not wanted or texts != [f"chunk {n}" for n in range(chunks)] or job.gaps:
                 found.append(f"{job_id} ended as {job.status} {job.error} with {texts}, {job.gaps}")
-        if stage.loop._ledger.runs or stage.loop.recognizer._batches or stage.loop._endings._unsaid:
+        if stage.context.ledger.runs or stage.context.speech._batches or stage.loop._context.unwritten:
             found.append("something is left in work")
         return refusing.count, found
 
 
 async def add(stage: Stage, job_id: str, language: str | None) -> None:
     """A new job."""
-    await stage.loop.add(stage.job_of(job_id, language=language))
+    await requests.submit(stage.context, stage.job_of(job_id, language=language))
 
 
 async def ended(stage: Stage) -> None:

@@ -22,13 +22,13 @@ SERVE = """
 import sys
 from functools import partial
 from pathlib import Path
-from testkit.web_service import settings
+from testkit.service import configuration, entries
 from whisper_service.web import server
 from whisper_service.app.service import Service
 
-server.Service.open = partial(Service.open, speech_entry="testkit.scripted_actors:speech", media_entry="testkit.scripted_actors:media")
+server.Service.open = partial(Service.open, **entries())
 if __name__ == "__main__":
-    sys.exit(server.run(settings(Path(sys.argv[1]))))
+    sys.exit(server.run(configuration(Path(sys.argv[1]))))
 """
 WATCHED = """
 import gc, os, signal, sys, threading, time

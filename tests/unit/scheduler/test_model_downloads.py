@@ -10,10 +10,11 @@ import pytest
 
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import DiskFull, ModelUnavailable
-from whisper_service.models.catalog import Catalog
+from whisper_service.host.machine import Machine
 from whisper_service.models.hubs import Hub
-from whisper_service.models.inventory import Transfer
+from whisper_service.models.inventory import Inventory, Transfer
 from whisper_service.scheduler.model_downloads import TRIES, ModelDownloads, describe
+from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress
 
@@ -46,15 +47,25 @@ class Actor:
         return [command.model for _, command in self.sent]
 
 
-class Stage:
-    def __init__(self, root: Path) -> None:
-        self.actor = Actor()
-        self.told: list[tuple[str, ModelRow | None]] = []
-        catalog = Catalog(root, default="auto", bundled={})
-        self.downloads = ModelDownloads(self.actor, catalog, Hub(), self.announce, spare_bytes=0)  # type: ignore[arg-type]
+class States(ModelStates):
+    """Keeps what is announced instead of writing it."""
+
+    def __init__(self, root: Path, told: list[tuple[str, ModelRow | None]]) -> None:
+        inventory = Inventory(Catalog(root, default="auto", bundled={}), Machine(cpus=2, memory_bytes=0))
+        nothing: Any = None
+        super().__init__(nothing, nothing, inventory, nothing)
+        self.told = told
 
     async def announce(self, name: str, row: ModelRow | None) -> None:
         self.told.append((name, row))
+
+
+class Isolated:
+    def __init__(self, root: Path) -> None:
+        self.actor = Actor()
+        self.told: list[tuple[str, ModelRow | None]] = []
+        self.states = States(root, self.told)
+        self.downloads = ModelDownloads(self.actor, self.states, Hub(), spare_bytes=0)  # type: ignore[arg-type]
 
     def ready(self) -> None:
         self.actor.generation += 1
@@ -62,155 +73,155 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+def isolated(tmp_path: Path) -> Isolated:
+    return Isolated(tmp_path)
 
 
-async def wanted(stage: Stage, *names: str, asked: bool = False) -> None:
+async def wanted(isolated: Isolated, *names: str, asked: bool = False) -> None:
     for name in names:
-        await stage.downloads.want(name, asked=asked)
+        await isolated.downloads.want(name, asked=asked)
 
 
 def states(told: Sequence[tuple[str, ModelRow | None]]) -> list[tuple[str, str | None]]:
     return [(name, row and row.state) for name, row in told]
 
 
-async def test_a_child_is_started_and_goes_when_there_is_nothing_more(stage: Stage) -> None:
-    await wanted(stage, "tiny")
-    assert (stage.actor.wanted, stage.actor.sent) == (1, [])
-    stage.ready()
-    assert stage.actor.models == ["tiny"]
-    await stage.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
-    assert stage.actor.rested == 1
-    assert states(stage.told) == [("tiny", "downloading"), ("tiny", None)]
-    assert not stage.downloads.awaits("tiny")
+async def test_a_child_is_started_and_goes_when_there_is_nothing_more(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny")
+    assert (isolated.actor.wanted, isolated.actor.sent) == (1, [])
+    isolated.ready()
+    assert isolated.actor.models == ["tiny"]
+    await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
+    assert isolated.actor.rested == 1
+    assert states(isolated.told) == [("tiny", "downloading"), ("tiny", None)]
+    assert not isolated.downloads.awaits("tiny")
 
 
-async def test_what_is_wanted_twice_is_fetched_once_and_others_follow_in_turn(stage: Stage) -> None:
-    await wanted(stage, "tiny", "base", "tiny")
-    stage.ready()
-    assert stage.actor.models == ["tiny"]
-    await stage.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
-    assert stage.actor.models == ["tiny", "base"]
-    assert stage.actor.rested == 0
+async def test_what_is_wanted_twice_is_fetched_once_and_others_follow_in_turn(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny", "base", "tiny")
+    isolated.ready()
+    assert isolated.actor.models == ["tiny"]
+    await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
+    assert isolated.actor.models == ["tiny", "base"]
+    assert isolated.actor.rested == 0
 
 
-async def test_a_failure_is_remembered_until_it_is_tried_again(stage: Stage) -> None:
-    await wanted(stage, "tiny")
-    stage.ready()
-    await stage.downloads.on_failed("tiny", PROBLEM)
-    assert stage.downloads.problems == {"tiny": PROBLEM}
-    assert stage.told[-1] == ("tiny", ModelRow("tiny", "absent", problem=PROBLEM))
-    await wanted(stage, "tiny")
-    assert stage.downloads.problems == {}
+async def test_a_failure_is_remembered_until_it_is_tried_again(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny")
+    isolated.ready()
+    await isolated.downloads.on_failed("tiny", PROBLEM)
+    assert isolated.states.problems == {"tiny": PROBLEM}
+    assert isolated.told[-1] == ("tiny", ModelRow("tiny", "absent", problem=PROBLEM))
+    await wanted(isolated, "tiny")
+    assert isolated.states.problems == {}
 
 
-async def test_cancelling_ends_the_child_and_what_waited_is_next(stage: Stage) -> None:
-    await wanted(stage, "tiny", "base")
-    stage.ready()
-    assert await stage.downloads.cancel("tiny")
-    assert not await stage.downloads.cancel("tiny")
-    assert stage.actor.rested == 1
-    stage.downloads.on_ready(1)  # said before it was sent to rest
-    assert stage.actor.models == ["tiny"]
-    stage.ready()
-    assert stage.actor.models == ["tiny", "base"]
-    await stage.downloads.on_progress(DownloadProgress("tiny", 5, 10))  # of the one before
-    assert stage.downloads.transfers.keys() == {"base"}
+async def test_cancelling_ends_the_child_and_what_waited_is_next(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny", "base")
+    isolated.ready()
+    assert await isolated.downloads.cancel("tiny")
+    assert not await isolated.downloads.cancel("tiny")
+    assert isolated.actor.rested == 1
+    isolated.downloads.on_ready(1)  # said before it was sent to rest
+    assert isolated.actor.models == ["tiny"]
+    isolated.ready()
+    assert isolated.actor.models == ["tiny", "base"]
+    await isolated.downloads.on_progress(DownloadProgress("tiny", 5, 10))  # of the one before
+    assert isolated.states.wanted.keys() == {"base"}
 
 
-async def test_cancelling_what_waits_disturbs_nobody(stage: Stage) -> None:
-    await wanted(stage, "tiny", "base")
-    stage.ready()
-    assert await stage.downloads.cancel("base")
-    assert stage.actor.rested == 0
-    assert stage.downloads.awaits("tiny")
+async def test_cancelling_what_waits_disturbs_nobody(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny", "base")
+    isolated.ready()
+    assert await isolated.downloads.cancel("base")
+    assert isolated.actor.rested == 0
+    assert isolated.downloads.awaits("tiny")
 
 
-async def test_what_no_job_wants_any_more_stops_unless_it_was_asked_for(stage: Stage) -> None:
-    await wanted(stage, "tiny")
-    await wanted(stage, "base", asked=True)
-    await stage.downloads.release("tiny")
-    await stage.downloads.release("base")
-    await stage.downloads.release(None)
-    assert stage.downloads.transfers.keys() == {"base"}
-    await wanted(stage, "small")
-    await wanted(stage, "small", asked=True)  # asked for after a job wanted it
-    await stage.downloads.release("small")
-    assert stage.downloads.awaits("small")
+async def test_what_no_job_wants_any_more_stops_unless_it_was_asked_for(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny")
+    await wanted(isolated, "base", asked=True)
+    await isolated.downloads.release("tiny")
+    await isolated.downloads.release("base")
+    await isolated.downloads.release(None)
+    assert isolated.states.wanted.keys() == {"base"}
+    await wanted(isolated, "small")
+    await wanted(isolated, "small", asked=True)  # asked for after a job wanted it
+    await isolated.downloads.release("small")
+    assert isolated.downloads.awaits("small")
 
 
-async def test_another_child_goes_on_after_a_death_but_not_for_ever(stage: Stage) -> None:
-    await wanted(stage, "tiny", "base")
+async def test_another_child_goes_on_after_a_death_but_not_for_ever(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny", "base")
     for number in range(TRIES - 1):
-        stage.ready()
-        assert await stage.downloads.on_died(PROBLEM) is None
-        assert stage.actor.models == ["tiny"] * (number + 1)
-    stage.ready()
-    await stage.downloads.on_progress(DownloadProgress("tiny", 5, 10))  # it gets further: the count begins anew
+        isolated.ready()
+        assert await isolated.downloads.on_died(PROBLEM) is None
+        assert isolated.actor.models == ["tiny"] * (number + 1)
+    isolated.ready()
+    await isolated.downloads.on_progress(DownloadProgress("tiny", 5, 10))  # it gets further: the count begins anew
     for _ in range(TRIES - 1):
-        assert await stage.downloads.on_died(PROBLEM) is None
-        stage.ready()
-    assert await stage.downloads.on_died(PROBLEM) == "tiny"
-    assert stage.downloads.problems["tiny"].code == "download_failed"
-    stage.ready()
-    assert stage.actor.models[-1] == "base"
+        assert await isolated.downloads.on_died(PROBLEM) is None
+        isolated.ready()
+    assert await isolated.downloads.on_died(PROBLEM) == "tiny"
+    assert isolated.states.problems["tiny"].code == "download_failed"
+    isolated.ready()
+    assert isolated.actor.models[-1] == "base"
 
 
-async def test_an_idle_child_that_dies_is_nobodys_loss(stage: Stage) -> None:
-    stage.ready()
-    assert await stage.downloads.on_died(PROBLEM) is None
-    assert stage.told == []
+async def test_an_idle_child_that_dies_is_nobodys_loss(isolated: Isolated) -> None:
+    isolated.ready()
+    assert await isolated.downloads.on_died(PROBLEM) is None
+    assert isolated.told == []
 
 
-async def test_what_was_asked_for_goes_on_after_a_restart_and_what_was_wrong_is_known(stage: Stage) -> None:
+async def test_what_was_asked_for_goes_on_after_a_restart_and_what_was_wrong_is_known(isolated: Isolated) -> None:
     rows = [
         ModelRow("tiny", "downloading", asked=True),
         ModelRow("base", "downloading"),
         ModelRow("small", "broken", problem=PROBLEM),
     ]
-    await stage.downloads.restore(rows)
-    assert stage.downloads.transfers.keys() == {"tiny"}
-    assert stage.downloads.problems == {"small": PROBLEM}
-    assert ("base", None) in stage.told
+    await isolated.downloads.restore(rows)
+    assert isolated.states.wanted.keys() == {"tiny"}
+    assert isolated.states.problems == {"small": PROBLEM}
+    assert ("base", None) in isolated.told
 
 
-async def test_what_no_hub_has_is_refused(stage: Stage) -> None:
+async def test_what_no_hub_has_is_refused(isolated: Isolated) -> None:
     with pytest.raises(ModelUnavailable):
-        await stage.downloads.want("our-own")
-    assert stage.told == []
+        await isolated.downloads.want("our-own")
+    assert isolated.told == []
 
 
-async def test_a_disk_that_is_full_stops_no_other_download(stage: Stage) -> None:
-    await wanted(stage, "tiny", "base", "small")
-    stage.ready()
+async def test_a_disk_that_is_full_stops_no_other_download(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny", "base", "small")
+    isolated.ready()
 
     async def refuse(name: str, row: ModelRow | None) -> None:
         raise DiskFull
 
-    stage.downloads._announce = refuse
+    isolated.states.announce = refuse
     with pytest.raises(DiskFull):
-        await stage.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
-    assert stage.actor.models == ["tiny", "base"]
+        await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
+    assert isolated.actor.models == ["tiny", "base"]
     with pytest.raises(DiskFull):
-        await stage.downloads.on_failed("base", PROBLEM)
-    assert stage.actor.models == ["tiny", "base", "small"]
+        await isolated.downloads.on_failed("base", PROBLEM)
+    assert isolated.actor.models == ["tiny", "base", "small"]
     with pytest.raises(DiskFull):
-        await stage.downloads.want("medium")
-    assert not stage.downloads.awaits("medium")
+        await isolated.downloads.want("medium")
+    assert not isolated.downloads.awaits("medium")
     with pytest.raises(DiskFull):
-        await stage.downloads.cancel("small")
-    assert stage.downloads.transfers == {}
+        await isolated.downloads.cancel("small")
+    assert isolated.states.wanted == {}
 
 
-async def test_jobs_hear_of_it_in_steps(stage: Stage) -> None:
-    await wanted(stage, "tiny")
-    assert stage.downloads.message("tiny") == "Waiting for the download of the model tiny."
-    stage.ready()
+async def test_jobs_hear_of_it_in_steps(isolated: Isolated) -> None:
+    await wanted(isolated, "tiny")
+    assert isolated.downloads.message("tiny") == "Waiting for the download of the model tiny."
+    isolated.ready()
     heard = set()
     for percent in range(0, 1001):
-        await stage.downloads.on_progress(DownloadProgress("tiny", percent * 10_000_000, 10_000_000_000, 1e6, 60.0))
-        heard.add(stage.downloads.message("tiny"))
+        await isolated.downloads.on_progress(DownloadProgress("tiny", percent * 10_000_000, 10_000_000_000, 1e6, 60.0))
+        heard.add(isolated.downloads.message("tiny"))
     assert 50 <= len(heard) <= 180
 
 

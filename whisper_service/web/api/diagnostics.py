@@ -84,7 +84,7 @@ async def logs(
 
 @get("/logs/children", operation_id="getChildLogs", summary="The last words of the children", responses=problems())
 async def children(service: Served) -> ActorLogs:
-    return ActorLogs(await to_thread.run_sync(_children, service.data.logs, actor_logs.TAIL_BYTES, secrets(service)))
+    return ActorLogs(await to_thread.run_sync(_children, service.logs, actor_logs.TAIL_BYTES, secrets(service)))
 
 
 @get(
@@ -99,11 +99,11 @@ async def diagnostics(service: Served) -> Response[bytes]:
     parts = {
         "system.json": await service.system(),
         "readiness.json": service.readiness(),
-        "runtime.json": service.settings(),
-        "jobs.json": [_plain(job) for job in await service.store.jobs(limit=JOBS)],
+        "runtime.json": service.settings.list(),
+        "jobs.json": [_plain(job) for job in await service.jobs.newest(JOBS)],
         "log.json": service.log.entries(limit=2_000),
     }
-    content = await to_thread.run_sync(_pack, parts, service.data.logs, hidden)
+    content = await to_thread.run_sync(_pack, parts, service.logs, hidden)
     name = f"whisper_service-diagnostics-{strftime('%Y%m%d-%H%M%S')}.zip"
     return Response(
         content,

@@ -47,7 +47,7 @@ def frame(kind: str, payload: bytes, seq: int | None = None) -> bytes:
 
 async def everything(service: Service, since: int | None) -> AsyncIterator[bytes]:
     """`hello`, then every change after `since` (None: from now on); `reset` where the log does not reach back that far."""
-    log = service.broadcast
+    log = service.events
     with log.subscribe(log.head if since is None else since) as cursor:
         hello = {"seq": log.head, "version": __version__, "boot": BOOT, "ui_version": page.ui_version()}
         yield b"retry: %d\n" % RETRY_MS + frame("hello", msgspec.json.encode(hello))
@@ -67,11 +67,11 @@ async def everything(service: Service, since: int | None) -> AsyncIterator[bytes
 
 async def one(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]:
     """The changes of one job after `since`, then `end` once it is over and everything was said."""
-    log = service.broadcast
+    log = service.events
     yield b": %b\n" % job_id.encode()
     with log.subscribe(since, job_id) as cursor:
         try:
-            oldest, _ = await service.store.log.bounds()
+            oldest, _ = await service.events.history.bounds()
             pruned, over = not oldest <= since <= log.head, False
             if not pruned:
                 try:
@@ -127,13 +127,13 @@ def _final(changes: Sequence[Change]) -> bool:
 
 async def _over(service: Service, job_id: str, seq: int) -> bool:
     """Whether nothing follows `seq`: the job may have ended, been retried and be in work again, or be deleted."""
-    if await service.store.log.changes(seq, job_id=job_id, limit=1):
+    if await service.events.history.changes(seq, job_id=job_id, limit=1):
         return False
     try:
-        over = (await service.store.job(job_id)).status in TERMINAL
+        over = (await service.jobs.get(job_id)).status in TERMINAL
     except NotFound:
         over = True
-    pruned, _ = await service.store.log.bounds()
+    pruned, _ = await service.events.history.bounds()
     if seq < pruned:  # something may have followed that is gone by now
         raise Pruned
     return over
@@ -144,11 +144,10 @@ async def _snapshot(service: Service, job_id: str) -> tuple[bytes, int, bool]:
 
     Only the last event carries an id: a client that loses the connection before it starts again.
     """
-    store = service.store
     while True:
-        seq = service.broadcast.head
-        job, segments = await store.job(job_id), await store.segments(job_id)
-        if not await store.log.changes(seq, job_id=job_id, limit=1):
+        seq = service.events.head
+        job, segments = await service.jobs.get(job_id), await service.jobs.segments(job_id)
+        if not await service.events.history.changes(seq, job_id=job_id, limit=1):
             break  # nothing happened to it between the reads
     events: list[tuple[str, Any]] = [("update", job)]
     events += [("segment", {"job_id": job_id, "segment": segment}) for segment in segments]
@@ -192,13 +191,13 @@ _JOB_EVENTS: Final[dict[str, Any]] = {
 
 @get("/api/jobs/{job_id:str}/events", operation_id="streamJob", **_JOB_EVENTS)
 async def job_events(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Stream:
-    await service.store.job(job_id)
+    await service.jobs.get(job_id)
     return Stream(one(service, job_id, _number(last_event_id or "")), media_type=MEDIA_TYPE, headers=_HEADERS)
 
 
 @get("/api/stream/{job_id:str}", operation_id="streamJobAlias", **_JOB_EVENTS)
 async def job_stream(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Stream:
-    await service.store.job(job_id)
+    await service.jobs.get(job_id)
     return Stream(one(service, job_id, _number(last_event_id or "")), media_type=MEDIA_TYPE, headers=_HEADERS)
 
 

@@ -19,7 +19,8 @@ from whisper_service.app.service import Service
 from whisper_service.core.domain import Job, Value
 from whisper_service.core.errors import NotFound
 from whisper_service.export import render
-from whisper_service.export.render import Format, Layout
+from whisper_service.export.layout import Layout, layout_of
+from whisper_service.export.render import Format
 from whisper_service.web.api.jobs import Served, disposition
 from whisper_service.web.http.errors import problems
 
@@ -66,8 +67,8 @@ class _ZipBuffer:
     responses=problems(403, 404, 422),
 )
 async def export_many(service: Served, data: JSONBody[ZipRequest]) -> Stream:
-    layout = render.layout_of(service.config.captions, data.layout)
-    jobs = [await service.store.job(job_id) for job_id in dict.fromkeys(data.ids)]
+    layout = layout_of(service.config.captions, data.layout)
+    jobs = [await service.jobs.get(job_id) for job_id in dict.fromkeys(data.ids)]
     headers = {"Content-Disposition": disposition("attachment", f"transcripts-{data.format.value}.zip")}
     return Stream(pack(service, jobs, data.format, layout), media_type=ZIP, headers=headers)
 
@@ -78,7 +79,7 @@ async def pack(service: Service, jobs: Sequence[Job], kind: Format, layout: Layo
     archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)
     for job in jobs:
         try:
-            transcript = await service.transcript(job.id)
+            transcript = await service.jobs.transcript(job.id)
         except NotFound:
             continue
         content = await to_thread.run_sync(render.render, transcript, kind, layout)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import msgspec
@@ -29,7 +28,9 @@ from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter, 
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Job, Script, Status, Transcript, Value
 from whisper_service.core.errors import ServiceError
+from whisper_service.core.job_states import Cause
 from whisper_service.export import render
+from whisper_service.export.layout import layout_of
 from whisper_service.export.render import Format
 from whisper_service.storage.browse import Found, JobPage
 from whisper_service.web.api import uploads
@@ -82,13 +83,13 @@ async def create(request: Incoming, service: Served) -> Response[Job]:
     if request.content_type[0] == "application/json":
         claim = uploads.claimed(await request.body(), preset)
         if claim.url is not None:
-            job = await service.submit_link(claim.url, claim.options)
+            job = await service.jobs.submit_link(claim.url, claim.options)
         else:
-            job = await service.submit_upload(claim.upload or "", claim.options)
+            job = await service.jobs.submit_upload(claim.upload or "", claim.options)
     else:
-        received, options = await uploads.receive(request, service.intake, preset)
+        received, options = await uploads.receive(request, service.uploads, preset)
         try:
-            job = await service.submit(received, options)
+            job = await service.jobs.submit(received, options)
         except ServiceError:
             received.path.unlink(missing_ok=True)
             raise
@@ -105,14 +106,12 @@ async def find(
     before: Annotated[str | None, QueryParameter(description="Only jobs older than this one.", max_length=64)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> JobList:
-    return page_of(
-        await service.store.listings.jobs(status=status or (), q=q or "", before=before, limit=limit + 1), limit
-    )
+    return page_of(await service.jobs.browse(status=status or (), query=q or "", before=before, limit=limit + 1), limit)
 
 
 @get("/{job_id:str}", operation_id="getJob", summary="One job", responses=problems(404, 422))
 async def show(service: Served, job_id: JobId) -> Job:
-    return await service.store.job(job_id)
+    return await service.jobs.get(job_id)
 
 
 class JobEdit(Value, frozen=True, forbid_unknown_fields=True):
@@ -123,7 +122,7 @@ class JobEdit(Value, frozen=True, forbid_unknown_fields=True):
 
 @patch("/{job_id:str}", operation_id="editJob", summary="Rename it", responses=problems(403, 404, 422, 503))
 async def edit(service: Served, job_id: JobId, data: JSONBody[JobEdit]) -> Job:
-    return await service.rename(job_id, data.name)
+    return await service.jobs.rename(job_id, data.name)
 
 
 @delete(
@@ -134,20 +133,31 @@ async def edit(service: Served, job_id: JobId, data: JSONBody[JobEdit]) -> Job:
     responses=problems(403, 404, 422, 503),
 )
 async def remove(service: Served, job_id: JobId, for_good: FromQuery[bool] = False) -> None:
-    await service.delete(job_id, for_good=for_good)
+    await service.jobs.delete(job_id, for_good=for_good)
 
 
-def _steer(verb: str, ask: Callable[[Service, str], Awaitable[Job]], summary: str) -> HTTPRouteHandler:
-    async def steer(service: Served, job_id: JobId) -> Job:
-        return await ask(service, job_id)
+def _change(cause: Cause, summary: str) -> HTTPRouteHandler:
+    async def change(service: Served, job_id: JobId) -> Job:
+        return await service.jobs.change(job_id, cause)
 
     return post(
-        f"/{{job_id:str}}/{verb}",
-        operation_id=f"{verb}Job",
+        f"/{{job_id:str}}/{cause.value}",
+        operation_id=f"{cause.value}Job",
         summary=summary,
         status_code=200,
         responses=problems(403, 404, 409, 422, 503),
-    )(steer)
+    )(change)
+
+
+@post(
+    "/{job_id:str}/restore",
+    operation_id="restoreJob",
+    summary="Have it back after it was deleted",
+    status_code=200,
+    responses=problems(403, 404, 409, 422, 503),
+)
+async def restore(service: Served, job_id: JobId) -> Job:
+    return await service.jobs.restore(job_id)
 
 
 class RetryRequest(Value, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +175,7 @@ class RetryRequest(Value, frozen=True, forbid_unknown_fields=True):
     responses=problems(403, 404, 409, 422, 503),
 )
 async def retry(service: Served, job_id: JobId, data: JSONBody[RetryRequest] = RetryRequest()) -> Job:  # noqa: B008 - it is frozen
-    return await service.retry(job_id, model=data.model)
+    return await service.jobs.change(job_id, Cause.RETRY, model=data.model)
 
 
 @get(
@@ -175,7 +185,7 @@ async def retry(service: Served, job_id: JobId, data: JSONBody[RetryRequest] = R
     responses=problems(404, 422),
 )
 async def transcript(service: Served, job_id: JobId) -> Transcript:
-    return await service.transcript(job_id)
+    return await service.jobs.transcript(job_id)
 
 
 @dataclass
@@ -186,8 +196,8 @@ class ExportOperation(Operation):
         text = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
         answer = (self.responses or {})["200"]
         if isinstance(answer, OpenAPIResponse):
-            answer.content = dict.fromkeys(render.MEDIA_TYPES.values(), text)
-            answer.content[render.MEDIA_TYPES[Format.JSON]] = OpenAPIMediaType(
+            answer.content = dict.fromkeys((kind.exporter.media_type for kind in Format), text)
+            answer.content[Format.JSON.exporter.media_type] = OpenAPIMediaType(
                 schema=Reference("#/components/schemas/Transcript")
             )
         self.parameters = [
@@ -240,9 +250,9 @@ async def export(
     request: Incoming, service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT
 ) -> Response[bytes]:
     given = {name: value for name, value in request.query_params.items() if name != "format" and value}
-    layout = render.layout_of(service.config.captions, given)
-    said = await service.transcript(job_id)
-    kind = render.MEDIA_TYPES[format]
+    layout = layout_of(service.config.captions, given)
+    said = await service.jobs.transcript(job_id)
+    kind = format.exporter.media_type
     content = await to_thread.run_sync(
         render.render, said, format, layout
     )  # cutting the captions of ten hours takes seconds
@@ -266,18 +276,28 @@ def disposition(kind: str, name: str) -> str:
     return f"{kind}; filename=\"{ascii}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-_VERBS: Final[tuple[tuple[str, Any, str], ...]] = (
-    ("pause", Service.pause, "Work on it no further for now"),
-    ("resume", Service.resume, "Go on with a paused job"),
-    ("cancel", Service.cancel, "Stop for good; the text so far stays"),
-    ("front", Service.front, "Put it at the head of the queue"),
-    ("sooner", Service.sooner, "One place up in the queue"),
-    ("later", Service.later, "One place down in the queue"),
-    ("restore", Service.restore, "Have it back after it was deleted"),
+_VERBS: Final[tuple[tuple[Cause, str], ...]] = (
+    (Cause.PAUSE, "Work on it no further for now"),
+    (Cause.RESUME, "Go on with a paused job"),
+    (Cause.CANCEL, "Stop for good; the text so far stays"),
+    (Cause.FRONT, "Put it at the head of the queue"),
+    (Cause.SOONER, "One place up in the queue"),
+    (Cause.LATER, "One place down in the queue"),
 )
 
 router = Router(
     "/api/jobs",
     tags=["Jobs"],
-    route_handlers=[create, find, show, edit, remove, retry, transcript, export, *(_steer(*verb) for verb in _VERBS)],
+    route_handlers=[
+        create,
+        find,
+        show,
+        edit,
+        remove,
+        retry,
+        transcript,
+        export,
+        restore,
+        *(_change(*verb) for verb in _VERBS),
+    ],
 )

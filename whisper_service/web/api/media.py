@@ -63,7 +63,7 @@ def _ogg(head: bytes) -> str:
 
 
 async def media(service: Served, job_id: JobId) -> ASGIApp:
-    job = await service.store.job(job_id)
+    job = await service.jobs.get(job_id)
     if job.media_removed:
         raise NotFound(
             "The recording was removed, as configured; the text is kept.",
@@ -71,15 +71,15 @@ async def media(service: Served, job_id: JobId) -> ASGIApp:
         )
     if not job.sha256:
         raise NotFound("The recording is not here yet.", hint="It is being fetched; ask again when the job is in work.")
-    path = await _there(service.data.source_of(job.id), "The recording of this job is not on the disk any more.")
+    path = await _there(service.jobs.recording(job.id), "The recording of this job is not on the disk any more.")
     kind = media_type(await to_thread.run_sync(_head, path))
     headers = {**_CACHE, "Content-Disposition": disposition("inline", job.name)}
     return FileResponse(path, kind, f'"{job.sha256[:32]}"', headers)
 
 
 async def peaks(service: Served, job_id: JobId) -> ASGIApp:
-    job = await service.store.job(job_id)
-    path = await _there(service.data.peaks_of(job.id), "There is no waveform of this job yet.")
+    job = await service.jobs.get(job_id)
+    path = await _there(service.jobs.waveform(job.id), "There is no waveform of this job yet.")
     stat = await to_thread.run_sync(path.stat)
     return FileResponse(path, UNKNOWN, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _CACHE)
 

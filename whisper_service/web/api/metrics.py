@@ -9,7 +9,7 @@ from litestar import Response, Router, get
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from whisper_service.app.metrics import PREFIX
-from whisper_service.app.service import Readiness, System
+from whisper_service.app.system import Readiness, System
 from whisper_service.core.domain import ActorState
 from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import Incoming, problems
@@ -26,7 +26,7 @@ Labelled = Mapping[tuple[str, ...], float]
     responses=problems(),
 )
 async def metrics(request: Incoming, service: Served) -> Response[bytes]:
-    now = facts(await service.system(), service.readiness(), service.broadcast.head, service.intake.open)
+    now = facts(await service.system(), service.readiness(), service.events.head, service.uploads.open)
     content, kind = service.metrics.text(request.headers.get("accept", ""), now)
     return Response(content, media_type=kind)
 

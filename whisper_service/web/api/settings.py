@@ -27,7 +27,7 @@ class SettingList(Value, frozen=True):
     responses=problems(),
 )
 async def show(service: Served) -> SettingList:
-    return SettingList(service.settings())
+    return SettingList(service.settings.list())
 
 
 @patch(
@@ -41,8 +41,8 @@ async def show(service: Served) -> SettingList:
     responses=problems(403, 422, 503),
 )
 async def change(service: Served, data: JSONBody[dict[str, Any]]) -> SettingList:
-    await service.change_settings(data)
-    return SettingList(service.settings())
+    await service.settings.change(data)
+    return SettingList(service.settings.list())
 
 
 router = Router("/api/settings", tags=["System"], route_handlers=[show, change])

@@ -8,7 +8,7 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 
 from whisper_service.app.models import ModelsInfo
-from whisper_service.app.service import System
+from whisper_service.app.system import System
 from whisper_service.core.domain import Value
 from whisper_service.web import page
 from whisper_service.web.api.events import BOOT
@@ -32,9 +32,9 @@ class Snapshot(Value, frozen=True):
 
 @get("/api/state", operation_id="getState", summary="One snapshot to start from", responses=problems(422))
 async def state(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> Snapshot:
-    seen = await service.store.listings.snapshot(limit + 1)
+    seen = await service.jobs.snapshot(limit + 1)
     # What is written but not published yet is in the jobs and comes again as an event, which does no harm.
-    seq = min(seen.seq, service.broadcast.head)
+    seq = min(seen.seq, service.events.head)
     return Snapshot(
         seq, BOOT, page.ui_version(), page_of(seen.listing, limit), await service.models.list(), await service.system()
     )

@@ -6,7 +6,7 @@ from litestar import Response, Router, get, post
 from litestar.openapi.datastructures import ResponseSpec
 
 from whisper_service import __version__
-from whisper_service.app.service import Readiness, System
+from whisper_service.app.system import Readiness, System
 from whisper_service.core.domain import Value
 from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import problems

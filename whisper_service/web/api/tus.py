@@ -46,7 +46,7 @@ async def options(service: Served) -> Response[None]:
         **_HEADERS,
         "Tus-Version": VERSION,
         "Tus-Extension": EXTENSIONS,
-        "Tus-Max-Size": str(service.intake.max_bytes),
+        "Tus-Max-Size": str(service.uploads.max_bytes),
         "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
     }
     return Response(None, status_code=204, headers=said)
@@ -62,12 +62,12 @@ async def create(request: Incoming, service: Served) -> Response[None]:
     if not length:
         raise errors.EmptyFile()
     metadata = request.headers.get("upload-metadata", "")
-    standing = await service.uploads.create(length, filename(metadata), metadata)
+    standing = await service.resumable.create(length, filename(metadata), metadata)
     if request.headers.get("content-type") == PIECE:
         try:
             standing = await _append(request, service, standing.upload.id, 0)
         except UploadBroken:  # the client is gone and does not know the address
-            await service.uploads.delete(standing.upload.id)
+            await service.resumable.delete(standing.upload.id)
             raise
     headers = {"Location": f"/api/uploads/{standing.upload.id}", **_told(standing)}
     return Response(None, status_code=201, headers=headers)
@@ -75,8 +75,8 @@ async def create(request: Incoming, service: Served) -> Response[None]:
 
 async def head(request: Incoming, service: Served, upload_id: UploadId) -> Response[None]:
     _check_version(request)
-    await service.uploads.take_over(upload_id)
-    standing = await service.uploads.standing(upload_id)
+    await service.resumable.take_over(upload_id)
+    standing = await service.resumable.standing(upload_id)
     told = {**_told(standing), "Upload-Length": str(standing.upload.length)}
     if standing.upload.metadata:
         told["Upload-Metadata"] = standing.upload.metadata
@@ -93,7 +93,7 @@ async def patch(request: Incoming, service: Served, upload_id: UploadId) -> Resp
 
 async def delete(request: Incoming, service: Served, upload_id: UploadId) -> Response[None]:
     _check_version(request)
-    await service.uploads.delete(upload_id)
+    await service.resumable.delete(upload_id)
     return Response(None, status_code=204, headers=_HEADERS)
 
 
@@ -111,7 +111,7 @@ async def override(request: Incoming, service: Served, upload_id: UploadId) -> R
 async def _append(request: Incoming, service: Service, upload_id: str, offset: int) -> UploadStatus:
     refuse_compressed(request)
     sum_ = checksum(request.headers.get("upload-checksum"))
-    return await service.uploads.append(
+    return await service.resumable.append(
         upload_id, offset, Body(request.receive).__aiter__(), expected=expected_length(request), checksum=sum_
     )
 

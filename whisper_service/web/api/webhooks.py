@@ -38,7 +38,7 @@ async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, l
             one.due_at,
             one.detail,
         )
-        for one in await service.store.outbox.newest(limit)
+        for one in await service.deliveries(limit)
     ]
 
 

@@ -31,9 +31,10 @@ from whisper_service.app.service import Service
 from whisper_service.core.domain import Segment, Task, Transcript, Value
 from whisper_service.core.errors import ServiceError
 from whisper_service.export import render
-from whisper_service.export.captions import Style
+from whisper_service.export.captions.style import Style
+from whisper_service.export.layout import Layout
 from whisper_service.export.plain_text import piece, prose
-from whisper_service.export.render import Format, Layout
+from whisper_service.export.render import Format
 from whisper_service.storage.uploads import Received
 from whisper_service.web.api.jobs import Served
 from whisper_service.web.compat import openai_json, openai_reply
@@ -79,7 +80,7 @@ async def serve(request: Incoming, service: Service, task: Task) -> Response[Any
     async def check(said: Fields) -> None:
         asked = wishes(said)
         if "model" in said:
-            await calls.model_for(service, asked.options.model)
+            await service.models.resolve(asked.options.model)
 
     received, said = await _received(request, service, check)
     asked = wishes(said)
@@ -91,7 +92,7 @@ async def serve(request: Incoming, service: Service, task: Task) -> Response[Any
         more = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return Events(events(first, segments), headers=headers | more)
     await calls.finished(service, job.id)
-    return await answer(await service.transcript(job.id), asked, service.config.captions, headers)
+    return await answer(await service.jobs.transcript(job.id), asked, service.config.captions, headers)
 
 
 async def _received(
@@ -99,11 +100,11 @@ async def _received(
 ) -> tuple[Received, Fields]:
     """The recording and what is said of it, in a form or in JSON."""
     if request.content_type[0] != "application/json":
-        form = Form(service.intake, check, known=KNOWN, max_parts=MAX_PARTS)
+        form = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
         return await form.read(request), form.fields
     said, sound, name = await openai_json.fields_of(request)
     await check(said)
-    return await openai_json.keep(service.intake, sound, name), said
+    return await openai_json.keep(service.uploads, sound, name), said
 
 
 async def answer(transcript: Transcript, asked: OpenAIRequest, style: Style, headers: dict[str, str]) -> Response[Any]:
@@ -119,7 +120,7 @@ async def answer(transcript: Transcript, asked: OpenAIRequest, style: Style, hea
         case OpenAIFormat.SRT | OpenAIFormat.VTT:
             kind = Format(asked.reply.value)
             file = await to_thread.run_sync(render.render, transcript, kind, Layout(style))
-            return Response(file, media_type=render.MEDIA_TYPES[kind], headers=headers)
+            return Response(file, media_type=kind.exporter.media_type, headers=headers)
         case _:
             assert_never(asked.reply)
     return Response(content, media_type="application/json", headers=headers)
@@ -220,7 +221,7 @@ async def translations(request: Incoming, service: Served) -> Response[Any]:
 )
 async def models(service: Served) -> OpenAIModelList:
     created = int(service.started_at)
-    names = await to_thread.run_sync(service.catalog.installed)
+    names = await service.models.installed()
     return OpenAIModelList([OpenAIModel(name, created) for name in [*names, *OPENAI_MODELS]])
 
 
@@ -234,7 +235,7 @@ async def model(
     service: Served, model_id: Annotated[str, PathParameter(description="Its name.", max_length=300)]
 ) -> OpenAIModel:
     name = model_id.strip("/")
-    await calls.model_for(service, model_of(name))
+    await service.models.resolve(model_of(name))
     return OpenAIModel(name, int(service.started_at))
 
 

@@ -30,9 +30,10 @@ from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.domain import DETECT_S, Job, Options, Segment, Task, Transcript, Value
 from whisper_service.export import render
-from whisper_service.export.captions import Style
+from whisper_service.export.captions.style import Style
+from whisper_service.export.layout import Layout
 from whisper_service.export.plain_text import prose
-from whisper_service.export.render import Format, Layout
+from whisper_service.export.render import Format
 from whisper_service.models.catalog import AUTO
 from whisper_service.storage.uploads import Receiver
 from whisper_service.web.api.jobs import Served, attachment
@@ -103,7 +104,7 @@ async def place(request: Incoming, service: Service, task: Task | None = None) -
     query: Fields = {name: request.query_params.getall(name) for name in request.query_params}
     wishes = partial(understand, task=task, service=service)
     wishes(query)
-    await calls.model_for(service, AUTO)  # without one, nothing need be sent
+    await service.models.resolve(AUTO)  # without one, nothing need be sent
     encoded = form_values.boolean(query, "encode", default=True)
     limit_s = DETECT_S if task is Task.DETECT else None
 
@@ -114,7 +115,7 @@ async def place(request: Incoming, service: Service, task: Task | None = None) -
         wishes({**query, **said})
 
     form = Form(
-        service.intake,
+        service.uploads,
         check,
         files=FILES,
         known=KNOWN,
@@ -189,7 +190,7 @@ _ROUTE: Final[dict[str, Any]] = {
 async def transcribe(request: Incoming, service: Served) -> Response[bytes]:
     asked, job = await place(request, service)
     await calls.finished(service, job.id)
-    content = await to_thread.run_sync(written, await service.transcript(job.id), asked, service.config.captions)
+    content = await to_thread.run_sync(written, await service.jobs.transcript(job.id), asked, service.config.captions)
     disposition = attachment(job.name, asked.output.value)
     headers = {"Asr-Engine": "whisper_service", "X-Request-Id": job.id, "Content-Disposition": disposition}
     return Response(content, media_type="text/plain", headers=headers)

@@ -28,9 +28,11 @@ from whisper_service.app import calls
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Segment, Task, Transcript, Value
 from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.text import clean
 from whisper_service.export import render
-from whisper_service.export.captions import Style, clean
-from whisper_service.export.render import Format, Layout
+from whisper_service.export.captions.style import Style
+from whisper_service.export.layout import Layout
+from whisper_service.export.render import Format
 from whisper_service.models.catalog import AUTO
 from whisper_service.web.api.jobs import Served
 from whisper_service.web.compat import form_values, openai_reply
@@ -179,17 +181,17 @@ FIELDS: Final = {
 )
 async def inference(request: Incoming, service: Served) -> Response[Any]:
     wishes = partial(understand, preset=service.config.speech.preset)
-    await calls.model_for(service, AUTO)  # without one, nothing need be sent
+    await service.models.resolve(AUTO)  # without one, nothing need be sent
 
     async def check(said: Fields) -> None:
         wishes(said)
 
-    form = Form(service.intake, check, known=KNOWN, max_parts=MAX_PARTS)
+    form = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
     received = await form.read(request)
     asked = wishes(form.fields)
     job = await calls.place(service, received, asked.options)
     await calls.finished(service, job.id)
-    transcript = await service.transcript(job.id)
+    transcript = await service.jobs.transcript(job.id)
     headers = {"X-Request-Id": job.id}
     match asked.reply:
         case CppFormat.JSON:
@@ -202,7 +204,7 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
         case CppFormat.SRT | CppFormat.VTT:
             kind = Format(asked.reply.value)
             file = await to_thread.run_sync(render.render, transcript, kind, _layout(asked, service.config.captions))
-            return Response(file, media_type=render.MEDIA_TYPES[kind], headers=headers)
+            return Response(file, media_type=kind.exporter.media_type, headers=headers)
         case _:
             assert_never(asked.reply)
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import anyio
 import msgspec
-from anyio import to_thread
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.stapled import MultiListener
@@ -148,14 +147,14 @@ async def _talk(service: Service, wire: WyomingConnection) -> None:
 
 async def _utterance(service: Service, wire: WyomingConnection, start: Event, language: str | None) -> Transcript:
     """What is said until `audio-stop`. Nothing is kept of an utterance that breaks off."""
-    async with service.intake.receiver(NAME) as receiver:
+    async with service.uploads.receiver(NAME) as receiver:
         if not await _record(wire, start, receiver):
             return Transcript(text="")
         received = await receiver.finish()
     preset = service.config.speech.preset
     job = await calls.place(service, received, Options(language=language, preset=preset))
     await calls.finished(service, job.id)
-    transcript = await service.transcript(job.id)
+    transcript = await service.jobs.transcript(job.id)
     return Transcript(text=prose(transcript.segments), language=transcript.language)
 
 
@@ -193,7 +192,7 @@ def _language(said: object) -> str | None:
 
 async def _info(service: Service) -> Info:
     """What there is, the model that will be used first."""
-    names = await to_thread.run_sync(service.catalog.installed)
+    names = await service.models.installed()
     models = [
         AsrModel(
             name=name,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from testkit.event_stream import collect
 from testkit.scripted_actors import script
-from testkit.web_service import Running, collect, running
+from testkit.service import Running, running
 from whisper_service.core.logs import LogTail
 
 pytestmark = pytest.mark.anyio
@@ -56,7 +57,7 @@ async def test_the_log_from_a_line_on_and_by_weight(web: Running) -> None:
 
 
 async def test_the_last_words_of_the_children(web: Running) -> None:
-    (web.service.data.logs / "speech-20200101T000000-0.log").write_text(f"x\nhello {SECRET}\n")
+    (web.service.parts.data.logs / "speech-20200101T000000-0.log").write_text(f"x\nhello {SECRET}\n")
     said = (await web.client.get("/api/logs/children")).json()["logs"]
     mine = next(log for log in said if log["file"] == "speech-20200101T000000-0.log")
     assert (mine["tail"], mine["bytes"]) == ("x\nhello ***\n", 9 + len(SECRET))
@@ -69,7 +70,7 @@ async def test_the_diagnostics_tell_no_secret(web: Running) -> None:
     )
     await collect(web.client, f"/api/jobs/{made.json()['id']}/events")
     logging.getLogger("whisper_service.test").warning("with %s", SECRET)
-    (web.service.data.logs / "speech-20200101T000000-0.log").write_text(f"hello {SECRET}\n")
+    (web.service.parts.data.logs / "speech-20200101T000000-0.log").write_text(f"hello {SECRET}\n")
     answer = await web.client.get("/api/diagnostics")
     assert answer.headers["content-type"] == "application/zip"
     assert "attachment" in answer.headers["content-disposition"]

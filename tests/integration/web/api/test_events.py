@@ -11,8 +11,9 @@ import anyio
 import httpx
 import pytest
 
+from testkit.event_stream import Event, collect, events
 from testkit.scripted_actors import script, text_of
-from testkit.web_service import Event, Running, collect, events, recorded, running
+from testkit.service import Running, recorded, running
 from whisper_service.web.api import events as module
 from whisper_service.web.server import serving
 
@@ -115,8 +116,8 @@ async def test_a_client_that_comes_back_gets_the_rest_once(web: Running) -> None
 async def test_pruned_history_is_told_from_the_store(web: Running) -> None:
     job_id = await finished(web)
     other = await posted(web, SLOW)  # something has to be newest
-    await web.service.store.log.prune(1)
-    web.service.broadcast._ring.clear()
+    await web.service.parts.store.log.prune(1)
+    web.service.events._ring.clear()
     said = await collect(web.client, f"/api/jobs/{job_id}/events")
     assert [event.kind for event in said] == ["update", "segment", "segment", "segment", "end"]
     assert said[0].data["status"] == "completed"
@@ -176,7 +177,7 @@ async def test_everything_begins_with_hello_and_now(web: Running) -> None:
 async def test_everything_since_a_place_is_every_later_row_once(web: Running, how: str) -> None:
     await finished(web)
     await finished(web)
-    log = await recorded(web.service.store)
+    log = await recorded(web.service.parts.store)
     for since in (0, log[0][0], log[len(log) // 2][0]):
         later = [row for row in log if row[0] > since]
         place: dict[str, Any] = (
@@ -192,7 +193,7 @@ async def test_everything_since_a_place_is_every_later_row_once(web: Running, ho
 @pytest.mark.parametrize("since", ["x", "-1", "1.5", "", "9" * 40, "٣"])
 async def test_an_odd_place_means_the_beginning(web: Running, since: str) -> None:
     await finished(web)
-    log = await recorded(web.service.store)
+    log = await recorded(web.service.parts.store)
     async with web.client.stream("GET", "/api/events", params={"since": since}) as response:
         said = await take(response, len(log) + 1)
     assert [(event.id, event.kind) for event in said[1:]] == log
@@ -200,9 +201,9 @@ async def test_an_odd_place_means_the_beginning(web: Running, since: str) -> Non
 
 async def test_reset_when_the_log_does_not_reach_back(web: Running) -> None:
     await finished(web)
-    await web.service.store.log.prune(1)
-    web.service.broadcast._ring.clear()
-    head = web.service.broadcast.head
+    await web.service.parts.store.log.prune(1)
+    web.service.events._ring.clear()
+    head = web.service.events.head
     for since in (1, head + 1_000):
         async with watching(web, f"/api/events?since={since}") as stream:
             assert (await anext(stream)).kind == "hello"
@@ -217,7 +218,7 @@ async def test_reset_when_the_log_does_not_reach_back(web: Running) -> None:
 
 
 async def test_silence_is_told_by_an_event_that_scripts_can_see(tmp_path: Path) -> None:
-    async with running(tmp_path, heartbeat_s=0.05) as web, watching(web, "/api/events") as stream:
+    async with running(tmp_path, server={"heartbeat_s": 0.05}) as web, watching(web, "/api/events") as stream:
         hello, seq, pings = await anext(stream), 0, 0
         while pings < 3:
             event = await anext(stream)
@@ -229,7 +230,7 @@ async def test_silence_is_told_by_an_event_that_scripts_can_see(tmp_path: Path) 
 
 
 async def test_the_heartbeat_of_one_job_is_a_comment_with_one_newline(tmp_path: Path) -> None:
-    async with running(tmp_path, heartbeat_s=0.05) as web:
+    async with running(tmp_path, server={"heartbeat_s": 0.05}) as web:
         job_id = await posted(web, SLOW)
         async with web.client.stream("GET", f"/api/jobs/{job_id}/events") as response:
             data = b""
@@ -250,7 +251,7 @@ async def test_open_streams_are_counted_while_they_are_open(web: Running) -> Non
         await anext(one)
         await anext(other)
         assert await counted() == 2
-    await until(lambda: web.service.broadcast.subscribers == 0)
+    await until(lambda: web.service.events.subscribers == 0)
     assert await counted() == 0
 
 
@@ -282,7 +283,7 @@ async def test_streams_end_when_the_service_goes(tmp_path: Path) -> None:
                 group.start_soon(watch, "/api/events" if n % 2 else f"/api/jobs/{job_id}/events", up)
             for up in ready:
                 await up.wait()
-            web.service.broadcast.close()
+            web.service.events.close()
             await until(lambda: ended.count("closed") == 6)
     assert "end" not in ended  # the job is not over; the client comes back later
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import srt  # type: ignore[import-untyped]
 
+from testkit.event_stream import collect
 from testkit.scripted_actors import script
-from testkit.web_service import Running, collect, running
+from testkit.service import Running, running
 from whisper_service.web.api.export_zip import free_name
 
 pytestmark = pytest.mark.anyio

@@ -13,10 +13,12 @@ import httpx
 import pytest
 import srt  # type: ignore[import-untyped]
 
+from testkit.event_stream import collect
 from testkit.scripted_actors import script, text_of
+from testkit.service import Running, running
 from testkit.service import until as until_job
-from testkit.web_service import Running, collect, running
 from whisper_service.core.domain import Status
+from whisper_service.core.job_states import Cause
 from whisper_service.scheduler import planner
 
 pytestmark = pytest.mark.anyio
@@ -28,12 +30,12 @@ SLOW = script(chunks=3, delay=30.0)
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path, max_upload_bytes=3_000_000) as up:
+    async with running(tmp_path, server={"max_upload_bytes": 3_000_000}) as up:
         yield up
 
 
 def media(web: Running) -> list[str]:
-    return sorted(path.name for path in web.service.intake.root.iterdir())
+    return sorted(path.name for path in web.service.uploads.root.iterdir())
 
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -84,7 +86,7 @@ async def test_a_form_makes_a_job(web: Running) -> None:
     }
     assert job["options"] == asked
     assert media(web) == [job["id"]]
-    assert (web.service.intake.root / job["id"]).read_bytes() == SLOW
+    assert (web.service.uploads.root / job["id"]).read_bytes() == SLOW
     shown = (await web.client.get(answer.headers["location"])).json()
     assert shown["id"] == job["id"]
     assert shown["options"] == asked
@@ -105,7 +107,7 @@ async def test_a_raw_body_makes_a_job(web: Running, headers: dict[str, str]) -> 
     assert job["name"] == "a b.wav"
     assert job["options"]["task"] == "translate"
     assert job["options"]["language"] is None
-    assert (web.service.intake.root / job["id"]).read_bytes() == SLOW
+    assert (web.service.uploads.root / job["id"]).read_bytes() == SLOW
 
 
 async def test_options_may_come_after_the_file_and_win_over_the_query(web: Running) -> None:
@@ -220,7 +222,7 @@ async def test_a_client_that_goes_away_leaves_nothing(web: Running, length: str,
     name, _, port = host.partition(":")
     async with await anyio.connect_tcp(name, int(port)) as stream:
         await stream.send(head + data)
-        await until(lambda: any(path.stat().st_size for path in web.service.intake.root.iterdir()))
+        await until(lambda: any(path.stat().st_size for path in web.service.uploads.root.iterdir()))
     await until(lambda: not media(web))
     assert (await web.client.get("/api/jobs")).json()["jobs"] == []
 
@@ -341,13 +343,13 @@ async def test_jobs_that_wait_change_places(web: Running, monkeypatch: pytest.Mo
     ]:
         answer = await web.client.post(f"/api/jobs/{job_id}/{verb}")
         assert (answer.status_code, answer.json()["id"]) == (200, job_id)
-        assert [job.id for job in await web.service.store.queue(10)] == order
+        assert [job.id for job in await web.service.parts.store.queue(10)] == order
     problem = assert_problem(await web.client.post(f"/api/jobs/{busy['id']}/sooner"), 409, "illegal_transition")
     assert problem["params"]["status"] == "processing"
     assert_problem(await web.client.post("/api/jobs/nope/later"), 404, "not_found")
-    await web.service.cancel(busy["id"])
+    await web.service.jobs.change(busy["id"], Cause.CANCEL)
     await until_job(web.service, c, lambda job: job.status is Status.PROCESSING)  # the order shown is the order kept
-    assert [job.id for job in await web.service.store.queue(10)] == [a, b]
+    assert [job.id for job in await web.service.parts.store.queue(10)] == [a, b]
 
 
 async def test_steering(web: Running) -> None:
@@ -407,7 +409,7 @@ async def test_a_defect_tells_nothing_to_the_client_and_all_to_the_log(
     async def broken(job_id: str) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(web.service.store, "job", broken)
+    monkeypatch.setattr(web.service.parts.store, "job", broken)
     answer = await web.client.get("/api/jobs/x")
     assert_problem(answer, 500, "internal")
     assert "secret" not in answer.text

@@ -8,8 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from testkit.event_stream import collect
 from testkit.scripted_actors import script
-from testkit.web_service import Running, collect, running
+from testkit.service import Running, running
 
 pytestmark = pytest.mark.anyio
 
@@ -95,7 +96,9 @@ async def test_a_player_that_goes_away_leaves_no_open_file(web: Running) -> None
     path = await sent(web, SOUND * 20)
 
     def held() -> int:
-        return sum(web.service.data.media.name in str(link.readlink()) for link in OPEN.iterdir() if link.is_symlink())
+        return sum(
+            web.service.parts.data.media.name in str(link.readlink()) for link in OPEN.iterdir() if link.is_symlink()
+        )
 
     for _ in range(3):
         async with web.client.stream("GET", path) as answer:
@@ -108,7 +111,7 @@ async def test_a_player_that_goes_away_leaves_no_open_file(web: Running) -> None
 async def test_a_recording_that_is_gone_is_told(web: Running) -> None:
     path = await sent(web)
     job_id = path.split("/")[3]
-    web.service.data.source_of(job_id).unlink()
+    web.service.parts.data.source_of(job_id).unlink()
     answer = await web.client.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert "recording" in answer.json()["message"]
@@ -119,7 +122,7 @@ async def test_a_recording_that_is_gone_is_told(web: Running) -> None:
 async def test_a_waveform_can_be_had_while_it_grows(web: Running) -> None:
     path = (await sent(web, script(chunks=1))).replace("/media", "/peaks")
     await collect(web.client, path.replace("/peaks", "/events"))  # then nobody but the test writes there
-    file = web.service.data.peaks_of(path.split("/")[3])
+    file = web.service.parts.data.peaks_of(path.split("/")[3])
     file.unlink(missing_ok=True)
     missing = await web.client.get(path)
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from testkit.event_stream import events
 from testkit.scripted_actors import script
-from testkit.web_service import events, running
+from testkit.service import running
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from testkit.fake_hub import REPO, Hub, Proxy, closed_port
-from testkit.model_service import (
+from testkit.hub_service import (
     FILES,
     PASSWORD,
     PATH,
@@ -31,7 +31,7 @@ from testkit.model_service import (
     job_once,
     model_once,
     over,
-    running,
+    running_with_hubs,
     slow,
     submit,
 )
@@ -55,7 +55,7 @@ def hub() -> Iterator[Hub]:
 
 
 async def test_a_model_is_fetched_when_it_is_asked_for(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         for path in (REPO, REPO.replace("/", "%2F"), PATH):
             before = (await web.client.get(f"/api/models/{path}")).json()
             assert (before["name"], before["state"], before["repo"]) == (REPO, "absent", REPO)
@@ -74,7 +74,7 @@ async def test_a_model_is_fetched_when_it_is_asked_for(tmp_path: Path, hub: Hub)
 
 
 async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         await web.client.post(f"/api/models/{PATH}/download")
         seen = await changes(web, lambda change: change.job_id == f"model:{REPO}" and b'"installed"' in change.payload)
@@ -84,7 +84,7 @@ async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(t
         moving = [transfer for transfer in told if transfer is not None and transfer.endpoint == hub.url]
         assert len({transfer.bytes for transfer in moving}) >= 3
         assert any(transfer.speed_bps and transfer.eta_s is not None and transfer.total for transfer in moving)
-        assert [change.job_id for change in await web.service.store.log.changes(0, limit=1000)].count(
+        assert [change.job_id for change in await web.service.parts.store.log.changes(0, limit=1000)].count(
             f"model:{REPO}"
         ) == 1
 
@@ -92,7 +92,7 @@ async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(t
 async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_themselves(
     tmp_path: Path, hub: Hub
 ) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         first, second = await submit(web, chunks=2), await submit(web, chunks=3)
         waiting = await job_once(web, second, lambda job: job.phase is Phase.DOWNLOADING_MODEL and "GB" in job.message)
@@ -106,7 +106,7 @@ async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_th
 
 
 async def test_a_cancelled_download_stops_and_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         job = await submit(web, chunks=1)
         await model_once(web, half)
@@ -126,7 +126,7 @@ async def test_a_cancelled_download_stops_and_goes_on_where_it_stopped(tmp_path:
 
 
 async def test_nobody_fetches_a_model_that_no_job_wants_any_more(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         first, second = await submit(web, chunks=1), await submit(web, chunks=1)
         await model_once(web, half)
@@ -138,7 +138,7 @@ async def test_nobody_fetches_a_model_that_no_job_wants_any_more(tmp_path: Path,
 
 
 async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         job = await submit(web, chunks=1)
         await model_once(web, half)
@@ -148,14 +148,14 @@ async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: H
 
 
 async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub, rate=SIZE // 6)
         await web.client.post(f"/api/models/{PATH}/download")
         await model_once(web, half)
     hub.released.set()
     hub.forget()
     have = next((tmp_path / "data" / "models" / f".{PATH}.partial").glob("*.part")).stat().st_size
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         await model_once(web, installed)
     assert hub.sent["model.bin"] == SIZE - have
 
@@ -165,7 +165,7 @@ async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, 
 
 async def test_the_next_endpoint_is_tried_and_the_event_names_it(tmp_path: Path, hub: Hub) -> None:
     with closed_port() as closed:
-        async with running(tmp_path, closed, hub.url) as web:
+        async with running_with_hubs(tmp_path, closed, hub.url) as web:
             slow(hub)
             await web.client.post(f"/api/models/{PATH}/download")
             info = await model_once(web, half)
@@ -179,7 +179,7 @@ async def test_the_next_endpoint_is_tried_and_the_event_names_it(tmp_path: Path,
 
 
 async def test_a_job_says_why_its_model_does_not_come_and_retry_goes_on(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url, read_timeout_s=0.5) as web:
+    async with running_with_hubs(tmp_path, hub.url, read_timeout_s=0.5) as web:
         plays: list[tuple[str, str, dict[str, Any]]] = [
             ("/api/", "status", {"status": 401}),
             ("/storage/", "status", {"status": 403}),
@@ -203,23 +203,23 @@ async def test_a_job_says_why_its_model_does_not_come_and_retry_goes_on(tmp_path
         for job_id in jobs[:2]:
             await web.client.post(f"/api/jobs/{job_id}/retry")
             await job_once(web, job_id, lambda job: job.status is Status.COMPLETED)
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         shown = (await web.client.get(f"/api/models/{PATH}")).json()
         assert (shown["state"], shown["problem"]) == ("installed", None)
 
 
 async def test_why_a_model_did_not_come_is_known_after_a_restart(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url, offline=True) as web:
+    async with running_with_hubs(tmp_path, hub.url, offline=True) as web:
         await web.client.post(f"/api/models/{PATH}/download")
         await model_once(web, lambda info: info.problem is not None)
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         shown = (await web.client.get(f"/api/models/{PATH}")).json()
         assert (shown["state"], shown["problem"]["code"]) == ("absent", "offline")
     assert hub.asked == []
 
 
 async def test_what_no_hub_can_have_is_refused_at_once(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         answer = await web.client.post("/api/models/our-own/download")
         assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
         answer = await web.client.post("/api/models/..--x/download")
@@ -232,7 +232,7 @@ async def test_what_no_hub_can_have_is_refused_at_once(tmp_path: Path, hub: Hub)
 
 async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, hub: Hub) -> None:
     with closed_port() as closed, Hub(hub.files) as mirror:
-        async with running(tmp_path, hub.url) as web:
+        async with running_with_hubs(tmp_path, hub.url) as web:
             slow(hub)
             await web.client.post(f"/api/models/{PATH}/download")
             await model_once(web, half)
@@ -249,11 +249,11 @@ async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, h
 
 
 async def test_a_model_on_the_disk_is_used_without_a_single_request(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         await web.client.post(f"/api/models/{PATH}/download")
         await model_once(web, installed)
     hub.forget()
-    async with running(tmp_path, hub.url, speech={"preload": True, "model": REPO}) as web:
+    async with running_with_hubs(tmp_path, hub.url, speech={"preload": True, "model": REPO}) as web:
         for model in (REPO, "auto"):
             assert (await over(web, await submit(web, model=model, chunks=1))).status is Status.COMPLETED
         assert (await web.client.get("/api/models")).status_code == 200
@@ -272,20 +272,20 @@ async def test_no_secret_is_told(
     with Hub(FILES, token=TOKEN) as hub, Proxy(password=PASSWORD) as proxy:
         address = proxy.url.replace("http://", f"http://name:{PASSWORD}@")
         endpoint = hub.url.replace("http://", f"http://name:{PASSWORD}@")
-        async with running(tmp_path, endpoint, token="hf_wrongTokenThatNobodyMaySee", proxy=address) as web:
+        async with running_with_hubs(tmp_path, endpoint, token="hf_wrongTokenThatNobodyMaySee", proxy=address) as web:
             job = await over(web, await submit(web, chunks=1))
             assert job.error is not None
             said.append(
                 (await web.client.post("/api/models/test-connection", json={"proxy": address, "token": TOKEN})).text
             )
-        async with running(tmp_path, hub.url, token=TOKEN, proxy=address) as web:
+        async with running_with_hubs(tmp_path, hub.url, token=TOKEN, proxy=address) as web:
             await web.client.post(f"/api/models/{PATH}/download")
             await model_once(web, installed)
             said += [
                 (await web.client.get(path)).text
                 for path in ("/api/models", "/api/system", "/api/state", f"/api/models/{PATH}")
             ]
-            said += [change.payload.decode() for change in await web.service.store.log.changes(0, limit=10_000)]
+            said += [change.payload.decode() for change in await web.service.parts.store.log.changes(0, limit=10_000)]
         assert proxy.asked
     said += [path.read_text("utf-8", "replace") for path in (tmp_path / "data" / "logs").iterdir()]
     said += [caplog.text, (tmp_path / "data" / "whisper_service.db").read_bytes().decode("latin-1")]
@@ -299,7 +299,7 @@ async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(
     tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "inspect", lambda: Machine(cpus=2, memory_bytes=1000))
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         job = await over(web, await submit(web, chunks=1))
         assert job.error is not None
         assert (job.status, job.error.code) == (Status.FAILED, "model_too_big")
@@ -308,7 +308,7 @@ async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(
 
 
 async def test_a_type_that_the_device_does_not_have_is_replaced_with_a_note(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url, speech={"compute_type": "float16"}) as web:
+    async with running_with_hubs(tmp_path, hub.url, speech={"compute_type": "float16"}) as web:
         job = await over(web, await submit(web, chunks=1))
         assert job.status is Status.COMPLETED
         (note,) = job.history
@@ -325,7 +325,7 @@ async def test_a_type_that_the_device_does_not_have_is_replaced_with_a_note(tmp_
 
 
 async def test_a_model_in_use_is_not_removed_and_an_idle_one_is(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         job = await submit(web, chunks=40, delay=0.05)
         await job_once(web, job, lambda job: job.chunks_done > 0)
         for answer in (
@@ -343,7 +343,7 @@ async def test_a_model_in_use_is_not_removed_and_an_idle_one_is(tmp_path: Path, 
 
 
 async def test_what_came_of_a_download_can_be_removed(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         await web.client.post(f"/api/models/{PATH}/download")
         await model_once(web, half)
@@ -354,7 +354,7 @@ async def test_what_came_of_a_download_can_be_removed(tmp_path: Path, hub: Hub) 
 
 
 async def test_an_unloaded_model_is_loaded_again_for_the_next_job(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
         pid = (await child_of(web, "speech"))["pid"]
         answer = await web.client.post(f"/api/models/{PATH}/unload")
@@ -368,7 +368,7 @@ async def test_an_unloaded_model_is_loaded_again_for_the_next_job(tmp_path: Path
 
 
 async def test_an_idle_model_goes_by_itself(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url, speech={"unload_after_s": 0.3}) as web:
+    async with running_with_hubs(tmp_path, hub.url, speech={"unload_after_s": 0.3}) as web:
         for _ in range(2):
             assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
             await gone(web, "speech")
@@ -386,7 +386,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 async def test_an_archive_becomes_a_model_that_transcribes(tmp_path: Path, hub: Hub) -> None:
-    async with running(tmp_path, hub.url, max_import_bytes=SIZE + 200_000) as web:
+    async with running_with_hubs(tmp_path, hub.url, max_import_bytes=SIZE + 200_000) as web:
         headers = {"content-type": "application/zip"}
         answer = await web.client.post("/api/models/import?name=our-own", content=zipped(FILES), headers=headers)
         assert answer.status_code == 201, answer.text
@@ -421,7 +421,7 @@ async def test_a_folder_is_imported_only_from_where_it_is_allowed(tmp_path: Path
         (tmp_path / place / "mine").mkdir(parents=True)
         for name, content in FILES.items():
             (tmp_path / place / "mine" / name).write_bytes(content)
-    async with running(tmp_path, hub.url, import_dirs=(str(tmp_path / "allowed"),)) as web:
+    async with running_with_hubs(tmp_path, hub.url, import_dirs=(str(tmp_path / "allowed"),)) as web:
         body = {"path": str(tmp_path / "secret" / "mine"), "name": "mine"}
         refused = await web.client.post("/api/models/import", json=body)
         assert (refused.status_code, refused.json()["code"]) == (403, "import_refused")

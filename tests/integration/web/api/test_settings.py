@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from testkit.web_service import Running, events, running
+from testkit.event_stream import events
+from testkit.service import Running, running
 
 pytestmark = pytest.mark.anyio
 

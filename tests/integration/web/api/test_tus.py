@@ -17,7 +17,7 @@ from anyio import to_thread
 from tusclient.client import TusClient  # type: ignore[import-untyped]
 
 from testkit.scripted_actors import script
-from testkit.web_service import Running, running
+from testkit.service import Running, running
 from whisper_service.core.errors import UploadBroken
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ DATA = script(chunks=2) + b" " * 3_000_000
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path, max_upload_bytes=4_000_000) as up:
+    async with running(tmp_path, server={"max_upload_bytes": 4_000_000}) as up:
         yield up
 
 
@@ -83,10 +83,10 @@ async def test_in_pieces_to_a_job(web: Running) -> None:
     job = made.json()
     assert (job["name"], job["bytes"], job["sha256"]) == ("会议.wav", len(DATA), hashlib.sha256(DATA).hexdigest())
     assert (job["options"]["language"], job["options"]["word_timestamps"]) == ("zh", False)
-    assert (web.service.intake.root / job["id"]).read_bytes() == DATA
+    assert (web.service.uploads.root / job["id"]).read_bytes() == DATA
     again = await web.client.post("/api/jobs", json=asked)
     assert (again.status_code, again.json()["id"]) == (202, job["id"]), "asked twice, because the first answer was lost"
-    assert list(web.service.uploads.root.iterdir()) == []
+    assert list(web.service.resumable.root.iterdir()) == []
     assert (await web.client.head(path, headers=TUS)).status_code == 404
 
 
@@ -153,7 +153,7 @@ async def test_creation_with_the_first_piece(web: Running) -> None:
 )
 async def test_what_cannot_begin(web: Running, headers: dict[str, str], status: int, code: str) -> None:
     assert_refused(await web.client.post("/api/uploads", headers=headers), status, code)
-    assert list(web.service.uploads.root.iterdir()) == []
+    assert list(web.service.resumable.root.iterdir()) == []
 
 
 async def test_what_does_not_fit_is_refused_and_costs_nothing(web: Running) -> None:
@@ -209,7 +209,7 @@ async def test_what_came_before_a_cut_is_kept_over_a_restart(tmp_path: Path) -> 
         assert (await piece(web, path, at, DATA[at:])).status_code == 204
         made = await web.client.post("/api/jobs", json={"upload": path.split("/")[-1]})
         assert made.json()["sha256"] == hashlib.sha256(DATA).hexdigest()
-        assert (web.service.intake.root / made.json()["id"]).read_bytes() == DATA
+        assert (web.service.uploads.root / made.json()["id"]).read_bytes() == DATA
 
 
 async def test_one_connection_at_a_time_and_a_question_takes_over(web: Running) -> None:
@@ -229,7 +229,7 @@ async def test_one_connection_at_a_time_and_a_question_takes_over(web: Running) 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stall)
         await stalled.wait()
-        while path.split("/")[-1] not in web.service.uploads._work:  # noqa: ASYNC110 - no event tells it
+        while path.split("/")[-1] not in web.service.resumable._work:  # noqa: ASYNC110 - no event tells it
             await anyio.sleep(0.01)
         assert_refused(await piece(web, path, 0, DATA), 423, "upload_locked")
         await anyio.sleep(0.2)
@@ -245,7 +245,7 @@ async def test_what_nobody_comes_back_for_goes(tmp_path: Path) -> None:
         assert (await piece(web, path, 0, b"01234")).status_code == 204
         for file in web.service.uploads.root.glob(f"{path.split('/')[-1]}.*"):
             os.utime(file, (time.time() - 2_000,) * 2)
-        facts = web.service.uploads.root / f"{path.split('/')[-1]}.json"
+        facts = web.service.resumable.root / f"{path.split('/')[-1]}.json"
         facts.write_bytes(facts.read_bytes().replace(b'"created_at":1', b'"created_at":0.1'))
         os.utime(facts, (time.time() - 2_000,) * 2)
         assert (await web.client.head(path, headers=TUS)).status_code == 404
@@ -259,7 +259,7 @@ async def test_what_nobody_comes_back_for_goes(tmp_path: Path) -> None:
 async def test_a_full_disk_is_told_and_what_came_stays(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await begun(web)
     assert (await piece(web, path, 0, DATA[:1_000])).status_code == 204
-    monkeypatch.setattr(web.service.intake, "min_free", 1 << 60)
+    monkeypatch.setattr(web.service.uploads, "min_free", 1 << 60)
     assert_refused(await piece(web, path, 1_000, DATA[1_000:]), 507, "disk_full")
     assert_refused(await web.client.post("/api/uploads", headers={**TUS, "upload-length": "5"}), 507, "disk_full")
     monkeypatch.undo()
@@ -275,11 +275,11 @@ async def test_a_source_that_breaks_keeps_what_came_and_a_job_that_fails_leaves_
         raise UploadBroken()
 
     with pytest.raises(UploadBroken):
-        await web.service.uploads.append(upload, 0, broken())
+        await web.service.resumable.append(upload, 0, broken())
     assert (await piece(web, path, 10, DATA[10:])).status_code == 204
     refused: dict[str, Any] = {"upload": upload, "webhook": "ftp://nowhere"}
     assert (await web.client.post("/api/jobs", json=refused)).status_code == 422
-    assert not (web.service.intake.root / upload).exists()
+    assert not (web.service.uploads.root / upload).exists()
     assert (await web.client.post("/api/jobs", json={"upload": upload})).json()["sha256"] == hashlib.sha256(
         DATA
     ).hexdigest()

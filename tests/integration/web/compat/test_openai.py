@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import httpx
-import msgspec
 import openai
 import pytest
 import srt  # type: ignore[import-untyped]
@@ -18,13 +17,9 @@ import webvtt  # type: ignore[import-untyped]
 from openai import AsyncOpenAI
 
 from testkit.scripted_actors import script, text_of
-from testkit.service import ended
-from testkit.web_service import Running, running, settings
-from whisper_service.app.service import Service
-from whisper_service.config.schema import ApiSettings, SupervisionSettings
+from testkit.service import Running, ended, running
 from whisper_service.core.domain import Status
-from whisper_service.core.job_states import TERMINAL
-from whisper_service.web.server import serving
+from whisper_service.core.job_states import TERMINAL, Cause
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +29,7 @@ PATH = "/v1/audio/transcriptions"
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path, max_upload_bytes=3_000_000) as up:
+    async with running(tmp_path, server={"max_upload_bytes": 3_000_000}) as up:
         yield up
 
 
@@ -54,7 +49,7 @@ async def test_the_text_comes_back_and_the_job_is_there(web: Running, client: As
     assert answer.usage is not None
     assert answer.usage.type == "duration"
     assert answer.usage.seconds == 33.0
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     assert (job.name, job.status, job.options.model) == ("talk.wav", Status.COMPLETED, "model")
 
 
@@ -64,7 +59,7 @@ async def test_every_parameter_arrives(web: Running, client: AsyncOpenAI) -> Non
         timestamp_granularities=["word"], include=["logprobs"], chunking_strategy={"type": "server_vad", "threshold": 0.4},
         keywords=["Lovelace", "Hopper"], extra_body={"vad_filter": "true", "preset": "accurate"},
     )  # fmt: skip
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     options = job.options
     assert (options.language, options.prompt, options.preset) == ("en", "Lovelace, Hopper Ada, Grace", "accurate")
 
@@ -72,7 +67,7 @@ async def test_every_parameter_arrives(web: Running, client: AsyncOpenAI) -> Non
 async def test_languages_are_taken_as_programs_write_them(web: Running, client: AsyncOpenAI) -> None:
     for language, code in [("Portuguese", "pt"), ("pt-BR", "pt"), ("jv", "jw"), ("zh_CN", "zh")]:
         await client.audio.transcriptions.create(file=talk(name=language), model="whisper-1", language=language)
-        job, *_ = await web.service.store.jobs()
+        job, *_ = await web.service.parts.store.jobs()
         assert job.options.language == code
 
 
@@ -124,7 +119,7 @@ async def test_logprobs_are_those_of_the_words(client: AsyncOpenAI) -> None:
 async def test_translations_are_jobs_for_english_text(web: Running, client: AsyncOpenAI) -> None:
     answer = await client.audio.translations.create(file=talk(), model="whisper-1", prompt="Ada")
     assert answer.text == WHOLE
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     assert (job.options.task, job.options.prompt) == ("translate", "Ada")
 
 
@@ -139,7 +134,7 @@ async def test_done_is_the_deltas_joined_and_they_come_while_it_works(web: Runni
     async for event in stream:
         if event.type == "transcript.text.delta":
             if not deltas:
-                seen = (await web.service.store.jobs())[0].status
+                seen = (await web.service.parts.store.jobs())[0].status
             deltas.append(event.delta)
         elif event.type == "transcript.text.done":
             done = event.text
@@ -150,7 +145,7 @@ async def test_done_is_the_deltas_joined_and_they_come_while_it_works(web: Runni
 
 async def test_a_stream_is_bare_events_and_its_pauses_are_comments(tmp_path: Path) -> None:
     async with (
-        running(tmp_path, heartbeat_s=0.05) as web,
+        running(tmp_path, server={"heartbeat_s": 0.05}) as web,
         web.client.stream("POST", PATH, files={"file": talk(delay=0.4, chunks=1)}, data={"stream": "true"}) as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -178,8 +173,8 @@ async def test_a_stream_whose_recording_is_none_is_refused_with_a_status(client:
 async def test_an_error_in_the_middle_of_a_stream_is_an_error_of_the_client(web: Running, client: AsyncOpenAI) -> None:
     stream = await client.audio.transcriptions.create(file=talk(delay=0.5), model="whisper-1", stream=True)
     assert (await anext(stream)).type == "transcript.text.delta"
-    (job,) = await web.service.store.jobs()
-    await web.service.cancel(job.id)
+    (job,) = await web.service.parts.store.jobs()
+    await web.service.jobs.change(job.id, Cause.CANCEL)
     with pytest.raises(openai.APIError, match="cancelled"):
         [event async for event in stream]
 
@@ -191,20 +186,14 @@ async def test_the_same_recording_is_answered_from_the_store(web: Running, clien
     first = await client.audio.transcriptions.create(file=talk(), model="whisper-1")
     again = await client.audio.transcriptions.create(file=talk(), model="model", response_format="verbose_json")
     assert first.text == again.text
-    assert len(await web.service.store.jobs()) == 1
-    assert len(list(web.service.intake.root.iterdir())) == 1, "the second copy is not kept"
+    assert len(await web.service.parts.store.jobs()) == 1
+    assert len(list(web.service.uploads.root.iterdir())) == 1, "the second copy is not kept"
     await client.audio.transcriptions.create(file=talk(), model="whisper-1", language="en")
-    assert len(await web.service.store.jobs()) == 2, "other options are another job"
+    assert len(await web.service.parts.store.jobs()) == 2, "other options are another job"
 
 
 async def test_results_are_not_reused_if_that_is_switched_off_but_work_is(tmp_path: Path) -> None:
-    config = msgspec.structs.replace(settings(tmp_path), api=ApiSettings(reuse_results=False))
-    entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
-    async with (
-        Service.open(config, **entries) as service,
-        serving(service) as url,
-        httpx.AsyncClient(base_url=url, timeout=30.0) as client,
-    ):
+    async with running(tmp_path, api={"reuse_results": False}) as (service, client, _):
         answers: list[httpx.Response] = []
 
         async def ask() -> None:
@@ -214,15 +203,15 @@ async def test_results_are_not_reused_if_that_is_switched_off_but_work_is(tmp_pa
             tasks.start_soon(ask)
             tasks.start_soon(ask)
         assert [answer.json()["text"] for answer in answers] == [WHOLE, WHOLE]
-        assert len(await service.store.jobs()) == 1, "both wait for the same work"
+        assert len(await service.parts.store.jobs()) == 1, "both wait for the same work"
         await ask()
-        assert len(await service.store.jobs()) == 2, "what is finished is done anew"
+        assert len(await service.parts.store.jobs()) == 2, "what is finished is done anew"
 
 
 async def test_a_job_that_is_deleted_while_somebody_waits_is_not_found(web: Running) -> None:
     async def delete() -> None:
-        made, *_ = await web.service.broadcast.cursor(0).read()
-        await web.service.delete(made.job_id)
+        made, *_ = await web.service.events.cursor(0).read()
+        await web.service.jobs.delete(made.job_id)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(delete)
@@ -234,12 +223,12 @@ async def test_a_caller_that_goes_away_finds_the_text_when_it_comes_back(web: Ru
     name, data = talk(delay=0.4)
     with pytest.raises(httpx.ReadTimeout):
         await web.client.post(PATH, files={"file": (name, data)}, timeout=0.3)
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     assert job.status is not Status.COMPLETED
     answer = await web.client.post(PATH, files={"file": (name, data)})
     assert answer.json()["text"] == WHOLE
     assert answer.headers["x-request-id"] == job.id
-    assert len(await web.service.store.jobs()) == 1
+    assert len(await web.service.parts.store.jobs()) == 1
 
 
 async def test_a_call_goes_before_jobs_that_nobody_waits_for(web: Running, client: AsyncOpenAI) -> None:
@@ -248,10 +237,10 @@ async def test_a_call_goes_before_jobs_that_nobody_waits_for(web: Running, clien
     )
     answer = await client.audio.transcriptions.create(file=talk(chunks=1), model="whisper-1")
     assert answer.text == text_of(0)
-    film = await web.service.store.job(long.json()["id"])
+    film = await web.service.parts.store.job(long.json()["id"])
     assert film.status is Status.PROCESSING
     assert film.chunks_done < 30
-    await web.service.cancel(film.id)
+    await web.service.jobs.change(film.id, Cause.CANCEL)
     await ended(web.service, film.id)
 
 
@@ -265,7 +254,7 @@ async def test_a_recording_may_come_inside_json(web: Running) -> None:
     }
     answer = await web.client.post(PATH, json=sent)
     assert answer.json()["text"] == WHOLE
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     assert (job.name, job.options.language, job.options.prompt) == ("audio.mp3", "en", "Ada, Grace")
     streamed = await web.client.post(PATH, json=sent | {"stream": True})
     assert streamed.headers["content-type"].startswith("text/event-stream")
@@ -278,7 +267,7 @@ async def test_a_recording_may_come_inside_json(web: Running) -> None:
     for body in (b"[]", b"{", b"", b'{"a":' + b"[" * 50_000):
         refused = await web.client.post(PATH, content=body, headers={"content-type": "application/json"})
         assert refused.status_code == 400, refused.text
-    assert len(await web.service.store.jobs()) == 1
+    assert len(await web.service.parts.store.jobs()) == 1
 
 
 # -- errors --------------------------------------------------------------------------------------------------------------
@@ -307,8 +296,8 @@ async def test_wrong_fields_are_named_and_nothing_is_kept(web: Running) -> None:
         assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, code)
         assert error["message"]
         assert answer.headers["x-should-retry"] == "false"
-    assert await web.service.store.jobs() == []
-    assert list(web.service.intake.root.iterdir()) == []
+    assert await web.service.parts.store.jobs() == []
+    assert list(web.service.uploads.root.iterdir()) == []
 
 
 async def test_errors_are_the_clients_own(web: Running, client: AsyncOpenAI) -> None:
@@ -340,7 +329,7 @@ async def test_what_is_wrong_is_said_before_the_recording_has_come(
         with anyio.fail_after(30):
             answer = await stream.receive()
     assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
-    assert list(web.service.intake.root.iterdir()) == []
+    assert list(web.service.uploads.root.iterdir()) == []
 
 
 async def test_a_form_without_a_file_says_so(web: Running) -> None:
@@ -365,8 +354,8 @@ async def test_other_sites_are_refused_in_the_same_form(web: Running) -> None:
 
 async def test_a_cancelled_job_is_a_conflict_and_not_tried_again(web: Running) -> None:
     async def cancel() -> None:
-        made, *_ = await web.service.broadcast.cursor(0).read()
-        await web.service.cancel(made.job_id)
+        made, *_ = await web.service.events.cursor(0).read()
+        await web.service.jobs.change(made.job_id, Cause.CANCEL)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(cancel)
@@ -376,15 +365,10 @@ async def test_a_cancelled_job_is_a_conflict_and_not_tried_again(web: Running) -
 
 
 async def test_a_job_that_waits_for_help_is_told_at_once_and_goes_on_later(tmp_path: Path) -> None:
-    config = msgspec.structs.replace(settings(tmp_path), supervision=SupervisionSettings(max_restarts=1))
-    entries = {"speech_entry": "testkit.scripted_actors:broken", "media_entry": "testkit.scripted_actors:media"}
-    async with (
-        Service.open(config, **entries) as service,
-        serving(service) as url,
-        httpx.AsyncClient(base_url=url, timeout=30.0) as client,
-    ):
+    patience = {"max_restarts": 1}
+    async with running(tmp_path, speech_actor="broken", supervision=patience) as (service, client, _):
         answer = await client.post(PATH, files={"file": talk()})
-        (job,) = await service.store.jobs()
+        (job,) = await service.parts.store.jobs()
     assert answer.status_code == 503, answer.text
     assert answer.json()["error"]["code"] == "library_missing"
     assert (answer.headers["x-should-retry"], answer.headers["retry-after"]) == ("false", "300")
@@ -443,4 +427,4 @@ async def test_the_file_may_stand_anywhere_and_be_called_anything(web: Running, 
         answer = await web.client.post(PATH, content=body, headers={"content-type": "multipart/form-data; boundary=b"})
         assert answer.status_code == 200, answer.text
         assert answer.json()["text"] == WHOLE
-        assert (await web.service.store.jobs())[0].name == name
+        assert (await web.service.parts.store.jobs())[0].name == name

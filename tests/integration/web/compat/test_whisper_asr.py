@@ -12,7 +12,7 @@ import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 
 from testkit.scripted_actors import script, text_of
-from testkit.web_service import Running, running
+from testkit.service import Running, running
 from whisper_service import __version__
 from whisper_service.core.domain import Status, Task
 from whisper_service.web.compat.raw_pcm import header
@@ -24,7 +24,7 @@ TEXTS = [text_of(0), text_of(1)]
 
 @pytest.fixture
 async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path, max_upload_bytes=30_000_000) as up:
+    async with running(tmp_path, server={"max_upload_bytes": 30_000_000}) as up:
         yield up
 
 
@@ -54,7 +54,7 @@ async def test_every_output_is_plain_text_with_a_name(web: Running) -> None:
                 assert [(s["start"], s["end"], s["text"], s["words"]) for s in said["segments"]] == [
                     (0.0, 10.0, TEXTS[0], None), (11.0, 21.0, TEXTS[1], None),
                 ]  # fmt: skip
-    assert len(await web.service.store.jobs()) == 1, "one recording, one job"
+    assert len(await web.service.parts.store.jobs()) == 1, "one recording, one job"
 
 
 async def test_words_come_if_they_are_wanted(web: Running) -> None:
@@ -70,23 +70,23 @@ async def test_raw_samples_become_a_recording_with_a_header(web: Running) -> Non
     await web.client.post(
         "/asr?encode=false&video_file=/films/A+film.mkv", files={"audio_file": samples}
     )  # without a type
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     assert job.name == "A film.mkv"
-    assert (web.service.intake.root / job.id).read_bytes() == header() + samples
+    assert (web.service.uploads.root / job.id).read_bytes() == header() + samples
 
 
 async def test_bazarr_first_asks_for_the_language_and_then_for_subtitles(web: Running) -> None:
     found = await web.client.post("/detect-language?encode=true", files=recording(language="de"))
     assert found.json() == {"detected_language": "german", "language_code": "de", "confidence": 0.9}
-    (job,) = await web.service.store.jobs()
-    assert (job.options.task, await web.service.store.segments(job.id)) == (Task.DETECT, [])
+    (job,) = await web.service.parts.store.jobs()
+    assert (job.options.task, await web.service.parts.store.segments(job.id)) == (Task.DETECT, [])
     answer = await web.client.post("/asr?task=translate&language=jw&output=srt&encode=true", files=recording())
     assert [cue.content for cue in srt.parse(answer.text)] == TEXTS
-    made = (await web.service.store.jobs())[0].options
+    made = (await web.service.parts.store.jobs())[0].options
     assert (made.task, made.language) == (Task.TRANSLATE, "jw")
     again = await web.client.post("/detect-language?encode=true", files=recording(language="de"))
     assert again.json() == found.json()
-    assert len(await web.service.store.jobs()) == 2
+    assert len(await web.service.parts.store.jobs()) == 2
 
 
 async def test_where_nobody_speaks_the_language_is_undetermined(web: Running) -> None:
@@ -98,14 +98,14 @@ async def test_a_language_is_found_before_the_recording_is_read(web: Running) ->
     play = recording(chunks=30, decode_delay=0.2)
     found = await web.client.post("/detect-language", files=play)
     assert found.json()["language_code"] == "en"
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     assert job.status is Status.PROCESSING, "the answer did not wait for the end"
 
 
 async def test_only_the_beginning_of_raw_samples_is_kept_for_a_language(web: Running) -> None:
     samples = b"\x00\x00" * 16_000 * 400
     await web.client.post("/detect-language?encode=false", files={"audio_file": samples})
-    (job,) = await web.service.store.jobs()
+    (job,) = await web.service.parts.store.jobs()
     assert job.bytes == len(header()) + 2 * 16_000 * 180
 
 
@@ -118,7 +118,7 @@ async def test_errors_are_no_subtitles(web: Running) -> None:
         assert answer.status_code == code, answer.text
         assert answer.json()["params"]["field"] == path.partition("?")[2].partition("=")[0]
         assert list(srt.parse(answer.text, ignore_errors=True)) == []
-    assert await web.service.store.jobs() == []
+    assert await web.service.parts.store.jobs() == []
     broken = await web.client.post("/asr?output=srt", files={"audio_file": b"no script"})
     assert (broken.status_code, broken.json()["code"]) == (422, "not_media")
     nothing = await web.client.post("/asr", files={"audio": b"x"})

@@ -11,7 +11,7 @@ import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 
 from testkit.scripted_actors import script, text_of
-from testkit.web_service import Running, running
+from testkit.service import Running, running
 from whisper_service.core.domain import Task
 
 pytestmark = pytest.mark.anyio
@@ -65,12 +65,12 @@ async def test_every_response_format(web: Running) -> None:
         "no_speech_prob",
     }
     assert segment["words"] == [{"word": f" {TEXTS[0]}", "start": 0.0, "end": 10.0, "t_dtw": -1, "probability": 0.9}]
-    assert len(await web.service.store.jobs()) == 1
+    assert len(await web.service.parts.store.jobs()) == 1
 
 
 async def test_the_task_is_as_it_asks(web: Running) -> None:
     await web.client.post("/inference", files=recording(), data={"translate": "1", "language": "auto", "prompt": "Ada"})
-    job = (await web.service.store.jobs())[0]
+    job = (await web.service.parts.store.jobs())[0]
     assert (job.options.task, job.options.language, job.options.prompt) == (Task.TRANSLATE, None, "Ada")
     found = await web.client.post(
         "/inference", files=recording(), data={"detect_language": "true", "response_format": "verbose_json"}

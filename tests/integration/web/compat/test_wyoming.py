@@ -21,7 +21,7 @@ from wyoming.info import Describe, Info
 from wyoming.ping import Ping, Pong
 
 from testkit.scripted_actors import script, text_of
-from testkit.web_service import settings
+from testkit.service import open_service
 from whisper_service.app.service import Service
 from whisper_service.config import schema as config
 from whisper_service.core.domain import Status
@@ -43,8 +43,7 @@ class Port(NamedTuple):
 
 @pytest.fixture
 async def port(tmp_path: Path) -> AsyncIterator[Port]:
-    entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
-    async with Service.open(settings(tmp_path), **entries) as service:
+    async with open_service(tmp_path) as service:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
         async with wyoming.serving(service, listener):
             yield Port(service, listener.extra(SocketAttribute.local_port))
@@ -90,13 +89,13 @@ async def test_an_utterance_becomes_a_text_and_a_job(port: Port) -> None:
             assert event is not None
             said = Transcript.from_event(event)
             assert said.text == f"{text_of(0)} {text_of(1)}"
-            job = (await port.service.store.jobs())[0]
+            job = (await port.service.parts.store.jobs())[0]
             assert (job.status, job.options.language) == (Status.COMPLETED, code)
         await say(client, Ping(text="still there?"))
         event = await client.read_event()
         assert event is not None
         assert Pong.from_event(event).text == "still there?"
-    assert (port.service.intake.root / job.id).read_bytes() == header() + SOUND
+    assert (port.service.uploads.root / job.id).read_bytes() == header() + SOUND
 
 
 async def test_nothing_said_is_no_text_and_no_job(port: Port) -> None:
@@ -106,8 +105,8 @@ async def test_nothing_said_is_no_text_and_no_job(port: Port) -> None:
             event = await client.read_event()
             assert event is not None
             assert Transcript.from_event(event).text == ""
-    assert await port.service.store.jobs() == []
-    assert list(port.service.intake.root.iterdir()) == []
+    assert await port.service.parts.store.jobs() == []
+    assert list(port.service.uploads.root.iterdir()) == []
 
 
 async def test_who_breaks_off_leaves_nothing(port: Port) -> None:
@@ -117,9 +116,9 @@ async def test_who_breaks_off_leaves_nothing(port: Port) -> None:
         await say(other, Ping())
         assert await other.read_event() is not None
     with anyio.fail_after(10):
-        while list(port.service.intake.root.iterdir()):  # noqa: ASYNC110 - no event tells of it
+        while list(port.service.uploads.root.iterdir()):  # noqa: ASYNC110 - no event tells of it
             await anyio.sleep(0.01)
-    assert await port.service.store.jobs() == []
+    assert await port.service.parts.store.jobs() == []
 
 
 async def test_what_cannot_be_heard_is_an_error_and_the_end(port: Port) -> None:

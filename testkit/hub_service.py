@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import msgspec
 
 from testkit.fake_hub import REPO, Hub, wire_model
 from testkit.scripted_actors import script
-from testkit.web_service import WAIT, Running
+from testkit.service import Running, running
 from testkit.weights import weights
-from whisper_service.app.service import Service
-from whisper_service.config import schema
 from whisper_service.core.domain import Change, Job, Status
 from whisper_service.models.inventory import ModelInfo, ModelState
-from whisper_service.web.server import serving
 
 FILES = wire_model(1) | {"model.bin": weights(2_000_000)}
 SIZE = len(FILES["model.bin"])
@@ -29,27 +25,16 @@ PATH = REPO.replace("/", "--")
 
 
 @asynccontextmanager
-async def running(
+async def running_with_hubs(
     root: Path, *endpoints: str, speech: dict[str, Any] | None = None, **models: Any
 ) -> AsyncIterator[Running]:
-    """A service whose models come from these endpoints."""
-    chosen = schema.Config(
-        data_dir=root / "data",
-        server=schema.ServerSettings(port=0),
-        storage=schema.StorageSettings(min_free_bytes=0, undo_s=0.0),
-        speech=schema.SpeechSettings(**({"preload": False} | (speech or {}))),
-        models=schema.ModelSettings(
-            endpoints=endpoints, **({"connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models)
-        ),
-        media=schema.MediaSettings(workers=1),
-    )
-    entries = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
-    async with (
-        Service.open(chosen, **entries) as service,
-        serving(service) as url,
-        httpx.AsyncClient(base_url=url, timeout=WAIT) as client,
-    ):
-        yield Running(service, client, url)
+    """A service whose models come from these endpoints. `models` are settings of that section."""
+    async with running(
+        root,
+        speech={"model": "auto", "preload": False} | (speech or {}),
+        models={"endpoints": endpoints, "connect_timeout_s": 5.0, "read_timeout_s": 5.0} | models,
+    ) as up:
+        yield up
 
 
 async def submit(web: Running, model: str = REPO, **play: Any) -> str:
@@ -62,7 +47,7 @@ async def submit(web: Running, model: str = REPO, **play: Any) -> str:
 
 async def changes(web: Running, wanted: Callable[[Change], bool]) -> list[Change]:
     """Everything that happens, up to the first change of which this is true."""
-    cursor, seen = web.service.broadcast.cursor(0), []
+    cursor, seen = web.service.events.cursor(0), []
     with anyio.fail_after(60):
         while True:
             for change in await cursor.read():

@@ -1,0 +1,201 @@
+"""What clients may ask of jobs. Reads go to the store; every change runs on the scheduler's loop (`scheduler.requests`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from anyio import move_on_after
+from msgspec.structs import replace
+
+from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Status, Transcript
+from whisper_service.core.errors import InvalidRequest, NotFound, ServiceError, Unavailable
+from whisper_service.core.identifiers import clean_name, identifier
+from whisper_service.core.job_states import TERMINAL, Cause
+from whisper_service.integrations.link_fetcher import LinkFetcher, name_of
+from whisper_service.integrations.webhooks import WebhookSender
+from whisper_service.scheduler import requests
+from whisper_service.scheduler.context import Context
+from whisper_service.storage.browse import JobPage, JobSnapshot
+from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
+from whisper_service.storage.resumable_uploads import ResumableUploads
+from whisper_service.storage.uploads import Received, Uploads
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class JobService:
+    """The jobs of a running service."""
+
+    def __init__(
+        self,
+        context: Context,
+        feed: ChangeFeed,
+        uploads: Uploads,
+        resumable: ResumableUploads,
+        webhooks: WebhookSender,
+        links: LinkFetcher,
+        trash_changed: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._feed = feed
+        self._uploads = uploads
+        self._resumable = resumable
+        self._webhooks = webhooks
+        self._links = links
+        self._trash_changed = trash_changed
+
+    # -- submit -------------------------------------------------------------------------------------------------------
+
+    async def submit(
+        self,
+        received: Received,
+        options: Options,
+        *,
+        reuse: bool = False,
+        reuse_finished: bool = True,
+        rank: float = 0.0,
+    ) -> Job:
+        """Make a job of an upload. Raises `InvalidRequest` for a webhook that is not allowed.
+
+        With `reuse`, a job that has the same bytes and options goes on instead; without `reuse_finished`, only one that has
+        not ended.
+        """
+        job = self._new_job(received.path.name, received.name, options)
+        job = replace(job, bytes=received.bytes, sha256=received.sha256, message="Waiting for its turn.", rank=rank)
+        if reuse:
+            return await self._context.ask(requests.reuse_or_submit, received, job, reuse_finished=reuse_finished)
+        return await self._context.ask(requests.submit, job)
+
+    async def submit_upload(self, upload_id: str, options: Options) -> Job:
+        """Make a job of a resumable upload. Asked again, it returns the same job. Raises what `ResumableUploads.claim` raises."""
+        with suppress(NotFound):
+            return await self.get(upload_id)
+        received = await self._resumable.claim(upload_id)
+        try:
+            job = await self.submit(received, options)
+        except ServiceError:
+            await self._resumable.release(received)
+            raise
+        await self._resumable.forget(upload_id)
+        return job
+
+    async def submit_link(self, url: str, options: Options) -> Job:
+        """Make a job of an address. Its recording is fetched while the job waits for its turn. Raises `InvalidRequest`."""
+        url = self._links.check(url)
+        job = self._new_job(identifier(self._uploads.wall()), name_of(url), options)
+        job = replace(job, message="Fetching the recording.", origin=LinkOrigin(url))
+        return await self._ask_and_fetch(requests.submit, job)
+
+    def _new_job(self, job_id: str, name: str, options: Options) -> Job:
+        if options.webhook:
+            self._webhooks.check(options.webhook)
+        return Job(
+            id=job_id,
+            name=name,
+            status=Status.PENDING,
+            options=options,
+            created_at=self._uploads.wall(),
+            bytes=0,
+            sha256="",
+            language=options.language,
+        )
+
+    # -- change -------------------------------------------------------------------------------------------------------
+
+    async def change(self, job_id: str, cause: Cause, *, model: str | None = None) -> Job:
+        """Pause, resume, cancel or retry a job, or move it in the queue. A retry may name another `model`.
+
+        A cancelled job keeps its text; a retry keeps what is done. Raises `NotFound`, `IllegalTransition` and `MediaRemoved`.
+        """
+        return await self._ask_and_fetch(requests.change, job_id, cause, model=model)
+
+    async def rename(self, job_id: str, name: str) -> Job:
+        """Give the job another name. Raises `InvalidRequest` for a name without a visible character."""
+        if not name.strip():
+            raise InvalidRequest("A job needs a name.", hint="Send some characters.", field="name")
+        return await self._context.ask(requests.rename, job_id, clean_name(name))
+
+    async def delete(self, job_id: str, *, for_good: bool = False) -> None:
+        """Delete the job, whatever its state. `restore` takes it back until `storage.undo_s` is over, unless `for_good`."""
+        await self._ask_and_fetch(requests.delete, job_id, for_good=for_good)
+        self._trash_changed()
+
+    async def restore(self, job_id: str) -> Job:
+        """Take a deleted job back. Raises `NotFound` once it is gone for good, `Conflict` if it is not deleted."""
+        return await self._ask_and_fetch(requests.restore, job_id)
+
+    async def _ask_and_fetch(
+        self, act: Callable[Concatenate[Context, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a request that may change which links have to be fetched, and wake the fetcher."""
+        result = await self._context.ask(act, *args, **kwargs)
+        self._links.tell()
+        return result
+
+    # -- read ---------------------------------------------------------------------------------------------------------
+
+    async def get(self, job_id: str) -> Job:
+        """Return one job. Raises `NotFound`."""
+        return await self._context.store.job(job_id)
+
+    async def watch(self, job_id: str, heartbeat_s: float = math.inf) -> AsyncGenerator[Job, None]:
+        """Yield the job now, after every change and after every heartbeat, until it has ended or waits for a person.
+
+        Raises `NotFound` once the job is deleted, and `Unavailable` when the service ends.
+        """
+        cursor = self._feed.cursor(self._feed.head, job_id)
+        while True:
+            job = await self.get(job_id)  # read after the cursor was placed: no change is missed
+            yield job
+            if job.status in TERMINAL or job.problem is not None:
+                return
+            try:
+                with move_on_after(heartbeat_s):
+                    await cursor.read()
+            except Pruned:
+                cursor = self._feed.cursor(self._feed.head, job_id)
+            except Closed:
+                raise Unavailable from None
+
+    async def browse(
+        self, *, status: Collection[Status] = (), query: str = "", before: str | None = None, limit: int
+    ) -> JobPage:
+        """Return jobs, the newest first, that have one of these statuses and match the search."""
+        return await self._context.store.listings.jobs(status=status, q=query, before=before, limit=limit)
+
+    async def newest(self, limit: int) -> list[Job]:
+        """Return the newest jobs."""
+        return await self._context.store.jobs(limit=limit)
+
+    async def snapshot(self, limit: int) -> JobSnapshot:
+        """Return the newest jobs with the number of the last change that they contain."""
+        return await self._context.store.listings.snapshot(limit)
+
+    async def transcript(self, job_id: str) -> Transcript:
+        """Return the text so far, in order."""
+        job = await self.get(job_id)
+        return Transcript(
+            name=job.name,
+            duration_s=job.duration_s,
+            language=job.language,
+            model=job.model,
+            segments=tuple(await self.segments(job_id)),
+            gaps=job.gaps,
+        )
+
+    async def segments(self, job_id: str) -> list[Segment]:
+        """Return the segments so far, in order."""
+        return await self._context.store.segments(job_id)
+
+    def recording(self, job_id: str) -> Path:
+        """Return the path of the recording. The file may be missing."""
+        return self._context.data.source_of(job_id)
+
+    def waveform(self, job_id: str) -> Path:
+        """Return the path of the waveform: pairs of int8 per 20 ms. The file grows while the recording is decoded."""
+        return self._context.data.peaks_of(job_id)

@@ -1,0 +1,60 @@
+"""The parts of the scheduler, handed to every module of this folder as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from whisper_service.core.domain import Problem
+from whisper_service.scheduler.hub_tests import HubTests
+from whisper_service.scheduler.ledger import Ledger
+from whisper_service.scheduler.mailbox import Mailbox
+from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.model_downloads import ModelDownloads
+from whisper_service.scheduler.model_states import ModelStates
+from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.storage.data_dir import DataDir
+from whisper_service.storage.store import Store
+from whisper_service.supervision.supervisor import Supervisor
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass
+class Context:
+    """What the scheduler works on. All of it is changed on the scheduler's loop alone."""
+
+    mailbox: Mailbox
+    store: Store
+    data: DataDir
+    ledger: Ledger
+    speech: SpeechActor
+    media: MediaActors
+    models: ModelStates
+    downloads: ModelDownloads
+    hub_tests: HubTests
+    preload: bool  # load the default model before the first job
+    unwritten: dict[str, Problem | None] = field(default_factory=dict)
+    """Jobs that ended while the store could not be written: the cause, or None for those that start again."""
+
+    @property
+    def actors(self) -> tuple[Supervisor, ...]:
+        """The supervisor of every actor."""
+        return (*self.transcribing_actors, self.downloads.actor, self.hub_tests.actor)
+
+    @property
+    def transcribing_actors(self) -> tuple[Supervisor, ...]:
+        """The supervisors of the actors without which nothing is transcribed."""
+        return (self.speech.actor, *self.media.actors.values())
+
+    def runs_of_model(self, model: str | None) -> list[Run]:
+        """Return the jobs in work that use this model."""
+        return [run for run in self.ledger.runs.values() if run.job.model == model]
+
+    async def ask(self, act: Callable[Concatenate[Context, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `act` on the scheduler's loop and return its result. Raises what `act` raises, and `Unavailable` at the end."""
+        return await self.mailbox.ask(partial(act, self, *args, **kwargs))

@@ -1,0 +1,108 @@
+"""The state of every model, as users see it. Each change is written to the store with its event, then published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from anyio import to_thread
+
+from whisper_service.core.domain import Problem
+from whisper_service.core.errors import ModelTooBig
+from whisper_service.models.catalog import Catalog, RepoSource
+from whisper_service.models.inventory import Inventory, ModelInfo, Situation, Transfer
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.storage.change_feed import ChangeFeed
+from whisper_service.storage.row_mapping import ModelRow
+from whisper_service.storage.store import Store
+
+SHARE_OF_GPU: Final = 0.8
+"""Share of the GPU's free memory for model and batches. Screens and other programs want the rest."""
+
+
+@dataclass
+class WantedModel:
+    """A model that is wanted."""
+
+    source: RepoSource
+    asked: bool  # by a user, not only by jobs
+    transfer: Transfer = field(default_factory=Transfer)
+    deaths: int = 0  # of children, without a byte in between
+    told_bytes: int = -1
+    message: str = ""
+
+
+class ModelStates:
+    """What is known of the models while the service runs. Changed on the scheduler's loop; `list` and `show` anywhere."""
+
+    def __init__(self, store: Store, feed: ChangeFeed, inventory: Inventory, speech: SpeechActor) -> None:
+        self.inventory = inventory
+        self.problems: dict[str, Problem] = {}  # why a model could not be downloaded or loaded
+        self.wanted: dict[str, WantedModel] = {}  # models on their way, in turn; the first one is in work
+        self._store = store
+        self._feed = feed
+        self._speech = speech
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.inventory.catalog
+
+    async def list(self) -> list[ModelInfo]:
+        """Return every model that is known or on this machine."""
+        return await to_thread.run_sync(self.inventory.all, self._situation())
+
+    async def show(self, name: str) -> ModelInfo:
+        """Return one model."""
+        return await to_thread.run_sync(self.inventory.one, name, self._situation())
+
+    async def announce(self, name: str, row: ModelRow | None) -> None:
+        """Store `row` for the next start (None: nothing), and publish the state of the model."""
+        info = msgspec.json.encode(await self.show(name), enc_hook=str)
+        self._feed.publish([await self._store.remembered.tell_model(name, info, row, forget=row is None)])
+
+    async def announce_loaded(self, name: str) -> None:
+        """Publish that a model was loaded or unloaded; keep the problem that is known of it."""
+        problem = self.problems.get(name)
+        await self.announce(name, ModelRow(name, "broken", problem=problem) if problem else None)
+
+    async def blame(self, name: str, problem: Problem, state: str) -> None:
+        """Store what is wrong with a model, until it is downloaded or loaded."""
+        self.problems[name] = problem
+        await self.announce(name, ModelRow(name, state, problem=problem))
+
+    async def clear(self, name: str) -> None:
+        """Forget what was wrong with a model. A model on its way announces itself."""
+        self.problems.pop(name, None)
+        if name not in self.wanted:
+            await self.announce(name, None)
+
+    async def chunks_on_gpu(self, name: str) -> int | None:
+        """Return how many chunks fit on the GPU beside this model. None: no GPU, or its memory is unknown."""
+        free = self._speech.free_vram
+        if free is None:
+            return None
+        wanted = self._speech.wanted_type
+        return await to_thread.run_sync(self.inventory.rows_on_gpu, name, int(SHARE_OF_GPU * free), wanted)
+
+    def check_size(self, name: str) -> None:
+        """Raise `ModelTooBig` for a model whose weights alone exceed the memory of this machine."""
+        if (self._speech.device or "cpu").startswith("cuda"):
+            return  # the GPU has memory of its own
+        if (needed := self.inventory.too_big(name)) is not None:
+            have = self.inventory.machine.memory_bytes
+            raise ModelTooBig(
+                f"The model {name} needs at least {needed / 1e9:.1f} GB of memory; this machine has {have / 1e9:.1f} GB.",
+                needed=needed,
+                have=have,
+            )
+
+    def _situation(self) -> Situation:
+        speech = self._speech
+        return Situation(
+            loaded=speech.model,
+            device=speech.device or "cpu",
+            vram_bytes=int(speech.actor.facts.get("vram_bytes", 0)),
+            transfers={name: wanted.transfer for name, wanted in self.wanted.items()},
+            problems=dict(self.problems),
+        )

@@ -1,0 +1,158 @@
+"""What clients ask of jobs: submit, pause, resume, cancel, retry, move, rename, delete, restore.
+
+Each function is one use case and runs on the scheduler's loop, through `Mailbox.ask`. The next plan follows from what
+the function has written.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+
+from whisper_service.core.domain import Job, Problem, Status
+from whisper_service.core.errors import IllegalTransition, NotFound, ServiceError
+from whisper_service.core.job_states import OPEN, TERMINAL, Cause
+from whisper_service.scheduler import aborts, execute
+from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.run import Run
+from whisper_service.storage.uploads import Received
+
+logger = logging.getLogger(__name__)
+
+CONTINUE: dict[Status, Cause] = {
+    Status.PAUSED: Cause.RESUME,
+    Status.FAILED: Cause.RETRY,
+    Status.CANCELLED: Cause.RETRY,
+}
+"""What continues a job that is asked for again."""
+
+
+async def submit(context: Context, job: Job) -> Job:
+    """Add a pending job."""
+    return await context.ledger.add(job)
+
+
+async def reuse_or_submit(context: Context, received: Received, job: Job, *, reuse_finished: bool) -> Job:
+    """Continue the job that has the same bytes and options; without one, add `job`.
+
+    The new copy of the recording is deleted when there is such a job. Without `reuse_finished` a job that has ended does
+    not count.
+    """
+    same = await context.store.same(received.sha256, job.options)
+    if same is None or (same.status in TERMINAL and not reuse_finished):
+        return await submit(context, job)
+    await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))
+    cause = CONTINUE.get(same.status)
+    return await change(context, same.id, cause) if cause else same
+
+
+async def update_link(context: Context, /, job_id: str, **fields: Any) -> Job | None:
+    """Write how far the recording of a link has come. None: the job is not pending any more."""
+    return await context.ledger.update_link(job_id, **fields)
+
+
+async def fail_link(context: Context, job_id: str, problem: Problem) -> None:
+    """Fail a pending job whose link cannot be fetched."""
+    with suppress(NotFound, IllegalTransition):
+        if (await context.store.job(job_id)).status is Status.PENDING:
+            await context.ledger.fail(job_id, problem)
+
+
+async def change(context: Context, job_id: str, cause: Cause, *, model: str | None = None) -> Job:
+    """Pause, resume, cancel or retry a job, or move it in the queue. A retry may name another `model`.
+
+    Raises `NotFound` and `IllegalTransition`.
+    """
+    run = context.ledger.runs.get(job_id)
+    if cause is Cause.RETRY:
+        context.speech.reset(device=False)
+        context.media.reset()
+        job = await context.store.job(job_id)
+        if job.problem is not None and job.status in OPEN:  # it waits for the actors that were just reset
+            return job
+    match cause:
+        case Cause.FRONT:
+            return await context.ledger.front(job_id)
+        case Cause.SOONER | Cause.LATER:
+            return await context.ledger.shift(job_id, cause)
+        case Cause.PAUSE:
+            job = await context.ledger.pause(job_id)
+        case Cause.CANCEL:
+            context.speech.cancel(job_id)  # before its spool is deleted
+            async with _start_again_on_error(context, job_id):
+                job = await context.ledger.cancel(job_id)
+        case _:
+            return await context.ledger.requeue(job_id, cause, model=model)
+    aborts.stop_decoding(context, run)
+    await _release_model(context, run)
+    return job
+
+
+async def rename(context: Context, job_id: str, name: str) -> Job:
+    """Give the job another name."""
+    return await context.ledger.rename(job_id, name)
+
+
+async def delete(context: Context, job_id: str, *, for_good: bool = True) -> None:
+    """Delete the job with its text and files, whatever its state. Without `for_good` it goes into the trash."""
+    run = context.ledger.runs.get(job_id)
+    aborts.stop_work(context, job_id)
+    async with _start_again_on_error(context, job_id):
+        await (context.ledger.delete(job_id) if for_good else context.ledger.trash(job_id))
+    await _release_model(context, run)
+
+
+async def restore(context: Context, job_id: str) -> Job:
+    """Take the job out of the trash, in the state it had. A job in work goes back into the queue."""
+    return await context.ledger.restore(job_id)
+
+
+async def remove_media(context: Context, job_id: str) -> None:
+    """Delete the recording of a job that has ended; keep its text."""
+    with suppress(NotFound):
+        await context.ledger.remove_media(job_id)
+
+
+async def expire(context: Context, job_id: str) -> None:
+    """Delete a job, unless it was started again since."""
+    with suppress(NotFound):
+        if (await context.store.job(job_id)).status in TERMINAL:
+            await delete(context, job_id)
+
+
+async def reset(context: Context) -> None:
+    """Start the actors that died too often, load what could not be loaded, and try the GPU again."""
+    context.speech.reset(device=True)
+    for actor in context.actors:
+        if actor.broken:
+            actor.reset()
+    if context.preload and context.speech.generation and not context.ledger.runs and not context.speech.model:
+        await execute.load_default(context)
+
+
+@asynccontextmanager
+async def _start_again_on_error(context: Context, job_id: str) -> AsyncIterator[None]:
+    """Start the job again when the store refuses a change: its actors have already let go of it."""
+    try:
+        yield
+    except (sqlite3.Error, OSError, ServiceError):
+        if job_id in context.ledger.runs:
+            await aborts.start_again(context, job_id)
+        raise
+
+
+async def _release_model(context: Context, run: Run | None) -> None:
+    """Stop the download of the model that only this job wanted. The request itself is done, so an error is only logged."""
+    if run is None or context.runs_of_model(run.job.model):
+        return
+    try:
+        await context.downloads.release(run.job.model)
+    except (sqlite3.Error, OSError, ServiceError):
+        facts = {"action": "release_failed", "model": run.job.model}
+        logger.exception("The end of a download could not be written.", extra=facts)
