@@ -11,6 +11,7 @@ import pytest
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import DiskFull, ModelUnavailable
 from whisper_service.host.machine import Machine
+from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Inventory, Transfer
 from whisper_service.scheduler.model_downloads import TRIES, ModelDownloads, describe
