@@ -12,13 +12,14 @@ import anyio
 import pytest
 
 from whisper_service.core.domain import Problem
+from whisper_service.supervision import protocol
 from whisper_service.supervision.conversation import Conversation, conversation
-from whisper_service.supervision.protocol import ConnectionTested, Ready, TestConnection
+from whisper_service.supervision.protocol import ConnectionTested, Ready
 
 pytestmark = pytest.mark.anyio
 
 HERE = "tests.integration.supervision.test_conversation"
-COMMAND = TestConnection(repo="owner/name", endpoints=())
+COMMAND = protocol.TestConnection(repo="owner/name", endpoints=())
 
 
 def answer(inbox: Any, emit: Any) -> None:
