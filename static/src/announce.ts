@@ -1,6 +1,6 @@
 // What a screen reader is told: a change of status once and politely, a percentage never.
 import { ref } from 'vue'
-import { say } from './i18n.ts'
+import { t } from './i18n/index.ts'
 import type { Job } from './types.ts'
 
 export const announcement = ref('')
@@ -19,6 +19,6 @@ function speak(): void {
   const jobs = [...gathered.values()]
   gathered = new Map()
   announcement.value = jobs.length > AT_ONCE
-    ? say('announce_many', { n: jobs.length })
-    : jobs.map((job) => `${job.name}: ${say(job.status)}`).join('. ')
+    ? t('announce_many', { n: jobs.length })
+    : jobs.map((job) => `${job.name}: ${t(job.status)}`).join('. ')
 }

@@ -2,7 +2,8 @@
 import { ref } from 'vue'
 import { ask } from './api.ts'
 import { addLink, isLink } from './fetch.ts'
-import { explain, say } from './i18n.ts'
+import { t } from './i18n/index.ts'
+import { explain } from './i18n/problems.ts'
 import { looksLikeMedia } from './media.ts'
 import { notify } from './notices.ts'
 import { add } from './upload.ts'
@@ -51,7 +52,7 @@ export function watchDrops(then: () => void): void {
     const typing = event.target instanceof Element && event.target.closest('input, textarea')
     if (typing || !isLink(text)) return void take(event.clipboardData)
     void addLink(text).then((answer) => {
-      if (answer.ok) notify(say('link_taken', { name: answer.value.name }), say('undo'), () => void ask('DELETE', `/api/jobs/${answer.value.id}?for_good=true`))
+      if (answer.ok) notify(t('link_taken', { name: answer.value.name }), t('undo'), () => void ask('DELETE', `/api/jobs/${answer.value.id}?for_good=true`))
       else notify(explain(answer.problem).what)
     })
     then()

@@ -1,6 +1,7 @@
 // Deleting, with a way back: the service keeps what was deleted for a while.
 import { ask } from './api.ts'
-import { explain, say } from './i18n.ts'
+import { t } from './i18n/index.ts'
+import { explain } from './i18n/problems.ts'
 import { notify } from './notices.ts'
 import type { Job, Problem } from './types.ts'
 
@@ -13,8 +14,8 @@ export async function remove(jobs: readonly Job[]): Promise<Problem | null> {
     if (answer.ok) gone.push(job)
     else refused = answer.problem
   }
-  const words = gone.length === 1 ? say('deleted', { name: gone[0]!.name }) : say('deleted_many', { n: gone.length })
-  if (gone.length) notify(words, say('undo'), () => void restore(gone))
+  const words = gone.length === 1 ? t('deleted', { name: gone[0]!.name }) : t('deleted_many', { n: gone.length })
+  if (gone.length) notify(words, t('undo'), () => void restore(gone))
   return refused
 }
 

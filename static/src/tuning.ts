@@ -28,3 +28,9 @@ export function valued({ key, value, secret }: Setting, draft: Draft): unknown {
   const number = draft.trim() === '' ? NaN : Number(draft)
   return Number.isNaN(number) ? draft : isBytes(key) ? Math.round(number * GB) : number
 }
+
+/** What some can be. Others are free. */
+export const CHOICES: Record<string, readonly string[]> = {
+  'speech.preset': ['fast', 'balanced', 'accurate'], 'speech.device': ['auto', 'cpu', 'cuda'], 'log.level': ['debug', 'info', 'warning', 'error'],
+  'speech.compute_type': ['auto', 'int8', 'float32', 'float16', 'int8_float16'],
+}

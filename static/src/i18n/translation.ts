@@ -1,0 +1,31 @@
+// The shape of a language of the page. English sets the keys; a language that lacks one of them is a type error.
+import type { en } from './en.ts'
+
+export type MessageKey = keyof typeof en.messages
+type Settings = typeof en.settings
+type SettingGroup = keyof Settings
+
+/** An error: what happened, and what to do about it. */
+export type ErrorText = readonly [what: string, hint: string]
+
+/** Everything that the page says in one language. Names in braces are filled in: see `fill`. */
+export interface Translation {
+  name: string // of the language, in the language itself
+  tag: string // BCP 47: for the page's `lang`, and for the forms of dates and numbers
+  separator: string // between two remarks
+  messages: Record<MessageKey, string>
+  /** The settings of the service that may be changed while it runs, in groups as people look for them. */
+  settings: { [G in SettingGroup]: { title: string; labels: Record<keyof Settings[G]['labels'], string> } }
+  languageNames: Record<string, string> // by code: languages that some browsers cannot name
+  pageErrors: Record<keyof typeof en.pageErrors, ErrorText> // codes that the page itself gives
+  service: ServiceTexts | null // null: the service itself speaks this language
+}
+
+/** What the service says in English, by its codes. */
+export interface ServiceTexts {
+  errors: Record<string, ErrorText> // every code in docs/operations.md
+  changes: Record<Change, string> // what was changed after an error, the `change` of a note
+  position: string // the place in a recording, before the error
+}
+
+type Change = 'batch' | 'slots' | 'device' | 'compute_type' | 'chunk_retried' | 'chunk_left_out' | 'decoded_again'
