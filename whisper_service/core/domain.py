@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 SAMPLE_RATE = 16_000
 """Samples per second of everything behind the media actor; Whisper and Silero are both trained on 16 kHz mono."""
@@ -72,14 +73,26 @@ class Script(StrEnum):
 class Options(Value, frozen=True, forbid_unknown_fields=True):
     """What a client may ask of a job."""
 
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] = "auto"
-    language: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,3}$")] | None = None  # None: detect
-    task: Task = Task.TRANSCRIBE
-    preset: Preset = Preset.BALANCED
-    prompt: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None  # names and spellings to expect
-    word_timestamps: bool = True  # keep the time of every word in the transcript
-    script: Script | None = None  # how Chinese is written in the transcript; None: as the model does
-    webhook: Annotated[str, msgspec.Meta(max_length=2_000)] | None = None  # is told when the job ends
+    model: Annotated[
+        str, Meta(min_length=1, max_length=300, description="A model on this machine. auto: the best one.")
+    ] = "auto"
+    language: Annotated[
+        Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")] | None,
+        Meta(description="Whisper's code of the language, like en, zh or yue. Without it, the language is detected."),
+    ] = None
+    task: Annotated[Task, Meta(description="translate: English text. detect: only the language.")] = Task.TRANSCRIBE
+    preset: Annotated[Preset, Meta(description="How much work to spend on the best text.")] = Preset.BALANCED
+    prompt: Annotated[
+        Annotated[str, Meta(max_length=2_000)] | None, Meta(description="Names and spellings to expect.")
+    ] = None
+    word_timestamps: Annotated[bool, Meta(description="Keep the time of every word.")] = True
+    script: Annotated[
+        Script | None, Meta(description="How Chinese is written. Without it, as the model writes it.")
+    ] = None
+    webhook: Annotated[
+        Annotated[str, Meta(max_length=2_000)] | None,
+        Meta(description="A URL that gets a message when the job ends."),
+    ] = None
 
 
 class Word(Value, frozen=True):

@@ -18,39 +18,42 @@ import msgspec
 from whisper_service.core.domain import Transcript
 from whisper_service.core.text import clean, wide_mark
 from whisper_service.core.timecode import clock, hms, milliseconds
+from whisper_service.export.layout import Layout
+
+DOCX_TYPE: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
-def to_json(transcript: Transcript) -> str:
+def to_json(transcript: Transcript, layout: Layout) -> str:
     """Everything there is, with the field names of the API."""
     return msgspec.json.format(msgspec.json.encode(transcript), indent=2).decode() + "\n"
 
 
-def to_txt(transcript: Transcript) -> str:
+def to_txt(transcript: Transcript, layout: Layout) -> str:
     """One line per segment."""
     return "".join(f"{passage.text}\n" for passage in passages(transcript))
 
 
-def to_tsv(transcript: Transcript) -> str:
+def to_tsv(transcript: Transcript, layout: Layout) -> str:
     """Start and end in whole milliseconds and the text, tab-separated, as the original Whisper writes it."""
     rows = (f"{passage.start}\t{passage.end}\t{passage.text}\n" for passage in passages(transcript))
     return "start\tend\ttext\n" + "".join(rows)
 
 
-def to_md(transcript: Transcript, *, times: bool = True) -> str:
+def to_md(transcript: Transcript, layout: Layout) -> str:
     """Markdown (CommonMark): the name as heading, then paragraphs that begin with their time and speaker."""
     blocks = [f"# {_literal(clean(transcript.name))}".rstrip()]
     for paragraph in _paragraphs(transcript):
-        marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(times=times)]
+        marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(times=layout.times)]
         blocks.append(
             " ".join([*marks, _literal(paragraph.text)]) if marks else _LIST.sub(r"\1\\\2", _literal(paragraph.text))
         )
     return "\n\n".join(blocks) + "\n"
 
 
-def to_docx(transcript: Transcript, *, times: bool = True) -> bytes:
+def to_docx(transcript: Transcript, layout: Layout) -> bytes:
     """Office Open XML, the same bytes for the same transcript: the name as title, then paragraphs as in `to_md`."""
     body = [_paragraph(clean(transcript.name), style="Title")]
-    body += (_paragraph(p.text, marks=p.marks(times=times)) for p in _paragraphs(transcript))
+    body += (_paragraph(p.text, marks=p.marks(times=layout.times)) for p in _paragraphs(transcript))
     files = {
         "[Content_Types].xml": _CONTENT_TYPES,
         "_rels/.rels": _RELATIONS,

@@ -12,42 +12,45 @@ from itertools import zip_longest
 from typing import Final
 
 from whisper_service.core.domain import Transcript
+from whisper_service.core.text import clean
 from whisper_service.core.timecode import clock, hms
-from whisper_service.export.captions import Cue, Style, clean, cues, line
+from whisper_service.export.captions.pieces import line
+from whisper_service.export.captions.timing import Cue, cues
+from whisper_service.export.layout import Layout
 
 
-def to_srt(transcript: Transcript, style: Style | None = None) -> str:
+def to_srt(transcript: Transcript, layout: Layout) -> str:
     """SubRip. It has no escapes: an arrow in the text, which parsers may take for a time line, becomes `→`."""
     return "".join(
         f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{_text(cue).replace('-->', '→')}\n\n"
-        for number, cue in enumerate(cues(transcript, style), start=1)
+        for number, cue in enumerate(cues(transcript, layout.style), start=1)
     )
 
 
-def to_vtt(transcript: Transcript, style: Style | None = None, *, word_times: bool = False) -> str:
+def to_vtt(transcript: Transcript, layout: Layout) -> str:
     """WebVTT (W3C): `&`, `<` and `>` are escaped, which takes care of arrows too. Speakers are voice spans.
 
-    With `word_times` every word but the first has the time it begins before it.
+    With `layout.word_times` every word but the first has the time it begins before it.
     """
     said = (
-        f"\n{clock(cue.start)} --> {clock(cue.end)}\n{_voice(cue)}{_timed_text(cue) if word_times else _escaped(_text(cue))}\n"
-        for cue in cues(transcript, style)
+        f"\n{clock(cue.start)} --> {clock(cue.end)}\n{_voice(cue)}{_timed_text(cue) if layout.word_times else _escaped(_text(cue))}\n"
+        for cue in cues(transcript, layout.style)
     )
     return "WEBVTT\n" + "".join(said)
 
 
-def to_ass(transcript: Transcript, style: Style | None = None) -> str:
+def to_ass(transcript: Transcript, layout: Layout) -> str:
     """Advanced SubStation Alpha, in hundredths of a second. Braces, which no player agrees how to escape, become `｛` and `｝`."""
     said = (
         f"Dialogue: 0,{_ass_clock(cue.start)},{_ass_clock(max(cue.end, cue.start + 10))},Default,{_ass_name(cue)},0,0,0,,{_ass_text(cue)}\n"
-        for cue in cues(transcript, style)
+        for cue in cues(transcript, layout.style)
     )
     return _ASS_HEAD.format(title=clean(transcript.name)) + "".join(said)
 
 
-def to_lrc(transcript: Transcript, style: Style | None = None) -> str:
+def to_lrc(transcript: Transcript, layout: Layout) -> str:
     """Lyrics: a line per cue, an empty one where the screen is dark for a second. Brackets of times and tags in the text become wide."""
-    found = cues(transcript, style)
+    found = cues(transcript, layout.style)
     head = [f"[ti:{clean(transcript.name)}]\n", "[re:whisper_service]\n"]
     return "".join([*head, *_lyrics(found)])
 

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.domain import Gap, Segment, Transcript, Word
-from whisper_service.export import captions
-from whisper_service.export.captions import Cue, Style, columns, line
+from whisper_service.core.text import clean, columns
+from whisper_service.export.captions.pieces import Piece, line
+from whisper_service.export.captions.style import Style
+from whisper_service.export.captions.timing import FLICKER_MS, Cue, cues
 
 
 def transcript(*segments: Segment, language: str = "en", gaps: tuple[Gap, ...] = ()) -> Transcript:
@@ -34,12 +36,12 @@ def chinese(text: str, *, character_s: float = 0.22) -> Segment:
 
 
 def texts(value: Transcript, style: Style | None = None) -> list[tuple[str, ...]]:
-    return [cue.lines for cue in captions.cues(value, style)]
+    return [cue.lines for cue in cues(value, style)]
 
 
 def test_nothing_said_gives_no_cues() -> None:
-    assert captions.cues(transcript()) == []
-    assert captions.cues(transcript(Segment(0, 0, 0.0, 1.0, " \n "))) == []
+    assert cues(transcript()) == []
+    assert cues(transcript(Segment(0, 0, 0.0, 1.0, " \n "))) == []
 
 
 def test_sentences_are_cues() -> None:
@@ -71,7 +73,7 @@ def test_a_sentence_across_segments_is_one_cue() -> None:
 
 def test_a_silence_is_never_inside_a_cue() -> None:
     talk = spoken("So I waited for him", pauses={2: 4.0})
-    first, second = captions.cues(transcript(talk))
+    first, second = cues(transcript(talk))
     assert (first.lines, second.lines) == (("So I",), ("waited for him",))
     assert (first.start, second.start) == (0, 4600)
     assert first.end <= 600 + 1000  # it may stay to be read, but not through the silence
@@ -80,7 +82,7 @@ def test_a_silence_is_never_inside_a_cue() -> None:
 def test_two_speakers_never_share_a_cue() -> None:
     first = msgspec.structs.replace(spoken("Yes."), speaker="A")
     second = msgspec.structs.replace(spoken("No.", start=0.3), speaker="B")
-    assert [(cue.lines, cue.speaker) for cue in captions.cues(transcript(first, second))] == [
+    assert [(cue.lines, cue.speaker) for cue in cues(transcript(first, second))] == [
         (("Yes.",), "A"),
         (("No.",), "B"),
     ]
@@ -92,7 +94,7 @@ def test_a_gap_is_a_cue_of_its_own_in_its_place_as_long_as_it_is() -> None:
         spoken("after it", start=60.0),
         gaps=(Gap(10.0, 50.0, "it\nkilled the model again and again and again"),),
     )
-    before, gap, after = captions.cues(value)
+    before, gap, after = cues(value)
     assert (gap.start, gap.end, gap.gap) == (10_000, 50_000, True)
     assert gap.lines == ("[not transcribed: it killed the model", "again and again and again]")
     assert (before.gap, after.gap) == (False, False)
@@ -104,23 +106,23 @@ def test_a_gap_between_two_words_cuts_there() -> None:
 
 
 def test_short_words_stay_long_enough_to_be_read() -> None:
-    (cue,) = captions.cues(transcript(spoken("Yes.")))
+    (cue,) = cues(transcript(spoken("Yes.")))
     assert (cue.start, cue.end) == (0, 833)
 
 
 def test_a_long_word_does_not_stay_for_ever() -> None:
-    (cue,) = captions.cues(transcript(Segment(0, 0, 0.0, 40.0, "Ah", (Word(0.0, 40.0, " Ah", 0.9),))))
+    (cue,) = cues(transcript(Segment(0, 0, 0.0, 40.0, "Ah", (Word(0.0, 40.0, " Ah", 0.9),))))
     assert cue.end == 7000
 
 
 def test_cues_that_follow_at_once_have_a_gap() -> None:
-    first, second = captions.cues(transcript(spoken("We went down to the river. Nobody had seen the boat for days.")))
+    first, second = cues(transcript(spoken("We went down to the river. Nobody had seen the boat for days.")))
     assert second.start - first.end == 83
 
 
 def test_a_flicker_between_cues_is_closed() -> None:
     talk = spoken("We went down to the river. Nobody had seen the boat for days.", word_s=0.35, pauses={6: 0.3})
-    first, second = captions.cues(transcript(talk))
+    first, second = cues(transcript(talk))
     assert second.start - first.end == 83
 
 
@@ -149,7 +151,7 @@ def test_halves_of_a_word_are_never_apart() -> None:
 
 
 def test_without_word_times_the_text_is_spread_over_the_segment() -> None:
-    (cue,) = captions.cues(transcript(Segment(0, 0, 10.0, 12.0, "one two three")))
+    (cue,) = cues(transcript(Segment(0, 0, 10.0, 12.0, "one two three")))
     (row,) = cue.rows
     assert [(piece.text, piece.start, piece.end) for piece in row] == [
         ("one", 10_000, 10_571),
@@ -246,23 +248,21 @@ styles = st.builds(
 )
 
 
-def flat(cue: Cue) -> list[captions.Piece]:
+def flat(cue: Cue) -> list[Piece]:
     return [piece for row in cue.rows for piece in row]
 
 
 @given(values, styles)
 def test_every_word_is_said_once_and_in_order(value: Transcript, style: Style) -> None:
     ordered = sorted(value.segments, key=lambda segment: segment.start)
-    wanted = "".join("".join(captions.clean(segment.text).split()) for segment in ordered)
-    found = "".join(
-        "".join(piece.text.split()) for cue in captions.cues(value, style) if not cue.gap for piece in flat(cue)
-    )
+    wanted = "".join("".join(clean(segment.text).split()) for segment in ordered)
+    found = "".join("".join(piece.text.split()) for cue in cues(value, style) if not cue.gap for piece in flat(cue))
     assert found == wanted
 
 
 @given(values, styles)
 def test_cues_follow_each_other(value: Transcript, style: Style) -> None:
-    found = captions.cues(value, style)
+    found = cues(value, style)
     assert all(0 <= cue.start < cue.end for cue in found)
     assert all(before.end <= after.start for before, after in pairwise(found))
     assert all(cue.rows and all(text.strip() for text in cue.lines) for cue in found)
@@ -271,7 +271,7 @@ def test_cues_follow_each_other(value: Transcript, style: Style) -> None:
 
 @given(values, styles)
 def test_limits_hold_unless_one_piece_breaks_them(value: Transcript, style: Style) -> None:
-    for cue in captions.cues(value, style):
+    for cue in cues(value, style):
         pieces = flat(cue)
         whole = line(pieces)
         limit = style.limit(columns(whole), sum(2 for c in whole if columns(c) == 2))
@@ -281,13 +281,13 @@ def test_limits_hold_unless_one_piece_breaks_them(value: Transcript, style: Styl
             assert cue.end - cue.start <= round(style.max_s * 1000)
             assert all(after.start - before.end < style.pause_s * 1000 for before, after in pairwise(pieces))
             last = max(pieces[-1].end, cue.start + 1)
-            assert cue.end <= last + round(style.linger_s * 1000) + captions.FLICKER_MS
+            assert cue.end <= last + round(style.linger_s * 1000) + FLICKER_MS
 
 
 @given(values)
 def test_a_cue_is_shown_long_enough_if_there_is_room(value: Transcript) -> None:
     style = Style()
-    found = captions.cues(value, style)
+    found = cues(value, style)
     for cue, after in zip_longest(found, found[1:]):
         width = columns(" ".join(cue.lines))
         wide = sum(2 for c in "".join(cue.lines) if columns(c) == 2)
@@ -301,8 +301,8 @@ def test_a_cue_is_shown_long_enough_if_there_is_room(value: Transcript) -> None:
 @given(values, styles)
 def test_the_same_words_give_the_same_cues_again(value: Transcript, style: Style) -> None:
     """Cues as segments, words and all, are cut at the same places in time: nothing drifts when captions are captioned."""
-    once = captions.cues(value, style)
-    assert captions.cues(value, style) == once
+    once = cues(value, style)
+    assert cues(value, style) == once
     words = [(piece.start, piece.end, piece.text) for cue in once if not cue.gap for piece in flat(cue)]
     back = tuple(
         Segment(
@@ -315,7 +315,7 @@ def test_the_same_words_give_the_same_cues_again(value: Transcript, style: Style
         )
         for n, p in enumerate(flat(cue) for cue in once if not cue.gap)
     )
-    again = captions.cues(transcript(*back, language=value.language or "en"), style)
+    again = cues(transcript(*back, language=value.language or "en"), style)
     assert "".join(text for _, _, text in words).replace(" ", "") == "".join(
         p.text for cue in again for p in flat(cue)
     ).replace(" ", "")

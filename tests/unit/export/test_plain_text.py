@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.domain import Segment, Word
-from whisper_service.export.captions import clean
+from whisper_service.core.text import clean
 from whisper_service.export.plain_text import piece, prose
 
 

@@ -24,10 +24,14 @@ from markdown_it import MarkdownIt
 from whisper_service.core.chinese import convert
 from whisper_service.core.domain import Gap, Script, Segment, Transcript, Word
 from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.text import clean
 from whisper_service.core.timecode import clock
 from whisper_service.export import documents, render, subtitles
-from whisper_service.export.captions import Cue, Style, clean, cues, line
-from whisper_service.export.render import Format, Layout
+from whisper_service.export.captions.pieces import line
+from whisper_service.export.captions.style import Style
+from whisper_service.export.captions.timing import Cue, cues
+from whisper_service.export.layout import OPTIONS, Layout, layout_of
+from whisper_service.export.render import Format
 
 
 def transcript(*segments: Segment, gaps: tuple[Gap, ...] = ()) -> Transcript:
@@ -194,11 +198,23 @@ def test_json_is_the_whole_transcript() -> None:
     assert msgspec.json.decode(render.render(whole, Format.JSON), type=Transcript) == whole
 
 
-def test_every_format_has_a_writer_and_a_media_type() -> None:
-    assert set(render.MEDIA_TYPES) == set(render._WRITERS) == set(Format)
-    assert all(
-        kind.startswith("application/") or kind.endswith("charset=utf-8") for kind in render.MEDIA_TYPES.values()
-    )
+def test_every_format_has_a_media_type_that_names_the_encoding_of_its_text() -> None:
+    kinds = [format.exporter.media_type for format in Format]
+    assert len(set(kinds)) == len(kinds)
+    assert all(kind.startswith("application/") or kind.endswith("charset=utf-8") for kind in kinds)
+
+
+@pytest.mark.parametrize("format", Format)
+def test_a_format_has_the_options_that_it_names_and_no_others(format: Format) -> None:
+    chinese = msgspec.structs.replace(segment(6.0, 9.0, "这些头发"), language="zh")
+    value = msgspec.structs.replace(TALK, segments=(*TALK.segments, chinese))
+    plain = render.render(value, format)
+    others = {"line_columns": 9, "word_times": True, "times": False, "script": "traditional", "bom": True}
+    for name, other in others.items():
+        assert (render.render(value, format, layout_of(Style(), {name: other})) != plain) == (
+            name in format.exporter.options
+        ), name
+    assert set(format.exporter.options) <= set(OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +311,7 @@ choices = st.fixed_dictionaries(
 def test_whatever_is_chosen_every_format_opens_and_says_the_same(
     value: Transcript, given: dict[str, str], format: Format
 ) -> None:
-    layout = render.layout_of(Style(), given)
+    layout = layout_of(Style(), given)
     said = render.render(value, format, layout)
     marked = layout.bom and format not in (Format.JSON, Format.DOCX)
     assert said.startswith(b"\xef\xbb\xbf") == marked
@@ -336,7 +352,7 @@ def test_whatever_is_chosen_every_format_opens_and_says_the_same(
 )
 def test_a_choice_that_there_is_not_is_named(given: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        render.layout_of(Style(), given)
+        layout_of(Style(), given)
     assert refused.value.params["field"] == field
 
 
@@ -374,9 +390,9 @@ def test_vtt_is_read_back(value: Transcript) -> None:
 
 @given(transcripts)
 def test_vtt_with_word_times_says_the_same(value: Transcript) -> None:
-    said = subtitles.to_vtt(value, word_times=True)
+    said = subtitles.to_vtt(value, Layout(word_times=True))
     plain = re.sub(r"<\d\d+:\d\d:\d\d\.\d{3}>", "", said)
-    assert plain == subtitles.to_vtt(value)
+    assert plain == subtitles.to_vtt(value, Layout())
     for caption, cue in zip(webvtt.from_buffer(io.BytesIO(said.encode())).captions, cues(value), strict=True):
         tags = [parsed(tag) for tag in re.findall(r"<(\d\d+:\d\d:\d\d\.\d{3})>", caption.raw_text)]
         assert all(before < after for before, after in pairwise([cue.start, *tags, cue.end]))

@@ -6,7 +6,7 @@ import pytest
 
 from whisper_service.core.domain import Preset, Segment, Task, Transcript
 from whisper_service.core.errors import InvalidRequest
-from whisper_service.export.captions import Style
+from whisper_service.export.captions.style import Style
 from whisper_service.export.render import Format, render
 from whisper_service.web.compat.whisper_cpp import CppFormat, CppRequest, _layout, understand
 
