@@ -8,7 +8,7 @@ export default defineConfig(({ command }) => ({
   root: 'src',
   base: command === 'build' ? './' : '/',
   plugins: [vue()],
-  resolve: { alias: { 'url-parse': new URL('src/url.ts', import.meta.url).pathname } }, // of tus-js-client, for browsers without URL
+  resolve: { alias: { 'url-parse': new URL('src/url_parse.ts', import.meta.url).pathname } }, // of tus-js-client, for browsers without URL
   define: { __VUE_OPTIONS_API__: false, __VUE_PROD_DEVTOOLS__: false, __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: false },
   build: {
     outDir: '../dist', emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false }, target: 'es2022',

@@ -1,12 +1,12 @@
 // Files out of a drop, a paste or a choice; folders are walked to the bottom.
 import { ref } from 'vue'
 import { ask } from './api.ts'
-import { addLink, isLink } from './fetch.ts'
+import { addLink, isLink } from './recording_links.ts'
 import { t } from './i18n/index.ts'
 import { explain } from './i18n/problems.ts'
 import { looksLikeMedia } from './media.ts'
 import { notify } from './notices.ts'
-import { add } from './upload.ts'
+import { add } from './uploads.ts'
 
 export const over = ref(false) // something is held over the page
 

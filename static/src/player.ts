@@ -1,7 +1,7 @@
 // The recording of one transcript: where it is, whether it plays, and what may be asked of it.
 import { computed, onMounted, onUnmounted, ref, watch, type Ref } from 'vue'
 import { preferences } from './preferences.ts'
-import { at } from './reading.ts'
+import { at } from './transcript_text.ts'
 import type { Segment } from './types.ts'
 
 export const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3] as const

@@ -2,8 +2,8 @@
 import { ref, shallowRef } from 'vue'
 import { announce } from './announce.ts'
 import { ask } from './api.ts'
-import { openLink } from './link.ts'
-import workerUrl from './link.worker.ts?worker&url'
+import { openLink } from './live_connection.ts'
+import workerUrl from './live_connection.worker.ts?worker&url'
 import { EMPTY, reduce, type Message, type State } from './reducer.ts'
 import type { Models, Snapshot, Transcript } from './types.ts'
 

@@ -1,4 +1,4 @@
-import { drafted, unit, valued, type Setting } from '../../static/src/tuning.ts'
+import { drafted, unit, valued, type Setting } from '../../static/src/settings.ts'
 
 const setting = (key: string, value: unknown, more: object = {}) =>
   ({ key, value, default: value, source: 'default', changeable: true, effect: 'now', secret: false, given: false, ...more }) as Setting

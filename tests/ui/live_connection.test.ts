@@ -1,4 +1,4 @@
-import { openLink } from '../../static/src/link.ts'
+import { openLink } from '../../static/src/live_connection.ts'
 import type { Message } from '../../static/src/reducer.ts'
 
 class Stream extends EventTarget {

@@ -1,5 +1,5 @@
 // The link of all tabs of this browser: a browser opens six connections to one address, and the seventh tab would not even load.
-import { openLink } from './link.ts'
+import { openLink } from './live_connection.ts'
 import type { Message } from './reducer.ts'
 
 const ports = new Set<MessagePort>()

@@ -1,7 +1,7 @@
 import { looksLikeMedia } from '../../static/src/media.ts'
 import { meaning } from '../../static/src/keys.ts'
 import { columns } from '../../static/src/peaks.ts'
-import { at, blocks, find, placeOf, rows, wordAt, wordRange } from '../../static/src/reading.ts'
+import { at, blocks, find, placeOf, rows, wordAt, wordRange } from '../../static/src/transcript_text.ts'
 import { rootOf } from '../../static/src/root.ts'
 
 const word = (text: string, start: number) => ({ word: text, start, end: start + 1, probability: 1 })
