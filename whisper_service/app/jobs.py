@@ -15,7 +15,8 @@ from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Statu
 from whisper_service.core.errors import InvalidRequest, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
-from whisper_service.integrations.link_fetcher import LinkFetcher, name_of
+from whisper_service.integrations.link_answers import name_from_url
+from whisper_service.integrations.link_fetcher import LinkFetcher
 from whisper_service.integrations.webhooks import WebhookSender
 from whisper_service.scheduler import requests
 from whisper_service.scheduler.context import Context
@@ -87,7 +88,7 @@ class JobService:
     async def submit_link(self, url: str, options: Options) -> Job:
         """Make a job of an address. Its recording is fetched while the job waits for its turn. Raises `InvalidRequest`."""
         url = self._links.check(url)
-        job = self._new_job(identifier(self._uploads.wall()), name_of(url), options)
+        job = self._new_job(identifier(self._uploads.wall()), name_from_url(url), options)
         job = replace(job, message="Fetching the recording.", origin=LinkOrigin(url))
         return await self._ask_and_fetch(requests.submit, job)
 
@@ -134,7 +135,7 @@ class JobService:
     ) -> T:
         """Run a request that may change which links have to be fetched, and wake the fetcher."""
         result = await self._context.ask(act, *args, **kwargs)
-        self._links.tell()
+        self._links.notify()
         return result
 
     # -- read ---------------------------------------------------------------------------------------------------------

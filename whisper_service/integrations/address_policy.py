@@ -1,4 +1,7 @@
-"""Where a request may go that somebody else asked for: not into this machine or its network. Pure."""
+"""Decides which addresses the service may send requests to when a client names the address. Pure.
+
+Addresses inside this machine or its network are refused, unless the configuration allows them.
+"""
 
 from __future__ import annotations
 
@@ -12,29 +15,31 @@ from whisper_service.core.errors import InvalidConfig, InvalidRequest
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-MOST_URL: Final = 2_000
+MAX_URL_LENGTH: Final = 2_000
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class NotAllowed(Exception):
-    """The name leads to an address that requests must not be sent to."""
+    """A name resolves to an address that must not get requests."""
 
 
 class Unreachable(Exception):
-    """There is no answer; the words say why."""
+    """An address gives no answer. The text says why."""
 
 
-def networks(listed: Sequence[str], setting: str) -> tuple[Network, ...]:
-    """Raises `InvalidConfig`, naming the setting and the network that is wrong."""
+def parse_networks(listed: Sequence[str], setting: str) -> tuple[Network, ...]:
+    """Return the networks of a setting. Raises `InvalidConfig`, which names the setting and the wrong network."""
     try:
         return tuple(map(ipaddress.ip_network, listed))
     except ValueError as error:
         raise InvalidConfig(f"{setting}: {error}.", hint="Write 127.0.0.1 or 192.168.1.0/24.") from error
 
 
-def plain(url: str) -> str:
-    """The same address in ASCII alone, as requests want it: people paste what their browser shows them. What is no address
-    comes back as it was, for `check`."""
+def to_ascii(url: str) -> str:
+    """Return an address as it may have been pasted from a browser in ASCII, as requests need it.
+
+    A text that is no address comes back unchanged; `check_url` refuses it.
+    """
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", f":{parts.port}" if parts.port is not None else ""
@@ -43,58 +48,60 @@ def plain(url: str) -> str:
         name = f"[{host}]" if ":" in host else host.encode("idna").decode() if not host.isascii() else host
     except (ValueError, UnicodeError):
         return url
-    safe = "!$%&'()*+,/:;=?@~[]"  # what is encoded stays as it is
+    safe = "!$%&'()*+,/:;=?@~[]"  # "%": what is encoded already stays as it is
     return urlunsplit((parts.scheme, name + port, quote(parts.path, safe), quote(parts.query, safe), ""))
 
 
-def check(url: str, allowed: Sequence[Network], *, field: str, setting: str) -> None:
-    """Raise `InvalidRequest` if nothing can ever be sent there; what a name leads to is not looked up yet.
+def check_url(url: str, allowed: Sequence[Network], *, field: str, setting: str) -> None:
+    """Raise `InvalidRequest` if a request to this address can never be sent. Names are not resolved yet.
 
-    `field` is what the client called the address, `setting` where more networks are allowed.
+    `field` is the client's name of the address, `setting` the setting that allows more networks.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         host, parts = "", None
-    if parts is None or parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or len(url) > MOST_URL:
-        raise InvalidRequest(
-            "The address is not valid.", hint="Give an http or https URL without name and password.", field=field
-        )
+    if (
+        not host
+        or parts is None
+        or parts.scheme not in ("http", "https")
+        or "@" in parts.netloc
+        or len(url) > MAX_URL_LENGTH
+    ):
+        hint = "Give an http or https URL without name and password."
+        raise InvalidRequest("The address is not valid.", hint=hint, field=field)
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise InvalidRequest("The address is not plain ASCII.", hint="Encode it as a URL.", field=field)
-    literal = parsed(host)
-    if literal is not None and not permitted(literal, allowed):
-        raise InvalidRequest(
-            "The address is inside this machine or its network.",
-            hint=f"If that is meant, add its network to {setting}.",
-            field=field,
-        )
+        raise InvalidRequest("The address has characters that a URL cannot have.", hint="Encode them.", field=field)
+    address = parse_address(host)
+    if address is not None and not is_permitted(address, allowed):
+        hint = f"If you want this, add the network of the address to {setting}."
+        raise InvalidRequest("The address is inside this machine or its network.", hint=hint, field=field)
 
 
-def permitted(address: Address, allowed: Iterable[Network]) -> bool:
-    """Whether a request may go there: to the public internet, or where the configuration says so."""
-    inner = _inside(address)
-    if any(inner in network for network in allowed):
+def is_permitted(address: Address, allowed: Iterable[Network]) -> bool:
+    """Tell whether a request may go to an address: one of the public internet, or of the networks in `allowed`."""
+    target = _embedded(address)
+    if any(target in network for network in allowed):
         return True
-    return inner.is_global and not inner.is_multicast and not inner.is_reserved
+    return target.is_global and not target.is_multicast and not target.is_reserved
 
 
-def parsed(host: str) -> Address | None:
-    """The address that `host` is, in any of the spellings that the system takes for one; None: it is a name."""
+def parse_address(host: str) -> Address | None:
+    """Return the address that `host` is, in any spelling that the system accepts. None: `host` is a name."""
     bare = host.strip("[]").partition("%")[0]
     try:
         return ipaddress.ip_address(bare)
     except ValueError:
         pass
-    try:  # 127.1, 0x7f000001, 2130706433: resolvers know them
+    try:  # 127.1, 0x7f000001, 2130706433: resolvers know these
         return ipaddress.IPv4Address(socket.inet_aton(bare))
     except (OSError, UnicodeError):
         return None
 
 
-def _inside(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, if it does."""
+def _embedded(address: Address) -> Address:
+    """Return the IPv4 address inside an IPv6 address, or the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)

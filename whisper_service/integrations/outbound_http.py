@@ -1,7 +1,7 @@
-"""Requests to addresses that somebody else named: they must not become a way into this machine or its network.
+"""Sends requests to addresses that clients named, and keeps them out of this machine and its network.
 
-The name is resolved here, every address is checked, and the connection goes to the one that was checked, so that another
-answer of the DNS a moment later changes nothing. Proxies of the environment are not used.
+A name is resolved here, every address of the name is checked, and the connection goes to a checked address. So a second
+answer of the DNS changes nothing. Proxies of the environment are not used.
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ from urllib.parse import urljoin
 import anyio
 import httpcore
 
-from whisper_service.integrations.address_policy import Network, NotAllowed, Unreachable, parsed, permitted, plain
+from whisper_service.integrations.address_policy import (
+    Network,
+    NotAllowed,
+    Unreachable,
+    is_permitted,
+    parse_address,
+    to_ascii,
+)
 
 logger = logging.getLogger(__name__)
 
-REDIRECTS: Final = 10
+MAX_REDIRECTS: Final = 10
 _REDIRECT: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -34,21 +41,23 @@ async def post(
     timeout_s: float,
     trust: ssl.SSLContext | None = None,
 ) -> int:
-    """Send and return the status; nothing else of the answer is read, and redirects are not followed. Raises `NotAllowed` or
-    `Unreachable`."""
+    """Send a body and return the status. Read nothing else of the answer, and follow no redirect.
+
+    Raises `NotAllowed` or `Unreachable`.
+    """
     try:
-        with anyio.fail_after(timeout_s), _reported():
+        with anyio.fail_after(timeout_s), _errors_as_unreachable():
             async with (
                 _pool(allowed, trust) as pool,
                 pool.stream("POST", url, headers=list(headers.items()), content=body) as answer,
             ):
                 return answer.status
     except TimeoutError:
-        raise Unreachable(f"No answer within {timeout_s:g} s.") from None
+        raise Unreachable(f"There was no answer within {timeout_s:g} s.") from None
 
 
 class Answer:
-    """What an address answered."""
+    """The answer of an address."""
 
     def __init__(self, url: str, response: httpcore.Response) -> None:
         self.url = url  # after all redirects
@@ -57,8 +66,8 @@ class Answer:
         self._response = response
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises `Unreachable` if it breaks off."""
-        with _reported():
+        """Yield the body as it comes. Raises `Unreachable` if the connection breaks."""
+        with _errors_as_unreachable():
             async for block in self._response.aiter_stream():
                 yield block
 
@@ -72,24 +81,24 @@ async def get(
     timeout_s: float,
     trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Answer]:
-    """What is at this address, or where it leads on to. `timeout_s` is for each step: to connect, and without a single byte.
+    """Yield the answer of an address, after its redirects. Raises `NotAllowed` or `Unreachable`.
 
-    Raises `NotAllowed` or `Unreachable`.
+    `timeout_s` is the longest time to connect, and the longest time without a byte.
     """
     timeouts = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
     async with _pool(allowed, trust) as pool:
-        for _ in range(REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             if not url.startswith(("http://", "https://")):
-                raise NotAllowed("it leads to something that is no address of the web")
+                raise NotAllowed("a redirect leads to something that is not an address of the web")
             async with AsyncExitStack() as stack:
-                with _reported():
+                with _errors_as_unreachable():
                     request = pool.stream("GET", url, headers=list(headers.items()), extensions={"timeout": timeouts})
                     answer = Answer(url, await stack.enter_async_context(request))
-                if answer.status not in _REDIRECT or not (further := answer.headers.get("location")):
+                if answer.status not in _REDIRECT or not (location := answer.headers.get("location")):
                     yield answer
                     return
-            url = plain(urljoin(url, further.encode("latin-1").decode("utf-8", "replace")))
-    raise Unreachable("it leads on and on to other addresses")
+            url = to_ascii(urljoin(url, location.encode("latin-1").decode("utf-8", "replace")))
+    raise Unreachable("the address redirects too often")
 
 
 def _pool(allowed: Sequence[Network], trust: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
@@ -99,8 +108,8 @@ def _pool(allowed: Sequence[Network], trust: ssl.SSLContext | None) -> httpcore.
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
-    """Everything that can go wrong on the way is `Unreachable`, with the reason."""
+def _errors_as_unreachable() -> Iterator[None]:
+    """Raise `Unreachable` with the reason instead of the errors of the network."""
     try:
         yield
     except httpcore.TimeoutException as error:
@@ -110,7 +119,7 @@ def _reported() -> Iterator[None]:
 
 
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that are permitted, and to no other."""
+    """Connects to permitted addresses only."""
 
     def __init__(self, allowed: Sequence[Network]) -> None:
         self._allowed = allowed
@@ -120,16 +129,17 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - its signature is given
+        timeout: float | None = None,  # noqa: ASYNC109 - httpcore gives the signature
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         found = await anyio.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-        good = [address for address in addresses if (known := parsed(address)) and permitted(known, self._allowed)]
+        good = [name for name in addresses if (known := parse_address(name)) and is_permitted(known, self._allowed)]
         if not good:
-            logger.warning("%s leads to %s", host, ", ".join(addresses), extra={"action": "request_refused"})
-            raise NotAllowed(f"{host} leads to an address where nothing may be sent.")
+            facts = {"action": "request_refused", "host": host, "addresses": addresses}
+            logger.warning("A request was refused because of its address.", extra=facts)
+            raise NotAllowed(f"{host} is at an address that must not get requests.")
         for address in good[:-1]:
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)

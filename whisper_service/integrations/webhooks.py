@@ -1,7 +1,8 @@
-"""Webhooks: other programs hear when a job ends, signed, at least once, also over a restart.
+"""Sends webhooks: signed messages to other programs when a job ends, at least once, also after a restart.
 
-The change log is read; the end of a job becomes a delivery in the database before it is sent anywhere, and stays there until
-it is taken or given up. Headers and signature are those of Standard Webhooks (standardwebhooks.com).
+The ends of jobs are read from the change log. Each becomes a delivery in the database before anything is sent. The
+delivery stays there until it is accepted or given up. Headers and signature follow Standard Webhooks
+(standardwebhooks.com).
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import hmac
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -26,35 +26,27 @@ from whisper_service.core.domain import Change, Delivery, DeliveryState, Status
 from whisper_service.core.errors import InvalidConfig, InvalidRequest, ServiceError
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.core.wakeup import Wakeup
-from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, networks
+from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check_url, parse_networks
 from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
 from whisper_service.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
 BACK_OFF_S: Final = (5.0, 30.0, 120.0, 600.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 36_000.0)
-"""Between one try and the next; after the last it is given up, a day and some hours after the first."""
+"""Pauses between attempts. The delivery is given up a day and some hours after the first attempt."""
 AT_ONCE: Final = 8
-NOTE_EVERY: Final = 1_000
-"""Changes without an end of a job after which the place in the log is written down."""
+STORE_EVERY: Final = 1_000
+"""Changes without a delivery after which the place in the change log is stored."""
 REST_S: Final = 5.0
 GONE: Final = 410
-"""The receiver wants no more of this."""
+"""The receiver wants no more messages."""
 KEY_PREFIX: Final = "whsec_"
-LEAST_KEY: Final = 24
-_HOW: Final = "Make one with: python -c \"import base64, secrets; print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
-
+MIN_KEY_BYTES: Final = 24
+_HOW: Final = (
+    'Make one with: python -c "import base64, secrets; '
+    "print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
+)
 _NETWORKS: Final = "webhooks.allowed_networks"
-
-Post = Callable[..., Awaitable[int]]
-
-
-async def _post(url: str, body: bytes, headers: Mapping[str, str], **how: Any) -> int:
-    from whisper_service.integrations.outbound_http import (
-        post,  # an HTTP client: a service that sends nothing starts without it
-    )
-
-    return await post(url, body, headers, **how)
 
 
 class _Options(msgspec.Struct):
@@ -62,7 +54,7 @@ class _Options(msgspec.Struct):
 
 
 class _EndedJob(msgspec.Struct):
-    """What of a job decides whether somebody wants to hear of it."""
+    """The fields of a job that decide whether a webhook is sent."""
 
     id: str
     status: Status
@@ -71,25 +63,16 @@ class _EndedJob(msgspec.Struct):
 
 
 class WebhookSender:
-    """See the module. Without a secret it is off."""
+    """Sends webhooks while the service runs. Without a secret it sends none."""
 
-    def __init__(
-        self,
-        settings: schema.WebhookSettings,
-        store: Store,
-        broadcast: ChangeFeed,
-        *,
-        post: Post | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        """Raises `InvalidConfig`."""
+    def __init__(self, settings: schema.WebhookSettings, store: Store, feed: ChangeFeed) -> None:
+        """Raise `InvalidConfig` if the settings are wrong."""
         self._url = settings.url
-        self._key = key(settings.secret) if settings.secret else b""
-        self._allowed = networks(settings.allowed_networks, _NETWORKS)
-        self._post = partial(post or _post, allowed=self._allowed, timeout_s=settings.timeout_s)
+        self._key = parse_secret(settings.secret) if settings.secret else b""
+        self._allowed = parse_networks(settings.allowed_networks, _NETWORKS)
+        self._timeout_s = settings.timeout_s
         self._store = store
-        self._broadcast = broadcast
-        self._clock = clock
+        self._feed = feed
         self._news = Wakeup()
         if self._url:
             if not self._key:
@@ -100,54 +83,52 @@ class WebhookSender:
                 raise InvalidConfig(f"webhooks.url: {error.message}", hint=error.advice) from error
 
     def check(self, url: str) -> None:
-        """Raise `InvalidRequest` if a job cannot ask for this."""
+        """Raise `InvalidRequest` if a job cannot have webhooks to this address."""
         if not self._key:
-            hint = "Set webhooks.secret, with which they are signed; then jobs may name an address."
+            hint = "Set webhooks.secret, which signs the webhooks. Then jobs may name an address."
             raise InvalidRequest("This service sends no webhooks.", hint=hint, field="webhook")
         self._check(url)
 
     def _check(self, url: str) -> None:
-        check(url, self._allowed, field="webhook", setting=_NETWORKS)
+        check_url(url, self._allowed, field="webhook", setting=_NETWORKS)
 
     async def run(self) -> None:
-        """Until the broadcast is closed. What is on its way then is sent again by the next service."""
+        """Send webhooks until the change feed is closed. The next service sends the unfinished ones again."""
         if not self._key:
-            await self._store.outbox.seen(self._broadcast.head)  # who switches them on later hears of what comes then
+            await self._store.outbox.seen(self._feed.head)  # later, webhooks begin with the changes of then
             return
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._again, self._send)
-            await self._again(self._listen)
+            tasks.start_soon(self._repeat, self._send_due)
+            await self._repeat(self._make_deliveries)
             tasks.cancel_scope.cancel()
 
-    async def _again(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it to its end; if the database refuses, once more in a while."""
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run `work` until it returns. Start it again after an error of the database."""
         while True:
             try:
                 return await work()
             except (sqlite3.Error, ServiceError):
-                logger.exception("webhooks have to wait for the database", extra={"action": "webhooks_failed"})
+                logger.exception("Webhooks wait for the database.", extra={"action": "webhooks_failed"})
                 await anyio.sleep(REST_S)
 
-    async def _listen(self) -> None:
+    async def _make_deliveries(self) -> None:
         """Turn ends of jobs into deliveries."""
-        noted = await self._store.outbox.since()
-        cursor = self._broadcast.cursor(noted)
+        stored = await self._store.outbox.since()
+        cursor = self._feed.cursor(stored)
         while True:
             try:
                 changes = await cursor.read()
             except Closed:
                 return
             except Pruned:
-                logger.error(
-                    "some webhooks are lost: the change log was pruned before they were made",
-                    extra={"action": "webhooks_pruned"},
-                )
-                cursor = self._broadcast.cursor(self._broadcast.head)
+                message = "Some webhooks are lost: the change log was shortened before they were made."
+                logger.error(message, extra={"action": "webhooks_pruned"})
+                cursor = self._feed.cursor(self._feed.head)
                 continue
             made = [delivery for change in changes if (delivery := self._delivery(change)) is not None]
-            if made or cursor.seq - noted >= NOTE_EVERY:
-                noted = cursor.seq
-                await self._store.outbox.add(made, noted)
+            if made or cursor.seq - stored >= STORE_EVERY:
+                stored = cursor.seq
+                await self._store.outbox.add(made, stored)
                 self._news.notify()
 
     def _delivery(self, change: Change) -> Delivery | None:
@@ -157,14 +138,14 @@ class WebhookSender:
         url = job.options.webhook or self._url
         if job.status not in TERMINAL or not url:
             return None
-        now = self._clock()
+        now = time.time()
         at = job.finished_at or now
         event = {
             "type": f"job.{job.status.value}",
             "timestamp": datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z"),
             "data": msgspec.Raw(change.payload),
         }
-        # By this name a job that changes after its end, for instance its title, is not told again.
+        # With this id a job that changes after its end, for instance its name, makes no second delivery.
         return Delivery(
             id=f"msg_{job.id}_{round(at * 1000):x}",
             job_id=job.id,
@@ -174,11 +155,11 @@ class WebhookSender:
             due_at=now,
         )
 
-    async def _send(self) -> None:
-        """Send what is due; sleep until something is."""
+    async def _send_due(self) -> None:
+        """Send the deliveries that are due, and sleep until the next is due."""
         while True:
             waiting = await self._store.outbox.next(AT_ONCE)
-            now = self._clock()
+            now = time.time()
             due = [delivery for delivery in waiting if delivery.due_at <= now]
             if due:
                 async with anyio.create_task_group() as tasks:
@@ -188,18 +169,21 @@ class WebhookSender:
             await self._news.wait(waiting[0].due_at - now if waiting else None)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        """One try, and what comes of it, written down."""
-        headers = signed(self._key, delivery.id, int(self._clock()), delivery.body)
+        """Send a delivery once, and store the result."""
+        # Imports an HTTP client: a service that sends nothing starts without one.
+        from whisper_service.integrations.outbound_http import post
+
+        headers = signed_headers(self._key, delivery.id, int(time.time()), delivery.body)
         attempts = delivery.attempts + 1
         final = False
         try:
-            status = await self._post(delivery.url, delivery.body, headers)
+            status = await post(delivery.url, delivery.body, headers, allowed=self._allowed, timeout_s=self._timeout_s)
         except NotAllowed as error:
             detail, final = str(error), True
         except Unreachable as error:
             detail = str(error)
         else:
-            detail, final = f"It answered {status}.", status == GONE
+            detail, final = f"The receiver answered with status {status}.", status == GONE
             if 200 <= status < 300:
                 await self._store.outbox.settle(delivery.id, DeliveryState.DELIVERED, attempts, delivery.due_at, "")
                 return
@@ -211,31 +195,28 @@ class WebhookSender:
             "cause": detail,
         }
         if final or attempts > len(BACK_OFF_S):
-            logger.error("a webhook is given up: %s", detail, extra=facts)
+            logger.error("A webhook is given up: %s", detail, extra=facts)
             await self._store.outbox.settle(delivery.id, DeliveryState.FAILED, attempts, delivery.due_at, detail)
             return
-        logger.warning("a webhook was not taken: %s", detail, extra=facts)
-        due_at = self._clock() + BACK_OFF_S[attempts - 1]
+        logger.warning("A webhook was not accepted: %s", detail, extra=facts)
+        due_at = time.time() + BACK_OFF_S[attempts - 1]
         await self._store.outbox.settle(delivery.id, DeliveryState.WAITING, attempts, due_at, detail)
 
 
-def key(secret: str) -> bytes:
-    """The bytes to sign with. Raises `InvalidConfig`, which does not quote it."""
+def parse_secret(secret: str) -> bytes:
+    """Return the bytes to sign with. Raises `InvalidConfig`, which does not quote the secret."""
     try:
-        made = (
-            base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True) if secret.startswith(KEY_PREFIX) else b""
-        )
+        key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True) if secret.startswith(KEY_PREFIX) else b""
     except binascii.Error:
-        made = b""
-    if len(made) < LEAST_KEY:
-        raise InvalidConfig(
-            f"webhooks.secret is not whsec_ with at least {LEAST_KEY} bytes in base64 behind it.", hint=_HOW
-        )
-    return made
+        key = b""
+    if len(key) < MIN_KEY_BYTES:
+        message = f"webhooks.secret is not whsec_ followed by at least {MIN_KEY_BYTES} bytes in base64."
+        raise InvalidConfig(message, hint=_HOW)
+    return key
 
 
-def signed(key: bytes, id: str, at: int, body: bytes) -> dict[str, str]:
-    """The headers of a delivery; `at` in Unix seconds."""
+def signed_headers(key: bytes, id: str, at: int, body: bytes) -> dict[str, str]:
+    """Return the headers of a delivery. `at` is in Unix seconds."""
     signature: Any = base64.b64encode(hmac.digest(key, b"%s.%d.%s" % (id.encode(), at, body), "sha256"))
     return {
         "content-type": "application/json",

@@ -18,7 +18,7 @@ from testkit.recording_server import Remote, Thing, remote
 from testkit.scripted_actors import BEHIND, script
 from testkit.service import WAIT, Running, running
 from whisper_service.integrations import link_fetcher as fetcher
-from whisper_service.integrations.link_fetcher import name_of
+from whisper_service.integrations.link_answers import name_from_url
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ def there() -> Iterator[Remote]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher, "BACK_OFF_S", (0.01,) * 5)
-    monkeypatch.setattr(fetcher, "NOTE_S", 0.02)
+    monkeypatch.setattr(fetcher, "PROGRESS_S", 0.02)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ async def test_nothing_comes_any_more_of_what_nobody_wants(web: Running, there: 
         while there.open:  # noqa: ASYNC110  nobody tells
             await anyio.sleep(0.02)
     assert left(web) == ([] if verb == "delete" else [job["id"]])
-    assert web.service.parts.links._at == {}
+    assert web.service.parts.links._fetching == {}
 
 
 PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
@@ -198,13 +198,13 @@ PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
     ("thing", "code", "words"),
     [
         (Thing(status=404), "url_failed", "nothing at this address (404)"),
-        (Thing(status=403), "url_failed", "refuses it (403)"),
-        (Thing(status=418), "url_failed", "answers 418"),
+        (Thing(status=403), "url_failed", "refuses access (403)"),
+        (Thing(status=418), "url_failed", "answers with status 418"),
         (Thing(status=503), "url_failed", "cannot answer now (503)"),
         (PAGE, "url_failed", "a web page"),
-        (Thing(status=302, headers={"location": "http://192.168.99.99/secret"}), "url_failed", "nothing may be sent"),
-        (Thing(status=302, headers={"location": "file:///etc/passwd"}), "url_failed", "no address of the web"),
-        (Thing(status=302, headers={"location": "/x.mp3"}), "url_failed", "on and on"),
+        (Thing(status=302, headers={"location": "http://192.168.99.99/secret"}), "url_failed", "must not get requests"),
+        (Thing(status=302, headers={"location": "file:///etc/passwd"}), "url_failed", "not an address of the web"),
+        (Thing(status=302, headers={"location": "/x.mp3"}), "url_failed", "redirects too often"),
         (Thing(b""), "empty_file", "empty"),
         (Thing(large(), cuts=[10] * 99, tag=""), "url_failed", "The link could not be fetched"),
     ],
@@ -330,4 +330,4 @@ async def test_a_report_of_a_fault_does_not_tell_where_recordings_come_from(web:
     ],
 )  # fmt: skip
 def test_what_a_recording_is_called_by_its_address(url: str, name: str) -> None:
-    assert name_of(url) == name
+    assert name_from_url(url) == name

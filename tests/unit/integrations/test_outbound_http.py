@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.integrations import outbound_http as outgoing
-from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check, permitted, plain
+from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check_url, is_permitted, to_ascii
 
 pytestmark = pytest.mark.anyio
 
@@ -28,12 +28,12 @@ OUTSIDE = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "64:ff9b::101:101
 
 @pytest.mark.parametrize("address", INSIDE)
 def test_nothing_goes_inside(address: str) -> None:
-    assert not permitted(ipaddress.ip_address(address), ())
+    assert not is_permitted(ipaddress.ip_address(address), ())
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_the_internet_is_outside(address: str) -> None:
-    assert permitted(ipaddress.ip_address(address), ())
+    assert is_permitted(ipaddress.ip_address(address), ())
 
 
 def test_what_is_allowed_is_that_and_no_more() -> None:
@@ -45,7 +45,7 @@ def test_what_is_allowed_is_that_and_no_more() -> None:
         "::1": True,
         "127.0.0.1": False,
     }.items():
-        assert permitted(ipaddress.ip_address(address), allowed) is good
+        assert is_permitted(ipaddress.ip_address(address), allowed) is good
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_is_allowed_is_that_and_no_more() -> None:
 )  # fmt: skip
 def test_addresses_that_are_refused_at_once(url: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        check(url, (), field="webhook", setting="webhooks.allowed_networks")
+        check_url(url, (), field="webhook", setting="webhooks.allowed_networks")
     assert caught.value.advice
     assert caught.value.params["field"] == "webhook"
 
@@ -69,7 +69,7 @@ def test_addresses_that_are_refused_at_once(url: str) -> None:
     ["https://example.com", "http://example.com:8080/a/b?c=d", "http://1.1.1.1/", "https://[2606:4700:4700::1111]/x"],
 )
 def test_addresses_that_are_taken(url: str) -> None:
-    check(url, (), field="url", setting="links.allowed_networks")
+    check_url(url, (), field="url", setting="links.allowed_networks")
 
 
 @pytest.mark.parametrize(
@@ -85,15 +85,15 @@ def test_addresses_that_are_taken(url: str) -> None:
     ],
 )
 def test_what_people_paste_is_asked_for_in_ascii(pasted: str, asked: str) -> None:
-    assert plain(pasted) == asked
-    assert plain(plain(pasted)) == asked
+    assert to_ascii(pasted) == asked
+    assert to_ascii(to_ascii(pasted)) == asked
 
 
 @given(st.text())
 def test_no_text_breaks_the_check(text: str) -> None:
     for url in (text, f"http://{text}", f"http://example.com{text}"):
         try:
-            check(url, (), field="url", setting="links.allowed_networks")
+            check_url(url, (), field="url", setting="links.allowed_networks")
         except InvalidRequest:
             continue
 

@@ -24,7 +24,7 @@ from litestar.openapi.spec import (
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Script, Task
 from whisper_service.core.errors import InvalidRequest, UnsupportedMedia
-from whisper_service.integrations.address_policy import MOST_URL
+from whisper_service.integrations.address_policy import MAX_URL_LENGTH
 from whisper_service.storage.uploads import Received, Uploads
 from whisper_service.web.http.errors import Incoming
 from whisper_service.web.http.multipart import Body, Fields, Form, expected_length, refuse_compressed
@@ -166,7 +166,7 @@ class UploadOperation(Operation):
         upload = Schema(type=OpenAPIType.STRING, description="The identifier of an upload that came in pieces.")
         url = Schema(
             type=OpenAPIType.STRING,
-            max_length=MOST_URL,
+            max_length=MAX_URL_LENGTH,
             description="An http or https address to get the recording from.",
         )
         claim = Schema(

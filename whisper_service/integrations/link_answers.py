@@ -1,0 +1,88 @@
+"""The HTTP of links: the headers of a request for a recording, and what an answer means. Pure."""
+
+from __future__ import annotations
+
+from email.message import Message
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from whisper_service import __version__
+from whisper_service.core.domain import LinkOrigin
+from whisper_service.core.errors import LinkFailed
+from whisper_service.core.identifiers import clean_name
+
+RANGE_NOT_SATISFIABLE: Final = 416
+"""The requested range begins at the end of the recording."""
+_PAGES: Final = ("text/html", "application/xhtml+xml")
+
+
+class LinkUnavailable(Exception):
+    """This attempt failed; another one may succeed. The text says why."""
+
+
+def name_from_url(url: str) -> str:
+    """Return the name that an address gives to its recording."""
+    parts = urlsplit(url)
+    return clean_name(unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "")
+
+
+def link_failed(reason: str, hint: str | None = None) -> LinkFailed:
+    return LinkFailed(f"The link could not be fetched: {reason}.", hint=hint)
+
+
+def request_headers(origin: LinkOrigin, have: int) -> dict[str, str]:
+    """Return the headers of a request for the rest of a recording of which `have` bytes are stored."""
+    headers = {
+        "user-agent": f"whisper_service/{__version__}",
+        "accept": "audio/*, video/*, */*;q=0.5",
+        "accept-encoding": "identity",
+    }
+    return headers | {"range": f"bytes={have}-", "if-range": origin.mark} if have else headers
+
+
+def check_answer(status: int, headers: dict[str, str]) -> None:
+    """Raise `LinkUnavailable` or `LinkFailed` unless the answer is a recording, a part of it, or its end."""
+    match status:
+        case 200 if headers.get("content-type", "").partition(";")[0].strip().lower() in _PAGES:
+            hint = "Give the address of the audio or video file itself, or download the file and send it."
+            raise link_failed("the address is a web page, not a recording", hint)
+        case 200 | 206 | 416:
+            return
+        case 401 | 403:
+            hint = "The server may require a login. Download the file yourself and send it."
+            raise link_failed(f"the server refuses access ({status})", hint)
+        case 404 | 410:
+            raise link_failed(f"there is nothing at this address ({status})")
+        case 408 | 425 | 429 | 500 | 502 | 503 | 504:
+            raise LinkUnavailable(f"the server cannot answer now ({status})")
+        case _:
+            raise link_failed(f"the server answers with status {status}")
+
+
+def start_of(status: int, headers: dict[str, str], have: int) -> int | None:
+    """Return where in the recording the answer begins. None: the answer does not fit the `have` stored bytes."""
+    content_range = headers.get("content-range", "")
+    match status:
+        case 200:
+            return 0
+        case 206:
+            return have if content_range.startswith(f"bytes {have}-") else None
+        case _:
+            return have if have and content_range == f"bytes */{have}" else None
+
+
+def mark_in(headers: dict[str, str]) -> str:
+    """Return a value for `If-Range`: a strong tag or a date (RFC 9110, 13.1.5)."""
+    tag = headers.get("etag", "")
+    return tag if tag.startswith('"') else headers.get("last-modified", "")
+
+
+def name_in(headers: dict[str, str]) -> str:
+    """Return the file name in a Content-Disposition header (RFC 6266), or an empty text."""
+    message = Message()
+    message["content-disposition"] = headers.get("content-disposition", "")
+    try:
+        name = message.get_filename("")
+    except (LookupError, UnicodeError):
+        return ""
+    return clean_name(name) if name else ""
