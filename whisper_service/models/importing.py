@@ -1,7 +1,7 @@
-"""Models that are brought along: a folder on this machine, or an archive, checked and copied before anybody sees it.
+"""Import of models from an archive or from a folder on this machine, checked before the model is listed.
 
-What comes from outside is trusted with nothing: of an archive only the files that a model is made of are written, under
-names that are ours; paths, links and devices in it are refused; what is unpacked is counted as it comes.
+Archives are not trusted. Only files that belong to a model are written, all into one folder. Paths that lead out, links
+and devices are refused. Unpacked bytes are counted as they come, whatever the archive says about its sizes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import lzma
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -23,102 +24,107 @@ import msgspec
 
 from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest
 from whisper_service.core.files import full_disk_as_error, sync_file, write_whole
-from whisper_service.models import files as model_files
-from whisper_service.models.files import ORIGIN, PATTERNS, WEIGHTS, ModelOrigin, missing_files
+from whisper_service.models.files import ORIGIN, PATTERNS, WEIGHTS, ModelOrigin, missing_files, read_facts
 
 BLOCK: Final = 1 << 20
 MAX_MEMBERS: Final = 1_000
 MAX_READ: Final = 1 << 24
-"""The longest single read that unpacking may ask for: names and headers are short, data comes in blocks."""
+"""The most bytes that the unpacker may read at once: headers are short, and data comes in blocks."""
 MAX_SMALL: Final = 1 << 28
-"""Bytes of any file but the weights."""
-NO_ROOM: Final = "There is no room for the model."
+"""The most bytes that any file but the weights may have."""
+DISK_FULL: Final = "The disk is too full for the model."
 _PACKERS: Final = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
 
 
 class ImportLimits(NamedTuple):
-    """Bytes that a model may have, and bytes that must stay free on the disk."""
+    """How many bytes a model may have, and how many must stay free on the disk."""
 
     bytes: int
     spare: int
 
 
 def from_archive(archive: Path, into: Path, limits: ImportLimits) -> None:
-    """Unpack a model into the new folder `into`. Raises `BadArchive`, `ModelBroken` or `DiskFull`; then remove `into`."""
+    """Unpack a model into the new folder `into`.
+
+    Raises `BadArchive`, `ModelBroken` or `DiskFull`. The caller then removes `into`.
+    """
     into.mkdir()
-    sink = _ModelFolder(into, limits)
+    folder = _ModelFolder(into, limits)
     try:
         if zipfile.is_zipfile(archive):
-            _unzip(archive, sink)
+            _unzip(archive, folder)
         else:
-            _untar(archive, sink)
+            _untar(archive, folder)
     except _DAMAGED as error:
         raise BadArchive(f"The archive cannot be read: {str(error) or type(error).__name__}.") from error
-    sink.complete()
+    folder.finish()
 
 
 def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: ImportLimits) -> None:
-    """Copy a model into the new folder `into`. Raises `ImportRefused`, `InvalidRequest`, `ModelBroken` or `DiskFull`."""
+    """Copy a model into the new folder `into`. `source` must lie in one of the `allowed` folders.
+
+    Raises `ImportRefused`, `InvalidRequest`, `BadArchive`, `ModelBroken` or `DiskFull`. The caller then removes `into`.
+    """
     roots = [root.expanduser().resolve() for root in allowed]
     real = source.expanduser().resolve()
     if not any(real.is_relative_to(root) for root in roots):
-        raise ImportRefused()  # whether it exists is nobody's business
+        raise ImportRefused()  # does not tell whether the folder exists
     if not real.is_dir():
         raise InvalidRequest(
-            f"{source} is not a folder.", hint="Name the folder that has model.bin in it.", field="path"
+            f"{source} is not a folder.", hint="Name the folder that contains model.bin.", field="path"
         )
     into.mkdir()
-    sink = _ModelFolder(into, limits)
+    folder = _ModelFolder(into, limits)
     for path in sorted(real.iterdir()):
         if path.is_file() and path.resolve().is_relative_to(real):  # a link may lead anywhere
             with path.open("rb") as content:
-                sink.take(path.name, path.stat().st_size, content)
-    sink.complete()
+                folder.write(path.name, path.stat().st_size, content)
+    folder.finish()
 
 
 class _ModelFolder:
-    """The folder that a model is written into."""
+    """The new folder of a model: checks the names and sizes of what is written into it."""
 
     def __init__(self, folder: Path, limits: ImportLimits) -> None:
         self._folder = folder
         self._limits = limits
-        self._parent: PurePosixPath | None = None
-        self._written = 0
-        self._announced = 0
+        self._parent: PurePosixPath | None = None  # the folder in the archive that the files come from
+        self._written = 0  # bytes
+        self._stated = 0  # bytes of all members, as the archive says
         self._members = 0
         self._sizes: dict[str, int] = {}
         self._hashes: dict[str, str] = {}
 
-    def announce(self, name: str, size: int, *, plain: bool) -> None:
-        """An archive has this member. Raises `BadArchive` for what no archive of a model has."""
+    def check_member(self, name: str, size: int, *, plain: bool) -> None:
+        """Count a member of an archive. Raises `BadArchive` for members that no archive of a model has."""
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
-            raise BadArchive(f"The archive holds a path that leads out of it: {name[:80]!r}.")
+            raise BadArchive(f"The archive has a path that leads out of it: {name[:80]!r}.")
         if not plain:
-            raise BadArchive(f"The archive holds something that is neither a file nor a folder: {name[:80]!r}.")
+            raise BadArchive(f"{name[:80]!r} in the archive is neither a file nor a folder.")
         self._members += 1
-        self._announced += size
+        self._stated += size
         if self._members > MAX_MEMBERS:
-            raise BadArchive(f"The archive holds more than {MAX_MEMBERS} files.")
-        if self._announced > self._limits.bytes:
+            raise BadArchive(f"The archive has more than {MAX_MEMBERS} files.")
+        if self._stated > self._limits.bytes:
             raise BadArchive(
-                f"Unpacked, the archive has more than the {self._limits.bytes} bytes that a model may have.",
-                hint="Raise models.max_import_bytes if it is really so large.",
+                f"The archive unpacks to more than the {self._limits.bytes} bytes that a model may have.",
+                hint="Raise models.max_import_bytes if the model is really so large.",
             )
 
-    def take(self, name: str, size: int, content: IO[bytes]) -> None:
-        """Write a file, if it is one of a model's."""
+    def write(self, name: str, size: int, content: IO[bytes]) -> None:
+        """Write a file if a model has files of this name; skip it otherwise."""
         path = PurePosixPath(name.replace("\\", "/"))
         if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in PATTERNS):
             return
         if self._parent not in (None, path.parent) or path.name in self._sizes:
-            raise BadArchive("There is more than one model in the archive.", hint="Pack the folder of one model alone.")
+            raise BadArchive("There is more than one model in the archive.", hint="Pack the folder of one model only.")
         self._parent = path.parent
         limit = self._limits.bytes if path.name == WEIGHTS else MAX_SMALL
-        with full_disk_as_error(NO_ROOM):
+        with full_disk_as_error(DISK_FULL):
             if shutil.disk_usage(self._folder).free < size + self._limits.spare:
-                raise DiskFull(f"There is no room for the model: {size} bytes of {path.name}.")
+                raise DiskFull(f"The disk is too full for the model: {path.name} needs {size} bytes.")
             self._copy(path.name, content, limit)
 
     def _copy(self, name: str, content: IO[bytes], limit: int) -> None:
@@ -128,7 +134,7 @@ class _ModelFolder:
                 count += len(block)
                 self._written += len(block)
                 if count > limit or self._written > self._limits.bytes:
-                    raise BadArchive(f"{name} is larger than a model's may be, or than the archive says.")
+                    raise BadArchive(f"{name} is larger than a file of that name may be.")
                 digest.update(block)
                 sink.write(block)
             sync_file(sink)
@@ -136,31 +142,31 @@ class _ModelFolder:
         if name == WEIGHTS:
             self._hashes[name] = digest.hexdigest()
 
-    def complete(self) -> None:
-        """Check that what came is a model, and write down what it should be from now on."""
+    def finish(self) -> None:
+        """Check that the folder holds a model, and write the sizes and hashes of its files beside them."""
         if missing := missing_files(self._sizes):
             raise BadArchive(f"The model is incomplete: there is no {' and no '.join(missing)}.")
-        model_files.read(self._folder)
-        about = ModelOrigin(files=self._sizes, sha256=self._hashes)
-        with full_disk_as_error(NO_ROOM):
-            write_whole(self._folder / ORIGIN, msgspec.json.encode(about))
+        read_facts(self._folder)
+        origin = ModelOrigin(files=self._sizes, sha256=self._hashes)
+        with full_disk_as_error(DISK_FULL):
+            write_whole(self._folder / ORIGIN, msgspec.json.encode(origin))
 
 
-def _unzip(archive: Path, sink: _ModelFolder) -> None:
+def _unzip(archive: Path, folder: _ModelFolder) -> None:
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
-            kind = (member.external_attr >> 16) & 0o170000
-            sink.announce(member.filename, member.file_size, plain=kind in (0, 0o100000, 0o040000))
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            folder.check_member(member.filename, member.file_size, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
         for member in packed.infolist():
             if not member.is_dir():
                 try:
                     with packed.open(member) as content:
-                        sink.take(member.filename, member.file_size, content)
-                except (RuntimeError, NotImplementedError) as error:  # a password, a method that Python does not have
+                        folder.write(member.filename, member.file_size, content)
+                except RuntimeError as error:  # a password, or a method that Python does not know
                     raise BadArchive(f"{member.filename[:80]} cannot be unpacked: {error}.") from error
 
 
-def _untar(archive: Path, sink: _ModelFolder) -> None:
+def _untar(archive: Path, folder: _ModelFolder) -> None:
     with archive.open("rb") as raw:
         head = raw.read(8)
     opener: Any = next((packer for magic, packer in _PACKERS.items() if head.startswith(magic)), open)
@@ -169,18 +175,18 @@ def _untar(archive: Path, sink: _ModelFolder) -> None:
             opener(archive, "rb") as unpacked,
             tarfile.open(fileobj=_Bounded(unpacked), mode="r:") as packed,  # type: ignore[call-overload]
         ):
-            for member in packed:  # in one pass: a packed file is not wound back
-                sink.announce(member.name, member.size, plain=member.isfile() or member.isdir())
+            for member in packed:  # in one pass: going back would unpack the archive again
+                folder.check_member(member.name, member.size, plain=member.isfile() or member.isdir())
                 content = packed.extractfile(member) if member.isfile() else None
                 if content is not None:
                     with content:
-                        sink.take(member.name, member.size, content)
+                        folder.write(member.name, member.size, content)
     except tarfile.ReadError as error:
-        raise BadArchive(f"It is no .zip and no .tar, packed or not, or it is damaged: {error}.") from None
+        raise BadArchive(f"The file is damaged, or it is neither a .zip nor a .tar archive: {error}.") from None
 
 
 class _Bounded:
-    """A file that refuses to be read in one go by a header that claims to be gigabytes long."""
+    """A file that is read in small pieces only: a header of an archive may claim to be gigabytes long."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

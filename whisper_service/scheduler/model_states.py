@@ -83,7 +83,7 @@ class ModelStates:
         if free is None:
             return None
         wanted = self._speech.wanted_type
-        return await to_thread.run_sync(self.inventory.rows_on_gpu, name, int(SHARE_OF_GPU * free), wanted)
+        return await to_thread.run_sync(self.inventory.chunks_on_gpu, name, int(SHARE_OF_GPU * free), wanted)
 
     def check_size(self, name: str) -> None:
         """Raise `ModelTooBig` for a model whose weights alone exceed the memory of this machine."""

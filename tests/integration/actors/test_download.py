@@ -21,7 +21,7 @@ from testkit.fake_hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_
 from whisper_service.actors.download.hub import CHUNK, RepoFile
 from whisper_service.actors.download.main import ProgressReporter
 from whisper_service.actors.download.network_errors import CASES, has_route
-from whisper_service.models.bundled import BUNDLED, absent, join
+from whisper_service.models.bundled import BUNDLED, join, missing_packages
 from whisper_service.models.files import ORIGIN
 from whisper_service.supervision import boot, protocol
 from whisper_service.supervision.protocol import (
@@ -520,7 +520,7 @@ def test_offline_tests_nothing(patient: Child, hub: Hub) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.skipif(bool(absent(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
+@pytest.mark.skipif(bool(missing_packages(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
 def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, child: Child) -> None:
     join(tmp_path, "source", BUNDLED["base"])
     files = {file.name: (tmp_path / "source" / file.name).read_bytes() for file in BUNDLED["base"]}

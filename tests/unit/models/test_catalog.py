@@ -21,7 +21,7 @@ from whisper_service.core.errors import Conflict, DiskFull, InvalidRequest, Mode
 from whisper_service.core.model_names import folder_of, is_name, name_of_folder
 from whisper_service.models import bundled as module
 from whisper_service.models.bundled import BUNDLED, REQUIREMENTS, BundledFile, Part
-from whisper_service.models.catalog import BY_QUALITY, ON_CPU, Catalog, RepoSource
+from whisper_service.models.catalog import Catalog, RepoSource
 from whisper_service.models.known import BY_NAME
 
 COMPLETE = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
@@ -107,11 +107,6 @@ def test_auto_counts_the_built_in_model_before_it_is_joined(
     assert catalog.installed() == ["base", "tiny"]
 
 
-def test_both_orders_rank_the_same_models() -> None:
-    assert sorted(ON_CPU) == sorted(BY_QUALITY)
-    assert len(set(BY_QUALITY)) == len(BY_QUALITY)
-
-
 def test_no_model_at_all_says_how_to_get_one(models: Path) -> None:
     with pytest.raises(ModelUnavailable) as error:
         plain(models).resolve("auto")
@@ -130,7 +125,7 @@ def test_a_named_model_that_is_absent_says_what_is_there(models: Path) -> None:
         plain(models).resolve("turbo")
     assert error.value.message == "The model large-v3-turbo is not on this machine."
     assert error.value.advice.startswith(
-        "Installed: tiny. Fetch it: `python -m whisper_service models download large-v3-turbo`. Or put"
+        "Installed: tiny. Download it: `python -m whisper_service models download large-v3-turbo`. Or put"
     )
     assert "into models/large-v3-turbo of the data directory" in error.value.advice
 
@@ -428,8 +423,8 @@ def test_what_is_not_ours_is_not_removed(
     assert (models / "base" / "model.bin").exists()
 
 
-def test_a_start_sweeps_what_a_removal_and_an_import_left(models: Path) -> None:
+def test_a_start_deletes_what_a_removal_and_an_import_left(models: Path) -> None:
     for name in (".removed-1", ".import-2", "base", ".tiny.partial"):
         put(models / name)
-    plain(models).sweep()
+    plain(models).delete_leftovers()
     assert sorted(path.name for path in models.iterdir()) == [".tiny.partial", "base"]

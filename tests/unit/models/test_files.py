@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from testkit.weights import tensor, text, weights
 from whisper_service.core.errors import ModelBroken
 from whisper_service.models import files as model_files
-from whisper_service.models.bundled import BUNDLED, absent, join
+from whisper_service.models.bundled import BUNDLED, join, missing_packages
 from whisper_service.models.files import ORIGIN, ModelOrigin
 from whisper_service.models.known import BY_NAME, Shape
 
@@ -27,24 +27,24 @@ def put(folder: Path, data: bytes, *, config: bytes = b"{}") -> Path:
 
 
 def test_the_shape_is_read_from_the_weights(tmp_path: Path) -> None:
-    facts = model_files.read(put(tmp_path / "m", weights(vocabulary=100, layers=3, width=8)))
+    facts = model_files.read_facts(put(tmp_path / "m", weights(vocabulary=100, layers=3, width=8)))
     assert facts.shape == Shape(8, 3, 3, 100, 80)
     assert facts.stored == "float16"
     assert not facts.multilingual
 
 
 @pytest.mark.model
-@pytest.mark.skipif(bool(absent(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
+@pytest.mark.skipif(bool(missing_packages(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
 def test_the_real_model_is_what_the_table_says(tmp_path: Path) -> None:
     join(tmp_path, "base", BUNDLED["base"])
-    facts = model_files.read(tmp_path / "base")
+    facts = model_files.read_facts(tmp_path / "base")
     assert facts.shape == BY_NAME["base"].shape
     assert facts.multilingual
     assert set(model_files.verify(tmp_path / "base")) == {file.name for file in BUNDLED["base"]}
     with (tmp_path / "base" / "model.bin").open("r+b") as file:
         file.seek(100_000_000)
         file.write(b"other")
-    with pytest.raises(ModelBroken, match="does not have the content"):
+    with pytest.raises(ModelBroken, match="does not have its original content"):
         model_files.verify(tmp_path / "base")
 
 
@@ -52,14 +52,14 @@ def test_the_real_model_is_what_the_table_says(tmp_path: Path) -> None:
 def test_wherever_it_ends_it_is_called_truncated(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     folder = put(tmp_path_factory.getbasetemp() / "short", weights()[:length])
     with pytest.raises(ModelBroken, match="truncated"):
-        model_files.read(folder)
+        model_files.read_facts(folder)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_reason_and_no_crash(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = put(tmp_path_factory.getbasetemp() / "any", data)
     with pytest.raises(ModelBroken) as error:
-        model_files.read(folder)
+        model_files.read_facts(folder)
     assert error.value.advice
 
 
@@ -68,7 +68,7 @@ def test_a_byte_that_is_another_is_no_crash(tmp_path_factory: pytest.TempPathFac
     data = bytearray(weights())
     data[place] = value
     try:
-        model_files.read(put(tmp_path_factory.getbasetemp() / "byte", bytes(data)))
+        model_files.read_facts(put(tmp_path_factory.getbasetemp() / "byte", bytes(data)))
     except ModelBroken as error:
         assert error.advice  # noqa: PT017
 
@@ -84,13 +84,13 @@ def test_a_byte_that_is_another_is_no_crash(tmp_path_factory: pytest.TempPathFac
 )  # fmt: skip
 def test_what_is_no_whisper_model_is_told_apart(tmp_path: Path, data: bytes, said: str) -> None:
     with pytest.raises(ModelBroken, match=said) as error:
-        model_files.read(put(tmp_path / "m", data))
+        model_files.read_facts(put(tmp_path / "m", data))
     assert "conversion" in error.value.advice
 
 
 def test_a_damaged_json_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelBroken, match=r"config\.json of m is damaged"):
-        model_files.read(put(tmp_path / "m", weights(), config=b"{"))
+        model_files.read_facts(put(tmp_path / "m", weights(), config=b"{"))
 
 
 def test_verifying_compares_with_what_was_written_down(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from testkit.weights import weights
 from whisper_service.core.domain import Problem
 from whisper_service.host.machine import Machine
-from whisper_service.models.bundled import BUNDLED, absent
+from whisper_service.models.bundled import BUNDLED, missing_packages
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory, ModelState, Situation, Transfer
 from whisper_service.models.known import BY_NAME, Fit
@@ -118,7 +118,7 @@ def test_a_folder_of_the_configuration_is_listed_and_not_ours(tmp_path: Path) ->
     assert (info.state, info.default, info.removable, info.repo) == (ModelState.INSTALLED, True, False, None)
 
 
-@pytest.mark.skipif(bool(absent(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
+@pytest.mark.skipif(bool(missing_packages(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
 def test_the_built_in_model_is_installed_before_it_is_joined(tmp_path: Path) -> None:
     info = Inventory(Catalog(tmp_path, default="auto"), SMALL).one("base", Situation())
     assert (info.state, info.builtin, info.default, info.removable) == (ModelState.INSTALLED, True, True, False)

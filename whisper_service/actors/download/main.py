@@ -24,7 +24,7 @@ from whisper_service.actors.download import network_errors
 from whisper_service.actors.download.network_errors import HubError, problem
 from whisper_service.core.domain import Problem
 from whisper_service.core.files import sync_directory, sync_file
-from whisper_service.models.files import ORIGIN, ModelOrigin, missing_files, origin
+from whisper_service.models.files import ORIGIN, ModelOrigin, missing_files, read_origin
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
@@ -163,7 +163,7 @@ def _here(command: Download) -> Downloaded | None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
     sizes = {path.name: _length(path) for path in target.iterdir() if path.is_file()} if target.is_dir() else {}
-    known = origin(target)
+    known = read_origin(target)
     if missing_files([name for name, size in sizes.items() if size]) or any(
         sizes.get(name) != size for name, size in known.files.items()
     ):

@@ -104,7 +104,7 @@ def facts() -> dict[str, Any]:
 def _reason(path: Path, error: Exception) -> tuple[str, str]:
     """Return message and hint. If the files of the model are the cause, reading them gives the better message."""
     try:
-        model_files.read(path)
+        model_files.read_facts(path)
     except errors.ModelBroken as broken:
         return broken.message, broken.advice
     except OSError:
