@@ -53,7 +53,7 @@ async def test_a_full_card_leaves_the_work_to_the_cpu_and_gets_it_back(tmp_path:
                 "cuda",
                 "recovered",
             }  # a stretch is over soon, and ends like the last
-            assert any(note.message.endswith("It goes on with the CPU.") for note in done.history)
+            assert any(note.message.endswith("The service continues with the CPU.") for note in done.history)
         while (await service.system()).device != "cuda":  # a rung up with every job, for each of them lasts its stretch
             done = await transcribed(service, tmp_path)
             assert (done.status, done.gaps) == (Status.COMPLETED, ())

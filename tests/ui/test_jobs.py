@@ -110,7 +110,7 @@ async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(
 
 
 @pytest.mark.parametrize(
-    ("locale", "told"), [("en-US", r"memory.*goes on with .*\d"), ("zh-CN", r"内存不足.*此后(批大小为|同时处理) \d")]
+    ("locale", "told"), [("en-US", r"memory.*continues with .*\d"), ("zh-CN", r"内存不足.*此后(批大小为|同时处理) \d")]
 )
 async def test_b07_a_memory_that_ran_out_is_told_on_the_row_with_what_was_changed_and_the_job_is_done(
     browser: Any, site: Site, locale: str, told: str

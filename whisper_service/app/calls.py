@@ -15,7 +15,7 @@ from anyio import current_time
 from msgspec.structs import replace
 
 from whisper_service.app.service import Service
-from whisper_service.core.domain import CALL, Job, Options, Problem, Segment, Status, Value
+from whisper_service.core.domain import CALL_RANK, Job, Options, Problem, Segment, Status, Value
 from whisper_service.core.errors import Conflict, ServiceError
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.storage.uploads import Received
@@ -62,7 +62,7 @@ async def place(service: Service, received: Received, options: Options) -> Job:
         model = await service.models.resolve(options.model)
         reuse_finished = service.config.api.reuse_results
         named = replace(options, model=model)
-        return await service.jobs.submit(received, named, reuse=True, reuse_finished=reuse_finished, rank=CALL)
+        return await service.jobs.submit(received, named, reuse=True, reuse_finished=reuse_finished, rank=CALL_RANK)
     except ServiceError:
         received.path.unlink(missing_ok=True)
         raise

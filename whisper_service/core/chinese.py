@@ -1,7 +1,7 @@
-"""Written Chinese in the script that its reader wants: simplified or traditional, whatever the model chose. Pure.
+"""Write Chinese in the script that a reader wants: simplified or traditional, whatever the model wrote. Pure.
 
-The conversion is OpenCC's and knows phrases, so it is made of whole segments and then given back to their words: text and words
-stay the same text, and no time changes.
+The conversion is OpenCC's and knows phrases. So whole segments are converted, then cut into their words again. Text and
+words stay equal, and no time changes.
 """
 
 from __future__ import annotations
@@ -15,20 +15,17 @@ from msgspec.structs import replace
 
 from whisper_service.core.domain import Script, Segment, Transcript
 
-__all__ = ["CHINESE", "Script", "convert", "convert_all", "convert_segment"]
-
-
 CHINESE: Final = frozenset(["zh", "yue"])
-"""Languages that are converted. Japanese shares the characters, and is left alone."""
+"""Languages that are converted. Japanese shares the characters but is not converted."""
 
 
 def convert(transcript: Transcript, script: Script) -> Transcript:
-    """The transcript with its Chinese segments in this script; a segment without a language has that of the transcript."""
+    """Return a transcript with its Chinese segments in a script. A segment without a language has the transcript's."""
     return replace(transcript, segments=convert_all(transcript.segments, script, transcript.language))
 
 
 def convert_all(segments: Iterable[Segment], script: Script, language: str | None = None) -> tuple[Segment, ...]:
-    """These with the Chinese ones in this script; one without a language has the one that is given."""
+    """Return the segments with the Chinese ones in a script. `language` is that of segments without one."""
     return tuple(
         convert_segment(segment, script) if (segment.language or language) in CHINESE else segment
         for segment in segments
@@ -36,29 +33,28 @@ def convert_all(segments: Iterable[Segment], script: Script, language: str | Non
 
 
 def convert_segment(segment: Segment, script: Script) -> Segment:
-    """One segment, whatever its language, in this script."""
-    turn = _converter(script)
-    raw = [word.word for word in segment.words]
-    whole = "".join(raw)
-    turned = turn(whole)
-    if len(turned) == len(whole):
-        bounds = [0, *accumulate(map(len, raw))]
-        parts = [turned[first:after] for first, after in pairwise(bounds)]
-    else:  # nobody can say which word grew: each by itself, without the phrases
-        parts = [turn(part) for part in raw]
-    words = tuple(replace(word, word=part) for word, part in zip(segment.words, parts, strict=True))
-    if whole.strip() == segment.text.strip():
-        said = segment.text.strip()
-        text = segment.text.replace(said, "".join(parts).strip()) if said else segment.text
-    else:  # its text was edited since
-        text = turn(segment.text)
+    """Return a segment in a script, whatever its language is."""
+    to_script = _converter(script)
+    before = [word.word for word in segment.words]
+    whole = "".join(before)
+    converted = to_script(whole)
+    if len(converted) == len(whole):
+        bounds = [0, *accumulate(map(len, before))]
+        after = [converted[first:last] for first, last in pairwise(bounds)]
+    else:  # it is unknown which word became longer: each is converted alone, without phrases
+        after = [to_script(word) for word in before]
+    words = tuple(replace(word, word=text) for word, text in zip(segment.words, after, strict=True))
+    trimmed = segment.text.strip()
+    if trimmed and whole.strip() == trimmed:
+        text = segment.text.replace(trimmed, "".join(after).strip())
+    else:  # the text was edited, or there are no words
+        text = to_script(segment.text)
     return replace(segment, text=text, words=words)
 
 
 @lru_cache
 def _converter(script: Script) -> Callable[[str], str]:
-    # Only who asks for it pays for the dictionaries: 25 ms.
-    from opencc import OpenCC
+    from opencc import OpenCC  # loads dictionaries for 25 ms, so only where a script is wanted
 
-    turn: Callable[[str], str] = OpenCC("t2s" if script is Script.SIMPLIFIED else "s2t").convert
-    return turn
+    to_script: Callable[[str], str] = OpenCC("t2s" if script is Script.SIMPLIFIED else "s2t").convert
+    return to_script

@@ -1,7 +1,7 @@
-"""The nouns of the service: frozen values that cross module, process and API borders.
+"""Define the values that modules, processes and the API share: jobs, chunks, segments, events. All are frozen.
 
-Owns the shape of the data and nothing else: no I/O, no clock, no rules (those are `lifecycle` and `planner`).
-Times in `Segment`, `Word` and `Gap` are seconds on the clock of the recording itself; `*_at` are Unix seconds.
+No I/O, no clock and no rules: those are in `job_states` and `scheduler.planner`. Times in `Segment`, `Word` and `Gap`
+are seconds from the beginning of the recording. Times named `*_at` are Unix seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-SAMPLE_RATE = 16_000
-"""Samples per second of everything behind the media actor; Whisper and Silero are both trained on 16 kHz mono."""
-
-CALL = -1.0
-"""The rank of calls: behind whatever users put at the front, which is the negative time of that."""
-
-HISTORY = 20
-"""Notes that a job keeps: it is sent whole with every step of its progress."""
+SAMPLE_RATE: Final = 16_000
+"""Samples per second of a spool. Whisper and Silero are both trained on 16 kHz mono."""
+DETECT_S: Final = 180.0
+"""Seconds of a recording in which its language is looked for: enough for the music at the beginning of a film."""
+CALL_RANK: Final = -1.0
+"""The rank of calls. Jobs that users put at the front come first: their rank is the negative time of that act."""
+MAX_NOTES: Final = 20
+"""Notes that a job keeps. The whole job is sent with every step of its progress."""
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -27,18 +27,18 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class Status(StrEnum):
-    """Where a job stands. The only moves between these are in `lifecycle.TRANSITIONS`."""
+    """The state of a job. `job_states.TRANSITIONS` has the only moves between states."""
 
     PENDING = "pending"  # accepted and on disk; waits for its turn
-    PROCESSING = "processing"  # in work; `phase` says at what
-    PAUSED = "paused"  # gets no more chunks until somebody resumes it
-    COMPLETED = "completed"  # every chunk is done or marked as a gap, and not all of them are gaps
-    FAILED = "failed"  # cannot go on by itself; `error` says why and what to do
-    CANCELLED = "cancelled"  # stopped by its user; the text so far is kept
+    PROCESSING = "processing"  # in work; `phase` says what is done
+    PAUSED = "paused"  # gets no more chunks until it is resumed
+    COMPLETED = "completed"  # every chunk is done or a gap, and not all of them are gaps
+    FAILED = "failed"  # cannot continue by itself; `error` says why and what to do
+    CANCELLED = "cancelled"  # stopped on request; the text so far is kept
 
 
 class Phase(StrEnum):
-    """What a job in `Status.PROCESSING` is busy with."""
+    """What a job in `Status.PROCESSING` is doing."""
 
     DOWNLOADING_MODEL = "downloading_model"
     LOADING_MODEL = "loading_model"
@@ -48,15 +48,15 @@ class Phase(StrEnum):
 
 
 class Task(StrEnum):
-    """What Whisper makes of the speech."""
+    """What Whisper makes of speech."""
 
-    TRANSCRIBE = "transcribe"  # text in the language that is spoken
+    TRANSCRIBE = "transcribe"  # text in the language spoken
     TRANSLATE = "translate"  # English text
-    DETECT = "detect"  # no text: only which language is spoken, at the beginning of the recording
+    DETECT = "detect"  # no text, only the language spoken in the first `DETECT_S` seconds
 
 
 class Preset(StrEnum):
-    """How hard to look for the best text; what each costs is measured in docs/performance.md."""
+    """How much work to spend on the best text. docs/performance.md has the measured cost of each."""
 
     FAST = "fast"
     BALANCED = "balanced"
@@ -70,33 +70,32 @@ class Script(StrEnum):
     TRADITIONAL = "traditional"
 
 
+LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
+LongText = Annotated[str, Meta(max_length=2_000)]
+
+
 class Options(Value, frozen=True, forbid_unknown_fields=True):
-    """What a client may ask of a job."""
+    """What a client may choose for a job."""
 
     model: Annotated[
         str, Meta(min_length=1, max_length=300, description="A model on this machine. auto: the best one.")
     ] = "auto"
     language: Annotated[
-        Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")] | None,
+        LanguageCode | None,
         Meta(description="Whisper's code of the language, like en, zh or yue. Without it, the language is detected."),
     ] = None
     task: Annotated[Task, Meta(description="translate: English text. detect: only the language.")] = Task.TRANSCRIBE
     preset: Annotated[Preset, Meta(description="How much work to spend on the best text.")] = Preset.BALANCED
-    prompt: Annotated[
-        Annotated[str, Meta(max_length=2_000)] | None, Meta(description="Names and spellings to expect.")
-    ] = None
+    prompt: Annotated[LongText | None, Meta(description="Names and spellings to expect.")] = None
     word_timestamps: Annotated[bool, Meta(description="Keep the time of every word.")] = True
     script: Annotated[
         Script | None, Meta(description="How Chinese is written. Without it, as the model writes it.")
     ] = None
-    webhook: Annotated[
-        Annotated[str, Meta(max_length=2_000)] | None,
-        Meta(description="A URL that gets a message when the job ends."),
-    ] = None
+    webhook: Annotated[LongText | None, Meta(description="A URL that gets a message when the job ends.")] = None
 
 
 class Word(Value, frozen=True):
-    """One word as it is spoken; `word` keeps its leading space, as Whisper writes it."""
+    """A spoken word. `word` keeps the leading space that Whisper writes."""
 
     start: float
     end: float
@@ -105,7 +104,7 @@ class Word(Value, frozen=True):
 
 
 class Segment(Value, frozen=True):
-    """A sentence or phrase. `(chunk, index)` identifies and orders the segments of a job."""
+    """A sentence with its words. `(chunk, index)` identifies and orders the segments of a job."""
 
     chunk: int
     index: int
@@ -114,17 +113,17 @@ class Segment(Value, frozen=True):
     text: str
     words: tuple[Word, ...] = ()
     language: str | None = None
-    avg_logprob: float | None = None  # mean natural logarithm of the token probabilities
+    avg_logprob: float | None = None  # mean natural logarithm of the probabilities of its tokens
     no_speech_prob: float | None = None
-    compression_ratio: float | None = None  # len(utf-8) / len(zlib); loops compress well
+    compression_ratio: float | None = None  # len(utf-8) / len(zlib); repeated text compresses well
     speaker: str | None = None
 
 
 class Span(Value, frozen=True):
-    """A chunk as the media actor cuts it: a stretch of speech in the job's PCM spool.
+    """The place of a chunk: a stretch of speech in the job's spool.
 
-    `start_sample` and `samples` count 16 kHz samples from the beginning of the spool; `start` and `end` are the same
-    stretch in seconds on the recording's own clock (they differ by the offset at which its audio track begins).
+    `start_sample` and `samples` count 16 kHz samples from the beginning of the spool. `start` and `end` are seconds
+    from the beginning of the recording, whose audio track may begin later.
     """
 
     index: int
@@ -135,22 +134,22 @@ class Span(Value, frozen=True):
 
 
 class ChunkState(StrEnum):
-    """Where a chunk stands; what is in flight is run-time state and never written down."""
+    """The stored state of a chunk. That a chunk is being recognised is known in memory only."""
 
     WAITING = "waiting"
     DONE = "done"
-    FAILED = "failed"  # quarantined: its actors died or failed too often
+    FAILED = "failed"  # given up: it failed too often, or its actors died too often
 
 
 class Chunk(Value, frozen=True):
-    """A `Span` with its fate."""
+    """A chunk with its state."""
 
     span: Span
     state: ChunkState = ChunkState.WAITING
-    attempts: int = 0  # how often it failed: how many actors died by themselves with it in their hands
-    kills: int = 0  # how many actors with it in their hands were killed from outside
+    attempts: int = 0  # how often it failed, which includes actors that died by themselves while they worked on it
+    kills: int = 0  # how many actors were killed from outside while they worked on it
     language: str | None = None
-    language_probability: float | None = None  # None: it was given, or nobody has listened yet
+    language_probability: float | None = None  # None: the language was given, or is not detected yet
     error: Problem | None = None
 
 
@@ -163,7 +162,7 @@ class Gap(Value, frozen=True):
 
 
 class Problem(Value, frozen=True):
-    """An error as users and clients see it: what happened, a stable code, and what to do about it."""
+    """What went wrong, as users and clients see it: what happened, a stable code, and what to do."""
 
     code: str
     message: str
@@ -172,7 +171,7 @@ class Problem(Value, frozen=True):
 
 
 class JobNote(Value, frozen=True):
-    """Something that happened to a job on its way, of which its user should know: what, when, why, and what was changed."""
+    """What happened to a job that its user should know: when, why, and what was changed."""
 
     at: float
     code: str
@@ -181,53 +180,49 @@ class JobNote(Value, frozen=True):
 
 
 class LinkOrigin(Value, frozen=True):
-    """Where the service itself gets a recording from. Until all of it is here, `Job.bytes` is what has come and `sha256` empty."""
+    """The link that a recording is fetched from. Until it is complete, `Job.bytes` grows and `sha256` is empty."""
 
     url: str
-    total: int | None = None  # bytes, as the other side says; None: it does not
-    mark: str = ""  # its ETag or date: only what still has it may be gone on with
+    total: int | None = None  # bytes, as the other server says; None: it does not say
+    mark: str = ""  # ETag or date of the file: a fetch may continue only if the mark is unchanged
 
 
 class Job(Value, frozen=True):
-    """A recording on its way to a transcript, as the API shows it."""
+    """A recording with its options, its state and its results, as the API shows it."""
 
     id: str  # sortable by creation, URL-safe
-    name: str  # as the client called the file; shown, never used as a path
+    name: str  # of the file, as the client sent it; shown, never used as a path
     status: Status
     options: Options
     created_at: float
     bytes: int
     sha256: str
     phase: Phase | None = None
-    progress: float = 0.0  # 0..1; never falls, except that a retry sets it back to what is really done
-    message: str = ""  # one English sentence about what is going on
+    progress: float = 0.0  # 0..1; never falls, except when a retry sets it back to what is really done
+    message: str = ""  # one English sentence about what the job is doing
     duration_s: float | None = None  # length of the recording; an estimate until it is decoded
     position_s: float = 0.0  # everything before this is transcribed
     speed: float | None = None  # seconds of recording per second of work
     eta_s: float | None = None
     language: str | None = None
-    model: str | None = None  # the model that really does the work
+    model: str | None = None  # the model that does the work
     chunks_done: int = 0
     chunks_total: int = 0  # grows until `decoded`
     decoded: bool = False  # every chunk is known
-    attempts: int = 0  # how often the job was taken up
-    rank: float = (
-        0.0  # place in the queue: lower goes first; a new job's is the time it came, `front` makes it negative
-    )
+    attempts: int = 0  # how often the job was claimed
+    rank: float = 0.0  # place in the queue, smaller comes first: the time of creation, or its negative after `front`
     gaps: tuple[Gap, ...] = ()
     error: Problem | None = None
-    problem: Problem | None = None  # what keeps it from going on for now; it goes on by itself once that is put right
-    history: tuple[JobNote, ...] = ()  # what went otherwise than it should, in order; the last `HISTORY` of it
+    problem: Problem | None = None  # what the job waits for; it continues by itself once the problem is solved
+    history: tuple[JobNote, ...] = ()  # the last `MAX_NOTES` notes, in order
     started_at: float | None = None
     finished_at: float | None = None
-    origin: LinkOrigin | None = None  # None: somebody sent it
-    media_removed: bool = (
-        False  # its recording is gone, as storage.keep_media_days and the like ask for; its text stays
-    )
+    origin: LinkOrigin | None = None  # None: the recording was uploaded
+    media_removed: bool = False  # the recording was deleted, as storage.keep_media_days and others ask; its text stays
 
 
 class Transcript(Value, frozen=True):
-    """Everything a writer in `formats` needs to know."""
+    """All segments and gaps of a job, with what an export needs."""
 
     name: str
     duration_s: float | None
@@ -238,31 +233,31 @@ class Transcript(Value, frozen=True):
 
 
 class Change(Value, frozen=True):
-    """One row of the change log: something that happened, in order. `payload` is JSON, ready for the wire."""
+    """One row of the change log. `payload` is JSON, ready to be sent."""
 
     seq: int
-    job_id: str  # of a model: "model:" and its name
+    job_id: str  # for a model: "model:" and its name
     kind: str  # update | segment | deleted | model
     payload: bytes
 
     @property
     def wire(self) -> bytes:
-        """This change as a server-sent event."""
+        """The change as a server-sent event."""
         return b"id: %d\nevent: %s\ndata: %s\n\n" % (self.seq, self.kind.encode(), self.payload)
 
 
 class DeliveryState(StrEnum):
-    """What became of a webhook."""
+    """The state of a webhook message."""
 
-    WAITING = "waiting"  # for its first try, or for the next
+    WAITING = "waiting"  # for the first try, or the next
     DELIVERED = "delivered"
     FAILED = "failed"  # given up
 
 
 class Delivery(Value, frozen=True):
-    """A webhook on its way."""
+    """A webhook message to be delivered."""
 
-    id: str  # the same in every try: whoever gets it twice can tell
+    id: str  # does not change between tries, so that a receiver can tell a repetition
     job_id: str
     url: str
     body: bytes
@@ -274,7 +269,7 @@ class Delivery(Value, frozen=True):
 
 
 class Death(Value, frozen=True):
-    """The end of a child that was not wanted: when (Unix seconds), which of them in a row, and why."""
+    """An end of an actor that the service did not ask for: when (Unix seconds), of which generation, and why."""
 
     at: float
     generation: int
@@ -282,15 +277,11 @@ class Death(Value, frozen=True):
 
 
 class ActorState(StrEnum):
-    """Where the child stands."""
+    """The state of an actor."""
 
-    IDLE = "idle"  # nobody has wanted it yet, or it was sent to rest
+    IDLE = "idle"  # not needed yet, or stopped until it is needed
     STARTING = "starting"
     READY = "ready"
-    WAITING = "waiting"  # it died and starts again after the back-off
-    BROKEN = "broken"  # it died too often: the breaker is open, and it is tried again after a long while
+    WAITING = "waiting"  # it died and starts again after a while
+    BROKEN = "broken"  # it died too often and starts again after `supervision.probe_s`
     STOPPED = "stopped"
-
-
-DETECT_S: Final = 180.0
-"""Seconds of a recording in which its language is looked for: enough for the music at the beginning of a film."""

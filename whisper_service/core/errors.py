@@ -1,4 +1,4 @@
-"""Everything that can go wrong in a way a user should hear about.
+"""Define the errors that users and clients see.
 
     ServiceError                        code                     status (mapped in web/http/errors.py)
     ├── InvalidRequest                  invalid_request          422
@@ -42,9 +42,9 @@
     ├── TooLong                         too_long                 -        (actors.media.main)
     └── Inflated                        inflated                 -        (actors.media.main)
 
-In brackets: the module below whisper_service where a class lives, if not here. Without a status: no request is answered with
-it, it ends the process or is the `error` of a job. What operators should know about each code is in docs/operations.md.
-A class's docstring is its default message, so that the text users see is written once.
+In brackets: the module of the class, if another one. Status "-": no request is answered with the error; it ends the
+process or is the `error` of a job. docs/operations.md explains each code to operators. The docstring of a class is its
+default message.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ServiceError(Exception):
 
     @property
     def problem(self) -> Problem:
-        """This error as a value for the API and the database."""
+        """The error as a value for the API and the database."""
         return Problem(code=self.code, message=self.message, hint=self.advice, params=self.params)
 
 
@@ -86,7 +86,7 @@ class EmptyFile(InvalidRequest):
 
 
 class BadArchive(InvalidRequest):
-    """The archive cannot be taken for a model."""
+    """The archive is not that of a model."""
 
     code = "bad_archive"
     hint = "Pack the folder of one model in CTranslate2's format as .zip, .tar or .tar.gz."
@@ -99,7 +99,7 @@ class InvalidConfig(InvalidRequest):
 
 
 class UnsupportedMedia(ServiceError):
-    """The body of the request is of a kind that this address does not take."""
+    """This address does not accept a body of this kind."""
 
     code = "unsupported_media_type"
 
@@ -111,7 +111,7 @@ class TooLarge(ServiceError):
 
 
 class NotFound(ServiceError):
-    """There is no such thing."""
+    """What the request names does not exist."""
 
     code = "not_found"
 
@@ -123,7 +123,7 @@ class Conflict(ServiceError):
 
 
 class IllegalTransition(Conflict):
-    """The job cannot do that in its present state."""
+    """The job cannot do this in its present state."""
 
     code = "illegal_transition"
 
@@ -132,28 +132,31 @@ class ModelInUse(Conflict):
     """The model is in use."""
 
     code = "model_in_use"
-    hint = "Wait for the jobs that want it, or pause them; then try again."
+    hint = "Wait for the jobs that use it, or pause them. Then try again."
 
 
 class MediaRemoved(Conflict):
-    """The recording of this job was removed to save room; only its text was kept."""
+    """The recording of this job was deleted to save space. Its text was kept."""
 
     code = "media_removed"
-    hint = "Send the recording again; storage.keep_media_days and storage.max_media_bytes say how long recordings are kept."
+    hint = (
+        "Send the recording again. storage.keep_media_days and storage.max_media_bytes say how long recordings"
+        " are kept."
+    )
 
 
 class DiskFull(ServiceError):
-    """There is not enough room on the disk."""
+    """There is not enough space on the disk."""
 
     code = "disk_full"
-    hint = "Free some space, or point data_dir at a larger disk, and try again."
+    hint = "Free some space, or set data_dir to a folder on a larger disk. Then try again."
 
 
 class DataDirectoryInUse(ServiceError):
     """Another whisper_service is using this data directory."""
 
     code = "data_dir_in_use"
-    hint = "Stop the other one, or give this one a directory of its own with --data-dir."
+    hint = "Stop the other one, or choose another directory with --data-dir."
 
 
 class ModelUnavailable(ServiceError):
@@ -173,7 +176,7 @@ class ModelTooBig(ModelBroken):
     """The model needs more memory than this machine has."""
 
     code = "model_too_big"
-    hint = "Choose a smaller model; GET /api/models says which ones fit."
+    hint = "Choose a smaller model. GET /api/models says which models fit."
 
 
 class ImportRefused(ServiceError):
@@ -187,21 +190,21 @@ class Unavailable(ServiceError):
     """The service is shutting down."""
 
     code = "shutting_down"
-    hint = "Try again once it is back; nothing that was accepted is lost."
+    hint = "Try again when the service runs again. Nothing that was accepted is lost."
 
 
 class StoreBroken(ServiceError):
     """The database cannot be used."""
 
     code = "database_broken"
-    hint = "Put the file back from a backup, or move it away to start with an empty list of jobs."
+    hint = "Restore the file from a backup, or move it away to start with an empty list of jobs."
 
 
 class StoreBusy(ServiceError):
-    """Another program holds the database, and did not let go of it for seconds."""
+    """Another program has locked the database for seconds."""
 
     code = "database_busy"
-    hint = "Close the program that has the file open, for instance a database browser or a backup, and try again."
+    hint = "Close the program that has the file open, for instance a database browser or a backup. Then try again."
 
 
 class UploadBroken(ServiceError):
@@ -219,10 +222,10 @@ class LinkFailed(ServiceError):
 
 
 class Unauthorized(ServiceError):
-    """This service wants to know who is there."""
+    """This service requires a token."""
 
     code = "unauthorized"
-    hint = "Send the token as `Authorization: Bearer TOKEN`; in a browser, log in at /login."
+    hint = "Send the token as `Authorization: Bearer TOKEN`. In a browser, log in at /login."
 
 
 class TooManyTries(ServiceError):
@@ -233,52 +236,52 @@ class TooManyTries(ServiceError):
 
 
 class TooManyUploads(ServiceError):
-    """As many uploads as this service takes at the same time are on their way already."""
+    """The service already receives as many uploads as it may at the same time."""
 
     code = "too_many_uploads"
-    hint = "Send it again in a moment, or raise server.max_uploads."
+    hint = "Send the file again in a moment, or raise server.max_uploads."
 
 
 class TokenRequired(ServiceError):
-    """The service would listen for other machines without asking who is there."""
+    """The service would listen for other machines without a token."""
 
     code = "token_required"
     hint = (
         "Set security.token, security.token_file or WHISPER_SERVICE_SECURITY__TOKEN; or listen on 127.0.0.1; or set"
-        " security.open = true if everybody who reaches this address may come in."
+        " security.open = true if everybody who reaches this address may use the service."
     )
 
 
 class UploadOffset(Conflict):
-    """The upload is at another place."""
+    """The piece does not begin where the upload ends."""
 
     code = "upload_offset"
-    hint = "Ask where it is with HEAD, and go on from there."
+    hint = "Send HEAD to learn the offset of the upload, and continue there."
 
 
 class UploadIncomplete(Conflict):
-    """Not all of the upload has come."""
+    """The upload is not complete."""
 
     code = "upload_incomplete"
-    hint = "Send the rest first; HEAD says from where on."
+    hint = "Send the rest first. HEAD says at which offset it begins."
 
 
 class UploadLocked(ServiceError):
     """Another connection is sending this upload."""
 
     code = "upload_locked"
-    hint = "Ask where it is with HEAD, which ends the other one, and go on from there."
+    hint = "Send HEAD: it ends the other connection and says the offset. Continue there."
 
 
 class ChecksumMismatch(ServiceError):
-    """What came is not what was sent."""
+    """The checksum of the piece does not fit its bytes."""
 
     code = "checksum_mismatch"
-    hint = "Send this piece again; nothing of it was kept."
+    hint = "Send the piece again. Nothing of it was kept."
 
 
 class UploadProtocol(ServiceError):
-    """Uploads in pieces speak version 1.0.0 of the tus protocol."""
+    """Uploads in pieces need version 1.0.0 of the tus protocol."""
 
     code = "upload_protocol"
     hint = "Send the header Tus-Resumable: 1.0.0, or send the file in one piece to /api/jobs."

@@ -1,4 +1,4 @@
-"""THE table: (status, cause) -> status. Pure; the store refuses every move that is not in it."""
+"""Define how a job changes its status: (status, cause) -> status. Pure. The store refuses all other changes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from whisper_service.core.errors import IllegalTransition
 class Cause(StrEnum):
     """Why a job changes its status."""
 
-    CLAIM = "claim"  # the service takes it up
+    CLAIM = "claim"  # the service begins to work on it
     FINISH = "finish"  # the last chunk is done
-    FAULT = "fault"  # it cannot go on by itself
-    RECOVER = "recover"  # the service that worked on it is gone
+    FAULT = "fault"  # it cannot continue by itself
+    RECOVER = "recover"  # the service that worked on it ended
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
     RETRY = "retry"
-    FRONT = "front"  # moves to the head of the queue
-    SOONER = "sooner"  # changes places with the one before it in the queue
-    LATER = "later"  # and with the one behind it
+    FRONT = "front"  # moves to the front of the queue
+    SOONER = "sooner"  # changes places with the job before it in the queue
+    LATER = "later"  # changes places with the job after it in the queue
 
 
 _S = Status
@@ -48,13 +48,13 @@ TRANSITIONS: Final[dict[tuple[Status, Cause], Status]] = {
 }
 
 TERMINAL: Final = frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED})
-"""Nothing happens to a job in one of these unless somebody asks for it."""
+"""A job in one of these states changes only on request."""
 
 OPEN: Final = frozenset(Status) - TERMINAL
 
 
 def advance(status: Status, cause: Cause) -> Status:
-    """The status that follows, or `IllegalTransition` naming the state, the cause and what is allowed."""
+    """Return the status that follows. Raises `IllegalTransition`, which names what is allowed."""
     try:
         return TRANSITIONS[status, cause]
     except KeyError:

@@ -1,4 +1,4 @@
-"""The languages Whisper knows: the one list, and what a client may call them. Pure."""
+"""List the languages that Whisper knows, and check the codes that clients send. Pure."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _ALIASES: Final = {name.lower(): code for code, name in LANGUAGES.items()} | {
     "jv": "jw", "iw": "he", "in": "id", "nb": "no", "fil": "tl", "cmn": "zh", "zho": "zh", "eng": "en",
     "mandarin": "zh", "castilian": "es", "flemish": "nl", "farsi": "fa", "中文": "zh", "普通话": "zh", "粤语": "yue",
 }  # fmt: skip
-"""What people write instead of a code."""
+"""What people write instead of a code -> the code."""
 
 
 def check(language: str) -> str | None:
-    """The code for what a client wrote; None for "detect it" (empty or `auto`).
+    """Return the code that a client sent; None for "" and "auto", which ask for detection.
 
-    Only codes are accepted; `InvalidRequest` names the code that was probably meant by `Chinese`, `zh-CN` or `jv`.
+    Raises `InvalidRequest` for anything but a code, with the code that `Chinese`, `zh-CN` or `jv` probably means.
     """
     wanted = language.strip().lower()
     if wanted in ("", "auto"):
@@ -59,7 +59,10 @@ def check(language: str) -> str | None:
 
 
 def understand(language: str) -> str | None:
-    """The same for programs that nobody can teach: names (`english`), regions (`pt-BR`) and other spellings count as codes."""
+    """Return the code like `check`, but also accept names (`english`), regions (`pt-BR`) and other spellings.
+
+    For the interfaces of other programs, whose clients cannot be changed.
+    """
     wanted = language.strip().lower()
     for word in (wanted, wanted.replace("_", "-").partition("-")[0]):
         if (code := _ALIASES.get(word, word)) in LANGUAGES:

@@ -1,4 +1,4 @@
-"""What goes to standard error: one line per event, as text or as JSON. The only logging configuration there is."""
+"""Configure logging: one line per event on standard error, as text or as JSON. The only place that does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, Final
 from whisper_service.core.domain import Value
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-"""What every record has; the rest came with `extra=`."""
+"""Fields of every record. The other fields of a record came with `extra=`."""
 
 
 def configure(level: str = "info", *, json: bool = False) -> None:
-    """Set up logging for this process; called once, by whoever owns `main`."""
+    """Set up logging for this process. Call once, from `main`."""
     logging.config.dictConfig(
         {
             "version": 1,
@@ -36,7 +36,7 @@ def configure(level: str = "info", *, json: bool = False) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """`12:00:01 warning supervisor: the actor died [actor=speech, exit=-9]`"""
+    """Lines such as `12:00:01 warning supervisor: the actor died [actor=speech, exit=-9]`."""
 
     default_time_format = "%H:%M:%S"
     default_msec_format = ""
@@ -52,7 +52,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object per line: time (Unix seconds), level, logger, message, everything given as `extra`, and the traceback."""
+    """One object per line: time (Unix seconds), level, logger, message, all of `extra`, and the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -68,7 +68,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class LogEntry(Value, frozen=True):
-    """A line of the log; `seq` counts them from the start of the service on."""
+    """A line of the log. `seq` counts lines from the start of the service."""
 
     seq: int
     time: float
@@ -80,7 +80,7 @@ class LogEntry(Value, frozen=True):
 
 
 class LogTail(logging.Handler):
-    """The last lines of the log, for people who look at it in the page."""
+    """The last lines of the log, which the web page shows."""
 
     def __init__(self, keep: int = 2_000) -> None:
         super().__init__()
@@ -88,7 +88,6 @@ class LogTail(logging.Handler):
         self._count = itertools.count(1)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
         self._entries.append(
             LogEntry(
                 seq=next(self._count),
@@ -102,14 +101,14 @@ class LogTail(logging.Handler):
         )
 
     def entries(self, since: int = 0, level: str = "debug", limit: int = 500) -> list[LogEntry]:
-        """The last `limit` lines after `since` that are at least of this level, in order."""
+        """Return the last `limit` lines after `since` of this level or a higher one, in order."""
         least = logging.getLevelName(level.upper())
         found = [e for e in list(self._entries) if e.seq > since and logging.getLevelName(e.level.upper()) >= least]
         return found[-limit:]
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside the block it hears what the service and its server log."""
+        """Collect what the service and its HTTP server log inside the block."""
         loggers = [logging.getLogger(name) for name in ("whisper_service", "uvicorn")]
         for logger in loggers:
             logger.addHandler(self)

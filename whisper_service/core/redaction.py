@@ -1,4 +1,4 @@
-"""What must not be told, taken out of text before it is shown: known secrets, and what looks like one. Pure."""
+"""Remove secrets from text before it is shown: known ones, and what looks like one. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 HIDDEN: Final = "***"
 SHORT: Final = 4
-"""What is shorter stands in too many words that are none of ours."""
+"""Characters. A shorter secret would be found in too many ordinary words."""
 _PATTERNS: Final = (
     (re.compile(r"\b(hf_|whsec_)[A-Za-z0-9+/=_-]{8,}"), HIDDEN),
     (re.compile(r"(?i)\b(bearer|basic|token)([ =:]+)[A-Za-z0-9._~+/=-]{8,}"), rf"\1\2{HIDDEN}"),
@@ -18,7 +18,7 @@ _PATTERNS: Final = (
 
 
 def redact(text: str, secrets: Collection[str]) -> str:
-    """The text without these, the longest first, and without passwords in addresses, tokens and cookies."""
+    """Return the text without these secrets, and without tokens, cookies and passwords in addresses."""
     for secret in sorted((secret for secret in secrets if len(secret) >= SHORT), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     for pattern, instead in _PATTERNS:

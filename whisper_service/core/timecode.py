@@ -1,20 +1,20 @@
-"""Times as the formats write them."""
+"""Write times as the export formats want them. Pure."""
 
 from __future__ import annotations
 
 
 def milliseconds(seconds: float) -> int:
-    """Whole milliseconds, not before the beginning."""
+    """Return whole milliseconds, at least 0."""
     return max(0, round(seconds * 1000))
 
 
 def clock(milliseconds: int, point: str = ".") -> str:
-    """`HH:MM:SS` and milliseconds; hours take more digits when they need them, and do not turn into days."""
+    """Return `HH:MM:SS.mmm`. More than 99 hours take more digits."""
     return f"{hms(milliseconds)}{point}{milliseconds % 1000:03}"
 
 
 def hms(milliseconds: int) -> str:
-    """`HH:MM:SS`, rounded down."""
+    """Return `HH:MM:SS`, rounded down."""
     minutes, seconds = divmod(milliseconds // 1000, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{seconds:02}"

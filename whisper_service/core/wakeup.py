@@ -8,7 +8,7 @@ import anyio
 class Wakeup:
     """An event that arms itself again after every wait, for one waiting task.
 
-    The task looks for work, then waits. A `notify` that comes during the look is not lost: the next wait returns at once.
+    The task looks for work, then waits. A `notify` during the search is not lost: the next wait returns at once.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The time of day as it is written down: it never stands still and does not go back, though the machine's clock may be set."""
+"""Tell the time so that stored times always grow, even when the machine's clock is set back."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from collections.abc import Callable
 from typing import Final
 
 TICK_S: Final = 0.001
-"""Resolution of identifiers, which sort by time."""
+"""Seconds. The resolution of identifiers, which sort by time."""
 BEHIND_S: Final = 2 * 3_600.0
-"""A clock that was set back by more than this was wrong before, and what was written down then is not gone on with."""
+"""A clock that is set back by more than this was wrong before. Then the new time is used as it is."""
 
 
 class WallClock:
-    """Unix seconds. Order survives a clock that is set back by an hour; until it has caught up, times are a little late."""
+    """A clock in Unix seconds that never goes back.
+
+    If the machine's clock is set back by an hour, times grow by `TICK_S` until it has caught up.
+    """
 
     def __init__(self, last: float = 0.0, clock: Callable[[], float] | None = None) -> None:
-        """`last` is the newest time that was written down before."""
+        """Continue after `last`, the newest stored time."""
         self._last = last
         self._clock = clock or time.time
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from anyio import to_thread
 from msgspec.structs import replace
 
-from whisper_service.core.domain import HISTORY, Chunk, ChunkState, Gap, Job, JobNote, Phase, Problem, Span, Status
+from whisper_service.core.domain import MAX_NOTES, Chunk, ChunkState, Gap, Job, JobNote, Phase, Problem, Span, Status
 from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import planner
@@ -343,7 +343,7 @@ class Ledger:
 
     def _longer(self, run: Run, problem: Problem) -> tuple[JobNote, ...]:
         note = JobNote(self._wall(), problem.code, problem.message, problem.params)
-        return (*run.job.history, note)[-HISTORY:]
+        return (*run.job.history, note)[-MAX_NOTES:]
 
     def delete_spool(self, job_id: str) -> None:
         """The samples of a job that ends."""

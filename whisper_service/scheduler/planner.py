@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from whisper_service.core.domain import CALL, Value
+from whisper_service.core.domain import CALL_RANK, Value
 
 LONG_BYTES: Final = 48 * 1024**2
 """A file above this counts as a long recording: about an hour of common compressed speech, under a second to decode below it."""
@@ -320,11 +320,11 @@ def _turn(work: JobView) -> tuple[bool, float, int, int]:
 
 
 def _in_front(work: JobView) -> bool:
-    return work.rank < 0 and (work.rank != CALL or work.served < CALL_CHUNKS)
+    return work.rank < 0 and (work.rank != CALL_RANK or work.served < CALL_CHUNKS)
 
 
 def _waited_for(work: JobView) -> bool:
-    return work.rank == CALL and _in_front(work)
+    return work.rank == CALL_RANK and _in_front(work)
 
 
 def _company(work: JobView) -> tuple[bool, bool]:

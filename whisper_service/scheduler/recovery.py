@@ -128,7 +128,7 @@ async def climb(context: Context) -> None:
     before, model = speech.rung, speech.model
     if model is None or not speech.climb(time.time()):
         return
-    adjustment = fallback.change(before, speech.rung)
+    adjustment = fallback.describe_change(before, speech.rung)
     await _save_fallback(context, model, adjustment)
     if speech.rung != before:
         logger.info("%s", adjustment.sentence, extra={"action": "climbed", "model": model})
@@ -149,7 +149,7 @@ def _adjust(context: Context, kind: str, problem: Problem) -> Adjustment | None:
     left = kind in UNUSABLE and speech.leave_device(problem)
     if not left and not (kind in LIGHTER and speech.fall(problem, time.time())):
         return None
-    adjustment = fallback.change(before, speech.rung)
+    adjustment = fallback.describe_change(before, speech.rung)
     facts = {"action": "stepped_down", "model": model, "cause": kind}
     logger.warning("%s %s", problem.message, adjustment.sentence, extra=facts)
     return adjustment

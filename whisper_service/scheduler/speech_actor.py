@@ -291,9 +291,9 @@ class SpeechActor:
         """Memory ran out, or the device reported an error: the rung to go on with; None if there is nothing lighter."""
         if self.loading is None and not self._batches:  # it was idle: nothing that it did was too much
             return None
-        lower = fallback.below(self._rungs_of_model, self.rung, loading=self.loading is not None)
+        lower = fallback.next_lighter(self._rungs_of_model, self.rung, loading=self.loading is not None)
         if lower is not None:
-            self.fallback = fallback.fall(self.fallback, lower, problem, now, self._speech.climb_after_s)
+            self.fallback = fallback.step_down(self.fallback, lower, problem, now, self._speech.climb_after_s)
         return lower
 
     def climb(self, now: float) -> bool:
@@ -302,7 +302,7 @@ class SpeechActor:
         if before is None:
             return False
         rung = self.rung
-        self.fallback = fallback.climb(before, self._rungs_of_model, now)
+        self.fallback = fallback.step_up(before, self._rungs_of_model, now)
         if _weights(self.rung) != _weights(rung):
             self.loaded = None  # it is loaded anew once the present batches have ended
         return self.fallback != before

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from whisper_service.core.domain import (
-    CALL,
+    CALL_RANK,
     Change,
     Gap,
     Job,
@@ -125,7 +125,7 @@ class Store(Queries):
             found = await self._db.run(
                 f"SELECT id, rank FROM kept WHERE status = 'pending' AND rank <> :call AND :rank <> :call"
                 f" AND (rank, id) {'<' if before else '>'} (:rank, :id) ORDER BY rank {(order := 'DESC' if before else 'ASC')}, id {order} LIMIT 1",
-                id=job_id, rank=job.rank, call=CALL,
+                id=job_id, rank=job.rank, call=CALL_RANK,
             )  # fmt: skip
             if not found:
                 return [Written(job, ())]

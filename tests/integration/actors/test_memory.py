@@ -44,7 +44,7 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
         assert texts == [texts[0]] * 8
         notes = [note for job in done for note in job.history]
         assert {note.code for note in notes} == {"oom"}
-        assert any("It goes on with batches of 4." in note.message for note in notes), notes
+        assert any("The service continues with batches of 4." in note.message for note in notes), notes
         told = await until(service, next(job.id for job in done if job.history), lambda job: bool(job.history))
         assert told.status is Status.PROCESSING  # it was in the events as it happened
         standing = await service.parts.store.remembered.standing("cpu", done[0].model or "")

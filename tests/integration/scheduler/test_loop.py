@@ -17,7 +17,7 @@ from testkit.service import configuration
 from testkit.weights import weights
 from whisper_service.config import schema
 from whisper_service.core.domain import (
-    CALL,
+    CALL_RANK,
     SAMPLE_RATE,
     ActorState,
     Job,
@@ -251,7 +251,7 @@ async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_chil
         await stage.decoded()
         await stage.loaded()
         stage.speech.generation += 1
-        call = replace(stage.job_of("call"), rank=CALL)
+        call = replace(stage.job_of("call"), rank=CALL_RANK)
         await stage.context.ask(requests.submit, call)
         await stage.decoded("call", chunks=1)
         assert stage.speech.commands(Transcribe)[-1].express
@@ -484,8 +484,8 @@ async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_f
         history = (await stage.job()).history
         assert [note.code for note in history] == ["oom"] * 5
         assert [note.message.rpartition("work. ")[2] for note in history] == [
-            *(f"It goes on with batches of {size}." for size in (4, 2, 1)),
-            "It goes on with 1 batch at a time.",
+            *(f"The service continues with batches of {size}." for size in (4, 2, 1)),
+            "The service continues with one batch at a time.",
             "This part is tried again.",
         ]
         assert [note.params["change"] for note in history] == [
@@ -524,7 +524,7 @@ async def test_a_death_that_says_why_in_its_last_words_alone_is_understood(tmp_p
         stage.say(stage.speech, Ready(pid=3))
         await stage.loaded()
         (note,) = (await stage.job()).history
-        assert note.message.endswith("It goes on with batches of 4.")
+        assert note.message.endswith("The service continues with batches of 4.")
         blame = 0 if "ALLOC" in text else 1  # an error of the GPU may be the chunk's fault as well
         assert (await stage.store.chunks("job"))[0].attempts == blame
 
@@ -548,7 +548,7 @@ async def test_a_model_that_does_not_fit_the_gpu_is_loaded_smaller_and_at_last_o
         job = await stage.job()
         assert (job.status, len(stage.batches())) == (Status.PROCESSING, 1)
         assert [note.message.rpartition("work. ")[2] for note in job.history] == [
-            "It goes on with numbers of the type int8_float16.", "It goes on with numbers of the type int8.", "It goes on with the CPU.",
+            "The service continues with the compute type int8_float16.", "The service continues with the compute type int8.", "The service continues with the CPU.",
         ]  # fmt: skip
 
 
@@ -573,7 +573,7 @@ async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Pa
         assert [(load.device, load.compute_type) for load in loads] == [("cuda", "auto"), ("cpu", "auto")]
         assert stage.context.speech.warnings == (why.problem,)
         (note,) = (await stage.job()).history
-        assert (note.code, note.message.endswith("It goes on with the CPU.")) == (why.problem.code, True)
+        assert (note.code, note.message.endswith("The service continues with the CPU.")) == (why.problem.code, True)
         assert (
             await stage.store.remembered.standing("cuda", loads[0].model) is None
         )  # with the library there it is as before
@@ -681,7 +681,7 @@ async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tm
         assert standing is not None
         assert (standing.rung.batch, standing.climbed) == (8, True)
         note = (await stage.job()).history[-1]
-        assert note.message == "It went well for a while. It goes on with batches of 8."
+        assert note.message == "It went well for a while. The service continues with batches of 8."
         assert note.params == {"change": {"kind": "batch", "to": 8}}
         await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
         standing = await stage.store.remembered.standing("cpu", model)

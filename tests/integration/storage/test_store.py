@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from testkit.repository import ROOT
 from testkit.strategies import values
 from whisper_service.core.domain import (
-    CALL,
+    CALL_RANK,
     Chunk,
     ChunkState,
     Gap,
@@ -236,7 +236,7 @@ async def test_jobs_that_wait_change_places(store: Store) -> None:
 
 
 async def test_a_call_and_a_job_do_not_change_places(store: Store) -> None:
-    for job_id, rank in [("a", 0.0), ("call", CALL), ("b", 0.0)]:
+    for job_id, rank in [("a", 0.0), ("call", CALL_RANK), ("b", 0.0)]:
         await store.add(new(job_id, rank=rank))
     before = await store.queue(10)
     assert [job.id for job in before] == ["call", "a", "b"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from whisper_service.core.domain import (
-    CALL,
+    CALL_RANK,
     Change,
     ChunkState,
     Gap,
@@ -182,10 +182,10 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(IllegalTransition):
                 self.run(self.store.shift(job_id, cause))
             return
-        before = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL]
+        before = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL_RANK]
         for written in self.run(self.store.shift(job_id, cause)):
             self.publish(written if written.changes else None)
-        after = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL]
+        after = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL_RANK]
         if job_id in before:  # else it is a call
             at = before.index(job_id)
             to = min(max(0, at + (1 if cause is Cause.LATER else -1)), len(before) - 1)

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core import chinese as script
-from whisper_service.core.chinese import Script
-from whisper_service.core.domain import Segment, Transcript, Word
+from whisper_service.core.domain import Script, Segment, Transcript, Word
 
 TRADITIONAL = "皇后後來把頭髮剪了,這個軟體很乾淨。"
 SIMPLIFIED = "皇后后来把头发剪了,这个软体很干净。"

@@ -1,4 +1,4 @@
-"""The ladder of memory: it ends, every rung is lighter, and the way up is longer after every failure."""
+"""The rungs of the fallback end, each is lighter, and the way up is longer after every failure."""
 
 from __future__ import annotations
 
@@ -87,12 +87,14 @@ def test_it_begins_with_what_is_wanted_ends_and_every_rung_is_lighter(
 
 
 @given(wanted=gpus | cpus, cpu=st.none() | cpus, supported=supports, loading=st.lists(st.booleans()))
-def test_whoever_falls_again_and_again_arrives_at_the_end(
+def test_stepping_down_again_and_again_arrives_at_the_end(
     wanted: Rung, cpu: Rung | None, supported: dict[str, set[str]], loading: list[bool]
 ) -> None:
     rungs = fallback.rungs(wanted, cpu, supported)
     rung, steps = wanted, 0
-    while (lower := fallback.below(rungs, rung, loading=bool(loading) and loading[steps % len(loading)])) is not None:
+    while (
+        lower := fallback.next_lighter(rungs, rung, loading=bool(loading) and loading[steps % len(loading)])
+    ) is not None:
         assert lower.lightness < rung.lightness
         rung, steps = lower, steps + 1
     assert steps < 40
@@ -101,7 +103,7 @@ def test_whoever_falls_again_and_again_arrives_at_the_end(
 def test_a_model_that_does_not_even_load_is_not_tried_with_smaller_batches() -> None:
     rungs = fallback.rungs(GPU, CPU, GPU_TYPES)
     seen = [rungs[0]]
-    while (lower := fallback.below(rungs, seen[-1], loading=True)) is not None:
+    while (lower := fallback.next_lighter(rungs, seen[-1], loading=True)) is not None:
         seen.append(lower)
     assert shown(tuple(seen)) == [
         "cuda auto 2x8",
@@ -114,52 +116,52 @@ def test_a_model_that_does_not_even_load_is_not_tried_with_smaller_batches() -> 
 
 def test_a_rung_of_other_settings_is_as_the_top() -> None:
     rungs = fallback.rungs(GPU, None, GPU_TYPES)
-    assert fallback.below(rungs, Rung("cuda", "auto", 5, 2)) == rungs[1]
+    assert fallback.next_lighter(rungs, Rung("cuda", "auto", 5, 2)) == rungs[1]
 
 
 def test_up_after_a_stretch_of_success_and_down_for_twice_as_long_if_it_fails() -> None:
     rungs = fallback.rungs(GPU, CPU, GPU_TYPES)
-    low = fallback.fall(None, rungs[2], OOM, 100.0, 60.0)
+    low = fallback.step_down(None, rungs[2], OOM, 100.0, 60.0)
     assert low == Fallback(rungs[2], 100.0, OOM, 60.0)
-    assert fallback.climb(low, rungs, 159.0) == low
-    up = fallback.climb(low, rungs, 160.0)
+    assert fallback.step_up(low, rungs, 159.0) == low
+    up = fallback.step_up(low, rungs, 160.0)
     assert up == Fallback(rungs[1], 160.0, OOM, 60.0, climbed=True)
-    back = fallback.fall(up, rungs[2], OOM, 170.0, 60.0)
+    back = fallback.step_down(up, rungs[2], OOM, 170.0, 60.0)
     assert back == Fallback(rungs[2], 170.0, OOM, 120.0)
-    assert fallback.climb(back, rungs, 280.0) == back
-    again = fallback.climb(back, rungs, 290.0)
+    assert fallback.step_up(back, rungs, 280.0) == back
+    again = fallback.step_up(back, rungs, 290.0)
     assert again is not None
-    top = fallback.climb(again, rungs, 410.0)
+    top = fallback.step_up(again, rungs, 410.0)
     assert top == Fallback(rungs[0], 410.0, OOM, 120.0, climbed=True)
-    assert fallback.climb(top, rungs, 500.0) == top
-    assert fallback.climb(top, rungs, 530.0) is None
+    assert fallback.step_up(top, rungs, 500.0) == top
+    assert fallback.step_up(top, rungs, 530.0) is None
 
 
-def test_a_clock_that_was_set_back_keeps_nobody_down() -> None:
+def test_a_clock_that_was_set_back_does_not_stop_the_way_up() -> None:
     rungs = fallback.rungs(GPU, None, GPU_TYPES)
-    up = fallback.climb(Fallback(rungs[1], 1e9, OOM, 60.0), rungs, 5.0)
+    up = fallback.step_up(Fallback(rungs[1], 1e9, OOM, 60.0), rungs, 5.0)
     assert up is not None
     assert up.rung == rungs[0]
 
 
 @given(st.integers(0, 40))
 def test_a_stretch_has_an_end(failures: int) -> None:
-    standing = Fallback(GPU, 0.0, OOM, 1800.0)
+    current = Fallback(GPU, 0.0, OOM, 1800.0)
     for _ in range(failures):
-        standing = fallback.fall(msgspec.structs.replace(standing, climbed=True), GPU, OOM, 0.0, 1800.0)
-    assert 1800.0 <= standing.climb_after_s <= LONGEST_STRETCH_S
+        current = fallback.step_down(msgspec.structs.replace(current, climbed=True), GPU, OOM, 0.0, 1800.0)
+    assert 1800.0 <= current.climb_after_s <= LONGEST_STRETCH_S
 
 
 def test_every_step_is_told_in_codes_and_as_a_sentence() -> None:
     rungs = fallback.rungs(GPU, CPU, GPU_TYPES)
-    changes = [fallback.change(upper, lower) for upper, lower in pairwise(rungs)]
+    changes = [fallback.describe_change(upper, lower) for upper, lower in pairwise(rungs)]
     assert [(changes[n].params, changes[n].sentence) for n in (0, 3, 4, 5, 6, 10)] == [
-        ({"kind": "batch", "to": 4}, "It goes on with batches of 4."),
-        ({"kind": "slots", "to": 1}, "It goes on with 1 batch at a time."),
-        ({"kind": "compute_type", "to": "int8_float16"}, "It goes on with numbers of the type int8_float16."),
-        ({"kind": "compute_type", "to": "int8"}, "It goes on with numbers of the type int8."),
-        ({"kind": "device", "to": "cpu"}, "It goes on with the CPU."),
-        ({"kind": "slots", "to": 1}, "It goes on with 1 batch at a time."),
+        ({"kind": "batch", "to": 4}, "The service continues with batches of 4."),
+        ({"kind": "slots", "to": 1}, "The service continues with one batch at a time."),
+        ({"kind": "compute_type", "to": "int8_float16"}, "The service continues with the compute type int8_float16."),
+        ({"kind": "compute_type", "to": "int8"}, "The service continues with the compute type int8."),
+        ({"kind": "device", "to": "cpu"}, "The service continues with the CPU."),
+        ({"kind": "slots", "to": 1}, "The service continues with one batch at a time."),
     ]
-    back = fallback.change(rungs[7], rungs[6])
-    assert (back.params, back.sentence) == ({"kind": "device", "to": "cuda"}, "It goes on with the GPU.")
+    back = fallback.describe_change(rungs[7], rungs[6])
+    assert (back.params, back.sentence) == ({"kind": "device", "to": "cuda"}, "The service continues with the GPU.")

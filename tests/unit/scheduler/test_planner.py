@@ -369,7 +369,7 @@ BUSY = SpeechView(ready=True, model="base", slots=2, batches=2, express=1)
 
 def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
     film = work("film", 40, served=100, last_turn=9)
-    call = work("call", 3, rank=planner.CALL, order=1)
+    call = work("call", 3, rank=planner.CALL_RANK, order=1)
     (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
     assert step == GiveBatch((("call", 0),), urgent=True, express=True)
     occupied = SpeechView(ready=True, model="base", slots=2, batches=2, express=1, express_batches=1)
@@ -378,7 +378,7 @@ def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
 
 
 def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls() -> None:
-    call = work("call", 3, rank=planner.CALL, order=1)
+    call = work("call", 3, rank=planner.CALL_RANK, order=1)
     for urgent, beside in ((0, 1), (1, 1), (2, 0)):
         speech = SpeechView(ready=True, model="base", slots=2, batches=2, urgent=urgent, express=1)
         assert len(plan(View(works=(call,), speech=speech), 0.0)) == beside
@@ -390,34 +390,34 @@ def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls()
 
 
 def test_a_chunk_that_was_with_a_dying_actor_goes_beside_nothing() -> None:
-    struck = work("call", rank=planner.CALL, ready=(ReadyChunk(0, attempts=1),))
+    struck = work("call", rank=planner.CALL_RANK, ready=(ReadyChunk(0, attempts=1),))
     assert plan(View(works=(struck,), speech=BUSY), 0.0) == []
 
 
 def test_a_call_has_no_company_but_other_calls() -> None:
     film = work("film", 40, served=100, last_turn=9)
-    calls = [work(f"call{n}", 2, rank=planner.CALL, order=n) for n in range(2)]
+    calls = [work(f"call{n}", 2, rank=planner.CALL_RANK, order=n) for n in range(2)]
     (rows,) = batches(View(works=(film, *calls), speech=IDLE))
     assert rows == (("call0", 0), ("call1", 0))
 
 
 def test_a_call_has_priority_for_its_first_chunks_only() -> None:
     film = work("film", 40, served=100, last_turn=3)
-    long = work("long", 40, rank=planner.CALL, served=planner.CALL_CHUNKS, last_turn=5)
+    long = work("long", 40, rank=planner.CALL_RANK, served=planner.CALL_CHUNKS, last_turn=5)
     (rows,) = batches(View(works=(film, long), speech=IDLE))
     assert [job for job, _ in rows] == ["film", "long"] * 4
     assert plan(View(works=(film, long), speech=BUSY), 0.0) == []
 
 
 def test_what_a_user_put_at_the_front_goes_before_calls() -> None:
-    first, call = work("first", 1, rank=-1.7e9, served=100), work("call", 1, rank=planner.CALL)
+    first, call = work("first", 1, rank=-1.7e9, served=100), work("call", 1, rank=planner.CALL_RANK)
     (rows,) = batches(View(works=(call, first), speech=IDLE))
     assert rows[0] == ("first", 0)
 
 
 def test_a_call_comes_beside_a_long_recording_that_was_put_at_the_front() -> None:
     film = work("film", 40, rank=-1.7e9, served=100)
-    call = work("call", 1, rank=planner.CALL, order=1)
+    call = work("call", 1, rank=planner.CALL_RANK, order=1)
     (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
     assert step == GiveBatch((("call", 0),), urgent=True, express=True)
     assert plan(View(works=(film,), speech=BUSY), 0.0) == [], "the film itself has the slots"
