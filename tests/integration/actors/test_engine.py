@@ -1,4 +1,4 @@
-"""The engine with the real model: what a GPU does together is what a CPU does one by one."""
+"""The engine with the real model: windows in a batch, as on a GPU, give what single windows give, as on a CPU."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sounds() -> list[Audio]:
-    """Of two widths."""
+    """Return audio for windows of two widths."""
     lengths = zip(prompts.TALK, (7, 24, 8), strict=False)
     return [prompts.talk(name)[: seconds * RATE].astype(np.float32) / 32768 for name, seconds in lengths]
 
 
-def heard(
+def recognised(
     engine: Engine,
 ) -> tuple[list[tuple[str, float]], list[DecodedWindow], list[str], list[list[tuple[str, float, float]]]]:
-    """Languages, what was decoded, its text and its words."""
+    """Return languages, decoded windows, their texts and their words."""
     found = sounds()
     states = engine.encode(found)
     decoded = engine.decode(states, ["en"] * 3, [Task.TRANSCRIBE] * 3, Search())
@@ -51,12 +51,12 @@ def heard(
     return engine.detect_languages(states), texts, [engine.text(one) for one in decoded], words
 
 
-def test_windows_that_are_encoded_and_aligned_together_are_the_same_as_apart(model: Path) -> None:
-    """Without a GPU: the CPU is made to work in the GPU's way. Kernels for other shapes round otherwise, hence the tolerance."""
+def test_windows_that_are_encoded_and_aligned_together_give_the_result_of_single_windows(model: Path) -> None:
+    """The CPU works in the way of a GPU here. Kernels for other shapes round otherwise, hence the tolerance."""
     engine = Engine(str(model), "cpu", "float32", slots=1, threads=1)
-    languages, texts, said, words = heard(engine)
+    languages, texts, said, words = recognised(engine)
     engine._cpu, engine._spectrum_threads = False, ThreadPoolExecutor(2)
-    languages_together, texts_together, said_together, words_together = heard(engine)
+    languages_together, texts_together, said_together, words_together = recognised(engine)
     engine.unload()
     assert len({text.states.shape for text in texts}) == 2
     assert all(said)
@@ -69,7 +69,7 @@ def test_windows_that_are_encoded_and_aligned_together_are_the_same_as_apart(mod
         np.testing.assert_allclose([times for _, *times in mine], [times for _, *times in others], atol=0.05)
 
 
-def test_a_text_of_nothing_has_no_words_beside_one_that_has(model: Path) -> None:
+def test_a_window_without_text_has_no_words_beside_one_with_text(model: Path) -> None:
     engine = Engine(str(model), "cpu", "int8", slots=1, threads=1)
     states = engine.encode([sounds()[0], np.zeros(RATE, dtype=np.float32)])
     (said,) = engine.decode(states[:1], ["en"], [Task.TRANSCRIBE], Search())
@@ -85,7 +85,7 @@ def test_a_text_of_nothing_has_no_words_beside_one_that_has(model: Path) -> None
     assert (words[0], bool(words[1])) == ([], True)
 
 
-def test_a_network_that_was_made_larger_says_the_same(model: Path, tmp_path: Path) -> None:
+def test_a_network_that_was_made_larger_gives_the_same_text(model: Path, tmp_path: Path) -> None:
     widen(model, tmp_path / "large", times=2, encoder=7, decoder=8)
     small, large = (Engine(str(path), "cpu", "float32", slots=1, threads=1) for path in (model, tmp_path / "large"))
     sound = sounds()[:1]

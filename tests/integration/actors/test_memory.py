@@ -1,4 +1,4 @@
-"""Real memory that really runs out: the whole service, with a speech actor that is held short."""
+"""Real memory that really runs out: the whole service, with a speech actor under a memory limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The speech actor with the real model, through the real boot and pipes."""
+"""The speech actor with the real model, started as the supervisor does, with real pipes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "base"
 
 
-class Child:
+class ActorProcess:
     """A speech actor in a process of its own, as the supervisor starts it."""
 
     def __init__(self, log: Path, entry: str = ENTRY) -> None:
@@ -110,9 +110,9 @@ class Child:
         assert isinstance(report, Loaded | Fault), report
         return report
 
-    def hear(self, *rows: ChunkInput, batch: int = 1) -> list[Report]:
-        """Everything that is reported of a batch of these rows."""
-        self.send(Transcribe(batch=batch, rows=rows))
+    def recognise(self, *chunks: ChunkInput, batch: int = 1) -> list[Report]:
+        """Return the reports of a batch of these chunks."""
+        self.send(Transcribe(batch=batch, rows=chunks))
         reports = [self.next()]
         while not isinstance(reports[-1], BatchDone) and not (
             isinstance(reports[-1], Fault) and reports[-1].index is None
@@ -125,12 +125,12 @@ class Child:
 
 
 @contextlib.contextmanager
-def actor(tmp_path: Path, model: Path | None = None, slots: int = 1) -> Iterator[Child]:
-    with Child(tmp_path / "actor.log") as child:
-        child.expect(Ready)
+def running_actor(tmp_path: Path, model: Path | None = None, slots: int = 1) -> Iterator[ActorProcess]:
+    with ActorProcess(tmp_path / "actor.log") as actor:
+        actor.expect(Ready)
         if model is not None:
-            assert isinstance(child.load(model, slots), Loaded)
-        yield child
+            assert isinstance(actor.load(model, slots), Loaded)
+        yield actor
 
 
 class Spool:
@@ -146,7 +146,7 @@ class Spool:
             at += len(chunk)
         path.write_bytes(join(*chunks).astype("<i2").tobytes())
 
-    def row(self, index: int = 0, language: str | None = "en") -> ChunkInput:
+    def chunk(self, index: int = 0, language: str | None = "en") -> ChunkInput:
         return ChunkInput(job_id=self.job_id, span=self.spans[index], spool=str(self.path), language=language)
 
 
@@ -159,14 +159,14 @@ def texts(reports: list[Report]) -> dict[int, str]:
 
 def test_a_prompt_becomes_words_with_times(tmp_path: Path, model: Path) -> None:
     spool = Spool(tmp_path / "pcm", hiss(3), prompt("demo-congrats")[: 28 * RATE], start_s=100.0)
-    with Child(tmp_path / "log") as child:
-        facts = child.expect(Ready).facts
+    with ActorProcess(tmp_path / "log") as actor:
+        facts = actor.expect(Ready).facts
         assert facts["cpus"] >= 1
         assert "int8" in facts["compute_types"]["cpu"]
-        loaded = child.load(model)
+        loaded = actor.load(model)
         assert isinstance(loaded, Loaded)
         assert (loaded.model, loaded.device) == ("base", "cpu")
-        chunk, done = child.hear(spool.row(1))
+        chunk, done = actor.recognise(spool.chunk(1))
     assert isinstance(chunk, ChunkDone)
     assert isinstance(done, BatchDone)
     assert done.audio_s == pytest.approx(28)
@@ -187,19 +187,19 @@ def test_a_prompt_becomes_words_with_times(tmp_path: Path, model: Path) -> None:
             end = word.end
 
 
-def test_a_short_silence_and_sound_too_short_for_a_word_give_no_segments(tmp_path: Path, model: Path) -> None:
+def test_a_short_silence_and_audio_too_short_for_a_word_give_no_segments(tmp_path: Path, model: Path) -> None:
     spool = Spool(tmp_path / "pcm", silence(5), silence(0.05), silence(0))
-    with actor(tmp_path, model) as child:
-        *chunks, done = child.hear(spool.row(0), spool.row(1), spool.row(2))
+    with running_actor(tmp_path, model) as actor:
+        *chunks, done = actor.recognise(spool.chunk(0), spool.chunk(1), spool.chunk(2))
     assert isinstance(done, BatchDone)
     assert [chunk.segments for chunk in chunks if isinstance(chunk, ChunkDone)] == [(), (), ()]
 
 
 def test_a_language_that_is_not_given_is_detected(tmp_path: Path, model: Path) -> None:
     spool = Spool(tmp_path / "pcm", prompt("demo-congrats")[: 12 * RATE])
-    with actor(tmp_path, model) as child:
-        chunk, _ = child.hear(spool.row(language=None))
-        unknown, _ = child.hear(spool.row(language="xxx"))
+    with running_actor(tmp_path, model) as actor:
+        chunk, _ = actor.recognise(spool.chunk(language=None))
+        unknown, _ = actor.recognise(spool.chunk(language="xxx"))
     assert isinstance(chunk, ChunkDone)
     assert chunk.language == "en"
     assert chunk.language_probability is not None
@@ -209,9 +209,9 @@ def test_a_language_that_is_not_given_is_detected(tmp_path: Path, model: Path) -
 
 def test_word_times_are_left_out_on_request(tmp_path: Path, model: Path) -> None:
     spool = Spool(tmp_path / "pcm", prompt("demo-congrats")[: 8 * RATE])
-    with actor(tmp_path, model) as child:
-        plain = spool.row()
-        chunk, _ = child.hear(
+    with running_actor(tmp_path, model) as actor:
+        plain = spool.chunk()
+        chunk, _ = actor.recognise(
             ChunkInput(job_id="job", span=plain.span, spool=plain.spool, language="en", word_timestamps=False)
         )
     assert isinstance(chunk, ChunkDone)
@@ -219,7 +219,7 @@ def test_word_times_are_left_out_on_request(tmp_path: Path, model: Path) -> None
     assert not any(segment.words for segment in chunk.segments)
 
 
-def test_rows_that_cannot_be_read_fail_alone(tmp_path: Path, model: Path) -> None:
+def test_chunks_that_cannot_be_read_fail_alone(tmp_path: Path, model: Path) -> None:
     good = Spool(tmp_path / "good", prompt("demo-congrats")[: 8 * RATE], prompt("vm-intro"))
     gone = Spool(tmp_path / "gone", babble(3), job_id="gone")
     gone.path.unlink()
@@ -228,9 +228,9 @@ def test_rows_that_cannot_be_read_fail_alone(tmp_path: Path, model: Path) -> Non
     folder = Spool(tmp_path / "folder", babble(3), job_id="folder")
     folder.path.unlink()
     folder.path.mkdir()
-    with actor(tmp_path, model) as child:
-        alone = texts(child.hear(good.row(0), good.row(1)))
-        reports = child.hear(gone.row(), good.row(0), short.row(1), folder.row(), good.row(1))
+    with running_actor(tmp_path, model) as actor:
+        alone = texts(actor.recognise(good.chunk(0), good.chunk(1)))
+        reports = actor.recognise(gone.chunk(), good.chunk(0), short.chunk(1), folder.chunk(), good.chunk(1))
     assert texts(reports) == alone
     faults = {report.job_id: report for report in reports if isinstance(report, Fault)}
     assert {job: fault.problem.code for job, fault in faults.items()} == {
@@ -246,28 +246,28 @@ def test_rows_that_cannot_be_read_fail_alone(tmp_path: Path, model: Path) -> Non
 def test_what_is_cancelled_is_dropped_and_the_rest_goes_on(tmp_path: Path, model: Path) -> None:
     keep = Spool(tmp_path / "keep", prompt("vm-intro"), job_id="keep")
     drop = Spool(tmp_path / "drop", prompt("demo-congrats")[: 20 * RATE], job_id="drop")
-    with actor(tmp_path, model) as child:
-        child.send(
-            Transcribe(batch=1, rows=(keep.row(),)),
-            Transcribe(batch=2, rows=(drop.row(), drop.row(), keep.row(), drop.row())),
+    with running_actor(tmp_path, model) as actor:
+        actor.send(
+            Transcribe(batch=1, rows=(keep.chunk(),)),
+            Transcribe(batch=2, rows=(drop.chunk(), drop.chunk(), keep.chunk(), drop.chunk())),
             Cancel(job_id="drop"),
         )
-        reports = child.until(BatchDone) + child.until(BatchDone)
+        reports = actor.until(BatchDone) + actor.until(BatchDone)
     assert [(r.batch, r.job_id) for r in reports if isinstance(r, ChunkDone)] == [(1, "keep"), (2, "keep")]
 
 
 def test_slots_give_what_one_gives(tmp_path: Path, model: Path) -> None:
     speech = prompt("demo-congrats")
     spool = Spool(tmp_path / "pcm", *[speech[at * RATE : (at + 7) * RATE] for at in range(0, 28, 7)])
-    with actor(tmp_path, model) as child:
-        expected = child.hear(*[spool.row(index) for index in range(4)])
-    with actor(tmp_path, model, slots=2) as child:
-        child.send(*[Transcribe(batch=index, rows=(spool.row(index),)) for index in range(4)])
+    with running_actor(tmp_path, model) as actor:
+        expected = actor.recognise(*[spool.chunk(index) for index in range(4)])
+    with running_actor(tmp_path, model, slots=2) as actor:
+        actor.send(*[Transcribe(batch=index, rows=(spool.chunk(index),)) for index in range(4)])
         reports: list[Report] = []
         for _ in range(4):
-            reports += child.until(BatchDone)
-    heard = {r.index: (r.segments, r.language) for r in reports if isinstance(r, ChunkDone)}
-    assert heard == {r.index: (r.segments, r.language) for r in expected if isinstance(r, ChunkDone)}
+            reports += actor.until(BatchDone)
+    recognised = {r.index: (r.segments, r.language) for r in reports if isinstance(r, ChunkDone)}
+    assert recognised == {r.index: (r.segments, r.language) for r in expected if isinstance(r, ChunkDone)}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -275,17 +275,17 @@ def test_the_environment_of_the_starter_does_not_change_the_text(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     spool = Spool(tmp_path / "pcm", prompt("demo-congrats")[: 28 * RATE])
-    heard: list[Report] = []
+    recognised: list[Report] = []
     for number, (omp, blas) in enumerate([(None, None), ("1", None), ("1", "2"), ("4", "4")]):
         for name, value in (("OMP_NUM_THREADS", omp), ("OPENBLAS_NUM_THREADS", blas)):
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-        with Child(tmp_path / f"log{number}") as child:
-            child.expect(Ready)
-            assert isinstance(child.load(model, threads=threads), Loaded)
-            heard.append(child.hear(spool.row())[0])
-    assert isinstance(heard[0], ChunkDone)
-    assert heard[0].segments
-    assert all(other == heard[0] for other in heard)
+        with ActorProcess(tmp_path / f"log{number}") as actor:
+            actor.expect(Ready)
+            assert isinstance(actor.load(model, threads=threads), Loaded)
+            recognised.append(actor.recognise(spool.chunk())[0])
+    assert isinstance(recognised[0], ChunkDone)
+    assert recognised[0].segments
+    assert all(other == recognised[0] for other in recognised)
 
 
 def broken(tmp_path: Path, model: Path, damage: Callable[[Path], object]) -> Path:
@@ -304,7 +304,7 @@ def write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def test_a_broken_model_is_told_and_the_actor_lives_on(tmp_path: Path, model: Path) -> None:
+def test_a_broken_model_is_reported_and_the_actor_goes_on(tmp_path: Path, model: Path) -> None:
     weights = (model / "model.bin").read_bytes()
     damages: dict[str, Callable[[Path], object]] = {
         "no directory": shutil.rmtree,
@@ -323,14 +323,14 @@ def test_a_broken_model_is_told_and_the_actor_lives_on(tmp_path: Path, model: Pa
         "a configuration of nothing": lambda path: write(path / "config.json", b"[]"),
     }
     spool = Spool(tmp_path / "pcm", prompt("vm-intro"))
-    told: dict[str, Loaded | Fault] = {}
-    with actor(tmp_path) as child:
+    reported: dict[str, Loaded | Fault] = {}
+    with running_actor(tmp_path) as actor:
         for name, damage in damages.items():
-            told[name] = child.load(broken(tmp_path, model, damage))
-        (refused,) = child.hear(spool.row())
-        assert isinstance(child.load(model), Loaded)
-        assert texts(child.hear(spool.row()))[0]
-    for name, report in told.items():
+            reported[name] = actor.load(broken(tmp_path, model, damage))
+        (refused,) = actor.recognise(spool.chunk())
+        assert isinstance(actor.load(model), Loaded)
+        assert texts(actor.recognise(spool.chunk()))[0]
+    for name, report in reported.items():
         assert isinstance(report, Fault), name
         assert (report.scope, report.kind, report.problem.code, report.fatal) == (
             "model",
@@ -350,31 +350,31 @@ def test_a_broken_model_is_told_and_the_actor_lives_on(tmp_path: Path, model: Pa
         "half a tokenizer": "tokenizer.json of broken is damaged",
         "half a configuration": "config.json of broken is damaged",
     }.items():
-        assert reason in told[name].problem.message, (name, told[name].problem.message)
+        assert reason in reported[name].problem.message, (name, reported[name].problem.message)
     assert isinstance(refused, Fault)
     assert refused.problem.code == "model_not_loaded"
 
 
-def test_a_device_that_is_not_there_is_told(tmp_path: Path, model: Path) -> None:
-    with Child(tmp_path / "log") as child:
-        if child.expect(Ready).facts["cuda_devices"]:
+def test_a_missing_device_is_reported(tmp_path: Path, model: Path) -> None:
+    with ActorProcess(tmp_path / "log") as actor:
+        if actor.expect(Ready).facts["cuda_devices"]:
             pytest.skip("this machine has a CUDA device")
-        child.send(Load(model="base", path=str(model), device="cuda", compute_type="auto", slots=2, threads=0))
-        fault = child.expect(Fault)
+        actor.send(Load(model="base", path=str(model), device="cuda", compute_type="auto", slots=2, threads=0))
+        fault = actor.expect(Fault)
         assert (fault.scope, fault.kind, fault.fatal) == ("model", "device_unusable", False)
-        assert isinstance(child.load(model), Loaded)
+        assert isinstance(actor.load(model), Loaded)
 
 
 def test_a_model_that_is_replaced_gives_its_memory_back(tmp_path: Path, model: Path) -> None:
     size = (model / "model.bin").stat().st_size
     spool = Spool(tmp_path / "pcm", prompt("vm-intro"))
-    with actor(tmp_path, model) as child:
-        before = texts(child.hear(spool.row()))
-        first = child.memory().rss
+    with running_actor(tmp_path, model) as actor:
+        before = texts(actor.recognise(spool.chunk()))
+        first = actor.memory().rss
         for _ in range(3):
-            assert isinstance(child.load(model), Loaded)
-        assert texts(child.hear(spool.row())) == before
-        last = child.memory().rss
+            assert isinstance(actor.load(model), Loaded)
+        assert texts(actor.recognise(spool.chunk())) == before
+        last = actor.memory().rss
     print(f"MB: first model {first >> 20}, fourth {last >> 20}")
     assert last < first + size / 2
 
@@ -384,49 +384,49 @@ def test_idle_memory_goes_back_to_the_system(tmp_path: Path, model: Path) -> Non
     speech = prompt("demo-congrats")[: 28 * RATE]
     spool = Spool(tmp_path / "pcm", speech, speech, speech, speech)
     mb = 1 << 20
-    with Child(tmp_path / "log") as child:
-        child.expect(Ready)
-        started = child.memory().rss
-        child.load(model)
-        loaded = child.memory().rss
-        child.hear(*[spool.row(index) for index in range(4)])
-        worked = child.memory().rss
+    with ActorProcess(tmp_path / "log") as actor:
+        actor.expect(Ready)
+        started = actor.memory().rss
+        actor.load(model)
+        loaded = actor.memory().rss
+        actor.recognise(*[spool.chunk(index) for index in range(4)])
+        worked = actor.memory().rss
         deadline = time.monotonic() + 60
-        while (idle := child.memory().rss) > loaded + 50 * mb and time.monotonic() < deadline:
+        while (idle := actor.memory().rss) > loaded + 50 * mb and time.monotonic() < deadline:
             time.sleep(0.2)
     print(f"MB: started {started // mb}, loaded {loaded // mb}, after a batch {worked // mb}, idle {idle // mb}")
     assert worked > loaded + 50 * mb, "a batch that needs nothing shows nothing"
     assert idle <= loaded + 50 * mb
 
 
-def limit(child: Child, spare: int) -> None:
-    """Let the child have `spare` bytes of address space more than it has."""
-    pid = child.process.pid
+def limit(actor: ActorProcess, spare: int) -> None:
+    """Limit the address space of the actor to `spare` bytes more than it has now."""
+    pid = actor.process.pid
     assert pid is not None
-    resource.prlimit(pid, resource.RLIMIT_AS, (child.memory().vms + spare, resource.RLIM_INFINITY))
+    resource.prlimit(pid, resource.RLIMIT_AS, (actor.memory().vms + spare, resource.RLIM_INFINITY))
 
 
 @linux
-def test_a_batch_too_large_for_the_memory_is_heard_by_halves(tmp_path: Path, model: Path) -> None:
+def test_a_batch_too_large_for_the_memory_is_recognised_in_two_halves(tmp_path: Path, model: Path) -> None:
     speech = prompt("demo-congrats")[: 28 * RATE]
     spool = Spool(tmp_path / "pcm", *[speech] * 8)
-    with actor(tmp_path, model) as child:
-        half = texts(child.hear(*[spool.row(index) for index in range(4)]))
-        limit(child, 32 << 20)  # what four rows need stays with the process; eight need more than this on top
-        reports = child.hear(*[spool.row(index) for index in range(8)])
+    with running_actor(tmp_path, model) as actor:
+        half = texts(actor.recognise(*[spool.chunk(index) for index in range(4)]))
+        limit(actor, 32 << 20)  # what four chunks need stays with the process; eight need more than this on top
+        reports = actor.recognise(*[spool.chunk(index) for index in range(8)])
         assert isinstance(reports[-1], BatchDone), reports[-1]
-        assert "tried again in two halves" in child.log.read_text()
+        assert "tried again in two halves" in actor.log.read_text()
     assert not [report for report in reports if isinstance(report, Fault)]
     assert texts(reports) == dict.fromkeys(range(8), half[0])
 
 
 @linux
 def test_memory_that_does_not_suffice_for_the_model_ends_the_actor(tmp_path: Path, model: Path) -> None:
-    with actor(tmp_path) as child:
-        limit(child, 8 << 20)
-        fault = child.load(model)
-        child.process.join(30)
-        code = child.process.exitcode
+    with running_actor(tmp_path) as actor:
+        limit(actor, 8 << 20)
+        fault = actor.load(model)
+        actor.process.join(30)
+        code = actor.process.exitcode
     assert isinstance(fault, Fault)
     assert (fault.scope, fault.kind, fault.problem.code, fault.fatal) == ("model", "oom", "oom", True)
     assert code == 1
@@ -436,11 +436,11 @@ def test_memory_that_does_not_suffice_for_the_model_ends_the_actor(tmp_path: Pat
 def test_memory_that_does_not_suffice_for_half_a_batch_ends_the_actor(tmp_path: Path, model: Path) -> None:
     speech = prompt("demo-congrats")[: 28 * RATE]
     spool = Spool(tmp_path / "pcm", *[speech] * 8)
-    with actor(tmp_path, model) as child:
-        limit(child, 8 << 20)
-        *chunks, fault = child.hear(*[spool.row(index) for index in range(8)])
-        child.process.join(30)
-        code = child.process.exitcode
+    with running_actor(tmp_path, model) as actor:
+        limit(actor, 8 << 20)
+        *chunks, fault = actor.recognise(*[spool.chunk(index) for index in range(8)])
+        actor.process.join(30)
+        code = actor.process.exitcode
     assert isinstance(fault, Fault)
     assert (fault.scope, fault.batch, fault.kind, fault.problem.code, fault.fatal) == ("batch", 1, "oom", "oom", True)
     assert fault.problem.hint
@@ -449,10 +449,10 @@ def test_memory_that_does_not_suffice_for_half_a_batch_ends_the_actor(tmp_path: 
 
 
 def test_shutdown_ends_the_actor_and_sigkill_of_its_parent_too(tmp_path: Path, model: Path) -> None:
-    with actor(tmp_path, model) as child:
-        child.send(Shutdown())
-        child.process.join(30)
-        assert child.process.exitcode == 0
+    with running_actor(tmp_path, model) as actor:
+        actor.send(Shutdown())
+        actor.process.join(30)
+        assert actor.process.exitcode == 0
 
     log = tmp_path / "orphan.log"
     program = tmp_path / "parent.py"
@@ -461,14 +461,14 @@ def test_shutdown_ends_the_actor_and_sigkill_of_its_parent_too(tmp_path: Path, m
         "from whisper_service.supervision import boot\n"
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
-        "    commands, to_child = context.Pipe(duplex=False)\n"
-        "    from_child, reports = context.Pipe(duplex=False)\n"
-        f"    child = context.Process(target=boot.child, args=({ENTRY!r}, commands, reports, sys.argv[1]))\n"
-        "    child.start()\n"
+        "    commands, to_actor = context.Pipe(duplex=False)\n"
+        "    from_actor, reports = context.Pipe(duplex=False)\n"
+        f"    actor = context.Process(target=boot.child, args=({ENTRY!r}, commands, reports, sys.argv[1]))\n"
+        "    actor.start()\n"
         "    commands.close(), reports.close()\n"
-        "    from_child.recv_bytes()\n"
-        "    print(child.pid, flush=True)\n"
-        "    from_child.recv_bytes()\n"
+        "    from_actor.recv_bytes()\n"
+        "    print(actor.pid, flush=True)\n"
+        "    from_actor.recv_bytes()\n"
     )
     parent = subprocess.Popen([sys.executable, str(program), str(log)], stdout=subprocess.PIPE, text=True)
     with parent:

@@ -1,4 +1,4 @@
-"""Recordings that the service gets itself: whole, in spite of cuts, pauses and restarts; or not at all, and then it says why."""
+"""Recordings from links arrive whole in spite of cuts, pauses and restarts, or the job says why they cannot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 
 def large(size: int = 3 * MIB, fill: bytes = b"\0") -> bytes:
-    """A recording of about this size, with a script behind."""
+    """Return a recording of about this size, with a script of its text at the end."""
     return fill * size + BEHIND + script(chunks=1)
 
 
@@ -61,7 +61,7 @@ async def ended(web: Running, job_id: str) -> dict[str, Any]:
 
 
 async def until(web: Running, job_id: str, bytes: int) -> dict[str, Any]:
-    """The job once so much of its recording is here."""
+    """Return the job once so many bytes of its recording are stored."""
     with anyio.fail_after(WAIT):
         while True:
             job = dict((await web.client.get(f"/api/jobs/{job_id}")).json())
@@ -87,7 +87,7 @@ async def test_a_link_becomes_a_job_with_text(web: Running, there: Remote) -> No
     assert len((await web.client.get(f"/api/jobs/{job['id']}/transcript")).json()["segments"]) == 2
 
 
-async def test_it_follows_where_it_is_sent_and_takes_the_name_it_is_told(web: Running, there: Remote) -> None:
+async def test_redirects_are_followed_and_the_name_in_the_answer_is_used(web: Running, there: Remote) -> None:
     there.things["/a"] = Thing(status=302, headers={"location": "/b"})
     there.things["/b"] = Thing(
         script(chunks=1), headers={"content-disposition": "attachment; filename*=UTF-8''%E5%BD%95%E9%9F%B3.m4a"}
@@ -97,20 +97,18 @@ async def test_it_follows_where_it_is_sent_and_takes_the_name_it_is_told(web: Ru
 
 
 @pytest.mark.parametrize("length", [True, False])
-async def test_a_connection_that_breaks_is_gone_on_with_where_it_broke(
-    web: Running, there: Remote, length: bool
-) -> None:
+async def test_a_fetch_continues_where_its_connection_broke(web: Running, there: Remote, length: bool) -> None:
     data = large()
     there.things["/x.mp3"] = Thing(data, cuts=[MIB, MIB], length=length)
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
     if length:
         assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
         assert [asked[1] for asked in there.asked] == [None, f"bytes={MIB}-", f"bytes={2 * MIB}-"]
-    else:  # nobody can tell that it was not the end
+    else:  # without a length the cut looks like the end
         assert job["bytes"] == MIB
 
 
-async def test_what_cannot_be_gone_on_with_begins_anew(web: Running, there: Remote) -> None:
+async def test_a_fetch_that_cannot_continue_begins_anew(web: Running, there: Remote) -> None:
     data = large()
     there.things["/x.mp3"] = Thing(data, tag="", cuts=[MIB, MIB])
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
@@ -156,14 +154,14 @@ async def test_the_next_service_goes_on_where_the_last_one_was(there: Remote, tm
     assert int(str(there.asked[-1][1]).removeprefix("bytes=").removesuffix("-")) >= job["bytes"]
 
 
-async def test_all_of_it_was_here_when_the_service_was_killed(there: Remote, tmp_path: Path) -> None:
+async def test_a_complete_recording_is_used_after_the_service_was_killed(there: Remote, tmp_path: Path) -> None:
     data = script(chunks=1)
     there.things["/x.mp3"] = Thing(data)
     async with running(tmp_path, links=HERE) as web:
         job = await ask(web, f"{there.url}/x.mp3")
         await ended(web, job["id"])
         await web.client.post(f"/api/jobs/{job['id']}/cancel")
-        store = web.service.parts.store  # as it was before the last word was written down
+        store = web.service.parts.store  # as before the end of the fetch was stored
         async with store._db.transaction():
             await store._db.run("DELETE FROM chunk")
             await store._db.run(
@@ -176,7 +174,7 @@ async def test_all_of_it_was_here_when_the_service_was_killed(there: Remote, tmp
 
 
 @pytest.mark.parametrize("verb", ["cancel", "delete"])
-async def test_nothing_comes_any_more_of_what_nobody_wants(web: Running, there: Remote, verb: str) -> None:
+async def test_the_fetch_of_a_job_that_was_cancelled_or_deleted_ends(web: Running, there: Remote, verb: str) -> None:
     there.things["/x.mp3"] = Thing(large(8 * MIB), rate=2 * MIB)
     job = await ask(web, f"{there.url}/x.mp3")
     await until(web, job["id"], MIB // 2)
@@ -185,7 +183,7 @@ async def test_nothing_comes_any_more_of_what_nobody_wants(web: Running, there: 
     else:
         assert (await web.client.post(f"/api/jobs/{job['id']}/cancel")).json()["status"] == "cancelled"
     with anyio.fail_after(WAIT):
-        while there.open:  # noqa: ASYNC110  nobody tells
+        while there.open:  # noqa: ASYNC110  there is no event for it
             await anyio.sleep(0.02)
     assert left(web) == ([] if verb == "delete" else [job["id"]])
     assert web.service.parts.links._fetching == {}
@@ -209,7 +207,7 @@ PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
         (Thing(large(), cuts=[10] * 99, tag=""), "url_failed", "The link could not be fetched"),
     ],
 )
-async def test_a_link_that_cannot_be_had_says_why_and_can_be_tried_again(
+async def test_a_link_that_cannot_be_fetched_says_why_and_can_be_retried(
     web: Running, there: Remote, thing: Thing, code: str, words: str
 ) -> None:
     there.things["/x.mp3"] = thing
@@ -228,13 +226,15 @@ async def test_a_server_that_is_busy_for_a_while_is_asked_again(web: Running, th
     assert (job["status"], len(there.asked)) == ("completed", 4)
 
 
-async def test_nobody_there(web: Running, free_tcp_port: int) -> None:
+async def test_a_server_that_does_not_answer(web: Running, free_tcp_port: int) -> None:
     job = await ended(web, (await ask(web, f"http://127.0.0.1:{free_tcp_port}/x.mp3"))["id"])
     assert (job["status"], job["error"]["code"]) == ("failed", "url_failed")
 
 
 @pytest.mark.parametrize("length", [True, False])
-async def test_what_is_too_large_does_not_fill_the_disk(there: Remote, tmp_path: Path, length: bool) -> None:
+async def test_a_recording_that_is_too_large_does_not_fill_the_disk(
+    there: Remote, tmp_path: Path, length: bool
+) -> None:
     there.things["/x.mp3"] = Thing(large(8 * MIB), length=length)
     async with running(tmp_path, links=HERE, server={"max_upload_bytes": 2 * MIB}) as web:
         job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
@@ -286,12 +286,13 @@ async def test_work_goes_on_while_a_recording_comes(web: Running, there: Remote)
 @pytest.mark.parametrize(
     "body",
     [
-        {"url": "http://192.168.1.1/x"}, {"url": "http://localhost:1/../x", "language": "xx"}, {"url": "ftp://example.com/x.mp3"}, {"url": ""},
-        {"url": "https://name:word@example.com/x.mp3"}, {"url": 5}, {"url": "https://example.com/x.mp3", "upload": "0" * 26}, {},
+        {"url": "http://192.168.1.1/x"}, {"url": "http://localhost:1/../x", "language": "xx"},
+        {"url": "ftp://example.com/x.mp3"}, {"url": ""}, {}, {"url": 5},
+        {"url": "https://name:word@example.com/x.mp3"}, {"url": "https://example.com/x.mp3", "upload": "0" * 26},
         {"url": "https://example.com/" + "x" * 2_000}, {"url": "https://example.com/x.mp3", "webhook": "https://example.com/"},
     ],
 )  # fmt: skip
-async def test_what_can_never_be_fetched_is_refused_at_once(web: Running, body: dict[str, Any]) -> None:
+async def test_a_link_that_can_never_be_fetched_is_refused_at_once(web: Running, body: dict[str, Any]) -> None:
     answer = await web.client.post("/api/jobs", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert (await web.client.get("/api/jobs")).json()["jobs"] == []
@@ -306,7 +307,7 @@ async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(
     assert there.asked == []
 
 
-async def test_it_can_be_switched_off(tmp_path: Path) -> None:
+async def test_links_can_be_switched_off(tmp_path: Path) -> None:
     async with running(tmp_path, links={"enabled": False}) as web:
         answer = await web.client.post("/api/jobs", json={"url": "https://example.com/x.mp3"})
         assert (answer.status_code, answer.json()["params"]["field"]) == (422, "url")
@@ -325,9 +326,10 @@ async def test_a_report_of_a_fault_does_not_tell_where_recordings_come_from(web:
 @pytest.mark.parametrize(
     ("url", "name"),
     [
-        ("https://example.com/a/b%20c.mp3?x=1", "b c.mp3"), ("https://example.com/", "example.com"), ("https://example.com/a/", "a"),
+        ("https://example.com/a/b%20c.mp3?x=1", "b c.mp3"), ("https://example.com/", "example.com"),
+        ("https://example.com/a/", "a"),
         ("https://example.com/%2e%2e", "recording"), ("https://example.com/%2Fetc%2Fpasswd", "passwd"),
     ],
 )  # fmt: skip
-def test_what_a_recording_is_called_by_its_address(url: str, name: str) -> None:
+def test_a_recording_has_a_name_from_its_address(url: str, name: str) -> None:
     assert name_from_url(url) == name

@@ -1,4 +1,4 @@
-"""Webhooks to a receiver on this machine: signed, told once, tried again, over a restart, and not where they must not go."""
+"""Webhooks to a receiver on this machine: signed, sent once, retried, kept over a restart, refused where forbidden."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @dataclass
 class Receiver:
-    """An HTTP server that keeps what it is sent and answers as told."""
+    """An HTTP server that keeps the requests it gets and answers with `answers`."""
 
     answers: list[int] = field(default_factory=list)  # then 204
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -92,7 +92,7 @@ async def settled(web: Running, state: DeliveryState) -> list[Delivery]:
     return found
 
 
-async def test_the_end_of_a_job_is_told_and_signed(tmp_path: Path, receiver: Receiver) -> None:
+async def test_the_end_of_a_job_is_sent_and_signed(tmp_path: Path, receiver: Receiver) -> None:
     async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         job = await send(web)
         await receiver.until(1)
@@ -110,9 +110,9 @@ async def test_the_end_of_a_job_is_told_and_signed(tmp_path: Path, receiver: Rec
         assert "hidden" not in json.dumps(listed)
 
 
-async def test_a_job_names_its_own_address_and_is_told_of_each_end(tmp_path: Path, receiver: Receiver) -> None:
+async def test_a_job_names_its_own_address_and_each_end_is_sent(tmp_path: Path, receiver: Receiver) -> None:
     async with running_with_webhooks(tmp_path) as web:
-        await collect(web.client, f"/api/stream/{(await send(web))['id']}")  # which named none
+        await collect(web.client, f"/api/stream/{(await send(web))['id']}")  # a job without an address
         made = await web.client.post(
             "/api/jobs", files={"file": ("a.wav", b"no script")}, data={"webhook": receiver.url}
         )
@@ -125,7 +125,7 @@ async def test_a_job_names_its_own_address_and_is_told_of_each_end(tmp_path: Pat
         assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 2
 
 
-async def test_a_change_after_the_end_is_not_told_again(tmp_path: Path, receiver: Receiver) -> None:
+async def test_a_change_after_the_end_is_not_sent_again(tmp_path: Path, receiver: Receiver) -> None:
     async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         job = await send(web)
         await receiver.until(1)
@@ -142,7 +142,7 @@ async def test_a_change_after_the_end_is_not_told_again(tmp_path: Path, receiver
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
-async def test_what_is_not_taken_is_sent_again_and_no_redirect_is_followed(
+async def test_a_webhook_that_is_not_accepted_is_sent_again_and_no_redirect_is_followed(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(webhooks, "BACK_OFF_S", (0.01, 0.01))
@@ -156,7 +156,7 @@ async def test_what_is_not_taken_is_sent_again_and_no_redirect_is_followed(
 
 
 @pytest.mark.parametrize(("answers", "attempts"), [([500] * 9, 3), ([410], 1)])
-async def test_in_the_end_it_is_given_up(
+async def test_a_webhook_is_given_up_after_the_last_attempt(
     tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, answers: list[int], attempts: int
 ) -> None:
     monkeypatch.setattr(webhooks, "BACK_OFF_S", (0.01, 0.01))
@@ -176,7 +176,7 @@ async def test_a_restart_goes_on(tmp_path: Path, receiver: Receiver) -> None:
         (waiting,) = await web.service.parts.store.outbox.next(10)
         while not waiting.attempts:
             (waiting,) = await web.service.parts.store.outbox.next(10)
-        # the time of its next try has come when the service is there again
+        # the next attempt is due when the service runs again
         await web.service.parts.store.outbox.settle(
             waiting.id, DeliveryState.WAITING, waiting.attempts, 0.0, waiting.detail
         )
@@ -190,13 +190,13 @@ async def test_a_restart_goes_on(tmp_path: Path, receiver: Receiver) -> None:
         assert receiver.got[2][0]["webhook-id"] != receiver.got[1][0]["webhook-id"]
 
 
-async def test_an_end_that_nobody_heard_of_is_told_after_the_restart(tmp_path: Path, receiver: Receiver) -> None:
+async def test_an_end_without_a_delivery_is_sent_after_the_restart(tmp_path: Path, receiver: Receiver) -> None:
     async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         job = await send(web)
         await receiver.until(1)
         store = web.service.parts.store
         await settled(web, DeliveryState.DELIVERED)
-        async with store._db.transaction():  # as if it had been killed between the end of the job and the delivery
+        async with store._db.transaction():  # as after a kill between the end of the job and its delivery
             await store._db.run("DELETE FROM delivery")
             await store._db.run("UPDATE webhook SET seq = 0")
     async with running_with_webhooks(tmp_path, url=receiver.url):
@@ -204,7 +204,9 @@ async def test_an_end_that_nobody_heard_of_is_told_after_the_restart(tmp_path: P
     assert json.loads(receiver.got[1][1])["data"]["id"] == job["id"]
 
 
-async def test_who_switches_it_on_later_hears_of_what_comes_then(tmp_path: Path, receiver: Receiver) -> None:
+async def test_webhooks_that_are_switched_on_later_begin_with_the_next_change(
+    tmp_path: Path, receiver: Receiver
+) -> None:
     async with running_with_webhooks(tmp_path, secret="") as web:
         await collect(web.client, f"/api/stream/{(await send(web))['id']}")
     async with running_with_webhooks(tmp_path, secret="") as web:
@@ -217,14 +219,14 @@ async def test_who_switches_it_on_later_hears_of_what_comes_then(tmp_path: Path,
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "ftp://example.com/", "http://[::1]/", "http://2130706433/"])
-async def test_a_job_cannot_ask_for_a_message_into_the_machine(tmp_path: Path, url: str) -> None:
+async def test_a_job_cannot_name_an_address_inside_the_machine(tmp_path: Path, url: str) -> None:
     async with running_with_webhooks(tmp_path, allowed_networks=()) as web:
         answer = await web.client.post("/api/jobs", files={"file": ("a.wav", script(chunks=1))}, data={"webhook": url})
         assert (answer.status_code, answer.json()["params"]["field"]) == (422, "webhook")
         assert not list(web.service.uploads.root.iterdir())
 
 
-async def test_nor_by_a_name_that_leads_there(tmp_path: Path, receiver: Receiver) -> None:
+async def test_a_name_that_resolves_to_the_machine_gets_no_webhook(tmp_path: Path, receiver: Receiver) -> None:
     async with running_with_webhooks(tmp_path, allowed_networks=()) as web:
         await send(web, webhook=receiver.url.replace("127.0.0.1", "localhost"))
         (delivery,) = await settled(web, DeliveryState.FAILED)
@@ -233,7 +235,7 @@ async def test_nor_by_a_name_that_leads_there(tmp_path: Path, receiver: Receiver
         assert not receiver.got
 
 
-async def test_without_a_secret_there_are_none(tmp_path: Path, receiver: Receiver) -> None:
+async def test_without_a_secret_no_webhook_is_sent(tmp_path: Path, receiver: Receiver) -> None:
     async with running_with_webhooks(tmp_path, secret="") as web:
         answer = await web.client.post(
             "/api/jobs", files={"file": ("a.wav", script(chunks=1))}, data={"webhook": receiver.url}
@@ -254,7 +256,7 @@ async def test_without_a_secret_there_are_none(tmp_path: Path, receiver: Receive
         {"allowed_networks": ("home",)},
     ],
 )
-async def test_settings_that_cannot_be(tmp_path: Path, wrong: dict[str, Any]) -> None:
+async def test_wrong_settings_are_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises((InvalidConfig, ExceptionGroup)) as caught:
         async with running_with_webhooks(tmp_path, **wrong):
             pass

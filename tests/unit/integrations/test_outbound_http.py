@@ -1,4 +1,4 @@
-"""Where a request that somebody else asked for may go, and where not."""
+"""Requests to addresses that clients name go to permitted addresses only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.errors import InvalidRequest
-from whisper_service.integrations import outbound_http as outgoing
+from whisper_service.integrations import outbound_http
 from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check_url, is_permitted, to_ascii
 
 pytestmark = pytest.mark.anyio
@@ -27,16 +27,16 @@ OUTSIDE = ["1.1.1.1", "93.184.215.14", "2606:4700:4700::1111", "64:ff9b::101:101
 
 
 @pytest.mark.parametrize("address", INSIDE)
-def test_nothing_goes_inside(address: str) -> None:
+def test_addresses_inside_are_not_permitted(address: str) -> None:
     assert not is_permitted(ipaddress.ip_address(address), ())
 
 
 @pytest.mark.parametrize("address", OUTSIDE)
-def test_the_internet_is_outside(address: str) -> None:
+def test_addresses_of_the_internet_are_permitted(address: str) -> None:
     assert is_permitted(ipaddress.ip_address(address), ())
 
 
-def test_what_is_allowed_is_that_and_no_more() -> None:
+def test_only_the_allowed_networks_are_permitted_beside_the_internet() -> None:
     allowed = [ipaddress.ip_network("192.168.1.0/24"), ipaddress.ip_network("::1")]
     for address, good in {
         "192.168.1.9": True,
@@ -51,10 +51,12 @@ def test_what_is_allowed_is_that_and_no_more() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "", "example.com", "ftp://example.com", "file:///etc/passwd", "http://", "http:///x", "javascript:1", "//example.com",
-        "http://user:word@example.com", "http://user@example.com", "http://example.com:99999", "http://[::1", "http://exa mple.com",
-        "http://example.com/\n", "http://例え.jp", "http://example.com/" + "x" * 2000,
-        *(f"http://{name}/" for name in ("127.0.0.1", "127.1", "0x7f000001", "2130706433", "017700000001", "0", "[::1]", "[::ffff:127.0.0.1]", "[fe80::1%25eth0]", "169.254.169.254")),
+        "", "example.com", "ftp://example.com", "file:///etc/passwd", "http://", "http:///x", "javascript:1",
+        "//example.com", "http://user:word@example.com", "http://user@example.com", "http://example.com:99999",
+        "http://[::1", "http://exa mple.com", "http://example.com/\n", "http://例え.jp",
+        "http://example.com/" + "x" * 2000,
+        "http://127.0.0.1/", "http://127.1/", "http://0x7f000001/", "http://2130706433/", "http://017700000001/",
+        "http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[fe80::1%25eth0]/", "http://169.254.169.254/",
     ],
 )  # fmt: skip
 def test_addresses_that_are_refused_at_once(url: str) -> None:
@@ -68,7 +70,7 @@ def test_addresses_that_are_refused_at_once(url: str) -> None:
     "url",
     ["https://example.com", "http://example.com:8080/a/b?c=d", "http://1.1.1.1/", "https://[2606:4700:4700::1111]/x"],
 )
-def test_addresses_that_are_taken(url: str) -> None:
+def test_addresses_that_are_accepted(url: str) -> None:
     check_url(url, (), field="url", setting="links.allowed_networks")
 
 
@@ -84,7 +86,7 @@ def test_addresses_that_are_taken(url: str) -> None:
         ("http://[::1", "http://[::1"),
     ],
 )
-def test_what_people_paste_is_asked_for_in_ascii(pasted: str, asked: str) -> None:
+def test_a_pasted_address_is_requested_in_ascii(pasted: str, asked: str) -> None:
     assert to_ascii(pasted) == asked
     assert to_ascii(to_ascii(pasted)) == asked
 
@@ -98,12 +100,12 @@ def test_no_text_breaks_the_check(text: str) -> None:
             continue
 
 
-async def test_a_name_that_leads_inside_is_refused_and_not_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_resolves_to_an_address_inside_is_not_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as inside:
         inside.setblocking(False)
         port = inside.getsockname()[1]
         with pytest.raises(NotAllowed, match="localhost"):
-            await outgoing.post(f"http://localhost:{port}/", b"", {}, allowed=(), timeout_s=10)
+            await outbound_http.post(f"http://localhost:{port}/", b"", {}, allowed=(), timeout_s=10)
         with pytest.raises(BlockingIOError):
             inside.accept()
 
@@ -122,7 +124,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_used(monkeypatch:
         first.listen()
         port = first.getsockname()[1]
         with pytest.raises(Unreachable, match="within"):
-            await outgoing.post(
+            await outbound_http.post(
                 f"http://rebound.example:{port}/", b"", {}, allowed=[ipaddress.ip_network("127.0.0.1")], timeout_s=0.3
             )
         connection, _ = first.accept()
@@ -131,12 +133,12 @@ async def test_the_address_that_was_checked_is_the_one_that_is_used(monkeypatch:
 
 
 @pytest.mark.parametrize("url", ["http://no-such-name.invalid/", f"http://{'a' * 64}.example/", "http://example..com/"])
-async def test_names_that_lead_nowhere(url: str) -> None:
+async def test_names_that_do_not_resolve(url: str) -> None:
     with pytest.raises(Unreachable):
-        await outgoing.post(url, b"", {}, allowed=(), timeout_s=30)
+        await outbound_http.post(url, b"", {}, allowed=(), timeout_s=30)
 
 
-async def test_a_receiver_that_talks_nonsense() -> None:
+async def test_a_receiver_that_does_not_speak_http() -> None:
     async def babble(stream: Any) -> None:
         async with stream:
             await stream.receive()
@@ -147,7 +149,7 @@ async def test_a_receiver_that_talks_nonsense() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, babble)
         with pytest.raises(Unreachable):
-            await outgoing.post(
+            await outbound_http.post(
                 f"http://127.0.0.1:{port}/", b"x", {}, allowed=[ipaddress.ip_network("127.0.0.1")], timeout_s=10
             )
         tasks.cancel_scope.cancel()

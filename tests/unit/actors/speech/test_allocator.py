@@ -1,4 +1,4 @@
-"""The allocator of the C library, tuned for real in a process of its own."""
+"""The allocator of the C library, really tuned in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whisper_service.actors.speech import allocator
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the settings are those of glibc")
 
-# Blocks of 64 MB, as encoding makes them: how many page faults does a second one cost, and does `release` undo the tuning?
+# Blocks of 64 MB, as for encoding: how many page faults does a second one cost, and does `release` free the first?
 PROGRAM = """
 import ctypes, resource, sys
 from whisper_service.actors.speech import allocator

@@ -1,4 +1,4 @@
-"""CUDA libraries of pip packages are found and opened, with packages made on the spot."""
+"""CUDA libraries in pip packages are found and opened. The packages are made by the test."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_first_package_that_has_it_counts(site: Path, monkeypatch: pytest.Mo
     assert preload(("made_up_one", "made_up_two", "made_up_three")) == [second]
 
 
-def test_a_library_that_cannot_be_opened_is_told_and_the_next_is_tried(
+def test_a_library_that_cannot_be_opened_is_logged_and_the_next_is_tried(
     site: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     paths = [put(site, "made_up_broken", name) for name in LIBRARIES]
@@ -68,7 +68,7 @@ def test_a_library_that_cannot_be_opened_is_told_and_the_next_is_tried(
 
 @compiler
 def test_what_was_opened_is_found_by_its_name_alone(site: Path) -> None:
-    """The way CTranslate2 opens it."""
+    """CTranslate2 opens libraries by name."""
     path = put(site, "made_up_real", LIBRARIES[1])
     source = site / "library.c"
     source.write_text("int answer(void) { return 42; }")

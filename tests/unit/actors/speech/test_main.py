@@ -1,4 +1,4 @@
-"""The loop of the speech actor with a model that follows a script."""
+"""The command loop of the speech actor, with a scripted model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whisper_service.supervision.protocol import Cancel, ChunkInput, Fault, Load
 
 
 class Script:
-    """A loader, the models it gives and their slots, and what happened to them in order."""
+    """A loader that records the events of its models and their slots, in order."""
 
     def __init__(self, faults: dict[str, Fault] | None = None) -> None:
         self.faults = faults or {}
@@ -83,7 +83,7 @@ def test_batches_go_to_the_model_that_was_loaded() -> None:
     assert script.events == [("load", "tiny"), ("slots", "tiny"), ("put", "tiny", 1), ("put", "tiny", 2)]
 
 
-def test_the_old_model_is_let_go_before_the_next_is_loaded() -> None:
+def test_the_old_model_is_unloaded_before_the_next_is_loaded() -> None:
     script = Script()
     serve(script, command("tiny"), Transcribe(batch=1, rows=()), command("base"), Transcribe(batch=2, rows=()))
     assert script.events == [
@@ -107,50 +107,50 @@ def test_after_a_model_that_does_not_load_there_is_none_and_the_next_may() -> No
     ]
 
 
-class Silent(Inbox):
-    """Nothing comes within any time, until the test says so; counts how often it was asked with a limit."""
+class SilentInbox(Inbox):
+    """An inbox whose `get` with a timeout finds nothing. Records the timeouts."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.limits: list[float | None] = []
+        self.timeouts: list[float | None] = []
         self.asked: Callable[[], None] = lambda: None
 
     def get(self, timeout: float | None = None) -> Any:
-        self.limits.append(timeout)
+        self.timeouts.append(timeout)
         self.asked()
         return super().get(0) if timeout is not None else super().get()
 
 
 def test_idle_memory_goes_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    script, inbox = Script(), Silent()
+    script, inbox = Script(), SilentInbox()
     released: list[int] = []
-    monkeypatch.setattr(speech.allocator, "release", lambda: released.append(len(inbox.limits)))
+    monkeypatch.setattr(speech.allocator, "release", lambda: released.append(len(inbox.timeouts)))
     inbox.put(command("tiny"))
     inbox.put(Transcribe(batch=1, rows=()))
     script.idle = False
 
     def asked() -> None:
-        if len(inbox.limits) == 5:
+        if len(inbox.timeouts) == 5:
             script.idle = True
-        if inbox.limits[-1] is None and len(inbox.limits) > 1:
+        if inbox.timeouts[-1] is None and len(inbox.timeouts) > 1:
             inbox.put(Shutdown())
 
     inbox.asked = asked
     speech.serve(inbox, lambda report: None, script.load, idle_s=3.0)
-    assert inbox.limits == [None, 3.0, 3.0, 3.0, 3.0, None], (
+    assert inbox.timeouts == [None, 3.0, 3.0, 3.0, 3.0, None], (
         "it keeps asking only while there is something to give back"
     )
     assert released == [5]
 
 
 def test_a_cancellation_reaches_batches_in_work() -> None:
-    """The loop is free while the slots work."""
+    """The command loop is free while the slots work."""
     inbox = Inbox()
     seen = threading.Event()
     script = Script()
-    row = ChunkInput(job_id="job", span=Span(0, 0, 1, 0.0, 1.0), spool="")
+    chunk = ChunkInput(job_id="job", span=Span(0, 0, 1, 0.0, 1.0), spool="")
     inbox.put(command("tiny"))
-    inbox.put(Transcribe(batch=1, rows=(row,)))
+    inbox.put(Transcribe(batch=1, rows=(chunk,)))
     thread = threading.Thread(target=speech.serve, args=(inbox, lambda report: seen.set(), script.load))
     thread.start()
     assert seen.wait(30)
@@ -162,7 +162,10 @@ def test_a_cancellation_reaches_batches_in_work() -> None:
 
 
 def test_the_model_stack_is_not_imported_before_the_process_is_prepared() -> None:
-    code = "import sys, whisper_service.actors.speech.main; print(sorted({'ctranslate2', 'faster_whisper'} & set(sys.modules)))"
+    code = (
+        "import sys, whisper_service.actors.speech.main\n"
+        "print(sorted({'ctranslate2', 'faster_whisper'} & set(sys.modules)))"
+    )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
 

@@ -1,4 +1,4 @@
-"""Who pauses for whom in the speech actor."""
+"""Which slots of the speech actor pause for an urgent batch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def ended(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
-def test_nobody_pauses_while_nobody_is_first() -> None:
+def test_no_slot_pauses_without_an_urgent_batch() -> None:
     assert ended(started(Priority(pause_s=WAIT_S * 2).pause))
 
 
-def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
+def test_one_slot_pauses_for_one_express_batch_and_goes_on_after_it() -> None:
     priority = Priority(pause_s=WAIT_S * 2)
     through: list[int] = []
     with priority.urgent(express=True):
-        priority.pause()  # who is first does not wait for itself
+        priority.pause()  # an urgent batch does not pause for itself
         slots = [started(lambda number=number: (priority.pause(), through.append(number))) for number in range(3)]  # type: ignore[misc]
         done = threading.Event()
         started(lambda: ([slot.join(0.2) for slot in slots], done.set()))
@@ -39,15 +39,15 @@ def test_one_slot_pauses_for_one_batch_and_goes_on_after_it() -> None:
     assert sorted(through) == [0, 1, 2]
 
 
-def test_who_is_waited_for_in_a_slot_pauses_for_nobody_and_nobody_for_it() -> None:
+def test_an_urgent_batch_in_a_slot_does_not_pause_and_no_slot_pauses_for_it() -> None:
     priority = Priority(pause_s=WAIT_S * 2)
 
-    def waited_for() -> None:
+    def urgent_in_a_slot() -> None:
         with priority.urgent(express=False):
             priority.pause()
 
     with priority.urgent(express=True):
-        assert ended(started(waited_for))
+        assert ended(started(urgent_in_a_slot))
     with priority.urgent(express=False):
         assert ended(started(priority.pause)), "it has its core already"
 

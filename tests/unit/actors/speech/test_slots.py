@@ -1,4 +1,4 @@
-"""What is reported of a batch, in what order, and what happens when it fails - with a listener that follows a script."""
+"""What a slot reports of a batch, in which order, and what happens after a failure. The recogniser is scripted."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Exited(BaseException):
     """In place of the end of the process."""
 
 
-class Listener:
-    """Hears the loudness of each chunk as its text; `trouble` is asked before a batch and before each of its rows."""
+class FakeRecognizer:
+    """Gives the loudness of each chunk as its text; `trouble` is called before a batch and before each chunk of it."""
 
-    def __init__(self, trouble: Callable[[list[int], int | None], None] = lambda batch, row: None) -> None:
+    def __init__(self, trouble: Callable[[list[int], int | None], None] = lambda batch, chunk: None) -> None:
         self._trouble = trouble
         self.batches: list[list[int]] = []
 
@@ -51,8 +51,8 @@ class Listener:
             yield index, Recognition((Sentence((word,), -0.1, 0.0, 1.0),), chunks[index].language or "fr", None)
 
 
-class Nobody:
-    """No job is cancelled, but those that are put here."""
+class FakeInbox:
+    """An inbox in which only the jobs in `jobs` are cancelled."""
 
     def __init__(self) -> None:
         self.jobs: set[str] = set()
@@ -69,7 +69,7 @@ def spool(tmp_path: Path) -> Path:
     return path
 
 
-def row(spool: Path, index: int, job_id: str = "job") -> ChunkInput:
+def chunk(spool: Path, index: int, job_id: str = "job") -> ChunkInput:
     return ChunkInput(
         job_id=job_id,
         span=Span(index, index * SECOND, SECOND, index + 100.0, index + 101.0),
@@ -79,7 +79,7 @@ def row(spool: Path, index: int, job_id: str = "job") -> ChunkInput:
 
 
 def work(
-    monkeypatch: pytest.MonkeyPatch, listener: Listener, batch: Transcribe, inbox: Nobody | None = None,
+    monkeypatch: pytest.MonkeyPatch, recognizer: FakeRecognizer, batch: Transcribe, inbox: FakeInbox | None = None,
     react: Callable[[Report], None] = lambda report: None,
 ) -> tuple[list[Report], list[int]]:  # fmt: skip
     """The reports of a batch, and the exit codes of a process that wanted to end."""
@@ -96,13 +96,13 @@ def work(
 
     monkeypatch.setattr(os, "_exit", leave)
     try:
-        module._Batch(batch, listener, inbox or Nobody(), emit).process()
+        module._Batch(batch, recognizer, inbox or FakeInbox(), emit).process()
     except Exited:
         assert codes
     return reports, codes
 
 
-def test_a_batch_that_somebody_waits_for_goes_first_while_it_is_in_work_and_no_other_does(spool: Path) -> None:
+def test_only_an_urgent_batch_has_priority_while_it_is_in_work(spool: Path) -> None:
     first = [""]
     done: SimpleQueue[Report] = SimpleQueue()
 
@@ -115,10 +115,10 @@ def test_a_batch_that_somebody_waits_for_goes_first_while_it_is_in_work_and_no_o
                 first.append("")
 
     during: list[str] = []
-    listener = Listener(lambda batch, row: during.append(first[-1]))
-    slots = module.Slots([listener], Nobody(), done.put, Watched())
+    recognizer = FakeRecognizer(lambda batch, chunk: during.append(first[-1]))
+    slots = module.Slots([recognizer], FakeInbox(), done.put, Watched())
     for number, (urgent, express) in enumerate([(False, False), (True, True), (True, False), (False, False)]):
-        slots.put(Transcribe(batch=number, rows=(row(spool, 1),), urgent=urgent, express=express))
+        slots.put(Transcribe(batch=number, rows=(chunk(spool, 1),), urgent=urgent, express=express))
     slots.close()
     assert during == [
         "",
@@ -129,10 +129,10 @@ def test_a_batch_that_somebody_waits_for_goes_first_while_it_is_in_work_and_no_o
         "in a slot",
         "",
         "",
-    ]  # before a batch and before its row
+    ]  # before a batch and before its chunk
 
 
-def heard(reports: Sequence[Report]) -> list[int]:
+def recognised(reports: Sequence[Report]) -> list[int]:
     return [report.index for report in reports if isinstance(report, ChunkDone)]
 
 
@@ -140,9 +140,9 @@ def faults(reports: Sequence[Report]) -> list[tuple[str, int | None, bool]]:
     return [(report.kind, report.index, report.fatal) for report in reports if isinstance(report, Fault)]
 
 
-def test_every_row_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
-    rows = (row(spool, 3), row(spool, 1, "other"))
-    reports, codes = work(monkeypatch, Listener(), Transcribe(batch=7, rows=rows))
+def test_every_chunk_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+    chunks = (chunk(spool, 3), chunk(spool, 1, "other"))
+    reports, codes = work(monkeypatch, FakeRecognizer(), Transcribe(batch=7, rows=chunks))
     other, job, done = reports
     assert isinstance(other, ChunkDone)
     assert isinstance(job, ChunkDone)
@@ -156,15 +156,15 @@ def test_every_row_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, s
 
 
 def test_chinese_is_stored_in_the_script_that_was_asked_for(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
-    class Speaker(Listener):
+    class ChineseRecognizer(FakeRecognizer):
         def recognise(
             self, chunks: Any, preset: Preset, prompt: str | None = None
         ) -> Iterator[tuple[int, Recognition]]:
             words = (Word(0.1, 0.5, "头发", 0.9),)
             yield 0, Recognition((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)
 
-    wanted = msgspec.structs.replace(row(spool, 1), script=Script.TRADITIONAL)
-    reports, _ = work(monkeypatch, Speaker(), Transcribe(batch=1, rows=(wanted,)))
+    wanted = msgspec.structs.replace(chunk(spool, 1), script=Script.TRADITIONAL)
+    reports, _ = work(monkeypatch, ChineseRecognizer(), Transcribe(batch=1, rows=(wanted,)))
     assert isinstance(reports[0], ChunkDone)
     assert [(s.text, s.words[0].word) for s in reports[0].segments] == [("頭髮", "頭髮")]
 
@@ -173,29 +173,31 @@ def test_memory_that_does_not_suffice_is_tried_by_halves(monkeypatch: pytest.Mon
     released: list[bool] = []
     monkeypatch.setattr(module.allocator, "release", lambda: released.append(True))
 
-    def trouble(batch: list[int], mark: int | None) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
         if len(batch) > 3:
             raise OOM
 
-    listener = Listener(trouble)
-    reports, codes = work(monkeypatch, listener, Transcribe(batch=1, rows=tuple(row(spool, i) for i in range(1, 6))))
-    assert listener.batches == [[1, 2, 3, 4, 5], [1, 2, 3], [4, 5]]
-    assert sorted(heard(reports)) == [1, 2, 3, 4, 5]
+    recognizer = FakeRecognizer(trouble)
+    reports, codes = work(
+        monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 6)))
+    )
+    assert recognizer.batches == [[1, 2, 3, 4, 5], [1, 2, 3], [4, 5]]
+    assert sorted(recognised(reports)) == [1, 2, 3, 4, 5]
     assert isinstance(reports[-1], BatchDone)
     assert (faults(reports), codes, released) == ([], [], [True])
 
 
-def test_what_was_reported_before_memory_ran_out_is_not_heard_again(
+def test_a_chunk_reported_before_memory_ran_out_is_not_recognised_again(
     monkeypatch: pytest.MonkeyPatch, spool: Path
 ) -> None:
-    def trouble(batch: list[int], mark: int | None) -> None:
-        if len(batch) == 5 and mark == 3:
+    def trouble(batch: list[int], loudness: int | None) -> None:
+        if len(batch) == 5 and loudness == 3:
             raise MemoryError
 
-    listener = Listener(trouble)
-    reports, _ = work(monkeypatch, listener, Transcribe(batch=1, rows=tuple(row(spool, i) for i in range(1, 6))))
-    assert heard(reports) == [5, 4, 2, 1, 3]
-    assert listener.batches[1:] == [[1, 2], [3]]
+    recognizer = FakeRecognizer(trouble)
+    reports, _ = work(monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 6))))
+    assert recognised(reports) == [5, 4, 2, 1, 3]
+    assert recognizer.batches[1:] == [[1, 2], [3]]
     assert isinstance(reports[-1], BatchDone)
 
 
@@ -203,48 +205,48 @@ def test_what_was_reported_before_memory_ran_out_is_not_heard_again(
 def test_memory_that_does_not_suffice_for_half_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, spool: Path, error: Exception
 ) -> None:
-    def trouble(batch: list[int], mark: int | None) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
         if 4 in batch:
             raise error
 
-    listener = Listener(trouble)
-    reports, codes = work(monkeypatch, listener, Transcribe(batch=1, rows=tuple(row(spool, i) for i in range(1, 5))))
-    assert listener.batches == [[1, 2, 3, 4], [1, 2], [3, 4]], "nothing is tried a third time"
-    assert heard(reports) == [2, 1]
+    recognizer = FakeRecognizer(trouble)
+    reports, codes = work(
+        monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 5)))
+    )
+    assert recognizer.batches == [[1, 2, 3, 4], [1, 2], [3, 4]], "nothing is tried a third time"
+    assert recognised(reports) == [2, 1]
     assert faults(reports) == [("oom", None, True)]
     assert reports[-1].batch == 1  # type: ignore[union-attr]
     assert codes == [1]
 
 
 def test_the_first_half_failing_spares_the_second_the_trouble(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
-    def trouble(batch: list[int], mark: int | None) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
         raise OOM
 
-    listener = Listener(trouble)
-    work(monkeypatch, listener, Transcribe(batch=1, rows=tuple(row(spool, i) for i in range(1, 5))))
-    assert listener.batches == [[1, 2, 3, 4], [1, 2]]
+    recognizer = FakeRecognizer(trouble)
+    work(monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 5))))
+    assert recognizer.batches == [[1, 2, 3, 4], [1, 2]]
 
 
 def test_a_lost_device_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
-    def trouble(batch: list[int], mark: int | None) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
         raise LOST
 
-    listener = Listener(trouble)
-    reports, codes = work(monkeypatch, listener, Transcribe(batch=1, rows=(row(spool, 1), row(spool, 2))))
-    assert len(listener.batches) == 1
+    recognizer = FakeRecognizer(trouble)
+    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2))))
+    assert len(recognizer.batches) == 1
     assert (faults(reports), codes) == ([("cuda", None, True)], [1])
 
 
-def test_a_failure_that_nobody_expects_hits_the_row_that_brings_it(
-    monkeypatch: pytest.MonkeyPatch, spool: Path
-) -> None:
-    def trouble(batch: list[int], mark: int | None) -> None:
-        if mark is None and 2 in batch:
-            raise ZeroDivisionError("an odd row")
+def test_an_unexpected_failure_hits_only_the_chunk_that_causes_it(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
+        if loudness is None and 2 in batch:
+            raise ZeroDivisionError("an odd chunk")
 
-    listener = Listener(trouble)
-    reports, codes = work(monkeypatch, listener, Transcribe(batch=9, rows=tuple(row(spool, i) for i in (1, 2, 3))))
-    assert sorted(heard(reports)) == [1, 3]
+    recognizer = FakeRecognizer(trouble)
+    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=9, rows=tuple(chunk(spool, i) for i in (1, 2, 3))))
+    assert sorted(recognised(reports)) == [1, 3]
     (fault,) = [report for report in reports if isinstance(report, Fault)]
     assert (fault.scope, fault.kind, fault.batch, fault.job_id, fault.index, fault.fatal) == (
         "batch",
@@ -254,66 +256,72 @@ def test_a_failure_that_nobody_expects_hits_the_row_that_brings_it(
         2,
         False,
     )
-    assert fault.problem.params == {"detail": "ZeroDivisionError: an odd row"}
+    assert fault.problem.params == {"detail": "ZeroDivisionError: an odd chunk"}
     assert isinstance(reports[-1], BatchDone)
     assert reports[-1].audio_s == 2.0
     assert codes == []
 
 
-def test_memory_that_runs_out_while_the_culprit_is_sought_ends_the_process(
+def test_memory_that_runs_out_while_chunks_are_tried_one_by_one_ends_the_process(
     monkeypatch: pytest.MonkeyPatch, spool: Path
 ) -> None:
-    def trouble(batch: list[int], mark: int | None) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
         raise ZeroDivisionError if len(batch) > 1 else OOM
 
-    reports, codes = work(monkeypatch, Listener(trouble), Transcribe(batch=1, rows=(row(spool, 1), row(spool, 2))))
+    reports, codes = work(
+        monkeypatch, FakeRecognizer(trouble), Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2)))
+    )
     assert (faults(reports), codes) == ([("oom", None, True)], [1])
 
 
-def test_a_library_that_is_missing_is_no_reason_to_try_every_row(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
-    def trouble(batch: list[int], mark: int | None) -> None:
+def test_a_library_that_is_missing_is_no_reason_to_try_every_chunk(
+    monkeypatch: pytest.MonkeyPatch, spool: Path
+) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
         raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
 
-    listener = Listener(trouble)
-    reports, codes = work(monkeypatch, listener, Transcribe(batch=1, rows=(row(spool, 1), row(spool, 2))))
-    assert len(listener.batches) == 1
+    recognizer = FakeRecognizer(trouble)
+    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2))))
+    assert len(recognizer.batches) == 1
     assert (faults(reports), codes) == ([(FaultKind.LIBRARY_MISSING, None, False)], [])
 
 
-def test_a_spool_that_is_gone_or_short_hits_its_row_alone(
+def test_a_spool_that_is_gone_or_short_hits_its_chunk_alone(
     monkeypatch: pytest.MonkeyPatch, spool: Path, tmp_path: Path
 ) -> None:
-    rows = (row(tmp_path / "none", 4), row(spool, 2), row(spool, 10))
-    reports, codes = work(monkeypatch, Listener(), Transcribe(batch=1, rows=rows))
-    missing, short, chunk, done = reports
+    chunks = (chunk(tmp_path / "none", 4), chunk(spool, 2), chunk(spool, 10))
+    reports, codes = work(monkeypatch, FakeRecognizer(), Transcribe(batch=1, rows=chunks))
+    missing, short, recognised_chunk, done = reports
     assert isinstance(missing, Fault)
     assert (missing.kind, missing.index, missing.problem.code) == ("media", 4, "spool_missing")
     assert isinstance(short, Fault)
     assert (short.index, short.problem.code) == (10, "spool_short")
     assert short.problem.params == {"at_s": 110.0, "detail": f"0 of {SECOND} samples"}
     assert all(fault.problem.message and fault.problem.hint for fault in (missing, short))
-    assert isinstance(chunk, ChunkDone)
+    assert isinstance(recognised_chunk, ChunkDone)
     assert isinstance(done, BatchDone)
     assert done.audio_s == 1.0
     assert codes == []
 
 
-def test_cancelled_rows_are_not_heard(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
-    inbox = Nobody()
+def test_cancelled_chunks_are_not_recognised(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+    inbox = FakeInbox()
     inbox.jobs.add("gone")
-    listener = Listener()
-    rows = (row(spool, 1), row(spool, 2, "gone"), row(spool, 3))
-    reports, _ = work(monkeypatch, listener, Transcribe(batch=1, rows=rows), inbox)
-    assert listener.batches == [[1, 3]]
-    assert heard(reports) == [3, 1]
+    recognizer = FakeRecognizer()
+    chunks = (chunk(spool, 1), chunk(spool, 2, "gone"), chunk(spool, 3))
+    reports, _ = work(monkeypatch, recognizer, Transcribe(batch=1, rows=chunks), inbox)
+    assert recognizer.batches == [[1, 3]]
+    assert recognised(reports) == [3, 1]
     assert isinstance(reports[-1], BatchDone)
 
 
-def test_once_every_row_that_is_left_is_cancelled_the_batch_ends(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
-    inbox = Nobody()
-    rows = (row(spool, 1), row(spool, 2), row(spool, 3, "other"))
-    reports, _ = work(monkeypatch, Listener(), Transcribe(batch=1, rows=rows), inbox, lambda _: inbox.jobs.add("job"))
-    assert heard(reports) == [3]
+def test_a_batch_ends_once_all_its_open_chunks_are_cancelled(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+    inbox = FakeInbox()
+    chunks = (chunk(spool, 1), chunk(spool, 2), chunk(spool, 3, "other"))
+    reports, _ = work(
+        monkeypatch, FakeRecognizer(), Transcribe(batch=1, rows=chunks), inbox, lambda _: inbox.jobs.add("job")
+    )
+    assert recognised(reports) == [3]
     assert isinstance(reports[-1], BatchDone)
 
 
@@ -322,14 +330,14 @@ def test_no_failure_of_a_batch_keeps_its_memory(monkeypatch: pytest.MonkeyPatch,
     alive: list[weakref.ref[object]] = []
     held: list[bool] = []
 
-    def trouble(batch: list[int], mark: int | None) -> None:
+    def trouble(batch: list[int], loudness: int | None) -> None:
         held.extend(ref() is not None for ref in alive)
         if len(batch) > 1:
             array = np.zeros(1000)
             alive.append(weakref.ref(array))
             raise RuntimeError("CUDA failed with error out of memory")
 
-    work(monkeypatch, Listener(trouble), Transcribe(batch=1, rows=(row(spool, 1), row(spool, 2))))
+    work(monkeypatch, FakeRecognizer(trouble), Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2))))
     assert held
     assert not any(held)
 
@@ -338,17 +346,17 @@ def test_the_first_free_slot_takes_the_next_batch_and_closing_waits(spool: Path)
     barrier = threading.Barrier(2, timeout=30)
     reports: list[Report] = []
 
-    def meet(batch: list[int], mark: int | None) -> None:
-        if mark is None and batch[0] < 3:
+    def meet(batch: list[int], loudness: int | None) -> None:
+        if loudness is None and batch[0] < 3:
             barrier.wait()  # passes only when two batches are in work at once
 
-    slots = Slots([Listener(meet), Listener(meet)], Nobody(), reports.append)
+    slots = Slots([FakeRecognizer(meet), FakeRecognizer(meet)], FakeInbox(), reports.append)
     assert slots.idle
     for number in range(1, 5):
-        slots.put(Transcribe(batch=number, rows=(row(spool, number),)))
+        slots.put(Transcribe(batch=number, rows=(chunk(spool, number),)))
     slots.close()
     assert slots.idle
-    assert sorted(heard(reports)) == [1, 2, 3, 4]
+    assert sorted(recognised(reports)) == [1, 2, 3, 4]
     assert sum(isinstance(report, BatchDone) for report in reports) == 4
 
 
@@ -366,7 +374,7 @@ def test_a_slot_that_cannot_report_takes_the_process_with_it(
         raise MemoryError("not even this")
 
     monkeypatch.setattr(os, "_exit", leave)
-    Slots([Listener()], Nobody(), emit).put(Transcribe(batch=1, rows=()))
+    Slots([FakeRecognizer()], FakeInbox(), emit).put(Transcribe(batch=1, rows=()))
     assert gone.wait(30)
     assert codes == [70]
     assert "MemoryError: not even this" in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Stretches of speech in a sound."""
+"""Stretches of speech in audio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whisper_service.core.domain import SAMPLE_RATE
 SOUND = join(hiss(2), babble(4), silence(3), babble(5, seed=1), hiss(2)).astype(np.float32) / 32768
 
 
-def test_stretches_begin_and_end_where_somebody_speaks() -> None:
+def test_stretches_begin_and_end_with_the_speech() -> None:
     found = SpeechFinder()(SOUND)
     assert all(begin < end for begin, end in found)
     assert all(a[1] < b[0] for a, b in pairwise(found)), "stretches that touch are one"
@@ -29,19 +29,19 @@ def test_stretches_begin_and_end_where_somebody_speaks() -> None:
     assert all(round(edge * SAMPLE_RATE) % FRAME == 0 for edge in edges)
 
 
-def test_nothing_is_found_in_nothing() -> None:
-    listen = SpeechFinder()
-    assert listen(SOUND[:0]) == []
-    assert listen(np.zeros(5 * SAMPLE_RATE, dtype=np.float32)) == []
-    assert listen(hiss(5).astype(np.float32) / 32768) == []
+def test_no_speech_is_found_in_silence_and_noise() -> None:
+    find = SpeechFinder()
+    assert find(SOUND[:0]) == []
+    assert find(np.zeros(5 * SAMPLE_RATE, dtype=np.float32)) == []
+    assert find(hiss(5).astype(np.float32) / 32768) == []
 
 
-def test_one_sound_leaves_no_trace_in_the_next() -> None:
-    listen = SpeechFinder()
-    first = listen(SOUND)
-    listen(SOUND[: 5 * SAMPLE_RATE])
-    assert listen(SOUND) == first
+def test_one_recording_does_not_change_the_result_of_the_next() -> None:
+    find = SpeechFinder()
+    first = find(SOUND)
+    find(SOUND[: 5 * SAMPLE_RATE])
+    assert find(SOUND) == first
 
 
-def test_sound_beyond_full_scale_is_clipped_not_wrapped() -> None:
+def test_audio_beyond_full_scale_is_clipped_not_wrapped() -> None:
     assert SpeechFinder()(np.clip(SOUND * 40, -1, 1)) == SpeechFinder()(SOUND * 40)

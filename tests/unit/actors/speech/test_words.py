@@ -1,4 +1,4 @@
-"""From tokens and their places to words and sentences."""
+"""Tokens with their alignment become words and sentences."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_spread_words_fill_the_whole_time_in_order(given: list[str], duration: f
         ),
     ],
 )
-def test_marks_hang_on_their_word(given: list[str], expected: list[str]) -> None:
+def test_marks_are_joined_to_their_word(given: list[str], expected: list[str]) -> None:
     assert [w.word for w in merge_punctuation(said(*given))] == expected
 
 
