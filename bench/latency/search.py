@@ -174,7 +174,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         root = options.keep or Path(directory)
         root.mkdir(parents=True, exist_ok=True)
-        anyio.run(measure, root / "search_terms.db", options.jobs, options.segments, options.rounds)
+        anyio.run(measure, root / "search.db", options.jobs, options.segments, options.rounds)
 
 
 if __name__ == "__main__":

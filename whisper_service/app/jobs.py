@@ -11,6 +11,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from anyio import move_on_after
 from msgspec.structs import replace
 
+from whisper_service.config.active import ActiveSettings
 from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Status, Transcript
 from whisper_service.core.errors import InvalidRequest, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import clean_name, identifier
@@ -34,6 +35,7 @@ class JobService:
 
     def __init__(
         self,
+        active: ActiveSettings,
         context: Context,
         feed: ChangeFeed,
         uploads: Uploads,
@@ -42,6 +44,7 @@ class JobService:
         links: LinkFetcher,
         trash_changed: Callable[[], None],
     ) -> None:
+        self._active = active
         self._context = context
         self._feed = feed
         self._uploads = uploads
@@ -123,6 +126,7 @@ class JobService:
 
     async def delete(self, job_id: str, *, for_good: bool = False) -> None:
         """Delete the job, whatever its state. `restore` takes it back until `storage.undo_s` is over, unless `for_good`."""
+        for_good = for_good or not self._active.config.storage.undo_s
         await self._ask_and_fetch(requests.delete, job_id, for_good=for_good)
         self._trash_changed()
 

@@ -29,7 +29,14 @@ class Service:
         config, context = parts.active.config, parts.context
         self.parts = parts
         self.jobs = JobService(
-            context, parts.feed, parts.uploads, parts.resumable, parts.webhooks, parts.links, parts.trash.tell
+            parts.active,
+            context,
+            parts.feed,
+            parts.uploads,
+            parts.resumable,
+            parts.webhooks,
+            parts.links,
+            parts.trash.tell,
         )
         self.models = ModelService(
             context,

@@ -33,4 +33,4 @@ class SettingsService:
     async def _change(self, changes: Mapping[str, Any]) -> None:
         stored = self._active.check(changes)
         self._feed.publish([await self._store.remembered.set_settings(stored)])
-        self._active.take(stored)
+        self._active.replace_stored(stored)

@@ -24,7 +24,7 @@ from litestar.params import QueryParameter
 
 from whisper_service.app.service import Service
 from whisper_service.config import runtime
-from whisper_service.config.tokens import tokens
+from whisper_service.config.tokens import read_tokens
 from whisper_service.core.domain import Value
 from whisper_service.core.logs import LogEntry
 from whisper_service.core.redaction import redact
@@ -99,7 +99,7 @@ async def diagnostics(service: Served) -> Response[bytes]:
     parts = {
         "system.json": await service.system(),
         "readiness.json": service.readiness(),
-        "runtime.json": service.settings.list(),
+        "settings.json": service.settings.list(),
         "jobs.json": [_plain(job) for job in await service.jobs.newest(JOBS)],
         "log.json": service.log.entries(limit=2_000),
     }
@@ -119,7 +119,7 @@ def secrets(service: Service) -> list[str]:
         for name, value in os.environ.items()
         if any(word in name for word in ("TOKEN", "SECRET", "PASSWORD", "API_KEY"))
     ]
-    return [*runtime.secrets_of(service.config), *tokens(service.config.security), *named]
+    return [*runtime.secrets_of(service.config), *read_tokens(service.config.security), *named]
 
 
 def _clean(entries: list[LogEntry], hidden: Collection[str]) -> list[LogEntry]:
