@@ -20,7 +20,7 @@ import msgspec
 
 from whisper_service.app.models import HubTest, ModelsInfo
 from whisper_service.config.schema import Config
-from whisper_service.config.tokens import tokens
+from whisper_service.config.tokens import read_tokens
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import DataDirectoryInUse, ServiceError
 from whisper_service.core.model_names import folder_of
@@ -38,7 +38,7 @@ class RemoteModels:
         parts = urlsplit(address)
         self._where = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._headers = (
-            {"Authorization": f"Bearer {token}"} if (token := next(iter(tokens(config.security)), "")) else {}
+            {"Authorization": f"Bearer {token}"} if (token := next(iter(read_tokens(config.security)), "")) else {}
         )
 
     @classmethod

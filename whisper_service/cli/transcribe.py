@@ -119,7 +119,7 @@ def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) ->
 def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
     """The options of every job. The model stays "auto": which one that is depends on the device, and only the child sees that."""
     given = {key: value for key, value in wishes.items() if value is not None}
-    given["language"] = languages.check(given.get("language", ""))
+    given["language"] = languages.check_code(given.get("language", ""))
     try:
         return msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
     except msgspec.ValidationError as error:

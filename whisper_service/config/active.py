@@ -1,4 +1,4 @@
-"""The settings in force: what was configured, with what was set while the service ran. The service keeps and applies them."""
+"""Hold the settings in force: the configuration with the settings that were stored while the service ran."""
 
 from __future__ import annotations
 
@@ -14,28 +14,27 @@ logger = logging.getLogger(__name__)
 
 
 class ActiveSettings:
-    """`base` is what was configured; `sources` says where that is from."""
+    """The settings in force. The service stores them."""
 
     def __init__(self, base: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any]) -> None:
+        """Merge the configuration `base`, the `sources` of its values, and what was `stored` before."""
         self._base = base
         self._sources = sources
         self._stored = dict(stored)
         self._subscribers: list[Callable[[Config], None]] = []
         self.config, refused = runtime.merge(base, sources, stored)
         for key in refused:
-            logger.warning(
-                "the setting %s that was stored is not valid any more", key, extra={"action": "setting_refused"}
-            )
+            logger.warning("the stored setting %s is no longer valid", key, extra={"action": "setting_refused"})
 
     def describe(self) -> list[Setting]:
-        """Every setting."""
+        """Return every setting."""
         return runtime.describe(self.config, self._sources, self._stored)
 
     def check(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """What is to be stored after these changes. Raises `InvalidRequest`."""
+        """Return what to store after these changes. Raises `InvalidRequest`."""
         return runtime.check(self._base, self._sources, self._stored, changes)
 
-    def take(self, stored: Mapping[str, Any]) -> None:
+    def replace_stored(self, stored: Mapping[str, Any]) -> None:
         """Put stored settings in force, and call the subscribers."""
         self._stored = dict(stored)
         self.config, _ = runtime.merge(self._base, self._sources, stored)

@@ -1,4 +1,4 @@
-"""Read the configuration: defaults, file, environment, command line; the later one wins."""
+"""Read the configuration: defaults, then file, environment, command line. Each wins over those before it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,17 @@ from whisper_service.config.schema import Config, SettingSource, setting_fields
 from whisper_service.core.errors import InvalidConfig
 
 ENV_PREFIX: Final = "WHISPER_SERVICE_"
-
-
-CONFIG_VARIABLE: Final = "WHISPER_SERVICE_CONFIG"  # names the file itself
-
-
+CONFIG_VARIABLE: Final = "WHISPER_SERVICE_CONFIG"  # the path of the file
 NO_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "WHISPER_SERVICE_UI"})
-"""Variables that are called like settings and are none; the second is for the build of the page."""
+"""Variables with the prefix that are no settings. The second one is for the build of the web page."""
 
 
 def load(
     file: Path | None = None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Config:
-    """The settings in force; `overrides` maps dotted keys (`"server.port"`) to values that win over everything.
+    """Return the configuration. `overrides` are the dotted keys and values of the command line (`"server.port"`).
 
-    Without `file`, `config.toml` in the working directory is used if there is one. Raises `InvalidConfig` naming the key.
+    Without `file`, `config.toml` in the working directory is read if it exists. Raises `InvalidConfig`, naming the key.
     """
     environ = os.environ if environ is None else environ
     file = _file(file, environ)
@@ -46,7 +42,7 @@ def load(
     except msgspec.ValidationError as error:
         raise InvalidConfig(
             f"The configuration is not valid: {error}.",
-            hint=f"Look at {file or 'the environment and the command line'}; config.toml lists every key.",
+            hint=f"Correct {file or 'the environment or the command line'}. config.toml lists every key.",
         ) from error
     if config.security.token_file:
         tokens = str((base / Path(config.security.token_file).expanduser()).resolve())
@@ -57,16 +53,13 @@ def load(
 def find_sources(
     file: Path | None = None, environ: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None
 ) -> dict[str, SettingSource]:
-    """Where each setting that is not a default comes from; the arguments are those of `load`."""
+    """Return where each setting that is not a default comes from. The arguments are those of `load`."""
     environ = os.environ if environ is None else environ
     file = _file(file, environ)
     found: dict[str, SettingSource] = {}
     for name, value in (_read(file) if file else {}).items():
-        found |= (
-            {f"{name}.{key}": SettingSource.FILE for key in value}
-            if isinstance(value, dict)
-            else {name: SettingSource.FILE}
-        )
+        names = [f"{name}.{key}" for key in value] if isinstance(value, dict) else [name]
+        found |= dict.fromkeys(names, SettingSource.FILE)
     for name in environ:
         if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS:
             found[".".join(name.removeprefix(ENV_PREFIX).lower().split("__"))] = SettingSource.ENVIRONMENT
@@ -74,14 +67,14 @@ def find_sources(
 
 
 def resource(name: str) -> Path:
-    """A file that ships with the service (`static`, `config.toml`): inside the installed package, or beside it in a checkout."""
+    """Return the path of `static` or `config.toml`: inside the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / name
     return inside if inside.exists() else package.parent / name
 
 
 def _file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The configuration file: the one that is named, else `config.toml` in the working directory if there is one."""
+    """Return the file that is named, else `config.toml` in the working directory if it exists."""
     if file is None and CONFIG_VARIABLE in environ:
         return Path(environ[CONFIG_VARIABLE])
     if file is None and (default := Path.cwd() / "config.toml").is_file():
@@ -97,17 +90,17 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file} cannot be read: {error.strerror}.", hint="Check the path given with --config."
         ) from error
     except msgspec.DecodeError as error:
-        raise InvalidConfig(f"{file} is not valid TOML: {error}.", hint="Mend that line and start again.") from error
+        raise InvalidConfig(f"{file} is not valid TOML: {error}.", hint="Correct that line and start again.") from error
     return tree
 
 
 def _items(text: str) -> list[str]:
-    """`a, b` -> the two, as a list is written in a variable."""
+    """Return the items of a list that a variable holds, like `a, b`."""
     return [item for part in text.split(",") if (item := part.strip())]
 
 
 def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
-    """Set one key of the nested tables; whether there is such a key is for the decoder to say."""
+    """Set a key of the nested tables. The decoder refuses keys that do not exist."""
     *sections, leaf = path
     for section in sections:
         inner = tree.setdefault(section, {})
@@ -118,4 +111,4 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
 def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise TypeError(f"{value!r} is no {kind.__name__}")
+    raise TypeError(f"{value!r} is not a {kind.__name__}")

@@ -1,7 +1,7 @@
 """Describe and check settings that are changed while the service runs. Pure.
 
-A changed setting is stored in the database. It wins over the configuration file. It loses against the environment and the command
-line: a setting given there is meant to stay, so it cannot be changed here.
+A changed setting is stored in the database. It wins over the configuration file, and loses against the environment and
+the command line: a setting given there is meant to stay, so it cannot be changed here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FIXED_BY: Final = frozenset({SettingSource.ENVIRONMENT, SettingSource.COMMAND_LI
 
 
 class Setting(Value, frozen=True):
-    """One setting as clients see it. `value` and `default` of a secret are None; `given` says whether it differs from the default."""
+    """A setting as clients see it. The `value` and `default` of a secret are None."""
 
     key: str
     value: Any
@@ -30,11 +30,11 @@ class Setting(Value, frozen=True):
     changeable: bool
     effect: Effect | None  # of a change; None: cannot be changed here
     secret: bool
-    given: bool
+    given: bool  # the value is not the default
 
 
 def describe(config: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any]) -> list[Setting]:
-    """Return every setting, in the order of the file. `config` also has the stored values that wait for a restart."""
+    """Return every setting, in the order of the file. `config` also has stored values that wait for a restart."""
     found = []
     for key, field in setting_fields().items():
         value, changeable = _value(config, key), is_changeable(key, sources)
@@ -79,9 +79,9 @@ def merge(base: Config, sources: Mapping[str, SettingSource], stored: Mapping[st
 def check(
     base: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what to store after these changes; the value None removes a stored one.
+    """Return what to store after these changes. The value None removes a stored one.
 
-    Raises `InvalidRequest` that names the key. Then none of the changes is made.
+    Raises `InvalidRequest`, naming the key. Then none of the changes is made.
     """
     after = dict(stored)
     for key, value in changes.items():

@@ -35,7 +35,7 @@ class Effect(StrEnum):
 
 
 def setting(description: str = "", effect: Effect | None = None, **bounds: Any) -> msgspec.Meta:
-    """Describe a setting. Without `effect` only the operator may change it: addresses, paths, access, where messages go."""
+    """Describe a setting. Without `effect` only the operator may change it: addresses, paths, access, receivers."""
     return msgspec.Meta(description=description, extra={"effect": effect} if effect else None, **bounds)
 
 

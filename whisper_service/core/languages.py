@@ -38,7 +38,7 @@ _ALIASES: Final = {name.lower(): code for code, name in LANGUAGES.items()} | {
 """What people write instead of a code -> the code."""
 
 
-def check(language: str) -> str | None:
+def check_code(language: str) -> str | None:
     """Return the code that a client sent; None for "" and "auto", which ask for detection.
 
     Raises `InvalidRequest` for anything but a code, with the code that `Chinese`, `zh-CN` or `jv` probably means.
@@ -58,8 +58,8 @@ def check(language: str) -> str | None:
     )
 
 
-def understand(language: str) -> str | None:
-    """Return the code like `check`, but also accept names (`english`), regions (`pt-BR`) and other spellings.
+def find_code(language: str) -> str | None:
+    """Return the code like `check_code`, but also accept names (`english`), regions (`pt-BR`) and other spellings.
 
     For the interfaces of other programs, whose clients cannot be changed.
     """
@@ -67,7 +67,7 @@ def understand(language: str) -> str | None:
     for word in (wanted, wanted.replace("_", "-").partition("-")[0]):
         if (code := _ALIASES.get(word, word)) in LANGUAGES:
             return code
-    return check(language)
+    return check_code(language)
 
 
 def _nearest(wanted: str) -> str | None:

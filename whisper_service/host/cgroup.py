@@ -1,7 +1,7 @@
 """Find the Linux control groups that limit this process, of version 1 and 2. Reads files only.
 
-A group's parents limit the group too. In a container the path in `/proc/self/cgroup` may be the host's: then only the root
-directory is there, and its files hold the limits of the container.
+A group's parents limit the group too. In a container the path in `/proc/self/cgroup` may be the host's. Then only the
+root directory exists, and its files hold the limits of the container.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Group(NamedTuple):
 
 
 def groups(controller: str, root: Path = ROOT, membership: Path = MEMBERSHIP) -> Iterator[Group]:
-    """Yield the groups of this process for "cpu" or "memory", each before its parents. Without Linux: nothing that exists."""
+    """Yield the groups of this process for "cpu" or "memory", each before its parents. Without Linux none exists."""
     for line in read(membership).splitlines() or ["0::/", f"1:{controller}:/"]:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

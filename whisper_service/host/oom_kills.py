@@ -1,7 +1,7 @@
 """Count the processes that the kernel killed because memory ran out. Read the count before and after an actor's life.
 
-SIGKILL looks alike whoever sent it. The actors share the control group of the service, which counts what the kernel's OOM
-killer took from it. Where no group counts, the counter of the whole machine is used.
+SIGKILL does not say who sent it. The control group of the service, which has its actors too, counts the kills of the
+kernel's OOM killer. Where no group counts them, the counter of the whole machine is used.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from whisper_service.app.service import Service
-from whisper_service.config.tokens import tokens
+from whisper_service.config.tokens import read_tokens
 from whisper_service.core.errors import Unavailable
 from whisper_service.web import page
 from whisper_service.web.api import (
@@ -35,7 +35,7 @@ from whisper_service.web.security.guard import Guard
 
 def create_app(service: Service) -> ASGIApp:
     """The web side of a running service."""
-    door = Access(Tokens(tokens(service.config.security)), path=service.config.server.root_path or "/")
+    door = Access(Tokens(read_tokens(service.config.security)), path=service.config.server.root_path or "/")
     return Guard(_litestar(lambda: service, lambda: door), door, service.config)
 
 

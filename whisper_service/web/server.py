@@ -19,7 +19,7 @@ import uvicorn
 
 from whisper_service.app.service import Service
 from whisper_service.config.schema import Config, SettingSource
-from whisper_service.config.tokens import check as check_tokens
+from whisper_service.config.tokens import check_access
 from whisper_service.core import logs
 from whisper_service.core.errors import InvalidConfig, ServiceError
 from whisper_service.web import page
@@ -50,7 +50,7 @@ class AddressUnavailable(ServiceError):
 def run(config: Config, sources: Mapping[str, SettingSource] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; the exit code. Errors before that are raised. `sources`: where settings come from."""
     logs.configure(config.log.level, json=config.log.json)
-    check_tokens(config)
+    check_access(config)
     with listen(config.server.host, config.server.port) as listener:
         anyio.run(_run, config, sources or {}, listener)
     return 0

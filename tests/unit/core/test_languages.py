@@ -18,7 +18,7 @@ def test_the_list_is_the_models() -> None:
     ("written", "code"), [("zh", "zh"), (" EN ", "en"), ("yue", "yue"), ("", None), ("auto", None), ("Auto", None)]
 )
 def test_codes_are_accepted(written: str, code: str | None) -> None:
-    assert languages.check(written) == code
+    assert languages.check_code(written) == code
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_codes_are_accepted(written: str, code: str | None) -> None:
 )
 def test_anything_else_is_refused_with_the_code_that_was_probably_meant(written: str, nearest: str | None) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        languages.check(written)
+        languages.check_code(written)
     assert caught.value.params["nearest"] == nearest
     assert nearest is None or f"Did you mean {nearest} " in caught.value.advice
     assert len(caught.value.message) < 200

@@ -116,7 +116,7 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
                 field=name[:80],
             )
     if "language" in fields:
-        fields["language"] = languages.check(fields["language"])
+        fields["language"] = languages.check_code(fields["language"])
     try:
         return msgspec.convert({"preset": preset.value, **fields}, Options, strict=False)
     except msgspec.ValidationError as error:

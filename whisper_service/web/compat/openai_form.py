@@ -52,7 +52,7 @@ def understand(given: Given, *, task: Task, preset: Preset) -> OpenAIRequest:
     return OpenAIRequest(
         options=Options(
             model=model_of(form_values.limited("model", one(given, "model"), 300)),
-            language=languages.understand(one(given, "language") or (codes[0] if len(codes) == 1 else "")),
+            language=languages.find_code(one(given, "language") or (codes[0] if len(codes) == 1 else "")),
             task=task,
             preset=form_values.preset(given, preset),
             prompt=form_values.prompt(one(given, "prompt"), [*many(given, "keywords"), *many(given, "hotwords")]),

@@ -91,7 +91,7 @@ def understand(given: Given, *, task: Task | None = None, service: Service) -> A
     if wanted not in (Task.TRANSCRIBE, Task.TRANSLATE):
         raise wrong("task", f"{wanted[:40]!r} is no task.", "Use transcribe or translate.")
     options = Options(
-        language=None if task is Task.DETECT else languages.understand(one(given, "language")),
+        language=None if task is Task.DETECT else languages.find_code(one(given, "language")),
         task=task or Task(wanted),
         preset=form_values.preset(given, service.config.speech.preset),
         prompt=None if task is Task.DETECT else form_values.prompt(one(given, "initial_prompt")),

@@ -91,7 +91,7 @@ def understand(given: Given, *, preset: Preset) -> CppRequest:
     form_values.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
     task = Task.TRANSLATE if form_values.boolean(given, "translate") else Task.TRANSCRIBE
     options = Options(
-        language=languages.understand(one(given, "language")),
+        language=languages.find_code(one(given, "language")),
         task=Task.DETECT if form_values.boolean(given, "detect_language") else task,
         preset=form_values.preset(given, preset),
         prompt=form_values.prompt(one(given, "prompt")),

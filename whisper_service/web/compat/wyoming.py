@@ -185,7 +185,7 @@ def _number(start: Event, name: str, allowed: Sequence[int]) -> int:
 def _language(said: object) -> str | None:
     """What Home Assistant is set to; what nobody knows is found out."""
     try:
-        return languages.understand(said) if isinstance(said, str) else None
+        return languages.find_code(said) if isinstance(said, str) else None
     except InvalidRequest:
         return None
 

@@ -45,9 +45,9 @@ def test_repos_and_short_forms_are_the_models_they_name(name: str, ours: str) ->
     ],
 )
 def test_languages_however_they_are_written(said: str, code: str | None) -> None:
-    assert languages.understand(said) == code
+    assert languages.find_code(said) == code
 
 
 def test_what_is_no_language_is_refused() -> None:
     with pytest.raises(InvalidRequest):
-        languages.understand("klingon")
+        languages.find_code("klingon")

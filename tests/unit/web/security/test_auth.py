@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.config.schema import Config, SecuritySettings, ServerSettings
-from whisper_service.config.tokens import check, is_local, tokens
+from whisper_service.config.tokens import check_access, is_local, read_tokens
 from whisper_service.core.errors import InvalidConfig, TokenRequired, TooManyTries, Unauthorized
 from whisper_service.web.security import auth
 from whisper_service.web.security.auth import COOKIE, SESSION_S, TRIES, WINDOW_S, Access, LoginLimit, Tokens
@@ -34,8 +34,8 @@ def test_tokens_come_from_the_setting_and_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text(f"# of the living room\n\n{OTHER}\n  {TOKEN}-2  \n")
     both = SecuritySettings(token=TOKEN, token_file=str(file))
-    assert tokens(both) == (TOKEN, OTHER, f"{TOKEN}-2")
-    assert tokens(SecuritySettings()) == ()
+    assert read_tokens(both) == (TOKEN, OTHER, f"{TOKEN}-2")
+    assert read_tokens(SecuritySettings()) == ()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_token_that_cannot_serve_is_refused_and_not_quoted(tmp_path: Path, tok
     file.write_text(token)
     for security in (SecuritySettings(token=token), SecuritySettings(token_file=str(file))):
         with pytest.raises(InvalidConfig) as caught:
-            tokens(security)
+            read_tokens(security)
         assert token not in str(caught.value.problem)
         assert "secrets.token_urlsafe" in caught.value.advice
 
@@ -65,7 +65,7 @@ def test_a_file_without_a_token_is_explained(tmp_path: Path, content: bytes | No
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(InvalidConfig, match="tokens") as caught:
-        tokens(SecuritySettings(token_file=str(file)))
+        read_tokens(SecuritySettings(token_file=str(file)))
     assert caught.value.advice
 
 
@@ -74,23 +74,23 @@ def test_a_file_without_a_token_is_explained(tmp_path: Path, content: bytes | No
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8", "LOCALHOST"])
 def test_for_this_machine_alone_no_token_is_needed(host: str) -> None:
-    check(Config(server=ServerSettings(host=host)))
+    check_access(Config(server=ServerSettings(host=host)))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "whisper.example.org"])
 def test_for_others_a_token_or_an_explicit_word_is_needed(host: str) -> None:
     with pytest.raises(TokenRequired) as caught:
-        check(Config(server=ServerSettings(host=host)))
+        check_access(Config(server=ServerSettings(host=host)))
     assert "security.token" in caught.value.advice
-    check(Config(server=ServerSettings(host=host), security=SecuritySettings(token=TOKEN)))
-    check(Config(server=ServerSettings(host=host), security=SecuritySettings(open=True)))
+    check_access(Config(server=ServerSettings(host=host), security=SecuritySettings(token=TOKEN)))
+    check_access(Config(server=ServerSettings(host=host), security=SecuritySettings(open=True)))
 
 
 @pytest.mark.parametrize("proxy", ["proxy", "10.0.0.0/33", "10.0.0.1/8", "", "*"])
 def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
     with pytest.raises(InvalidConfig, match="trusted_proxies"):
-        check(Config(security=SecuritySettings(trusted_proxies=("127.0.0.1", proxy))))
-    check(Config(security=SecuritySettings(trusted_proxies=("127.0.0.1", "::1", "172.16.0.0/12"))))
+        check_access(Config(security=SecuritySettings(trusted_proxies=("127.0.0.1", proxy))))
+    check_access(Config(security=SecuritySettings(trusted_proxies=("127.0.0.1", "::1", "172.16.0.0/12"))))
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_a_proxy_that_is_no_address_is_refused_by_name(proxy: str) -> None:
 )
 def test_a_name_that_no_host_has_is_refused(name: str) -> None:
     with pytest.raises(InvalidConfig, match="allowed_hosts"):
-        check(Config(security=SecuritySettings(allowed_hosts=("whisper.example.org", name))))
-    check(
+        check_access(Config(security=SecuritySettings(allowed_hosts=("whisper.example.org", name))))
+    check_access(
         Config(
             security=SecuritySettings(allowed_hosts=("whisper.example.org", "*.lan", "*", "[2001:db8::1]", "my_host."))
         )

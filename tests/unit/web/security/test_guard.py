@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from whisper_service.config.schema import Config, SecuritySettings, ServerSettings
-from whisper_service.config.tokens import tokens
+from whisper_service.config.tokens import read_tokens
 from whisper_service.web import page
 from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard, HostNames
@@ -42,7 +42,7 @@ async def ask(
 
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     scope: Any = {"type": "http", "method": method, "path": path, "headers": raw, "client": ("192.0.2.1", 1)}
-    await Guard(app, Access(Tokens(tokens(config.security))), config)(scope, receive, send)
+    await Guard(app, Access(Tokens(read_tokens(config.security))), config)(scope, receive, send)
     start = sent[0]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     return (
