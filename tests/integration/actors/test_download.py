@@ -18,9 +18,10 @@ import msgspec
 import pytest
 
 from testkit.fake_hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
-from whisper_service.actors.download.hub import CHUNK, RepoFile
-from whisper_service.actors.download.main import ProgressReporter
-from whisper_service.actors.download.network_errors import CASES, has_route
+from whisper_service.actors.download.hub import BLOCK, RepoFile
+from whisper_service.actors.download.hub_problems import CASES
+from whisper_service.actors.download.network_errors import has_route
+from whisper_service.actors.download.progress import ProgressReporter
 from whisper_service.models.bundled import BUNDLED, join, missing_packages
 from whisper_service.models.files import ORIGIN
 from whisper_service.supervision import boot, protocol
@@ -244,12 +245,12 @@ def test_what_was_here_before_is_no_speed(tmp_path: Path) -> None:
     partial.mkdir()
     (partial / "abc.part").write_bytes(bytes(1_000_000))
     progress = ProgressReporter(command, told.append, clock=lambda: now[0])
-    progress.tell()
+    progress.report()
     now[0] = 1.0
     progress.expect((RepoFile("model.bin", 3_000_000, "abc", None),), {"model.bin": partial / "abc.part"})
     now[0] = 2.0
     (partial / "abc.part").write_bytes(bytes(1_500_000))
-    progress.tell()
+    progress.report()
     seen = [(report.bytes, report.speed_bps, report.eta_s) for report in told if isinstance(report, DownloadProgress)]
     assert seen == [(0, 0.0, None), (1_000_000, 0.0, None), (1_500_000, 500_000.0, 3.0)]
 
@@ -272,7 +273,7 @@ def test_what_came_of_another_revision_is_removed(tmp_path: Path, hub: Hub) -> N
 def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, child: Child, hub: Hub) -> None:
     hub.fault("/storage/", "cut", after=1_000_000, times=2)
     assert_whole(child.work(want(tmp_path, hub.url))[-1], hub)
-    assert SIZE <= hub.sent["model.bin"] <= SIZE + 2 * CHUNK
+    assert SIZE <= hub.sent["model.bin"] <= SIZE + 2 * BLOCK
     assert sum(asked.path == "/storage/model.bin" for asked in hub.asked) == 3
 
 
@@ -293,7 +294,7 @@ def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, child
         assert [(result.endpoint, result.problem and result.problem.code) for result in done.failed] == [
             (hub.url, "access_denied")
         ]
-        assert hub.sent["model.bin"] + mirror.sent["model.bin"] <= SIZE + CHUNK
+        assert hub.sent["model.bin"] + mirror.sent["model.bin"] <= SIZE + BLOCK
 
 
 @pytest.mark.parametrize("kind", ["status", "stall", "reset", "page"])
@@ -529,7 +530,7 @@ def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, child: Child
         hub.fault("/storage/", "cut", after=50_000_000, times=1)
         report = child.work(want(tmp_path, hub.url, repo="acme/whisper-base"))[-1]
         done = assert_whole(report, hub)
-        assert hub.sent["model.bin"] <= len(files["model.bin"]) + CHUNK
+        assert hub.sent["model.bin"] <= len(files["model.bin"]) + BLOCK
     model = ctranslate2.models.Whisper(done.path, device="cpu", compute_type="int8")
     assert model.is_multilingual
 

@@ -17,7 +17,8 @@ import pytest
 from testkit.fake_hub import REPO, Hub, Proxy, closed_port
 from testkit.hub_service import FILES, PASSWORD, installed, model_once, over, running_with_hubs, submit
 from testkit.service import Running
-from whisper_service.actors.download.network_errors import CASES, has_route
+from whisper_service.actors.download.hub_problems import CASES
+from whisper_service.actors.download.network_errors import has_route
 from whisper_service.core.domain import Status
 
 pytestmark = pytest.mark.anyio

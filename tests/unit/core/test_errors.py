@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import whisper_service
 from testkit.repository import DOCS, PACKAGE
-from whisper_service.actors.download.network_errors import CASES
+from whisper_service.actors.download.hub_problems import CASES
 from whisper_service.core import errors
 from whisper_service.core.errors import ServiceError
 from whisper_service.supervision.faults import FaultKind

@@ -1,8 +1,10 @@
-"""The download child: fetches models from hubs, whole and checked or not at all.
+"""The download actor: downloads models from hubs, each one whole and checked or not at all.
 
-Owns the order of a download: what is here already, which endpoint, what is missing, the checks, the place at the end; and
-that something is reported every second. How a hub is asked is in `hub`, what its failures mean in `network`. One command
-at a time, and no way to stop one: its parent kills the process, and the same command goes on where it stopped.
+This module decides the order of a download: what is on the disk already, which endpoint, what is missing, the checks, and
+the rename at the end. `hub` makes the requests and `network_errors` explains their failures.
+
+The actor does one command at a time and cannot be asked to stop: the supervisor kills the process, and a later process with
+the same command goes on where this one stopped.
 """
 
 from __future__ import annotations
@@ -10,28 +12,31 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
-import time
-from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Final
 
 import msgspec
 
-from whisper_service.actors.download import network_errors
-from whisper_service.actors.download.network_errors import HubError, problem
+from whisper_service.actors.download import hub
+from whisper_service.actors.download.hub_problems import CASES, HubError, problem
+from whisper_service.actors.download.network_errors import (
+    disk_is_full,
+    explain,
+    host_of,
+    proxy_for,
+    public,
+    secrets_of,
+)
+from whisper_service.actors.download.progress import ProgressReporter
 from whisper_service.core.domain import Problem
 from whisper_service.core.files import sync_directory, sync_file
-from whisper_service.models.files import ORIGIN, ModelOrigin, missing_files, read_origin
+from whisper_service.models.files import ORIGIN, ModelOrigin, file_size, missing_files, read_origin
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
     ConnectionTested,
     Download,
     Downloaded,
-    DownloadProgress,
     EndpointResult,
     Fault,
     Ready,
@@ -41,276 +46,188 @@ from whisper_service.supervision.protocol import (
     partial_of,
 )
 
-if TYPE_CHECKING:
-    from whisper_service.actors.download import hub
-
 logger = logging.getLogger(__name__)
 
-PROGRESS_S: Final = 1.0
-"""Seconds between two reports."""
-WINDOW_S: Final = 5.0
-"""The speed is that of the last seconds."""
-HOPELESS: Final = frozenset(
+LOCAL_CODES: Final = frozenset(
     {"offline", "disk_full", "not_writable", "target_occupied", "proxy_invalid", "repo_invalid"}
 )
-"""Cases that no other endpoint will help with."""
+"""Problems that every endpoint has in common, so no other endpoint is tried."""
 
 
 def run(inbox: Inbox, emit: Emit) -> None:
-    """The entry of the process: do what is asked for until `Shutdown`."""
-    from whisper_service.actors.download import hub
-
+    """Answer commands until `Shutdown`. This function is the entry of the process."""
     emit(Ready(pid=os.getpid(), facts={"huggingface_hub": hub.VERSION}))
     while not isinstance(command := inbox.get(), Shutdown):
         if isinstance(command, Download):
-            download(command, emit)
+            emit(download(command, emit))
         elif isinstance(command, TestConnection):
-            emit(check(command))
+            emit(test_connection(command))
 
 
-def download(command: Download, emit: Emit) -> None:
-    """Fetch a model and report, whatever happens: one of the three borders where nothing may pass."""
-    report: Report
+def download(command: Download, emit: Emit) -> Report:
+    """Download a model, emit its progress, and return the last report. Raises nothing."""
     try:
-        here = _here(command)
-        if here is not None:
-            report = here
-        elif command.offline:
-            report = _fault(command, problem("offline", repo=command.repo, model=command.model))
-        else:
-            with ProgressReporter(command, emit) as progress:
-                report = _obtain(command, progress)
+        if (installed := _installed(command)) is not None:
+            return installed
+        if command.offline:
+            return _fault(command, problem("offline", repo=command.repo, model=command.model))
+        with ProgressReporter(command, emit) as progress:
+            return _try_endpoints(command, progress)
     except Exception as error:
-        report = _fault(command, _explain(error, command, command.endpoints[0] if command.endpoints else ""))
-    emit(report)
+        return _fault(command, _explain(error, command, command.endpoints[0] if command.endpoints else ""))
 
 
-def check(command: TestConnection) -> ConnectionTested:
-    """Ask each endpoint for the list of files and for one byte. Raises nothing."""
+def test_connection(command: TestConnection) -> ConnectionTested:
+    """Request the list of files and one byte from each endpoint. Raises nothing."""
     results = []
     for endpoint in command.endpoints:
         found: Problem | None = None
         try:
             if command.offline:
-                raise HubError(problem("offline", repo=command.repo, host=network_errors.host_of(endpoint)))
-            hub, source = _open(command, endpoint)
-            hub.touch(source, hub.look(source))
+                raise HubError(problem("offline", repo=command.repo, host=host_of(endpoint)))
+            source = _repo(command, endpoint)
+            hub.request_one_byte(source, hub.list_files(source))
         except Exception as error:
             found = _explain(error, command, endpoint)
-        results.append(EndpointResult(network_errors.public(endpoint), found))
+        results.append(EndpointResult(public(endpoint), found))
     return ConnectionTested(repo=command.repo, results=tuple(results))
 
 
-def _obtain(command: Download, progress: ProgressReporter) -> Report:
-    """Go through the endpoints, and once more as long as that brings something."""
+def _try_endpoints(command: Download, progress: ProgressReporter) -> Report:
+    """Try the endpoints in order. If all fail and some bytes came, try all of them again."""
     while True:
         before = progress.on_disk()
         failed: list[EndpointResult] = []
         for endpoint in command.endpoints:
-            progress.at(endpoint, tuple(failed))
+            address = public(endpoint)
+            progress.use_endpoint(address, tuple(failed))
             try:
-                return _from(command, endpoint, progress)
+                return _download_from(command, endpoint, progress)
             except Exception as error:
                 found = _explain(error, command, endpoint, progress)
             facts = {"action": "endpoint_failed", "model": command.model, "code": found.code}
-            logger.warning("%s: %s", network_errors.public(endpoint), found.message, extra=facts)
-            if found.code in HOPELESS:
+            logger.warning("endpoint %s failed: %s", address, found.message, extra=facts)
+            if found.code in LOCAL_CODES:
                 return _fault(command, found)
-            failed.append(EndpointResult(network_errors.public(endpoint), found))
+            failed.append(EndpointResult(address, found))
         if progress.on_disk() <= before:
             return _fault(command, *(result.problem for result in failed if result.problem))
 
 
-def _from(command: Download, endpoint: str, progress: ProgressReporter) -> Downloaded:
-    """Get the model from this endpoint. Raises what `hub` raises, `HubError`, and `OSError`."""
+def _download_from(command: Download, endpoint: str, progress: ProgressReporter) -> Downloaded:
+    """Download the model from this endpoint. Raises `HubError`, `OSError` and every exception of the library."""
     target, partial = Path(command.target), Path(partial_of(command.target))
-    hub, source = _open(command, endpoint)
-    listing = hub.look(source, command.patterns)
+    source = _repo(command, endpoint)
+    listing = hub.list_files(source, command.patterns)
     partial.mkdir(parents=True, exist_ok=True)
     large = [file for file in listing.files if file.sha256 is not None]
-    _sweep(partial, {hub.part_of(file, partial).name for file in large})
-    progress.expect(listing.files, {file.name: hub.part_of(file, partial) for file in large})
+    parts = {file.name: hub.part_path(file, partial) for file in large}
+    _delete_leftovers(partial, set(parts.values()))
+    progress.expect(listing.files, parts)
     needed, have = progress.missing() + command.spare_bytes, shutil.disk_usage(partial).free
     if have < needed:
         raise HubError(problem("disk_full", **source.about, needed=needed, have=have))
     for file in large:
-        hub.fetch(source, listing.commit, file, partial)
-    hub.complete(source, listing, partial)
-    progress.tell()
+        hub.download_large(source, listing.commit, file, partial)
+    hub.download_rest(source, listing, partial)
+    progress.report()
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     sizes = {file.name: (partial / file.name).stat().st_size for file in listing.files}
     hashes = {file.name: file.sha256 for file in large if file.sha256}
-    about = ModelOrigin(command.repo, listing.commit, network_errors.public(endpoint), sizes, hashes)
-    (partial / ORIGIN).write_bytes(msgspec.json.encode(about))
-    _put(partial, target)
-    return Downloaded(
-        model=command.model, path=str(target), bytes=_size(target), endpoint=network_errors.public(endpoint),
-        revision=listing.commit, failed=progress.failed,
-    )  # fmt: skip
+    address = public(endpoint)
+    origin = ModelOrigin(command.repo, listing.commit, address, sizes, hashes)
+    (partial / ORIGIN).write_bytes(msgspec.json.encode(origin))
+    _install(partial, target)
+    return _downloaded(command, endpoint=address, revision=listing.commit, failed=progress.failed)
 
 
-def _open(command: Download | TestConnection, endpoint: str) -> tuple[Any, hub.Repo]:
-    """The library, set up for this command. Returns the module, because only a child that downloads ever loads it."""
-    from whisper_service.actors.download import hub
-
+def _repo(command: Download | TestConnection, endpoint: str) -> hub.Repo:
+    """Return the repo of a command, after the library got the settings of that command."""
     hub.configure(command.proxy, command.connect_timeout_s, command.read_timeout_s)
-    return hub, hub.Repo(endpoint, command.repo, command.revision, command.token)
+    return hub.Repo(endpoint, command.repo, command.revision, command.token)
 
 
-def _here(command: Download) -> Downloaded | None:
-    """The report for a model that is complete already; asks nobody. Raises `HubError` if something else is in its place."""
+def _installed(command: Download) -> Downloaded | None:
+    """Return the report for a model that is complete already, without a request.
+
+    Raises `HubError` if the target is no complete model and not an empty folder.
+    """
     target = Path(command.target)
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
-    sizes = {path.name: _length(path) for path in target.iterdir() if path.is_file()} if target.is_dir() else {}
-    known = read_origin(target)
+    sizes = {path.name: file_size(path) for path in target.iterdir() if path.is_file()} if target.is_dir() else {}
+    origin = read_origin(target)
     if missing_files([name for name, size in sizes.items() if size]) or any(
-        sizes.get(name) != size for name, size in known.files.items()
+        sizes.get(name) != size for name, size in origin.files.items()
     ):
         raise HubError(problem("target_occupied", path=str(target), repo=command.repo))
-    return Downloaded(model=command.model, path=str(target), bytes=_size(target), revision=known.revision)
+    return _downloaded(command, revision=origin.revision)
 
 
-def _sweep(partial: Path, parts: set[str]) -> None:
-    """Remove what belongs to another revision, or was left behind by a process that was killed."""
+def _downloaded(
+    command: Download, *, revision: str | None, endpoint: str = "", failed: tuple[EndpointResult, ...] = ()
+) -> Downloaded:
+    files = (path for path in Path(command.target).iterdir() if path.is_file() and path.name != ORIGIN)
+    return Downloaded(
+        model=command.model,
+        path=command.target,
+        bytes=sum(map(file_size, files)),
+        endpoint=endpoint,
+        revision=revision,
+        failed=failed,
+    )
+
+
+def _delete_leftovers(partial: Path, parts: set[Path]) -> None:
+    """Delete the parts of other revisions, and what the library left when a process was killed."""
     for path in partial.glob("*.part"):
-        if path.name not in parts:
+        if path not in parts:
             path.unlink()
     for path in (partial / ".cache").rglob("*.incomplete"):
         path.unlink()
 
 
-def _put(partial: Path, target: Path) -> None:
-    """Bring everything to stable storage, then give it its name: others see all of it or nothing."""
+def _install(partial: Path, target: Path) -> None:
+    """Bring every file to stable storage, then rename the folder: readers see all of it or nothing."""
     for path in partial.iterdir():
         if path.is_file():
             with path.open("rb") as file:
                 sync_file(file)
     if target.is_dir():
-        target.rmdir()  # an empty one, which some systems do not replace
+        target.rmdir()  # an empty folder, which some systems do not replace
     partial.replace(target)
     for directory in (target, target.parent):
         sync_directory(directory)
 
 
-def _size(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.iterdir() if path.is_file() and path.name != ORIGIN)
-
-
 def _explain(
     error: BaseException, command: Download | TestConnection, endpoint: str, progress: ProgressReporter | None = None
 ) -> Problem:
-    if isinstance(command, Download) and network_errors.disk_is_full(error):
+    """Return the problem behind an exception, without the secrets of the command."""
+    if isinstance(command, Download) and disk_is_full(error):
         have = shutil.disk_usage(Path(partial_of(command.target)).parent).free
         needed = (progress.missing() if progress else 0) + command.spare_bytes
         return problem("disk_full", repo=command.repo, needed=needed, have=have)
-    found = network_errors.explain(
+    found = explain(
         error,
         endpoint=endpoint,
-        proxy=network_errors.proxy_for(endpoint, command.proxy),
+        proxy=proxy_for(endpoint, command.proxy),
         repo=command.repo,
         revision=command.revision,
-        secrets=network_errors.secrets_of(command.token, command.proxy, *command.endpoints),
+        secrets=secrets_of(command.token, command.proxy, *command.endpoints),
     )
     if found.code == "download_failed":
-        logger.warning("unexpected: %s", type(error).__name__, extra={"action": "download_failed"})
+        facts = {"action": "download_failed"}
+        logger.warning("the download failed with an unknown error, %s", type(error).__name__, extra=facts)
     return found
 
 
 def _fault(command: Download, *problems: Problem) -> Fault:
-    """The report for a download that failed; of several endpoints, what the one says that got furthest."""
-    order = list(network_errors.CASES)
-    worst = max(problems, key=lambda found: order.index(found.code))
+    """Return the report for a failed download, with the problem of the endpoint that got furthest."""
+    order = list(CASES)
+    furthest = max(problems, key=lambda found: order.index(found.code))
     if len(problems) > 1:
         each = [{"endpoint": found.params.get("endpoint"), "code": found.code} for found in problems]
-        worst = Problem(worst.code, worst.message, worst.hint, {**worst.params, "endpoints": each})
-    kind = FaultKind.DISK_FULL if worst.code == "disk_full" else FaultKind.MODEL_UNAVAILABLE
-    return Fault(scope="download", kind=kind.value, problem=worst, model=command.model)
-
-
-class ProgressReporter:
-    """Reports what has come, every second, for as long as it is open.
-
-    It looks at the disk and at nothing else: no retry and no restart can fool it.
-    """
-
-    def __init__(self, command: Download, emit: Emit, clock: Callable[[], float] = time.monotonic) -> None:
-        self.failed: tuple[EndpointResult, ...] = ()
-        self._model = command.model
-        self._partial = Path(partial_of(command.target))
-        self._emit = emit
-        self._clock = clock
-        self._endpoint = ""
-        self._sizes: dict[str, int | None] = {}
-        self._parts: dict[str, Path] = {}
-        self._seen: deque[tuple[float, int]] = deque()
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()  # nothing may come after the last word
-
-    def at(self, endpoint: str, failed: tuple[EndpointResult, ...]) -> None:
-        """From now on it is this endpoint, after these."""
-        self._endpoint, self.failed = network_errors.public(endpoint), failed
-
-    def expect(self, files: tuple[hub.RepoFile, ...], parts: dict[str, Path]) -> None:
-        """These are the files; `parts` is where the large ones of them grow."""
-        with self._lock:
-            self._parts, self._sizes = parts, {file.name: file.size for file in files}
-            self._seen.clear()  # what is here from earlier did not come now
-        self.tell()
-
-    def tell(self) -> None:
-        """Report now."""
-        with self._lock:
-            self._emit(self._report())
-
-    def on_disk(self) -> int:
-        """Bytes of the wanted files that have come."""
-        return sum(_length(self._parts.get(name)) or _length(self._partial / name) for name in self._sizes)
-
-    def missing(self) -> int:
-        """Bytes that have not come yet, as far as it is known."""
-        return max(0, sum(size or 0 for size in self._sizes.values()) - self.on_disk())
-
-    def _run(self) -> None:
-        while True:
-            self.tell()
-            if self._stop.wait(PROGRESS_S):
-                return
-
-    def _report(self) -> DownloadProgress:
-        now, have = self._clock(), self.on_disk()
-        self._seen.append((now, have))
-        while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW_S:
-            self._seen.popleft()
-        since, before = self._seen[0]
-        speed = max(0.0, (have - before) / (now - since)) if now > since else 0.0
-        sizes = list(self._sizes.values())
-        total = sum(size or 0 for size in sizes) if sizes and None not in sizes else None
-        left = None if total is None or not speed else max(0, total - have) / speed
-        return DownloadProgress(
-            model=self._model,
-            bytes=have,
-            total=total,
-            speed_bps=speed,
-            eta_s=left,
-            endpoint=self._endpoint,
-            failed=self.failed,
-        )
-
-
-def _length(path: Path | None) -> int:
-    try:
-        return path.stat().st_size if path else 0
-    except FileNotFoundError:  # it has not begun, or was given its final name just now
-        return 0
+        furthest = Problem(furthest.code, furthest.message, furthest.hint, {**furthest.params, "endpoints": each})
+    kind = FaultKind.DISK_FULL if furthest.code == "disk_full" else FaultKind.MODEL_UNAVAILABLE
+    return Fault(scope="download", kind=kind.value, problem=furthest, model=command.model)

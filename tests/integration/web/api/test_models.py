@@ -35,8 +35,8 @@ from testkit.hub_service import (
     slow,
     submit,
 )
-from whisper_service.actors.download.hub import CHUNK
-from whisper_service.actors.download.network_errors import CASES
+from whisper_service.actors.download.hub import BLOCK
+from whisper_service.actors.download.hub_problems import CASES
 from whisper_service.core.domain import Phase, Status
 from whisper_service.host import machine
 from whisper_service.host.machine import Machine
@@ -144,7 +144,7 @@ async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: H
         await model_once(web, half)
         os.kill((await child_of(web))["pid"], signal.SIGKILL)
         assert (await over(web, job)).status is Status.COMPLETED
-        assert hub.sent["model.bin"] < SIZE + 2 * CHUNK + 500_000  # what was on its way when it died, and no more
+        assert hub.sent["model.bin"] < SIZE + 2 * BLOCK + 500_000  # what was on its way when it died, and no more
 
 
 async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, hub: Hub) -> None:

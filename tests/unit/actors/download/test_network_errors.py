@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from testkit.repository import DOCS
 from whisper_service.actors.download import network_errors
-from whisper_service.actors.download.network_errors import CASES, HubError, explain, problem
+from whisper_service.actors.download.hub_problems import CASES, HubError, problem
+from whisper_service.actors.download.network_errors import explain
 from whisper_service.core.domain import Problem
 
 DOC = (DOCS / "models.md").read_text("utf-8")
