@@ -1,6 +1,6 @@
-"""Texts to read and to work on: txt, tsv, json, md, docx. Pure.
+"""Write texts to read and edit: txt, tsv, json, md, docx. Pure.
 
-A docx is a zip of a few small XML files, written here outright: the library for it brings an XML parser of 12 MB along.
+A docx is a zip of a few small XML files. They are written here: the library for it needs an XML parser of 12 MB.
 """
 
 from __future__ import annotations
@@ -24,34 +24,33 @@ DOCX_TYPE: Final = "application/vnd.openxmlformats-officedocument.wordprocessing
 
 
 def to_json(transcript: Transcript, layout: Layout) -> str:
-    """Everything there is, with the field names of the API."""
+    """Write everything, with the field names of the API."""
     return msgspec.json.format(msgspec.json.encode(transcript), indent=2).decode() + "\n"
 
 
 def to_txt(transcript: Transcript, layout: Layout) -> str:
-    """One line per segment."""
+    """Write one line for each segment."""
     return "".join(f"{passage.text}\n" for passage in passages(transcript))
 
 
 def to_tsv(transcript: Transcript, layout: Layout) -> str:
-    """Start and end in whole milliseconds and the text, tab-separated, as the original Whisper writes it."""
+    """Write start and end in whole milliseconds and the text, separated by tabs, like the original Whisper."""
     rows = (f"{passage.start}\t{passage.end}\t{passage.text}\n" for passage in passages(transcript))
     return "start\tend\ttext\n" + "".join(rows)
 
 
 def to_md(transcript: Transcript, layout: Layout) -> str:
-    """Markdown (CommonMark): the name as heading, then paragraphs that begin with their time and speaker."""
+    """Write Markdown (CommonMark): the name as heading, then paragraphs that begin with their time and speaker."""
     blocks = [f"# {_literal(clean(transcript.name))}".rstrip()]
     for paragraph in _paragraphs(transcript):
         marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(times=layout.times)]
-        blocks.append(
-            " ".join([*marks, _literal(paragraph.text)]) if marks else _LIST.sub(r"\1\\\2", _literal(paragraph.text))
-        )
+        text = _literal(paragraph.text)
+        blocks.append(" ".join([*marks, text]) if marks else _LIST.sub(r"\1\\\2", text))
     return "\n\n".join(blocks) + "\n"
 
 
 def to_docx(transcript: Transcript, layout: Layout) -> bytes:
-    """Office Open XML, the same bytes for the same transcript: the name as title, then paragraphs as in `to_md`."""
+    """Write Office Open XML: the name as title, then paragraphs as in `to_md`. Equal transcripts give equal bytes."""
     body = [_paragraph(clean(transcript.name), style="Title")]
     body += (_paragraph(p.text, marks=p.marks(times=layout.times)) for p in _paragraphs(transcript))
     files = {
@@ -65,7 +64,7 @@ def to_docx(transcript: Transcript, layout: Layout) -> bytes:
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
-            entry = zipfile.ZipInfo(name)  # its date is that of no clock
+            entry = zipfile.ZipInfo(name)  # with a fixed date
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, text.encode())
     return written.getvalue()
@@ -81,16 +80,16 @@ class Passage(NamedTuple):
     gap: bool = False
 
     def marks(self, *, times: bool) -> list[str]:
-        """What stands before it in bold: when, and who."""
+        """Return what stands before the text in bold: time and speaker."""
         when = [hms(self.start)] if times else []
         return [*when, f"{clean(self.speaker)}:"] if self.speaker and clean(self.speaker) else when
 
 
 def passages(transcript: Transcript) -> Iterator[Passage]:
-    """Segments and gaps in the order of time; segments without text are left out."""
-    said = [(s.start, s.end, s.text, s.speaker, False) for s in transcript.segments]
-    said += ((g.start, g.end, _gap(g.start, g.end, g.reason), None, True) for g in transcript.gaps)
-    for start, end, text, speaker, gap in sorted(said, key=lambda item: item[0]):
+    """Yield segments and gaps in the order of time, without segments that have no text."""
+    found = [(s.start, s.end, s.text, s.speaker, False) for s in transcript.segments]
+    found += ((g.start, g.end, _gap(g.start, g.end, g.reason), None, True) for g in transcript.gaps)
+    for start, end, text, speaker, gap in sorted(found, key=lambda item: item[0]):
         if text := clean(text):
             first = milliseconds(start)
             yield Passage(first, max(milliseconds(end), first + 1), text, speaker, gap)
@@ -102,12 +101,13 @@ def _gap(start: float, end: float, reason: str) -> str:
 
 
 PAUSE_MS: Final = 2_000
+"""A silence this long ends a paragraph."""
 LONG: Final = 600
-"""Characters after which the next end of a segment ends the paragraph."""
+"""A paragraph with so many characters ends at the next end of a segment."""
 
 
 def _paragraphs(transcript: Transcript) -> Iterator[Passage]:
-    """Passages of one speaker without a pause, together, until they are long."""
+    """Join passages of one speaker without a pause, until they are long."""
     held: Passage | None = None
     for passage in passages(transcript):
         if held is None:
@@ -128,7 +128,7 @@ def _paragraphs(transcript: Transcript) -> Iterator[Passage]:
         yield held
 
 
-_LIST: Final = re.compile(r"^(\d*)([-+.)])")  # what makes a list of a paragraph that begins with it
+_LIST: Final = re.compile(r"^(\d*)([-+.)])")  # at the beginning of a paragraph this would make a list
 _SYNTAX: Final = re.compile(r"([\\`*_{}\[\]<>&~|#!$])")
 
 
@@ -144,19 +144,19 @@ def _xml(text: str) -> str:
 
 
 def _paragraph(text: str, *, marks: Iterable[str] = (), style: str = "Normal") -> str:
-    turned = _right_to_left(text)
-    head = "".join(_run(f"{mark} ", "<w:b/>", turned=False) for mark in marks)
-    bidi = "<w:bidi/>" if turned else ""
-    return f'<w:p><w:pPr><w:pStyle w:val="{style}"/>{bidi}</w:pPr>{head}{_run(text, turned=turned)}</w:p>'
+    rtl = _right_to_left(text)
+    head = "".join(_run(f"{mark} ", "<w:b/>", rtl=False) for mark in marks)
+    bidi = "<w:bidi/>" if rtl else ""
+    return f'<w:p><w:pPr><w:pStyle w:val="{style}"/>{bidi}</w:pPr>{head}{_run(text, rtl=rtl)}</w:p>'
 
 
-def _run(text: str, properties: str = "", *, turned: bool) -> str:
-    properties += "<w:rtl/>" if turned else ""
+def _run(text: str, properties: str = "", *, rtl: bool) -> str:
+    properties += "<w:rtl/>" if rtl else ""
     return f'<w:r><w:rPr>{properties}</w:rPr><w:t xml:space="preserve">{_xml(text)}</w:t></w:r>'
 
 
 def _right_to_left(text: str) -> bool:
-    """The direction of the first letter that has one."""
+    """Return whether the first letter that has a direction runs from right to left."""
     kinds = (unicodedata.bidirectional(character) for character in text)
     return next((kind for kind in kinds if kind in ("L", "R", "AL")), "L") != "L"
 
@@ -172,27 +172,31 @@ _CONTENT_TYPES: Final = (
     '<Default Extension="xml" ContentType="application/xml"/>'
     f'<Override PartName="/word/document.xml" ContentType="{_WORD}.document.main+xml"/>'
     f'<Override PartName="/word/styles.xml" ContentType="{_WORD}.styles+xml"/>'
-    '<Override PartName="/docProps/core.xml" ContentType="application/vnd.openxmlformats-package.core-properties+xml"/></Types>'
+    '<Override PartName="/docProps/core.xml"'
+    ' ContentType="application/vnd.openxmlformats-package.core-properties+xml"/></Types>'
 )
 _RELATIONS: Final = (
     f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
     f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="word/document.xml"/>'
-    f'<Relationship Id="rId2" Type="{_PACKAGE}/relationships/metadata/core-properties" Target="docProps/core.xml"/></Relationships>'
+    f'<Relationship Id="rId2" Type="{_PACKAGE}/relationships/metadata/core-properties" Target="docProps/core.xml"/>'
+    "</Relationships>"
 )
 _DOCUMENT_RELATIONS: Final = (
     f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
     f'<Relationship Id="rId1" Type="{_OFFICE}/styles" Target="styles.xml"/></Relationships>'
 )
 _CORE: Final = (
-    f'{_HEAD}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+    f'{_HEAD}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties"'
+    ' xmlns:dc="http://purl.org/dc/elements/1.1/">'
     "<dc:title>{title}</dc:title><dc:creator>whisper_service</dc:creator></cp:coreProperties>"
 )
 _STYLES: Final = (
     f"{_HEAD}<w:styles {_MAIN}><w:docDefaults><w:rPrDefault><w:rPr>"
-    '<w:rFonts w:ascii="Calibri" w:hAnsi="Calibri" w:eastAsia="Microsoft YaHei" w:cs="Arial"/><w:sz w:val="22"/><w:szCs w:val="22"/>'
-    '</w:rPr></w:rPrDefault><w:pPrDefault><w:pPr><w:spacing w:after="160" w:line="276" w:lineRule="auto"/></w:pPr></w:pPrDefault></w:docDefaults>'
+    '<w:rFonts w:ascii="Calibri" w:hAnsi="Calibri" w:eastAsia="Microsoft YaHei" w:cs="Arial"/>'
+    '<w:sz w:val="22"/><w:szCs w:val="22"/></w:rPr></w:rPrDefault><w:pPrDefault><w:pPr>'
+    '<w:spacing w:after="160" w:line="276" w:lineRule="auto"/></w:pPr></w:pPrDefault></w:docDefaults>'
     '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/></w:style>'
-    '<w:style w:type="paragraph" w:styleId="Title"><w:name w:val="Title"/><w:basedOn w:val="Normal"/><w:next w:val="Normal"/>'
-    '<w:rPr><w:sz w:val="40"/><w:szCs w:val="40"/></w:rPr></w:style></w:styles>'
+    '<w:style w:type="paragraph" w:styleId="Title"><w:name w:val="Title"/><w:basedOn w:val="Normal"/>'
+    '<w:next w:val="Normal"/><w:rPr><w:sz w:val="40"/><w:szCs w:val="40"/></w:rPr></w:style></w:styles>'
 )
 _DOCUMENT: Final = f"{_HEAD}<w:document {_MAIN}><w:body>{{body}}<w:sectPr/></w:body></w:document>"

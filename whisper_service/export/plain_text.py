@@ -1,4 +1,4 @@
-"""The text of a transcript as one running text: segments with the spaces between them that their script wants. Pure."""
+"""Write segments as one running text, with the spaces between them that their script needs. Pure."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from whisper_service.core.domain import Segment
 from whisper_service.core.text import clean, unspaced
 
 
-def prose(segments: Iterable[Segment]) -> str:
-    """All of it on one line: the joined pieces."""
+def plain_text(segments: Iterable[Segment]) -> str:
+    """Return all text on one line."""
     parts: list[str] = []
     for segment in segments:
-        if said := piece(parts[-1] if parts else "", segment):
-            parts.append(said)
+        if part := next_part(parts[-1] if parts else "", segment):
+            parts.append(part)
     return "".join(parts)
 
 
-def piece(last: str, segment: Segment) -> str:
-    """The text of a segment, behind the space that separates it from the piece before; `last` is "" before the first.
+def next_part(last: str, segment: Segment) -> str:
+    """Return the text of a segment with the space before it. "": the segment has no text, and is no part.
 
-    "" if there is no text in it; then it is no piece.
+    `last` is the part before, "" for the first.
     """
     text = clean(segment.text)
     return f" {text}" if text and last and _apart(last, segment, text) else text
 
 
 def _apart(last: str, segment: Segment, text: str) -> bool:
-    """Whether a space stands between these: the first word says so, else the script."""
+    """Return whether a space stands between two parts: the first word says so, else the script."""
     if segment.words and segment.words[0].word[:1].isspace():
         return True
     return not (unspaced(last[-1]) or unspaced(text[0]))

@@ -1,7 +1,7 @@
-"""Captions as files: srt, vtt, ass, lrc. Pure.
+"""Write captions as srt, vtt, ass and lrc. Pure.
 
-What a format takes for its own syntax is escaped where it has escapes, and else replaced by the character that looks most like
-it. Text that runs from right to left stays in logical order, as all of them want it; the player turns it.
+Characters of a format's own syntax are escaped if the format has escapes, else replaced by similar characters. Text
+that runs from right to left stays in logical order, as all four formats require. The player reverses it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from whisper_service.export.layout import Layout
 
 
 def to_srt(transcript: Transcript, layout: Layout) -> str:
-    """SubRip. It has no escapes: an arrow in the text, which parsers may take for a time line, becomes `→`."""
+    """Write SubRip. It has no escapes: an arrow, which parsers may take for a time line, becomes `→`."""
     return "".join(
         f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{_text(cue).replace('-->', '→')}\n\n"
         for number, cue in enumerate(cues(transcript, layout.style), start=1)
@@ -28,39 +28,43 @@ def to_srt(transcript: Transcript, layout: Layout) -> str:
 
 
 def to_vtt(transcript: Transcript, layout: Layout) -> str:
-    """WebVTT (W3C): `&`, `<` and `>` are escaped, which takes care of arrows too. Speakers are voice spans.
+    """Write WebVTT (W3C). Speakers are voice spans. `&`, `<` and `>` are escaped, and arrows with them.
 
-    With `layout.word_times` every word but the first has the time it begins before it.
+    With `layout.word_times`, the time at which a word begins stands before each word but the first.
     """
-    said = (
-        f"\n{clock(cue.start)} --> {clock(cue.end)}\n{_voice(cue)}{_timed_text(cue) if layout.word_times else _escaped(_text(cue))}\n"
-        for cue in cues(transcript, layout.style)
-    )
-    return "WEBVTT\n" + "".join(said)
+    parts = ["WEBVTT\n"]
+    for cue in cues(transcript, layout.style):
+        text = _timed_text(cue) if layout.word_times else _escaped(_text(cue))
+        parts.append(f"\n{clock(cue.start)} --> {clock(cue.end)}\n{_voice(cue)}{text}\n")
+    return "".join(parts)
 
 
 def to_ass(transcript: Transcript, layout: Layout) -> str:
-    """Advanced SubStation Alpha, in hundredths of a second. Braces, which no player agrees how to escape, become `｛` and `｝`."""
-    said = (
-        f"Dialogue: 0,{_ass_clock(cue.start)},{_ass_clock(max(cue.end, cue.start + 10))},Default,{_ass_name(cue)},0,0,0,,{_ass_text(cue)}\n"
-        for cue in cues(transcript, layout.style)
-    )
-    return _ASS_HEAD.format(title=clean(transcript.name)) + "".join(said)
+    """Write Advanced SubStation Alpha. Times are hundredths of a second.
+
+    Braces become `｛` and `｝`: players do not agree on how to escape them.
+    """
+    parts = [_ASS_HEAD.format(title=clean(transcript.name))]
+    for cue in cues(transcript, layout.style):
+        start, end = _ass_clock(cue.start), _ass_clock(max(cue.end, cue.start + 10))
+        parts.append(f"Dialogue: 0,{start},{end},Default,{_ass_name(cue)},0,0,0,,{_ass_text(cue)}\n")
+    return "".join(parts)
 
 
 def to_lrc(transcript: Transcript, layout: Layout) -> str:
-    """Lyrics: a line per cue, an empty one where the screen is dark for a second. Brackets of times and tags in the text become wide."""
-    found = cues(transcript, layout.style)
+    """Write lyrics: a line for each cue, and an empty line where the screen is dark for a second.
+
+    Brackets of times and tags in the text become wide ones.
+    """
     head = [f"[ti:{clean(transcript.name)}]\n", "[re:whisper_service]\n"]
-    return "".join([*head, *_lyrics(found)])
+    return "".join([*head, *_lyrics(cues(transcript, layout.style))])
 
 
 _VTT_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-# After a backslash a word joiner, which has no width, keeps `\N` in the text from becoming the end of a line.
+# A word joiner, which has no width, stands after a backslash. Without it `\N` in the text would end a line.
 _ASS_ESCAPES: Final = str.maketrans({"{": "｛", "}": "｝", "\\": "\\\u2060"})
 _LRC_SYNTAX: Final = re.compile(r"[\[\]]|<(?=\d+:\d)")
 _DARK_MS: Final = 1000
-
 _ASS_HEAD: Final = """[Script Info]
 Title: {title}
 ScriptType: v4.00+
@@ -70,12 +74,13 @@ PlayResX: 1920
 PlayResY: 1080
 
 [V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
+StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
 Style: Default,Arial,64,&H00FFFFFF,&H0000FFFF,&H00000000,&H80000000,0,0,0,0,100,100,0,0,1,3,1,2,60,60,50,-1
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
-"""  # Encoding -1: every line runs in the direction of its own first letter
+"""  # Encoding -1: each line runs in the direction of its first letter
 
 
 def _text(cue: Cue) -> str:
@@ -108,7 +113,7 @@ def _timed_text(cue: Cue) -> str:
 
 
 def _ass_clock(milliseconds: int) -> str:
-    """One digit of hours is enough, more are read."""
+    """Write at least one digit of hours."""
     return f"{hms(milliseconds).removeprefix('0')}.{milliseconds % 1000 // 10:02}"
 
 
@@ -120,8 +125,8 @@ def _ass_text(cue: Cue) -> str:
     return "\\N".join(text.translate(_ASS_ESCAPES) for text in cue.lines)
 
 
-def _lyrics(found: list[Cue]) -> Iterator[str]:
-    for cue, after in zip_longest(found, found[1:]):
+def _lyrics(all_cues: list[Cue]) -> Iterator[str]:
+    for cue, after in zip_longest(all_cues, all_cues[1:]):
         text = line([piece for row in cue.rows for piece in row])
         yield f"[{_lrc_clock(cue.start)}]{_LRC_SYNTAX.sub(lambda bracket: chr(ord(bracket[0]) + 0xFEE0), text)}\n"
         if after is None or after.start - cue.end >= _DARK_MS:
@@ -129,6 +134,6 @@ def _lyrics(found: list[Cue]) -> Iterator[str]:
 
 
 def _lrc_clock(milliseconds: int) -> str:
-    """Minutes do not turn into hours."""
+    """Write minutes, also above 59."""
     minutes, rest = divmod(milliseconds, 60_000)
     return f"{minutes:02}:{rest // 1000:02}.{rest % 1000 // 10:02}"

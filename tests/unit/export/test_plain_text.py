@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core.domain import Segment, Word
 from whisper_service.core.text import clean
-from whisper_service.export.plain_text import piece, prose
+from whisper_service.export.plain_text import next_part, plain_text
 
 
 def said(*texts: str, spaced: bool | None = None) -> list[Segment]:
@@ -37,16 +37,16 @@ def said(*texts: str, spaced: bool | None = None) -> list[Segment]:
     ],
 )
 def test_segments_are_joined_as_their_script_wants_it(segments: list[Segment], text: str) -> None:
-    assert prose(segments) == text
+    assert plain_text(segments) == text
 
 
 @given(st.lists(st.text(max_size=8), max_size=6), st.sampled_from([None, True, False]))
 def test_nothing_is_lost_and_pieces_are_the_whole(texts: list[str], spaced: bool | None) -> None:
     segments = said(*texts, spaced=spaced)
-    whole = prose(segments)
+    whole = plain_text(segments)
     assert "".join(whole.split()) == "".join("".join(clean(text) for text in texts).split())
     parts: list[str] = []
     for segment in segments:
-        if part := piece(parts[-1] if parts else "", segment):
+        if part := next_part(parts[-1] if parts else "", segment):
             parts.append(part)
     assert "".join(parts) == whole

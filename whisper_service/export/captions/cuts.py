@@ -1,4 +1,8 @@
-"""Pieces into cues and cues into lines: the cheapest way to cut, by dynamic programming. Pure."""
+"""Cut pieces into cues and cues into lines, by dynamic programming over the cost of each cut. Pure.
+
+Cuts are cheapest at the ends of sentences, then at clauses, then at pauses. Articles and prepositions stay beside the
+word they belong to. A cue has at most two lines of similar length.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +16,34 @@ from whisper_service.export.captions.style import Style, reading_s
 
 
 def split(pieces: Sequence[Piece], style: Style) -> list[tuple[tuple[Piece, ...], ...]]:
-    """The cheapest way to cut a block into cues, found by dynamic programming over the last cut."""
+    """Return the cheapest cues of a block, as the rows of each."""
     measures = Measures(pieces, style)
     count = len(pieces)
     best = [0.0] + [float("inf")] * count
-    came = [0] * (count + 1)
+    previous = [0] * (count + 1)
     for first in range(count):
         for after in range(first + 1, min(count, first + measures.widest) + 1):
             cost = measures.cost(first, after, best[after] - best[first])
             if cost is None:
-                if measures.hopeless(first, after):
+                if measures.too_long(first, after):
                     break
                 continue
             if best[first] + cost < best[after]:
-                best[after], came[after] = best[first] + cost, first
+                best[after], previous[after] = best[first] + cost, first
     cuts = [count]
     while cuts[-1]:
-        cuts.append(came[cuts[-1]])
+        cuts.append(previous[cuts[-1]])
     cuts.reverse()
     return [measures.rows(first, after) for first, after in pairwise(cuts)]
 
 
 class Measures:
-    """Sums over the pieces of a block, so that a possible cue is weighed without looking at its text."""
+    """Sums over the pieces of a block, so that the cost of a cue is found without its text."""
 
     def __init__(self, pieces: Sequence[Piece], style: Style) -> None:
         self.pieces = pieces
         self.style = style
-        widths = [columns(piece.text) for piece in pieces]
-        self.reach = [0, *accumulate(width + piece.space for width, piece in zip(widths, pieces, strict=True))]
+        self.reach = [0, *accumulate(columns(piece.text) + piece.space for piece in pieces)]
         self.wide = [0, *accumulate(wide_columns(piece.text) for piece in pieces)]
         self.sentences = [0, *accumulate(ends_sentence(piece.text) for piece in pieces)]
         self.widest = max(style.line_columns, style.cjk_line_columns) * style.lines + 1
@@ -48,17 +51,18 @@ class Measures:
         self.break_cost = [_break_cost(piece, after) for piece, after in zip(pieces, follow, strict=True)]
 
     def width(self, first: int, after: int) -> int:
+        """Return the columns of the pieces from `first` to before `after`, on one line."""
         return self.reach[after] - self.reach[first] - self.pieces[first].space
 
-    def hopeless(self, first: int, after: int) -> bool:
-        """Whether no longer cue from `first` can fit either."""
+    def too_long(self, first: int, after: int) -> bool:
+        """Return whether a cue from `first` to `after`, or further, can never fit."""
         return (
             self.width(first, after) > self.widest
             or self.pieces[after - 1].end - self.pieces[first].start > self.style.max_s * 1000
         )
 
     def cost(self, first: int, after: int, bound: float) -> float | None:
-        """How bad these pieces are as one cue; None if they do not fit. What is not under `bound` need not be exact."""
+        """Return the cost of these pieces as one cue. None: they do not fit. A cost above `bound` may be too low."""
         style, pieces = self.style, self.pieces
         width, wide = self.width(first, after), self.wide[after] - self.wide[first]
         begin, end = pieces[first].start, pieces[after - 1].end
@@ -78,24 +82,22 @@ class Measures:
         cost += 0.9 * (self.sentences[after - 1] - self.sentences[first])
         if width < 12 and not (first == 0 and last):
             cost += 0.8 * (12 - width) / 12
-        room = (
-            end + style.linger_s * 1000
-            if last
-            else min(end + style.linger_s * 1000, pieces[after].start - style.gap_s * 1000)
-        )
-        shown = max(1.0, min(room, begin + style.max_s * 1000) - begin) / 1000
+        shown_until = min(end + style.linger_s * 1000, begin + style.max_s * 1000)
+        if not last:
+            shown_until = min(shown_until, pieces[after].start - style.gap_s * 1000)
+        shown = max(1.0, shown_until - begin) / 1000
         if shown < style.min_s:
             cost += 1.5 * (1 - shown / style.min_s)
         need = reading_s(width, wide, style)
         if need > shown:
             cost += min(3.0, 1.5 * (need / shown - 1))
-        if width > limit and cost < bound:  # the dear part last, and only if it matters
-            cut, bend = self.bend(first, after, limit)
-            return cost + 0.3 * bend if cut else None
+        if width > limit and cost < bound:  # the slow part last, and only if it matters
+            cut, break_cost = self.line_break(first, after, limit)
+            return cost + 0.3 * break_cost if cut else None
         return cost
 
-    def bend(self, first: int, after: int, limit: int) -> tuple[int, float]:
-        """Where to break a cue that needs two lines, and how bad that is; 0 if there is no place."""
+    def line_break(self, first: int, after: int, limit: int) -> tuple[int, float]:
+        """Return where to break a cue into two lines, and the cost of that. 0: there is no place."""
         chosen, least = 0, float("inf")
         begin, end = self.reach[first] + self.pieces[first].space, self.reach[after]
         for cut in range(max(first + 1, bisect_left(self.reach, end - limit - 1, first, after)), after):
@@ -105,7 +107,7 @@ class Measures:
             lower = end - self.reach[cut] - self.pieces[cut].space
             if lower > limit:
                 continue
-            # A lower line that is a little longer than the upper reads better than the reverse.
+            # A lower line that is a little longer than the upper line reads better than the reverse.
             uneven = (lower - upper if lower >= upper else 1.2 * (upper - lower)) / limit
             cost = uneven + 0.35 * self.break_cost[cut - 1]
             if cost < least:
@@ -113,16 +115,17 @@ class Measures:
         return chosen, least
 
     def rows(self, first: int, after: int) -> tuple[tuple[Piece, ...], ...]:
+        """Return the pieces of a cue as one or two lines."""
         width = self.width(first, after)
         limit = self.style.limit(width, self.wide[after] - self.wide[first])
-        cut = self.bend(first, after, limit)[0] if width > limit and self.style.lines > 1 else 0
+        cut = self.line_break(first, after, limit)[0] if width > limit and self.style.lines > 1 else 0
         if not cut:
             return (tuple(self.pieces[first:after]),)
         return tuple(self.pieces[first:cut]), tuple(self.pieces[cut:after])
 
 
 def _break_cost(before: Piece, after: Piece | None) -> float:
-    """How much it hurts to cut between two pieces: nothing at the end of a sentence, most after an article."""
+    """Return the cost of a cut between two pieces: nothing after a sentence, most after an article."""
     if after is None or ends_sentence(before.text):
         return 0.0
     mark = before.text.rstrip(CLOSING)[-1:] or before.text[-1]
@@ -134,8 +137,8 @@ def _break_cost(before: Piece, after: Piece | None) -> float:
     return max(0.2, cost - min(1.0, (after.start - before.end) / 500))
 
 
-def wrapped(pieces: Sequence[Piece], style: Style) -> Iterator[tuple[Piece, ...]]:
-    """Lines filled one after the other, as many as it takes."""
+def wrap(pieces: Sequence[Piece], style: Style) -> Iterator[tuple[Piece, ...]]:
+    """Fill one line after the other, as many as needed."""
     whole = line(pieces)
     limit = style.limit(columns(whole), wide_columns(whole))
     row: list[Piece] = []

@@ -1,4 +1,4 @@
-"""What readable captions are: the limits, and how long a text takes to read. Pure."""
+"""Define how captions look, and how long a text takes to read. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Columns = Annotated[int, Meta(ge=8, le=500)]
 
 
 class Style(Value, frozen=True, forbid_unknown_fields=True):
-    """How captions look. The defaults are those of the large timed-text guides: 0.833 s are 20 frames of film.
+    """How captions look. The defaults are those of the large timed-text guides; 0.833 s are 20 frames of film.
 
-    Wide characters (Chinese, Japanese, Korean) take two columns, combining marks none. Raises `ValueError` if `min_s` is more
-    than `max_s`.
+    Wide characters (Chinese, Japanese, Korean) take two columns, combining marks none. Raises `ValueError` if `min_s`
+    is more than `max_s`.
     """
 
     line_columns: Annotated[Columns, Meta(description="Width of a caption line. Wide characters take two columns.")] = (
@@ -40,9 +40,10 @@ class Style(Value, frozen=True, forbid_unknown_fields=True):
             raise ValueError("min_s is more than max_s")
 
     def limit(self, columns: int, wide: int) -> int:
-        """The width of a line in a cue of `columns`, of which wide characters take `wide`."""
+        """Return the columns of a line in a cue of `columns`, of which wide characters take `wide`."""
         return self.cjk_line_columns if wide * 2 > columns else self.line_columns
 
 
 def reading_s(width: int, wide: int, style: Style) -> float:
+    """Return the seconds that a text of `width` columns takes to read, of which wide characters take `wide`."""
     return (width - wide) / style.chars_per_s + wide / 2 / style.cjk_chars_per_s

@@ -1,4 +1,8 @@
-"""When each cue is shown: long enough to be read where there is room, and never beside another. Pure."""
+"""Decide when each cue is shown. Pure, and always the same for the same words.
+
+Every cue has its words in their order, and none is left out. A cue stays as long as it takes to read, if there is room.
+Speech that is faster than the reading speed is shown as long as there is room.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,22 @@ from typing import Final, NamedTuple
 
 from whisper_service.core.domain import Transcript
 from whisper_service.core.text import columns, wide_columns
-from whisper_service.export.captions.cuts import split, wrapped
+from whisper_service.export.captions.cuts import split, wrap
 from whisper_service.export.captions.pieces import Block, Piece, blocks, line
 from whisper_service.export.captions.style import Style, reading_s
 
 FLICKER_MS: Final = 300
-"""A dark moment shorter than this, but longer than the least gap, only flickers: the cue before it stays."""
+"""A dark moment shorter than this only flickers. The cue before it stays until the shortest allowed gap."""
 
 
 class Cue(NamedTuple):
-    """Text on screen from `start` to `end` in milliseconds, `end > start`; every row has pieces and every piece has text."""
+    """A caption on screen from `start` to `end` in milliseconds, `end > start`. No row and no piece is empty."""
 
     start: int
     end: int
     rows: tuple[tuple[Piece, ...], ...]
     speaker: str | None = None
-    gap: bool = False  # not speech: it tells of a stretch that could not be transcribed
+    gap: bool = False  # the cue says that a stretch could not be transcribed
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -31,30 +35,31 @@ class Cue(NamedTuple):
 
 
 class Draft(NamedTuple):
+    """A cue without its times."""
+
     rows: tuple[tuple[Piece, ...], ...]
     block: Block
 
 
 def cues(transcript: Transcript, style: Style | None = None) -> list[Cue]:
-    """The captions of a transcript in the order of time; none overlaps another.
+    """Return the captions of a transcript in the order of time. None overlaps another.
 
-    Limits of length and width hold for all cues but those of one piece that breaks them by itself. A gap is a cue of its own as
-    long as the gap, whatever `style` says of length.
+    Only a cue of one piece may break the limits of length and width. A gap is a cue of its own, as long as the gap.
     """
     style = style or Style()
     drafts: list[Draft] = []
     for block in blocks(transcript, style):
         if block.gap:
-            drafts.append(Draft(tuple(wrapped(block.pieces, style)), block))
+            drafts.append(Draft(tuple(wrap(block.pieces, style)), block))
         else:
             drafts += (Draft(rows, block) for rows in split(block.pieces, style))
-    return _timed(drafts, style)
+    return _with_times(drafts, style)
 
 
-def _timed(drafts: Sequence[Draft], style: Style) -> list[Cue]:
-    """Show every cue long enough to be read where there is room, and keep the least gap to the next."""
+def _with_times(drafts: Sequence[Draft], style: Style) -> list[Cue]:
+    """Show every cue long enough to be read where there is room, and keep the shortest gap before the next."""
     done: list[Cue] = []
-    least, most, dark, linger = (round(s * 1000) for s in (style.min_s, style.max_s, style.gap_s, style.linger_s))
+    shortest, longest, gap, linger = (round(s * 1000) for s in (style.min_s, style.max_s, style.gap_s, style.linger_s))
     free = 0
     for number, (rows, block) in enumerate(drafts):
         start = max(rows[0][0].start, free)
@@ -62,14 +67,14 @@ def _timed(drafts: Sequence[Draft], style: Style) -> list[Cue]:
         if block.gap:
             end = max(start + 1, block.until)
         else:
-            spoken = min(max(rows[-1][-1].end, start + 1), start + most)
+            spoken = min(max(rows[-1][-1].end, start + 1), start + longest)
             text = " ".join(line(row) for row in rows)
             need = round(reading_s(columns(text), wide_columns(text), style) * 1000)
-            end = min(max(spoken, start + max(least, need)), spoken + linger, start + most)
-            if following is not None and 0 <= following - dark - end < FLICKER_MS:
-                end = min(following - dark, start + most)
+            end = min(max(spoken, start + max(shortest, need)), spoken + linger, start + longest)
+            if following is not None and 0 <= following - gap - end < FLICKER_MS:
+                end = min(following - gap, start + longest)
         if following is not None:
-            end = min(end, following - dark if following - dark > start else following)
+            end = min(end, following - gap if following - gap > start else following)
         end = max(end, start + 1)
         free = end
         done.append(Cue(start, end, rows, block.speaker, block.gap))

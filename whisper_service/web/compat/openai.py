@@ -33,7 +33,7 @@ from whisper_service.core.errors import ServiceError
 from whisper_service.export import render
 from whisper_service.export.captions.style import Style
 from whisper_service.export.layout import Layout
-from whisper_service.export.plain_text import piece, prose
+from whisper_service.export.plain_text import next_part, plain_text
 from whisper_service.export.render import Format
 from whisper_service.storage.uploads import Received
 from whisper_service.web.api.jobs import Served
@@ -116,7 +116,7 @@ async def answer(transcript: Transcript, asked: OpenAIRequest, style: Style, hea
             task = asked.options.task.value
             content = openai_reply.verbose_json(transcript, task=task, segments=asked.segments, words=asked.words)
         case OpenAIFormat.TEXT:
-            return Response(f"{prose(transcript.segments)}\n", media_type="text/plain", headers=headers)
+            return Response(f"{plain_text(transcript.segments)}\n", media_type="text/plain", headers=headers)
         case OpenAIFormat.SRT | OpenAIFormat.VTT:
             kind = Format(asked.reply.value)
             file = await to_thread.run_sync(render.render, transcript, kind, Layout(style))
@@ -134,7 +134,7 @@ async def events(first: Segment | None, segments: AsyncIterator[Segment | None])
         while True:
             if segment is None:
                 yield PING
-            elif text := piece(parts[-1] if parts else "", segment):
+            elif text := next_part(parts[-1] if parts else "", segment):
                 parts.append(text)
                 yield _event({"type": "transcript.text.delta", "delta": text})
             segment = await anext(segments)

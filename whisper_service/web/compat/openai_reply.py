@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from whisper_service.core.domain import Segment, Transcript
 from whisper_service.core.languages import LANGUAGES
-from whisper_service.export.plain_text import prose
+from whisper_service.export.plain_text import plain_text
 
 LEAST: Final = 1e-10
 """Probability below which a logarithm says nothing more."""
@@ -16,7 +16,7 @@ LEAST: Final = 1e-10
 
 def json(transcript: Transcript, *, logprobs: bool = False) -> dict[str, Any]:
     """`{text, usage}`, with `logprobs` of every word if they are wanted (words are what this service knows; not tokens)."""
-    answer: dict[str, Any] = {"text": prose(transcript.segments), "usage": usage(transcript)}
+    answer: dict[str, Any] = {"text": plain_text(transcript.segments), "usage": usage(transcript)}
     if logprobs:
         answer["logprobs"] = _logprobs(transcript.segments)
     return answer
@@ -28,7 +28,7 @@ def verbose_json(transcript: Transcript, *, task: str, segments: bool, words: bo
         "task": task,
         "language": language_name(transcript.language),
         "duration": transcript.duration_s or 0.0,
-        "text": prose(transcript.segments),
+        "text": plain_text(transcript.segments),
         "usage": usage(transcript),
     }
     if segments:

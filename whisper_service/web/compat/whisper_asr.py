@@ -32,7 +32,7 @@ from whisper_service.core.domain import DETECT_S, Job, Options, Segment, Task, T
 from whisper_service.export import render
 from whisper_service.export.captions.style import Style
 from whisper_service.export.layout import Layout
-from whisper_service.export.plain_text import prose
+from whisper_service.export.plain_text import plain_text
 from whisper_service.export.render import Format
 from whisper_service.models.catalog import AUTO
 from whisper_service.storage.uploads import Receiver
@@ -133,7 +133,7 @@ def written(transcript: Transcript, asked: AsrRequest, style: Style) -> bytes:
     if asked.output is AsrFormat.JSON:
         said = transcript.segments
         segments = [segment(number, one, words=asked.words) for number, one in enumerate(said)]
-        return msgspec.json.encode({"text": prose(said), "segments": segments, "language": transcript.language or ""})
+        return msgspec.json.encode({"text": plain_text(said), "segments": segments, "language": transcript.language or ""})
     return render.render(transcript, Format(asked.output.value), Layout(style))
 
 

@@ -30,7 +30,7 @@ from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.domain import Options
 from whisper_service.core.errors import InvalidRequest, ServiceError
-from whisper_service.export.plain_text import prose
+from whisper_service.export.plain_text import plain_text
 from whisper_service.storage.uploads import Receiver
 from whisper_service.web.compat.raw_pcm import header
 
@@ -155,7 +155,7 @@ async def _utterance(service: Service, wire: WyomingConnection, start: Event, la
     job = await calls.place(service, received, Options(language=language, preset=preset))
     await calls.finished(service, job.id)
     transcript = await service.jobs.transcript(job.id)
-    return Transcript(text=prose(transcript.segments), language=transcript.language)
+    return Transcript(text=plain_text(transcript.segments), language=transcript.language)
 
 
 async def _record(wire: WyomingConnection, start: Event, receiver: Receiver) -> bool:
