@@ -156,7 +156,7 @@ def _speak(inbox: Inbox, emit: Emit, facts: dict[str, Any]) -> None:
 
 def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
     began = time.monotonic()
-    for row in command.rows:
+    for row in command.chunks:
         if inbox.cancelled(row.job_id):
             continue
         play = _read(row)
@@ -175,7 +175,7 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
         if due and not _fail(fault.removesuffix("_once"), command, emit):
             return
         emit(_hear(command, row, play))
-    audio = sum(row.span.samples for row in command.rows) / SAMPLE_RATE
+    audio = sum(row.span.samples for row in command.chunks) / SAMPLE_RATE
     emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=audio))
 
 

@@ -91,7 +91,9 @@ class _Witness:
         command = self._inbox.get() if timeout is None else self._inbox.get(timeout)
         if isinstance(command, Transcribe):
             now = time.monotonic()
-            os.write(self._journal, "".join(f"{now} {row.job_id} {row.span.index}\n" for row in command.rows).encode())
+            os.write(
+                self._journal, "".join(f"{now} {row.job_id} {row.span.index}\n" for row in command.chunks).encode()
+            )
         return command
 
     def cancelled(self, job_id: str) -> bool:
@@ -106,7 +108,7 @@ def _speak(inbox: Inbox, emit: Emit, delay: Callable[[ChunkInput], float]) -> No
         if not isinstance(command, Transcribe):
             continue
         began = time.monotonic()
-        for row in command.rows:
+        for row in command.chunks:
             if (seconds := delay(row)) > 0:
                 time.sleep(seconds)
             emit(
@@ -119,7 +121,7 @@ def _speak(inbox: Inbox, emit: Emit, delay: Callable[[ChunkInput], float]) -> No
                     language_probability=None if row.language else 0.99,
                 )
             )
-        seconds = sum(row.span.samples for row in command.rows) / SAMPLE_RATE
+        seconds = sum(row.span.samples for row in command.chunks) / SAMPLE_RATE
         emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=seconds))
 
 

@@ -255,7 +255,7 @@ class SpeechActor:
         self._batches[number] = Batch(keys, suspect, urgent, express)
         audio_s = sum(row.span.samples for row in rows) / SAMPLE_RATE
         self.actor.send(
-            Transcribe(batch=number, rows=tuple(rows), preset=preset, prompt=prompt, urgent=urgent, express=express),
+            Transcribe(batch=number, chunks=tuple(rows), preset=preset, prompt=prompt, urgent=urgent, express=express),
             generation=self.generation,
             within_s=self.deadlines.limit_s(self.model or "", self.rung, audio_s),
             key=number,

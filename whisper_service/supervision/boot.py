@@ -67,7 +67,7 @@ class Inbox:
         if isinstance(command, Decode):
             jobs = (command.job_id,)
         elif isinstance(command, Transcribe):
-            jobs = tuple(row.job_id for row in command.rows)
+            jobs = tuple(chunk.job_id for chunk in command.chunks)
         for job_id in jobs:
             self._taken[job_id] = number
         return command

@@ -32,11 +32,11 @@ class Load(Message, frozen=True):
     compute_type: str  # "auto" or one of CTranslate2's
     slots: int  # how many batches may be in work at once
     threads: int  # cores to use in all; 0: every core this process may run on
-    express: int = 0  # batches of one row that may be in work besides, for callers who wait
+    express: int = 0  # batches of one chunk that may be in work besides, for callers who wait
 
 
 class ChunkInput(Message, frozen=True):
-    """One chunk to recognise. Rows of one batch may belong to different jobs."""
+    """One chunk to recognise. Chunks of one batch may belong to different jobs."""
 
     job_id: str
     span: Span
@@ -48,13 +48,13 @@ class ChunkInput(Message, frozen=True):
 
 
 class Transcribe(Message, frozen=True):
-    """Recognise these rows; each is answered by one `ChunkDone` or one `Fault` with its `index`, unless its job was
+    """Recognise these chunks; each is answered by one `ChunkDone` or one `Fault` with its `index`, unless its job was
     cancelled; then the batch by one `BatchDone`, or in place of all that by one `Fault(scope="batch")` without `index`."""
 
     batch: int
-    rows: tuple[ChunkInput, ...]
+    chunks: tuple[ChunkInput, ...]
     preset: str = "balanced"
-    prompt: str | None = None  # the same for all rows: CTranslate2 wants equally long prompts
+    prompt: str | None = None  # the same for all chunks: CTranslate2 wants equally long prompts
     urgent: bool = False  # somebody waits for it: it pauses for nobody
     express: bool = False  # it comes beside the slots: one of them pauses for it
 
@@ -111,7 +111,7 @@ class TestConnection(Message, frozen=True):
 
 
 class Cancel(Message, frozen=True):
-    """Give up on this job: drop its rows, or its decode. Rows already in the hands of the model still end in a report."""
+    """Give up on this job: drop its chunks, or its decode. Chunks already in the hands of the model still end in a report."""
 
     job_id: str
 
@@ -144,7 +144,7 @@ class Loaded(Message, frozen=True):
 
 
 class ChunkDone(Message, frozen=True):
-    """One row is recognised; `segments` may be empty."""
+    """One chunk is recognised; `segments` may be empty."""
 
     batch: int
     job_id: str
@@ -155,11 +155,11 @@ class ChunkDone(Message, frozen=True):
 
 
 class BatchDone(Message, frozen=True):
-    """Every row of the batch has been reported or was cancelled."""
+    """Every chunk of the batch has been reported or was cancelled."""
 
     batch: int
     seconds: float
-    audio_s: float  # of the rows that became text
+    audio_s: float  # of the chunks that became text
 
 
 class MediaInfo(Message, frozen=True):
@@ -234,8 +234,8 @@ class ConnectionTested(Message, frozen=True):
 class Fault(Message, frozen=True):
     """Something failed. The child lives on, unless it says `fatal`: then it exits right after.
 
-    A fault of scope "batch" with an `index` is about that row alone, and hearing it again will not help: the rest of the
-    batch goes on. Without one it ends the batch: rows of it that were not reported have not become text.
+    A fault of scope "batch" with an `index` is about that chunk alone, and hearing it again will not help: the rest of the
+    batch goes on. Without one it ends the batch: chunks of it that were not reported have not become text.
     """
 
     scope: str  # "model" | "batch" | "media" | "download" | "actor"

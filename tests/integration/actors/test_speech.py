@@ -112,7 +112,7 @@ class ActorProcess:
 
     def recognise(self, *chunks: ChunkInput, batch: int = 1) -> list[Report]:
         """Return the reports of a batch of these chunks."""
-        self.send(Transcribe(batch=batch, rows=chunks))
+        self.send(Transcribe(batch=batch, chunks=chunks))
         reports = [self.next()]
         while not isinstance(reports[-1], BatchDone) and not (
             isinstance(reports[-1], Fault) and reports[-1].index is None
@@ -248,8 +248,8 @@ def test_what_is_cancelled_is_dropped_and_the_rest_goes_on(tmp_path: Path, model
     drop = Spool(tmp_path / "drop", prompt("demo-congrats")[: 20 * RATE], job_id="drop")
     with running_actor(tmp_path, model) as actor:
         actor.send(
-            Transcribe(batch=1, rows=(keep.chunk(),)),
-            Transcribe(batch=2, rows=(drop.chunk(), drop.chunk(), keep.chunk(), drop.chunk())),
+            Transcribe(batch=1, chunks=(keep.chunk(),)),
+            Transcribe(batch=2, chunks=(drop.chunk(), drop.chunk(), keep.chunk(), drop.chunk())),
             Cancel(job_id="drop"),
         )
         reports = actor.until(BatchDone) + actor.until(BatchDone)
@@ -262,7 +262,7 @@ def test_slots_give_what_one_gives(tmp_path: Path, model: Path) -> None:
     with running_actor(tmp_path, model) as actor:
         expected = actor.recognise(*[spool.chunk(index) for index in range(4)])
     with running_actor(tmp_path, model, slots=2) as actor:
-        actor.send(*[Transcribe(batch=index, rows=(spool.chunk(index),)) for index in range(4)])
+        actor.send(*[Transcribe(batch=index, chunks=(spool.chunk(index),)) for index in range(4)])
         reports: list[Report] = []
         for _ in range(4):
             reports += actor.until(BatchDone)

@@ -191,7 +191,7 @@ class Stage:
 
 
 def heard(batch: Transcribe, row: int = 0, text: str = "") -> ChunkDone:
-    what = batch.rows[row]
+    what = batch.chunks[row]
     index = what.span.index
     segment = Segment(index, 0, what.span.start, what.span.end, text or f"chunk {index}")
     return ChunkDone(batch=batch.batch, job_id=what.job_id, index=index, segments=(segment,), language="en")
@@ -380,7 +380,7 @@ async def test_a_step_that_fails_takes_nothing_of_the_others_with_it(
         assert failed.error is not None
         assert (failed.status, failed.error.code) == (Status.FAILED, "disk_full")
         (batch,) = stage.batches()
-        assert [row.job_id for row in batch.rows] == ["whole"]
+        assert [row.job_id for row in batch.chunks] == ["whole"]
         stage.say(stage.speech, heard(batch), over(batch))
         await stage.settled()
         assert (await stage.job("whole")).status is Status.COMPLETED
@@ -461,7 +461,7 @@ async def test_batches_are_as_large_as_the_gpu_has_room_for(tmp_path: Path, free
 
 def first_batch(stage: Stage) -> Transcribe:
     """The last one that begins with the first chunk."""
-    return next(batch for batch in reversed(stage.batches()) if batch.rows[0].span.index == 0)
+    return next(batch for batch in reversed(stage.batches()) if batch.chunks[0].span.index == 0)
 
 
 async def exits(stage: Stage, fault: Fault, text: str = "") -> None:
@@ -883,7 +883,7 @@ async def test_a_retry_gives_only_what_is_a_gap(tmp_path: Path) -> None:
         await stage.loaded()
         while (await stage.job()).status is Status.PROCESSING:
             batch = stage.batches()[-1]
-            for number, row in enumerate(batch.rows):
+            for number, row in enumerate(batch.chunks):
                 odd = Problem("unknown", "Something unexpected happened.")
                 broken = Fault("batch", "unknown", odd, batch=batch.batch, job_id="job", index=1)
                 stage.say(stage.speech, broken if row.span.index == 1 else heard(batch, number))

@@ -121,7 +121,7 @@ class Player:
             case Transcribe():
                 if self._accident != "media" and self._due():
                     return self._fail(actor, command)
-                say(actor, *(heard(command, row) for row in range(len(command.rows))), over(command))
+                say(actor, *(heard(command, row) for row in range(len(command.chunks))), over(command))
         return True
 
     def _due(self) -> bool:

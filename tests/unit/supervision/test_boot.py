@@ -20,7 +20,7 @@ def decode(job_id: str) -> Decode:
 
 def batch(*jobs: str) -> Transcribe:
     return Transcribe(
-        batch=1, rows=tuple(ChunkInput(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs)
+        batch=1, chunks=tuple(ChunkInput(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs)
     )
 
 

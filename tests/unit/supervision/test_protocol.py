@@ -72,14 +72,14 @@ def test_a_wrong_field_is_named() -> None:
 
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(msgspec.ValidationError, match="batch"):
-        protocol.decode_command(msgspec.msgpack.encode({"type": "Transcribe", "rows": []}))
+        protocol.decode_command(msgspec.msgpack.encode({"type": "Transcribe", "chunks": []}))
 
 
 def test_a_full_batch_fits_into_the_buffer_of_a_pipe() -> None:
     """Commands are written on the event loop, which must not wait for a child to read: 64 KiB on Linux."""
     span = Span(index=99_999, start_sample=2**40, samples=480_000, start=360_000.123456789, end=360_029.987654321)
     row = ChunkInput(job_id="j" * 40, span=span, spool="/" + "d" * 400, language="yue")
-    assert len(protocol.encode(Transcribe(batch=2**31, rows=(row,) * 64, prompt="词" * 2_000))) < 64 * 1024
+    assert len(protocol.encode(Transcribe(batch=2**31, chunks=(row,) * 64, prompt="词" * 2_000))) < 64 * 1024
 
 
 def test_word_times_are_not_rounded() -> None:

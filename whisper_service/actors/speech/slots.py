@@ -99,7 +99,7 @@ class _Batch:
         self._recognizer = recognizer
         self._inbox = inbox
         self._emit = emit
-        self._open = dict(enumerate(batch.rows))  # chunks without a report
+        self._open = dict(enumerate(batch.chunks))  # chunks without a report
         self._done_samples = 0
 
     def process(self) -> None:
@@ -153,7 +153,7 @@ class _Batch:
         readable: list[tuple[int, ChunkInput]] = []
         audio: list[AudioChunk] = []
         for index in indices:
-            chunk = self._batch.rows[index]
+            chunk = self._batch.chunks[index]
             if self._inbox.cancelled(chunk.job_id):
                 continue
             try:
@@ -168,7 +168,7 @@ class _Batch:
             del self._open[index]
             self._done_samples += chunk.span.samples
             self._emit(report)
-            if all(self._inbox.cancelled(self._batch.rows[left].job_id) for left in indices if left in self._open):
+            if all(self._inbox.cancelled(self._batch.chunks[left].job_id) for left in indices if left in self._open):
                 return
 
     def _report(self, chunk: ChunkInput, found: Recognition) -> ChunkDone:

@@ -67,7 +67,7 @@ def serve(script: Script, *commands: Load | Transcribe) -> list[Report]:
 
 def test_a_batch_without_a_model_is_refused() -> None:
     script = Script()
-    (fault,) = serve(script, Transcribe(batch=4, rows=()))
+    (fault,) = serve(script, Transcribe(batch=4, chunks=()))
     assert isinstance(fault, Fault)
     assert (fault.scope, fault.batch, fault.index, fault.fatal) == ("batch", 4, None, False)
     assert fault.problem.code == "model_not_loaded"
@@ -77,7 +77,7 @@ def test_a_batch_without_a_model_is_refused() -> None:
 
 def test_batches_go_to_the_model_that_was_loaded() -> None:
     script = Script()
-    (loaded,) = serve(script, command("tiny"), Transcribe(batch=1, rows=()), Transcribe(batch=2, rows=()))
+    (loaded,) = serve(script, command("tiny"), Transcribe(batch=1, chunks=()), Transcribe(batch=2, chunks=()))
     assert isinstance(loaded, Loaded)
     assert loaded.model == "tiny"
     assert script.events == [("load", "tiny"), ("slots", "tiny"), ("put", "tiny", 1), ("put", "tiny", 2)]
@@ -85,7 +85,7 @@ def test_batches_go_to_the_model_that_was_loaded() -> None:
 
 def test_the_old_model_is_unloaded_before_the_next_is_loaded() -> None:
     script = Script()
-    serve(script, command("tiny"), Transcribe(batch=1, rows=()), command("base"), Transcribe(batch=2, rows=()))
+    serve(script, command("tiny"), Transcribe(batch=1, chunks=()), command("base"), Transcribe(batch=2, chunks=()))
     assert script.events == [
         ("load", "tiny"), ("slots", "tiny"), ("put", "tiny", 1),
         ("close", "tiny"), ("unload", "tiny"), ("load", "base"), ("slots", "base"), ("put", "base", 2),
@@ -95,7 +95,7 @@ def test_the_old_model_is_unloaded_before_the_next_is_loaded() -> None:
 def test_after_a_model_that_does_not_load_there_is_none_and_the_next_may() -> None:
     fault = Fault(scope="model", kind="model_broken", problem=speech.Problem("model_broken", "It is broken."))
     script = Script({"broken": fault})
-    reports = serve(script, command("tiny"), command("broken"), Transcribe(batch=1, rows=()), command("base"))
+    reports = serve(script, command("tiny"), command("broken"), Transcribe(batch=1, chunks=()), command("base"))
     assert reports[1] == fault
     assert isinstance(reports[2], Fault)
     assert reports[2].problem.code == "model_not_loaded"
@@ -126,7 +126,7 @@ def test_idle_memory_goes_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
     released: list[int] = []
     monkeypatch.setattr(speech.allocator, "release", lambda: released.append(len(inbox.timeouts)))
     inbox.put(command("tiny"))
-    inbox.put(Transcribe(batch=1, rows=()))
+    inbox.put(Transcribe(batch=1, chunks=()))
     script.idle = False
 
     def asked() -> None:
@@ -150,7 +150,7 @@ def test_a_cancellation_reaches_batches_in_work() -> None:
     script = Script()
     chunk = ChunkInput(job_id="job", span=Span(0, 0, 1, 0.0, 1.0), spool="")
     inbox.put(command("tiny"))
-    inbox.put(Transcribe(batch=1, rows=(chunk,)))
+    inbox.put(Transcribe(batch=1, chunks=(chunk,)))
     thread = threading.Thread(target=speech.serve, args=(inbox, lambda report: seen.set(), script.load))
     thread.start()
     assert seen.wait(30)

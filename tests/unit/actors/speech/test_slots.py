@@ -118,7 +118,7 @@ def test_only_an_urgent_batch_has_priority_while_it_is_in_work(spool: Path) -> N
     recognizer = FakeRecognizer(lambda batch, chunk: during.append(first[-1]))
     slots = module.Slots([recognizer], FakeInbox(), done.put, Watched())
     for number, (urgent, express) in enumerate([(False, False), (True, True), (True, False), (False, False)]):
-        slots.put(Transcribe(batch=number, rows=(chunk(spool, 1),), urgent=urgent, express=express))
+        slots.put(Transcribe(batch=number, chunks=(chunk(spool, 1),), urgent=urgent, express=express))
     slots.close()
     assert during == [
         "",
@@ -142,7 +142,7 @@ def faults(reports: Sequence[Report]) -> list[tuple[str, int | None, bool]]:
 
 def test_every_chunk_is_reported_then_the_batch(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
     chunks = (chunk(spool, 3), chunk(spool, 1, "other"))
-    reports, codes = work(monkeypatch, FakeRecognizer(), Transcribe(batch=7, rows=chunks))
+    reports, codes = work(monkeypatch, FakeRecognizer(), Transcribe(batch=7, chunks=chunks))
     other, job, done = reports
     assert isinstance(other, ChunkDone)
     assert isinstance(job, ChunkDone)
@@ -164,7 +164,7 @@ def test_chinese_is_stored_in_the_script_that_was_asked_for(monkeypatch: pytest.
             yield 0, Recognition((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)
 
     wanted = msgspec.structs.replace(chunk(spool, 1), script=Script.TRADITIONAL)
-    reports, _ = work(monkeypatch, ChineseRecognizer(), Transcribe(batch=1, rows=(wanted,)))
+    reports, _ = work(monkeypatch, ChineseRecognizer(), Transcribe(batch=1, chunks=(wanted,)))
     assert isinstance(reports[0], ChunkDone)
     assert [(s.text, s.words[0].word) for s in reports[0].segments] == [("頭髮", "頭髮")]
 
@@ -179,7 +179,7 @@ def test_memory_that_does_not_suffice_is_tried_by_halves(monkeypatch: pytest.Mon
 
     recognizer = FakeRecognizer(trouble)
     reports, codes = work(
-        monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 6)))
+        monkeypatch, recognizer, Transcribe(batch=1, chunks=tuple(chunk(spool, i) for i in range(1, 6)))
     )
     assert recognizer.batches == [[1, 2, 3, 4, 5], [1, 2, 3], [4, 5]]
     assert sorted(recognised(reports)) == [1, 2, 3, 4, 5]
@@ -195,7 +195,7 @@ def test_a_chunk_reported_before_memory_ran_out_is_not_recognised_again(
             raise MemoryError
 
     recognizer = FakeRecognizer(trouble)
-    reports, _ = work(monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 6))))
+    reports, _ = work(monkeypatch, recognizer, Transcribe(batch=1, chunks=tuple(chunk(spool, i) for i in range(1, 6))))
     assert recognised(reports) == [5, 4, 2, 1, 3]
     assert recognizer.batches[1:] == [[1, 2], [3]]
     assert isinstance(reports[-1], BatchDone)
@@ -211,7 +211,7 @@ def test_memory_that_does_not_suffice_for_half_ends_the_process(
 
     recognizer = FakeRecognizer(trouble)
     reports, codes = work(
-        monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 5)))
+        monkeypatch, recognizer, Transcribe(batch=1, chunks=tuple(chunk(spool, i) for i in range(1, 5)))
     )
     assert recognizer.batches == [[1, 2, 3, 4], [1, 2], [3, 4]], "nothing is tried a third time"
     assert recognised(reports) == [2, 1]
@@ -225,7 +225,7 @@ def test_the_first_half_failing_spares_the_second_the_trouble(monkeypatch: pytes
         raise OOM
 
     recognizer = FakeRecognizer(trouble)
-    work(monkeypatch, recognizer, Transcribe(batch=1, rows=tuple(chunk(spool, i) for i in range(1, 5))))
+    work(monkeypatch, recognizer, Transcribe(batch=1, chunks=tuple(chunk(spool, i) for i in range(1, 5))))
     assert recognizer.batches == [[1, 2, 3, 4], [1, 2]]
 
 
@@ -234,7 +234,7 @@ def test_a_lost_device_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch,
         raise LOST
 
     recognizer = FakeRecognizer(trouble)
-    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2))))
+    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=1, chunks=(chunk(spool, 1), chunk(spool, 2))))
     assert len(recognizer.batches) == 1
     assert (faults(reports), codes) == ([("cuda", None, True)], [1])
 
@@ -245,7 +245,9 @@ def test_an_unexpected_failure_hits_only_the_chunk_that_causes_it(monkeypatch: p
             raise ZeroDivisionError("an odd chunk")
 
     recognizer = FakeRecognizer(trouble)
-    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=9, rows=tuple(chunk(spool, i) for i in (1, 2, 3))))
+    reports, codes = work(
+        monkeypatch, recognizer, Transcribe(batch=9, chunks=tuple(chunk(spool, i) for i in (1, 2, 3)))
+    )
     assert sorted(recognised(reports)) == [1, 3]
     (fault,) = [report for report in reports if isinstance(report, Fault)]
     assert (fault.scope, fault.kind, fault.batch, fault.job_id, fault.index, fault.fatal) == (
@@ -269,7 +271,7 @@ def test_memory_that_runs_out_while_chunks_are_tried_one_by_one_ends_the_process
         raise ZeroDivisionError if len(batch) > 1 else OOM
 
     reports, codes = work(
-        monkeypatch, FakeRecognizer(trouble), Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2)))
+        monkeypatch, FakeRecognizer(trouble), Transcribe(batch=1, chunks=(chunk(spool, 1), chunk(spool, 2)))
     )
     assert (faults(reports), codes) == ([("oom", None, True)], [1])
 
@@ -281,7 +283,7 @@ def test_a_library_that_is_missing_is_no_reason_to_try_every_chunk(
         raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
 
     recognizer = FakeRecognizer(trouble)
-    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2))))
+    reports, codes = work(monkeypatch, recognizer, Transcribe(batch=1, chunks=(chunk(spool, 1), chunk(spool, 2))))
     assert len(recognizer.batches) == 1
     assert (faults(reports), codes) == ([(FaultKind.LIBRARY_MISSING, None, False)], [])
 
@@ -290,7 +292,7 @@ def test_a_spool_that_is_gone_or_short_hits_its_chunk_alone(
     monkeypatch: pytest.MonkeyPatch, spool: Path, tmp_path: Path
 ) -> None:
     chunks = (chunk(tmp_path / "none", 4), chunk(spool, 2), chunk(spool, 10))
-    reports, codes = work(monkeypatch, FakeRecognizer(), Transcribe(batch=1, rows=chunks))
+    reports, codes = work(monkeypatch, FakeRecognizer(), Transcribe(batch=1, chunks=chunks))
     missing, short, recognised_chunk, done = reports
     assert isinstance(missing, Fault)
     assert (missing.kind, missing.index, missing.problem.code) == ("media", 4, "spool_missing")
@@ -309,7 +311,7 @@ def test_cancelled_chunks_are_not_recognised(monkeypatch: pytest.MonkeyPatch, sp
     inbox.jobs.add("gone")
     recognizer = FakeRecognizer()
     chunks = (chunk(spool, 1), chunk(spool, 2, "gone"), chunk(spool, 3))
-    reports, _ = work(monkeypatch, recognizer, Transcribe(batch=1, rows=chunks), inbox)
+    reports, _ = work(monkeypatch, recognizer, Transcribe(batch=1, chunks=chunks), inbox)
     assert recognizer.batches == [[1, 3]]
     assert recognised(reports) == [3, 1]
     assert isinstance(reports[-1], BatchDone)
@@ -319,7 +321,7 @@ def test_a_batch_ends_once_all_its_open_chunks_are_cancelled(monkeypatch: pytest
     inbox = FakeInbox()
     chunks = (chunk(spool, 1), chunk(spool, 2), chunk(spool, 3, "other"))
     reports, _ = work(
-        monkeypatch, FakeRecognizer(), Transcribe(batch=1, rows=chunks), inbox, lambda _: inbox.jobs.add("job")
+        monkeypatch, FakeRecognizer(), Transcribe(batch=1, chunks=chunks), inbox, lambda _: inbox.jobs.add("job")
     )
     assert recognised(reports) == [3]
     assert isinstance(reports[-1], BatchDone)
@@ -337,7 +339,7 @@ def test_no_failure_of_a_batch_keeps_its_memory(monkeypatch: pytest.MonkeyPatch,
             alive.append(weakref.ref(array))
             raise RuntimeError("CUDA failed with error out of memory")
 
-    work(monkeypatch, FakeRecognizer(trouble), Transcribe(batch=1, rows=(chunk(spool, 1), chunk(spool, 2))))
+    work(monkeypatch, FakeRecognizer(trouble), Transcribe(batch=1, chunks=(chunk(spool, 1), chunk(spool, 2))))
     assert held
     assert not any(held)
 
@@ -353,7 +355,7 @@ def test_the_first_free_slot_takes_the_next_batch_and_closing_waits(spool: Path)
     slots = Slots([FakeRecognizer(meet), FakeRecognizer(meet)], FakeInbox(), reports.append)
     assert slots.idle
     for number in range(1, 5):
-        slots.put(Transcribe(batch=number, rows=(chunk(spool, number),)))
+        slots.put(Transcribe(batch=number, chunks=(chunk(spool, number),)))
     slots.close()
     assert slots.idle
     assert sorted(recognised(reports)) == [1, 2, 3, 4]
@@ -374,7 +376,7 @@ def test_a_slot_that_cannot_report_takes_the_process_with_it(
         raise MemoryError("not even this")
 
     monkeypatch.setattr(os, "_exit", leave)
-    Slots([FakeRecognizer()], FakeInbox(), emit).put(Transcribe(batch=1, rows=()))
+    Slots([FakeRecognizer()], FakeInbox(), emit).put(Transcribe(batch=1, chunks=()))
     assert gone.wait(30)
     assert codes == [70]
     assert "MemoryError: not even this" in capfd.readouterr().err
