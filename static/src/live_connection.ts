@@ -1,70 +1,70 @@
-// One live link: server-sent events, and slow polling only while they do not get through. Runs in the shared worker or in a tab.
+// The live connection: server-sent events, and slow polling while they do not arrive. Runs in the shared worker or in a tab.
 import type { Message } from './reducer.ts'
 import { ROOT } from './root.ts'
 
-export interface Wires { EventSource: typeof EventSource; fetch: typeof fetch }
+export interface Network { EventSource: typeof EventSource; fetch: typeof fetch }
 
-const HELLO_MS = 8_000 // a proxy that holds the stream back answers 200 and then says nothing
+const HELLO_MS = 8_000 // a proxy that holds the stream back answers 200 and then sends nothing
 const RETRY_MS = 3_000
 const POLL_MS = 5_000
 
-/** Tells everything by `emit` until the function it returns is called. */
-export function openLink(emit: (message: Message) => void, wires: Wires = { EventSource, fetch: fetch.bind(globalThis) }): () => void {
+/** Pass every message to `emit` until the returned function is called. */
+export function openConnection(emit: (message: Message) => void, network: Network = { EventSource, fetch: fetch.bind(globalThis) }): () => void {
   let source: EventSource | undefined
   let seq = ''
   let failures = 0
   let closed = false
-  let retry: ReturnType<typeof setTimeout> | undefined
-  let hello: ReturnType<typeof setTimeout> | undefined
-  let polling: ReturnType<typeof setInterval> | undefined
+  let retryTimer: ReturnType<typeof setTimeout> | undefined
+  let helloTimer: ReturnType<typeof setTimeout> | undefined
+  let pollTimer: ReturnType<typeof setInterval> | undefined
 
   async function poll(): Promise<void> {
     try {
-      const answer = await wires.fetch(`${ROOT}/api/state?limit=200`, { cache: 'no-store' })
-      if (!answer.ok) throw new TypeError(answer.statusText)
-      const snapshot = await answer.json()
-      if (closed || polling === undefined) return
+      const response = await network.fetch(`${ROOT}/api/state?limit=200`, { cache: 'no-store' })
+      if (!response.ok) throw new TypeError(response.statusText)
+      const snapshot = await response.json()
+      if (closed || pollTimer === undefined) return
       seq = String(snapshot.seq)
       emit({ type: 'snapshot', snapshot })
-      emit({ type: 'link', link: 'polling' })
+      emit({ type: 'connection', connection: 'polling' })
     } catch {
-      if (!closed && polling !== undefined) emit({ type: 'link', link: 'offline' })
+      if (!closed && pollTimer !== undefined) emit({ type: 'connection', connection: 'offline' })
     }
   }
 
-  function lost(): void {
-    clearTimeout(hello)
+  function reconnect(): void {
+    clearTimeout(helloTimer)
     failures += 1
-    if (failures === 1) emit({ type: 'link', link: 'reconnecting' })
-    if (failures >= 2 && polling === undefined) {
-      polling = setInterval(() => void poll(), POLL_MS)
+    if (failures === 1) emit({ type: 'connection', connection: 'reconnecting' })
+    if (failures >= 2 && pollTimer === undefined) {
+      pollTimer = setInterval(() => void poll(), POLL_MS)
       void poll()
     }
-    // The browser comes back by itself after a cut, but not after a refusal; one way for both keeps one clock.
+    // A browser comes back by itself after a cut, but not after a refusal. Here both take the same way.
     source?.close()
-    clearTimeout(retry)
-    retry = setTimeout(connect, RETRY_MS)
+    clearTimeout(retryTimer)
+    retryTimer = setTimeout(connect, RETRY_MS)
   }
 
   function connect(): void {
-    const stream = new wires.EventSource(`${ROOT}/api/events${seq === '' ? '' : `?since=${seq}`}`)
+    const stream = new network.EventSource(`${ROOT}/api/events${seq === '' ? '' : `?since=${seq}`}`)
     source = stream
-    hello = setTimeout(lost, HELLO_MS)
-    stream.onerror = lost
-    const on = (kind: string, make: (data: any, id: number) => Message) =>
+    helloTimer = setTimeout(reconnect, HELLO_MS)
+    stream.onerror = reconnect
+    const on = (kind: string, toMessage: (data: any, id: number) => Message) =>
       stream.addEventListener(kind, (event) => {
         if (closed || stream !== source) return
         const { data, lastEventId } = event as MessageEvent<string>
         if (lastEventId) seq = lastEventId
-        emit(make(JSON.parse(data), Number(lastEventId)))
+        emit(toMessage(JSON.parse(data), Number(lastEventId)))
       })
     on('hello', (data) => {
-      clearTimeout(hello)
-      clearInterval(polling)
-      polling = undefined
+      clearTimeout(helloTimer)
+      clearInterval(pollTimer)
+      pollTimer = undefined
       failures = 0
       if (seq === '') seq = String(data.seq)
-      emit({ type: 'link', link: 'live' })
+      emit({ type: 'connection', connection: 'live' })
       return { type: 'hello', seq: data.seq, boot: data.boot, ui: data.ui_version }
     })
     on('ping', () => ({ type: 'ping' }))
@@ -79,8 +79,8 @@ export function openLink(emit: (message: Message) => void, wires: Wires = { Even
   return () => {
     closed = true
     source?.close()
-    clearTimeout(retry)
-    clearTimeout(hello)
-    clearInterval(polling)
+    clearTimeout(retryTimer)
+    clearTimeout(helloTimer)
+    clearInterval(pollTimer)
   }
 }

@@ -1,10 +1,10 @@
-// The link of all tabs of this browser: a browser opens six connections to one address, and the seventh tab would not even load.
-import { openLink } from './live_connection.ts'
+// One live connection for all tabs: browsers open six connections to one address, so a seventh tab would not even load.
+import { openConnection } from './live_connection.ts'
 import type { Message } from './reducer.ts'
 
 const ports = new Set<MessagePort>()
 let close: (() => void) | undefined
-let link: Message | undefined
+let connection: Message | undefined
 
 addEventListener('connect', (event) => {
   const port = (event as MessageEvent).ports[0]!
@@ -14,14 +14,14 @@ addEventListener('connect', (event) => {
       if (ports.size === 0) {
         close?.()
         close = undefined
-        link = undefined
+        connection = undefined
       }
       return
     }
     ports.add(port)
-    if (link) port.postMessage(link)
-    close ??= openLink((message) => {
-      if (message.type === 'link') link = message
+    if (connection) port.postMessage(connection)
+    close ??= openConnection((message) => {
+      if (message.type === 'connection') connection = message
       for (const other of ports) other.postMessage(message)
     })
   }

@@ -2,8 +2,8 @@ import { createApp } from 'vue'
 import App from './App.vue'
 import './app.css'
 import { start } from './store.ts'
-import { applyTheme } from './theme.ts'
+import { setTheme } from './theme.ts'
 
-applyTheme()
+setTheme()
 createApp(App).mount('#app')
 start()

@@ -1,5 +1,5 @@
 // Which files of a folder are recordings.
-const MEDIA = /\.(mp3|m4a|m4b|aac|wav|wave|flac|ogg|oga|opus|wma|amr|aif|aiff|caf|mka|mp4|m4v|mkv|mov|webm|avi|mpe?g|ts|m2ts|wmv|flv|3gp|3g2|mts|vob|gsm|au|ac3|eac3|dts|spx|mxf)$/i
+const EXTENSIONS = /\.(mp3|m4a|m4b|aac|wav|wave|flac|ogg|oga|opus|wma|amr|aif|aiff|caf|mka|mp4|m4v|mkv|mov|webm|avi|mpe?g|ts|m2ts|wmv|flv|3gp|3g2|mts|vob|gsm|au|ac3|eac3|dts|spx|mxf)$/i
 
-/** Whether a file of a folder is worth sending; what somebody names one by one is always taken. */
-export const looksLikeMedia = (file: { name: string; type: string }): boolean => /^(audio|video)\//.test(file.type) || MEDIA.test(file.name)
+/** Whether a file of a folder is uploaded. Files that are chosen one by one are always uploaded. */
+export const looksLikeMedia = (file: { name: string; type: string }): boolean => /^(audio|video)\//.test(file.type) || EXTENSIONS.test(file.name)

@@ -1,7 +1,7 @@
-// The recording of one transcript: where it is, whether it plays, and what may be asked of it.
+// The recording of one transcript: its position, whether it plays, and the actions of the player.
 import { computed, onMounted, onUnmounted, ref, watch, type Ref } from 'vue'
 import { preferences } from './preferences.ts'
-import { at } from './transcript_text.ts'
+import { indexAt } from './transcript_text.ts'
 import type { Segment } from './types.ts'
 
 export const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3] as const
@@ -14,20 +14,20 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
   const playing = ref(false)
   const playable = ref<boolean | null>(null) // null: not known yet
   const loop = ref(false)
-  let wanted: number | null = null // asked for before the recording was there
-  let looped = -1
+  let pendingSeek: number | null = null // asked for before the recording was loaded
+  let loopLine = -1
 
-  const now = computed(() => (playable.value ? at(lines.value, time.value) : -1))
+  const currentLine = computed(() => (playable.value ? indexAt(lines.value, time.value) : -1))
 
   function seek(to: number, play = false): void {
     const element = media.value
     if (!element || !playable.value) {
-      wanted = to
+      pendingSeek = to
       return
     }
     time.value = Math.max(0, Math.min(to, length.value || to))
     element.currentTime = time.value
-    if (loop.value) looped = at(lines.value, time.value)
+    if (loop.value) loopLine = indexAt(lines.value, time.value)
     if (play) void element.play().catch(() => undefined)
   }
   function toggle(): void {
@@ -35,33 +35,33 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
     if (media.value?.paused) void media.value.play().catch(() => undefined)
     else media.value?.pause()
   }
-  function rate(to: number): void {
-    preferences.rate = to
+  function setRate(rate: number): void {
+    preferences.rate = rate
   }
-  function faster(by: 1 | -1): void {
+  function changeRate(by: 1 | -1): void {
     const index = RATES.findIndex((each) => each >= preferences.rate)
-    rate(RATES[Math.max(0, Math.min(RATES.length - 1, index + by))]!)
+    setRate(RATES[Math.max(0, Math.min(RATES.length - 1, index + by))]!)
   }
-  /** To the line before or after the one that sounds. */
+  /** Go to the line before or after the current one. */
   function step(by: 1 | -1): void {
-    const line = lines.value[Math.max(0, Math.min(lines.value.length - 1, now.value + by))]
+    const line = lines.value[Math.max(0, Math.min(lines.value.length - 1, currentLine.value + by))]
     if (line) seek(line.start)
   }
   function replay(): void {
-    const line = lines.value[now.value]
+    const line = lines.value[currentLine.value]
     if (line) seek(line.start, true)
   }
-  function turn(on: boolean): void {
+  function setLoop(on: boolean): void {
     loop.value = on
-    looped = on ? now.value : -1
+    loopLine = on ? currentLine.value : -1
   }
 
-  const events: Record<string, () => void> = {
+  const listeners: Record<string, () => void> = {
     loadedmetadata: () => {
       length.value = media.value!.duration
       playable.value = true
       media.value!.playbackRate = preferences.rate
-      if (wanted !== null) seek(wanted)
+      if (pendingSeek !== null) seek(pendingSeek)
     },
     durationchange: () => { length.value = media.value!.duration || length.value },
     error: () => { playable.value = false },
@@ -74,15 +74,15 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
     frame = requestAnimationFrame(tick)
     if (!media.value || !playing.value) return
     time.value = media.value.currentTime
-    const line = loop.value ? lines.value[looped] : undefined
+    const line = loop.value ? lines.value[loopLine] : undefined
     if (line && time.value >= line.end) seek(line.start)
   }
   onMounted(() => {
-    for (const [name, does] of Object.entries(events)) media.value!.addEventListener(name, does)
+    for (const [name, listener] of Object.entries(listeners)) media.value!.addEventListener(name, listener)
     frame = requestAnimationFrame(tick)
   })
   onUnmounted(() => cancelAnimationFrame(frame))
-  watch(() => preferences.rate, (to) => { if (media.value) media.value.playbackRate = to })
+  watch(() => preferences.rate, (rate) => { if (media.value) media.value.playbackRate = rate })
 
-  return { time, length, playing, playable, loop, now, seek, toggle, faster, rate, step, replay, turn }
+  return { time, length, playing, playable, loop, currentLine, seek, toggle, setRate, changeRate, step, replay, setLoop }
 }

@@ -1,9 +1,9 @@
-// Recordings that the service gets itself, from a link.
-import { ask, type Answer } from './api.ts'
-import { wishes } from './preferences.ts'
+// Links: recordings that the service fetches itself.
+import { request, type Answer } from './api.ts'
+import { jobOptions } from './preferences.ts'
 import type { Job } from './types.ts'
 
 export const isLink = (text: string): boolean => /^https?:\/\/\S+$/.test(text)
 
-/** Has it fetched and transcribed. */
-export const addLink = (url: string): Promise<Answer<Job>> => ask<Job>('POST', '/api/jobs', { url, ...wishes() })
+/** Have the service fetch and transcribe a recording. */
+export const submitLink = (url: string): Promise<Answer<Job>> => request<Job>('POST', '/api/jobs', { url, ...jobOptions() })

@@ -1,8 +1,10 @@
-// Messages in, state out: nothing here knows of a browser.
-import type { Hub, Job, Link, Model, Models, Page, Segment, Snapshot, Status, System, Transcript } from './types.ts'
+// Messages in, state out. Pure: nothing here needs a browser.
+import type { Hub, Job, JobList, Model, Models, Segment, Snapshot, Status, System, Transcript } from './types.ts'
+
+export type ConnectionState = 'connecting' | 'live' | 'reconnecting' | 'polling' | 'offline'
 
 export type Message =
-  | { type: 'link'; link: Link }
+  | { type: 'connection'; connection: ConnectionState }
   | { type: 'hello'; seq: number; boot: string; ui: string | null }
   | { type: 'ping' }
   | { type: 'snapshot'; snapshot: Snapshot }
@@ -14,133 +16,144 @@ export type Message =
   | { type: 'models'; models: Models }
   | { type: 'deleted'; seq: number; id: string }
   | { type: 'transcript'; id: string; transcript: Transcript }
-  | { type: 'older'; page: Page }
+  | { type: 'older'; page: JobList }
 
 export type Counts = Record<Status, number>
 
 export interface State {
-  link: Link
+  connection: ConnectionState
   loaded: boolean
-  stale: boolean // the log does not reach back to us, or we may have missed something: a snapshot is due
-  seq: number
-  boot: string
+  stale: boolean // changes may have been missed: a snapshot is needed
+  seq: number // the newest change that was applied
+  boot: string // which run of the service the numbers of changes belong to
   jobs: Record<string, Job>
-  counts: Counts // of all jobs there are, not of the known ones only
-  seen: Record<string, number> // id -> seq of what we know of the job; for a deleted one too, so that nothing revives it
-  next: string | null
+  counts: Counts // of all jobs, not only of those that were fetched
+  seen: Record<string, number> // by job id: the newest change that was applied, also of a deleted job, so that no older one brings it back
+  next: string | null // the cursor of the next page of jobs; null: all were fetched
   system: System | null
-  models: Model[] | null // null: not asked for yet
+  models: Model[] | null // null: not fetched yet
   hub: Hub | null
-  ui: { first: string; now: string } | null // the build of the page that the service hands out: when this tab began, and now
+  ui: { first: string; now: string } | null // the build of the page: when this tab was opened, and now
   texts: Record<string, Segment[]>
-  said: Record<string, string> // id -> the words that came last
+  lastText: Record<string, string> // by job id: the text of the newest segment
 }
 
-const NONE: Counts = { pending: 0, processing: 0, paused: 0, completed: 0, failed: 0, cancelled: 0 }
+const NO_COUNTS: Counts = { pending: 0, processing: 0, paused: 0, completed: 0, failed: 0, cancelled: 0 }
 
-export const EMPTY: State = {
-  link: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, counts: NONE, seen: {}, next: null, system: null, models: null, hub: null, ui: null, texts: {}, said: {},
+export const INITIAL: State = {
+  connection: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, counts: NO_COUNTS, seen: {}, next: null, system: null, models: null,
+  hub: null, ui: null, texts: {}, lastText: {},
 }
 
 export function reduce(state: State, message: Message): State {
   switch (message.type) {
-    case 'link':
-      return { ...state, link: message.link }
+    case 'connection':
+      return { ...state, connection: message.connection }
     case 'ping':
       return state
     case 'hello':
-      // What came between our snapshot and this stream is replayed only if the stream was asked to; fetching is always right.
-      return { ...state, ui: built(state.ui, message.ui), stale: state.stale || message.boot !== state.boot || message.seq > state.seq }
+      // A stream repeats what came since our snapshot only if it was asked to. A new snapshot is always right.
+      return { ...state, ui: pageBuild(state.ui, message.ui), stale: state.stale || message.boot !== state.boot || message.seq > state.seq }
     case 'reset':
       return { ...state, stale: true }
     case 'snapshot':
-      return snapshot(state, message.snapshot)
+      return applySnapshot(state, message.snapshot)
     case 'older':
-      return older(state, message.page)
+      return addOlder(state, message.page)
     case 'update':
-      return update(state, message.seq, message.job)
+      return updateJob(state, message.seq, message.job)
     case 'system':
       return { ...state, system: message.system }
     case 'models':
       return { ...state, models: message.models.models, hub: message.models.hub }
-    case 'model': {
-      const seq = Math.max(state.seq, message.seq)
-      if (!state.models) return { ...state, seq }
-      const known = state.models.some(({ name }) => name === message.model.name)
-      const models = known ? state.models.map((model) => (model.name === message.model.name ? message.model : model)) : [...state.models, message.model]
-      return { ...state, seq, models }
-    }
-    case 'deleted': {
-      if (message.seq <= (state.seen[message.id] ?? -1)) return state
-      const { [message.id]: gone, ...jobs } = state.jobs
-      const { [message.id]: _text, ...texts } = state.texts
-      const counts = gone ? { ...state.counts, [gone.status]: Math.max(0, state.counts[gone.status] - 1) } : state.counts
-      return { ...state, seq: Math.max(state.seq, message.seq), jobs, texts, counts, seen: { ...state.seen, [message.id]: message.seq } }
-    }
-    case 'segment': {
-      const lines = state.texts[message.id]
-      const seq = Math.max(state.seq, message.seq)
-      const said = { ...state.said, [message.id]: message.segment.text.trim() }
-      if (!lines) return { ...state, seq, said } // nobody reads it: the transcript is fetched whole when somebody does
-      return { ...state, seq, said, texts: { ...state.texts, [message.id]: merge(lines, [message.segment]) } }
-    }
+    case 'model':
+      return updateModel(state, message.seq, message.model)
+    case 'deleted':
+      return deleteJob(state, message.seq, message.id)
+    case 'segment':
+      return addSegment(state, message.seq, message.id, message.segment)
     case 'transcript': {
       const known = state.texts[message.id] ?? []
-      return { ...state, texts: { ...state.texts, [message.id]: merge(known, message.transcript.segments) } }
+      return { ...state, texts: { ...state.texts, [message.id]: mergeSegments(known, message.transcript.segments) } }
     }
   }
 }
 
-function update(state: State, seq: number, job: Job): State {
+function updateJob(state: State, seq: number, job: Job): State {
   if (seq <= (state.seen[job.id] ?? -1)) return state
   const counts = { ...state.counts }
   const known = state.jobs[job.id]
   if (known) counts[known.status] = Math.max(0, counts[known.status] - 1)
-  if (known || !beyond(state, job.id)) counts[job.status] += 1 // what an older one counted as is not known here; the next snapshot says
+  if (known || !isBeyondPage(state, job.id)) counts[job.status] += 1 // the old status of a job beyond is unknown until the next snapshot
   return { ...state, seq: Math.max(state.seq, seq), counts, jobs: { ...state.jobs, [job.id]: job }, seen: { ...state.seen, [job.id]: seq } }
 }
 
-/** Whether a job is older than all that were fetched, while there are older ones. */
-const beyond = (state: State, id: string): boolean => state.next !== null && Object.keys(state.jobs).every((known) => id < known)
+/** Whether a job is older than all that were fetched. */
+const isBeyondPage = (state: State, id: string): boolean => state.next !== null && Object.keys(state.jobs).every((known) => id < known)
 
-const built = (before: State['ui'], now: string | null): State['ui'] => (now === null ? before : { first: before?.first ?? now, now })
+function deleteJob(state: State, seq: number, id: string): State {
+  if (seq <= (state.seen[id] ?? -1)) return state
+  const { [id]: job, ...jobs } = state.jobs
+  const { [id]: _text, ...texts } = state.texts
+  const counts = job ? { ...state.counts, [job.status]: Math.max(0, state.counts[job.status] - 1) } : state.counts
+  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, counts, seen: { ...state.seen, [id]: seq } }
+}
 
-function snapshot(state: State, { seq, boot, ui_version, jobs: page, system }: Snapshot): State {
-  const same = boot === state.boot
-  if (same && seq < state.seq) return state.loaded ? { ...state, stale: false } : state // answered late: we are further
+function updateModel(state: State, seq: number, model: Model): State {
+  const newest = Math.max(state.seq, seq)
+  if (!state.models) return { ...state, seq: newest }
+  const known = state.models.some(({ name }) => name === model.name)
+  const models = known ? state.models.map((other) => (other.name === model.name ? model : other)) : [...state.models, model]
+  return { ...state, seq: newest, models }
+}
+
+/** The text of a job that no page shows is not kept: it is fetched as a whole when a page needs it. */
+function addSegment(state: State, seq: number, id: string, segment: Segment): State {
+  const known = state.texts[id]
+  const texts = known ? { ...state.texts, [id]: mergeSegments(known, [segment]) } : state.texts
+  return { ...state, seq: Math.max(state.seq, seq), lastText: { ...state.lastText, [id]: segment.text.trim() }, texts }
+}
+
+const pageBuild = (before: State['ui'], now: string | null): State['ui'] => (now === null ? before : { first: before?.first ?? now, now })
+
+function applySnapshot(state: State, { seq, boot, ui_version, jobs: page, system }: Snapshot): State {
+  const sameBoot = boot === state.boot
+  if (sameBoot && seq < state.seq) return state.loaded ? { ...state, stale: false } : state // a late answer: newer changes were applied
   const oldest = page.next === null ? '' : page.jobs.reduce((low, job) => (job.id < low ? job.id : low), '\uffff')
   const jobs: Record<string, Job> = {}
   for (const job of Object.values(state.jobs)) if (job.id < oldest) jobs[job.id] = job // beyond this page
-  const seen: Record<string, number> = same ? { ...state.seen } : {}
+  const seen: Record<string, number> = sameBoot ? { ...state.seen } : {}
   for (const job of page.jobs) {
     jobs[job.id] = job
-    seen[job.id] = Math.max(seq, same ? (seen[job.id] ?? 0) : 0)
+    seen[job.id] = Math.max(seq, sameBoot ? (seen[job.id] ?? 0) : 0)
   }
   const next = oldest !== '' && Object.keys(jobs).length > page.jobs.length ? state.next : page.next
-  return { ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system, ui: built(state.ui, ui_version), counts: { ...NONE, ...system.jobs } }
+  return {
+    ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system, ui: pageBuild(state.ui, ui_version), counts: { ...NO_COUNTS, ...system.jobs },
+  }
 }
 
-function older(state: State, page: Page): State {
+function addOlder(state: State, page: JobList): State {
   const jobs = { ...state.jobs }
   for (const job of page.jobs) if (!(job.id in state.seen)) jobs[job.id] = job
   return { ...state, jobs, next: page.next }
 }
 
-const before = (a: Segment, b: Segment) => a.chunk - b.chunk || a.index - b.index
+const compareSegments = (a: Segment, b: Segment) => a.chunk - b.chunk || a.index - b.index
 
-/** Both lists as one in order; where a place is in both, the later word counts. */
-export function merge(known: Segment[], said: Segment[]): Segment[] {
+/** Merge two lists in order. Of two segments at one place, the newer counts. */
+export function mergeSegments(known: Segment[], newer: Segment[]): Segment[] {
   const last = known.at(-1)
-  if (last === undefined || (said[0] !== undefined && said.length === 1 && before(last, said[0]) < 0)) return [...known, ...said]
-  const places = new Map(known.map((segment) => [`${segment.chunk}.${segment.index}`, segment]))
-  for (const segment of said) {
-    const key = `${segment.chunk}.${segment.index}`
-    if (JSON.stringify(places.get(key)) !== JSON.stringify(segment)) places.set(key, segment) // else nothing is to be drawn anew
+  if (last === undefined || (newer[0] !== undefined && newer.length === 1 && compareSegments(last, newer[0]) < 0)) return [...known, ...newer]
+  const byPlace = new Map(known.map((segment) => [`${segment.chunk}.${segment.index}`, segment]))
+  for (const segment of newer) {
+    const place = `${segment.chunk}.${segment.index}`
+    if (JSON.stringify(byPlace.get(place)) !== JSON.stringify(segment)) byPlace.set(place, segment) // an equal one is not drawn again
   }
-  return [...places.values()].sort(before)
+  return [...byPlace.values()].sort(compareSegments)
 }
 
-/** Newest first: ids sort by the time they were made. */
-export function listed(state: State): Job[] {
+/** The newest first: ids sort by the time when they were made. */
+export function newestFirst(state: State): Job[] {
   return Object.values(state.jobs).sort((a, b) => (a.id < b.id ? 1 : -1))
 }

@@ -1,4 +1,4 @@
-// Where the service is: '' at the top of its address, '/whisper' behind a proxy that puts it there. The built scripts know it from their own place.
+// The path of the service: '' at the top of its address, '/whisper' behind a proxy with that path. Known from the address of this script.
 
 export const rootOf = (script: string): string => {
   const path = new URL(script, 'http://localhost').pathname

@@ -1,43 +1,58 @@
-// Five routes over the History API; a change of route moves the focus to the heading of the new page.
+// The pages and their addresses, over the History API. A change of page moves the focus to the heading of the new page.
 import { nextTick, shallowRef } from 'vue'
 import { ROOT } from './root.ts'
 
-export type Route = { page: 'transcripts' | 'models' | 'system' | 'settings' | 'missing' } | { page: 'transcript'; id: string }
+/** The service answers each of these with the page: see `ROUTES` in web/page.py. */
+export const PATHS = { transcripts: '/', models: '/models', system: '/system', settings: '/settings' } as const
+const TRANSCRIPT = '/t/'
+const BUILT = '/static/dist/index.html' // the page as a file of the service
 
-export function parse(path: string): Route {
-  if (path === '/' || path === '' || path === '/static/dist/index.html') return { page: 'transcripts' }
-  const job = /^\/t\/([\w-]+)$/.exec(path)
-  if (job) return { page: 'transcript', id: job[1]! }
-  const page = /^\/(models|system|settings)$/.exec(path)
-  return { page: page ? (page[1] as 'models') : 'missing' }
+export type Page = keyof typeof PATHS
+export type Route = { page: Page | 'missing' } | { page: 'transcript'; id: string }
+
+export function parsePath(path: string): Route {
+  const id = path.startsWith(TRANSCRIPT) ? path.slice(TRANSCRIPT.length) : ''
+  if (/^[\w-]+$/.test(id)) return { page: 'transcript', id }
+  if (path === '' || path === BUILT) return { page: 'transcripts' }
+  const page = (Object.keys(PATHS) as Page[]).find((name) => PATHS[name] === path)
+  return { page: page ?? 'missing' }
 }
 
-const here = () => parse(location.pathname.slice(ROOT.length))
-export const route = shallowRef(here())
+const current = () => parsePath(location.pathname.slice(ROOT.length))
+export const route = shallowRef(current())
 
-/** The address of a page, for links that may also be opened in a new tab. */
-export const link = (path: string): string => ROOT + path
+export const pageUrl = (page: Page): string => ROOT + PATHS[page]
 
-export function go(path: string): void {
-  history.pushState(null, '', link(path))
-  changed()
+/** The address of a transcript, or of a time in it. */
+export const transcriptUrl = (id: string, time?: number): string => ROOT + TRANSCRIPT + id + (time === undefined ? '' : timeHash(time))
+
+export const timeHash = (seconds: number): string => `#t=${Math.floor(seconds)}`
+
+/** The seconds in a hash: `#t=31:20`, `#t=1:14:02.5`, `#t=80`. Null: the hash has no time. */
+export function timeOfHash(hash: string): number | null {
+  const found = /^#t=((?:\d+:){0,2}\d+(?:\.\d+)?)$/.exec(hash)
+  return found ? found[1]!.split(':').reduce((sum, part) => 60 * sum + Number(part), 0) : null
 }
 
-function changed(): void {
-  route.value = here()
+export function navigate(url: string): void {
+  history.pushState(null, '', url)
+  showRoute()
+}
+
+function showRoute(): void {
+  route.value = current()
   void nextTick(() => {
     scrollTo(0, 0)
     document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true })
   })
 }
 
-/** For `@click` of a link: the browser keeps what it does with modifiers and other buttons. */
-export function follow(event: MouseEvent): void {
+/** For `@click` of a link. The browser keeps clicks with modifier keys and with other buttons. */
+export function followLink(event: MouseEvent): void {
   const anchor = (event.target as Element).closest('a')
   if (!anchor || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
   event.preventDefault()
-  history.pushState(null, '', anchor.getAttribute('href')!)
-  changed()
+  navigate(anchor.getAttribute('href')!)
 }
 
-addEventListener('popstate', changed)
+addEventListener('popstate', showRoute)

@@ -1,36 +1,36 @@
-// A search in names and texts is the service's; what is found is shown as it is now.
+// The search in names and texts. The service searches; jobs are shown as they are now.
 import { computed, ref, watch } from 'vue'
-import { ask } from './api.ts'
-import { tally, type Filter } from './jobs.ts'
+import { request } from './api.ts'
+import { countByFilter, type Filter } from './jobs.ts'
 import { state } from './store.ts'
-import type { Found, Job, Page, Problem } from './types.ts'
+import type { Found, Job, JobList, Problem } from './types.ts'
 
-const PAUSE_MS = 250 // after a key, before anybody is asked
+const PAUSE_MS = 250 // after a key, before the service is asked
 
 export function useSearch() {
   const query = ref('')
-  const answer = ref<Page | null>(null)
-  const refused = ref<Problem | null>(null)
+  const result = ref<JobList | null>(null)
+  const problem = ref<Problem | null>(null)
   let timer: ReturnType<typeof setTimeout> | undefined
 
   async function search(): Promise<void> {
     const wanted = query.value.trim()
-    const said = await ask<Page>('GET', `/api/jobs?limit=100&q=${encodeURIComponent(wanted)}`)
-    if (wanted !== query.value.trim()) return // somebody typed on
-    answer.value = said.ok ? said.value : null
-    refused.value = said.ok ? null : said.problem
+    const answer = await request<JobList>('GET', `/api/jobs?limit=100&q=${encodeURIComponent(wanted)}`)
+    if (wanted !== query.value.trim()) return // the user typed on
+    result.value = answer.ok ? answer.value : null
+    problem.value = answer.ok ? null : answer.problem
   }
   watch(query, (now) => {
     clearTimeout(timer)
-    refused.value = null
-    if (now.trim() === '') answer.value = null
+    problem.value = null
+    if (now.trim() === '') result.value = null
     else timer = setTimeout(() => void search(), PAUSE_MS)
   })
-  const jobs = computed<Job[] | null>(() => answer.value?.jobs.flatMap((job) => {
+  const jobs = computed<Job[] | null>(() => result.value?.jobs.flatMap((job) => {
     const known = state.value.jobs[job.id]
-    return known ? [known] : job.id in state.value.seen ? [] : [job] // seen and not known: deleted meanwhile
+    return known ? [known] : job.id in state.value.seen ? [] : [job] // seen but not known: deleted meanwhile
   }) ?? null)
-  const sums = computed<Record<Filter, number> | null>(() => (answer.value?.counts ? tally(answer.value.counts) : null))
-  const found = (id: string): Found | undefined => answer.value?.found?.[id]
-  return { query, jobs, sums, found, refused }
+  const counts = computed<Record<Filter, number> | null>(() => (result.value?.counts ? countByFilter(result.value.counts) : null))
+  const found = (id: string): Found | undefined => result.value?.found?.[id]
+  return { query, jobs, counts, found, problem }
 }

@@ -1,78 +1,85 @@
-// The state of this tab: every message goes through the one reducer, whoever sent it.
+// The state of this tab. Every message goes through the one reducer.
 import { ref, shallowRef } from 'vue'
 import { announce } from './announce.ts'
-import { ask } from './api.ts'
-import { openLink } from './live_connection.ts'
+import { request } from './api.ts'
+import { openConnection } from './live_connection.ts'
 import workerUrl from './live_connection.worker.ts?worker&url'
-import { EMPTY, reduce, type Message, type State } from './reducer.ts'
+import { INITIAL, reduce, type Message, type State } from './reducer.ts'
 import type { Models, Snapshot, Transcript } from './types.ts'
 
-export const state = shallowRef<State>(EMPTY)
-export const heard = ref(Date.now()) // when the service last said anything
+export const state = shallowRef<State>(INITIAL)
+export const lastMessageAt = ref(Date.now())
 
+const RETRY_MS = 3_000
 let fetching = false
 
-/** A message of the link, or one that makes the state stale. */
-export function tell(message: Message): void {
-  if (message.type !== 'link') heard.value = Date.now()
+/** Apply a message that came from outside. Fetch a snapshot if the state is stale afterwards. */
+export function dispatch(message: Message): void {
+  if (message.type !== 'connection') lastMessageAt.value = Date.now()
   if (message.type === 'update') announce(state.value.jobs[message.job.id], message.job)
-  take(message)
-  if (state.value.stale && !fetching) void refresh()
+  apply(message)
+  if (state.value.stale && !fetching) void fetchSnapshot()
 }
 
-function take(message: Message): void {
+function apply(message: Message): void {
   state.value = reduce(state.value, message)
 }
 
-async function refresh(): Promise<void> {
+async function fetchSnapshot(): Promise<void> {
   fetching = true
-  const answer = await ask<Snapshot>('GET', '/api/state?limit=200')
+  const answer = await request<Snapshot>('GET', '/api/state?limit=200')
   fetching = false
   if (answer.ok) {
-    tell({ type: 'snapshot', snapshot: answer.value })
-    void readModels()
-    for (const id of Object.keys(state.value.texts)) void read(id) // whoever reads a text may have missed lines of it
+    dispatch({ type: 'snapshot', snapshot: answer.value })
+    void fetchModels()
+    for (const id of Object.keys(state.value.texts)) void fetchTranscript(id) // lines may have been missed
   } else if (!state.value.loaded) {
-    if (state.value.link === 'connecting') take({ type: 'link', link: 'reconnecting' })
-    setTimeout(() => tell({ type: 'reset' }), 3_000)
+    if (state.value.connection === 'connecting') apply({ type: 'connection', connection: 'reconnecting' })
+    setTimeout(() => dispatch({ type: 'reset' }), RETRY_MS)
   }
 }
 
-/** Fetches a transcript whole; false if there is none. */
-export async function read(id: string): Promise<boolean> {
-  const answer = await ask<Transcript>('GET', `/api/jobs/${id}/transcript`)
-  if (answer.ok) take({ type: 'transcript', id, transcript: answer.value })
+/** Fetch a whole transcript. False: there is none. */
+export async function fetchTranscript(id: string): Promise<boolean> {
+  const answer = await request<Transcript>('GET', `/api/jobs/${id}/transcript`)
+  if (answer.ok) apply({ type: 'transcript', id, transcript: answer.value })
   return answer.ok
 }
 
-/** Fetches what there is of models; the link tells what becomes of each. */
-export async function readModels(): Promise<void> {
-  const answer = await ask<Models>('GET', '/api/models')
-  if (answer.ok) take({ type: 'models', models: answer.value })
+/** Fetch the list of models. The live connection brings the changes of each. */
+export async function fetchModels(): Promise<void> {
+  const answer = await request<Models>('GET', '/api/models')
+  if (answer.ok) apply({ type: 'models', models: answer.value })
 }
 
 interface Policy { createScriptURL(url: string): unknown }
 const trusted = (globalThis as { trustedTypes?: { createPolicy(name: string, rules: object): Policy } }).trustedTypes
 
 export function start(): void {
-  void refresh()
-  if ('SharedWorker' in globalThis) {
-    const policy = trusted?.createPolicy('hub', { createScriptURL: (url: string) => url })
-    const url = (policy ? policy.createScriptURL(workerUrl) : workerUrl) as string
-    const { port } = new SharedWorker(url, { type: 'module', name: 'link' })
-    port.onmessage = ({ data }) => tell(data as Message)
-    port.postMessage('hello')
-    addEventListener('pagehide', () => port.postMessage('bye'))
-    addEventListener('pageshow', (event) => { if (event.persisted) port.postMessage('hello') })
-    return
-  }
+  void fetchSnapshot()
+  if ('SharedWorker' in globalThis) startWorker()
+  else connectWhileVisible()
+}
+
+function startWorker(): void {
+  const policy = trusted?.createPolicy('hub', { createScriptURL: (url: string) => url }) // the service allows this name
+  const url = (policy ? policy.createScriptURL(workerUrl) : workerUrl) as string
+  const { port } = new SharedWorker(url, { type: 'module', name: 'live connection' })
+  port.onmessage = ({ data }) => dispatch(data as Message)
+  port.postMessage('hello')
+  addEventListener('pagehide', () => port.postMessage('bye'))
+  addEventListener('pageshow', (event) => { if (event.persisted) port.postMessage('hello') })
+}
+
+/** Without a shared worker each tab has a connection while it is visible: browsers open only six to one address. */
+function connectWhileVisible(): void {
   let close: (() => void) | undefined
-  const look = () => {
+  const update = () => {
     if (document.hidden) {
       close?.()
       close = undefined
-    } else close ??= openLink(tell)
+    } else close ??= openConnection(dispatch)
   }
-  document.addEventListener('visibilitychange', look)
-  look()
+  document.addEventListener('visibilitychange', update)
+  update()
 }

@@ -1,10 +1,10 @@
-// Places in a text: which segment and word sound at a time, and where a phrase occurs.
+// Places in a text: the segment and the word at a time, and where a phrase occurs.
 import type { Gap, Segment, Word } from './types.ts'
 
 export interface Hit { segment: number; from: number; to: number }
 
-/** Index of the last item that starts at or before `time`, or -1. */
-export function at(items: readonly { start: number }[], time: number): number {
+/** The index of the last item that starts at or before `time`, or -1. */
+export function indexAt(items: readonly { start: number }[], time: number): number {
   let low = 0
   let high = items.length
   while (low < high) {
@@ -15,11 +15,13 @@ export function at(items: readonly { start: number }[], time: number): number {
   return low - 1
 }
 
-/** Character range of the word that sounds at `time` within the text of its segment, or null. */
+const AFTER_WORD_S = 0.3 // a word stays marked a little longer than it sounds
+
+/** The characters of the word that is spoken at `time`, within the text of its segment, or null. */
 export function wordRange(segment: Segment, time: number): [number, number] | null {
   const text = segment.text.trim()
-  const index = at(segment.words, time)
-  if (index < 0 || time > segment.words[index]!.end + 0.3) return null
+  const index = indexAt(segment.words, time)
+  if (index < 0 || time > segment.words[index]!.end + AFTER_WORD_S) return null
   let from = 0
   for (let i = 0; i <= index; i += 1) {
     const word = segment.words[i]!.word.trim()
@@ -31,19 +33,19 @@ export function wordRange(segment: Segment, time: number): [number, number] | nu
   return null
 }
 
-/** Every place of `phrase`, whatever the case: index of the segment and the character range. */
-export function find(segments: readonly Segment[], phrase: string): Hit[] {
+/** Every place of `phrase` in upper or lower case: the index of the segment, and the characters. */
+export function findPhrase(segments: readonly Segment[], phrase: string): Hit[] {
   const wanted = phrase.trim().toLocaleLowerCase()
   if (!wanted) return []
   return segments.flatMap(({ text }, segment) => {
-    const hay = text.trim().toLocaleLowerCase()
-    const found = []
-    for (let from = hay.indexOf(wanted); from >= 0; from = hay.indexOf(wanted, from + wanted.length)) found.push({ segment, from, to: from + wanted.length })
-    return found
+    const lowered = text.trim().toLocaleLowerCase()
+    const hits: Hit[] = []
+    for (let from = lowered.indexOf(wanted); from >= 0; from = lowered.indexOf(wanted, from + wanted.length)) hits.push({ segment, from, to: from + wanted.length })
+    return hits
   })
 }
 
-/** The word at a place in the text of its segment (`offset` in UTF-16 units, as the browser counts), or null. */
+/** The word at an offset in the text of its segment (in UTF-16 units, as browsers count), or null. */
 export function wordAt(segment: Segment, offset: number): Word | null {
   const text = segment.text.trim()
   let from = 0
@@ -58,38 +60,32 @@ export function wordAt(segment: Segment, offset: number): Word | null {
 
 export interface Row { key: string; index: number; line?: Segment; gap?: Gap }
 
-/** Lines and gaps in the order of their times; `index` is that of the line. */
-export function rows(lines: readonly Segment[], gaps: readonly Gap[]): Row[] {
-  const holes = [...gaps].sort((a, b) => a.start - b.start)
-  const made: Row[] = []
-  const fill = (until: number, index: number) => {
-    for (let gap = holes[0]; gap && gap.start < until; gap = holes[0]) {
-      made.push({ key: `gap ${gap.start}`, index, gap })
-      holes.shift()
+/** Lines and gaps in the order of their times. `index` is that of the line. */
+export function rowsOf(lines: readonly Segment[], gaps: readonly Gap[]): Row[] {
+  const open = [...gaps].sort((a, b) => a.start - b.start)
+  const rows: Row[] = []
+  const addGaps = (until: number, index: number) => {
+    for (let gap = open[0]; gap && gap.start < until; gap = open[0]) {
+      rows.push({ key: `gap ${gap.start}`, index, gap })
+      open.shift()
     }
   }
   lines.forEach((line, index) => {
-    fill(line.start, index)
-    made.push({ key: `${line.chunk}.${line.index}`, index, line })
+    addGaps(line.start, index)
+    rows.push({ key: `${line.chunk}.${line.index}`, index, line })
   })
-  fill(Infinity, lines.length)
-  return made
+  addGaps(Infinity, lines.length)
+  return rows
 }
 
-const BLOCK = 25
+const BLOCK_ROWS = 25
 
-/** The rows in blocks: those of `before` where nothing has changed. */
-export function blocks(made: Row[], before: Row[][] = []): Row[][] {
-  return Array.from({ length: Math.ceil(made.length / BLOCK) }, (_, nth) => {
-    const block = made.slice(BLOCK * nth, BLOCK * (nth + 1))
+/** Cut rows into blocks. A block of `before` in which nothing changed is used again. */
+export function toBlocks(rows: Row[], before: Row[][] = []): Row[][] {
+  return Array.from({ length: Math.ceil(rows.length / BLOCK_ROWS) }, (_, nth) => {
+    const block = rows.slice(BLOCK_ROWS * nth, BLOCK_ROWS * (nth + 1))
     const old = before[nth]
     const same = (row: Row, at: number) => row.line === old![at]!.line && row.gap === old![at]!.gap && row.index === old![at]!.index
     return old?.length === block.length && block.every(same) ? old : block
   })
-}
-
-/** Seconds of a place written as in a link: `#t=31:20`, `#t=1:14:02.5`, `#t=80`; null if it is none. */
-export function placeOf(hash: string): number | null {
-  const found = /^#t=((?:\d+:){0,2}\d+(?:\.\d+)?)$/.exec(hash)
-  return found ? found[1]!.split(':').reduce((sum, part) => 60 * sum + Number(part), 0) : null
 }

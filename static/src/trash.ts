@@ -1,27 +1,27 @@
-// Deleting, with a way back: the service keeps what was deleted for a while.
-import { ask } from './api.ts'
+// Deleting jobs: they go into the trash, and the service can restore them for a while.
+import { request } from './api.ts'
 import { t } from './i18n/index.ts'
 import { explain } from './i18n/problems.ts'
 import { notify } from './notices.ts'
 import type { Job, Problem } from './types.ts'
 
-/** Deletes these; why one was not, if any was not. */
-export async function remove(jobs: readonly Job[]): Promise<Problem | null> {
-  const gone: Job[] = []
-  let refused: Problem | null = null
+/** Move jobs into the trash and offer to undo it. Returns the last problem, or null. */
+export async function trashJobs(jobs: readonly Job[]): Promise<Problem | null> {
+  const trashed: Job[] = []
+  let problem: Problem | null = null
   for (const job of jobs) {
-    const answer = await ask('DELETE', `/api/jobs/${job.id}`)
-    if (answer.ok) gone.push(job)
-    else refused = answer.problem
+    const answer = await request('DELETE', `/api/jobs/${job.id}`)
+    if (answer.ok) trashed.push(job)
+    else problem = answer.problem
   }
-  const words = gone.length === 1 ? t('deleted', { name: gone[0]!.name }) : t('deleted_many', { n: gone.length })
-  if (gone.length) notify(words, t('undo'), () => void restore(gone))
-  return refused
+  const text = trashed.length === 1 ? t('deleted', { name: trashed[0]!.name }) : t('deleted_many', { n: trashed.length })
+  if (trashed.length) notify(text, t('undo'), () => void restoreJobs(trashed))
+  return problem
 }
 
-async function restore(jobs: readonly Job[]): Promise<void> {
+async function restoreJobs(jobs: readonly Job[]): Promise<void> {
   for (const job of jobs) {
-    const answer = await ask('POST', `/api/jobs/${job.id}/restore`)
-    if (!answer.ok) notify(`${job.name}: ${explain(answer.problem).what}`) // it went for good meanwhile, or at once
+    const answer = await request('POST', `/api/jobs/${job.id}/restore`)
+    if (!answer.ok) notify(`${job.name}: ${explain(answer.problem).what}`) // the trash was emptied meanwhile
   }
 }

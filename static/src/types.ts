@@ -49,10 +49,13 @@ export interface Models { models: Model[]; hub: Hub }
 
 /** Where a search found something: texts in parts, every second of them what was found. */
 export interface Found { name: string[]; excerpts: { start: number; parts: string[] }[] }
-export interface Page { jobs: Job[]; next: string | null; counts?: Partial<Record<Status, number>>; found?: Record<string, Found>; complete?: boolean }
-export interface Snapshot { seq: number; boot: string; ui_version: string | null; jobs: Page; system: System }
+export interface JobList { jobs: Job[]; next: string | null; counts?: Partial<Record<Status, number>>; found?: Record<string, Found>; complete?: boolean }
+export interface Snapshot { seq: number; boot: string; ui_version: string | null; jobs: JobList; system: System }
 export interface Transcript {
   name: string; duration_s: number | null; language: string | null; model: string | null; segments: Segment[]; gaps: Gap[]
 }
 
-export type Link = 'connecting' | 'live' | 'reconnecting' | 'polling' | 'offline'
+export interface Setting {
+  key: string; value: unknown; default: unknown; source: 'default' | 'file' | 'stored' | 'environment' | 'command_line'
+  changeable: boolean; effect: 'now' | 'restart' | null; secret: boolean; given: boolean
+}

@@ -1,87 +1,94 @@
-// Uploads: two at a time, in pieces that survive cuts and reloads (tus); the job appears through the live link like any other.
+// Uploads: two at a time, in pieces that survive cuts and reloads (tus). The new job arrives over the live connection.
 import { reactive } from 'vue'
-import { defaultOptions, Upload as Tus, type DetailedError, type PreviousUpload } from 'tus-js-client'
-import { address, ask, problem } from './api.ts'
-import { wishes } from './preferences.ts'
+import { defaultOptions, Upload as TusUpload, type DetailedError, type PreviousUpload } from 'tus-js-client'
+import { pageProblem, request, serviceUrl } from './api.ts'
+import { jobOptions } from './preferences.ts'
 import { state } from './store.ts'
 import type { Job, Problem } from './types.ts'
 
 export interface Upload {
   key: number; file: File; options: Record<string, string>; sent: number; speed: number // bytes per second, smoothed
-  state: 'waiting' | 'sending' | 'cut' | 'paused' | 'failed' | 'known'; problem: Problem | null; twin: string | null
+  state: 'waiting' | 'sending' | 'cut' | 'paused' | 'failed' | 'known'; problem: Problem | null
+  twin: string | null // a job with the same name and size
 }
-/** What an earlier visit began and did not end. */
+/** An upload that an earlier visit began and did not finish. */
 export interface Unfinished { key: string; url: string; name: string; size: number; sent: number }
 
 const AT_ONCE = 2
-const PIECE = 8 * 2 ** 20
-const WAITS_MS = [500, 1_000, 2_000, ...Array<number>(120).fill(5_000)] // ten minutes without a byte; each byte begins anew
-let last = 0
+const PIECE_BYTES = 8 * 2 ** 20
+const RETRY_DELAYS_MS = [500, 1_000, 2_000, ...Array<number>(120).fill(5_000)] // ten minutes without a byte
+const TUS = { 'Tus-Resumable': '1.0.0' }
+let lastKey = 0
 
 export const uploads = reactive<Upload[]>([])
 export const unfinished = reactive<Unfinished[]>([])
-const senders = new Map<number, Tus>()
+const senders = new Map<number, TusUpload>()
 
-export function add(files: Iterable<File>): void {
+export function addUploads(files: Iterable<File>): void {
   for (const file of files) {
     const twin = Object.values(state.value.jobs).find((job) => job.name === file.name && job.bytes === file.size && job.status !== 'failed')
-    uploads.push({ key: ++last, file, options: wishes(), sent: 0, speed: 0, state: twin ? 'known' : 'waiting', problem: null, twin: twin?.id ?? null })
+    uploads.push({
+      key: ++lastKey, file, options: jobOptions(), sent: 0, speed: 0, state: twin ? 'known' : 'waiting', problem: null, twin: twin?.id ?? null,
+    })
   }
-  pump()
+  startWaiting()
 }
 
-/** Takes it from the list; what has come of it is forgotten by the service too. */
-export function drop(upload: Upload): void {
+/** Take an upload from the list. The service deletes what it has of it. */
+export function cancelUpload(upload: Upload): void {
   void senders.get(upload.key)?.abort(upload.state !== 'known')?.catch(() => undefined)
-  remove(upload)
+  removeUpload(upload)
 }
 
-export function pause(upload: Upload): void {
+export function pauseUpload(upload: Upload): void {
   void senders.get(upload.key)?.abort()
   upload.state = 'paused'
-  pump()
+  startWaiting()
 }
 
-/** Goes on, or begins again after a failure. */
-export function again(upload: Upload): void {
+/** Go on with an upload, or begin again after a failure. */
+export function resumeUpload(upload: Upload): void {
   Object.assign(upload, { state: 'waiting', problem: null })
-  pump()
+  startWaiting()
 }
 
-function remove(upload: Upload): void {
+function removeUpload(upload: Upload): void {
   senders.delete(upload.key)
-  const at = uploads.findIndex((other) => other.key === upload.key)
-  if (at >= 0) uploads.splice(at, 1)
-  pump()
+  const index = uploads.findIndex((other) => other.key === upload.key)
+  if (index >= 0) uploads.splice(index, 1)
+  startWaiting()
 }
 
-function pump(): void {
+function startWaiting(): void {
   for (const upload of uploads) {
     if (uploads.filter((other) => other.state === 'sending' || other.state === 'cut').length >= AT_ONCE) return
     if (upload.state === 'waiting') void send(upload)
   }
 }
 
-function reason(error: Error | DetailedError): Problem {
-  const answer = 'originalResponse' in error ? error.originalResponse : null
-  if (!answer) return problem('unreachable')
+function problemOf(error: Error | DetailedError): Problem {
+  const response = 'originalResponse' in error ? error.originalResponse : null
+  if (!response) return pageProblem('unreachable')
   try {
-    return JSON.parse(answer.getBody()) as Problem
+    return JSON.parse(response.getBody()) as Problem
   } catch {
-    return problem('upload_broken')
+    return pageProblem('upload_broken')
   }
 }
+
+const isTransient = (status: number): boolean => (status === 0 || status >= 500 || [409, 423, 429].includes(status)) && status !== 507
 
 async function send(upload: Upload): Promise<void> {
   upload.state = 'sending'
   let before = performance.now()
-  const failed = (why: Problem) => {
+  const fail = (problem: Problem) => {
     if (!uploads.includes(upload)) return
-    Object.assign(upload, { state: 'failed', problem: why })
-    pump()
+    Object.assign(upload, { state: 'failed', problem })
+    startWaiting()
   }
-  const sender = new Tus(upload.file, {
-    endpoint: address('/api/uploads'), chunkSize: PIECE, retryDelays: WAITS_MS, removeFingerprintOnSuccess: true, metadata: { filename: upload.file.name },
+  const sender = new TusUpload(upload.file, {
+    endpoint: serviceUrl('/api/uploads'), chunkSize: PIECE_BYTES, retryDelays: RETRY_DELAYS_MS, removeFingerprintOnSuccess: true,
+    metadata: { filename: upload.file.name },
     onProgress(sent) {
       const now = performance.now()
       const speed = (sent - upload.sent) / Math.max(0.001, (now - before) / 1000)
@@ -91,50 +98,50 @@ async function send(upload: Upload): Promise<void> {
       if (upload.state === 'cut') upload.state = 'sending'
     },
     onShouldRetry(error) {
-      const status = error.originalResponse?.getStatus() ?? 0
-      const passing = status === 0 || status >= 500 || status === 409 || status === 423 || status === 429
-      if (passing && status !== 507 && upload.state === 'sending') upload.state = 'cut'
-      return passing && status !== 507
+      const transient = isTransient(error.originalResponse?.getStatus() ?? 0)
+      if (transient && upload.state === 'sending') upload.state = 'cut'
+      return transient
     },
-    onError: (error) => failed(reason(error)),
-    onSuccess: () => void created(),
+    onError: (error) => fail(problemOf(error)),
+    onSuccess: () => void submit(),
   })
-  async function created(): Promise<void> {
+  async function submit(): Promise<void> {
     const id = sender.url!.split('/').at(-1)!
-    const answer = await ask<Job>('POST', '/api/jobs', { upload: id, ...upload.options })
-    if (answer.ok) remove(upload)
-    else failed(answer.problem)
+    const answer = await request<Job>('POST', '/api/jobs', { upload: id, ...upload.options })
+    if (answer.ok) removeUpload(upload)
+    else fail(answer.problem)
   }
   senders.set(upload.key, sender)
   const [earlier] = await sender.findPreviousUploads()
   if (earlier) {
     sender.resumeFromPreviousUpload(earlier)
-    forget(earlier.urlStorageKey)
+    removeUnfinished(earlier.urlStorageKey)
   }
-  if (upload.state === 'sending') sender.start() // nobody paused it meanwhile
+  if (upload.state === 'sending') sender.start() // not paused meanwhile
 }
 
-function forget(key: string): void {
-  const at = unfinished.findIndex((one) => one.key === key)
-  if (at >= 0) unfinished.splice(at, 1)
+function removeUnfinished(key: string): void {
+  const index = unfinished.findIndex((one) => one.key === key)
+  if (index >= 0) unfinished.splice(index, 1)
 }
 
 const storage = defaultOptions.urlStorage!
 
-/** Looks up what an earlier visit left, and how far the service got with each. */
-export async function recall(): Promise<void> {
+/** Find the uploads that an earlier visit left unfinished, and how much the service has of each. */
+export async function findUnfinished(): Promise<void> {
   for (const one of await storage.findAllUploads() as (PreviousUpload & { uploadUrl: string | null })[]) {
     const url = one.uploadUrl
-    const answer = url ? await fetch(url, { method: 'HEAD', headers: { 'Tus-Resumable': '1.0.0' } }).catch(() => null) : null
-    if (answer?.ok) {
-      unfinished.push({ key: one.urlStorageKey, url: url!, name: one.metadata.filename ?? '', size: one.size ?? 0, sent: Number(answer.headers.get('Upload-Offset')) })
-    } else if (answer) await storage.removeUpload(one.urlStorageKey) // made into a job, or expired
+    const response = url ? await fetch(url, { method: 'HEAD', headers: TUS }).catch(() => null) : null
+    if (response?.ok) {
+      const sent = Number(response.headers.get('Upload-Offset'))
+      unfinished.push({ key: one.urlStorageKey, url: url!, name: one.metadata.filename ?? '', size: one.size ?? 0, sent })
+    } else if (response) await storage.removeUpload(one.urlStorageKey) // it became a job, or it expired
   }
 }
 
-/** Nobody wants the rest of it. */
-export async function discard(one: Unfinished): Promise<void> {
-  forget(one.key)
+/** Delete an unfinished upload here and at the service. */
+export async function discardUnfinished(one: Unfinished): Promise<void> {
+  removeUnfinished(one.key)
   await storage.removeUpload(one.key)
-  await fetch(one.url, { method: 'DELETE', headers: { 'Tus-Resumable': '1.0.0' } }).catch(() => null)
+  await fetch(one.url, { method: 'DELETE', headers: TUS }).catch(() => null)
 }

@@ -1,4 +1,6 @@
-import { coming, fits, foremost, inTurn, place, queue, smaller, span, tally, unhearable, verbs } from '../../static/src/jobs.ts'
+import {
+  actionsOf, awaitsFetch, countByFilter, frontJob, idRange, lacksMedia, matchesFilter, queuePlace, smallerModel, sortWaiting, summarizeQueue,
+} from '../../static/src/jobs.ts'
 import type { Job, Model } from '../../static/src/types.ts'
 
 const job = (id: string, status: string, more: object = {}) =>
@@ -9,54 +11,54 @@ it('sums the queue: what is in work and what waits, not what is paused or over',
     job('1', 'processing', { duration_s: 100, position_s: 40, eta_s: 30, progress: 0.4 }), job('2', 'pending', { duration_s: 60 }),
     job('3', 'paused', { duration_s: 500 }), job('4', 'completed', { duration_s: 900, progress: 1 }),
   ]
-  expect(queue(jobs)).toEqual({ jobs: 2, audio: 120, left: 30, at: 0.2 })
+  expect(summarizeQueue(jobs)).toEqual({ jobs: 2, audio_s: 120, left_s: 30, progress: 0.2 })
 })
 
 it('does not guess the time left before any job knows its own', () => {
-  expect(queue([job('1', 'processing', { duration_s: 10 })]).left).toBeNull()
+  expect(summarizeQueue([job('1', 'processing', { duration_s: 10 })]).left_s).toBeNull()
 })
 
 it('counts places by rank first, then by age', () => {
   const waiting = [job('1', 'pending'), job('2', 'pending'), job('3', 'pending', { rank: -1 })]
-  expect(waiting.map((one) => place(one, waiting))).toEqual([2, 3, 1])
+  expect(waiting.map((one) => queuePlace(one, waiting))).toEqual([2, 3, 1])
 })
 
 it('puts those that wait in the order of their turns, and leaves the rest where they are', () => {
   const jobs = [job('4', 'pending'), job('3', 'processing'), job('2', 'pending', { rank: -1 }), job('1', 'pending')]
-  expect(inTurn(jobs).map(({ id }) => id)).toEqual(['2', '3', '1', '4'])
+  expect(sortWaiting(jobs).map(({ id }) => id)).toEqual(['2', '3', '1', '4'])
 })
 
 it('knows who was put before all others', () => {
-  expect(foremost([job('1', 'processing'), job('2', 'pending', { rank: -1 }), job('3', 'pending', { rank: -2 })])).toBe('3')
-  expect(foremost([job('1', 'processing')])).toBeNull()
+  expect(frontJob([job('1', 'processing'), job('2', 'pending', { rank: -1 }), job('3', 'pending', { rank: -2 })])).toBe('3')
+  expect(frontJob([job('1', 'processing')])).toBeNull()
 })
 
 it('puts every status under one filter, and counts by them', () => {
-  expect(tally({ pending: 1, processing: 2, paused: 3, completed: 4, failed: 5, cancelled: 6 })).toEqual({ all: 21, active: 6, done: 4, undone: 11 })
-  expect(['active', 'done', 'undone'].map((filter) => fits(job('1', 'cancelled'), filter as 'done'))).toEqual([false, false, true])
+  expect(countByFilter({ pending: 1, processing: 2, paused: 3, completed: 4, failed: 5, cancelled: 6 })).toEqual({ all: 21, active: 6, done: 4, undone: 11 })
+  expect(['active', 'done', 'undone'].map((filter) => matchesFilter(job('1', 'cancelled'), filter as 'done'))).toEqual([false, false, true])
 })
 
 it('offers a retry of a completed job for its gaps only', () => {
-  expect(verbs(job('1', 'completed'))).toEqual([])
-  expect(verbs(job('1', 'completed', { gaps: [{ start: 0, end: 1, reason: 'hung' }] }))).toEqual(['retry'])
+  expect(actionsOf(job('1', 'completed'))).toEqual([])
+  expect(actionsOf(job('1', 'completed', { gaps: [{ start: 0, end: 1, reason: 'hung' }] }))).toEqual(['retry'])
 })
 
 it('selects from one row to another in either direction, and one alone from nowhere', () => {
-  expect(span(['a', 'b', 'c', 'd'], 'c', 'a')).toEqual(['a', 'b', 'c'])
-  expect(span(['a', 'b'], 'gone', 'b')).toEqual(['b'])
+  expect(idRange(['a', 'b', 'c', 'd'], 'c', 'a')).toEqual(['a', 'b', 'c'])
+  expect(idRange(['a', 'b'], 'gone', 'b')).toEqual(['b'])
 })
 
 it('does not offer to hear again what is no longer kept', () => {
-  expect(verbs(job('1', 'failed'))).toEqual(['retry'])
-  expect(verbs(job('1', 'failed', { media_removed: true }))).toEqual([])
-  expect(unhearable(job('1', 'failed', { media_removed: true }))).toBe(true)
-  expect(unhearable(job('1', 'completed', { media_removed: true }))).toBe(false)
-  expect(unhearable(job('1', 'completed', { media_removed: true, gaps: [{ start: 0, end: 1, reason: '' }] }))).toBe(true)
+  expect(actionsOf(job('1', 'failed'))).toEqual(['retry'])
+  expect(actionsOf(job('1', 'failed', { media_removed: true }))).toEqual([])
+  expect(lacksMedia(job('1', 'failed', { media_removed: true }))).toBe(true)
+  expect(lacksMedia(job('1', 'completed', { media_removed: true }))).toBe(false)
+  expect(lacksMedia(job('1', 'completed', { media_removed: true, gaps: [{ start: 0, end: 1, reason: '' }] }))).toBe(true)
 })
 
 it('knows what is still to be fetched from a link', () => {
   const origin = { url: 'https://example.com/x.mp3', total: null }
-  expect([job('1', 'pending', { origin, sha256: '' }), job('2', 'pending', { origin, sha256: 'x' }), job('3', 'paused', { origin, sha256: '' }), job('4', 'pending')].map(coming))
+  expect([job('1', 'pending', { origin, sha256: '' }), job('2', 'pending', { origin, sha256: 'x' }), job('3', 'paused', { origin, sha256: '' }), job('4', 'pending')].map(awaitsFetch))
     .toEqual([true, false, false, false])
 })
 
@@ -64,10 +66,10 @@ it('offers the next smaller model to who ran out of memory, one that is here fir
   const model = (name: string, memory_bytes: number | null, state = 'absent', fit = 'cpu') => ({ name, memory_bytes, state, suits: { fit } }) as unknown as Model
   const models = [model('tiny', 1, 'installed'), model('base', 2), model('small', 3), model('odd', null, 'installed'), model('large', 9, 'installed', 'too_big')]
   const failed = (code: string, name: string, more: object = {}) => job('1', 'failed', { options: { model: name }, model: null, error: { code }, ...more })
-  expect(smaller(failed('model_too_big', 'small'), models)).toBe('tiny')
-  expect(smaller(failed('oom', 'auto', { model: 'small' }), models.slice(1))).toBe('base')
-  expect(smaller(failed('oom', 'tiny'), models)).toBeNull()
-  expect(smaller(failed('not_media', 'small'), models)).toBeNull()
-  expect(smaller(failed('oom', 'small', { media_removed: true }), models)).toBeNull()
-  expect(smaller(failed('oom', 'unheard-of'), models)).toBeNull()
+  expect(smallerModel(failed('model_too_big', 'small'), models)).toBe('tiny')
+  expect(smallerModel(failed('oom', 'auto', { model: 'small' }), models.slice(1))).toBe('base')
+  expect(smallerModel(failed('oom', 'tiny'), models)).toBeNull()
+  expect(smallerModel(failed('not_media', 'small'), models)).toBeNull()
+  expect(smallerModel(failed('oom', 'small', { media_removed: true }), models)).toBeNull()
+  expect(smallerModel(failed('oom', 'unheard-of'), models)).toBeNull()
 })

@@ -1,4 +1,4 @@
-import { openLink } from '../../static/src/live_connection.ts'
+import { openConnection } from '../../static/src/live_connection.ts'
 import type { Message } from '../../static/src/reducer.ts'
 
 class Stream extends EventTarget {
@@ -7,32 +7,32 @@ class Stream extends EventTarget {
   closed = false
   constructor(readonly url: string) { super(); Stream.all.push(this) }
   close() { this.closed = true }
-  say(kind: string, data: unknown, id = '') { this.dispatchEvent(Object.assign(new Event(kind), { data: JSON.stringify(data), lastEventId: id })) }
+  send(kind: string, data: unknown, id = '') { this.dispatchEvent(Object.assign(new Event(kind), { data: JSON.stringify(data), lastEventId: id })) }
 }
 const hello = { seq: 7, boot: 'a', ui_version: '1' }
-let said: Message[]
+let messages: Message[]
 let close: () => void
-const links = () => said.flatMap((message) => (message.type === 'link' ? [message.link] : []))
+const connections = () => messages.flatMap((message) => (message.type === 'connection' ? [message.connection] : []))
 const newest = () => Stream.all.at(-1)!
 const fetched = vi.fn(async () => ({ ok: true, json: async () => ({ seq: 20 }) }))
 
 beforeEach(() => {
   vi.useFakeTimers()
   Stream.all = []
-  said = []
+  messages = []
   fetched.mockClear()
-  close = openLink((message) => said.push(message), { EventSource: Stream as any, fetch: fetched as any })
+  close = openConnection((message) => messages.push(message), { EventSource: Stream as any, fetch: fetched as any })
 })
 afterEach(() => { close(); vi.useRealTimers() })
 
-it('is live once the service said hello', () => {
-  newest().say('hello', hello)
-  expect(said).toEqual([{ type: 'link', link: 'live' }, { type: 'hello', seq: 7, boot: 'a', ui: '1' }])
+it('is live once the service messages hello', () => {
+  newest().send('hello', hello)
+  expect(messages).toEqual([{ type: 'connection', connection: 'live' }, { type: 'hello', seq: 7, boot: 'a', ui: '1' }])
 })
 
 it('goes on after the last event it saw', () => {
-  newest().say('hello', hello)
-  newest().say('update', { id: 'x' }, '9')
+  newest().send('hello', hello)
+  newest().send('update', { id: 'x' }, '9')
   newest().onerror!()
   vi.advanceTimersByTime(3_000)
   expect(newest().url).toBe('/api/events?since=9')
@@ -44,18 +44,18 @@ it('polls after the second failure only, and stops when the stream is back', asy
   vi.advanceTimersByTime(3_000)
   newest().onerror!()
   await vi.advanceTimersByTimeAsync(0)
-  expect(links()).toEqual(['reconnecting', 'polling'])
+  expect(connections()).toEqual(['reconnecting', 'polling'])
   vi.advanceTimersByTime(3_000)
-  newest().say('hello', hello)
+  newest().send('hello', hello)
   const asked = fetched.mock.calls.length
   await vi.advanceTimersByTimeAsync(30_000)
   expect(fetched.mock.calls.length).toBe(asked)
-  expect(links().at(-1)).toBe('live')
+  expect(connections().at(-1)).toBe('live')
 })
 
 it('takes a stream that opens and says nothing for a failure', () => {
   vi.advanceTimersByTime(8_000)
-  expect(links()).toEqual(['reconnecting'])
+  expect(connections()).toEqual(['reconnecting'])
   expect(Stream.all[0]!.closed).toBe(true)
 })
 
@@ -65,5 +65,5 @@ it('says offline when nothing answers', async () => {
   vi.advanceTimersByTime(3_000)
   newest().onerror!()
   await vi.advanceTimersByTimeAsync(0)
-  expect(links().at(-1)).toBe('offline')
+  expect(connections().at(-1)).toBe('offline')
 })

@@ -1,4 +1,4 @@
-import { EMPTY, listed, reduce, type Message, type State } from '../../static/src/reducer.ts'
+import { INITIAL, newestFirst, reduce, type Message, type State } from '../../static/src/reducer.ts'
 import type { Job, Segment, Snapshot, System } from '../../static/src/types.ts'
 
 const job = (id: string, status: string, progress = 0) => ({ id, status, progress, name: id }) as unknown as Job
@@ -6,10 +6,10 @@ const line = (chunk: number, index: number, text = '') => ({ chunk, index, text 
 const snapshot = (seq: number, jobs: Job[], boot = 'a', next: string | null = null): Message => ({
   type: 'snapshot', snapshot: { seq, boot, ui_version: null, jobs: { jobs, next }, system: { version: '1' } as System } satisfies Snapshot,
 })
-const after = (messages: Message[], state: State = EMPTY) => messages.reduce(reduce, state)
+const after = (messages: Message[], state: State = INITIAL) => messages.reduce(reduce, state)
 
 it('shows the newest job first', () => {
-  expect(listed(after([snapshot(1, [job('1', 'completed'), job('2', 'pending')])])).map(({ id }) => id)).toEqual(['2', '1'])
+  expect(newestFirst(after([snapshot(1, [job('1', 'completed'), job('2', 'pending')])])).map(({ id }) => id)).toEqual(['2', '1'])
 })
 
 it('does not let an older word undo a newer one', () => {
@@ -28,7 +28,7 @@ it('ends where the service is, in whatever order and how often the updates come'
     }))
     const mixed = [...updates, ...updates].map((one) => [random(), one] as const).sort((a, b) => a[0] - b[0]).map(([, one]) => one)
     const state = after([snapshot(1, []), ...mixed])
-    expect(listed(state).map(({ status }) => status)).toEqual(['completed', 'completed', 'completed'])
+    expect(newestFirst(state).map(({ status }) => status)).toEqual(['completed', 'completed', 'completed'])
   }
 })
 
@@ -39,8 +39,8 @@ it('keeps a deleted job deleted', () => {
 
 it('forgets what a new snapshot no longer has, but not what lies beyond its page', () => {
   const all = after([snapshot(1, [job('1', 'completed'), job('2', 'completed'), job('3', 'completed')])])
-  expect(listed(after([snapshot(2, [job('3', 'completed')])], all)).map(({ id }) => id)).toEqual(['3'])
-  expect(listed(after([snapshot(2, [job('3', 'completed')], 'a', 'x')], all)).map(({ id }) => id)).toEqual(['3', '2', '1'])
+  expect(newestFirst(after([snapshot(2, [job('3', 'completed')])], all)).map(({ id }) => id)).toEqual(['3'])
+  expect(newestFirst(after([snapshot(2, [job('3', 'completed')], 'a', 'x')], all)).map(({ id }) => id)).toEqual(['3', '2', '1'])
 })
 
 it('ignores a snapshot that was overtaken, and takes any of another process', () => {
@@ -84,7 +84,7 @@ it('counts every job once by its status, deleted ones no more', () => {
 })
 
 it('keeps the last words of a job that nobody reads', () => {
-  expect(after([{ type: 'segment', seq: 3, id: '1', segment: line(2, 0, ' so far') }]).said).toEqual({ 1: 'so far' })
+  expect(after([{ type: 'segment', seq: 3, id: '1', segment: line(2, 0, ' so far') }]).lastText).toEqual({ 1: 'so far' })
 })
 
 it('notices that the service hands out another build of the page, once it does', () => {

@@ -1,4 +1,5 @@
-import { drafted, unit, valued, type Setting } from '../../static/src/settings.ts'
+import { fromDraft, toDraft, unitOf } from '../../static/src/settings.ts'
+import type { Setting } from '../../static/src/types.ts'
 
 const setting = (key: string, value: unknown, more: object = {}) =>
   ({ key, value, default: value, source: 'default', changeable: true, effect: 'now', secret: false, given: false, ...more }) as Setting
@@ -7,19 +8,19 @@ it('writes a value into a field and reads the same one back', () => {
   for (const one of [
     setting('captions.lines', 2), setting('captions.max_s', 7.5), setting('storage.min_free_bytes', 1_500_000_000), setting('models.offline', false),
     setting('models.endpoints', ['https://a.example', 'https://b.example']), setting('models.endpoints', []), setting('models.proxy', ''),
-  ]) expect(valued(one, drafted(one))).toEqual(one.value)
+  ]) expect(fromDraft(one, toDraft(one))).toEqual(one.value)
 })
 
 it('sends what is no number as it was written, for the service to refuse', () => {
-  expect(valued(setting('captions.lines', 2), 'many')).toBe('many')
-  expect(valued(setting('captions.lines', 2), ' ')).toBe(' ')
+  expect(fromDraft(setting('captions.lines', 2), 'many')).toBe('many')
+  expect(fromDraft(setting('captions.lines', 2), ' ')).toBe(' ')
 })
 
 it('has nothing of a secret in its field', () => {
-  expect(drafted(setting('models.token', null, { secret: true, given: true }))).toBe('')
-  expect(valued(setting('models.token', null, { secret: true }), 'new')).toBe('new')
+  expect(toDraft(setting('models.token', null, { secret: true, given: true }))).toBe('')
+  expect(fromDraft(setting('models.token', null, { secret: true }), 'new')).toBe('new')
 })
 
 it('knows units by the names of keys', () => {
-  expect(['storage.undo_s', 'captions.linger_s', 'storage.keep_jobs_days', 'server.max_upload_bytes', 'captions.chars_per_s', 'captions.lines'].map(unit)).toEqual(['s', 's', 'days', 'GB', '', ''])
+  expect(['storage.undo_s', 'captions.linger_s', 'storage.keep_jobs_days', 'server.max_upload_bytes', 'captions.chars_per_s', 'captions.lines'].map(unitOf)).toEqual(['s', 's', 'days', 'GB', '', ''])
 })

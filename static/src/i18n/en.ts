@@ -10,8 +10,8 @@ export const en = {
     // the frame
     skip: 'Skip to the content', transcripts: 'Transcripts', models: 'Models', system: 'System', settings: 'Settings', main_nav: 'Pages',
     connecting: 'Connecting…', live: 'Live', reconnecting: 'Reconnecting…', polling: 'Polling', offline: 'Offline', ago: 'last news {t} ago',
-    link_polling: 'Live updates do not get through; the page asks every 5 seconds instead and goes back by itself.',
-    link_offline: 'The service does not answer. What you see is the last known state; the page keeps trying.',
+    connection_polling: 'Live updates do not get through; the page asks every 5 seconds instead and goes back by itself.',
+    connection_offline: 'The service does not answer. What you see is the last known state; the page keeps trying.',
     updated: 'The service was updated.', reload: 'Reload', missing: 'There is no such page.', home: 'To the transcripts', dismiss: 'Dismiss', undo: 'Undo',
     announce_many: '{n} recordings changed their state', theme_now: 'Appearance: {name}', auto: 'System', light: 'Light', dark: 'Dark',
     no_model_yet: 'no model yet', loading: 'Loading…', close: 'Close',

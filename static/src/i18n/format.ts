@@ -27,6 +27,16 @@ export function bytes(count: number): string {
 
 export const percent = (share: number): string => `${Math.floor(share * 100)} %`
 
+interface Transferred { bytes: number; total?: number | null; speed_bps?: number; eta_s?: number | null }
+
+/** How far a transfer is: `12 MB of 3.1 GB · 8 MB/s · 6 min left`. */
+export function transferText({ bytes: done, total, speed_bps, eta_s }: Transferred): string {
+  const parts = [total ? t('transfer', { n: bytes(done), all: bytes(total) }) : bytes(done)]
+  if (speed_bps) parts.push(`${bytes(speed_bps)}/s`)
+  if (eta_s != null) parts.push(t('left', { t: duration(eta_s) }))
+  return parts.join(' · ')
+}
+
 /** A date and time in Unix seconds; of today only the time. */
 export function moment(at: number, time: 'short' | 'medium' = 'short'): string {
   const date = new Date(at * 1000)

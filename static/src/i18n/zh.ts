@@ -10,8 +10,8 @@ export const zh: Translation = {
     // 框架
     skip: '跳到正文', transcripts: '转写', models: '模型', system: '系统', settings: '设置', main_nav: '页面',
     connecting: '正在连接…', live: '实时', reconnecting: '正在重新连接…', polling: '轮询中', offline: '离线', ago: '{t}前有消息',
-    link_polling: '实时更新暂时无法送达，页面改为每 5 秒查询一次，恢复后会自动切回。',
-    link_offline: '服务没有响应。当前显示的是最后已知状态，页面会继续尝试连接。',
+    connection_polling: '实时更新暂时无法送达，页面改为每 5 秒查询一次，恢复后会自动切回。',
+    connection_offline: '服务没有响应。当前显示的是最后已知状态，页面会继续尝试连接。',
     updated: '服务已更新。', reload: '重新加载', missing: '没有这个页面。', home: '返回转写列表', dismiss: '关闭', undo: '撤销',
     announce_many: '{n} 个录音的状态有变化', theme_now: '外观：{name}', auto: '跟随系统', light: '浅色', dark: '深色',
     no_model_yet: '尚无模型', loading: '正在加载…', close: '关闭',
