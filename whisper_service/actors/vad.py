@@ -1,9 +1,10 @@
-"""Silero VAD over a stream: how much each 32 ms of sound is like speech.
+"""Speech detection with Silero VAD: the probability of speech for each 32 ms of a stream.
 
-Owns the network and the state it carries from block to block; knows nothing of thresholds or chunks (that is `chunker`).
-The network is the one that ships with faster-whisper. It takes frames of 512 samples, each preceded by the last 64 of the
-frame before, and a recurrent state; fed block by block with both carried over, it gives the very probabilities it gives
-for the whole recording at once.
+This module runs the network and keeps its state from block to block. Cutting into chunks is left to `media.chunker`.
+
+The network comes with faster-whisper. It takes frames of 512 samples, each after the last 64 samples of the frame before,
+and a recurrent state. Because both are kept between blocks, the probabilities are exactly those of one run over the whole
+recording.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ ONSET: Final = 0.5
 OFFSET: Final = 0.35
 """Speech becomes silence below this probability."""
 CONTEXT: Final = 64
-"""Samples of the previous frame that the network wants to see again."""
+"""Samples of the frame before that the network gets again."""
 BLOCK: Final = 128
-"""Frames per call, 4.1 s: large enough to be cheap, small enough to stay in the cache and to be given up at once."""
+"""Frames in a call, 4.1 s: large enough to be cheap, small enough for the CPU's cache and for a quick cancel."""
 
 
 class SpeechDetector:
-    """The probabilities of one recording, in order. Make a new one per recording, or call `reset`."""
+    """The speech probabilities of one recording, in order. `reset` prepares for the next recording."""
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
-        # One thread: the cores belong to the speech actor, and four are no more than a fifth faster, for three times the work.
+        # One thread: four threads are at most a fifth faster for three times the work, and the speech actor needs cores.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(
@@ -42,12 +43,12 @@ class SpeechDetector:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the recording so far."""
+        """Start a new recording."""
         self._h = self._c = np.zeros((1, 1, 128), dtype=np.float32)
-        self._tail = np.zeros(CONTEXT, dtype=np.int16)  # context, then samples that do not fill a block yet
+        self._tail = np.zeros(CONTEXT, dtype=np.int16)  # context, then samples that fill no block yet
 
     def feed(self, samples: npt.NDArray[np.int16]) -> list[float]:
-        """Take the next samples (16 kHz mono); give the probabilities of the frames that came together, perhaps none."""
+        """Take the next samples (16 kHz mono) and return the probabilities of the frames that are ready, perhaps none."""
         self._tail = np.concatenate((self._tail, samples))
         block = BLOCK * FRAME
         probabilities: list[float] = []
@@ -57,7 +58,7 @@ class SpeechDetector:
         return probabilities
 
     def finish(self) -> list[float]:
-        """Give the probabilities of what is left; the last frame is filled up with silence."""
+        """Return the probabilities of the remaining frames. The last frame is filled up with silence."""
         left = len(self._tail) - CONTEXT
         padded = np.pad(self._tail, (0, -left % FRAME))
         self._tail = self._tail[:CONTEXT]

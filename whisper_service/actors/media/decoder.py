@@ -1,7 +1,7 @@
-"""A media file as a stream of 16 kHz mono PCM: the only module that knows FFmpeg.
+"""The decoder: a media file as a stream of 16 kHz mono PCM. No other module uses FFmpeg.
 
-Owns opening a file safely, choosing its audio track, decoding it as tolerantly as players do, and its clock. A file is
-never held in memory. It follows no reference out of the file: playlists, session descriptions and the like are refused,
+This module opens a file safely, chooses its audio track, decodes it as tolerantly as players do, and keeps its clock. A
+file is never held in memory. References out of a file are not followed: playlists and session descriptions are refused,
 and nothing but the local file itself can be opened.
 """
 
@@ -31,57 +31,61 @@ DEMUXERS: Final = (
     "nistsphere,nsv,nut,nuv,ogg,oma,osq,paf,pva,qcp,qoa,rka,rm,rso,shn,sln,sox,spdif,tak,truehd,tta,ty,voc,vqf,w64,wav,"
     "wavarc,webm,wsd,wtv,wv,xa,xwma"
 )
-"""FFmpeg's names of those that may open a file: containers that hold sound themselves. No playlist or description (hls, dash,
-concat, sdp, imf, ...), no device, no image sequence, no subtitles, no raw PCM (s16le, ...) that would take any file for sound."""
+"""FFmpeg's names of the allowed formats: containers that hold sound themselves. Not allowed are playlists and descriptions
+(hls, dash, concat, sdp, imf, ...), devices, image sequences, subtitles, and raw PCM (s16le, ...), for which every file is
+sound."""
 
 GUESSED: Final = frozenset(
     {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "g722", "gsm", "loas", "mlp", "mpeg", "mpegts", "truehd"}
 )
-"""Formats that do not state their length; FFmpeg extrapolates it."""
+"""Formats that do not state their length. FFmpeg extrapolates one."""
 
 BLOCK: Final = 5 * MIX_BLOCK
-"""Samples per block that comes out, 0.5 s."""
+"""Samples in a block of the result, 0.5 s."""
 GATHERED_S: Final = 0.25
-"""Sound that is handed to the resampler at once: frames are of 20 ms or so, and a call costs as much as its work."""
+"""Seconds that are resampled at once. Frames have about 20 ms, and a call of the resampler costs as much as its work."""
 JUMP_S: Final = 0.1
-"""Time stamps that disagree with the samples by more than this are a hole in the recording, not rounding."""
+"""If a time stamp differs from the count of samples by more seconds than this, sound is missing. Less is rounding."""
 UNSTATED_HOLE_S: Final = 60.0
-"""The longest hole that is filled with silence in a file that does not state its length."""
+"""The longest missing piece that becomes silence in a file that does not state its length."""
 
 
 class NotMedia(ServiceError):
-    """This file is not a recording, or it is damaged from the start."""
+    """The file is not a recording, or is damaged from its start."""
 
     code: ClassVar[str] = "not_media"
     hint: ClassVar[str] = (
-        "Check that it plays in a media player. An MP4 or MOV whose recording was cut off lacks its index: repair it, or"
-        " send the original."
+        "Check that the file plays in a media player. An MP4 or MOV file whose recording was cut off has no index: repair"
+        " the file, or send the original."
     )
 
 
 class NoAudio(ServiceError):
-    """There is no sound in this file."""
+    """The file has no sound."""
 
     code: ClassVar[str] = "no_audio"
-    hint: ClassVar[str] = "Check that the recording has an audio track and that it is not empty."
+    hint: ClassVar[str] = "Check that the recording has an audio track, and that the track is not empty."
 
 
 class DecodeFailed(ServiceError):
-    """The sound in this file could not be decoded."""
+    """The sound of the file could not be decoded."""
 
     code: ClassVar[str] = "decode_failed"
-    hint: ClassVar[str] = "Convert it with a media player or editor to WAV, FLAC or MP3 and send that."
+    hint: ClassVar[str] = "Convert the file with a media player or editor to WAV, FLAC or MP3 and send the result."
 
 
 class Recording:
-    """An open media file. A context manager; `blocks` may be read once.
+    """An open media file, as a context manager. `blocks` may be read once.
 
-    `start_s` is where its audio begins on the file's own clock: seconds after the earliest track of the file, which
-    players show as 0:00.
+    `start_s` is the time of the first sample on the file's own clock. That clock begins with the earliest track of the
+    file, as in players.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Open the file. Raises `NotFound`, `NotMedia`, `NoAudio` or `DecodeFailed`."""
+        """Open the file.
+
+        Raises `NotFound`, `NotMedia`, `NoAudio` or `DecodeFailed`.
+        """
         self._container = _open(Path(path))
         try:
             self._stream = _best_track(self._container)
@@ -90,13 +94,13 @@ class Recording:
             raise
         self.format: str = self._container.format.name
         self.codec: str = self._stream.codec_context.name
-        self.samples = 0  # of 16 kHz mono, given so far
+        self.samples = 0  # of 16 kHz mono, so far
         self._packets = 0  # read so far
         self.damaged = 0  # packets that could not be read or decoded, so far
         origin = self._container.start_time
         self._first_s = _seconds(self._stream, self._stream.start_time)
-        behind_s = 0.0 if self._first_s is None or origin is None else self._first_s - origin / av.time_base
-        self.start_s = max(0.0, behind_s)
+        late_s = 0.0 if self._first_s is None or origin is None else self._first_s - origin / av.time_base
+        self.start_s = max(0.0, late_s)
         self.duration_s = self._container.duration / av.time_base if self._container.duration else None
         self._stated_s, self._most_s = self._stated_lengths(Path(path))
 
@@ -115,17 +119,18 @@ class Recording:
 
     @property
     def missing_s(self) -> float:
-        """How much earlier the sound ended than the file states; 0 if it states nothing. For use after the last block."""
+        """Seconds that the sound is shorter than the file states; 0 if it states nothing. Valid after the last block."""
         return max(0.0, self._stated_s - self.samples / SAMPLE_RATE) if self._stated_s is not None else 0.0
 
     def blocks(self) -> Iterator[npt.NDArray[np.int16]]:
-        """Decode: 16 kHz mono, `BLOCK` samples at a time (fewer at the end), without gaps on the file's own clock.
+        """Decode the file and yield blocks of `BLOCK` samples, 16 kHz mono; the last blocks may be shorter.
 
-        Raises `NoAudio` or `DecodeFailed` if there is nothing at all.
+        Missing sound becomes silence, so that the samples follow the file's own clock. Raises `NoAudio` or `DecodeFailed`
+        if there is not one sample.
         """
         mono: _MonoResampler | None = None
         for frame in self._on_clock(self._frames()):
-            if mono is not None and not mono.fits(frame):  # broadcasts change their channels in mid-stream
+            if mono is not None and not mono.fits(frame):  # broadcasts change their channels in the middle
                 yield from self._counted(mono.feed(None))
                 mono = None
             mono = mono or _MonoResampler(frame)
@@ -141,10 +146,9 @@ class Recording:
             yield block
 
     def _on_clock(self, frames: Iterator[av.AudioFrame]) -> Iterator[av.AudioFrame]:
-        """The frames, with silence where time stamps say that sound is missing.
+        """Yield the frames, with silence where time stamps say that sound is missing.
 
-        A hole that reaches beyond the end of the file is a broken time stamp, and so is one that goes back: they are
-        passed over.
+        Time stamps that go back, or beyond the end of the file, are wrong: they are ignored.
         """
         clock = self._first_s or 0.0
         for frame in frames:
@@ -158,20 +162,18 @@ class Recording:
             yield frame
 
     def _frames(self) -> Iterator[av.AudioFrame]:
-        """Every frame that can be decoded. Damaged packets are skipped; what is behind a broken place is looked for."""
+        """Yield every frame that can be decoded. Damaged packets are skipped, and reading goes on after them."""
         while True:
             before = self._packets
             try:
                 for packet in self._container.demux(self._stream):
-                    self._packets += bool(packet.size)  # empty ones flush the decoder at the end
+                    self._packets += bool(packet.size)  # empty packets flush the decoder at the end
                     yield from self._decode(packet)
                 return
-            except (
-                IndexError
-            ):  # a track that begins in mid-file: PyAV does not know it, and passes it over when asked again
+            except IndexError:  # a track that begins later: PyAV does not know the track, and skips it the next time
                 continue
             except av.FFmpegError as error:
-                self._note(error)
+                self._count_damage(error)
                 if self._packets == before:
                     return
 
@@ -179,27 +181,25 @@ class Recording:
         try:
             return list(packet.decode())
         except av.FFmpegError as error:
-            self._note(error)
+            self._count_damage(error)
             return []
 
-    def _note(self, error: av.FFmpegError) -> None:
+    def _count_damage(self, error: av.FFmpegError) -> None:
         self.damaged += 1
         if self.damaged == 1:
-            logger.info("skipping damage: %s", error, extra={"action": "damaged_packet", "at_s": self.position_s})
+            facts = {"action": "damaged_packet", "at_s": self.position_s}
+            logger.info("the recording is damaged, damaged packets are skipped: %s", error, extra=facts)
 
     def _stated_lengths(self, path: Path) -> tuple[float | None, float | None]:
-        """How many seconds of sound the file says it holds, and how many at most; None where FFmpeg only guesses.
+        """Return how many seconds of sound the file states, and how many it can have at most. None: FFmpeg only guesses.
 
-        Some containers state one length for all their tracks: that of the sound may be less.
+        Some containers state one length for all tracks; the sound may be shorter.
         """
         if self.format in GUESSED or (self.format == "mp3" and not stated_length.mp3_has_length(path)):
             return None, None
-        if (
-            self.format == "wav"
-            and self.codec.startswith("pcm_")
-            and (seconds := stated_length.wav_seconds(path)) is not None
-        ):
-            return seconds, seconds  # FFmpeg tells no more than what is left of the file
+        is_wav = self.format == "wav" and self.codec.startswith("pcm_")
+        if (seconds := stated_length.wav_seconds(path) if is_wav else None) is not None:
+            return seconds, seconds  # FFmpeg only tells the length of what is left of the file
         if (of_track := _seconds(self._stream, self._stream.duration)) is not None:
             return of_track, of_track
         of_file = None if self.duration_s is None else self.duration_s - self.start_s
@@ -207,7 +207,7 @@ class Recording:
 
 
 class _MonoResampler:
-    """Resampler and mix for one kind of frames."""
+    """Resampling and mixing of frames that have one format, layout and rate."""
 
     def __init__(self, frame: av.AudioFrame) -> None:
         self._kind = _kind(frame)
@@ -220,9 +220,9 @@ class _MonoResampler:
         return _kind(frame) == self._kind
 
     def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
-        """Take the next frame, or None for the end; give the blocks that are complete."""
+        """Take the next frame, or None at the end, and yield the blocks that are complete."""
         if frame is not None:
-            frame.pts = None  # its time has been seen to; here samples follow samples
+            frame.pts = None  # `_on_clock` has used the time stamp; the resampler must not fill holes again
             self._gathered.write(frame)
         if self._gathered.samples and (frame is None or self._gathered.samples >= self._wanted):
             yield from self._resampled(self._gathered.read())
@@ -239,27 +239,30 @@ def _kind(frame: av.AudioFrame) -> tuple[str, str, int]:
 
 
 def _open(path: Path) -> av.container.InputContainer:
-    """Open `path` so that nothing else can be opened through it."""
+    """Open `path` so that its content cannot make FFmpeg open anything else."""
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
         return av.open(f"file:{path}", options=options, metadata_errors="replace")
     except FileNotFoundError:
-        raise NotFound("The recording is no longer on the disk.", hint="Send the file again.") from None
+        raise NotFound("The recording is not on the disk any more.", hint="Send the file again.") from None
     except av.FFmpegError as error:
         raise NotMedia(detail=error.strerror) from error
 
 
 def _best_track(container: av.container.InputContainer) -> av.AudioStream:
-    """The default audio track, else the richest, else the first, ready to decode alone."""
+    """Return the audio track that FFmpeg prefers: the default one, else the richest, else the first. Discard the others.
+
+    Raises `NoAudio`, or `DecodeFailed` if no audio track can be decoded.
+    """
     stream = container.streams.best("audio")
     if not isinstance(stream, av.AudioStream) or stream.codec_context is None:
-        if any(other.type == "audio" for other in container.streams):
-            raise DecodeFailed("The sound in this file is in a format that cannot be decoded.")
+        if any(stream.type == "audio" for stream in container.streams):
+            raise DecodeFailed("The sound of the file has a format that cannot be decoded.")
         raise NoAudio
     stream.codec_context.thread_count = 1
     for other in container.streams:
         if other is not stream:
-            other.discard = av.stream.Discard.all  # pictures are not even read where the container has an index
+            other.discard = av.stream.Discard.all  # with an index in the container, pictures are not even read
     return stream
 
 
@@ -268,7 +271,7 @@ def _seconds(stream: av.AudioStream, ticks: int | None) -> float | None:
 
 
 def _silence(like: av.AudioFrame, seconds: float) -> Iterator[av.AudioFrame]:
-    """Frames of silence of the kind of `like`, at most a second each."""
+    """Yield frames of silence with the format of `like`, of one second at most."""
     left = round(seconds * like.sample_rate)
     zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
     while left > 0:

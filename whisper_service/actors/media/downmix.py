@@ -1,14 +1,14 @@
-"""Many channels to one, by energy: whatever is heard in any channel is heard in the mix, at its own loudness.
+"""The downmix: many channels to one by energy, so that speech in any channel keeps its loudness.
 
-Plain averaging loses speech: two channels in opposite phase cancel, a voice in one of two channels comes out 6 dB down,
-one in the centre of a 5.1 track 11 dB. Here every 0.1 s the Gram matrix of the channels (their energies and correlations,
-fading with 0.5 s) says
+Plain averaging loses speech: two channels in opposite phase cancel, a voice in one of two channels loses 6 dB, and one in
+the centre of a 5.1 track 11 dB. Here every 0.1 s the Gram matrix of the channels (their energies and correlations, with a
+time constant of 0.5 s) decides
 
-- which channels run against the loudest one: they are turned over before the sum, and
-- how loud the sum is: it is scaled to the energy of the loudest channel.
+- which channels are opposite in phase to the loudest one: these are inverted before the sum, and
+- the gain of the sum: it gets the energy of the loudest channel.
 
-Coefficients glide from block to block, so that nothing clicks. Sums are made of integers in float64, hence exact and in
-any order the same: equal input gives equal output, bit by bit.
+Coefficients change linearly over a block, so that there are no clicks. Sums are of integers in float64, so they are exact
+and do not depend on their order: equal input gives equal output, bit by bit.
 """
 
 from __future__ import annotations
@@ -23,31 +23,37 @@ from whisper_service.core.domain import SAMPLE_RATE
 BLOCK: Final = SAMPLE_RATE // 10
 """Samples between two decisions."""
 FADE: Final = 0.82
-"""What a decision keeps of the statistics of the one before: exp(-0.1 s / 0.5 s)."""
+"""The share of the statistics that a decision keeps from the one before: exp(-0.1 s / 0.5 s)."""
 OPPOSED: Final = -0.6
 ALIGNED: Final = 0.0
-"""Correlations at which a channel is turned over, and turned back."""
+"""Correlations at which a channel is inverted, and no longer inverted."""
 SHARE: Final = {"FC": 1.0, "FL": 0.71, "FR": 0.71, "LFE": 0.0, "LFE2": 0.0}
-"""Share of a channel of more than two in the sum, after ITU-R BS.775: dialogue is in the centre; rumble is no speech."""
+"""Share of each channel in the sum if there are more than two, after ITU-R BS.775. Dialogue is in the centre; the LFE channels
+carry no speech."""
 SURROUND: Final = 0.5
 MAX_GAIN: Final = 1 / SURROUND
-"""Enough for a voice in one surround channel; more would only raise what is left of channels that cancel."""
+"""Enough for a voice in one surround channel. More would only amplify the remainder of channels that cancel."""
 
 
 class Downmix:
-    """The mix of one recording, in order."""
+    """The mix of one recording, block by block.
+
+    `channels` are FFmpeg's names of the channels ("FL", "FR", "FC", "LFE", ...), unknown ones included.
+    """
 
     def __init__(self, channels: tuple[str, ...]) -> None:
-        """`channels` are FFmpeg's names of the channels ("FL", "FR", "FC", "LFE", ...), unknown ones included."""
         positioned = len(channels) > 2 and "FC" in channels
         self._shares = np.array([SHARE.get(name, SURROUND) if positioned else 1.0 for name in channels])
         self._gram = np.zeros((len(channels), len(channels)))
-        self._turned = np.zeros(len(channels), dtype=bool)
+        self._inverted = np.zeros(len(channels), dtype=bool)
         self._loudest = 0
         self._coefficients: npt.NDArray[np.float64] | None = None
 
     def feed(self, planes: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
-        """Mix the next samples, shape (channels, samples); call with multiples of `BLOCK` until the last."""
+        """Mix the next samples, shape (channels, samples), and return as many.
+
+        The number of samples must be a multiple of `BLOCK`, except in the last call.
+        """
         channels, samples = planes.shape
         if channels == 1:
             mono: npt.NDArray[np.int16] = planes[0]
@@ -64,7 +70,7 @@ class Downmix:
         return result
 
     def _decide(self, grams: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The coefficients at the borders of the blocks, shape (blocks + 1, channels), from each block's Gram matrix."""
+        """Return the coefficients at the borders of the blocks, shape (blocks + 1, channels), from their Gram matrices."""
         decided = []
         for gram in grams:
             self._gram = self._gram * FADE + gram
@@ -76,12 +82,12 @@ class Downmix:
     def _coefficients_now(self) -> npt.NDArray[np.float64]:
         energy = np.diagonal(self._gram)
         audible = energy * (self._shares > 0)
-        if audible.max() > 2 * audible[self._loudest]:  # stay with one reference as long as it is nearly as good
+        if audible.max() > 2 * audible[self._loudest]:  # keep the reference while it is nearly as loud
             self._loudest = int(audible.argmax())
         scale = np.sqrt(energy * energy[self._loudest])
         correlation = np.divide(self._gram[self._loudest], scale, out=np.zeros_like(scale), where=scale > 0)
-        self._turned = correlation < np.where(self._turned, ALIGNED, OPPOSED)
-        signed = np.where(self._turned, -self._shares, self._shares)
+        self._inverted = correlation < np.where(self._inverted, ALIGNED, OPPOSED)
+        signed = np.where(self._inverted, -self._shares, self._shares)
         mixed = float(signed @ self._gram @ signed)
         gain = min(np.sqrt(audible.max() / mixed), MAX_GAIN) if mixed > 0 else 1 / self._shares.sum()
         coefficients: npt.NDArray[np.float64] = signed * gain

@@ -1,10 +1,9 @@
-"""A file that is written from its beginning while others already read it.
+"""A spool file: written from its beginning while other processes already read it.
 
-A decode that starts again writes the same bytes over those that are there, so nothing that a reader was promised ever
-disappears: the file is opened without truncation and cut to length only at the end.
+A repeated decode writes the same bytes over the old ones. The file is opened without truncation and cut to its length only
+at the end, so no byte that a reader was promised disappears.
 
-Who wants the file makes it, and who writes it does not: what was removed with its job must not come back because a writer
-heard late of that.
+The service creates the file, and the actor never does: a file that was deleted with its job must not come back.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from whisper_service.core.files import sync_directory, sync_file
 
 
 class SpoolFile:
-    """A context manager. Leaving it without `seal` leaves the file as it is, perhaps with an older tail."""
+    """An open spool file, as a context manager. Without `seal`, the end of an earlier attempt may stay in the file."""
 
     def __init__(self, path: str | Path) -> None:
-        """Raises `FileNotFoundError` if there is no such file (any more)."""
+        """Open the file. Raises `FileNotFoundError`."""
         self._path = Path(path)
         self._file = self._path.open("r+b")
 
@@ -33,19 +32,19 @@ class SpoolFile:
         try:
             self._file.close()
         except OSError:
-            if kind is None:  # else the disk was full before, and that is what is told
+            if kind is None:  # else the first error counts, for instance a full disk
                 raise
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append behind what was written since the file was opened."""
+        """Write behind the bytes that were written since the file was opened."""
         self._file.write(data)
 
     def flush(self) -> None:
-        """Let readers see all that was written."""
+        """Make all written bytes visible to readers."""
         self._file.flush()
 
     def seal(self) -> None:
-        """Cut the file to what was written and bring it, and its name, to stable storage."""
+        """Cut the file after the written bytes, and bring the file and its name to stable storage."""
         self._file.truncate()
         sync_file(self._file)
         sync_directory(self._path.parent)

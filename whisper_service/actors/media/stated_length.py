@@ -1,4 +1,4 @@
-"""What a file says of its own length, read from its header where FFmpeg does not tell. Plain bytes; knows no FFmpeg."""
+"""The length that a file states in its header, for the formats where FFmpeg does not tell it. FFmpeg is not used."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 UNKNOWN_BYTES: Final = 0x7FFF_0000
-"""Programs that write to a pipe put 0, 0xffffffff or something near 0x7fffffff where the length belongs."""
-MOST_CHUNKS: Final = 1_000
-"""Parts of a WAV file that are looked at; the sound comes early."""
+"""Programs that write to a pipe state a length of 0, 0xffffffff or a number near 0x7fffffff."""
+MAX_PARTS: Final = 1_000
+"""Parts of a WAV file that are read to find the sound, which comes early."""
 
 
 def mp3_has_length(path: Path) -> bool:
-    """Whether an MP3 file has a Xing, Info or VBRI header (in its first frame), and so knows how long it is."""
+    """Return whether an MP3 file states its length: in a Xing, Info or VBRI header in its first frame."""
     with path.open("rb") as file:
         head = file.read(10)
         if head[:3] == b"ID3":  # its size is 4 x 7 bits
@@ -27,27 +27,26 @@ def mp3_has_length(path: Path) -> bool:
 
 
 def wav_seconds(path: Path) -> float | None:
-    """How long the sound of a RIFF or RF64 file (EBU Tech 3306) is to be; None if it does not say."""
+    """Return the seconds of sound that a RIFF or RF64 file (EBU Tech 3306) states. None: the length is unknown."""
     bytes_per_s = long_size = 0
     with path.open("rb") as file:
-        for name, size in _chunks(file):
+        for name, size in _parts(file):
             if name == b"ds64":
                 long_size = int.from_bytes(file.read(16)[8:16], "little")
             elif name == b"fmt ":
                 bytes_per_s = int.from_bytes(file.read(12)[8:12], "little")
             elif name == b"data":
-                known = 0 < size < UNKNOWN_BYTES
-                total = size if known else long_size
+                total = size if 0 < size < UNKNOWN_BYTES else long_size
                 return total / bytes_per_s if total and bytes_per_s else None
     return None
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Name and length of each part, with the file standing at its first byte."""
+def _parts(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and the length in bytes of each part, with the file at the first byte of that part."""
     head = file.read(12)
     if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
         return
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_PARTS):
         if len(name_and_size := file.read(8)) < 8:
             return
         name, size = struct.unpack("<4sI", name_and_size)
