@@ -1,4 +1,4 @@
-"""Settings: which can be changed, what wins over what, and that nothing secret is told."""
+"""Settings: which can be changed, what wins over what, and that no secret is shown."""
 
 from __future__ import annotations
 
@@ -45,8 +45,11 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
     overrides = {"log.level": "error", "server.port": None}
     sources = find_sources(None, environ, overrides)
     assert sources == {
-        "data_dir": SettingSource.FILE, "speech.preset": SettingSource.FILE, "speech.batch_size": SettingSource.ENVIRONMENT, "log.level": SettingSource.COMMAND_LINE,
-    }  # fmt: skip
+        "data_dir": SettingSource.FILE,
+        "speech.preset": SettingSource.FILE,
+        "speech.batch_size": SettingSource.ENVIRONMENT,
+        "log.level": SettingSource.COMMAND_LINE,
+    }
     base = load(None, environ, overrides)
     stored = {"speech.preset": "accurate", "speech.batch_size": 9, "log.level": "info", "storage.undo_s": 5.0}
     now, refused = runtime.merge(base, sources, stored)
@@ -57,27 +60,32 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
         "error",
         5.0,
     )
-    told = {s.key: s for s in runtime.describe(now, sources, stored)}
-    assert (told["speech.preset"].source, told["speech.preset"].changeable) == (SettingSource.STORED, True)
-    assert (told["speech.batch_size"].source, told["speech.batch_size"].changeable) == (
+    described = {s.key: s for s in runtime.describe(now, sources, stored)}
+    assert (described["speech.preset"].source, described["speech.preset"].changeable) == (SettingSource.STORED, True)
+    assert (described["speech.batch_size"].source, described["speech.batch_size"].changeable) == (
         SettingSource.ENVIRONMENT,
         False,
     )
-    assert (told["log.level"].source, told["log.level"].effect) == (SettingSource.COMMAND_LINE, None)
-    assert (told["storage.undo_s"].value, told["storage.undo_s"].default) == (5.0, 600.0)
-    assert (told["server.port"].source, told["server.port"].changeable) == (SettingSource.DEFAULT, False)
-    assert told["speech.device"].effect is Effect.RESTART
+    assert (described["log.level"].source, described["log.level"].effect) == (SettingSource.COMMAND_LINE, None)
+    assert (described["storage.undo_s"].value, described["storage.undo_s"].default) == (5.0, 600.0)
+    assert (described["server.port"].source, described["server.port"].changeable) == (SettingSource.DEFAULT, False)
+    assert described["speech.device"].effect is Effect.RESTART
 
 
 def test_secrets_go_in_and_never_out() -> None:
     stored = {"models.token": SECRET, "models.proxy": f"http://me:{SECRET}@proxy:1"}
     now, _ = runtime.merge(Config(), {}, stored)
     assert now.models.token == SECRET
-    told = runtime.describe(now, {}, stored)
-    assert SECRET not in msgspec.json.encode(told).decode()
-    token = next(s for s in told if s.key == "models.token")
+    described = runtime.describe(now, {}, stored)
+    assert SECRET not in msgspec.json.encode(described).decode()
+    token = next(s for s in described if s.key == "models.token")
     assert (token.secret, token.given, token.value, token.default) == (True, True, None, None)
-    assert {s.key for s in told if s.secret} >= {"security.token", "models.token", "models.proxy", "webhooks.secret"}
+    assert {s.key for s in described if s.secret} >= {
+        "security.token",
+        "models.token",
+        "models.proxy",
+        "webhooks.secret",
+    }
     assert SECRET not in repr(now)
 
 

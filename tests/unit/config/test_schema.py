@@ -1,4 +1,4 @@
-"""Defaults in one place, the order of precedence, and errors that name the key."""
+"""Defaults and descriptions in one place, the order of precedence, and errors that name the key."""
 
 from __future__ import annotations
 

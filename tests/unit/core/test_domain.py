@@ -31,7 +31,7 @@ def test_what_goes_out_as_json_comes_back_equal(kind: type[msgspec.Struct], data
 
 
 def _fits(value: msgspec.Struct) -> bool:
-    """Whether a drawn value keeps to the limits in the annotations, which the strategies do not know."""
+    """Return whether a drawn value keeps the limits in the annotations, which the strategies do not know."""
     try:
         msgspec.convert(msgspec.to_builtins(value), type(value))
     except msgspec.ValidationError:

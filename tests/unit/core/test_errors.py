@@ -1,4 +1,4 @@
-"""Every error is drawn in the tree of `errors`, and every code that a user may meet is explained in docs/operations.md."""
+"""The tree in `errors` shows every error, and docs/operations.md explains every code that a user may see."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LINE = re.compile(
     r"^    (?P<indent>[│├└─ ]*)(?P<name>\w+) +(?P<code>[a-z_]+) +(?P<status>\d{3}|-)(?: +\((?P<module>[\w.]+)\))?$"
 )
 MAKERS = {"Problem", "UnreadableChunk", "JobNote"}
-"""What is called with a code as its first argument, or as `code`."""
+"""Classes that take a code as their first argument, or as `code`."""
 
 
 def everything() -> dict[str, type[ServiceError]]:
-    """Every error class of the package, by name."""
+    """Return every error class of the package, by name."""
     for module in pkgutil.walk_packages(whisper_service.__path__, "whisper_service."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -44,7 +44,7 @@ def drawn() -> list[re.Match[str]]:
 
 
 def written() -> Iterator[str]:
-    """Codes that stand in the source as they are."""
+    """Yield the codes that are constants in the source."""
     for file in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", None) in MAKERS:
@@ -53,7 +53,7 @@ def written() -> Iterator[str]:
 
 
 def codes() -> set[str]:
-    """Every code that a user may meet."""
+    """Return every code that a user may see."""
     return {
         *(kind.code for kind in everything().values()),
         ServiceError.code,

@@ -1,4 +1,4 @@
-"""The table is total, has no dead ends, and terminal states are left by a retry only."""
+"""Every pair of status and cause has an answer, and a job leaves a terminal state by a retry only."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_cause_is_of_use() -> None:
     assert {cause for _, cause in TRANSITIONS} == set(Cause)
 
 
-def test_only_a_claim_takes_a_job_up() -> None:
+def test_only_a_claim_begins_work_on_a_job() -> None:
     into_work = {(s, c) for (s, c), after in TRANSITIONS.items() if after is Status.PROCESSING and s is not after}
     assert into_work == {(Status.PENDING, Cause.CLAIM)}
 
@@ -74,5 +74,5 @@ def test_another_place_in_the_queue_changes_no_status() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.PROCESSING, Status.PAUSED])
-def test_whatever_is_open_can_be_cancelled(status: Status) -> None:
+def test_every_open_job_can_be_cancelled(status: Status) -> None:
     assert advance(status, Cause.CANCEL) is Status.CANCELLED

@@ -1,4 +1,4 @@
-"""The list of languages, and what happens to everything that is not on it."""
+"""The list of languages, and the answer to everything that is not in it."""
 
 from __future__ import annotations
 

@@ -58,5 +58,5 @@ def test_levels_are_for_our_own_loggers(level: str, shown: int, capsys: pytest.C
     ours = logging.getLogger("whisper_service.app.service")
     ours.debug("one")
     ours.info("two")
-    logging.getLogger("somebody.else").info("three")
+    logging.getLogger("another.library").info("three")
     assert len(capsys.readouterr().err.splitlines()) == shown

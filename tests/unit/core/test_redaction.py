@@ -1,4 +1,4 @@
-"""No secret survives, known or not; what is none does."""
+"""Known and probable secrets are removed, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions: what is cut where, and the promises that hold for any text at any time."""
+"""Captions: where text is cut, and what holds for any text and any times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def transcript(*segments: Segment, language: str = "en", gaps: tuple[Gap, ...] =
 
 
 def spoken(text: str, *, start: float = 0.0, word_s: float = 0.3, pauses: dict[int, float] | None = None) -> Segment:
-    """One segment with words of equal length; `pauses` maps a word's number to the silence before it."""
+    """Return a segment with words of equal length. `pauses` maps a word's number to the silence before it."""
     words = []
     for number, part in enumerate(text.split(" ")):
         start += (pauses or {}).get(number, 0.0)
@@ -51,7 +51,8 @@ def test_sentences_are_cues() -> None:
 
 def test_a_long_sentence_is_cut_at_its_clauses() -> None:
     talk = spoken(
-        "When the rain had stopped and the road was dry again, we packed our things into the old car, and we drove along the coast."
+        "When the rain had stopped and the road was dry again, we packed our things into the old car,"
+        " and we drove along the coast."
     )
     assert texts(transcript(talk)) == [
         ("When the rain had stopped", "and the road was dry again,"),
@@ -300,7 +301,7 @@ def test_a_cue_is_shown_long_enough_if_there_is_room(value: Transcript) -> None:
 
 @given(values, styles)
 def test_the_same_words_give_the_same_cues_again(value: Transcript, style: Style) -> None:
-    """Cues as segments, words and all, are cut at the same places in time: nothing drifts when captions are captioned."""
+    """Cues that become segments with their words are cut at the same times again."""
     once = cues(value, style)
     assert cues(value, style) == once
     words = [(piece.start, piece.end, piece.text) for cue in once if not cue.gap for piece in flat(cue)]

@@ -1,4 +1,4 @@
-"""Running text of segments: spaces as their script wants them, and pieces that join to the whole."""
+"""Running text of segments: spaces that their script needs, and parts that join to the whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whisper_service.export.plain_text import next_part, plain_text
 
 
 def said(*texts: str, spaced: bool | None = None) -> list[Segment]:
-    """Segments with these texts; with `spaced`, words that say whether a space stands before the first."""
+    """Return segments with these texts. With `spaced`, their words say whether a space stands before the first."""
     words = {
         None: lambda text: (),
         True: lambda text: (Word(0, 1, f" {text}", 1.0),),

@@ -1,4 +1,4 @@
-"""Exports: what the files say, and that other people's parsers read back exactly that."""
+"""Exports: the content of the files, and that other parsers read back the same."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ early = talks(st.floats(0, 58_000))
 
 
 def within(seconds: int) -> Callable[[Transcript], bool]:
-    """All that a parser reads: two digits of hours in ass, three of minutes in lrc."""
+    """Return a check that all times are below `seconds`: ass has two digits of hours, lrc three of minutes."""
     return lambda value: all(max(item.start, item.end) < seconds for item in [*value.segments, *value.gaps])
 
 
@@ -447,7 +447,7 @@ def test_docx_is_read_back(value: Transcript) -> None:
 
 
 def wanted(value: Transcript) -> str:
-    """What paragraphs say, without spaces: a name where the speaker changes or a paragraph begins, and the text."""
+    """Return the paragraphs with the names of speakers, without spaces."""
     found = documents._paragraphs(value)
     said = "".join("".join([*p.marks(times=False), p.text]) for p in found).translate({0xFFFE: None, 0xFFFF: None})
     return "".join(said.split())

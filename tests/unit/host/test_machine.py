@@ -1,4 +1,4 @@
-"""What a machine has for a model."""
+"""What this machine has for a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kernel's counters of what it killed for want of memory, as the systems lay them out."""
+"""The kernel's counters of kills, in the layouts of several systems."""
 
 from __future__ import annotations
 
