@@ -81,7 +81,7 @@ class Site(NamedTuple):
 
     async def send(self, name: str, **play: Any) -> Job:
         """A recording that is a script, as if another client had sent it."""
-        async with self.service.uploads.receiver(name) as receiver:
+        async with self.service.uploads.receive(name) as receiver:
             await receiver.write(play.pop("data", None) or script(name=name, marks=str(self.marks), **play))
             received = await receiver.finish()
         return await self.service.jobs.submit(received, Options(language="en"), reuse=False)

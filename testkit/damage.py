@@ -163,7 +163,7 @@ class Actor:
         reports, outlet = self._context.Pipe(duplex=False)
         log = str(self._directory / "actor.log")
         process = self._context.Process(
-            target=boot.child, args=("whisper_service.actors.media.main:run", theirs, outlet, log)
+            target=boot.run_actor, args=("whisper_service.actors.media.main:run", theirs, outlet, log)
         )
         process.start()
         theirs.close()

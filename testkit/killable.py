@@ -22,7 +22,7 @@ async def main(data_dir: Path, actors: str, files: list[Path]) -> None:
     config = configuration(data_dir.parent) if fake else Config(data_dir=data_dir)
     async with Service.open(config, **(entries() if fake else {})) as service:
         for path in files:
-            async with service.uploads.receiver(path.name) as receiver:
+            async with service.uploads.receive(path.name) as receiver:
                 await receiver.write(path.read_bytes())
                 received = await receiver.finish()
             await service.jobs.submit(received, Options(), reuse=True)

@@ -95,7 +95,7 @@ async def send(
     service: Service, *, name: str = "talk.wav", options: Options | None = None, reuse: bool = False, **play: Any
 ) -> Job:
     """Submit a script as if it had been uploaded."""
-    async with service.uploads.receiver(name) as receiver:
+    async with service.uploads.receive(name) as receiver:
         await receiver.write(script(name=name, **play))
         received = await receiver.finish()
     return await service.jobs.submit(received, options or Options(language="en"), reuse=reuse)
@@ -123,9 +123,9 @@ async def texts(service: Service, job_id: str) -> list[str]:
 
 async def log_of(service: Service, job_id: str | None = None) -> list[Change]:
     """The change log."""
-    return await service.parts.store.log.changes(0, job_id=job_id, limit=100_000)
+    return await service.parts.store.change_log.changes(0, job_id=job_id, limit=100_000)
 
 
 async def recorded(store: Store) -> list[tuple[int, str]]:
     """The whole change log: sequence and kind."""
-    return [(change.seq, change.kind) for change in await store.log.changes(0, limit=100_000)]
+    return [(change.seq, change.kind) for change in await store.change_log.changes(0, limit=100_000)]

@@ -148,11 +148,11 @@ async def measure(path: Path, count: int, segments: int, rounds: int) -> None:
     async with Store.open(path) as store:
         for name, asked in QUESTIONS:
             asked = asked | ({"before": f"{count // 2:026d}"} if "before" in asked else {})
-            times, page = await timed(lambda asked=asked: store.listings.jobs(limit=51, **asked), rounds)  # type: ignore[misc]
+            times, page = await timed(lambda asked=asked: store.browser.jobs(limit=51, **asked), rounds)  # type: ignore[misc]
             line(
                 name, times, f"{len(page.jobs)} jobs, counts {sum(page.counts.values())}{'' if page.complete else '+'}"
             )
-        line("snapshot of 200", (await timed(lambda: store.listings.snapshot(201), rounds))[0])
+        line("snapshot of 200", (await timed(lambda: store.browser.snapshot(201), rounds))[0])
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / "copy.db"
         with sqlite3.connect(path) as source, sqlite3.connect(copy) as target:

@@ -77,7 +77,7 @@ async def test_the_service_killed_at_random_moments(tmp_path: Path, seed: int) -
             assert (job.status, job.gaps, job.chunks_done) == (Status.COMPLETED, (), lengths[name])
             segments = await store.segments(job.id)
             assert [segment.text for segment in segments] == [text_of(n) for n in range(lengths[name])]
-            log = await store.log.changes(0, job_id=job.id, limit=100_000)
+            log = await store.change_log.changes(0, job_id=job.id, limit=100_000)
             check_log(job, segments, log)
         left = {path.name for folder in ("media", "spool", "peaks") for path in (tmp_path / "data" / folder).iterdir()}
         assert left == {job.id for job in jobs.values()}

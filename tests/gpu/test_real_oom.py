@@ -37,7 +37,7 @@ def config(tmp_path: Path, **speech: object) -> Config:
 async def transcribed(service: Service, tmp_path: Path) -> Job:
     """The job of a minute of speech, once it has ended."""
     sound = media_files.write_wav(tmp_path / "talk.wav", prompts.talk(*prompts.TALK[:4]))
-    async with service.uploads.receiver("talk.wav") as receiver:
+    async with service.uploads.receive("talk.wav") as receiver:
         await receiver.write(sound.read_bytes())
         received = await receiver.finish()
     return await ended(service, (await service.jobs.submit(received, Options(language="en"))).id, 240)

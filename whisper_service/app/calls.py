@@ -85,7 +85,7 @@ async def spoken(service: Service, job_id: str, heartbeat_s: float) -> AsyncGene
     async with aclosing(service.jobs.watch(job_id, heartbeat_s)) as states:
         async for last in states:
             job = last
-            settled = await service.parts.store.settled(job_id)
+            settled = await service.parts.store.final_chunks(job_id)
             fresh = await service.parts.store.segments(job_id, first=said, before=settled) if settled > said else []
             for segment in fresh:
                 yield segment

@@ -79,13 +79,13 @@ class JobService:
         """Make a job of a resumable upload. Asked again, it returns the same job. Raises what `ResumableUploads.claim` raises."""
         with suppress(NotFound):
             return await self.get(upload_id)
-        received = await self._resumable.claim(upload_id)
+        received = await self._resumable.hand_over(upload_id)
         try:
             job = await self.submit(received, options)
         except ServiceError:
             await self._resumable.release(received)
             raise
-        await self._resumable.forget(upload_id)
+        await self._resumable.discard(upload_id)
         return job
 
     async def submit_link(self, url: str, options: Options) -> Job:
@@ -171,7 +171,7 @@ class JobService:
         self, *, status: Collection[Status] = (), query: str = "", before: str | None = None, limit: int
     ) -> JobPage:
         """Return jobs, the newest first, that have one of these statuses and match the search."""
-        return await self._context.store.listings.jobs(status=status, q=query, before=before, limit=limit)
+        return await self._context.store.browser.jobs(status=status, q=query, before=before, limit=limit)
 
     async def newest(self, limit: int) -> list[Job]:
         """Return the newest jobs."""
@@ -179,7 +179,7 @@ class JobService:
 
     async def snapshot(self, limit: int) -> JobSnapshot:
         """Return the newest jobs with the number of the last change that they contain."""
-        return await self._context.store.listings.snapshot(limit)
+        return await self._context.store.browser.snapshot(limit)
 
     async def transcript(self, job_id: str) -> Transcript:
         """Return the text so far, in order."""

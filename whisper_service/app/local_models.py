@@ -48,7 +48,7 @@ def in_force(config: Config, sources: Mapping[str, SettingSource]) -> Config:
 
     async def stored() -> dict[str, Any]:
         async with Store.open(path) as store:
-            return await store.remembered.settings()
+            return await store.service_state.settings()
 
     return ActiveSettings(config, sources, anyio.run(stored)).config if path.exists() else config
 

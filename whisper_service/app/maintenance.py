@@ -26,12 +26,12 @@ async def keep_short(store: Store, broadcast: ChangeFeed, keep: int) -> None:
     """Prune the log now, and whenever it is a tenth longer than it should be; ends with the broadcast."""
     while True:
         try:
-            while await store.log.prune(keep):
+            while await store.change_log.prune(keep):
                 await checkpoint()  # between two pages others have their turn at the database
         except (sqlite3.Error, ServiceError):
             logger.exception("the change log could not be pruned", extra={"action": "prune_failed"})
         try:
-            await broadcast.reached(broadcast.head + max(1, keep // 10))
+            await broadcast.wait_for(broadcast.head + max(1, keep // 10))
         except Closed:
             return
 

@@ -90,7 +90,7 @@ class ModelService:
         """Take the bytes of an archive as a new model. Raises `BadArchive`, `ModelBroken`, `Conflict`, `TooLarge`, `DiskFull`."""
         with self._scratch(name) as scratch:
             intake = Uploads(scratch, max_bytes=self._limits.bytes, min_free=self._limits.spare)
-            async with intake.receiver("archive", expected=expected) as receiver:
+            async with intake.receive("archive", expected=expected) as receiver:
                 async for block in data:
                     await receiver.write(block)
                 received = await receiver.finish()

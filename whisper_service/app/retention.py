@@ -107,7 +107,7 @@ class Retention:
                 logger.exception("what is not to be kept could not be removed", extra={"action": "retention_failed"})
             with anyio.move_on_after(self._look_s):
                 try:
-                    await self._broadcast.closed()
+                    await self._broadcast.wait_closed()
                 except Closed:
                     return
 
@@ -118,7 +118,7 @@ class Retention:
                 "the clock was set forward: nothing is removed for its age yet", extra={"action": "clock_jumped"}
             )
             return
-        media, jobs = due(self._rules, await self._store.kept(), self._wall())
+        media, jobs = due(self._rules, await self._store.stored_jobs(), self._wall())
         for job_id in media:
             await self._remove_media(job_id)
         for job_id in jobs:

@@ -109,4 +109,4 @@ class Service:
 
     async def deliveries(self, limit: int) -> list[Delivery]:
         """Return the newest webhook deliveries."""
-        return await self.parts.store.outbox.newest(limit)
+        return await self.parts.store.webhook_queue.newest(limit)

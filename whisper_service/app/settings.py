@@ -32,5 +32,5 @@ class SettingsService:
 
     async def _change(self, changes: Mapping[str, Any]) -> None:
         stored = self._active.check(changes)
-        self._feed.publish([await self._store.remembered.set_settings(stored)])
+        self._feed.publish([await self._store.service_state.set_settings(stored)])
         self._active.replace_stored(stored)

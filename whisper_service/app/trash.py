@@ -62,7 +62,7 @@ class Trash:
 
     async def _empty(self) -> float:
         """Purge what is due; seconds until the next one is."""
-        for job_id, deleted_at in await self._store.trash():
+        for job_id, deleted_at in await self._store.trashed():
             left = deleted_at + self.keep_s - self._wall()
             if left > self.keep_s:  # the clock was set back: as if it had been deleted just now
                 left = self.keep_s

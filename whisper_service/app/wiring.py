@@ -86,19 +86,19 @@ async def assembled(
         stack.enter_context(data.hold())
         log = LogTail()
         stack.enter_context(log.listening())
-        orphans = OrphanList(data.children)
-        orphans.clear()
+        orphans = OrphanList(data.orphans)
+        orphans.end_orphans()
         store = await stack.enter_async_context(Store.open(data.database))
-        active = ActiveSettings(config, sources, await store.remembered.settings())
+        active = ActiveSettings(config, sources, await store.service_state.settings())
         await recover(store, data)
-        _, head = await store.log.bounds()
-        feed = ChangeFeed(store.log, head)
+        _, head = await store.change_log.bounds()
+        feed = ChangeFeed(store.change_log, head)
         stack.callback(feed.close)
-        wall = WallClock(await store.newest())
+        wall = WallClock(await store.latest_time())
         parts = _build(
             active, data, store, feed, wall, log, orphans, speech_entry=speech_entry, media_entry=media_entry
         )
-        with_media, open_jobs = await store.with_media(), await store.ids(OPEN)
+        with_media, open_jobs = await store.ids_with_media(), await store.ids(OPEN)
         await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs)
         await to_thread.run_sync(parts.context.models.catalog.delete_leftovers)
         async with _running(parts):
@@ -124,10 +124,10 @@ def _build(
     supervise = partial(
         Supervisor,
         logs=data.logs,
-        roll=orphans,
+        orphans=orphans,
         deliver=metrics.watching(mailbox.deliver),
         ready_timeout_s=limits.ready_timeout_s,
-        intensity=RestartPolicy(limits.max_restarts, limits.restart_window_s, limits.probe_s),
+        policy=RestartPolicy(limits.max_restarts, limits.restart_window_s, limits.probe_s),
     )
     speech = SpeechActor(supervise("speech", speech_entry, ready_is_useful=False), config.speech, limits)
     catalog = Catalog(data.models, default=config.speech.model)
@@ -199,7 +199,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
             tasks.start_soon(actor.run, name=actor.name)
         tasks.start_soon(Loop(context).run, name="scheduler")
         tasks.start_soon(keep_short, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
-        tasks.start_soon(feed.beat, config.server.heartbeat_s, name="heartbeat")
+        tasks.start_soon(feed.run_heartbeat, config.server.heartbeat_s, name="heartbeat")
         for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash):
             tasks.start_soon(part.run, name=type(part).__name__)
         try:

@@ -175,7 +175,7 @@ class _TranscribeRun:
 
 async def _take(service: Service, source: Path) -> Received:
     """Copy the file into the data directory, hashing on the way."""
-    async with service.uploads.receiver(source.name, expected=(await anyio.Path(source).stat()).st_size) as receiver:
+    async with service.uploads.receive(source.name, expected=(await anyio.Path(source).stat()).st_size) as receiver:
         async with await anyio.open_file(source, "rb") as file:
             while block := await file.read(BLOCK):
                 await receiver.write(block)

@@ -195,7 +195,7 @@ class LinkFetcher:
                 return
             length = answer.headers.get("content-length", "")
             total = start + int(length) if length.isdecimal() else None
-            self._uploads.admit(total or 0, held=start)
+            self._uploads.check_room(total or 0, held=start)
             fields: dict[str, Any] = {
                 "origin": replace(origin, total=total, mark=mark_in(answer.headers)),
                 "bytes": start,
@@ -218,7 +218,7 @@ class LinkFetcher:
                 size += len(block)
                 due = time.monotonic() - stored_at >= PROGRESS_S
                 if len(held) >= BLOCK or due:
-                    self._uploads.admit(size, held=size - len(held))
+                    self._uploads.check_room(size, held=size - len(held))
                     data, held = bytes(held), bytearray()
                     await to_thread.run_sync(file.write, data, due)
                 if due:

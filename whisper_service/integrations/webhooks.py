@@ -95,7 +95,7 @@ class WebhookSender:
     async def run(self) -> None:
         """Send webhooks until the change feed is closed. The next service sends the unfinished ones again."""
         if not self._key:
-            await self._store.outbox.seen(self._feed.head)  # later, webhooks begin with the changes of then
+            await self._store.webhook_queue.skip_to(self._feed.head)  # later, webhooks begin with the changes of then
             return
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._repeat, self._send_due)
@@ -113,7 +113,7 @@ class WebhookSender:
 
     async def _make_deliveries(self) -> None:
         """Turn ends of jobs into deliveries."""
-        stored = await self._store.outbox.since()
+        stored = await self._store.webhook_queue.position()
         cursor = self._feed.cursor(stored)
         while True:
             try:
@@ -128,7 +128,7 @@ class WebhookSender:
             made = [delivery for change in changes if (delivery := self._delivery(change)) is not None]
             if made or cursor.seq - stored >= STORE_EVERY:
                 stored = cursor.seq
-                await self._store.outbox.add(made, stored)
+                await self._store.webhook_queue.add(made, stored)
                 self._news.notify()
 
     def _delivery(self, change: Change) -> Delivery | None:
@@ -158,7 +158,7 @@ class WebhookSender:
     async def _send_due(self) -> None:
         """Send the deliveries that are due, and sleep until the next is due."""
         while True:
-            waiting = await self._store.outbox.next(AT_ONCE)
+            waiting = await self._store.webhook_queue.waiting(AT_ONCE)
             now = time.time()
             due = [delivery for delivery in waiting if delivery.due_at <= now]
             if due:
@@ -185,7 +185,9 @@ class WebhookSender:
         else:
             detail, final = f"The receiver answered with status {status}.", status == GONE
             if 200 <= status < 300:
-                await self._store.outbox.settle(delivery.id, DeliveryState.DELIVERED, attempts, delivery.due_at, "")
+                await self._store.webhook_queue.record_attempt(
+                    delivery.id, DeliveryState.DELIVERED, attempts, delivery.due_at, ""
+                )
                 return
         facts = {
             "action": "webhook_failed",
@@ -196,11 +198,13 @@ class WebhookSender:
         }
         if final or attempts > len(BACK_OFF_S):
             logger.error("A webhook is given up: %s", detail, extra=facts)
-            await self._store.outbox.settle(delivery.id, DeliveryState.FAILED, attempts, delivery.due_at, detail)
+            await self._store.webhook_queue.record_attempt(
+                delivery.id, DeliveryState.FAILED, attempts, delivery.due_at, detail
+            )
             return
         logger.warning("A webhook was not accepted: %s", detail, extra=facts)
         due_at = time.time() + BACK_OFF_S[attempts - 1]
-        await self._store.outbox.settle(delivery.id, DeliveryState.WAITING, attempts, due_at, detail)
+        await self._store.webhook_queue.record_attempt(delivery.id, DeliveryState.WAITING, attempts, due_at, detail)
 
 
 def parse_secret(secret: str) -> bytes:

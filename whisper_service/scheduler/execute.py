@@ -74,7 +74,7 @@ async def _claim(context: Context, job_id: str) -> None:
         return
     undecided = context.speech.device is None and context.models.catalog.depends_on_device(job.options.model)
     await context.ledger.claim(job, None if undecided else model)
-    context.speech.actor.want()
+    context.speech.actor.start()
 
 
 async def _obtain(context: Context, wanted: str) -> str:
@@ -95,7 +95,7 @@ async def _load(context: Context, model: str) -> None:
         speech.problem = problem_of(error)
         await fail_all(context, model, speech.problem)
         return
-    fallback = await context.store.remembered.standing(speech.device or "cpu", model)
+    fallback = await context.store.service_state.fallback(speech.device or "cpu", model)
     speech.load(model, located.path, fallback, await context.models.chunks_on_gpu(model))
 
 

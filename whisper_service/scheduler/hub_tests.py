@@ -46,15 +46,15 @@ class HubTests:
 
     def on_ready(self, generation: int) -> None:
         """A child takes commands."""
-        if generation <= self.actor.rested:
+        if generation <= self.actor.idle_generation:
             return
         self.generation, self._given = generation, False
         self._next()
 
     def on_tested(self, report: ConnectionTested) -> None:
         """The answers have come."""
-        self.actor.settle("test")
-        self.actor.proven(generation=self.generation)
+        self.actor.clear_deadline("test")
+        self.actor.mark_useful(generation=self.generation)
         self._end(tuple(EndpointState(result.endpoint, result.problem) for result in report.results))
 
     def on_died(self, problem: Problem) -> None:
@@ -77,10 +77,10 @@ class HubTests:
             return
         if not self._waiting:
             if self.generation:
-                self.actor.rest()
+                self.actor.go_idle()
                 self.generation = 0
         elif not self.generation:
-            self.actor.want()
+            self.actor.start()
         else:
             self._given = True
             command = self._waiting[0].command

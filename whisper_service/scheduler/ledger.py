@@ -74,7 +74,7 @@ class Ledger:
 
         The file is made here: who hears late that the job is deleted must not make it anew.
         """
-        if (written := await self._store.fetch(job_id, **fields)) is None:
+        if (written := await self._store.update_link(job_id, **fields)) is None:
             return None
         self._data.source_of(job_id).touch()
         return self._publish(written)
@@ -88,7 +88,7 @@ class Ledger:
 
     async def shift(self, job_id: str, cause: Cause) -> Job:
         """A place up or down in the queue, by `Cause.SOONER` or `Cause.LATER`."""
-        return [self._publish(written) for written in await self._store.shift(job_id, cause)][-1]
+        return [self._publish(written) for written in await self._store.move_in_queue(job_id, cause)][-1]
 
     async def pause(self, job_id: str) -> Job:
         """No more chunks. The spool stays, and so does what comes back of the work in hand."""
@@ -125,7 +125,7 @@ class Ledger:
 
     async def trash(self, job_id: str) -> None:
         """Into the trash, with all its files: it may come back."""
-        change = await self._store.bury(job_id, self._wall(), message="Waiting for its turn.", **IDLE_FIELDS)
+        change = await self._store.trash(job_id, self._wall(), message="Waiting for its turn.", **IDLE_FIELDS)
         self._forget(job_id)
         self._feed.publish([change])
 
@@ -138,7 +138,7 @@ class Ledger:
         change = await self._store.delete(job_id)
         self._forget(job_id)
         self._feed.publish([change])  # before anything else can fail: it is committed
-        await to_thread.run_sync(self._data.forget, job_id)
+        await to_thread.run_sync(self._data.delete_files, job_id)
 
     async def remove_media(self, job_id: str) -> None:
         """The recording and its waveform go, the text stays. Nothing happens to a job that is not over."""
@@ -147,7 +147,7 @@ class Ledger:
             return
         if (written := await self._store.update(job_id, expected=job.status, media_removed=True)) is not None:
             self._publish(written)
-            await to_thread.run_sync(self._data.forget, job_id)
+            await to_thread.run_sync(self._data.delete_files, job_id)
 
     # -- taking up and ending ----------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Ledger:
     async def set_waiting_problem(self, problem: Problem | None) -> None:
         """Tell all jobs that wait for their turn what keeps them from it; None: nothing does any more."""
         message = f"Waits: {problem.message} {problem.hint}" if problem is not None else WAITS
-        for written in await self._store.beset(problem, message):
+        for written in await self._store.set_waiting_problem(problem, message):
             self._publish(written)
 
     # -- progress ----------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ class Ledger:
         ]
         if not struck:
             return
-        await self._store.strike([(run.job.id, chunk.span.index) for run, chunk, _ in struck], killed=killed)
+        await self._store.count_attempts([(run.job.id, chunk.span.index) for run, chunk, _ in struck], killed=killed)
         for run, chunk, batch in struck:
             counted = {"attempts": chunk.attempts, "kills": chunk.kills}
             where = {"chunk": chunk.span.index, "batch": batch}
@@ -301,7 +301,7 @@ class Ledger:
         """Give a chunk up: a gap in the transcript, with its reason. While that cannot be written, it stays to be done."""
         index = chunk.span.index
         gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
-        written = await self._store.quarantine(
+        written = await self._store.fail_chunk(
             run.job.id, index, problem, gap, **run.without(index).progress(self._clock())
         )
         run.done(index, problem)

@@ -40,8 +40,8 @@ class Loop:
         context = self._context
         with context.mailbox.attended():
             if context.preload:
-                context.speech.actor.want()
-            next(iter(context.media.actors.values())).want()
+                context.speech.actor.start()
+            next(iter(context.media.actors.values())).start()
             await self._restore_downloads()
             await self._plan()
             async for events in context.mailbox.batches():
@@ -53,7 +53,7 @@ class Loop:
     async def _restore_downloads(self) -> None:
         """Go on with the downloads of the last service. An error (a full disk) leaves them to the next request."""
         try:
-            await self._context.downloads.restore(await self._context.store.remembered.models())
+            await self._context.downloads.restore(await self._context.store.service_state.models())
         except (sqlite3.Error, OSError, ServiceError):
             logger.exception("The downloads could not be taken up again.", extra={"action": "restore_failed"})
 

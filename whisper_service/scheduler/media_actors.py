@@ -84,7 +84,7 @@ class MediaActors:
         """
         actor = self.actors[worker]
         if (generation := self.generation_of(worker)) == 0:
-            actor.want()
+            actor.start()
             return False
         for path in (self._data.spool_of(job_id), self._data.peaks_of(job_id)):
             path.touch()
@@ -104,14 +104,14 @@ class MediaActors:
     def alive(self, worker: str, job_id: str) -> None:
         """It reported progress: the deadline starts anew."""
         if self._jobs.get(worker) == job_id:
-            self.actors[worker].expect(job_id, self._stall_s, generation=self.generation_of(worker))
+            self.actors[worker].set_deadline(job_id, self._stall_s, generation=self.generation_of(worker))
 
     def release(self, worker: str, job_id: str) -> None:
         """It has come to an end with this recording, unless it has been given another already."""
-        self.actors[worker].proven(generation=self.generation_of(worker))
+        self.actors[worker].mark_useful(generation=self.generation_of(worker))
         if self._jobs.get(worker) == job_id:
             del self._jobs[worker]
-            self.actors[worker].settle(job_id)
+            self.actors[worker].clear_deadline(job_id)
 
     def on_died(self, worker: str) -> str | None:
         """The child is gone; returns the job it was at."""
@@ -122,5 +122,5 @@ class MediaActors:
         """Stop at once; the actor is free for another."""
         if self._jobs.get(worker) == job_id:
             del self._jobs[worker]
-            self.actors[worker].settle(job_id)
+            self.actors[worker].clear_deadline(job_id)
             self.actors[worker].send(Cancel(job_id=job_id), generation=self.generation_of(worker))

@@ -94,7 +94,7 @@ class ModelDownloads:
         if self._items.pop(name, None) is None:
             return False
         if self._given == name:
-            self.actor.rest()
+            self.actor.go_idle()
             self._given, self.generation = None, 0
         try:
             await self._states.announce(name, None)
@@ -106,7 +106,7 @@ class ModelDownloads:
 
     def on_ready(self, generation: int) -> None:
         """A child takes commands."""
-        if generation <= self.actor.rested:
+        if generation <= self.actor.idle_generation:
             return
         self.generation, self._given = generation, None
         self._next()
@@ -116,9 +116,9 @@ class ModelDownloads:
         item = self._items.get(report.model)
         if item is None or self._given != report.model:
             return
-        self.actor.expect("download", STALL_S, generation=self.generation)
+        self.actor.set_deadline("download", STALL_S, generation=self.generation)
         if report.bytes > item.transfer.bytes:
-            self.actor.proven(generation=self.generation)
+            self.actor.mark_useful(generation=self.generation)
             item.deaths = 0
         item.transfer = transfer_of(report, item.source.bytes)
         if item.told_bytes < 0 or report.bytes - item.told_bytes >= min(MESSAGE_BYTES, (report.total or 0) / 100):
@@ -174,11 +174,11 @@ class ModelDownloads:
             return
         if not self._items:
             if self.generation:
-                self.actor.rest()
+                self.actor.go_idle()
                 self.generation = 0
             return
         if not self.generation:
-            self.actor.want()
+            self.actor.start()
             return
         name, item = next(iter(self._items.items()))
         self._given = name
@@ -187,8 +187,8 @@ class ModelDownloads:
         self.actor.send(command, generation=self.generation, within_s=STALL_S, key="download")
 
     def _settle(self) -> None:
-        self.actor.settle("download")
-        self.actor.proven(generation=self.generation)
+        self.actor.clear_deadline("download")
+        self.actor.mark_useful(generation=self.generation)
         self._given = None
 
     async def _remember(self, name: str, item: WantedModel) -> None:

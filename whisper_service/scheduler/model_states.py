@@ -59,7 +59,7 @@ class ModelStates:
     async def announce(self, name: str, row: ModelRow | None) -> None:
         """Store `row` for the next start (None: nothing), and publish the state of the model."""
         info = msgspec.json.encode(await self.show(name), enc_hook=str)
-        self._feed.publish([await self._store.remembered.tell_model(name, info, row, forget=row is None)])
+        self._feed.publish([await self._store.service_state.log_model(name, info, row, forget=row is None)])
 
     async def announce_loaded(self, name: str) -> None:
         """Publish that a model was loaded or unloaded; keep the problem that is known of it."""

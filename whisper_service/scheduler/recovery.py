@@ -158,7 +158,7 @@ def _adjust(context: Context, kind: str, problem: Problem) -> Adjustment | None:
 async def _save_fallback(context: Context, model: str | None, adjustment: Adjustment | None) -> None:
     """Store the rung for the next actor and the next start of the service."""
     if model is not None and adjustment is not None:
-        await context.store.remembered.stand(context.speech.device or "cpu", model, context.speech.fallback)
+        await context.store.service_state.set_fallback(context.speech.device or "cpu", model, context.speech.fallback)
 
 
 async def _give_back(

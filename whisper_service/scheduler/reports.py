@@ -96,7 +96,7 @@ async def _ready(context: Context, actor: str, generation: int) -> None:
             return
     if actor != speech.actor.name:
         context.media.on_ready(actor, generation)
-    elif generation > speech.actor.rested:
+    elif generation > speech.actor.idle_generation:
         speech.on_ready(generation)
         if context.preload and not context.ledger.runs and speech.problem is None:  # else the planner knows the model
             await execute.load_default(context)

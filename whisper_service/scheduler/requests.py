@@ -44,7 +44,7 @@ async def reuse_or_submit(context: Context, received: Received, job: Job, *, reu
     The new copy of the recording is deleted when there is such a job. Without `reuse_finished` a job that has ended does
     not count.
     """
-    same = await context.store.same(received.sha256, job.options)
+    same = await context.store.find_duplicate(received.sha256, job.options)
     if same is None or (same.status in TERMINAL and not reuse_finished):
         return await submit(context, job)
     await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))

@@ -199,7 +199,7 @@ class SpeechActor:
 
     def unload(self) -> None:
         """Give all memory of the loaded model back: the process ends, and a new one starts when there is work."""
-        self.actor.rest()
+        self.actor.go_idle()
         self.generation, self.loaded, self.loading = 0, None, None
         self._batches.clear()  # of jobs that are paused or over: nobody will hear of them any more
 
@@ -227,8 +227,8 @@ class SpeechActor:
 
     def on_loaded(self, report: Loaded) -> None:
         """The model is there."""
-        self.actor.settle("load")
-        self.actor.proven(generation=self.generation)
+        self.actor.clear_deadline("load")
+        self.actor.mark_useful(generation=self.generation)
         self._used_at = self._loaded_at = self._clock()
         self.loaded, self.loading, self.problem = report, None, None
         self._blocked.pop(report.model, None)
@@ -236,7 +236,7 @@ class SpeechActor:
 
     def on_load_failed(self, problem: Problem | None) -> None:
         """It is not; without a problem it is tried in another way."""
-        self.actor.settle("load")
+        self.actor.clear_deadline("load")
         self.loading, self.problem = None, problem
 
     def give(
@@ -272,7 +272,7 @@ class SpeechActor:
 
     def on_batch_done(self, report: BatchDone) -> tuple[ChunkKey, ...]:
         """A batch is complete; returns its rows."""
-        self.actor.proven(generation=self.generation)
+        self.actor.mark_useful(generation=self.generation)
         self.deadlines.measured(self.model or "", self.rung, report.seconds, report.audio_s)
         return self._take(report.batch)
 
@@ -360,7 +360,7 @@ class SpeechActor:
 
     def _take(self, number: int) -> tuple[ChunkKey, ...]:
         self._used_at = self._clock()
-        self.actor.settle(number)
+        self.actor.clear_deadline(number)
         batch = self._batches.pop(number, None)
         return batch.rows if batch else ()
 

@@ -1,1 +1,1 @@
-"""What is on the disk: the database, the files of jobs, and the log of changes that everybody follows."""
+"""Everything on disk: the database, the files of jobs, and the feed of changes."""

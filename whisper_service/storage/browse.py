@@ -1,7 +1,21 @@
-"""Lists of jobs as people look through them: pages, counts, and searches in names and text. Read only.
+"""Pages of jobs, counts of jobs, and searches in names and transcripts. Read only.
 
-Has a connection to the database of its own and reads all of one answer in one transaction, so that it is of one moment, and
-what takes long delays nobody but others who browse.
+The browser has its own connection to the database and reads one answer in one transaction. So an answer shows one moment,
+and a slow search delays only other searches.
+
+A search reads two full-text indexes, `trigram` and `gram` (see schema/0007_search.sql). Jobs are numbered in the order in
+which they came. The rowid of an indexed text holds three numbers; the lower 32 bits are 0 for the name of the job:
+
+    rowid = number of the job << 32 | (chunk + 1) << 12 | index of the segment
+
+An example: job number 7 has "budget" in its name and in segment 3 of chunk 0. "budget" is found at the rowids
+
+    7 << 32                     = 30064771072     the name
+    7 << 32 | (0 + 1) << 12 | 3 = 30064775171     the segment
+
+Both are 7 when shifted right by 32 bits. So all finds of one job lie side by side, and the finds in falling order of rowid
+give the newest jobs first. `SELECT DISTINCT rowid >> 32 ... ORDER BY rowid DESC LIMIT 128` is one block of matching jobs.
+The block after a page that ended with job 7 begins with `rowid < 7 << 32`. No job is sorted, and no older job is read.
 """
 
 from __future__ import annotations
@@ -18,34 +32,37 @@ from anyio import CancelScope, Lock
 from whisper_service.core.domain import Job, Status, Value
 from whisper_service.storage import database, row_mapping, search_terms
 
-COUNTED: Final = 500
-"""Finds of a search that are counted; there may be many more, and to visit them all takes long."""
+MAX_COUNTED: Final = 500
+"""Finds of a search that are counted. There may be many more, and reading them all takes long."""
 EXCERPTS: Final = 3
-"""Places of a job that are shown."""
-_NAME_BITS: Final = 32  # a place in the indexes, see schema/: number << 32 | chunk + 1 << 12 | index
-_INDEX_BITS: Final = 12
-_IN_TEXT: Final = (1 << _NAME_BITS) - 1
-_NEWEST: Final = 1 << 30  # above every number
-_JOB: Final = ", ".join(f'job."{field}"' for field in row_mapping.JOB)
-
-# CROSS: in this order, whatever the planner thinks of the status
-_THESE: Final = (
-    "document CROSS JOIN kept AS job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
-)
+"""Excerpts that are shown of a job."""
 FIRST_BLOCK: Final = 128
 STEP: Final = 384
 LAST_BLOCK: Final = 4_096
-"""Jobs that a search takes up at once: first, how many more each time, and at most. Two blocks are somewhat more than are counted."""
-RARE: Final = 512
-"""Jobs of a status that are looked through one and all."""
-SPARSE: Final = 64
-"""Numbers for each job of a page beyond which those jobs do not lie together."""
-FEW: Final = 32
-"""Jobs that are looked up one by one for a further term."""
+"""Matching jobs in a block: in the first one, how many more in each next one, and at most.
+
+The first two blocks hold somewhat more than `MAX_COUNTED`.
+"""
+MAX_SCANNED: Final = 512
+"""Jobs with the wanted status up to which all of them are searched one by one."""
+MAX_SPREAD: Final = 64
+"""Numbers per job of a page above which the jobs count as scattered."""
+MAX_LOOKUPS: Final = 32
+"""Jobs up to which each one is looked up for a further term."""
+
+_JOB_SHIFT: Final = 32
+_CHUNK_SHIFT: Final = 12
+_IN_JOB: Final = (1 << _JOB_SHIFT) - 1
+_ABOVE_ALL: Final = 1 << 30  # greater than the number of any job
+_JOB: Final = ", ".join(f'job."{field}"' for field in row_mapping.JOB)
+# CROSS JOIN keeps the tables in this order. The query planner would begin with the index on the status.
+_JOBS_BY_NUMBER: Final = (
+    "document CROSS JOIN kept AS job ON job.id = job_id WHERE number IN (SELECT value FROM json_each(:numbers))"
+)
 
 
 class Excerpt(Value, frozen=True):
-    """A segment in which something was found: its text in parts, every second of them what was found."""
+    """A segment with finds. `parts` is its text in pieces; every second piece is a find."""
 
     chunk: int
     index: int
@@ -55,16 +72,16 @@ class Excerpt(Value, frozen=True):
 
 
 class Found(Value, frozen=True):
-    """Where a job was found: its name in parts, every second of them what was found, and the first places in its text."""
+    """Where the terms stand in a job: its name in pieces, every second piece is a find, and its first excerpts."""
 
     name: list[str]
     excerpts: list[Excerpt]
 
 
 class JobPage(NamedTuple):
-    """Jobs, the newest first, and how many there are of every status; of a search, `found` says where.
+    """Jobs, the newest first, and the number of jobs of each status.
 
-    `complete`: every find was counted, not just the newest `COUNTED`.
+    `found` is empty without a search. `complete`: every find was counted, not only the newest `MAX_COUNTED`.
     """
 
     jobs: list[Job]
@@ -74,32 +91,32 @@ class JobPage(NamedTuple):
 
 
 class JobSnapshot(NamedTuple):
-    """The newest jobs and how many there are of every status, as they were when `seq` was the newest change."""
+    """The newest jobs and the counts at the moment when `seq` was the newest change."""
 
     seq: int
     listing: JobPage
 
 
 class JobBrowser:
-    """See the module. Those who browse take turns."""
+    """The reader of pages and searches. Reads wait for one another."""
 
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
         self._path = path
         self._connection = connection
-        self._turn = Lock()
+        self._lock = Lock()
 
     async def snapshot(self, limit: int) -> JobSnapshot:
-        """What a user interface starts from."""
-        async with self._moment():
+        """Return the state that a user interface starts from."""
+        async with self._transaction():
             newest = await self._run("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'change'), 0)")
             return JobSnapshot(newest[0][0], JobPage(await self._newest((), None, limit), await self._counts(), {}))
 
     async def jobs(
         self, *, status: Collection[Status] = (), q: str = "", before: str | None = None, limit: int = 50
     ) -> JobPage:
-        """Jobs of any of these statuses, older than the job `before`, with all that `q` asks for in their name and text."""
+        """Return jobs of these statuses that are older than the job `before` and have every term of `q`."""
         wanted = search_terms.terms(q)
-        async with self._moment():
+        async with self._transaction():
             if not wanted:
                 return JobPage(await self._newest(status, before, limit), await self._counts(), {})
             return await self._search(wanted, status, before, limit)
@@ -107,18 +124,13 @@ class JobBrowser:
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
     async def _newest(self, status: Collection[Status], before: str | None, limit: int) -> list[Job]:
-        """From each status the newest, by its index; then the newest of those."""
+        """Return the newest jobs. Each status is read by its index, then the results are merged."""
         older = "" if before is None else "AND id < :before"
         one = f"SELECT * FROM (SELECT * FROM kept WHERE {{}} {older} ORDER BY id DESC LIMIT :limit)"
-        parts = [one.format(f"status = '{Status(each).value}'") for each in dict.fromkeys(status)] or [
-            one.format("true")
-        ]
-        found = await self._run(
-            f"SELECT {row_mapping.names(row_mapping.JOB)} FROM ({' UNION ALL '.join(parts)}) ORDER BY id DESC LIMIT :limit",
-            before=before,
-            limit=limit,
-        )
-        return [row_mapping.job(row) for row in found]
+        conditions = [f"status = '{Status(each).value}'" for each in dict.fromkeys(status)] or ["true"]
+        parts = " UNION ALL ".join(map(one.format, conditions))
+        sql = f"SELECT {row_mapping.names(row_mapping.JOB)} FROM ({parts}) ORDER BY id DESC LIMIT :limit"
+        return [row_mapping.job(row) for row in await self._run(sql, before=before, limit=limit)]
 
     async def _counts(self) -> dict[Status, int]:
         found = await self._run("SELECT status, jobs FROM tally")
@@ -127,95 +139,108 @@ class JobBrowser:
     async def _search(
         self, wanted: Sequence[str], status: Collection[Status], before: str | None, limit: int
     ) -> JobPage:
-        """The page from `before` on, then the counts from the newest on."""
+        """Return the page that begins after `before`, with the counts of all finds."""
         allowed = ", ".join(f"'{Status(each).value}'" for each in (status or Status))
+        matches = _CachedBlocks(self._matches(wanted, _ABOVE_ALL))
+        if before is None and not status:
+            blocks = matches.blocks()  # the first page and the counts read the same blocks
+        else:
+            blocks = self._matches_of(wanted, await self._number_below(before), allowed if status else None)
         page: list[sqlite3.Row] = []
-        newest = _Walk(self._numbers(wanted, _NEWEST))  # the first page and the counts begin alike
-        whole = before is None and not status
-        async for numbers in (
-            newest.blocks()
-            if whole
-            else self._of_status(wanted, await self._number(before), allowed if status else None)
-        ):
+        async for numbers in blocks:
             page += await self._run(
-                f"SELECT {_JOB}, number FROM {_THESE} AND job.status IN ({allowed}) ORDER BY number DESC LIMIT :rest",
+                f"SELECT {_JOB}, number FROM {_JOBS_BY_NUMBER} AND job.status IN ({allowed})"
+                " ORDER BY number DESC LIMIT :rest",
                 numbers=_json(numbers),
                 rest=limit - len(page),
             )
             if len(page) == limit:
                 break
-        counts, left = dict.fromkeys(Status, 0), COUNTED
-        async for numbers in newest.blocks():
-            sql = f"SELECT job.status, count(*) FROM {_THESE} GROUP BY job.status"
-            for name, number in await self._run(sql, numbers=_json(numbers[:left])):
-                counts[Status(name)] += number
-            left = COUNTED - sum(counts.values())
-            if not left:
-                break
+        counts, complete = await self._count(matches)
         jobs = [row_mapping.job(row) for row in page]
         excerpts = await self._excerpts([row["number"] for row in page], wanted)
         found = {job.id: Found(search_terms.marked(job.name, wanted), excerpts.get(job.id, [])) for job in jobs}
-        return JobPage(jobs, counts, found, complete=left > 0)
+        return JobPage(jobs, counts, found, complete)
 
-    async def _of_status(self, wanted: Sequence[str], below: int, allowed: str | None) -> AsyncIterator[list[int]]:
-        """The same as `_numbers`, but where few jobs have a status that is allowed, those are looked through instead: that a
-        word is common must not make a search for failed jobs slow."""
+    async def _count(self, matches: _CachedBlocks) -> tuple[dict[Status, int], bool]:
+        """Count the newest `MAX_COUNTED` matching jobs by status. Return also whether these are all."""
+        sql = f"SELECT job.status, count(*) FROM {_JOBS_BY_NUMBER} GROUP BY job.status"
+        counts, left = dict.fromkeys(Status, 0), MAX_COUNTED
+        async for numbers in matches.blocks():
+            for name, number in await self._run(sql, numbers=_json(numbers[:left])):
+                counts[Status(name)] += number
+            left = MAX_COUNTED - sum(counts.values())
+            if not left:
+                break
+        return counts, left > 0
+
+    async def _matches_of(self, wanted: Sequence[str], below: int, allowed: str | None) -> AsyncIterator[list[int]]:
+        """Yield what `_matches` yields, for a search that is limited to the statuses `allowed`.
+
+        When few jobs have such a status, only these are searched. So a search for failed jobs stays fast although its
+        term is common.
+        """
         if allowed is not None:
             found = await self._run(
                 f"SELECT number FROM kept CROSS JOIN document ON job_id = kept.id WHERE kept.status IN ({allowed})"
-                f" AND number < :below LIMIT {RARE + 1}",
+                f" AND number < :below LIMIT {MAX_SCANNED + 1}",
                 below=below,
             )
-            if len(found) <= RARE:
+            if len(found) <= MAX_SCANNED:
                 numbers = sorted((row[0] for row in found), reverse=True)
                 for term in wanted:
-                    numbers = await self._with(term, numbers)
+                    numbers = await self._with_term(term, numbers)
                 yield numbers
                 return
-        async for numbers in self._numbers(wanted, below):
+        async for numbers in self._matches(wanted, below):
             yield numbers
 
-    async def _numbers(self, wanted: Sequence[str], below: int) -> AsyncIterator[list[int]]:
-        """The numbers below this one of jobs with all terms, the newest first, in blocks that grow: a page needs few of them.
+    async def _matches(self, wanted: Sequence[str], below: int) -> AsyncIterator[list[int]]:
+        """Yield the numbers below `below` of the jobs that have all terms, the newest first.
 
-        The finds of the first term are walked in order, at millions a second, so a long job or a common term costs little.
+        They come in blocks that grow, because one page needs few of them. The finds of the first term are read in order,
+        at millions a second, so a long job or a common term costs little.
         """
         table, size = _table(wanted[0]), FIRST_BLOCK
-        sql = f"SELECT DISTINCT rowid >> {_NAME_BITS} FROM {table} WHERE {table} MATCH :q AND rowid < :end ORDER BY rowid DESC LIMIT :size"
+        sql = (
+            f"SELECT DISTINCT rowid >> {_JOB_SHIFT} FROM {table} WHERE {table} MATCH :q AND rowid < :end"
+            " ORDER BY rowid DESC LIMIT :size"
+        )
         while True:
-            found = await self._run(sql, q=search_terms.match(wanted[0]), end=below << _NAME_BITS, size=size)
+            found = await self._run(sql, q=search_terms.match(wanted[0]), end=below << _JOB_SHIFT, size=size)
             numbers = [row[0] for row in found]
             if not numbers:
                 return
             below = numbers[-1]
             for term in wanted[1:]:
-                numbers = await self._with(term, numbers)
+                numbers = await self._with_term(term, numbers)
             yield numbers
             if len(found) < size:
                 return
             size = min(size + STEP, LAST_BLOCK)
 
-    async def _with(self, term: str, numbers: Sequence[int]) -> list[int]:
-        """Those of these jobs (the newest first) that have this term too: a few are looked up, many are walked through."""
+    async def _with_term(self, term: str, numbers: Sequence[int]) -> list[int]:
+        """Return those of the jobs (the newest first) that have this term too.
+
+        A few jobs are looked up one by one. For many, all finds between the newest and the oldest are read.
+        """
         if not numbers:
             return []
         table, q = _table(term), search_terms.match(term)
-        among = f"FROM {table} WHERE {table} MATCH :q AND rowid >= :first AND rowid < :end"
 
-        async def have(first: int, last: int, what: str) -> list[sqlite3.Row]:
-            return await self._run(
-                f"SELECT {what} {among}", q=q, first=first << _NAME_BITS, end=(last + 1) << _NAME_BITS
-            )
+        async def find(first: int, last: int, what: str) -> list[sqlite3.Row]:
+            sql = f"SELECT {what} FROM {table} WHERE {table} MATCH :q AND rowid >= :first AND rowid < :end"
+            return await self._run(sql, q=q, first=first << _JOB_SHIFT, end=(last + 1) << _JOB_SHIFT)
 
-        if len(numbers) <= FEW:
-            return [number for number in numbers if await have(number, number, "1")]
-        there = {row[0] for row in await have(numbers[-1], numbers[0], f"DISTINCT rowid >> {_NAME_BITS}")}
-        return [number for number in numbers if number in there]
+        if len(numbers) <= MAX_LOOKUPS:
+            return [number for number in numbers if await find(number, number, "1")]
+        matching = {row[0] for row in await find(numbers[-1], numbers[0], f"DISTINCT rowid >> {_JOB_SHIFT}")}
+        return [number for number in numbers if number in matching]
 
-    async def _number(self, before: str | None) -> int:
-        """The number below which those of older jobs are; the job itself may be gone."""
+    async def _number_below(self, before: str | None) -> int:
+        """Return the number that all jobs older than `before` are below. The job `before` may be deleted."""
         if before is None:
-            return _NEWEST
+            return _ABOVE_ALL
         found = await self._run("SELECT number FROM document WHERE job_id = :before", before=before)
         if not found:
             sql = "SELECT number + 1 FROM document WHERE job_id < :before ORDER BY job_id DESC LIMIT 1"
@@ -223,60 +248,61 @@ class JobBrowser:
         return int(found[0][0]) if found else 0
 
     async def _excerpts(self, numbers: Sequence[int], wanted: Sequence[str]) -> dict[str, list[Excerpt]]:
-        """The first places in the text of each of these jobs (the newest first), of the most telling terms that are there."""
-        places: dict[int, list[int]] = {number: [] for number in numbers}
+        """Return the first excerpts of each job (the newest first), by job id. Longer terms come before shorter ones."""
+        rowids: dict[int, list[int]] = {number: [] for number in numbers}
         for term in wanted:
-            if not (lacking := [number for number, known in places.items() if len(known) < EXCERPTS]):
+            if not (lacking := [number for number, known in rowids.items() if len(known) < EXCERPTS]):
                 break
-            for place in await self._places(term, lacking):
-                known = places[place >> _NAME_BITS]
-                if place not in known and len(known) < EXCERPTS:
-                    known.append(place)
-        told = await self._run(
-            f"""SELECT segment.job_id, chunk, "index", start, "end", text FROM json_each(:places)
-                JOIN document ON number = value >> {_NAME_BITS}
-                JOIN segment ON segment.job_id = document.job_id AND chunk = ((value & {_IN_TEXT}) >> {_INDEX_BITS}) - 1
-                    AND "index" = value & {(1 << _INDEX_BITS) - 1}
+            for rowid in await self._first_finds(term, lacking):
+                known = rowids[rowid >> _JOB_SHIFT]
+                if rowid not in known and len(known) < EXCERPTS:
+                    known.append(rowid)
+        found = await self._run(
+            f"""SELECT segment.job_id, chunk, "index", start, "end", text FROM json_each(:rowids)
+                JOIN document ON number = value >> {_JOB_SHIFT}
+                JOIN segment ON segment.job_id = document.job_id
+                    AND chunk = ((value & {_IN_JOB}) >> {_CHUNK_SHIFT}) - 1
+                    AND "index" = value & {(1 << _CHUNK_SHIFT) - 1}
                 ORDER BY value""",
-            places=_json([place for known in places.values() for place in known]),
+            rowids=_json([rowid for known in rowids.values() for rowid in known]),
         )
         excerpts: dict[str, list[Excerpt]] = {}
-        for job_id, chunk, index, start, end, text in told:
-            excerpts.setdefault(job_id, []).append(Excerpt(chunk, index, start, end, search_terms.excerpt(text, wanted)))
+        for job_id, chunk, index, start, end, text in found:
+            excerpt = Excerpt(chunk, index, start, end, search_terms.excerpt(text, wanted))
+            excerpts.setdefault(job_id, []).append(excerpt)
         return excerpts
 
-    async def _places(self, term: str, numbers: Sequence[int]) -> list[int]:
-        """The first places in the text of each of these jobs (the newest first): of jobs that lie together in one walk, of others one
-        by one, because a walk passes what was found in all the jobs between them."""
+    async def _first_finds(self, term: str, numbers: Sequence[int]) -> list[int]:
+        """Return the rowids of the first finds in the transcript of each of the jobs (the newest first).
+
+        Jobs with close numbers are read in one pass. Scattered ones are read one by one, because a pass would read the
+        finds of all jobs between them.
+        """
         table, q = _table(term), search_terms.match(term)
-        among = f"FROM {table} WHERE {table} MATCH :q AND rowid > :first AND rowid < :end"
-        if numbers[0] - numbers[-1] > SPARSE * len(numbers):
-            found = [
-                await self._run(
-                    f"SELECT rowid {among} ORDER BY rowid LIMIT {EXCERPTS}",
-                    q=q,
-                    first=number << _NAME_BITS,
-                    end=(number + 1) << _NAME_BITS,
-                )
-                for number in numbers
-            ]
-            return [row[0] for rows_of_job in found for row in rows_of_job]
-        walked = await self._run(
-            f"SELECT place FROM (SELECT rowid AS place, row_number() OVER (PARTITION BY rowid >> {_NAME_BITS} ORDER BY rowid) AS nth"
-            f" {among} AND rowid & {_IN_TEXT})"
-            f" WHERE nth <= {EXCERPTS} AND place >> {_NAME_BITS} IN (SELECT value FROM json_each(:numbers))",
-            q=q,
-            first=numbers[-1] << _NAME_BITS,
-            end=(numbers[0] + 1) << _NAME_BITS,
-            numbers=_json(numbers),
-        )
-        return [row[0] for row in walked]
+        source = f"FROM {table} WHERE {table} MATCH :q AND rowid > :first AND rowid < :end"
+        if numbers[0] - numbers[-1] > MAX_SPREAD * len(numbers):
+            sql = f"SELECT rowid {source} ORDER BY rowid LIMIT {EXCERPTS}"
+            found: list[sqlite3.Row] = []
+            for number in numbers:
+                found += await self._run(sql, q=q, first=number << _JOB_SHIFT, end=(number + 1) << _JOB_SHIFT)
+        else:
+            found = await self._run(
+                f"SELECT place FROM (SELECT rowid AS place,"
+                f" row_number() OVER (PARTITION BY rowid >> {_JOB_SHIFT} ORDER BY rowid) AS nth"
+                f" {source} AND rowid & {_IN_JOB})"
+                f" WHERE nth <= {EXCERPTS} AND place >> {_JOB_SHIFT} IN (SELECT value FROM json_each(:numbers))",
+                q=q,
+                first=numbers[-1] << _JOB_SHIFT,
+                end=(numbers[0] + 1) << _JOB_SHIFT,
+                numbers=_json(numbers),
+            )
+        return [row[0] for row in found]
 
     @asynccontextmanager
-    async def _moment(self) -> AsyncIterator[None]:
-        """A turn, and a transaction: all that is read inside is of one moment."""
-        async with self._turn:
-            with CancelScope(shield=True), database.explained(self._path):
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Read everything inside the block as of one moment. Other reads wait."""
+        async with self._lock:
+            with CancelScope(shield=True), database.sqlite_as_service_errors(self._path):
                 await self._connection.execute("BEGIN")
                 try:
                     yield
@@ -287,15 +313,15 @@ class JobBrowser:
         return list(await self._connection.execute_fetchall(sql, parameters))
 
 
-class _Walk:
-    """Blocks that are found once, and can be gone through again from the first."""
+class _CachedBlocks:
+    """Blocks that are read from the database once and can be iterated again from the first one."""
 
     def __init__(self, source: AsyncIterator[list[int]]) -> None:
         self._source = source
         self._known: list[list[int]] = []
 
     async def blocks(self) -> AsyncIterator[list[int]]:
-        """All of them, in order."""
+        """Yield all blocks in order."""
         for block in self._known:
             yield block
         async for block in self._source:

@@ -1,13 +1,14 @@
-"""Fan-out of the change log: one shared ring, one cursor per subscriber, the store for those who lag behind.
+"""Publish the change log inside the service: one shared ring of recent changes, and one cursor per subscriber.
 
-Publishing never waits and costs nothing per subscriber. Whoever is slow reads older changes from the store, so that no
-event is lost, none is repeated, and a stalled client holds no memory here.
+Publishing never waits, and its cost does not depend on the number of subscribers. A slow subscriber reads older changes from
+the store. So no change is lost or repeated, and a stalled client holds no memory here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -20,15 +21,15 @@ from whisper_service.core.domain import Change
 
 
 class Closed(Exception):
-    """The service is going down; there will be no more changes."""
+    """The service is stopping. No more changes come."""
 
 
 class Pruned(Exception):
-    """Changes between the cursor and the present are gone from the log: start again from a snapshot."""
+    """Changes after the cursor were pruned from the log. The subscriber must begin again with a snapshot."""
 
 
 class History(Protocol):
-    """Where older changes are read."""
+    """The store of older changes."""
 
     async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]: ...
 
@@ -36,7 +37,7 @@ class History(Protocol):
 
 
 class ChangeFeed:
-    """The live end of the change log. `publish` is called by the one writer only, after the commit, in order of `seq`."""
+    """The newest part of the change log. Only the one writer calls `publish`, after the commit, in order of `seq`."""
 
     def __init__(self, history: History, head: int, *, capacity: int = 4096) -> None:
         self.head = head
@@ -44,159 +45,155 @@ class ChangeFeed:
         self.history = history
         self._capacity = capacity
         self._ring: list[Change] = []
-        self._bell = _Wakeup()
-        self._beats = 0
-        self._slice: tuple[int, int, Sequence[Change]] = (
-            head,
-            head,
-            (),
-        )  # since, head, what lies between: most ask for the same
+        self._waiters = _Waiters()
+        self._heartbeats = 0
+        self._last: tuple[int, int, Sequence[Change]] = (head, head, ())  # since, head and the answer of `_recent`
         self._closed = False
 
     def publish(self, changes: Sequence[Change]) -> None:
-        """Make these visible and wake every subscriber."""
+        """Make the changes visible and wake every subscriber."""
         if not changes:
             return
         self._ring.extend(changes)
-        if len(self._ring) >= 2 * self._capacity:  # trimmed by halves: constant time per change
+        if len(self._ring) >= 2 * self._capacity:  # cut by half, so that a change costs constant time
             del self._ring[: -self._capacity]
         self.head = changes[-1].seq
-        self._wake()
+        self._waiters.wake()
 
-    async def beat(self, every_s: float) -> None:
-        """Until the end, wake those who `listen` now and then, so that they tell their clients that they live. One timer does for
-        all of them: with one for each, the timers were the largest part of what a delivery costs."""
+    async def run_heartbeat(self, every_s: float) -> None:
+        """Wake the subscribers that `listen` every `every_s` seconds, until the feed is closed.
+
+        They then tell their clients that the connection lives. One timer serves all: a timer for each subscriber was the
+        largest part of what a delivery costs.
+        """
         with suppress(Closed):
             while True:
                 with anyio.move_on_after(every_s):
-                    await self.closed()
-                self._beats += 1
-                self._wake()
+                    await self.wait_closed()
+                self._heartbeats += 1
+                self._waiters.wake()
 
     def close(self) -> None:
         """End every stream: each `read` raises `Closed`, now and later."""
         self._closed = True
-        self._wake()
+        self._waiters.wake()
 
     def cursor(self, since: int, job_id: str | None = None) -> Cursor:
-        """A subscriber that has seen everything up to `since`; with `job_id` it gets that job's changes only."""
+        """Return the cursor of a subscriber that has seen everything up to `since`. `job_id`: only changes of that job."""
         return Cursor(self, since, job_id)
 
     @contextmanager
     def subscribe(self, since: int, job_id: str | None = None) -> Iterator[Cursor]:
-        """A cursor of somebody who stays: inside the block it counts among the `subscribers`."""
+        """Give a cursor that counts among the `subscribers` inside the block."""
         self.subscribers += 1
         try:
             yield self.cursor(since, job_id)
         finally:
             self.subscribers -= 1
 
-    async def reached(self, seq: int) -> None:
-        """Wait until this much was published. Raises `Closed`."""
+    async def wait_for(self, seq: int) -> None:
+        """Wait until change `seq` is published. Raises `Closed`."""
         while self.head < seq and not self._closed:
-            await self._wait()
+            await self._waiters.wait()
         if self._closed:
             raise Closed
 
-    async def closed(self) -> None:
-        """Wait for the end. Raises `Closed`."""
-        await self.reached(sys.maxsize)
-
-    def _wake(self) -> None:
-        self._bell.ring()
-
-    async def _wait(self) -> None:
-        await self._bell.wait()
+    async def wait_closed(self) -> None:
+        """Wait until the feed is closed, then raise `Closed`."""
+        await self.wait_for(sys.maxsize)
 
     def _recent(self, since: int) -> Sequence[Change] | None:
-        """What the ring holds after `since`; None if it no longer reaches back that far. The same object for the same answer."""
+        """Return the changes after `since` from the ring. None: the ring begins later.
+
+        Subscribers at the same place get the same object, because most of them ask for the same changes.
+        """
         if since >= self.head:
             return ()
-        if self._slice[:2] == (since, self.head):
-            return self._slice[2]
+        if self._last[:2] == (since, self.head):
+            return self._last[2]
         ring = self._ring
         if not ring or ring[0].seq > since + 1:
             return None
-        low, high = 0, len(ring)
-        while low < high:  # seq grows, but need not be dense
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if ring[middle].seq <= since else (low, middle)
-        recent = tuple(islice(ring, low, None))
-        self._slice = (since, self.head, recent)
+        first = bisect_right(ring, since, key=lambda change: change.seq)  # `seq` grows, but may skip numbers
+        recent = tuple(islice(ring, first, None))
+        self._last = (since, self.head, recent)
         return recent
 
 
-class _Wakeup:
-    """Wakes all who wait. An event does the same, and is a tenth of what a delivery costs: it asks for the running loop for each
-    that waits, which is a system call."""
+class _Waiters:
+    """The subscribers that wait.
+
+    An event does the same, but costs a tenth of a delivery: it asks for the running loop for each waiting task, which is a
+    system call.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
     async def wait(self) -> None:
-        """Until the next time it rings."""
+        """Wait until the next `wake`."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         woken = self._loop.create_future()
         self._waiting.append(woken)
         await woken
 
-    def ring(self) -> None:
-        """Wake them."""
+    def wake(self) -> None:
+        """Wake every waiting task."""
         waiting, self._waiting = self._waiting, []
         for woken in waiting:
-            if not woken.done():  # else it was cancelled
+            if not woken.done():  # a cancelled task has ended its own
                 woken.set_result(None)
 
 
 class Cursor:
-    """One subscriber's place in the log."""
+    """The place of one subscriber in the log."""
 
-    def __init__(self, broadcast: ChangeFeed, since: int, job_id: str | None) -> None:
+    def __init__(self, feed: ChangeFeed, since: int, job_id: str | None) -> None:
         self.seq = since
         self.job_id = job_id
-        self._broadcast = broadcast
-        self._beats = broadcast._beats
+        self._feed = feed
+        self._heartbeats = feed._heartbeats
 
     async def read(self) -> Sequence[Change]:
-        """The next changes, at least one. Nothing is lost if it is cancelled. Raises `Closed` or `Pruned`."""
+        """Wait for the next changes and return at least one. A cancelled call loses none. Raises `Closed` or `Pruned`."""
         while not (changes := await self.listen()):
             pass
         return changes
 
     async def listen(self) -> Sequence[Change]:
-        """The same, or none: nothing happened since the last beat."""
-        source = self._broadcast
+        """Wait for the next changes and return them, or nothing after a heartbeat without changes. Raises as `read`."""
+        feed = self._feed
         waited = False
-        while not source._closed:
-            changes = source._recent(self.seq)
+        while not feed._closed:
+            changes = feed._recent(self.seq)
             if changes is None:
-                changes = await self._catch_up(source.history)
+                changes = await self._older()
             elif not changes:
-                if self._beats != source._beats:
-                    self._beats = source._beats
+                if self._heartbeats != feed._heartbeats:
+                    self._heartbeats = feed._heartbeats
                     return ()
-                await source._wait()
+                await feed._waiters.wait()
                 waited = True
                 continue
-            elif not waited:  # others want to live too, and a client that is gone be noticed
+            elif not waited:  # let other tasks run, and let this one be cancelled when its client is gone
                 await checkpoint()
-            self._beats = source._beats
+            self._heartbeats = feed._heartbeats
             self.seq = changes[-1].seq if changes else self.seq
             wanted = changes if self.job_id is None else [c for c in changes if c.job_id == self.job_id]
             if wanted:
                 return wanted
         raise Closed
 
-    async def _catch_up(self, history: History) -> Sequence[Change]:
-        """A page from the store. A filtered read may find nothing: then everything up to the head was another job's.
+    async def _older(self) -> Sequence[Change]:
+        """Return some changes from the store. None of one job: all changes up to the head are of other jobs.
 
-        What is committed but not published yet is left for later: a cursor ahead of the head would be given it twice.
+        A change that is committed but not published yet is left out, or the cursor would get it twice.
         """
-        head = self._broadcast.head
-        changes = [change for change in await history.changes(self.seq, job_id=self.job_id) if change.seq <= head]
-        pruned, _ = await history.bounds()  # read last: what is pruned between the two must not look like nothing
+        head = self._feed.head
+        changes = [c for c in await self._feed.history.changes(self.seq, job_id=self.job_id) if c.seq <= head]
+        pruned, _ = await self._feed.history.bounds()  # read last: changes may be pruned between the two reads
         if self.seq < pruned:
             raise Pruned
         if not changes:

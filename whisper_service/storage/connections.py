@@ -1,4 +1,4 @@
-"""The two connections of the store: one that writes, in transactions that take turns, and one that reads meanwhile."""
+"""The two connections of the store: one writes, one transaction after another, and one reads meanwhile."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from whisper_service.storage import database
 
 
 class Connections:
-    """See the module. Any task may read; writes take turns."""
+    """The connections for writing and reading. Any task may read. Writes wait for one another."""
 
     def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         self.path = path
         self.writer = writer
         self.reader = reader
-        self.turn = Lock()
-        self._patient = True  # waits for other programs that hold the file
+        self.lock = Lock()
+        self._timeout_ms = database.BUSY_TIMEOUT_MS
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """A turn at the write connection. Once begun it runs to its end, even if the caller is cancelled meanwhile: what is
-        committed must be published, and a statement that was handed to the connection's thread cannot be taken back."""
-        async with self.turn:
-            with CancelScope(shield=True), database.explained(self.path):
+        """Open a write transaction for the block.
+
+        A transaction that has begun runs to its end even if its caller is cancelled. What is committed must be published,
+        and a statement that was handed to the connection's thread cannot be taken back.
+        """
+        async with self.lock:
+            with CancelScope(shield=True), database.sqlite_as_service_errors(self.path):
                 try:
                     await self._begin()
                     yield
@@ -39,26 +42,28 @@ class Connections:
                     raise
 
     async def run(self, sql: str, *values: Any, **parameters: Any) -> list[sqlite3.Row]:
-        """One statement inside a transaction, with its values in order or by name; the rows that it returns."""
+        """Run one statement inside a transaction, with values in order or by name. Return its rows."""
         return list(await self.writer.execute_fetchall(sql, parameters or values))
 
-    async def many(self, sql: str, values: Iterable[Sequence[Any] | Mapping[str, Any]]) -> None:
-        """One statement inside a transaction, for each of these."""
+    async def run_many(self, sql: str, values: Iterable[Sequence[Any] | Mapping[str, Any]]) -> None:
+        """Run one statement inside a transaction for each of the values."""
         await self.writer.executemany(sql, values)
 
     async def read(self, sql: str, **parameters: Any) -> list[sqlite3.Row]:
-        """What is committed."""
-        with database.explained(self.path):
+        """Return rows of what is committed."""
+        with database.sqlite_as_service_errors(self.path):
             return list(await self.reader.execute_fetchall(sql, parameters))
 
     async def _begin(self) -> None:
-        """Another program that holds the file is waited for, but not by everybody in turn."""
+        """Begin a transaction. Wait for another program that holds the file, but only briefly after a wait in vain."""
         try:
-            await self.writer.execute("BEGIN IMMEDIATE")  # deferred ones fail when they turn into writes
+            await self.writer.execute("BEGIN IMMEDIATE")  # a deferred transaction fails when it turns into a write
         except sqlite3.OperationalError:
-            self._patient = False
-            await database.wait(self.writer, database.BUSY_AGAIN_MS)
+            await self._set_timeout(database.BUSY_RETRY_MS)
             raise
-        if not self._patient:
-            self._patient = True
-            await database.wait(self.writer, database.BUSY_TIMEOUT_MS)
+        await self._set_timeout(database.BUSY_TIMEOUT_MS)
+
+    async def _set_timeout(self, timeout_ms: int) -> None:
+        if timeout_ms != self._timeout_ms:
+            self._timeout_ms = timeout_ms
+            await database.set_busy_timeout(self.writer, timeout_ms)

@@ -1,4 +1,4 @@
-"""The layout of the data directory, and the lock that gives it to one service at a time."""
+"""The layout of the data directory, and the lock that gives the directory to one service at a time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from whisper_service.core.errors import DataDirectoryInUse, DiskFull, ServiceErr
 from whisper_service.core.files import is_disk_full
 
 SAMPLE_BYTES: Final = 2
-"""Of a sample in a spool, int16."""
+"""Bytes of one int16 sample in a spool."""
 
 
 class DataDir:
-    """Where everything lies below one directory. Names below it are ids of ours, never a client's."""
+    """The paths below the data directory. File names are ids that the service made, never names from a client."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -27,51 +27,52 @@ class DataDir:
         self.peaks = root / "peaks"
         self.models = root / "models"
         self.logs = root / "logs"
-        self.children = root / "children"
+        self.orphans = root / "children"
+        self._address = root / "address"
 
     def source_of(self, job_id: str) -> Path:
-        """The recording as it was uploaded."""
+        """Return the path of the recording as it was uploaded."""
         return self.media / job_id
 
     def spool_of(self, job_id: str) -> Path:
-        """Its 16 kHz mono int16 samples; there only while they are needed."""
+        """Return the path of the job's samples: 16 kHz, mono, int16. The file exists only while it is needed."""
         return self.spool / f"{job_id}.pcm"
 
     def spooled_samples(self, job_id: str) -> int:
-        """How many samples of a job there are; 0 if it has no spool."""
+        """Return the number of samples in the spool of a job, 0 without a spool."""
         try:
             return self.spool_of(job_id).stat().st_size // SAMPLE_BYTES
         except FileNotFoundError:
             return 0
 
     def peaks_of(self, job_id: str) -> Path:
-        """Its waveform for people to look at."""
+        """Return the path of the waveform that the page draws."""
         return self.peaks / job_id
 
     @contextmanager
     def advertise(self, address: str) -> Iterator[None]:
-        """Let programs on this machine know where the service that holds the directory listens."""
-        (self.root / "address").write_text(address, "utf-8")
+        """Write down the address of the service for programs on this machine, for the time of the block."""
+        self._address.write_text(address, "utf-8")
         try:
             yield
         finally:
-            (self.root / "address").unlink(missing_ok=True)
+            self._address.unlink(missing_ok=True)
 
     def address(self) -> str | None:
-        """Where the service listens that holds the directory; None: nobody said so."""
+        """Return the address of the service that holds the directory. None: no address is written down."""
         try:
-            return (self.root / "address").read_text("utf-8").strip() or None
+            return self._address.read_text("utf-8").strip() or None
         except OSError:
             return None
 
-    def forget(self, job_id: str) -> None:
-        """Remove every file of a job."""
+    def delete_files(self, job_id: str) -> None:
+        """Delete every file of a job."""
         for path in (self.source_of(job_id), self.spool_of(job_id), self.peaks_of(job_id)):
             path.unlink(missing_ok=True)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Create the directories and keep everybody else out. Raises `DataDirectoryInUse`."""
+        """Create the directories and keep other services out for the time of the block. Raises `DataDirectoryInUse`."""
         try:
             for path in (self.root, self.media, self.uploads, self.spool, self.peaks, self.models, self.logs):
                 path.mkdir(parents=True, exist_ok=True)
@@ -86,19 +87,20 @@ class DataDir:
         try:
             if not _lock(descriptor):
                 owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() if hasattr(os, "pread") else ""
-                raise DataDirectoryInUse(
-                    f"Another whisper_service{f' (process {owner})' if owner else ''} is using {self.root}."
-                )
-            (self.root / "address").unlink(missing_ok=True)  # of a service that was killed
+                process = f" (process {owner})" if owner else ""
+                raise DataDirectoryInUse(f"Another whisper_service{process} is using {self.root}.")
+            self._address.unlink(missing_ok=True)  # left by a service that was killed
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             yield
         finally:
-            os.close(descriptor)  # gives the lock back; the file stays, removing it would race with the next owner
+            os.close(
+                descriptor
+            )  # gives the lock back; the file stays, because deleting it would race with the next owner
 
 
 def _lock(descriptor: int) -> bool:
-    """Take the lock if nobody has it. It goes with the process, however that ends."""
+    """Take the lock and return whether it was free. The system frees it when the process ends, however that happens."""
     try:
         import fcntl
     except ImportError:  # Windows

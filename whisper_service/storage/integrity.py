@@ -1,9 +1,11 @@
-"""Whether the database file must be read through before it is trusted. That takes seconds per gigabyte, and a start should not.
+"""Remember whether the database file is sound, so that a start need not check all of it. A check takes seconds per gigabyte.
 
-A note beside the file says what it was when it was last known to be sound. A file that is still that needs no look: one that
-was closed, by its size and time; one whose process was killed, as long as the machine was not restarted since: what a process
-has written stays with the system, however the process ends. Everything else - a power cut, a copy, a backup that was put back,
-any change by others, no note - is read through.
+A mark beside the file says how the file was when it was last known to be sound. No check is needed for a file
+
+- that was closed and has the size and modification time of then, or
+- whose process was killed, if the machine was not restarted since: the system keeps what a process has written.
+
+Every other file is checked: after a power cut, a copy, a restored backup, a change by another program, or without a mark.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ import msgspec
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class CloseMark(msgspec.Struct, frozen=True):
-    """What a sound file looked like: when it was closed, or, without size and time, while it was in use."""
+class Mark(msgspec.Struct, frozen=True):
+    """A sound file: as it was when it was closed, or without size and time while it is open."""
 
     inode: int
     boot: str
@@ -25,60 +27,59 @@ class CloseMark(msgspec.Struct, frozen=True):
     mtime_ns: int | None = None
 
 
-def known(path: Path) -> bool:
-    """Whether this file is the one that the note is about."""
+def is_known_good(path: Path) -> bool:
+    """Return whether the file is still the one that the mark describes."""
     try:
-        note = msgspec.json.decode(_note_of(path).read_bytes(), type=CloseMark)
-        there = path.stat()
+        mark = msgspec.json.decode(_mark_of(path).read_bytes(), type=Mark)
+        status = path.stat()
     except (OSError, msgspec.DecodeError):
         return False
-    if note.size is None:
-        return (note.inode, note.boot) == (there.st_ino, _boot()) and note.boot != ""
-    return (note.size, note.mtime_ns) == (there.st_size, there.st_mtime_ns) and not _unfinished(path)
+    if mark.size is None:
+        return (mark.inode, mark.boot) == (status.st_ino, _boot()) and mark.boot != ""
+    return (mark.size, mark.mtime_ns) == (status.st_size, status.st_mtime_ns) and not _has_wal(path)
 
 
-def opened(path: Path) -> None:
-    """It was found sound and is in use from now on."""
-    _write(path, CloseMark(path.stat().st_ino, _boot()))
+def mark_open(path: Path) -> None:
+    """Mark the file as sound and open."""
+    _write(path, Mark(path.stat().st_ino, _boot()))
 
 
-def closed(path: Path) -> None:
-    """It was closed; nothing is left to be moved into it, unless another program still holds it. What was forgotten while it was
-    in use stays so."""
-    if not _note_of(path).exists():
+def mark_closed(path: Path) -> None:
+    """Mark the file as sound and closed. A file whose mark was deleted while it was open gets none."""
+    if not _mark_of(path).exists():
         return
-    there = path.stat()
-    _write(path, CloseMark(there.st_ino, _boot(), there.st_size, there.st_mtime_ns))
+    status = path.stat()
+    _write(path, Mark(status.st_ino, _boot(), status.st_size, status.st_mtime_ns))
 
 
-def _write(path: Path, note: CloseMark) -> None:
-    """Without room for it the next start looks."""
-    try:
-        _note_of(path).write_bytes(msgspec.json.encode(note))
-    except OSError:
-        forget(path)
-
-
-def forget(path: Path) -> None:
-    """Have the next start look: damage was met, say."""
+def delete_mark(path: Path) -> None:
+    """Make the next start check the file, for example because damage was found."""
     with suppress(OSError):
-        _note_of(path).unlink(missing_ok=True)
+        _mark_of(path).unlink(missing_ok=True)
 
 
-def _unfinished(path: Path) -> bool:
-    """Whether a log of changes lies beside it that are not in it."""
+def _write(path: Path, mark: Mark) -> None:
+    """Write the mark. Without room for it the next start checks the file."""
+    try:
+        _mark_of(path).write_bytes(msgspec.json.encode(mark))
+    except OSError:
+        delete_mark(path)
+
+
+def _has_wal(path: Path) -> bool:
+    """Return whether a write-ahead log beside the file has changes that are not in the file yet."""
     try:
         return path.with_name(f"{path.name}-wal").stat().st_size > 0
     except FileNotFoundError:
         return False
 
 
-def _note_of(path: Path) -> Path:
+def _mark_of(path: Path) -> Path:
     return path.with_name(f"{path.name}-sound")
 
 
 def _boot() -> str:
-    """Names the time since the machine was started; empty: not known."""
+    """Return the id that the system drew when it started. Empty: unknown."""
     try:
         return BOOT.read_text("ascii").strip()
     except OSError:

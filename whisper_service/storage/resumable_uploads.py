@@ -1,7 +1,8 @@
-"""Uploads in pieces: what has come is kept over cuts and restarts, until it is made a job of or nobody came back for it.
+"""Uploads in several pieces. What has come is kept over broken connections and restarts, until a job takes it or it expires.
 
-Owns the directory with them. An upload is two files: what has come so far, whose length is the truth about it, and what was said
-when it began. Its identifier becomes that of the job, so that asking for the job twice makes one. Knows nothing of HTTP.
+This module owns the directory of these uploads. An upload is two files: the bytes that have come, whose length is the offset,
+and the facts that the client gave at the beginning. The job gets the identifier of the upload, so that two requests make one
+job. This module knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -29,19 +30,26 @@ from whisper_service.core.errors import (
     UploadLocked,
     UploadOffset,
 )
-from whisper_service.core.files import full_disk_as_error, sha256_of, sync_directory, sync_file, write_all, write_whole
+from whisper_service.core.files import (
+    full_disk_as_error,
+    sha256_of,
+    sync_directory,
+    sync_file,
+    write_all,
+    write_whole,
+)
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.wakeup import Wakeup
 from whisper_service.storage.uploads import BLOCK, Received, Uploads
 
 CHECKSUMS: Final = ("sha1", "sha256")
+BEGIN_S: Final = 60
+"""Seconds after which files without their counterpart are deleted. A younger one may belong to an upload that begins now."""
 _ID: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
-_FACTS: Final = ".json"
-_BYTES: Final = ".part"
 
 
 class UploadInfo(Value, frozen=True):
-    """What was said when it began; `metadata` are the client's own words."""
+    """What the client said at the beginning. `metadata` is its own text. `created_at` in Unix seconds."""
 
     id: str
     name: str
@@ -51,7 +59,7 @@ class UploadInfo(Value, frozen=True):
 
 
 class UploadStatus(Value, frozen=True):
-    """An upload and how far it is; without another word of its client it goes at `expires_at`."""
+    """An upload and how many bytes have come. It is deleted at `expires_at` (Unix seconds) unless more bytes come."""
 
     upload: UploadInfo
     offset: int
@@ -60,45 +68,45 @@ class UploadStatus(Value, frozen=True):
 
 @dataclass
 class _Sending:
-    """Somebody is sending; `scope` ends that."""
+    """A connection that sends bytes. Cancelling `scope` ends it."""
 
     scope: CancelScope
     done: anyio.Event = field(default_factory=anyio.Event)
 
 
 class ResumableUploads:
-    """See the module."""
+    """The uploads in pieces. They share the limits of `Uploads` and expire `keep_s` seconds after the last byte."""
 
-    def __init__(self, root: Path, intake: Uploads, *, keep_s: float, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, uploads: Uploads, *, keep_s: float, wall: Callable[[], float] = time.time) -> None:
         self.root = root
         self.keep_s = keep_s
-        self._intake = intake
+        self._uploads = uploads
         self._wall = wall
-        self._work: dict[str, _Sending] = {}
-        self._hashes: dict[str, tuple[int, Any]] = {}  # how far each is hashed; after a restart it is done at the end
+        self._sending: dict[str, _Sending] = {}
+        self._hashes: dict[str, tuple[int, Any]] = {}  # hashed bytes and hash; lost at a restart
         self._news = Wakeup()
         self._closed = False
         root.mkdir(parents=True, exist_ok=True)
 
     async def create(self, length: int, name: str, metadata: str) -> UploadStatus:
-        """Begin one of `length` bytes. Raises `TooLarge` and `DiskFull` before a byte has come."""
-        self._intake.admit(length)
+        """Begin an upload of `length` bytes. Raises `TooLarge` and `DiskFull`."""
+        self._uploads.check_room(length)
         now = self._wall()
         upload = UploadInfo(identifier(now), clean_name(name), length, metadata, now)
-        await to_thread.run_sync(self._begin, upload)
+        await to_thread.run_sync(self._create, upload)
         self._hashes[upload.id] = (0, hashlib.sha256())
         self._news.notify()
-        return await self.standing(upload.id)
+        return await self.status(upload.id)
 
-    async def standing(self, upload_id: str) -> UploadStatus:
-        """How far it is. Raises `NotFound`."""
-        return await to_thread.run_sync(self._standing, upload_id)
+    async def status(self, upload_id: str) -> UploadStatus:
+        """Return how far an upload is. Raises `NotFound`."""
+        return await to_thread.run_sync(self._status, upload_id)
 
     async def take_over(self, upload_id: str) -> None:
-        """End what another connection is sending, most likely a dead one; what came by it is kept."""
-        if (work := self._work.get(upload_id)) is not None:
-            work.scope.cancel()
-            await work.done.wait()
+        """End the connection that sends this upload, most likely a dead one. What it sent is kept."""
+        if (sending := self._sending.get(upload_id)) is not None:
+            sending.scope.cancel()
+            await sending.done.wait()
 
     async def append(
         self,
@@ -109,69 +117,67 @@ class ResumableUploads:
         expected: int | None = None,
         checksum: tuple[str, bytes] | None = None,
     ) -> UploadStatus:
-        """Add what comes, from `offset` on; however that ends, what came is kept.
+        """Add the bytes of `source` from `offset` on. What has come is kept however the call ends.
 
-        Only with a `checksum` (algorithm, digest) it is kept only if it is whole. Raises `NotFound`, `UploadLocked`,
-        `UploadOffset`, `TooManyUploads`, `TooLarge`, `DiskFull`, `ChecksumMismatch`, and what `source` raises.
+        Only with a `checksum` (algorithm, digest) are the bytes kept only if all came and match. Raises `NotFound`,
+        `UploadLocked`, `UploadOffset`, `TooManyUploads`, `TooLarge`, `DiskFull`, `ChecksumMismatch`, and errors of `source`.
         """
-        if upload_id in self._work:
+        if upload_id in self._sending:
             raise UploadLocked(upload=upload_id)
         with CancelScope() as scope:
-            self._work[upload_id] = work = _Sending(scope)
+            self._sending[upload_id] = sending = _Sending(scope)
             try:
-                standing = await self.standing(upload_id)
-                if offset != standing.offset:
-                    raise UploadOffset(
-                        f"The upload is at byte {standing.offset}, not {offset}.", offset=standing.offset
-                    )
-                if expected is not None and expected > standing.upload.length - offset:
-                    raise _too_much(standing.upload)
-                self._intake.admit(standing.upload.length, held=offset)
-                with self._intake.place():
-                    await self._receive(standing.upload, offset, source, checksum)
+                status = await self.status(upload_id)
+                if offset != status.offset:
+                    message = f"The upload is at byte {status.offset}, not {offset}."
+                    raise UploadOffset(message, offset=status.offset)
+                if expected is not None and expected > status.upload.length - offset:
+                    raise _too_much(status.upload)
+                self._uploads.check_room(status.upload.length, held=offset)
+                with self._uploads.count_open():
+                    await self._receive(status.upload, offset, source, checksum)
             finally:
-                del self._work[upload_id]
-                work.done.set()
+                del self._sending[upload_id]
+                sending.done.set()
         if scope.cancelled_caught:
             raise UploadLocked("Another connection has taken this upload over.", upload=upload_id)
-        return await self.standing(upload_id)
+        return await self.status(upload_id)
 
     async def delete(self, upload_id: str) -> None:
-        """Forget it. Raises `NotFound`."""
-        await self.standing(upload_id)
+        """Delete an upload. Raises `NotFound`."""
+        await self.status(upload_id)
         await self.take_over(upload_id)
-        await to_thread.run_sync(self._forget, upload_id)
+        await to_thread.run_sync(self._delete, upload_id)
 
-    async def claim(self, upload_id: str) -> Received:
-        """The complete recording, among those of jobs; it stays here too until `forget`, so that nothing is lost in between.
+    async def hand_over(self, upload_id: str) -> Received:
+        """Put a complete upload among the recordings of jobs. The upload stays until `discard`, so that no byte is lost.
 
         Raises `NotFound` or `UploadIncomplete`.
         """
-        standing = await self.standing(upload_id)
-        upload = standing.upload
-        if standing.offset < upload.length or not upload.length or upload_id in self._work:
-            raise UploadIncomplete(
-                f"Of {upload.length} bytes {standing.offset} have come.", offset=standing.offset, length=upload.length
-            )
+        status = await self.status(upload_id)
+        upload = status.upload
+        if status.offset < upload.length or not upload.length or upload_id in self._sending:
+            message = f"Of {upload.length} bytes {status.offset} have come."
+            raise UploadIncomplete(message, offset=status.offset, length=upload.length)
         hashed, digest = self._hashes.get(upload_id, (0, None))
         if digest is not None and hashed == upload.length:
             sha256 = digest.hexdigest()
         else:
             sha256 = await to_thread.run_sync(sha256_of, self._bytes_of(upload_id))
-        path = self._intake.root / upload_id
+        path = self._uploads.root / upload_id
         await to_thread.run_sync(self._hand_over, upload_id, path)
         return Received(name=upload.name, path=path, bytes=upload.length, sha256=sha256)
 
     async def release(self, received: Received) -> None:
-        """Nothing came of a `claim`: only the upload stays."""
-        await to_thread.run_sync(self._take_back, received.path)
+        """Undo `hand_over`, because no job was made. The upload stays."""
+        await to_thread.run_sync(self._release, received.path)
 
-    async def forget(self, upload_id: str) -> None:
-        """It is a job now."""
-        await to_thread.run_sync(self._forget, upload_id)
+    async def discard(self, upload_id: str) -> None:
+        """Delete the files of an upload that a job has taken."""
+        await to_thread.run_sync(self._delete, upload_id)
 
     async def run(self) -> None:
-        """Remove what nobody came back for, when it is due; until `close`."""
+        """Delete uploads when they expire, until `close`."""
         while not self._closed:
             due = await to_thread.run_sync(self._sweep)
             await self._news.wait(None if due is None else max(1.0, due - self._wall()))
@@ -181,32 +187,33 @@ class ResumableUploads:
         self._closed = True
         self._news.notify()
 
-    # -- files; in worker threads ------------------------------------------------------------------------------------
+    # -- files; these run in threads ---------------------------------------------------------------------------------
 
-    def _begin(self, upload: UploadInfo) -> None:
+    def _create(self, upload: UploadInfo) -> None:
         facts = self._facts_of(upload.id)
         with full_disk_as_error():
             self._bytes_of(upload.id).touch()
             write_whole(facts, msgspec.json.encode(upload), draft=facts.with_suffix(".new"))
 
-    def _standing(self, upload_id: str) -> UploadStatus:
+    def _status(self, upload_id: str) -> UploadStatus:
         if _ID.fullmatch(upload_id):
             with suppress(OSError, msgspec.MsgspecError):
                 upload = msgspec.json.decode(self._facts_of(upload_id).read_bytes(), type=UploadInfo)
                 stat = self._bytes_of(upload_id).stat()
                 expires_at = max(upload.created_at, stat.st_mtime) + self.keep_s
-                if expires_at > self._wall() or upload_id in self._work:
+                if expires_at > self._wall() or upload_id in self._sending:
                     return UploadStatus(upload, min(stat.st_size, upload.length), expires_at)
-        hint = "It may have expired, or be a job already. Begin a new one."
+        hint = "The upload may have expired, or it may be a job already. Begin a new one."
         raise NotFound("There is no such upload.", hint=hint, upload=upload_id[:64])
 
     async def _receive(
         self, upload: UploadInfo, offset: int, source: AsyncIterator[bytes], checksum: tuple[str, bytes] | None
     ) -> None:
+        algorithm, wanted = checksum or ("", b"")
+        own = hashlib.new(algorithm) if checksum else None
         path = self._bytes_of(upload.id)
         hashed, digest = self._hashes.pop(upload.id, (0, None))
         writer = _Writer(path.open("r+b", buffering=0), offset, digest if hashed == offset else None)
-        own = hashlib.new(checksum[0]) if checksum else None
         held, whole = bytearray(), False
         try:
             async for data in source:
@@ -217,13 +224,13 @@ class ResumableUploads:
                     own.update(data)
                 if len(held) >= BLOCK:
                     block, held = bytes(held), bytearray()
-                    self._intake.admit(upload.length, held=writer.offset)
+                    self._uploads.check_room(upload.length, held=writer.offset)
                     await to_thread.run_sync(writer.write, block)
             whole = True
         finally:
             with CancelScope(shield=True):
                 try:
-                    if own is not None and (not whole or own.digest() != (checksum or ("", b""))[1]):
+                    if own is not None and (not whole or own.digest() != wanted):
                         await to_thread.run_sync(writer.cut, offset)
                     else:
                         await to_thread.run_sync(writer.write, bytes(held))
@@ -232,7 +239,7 @@ class ResumableUploads:
                     if writer.digest is not None:
                         self._hashes[upload.id] = (writer.offset, writer.digest)
                     self._news.notify()
-        if own is not None and checksum is not None and own.digest() != checksum[1]:
+        if own is not None and own.digest() != wanted:
             raise ChecksumMismatch(offset=offset)
 
     def _hand_over(self, upload_id: str, path: Path) -> None:
@@ -246,42 +253,42 @@ class ResumableUploads:
                 source.rename(path)
             sync_directory(path.parent)
 
-    def _take_back(self, path: Path) -> None:
+    def _release(self, path: Path) -> None:
         source = self._bytes_of(path.name)
         if source.exists():
             path.unlink(missing_ok=True)
         else:
             path.rename(source)
 
-    def _forget(self, upload_id: str) -> None:
+    def _delete(self, upload_id: str) -> None:
         self._hashes.pop(upload_id, None)
         for path in (self._facts_of(upload_id), self._bytes_of(upload_id)):
             path.unlink(missing_ok=True)
 
     def _sweep(self) -> float | None:
-        """Remove what is due and what is half of an upload; when the next one is due."""
+        """Delete expired and incomplete uploads. Return when the next upload expires, in Unix seconds. None: there is none."""
         due: list[float] = []
         for path in list(self.root.iterdir()):
             if not _ID.fullmatch(path.stem):
                 continue
             try:
-                due.append(self._standing(path.stem).expires_at)
+                due.append(self._status(path.stem).expires_at)
             except NotFound:
                 with suppress(FileNotFoundError):
-                    if path.stem not in self._work and path.stat().st_mtime + 60 < self._wall():  # it may just begin
-                        self._forget(path.stem)
+                    if path.stem not in self._sending and path.stat().st_mtime + BEGIN_S < self._wall():
+                        self._delete(path.stem)
                         path.unlink(missing_ok=True)
         return min(due, default=None)
 
     def _facts_of(self, upload_id: str) -> Path:
-        return self.root / f"{upload_id}{_FACTS}"
+        return self.root / f"{upload_id}.json"
 
     def _bytes_of(self, upload_id: str) -> Path:
-        return self.root / f"{upload_id}{_BYTES}"
+        return self.root / f"{upload_id}.part"
 
 
 class _Writer:
-    """The file of an upload while something is added. What could not be written is cut off, so that its length is true."""
+    """The open file of an upload. A block that cannot be written is cut off, so that the length stays true."""
 
     def __init__(self, file: BinaryIO, offset: int, digest: Any) -> None:
         self.offset = offset
@@ -310,7 +317,7 @@ class _Writer:
 
 def _too_much(upload: UploadInfo) -> TooLarge:
     return TooLarge(
-        f"More comes than the {upload.length} bytes that were announced.",
+        f"More bytes come than the {upload.length} that were announced.",
         hint="Begin a new upload with the true length.",
         limit=upload.length,
     )

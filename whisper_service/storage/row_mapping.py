@@ -1,6 +1,6 @@
-"""Rows of the database as values of the domain, and back. Pure: knows the columns, runs no SQL.
+"""Turn rows of the database into values of the domain, and back. Pure: knows the columns, runs no SQL.
 
-Columns are called as the fields of the structs, so that a field is declared in two places only: domain.py and schema/.
+A column has the name of the struct's field. So a field is declared in two places only: domain.py and schema/.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from whisper_service.core.domain import (
 )
 
 JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem", "origin"})
-"""Fields that are one JSON text in their column."""
+"""Fields that are stored as JSON text."""
 
 
 class ModelRow(Value, frozen=True):
-    """What is remembered of a model beyond what lies on the disk; see the schema."""
+    """What is stored of a model beside its files (see schema/0004_models.sql)."""
 
     name: str
     state: str  # "downloading", "absent" or "broken"
@@ -46,40 +46,45 @@ SEGMENT: Final = Segment.__struct_fields__
 CHANGE: Final = Change.__struct_fields__
 DELIVERY: Final = Delivery.__struct_fields__
 
-_json = msgspec.json.Encoder(enc_hook=str)  # the parameters of a Problem may be anything, e.g. a path
+_json = msgspec.json.Encoder(enc_hook=str)  # the parameters of a Problem may be anything, for example a path
 _problem = msgspec.json.Decoder(Problem)
 _words = msgspec.json.Decoder(tuple[Word, ...])
 
 
 def names(fields: Iterable[str]) -> str:
-    """These fields as a list of columns; quoted, because some of them (`index`, `end`) are words of SQL."""
+    """Return the fields as a list of columns. They are quoted because some (`index`, `end`) are keywords of SQL."""
     return ", ".join(f'"{field}"' for field in fields)
 
 
 def marks(fields: Iterable[str]) -> str:
-    """The named parameters of these fields."""
+    """Return the fields as a list of named parameters."""
     return ", ".join(f":{field}" for field in fields)
 
 
+def insert(table: str, fields: Iterable[str], *columns: str) -> str:
+    """Return the statement that inserts the fields, and more columns before them, into a table."""
+    return f"INSERT INTO {table} ({names([*columns, *fields])}) VALUES ({marks([*columns, *fields])})"
+
+
 def cell(field: str, value: Any) -> Any:
-    """What goes into the column of this field."""
-    return _json.encode(value).decode() if field in JSON_FIELDS and value is not None else value
+    """Return the value as it is stored in the column of the field."""
+    return json(value) if field in JSON_FIELDS and value is not None else value
 
 
 def json(value: Any) -> str:
-    """A struct, or a list of values, as one JSON text."""
+    """Return a struct or a list of values as JSON text."""
     return _json.encode(value).decode()
 
 
 def cells(fields: Iterable[str], value: msgspec.Struct) -> dict[str, Any]:
-    """The row of a struct, as named parameters."""
+    """Return the row of a struct as named parameters."""
     return {field: cell(field, getattr(value, field)) for field in fields}
 
 
 def job(row: sqlite3.Row) -> Job:
-    """The job in a row of `JOB`.
+    """Return the job in a row of `JOB`.
 
-    Converted, not just put together: RETURNING answers 1 where a SELECT of the same REAL column answers 1.0.
+    The values are converted, because RETURNING gives 1 where a SELECT of the same REAL column gives 1.0.
     """
     values: dict[str, Any] = dict(row)
     for field in ("decoded", "media_removed"):
@@ -90,7 +95,7 @@ def job(row: sqlite3.Row) -> Job:
 
 
 def chunk(row: sqlite3.Row) -> Chunk:
-    """The chunk in a row of `CHUNK`."""
+    """Return the chunk in a row of `CHUNK`."""
     return Chunk(
         span=Span(**{field: row[field] for field in SPAN}),
         state=ChunkState(row["state"]),
@@ -103,20 +108,20 @@ def chunk(row: sqlite3.Row) -> Chunk:
 
 
 def segment(row: sqlite3.Row) -> Segment:
-    """The segment in a row of `SEGMENT`."""
+    """Return the segment in a row of `SEGMENT`."""
     return Segment(**dict(row) | {"words": _words.decode(row["words"])})
 
 
 def change(row: sqlite3.Row) -> Change:
-    """The change in a row of `CHANGE`."""
+    """Return the change in a row of `CHANGE`."""
     return Change(**dict(row))
 
 
 def model(row: sqlite3.Row) -> ModelRow:
-    """What is remembered in a row of `MODEL`."""
+    """Return the model in a row of `MODEL`."""
     return ModelRow(row["name"], row["state"], bool(row["asked"]), row["problem"] and _problem.decode(row["problem"]))
 
 
 def delivery(row: sqlite3.Row) -> Delivery:
-    """The webhook in a row of `DELIVERY`."""
+    """Return the webhook delivery in a row of `DELIVERY`."""
     return Delivery(**dict(row) | {"state": DeliveryState(row["state"])})

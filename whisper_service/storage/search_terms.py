@@ -1,7 +1,7 @@
-"""What is searched for, and where it stands in a text. Pure; the store finds the texts, in its two full-text indexes.
+"""Turn a query into search terms, and mark their finds in a text. Pure: the database finds the texts, in two indexes.
 
-A search is a few terms, each a stretch of characters and all of them wanted. Terms of three characters and more are found by
-SQLite's trigrams, in any language; shorter ones, of which Chinese has many, by an index of single characters and pairs.
+A query is a few terms. All of them must be found. SQLite's trigram index finds terms of three characters and more, in any
+language. An index of single characters and pairs finds shorter terms, which are frequent in Chinese.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from itertools import pairwise
 from typing import Final
 
 TRIGRAM: Final = 3
-"""Characters of the shortest term that the trigrams can find."""
+"""Characters of the shortest term that the trigram index can find."""
 MAX_TERMS: Final = 8
 AROUND: Final = 80
-"""Characters that an excerpt shows on either side of the first find."""
+"""Characters that an excerpt shows before and after the first find."""
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def terms(query: str) -> tuple[str, ...]:
-    """The terms of a query, the most telling (longest) first."""
+    """Return the terms of a query, the longest first, because a long term has the fewest finds."""
     wanted = dict.fromkeys(_CONTROL.sub(" ", query).split())
     return tuple(sorted(wanted, key=len, reverse=True)[:MAX_TERMS])
 
 
 def grams(text: str) -> str:
-    """The single characters and pairs of a text without regard to case, each as one word that any tokenizer leaves alone."""
+    """Return the single characters and pairs of a text, in lower case, each encoded as one word of the index."""
     parts = _CONTROL.sub(" ", text).casefold().split()
-    found = dict.fromkeys(gram for part in parts for gram in _short(part))
+    found = dict.fromkeys(gram for part in parts for gram in _characters_and_pairs(part))
     return " ".join(map(_word, found))
 
 
 def is_short(term: str) -> bool:
-    """Whether the trigrams cannot find it."""
+    """Return whether a term is too short for the trigram index."""
     return len(term) < TRIGRAM
 
 
 def match(term: str) -> str:
-    """The term as a query in the language of FTS5: of the trigrams, or of the short ones if it is short."""
+    """Return the FTS5 query that finds a term: in the trigram index, or in the other one when the term is short."""
     if not is_short(term):
         return '"' + term.replace('"', '""') + '"'
     folded = term.casefold()
@@ -48,7 +48,7 @@ def match(term: str) -> str:
 
 
 def marked(text: str, wanted: Iterable[str]) -> list[str]:
-    """The text in parts: what was not found and what was, in turn, beginning with the former (perhaps empty)."""
+    """Return the text in pieces. Every second piece is a find; the first one is not, and may be empty."""
     parts, at = [], 0
     for found in _any_of(tuple(wanted)).finditer(text):
         parts += [text[at : found.start()], found[0]]
@@ -57,7 +57,7 @@ def marked(text: str, wanted: Iterable[str]) -> list[str]:
 
 
 def excerpt(text: str, wanted: Sequence[str]) -> list[str]:
-    """The same of a stretch around the first find; what was left out shows as an ellipsis."""
+    """Return the text around the first find in pieces, as `marked`. An ellipsis stands for text that was left out."""
     parts = marked(text.strip(), wanted)
     if len(parts[0]) > AROUND:
         parts[0] = "…" + parts[0][-AROUND:].lstrip()
@@ -75,10 +75,11 @@ def _any_of(wanted: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, wanted)), re.IGNORECASE)
 
 
-def _short(part: str) -> Iterator[str]:
+def _characters_and_pairs(part: str) -> Iterator[str]:
     yield from part
     yield from map("".join, pairwise(part))
 
 
 def _word(gram: str) -> str:
+    """Encode characters as ASCII letters and digits, which every tokenizer keeps together."""
     return "".join(f"x{ord(character):x}" for character in gram)

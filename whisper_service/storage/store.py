@@ -1,7 +1,7 @@
-"""What the service knows, in SQLite: jobs, chunks, segments; beside them what is remembered, and the log of changes.
+"""The database of the service: jobs with their chunks and segments, and every other table through attributes of the store.
 
-Every write is one transaction: compare and set, the rows that go with it, and the changes that tell of it. Whoever writes
-publishes `Written.changes` afterwards, in that order.
+Every write is one transaction: the check of the present state, the rows, and the changes that tell of them. The caller
+publishes `Written.changes` afterwards, in their order.
 """
 
 from __future__ import annotations
@@ -16,121 +16,117 @@ import aiosqlite
 import msgspec
 from msgspec.structs import replace
 
-from whisper_service.core.domain import (
-    CALL_RANK,
-    Change,
-    Gap,
-    Job,
-    Problem,
-    Segment,
-    Span,
-    Status,
-)
+from whisper_service.core.domain import CALL_RANK, Change, Gap, Job, Problem, Segment, Span, Status
 from whisper_service.core.errors import Conflict, IllegalTransition, MediaRemoved
 from whisper_service.core.job_states import Cause, advance
 from whisper_service.storage import database, integrity, row_mapping
 from whisper_service.storage.browse import JobBrowser
 from whisper_service.storage.change_log import ChangeLog
 from whisper_service.storage.connections import Connections
-from whisper_service.storage.queries import JOBS, TO_FETCH, Queries, missing
+from whisper_service.storage.queries import JOBS, TO_FETCH, JobQueries, raise_not_found
 from whisper_service.storage.service_state import ServiceState
 from whisper_service.storage.webhook_queue import WebhookQueue
 
 CHANGEABLE: Final = frozenset(row_mapping.JOB) - {
-    *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or a matter of `Cause`
+    *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or changed by a `Cause`
     *("chunks_done", "chunks_total", "gaps"),  # follow from the chunks
 }
-"""Fields of a job that callers may set along with a write."""
+"""Fields of a job that callers may set with a write."""
 
 FETCHED: Final = frozenset({"bytes", "sha256"})
-"""Fields that are fixed once the recording is here."""
+"""Fields that may change until the recording is complete on this machine."""
 
 RANK_STEP: Final = 1e-5
-"""Between the ranks of two jobs that come at the same time, seconds: above the resolution of a float at today's times."""
+"""Seconds between the ranks of two jobs that come at the same time. Above the resolution of a float at today's times."""
 
 _COUNTED: Final = (
     "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",
     "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
 )
+_JOB: Final = row_mapping.names(row_mapping.JOB)
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class Written(NamedTuple):
-    """What a write came to: the job as it now is, and the changes to publish, in order."""
+    """The result of a write: the job as it is now, and the changes to publish, in order."""
 
     job: Job
     changes: tuple[Change, ...]
 
 
-class Store(Queries):
-    """The database. Any task may read; writes take turns. What takes long to read is in `listings`, and delays nobody here."""
+class Store(JobQueries):
+    """The database. Any task may read; writes wait for one another.
+
+    Jobs are read with the inherited methods and written with those of this class. The other tables have a class each:
+    `browser` (slow reads, with a connection of their own), `change_log`, `webhook_queue` and `service_state`.
+    """
 
     def __init__(
         self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection, browser: aiosqlite.Connection
     ) -> None:
         super().__init__(Connections(path, writer, reader))
         self.path = path
-        self.listings = JobBrowser(path, browser)
-        self.log = ChangeLog(self._db)
-        self.outbox = WebhookQueue(self._db)
-        self.remembered = ServiceState(self._db, self.log)
+        self.browser = JobBrowser(path, browser)
+        self.change_log = ChangeLog(self._db)
+        self.webhook_queue = WebhookQueue(self._db)
+        self.service_state = ServiceState(self._db, self.change_log)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Store]:
-        """Open the file, creating or migrating it as needed. Raises `StoreBroken` if it is not a sound database of ours."""
+        """Open the file; create or migrate it when needed. Raises `StoreBroken` for a file that cannot be used."""
         async with database.connect(path) as writer:
             await database.prepare(writer, path)
             async with database.connect(path) as reader, database.connect(path) as browser:
                 for connection in (reader, browser):
                     await connection.execute("PRAGMA query_only = ON")
                 yield cls(path, writer, reader, browser)
-        integrity.closed(path)
+        integrity.mark_closed(path)
 
     # -- writes ------------------------------------------------------------------------------------------------------
 
     async def add(self, job: Job) -> Written:
-        """A new job; it must be pending. Unless its rank says that it is urgent, it goes behind all that wait."""
+        """Add a new pending job. It goes to the end of the queue unless its rank is negative, which means urgent."""
         if job.status is not Status.PENDING:
             raise ValueError(f"a new job is pending, not {job.status.value}")
         async with self._db.transaction():
             if job.rank >= 0:
                 last = (await self._db.run("SELECT coalesce(max(rank), 0) FROM job WHERE status = 'pending'"))[0][0]
                 job = replace(job, rank=max(job.created_at, last + RANK_STEP))  # the clock may have been set back
-            found = await self._db.run(
-                f"INSERT INTO job ({row_mapping.names(row_mapping.JOB)}) VALUES ({row_mapping.marks(row_mapping.JOB)}) RETURNING {row_mapping.names(row_mapping.JOB)}",
-                **row_mapping.cells(row_mapping.JOB, job),
-            )
+            sql = f"{row_mapping.insert('job', row_mapping.JOB)} RETURNING {_JOB}"
+            found = await self._db.run(sql, **row_mapping.cells(row_mapping.JOB, job))
             return await self._written(row_mapping.job(found[0]))
 
     async def move(self, job_id: str, cause: Cause, **fields: Any) -> Written:
-        """Change the status as the table says and set `fields` with it. Raises `NotFound` or `IllegalTransition`.
+        """Change the status of a job as `job_states` allows, and set fields. Raises `NotFound` or `IllegalTransition`.
 
-        A job finishes only when none of its chunks waits, and not if it has chunks and all of them failed. A retry lets
-        failed chunks wait again, clears what was wrong, and is the one move that may lower the progress and change the `options`;
-        a completed job has something to try again only if it has gaps.
+        A job finishes only when no chunk is waiting, and not when it has chunks and all of them failed. A retry makes
+        failed chunks wait again and clears the error. It is the only move that may lower the progress and change the
+        `options`. A completed job can be retried only if it has gaps.
         """
         _check(fields.keys() - {"options"} if cause is Cause.RETRY else fields)
         async with self._db.transaction():
             return await self._move(job_id, cause, fields)
 
-    async def shift(self, job_id: str, cause: Cause) -> list[Written]:
-        """Have a pending job change places with the one before it (`Cause.SOONER`) or behind it (`LATER`) in the queue; the
-        one that was asked for comes last. At the end of the queue, and among calls, nothing changes. Raises what `move` does.
+    async def move_in_queue(self, job_id: str, cause: Cause) -> list[Written]:
+        """Exchange a pending job with the one before it (`Cause.SOONER`) or behind it (`LATER`).
+
+        Return both jobs, this one last. At the end of the queue, and among calls, nothing changes. Raises as `move`.
         """
         before = cause is Cause.SOONER
+        order = "DESC" if before else "ASC"
         async with self._db.transaction():
             job = await self._job(job_id)
             advance(job.status, cause)
             found = await self._db.run(
-                f"SELECT id, rank FROM kept WHERE status = 'pending' AND rank <> :call AND :rank <> :call"
-                f" AND (rank, id) {'<' if before else '>'} (:rank, :id) ORDER BY rank {(order := 'DESC' if before else 'ASC')}, id {order} LIMIT 1",
+                "SELECT id, rank FROM kept WHERE status = 'pending' AND rank <> :call AND :rank <> :call"
+                f" AND (rank, id) {'<' if before else '>'} (:rank, :id) ORDER BY rank {order}, id {order} LIMIT 1",
                 id=job_id, rank=job.rank, call=CALL_RANK,
             )  # fmt: skip
             if not found:
                 return [Written(job, ())]
             other, rank = found[0]
-            if rank == job.rank:  # the clock gave two jobs the same
+            if rank == job.rank:  # two jobs came at the same time
                 rank = nextafter(rank, -inf if before else inf)
             exchanged = [
                 await self._set(other, job.status, {"rank": job.rank}),
@@ -139,35 +135,30 @@ class Store(Queries):
             return [await self._written(each) for each in exchanged]
 
     async def update(self, job_id: str, *, expected: Status, **fields: Any) -> Written | None:
-        """Set fields of a job that is `expected`; None if it is not, or not any more."""
+        """Set fields of a job that has the status `expected`. None: it has another one."""
         _check(fields)
         async with self._db.transaction():
             if await self._status(job_id) is not expected:
                 return None
             return await self._written(await self._set(job_id, expected, fields))
 
-    async def fetch(self, job_id: str, **fields: Any) -> Written | None:
-        """Set fields of a pending job whose recording is on its way, those that `sha256` fixes too; None if it is not."""
+    async def update_link(self, job_id: str, **fields: Any) -> Written | None:
+        """Set fields, also those of `FETCHED`, of a pending job whose recording is being fetched. None: it is not."""
         _check(fields.keys() - FETCHED)
+        sql = f"SELECT 1 FROM kept WHERE id = :id AND status = 'pending' AND {TO_FETCH}"
         async with self._db.transaction():
-            if not await self._db.run(
-                f"SELECT 1 FROM kept WHERE id = :id AND status = 'pending' AND {TO_FETCH}", id=job_id
-            ):
+            if not await self._db.run(sql, id=job_id):
                 return None
             return await self._written(await self._set(job_id, Status.PENDING, fields))
 
     async def add_chunk(self, job_id: str, span: Span, **fields: Any) -> Written | None:
-        """One more chunk of a job in work; None if the chunk was there, or the job is not in work."""
+        """Add a chunk to a job in work. None: the chunk was there, or the job is not in work."""
         _check(fields)
         async with self._db.transaction():
             if await self._status(job_id) is not Status.PROCESSING:
                 return None
-            added = await self._db.run(
-                f"INSERT INTO chunk (job_id, {row_mapping.names(row_mapping.SPAN)}) VALUES (:job_id, {row_mapping.marks(row_mapping.SPAN)})"
-                " ON CONFLICT DO NOTHING RETURNING 1",
-                **row_mapping.cells(row_mapping.SPAN, span) | {"job_id": job_id},
-            )
-            if not added:
+            sql = f"{row_mapping.insert('chunk', row_mapping.SPAN, 'job_id')} ON CONFLICT DO NOTHING RETURNING 1"
+            if not await self._db.run(sql, **row_mapping.cells(row_mapping.SPAN, span) | {"job_id": job_id}):
                 return None
             return await self._written(await self._set(job_id, Status.PROCESSING, fields))
 
@@ -182,123 +173,125 @@ class Store(Queries):
         probability: float | None = None,
         **fields: Any,
     ) -> Written | None:
-        """A chunk is done: its text and its state in one. None if it did not wait any more, so a repetition does nothing.
+        """Store a finished chunk: its segments and its state in one transaction. None: the chunk was not waiting.
 
-        `probability` is that of the language, where the model found it out.
-
-        A paused job takes it too: the batch was in flight when its user paused it.
+        So a repeated call does nothing. A paused job takes the chunk too, because the batch began before the pause.
+        `probability` is that of the language when the model detected it.
         """
         _check(fields)
         if any(segment.chunk != index for segment in segments):
             raise ValueError(f"segments of another chunk than {index}")
         async with self._db.transaction():
-            if (
-                status := await self._settle(job_id, index, "done", language=language, language_probability=probability)
-            ) is None:
+            status = await self._end_chunk(job_id, index, "done", language=language, language_probability=probability)
+            if status is None:
                 return None
-            await self._db.many(
-                f"INSERT INTO segment (job_id, {row_mapping.names(row_mapping.SEGMENT)}) VALUES (:job_id, {row_mapping.marks(row_mapping.SEGMENT)})",
+            await self._db.run_many(
+                row_mapping.insert("segment", row_mapping.SEGMENT, "job_id"),
                 [row_mapping.cells(row_mapping.SEGMENT, segment) | {"job_id": job_id} for segment in segments],
             )
             return await self._written(await self._set(job_id, status, fields), segments)
 
-    async def quarantine(self, job_id: str, index: int, problem: Problem, gap: Gap, **fields: Any) -> Written | None:
-        """A chunk is given up: the job gets a gap in its place. None if the chunk did not wait any more."""
+    async def fail_chunk(self, job_id: str, index: int, problem: Problem, gap: Gap, **fields: Any) -> Written | None:
+        """Give a chunk up; the job gets a gap in its place. None: the chunk was not waiting."""
         _check(fields)
         async with self._db.transaction():
-            if (status := await self._settle(job_id, index, "failed", error=problem)) is None:
+            if (status := await self._end_chunk(job_id, index, "failed", error=problem)) is None:
                 return None
             gaps = (*(await self._job(job_id)).gaps, gap)
             return await self._written(await self._set(job_id, status, fields | {"gaps": gaps}))
 
-    async def strike(self, chunks: Sequence[tuple[str, int]], *, killed: bool = False) -> None:
-        """Count an attempt against each (job, index): its actor died with it. One that was `killed` is counted apart."""
+    async def count_attempts(self, chunks: Sequence[tuple[str, int]], *, killed: bool = False) -> None:
+        """Count an attempt of each (job, index) during which the actor died. `killed`: count it as a kill instead."""
         column = "kills" if killed else "attempts"
         async with self._db.transaction():
-            await self._db.many(f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks)
+            await self._db.run_many(
+                f'UPDATE chunk SET {column} = {column} + 1 WHERE job_id = ? AND "index" = ?', chunks
+            )
 
-    async def beset(self, problem: Problem | None, message: str) -> list[Written]:
-        """Give every pending job this problem, if it has another or none; None: take it from those that have one."""
-        wanting = "SELECT id FROM kept WHERE status = 'pending' AND problem IS NOT :problem ORDER BY rank, id"
+    async def set_waiting_problem(self, problem: Problem | None, message: str) -> list[Written]:
+        """Set the problem of all pending jobs that have another one or none. None: remove their problems."""
+        sql = "SELECT id FROM kept WHERE status = 'pending' AND problem IS NOT :problem ORDER BY rank, id"
         text = row_mapping.cell("problem", problem)
-        if not await self._db.read(wanting, problem=text):
+        if not await self._db.read(sql, problem=text):
             return []
         fields = {"problem": problem, "message": message}
         async with self._db.transaction():
-            found = await self._db.run(wanting, problem=text)
+            found = await self._db.run(sql, problem=text)
             return [await self._written(await self._set(job_id, Status.PENDING, fields)) for (job_id,) in found]
 
     async def recover(self, **fields: Any) -> list[Written]:
-        """After a start: whatever was in work waits for its turn again. Its chunks stay as they are."""
+        """Put the jobs that were in work when the service ended back into the queue. Their chunks stay as they are."""
         _check(fields)
         async with self._db.transaction():
             found = await self._db.run("SELECT id FROM job WHERE status = 'processing' ORDER BY rank, id")
             return [await self._move(job_id, Cause.RECOVER, fields) for (job_id,) in found]
 
     async def rename(self, job_id: str, name: str) -> Written:
-        """Call the job something else. Raises `NotFound`."""
+        """Change the name of a job. Raises `NotFound`."""
         async with self._db.transaction():
             status = (await self._job(job_id)).status
             return await self._written(await self._set(job_id, status, {"name": name}))
 
-    async def bury(self, job_id: str, now: float, **fields: Any) -> Change:
-        """Put a job into the trash; what was in work waits for its turn again, should it come back. Raises `NotFound`."""
+    async def trash(self, job_id: str, now: float, **fields: Any) -> Change:
+        """Put a job into the trash. A job in work becomes pending, should it be restored. Raises `NotFound`."""
         _check(fields)
         async with self._db.transaction():
             if (await self._job(job_id)).status is Status.PROCESSING:
                 await self._set(job_id, advance(Status.PROCESSING, Cause.RECOVER), fields)
             await self._db.run("UPDATE job SET deleted_at = :now WHERE id = :id", id=job_id, now=now)
-            return (await self.log.append(job_id, [("deleted", _encode({"id": job_id}))]))[0]
+            return await self._log_deleted(job_id)
 
     async def restore(self, job_id: str) -> Written:
-        """Take a job out of the trash. Raises `NotFound`, and `Conflict` if it is not in there."""
+        """Take a job out of the trash. Raises `NotFound`, or `Conflict` for a job that is not in the trash."""
+        sql = "UPDATE job SET deleted_at = NULL WHERE id = :id AND deleted_at IS NOT NULL RETURNING 1"
         async with self._db.transaction():
-            if not await self._db.run(
-                "UPDATE job SET deleted_at = NULL WHERE id = :id AND deleted_at IS NOT NULL RETURNING 1", id=job_id
-            ):
+            if not await self._db.run(sql, id=job_id):
                 await self._job(job_id)
                 raise Conflict("The job is not deleted.", hint="There is nothing to restore.", id=job_id)
             return await self._written(await self._job(job_id))
 
-    async def trash(self) -> list[tuple[str, float]]:
-        """The deleted jobs that can still be had back, and since when they are deleted; the oldest first."""
+    async def trashed(self) -> list[tuple[str, float]]:
+        """Return the jobs in the trash and when they were put there, the oldest first."""
         found = await self._db.read("SELECT id, deleted_at FROM job WHERE deleted_at IS NOT NULL ORDER BY deleted_at")
         return [(row["id"], row["deleted_at"]) for row in found]
 
     async def delete(self, job_id: str) -> Change:
-        """Remove a job and everything about it, from the trash too; what is left is the change that says so. Raises `NotFound`."""
+        """Delete a job, also one in the trash, with all its rows and changes. One change says so. Raises `NotFound`."""
         async with self._db.transaction():
             if not await self._db.run("DELETE FROM job WHERE id = :id RETURNING 1", id=job_id):
-                missing(job_id)
-            await self.log.forget(job_id)
-            return (await self.log.append(job_id, [("deleted", _encode({"id": job_id}))]))[0]
+                raise_not_found(job_id)
+            await self.change_log.delete(job_id)
+            return await self._log_deleted(job_id)
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
     async def _move(self, job_id: str, cause: Cause, fields: dict[str, Any]) -> Written:
         job = await self._job(job_id)
         status = advance(job.status, cause)
-        asked = {"status": job.status.value, "cause": cause.value}
+        params = {"status": job.status.value, "cause": cause.value}
         if cause is Cause.RETRY:
             if job.status is Status.COMPLETED and not job.gaps:
-                hint = "To transcribe it anew, perhaps with other options, send the recording again."
-                raise IllegalTransition("The job is complete; there is nothing to try again.", hint=hint, **asked)
+                hint = "To transcribe the recording again, perhaps with other options, send it again."
+                raise IllegalTransition("The job is complete. There is nothing to retry.", hint=hint, **params)
             if job.media_removed:
-                raise MediaRemoved(**asked)
-            again = "UPDATE chunk SET state = 'waiting', attempts = 0, kills = 0, error = NULL WHERE job_id = :id AND state = 'failed'"
-            await self._db.run(again, id=job_id)
+                raise MediaRemoved(**params)
+            await self._db.run(
+                "UPDATE chunk SET state = 'waiting', attempts = 0, kills = 0, error = NULL"
+                " WHERE job_id = :id AND state = 'failed'",
+                id=job_id,
+            )
             fields = {"gaps": (), "error": None, "finished_at": None} | fields
         elif cause is Cause.FINISH:
             waiting = await self._db.run("SELECT 1 FROM chunk WHERE job_id = :id AND state = 'waiting'", id=job_id)
             if waiting:
-                raise IllegalTransition(f"The job cannot finish: {len(waiting)} of its chunks still wait.", **asked)
+                raise IllegalTransition(f"The job cannot finish: {len(waiting)} of its chunks still wait.", **params)
             states = await self._db.run("SELECT DISTINCT state FROM chunk WHERE job_id = :id", id=job_id)
             if [state for (state,) in states] == ["failed"]:
-                raise IllegalTransition("The job cannot finish: every chunk of it failed.", **asked)
+                raise IllegalTransition("The job cannot finish: all its chunks failed.", **params)
         return await self._written(await self._set(job_id, status, fields, falls=cause is Cause.RETRY))
 
-    async def _settle(self, job_id: str, index: int, state: str, **fields: Any) -> Status | None:
-        """Take a chunk from waiting to `state`; the status of its job, or None if that was not possible."""
+    async def _end_chunk(self, job_id: str, index: int, state: str, **fields: Any) -> Status | None:
+        """Change a waiting chunk to `state` and set its fields. Return the status of its job. None: nothing changed."""
         status = await self._status(job_id)
         if status not in (Status.PROCESSING, Status.PAUSED):
             return None
@@ -311,23 +304,32 @@ class Store(Queries):
         return status if changed else None
 
     async def _set(self, job_id: str, status: Status, fields: dict[str, Any], *, falls: bool = False) -> Job:
-        """Write status and fields, count the chunks; the job as it then is. A phase is only had while in work."""
+        """Set the status and the fields of a job, count its chunks, and return it. Only a job in work has a phase.
+
+        The column of a field has its name, so `fields` needs no list of columns. `_check` has refused other names: no
+        text of a client gets into the SQL.
+        """
         fields = fields | {"status": status}
         if status is not Status.PROCESSING:
             fields["phase"] = None
+        assignments = ", ".join([_assignments(fields, falls=falls), *_COUNTED])
         found = await self._db.run(
-            f"UPDATE job SET {_assignments(fields, falls=falls)}, {', '.join(_COUNTED)} WHERE id = :id RETURNING {row_mapping.names(row_mapping.JOB)}",
+            f"UPDATE job SET {assignments} WHERE id = :id RETURNING {_JOB}",
             **{field: row_mapping.cell(field, value) for field, value in fields.items()} | {"id": job_id},
         )
         return row_mapping.job(found[0])
 
     async def _written(self, job: Job, segments: Sequence[Segment] = ()) -> Written:
+        """Log the segments and the job as it is now."""
         news = [("segment", _encode({"job_id": job.id, "segment": segment})) for segment in segments]
-        return Written(job, await self.log.append(job.id, [*news, ("update", _encode(job))]))
+        return Written(job, await self.change_log.append(job.id, [*news, ("update", _encode(job))]))
+
+    async def _log_deleted(self, job_id: str) -> Change:
+        return (await self.change_log.append(job_id, [("deleted", _encode({"id": job_id}))]))[0]
 
     async def _job(self, job_id: str) -> Job:
         found = await self._db.run(f"{JOBS} WHERE id = :id", id=job_id)
-        return row_mapping.job(found[0]) if found else missing(job_id)
+        return row_mapping.job(found[0]) if found else raise_not_found(job_id)
 
     async def _status(self, job_id: str) -> Status | None:
         found = await self._db.run("SELECT status FROM kept WHERE id = :id", id=job_id)
@@ -335,7 +337,10 @@ class Store(Queries):
 
 
 def _assignments(fields: Collection[str], *, falls: bool = False) -> str:
-    """`SET` for these fields. Progress never falls, unless it `falls`."""
+    """Return the assignments of an UPDATE, like `"name" = :name, "message" = :message`.
+
+    The progress of a job becomes the greater of the old and the new value, unless it `falls`.
+    """
     values = {} if falls else {"progress": "max(progress, :progress)"}
     return ", ".join(f'"{field}" = {values.get(field, f":{field}")}' for field in fields)
 

@@ -1,4 +1,4 @@
-"""Webhooks on their way: made of the change log, kept until they are delivered or given up, and looked at for a while after."""
+"""The webhook deliveries: made from the change log, kept until they are delivered or given up, and shown for a while after."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ _DELIVERIES: Final = f"SELECT {row_mapping.names(row_mapping.DELIVERY)} FROM del
 
 
 class WebhookQueue:
-    """See the module."""
+    """The tables `delivery` and `webhook`."""
 
-    def __init__(self, session: Connections) -> None:
-        self._db = session
+    def __init__(self, connections: Connections) -> None:
+        self._db = connections
 
-    async def since(self) -> int:
-        """The seq up to which the log was looked through for ends of jobs."""
+    async def position(self) -> int:
+        """Return the `seq` up to which the change log was searched for jobs that ended."""
         return int((await self._db.read("SELECT seq FROM webhook"))[0]["seq"])
 
-    async def seen(self, seq: int) -> None:
-        """There is nothing to tell up to here."""
-        if seq > await self.since():
+    async def skip_to(self, seq: int) -> None:
+        """Make no deliveries for the changes up to `seq`."""
+        if seq > await self.position():
             await self.add((), seq)
 
-    async def add(self, made: Sequence[Delivery], seq: int) -> None:
-        """Webhooks to send, and that the log was looked through up to `seq`. What is there by its id already stays as it is."""
+    async def add(self, deliveries: Sequence[Delivery], seq: int) -> None:
+        """Add deliveries, and store `seq` as the new position. A delivery whose id is there already stays as it is."""
         async with self._db.transaction():
-            await self._db.many(
-                f"INSERT INTO delivery ({row_mapping.names(row_mapping.DELIVERY)}) VALUES ({row_mapping.marks(row_mapping.DELIVERY)}) ON CONFLICT DO NOTHING",
-                [row_mapping.cells(row_mapping.DELIVERY, delivery) for delivery in made],
+            await self._db.run_many(
+                f"{row_mapping.insert('delivery', row_mapping.DELIVERY)} ON CONFLICT DO NOTHING",
+                [row_mapping.cells(row_mapping.DELIVERY, delivery) for delivery in deliveries],
             )
             await self._db.run("UPDATE webhook SET seq = max(seq, :seq)", seq=seq)
 
-    async def next(self, limit: int) -> list[Delivery]:
-        """Those that wait, the most urgent first."""
+    async def waiting(self, limit: int) -> list[Delivery]:
+        """Return waiting deliveries, those that are due first."""
         sql = f"{_DELIVERIES} WHERE state = 'waiting' ORDER BY due_at, id LIMIT :limit"
         return [row_mapping.delivery(row) for row in await self._db.read(sql, limit=limit)]
 
     async def newest(self, limit: int) -> list[Delivery]:
-        """The newest, whatever became of them."""
+        """Return the newest deliveries in any state."""
         sql = f"{_DELIVERIES} ORDER BY created_at DESC, id DESC LIMIT :limit"
         return [row_mapping.delivery(row) for row in await self._db.read(sql, limit=limit)]
 
-    async def settle(self, id: str, state: DeliveryState, attempts: int, due_at: float, detail: str) -> None:
-        """What a try came to. Once it is over, its body goes, and with its job its row."""
+    async def record_attempt(self, id: str, state: DeliveryState, attempts: int, due_at: float, detail: str) -> None:
+        """Store the result of an attempt. A delivery that has ended loses its body, and its row once its job is deleted."""
         async with self._db.transaction():
             await self._db.run(
                 "UPDATE delivery SET state = :state, attempts = :attempts, due_at = :due_at, detail = :detail,"

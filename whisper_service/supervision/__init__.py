@@ -1,1 +1,1 @@
-"""The life of child processes: start, watch, end, replace."""
+"""Start, watch, stop and replace the actors."""

@@ -1,4 +1,4 @@
-"""The logs of the children: one file each, the last few of each name, and the last words in them."""
+"""The log files of actors. Each actor process writes one file, and the newest few files of each name are kept."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Final
 
 TAIL_BYTES: Final = 8192
 KEPT: Final = 5
+"""Log files of each name."""
 
 
 def create(directory: Path, name: str) -> Path:
-    """A log that no other child has: not even one of an earlier service, whose last words somebody may want to read.
+    """Create a log file that no other process uses, not even one of an earlier service. Raises `OSError`.
 
-    Only the last few of a name are kept. Raises `OSError`.
+    The oldest files of this name are deleted.
     """
     directory.mkdir(parents=True, exist_ok=True)
     earlier = sorted(directory.glob(f"{name}-*.log"), key=lambda path: (path.stat().st_mtime_ns, path.name))
@@ -33,7 +34,7 @@ def create(directory: Path, name: str) -> Path:
 
 
 def tail(log: Path, most: int = TAIL_BYTES) -> str:
-    """The last words of a child, at most so many bytes."""
+    """Return the end of a log, at most `most` bytes. Empty: the log cannot be read."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - most))

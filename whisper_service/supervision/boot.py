@@ -1,6 +1,6 @@
-"""A child's first code: quiet signals, its own log, pipe threads, parent watch; then the entry that was named.
+"""The first code of an actor: set signals, open the log, start the threads for the pipe, then call the entry.
 
-Nothing heavy is imported here. The entry is a function `run(inbox, emit)`; it is named, not imported, by the parent.
+Nothing heavy is imported here. The entry is a function `run(inbox, emit)`. The service gives its name and never imports it.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 from typing import overload
 
-from whisper_service.supervision.faults import UNCAUGHT
+from whisper_service.supervision.faults import EXIT_UNCAUGHT
 from whisper_service.supervision.protocol import Cancel, Command, Decode, Report, Transcribe, decode_command, encode
 
 Emit = Callable[[Report], None]
 PINNED = {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
-"""Environment of every child, whatever its parent was started with. Numpy's BLAS adds up in another order with another number
-of threads: the last bits of Whisper's features would depend on the machine, and through them the text. CTranslate2 sets the
-number of its own threads itself. ONNX Runtime would write an id of this device into the home directory and look for a server of
-its makers to report to."""
-FAILED = UNCAUGHT
+"""Environment variables of every actor, whatever the service was started with.
+
+Numpy's BLAS adds in another order with another number of threads. Then the last bits of Whisper's features, and through
+them the text, would depend on the machine. CTranslate2 sets the number of its threads itself. ONNX Runtime would write an
+id of the device into the home directory and send reports to its makers.
+"""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Inbox:
-    """Commands in order, and cancellations ahead of it.
+    """The commands in order. A cancellation takes effect at once.
 
-    A `Cancel` counts at once for everything that came before it, and not for what comes after: a job that is cancelled and
-    given again is not cancelled.
+    A `Cancel` counts for the commands before it and not for those after it. So a job that is cancelled and given again is
+    not cancelled.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class Inbox:
         self._cancelled: dict[str, int] = {}
 
     def put(self, command: Command) -> None:
-        """Called by the one thread that reads the pipe."""
+        """Add a command. Only the thread that reads the pipe calls this."""
         self._arrived += 1
         if isinstance(command, Cancel):
             self._cancelled[command.job_id] = self._arrived
@@ -58,7 +59,7 @@ class Inbox:
     def get(self, timeout: float | None) -> Command | None: ...
 
     def get(self, timeout: float | None = None) -> Command | None:
-        """The next command; None if none came within `timeout` seconds."""
+        """Wait for the next command. None: no command came within `timeout` seconds."""
         try:
             number, command = self._queue.get(timeout=timeout)
         except Empty:
@@ -73,14 +74,14 @@ class Inbox:
         return command
 
     def cancelled(self, job_id: str) -> bool:
-        """Whether the work on this job that was taken last should be dropped. Any thread may ask."""
+        """Return whether the newest work on a job was cancelled. Any thread may ask."""
         return self._cancelled.get(job_id, 0) > self._taken.get(job_id, 0)
 
 
-def child(entry: str, commands: Connection, reports: Connection, log: str) -> None:
-    """Run `entry` ("module:function") until it returns, raises, or the parent is gone. Never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
-    _die_with_parent()
+def run_actor(entry: str, commands: Connection, reports: Connection, log: str) -> None:
+    """Run `entry` ("module:function") until it returns, raises, or the service is gone. Never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the service decides
+    _die_with_service()
     _redirect(log)
     inbox = Inbox()
     threading.Thread(target=_listen, args=(commands, inbox), name="commands", daemon=True).start()
@@ -91,50 +92,45 @@ def child(entry: str, commands: Connection, reports: Connection, log: str) -> No
         try:
             with lock:
                 reports.send_bytes(data)
-        except OSError:  # the parent closed its end or is gone
+        except OSError:  # the service closed its end or is gone
             os._exit(0)
 
-    os.environ |= PINNED  # read when the library is loaded, by the import below
+    os.environ |= PINNED  # the libraries read them when the import below loads them
     module, _, name = entry.partition(":")
     try:
         getattr(import_module(module), name)(inbox, emit)
     except BaseException:
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
-        os._exit(FAILED)
+        os._exit(EXIT_UNCAUGHT)
     sys.stderr.flush()
-    os._exit(0)  # destructors of a model have been seen to hang and to crash
+    os._exit(0)  # destructors of models were seen to hang and to crash
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when the parent's thread that started it ends, which is the one with the event loop.
+def _die_with_service() -> None:
+    """Ask the kernel to kill this process when the service's thread with the event loop ends.
 
-    `_listen` notices the end of the parent too, and everywhere, but not in a process that is stopped (SIGSTOP, a debugger).
+    `_listen` notices the end of the service too, on every system, but not in a stopped process (SIGSTOP, a debugger).
     """
     if sys.platform != "linux":
         return
     import ctypes
 
     parent = multiprocessing.parent_process()
-    if (
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
-        and parent
-        and os.getppid() != parent.pid
-    ):
-        os._exit(0)  # it ended before that was said
+    asked = ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
+    if asked and parent and os.getppid() != parent.pid:
+        os._exit(0)  # the service ended before the kernel was asked
 
 
 def _redirect(log: str) -> None:
-    """Everything written to stdout and stderr, by libraries and by the C++ runtime too, goes to the log."""
+    """Send everything that Python and native libraries write to stdout and stderr into the log."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
     faulthandler.enable(2)
-    if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(
-            signal.SIGUSR1, file=2, all_threads=True
-        )  # the supervisor asks a hung child for its stacks
+    if hasattr(signal, "SIGUSR1"):  # the supervisor asks a hung actor for its stacks
+        faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
 
 
 def _listen(commands: Connection, inbox: Inbox) -> None:
@@ -142,5 +138,5 @@ def _listen(commands: Connection, inbox: Inbox) -> None:
         try:
             data = commands.recv_bytes()
         except (EOFError, OSError):
-            os._exit(0)  # the parent is gone, however it went: nobody waits for this work any more
+            os._exit(0)  # the service is gone, so the work is of no use
         inbox.put(decode_command(data))

@@ -43,7 +43,7 @@ class Conversation:
                 return event.diagnosis.problem
         if isinstance(event.report, Ready) and self._command is not None:
             self._supervisor.send(self._command, generation=event.generation)
-        self._supervisor.expect("report", self._within_s, generation=event.generation)
+        self._supervisor.set_deadline("report", self._within_s, generation=event.generation)
         return event.report
 
 
@@ -67,7 +67,7 @@ async def conversation(
     with send, receive:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(supervisor.run)
-            supervisor.want()
+            supervisor.start()
             try:
                 yield Conversation(supervisor, receive, command, within_s, tries)
             finally:

@@ -1,7 +1,7 @@
-"""What a failure text, an exit code and the last words of a child mean. Pure; used on both sides of the pipe.
+"""Find the cause of a failure in an error text, an exit code and the end of an actor's log. Pure; used on both sides of the pipe.
 
-The wordings are those of CTranslate2, cuBLAS, oneDNN, glibc and the C++ runtime. The first rule that matches wins, so the
-order matters: an out-of-memory text often drags other CUDA texts behind it.
+The patterns match texts of CTranslate2, cuBLAS, oneDNN, glibc and the C++ runtime. The first rule that matches wins, and the
+order matters: a text about memory is often followed by other CUDA texts.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from whisper_service.core.domain import Problem, Value
 class FaultKind(StrEnum):
     """The classes of failure that need different answers."""
 
-    OOM = "oom"  # memory of the device or the host: try smaller
-    CUDA = "cuda"  # any other CUDA failure: the context is lost, start anew
-    LIBRARY_MISSING = "library_missing"  # a shared library is not there: starting again will not help
-    DEVICE_UNUSABLE = "device_unusable"  # no GPU, no driver or one that is too old: this device will not do
-    MODEL_BROKEN = "model_broken"  # the model's files cannot be loaded
+    OOM = "oom"  # memory of the device or the host: work lighter
+    CUDA = "cuda"  # any other CUDA failure: the context is lost, start a new process
+    LIBRARY_MISSING = "library_missing"  # a shared library is missing: a new start does not help
+    DEVICE_UNUSABLE = "device_unusable"  # no GPU, no driver or an old one: another device is needed
+    MODEL_BROKEN = "model_broken"  # the files of the model cannot be loaded
     MODEL_UNAVAILABLE = "model_unavailable"  # the model is not on this machine
     MEDIA = "media"  # the recording itself
     DISK_FULL = "disk_full"
-    KILLED = "killed"  # SIGKILL from outside, and not by the kernel for want of memory
-    CRASHED = "crashed"  # abort, segmentation fault, illegal instruction, an unexpected exception
-    HUNG = "hung"  # no answer before its deadline
+    KILLED = "killed"  # SIGKILL from outside, not by the kernel for lack of memory
+    CRASHED = "crashed"  # abort, segmentation fault, illegal instruction, unexpected exception
+    HUNG = "hung"  # no answer before the deadline
     UNKNOWN = "unknown"
 
 
 class Diagnosis(Value, frozen=True):
-    """A kind for the machine and a `Problem` for people."""
+    """A cause for programs, and a `Problem` for people."""
 
     kind: FaultKind
     problem: Problem
@@ -44,19 +44,21 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
     for kind, pattern, message, hint in (
         (
             FaultKind.OOM,
-            # CTranslate2 says the third line of these for the same shortage as the first, in turns.
-            r"out of memory|bad_alloc|bad allocation|MemoryError|failed to allocate|can(no|')t allocate memory|failed to map segment"
-            r"|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation"
-            r"|parallel_for failed|cudaErrorInvalidDevice(?!Pointer|Function)"
-            r"|(RuntimeError:|what\(\):)\s+Resource temporarily unavailable|can't start new thread"  # no room for its stack
+            r"out of memory|bad_alloc|bad allocation|MemoryError|failed to allocate|can(no|')t allocate memory"
+            r"|failed to map segment"
+            r"|CUBLAS_STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED|CUDNN_STATUS_ALLOC_FAILED"
+            # CTranslate2 reports a lack of memory with these texts or with "out of memory".
+            r"|cudaErrorMemoryAllocation|parallel_for failed|cudaErrorInvalidDevice(?!Pointer|Function)"
+            # There is no room for the stack of a thread.
+            r"|(RuntimeError:|what\(\):)\s+Resource temporarily unavailable|can't start new thread"
             r"|libgomp: Thread creation failed|OMP: Error #34",
             "There was not enough memory for the model and its work.",
             _OOM_HINT,
         ),
         (
             FaultKind.LIBRARY_MISSING,
-            r"lib(cublas|cudnn|cudart|cuda|nvrtc)[\w.-]* is not found or cannot be loaded|Unable to load any of \{lib"
-            r"|cannot open shared object file|Could not load library lib",
+            r"lib(cublas|cudnn|cudart|cuda|nvrtc)[\w.-]* is not found or cannot be loaded"
+            r"|Unable to load any of \{lib|cannot open shared object file|Could not load library lib",
             "A library that the GPU needs is missing.",
             'Install it with `pip install "whisper_service[cuda]"`, or set speech.device = "cpu".',
         ),
@@ -70,7 +72,7 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
             FaultKind.DEVICE_UNUSABLE,
             r"no CUDA-capable device|not compiled with CUDA support|CUDA failed with error invalid device ordinal",
             "There is no such GPU, or CUDA cannot use it.",
-            'Look at what `nvidia-smi` lists and at CUDA_VISIBLE_DEVICES, or set speech.device = "cpu".',
+            'Check what `nvidia-smi` lists and CUDA_VISIBLE_DEVICES, or set speech.device = "cpu".',
         ),
         (
             FaultKind.CUDA,
@@ -80,15 +82,16 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
         ),
         (
             FaultKind.CUDA,
-            r"CUDA failed|cuBLAS failed|CUBLAS_STATUS|cuDNN failed|CUDNN_STATUS|illegal memory access|unspecified launch failure",
+            r"CUDA failed|cuBLAS failed|CUBLAS_STATUS|cuDNN failed|CUDNN_STATUS|illegal memory access"
+            r"|unspecified launch failure",
             "The GPU reported an error.",
-            "The work is tried again in a fresh process; if it keeps failing, look at the driver and the card.",
+            "The work is tried again in a new process. If it fails again, check the driver and the card.",
         ),
         (
             FaultKind.MODEL_BROKEN,
-            r"Unable to open file .*model\.bin|Unsupported model binary version|model\.bin is incomplete|Unexpected end of file"
-            r"|File model\.bin|failed to read|vocabulary.*not found|not a (valid )?CTranslate2|Cannot load the vocabulary"
-            r"|Invalid model|alignment head",
+            r"Unable to open file .*model\.bin|Unsupported model binary version|model\.bin is incomplete"
+            r"|Unexpected end of file|File model\.bin|failed to read|vocabulary.*not found"
+            r"|not a (valid )?CTranslate2|Cannot load the vocabulary|Invalid model|alignment head",
             "The files of the model are incomplete or damaged.",
             "Remove the model and install it again.",
         ),
@@ -96,13 +99,13 @@ _RULES: Final[tuple[tuple[FaultKind, re.Pattern[str], str, str], ...]] = tuple(
             FaultKind.DISK_FULL,
             r"No space left on device|ENOSPC|disk quota exceeded|database or disk is full",
             "The disk is full.",
-            "Free some space and retry; what is done is kept.",
+            "Free some space and retry. Finished work is kept.",
         ),
     )
 )
 
 _SIGNALS: Final[dict[int, str]] = {
-    int(getattr(signal, name)): words  # by name: numbers differ between systems, and Windows has but a few of them
+    int(getattr(signal, name)): words  # by name: numbers differ between systems, and Windows has only a few
     for name, words in (
         ("SIGSEGV", "a segmentation fault"),
         ("SIGABRT", "an abort inside a native library"),
@@ -113,55 +116,50 @@ _SIGNALS: Final[dict[int, str]] = {
     )
     if hasattr(signal, name)
 }
-UNCAUGHT: Final = 70
-"""Exit code of a child that an exception ended, EX_SOFTWARE; its traceback is the end of the log."""
+EXIT_UNCAUGHT: Final = 70
+"""Exit code of an actor that an exception ended (EX_SOFTWARE). The log ends with the traceback."""
 _KILL: Final = int(getattr(signal, "SIGKILL", 9))
-_RETRY: Final = "It is started again by itself; only the work in its hands is done again."
+_RETRY: Final = "The process starts again by itself. Only its unfinished work is done again."
 
 
 def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = False) -> Diagnosis:
-    """What `text` (an exception, or the tail of a log) and the exit code of a child say together.
+    """Return the diagnosis for `text` (an exception, or the end of a log) and the exit code of an actor.
 
-    `exit_code` is as `multiprocessing` tells it: negative is a signal, None while the process lives. `oom_killed`: the
-    kernel says that it killed for want of memory while the child lived.
+    `exit_code` is that of `multiprocessing`: negative for a signal, None while the process lives. `oom_killed`: the kernel
+    killed for lack of memory while the actor lived.
     """
     if exit_code == -_KILL and oom_killed:
         message = "The system ran out of memory and killed the process."
         return _diagnose(FaultKind.OOM, message, _OOM_HINT, text)
     for kind, pattern, message, hint in _RULES:
-        if found := list(
-            pattern.finditer(text)
-        ):  # the last one: a traceback shows the source first, then what was said
+        if found := list(pattern.finditer(text)):  # the last one: a traceback shows the source line before the error
             return _diagnose(kind, message, hint, text, found[-1].start())
+    if exit_code == -_KILL:
+        return _diagnose(FaultKind.KILLED, "The process was killed from outside.", _RETRY, text)
     if exit_code is not None and exit_code < 0:
-        number = -exit_code
-        if number == _KILL:
-            return _diagnose(FaultKind.KILLED, "The process was killed from outside.", _RETRY, text)
-        what = _SIGNALS.get(number, f"signal {number}")
+        what = _SIGNALS.get(-exit_code, f"signal {-exit_code}")
         return _diagnose(FaultKind.CRASHED, f"The process ended with {what}.", _RETRY, text)
-    if exit_code == UNCAUGHT and (said := _exception(text)):
-        return _diagnose(FaultKind.CRASHED, f"The process ended with an exception: {said}", _RETRY, text)
+    if exit_code == EXIT_UNCAUGHT and (exception := _exception(text)):
+        return _diagnose(FaultKind.CRASHED, f"The process ended with an exception: {exception}", _RETRY, text)
     if exit_code:
         return _diagnose(FaultKind.CRASHED, f"The process ended unexpectedly with exit code {exit_code}.", _RETRY, text)
     return _diagnose(FaultKind.UNKNOWN, "Something unexpected happened.", _RETRY, text)
 
 
 def hung(seconds: float) -> Diagnosis:
-    """The diagnosis for a child that did not answer within `seconds`."""
-    return _diagnose(
-        FaultKind.HUNG, f"There was no answer for {seconds:.0f} seconds, so the process was replaced.", _RETRY, ""
-    )
+    """Return the diagnosis for an actor that did not answer within `seconds`."""
+    message = f"There was no answer for {seconds:.0f} seconds, so the process was replaced."
+    return _diagnose(FaultKind.HUNG, message, _RETRY, "")
 
 
-def garbled(detail: str) -> Diagnosis:
-    """The diagnosis for a child that sent something which is no message."""
-    return _diagnose(
-        FaultKind.CRASHED, "The process sent a message that makes no sense, so it was replaced.", _RETRY, detail
-    )
+def unreadable_message(detail: str) -> Diagnosis:
+    """Return the diagnosis for an actor that sent bytes which are no message."""
+    message = "The process sent a message that cannot be read, so it was replaced."
+    return _diagnose(FaultKind.CRASHED, message, _RETRY, detail)
 
 
 def _diagnose(kind: FaultKind, message: str, hint: str, text: str, at: int | None = None) -> Diagnosis:
-    """Fold the line that gave the failure away into the problem, so that an expert sees the library's own words."""
+    """Put the line of `text` at index `at` (None: the last line) into the problem, for experts."""
     if at is None:
         lines = text.strip().splitlines()
         detail = lines[-1] if lines else ""
@@ -174,7 +172,7 @@ def _diagnose(kind: FaultKind, message: str, hint: str, text: str, at: int | Non
 
 
 def _exception(text: str) -> str:
-    """The last line of the last traceback in a log, "ValueError: what was wrong"; empty if there is none."""
+    """Return the last line of the last traceback in a log, like "ValueError: bad input". Empty: there is none."""
     _, found, trace = text.rpartition("Traceback (most recent call last):\n")
-    lines = (line.strip() for line in trace.splitlines() if line[:1].strip())  # those of the stack are indented
+    lines = (line.strip() for line in trace.splitlines() if line[:1].strip())  # lines of the stack are indented
     return next(lines, "")[:300] if found else ""

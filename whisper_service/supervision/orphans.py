@@ -1,8 +1,9 @@
-"""Which children there are, written down: a service that is killed may leave one behind, which the next service ends.
+"""Keep a list of the living actors on disk, so that the next service can end those that a killed service left behind.
 
-That is one that was stopped (SIGSTOP, a debugger) in its first moments: it has not asked the kernel yet to be killed with its
-parent, and cannot see the end of its pipe. A child is known by its process id and the time of its birth, so that no other
-process is taken for it. Where the system does not tell that time (it is not Linux), nothing is written and nobody is killed.
+An actor stays behind when it was stopped (SIGSTOP, a debugger) in its first moments: it has not yet asked the kernel to be
+killed with the service, and cannot see the end of its pipe. An actor is known by its process id and its start time, so that no
+other process is mistaken for it. A system that does not tell start times (any but Linux) gets no list, and no process is
+ended.
 """
 
 from __future__ import annotations
@@ -18,61 +19,59 @@ logger = logging.getLogger(__name__)
 
 PROC: Final = Path("/proc")
 STARTTIME: Final = 19
-"""Index of the time of birth, in ticks since the machine was started, among the fields behind the name in /proc/PID/stat."""
+"""Index of the start time among the fields after the name in /proc/PID/stat. The unit is ticks since the machine started."""
 SPAWNED: Final = b"multiprocessing"
-"""What the command line of each of our children has in it."""
+"""Part of the command line of every actor."""
 
 
 class OrphanList:
-    """A line for each living child in the file at `path`. One service at a time has it."""
+    """The file at `path` with one line for each living actor. Only one service uses it at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._born: dict[int, str] = {}
+        self._started: dict[int, str] = {}
 
-    def clear(self) -> None:
-        """End whom the last service left behind."""
+    def end_orphans(self) -> None:
+        """End the actors that the last service left behind, and empty the list."""
         try:
             lines = self._path.read_text("ascii").splitlines()
         except (OSError, ValueError):
             lines = []
         for line in lines:
-            pid, _, born = line.partition(" ")
-            if pid.isdigit() and born and born == birth(int(pid)) and SPAWNED in _command(int(pid)):
+            pid, _, started = line.partition(" ")
+            if pid.isdigit() and started and started == start_time(int(pid)) and SPAWNED in _command_line(int(pid)):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(int(pid), signal.SIGKILL)
-                    logger.warning(
-                        "a child of the last service was still there and is ended",
-                        extra={"action": "orphan_killed", "pid": int(pid)},
-                    )
+                    facts = {"action": "orphan_killed", "pid": int(pid)}
+                    logger.warning("An actor of the last service still ran. It was killed.", extra=facts)
         self._write()
 
-    def enter(self, pid: int) -> None:
-        """A child was started."""
-        if (born := birth(pid)) is not None:
-            self._born[pid] = born
+    def add(self, pid: int) -> None:
+        """Add an actor that was started."""
+        if (started := start_time(pid)) is not None:
+            self._started[pid] = started
             self._write()
 
-    def leave(self, pid: int) -> None:
-        """It is gone."""
-        if self._born.pop(pid, None) is not None:
+    def remove(self, pid: int) -> None:
+        """Remove an actor that is gone."""
+        if self._started.pop(pid, None) is not None:
             self._write()
 
     def _write(self) -> None:
-        """On a full disk it has to do without: it is for the rare case alone."""
+        """Write the list. A full disk is ignored, because the list is needed only rarely."""
         with suppress(OSError):
-            self._path.write_text("".join(f"{pid} {born}\n" for pid, born in self._born.items()), "ascii")
+            self._path.write_text("".join(f"{pid} {started}\n" for pid, started in self._started.items()), "ascii")
 
 
-def birth(pid: int) -> str | None:
-    """When this process was born; None: it is not there, or nobody can say."""
+def start_time(pid: int) -> str | None:
+    """Return when a process was started. None: there is no such process, or the system does not tell."""
     try:
         return PROC.joinpath(str(pid), "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[STARTTIME]
     except (OSError, IndexError):
         return None
 
 
-def _command(pid: int) -> bytes:
+def _command_line(pid: int) -> bytes:
     try:
         return PROC.joinpath(str(pid), "cmdline").read_bytes()
     except OSError:

@@ -1,6 +1,7 @@
-"""The parent's end of one child process: bytes to it, bytes from it, signals, the exit code.
+"""The service's end of one actor process: messages to and from it, signals, its exit code.
 
-With `actor.boot` the only user of `multiprocessing`. What the bytes mean and whether the child should live is for the supervisor.
+Only this module and `boot` use `multiprocessing`. The supervisor knows what the messages mean and whether the actor should
+live.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from whisper_service.supervision import boot
 logger = logging.getLogger(__name__)
 
 STOP_S: Final = 1.5
-"""Time to leave for a child that was told to, or that closed its pipe."""
+"""Seconds that an actor has to exit after it was told to, or after it closed its pipe."""
 
 
 class ActorProcess:
-    """Bytes to a child, bytes from it, kill, exit code. The seam behind which an actor could run elsewhere."""
+    """One actor process. Behind this interface an actor could run on another machine."""
 
     def __init__(
         self, entry: str, log: Path, on_message: Callable[[bytes], None], on_exit: Callable[[int | None], None]
@@ -33,12 +34,12 @@ class ActorProcess:
         commands_in, self._commands = context.Pipe(duplex=False)
         reports, reports_out = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=boot.child, args=(entry, commands_in, reports_out, str(log)), name=entry, daemon=True
+            target=boot.run_actor, args=(entry, commands_in, reports_out, str(log)), name=entry, daemon=True
         )
-        self._gone = False
+        self._exited = False
         self._process.start()
         self._pid = self._process.pid or 0
-        commands_in.close()  # else neither side would ever see the other's end of file
+        commands_in.close()  # while this end is open, no side sees the end of the pipe
         reports_out.close()
         loop = asyncio.get_running_loop()
         self._on_exit = on_exit
@@ -51,24 +52,24 @@ class ActorProcess:
         return self._pid
 
     def send(self, data: bytes) -> None:
-        """Hand over a message; a child that is gone is not an error here, its exit is on its way."""
+        """Send a message. An actor that is gone is no error here: `on_exit` is called soon."""
         try:
             self._commands.send_bytes(data)
         except OSError:
-            logger.debug("the child is gone", extra={"action": "send_failed", "pid": self.pid})
+            logger.debug("The actor is gone.", extra={"action": "send_failed", "pid": self.pid})
 
     def signal(self, number: int) -> None:
-        """Send a signal, if the child still lives."""
-        if not self._gone and self._process.is_alive():
+        """Send a signal if the actor still lives."""
+        if not self._exited and self._process.is_alive():
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL, if it is still there."""
-        if not self._gone:
+        """Kill the actor if it still lives."""
+        if not self._exited:
             self._process.kill()
 
     def _read(self, reports: Connection, loop: asyncio.AbstractEventLoop, on_message: Callable[[bytes], None]) -> None:
-        """Runs in a thread of its own, because reading half a message would block the loop."""
+        """Read reports until the actor exits. Runs in a thread, because reading half a message would block the loop."""
         call = loop.call_soon_threadsafe
         try:
             with reports:
@@ -76,18 +77,18 @@ class ActorProcess:
                     call(on_message, reports.recv_bytes())
         except (EOFError, OSError):
             pass
-        except RuntimeError:  # the loop is closed: nobody listens any more
+        except RuntimeError:  # the loop is closed
             return
-        if not wait([self._process.sentinel], timeout=STOP_S):  # it closed its pipe but lives on
+        if not wait([self._process.sentinel], timeout=STOP_S):  # the actor closed its pipe but lives
             self._process.kill()
             wait([self._process.sentinel])
         try:
-            call(self._exited)
+            call(self._end)
         except RuntimeError:
             return
 
-    def _exited(self) -> None:
-        self._gone = True
+    def _end(self) -> None:
+        self._exited = True
         self._process.join()
         self._commands.close()
         self._on_exit(self._process.exitcode)

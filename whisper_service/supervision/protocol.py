@@ -1,9 +1,9 @@
-"""What crosses the pipes: `Command` goes to a child, `Report` comes back. Pure.
+"""The messages between the service and its actors: a `Command` goes to an actor, a `Report` comes back. Pure.
 
-Audio never crosses, only paths and sample offsets. Paths are absolute. Every message stands for itself: no open files, no
-shared memory, so that an actor may one day run on another machine.
+Audio is never sent, only absolute paths and sample offsets. Every message is complete in itself: no open files, no shared
+memory. So an actor could run on another machine.
 
-A report carries no generation: the parent's reader belongs to one child and stamps what it reads.
+A report has no generation. The service's reader belongs to one actor and adds the generation to what it reads.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """A typed message."""
 
 
-# -- to a child ------------------------------------------------------------------------------------------------------
+# -- to an actor -----------------------------------------------------------------------------------------------------
 
 
 class Load(Message, frozen=True):
-    """Make this model the loaded one, replacing any other. Answered by `Loaded` or `Fault(scope="model")`."""
+    """Load this model in place of any other. Answered by `Loaded` or `Fault(scope="model")`."""
 
-    model: str  # the name reports and jobs call it by
+    model: str  # the name in reports and jobs
     path: str  # a directory with a CTranslate2 model
     device: str  # "cpu" | "cuda" | "cuda:1" ...
     compute_type: str  # "auto" or one of CTranslate2's
-    slots: int  # how many batches may be in work at once
-    threads: int  # cores to use in all; 0: every core this process may run on
-    express: int = 0  # batches of one chunk that may be in work besides, for callers who wait
+    slots: int  # batches in work at once
+    threads: int  # cores to use in all; 0: every core that this process may run on
+    express: int = 0  # additional batches of one chunk, for calls
 
 
 class ChunkInput(Message, frozen=True):
-    """One chunk to recognise. Chunks of one batch may belong to different jobs."""
+    """One chunk to recognise. The chunks of one batch may belong to different jobs."""
 
     job_id: str
     span: Span
@@ -48,22 +48,26 @@ class ChunkInput(Message, frozen=True):
 
 
 class Transcribe(Message, frozen=True):
-    """Recognise these chunks; each is answered by one `ChunkDone` or one `Fault` with its `index`, unless its job was
-    cancelled; then the batch by one `BatchDone`, or in place of all that by one `Fault(scope="batch")` without `index`."""
+    """Recognise these chunks.
+
+    Each chunk is answered by one `ChunkDone` or one `Fault` with its `index`, unless its job was cancelled. Then one
+    `BatchDone` ends the batch. One `Fault(scope="batch")` without `index` may stand in place of all that is left.
+    """
 
     batch: int
     chunks: tuple[ChunkInput, ...]
     preset: str = "balanced"
-    prompt: str | None = None  # the same for all chunks: CTranslate2 wants equally long prompts
-    urgent: bool = False  # somebody waits for it: it pauses for nobody
-    express: bool = False  # it comes beside the slots: one of them pauses for it
+    prompt: str | None = None  # one for all chunks: CTranslate2 needs prompts of equal length
+    urgent: bool = False  # a call waits for this batch: it pauses for no other one
+    express: bool = False  # the batch runs beside the slots: one of them pauses for it
 
 
 class Decode(Message, frozen=True):
-    """Decode this file into a spool. Answered by `MediaInfo`, `ChunkFound`s, `DecodeProgress`, then `Decoded` or `Fault(scope="media")`.
+    """Decode a file into a spool.
 
-    The same file always gives the same chunks and the same bytes, so a decode that was cut off is simply done again; it
-    writes over the spool in place, because chunks of it may be in work.
+    Answered by `MediaInfo`, `ChunkFound`s and `DecodeProgress`, then by `Decoded` or `Fault(scope="media")`. A file always
+    gives the same chunks and bytes, so a broken decode is repeated from the beginning. The spool is overwritten in place,
+    because chunks of it may be in work.
     """
 
     job_id: str
@@ -72,33 +76,33 @@ class Decode(Message, frozen=True):
     peaks: str
     max_duration_s: float | None = None
     max_expansion: float | None = None  # bytes of samples per byte of the file, beyond an hour
-    limit_s: float | None = None  # leave it at this much from the beginning; None: all of it
+    limit_s: float | None = None  # decode only so much from the beginning; None: all
 
 
 class Download(Message, frozen=True):
-    """Fetch this model. Answered by `DownloadProgress` every second, then `Downloaded` or `Fault(scope="download")`.
+    """Download a model. Answered by `DownloadProgress` every second, then by `Downloaded` or `Fault(scope="download")`.
 
-    Nothing is asked of the network when a complete model is in `target` already, nor when `offline`. What has come lies in
-    `partial_of(target)`: killing the child is how to cancel, the same command again goes on where it stopped, and removing
-    that directory gives up what was there. `token` goes to every one of `endpoints`, and to nobody they send us on to.
+    No request is sent when `target` has a complete model already, or when `offline`. Partial files lie in
+    `partial_of(target)`. To cancel, kill the actor: the same command continues later, and deleting that directory gives the
+    partial files up. `token` goes to each of `endpoints` and to no host that they redirect to.
     """
 
-    model: str  # the name reports call it by
+    model: str  # the name in reports
     repo: str  # "owner/name" on the hub
-    target: str  # the directory that the model will be; its parent need not exist
+    target: str  # the directory of the finished model; its parent need not exist
     endpoints: tuple[str, ...]  # addresses of hubs, tried in order
     revision: str | None = None  # branch, tag or commit; None: the main branch
-    patterns: tuple[str, ...] = ()  # file names to fetch, with wildcards; none: every file
-    token: str | None = None  # None: none, not even one that is stored on this machine
+    patterns: tuple[str, ...] = ()  # names of files to download, with wildcards; none: every file
+    token: str | None = None  # None: no token, not even one that is stored on this machine
     proxy: str | None = None  # URL, perhaps with name and password; None: as the environment says
     offline: bool = False
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 10.0  # without a single byte
-    spare_bytes: int = 0  # room that must be left on the disk afterwards
+    spare_bytes: int = 0  # bytes that must stay free on the disk afterwards
 
 
 class TestConnection(Message, frozen=True):
-    """Ask every endpoint about this repo, and fetch nothing. Answered by `ConnectionTested`."""
+    """Ask every endpoint for this repo, and download nothing. Answered by `ConnectionTested`."""
 
     repo: str
     endpoints: tuple[str, ...]
@@ -111,26 +115,26 @@ class TestConnection(Message, frozen=True):
 
 
 class Cancel(Message, frozen=True):
-    """Give up on this job: drop its chunks, or its decode. Chunks already in the hands of the model still end in a report."""
+    """Drop the chunks or the decode of a job. Chunks that the model works on still end in a report."""
 
     job_id: str
 
 
 class Shutdown(Message, frozen=True):
-    """Finish nothing, leave now."""
+    """Exit now, without finishing any work."""
 
 
 Command = Load | Transcribe | Decode | Download | TestConnection | Cancel | Shutdown
 
 
-# -- from a child ----------------------------------------------------------------------------------------------------
+# -- from an actor ---------------------------------------------------------------------------------------------------
 
 
 class Ready(Message, frozen=True):
     """The entry is imported and takes commands."""
 
     pid: int
-    facts: dict[str, Any] = {}  # versions, devices, compute types: what only the child can know
+    facts: dict[str, Any] = {}  # versions, devices, compute types: what only the actor can know
 
 
 class Loaded(Message, frozen=True):
@@ -140,11 +144,11 @@ class Loaded(Message, frozen=True):
     device: str
     compute_type: str
     seconds: float
-    window_s: float = 0.0  # of work, for the one full window that it warmed up with
+    window_s: float = 0.0  # seconds of work for the one full window of the warm-up
 
 
 class ChunkDone(Message, frozen=True):
-    """One chunk is recognised; `segments` may be empty."""
+    """One chunk is recognised. `segments` may be empty."""
 
     batch: int
     job_id: str
@@ -155,7 +159,7 @@ class ChunkDone(Message, frozen=True):
 
 
 class BatchDone(Message, frozen=True):
-    """Every chunk of the batch has been reported or was cancelled."""
+    """Every chunk of the batch was reported or cancelled."""
 
     batch: int
     seconds: float
@@ -163,23 +167,23 @@ class BatchDone(Message, frozen=True):
 
 
 class MediaInfo(Message, frozen=True):
-    """What the container says about itself, before anything is decoded."""
+    """What the container says, before anything is decoded."""
 
     job_id: str
-    duration_s: float | None  # None: it does not say
+    duration_s: float | None  # None: unknown
     format: str
     codec: str
 
 
 class ChunkFound(Message, frozen=True):
-    """The next chunk; its samples are in the spool when this is sent."""
+    """The next chunk. Its samples are in the spool already."""
 
     job_id: str
     span: Span
 
 
 class DecodeProgress(Message, frozen=True):
-    """Decoded up to here; sent about once a second of work."""
+    """How far the file is decoded. Sent about once per second of work."""
 
     job_id: str
     position_s: float
@@ -191,26 +195,26 @@ class Decoded(Message, frozen=True):
     job_id: str
     duration_s: float
     chunks: int
-    warning: Problem | None = None  # e.g. the file ends before the length it states
+    warning: Problem | None = None  # for example: the file ends before the length that it states
 
 
 class EndpointResult(Message, frozen=True):
-    """How an endpoint answered; no `problem`: as it should. The address is given without name and password."""
+    """How an endpoint answered. No `problem`: as it should. The address has no name and no password."""
 
     endpoint: str
     problem: Problem | None = None
 
 
 class DownloadProgress(Message, frozen=True):
-    """What has come of a model so far, from the endpoint in use; sent every second, also while nothing moves."""
+    """How much of a model has come, from the endpoint in use. Sent every second, also when no byte comes."""
 
     model: str
-    bytes: int  # of the model on this disk, from earlier attempts too; falls if something has to be fetched anew
+    bytes: int  # of the model on this disk, also from earlier attempts; falls when a file must be downloaded again
     total: int | None = None  # None: not known yet
     speed_bps: float = 0.0  # bytes per second, over the last seconds
-    eta_s: float | None = None  # None: nothing moves
+    eta_s: float | None = None  # None: no byte comes
     endpoint: str = ""
-    failed: tuple[EndpointResult, ...] = ()  # the endpoints that were tried before this one, and why not
+    failed: tuple[EndpointResult, ...] = ()  # the endpoints that were tried before this one
 
 
 class Downloaded(Message, frozen=True):
@@ -219,8 +223,8 @@ class Downloaded(Message, frozen=True):
     model: str
     path: str
     bytes: int  # of all its files
-    endpoint: str = ""  # empty: it was here already
-    revision: str | None = None  # the commit; None: nobody knows, it was not downloaded by this service
+    endpoint: str = ""  # empty: the model was here already
+    revision: str | None = None  # the commit; None: unknown, because this service did not download the model
     failed: tuple[EndpointResult, ...] = ()
 
 
@@ -232,10 +236,10 @@ class ConnectionTested(Message, frozen=True):
 
 
 class Fault(Message, frozen=True):
-    """Something failed. The child lives on, unless it says `fatal`: then it exits right after.
+    """A failure. The actor lives on, unless the fault is `fatal`: then it exits at once.
 
-    A fault of scope "batch" with an `index` is about that chunk alone, and hearing it again will not help: the rest of the
-    batch goes on. Without one it ends the batch: chunks of it that were not reported have not become text.
+    A fault of scope "batch" with an `index` concerns that chunk alone, and a repetition does not help; the others go on.
+    Without an `index` the fault ends the batch: the chunks that were not reported have no text.
     """
 
     scope: str  # "model" | "batch" | "media" | "download" | "actor"
@@ -255,7 +259,7 @@ Report = (
 
 
 def partial_of(target: str) -> str:
-    """Where the files of a model wait until all are there: beside `target`, under a name that no model can have."""
+    """Return the directory of a model's partial files: beside `target`, with a name that no model can have."""
     path = PurePath(target)
     return str(path.with_name(f".{path.name}.partial"))
 
@@ -266,15 +270,15 @@ _reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 
 def encode(message: Command | Report) -> bytes:
-    """The bytes of a message."""
+    """Return the bytes of a message."""
     return _encoder.encode(message)
 
 
 def decode_command(data: bytes) -> Command:
-    """The command in these bytes; `msgspec.ValidationError` names the field that is wrong."""
+    """Return the command in these bytes. Raises `msgspec.ValidationError`, which names the wrong field."""
     return _commands.decode(data)
 
 
 def decode_report(data: bytes) -> Report:
-    """The report in these bytes; `msgspec.ValidationError` names the field that is wrong."""
+    """Return the report in these bytes. Raises `msgspec.ValidationError`, which names the wrong field."""
     return _reports.decode(data)

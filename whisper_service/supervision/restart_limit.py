@@ -1,7 +1,7 @@
-"""When to stop starting a child that dies again and again, and when to try it once more. Pure.
+"""Decide when an actor that dies again and again is no longer started. Pure.
 
-Restart intensity as in Erlang's supervisors: so many deaths within a window, with nothing useful between, open the breaker. It is
-closed by anything useful and by whoever asks; until then one child is tried now and then.
+The rule is that of Erlang's supervisors: the limit is reached after so many deaths within a window of time, with nothing
+useful between them. A useful result or a user's request resets the limit. Until then the actor is started only now and then.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from whisper_service.core.domain import Value
 
 
 class RestartPolicy(Value, frozen=True):
-    """How much dying is too much."""
+    """How many deaths within how many seconds reach the limit, and the seconds between two starts after that."""
 
     max_restarts: int = 8
     window_s: float = 120.0
-    probe_s: float = 180.0  # between two attempts while it is open
+    probe_s: float = 180.0
 
 
 class RestartLimit:
-    """For one child. `now` is on any clock that does not jump."""
+    """The limit of one actor. Times are of any clock that does not jump."""
 
-    def __init__(self, intensity: RestartPolicy) -> None:
-        self.open = False
-        self.intensity = intensity
+    def __init__(self, policy: RestartPolicy) -> None:
+        self.reached = False
+        self.policy = policy
         self._deaths: list[float] = []
 
-    def died(self, now: float) -> None:
-        """The child is gone; an attempt that fails leaves the breaker open."""
-        self._deaths = [at for at in self._deaths if now - at < self.intensity.window_s] + [now]
-        self.open = self.open or len(self._deaths) >= self.intensity.max_restarts
+    def count_death(self, now: float) -> None:
+        """Count a death. Once reached, the limit stays reached."""
+        self._deaths = [at for at in self._deaths if now - at < self.policy.window_s] + [now]
+        self.reached = self.reached or len(self._deaths) >= self.policy.max_restarts
 
-    def close(self) -> None:
-        """The child did something useful, or somebody says that the cause is gone."""
-        self.open = False
+    def reset(self) -> None:
+        """Start to count anew."""
+        self.reached = False
         self._deaths.clear()

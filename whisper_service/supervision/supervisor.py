@@ -1,11 +1,11 @@
-"""The life of a child process: start, ready handshake, deadlines, death with its cause, restart with back-off.
+"""Run one actor: start it, wait until it is ready, watch deadlines, find the cause of its death, start it again.
 
-It knows nothing of jobs: it carries commands one way and reports the other, stamped with the generation of the child they
-came from, and tells when a child is gone and why. All methods are called on the event loop.
+A supervisor knows nothing of jobs. It carries commands and reports, adds the generation of the actor to each report, and
+tells when an actor is gone and why. All methods are called on the event loop.
 
-    idle ──want──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
+    idle ──start──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
       ▲                └──────exit, timeout──────────────▲ └──too often──▶ broken ──reset, a long while──▶ starting
-      └─────rest─── from any
+      └─────go_idle─── from any
 """
 
 from __future__ import annotations
@@ -33,13 +33,17 @@ from whisper_service.supervision.restart_limit import RestartLimit, RestartPolic
 logger = logging.getLogger(__name__)
 
 BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-STEADY_S: Final = 30.0  # a child that was ready this long before it died starts again without delay
-DEATHS: Final = 20  # so many of the last are remembered
-DUMP_S: Final = 0.5  # time for a hung child to write its stacks down
+"""Seconds before a new start, by the number of failures in a row. The last one holds for all further failures."""
+STEADY_S: Final = 30.0
+"""An actor that lived this long counts as the first failure in a row when it dies."""
+DEATHS: Final = 20
+"""Deaths that are kept for the page."""
+DUMP_S: Final = 0.5
+"""Time for a hung actor to write its stacks into its log."""
 
 
 class Reported(Value, frozen=True):
-    """A report from the living child."""
+    """A report of the living actor."""
 
     actor: str
     generation: int
@@ -47,7 +51,7 @@ class Reported(Value, frozen=True):
 
 
 class Died(Value, frozen=True):
-    """The child is gone, with everything in its hands."""
+    """The actor is gone, and its unfinished work is lost."""
 
     actor: str
     generation: int
@@ -59,7 +63,10 @@ ActorEvent = Reported | Died
 
 
 class Supervisor:
-    """One place for a child. `run` keeps it filled once somebody called `want`."""
+    """The supervisor of one actor. After `start`, `run` keeps the actor alive.
+
+    `ready_is_useful`: an actor that becomes ready has shown that it can work, so that only its work can kill it.
+    """
 
     def __init__(
         self,
@@ -69,199 +76,199 @@ class Supervisor:
         logs: Path,
         deliver: Callable[[ActorEvent], None],
         ready_timeout_s: float,
-        intensity: RestartPolicy = RestartPolicy(),  # noqa: B008  it is frozen
+        policy: RestartPolicy = RestartPolicy(),  # noqa: B008  it is frozen
         ready_is_useful: bool = True,
-        roll: OrphanList | None = None,
+        orphans: OrphanList | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ready_is_useful`: one that gets ready has shown that it can work, so that only its work can kill it."""
         self.name = name
         self.state = ActorState.IDLE
         self.generation = 0
         self.facts: dict[str, Any] = {}
-        self.problem: Problem | None = None  # why the last child died; None once one did something useful
+        self.problem: Problem | None = None  # why the last actor died; None after a useful result
         self.deaths: deque[Death] = deque(maxlen=DEATHS)  # the newest last
-        self.failures = 0  # deaths in a row without anything useful in between
-        self.rested = 0  # the last generation that was sent to rest: what it said before counts no more
+        self.failures = 0  # deaths in a row without a useful result
+        self.idle_generation = 0  # the last one that `go_idle` ended; its reports no longer count
         self._entry = entry
         self._logs = logs
         self._deliver = deliver
         self._ready_timeout_s = ready_timeout_s
         self._clock = clock
-        self._breaker = RestartLimit(intensity)
+        self._limit = RestartLimit(policy)
         self._ready_is_useful = ready_is_useful
-        self._roll = roll
-        self._again = anyio.Event()  # ends the wait after a death
+        self._orphans = orphans
+        self._retry = anyio.Event()  # ends the wait after a death
         self._wanted = anyio.Event()
         self._stop = anyio.Event()
-        self._link: ActorProcess | None = None
+        self._process: ActorProcess | None = None
         self._cause: faults.Diagnosis | None = None
-        self._fatal: Problem | None = None  # what the child itself said it ends for
+        self._fatal: Problem | None = None  # the problem that the actor reported before its exit
         self._deadlines: dict[object, asyncio.TimerHandle] = {}
 
     @property
     def pid(self) -> int | None:
-        return self._link.pid if self._link else None
+        return self._process.pid if self._process else None
 
     @property
     def broken(self) -> bool:
-        """Whether it died too often, and has not done anything useful since."""
-        return self._breaker.open
+        """Whether the actor died too often and has not done anything useful since."""
+        return self._limit.reached
 
     def reset(self) -> None:
-        """Somebody says that the cause is gone: start it at once, and count anew."""
-        self._breaker.close()
+        """Forget earlier deaths and start the actor at once, because a user says that the cause is gone."""
+        self._limit.reset()
         self.failures = 0
-        self._again.set()
+        self._retry.set()
 
-    def want(self) -> None:
-        """Start the child, if it is not there."""
+    def start(self) -> None:
+        """Start the actor unless it runs."""
         self._wanted.set()
 
-    def rest(self) -> None:
-        """End the child, with everything in its hands, until somebody wants one again. No `Died` comes; all its memory is free."""
+    def go_idle(self) -> None:
+        """End the actor and its work until the next `start`. All its memory becomes free, and no `Died` comes."""
         if self._stop.is_set():
             return
         if self._wanted.is_set():
             self._wanted = anyio.Event()
-        self.rested = self.generation
-        if self._link is not None:
-            self._link.kill()
+        self.idle_generation = self.generation
+        if self._process is not None:
+            self._process.kill()
         else:
             self.state = ActorState.IDLE
 
     def stop(self) -> None:
-        """No more children; the present one is asked to leave, then killed. `run` returns when it is gone."""
+        """End the actor for good: ask it to exit, then kill it. `run` returns when it is gone."""
         self._stop.set()
         self._wanted.set()
-        self._again.set()
+        self._retry.set()
 
     async def run(self) -> None:
-        """Keep a child alive until `stop`."""
+        """Keep the actor alive until `stop`."""
         while True:
             await self._wanted.wait()
             if self._stop.is_set():
                 break
-            await self._live()
-            if not self._stop.is_set() and self.rested != self.generation:
+            await self._run_generation()
+            if not self._stop.is_set() and self.idle_generation != self.generation:
                 with anyio.move_on_after(self._back_off()):
-                    await self._again.wait()
+                    await self._retry.wait()
         self.state = ActorState.STOPPED
 
     def send(
         self, command: Command, *, generation: int | None = None, within_s: float | None = None, key: object = None
     ) -> None:
-        """Send to the child. With `within_s`, it is replaced unless `settle(key)` comes in time.
+        """Send a command. With `within_s`, replace the actor unless `clear_deadline(key)` comes within these seconds.
 
-        `generation` is the child that is meant (None: the present one). If it is gone, nothing is sent: its `Died` is on its
-        way to the caller, who may not know of it yet.
+        `generation`: the actor that is meant, None for the present one. When it is gone nothing is sent, because the caller
+        will get its `Died`.
         """
-        if self._link is None or not self._is_current(generation):
-            logger.debug("the child is gone", extra={"action": "send_failed", "actor": self.name})
+        if self._process is None or not self._is_current(generation):
+            logger.debug("The actor is gone.", extra={"action": "send_failed", "actor": self.name})
             return
-        self._link.send(encode(command))
+        self._process.send(encode(command))
         if within_s is not None:
-            self.expect(key, within_s)
+            self.set_deadline(key, within_s)
 
-    def expect(self, key: object, within_s: float, *, generation: int | None = None) -> None:
-        """Replace the child unless `settle(key)` is called within this time; calling again starts it anew."""
-        if self._link is None or not self._is_current(generation):
+    def set_deadline(self, key: object, within_s: float, *, generation: int | None = None) -> None:
+        """Replace the actor unless `clear_deadline(key)` comes within these seconds. A second call starts the time anew."""
+        if self._process is None or not self._is_current(generation):
             return
-        self.settle(key)
+        self.clear_deadline(key)
         diagnosis = faults.hung(within_s)
         self._deadlines[key] = asyncio.get_running_loop().call_later(within_s, self.replace, diagnosis)
 
-    def settle(self, key: object) -> None:
-        """What was expected has come."""
+    def clear_deadline(self, key: object) -> None:
+        """Cancel a deadline, because the answer has come."""
         if handle := self._deadlines.pop(key, None):
             handle.cancel()
 
-    def proven(self, *, generation: int | None = None) -> None:
-        """The child did something useful: it may start again at once should it die. Too late if it is dead already."""
-        if self._link is not None and self._is_current(generation):
+    def mark_useful(self, *, generation: int | None = None) -> None:
+        """Note a useful result: should the actor die now, it starts again at once. Ignored for an actor that is gone."""
+        if self._process is not None and self._is_current(generation):
             self.failures = 0
             self.problem = None
-            self._breaker.close()
+            self._limit.reset()
 
     def replace(self, diagnosis: faults.Diagnosis) -> None:
-        """Kill the child for this reason; a hung one leaves its stacks in the log first."""
-        if self._link is None or self._cause is not None or self.rested == self.generation:
+        """Kill the actor for this reason. A hung one first writes its stacks into its log."""
+        if self._process is None or self._cause is not None or self.idle_generation == self.generation:
             return
         self._cause = diagnosis
-        link = self._link
+        process = self._process
         if diagnosis.kind is faults.FaultKind.HUNG and hasattr(signal, "SIGUSR1"):
-            link.signal(signal.SIGUSR1)
-            link.signal(signal.SIGCONT)  # one that somebody stopped can write nothing before it goes on
-            asyncio.get_running_loop().call_later(DUMP_S, link.kill)
+            process.signal(signal.SIGUSR1)
+            process.signal(signal.SIGCONT)  # a stopped process must go on before it can write
+            asyncio.get_running_loop().call_later(DUMP_S, process.kill)
         else:
-            link.kill()
+            process.kill()
 
     def _is_current(self, generation: int | None) -> bool:
         return generation is None or generation == self.generation
 
-    async def _live(self) -> None:
-        """One generation, from start to exit."""
+    async def _run_generation(self) -> None:
+        """Run one actor process from its start to its exit, and tell why it died."""
         self.generation += 1
-        self._again = anyio.Event()
-        generation, born = self.generation, self._clock()
+        self._retry = anyio.Event()
+        generation, started = self.generation, self._clock()
         self.state, self._cause, self._fatal = ActorState.STARTING, None, None
         code: int | None = None
         kills = oom_kills.count()
         try:
             log = actor_logs.create(self._logs, self.name)
             code = await self._until_exit(generation, log)
-        except OSError as error:  # no room for a log, no process, no more open files: it may be better in a while
+        except OSError as error:  # no room for a log, no process or file handle left: this may pass
             self._cause = faults.classify(f"{type(error).__name__}: {error}")
         was_ready = self.state is ActorState.READY
-        self.state = ActorState.STOPPED if self._stop.is_set() else ActorState.WAITING
         if self._stop.is_set():
+            self.state = ActorState.STOPPED
             return
-        if self.rested == generation:
+        if self.idle_generation == generation:
             self.state, self.failures, self.problem = ActorState.IDLE, 0, None
-            logger.info(
-                "%s rests", self.name, extra={"action": "actor_rests", "actor": self.name, "generation": generation}
-            )
+            facts = {"action": "actor_rests", "actor": self.name, "generation": generation}
+            logger.info("The actor %s is idle.", self.name, extra=facts)
             return
-        if was_ready and self._clock() - born > STEADY_S:
+        self.state = ActorState.WAITING
+        if was_ready and self._clock() - started > STEADY_S:
             self.failures = 0
         self.failures += 1
-        diagnosis = self._cause or faults.classify(actor_logs.tail(log), code, oom_killed=oom_kills.count() > kills)
-        if diagnosis.kind is not faults.FaultKind.KILLED:  # whoever kills from outside says nothing about the child
-            self._breaker.died(self._clock())
-        if self.broken:
-            self.state = ActorState.BROKEN
-            facts = {"action": "breaker_open", "actor": self.name, "cause": diagnosis.kind.value}
-            logger.error(
-                "%s died too often; the next attempt is in %.0f s, or when somebody asks",
-                self.name,
-                self._back_off(),
-                extra=facts,
-            )
+        oom_killed = oom_kills.count() > kills
+        diagnosis = self._cause or faults.classify(actor_logs.tail(log), code, oom_killed=oom_killed)
+        if diagnosis.kind is not faults.FaultKind.KILLED:  # a kill from outside says nothing about the actor
+            self._limit.count_death(self._clock())
         self.problem = diagnosis.problem
         self.deaths.append(Death(round(time.time(), 3), generation, self._fatal or diagnosis.problem))
-        logger.warning(
-            "%s died: %s", self.name, diagnosis.problem.message,
-            extra={"action": "actor_died", "actor": self.name, "generation": generation, "cause": diagnosis.kind.value, "exit_code": code},
-        )  # fmt: skip
+        cause = diagnosis.kind.value
+        if self.broken:
+            self.state = ActorState.BROKEN
+            text = "The actor %s died too often. It starts again in %.0f s, or when a user asks."
+            facts = {"action": "breaker_open", "actor": self.name, "cause": cause}
+            logger.error(text, self.name, self._back_off(), extra=facts)
+        facts = {
+            "action": "actor_died", "actor": self.name, "generation": generation, "cause": cause, "exit_code": code,
+        }  # fmt: skip
+        logger.warning("The actor %s died: %s", self.name, diagnosis.problem.message, extra=facts)
         self._deliver(Died(self.name, generation, diagnosis, self._back_off()))
 
     async def _until_exit(self, generation: int, log: Path) -> int | None:
-        """Start a child and wait for its end; its exit code. Everything it reported is delivered by then. Raises `OSError`."""
+        """Start an actor process, wait for its exit and return its exit code. Raises `OSError`.
+
+        All its reports are delivered by then.
+        """
         exited = anyio.Event()
         codes: list[int | None] = []
 
         def on_message(data: bytes) -> None:
             try:
                 report = decode_report(data)
-            except msgspec.DecodeError as error:  # whatever else it says is worth nothing
-                self.replace(faults.garbled(str(error)))
+            except msgspec.DecodeError as error:
+                self.replace(faults.unreadable_message(str(error)))
                 return
             if isinstance(report, Ready):
-                self.settle("ready")
+                self.clear_deadline("ready")
                 self.state = ActorState.READY
                 self.facts = report.facts
                 if self._ready_is_useful:
-                    self._breaker.close()
+                    self._limit.reset()
             if isinstance(report, Fault) and report.fatal:
                 self._fatal = report.problem
             self._deliver(Reported(self.name, generation, report))
@@ -270,37 +277,37 @@ class Supervisor:
             codes.append(code)
             exited.set()
 
-        self._link = link = ActorProcess(self._entry, log, on_message, on_exit)
-        if self._roll is not None:
-            self._roll.enter(link.pid)
-        facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": link.pid}
-        logger.info("%s started", self.name, extra=facts)
-        self.expect("ready", self._ready_timeout_s)
+        self._process = process = ActorProcess(self._entry, log, on_message, on_exit)
+        if self._orphans is not None:
+            self._orphans.add(process.pid)
+        facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": process.pid}
+        logger.info("The actor %s started.", self.name, extra=facts)
+        self.set_deadline("ready", self._ready_timeout_s)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._leave, link, exited)
+                tasks.start_soon(self._end_at_stop, process, exited)
                 await exited.wait()
                 tasks.cancel_scope.cancel()
         finally:
-            if not exited.is_set():  # cancelled: nobody is left to watch it
-                link.kill()
+            if not exited.is_set():  # this task was cancelled
+                process.kill()
             for key in list(self._deadlines):
-                self.settle(key)
-            if self._roll is not None and exited.is_set():
-                self._roll.leave(link.pid)
-            self._link = None
+                self.clear_deadline(key)
+            if self._orphans is not None and exited.is_set():
+                self._orphans.remove(process.pid)
+            self._process = None
         return codes[0]
 
-    async def _leave(self, link: ActorProcess, exited: anyio.Event) -> None:
-        """When told to stop: ask, wait a little, kill."""
+    async def _end_at_stop(self, process: ActorProcess, exited: anyio.Event) -> None:
+        """Wait for `stop`, then ask the actor to exit, and kill it when it does not."""
         await self._stop.wait()
-        link.send(encode(Shutdown()))
+        process.send(encode(Shutdown()))
         with anyio.move_on_after(STOP_S):
             await exited.wait()
             return
-        link.kill()
+        process.kill()
 
     def _back_off(self) -> float:
         if self.broken:
-            return self._breaker.intensity.probe_s
+            return self._limit.policy.probe_s
         return BACK_OFF_S[min(max(self.failures - 1, 0), len(BACK_OFF_S) - 1)]

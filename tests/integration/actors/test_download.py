@@ -56,7 +56,7 @@ class Child:
         self._reports, reports = context.Pipe(duplex=False)
         self.log = log
         self.process = context.Process(
-            target=boot.child, args=("whisper_service.actors.download.main:run", theirs, reports, str(log))
+            target=boot.run_actor, args=("whisper_service.actors.download.main:run", theirs, reports, str(log))
         )
         self.process.start()
         theirs.close()

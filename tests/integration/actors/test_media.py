@@ -290,7 +290,7 @@ def test_an_actor_in_its_own_process(tmp_path: Path) -> None:
     their_commands, commands = context.Pipe(duplex=False)
     reports, their_reports = context.Pipe(duplex=False)
     actor = context.Process(
-        target=boot.child,
+        target=boot.run_actor,
         args=("whisper_service.actors.media.main:run", their_commands, their_reports, str(tmp_path / "actor.log")),
     )
     actor.start()

@@ -33,7 +33,7 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
     ) as service:
         jobs = []
         for number in range(8):
-            async with service.uploads.receiver(f"clip {number}.wav") as receiver:
+            async with service.uploads.receive(f"clip {number}.wav") as receiver:
                 await receiver.write(sound.read_bytes())
                 received = await receiver.finish()
             jobs.append(await service.jobs.submit(received, Options(language="en", preset=Preset.FAST)))
@@ -47,7 +47,7 @@ async def test_jobs_complete_with_less_memory_and_say_so(tmp_path: Path) -> None
         assert any("The service continues with batches of 4." in note.message for note in notes), notes
         told = await until(service, next(job.id for job in done if job.history), lambda job: bool(job.history))
         assert told.status is Status.PROCESSING  # it was in the events as it happened
-        standing = await service.parts.store.remembered.standing("cpu", done[0].model or "")
+        standing = await service.parts.store.service_state.fallback("cpu", done[0].model or "")
         assert standing is not None
         assert standing.rung.batch < 8
         system = await service.system()

@@ -68,7 +68,7 @@ class ActorProcess:
         commands, self._commands = context.Pipe(duplex=False)
         self._reports, reports = context.Pipe(duplex=False)
         self.log = log
-        self.process = context.Process(target=boot.child, args=(entry, commands, reports, str(log)), daemon=True)
+        self.process = context.Process(target=boot.run_actor, args=(entry, commands, reports, str(log)), daemon=True)
         self.process.start()
         commands.close()
         reports.close()
@@ -463,7 +463,7 @@ def test_shutdown_ends_the_actor_and_sigkill_of_its_parent_too(tmp_path: Path, m
         "    context = multiprocessing.get_context('spawn')\n"
         "    commands, to_actor = context.Pipe(duplex=False)\n"
         "    from_actor, reports = context.Pipe(duplex=False)\n"
-        f"    actor = context.Process(target=boot.child, args=({ENTRY!r}, commands, reports, sys.argv[1]))\n"
+        f"    actor = context.Process(target=boot.run_actor, args=({ENTRY!r}, commands, reports, sys.argv[1]))\n"
         "    actor.start()\n"
         "    commands.close(), reports.close()\n"
         "    from_actor.recv_bytes()\n"

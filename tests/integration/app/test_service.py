@@ -453,7 +453,9 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
 
 
 async def test_decoders_that_cannot_start_keep_the_jobs_waiting_too(tmp_path: Path) -> None:
-    async with open_service(tmp_path, media_actor="broken", supervision={"max_restarts": 2}) as service:
+    async with open_service(
+        tmp_path, media_actor="broken", media={"workers": 2}, supervision={"max_restarts": 2}
+    ) as service:
         job = await send(service, chunks=2)
         waits = await until(service, job.id, lambda job: job.problem is not None)
         assert waits.problem is not None
@@ -544,7 +546,7 @@ async def test_the_log_is_kept_as_short_as_the_configuration_says(tmp_path: Path
         with anyio.fail_after(10):
             while len(await log_of(service)) > 22:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-        _, newest = await service.parts.store.log.bounds()
+        _, newest = await service.parts.store.change_log.bounds()
         assert [change.seq for change in await log_of(service)][-20:] == list(range(newest - 19, newest + 1))
         assert await texts(service, job.id) == expected(40)
 

@@ -63,7 +63,7 @@ async def test_a_deleted_job_is_out_of_sight_and_comes_back_whole(web: Running) 
     assert [job["id"] for job in (await web.client.get("/api/jobs?q=chunk")).json()["jobs"]] == [job_id]
     again = await web.client.post(f"/api/jobs/{job_id}/restore")
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
-    kinds = [change.kind for change in await web.service.parts.store.log.changes(0, job_id=job_id)]
+    kinds = [change.kind for change in await web.service.parts.store.change_log.changes(0, job_id=job_id)]
     assert kinds[-2:] == ["deleted", "update"]
 
 
@@ -103,7 +103,7 @@ async def test_it_goes_when_its_time_is_over_also_after_a_restart(tmp_path: Path
         with anyio.fail_after(20):
             while files(web, gone):  # noqa: ASYNC110 - nobody is told
                 await anyio.sleep(0.05)
-        assert [job_id for job_id, _ in await web.service.parts.store.trash()] == [kept]
+        assert [job_id for job_id, _ in await web.service.parts.store.trashed()] == [kept]
         assert (await web.client.post(f"/api/jobs/{gone}/restore")).status_code == 404
         assert (await web.client.post(f"/api/jobs/{kept}/restore")).status_code == 200
         assert (await ended(web, kept))["status"] == "completed"

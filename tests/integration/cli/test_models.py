@@ -18,7 +18,7 @@ import pytest
 from anyio import to_thread
 
 from testkit.fake_hub import REPO, Hub, closed_port
-from testkit.model_service import FILES, PATH, SIZE, gone, half, job_once, model_once, running, slow, submit
+from testkit.hub_service import FILES, PATH, SIZE, gone, half, job_once, model_once, running_with_hubs, slow, submit
 from testkit.repository import ROOT
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Status
@@ -91,7 +91,7 @@ def test_what_was_set_in_a_service_counts_here_too(tmp_path: Path, hub: Hub, mon
     async def keep() -> None:
         (tmp_path / "data").mkdir()
         async with Store.open(DataDir(tmp_path / "data").database) as store:
-            await store.remembered.set_settings({"models.endpoints": [hub.url]})
+            await store.service_state.set_settings({"models.endpoints": [hub.url]})
 
     anyio.run(keep)
     assert cli.main(["models", "download", REPO]) == 0
@@ -123,7 +123,7 @@ def test_only_a_service_can_unload(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_built_in_model_is_checked_before_it_is_put_together(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if bundled.absent(BUNDLED["base"]):
+    if bundled.missing_packages(BUNDLED["base"]):
         pytest.skip("the packages of the extra [bundled] are not installed")
     assert cli.main(["models", "verify", "base"]) == 0
     said = capsys.readouterr().err
@@ -194,7 +194,7 @@ async def test_the_running_service_is_asked_if_there_is_one(
     async def run(*words: str) -> int:
         return await to_thread.run_sync(cli.main, ["models", *words])
 
-    async with running(tmp_path, hub.url) as web:
+    async with running_with_hubs(tmp_path, hub.url) as web:
         with DataDir(tmp_path / "data").advertise(web.url):
             slow(hub)
             job = await submit(web, chunks=1)
@@ -229,6 +229,6 @@ async def test_the_running_service_is_asked_if_there_is_one(
 async def test_a_service_that_said_nothing_of_its_address_is_told(
     tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with running(tmp_path, hub.url):
+    async with running_with_hubs(tmp_path, hub.url):
         assert await to_thread.run_sync(cli.main, ["models", "list"]) == 1
     assert "Another whisper_service" in capsys.readouterr().err

@@ -17,9 +17,10 @@ import pytest
 import srt  # type: ignore[import-untyped]
 
 from testkit.fake_hub import REPO, Hub
-from testkit.model_service import FILES
+from testkit.hub_service import FILES
 from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
+from testkit.service import entries, placeholder_model
 from whisper_service.app.service import Service
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Job, Status, Transcript
@@ -28,29 +29,25 @@ from whisper_service.export.render import Format
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 
-FAKES = {"speech_entry": "testkit.scripted_actors:speech", "media_entry": "testkit.scripted_actors:media"}
 DRIVER = f"""
 import sys
 from functools import partial
 from whisper_service.cli import main as cli
 from whisper_service.app.service import Service
-Service.open = staticmethod(partial(Service.open, **{FAKES!r}))
+Service.open = staticmethod(partial(Service.open, **{entries()!r}))
 sys.exit(cli.main(sys.argv[1:]))
 """
 
 
 @pytest.fixture(autouse=True)
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory with a model folder that only the fakes can load."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WHISPER_SERVICE_")]:
         monkeypatch.delenv(name)
-    model = tmp_path / "data" / "models" / "tiny"
-    model.mkdir(parents=True)
-    for file in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
-        (model / file).write_bytes(b"x")
+    placeholder_model(tmp_path / "data" / "models" / "tiny")
     monkeypatch.setenv("WHISPER_SERVICE_SPEECH__MODEL", "tiny")
-    monkeypatch.setattr(Service, "open", staticmethod(partial(Service.open, **FAKES)))
+    monkeypatch.setattr(Service, "open", staticmethod(partial(Service.open, **entries())))
 
 
 def recording(name: str, **play: object) -> Path:
@@ -172,7 +169,7 @@ def test_the_command_line_and_the_environment_win_over_what_was_set_in_a_service
 
     async def keep() -> None:
         async with Store.open(database) as store:
-            await store.remembered.set_settings({"speech.model": "our-own"})
+            await store.service_state.set_settings({"speech.model": "our-own"})
 
     anyio.run(keep)
     assert cli.main(["transcribe", "good.mp3"]) == 0
@@ -199,7 +196,7 @@ def test_a_model_that_does_not_come_is_said_with_its_cure(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert cli.main(["transcribe", "good.mp3", "--model", "small"]) == 1
     said = capsys.readouterr().err
-    assert "the network is not to be used" in said
+    assert "the settings forbid downloads" in said
     assert "copy the folder of the model" in said
 
 

@@ -87,7 +87,7 @@ async def send(web: Running, **options: str) -> dict[str, Any]:
 async def settled(web: Running, state: DeliveryState) -> list[Delivery]:
     """The deliveries, once the newest is in this state."""
     with anyio.fail_after(WAIT):
-        while not (found := await web.service.parts.store.outbox.newest(10)) or found[0].state is not state:  # noqa: ASYNC110 - it is not published
+        while not (found := await web.service.parts.store.webhook_queue.newest(10)) or found[0].state is not state:  # noqa: ASYNC110 - it is not published
             await anyio.sleep(0.02)
     return found
 
@@ -131,12 +131,14 @@ async def test_a_change_after_the_end_is_not_sent_again(tmp_path: Path, receiver
         await receiver.until(1)
         await settled(web, DeliveryState.DELIVERED)
         (last,) = [
-            c for c in await web.service.parts.store.log.changes(0, job_id=job["id"]) if b'"completed"' in c.payload
+            c
+            for c in await web.service.parts.store.change_log.changes(0, job_id=job["id"])
+            if b'"completed"' in c.payload
         ][-1:]
         again = web.service.parts.webhooks._delivery(last)
         assert again is not None
-        await web.service.parts.store.outbox.add([again], web.service.events.head)
-        assert [delivery.state for delivery in await web.service.parts.store.outbox.newest(10)] == [
+        await web.service.parts.store.webhook_queue.add([again], web.service.events.head)
+        assert [delivery.state for delivery in await web.service.parts.store.webhook_queue.newest(10)] == [
             DeliveryState.DELIVERED
         ]
 
@@ -173,11 +175,11 @@ async def test_a_restart_goes_on(tmp_path: Path, receiver: Receiver) -> None:
     async with running_with_webhooks(tmp_path, url=receiver.url) as web:
         await send(web)
         await receiver.until(1)
-        (waiting,) = await web.service.parts.store.outbox.next(10)
+        (waiting,) = await web.service.parts.store.webhook_queue.waiting(10)
         while not waiting.attempts:
-            (waiting,) = await web.service.parts.store.outbox.next(10)
+            (waiting,) = await web.service.parts.store.webhook_queue.waiting(10)
         # the next attempt is due when the service runs again
-        await web.service.parts.store.outbox.settle(
+        await web.service.parts.store.webhook_queue.record_attempt(
             waiting.id, DeliveryState.WAITING, waiting.attempts, 0.0, waiting.detail
         )
     async with running_with_webhooks(tmp_path, url=receiver.url) as web:

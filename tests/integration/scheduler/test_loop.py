@@ -80,15 +80,15 @@ class Actor:
         self.facts: dict[str, Any] = {}
         self.problem: Problem | None = None
         self.failures = 0
-        self.rested = 0
+        self.idle_generation = 0
         self.broken = False
         self.got: list[tuple[int, Command]] = []  # with the generation that it was meant for
 
-    def want(self) -> None: ...
-    def rest(self) -> None: ...
-    def settle(self, key: object) -> None: ...
-    def expect(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
-    def proven(self, *, generation: int | None = None) -> None: ...
+    def start(self) -> None: ...
+    def go_idle(self) -> None: ...
+    def clear_deadline(self, key: object) -> None: ...
+    def set_deadline(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
+    def mark_useful(self, *, generation: int | None = None) -> None: ...
 
     def send(self, command: Command, *, generation: int, **deadline: Any) -> None:
         self.got.append((generation, command))
@@ -107,7 +107,7 @@ class Stage:
         self.facts: dict[str, Any] = {"cpus": 1}
         self.speech, self.media = Actor("speech"), Actor("media-1")
         speech = SpeechActor(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
-        feed = ChangeFeed(store.log, 0)
+        feed = ChangeFeed(store.change_log, 0)
         self.download = Actor("download")
         models = ModelStates(store, feed, Inventory(catalog, Machine(cpus=2, memory_bytes=0)), speech)
         self.context = Context(
@@ -410,7 +410,7 @@ async def test_a_job_is_not_failed_because_its_download_cannot_be_written_down_y
 ) -> None:
     monkeypatch.setattr(dispatch, "RETRY_S", 0.01)
     async with staged(tmp_path) as stage:
-        tell, refused = stage.store.remembered.tell_model, 0
+        tell, refused = stage.store.service_state.log_model, 0
 
         async def busy(*given: Any, **rest: Any) -> Any:
             nonlocal refused
@@ -419,7 +419,7 @@ async def test_a_job_is_not_failed_because_its_download_cannot_be_written_down_y
                 raise StoreBusy
             return await tell(*given, **rest)
 
-        stage.store.remembered.tell_model = busy  # type: ignore[method-assign]
+        stage.store.service_state.log_model = busy  # type: ignore[method-assign]
         await stage.submit(model="tiny")
         while (job := await stage.job()).phase is not Phase.DOWNLOADING_MODEL:
             assert job.status is not Status.FAILED, job.error
@@ -575,7 +575,7 @@ async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Pa
         (note,) = (await stage.job()).history
         assert (note.code, note.message.endswith("The service continues with the CPU.")) == (why.problem.code, True)
         assert (
-            await stage.store.remembered.standing("cuda", loads[0].model) is None
+            await stage.store.service_state.fallback("cuda", loads[0].model) is None
         )  # with the library there it is as before
 
 
@@ -671,27 +671,27 @@ async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tm
         model = stage.speech.commands(Load)[0].model
         fault = {"scope": "batch", "kind": OOM.kind.value, "problem": OOM.problem, "fatal": True}
         await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
-        standing = await stage.store.remembered.standing("cpu", model)
+        standing = await stage.store.service_state.fallback("cpu", model)
         assert standing is not None
         assert (standing.rung.batch, standing.climbed, standing.climb_after_s) == (4, False, 0.2)
         await anyio.sleep(0.25)
         stage.say(stage.speech, heard(stage.batches()[-1]), over(stage.batches()[-1]))
         await stage.settled()
-        standing = await stage.store.remembered.standing("cpu", model)
+        standing = await stage.store.service_state.fallback("cpu", model)
         assert standing is not None
         assert (standing.rung.batch, standing.climbed) == (8, True)
         note = (await stage.job()).history[-1]
         assert note.message == "It went well for a while. The service continues with batches of 8."
         assert note.params == {"change": {"kind": "batch", "to": 8}}
         await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
-        standing = await stage.store.remembered.standing("cpu", model)
+        standing = await stage.store.service_state.fallback("cpu", model)
         assert standing is not None
         assert (standing.rung.batch, standing.climbed, standing.climb_after_s) == (4, False, 0.4)
         for _ in range(2):
             await anyio.sleep(0.45)
             stage.say(stage.speech, heard(stage.batches()[-1]), over(stage.batches()[-1]))
             await stage.settled()
-        assert await stage.store.remembered.standing("cpu", model) is None
+        assert await stage.store.service_state.fallback("cpu", model) is None
         assert stage.context.speech.warnings == ()
 
 
@@ -756,7 +756,7 @@ async def test_a_job_whose_failure_cannot_be_written_fails_once_it_can(
         await stage.loaded()
         (first,) = stage.batches()
         with monkeypatch.context() as patch:
-            refuse(stage, patch, "checkpoint", "move", "update", "strike", "add_chunk", "quarantine")
+            refuse(stage, patch, "checkpoint", "move", "update", "count_attempts", "add_chunk", "fail_chunk")
             stage.say(stage.speech, heard(first), over(first))
             await anyio.sleep(0.3)
             await stage.settled()
@@ -791,7 +791,7 @@ async def test_a_strike_that_cannot_be_written_loses_no_chunk(tmp_path: Path, mo
         await stage.decoded()
         await stage.loaded()
         with monkeypatch.context() as patch:
-            refuse(stage, patch, "strike")
+            refuse(stage, patch, "count_attempts")
             stage.die(stage.speech)
             await stage.settled()
         stage.say(stage.speech, Ready(pid=3))

@@ -52,7 +52,7 @@ async def add(store: Store, job_id: str, name: str = "", *texts: str, per_chunk:
 
 
 async def found(store: Store, q: str, **more: Any) -> list[str]:
-    return [job.id for job in (await store.listings.jobs(q=q, **more)).jobs]
+    return [job.id for job in (await store.browser.jobs(q=q, **more)).jobs]
 
 
 async def test_jobs_are_found_by_name_and_text_the_newest_first(store: Store) -> None:
@@ -72,7 +72,7 @@ async def test_a_find_says_where(store: Store) -> None:
     await add(
         store, "a", "zebra.wav", "nothing", "one zebra", "x", "two Zebras and a zebra", "zebra three", "zebra four"
     )
-    page = await store.listings.jobs(q="zebra")
+    page = await store.browser.jobs(q="zebra")
     where = page.found["a"]
     assert where.name == ["", "zebra", ".wav"]
     assert [(e.chunk, e.index, e.start, e.parts) for e in where.excerpts] == [
@@ -80,7 +80,7 @@ async def test_a_find_says_where(store: Store) -> None:
         (1, 1, 1.1, ["two ", "Zebra", "s and a ", "zebra", ""]),
         (2, 0, 2.0, ["", "zebra", " three"]),
     ]
-    named = (await store.listings.jobs(q="wav four")).found["a"]
+    named = (await store.browser.jobs(q="wav four")).found["a"]
     assert named.name == ["zebra.", "wav", ""]
     assert [e.parts for e in named.excerpts] == [["zebra ", "four", ""]]
 
@@ -91,9 +91,9 @@ async def test_jobs_that_lie_apart_have_the_same_excerpts_as_jobs_that_lie_toget
     for n in range(9):
         await add(store, f"j{n}", "zebra.wav", *(f"{n} a zebra {k}" for k in range(n)), "会议")
     for q in ("zebra", "会议", "议", "zebra 会议"):
-        together = await store.listings.jobs(q=q)
-        monkeypatch.setattr(listing, "SPARSE", 0)
-        assert await store.listings.jobs(q=q) == together, q
+        together = await store.browser.jobs(q=q)
+        monkeypatch.setattr(listing, "MAX_SPREAD", 0)
+        assert await store.browser.jobs(q=q) == together, q
         monkeypatch.undo()
     assert [len(together.found[f"j{n}"].excerpts) for n in range(9)] == [1, 2, 3, 3, 3, 3, 3, 3, 3]
 
@@ -104,17 +104,17 @@ async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(
     for n in range(7):
         await add(store, f"j{n}", "", "zebra" if n % 2 else "horse")
     await store.move("j1", Cause.PAUSE)
-    page = await store.listings.jobs(q="zebra", status=[Status.PAUSED])
+    page = await store.browser.jobs(q="zebra", status=[Status.PAUSED])
     assert [job.id for job in page.jobs] == ["j1"]
     assert page.counts == dict.fromkeys(Status, 0) | {Status.PAUSED: 1, Status.PROCESSING: 2}
     assert page.complete
-    monkeypatch.setattr(listing, "RARE", 0)  # the other way to the same answer
-    assert (await store.listings.jobs(q="zebra", status=[Status.PAUSED])).jobs == page.jobs
-    everything = await store.listings.jobs(status=[Status.PAUSED, Status.PROCESSING], limit=2)
+    monkeypatch.setattr(listing, "MAX_SCANNED", 0)  # the other way to the same answer
+    assert (await store.browser.jobs(q="zebra", status=[Status.PAUSED])).jobs == page.jobs
+    everything = await store.browser.jobs(status=[Status.PAUSED, Status.PROCESSING], limit=2)
     assert [job.id for job in everything.jobs] == ["j6", "j5"]
     assert everything.counts == dict.fromkeys(Status, 0) | {Status.PAUSED: 1, Status.PROCESSING: 6}
-    monkeypatch.setattr(listing, "COUNTED", 2)
-    assert not (await store.listings.jobs(q="zebra")).complete
+    monkeypatch.setattr(listing, "MAX_COUNTED", 2)
+    assert not (await store.browser.jobs(q="zebra")).complete
 
 
 async def test_pages_of_a_search_join_without_hole_or_repetition(store: Store) -> None:
@@ -212,7 +212,7 @@ async def test_what_is_found_is_what_a_look_through_everything_finds(
                     for n, (name, texts) in reversed([*enumerate(jobs)])
                     if n not in gone and all(_has([name or "-", *texts], term) for term in wanted)
                 ]
-                said: JobPage = await store.listings.jobs(q=q)
+                said: JobPage = await store.browser.jobs(q=q)
                 assert [job.id for job in said.jobs] == plain, q
                 assert sum(said.counts.values()) == len(plain)
 

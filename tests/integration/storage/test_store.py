@@ -107,7 +107,7 @@ async def everything(store: Store) -> tuple[Any, ...]:
     """All that can be read, to compare before and after."""
     jobs = await store.jobs(limit=1_000)
     parts = [(job, await store.chunks(job.id), await store.segments(job.id)) for job in jobs]
-    return parts, await store.log.changes(0, limit=10_000), await store.log.bounds()
+    return parts, await store.change_log.changes(0, limit=10_000), await store.change_log.bounds()
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ async def test_text_and_problems_come_out_as_they_went_in(texts: list[Segment], 
         async with Store.open(Path(directory) / "db") as store:
             await working(store, 2)
             await store.checkpoint("a", 0, segments, "en")
-            await store.quarantine("a", 1, problem, gap)
+            await store.fail_chunk("a", 1, problem, gap)
             await store.move("a", Cause.FAULT, error=problem)
             assert await store.segments("a") == segments
             assert [repr(segment) for segment in await store.segments("a")] == list(map(repr, segments))  # 1.0 is not 1
@@ -169,7 +169,7 @@ async def test_a_change_is_the_job_as_the_api_shows_it(store: Store) -> None:
     assert written is not None
     assert written.changes[-1].payload == msgspec.json.encode(await store.job("a")) == msgspec.json.encode(written.job)
     assert b'"created_at":1.5' in written.changes[-1].payload
-    assert await store.log.changes(0) == [*(await store.log.changes(0, limit=3)), *written.changes]
+    assert await store.change_log.changes(0) == [*(await store.change_log.changes(0, limit=3)), *written.changes]
 
 
 # -- reads -----------------------------------------------------------------------------------------------------------
@@ -214,21 +214,21 @@ async def test_jobs_that_wait_change_places(store: Store) -> None:
     async def order() -> str:
         return "".join(job.id for job in await store.queue(10))
 
-    told = await store.shift("c", Cause.SOONER)
+    told = await store.move_in_queue("c", Cause.SOONER)
     assert await order() == "acbd"
     assert [written.job.id for written in told] == ["b", "c"]
     assert [(change.job_id, change.kind) for written in told for change in written.changes] == [
         ("b", "update"),
         ("c", "update"),
     ]
-    await store.shift("a", Cause.LATER)
-    await store.shift("a", Cause.LATER)
+    await store.move_in_queue("a", Cause.LATER)
+    await store.move_in_queue("a", Cause.LATER)
     assert await order() == "cbad"
     for job_id, cause in [("c", Cause.SOONER), ("d", Cause.LATER)]:  # the ends
-        (same,) = await store.shift(job_id, cause)
+        (same,) = await store.move_in_queue(job_id, cause)
         assert same == (await store.job(job_id), ())
     await store.move("d", Cause.FRONT, rank=-9.0)
-    await store.shift("d", Cause.LATER)  # another is at the front now
+    await store.move_in_queue("d", Cause.LATER)  # another is at the front now
     assert await order() == "cdba"
     assert [job.rank < 0 for job in await store.queue(10)] == [True, False, False, False]
     await store.add(new("e"))
@@ -240,8 +240,8 @@ async def test_a_call_and_a_job_do_not_change_places(store: Store) -> None:
         await store.add(new(job_id, rank=rank))
     before = await store.queue(10)
     assert [job.id for job in before] == ["call", "a", "b"]
-    await store.shift("a", Cause.SOONER)
-    await store.shift("call", Cause.LATER)
+    await store.move_in_queue("a", Cause.SOONER)
+    await store.move_in_queue("call", Cause.LATER)
     assert await store.queue(10) == before
 
 
@@ -249,9 +249,9 @@ async def test_two_that_went_to_the_front_at_the_same_time_change_places(store: 
     for job_id in "ab":
         await store.add(new(job_id))
         await store.move(job_id, Cause.FRONT, rank=-9.0)
-    await store.shift("b", Cause.SOONER)
+    await store.move_in_queue("b", Cause.SOONER)
     assert [job.id for job in await store.queue(10)] == ["b", "a"]
-    await store.shift("b", Cause.LATER)
+    await store.move_in_queue("b", Cause.LATER)
     assert [job.id for job in await store.queue(10)] == ["a", "b"]
 
 
@@ -260,8 +260,8 @@ async def test_only_what_waits_changes_places(store: Store) -> None:
         await store.add(new(job_id))
     await store.move("a", Cause.CLAIM)
     with pytest.raises(IllegalTransition):
-        await store.shift("a", Cause.LATER)
-    assert (await store.shift("b", Cause.SOONER))[0].changes == ()
+        await store.move_in_queue("a", Cause.LATER)
+    assert (await store.move_in_queue("b", Cause.SOONER))[0].changes == ()
 
 
 async def test_a_new_job_goes_behind_all_others_whatever_the_clock_says(store: Store) -> None:
@@ -276,26 +276,29 @@ async def test_the_newest_job_with_the_same_bytes_and_options(store: Store) -> N
     await store.add(new("b", sha256="11", options=english))
     await store.add(new("c", sha256="11"))
     await store.add(new("d", sha256="22"))
-    assert [job and job.id for job in (await store.same("11", Options()), await store.same("11", english))] == [
+    assert [
+        job and job.id
+        for job in (await store.find_duplicate("11", Options()), await store.find_duplicate("11", english))
+    ] == [
         "c",
         "b",
     ]
-    assert await store.same("11", Options(language="zh")) is None
-    assert await store.same("33", Options()) is None
+    assert await store.find_duplicate("11", Options(language="zh")) is None
+    assert await store.find_duplicate("33", Options()) is None
 
 
 async def test_text_is_settled_up_to_the_first_chunk_that_waits(store: Store) -> None:
     await working(store, chunks=4)
-    assert await store.settled("a") == 0
+    assert await store.final_chunks("a") == 0
     await store.checkpoint("a", 1, said(1, "two"), "en")
-    assert await store.settled("a") == 0, "what comes first may still come"
+    assert await store.final_chunks("a") == 0, "what comes first may still come"
     await store.checkpoint("a", 0, said(0, "one", "and a half"), "en")
-    assert await store.settled("a") == 2
-    await store.quarantine("a", 2, PROBLEM, Gap(2.0, 3.0, "crash"))
-    assert await store.settled("a") == 3
+    assert await store.final_chunks("a") == 2
+    await store.fail_chunk("a", 2, PROBLEM, Gap(2.0, 3.0, "crash"))
+    assert await store.final_chunks("a") == 3
     await store.checkpoint("a", 3, [], "en")
-    assert await store.settled("a") == 4
-    assert await store.settled("nobody") == 0
+    assert await store.final_chunks("a") == 4
+    assert await store.final_chunks("nobody") == 0
     assert [s.text for s in await store.segments("a", first=1, before=4)] == ["two"]
     assert [s.text for s in await store.segments("a", before=1)] == ["one", "and a half"]
 
@@ -318,9 +321,9 @@ async def test_what_is_not_there(store: Store) -> None:
     assert await store.update("x", expected=Status.PENDING) is None
     assert await store.add_chunk("x", span(0)) is None
     assert await store.checkpoint("x", 0, [], None) is None
-    assert await store.quarantine("x", 0, PROBLEM, Gap(0, 1, "")) is None
-    assert (await store.chunks("x"), await store.segments("x"), await store.log.changes(0)) == ([], [], [])
-    assert await store.log.bounds() == (0, 0)
+    assert await store.fail_chunk("x", 0, PROBLEM, Gap(0, 1, "")) is None
+    assert (await store.chunks("x"), await store.segments("x"), await store.change_log.changes(0)) == ([], [], [])
+    assert await store.change_log.bounds() == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +370,7 @@ async def test_the_same_job_is_not_added_twice(store: Store) -> None:
     await store.add(new())
     with pytest.raises(sqlite3.IntegrityError):
         await store.add(new())
-    assert len(await store.log.changes(0)) == 1
+    assert len(await store.change_log.changes(0)) == 1
 
 
 @pytest.mark.parametrize("field", ["titel", "id", "status", "options", "sha256", "gaps", "chunks_done", "chunks_total"])
@@ -380,7 +383,7 @@ async def test_fields_that_cannot_be_set(store: Store, field: str) -> None:
         store.update("a", expected=Status.PROCESSING, **{field: "x"}),
         store.add_chunk("a", span(1), **{field: "x"}),
         store.checkpoint("a", 0, [], None, **{field: "x"}),
-        store.quarantine("a", 0, PROBLEM, gap, **{field: "x"}),
+        store.fail_chunk("a", 0, PROBLEM, gap, **{field: "x"}),
         store.recover(**{field: "x"}),
     ):
         with pytest.raises(TypeError, match=field):
@@ -394,7 +397,7 @@ async def test_an_update_is_for_the_expected_status_only(store: Store) -> None:
     written = await store.update("a", expected=Status.PENDING, message="x", duration_s=12.5)
     assert written is not None
     assert (written.job.message, written.job.duration_s, written.job.status) == ("x", 12.5, Status.PENDING)
-    assert len(await store.log.changes(0)) == 2
+    assert len(await store.change_log.changes(0)) == 2
 
 
 async def test_progress_never_falls(store: Store) -> None:
@@ -467,7 +470,7 @@ async def test_a_repeated_checkpoint_does_nothing(store: Store) -> None:
     before = await everything(store)
     assert await store.checkpoint("a", 0, said(0, "second"), "en", progress=0.9) is None
     assert await store.checkpoint("a", 7, said(7, "unknown"), "en") is None
-    assert await store.quarantine("a", 0, PROBLEM, Gap(0, 1, "late")) is None
+    assert await store.fail_chunk("a", 0, PROBLEM, Gap(0, 1, "late")) is None
     assert await everything(store) == before
 
 
@@ -504,7 +507,7 @@ async def test_what_is_in_the_trash_is_not_counted_until_it_comes_back(store: St
     await working(store, 1)
     counted = await store.count()
     assert counted[Status.PROCESSING] == sum(counted.values()) == 1
-    await store.bury("a", 1.0)
+    await store.trash("a", 1.0)
     assert sum((await store.count()).values()) == 0
     restored = await store.restore("a")
     assert (await store.count())[restored.job.status] == sum((await store.count()).values()) == 1
@@ -514,10 +517,10 @@ async def test_what_is_in_the_trash_is_not_counted_until_it_comes_back(store: St
 
 async def test_kills_are_counted_apart_and_a_retry_forgets_both(store: Store) -> None:
     await working(store, 2)
-    await store.strike([("a", 0), ("a", 1)])
-    await store.strike([("a", 1)], killed=True)
+    await store.count_attempts([("a", 0), ("a", 1)])
+    await store.count_attempts([("a", 1)], killed=True)
     assert [(chunk.attempts, chunk.kills) for chunk in await store.chunks("a")] == [(1, 0), (1, 1)]
-    await store.quarantine("a", 1, PROBLEM, Gap(1.0, 2.0, "crash"))
+    await store.fail_chunk("a", 1, PROBLEM, Gap(1.0, 2.0, "crash"))
     await store.move("a", Cause.FAULT, error=PROBLEM)
     await store.move("a", Cause.RETRY)
     assert [(chunk.attempts, chunk.kills) for chunk in await store.chunks("a")] == [(1, 0), (0, 0)]
@@ -527,29 +530,29 @@ async def test_what_keeps_all_from_going_on_is_told_once_to_whoever_waits(store:
     await working(store, 1, "working")
     await store.add(new("b"))
     await store.add(new("a"))
-    first = await store.beset(PROBLEM, "Waits.")
+    first = await store.set_waiting_problem(PROBLEM, "Waits.")
     assert [(written.job.id, written.job.problem, written.job.message) for written in first] == [
         ("b", PROBLEM, "Waits."), ("a", PROBLEM, "Waits."),
     ]  # fmt: skip
-    assert await store.beset(PROBLEM, "Waits.") == []
+    assert await store.set_waiting_problem(PROBLEM, "Waits.") == []
     await store.add(new("c"))
-    assert [written.job.id for written in await store.beset(PROBLEM, "Waits.")] == ["c"]
+    assert [written.job.id for written in await store.set_waiting_problem(PROBLEM, "Waits.")] == ["c"]
     other = msgspec.structs.replace(PROBLEM, message="Something else.")
-    assert len(await store.beset(other, "Waits.")) == 3
-    assert [written.job.problem for written in await store.beset(None, "")] == [None] * 3
-    assert await store.beset(None, "") == []
+    assert len(await store.set_waiting_problem(other, "Waits.")) == 3
+    assert [written.job.problem for written in await store.set_waiting_problem(None, "")] == [None] * 3
+    assert await store.set_waiting_problem(None, "") == []
     assert (await store.job("working")).problem is None
 
 
 async def test_where_a_model_stands_is_known_for_each_device(store: Store) -> None:
     standing = Fallback(Rung("cuda", "int8_float16", 1, 2), 12.5, PROBLEM, 1800.0, climbed=True)
-    await store.remembered.stand("cuda", "base", standing)
-    await store.remembered.stand("cuda", "base", msgspec.structs.replace(standing, at=13.0))
-    assert await store.remembered.standing("cuda", "base") == msgspec.structs.replace(standing, at=13.0)
-    assert await store.remembered.standing("cpu", "base") is None
-    assert await store.remembered.standing("cuda", "small") is None
-    await store.remembered.stand("cuda", "base", None)
-    assert await store.remembered.standing("cuda", "base") is None
+    await store.service_state.set_fallback("cuda", "base", standing)
+    await store.service_state.set_fallback("cuda", "base", msgspec.structs.replace(standing, at=13.0))
+    assert await store.service_state.fallback("cuda", "base") == msgspec.structs.replace(standing, at=13.0)
+    assert await store.service_state.fallback("cpu", "base") is None
+    assert await store.service_state.fallback("cuda", "small") is None
+    await store.service_state.set_fallback("cuda", "base", None)
+    assert await store.service_state.fallback("cuda", "base") is None
 
 
 async def test_a_checkpoint_that_fails_halfway_leaves_nothing(store: Store) -> None:
@@ -566,17 +569,17 @@ async def test_a_checkpoint_that_fails_halfway_leaves_nothing(store: Store) -> N
 
 async def test_strikes_are_counted(store: Store) -> None:
     await working(store, 2)
-    await store.strike([("a", 0), ("a", 1)])
-    await store.strike([("a", 1), ("gone", 4)])
-    await store.strike([])
+    await store.count_attempts([("a", 0), ("a", 1)])
+    await store.count_attempts([("a", 1), ("gone", 4)])
+    await store.count_attempts([])
     assert [chunk.attempts for chunk in await store.chunks("a")] == [1, 2]
 
 
 async def test_a_quarantined_chunk_is_a_gap_that_a_retry_opens_again(store: Store) -> None:
     await working(store, 2)
-    await store.strike([("a", 1)] * 3)
+    await store.count_attempts([("a", 1)] * 3)
     gap = Gap(1.1, 2.1, "It crashed.")
-    written = await store.quarantine("a", 1, PROBLEM, gap, position_s=2.0)
+    written = await store.fail_chunk("a", 1, PROBLEM, gap, position_s=2.0)
     assert written is not None
     assert (written.job.gaps, written.job.chunks_done, written.job.chunks_total) == ((gap,), 0, 2)
     assert (await store.chunks("a"))[1] == Chunk(span(1), ChunkState.FAILED, attempts=3, error=PROBLEM)
@@ -621,7 +624,7 @@ async def test_a_job_cannot_finish_while_a_chunk_waits(store: Store) -> None:
 async def test_a_job_of_gaps_alone_does_not_finish(store: Store) -> None:
     await working(store, 2)
     for index in range(2):
-        await store.quarantine("a", index, PROBLEM, Gap(0.0, 1.0, "It crashed."))
+        await store.fail_chunk("a", index, PROBLEM, Gap(0.0, 1.0, "It crashed."))
     with pytest.raises(IllegalTransition, match="every chunk"):
         await store.move("a", Cause.FINISH)
     failed = (await store.move("a", Cause.FAULT, error=PROBLEM)).job
@@ -662,7 +665,7 @@ async def test_a_deleted_job_is_gone_but_for_the_news(store: Store, path: Path) 
     await store.add(new("b"))
     change = await store.delete("a")
     assert (change.kind, change.job_id, msgspec.json.decode(change.payload)) == ("deleted", "a", {"id": "a"})
-    assert [(c.job_id, c.kind) for c in await store.log.changes(0)] == [("b", "update"), ("a", "deleted")]
+    assert [(c.job_id, c.kind) for c in await store.change_log.changes(0)] == [("b", "update"), ("a", "deleted")]
     with sqlite3.connect(path) as connection:
         for table in ("chunk", "segment"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
@@ -675,37 +678,37 @@ async def test_numbers_are_never_given_twice(path: Path) -> None:
     async with Store.open(path) as store:
         await working(store, 2)
         last = (await store.delete("a")).seq
-        await store.log.prune(0)
-        assert await store.log.changes(0) == []
-        assert await store.log.bounds() == (last, last)
+        await store.change_log.prune(0)
+        assert await store.change_log.changes(0) == []
+        assert await store.change_log.bounds() == (last, last)
     async with Store.open(path) as store:
         assert (await store.add(new("b"))).changes[0].seq == last + 1
 
 
 async def test_pruning_keeps_the_newest(store: Store) -> None:
-    await store.log.prune(0)
-    assert await store.log.bounds() == (0, 0)
+    await store.change_log.prune(0)
+    assert await store.change_log.bounds() == (0, 0)
     for number in range(10):
         await store.add(new(f"j{number}"))
-    await store.log.prune(100)
-    assert await store.log.bounds() == (0, 10)
-    await store.log.prune(4)
-    assert await store.log.bounds() == (6, 10)
-    assert [change.seq for change in await store.log.changes(0)] == [7, 8, 9, 10]
-    await store.log.prune(9)
-    assert await store.log.bounds() == (6, 10)  # what is gone does not come back
+    await store.change_log.prune(100)
+    assert await store.change_log.bounds() == (0, 10)
+    await store.change_log.prune(4)
+    assert await store.change_log.bounds() == (6, 10)
+    assert [change.seq for change in await store.change_log.changes(0)] == [7, 8, 9, 10]
+    await store.change_log.prune(9)
+    assert await store.change_log.bounds() == (6, 10)  # what is gone does not come back
 
 
 async def test_pruning_goes_page_by_page_and_all_of_it_counts_from_the_first(store: Store) -> None:
     for number in range(10):
         await store.add(new(f"j{number}"))
-    assert await store.log.prune(2, page=3)
-    assert await store.log.bounds() == (8, 10)
-    assert [change.seq for change in await store.log.changes(0)] == list(range(4, 11))
-    assert await store.log.prune(2, page=3)
-    assert not await store.log.prune(2, page=3)
-    assert [change.seq for change in await store.log.changes(0)] == [9, 10]
-    assert not await store.log.prune(2, page=3)
+    assert await store.change_log.prune(2, page=3)
+    assert await store.change_log.bounds() == (8, 10)
+    assert [change.seq for change in await store.change_log.changes(0)] == list(range(4, 11))
+    assert await store.change_log.prune(2, page=3)
+    assert not await store.change_log.prune(2, page=3)
+    assert [change.seq for change in await store.change_log.changes(0)] == [9, 10]
+    assert not await store.change_log.prune(2, page=3)
 
 
 async def test_changes_of_one_job_or_of_all(store: Store) -> None:
@@ -713,11 +716,11 @@ async def test_changes_of_one_job_or_of_all(store: Store) -> None:
         if job_id not in {job.id for job in await store.jobs()}:
             await store.add(new(job_id))
         await store.update(job_id, expected=Status.PENDING, message="x")
-    assert [change.seq for change in await store.log.changes(2)] == [3, 4, 5, 6]
-    assert [change.seq for change in await store.log.changes(2, limit=2)] == [3, 4]
-    assert [change.seq for change in await store.log.changes(1, job_id="a")] == [2, 5]
-    assert [change.seq for change in await store.log.changes(0, job_id="b", limit=1)] == [3]
-    assert await store.log.changes(6) == []
+    assert [change.seq for change in await store.change_log.changes(2)] == [3, 4, 5, 6]
+    assert [change.seq for change in await store.change_log.changes(2, limit=2)] == [3, 4]
+    assert [change.seq for change in await store.change_log.changes(1, job_id="a")] == [2, 5]
+    assert [change.seq for change in await store.change_log.changes(0, job_id="b", limit=1)] == [3]
+    assert await store.change_log.changes(6) == []
 
 
 # -- many at once, interrupted, out of room --------------------------------------------------------------------------
@@ -736,7 +739,7 @@ async def test_writers_take_turns(store: Store) -> None:
         for number in range(40):
             tasks.start_soon(write, number)
     assert [w.changes[0].seq for w in written] == list(range(1, 81))
-    assert await store.log.changes(0) == [change for w in written for change in w.changes]
+    assert await store.change_log.changes(0) == [change for w in written for change in w.changes]
 
 
 async def test_a_write_that_has_begun_is_finished_although_its_caller_is_cancelled(
@@ -757,12 +760,12 @@ async def test_a_write_that_has_begun_is_finished_although_its_caller_is_cancell
         await anyio.lowlevel.checkpoint()
         pytest.fail("the caller was not cancelled")
     assert written is not None
-    assert (await store.log.changes(0))[-2:] == list(written.changes)
+    assert (await store.change_log.changes(0))[-2:] == list(written.changes)
     assert [segment.text for segment in await store.segments("a")] == ["kept"]
 
 
 async def test_a_write_that_waits_for_its_turn_can_be_cancelled(store: Store) -> None:
-    async with anyio.create_task_group() as tasks, store._db.turn:
+    async with anyio.create_task_group() as tasks, store._db.lock:
         tasks.start_soon(store.add, new())
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
@@ -772,13 +775,13 @@ async def test_a_write_that_waits_for_its_turn_can_be_cancelled(store: Store) ->
 
 async def test_readers_see_nothing_before_the_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Job]] = []
-    log = store.log.append
+    log = store.change_log.append
 
     async def look(*arguments: Any) -> Any:
         seen.append(await store.jobs())
         return await log(*arguments)
 
-    monkeypatch.setattr(store.log, "append", look)
+    monkeypatch.setattr(store.change_log, "append", look)
     await store.add(new())
     assert seen == [[]]
     assert [job.id for job in await store.jobs()] == ["a"]
@@ -827,9 +830,9 @@ async def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
             said_so += more
     acknowledged = [int(line) for line in said_so.splitlines(keepends=True) if line.endswith(b"\n")]
     async with Store.open(path) as store:
-        _, newest = await store.log.bounds()
+        _, newest = await store.change_log.bounds()
         assert newest >= acknowledged[-1]
-        changes = await store.log.changes(0, limit=10**6)
+        changes = await store.change_log.changes(0, limit=10**6)
         assert [change.seq for change in changes] == list(range(1, newest + 1))
         done = [chunk.span.index for chunk in await store.chunks("a") if chunk.state is ChunkState.DONE]
         assert len(done) >= len(acknowledged)
@@ -982,7 +985,7 @@ async def test_damage_that_is_met_while_in_use_has_the_next_start_look(path: Pat
     os.utime(path, ns=(as_it_was.st_atime_ns, as_it_was.st_mtime_ns))  # as if the disk had done it
     async with Store.open(path) as store:
         with pytest.raises(StoreBroken):
-            await store.log.changes(0, limit=1_000)
+            await store.change_log.changes(0, limit=1_000)
     assert "damaged" in (await refused(path)).message
 
 
@@ -1016,7 +1019,7 @@ async def test_who_waited_in_vain_for_another_program_does_not_make_the_next_wai
         holder.close()
         await store.add(new())
         waits.append(await database.pragma(store._db.writer, "busy_timeout"))
-    assert waits == [database.BUSY_AGAIN_MS, database.BUSY_AGAIN_MS, database.BUSY_TIMEOUT_MS]
+    assert waits == [database.BUSY_RETRY_MS, database.BUSY_RETRY_MS, database.BUSY_TIMEOUT_MS]
 
 
 async def test_a_place_where_no_file_can_be(tmp_path: Path) -> None:
@@ -1116,26 +1119,26 @@ async def test_every_field_is_either_for_callers_or_for_the_store() -> None:
 
 async def test_of_a_model_the_last_word_is_kept_and_nothing_of_jobs_is_touched(store: Store) -> None:
     await store.add(new("a"))
-    before = await store.log.changes(0)
+    before = await store.change_log.changes(0)
     told = [
-        await store.remembered.tell_model("acme/x", b'{"n":%d}' % n, ModelRow("acme/x", "downloading", asked=True))
+        await store.service_state.log_model("acme/x", b'{"n":%d}' % n, ModelRow("acme/x", "downloading", asked=True))
         for n in range(3)
     ]
-    await store.remembered.tell_model("other", b"{}", ModelRow("other", "absent", problem=PROBLEM))
+    await store.service_state.log_model("other", b"{}", ModelRow("other", "absent", problem=PROBLEM))
     assert [change.seq for change in told] == sorted(change.seq for change in told)
-    kept = await store.log.changes(0)
+    kept = await store.change_log.changes(0)
     assert kept[: len(before)] == before
     assert [(change.job_id, change.kind, change.payload) for change in kept[len(before) :]] == [
         ("model:acme/x", "model", b'{"n":2}'),
         ("model:other", "model", b"{}"),
     ]
-    assert await store.remembered.models() == [
+    assert await store.service_state.models() == [
         ModelRow("acme/x", "downloading", asked=True),
         ModelRow("other", "absent", problem=PROBLEM),
     ]
-    await store.remembered.tell_model("acme/x", b"{}", forget=True)
-    assert [row.name for row in await store.remembered.models()] == ["other"]
-    assert (await store.log.changes(0))[-1].job_id == "model:acme/x"
+    await store.service_state.log_model("acme/x", b"{}", forget=True)
+    assert [row.name for row in await store.service_state.models()] == ["other"]
+    assert (await store.change_log.changes(0))[-1].job_id == "model:acme/x"
 
 
 async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
@@ -1145,22 +1148,22 @@ async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
         ModelRow("x", "odd", problem=PROBLEM),
     ):
         with pytest.raises(sqlite3.IntegrityError):
-            await store.remembered.tell_model("x", b"{}", row)
-    assert await store.remembered.models() == []
-    assert await store.log.changes(0) == []
+            await store.service_state.log_model("x", b"{}", row)
+    assert await store.service_state.models() == []
+    assert await store.change_log.changes(0) == []
 
 
 async def test_what_is_known_of_a_recording_when_it_came_is_fixed_then(store: Store) -> None:
     await store.add(new(sha256="", bytes=0, origin=LinkOrigin("https://example.com/x.mp3")))
     assert (await store.queue(9), [job.id for job in await store.to_fetch()]) == ([], ["a"])
-    coming = await store.fetch("a", bytes=5, origin=LinkOrigin("https://example.com/x.mp3", 9, '"1"'))
+    coming = await store.update_link("a", bytes=5, origin=LinkOrigin("https://example.com/x.mp3", 9, '"1"'))
     assert coming is not None
     assert (coming.job.bytes, coming.job.origin) == (5, LinkOrigin("https://example.com/x.mp3", 9, '"1"'))
     await store.move("a", Cause.PAUSE)
-    assert (await store.fetch("a", bytes=6), await store.to_fetch()) == (None, [])
+    assert (await store.update_link("a", bytes=6), await store.to_fetch()) == (None, [])
     await store.move("a", Cause.RESUME)
-    assert await store.fetch("a", bytes=9, sha256="x") is not None
+    assert await store.update_link("a", bytes=9, sha256="x") is not None
     assert ([job.id for job in await store.queue(9)], await store.to_fetch()) == (["a"], [])
-    assert await store.fetch("a", bytes=10) is None
+    assert await store.update_link("a", bytes=10) is None
     with pytest.raises(TypeError, match="status"):
-        await store.fetch("a", status=Status.PROCESSING)
+        await store.update_link("a", status=Status.PROCESSING)

@@ -180,10 +180,10 @@ class StoreMachine(RuleBasedStateMachine):
     def shift(self, job_id: str, cause: Cause) -> None:
         if not self.expected[job_id].may(cause):
             with pytest.raises(IllegalTransition):
-                self.run(self.store.shift(job_id, cause))
+                self.run(self.store.move_in_queue(job_id, cause))
             return
         before = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL_RANK]
-        for written in self.run(self.store.shift(job_id, cause)):
+        for written in self.run(self.store.move_in_queue(job_id, cause)):
             self.publish(written if written.changes else None)
         after = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL_RANK]
         if job_id in before:  # else it is a call
@@ -214,9 +214,9 @@ class StoreMachine(RuleBasedStateMachine):
                 assert self.run(self.store.checkpoint(job_id, index, said(index, 2), "en", progress=0.5)) is None
             case "gap":
                 gap = Gap(float(index), index + 1.0, "It crashed.")
-                assert self.run(self.store.quarantine(job_id, index, PROBLEM, gap)) is None
+                assert self.run(self.store.fail_chunk(job_id, index, PROBLEM, gap)) is None
             case "strike":
-                self.run(self.store.strike([(job_id, index)]))
+                self.run(self.store.count_attempts([(job_id, index)]))
             case "note":
                 assert self.run(self.store.update(job_id, expected=Status.PROCESSING, progress=0.5)) is None
             case _:
@@ -279,7 +279,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(job_id=jobs, index=INDEXES, killed=st.booleans())
     def strike(self, job_id: str, index: int, killed: bool) -> None:
-        self.run(self.store.strike([(job_id, index)], killed=killed))
+        self.run(self.store.count_attempts([(job_id, index)], killed=killed))
         expected = self.expected[job_id]
         if index in expected.chunks and not killed:
             expected.strikes[index] = expected.strikes.get(index, 0) + 1
@@ -287,7 +287,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(job_id=jobs, index=INDEXES)
     def quarantine(self, job_id: str, index: int) -> None:
         expected = self.expected[job_id]
-        written = self.run(self.store.quarantine(job_id, index, PROBLEM, Gap(float(index), index + 1.0, "It crashed.")))
+        written = self.run(self.store.fail_chunk(job_id, index, PROBLEM, Gap(float(index), index + 1.0, "It crashed.")))
         assert (written is not None) == expected.takes(index)
         if written is not None:
             expected.chunks[index] = ChunkState.FAILED
@@ -318,7 +318,7 @@ class StoreMachine(RuleBasedStateMachine):
     def prune(self, keep: int, page: int, pages: int) -> None:
         """Some pages of the log or all of them: what counts as pruned is the same."""
         self.pruned = max(self.pruned, len(self.published) - keep)
-        while self.run(self.store.log.prune(keep, page=page)) and (pages := pages - 1):
+        while self.run(self.store.change_log.prune(keep, page=page)) and (pages := pages - 1):
             pass
 
     @rule(job_id=jobs, progress=PROGRESS, expect=st.sampled_from(Status))
@@ -371,10 +371,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert seqs == list(range(1, len(seqs) + 1))
         kept = [change for change in self.published if change.job_id not in self.gone or change.kind == "deleted"]
         recent = [change for change in kept if change.seq > self.pruned]
-        assert self.run(self.store.log.changes(self.pruned, limit=10_000)) == recent
-        everything = self.run(self.store.log.changes(0, limit=10_000))
+        assert self.run(self.store.change_log.changes(self.pruned, limit=10_000)) == recent
+        everything = self.run(self.store.change_log.changes(0, limit=10_000))
         assert everything == kept[len(kept) - len(everything) :]  # pages of the oldest are gone, and no others
-        assert self.run(self.store.log.bounds()) == (self.pruned, len(seqs))
+        assert self.run(self.store.change_log.bounds()) == (self.pruned, len(seqs))
 
     @invariant()
     def a_client_that_replays_the_log_knows_it_all(self) -> None:

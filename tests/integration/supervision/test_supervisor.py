@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def stage(tmp_path: Path, entry: str, **options: Any) -> AsyncIterator[tuple[Supervisor, Any]]:
+async def supervised(tmp_path: Path, entry: str, **options: Any) -> AsyncIterator[tuple[Supervisor, Any]]:
     send, receive = anyio.create_memory_object_stream[ActorEvent](1000)
     supervisor = Supervisor(
         "actor", entry, logs=tmp_path / "logs", deliver=send.send_nowait, **{"ready_timeout_s": 30.0, **options}
@@ -59,21 +59,21 @@ def rows(tmp_path: Path, **play: object) -> tuple[ChunkInput, ...]:
 
 
 async def test_nothing_starts_before_it_is_wanted(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, _):
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, _):
         await anyio.wait_all_tasks_blocked()
         assert supervisor.state is ActorState.IDLE
         assert supervisor.pid is None
 
 
 async def test_ready_then_answers_commands(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         ready = await until(Ready)
         assert ready.pid == supervisor.pid
         assert supervisor.facts["fake"] is True
         supervisor.send(Load(model="m", path="/", device="cpu", compute_type="auto", slots=1, threads=1))
         assert (await until(Loaded)).model == "m"
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path)))
+        supervisor.send(Transcribe(batch=1, chunks=rows(tmp_path)))
         assert (await until(ChunkDone)).segments[0].text == "This is chunk 0."
 
 
@@ -81,24 +81,24 @@ async def test_ready_then_answers_commands(tmp_path: Path) -> None:
 async def test_death_is_told_with_its_cause_and_the_next_generation_works(
     tmp_path: Path, fault: str, kind: FaultKind
 ) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         await until(Ready)
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, faults={"0": fault})))
+        supervisor.send(Transcribe(batch=1, chunks=rows(tmp_path, faults={"0": fault})))
         died = await until(Died)
         assert died.diagnosis.kind is kind
         assert died.generation == 1
         assert [(death.generation, death.problem) for death in supervisor.deaths] == [(1, died.diagnosis.problem)]
         await until(Ready, generation=2)
-        supervisor.send(Transcribe(batch=2, rows=rows(tmp_path)))
+        supervisor.send(Transcribe(batch=2, chunks=rows(tmp_path)))
         assert (await until(ChunkDone)).batch == 2
 
 
 async def test_what_a_child_itself_ends_for_is_remembered_as_the_reason(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         await until(Ready)
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, faults={"0": "oom"})))
+        supervisor.send(Transcribe(batch=1, chunks=rows(tmp_path, faults={"0": "oom"})))
         await until(Died)
         assert [death.problem.code for death in supervisor.deaths] == ["oom"]
 
@@ -106,11 +106,11 @@ async def test_what_a_child_itself_ends_for_is_remembered_as_the_reason(tmp_path
 @pytest.mark.parametrize("fault", ["hang", "spin", "stopped"])
 async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path, fault: str) -> None:
     """One that waits for ever, one in a native call that lets no other thread go on, one that somebody sent SIGSTOP."""
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         await until(Ready)
         play: dict[str, Any] = {"delay": 30.0} if fault == "stopped" else {"faults": {"0": fault}}
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, **play)), within_s=1.5, key=1)
+        supervisor.send(Transcribe(batch=1, chunks=rows(tmp_path, **play)), within_s=1.5, key=1)
         await anyio.sleep(0.5)
         if fault == "stopped":
             os.kill(supervisor.pid or 0, signal.SIGSTOP)
@@ -120,20 +120,20 @@ async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path, fa
 
 
 async def test_what_is_settled_in_time_is_not_replaced(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         await until(Ready)
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path)), within_s=0.3, key=1)
+        supervisor.send(Transcribe(batch=1, chunks=rows(tmp_path)), within_s=0.3, key=1)
         await until(ChunkDone)
-        supervisor.settle(1)
+        supervisor.clear_deadline(1)
         await anyio.sleep(0.6)
         assert supervisor.state is ActorState.READY
         assert supervisor.generation == 1
 
 
 async def test_a_child_that_cannot_start_says_why_and_backs_off(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:broken") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:broken") as (supervisor, until):
+        supervisor.start()
         deaths = [await until(Died) for _ in range(3)]
         assert {death.diagnosis.kind for death in deaths} == {FaultKind.LIBRARY_MISSING}
         assert [death.restart_in_s for death in deaths] == sorted({death.restart_in_s for death in deaths})
@@ -146,16 +146,22 @@ async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_so
 ) -> None:
     monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
     often = RestartPolicy(max_restarts=2, window_s=60.0, probe_s=0.2)
-    async with stage(tmp_path, "testkit.scripted_actors:broken_until_mended", intensity=often) as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:broken_until_mended", policy=often) as (
+        supervisor,
+        until,
+    ):
+        supervisor.start()
         first, second = [await until(Died) for _ in range(2)]
         assert (first.restart_in_s, second.restart_in_s) == (0.1, 0.2)
         assert (supervisor.state, supervisor.broken) == (ActorState.BROKEN, True)
         assert (await until(Died)).generation == 3  # it was tried again by itself
         assert supervisor.broken
     seldom = msgspec.structs.replace(often, probe_s=3600.0)
-    async with stage(tmp_path, "testkit.scripted_actors:broken_until_mended", intensity=seldom) as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:broken_until_mended", policy=seldom) as (
+        supervisor,
+        until,
+    ):
+        supervisor.start()
         assert [(await until(Died)).restart_in_s for _ in range(2)] == [0.1, 3600.0]
         (tmp_path / "mended").touch()
         supervisor.reset()
@@ -164,10 +170,10 @@ async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_so
 
 
 async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech", intensity=RestartPolicy(max_restarts=2), ready_is_useful=False) as (
+    async with supervised(tmp_path, "testkit.scripted_actors:speech", policy=RestartPolicy(max_restarts=2), ready_is_useful=False) as (
         supervisor, until,
     ):  # fmt: skip
-        supervisor.want()
+        supervisor.start()
         for generation in range(1, 4):
             await until(Ready, generation)
             os.kill(supervisor.pid or 0, signal.SIGKILL)
@@ -176,17 +182,19 @@ async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> Non
 
 
 async def test_a_child_that_never_gets_ready_is_replaced(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:never_ready", ready_timeout_s=1.0) as (
+    async with supervised(
+        tmp_path, "tests.integration.supervision.test_supervisor:never_ready", ready_timeout_s=1.0
+    ) as (
         supervisor,
         until,
     ):
-        supervisor.want()
+        supervisor.start()
         assert (await until(Died)).diagnosis.kind is FaultKind.HUNG
 
 
 async def test_a_stopped_process_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         pid = (await until(Ready)).pid
         os.kill(pid, signal.SIGSTOP)
     assert not psutil.pid_exists(pid)
@@ -222,39 +230,42 @@ async def test_a_message_that_makes_no_sense_is_a_crash_of_that_child_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
-    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:talks_nonsense_once") as (
+    async with supervised(tmp_path, "tests.integration.supervision.test_supervisor:talks_nonsense_once") as (
         supervisor,
         until,
     ):
-        supervisor.want()
+        supervisor.start()
         died = await until(Died)
         assert (died.generation, died.diagnosis.kind) == (1, FaultKind.CRASHED)
-        assert "no sense" in died.diagnosis.problem.message
+        assert "cannot be read" in died.diagnosis.problem.message
         await until(Ready, generation=2)
 
 
 async def test_what_was_reported_before_the_death_comes_before_the_news_of_it(tmp_path: Path) -> None:
-    async with stage(tmp_path, "tests.integration.supervision.test_supervisor:reports_and_dies") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "tests.integration.supervision.test_supervisor:reports_and_dies") as (
+        supervisor,
+        until,
+    ):
+        supervisor.start()
         done = [(await until(ChunkDone, generation=1)).index for _ in range(200)]
         assert done == list(range(200))
         assert (await until(Died)).generation == 1
 
 
 async def test_what_is_sent_to_a_child_that_is_gone_does_not_reach_the_next_one(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.send(Shutdown())  # nobody is there yet: no error
-        supervisor.want()
+        supervisor.start()
         await until(Ready)
         os.kill(supervisor.pid or 0, signal.SIGKILL)
         await until(Died)
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path)), generation=1, within_s=0.2, key=1)
+        supervisor.send(Transcribe(batch=1, chunks=rows(tmp_path)), generation=1, within_s=0.2, key=1)
         await until(Ready, generation=2)
-        supervisor.send(Transcribe(batch=2, rows=rows(tmp_path)), generation=1, within_s=0.2, key=2)
-        supervisor.expect(3, 0.2, generation=1)
-        supervisor.proven(generation=1)
+        supervisor.send(Transcribe(batch=2, chunks=rows(tmp_path)), generation=1, within_s=0.2, key=2)
+        supervisor.set_deadline(3, 0.2, generation=1)
+        supervisor.mark_useful(generation=1)
         assert supervisor.failures == 1
-        supervisor.send(Transcribe(batch=4, rows=rows(tmp_path)), generation=2)
+        supervisor.send(Transcribe(batch=4, chunks=rows(tmp_path)), generation=2)
         assert (await until(ChunkDone)).batch == 4
         await anyio.sleep(0.5)
         assert (supervisor.state, supervisor.generation) == (ActorState.READY, 2)
@@ -268,8 +279,8 @@ async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -
         log.write_text(f"last words {number}")
         os.utime(log, (number, number))
     (logs / "actors-1.log").write_text("another child's")
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         await until(Ready)
     assert {log.read_text() for log in logs.glob("actor-*")} == {
         "",
@@ -280,8 +291,8 @@ async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -
 
 async def test_a_child_that_cannot_even_be_started_is_a_death_like_any_other(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where the directory should be")
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         died = await until(Died)
         assert died.diagnosis.problem.params["detail"]
         (tmp_path / "logs").unlink()
@@ -316,31 +327,38 @@ def never_ready(inbox: object, emit: object) -> None:
 
 
 async def test_a_child_that_is_sent_to_rest_is_gone_until_one_is_wanted_and_no_death_is_told(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.rest()  # there is none: nothing happens
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.go_idle()  # there is none: nothing happens
+        supervisor.start()
         first = await until(Ready, 1)
-        supervisor.send(Transcribe(batch=1, rows=rows(tmp_path, delay=60.0)), within_s=0.2)  # its deadline goes with it
-        supervisor.rest()
-        supervisor.rest()
-        supervisor.want()
+        supervisor.send(
+            Transcribe(batch=1, chunks=rows(tmp_path, delay=60.0)), within_s=0.2
+        )  # its deadline goes with it
+        supervisor.go_idle()
+        supervisor.go_idle()
+        supervisor.start()
         await until(Ready, 2)
         assert not psutil.pid_exists(first.pid)
-        assert (supervisor.generation, supervisor.rested, supervisor.failures, supervisor.problem) == (2, 1, 0, None)
+        assert (supervisor.generation, supervisor.idle_generation, supervisor.failures, supervisor.problem) == (
+            2,
+            1,
+            0,
+            None,
+        )
 
 
 async def test_rest_and_want_in_one_breath_give_a_new_child(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         await until(Ready, 1)
-        supervisor.rest()
-        supervisor.want()
+        supervisor.go_idle()
+        supervisor.start()
         await until(Ready, 2)
         assert supervisor.state is ActorState.READY
 
 
 async def test_a_resting_supervisor_still_stops(tmp_path: Path) -> None:
-    async with stage(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.want()
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
         await until(Ready)
-        supervisor.rest()
+        supervisor.go_idle()

@@ -198,7 +198,7 @@ async def test_without_a_token_nobody_is_asked(tmp_path: Path) -> None:
 async def test_as_many_uploads_as_are_allowed_and_no_more(tmp_path: Path) -> None:
     async with running(tmp_path, server={"max_uploads": 1}) as web:
         part = TUS | {"upload-offset": "0", "content-type": "application/offset+octet-stream"}
-        async with web.service.uploads.receiver("a.wav"):
+        async with web.service.uploads.receive("a.wav"):
             refused = await web.client.post("/api/jobs", files={"file": ("b.wav", script(chunks=1))})
             assert (refused.status_code, refused.json()["code"]) == (503, "too_many_uploads")
             assert refused.headers["retry-after"] == "5"

@@ -139,7 +139,7 @@ async def test_an_upload_is_at_the_service_before_it_is_complete(behind: Behind)
 
     async def slowly() -> AsyncIterator[bytes]:
         yield recording[:1000]
-        while not web.service.uploads.open:  # noqa: ASYNC110 - nobody is told
+        while not web.service.uploads.open_count:  # noqa: ASYNC110 - nobody is told
             await anyio.sleep(0.01)
         yield recording[1000:]
 

@@ -97,7 +97,7 @@ class Player:
                 self.stage.say(actor, Ready(pid=1))
 
         actor.send = send  # type: ignore[assignment]
-        actor.want = want  # type: ignore[method-assign]
+        actor.start = want  # type: ignore[method-assign]
 
     async def run(self) -> None:
         """Until cancelled."""

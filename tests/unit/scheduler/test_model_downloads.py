@@ -27,21 +27,21 @@ class Actor:
     """Stands where the supervisor stands."""
 
     def __init__(self) -> None:
-        self.rested = self.generation = self.wanted = 0
+        self.idle_generation = self.generation = self.wanted = 0
         self.sent: list[tuple[int, Download]] = []
 
-    def want(self) -> None:
+    def start(self) -> None:
         self.wanted += 1
 
-    def rest(self) -> None:
-        self.rested = self.generation
+    def go_idle(self) -> None:
+        self.idle_generation = self.generation
 
     def send(self, command: Download, *, generation: int, **_: Any) -> None:
         self.sent.append((generation, command))
 
-    def settle(self, key: object) -> None: ...
-    def expect(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
-    def proven(self, *, generation: int | None = None) -> None: ...
+    def clear_deadline(self, key: object) -> None: ...
+    def set_deadline(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
+    def mark_useful(self, *, generation: int | None = None) -> None: ...
 
     @property
     def models(self) -> list[str]:
@@ -93,7 +93,7 @@ async def test_a_child_is_started_and_goes_when_there_is_nothing_more(isolated: 
     isolated.ready()
     assert isolated.actor.models == ["tiny"]
     await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
-    assert isolated.actor.rested == 1
+    assert isolated.actor.idle_generation == 1
     assert states(isolated.told) == [("tiny", "downloading"), ("tiny", None)]
     assert not isolated.downloads.awaits("tiny")
 
@@ -104,7 +104,7 @@ async def test_what_is_wanted_twice_is_fetched_once_and_others_follow_in_turn(is
     assert isolated.actor.models == ["tiny"]
     await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
     assert isolated.actor.models == ["tiny", "base"]
-    assert isolated.actor.rested == 0
+    assert isolated.actor.idle_generation == 0
 
 
 async def test_a_failure_is_remembered_until_it_is_tried_again(isolated: Isolated) -> None:
@@ -122,7 +122,7 @@ async def test_cancelling_ends_the_child_and_what_waited_is_next(isolated: Isola
     isolated.ready()
     assert await isolated.downloads.cancel("tiny")
     assert not await isolated.downloads.cancel("tiny")
-    assert isolated.actor.rested == 1
+    assert isolated.actor.idle_generation == 1
     isolated.downloads.on_ready(1)  # said before it was sent to rest
     assert isolated.actor.models == ["tiny"]
     isolated.ready()
@@ -135,7 +135,7 @@ async def test_cancelling_what_waits_disturbs_nobody(isolated: Isolated) -> None
     await wanted(isolated, "tiny", "base")
     isolated.ready()
     assert await isolated.downloads.cancel("base")
-    assert isolated.actor.rested == 0
+    assert isolated.actor.idle_generation == 0
     assert isolated.downloads.awaits("tiny")
 
 

@@ -205,7 +205,7 @@ async def test_one_can_wait_for_the_log_to_grow() -> None:
 
     async def wait(seq: int) -> None:
         try:
-            await broadcast.reached(seq)
+            await broadcast.wait_for(seq)
             seen.append(f"reached {seq}")
         except Closed:
             seen.append(f"closed before {seq}")
@@ -234,7 +234,7 @@ async def test_who_listens_hears_of_silence_once_a_beat_and_who_reads_does_not()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
-        tasks.start_soon(broadcast.beat, 0.01)
+        tasks.start_soon(broadcast.run_heartbeat, 0.01)
         for _ in range(3):
             assert await listener.listen() == ()
         assert read == []

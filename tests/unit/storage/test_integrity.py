@@ -27,25 +27,25 @@ def path(tmp_path: Path) -> Path:
 
 
 def closed(path: Path) -> None:
-    integrity.opened(path)
-    integrity.closed(path)
+    integrity.mark_open(path)
+    integrity.mark_closed(path)
 
 
 def test_a_file_that_nobody_knows_is_looked_at(path: Path) -> None:
-    assert not integrity.known(path)
+    assert not integrity.is_known_good(path)
 
 
 def test_a_file_that_was_closed_is_known_even_after_a_restart_of_the_machine(path: Path, boot: Path) -> None:
     closed(path)
     boot.write_text("tuesday")
-    assert integrity.known(path)
+    assert integrity.is_known_good(path)
 
 
 def test_a_file_that_was_changed_since_is_looked_at(path: Path) -> None:
     closed(path)
     path.write_bytes(b"rats")
     os.utime(path, ns=(1, 1))
-    assert not integrity.known(path)
+    assert not integrity.is_known_good(path)
 
 
 def test_a_file_that_was_cut_is_looked_at(path: Path) -> None:
@@ -53,50 +53,50 @@ def test_a_file_that_was_cut_is_looked_at(path: Path) -> None:
     times = path.stat()
     os.truncate(path, 2)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert not integrity.known(path)
+    assert not integrity.is_known_good(path)
 
 
 def test_a_log_that_was_left_beside_a_closed_file_is_looked_at(path: Path) -> None:
     closed(path)
     path.with_name("db-wal").write_bytes(b"")
-    assert integrity.known(path)
+    assert integrity.is_known_good(path)
     path.with_name("db-wal").write_bytes(b"more rows")
-    assert not integrity.known(path)
+    assert not integrity.is_known_good(path)
 
 
 def test_a_file_whose_process_was_killed_is_known_until_the_machine_is_restarted(path: Path, boot: Path) -> None:
-    integrity.opened(path)
+    integrity.mark_open(path)
     path.with_name("db-wal").write_bytes(b"more rows")
     path.write_bytes(b"rows and rows")
-    assert integrity.known(path)
+    assert integrity.is_known_good(path)
     boot.write_text("tuesday")
-    assert not integrity.known(path)
+    assert not integrity.is_known_good(path)
 
 
 def test_another_file_in_its_place_is_looked_at(path: Path) -> None:
-    integrity.opened(path)
+    integrity.mark_open(path)
     shutil.copy(path, path.with_name("backup"))
     path.with_name("backup").replace(path)
-    assert not integrity.known(path)
+    assert not integrity.is_known_good(path)
 
 
 def test_where_nobody_knows_when_the_machine_was_started_a_kill_is_looked_at(path: Path, boot: Path) -> None:
     boot.unlink()
-    integrity.opened(path)
-    assert not integrity.known(path)
-    integrity.closed(path)
-    assert integrity.known(path)
+    integrity.mark_open(path)
+    assert not integrity.is_known_good(path)
+    integrity.mark_closed(path)
+    assert integrity.is_known_good(path)
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"inode": 1}', b"\xff"])
 def test_a_note_that_cannot_be_read_is_none(path: Path, note: bytes) -> None:
     closed(path)
     path.with_name("db-sound").write_bytes(note)
-    assert not integrity.known(path)
+    assert not integrity.is_known_good(path)
 
 
 def test_what_was_forgotten_while_in_use_stays_so(path: Path) -> None:
-    integrity.opened(path)
-    integrity.forget(path)
-    integrity.closed(path)
-    assert not integrity.known(path)
+    integrity.mark_open(path)
+    integrity.delete_mark(path)
+    integrity.mark_closed(path)
+    assert not integrity.is_known_good(path)

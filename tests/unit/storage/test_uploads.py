@@ -30,7 +30,7 @@ def left(intake: Uploads) -> list[str]:
 
 async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Uploads) -> None:
     data = bytes(range(256)) * 10_000  # more than two blocks, not a multiple of one
-    async with intake.receiver("../会议.wav", expected=len(data)) as receiver:
+    async with intake.receive("../会议.wav", expected=len(data)) as receiver:
         for at in range(0, len(data), 65_521):
             await receiver.write(data[at : at + 65_521])
         received = await receiver.finish()
@@ -42,21 +42,21 @@ async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Uplo
 
 
 async def test_nothing_shows_under_a_final_name_before_it_is_complete(intake: Uploads) -> None:
-    async with intake.receiver("a") as receiver:
+    async with intake.receive("a") as receiver:
         await receiver.write(b"x" * (2 * module.BLOCK))
         assert [name.endswith(module.PART) for name in left(intake)] == [True]
         assert next(intake.root.iterdir()).stat().st_size == 2 * module.BLOCK
 
 
 async def test_left_without_finish_leaves_nothing(intake: Uploads) -> None:
-    async with intake.receiver("a") as receiver:
+    async with intake.receive("a") as receiver:
         await receiver.write(b"x" * 2_000_000)
     assert left(intake) == []
 
 
 async def test_an_error_in_the_middle_leaves_nothing(intake: Uploads) -> None:
     async def upload() -> None:
-        async with intake.receiver("a") as receiver:
+        async with intake.receive("a") as receiver:
             await receiver.write(b"x" * 2_000_000)
             raise ZeroDivisionError
 
@@ -69,7 +69,7 @@ async def test_cancelled_in_the_middle_leaves_nothing(intake: Uploads) -> None:
     async with anyio.create_task_group() as group:
 
         async def upload() -> None:
-            async with intake.receiver("a") as receiver:
+            async with intake.receive("a") as receiver:
                 while True:
                     await receiver.write(b"x" * 500_000)
                     group.cancel_scope.cancel()
@@ -79,7 +79,7 @@ async def test_cancelled_in_the_middle_leaves_nothing(intake: Uploads) -> None:
 
 
 async def test_an_empty_file_is_refused(intake: Uploads) -> None:
-    async with intake.receiver("a") as receiver:
+    async with intake.receive("a") as receiver:
         with pytest.raises(EmptyFile):
             await receiver.finish()
     assert left(intake) == []
@@ -87,14 +87,14 @@ async def test_an_empty_file_is_refused(intake: Uploads) -> None:
 
 async def test_too_large_is_known_before_a_byte_is_written(intake: Uploads) -> None:
     with pytest.raises(TooLarge, match=r"9\.537 MiB"):
-        async with intake.receiver("a", expected=10_000_001):
+        async with intake.receive("a", expected=10_000_001):
             raise AssertionError
     assert left(intake) == []
 
 
 async def test_too_large_is_noticed_while_it_grows(intake: Uploads) -> None:
     async def upload() -> None:
-        async with intake.receiver("a") as receiver:
+        async with intake.receive("a") as receiver:
             while True:
                 await receiver.write(b"x" * 1_000_000)
 
@@ -105,7 +105,7 @@ async def test_too_large_is_noticed_while_it_grows(intake: Uploads) -> None:
 
 async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> None:
     intake = Uploads(tmp_path, max_bytes=10, min_free=0)
-    async with intake.receiver("a") as receiver:
+    async with intake.receive("a") as receiver:
         await receiver.write(b"x" * 11)
         with pytest.raises(TooLarge):
             await receiver.finish()
@@ -114,7 +114,7 @@ async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> No
 
 async def test_exactly_the_limit_is_accepted(tmp_path: Path) -> None:
     intake = Uploads(tmp_path, max_bytes=10, min_free=0)
-    async with intake.receiver("a", expected=10) as receiver:
+    async with intake.receive("a", expected=10) as receiver:
         await receiver.write(b"x" * 10)
         assert (await receiver.finish()).bytes == 10
 
@@ -123,7 +123,7 @@ async def test_a_disk_that_cannot_hold_it_is_known_before_a_byte_is_written(tmp_
     free = shutil.disk_usage(tmp_path).free
     intake = Uploads(tmp_path, max_bytes=10 * free, min_free=0)
     with pytest.raises(DiskFull):
-        async with intake.receiver("a", expected=2 * free):
+        async with intake.receive("a", expected=2 * free):
             raise AssertionError
     assert left(intake) == []
 
@@ -131,7 +131,7 @@ async def test_a_disk_that_cannot_hold_it_is_known_before_a_byte_is_written(tmp_
 async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
     intake = Uploads(tmp_path, max_bytes=10, min_free=2 * shutil.disk_usage(tmp_path).free)
     with pytest.raises(DiskFull) as caught:
-        async with intake.receiver("a"):
+        async with intake.receive("a"):
             raise AssertionError
     assert caught.value.params["reserve"] == intake.min_free
 

@@ -77,7 +77,7 @@ if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     commands, keep = context.Pipe(duplex=False)
     _, reports = context.Pipe(duplex=False)
-    child = context.Process(target=boot.child, args=("__mp_main__:entry", commands, reports, sys.argv[1]))
+    child = context.Process(target=boot.run_actor, args=("__mp_main__:entry", commands, reports, sys.argv[1]))
     child.start()
     child.join()
 """

@@ -144,7 +144,7 @@ def test_a_kill_for_want_of_memory_is_not_one_from_outside() -> None:
 def test_an_uncaught_exception_is_quoted() -> None:
     inner = "Traceback (most recent call last):\n  File 'x.py', line 1, in f\n    f()\nKeyError: 'a'\n"
     outer = "\nDuring handling ...:\n\nTraceback (most recent call last):\n  File 'y.py', line 2, in g\n    g()\n    ^^^\nValueError: b\nand more\n"
-    diagnosis = faults.classify(f"loading\n{inner}{outer}", faults.UNCAUGHT)
+    diagnosis = faults.classify(f"loading\n{inner}{outer}", faults.EXIT_UNCAUGHT)
     assert diagnosis.kind is K.CRASHED
     assert diagnosis.problem.message == "The process ended with an exception: ValueError: b"
 
@@ -162,7 +162,7 @@ def test_the_line_that_gave_it_away_is_kept_for_experts() -> None:
 
 def test_what_was_said_is_kept_and_not_the_line_of_source_that_says_it() -> None:
     tail = "Traceback (most recent call last):\n  File 'x.py'\n    raise RuntimeError('out of memory')\nRuntimeError: out of memory\n"
-    assert faults.classify(tail, faults.UNCAUGHT).problem.params == {"detail": "RuntimeError: out of memory"}
+    assert faults.classify(tail, faults.EXIT_UNCAUGHT).problem.params == {"detail": "RuntimeError: out of memory"}
 
 
 def test_a_driver_that_is_too_old_is_not_called_a_broken_card() -> None:
@@ -177,7 +177,7 @@ def test_a_hang_says_how_long() -> None:
 
 
 def test_nonsense_is_a_crash_and_says_what_was_wrong() -> None:
-    diagnosis = faults.garbled("MessagePack data is malformed")
+    diagnosis = faults.unreadable_message("MessagePack data is malformed")
     assert diagnosis.kind is K.CRASHED
     assert diagnosis.problem.params == {"detail": "MessagePack data is malformed"}
 

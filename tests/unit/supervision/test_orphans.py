@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from whisper_service.supervision import orphans as roll
+from whisper_service.supervision import orphans
 from whisper_service.supervision.orphans import OrphanList
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process was born")
@@ -27,43 +27,43 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_child_that_is_left_is_ended_by_the_next(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
-    OrphanList(tmp_path / "children").enter(child.pid)
-    OrphanList(tmp_path / "children").clear()
+    OrphanList(tmp_path / "children").add(child.pid)
+    OrphanList(tmp_path / "children").end_orphans()
     assert child.wait(10) == -9
     assert (tmp_path / "children").read_text() == ""
 
 
 def test_a_process_that_only_has_its_number_is_left_alone(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
     (tmp_path / "children").write_text(f"{child.pid} 1\n")
-    OrphanList(tmp_path / "children").clear()
+    OrphanList(tmp_path / "children").end_orphans()
     assert child.poll() is None
 
 
 def test_a_process_that_is_nothing_of_ours_is_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
-        (tmp_path / "children").write_text(f"{other.pid} {roll.birth(other.pid)}\n")
-        OrphanList(tmp_path / "children").clear()
+        (tmp_path / "children").write_text(f"{other.pid} {orphans.start_time(other.pid)}\n")
+        OrphanList(tmp_path / "children").end_orphans()
         assert other.poll() is None
         other.kill()
 
 
 def test_who_has_left_is_forgotten(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
     present = OrphanList(tmp_path / "children")
-    present.enter(child.pid)
-    assert (tmp_path / "children").read_text() == f"{child.pid} {roll.birth(child.pid)}\n"
-    present.leave(child.pid)
+    present.add(child.pid)
+    assert (tmp_path / "children").read_text() == f"{child.pid} {orphans.start_time(child.pid)}\n"
+    present.remove(child.pid)
     assert (tmp_path / "children").read_text() == ""
 
 
 @pytest.mark.parametrize("text", ["", "x", "1", "1 \n", "-1 5", "99999999 5", "\u00e9"])
 def test_a_roll_that_makes_no_sense_ends_nobody(tmp_path: Path, text: str) -> None:
     (tmp_path / "children").write_text(text, "utf-8")
-    OrphanList(tmp_path / "children").clear()
+    OrphanList(tmp_path / "children").end_orphans()
     assert (tmp_path / "children").read_text() == ""
 
 
 def test_without_room_it_is_done_without(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
     present = OrphanList(tmp_path / "missing" / "children")
-    present.clear()
-    present.enter(child.pid)
-    present.leave(child.pid)
+    present.end_orphans()
+    present.add(child.pid)
+    present.remove(child.pid)

@@ -27,8 +27,8 @@ from whisper_service.actors.speech.recognition import AudioChunk, Recognition, R
 from whisper_service.core.chinese import convert_all
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.supervision import faults
-from whisper_service.supervision.boot import FAILED, Emit, Inbox
-from whisper_service.supervision.faults import Diagnosis, FaultKind
+from whisper_service.supervision.boot import Emit, Inbox
+from whisper_service.supervision.faults import EXIT_UNCAUGHT, Diagnosis, FaultKind
 from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Fault, Transcribe
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Slots:
         except BaseException:  # the failure could not be reported: no process is better than a missing slot
             sys.excepthook(*sys.exc_info())
             sys.stderr.flush()
-            os._exit(FAILED)
+            os._exit(EXIT_UNCAUGHT)
 
 
 class _Batch:

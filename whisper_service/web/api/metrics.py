@@ -26,7 +26,7 @@ Labelled = Mapping[tuple[str, ...], float]
     responses=problems(),
 )
 async def metrics(request: Incoming, service: Served) -> Response[bytes]:
-    now = facts(await service.system(), service.readiness(), service.events.head, service.uploads.open)
+    now = facts(await service.system(), service.readiness(), service.events.head, service.uploads.open_count)
     content, kind = service.metrics.text(request.headers.get("accept", ""), now)
     return Response(content, media_type=kind)
 

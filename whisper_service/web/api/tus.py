@@ -76,7 +76,7 @@ async def create(request: Incoming, service: Served) -> Response[None]:
 async def head(request: Incoming, service: Served, upload_id: UploadId) -> Response[None]:
     _check_version(request)
     await service.resumable.take_over(upload_id)
-    standing = await service.resumable.standing(upload_id)
+    standing = await service.resumable.status(upload_id)
     told = {**_told(standing), "Upload-Length": str(standing.upload.length)}
     if standing.upload.metadata:
         told["Upload-Metadata"] = standing.upload.metadata

@@ -57,7 +57,7 @@ async def receive(request: Incoming, intake: Uploads, preset: Preset) -> tuple[R
             f"A body of the type {kind[:80]!r} is not accepted.",
             hint="Send a form (multipart/form-data) with a part named file, or the file itself as application/octet-stream.",
         )
-    async with intake.receiver(request.query_params.get("filename", ""), expected=expected_length(request)) as receiver:
+    async with intake.receive(request.query_params.get("filename", ""), expected=expected_length(request)) as receiver:
         async for data in Body(request.receive):
             await receiver.write(data)
         return await receiver.finish(), options

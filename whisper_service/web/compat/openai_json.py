@@ -37,7 +37,7 @@ async def fields_of(request: Incoming) -> tuple[Fields, bytes, str]:
 
 async def keep(intake: Uploads, sound: bytes, name: str) -> Received:
     """Put the sound on stable storage."""
-    async with intake.receiver(name, expected=len(sound)) as receiver:
+    async with intake.receive(name, expected=len(sound)) as receiver:
         await receiver.write(sound)
         return await receiver.finish()
 

@@ -147,7 +147,7 @@ async def _talk(service: Service, wire: WyomingConnection) -> None:
 
 async def _utterance(service: Service, wire: WyomingConnection, start: Event, language: str | None) -> Transcript:
     """What is said until `audio-stop`. Nothing is kept of an utterance that breaks off."""
-    async with service.uploads.receiver(NAME) as receiver:
+    async with service.uploads.receive(NAME) as receiver:
         if not await _record(wire, start, receiver):
             return Transcript(text="")
         received = await receiver.finish()

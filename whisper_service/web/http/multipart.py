@@ -140,7 +140,7 @@ class Form:
             hint = "Send one request per recording."
             raise InvalidRequest("There is more than one file in the form.", hint=hint, field=self._part)
         name = self.name or part.filename or ""
-        receiver = await stack.enter_async_context(self.intake.receiver(name, expected=self._expected))
+        receiver = await stack.enter_async_context(self.intake.receive(name, expected=self._expected))
         self._sink = self.through(receiver)
 
     async def _end(self) -> None:

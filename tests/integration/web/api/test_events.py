@@ -116,7 +116,7 @@ async def test_a_client_that_comes_back_gets_the_rest_once(web: Running) -> None
 async def test_pruned_history_is_told_from_the_store(web: Running) -> None:
     job_id = await finished(web)
     other = await posted(web, SLOW)  # something has to be newest
-    await web.service.parts.store.log.prune(1)
+    await web.service.parts.store.change_log.prune(1)
     web.service.events._ring.clear()
     said = await collect(web.client, f"/api/jobs/{job_id}/events")
     assert [event.kind for event in said] == ["update", "segment", "segment", "segment", "end"]
@@ -201,7 +201,7 @@ async def test_an_odd_place_means_the_beginning(web: Running, since: str) -> Non
 
 async def test_reset_when_the_log_does_not_reach_back(web: Running) -> None:
     await finished(web)
-    await web.service.parts.store.log.prune(1)
+    await web.service.parts.store.change_log.prune(1)
     web.service.events._ring.clear()
     head = web.service.events.head
     for since in (1, head + 1_000):

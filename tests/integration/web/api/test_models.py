@@ -84,7 +84,7 @@ async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(t
         moving = [transfer for transfer in told if transfer is not None and transfer.endpoint == hub.url]
         assert len({transfer.bytes for transfer in moving}) >= 3
         assert any(transfer.speed_bps and transfer.eta_s is not None and transfer.total for transfer in moving)
-        assert [change.job_id for change in await web.service.parts.store.log.changes(0, limit=1000)].count(
+        assert [change.job_id for change in await web.service.parts.store.change_log.changes(0, limit=1000)].count(
             f"model:{REPO}"
         ) == 1
 
@@ -285,7 +285,9 @@ async def test_no_secret_is_told(
                 (await web.client.get(path)).text
                 for path in ("/api/models", "/api/system", "/api/state", f"/api/models/{PATH}")
             ]
-            said += [change.payload.decode() for change in await web.service.parts.store.log.changes(0, limit=10_000)]
+            said += [
+                change.payload.decode() for change in await web.service.parts.store.change_log.changes(0, limit=10_000)
+            ]
         assert proxy.asked
     said += [path.read_text("utf-8", "replace") for path in (tmp_path / "data" / "logs").iterdir()]
     said += [caplog.text, (tmp_path / "data" / "whisper_service.db").read_bytes().decode("latin-1")]
