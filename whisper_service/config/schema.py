@@ -43,10 +43,13 @@ NOW, RESTART = Effect.NOW, Effect.RESTART
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """Never shown, logged or sent to a client."""
 Positive = Annotated[int, msgspec.Meta(ge=1)]
-NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 SecondsOrZero = Annotated[float, msgspec.Meta(ge=0)]
 Days = Annotated[float, msgspec.Meta(ge=0)]
+Strings = tuple[str, ...]
+Url = Annotated[str, msgspec.Meta(pattern=r"^https?://")]
+UrlPath = Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._~-]+)*$")]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,9 +72,7 @@ class ServerSettings(Section, frozen=True):
     heartbeat_s: Annotated[Seconds, setting("comments on idle event streams, so that proxies keep them open")] = 15.0
     max_upload_bytes: Annotated[Positive, setting("20 GiB", NOW)] = 20 * 1024**3
     max_uploads: Annotated[Positive, setting("at the same time; more are told to try again", NOW)] = 32
-    root_path: Annotated[
-        str, setting('path at which a proxy shows the service, like "/transcribe"', pattern=r"^(/[A-Za-z0-9._~-]+)*$")
-    ] = ""
+    root_path: Annotated[UrlPath, setting('path at which a proxy shows the service, like "/transcribe"')] = ""
 
 
 class SecuritySettings(Section, frozen=True):
@@ -81,19 +82,17 @@ class SecuritySettings(Section, frozen=True):
     token_file: Annotated[str, setting("or a file with tokens, one a line; relative to this file")] = ""
     open: Annotated[bool, setting("let other machines in without a token")] = False
     allowed_hosts: Annotated[
-        tuple[str, ...], setting('more names of this service, like "whisper.example.org", "*.example.org", "*"')
+        Strings, setting('more names of this service, like "a.example.org", "*.example.org", "*"')
     ] = ()
     trusted_proxies: Annotated[
-        tuple[str, ...], setting("addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed")
+        Strings, setting("addresses and networks whose X-Forwarded-For and X-Forwarded-Proto are believed")
     ] = ()
 
 
 class ApiSettings(Section, frozen=True):
     """How the interfaces of other programs (OpenAI, Whisper ASR, whisper.cpp) answer."""
 
-    reuse_results: Annotated[
-        bool, setting("answer from a finished job that has the same recording and the same options", NOW)
-    ] = True
+    reuse_results: Annotated[bool, setting("answer from a finished job of the same recording and options", NOW)] = True
 
 
 class WebhookSettings(Section, frozen=True):
@@ -101,9 +100,7 @@ class WebhookSettings(Section, frozen=True):
 
     secret: Annotated[Secret, setting("whsec_ and base64; signs the messages; without it none are sent")] = ""
     url: Annotated[str, setting("gets a message about every job; a job may name another with the option webhook")] = ""
-    allowed_networks: Annotated[
-        tuple[str, ...], setting('beside the public internet, like "127.0.0.1", "192.168.1.0/24"')
-    ] = ()
+    allowed_networks: Annotated[Strings, setting('beside the public internet, like "127.0.0.1", "192.168.1.0/24"')] = ()
     timeout_s: Seconds = 10.0
 
 
@@ -111,7 +108,7 @@ class LinkSettings(Section, frozen=True):
     """Recordings that the service fetches from links."""
 
     enabled: bool = True
-    allowed_networks: Annotated[tuple[str, ...], setting('beside the public internet, like "192.168.1.0/24"')] = ()
+    allowed_networks: Annotated[Strings, setting('beside the public internet, like "192.168.1.0/24"')] = ()
     at_once: Annotated[Positive, setting("more wait for their turn")] = 2
     timeout_s: Annotated[Seconds, setting("to connect, and without a single byte")] = 30.0
 
@@ -119,20 +116,18 @@ class LinkSettings(Section, frozen=True):
 class StorageSettings(Section, frozen=True):
     """What is kept on disk."""
 
-    min_free_bytes: Annotated[NotNegative, setting("uploads that would leave less are refused", NOW)] = 256 * 1024**2
-    keep_changes: Annotated[Positive, setting("events that a client can still get after it was away", RESTART)] = (
-        200_000
-    )
+    min_free_bytes: Annotated[Count, setting("uploads that would leave less are refused", NOW)] = 256 * 1024**2
+    keep_changes: Annotated[Positive, setting("events that a returning client can still get", RESTART)] = 200_000
     undo_s: Annotated[SecondsOrZero, setting("how long a deleted job can be restored; 0: not at all", NOW)] = 600.0
     keep_uploads_s: Annotated[Seconds, setting("how long an upload that broke off can be continued", NOW)] = 86_400.0
     keep_media_days: Annotated[
         Days, setting("recordings are deleted so long after their job ended, their text stays; 0: never", RESTART)
     ] = 0.0
     keep_jobs_days: Annotated[
-        Days, setting("jobs are deleted with their text so long after they ended; 0: never", RESTART)
+        Days, setting("jobs and their text are deleted so long after they ended; 0: never", RESTART)
     ] = 0.0
     max_media_bytes: Annotated[
-        NotNegative, setting("above this, the oldest recordings of finished jobs are deleted; 0: no limit", RESTART)
+        Count, setting("above this, the oldest recordings of finished jobs are deleted; 0: no limit", RESTART)
     ] = 0
 
 
@@ -145,22 +140,14 @@ class SpeechSettings(Section, frozen=True):
     device: Annotated[str, setting("auto, cpu, cuda, cuda:1", RESTART, pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     compute_type: Annotated[str, setting("auto, int8, float32, float16, int8_float16 and others", RESTART)] = "auto"
     preset: Annotated[Preset, setting("fast, balanced, accurate: for jobs that name none", NOW)] = Preset.BALANCED
-    batch_size: Annotated[
-        NotNegative, setting("chunks recognised together; 0: 8 on a CPU, by its memory on a GPU", RESTART)
-    ] = 0
-    slots: Annotated[
-        NotNegative, setting("batches at the same time; 0: one per core on a CPU, 4 on a GPU", RESTART)
-    ] = 0
-    threads: Annotated[NotNegative, setting("cores to use; 0: all", RESTART)] = 0
-    cpu_fallback: Annotated[
-        bool, setting("use the CPU when the GPU has not enough memory or cannot be used", RESTART)
-    ] = True
-    climb_after_s: Annotated[Seconds, setting("after so much success, what did not fit into memory is tried again")] = (
-        1800.0
-    )
+    batch_size: Annotated[Count, setting("chunks recognised together; 0: 8 on a CPU, by memory on a GPU", RESTART)] = 0
+    slots: Annotated[Count, setting("batches at the same time; 0: one per core on a CPU, 4 on a GPU", RESTART)] = 0
+    threads: Annotated[Count, setting("cores to use; 0: all", RESTART)] = 0
+    cpu_fallback: Annotated[bool, setting("use the CPU when the GPU lacks memory or cannot be used", RESTART)] = True
+    climb_after_s: Annotated[Seconds, setting("of success, until what did not fit into memory is tried again")] = 1800.0
     preload: Annotated[bool, setting("load the model at start, not with the first job", RESTART)] = True
     unload_after_s: Annotated[
-        SecondsOrZero, setting("idle time after which the model is removed from memory; 0: never", RESTART)
+        SecondsOrZero, setting("idle time until the model is removed from memory; 0: never", RESTART)
     ] = 0.0
 
 
@@ -168,17 +155,14 @@ class ModelSettings(Section, frozen=True):
     """Where models come from. An empty setting is read from HF_ENDPOINT, HF_TOKEN, HTTPS_PROXY or HF_HUB_OFFLINE."""
 
     endpoints: Annotated[
-        tuple[Annotated[str, msgspec.Meta(pattern=r"^https?://")], ...],
-        setting("hubs and mirrors, tried in order; none: https://huggingface.co", NOW),
+        tuple[Url, ...], setting("hubs and mirrors, tried in order; none: https://huggingface.co", NOW)
     ] = ()
     proxy: Annotated[Secret, setting("http://host:port or http://name:password@host:port", NOW)] = ""
     token: Annotated[Secret, setting("for private models; sent to every one of the endpoints", NOW)] = ""
     offline: Annotated[bool, setting("send nothing to any hub", NOW)] = False
     connect_timeout_s: Annotated[Seconds, setting("", NOW)] = 10.0
     read_timeout_s: Annotated[Seconds, setting("without a single byte", NOW)] = 10.0
-    import_dirs: Annotated[
-        tuple[str, ...], setting("folders on this machine from which models may be imported through the API")
-    ] = ()
+    import_dirs: Annotated[Strings, setting("folders from which models may be imported through the API")] = ()
     max_import_bytes: Annotated[Positive, setting("of an imported model, unpacked")] = 20 * 1024**3
 
 
@@ -188,7 +172,7 @@ class MediaSettings(Section, frozen=True):
     workers: Annotated[Positive, setting("files decoded at the same time", RESTART)] = 2
     max_duration_s: Annotated[Seconds, setting("longer recordings are refused", RESTART)] = 100 * 3600.0
     max_expansion: Annotated[
-        float, setting("refuse files that unpack to so many times their size; an hour is always allowed", gt=0)
+        float, setting("files that unpack to so many times their size are refused, if longer than an hour", gt=0)
     ] = 2_000.0
 
 
@@ -196,16 +180,14 @@ class SupervisionSettings(Section, frozen=True):
     """How long an actor may take before it is replaced, and how often it is."""
 
     max_restarts: Annotated[
-        Positive, setting("after so many deaths without useful work in between, an actor is not started again")
+        Positive, setting("an actor that dies so often, without useful work in between, is stopped")
     ] = 8
-    restart_window_s: Annotated[Seconds, setting("deaths count that are not older than this")] = 120.0
+    restart_window_s: Annotated[Seconds, setting("within this time")] = 120.0
     probe_s: Annotated[Seconds, setting("until it is tried again")] = 180.0
     ready_timeout_s: Seconds = 60.0
     load_timeout_s: Seconds = 600.0
     batch_timeout_s: Annotated[Seconds, setting("for any batch, and in addition")] = 120.0
-    batch_timeout_factor: Annotated[
-        Seconds, setting("so many times what its audio takes, as measured on this machine with this model")
-    ] = 20.0
+    batch_timeout_factor: Annotated[Seconds, setting("times what its audio takes, as measured on this machine")] = 20.0
     decode_stall_s: Annotated[Seconds, setting("a decoder must report progress within this time")] = 120.0
 
 
@@ -213,9 +195,7 @@ class WyomingSettings(Section, frozen=True):
     """The port for Home Assistant. The protocol has no token."""
 
     enabled: bool = False
-    host: Annotated[str, setting("everybody who reaches this address may use it: the protocol has no token")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[str, setting("everybody who reaches this address may use it: there is no token")] = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 10300
 
 
