@@ -2,9 +2,9 @@
 
 This module runs the network and keeps its state from block to block. Cutting into chunks is left to `media.chunker`.
 
-The network comes with faster-whisper. It takes frames of 512 samples, each after the last 64 samples of the frame before,
-and a recurrent state. Because both are kept between blocks, the probabilities are exactly those of one run over the whole
-recording.
+The network comes with faster-whisper. It takes frames of 512 samples, each after the last 64 samples of the frame
+before, and a recurrent state. Because both are kept between blocks, the probabilities are exactly those of one run
+over the whole recording.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SpeechDetector:
 
     def __init__(self) -> None:
         options = onnxruntime.SessionOptions()
-        # One thread: four threads are at most a fifth faster for three times the work, and the speech actor needs cores.
+        # One thread: four are at most a fifth faster for three times the work, and the speech actor needs cores.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(
@@ -48,7 +48,7 @@ class SpeechDetector:
         self._tail = np.zeros(CONTEXT, dtype=np.int16)  # context, then samples that fill no block yet
 
     def feed(self, samples: npt.NDArray[np.int16]) -> list[float]:
-        """Take the next samples (16 kHz mono) and return the probabilities of the frames that are ready, perhaps none."""
+        """Take the next samples (16 kHz mono) and return the probabilities of the frames that are ready."""
         self._tail = np.concatenate((self._tail, samples))
         block = BLOCK * FRAME
         probabilities: list[float] = []

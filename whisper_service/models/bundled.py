@@ -1,7 +1,7 @@
 """The built-in model: data files of two installed packages, joined into one folder when the model is first needed.
 
-This module knows the expected content, checks it by hash and writes the folder whole or not at all. Power cuts and other
-processes that join at the same time do no harm.
+This module knows the expected content, checks it by hash and writes the folder whole or not at all. Power cuts and
+other processes that join at the same time do no harm.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The catalog: which models there are, where they lie on the disk, and what "auto" means. Nothing is downloaded or loaded.
+"""The catalog: which models there are, where they lie on the disk, and what "auto" means. No model is loaded.
 
-A model is a folder in CTranslate2's format. It lies in `models_dir`, or in the folder that the configuration names. The
-built-in model comes as data files of two installed packages, which are joined into `models_dir` when it is first needed.
-Only the configuration may name a path; a job names a model by its name.
+A model is a folder in CTranslate2's format. It lies in `models_dir`, or in the folder that the configuration names.
+The built-in model comes as data files of two installed packages, which are joined into `models_dir` when it is first
+needed. Only the configuration may name a path; a job names a model by its name.
 
 A name is one of `known.KNOWN`, "owner/name" as on a hub, or the name of a folder in `models_dir`. The folder of
 "owner/name" is called "owner--name": no repo on a hub can have that name.
@@ -118,13 +118,13 @@ class Catalog:
         if not is_name(name):
             raise InvalidRequest(
                 f"{wanted!r} is not the name of a model.",
-                hint=f"Installed: {', '.join(self.installed()) or 'none'}. Only the configuration may name a directory.",
+                hint=f"Installed: {', '.join(self.installed()) or 'none'}. Only the configuration can name a folder.",
                 model=wanted,
             )
         return name
 
     def obtainable(self, wanted: str) -> str:
-        """Return the name of the model that `wanted` means, if it is on this machine or on a hub. Raises as `resolve`."""
+        """Return the name of the model that `wanted` means, if this machine or a hub has it. Raises as `resolve`."""
         name = self.name_of(wanted)
         if not self.is_here(name) and self.source_of(name) is None:
             raise self.unavailable(name)
@@ -147,7 +147,7 @@ class Catalog:
         return RepoSource(name) if "/" in name and is_name(name) else None
 
     def repo_of(self, wanted: str) -> str:
-        """Return the repo on a hub that `wanted` means. Raises `InvalidRequest`, and `ModelUnavailable` if there is none."""
+        """Return the repo on a hub that `wanted` means. Raises `InvalidRequest`; without a repo `ModelUnavailable`."""
         name = self.name_of(wanted)
         if (source := self.source_of(name)) is None:
             raise self.unavailable(name)
@@ -265,10 +265,11 @@ class Catalog:
         if self.source_of(name) is not None:
             ways.append(f"Download it: `python -m whisper_service models download {name}`.")
         put = "Or put" if len(ways) > 1 or not names else "Put"
+        folder = folder_of(name) if name != AUTO else "<name>"
         return ModelUnavailable(
             message,
             hint=f"{' '.join(ways)} {put} a folder with a CTranslate2 model (model.bin, config.json, tokenizer.json, "
-            f"vocabulary.json or .txt) into models/{folder_of(name) if name != AUTO else '<name>'} of the data directory.",
+            f"vocabulary.json or .txt) into models/{folder} of the data directory.",
             model=name,
             installed=names,
         )

@@ -1,8 +1,8 @@
 """The files of a model: which ones there must be, and what they tell about the model. No model library is loaded.
 
-`model.bin` is a sequence of named tensors (CTranslate2's binary format, versions 3 to 6: those that name types). Only the
-heads of the tensors are read; their data is skipped, so a file of gigabytes costs a few thousand small reads. Integers are
-little-endian. A string is a uint16 with its length, then that many bytes, the last of them zero.
+`model.bin` is a sequence of named tensors (CTranslate2's binary format, versions 3 to 6: those that name types). Only
+the heads of the tensors are read; their data is skipped, so a file of gigabytes costs a few thousand small reads.
+Integers are little-endian. A string is a uint16 with its length, then that many bytes, the last of them zero.
 
     uint32 version | string specification | uint32 revision | uint32 n
     n times: string name | uint8 rank | uint32 dimension, rank times | uint8 type | uint32 bytes | data

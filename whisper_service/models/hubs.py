@@ -1,7 +1,7 @@
 """Where models are downloaded from: endpoints, proxy and token, from the settings or else from the environment.
 
-The variables are those of `huggingface_hub`: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. The download actor reads the proxies
-of the environment (HTTPS_PROXY and others) itself.
+The variables are those of `huggingface_hub`: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE. The download actor reads the
+proxies of the environment (HTTPS_PROXY and others) itself.
 """
 
 from __future__ import annotations

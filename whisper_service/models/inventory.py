@@ -143,7 +143,7 @@ class Inventory:
         )
 
     def _read(self, entry: CatalogEntry) -> tuple[ModelFacts | None, Problem | None]:
-        """Return what the files of a model tell, or what is wrong with them. Reads again when `model.bin` has changed."""
+        """Return what the files of a model tell, or their problem. Reads again when `model.bin` has changed."""
         if entry.path is None:
             return None, None
         if entry.missing:

@@ -1,7 +1,7 @@
 """The models that the service knows by name: where they come from, what they need and what they are good for.
 
-Every number follows from the shape of the network. The count of parameters is exact; the memory at work (`memory_bytes`)
-and the speed on a CPU (`speed_on_cpu`) are estimates. This module reads no files and asks no hub.
+Every number follows from the shape of the network. The count of parameters is exact; the memory at work
+(`memory_bytes`) and the speed on a CPU (`speed_on_cpu`) are estimates. This module reads no files and asks no hub.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ class Shape(Value, frozen=True):
 
             overhead + parameters * weight + chunks * state * (heads * frames^2 + 2 * decoder layers * frames * width)
 
-        `weight` is 1 byte for int8 types, 2 for float16 and bfloat16, 4 for float32; `state` is 2 bytes if the type ends
-        in 16, else 4; `frames` is 1500. The last term is what one chunk needs: its attention scores in an encoder layer,
-        and its cross-attention keys and values. In float16 these are 36 and 18 MB for base, 90 and 246 MB for large-v3,
-        90 and 31 MB for large-v3-turbo. Raises `KeyError` for a compute type that CTranslate2 does not have.
+        `weight` is 1 byte for int8 types, 2 for float16 and bfloat16, 4 for float32; `state` is 2 bytes if the type
+        ends in 16, else 4; `frames` is 1500. The last term is what one chunk needs: its attention scores in an
+        encoder layer, and its cross-attention keys and values. In float16 these are 36 and 18 MB for base, 90 and 246
+        MB for large-v3, 90 and 31 MB for large-v3-turbo. Raises `KeyError` for a compute type that CTranslate2 does
+        not have.
         """
         weights = self.parameters * _WEIGHT_BYTES[compute_type]
         scores = self.width // _HEAD * _FRAMES**2

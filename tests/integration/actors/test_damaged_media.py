@@ -1,4 +1,4 @@
-"""Damaged recordings through a real media actor: each gets a typed answer in bounded time, and nothing is left of it."""
+"""Damaged recordings through a real media actor: each gets an answer in bounded time and leaves nothing."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def test_damaged_recordings_are_answered_and_leave_nothing(tmp_path: Path) -> No
     recordings = whole(tmp_path)
     assert len({damaged(recordings, seed) for seed in range(FILES)}) > FILES * 0.9
     source = tmp_path / "damaged"
-    with actor(tmp_path) as child:
+    with actor(tmp_path) as media:
         for data in recordings:
             source.write_bytes(data)
-            assert child.say(source, WITHIN_S) == "decoded"
-        files, memory = child.holds
-        pid = child.process.pid
+            assert media.say(source, WITHIN_S) == "decoded"
+        files, memory = media.holds
+        pid = media.process.pid
         said: Counter[str] = Counter()
         for seed in range(FILES):
             source.write_bytes(damaged(recordings, seed))
-            answer = child.say(source, WITHIN_S)
+            answer = media.say(source, WITHIN_S)
             assert answer in {"decoded"} | CODES | WARNINGS, f"seed {seed}: {answer}"
             said[answer] += 1
-        assert child.process.pid == pid
-        files_now, memory_now = child.holds
+        assert media.process.pid == pid
+        files_now, memory_now = media.holds
     assert files_now <= files
     assert memory_now - memory < MORE_BYTES
     assert len(said) >= 3, "the damage is of too few kinds"

@@ -1,4 +1,4 @@
-"""The download child: the real process with the real `huggingface_hub`, against a hub on a real port."""
+"""The download actor in a process of its own, with the real `huggingface_hub`, against a hub on a port."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ WAIT_S = 60
 NAMES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
 
-class Child:
-    """The process, as the supervisor has it."""
+class ActorProcess:
+    """A process with a download actor, without a supervisor."""
 
     def __init__(self, log: Path) -> None:
         context = multiprocessing.get_context("spawn")
@@ -63,7 +63,7 @@ class Child:
         reports.close()
         assert isinstance(self.next(), Ready)
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> ActorProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,14 +81,14 @@ class Child:
         return decode_report(self._reports.recv_bytes())
 
     def until(self, done: Callable[[Report], bool]) -> list[Report]:
-        """The reports up to the first of which this is true."""
+        """Return the reports up to the first for which `done` is true."""
         reports = [self.next()]
         while not done(reports[-1]):
             reports.append(self.next())
         return reports
 
     def work(self, command: Command) -> list[Report]:
-        """Have this done; every report."""
+        """Send a command and return all its reports."""
         self.send(command)
         return self.until(lambda report: isinstance(report, Downloaded | Fault | ConnectionTested))
 
@@ -98,15 +98,15 @@ class Child:
 
 
 @pytest.fixture
-def child(tmp_path: Path) -> Iterator[Child]:
-    with Child(tmp_path / "download.log") as started:
+def actor(tmp_path: Path) -> Iterator[ActorProcess]:
+    with ActorProcess(tmp_path / "download.log") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    """A child that lives through every fault of this module, one after the other."""
-    with Child(tmp_path_factory.mktemp("child") / "download.log") as started:
+def shared_actor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActorProcess]:
+    """Yield one actor for many faults of this module, one after the other."""
+    with ActorProcess(tmp_path_factory.mktemp("actor") / "download.log") as started:
         yield started
 
 
@@ -127,7 +127,7 @@ def fault_of(report: Report) -> Fault:
 
 
 def assert_whole(report: Report, hub: Hub) -> Downloaded:
-    """The model is there, is what the hub has, and nothing else is."""
+    """Check that the folder holds what the hub has, and nothing else."""
     assert isinstance(report, Downloaded), report
     path = Path(report.path)
     files = {name: data for name, data in hub.files.items() if name != "README.md"}
@@ -142,8 +142,8 @@ def assert_whole(report: Report, hub: Hub) -> Downloaded:
 # -- a download --------------------------------------------------------------------------------------------------------
 
 
-def test_a_model_arrives_whole(tmp_path: Path, child: Child, hub: Hub) -> None:
-    *progress, last = child.work(want(tmp_path, hub.url))
+def test_a_model_arrives_whole(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+    *progress, last = actor.work(want(tmp_path, hub.url))
     done = assert_whole(last, hub)
     assert (done.endpoint, done.revision, done.failed) == (hub.url, COMMIT, ())
     assert all(isinstance(report, DownloadProgress) and report.model == "wire" for report in progress)
@@ -154,30 +154,30 @@ def test_a_model_arrives_whole(tmp_path: Path, child: Child, hub: Hub) -> None:
     assert hub.sent["README.md"] == 0, "what no pattern names was fetched"
 
 
-def test_a_model_that_is_here_asks_nobody(tmp_path: Path, child: Child, hub: Hub) -> None:
-    child.work(want(tmp_path, hub.url))
+def test_a_model_that_is_here_asks_nobody(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+    actor.work(want(tmp_path, hub.url))
     asked = len(hub.asked)
     for again in (want(tmp_path, hub.url), want(tmp_path, hub.url, offline=True)):
-        (report,) = child.work(again)
+        (report,) = actor.work(again)
         assert isinstance(report, Downloaded)
         assert (report.endpoint, report.revision) == ("", COMMIT)
     assert len(hub.asked) == asked
 
 
-def test_a_model_that_somebody_put_there_asks_nobody_and_stays(tmp_path: Path, child: Child, hub: Hub) -> None:
+def test_a_model_that_somebody_put_there_asks_nobody_and_stays(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
     target = tmp_path / "wire"
     target.mkdir()
     for name, data in wire_model(1000).items():
         (target / name).write_bytes(data)
-    (report,) = child.work(want(tmp_path, hub.url))
+    (report,) = actor.work(want(tmp_path, hub.url))
     assert isinstance(report, Downloaded)
     assert report.revision is None
     assert hub.asked == []
 
 
-def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, child: Child, hub: Hub) -> None:
+def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
     hub.fault("/storage/", "slow", rate=1_000_000)
-    *progress, last = child.work(want(tmp_path, hub.url))
+    *progress, last = actor.work(want(tmp_path, hub.url))
     assert_whole(last, hub)
     moving = [
         report for report in progress if isinstance(report, DownloadProgress) and report.speed_bps and report.eta_s
@@ -192,9 +192,9 @@ def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, child: Child, 
     assert sizes == sorted(sizes)
 
 
-def test_progress_goes_on_while_nothing_moves(tmp_path: Path, child: Child, hub: Hub) -> None:
+def test_progress_goes_on_while_nothing_moves(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
     hub.fault("/storage/", "stall", after=1_000_000, times=1)
-    child.send(want(tmp_path, hub.url, read_timeout_s=30.0))
+    actor.send(want(tmp_path, hub.url, read_timeout_s=30.0))
     still: list[DownloadProgress] = []
 
     def stuck(report: Report) -> bool:
@@ -202,22 +202,22 @@ def test_progress_goes_on_while_nothing_moves(tmp_path: Path, child: Child, hub:
             still.append(report)
         return len(still) >= 3 and len({report.bytes for report in still[-3:]}) == 1
 
-    child.until(stuck)
+    actor.until(stuck)
     assert 0 < still[-1].bytes <= 1_000_000
     hub.released.set()
-    assert_whole(child.until(lambda report: not isinstance(report, DownloadProgress))[-1], hub)
+    assert_whole(actor.until(lambda report: not isinstance(report, DownloadProgress))[-1], hub)
 
 
 # -- going on ----------------------------------------------------------------------------------------------------------
 
 
 def killed_midway(tmp_path: Path, hub: Hub, at: int) -> int:
-    """Kill a download once so many bytes have come; how many are on the disk then."""
+    """Kill a download once so many bytes have come, and return how many are on the disk."""
     hub.fault("/storage/", "slow", rate=1_500_000, times=1)
-    with Child(tmp_path / "killed.log") as doomed:
-        doomed.send(want(tmp_path, hub.url))
-        doomed.until(lambda report: isinstance(report, DownloadProgress) and report.bytes >= at)
-        doomed.kill()
+    with ActorProcess(tmp_path / "killed.log") as killed:
+        killed.send(want(tmp_path, hub.url))
+        killed.until(lambda report: isinstance(report, DownloadProgress) and report.bytes >= at)
+        killed.kill()
     partial = Path(partial_of(want(tmp_path).target))
     assert not (tmp_path / "wire").exists(), "a model that is not whole was shown"
     hub.forget()
@@ -228,7 +228,7 @@ def killed_midway(tmp_path: Path, hub: Hub, at: int) -> int:
 def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
     have = killed_midway(tmp_path, hub, at=SIZE // 3)
     assert SIZE // 3 <= have < SIZE
-    with Child(tmp_path / "second.log") as second:
+    with ActorProcess(tmp_path / "second.log") as second:
         *progress, last = second.work(want(tmp_path, hub.url))
     assert_whole(last, hub)
     assert hub.sent["model.bin"] == SIZE - have
@@ -258,7 +258,7 @@ def test_what_was_here_before_is_no_speed(tmp_path: Path) -> None:
 def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> None:
     killed_midway(tmp_path, hub, at=SIZE // 3)
     shutil.rmtree(partial_of(want(tmp_path).target))
-    with Child(tmp_path / "second.log") as second:
+    with ActorProcess(tmp_path / "second.log") as second:
         assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
     assert hub.sent["model.bin"] == SIZE
 
@@ -266,13 +266,13 @@ def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> No
 def test_what_came_of_another_revision_is_removed(tmp_path: Path, hub: Hub) -> None:
     killed_midway(tmp_path, hub, at=SIZE // 3)
     hub.files["model.bin"] = hub.files["model.bin"][::-1]
-    with Child(tmp_path / "second.log") as second:
+    with ActorProcess(tmp_path / "second.log") as second:
         assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
 
 
-def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, child: Child, hub: Hub) -> None:
+def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
     hub.fault("/storage/", "cut", after=1_000_000, times=2)
-    assert_whole(child.work(want(tmp_path, hub.url))[-1], hub)
+    assert_whole(actor.work(want(tmp_path, hub.url))[-1], hub)
     assert SIZE <= hub.sent["model.bin"] <= SIZE + 2 * BLOCK
     assert sum(asked.path == "/storage/model.bin" for asked in hub.asked) == 3
 
@@ -280,16 +280,16 @@ def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, child
 def test_a_hub_that_ignores_ranges_gives_a_whole_model_too(tmp_path: Path, hub: Hub) -> None:
     have = killed_midway(tmp_path, hub, at=SIZE // 3)
     hub.ranges = False
-    with Child(tmp_path / "second.log") as second:
+    with ActorProcess(tmp_path / "second.log") as second:
         assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
     assert hub.sent["model.bin"] == SIZE > SIZE - have
 
 
-def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, child: Child, hub: Hub) -> None:
+def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
     with Hub(hub.files) as mirror:
         hub.fault("/storage/", "cut", after=1_000_000, times=1)
         hub.fault("/storage/", "status", status=403)
-        done = assert_whole(child.work(want(tmp_path, hub.url, mirror.url))[-1], hub)
+        done = assert_whole(actor.work(want(tmp_path, hub.url, mirror.url))[-1], hub)
         assert done.endpoint == mirror.url
         assert [(result.endpoint, result.problem and result.problem.code) for result in done.failed] == [
             (hub.url, "access_denied")
@@ -298,10 +298,12 @@ def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, child
 
 
 @pytest.mark.parametrize("kind", ["status", "stall", "reset", "page"])
-def test_the_next_endpoint_is_tried_and_both_are_named(tmp_path: Path, child: Child, hub: Hub, kind: str) -> None:
+def test_the_next_endpoint_is_tried_and_both_are_named(
+    tmp_path: Path, actor: ActorProcess, hub: Hub, kind: str
+) -> None:
     with Hub(hub.files) as mirror:
         hub.fault("/api/", kind, status=403)
-        done = assert_whole(child.work(want(tmp_path, hub.url, mirror.url, read_timeout_s=1.0))[-1], mirror)
+        done = assert_whole(actor.work(want(tmp_path, hub.url, mirror.url, read_timeout_s=1.0))[-1], mirror)
         assert done.endpoint == mirror.url
         (result,) = done.failed
         assert result.endpoint == hub.url
@@ -312,45 +314,45 @@ def test_the_next_endpoint_is_tried_and_both_are_named(tmp_path: Path, child: Ch
 # -- the way through ---------------------------------------------------------------------------------------------------
 
 
-def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, child: Child) -> None:
+def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, actor: ActorProcess) -> None:
     with Hub(wire_model(SIZE), token=TOKEN) as hub:
-        reports = child.work(want(tmp_path, hub.url, token=TOKEN))
+        reports = actor.work(want(tmp_path, hub.url, token=TOKEN))
         assert_whole(reports[-1], hub)
         stored = [asked for asked in hub.asked if asked.path.startswith("/storage/")]
         assert stored
         assert {asked.authorization for asked in stored} == {None}
         assert {asked.authorization for asked in hub.asked if asked not in stored} == {f"Bearer {TOKEN}"}
-        assert TOKEN not in repr(reports) + child.log.read_text()
+        assert TOKEN not in repr(reports) + actor.log.read_text()
 
 
 def test_a_token_of_this_machine_is_not_sent_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    with Child(tmp_path / "download.log") as child:
-        assert_whole(child.work(want(tmp_path, hub.url))[-1], hub)
+    with ActorProcess(tmp_path / "download.log") as actor:
+        assert_whole(actor.work(want(tmp_path, hub.url))[-1], hub)
     assert {asked.authorization for asked in hub.asked} == {None}
 
 
 def test_a_proxy_with_a_password_is_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with Proxy(password=PASSWORD) as proxy, Child(tmp_path / "download.log") as child:
+    with Proxy(password=PASSWORD) as proxy, ActorProcess(tmp_path / "download.log") as actor:
         address = proxy.url.replace("http://", f"http://name:{PASSWORD}@")
-        reports = child.work(want(tmp_path, hub.url, proxy=address))
+        reports = actor.work(want(tmp_path, hub.url, proxy=address))
         assert_whole(reports[-1], hub)
         through = len(proxy.asked)
         assert through == len(hub.asked)
-        assert PASSWORD not in repr(reports) + child.log.read_text()
+        assert PASSWORD not in repr(reports) + actor.log.read_text()
 
         shutil.rmtree(tmp_path / "wire")
-        assert_whole(child.work(want(tmp_path, hub.url))[-1], hub)
+        assert_whole(actor.work(want(tmp_path, hub.url))[-1], hub)
         assert len(proxy.asked) == through, "the proxy of the command before was used"
 
 
 def test_the_environment_forbids_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with Child(tmp_path / "download.log") as child:
-        assert fault_of(child.work(want(tmp_path, hub.url))[-1]).problem.code == "offline"
+    with ActorProcess(tmp_path / "download.log") as actor:
+        assert fault_of(actor.work(want(tmp_path, hub.url))[-1]).problem.code == "offline"
     assert hub.asked == []
 
 
@@ -440,14 +442,14 @@ PLAYS: list[tuple[str, str, Play]] = [
 
 @pytest.mark.parametrize(("code", "what", "play"), PLAYS, ids=[f"{code}: {what}" for code, what, _ in PLAYS])
 def test_every_case_is_named_and_no_secret_told(
-    tmp_path: Path, patient: Child, hub: Hub, code: str, what: str, play: Play
+    tmp_path: Path, shared_actor: ActorProcess, hub: Hub, code: str, what: str, play: Play
 ) -> None:
     with ExitStack() as stack:
         options = play(Case(hub, tmp_path, stack)) or {}
         command = want(
             tmp_path, *options.pop("endpoints", (hub.url,)), **{"token": TOKEN, "read_timeout_s": 0.5, **options}
         )
-        reports = patient.work(command)
+        reports = shared_actor.work(command)
     fault = fault_of(reports[-1])
     problem = fault.problem
     assert problem.code == code, problem
@@ -456,7 +458,7 @@ def test_every_case_is_named_and_no_secret_told(
     assert problem.message
     assert "{" not in problem.message
     assert problem.hint == CASES[code][1]
-    told = repr(reports) + patient.log.read_text()
+    told = repr(reports) + shared_actor.log.read_text()
     assert TOKEN not in told
     assert PASSWORD not in told
     assert "secret-signature" not in told
@@ -464,8 +466,8 @@ def test_every_case_is_named_and_no_secret_told(
         assert not (tmp_path / "wire").exists()
 
 
-def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, patient: Child, hub: Hub) -> None:
-    problem = fault_of(patient.work(want(tmp_path, hub.url, spare_bytes=10**18))[-1]).problem
+def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, shared_actor: ActorProcess, hub: Hub) -> None:
+    problem = fault_of(shared_actor.work(want(tmp_path, hub.url, spare_bytes=10**18))[-1]).problem
     assert problem.params["needed"] == 10**18 + sum(
         len(data) for name, data in hub.files.items() if name != "README.md"
     )
@@ -473,10 +475,12 @@ def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, patient: Child, hu
     assert hub.sent["model.bin"] == 0
 
 
-def test_of_several_endpoints_the_one_that_got_furthest_is_told(tmp_path: Path, patient: Child, hub: Hub) -> None:
+def test_of_several_endpoints_the_one_that_got_furthest_is_told(
+    tmp_path: Path, shared_actor: ActorProcess, hub: Hub
+) -> None:
     hub.fault("/api/", "status", status=404, headers={"X-Error-Code": "RepoNotFound"})
     with closed_port() as closed:
-        problem = fault_of(patient.work(want(tmp_path, closed, hub.url))[-1]).problem
+        problem = fault_of(shared_actor.work(want(tmp_path, closed, hub.url))[-1]).problem
     assert problem.code == "repo_not_found"
     assert problem.params["endpoints"] == [
         {"endpoint": closed, "code": "connection_refused"},
@@ -484,20 +488,22 @@ def test_of_several_endpoints_the_one_that_got_furthest_is_told(tmp_path: Path, 
     ]
 
 
-def test_bytes_that_are_wrong_are_thrown_away_and_fetched_again(tmp_path: Path, patient: Child, hub: Hub) -> None:
+def test_bytes_that_are_wrong_are_thrown_away_and_fetched_again(
+    tmp_path: Path, shared_actor: ActorProcess, hub: Hub
+) -> None:
     hub.fault("/storage/", "corrupt", times=1)
-    assert fault_of(patient.work(want(tmp_path, hub.url))[-1]).problem.code == "hash_mismatch"
-    assert_whole(patient.work(want(tmp_path, hub.url))[-1], hub)
+    assert fault_of(shared_actor.work(want(tmp_path, hub.url))[-1]).problem.code == "hash_mismatch"
+    assert_whole(shared_actor.work(want(tmp_path, hub.url))[-1], hub)
 
 
 # -- a test of the connection ------------------------------------------------------------------------------------------
 
 
-def test_a_connection_is_tested_without_a_download(tmp_path: Path, patient: Child, hub: Hub) -> None:
+def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor: ActorProcess, hub: Hub) -> None:
     with closed_port() as closed, Hub(hub.files) as blocked:
         blocked.fault("/storage/", "status", status=403)
         endpoints = (hub.url, closed, blocked.url)
-        (report,) = patient.work(
+        (report,) = shared_actor.work(
             protocol.TestConnection(repo=REPO, endpoints=endpoints, token=TOKEN, read_timeout_s=5.0)
         )
         assert isinstance(report, ConnectionTested)
@@ -510,8 +516,8 @@ def test_a_connection_is_tested_without_a_download(tmp_path: Path, patient: Chil
     assert TOKEN not in repr(report)
 
 
-def test_offline_tests_nothing(patient: Child, hub: Hub) -> None:
-    (report,) = patient.work(protocol.TestConnection(repo=REPO, endpoints=(hub.url,), offline=True))
+def test_offline_tests_nothing(shared_actor: ActorProcess, hub: Hub) -> None:
+    (report,) = shared_actor.work(protocol.TestConnection(repo=REPO, endpoints=(hub.url,), offline=True))
     assert isinstance(report, ConnectionTested)
     assert [result.problem and result.problem.code for result in report.results] == ["offline"]
     assert hub.asked == []
@@ -522,23 +528,23 @@ def test_offline_tests_nothing(patient: Child, hub: Hub) -> None:
 
 @pytest.mark.model
 @pytest.mark.skipif(bool(missing_packages(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
-def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, child: Child) -> None:
+def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, actor: ActorProcess) -> None:
     join(tmp_path, "source", BUNDLED["base"])
     files = {file.name: (tmp_path / "source" / file.name).read_bytes() for file in BUNDLED["base"]}
     assert set(LARGE) <= set(files)
     with Hub(files, repo="acme/whisper-base") as hub:
         hub.fault("/storage/", "cut", after=50_000_000, times=1)
-        report = child.work(want(tmp_path, hub.url, repo="acme/whisper-base"))[-1]
+        report = actor.work(want(tmp_path, hub.url, repo="acme/whisper-base"))[-1]
         done = assert_whole(report, hub)
         assert hub.sent["model.bin"] <= len(files["model.bin"]) + BLOCK
     model = ctranslate2.models.Whisper(done.path, device="cpu", compute_type="int8")
     assert model.is_multilingual
 
 
-def test_it_leaves_when_told(child: Child) -> None:
-    child.send(Shutdown())
-    child.process.join(WAIT_S)
-    assert child.process.exitcode == 0
+def test_it_leaves_when_told(actor: ActorProcess) -> None:
+    actor.send(Shutdown())
+    actor.process.join(WAIT_S)
+    assert actor.process.exitcode == 0
 
 
 def test_every_option_of_the_command_is_on_the_wire() -> None:

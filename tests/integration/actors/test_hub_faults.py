@@ -1,6 +1,6 @@
-"""Every way in which a hub can fail a user, through the whole service: the job and the model say which case it is and the cure.
+"""Every way in which a hub can fail, through the whole service: the job and the model tell the code and what to do.
 
-One service plays all of them. Those that are told apart by the repo alone wait in one queue; those that need other settings come
+One service meets all of them. Cases that differ only in the repo wait in one queue; cases that need other settings come
 one after the other.
 """
 
@@ -53,7 +53,7 @@ def hub() -> Iterator[Hub]:
 
 
 async def told(web: Running, job_id: str, model: str, code: str) -> None:
-    """The job failed with this code and its cure, and the model says the same."""
+    """Check that the job failed with this code and its hint, and that the model has them too."""
     job = await over(web, job_id)
     assert job.error is not None, code
     assert (job.status, job.error.code) == (Status.FAILED, code), job.error

@@ -55,7 +55,7 @@ def job(directory: Path, source: Path, name: str = "job", max_duration_s: float 
 
 
 def work(*commands: Command, react: Callable[[Inbox, Report], None] = lambda inbox, report: None) -> list[Report]:
-    """Run the actor over these commands, in a thread as it lowers its own priority; `react` sees every report at once."""
+    """Run the actor over these commands, in a thread because it lowers its priority. `react` gets every report."""
     inbox = Inbox()
     reports: list[Report] = []
 

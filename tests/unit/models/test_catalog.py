@@ -41,7 +41,7 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[BundledFile, ...]]:
-    """A built-in model `base` of a few bytes, in two packages whose code would blow up if it were run."""
+    """Return a built-in model `base` of a few bytes, in two packages whose code raises if it is run."""
     site = tmp_path / "site"
     parts = {("weights_a", "data/model.bin.part1"): b"first|", ("weights_b", "data/model.bin.part2"): b"second"}
     small = {name: name.encode() for name in COMPLETE[1:]}

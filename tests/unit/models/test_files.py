@@ -17,6 +17,9 @@ from whisper_service.models.bundled import BUNDLED, join, missing_packages
 from whisper_service.models.files import ORIGIN, ModelOrigin
 from whisper_service.models.known import BY_NAME, Shape
 
+NUMBERS = [number.to_bytes(4, "little") for number in (6, 3, 1)]  # version, revision, count of tensors
+OTHER_TENSORS = NUMBERS[0] + text("WhisperSpec") + NUMBERS[1] + NUMBERS[2] + tensor("x", 1) + bytes(4)
+
 
 def put(folder: Path, data: bytes, *, config: bytes = b"{}") -> Path:
     folder.mkdir(exist_ok=True)
@@ -79,9 +82,9 @@ def test_a_byte_that_is_another_is_no_crash(tmp_path_factory: pytest.TempPathFac
         (weights(spec="TransformerSpec"), "TransformerSpec"),
         (weights(version=99), "another version"),
         (b"PK\x03\x04" + bytes(1000), "another format"),
-        ((6).to_bytes(4, "little") + text("WhisperSpec") + (3).to_bytes(4, "little") + (1).to_bytes(4, "little") + tensor("x", 1) + bytes(4), "lacks the tensors"),
+        (OTHER_TENSORS, "lacks the tensors"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_whisper_model_is_told_apart(tmp_path: Path, data: bytes, said: str) -> None:
     with pytest.raises(ModelBroken, match=said) as error:
         model_files.read_facts(put(tmp_path / "m", data))

@@ -61,10 +61,10 @@ def test_the_states_of_a_model(tmp_path: Path) -> None:
     put(tmp_path / "short", model_bin=weights()[:50])
     put(tmp_path / "tiny")
     (tmp_path / "tiny" / "tokenizer.json").unlink()
-    shelf = inventory(tmp_path)
+    models = inventory(tmp_path)
     problem = Problem("timeout", "It did not answer.")
     now = Situation(transfers={"base": Transfer(1, 2)}, problems={"small": problem, "acme/far": problem})
-    listed = {info.name: info for info in shelf.all(now)}
+    listed = {info.name: info for info in models.all(now)}
     states = {name: listed[name].state.value for name in ("acme/own", "short", "tiny", "base", "small", "acme/far")}
     assert states == {
         "acme/own": "installed",
@@ -85,21 +85,21 @@ def test_the_states_of_a_model(tmp_path: Path) -> None:
         assert found is not None
         assert said in found.message
     assert listed["base"].transfer == Transfer(1, 2)
-    loaded = shelf.one("acme/own", Situation(loaded="acme/own", problems={"acme/own": problem}))
+    loaded = models.one("acme/own", Situation(loaded="acme/own", problems={"acme/own": problem}))
     assert (loaded.state, loaded.problem) == (ModelState.LOADED, None)
-    blamed = shelf.one("acme/own", Situation(problems={"acme/own": problem}))
+    blamed = models.one("acme/own", Situation(problems={"acme/own": problem}))
     assert (blamed.state, blamed.problem) == (ModelState.BROKEN, problem)
 
 
 def test_files_are_looked_at_again_when_they_change(tmp_path: Path) -> None:
     folder = put(tmp_path / "own", model_bin=weights()[:50])
-    shelf = inventory(tmp_path)
-    assert shelf.one("own", Situation()).state is ModelState.BROKEN
+    models = inventory(tmp_path)
+    assert models.one("own", Situation()).state is ModelState.BROKEN
     (folder / "model.bin").write_bytes(weights(width=16))
-    first = shelf.one("own", Situation())
+    first = models.one("own", Situation())
     assert first.state is ModelState.INSTALLED
     (folder / "model.bin").write_bytes(weights(width=32, layers=3))
-    assert shelf.one("own", Situation()).parameters != first.parameters
+    assert models.one("own", Situation()).parameters != first.parameters
 
 
 def test_a_model_that_cannot_fit_is_known_before_it_is_loaded(tmp_path: Path) -> None:

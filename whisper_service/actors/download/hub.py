@@ -1,11 +1,12 @@
 """Requests to a hub through `huggingface_hub`: what a repo holds, its files, and whether they can be downloaded.
 
-This module owns the settings of the library in this process. The library is imported after `ENVIRONMENT` is set, because
-it reads the environment once. Exceptions of the library and of those below it pass; `network_errors.explain` names them.
+This module owns the settings of the library in this process. The library is imported after `ENVIRONMENT` is set,
+because it reads the environment once. Exceptions of the library and of those below it pass; `network_errors.explain`
+names them.
 
-The library resumes a file only within one call: it deletes what has come when the call fails, and never finds again what a
-killed process left. So large files are downloaded one by one here. `snapshot_download` then checks their hashes, keeps
-them, and downloads the small files.
+The library resumes a file only within one call: it deletes what has come when the call fails, and never finds again
+what a killed process left. So large files are downloaded one by one here. `snapshot_download` then checks their
+hashes, keeps them, and downloads the small files.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The download actor: downloads models from hubs, each one whole and checked or not at all.
 
-This module decides the order of a download: what is on the disk already, which endpoint, what is missing, the checks, and
-the rename at the end. `hub` makes the requests and `network_errors` explains their failures.
+This module decides the order of a download: what is on the disk already, which endpoint, what is missing, the checks,
+and the rename at the end. `hub` makes the requests and `network_errors` explains their failures.
 
-The actor does one command at a time and cannot be asked to stop: the supervisor kills the process, and a later process with
-the same command goes on where this one stopped.
+The actor does one command at a time and cannot be asked to stop: the supervisor kills the process, and a later
+process with the same command goes on where this one stopped.
 """
 
 from __future__ import annotations

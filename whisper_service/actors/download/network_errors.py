@@ -235,7 +235,8 @@ def proxy_for(endpoint: str, configured: str | None) -> str | None:
 def has_route() -> bool:
     """Return whether this machine has a route to other networks.
 
-    Sends nothing: to connect a datagram socket only looks at the routing table. The addresses are reserved for examples.
+    Sends nothing: to connect a datagram socket only looks at the routing table. The addresses are reserved for
+    examples.
     """
     for family, address in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         try:

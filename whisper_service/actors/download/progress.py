@@ -58,7 +58,7 @@ class ProgressReporter:
         self._endpoint, self.failed = endpoint, failed
 
     def expect(self, files: tuple[RepoFile, ...], parts: dict[str, Path]) -> None:
-        """Report the total of these files from now on. `parts` has the paths of large files while they are incomplete."""
+        """Report the total of these files from now on. `parts`: the paths of large files that are incomplete."""
         with self._lock:
             self._parts, self._sizes = parts, {file.name: file.size for file in files}
             self._measured.clear()  # bytes of earlier attempts do not count for the speed

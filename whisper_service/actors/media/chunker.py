@@ -1,12 +1,12 @@
 """The chunker: decides from speech probabilities where a recording is cut into chunks. No audio, no model, no files.
 
-The chunker gets one probability for each frame of 32 ms and keeps those of one chunk at most, so its memory does not grow
-with the recording.
+The chunker gets one probability for each frame of 32 ms and keeps those of one chunk at most, so its memory does not
+grow with the recording.
 
 A chunk begins with the first frame of speech and takes in everything that follows, pauses included, until
 
 - a pause of `close_pause_s` comes, or
-- `first_s` have passed in the first chunk of a long recording and a short pause comes, so that the first text is early, or
+- a short pause comes in the first chunk of a long recording after `first_s`, so that the first text is early, or
 - the next frame of speech would make the chunk longer than Whisper takes at once. Then the chunk is cut in its best
   pause, a long and late one, and the rest becomes the next chunk. Speech without a pause is cut at the frame that is
   least like speech.
@@ -49,12 +49,12 @@ class ChunkPolicy(Value, frozen=True):
 
 
 SHORT_S: Final = 60.0
-"""The first chunk of a recording up to this length is not cut early: all of its text comes within seconds, and every cut
-costs some accuracy."""
+"""Up to this length of a recording, its first chunk does not end early: the text comes within seconds anyway, and every
+cut costs some accuracy."""
 
 
 BRIEF_S: Final = 11.0
-"""Enough speech to detect its language. Longer chunks are padded to twice the width and take twice the time to encode."""
+"""Enough speech to detect its language. Longer chunks are padded to twice the width and take twice as long."""
 
 
 def policy_for(duration_s: float | None, *, brief: bool = False) -> ChunkPolicy:
@@ -170,8 +170,8 @@ class Chunker:
     def _best_pause(self, chunk: _OpenChunk) -> _Pause:
         """Return the pause with the greatest product of length (up to `good_pause_s`) and position in the chunk.
 
-        Pauses of `cut_pause_s` count everywhere, shorter ones in the last `search_s`. Without any: an empty pause at the
-        frame of the last `search_s` that is least like speech.
+        Pauses of `cut_pause_s` count everywhere, shorter ones in the last `search_s`. Without any: an empty pause at
+        the frame of the last `search_s` that is least like speech.
         """
         recent = max(chunk.start + 1, chunk.speech_end - max(1, int(_frames(self._policy.search_s))))
         sure = _frames(self._policy.cut_pause_s)

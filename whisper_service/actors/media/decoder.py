@@ -31,8 +31,8 @@ DEMUXERS: Final = (
     "nistsphere,nsv,nut,nuv,ogg,oma,osq,paf,pva,qcp,qoa,rka,rm,rso,shn,sln,sox,spdif,tak,truehd,tta,ty,voc,vqf,w64,wav,"
     "wavarc,webm,wsd,wtv,wv,xa,xwma"
 )
-"""FFmpeg's names of the allowed formats: containers that hold sound themselves. Not allowed are playlists and descriptions
-(hls, dash, concat, sdp, imf, ...), devices, image sequences, subtitles, and raw PCM (s16le, ...), for which every file is
+"""FFmpeg's names of the allowed formats: containers that hold sound. Not allowed are playlists and descriptions (hls,
+dash, concat, sdp, imf, ...), devices, image sequences, subtitles, and raw PCM (s16le, ...), for which every file is
 sound."""
 
 GUESSED: Final = frozenset(
@@ -43,7 +43,7 @@ GUESSED: Final = frozenset(
 BLOCK: Final = 5 * MIX_BLOCK
 """Samples in a block of the result, 0.5 s."""
 GATHERED_S: Final = 0.25
-"""Seconds that are resampled at once. Frames have about 20 ms, and a call of the resampler costs as much as its work."""
+"""Seconds that are resampled at once. A frame has about 20 ms; a call of the resampler costs as much as its work."""
 JUMP_S: Final = 0.1
 """If a time stamp differs from the count of samples by more seconds than this, sound is missing. Less is rounding."""
 UNSTATED_HOLE_S: Final = 60.0
@@ -55,8 +55,8 @@ class NotMedia(ServiceError):
 
     code: ClassVar[str] = "not_media"
     hint: ClassVar[str] = (
-        "Check that the file plays in a media player. An MP4 or MOV file whose recording was cut off has no index: repair"
-        " the file, or send the original."
+        "Check that the file plays in a media player. An MP4 or MOV file that was cut off has no index: repair it, or"
+        " send the original."
     )
 
 
@@ -119,14 +119,14 @@ class Recording:
 
     @property
     def missing_s(self) -> float:
-        """Seconds that the sound is shorter than the file states; 0 if it states nothing. Valid after the last block."""
+        """Seconds that the sound is shorter than the file states. 0: nothing is stated. Valid after the last block."""
         return max(0.0, self._stated_s - self.samples / SAMPLE_RATE) if self._stated_s is not None else 0.0
 
     def blocks(self) -> Iterator[npt.NDArray[np.int16]]:
         """Decode the file and yield blocks of `BLOCK` samples, 16 kHz mono; the last blocks may be shorter.
 
-        Missing sound becomes silence, so that the samples follow the file's own clock. Raises `NoAudio` or `DecodeFailed`
-        if there is not one sample.
+        Missing sound becomes silence, so that the samples follow the file's own clock. Raises `NoAudio` or
+        `DecodeFailed` if there is not one sample.
         """
         mono: _MonoResampler | None = None
         for frame in self._on_clock(self._frames()):
@@ -191,7 +191,7 @@ class Recording:
             logger.info("the recording is damaged, damaged packets are skipped: %s", error, extra=facts)
 
     def _stated_lengths(self, path: Path) -> tuple[float | None, float | None]:
-        """Return how many seconds of sound the file states, and how many it can have at most. None: FFmpeg only guesses.
+        """Return how many seconds of sound the file states, and how many it has at most. None: FFmpeg only guesses.
 
         Some containers state one length for all tracks; the sound may be shorter.
         """
@@ -250,7 +250,7 @@ def _open(path: Path) -> av.container.InputContainer:
 
 
 def _best_track(container: av.container.InputContainer) -> av.AudioStream:
-    """Return the audio track that FFmpeg prefers: the default one, else the richest, else the first. Discard the others.
+    """Return the default audio track, else the richest, else the first. Discard the others.
 
     Raises `NoAudio`, or `DecodeFailed` if no audio track can be decoded.
     """

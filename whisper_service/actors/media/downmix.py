@@ -1,14 +1,14 @@
 """The downmix: many channels to one by energy, so that speech in any channel keeps its loudness.
 
-Plain averaging loses speech: two channels in opposite phase cancel, a voice in one of two channels loses 6 dB, and one in
-the centre of a 5.1 track 11 dB. Here every 0.1 s the Gram matrix of the channels (their energies and correlations, with a
-time constant of 0.5 s) decides
+Plain averaging loses speech: two channels in opposite phase cancel, a voice in one of two channels loses 6 dB, and
+one in the centre of a 5.1 track 11 dB. Here every 0.1 s the Gram matrix of the channels (their energies and
+correlations, with a time constant of 0.5 s) decides
 
 - which channels are opposite in phase to the loudest one: these are inverted before the sum, and
 - the gain of the sum: it gets the energy of the loudest channel.
 
-Coefficients change linearly over a block, so that there are no clicks. Sums are of integers in float64, so they are exact
-and do not depend on their order: equal input gives equal output, bit by bit.
+Coefficients change linearly over a block, so that there are no clicks. Sums are of integers in float64, so they are
+exact and do not depend on their order: equal input gives equal output, bit by bit.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ OPPOSED: Final = -0.6
 ALIGNED: Final = 0.0
 """Correlations at which a channel is inverted, and no longer inverted."""
 SHARE: Final = {"FC": 1.0, "FL": 0.71, "FR": 0.71, "LFE": 0.0, "LFE2": 0.0}
-"""Share of each channel in the sum if there are more than two, after ITU-R BS.775. Dialogue is in the centre; the LFE channels
-carry no speech."""
+"""Share of each channel in the sum if there are more than two, after ITU-R BS.775. Dialogue is in the centre; the LFE
+channels carry no speech."""
 SURROUND: Final = 0.5
 MAX_GAIN: Final = 1 / SURROUND
 """Enough for a voice in one surround channel. More would only amplify the remainder of channels that cancel."""
@@ -70,7 +70,7 @@ class Downmix:
         return result
 
     def _decide(self, grams: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return the coefficients at the borders of the blocks, shape (blocks + 1, channels), from their Gram matrices."""
+        """Return the coefficients at the borders of blocks, shape (blocks + 1, channels), from the Gram matrices."""
         decided = []
         for gram in grams:
             self._gram = self._gram * FADE + gram

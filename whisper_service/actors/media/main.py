@@ -1,7 +1,7 @@
 """The media actor: decodes recordings, one at a time, into a spool, a waveform and chunks of speech.
 
-Chunks are reported while the recording is decoded. No Whisper model is loaded, and no file is held in memory. Equal files
-give equal spools and equal chunks, so an interrupted decode is simply repeated.
+Chunks are reported while the recording is decoded. No Whisper model is loaded, and no file is held in memory. Equal
+files give equal spools and equal chunks, so an interrupted decode is simply repeated.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ logger = logging.getLogger(__name__)
 PROGRESS_S: Final = 1.0
 """Seconds of work between two `DecodeProgress`."""
 NICE: Final = 5
-"""The niceness of decoding. Decoding is faster than recognition, so a busy machine gives its cores to the speech actor."""
+"""The niceness of decoding. Decoding is faster than recognition, so the speech actor comes first on a busy machine."""
 SMALL_BYTES: Final = 8 << 20
-"""A file up to this size is decoded at normal priority: this takes a second at most, and a caller may wait for the text."""
+"""A file up to this size is decoded at normal priority: it takes a second at most, and a caller may wait for it."""
 FREE_S: Final = 3600.0
 """Seconds of sound that every file may hold, however small."""
 MAX_WAITING: Final = 16
@@ -128,10 +128,10 @@ def decode(
 ) -> Iterator[Report]:
     """Decode one file and yield `MediaInfo`, `ChunkFound` for each chunk, `DecodeProgress`, and at last `Decoded`.
 
-    Speech is detected in a second thread: FFmpeg and the network take about the same time, and both release the GIL. The
-    files for samples and waveform must exist. The decode ends without `Decoded` when `cancelled()` is true; this is asked
-    after every half second of sound, some milliseconds of work. Raises `ServiceError` for problems of the file and
-    `OSError` for problems of the disk.
+    Speech is detected in a second thread: FFmpeg and the network take about the same time, and both release the GIL.
+    The files for samples and waveform must exist. The decode ends without `Decoded` when `cancelled()` is true; this
+    is asked after every half second of sound, some milliseconds of work. Raises `ServiceError` for problems of the
+    file and `OSError` for problems of the disk.
     """
     detector = detector or SpeechDetector()
     detector.reset()

@@ -1,7 +1,7 @@
 """A spool file: written from its beginning while other processes already read it.
 
-A repeated decode writes the same bytes over the old ones. The file is opened without truncation and cut to its length only
-at the end, so no byte that a reader was promised disappears.
+A repeated decode writes the same bytes over the old ones. The file is opened without truncation and cut to its length
+only at the end, so no byte that a reader was promised disappears.
 
 The service creates the file, and the actor never does: a file that was deleted with its job must not come back.
 """

@@ -105,8 +105,9 @@ def test_with_a_proxy_it_is_the_proxy_that_cannot_be_reached(error: BaseExceptio
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(401, "token_refused"), (403, "access_denied"), (404, "repo_not_found"), (407, "proxy_password"), (429, "rate_limited"),
-     (500, "server_error"), (502, "server_error"), (504, "server_error"), (418, "download_failed")],
+    [(401, "token_refused"), (403, "access_denied"), (404, "repo_not_found"), (407, "proxy_password"),
+     (429, "rate_limited"), (500, "server_error"), (502, "server_error"), (504, "server_error"),
+     (418, "download_failed")],
 )  # fmt: skip
 def test_what_a_hub_answers(status: int, code: str) -> None:
     request = httpx.Request("GET", "https://storage.example/file?signature=abc")

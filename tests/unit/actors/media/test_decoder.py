@@ -241,7 +241,7 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
 
 @contextmanager
 def visitors() -> Iterator[tuple[int, threading.Event]]:
-    """A port on this machine, and whether anybody came there."""
+    """Yield a port on this machine, and an event that is set by the first connection to it."""
     called = threading.Event()
     server = socket.create_server(("127.0.0.1", 0))
 
