@@ -26,12 +26,9 @@ class Exporter(NamedTuple):
 
 
 class Format(StrEnum):
-    """What a transcript can be exported as. The value is the name of the format and the extension of its files.
+    """What a transcript can be exported as. The value is the name of the format and the extension of its files."""
 
-    A new format is one entry here and its writer.
-    """
-
-    exporter: Exporter
+    exporter: Exporter  # a new format is one entry below and its writer
 
     JSON = "json", Exporter("application/json", documents.to_json, ("script",))
     TXT = "txt", Exporter("text/plain; charset=utf-8", documents.to_txt, ("script", "bom"))
