@@ -74,7 +74,7 @@ class LocalModels:
     def download(self, wanted: str, show: Callable[[ModelInfo], None]) -> ModelInfo:
         """Fetch a model; tells its state whenever that changes. Raises `InvalidRequest` and `ModelUnavailable`."""
         name = self._catalog.name_of(wanted)
-        if self._catalog.is_here(name):
+        if self._catalog.has(name):
             return self.show(name)
         if (source := self._catalog.source_of(name)) is None:
             raise self._catalog.unavailable(name)
@@ -108,7 +108,7 @@ class LocalModels:
         if not is_name(name) or name == AUTO:
             raise InvalidRequest(f"{name!r} cannot be the name of a model.", hint="Choose another with --name.")
         name = self._catalog.name_of(name)
-        if self._catalog.is_here(name):
+        if self._catalog.has(name):
             raise Conflict(
                 f"There is a model {name} already.", hint="Remove it first, or choose another name with --name."
             )

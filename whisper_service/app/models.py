@@ -114,7 +114,7 @@ class ModelService:
                 hint="Letters, digits, dots and dashes, or owner/name.",
                 field="name",
             )
-        if self._catalog.is_here(self._catalog.name_of(name)):
+        if self._catalog.has(self._catalog.name_of(name)):
             raise Conflict(
                 f"There is a model {name} already.", hint="Remove it first, or import this one under another name."
             )

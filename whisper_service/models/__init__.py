@@ -1,1 +1,1 @@
-"""Which models there are, where they come from, and which of them suit this machine."""
+"""Models: the known ones, the installed ones, and how well they suit this machine."""

@@ -55,9 +55,7 @@ class CatalogEntry(Value, frozen=True):
     """A model by its name: where it can come from, and what of it is on this disk."""
 
     name: str
-    path: Path | None = (
-        None  # the folder; None: there is none, or only the packages of the built-in model are installed
-    )
+    path: Path | None = None  # None: there is no folder; at most the packages of the built-in model are installed
     bytes: int = 0  # on the disk
     complete: bool = False  # can be loaded, as far as the names and sizes of its files tell
     missing: tuple[str, ...] = ()  # files that the folder lacks
@@ -87,7 +85,7 @@ class Catalog:
         `InvalidRequest` for what cannot be a name, and `ModelUnavailable`.
         """
         name = self.name_of(wanted, device=device)
-        if not self.is_here(name):
+        if not self.has(name):
             raise self.unavailable(name)
         return name
 
@@ -126,11 +124,11 @@ class Catalog:
     def obtainable(self, wanted: str) -> str:
         """Return the name of the model that `wanted` means, if this machine or a hub has it. Raises as `resolve`."""
         name = self.name_of(wanted)
-        if not self.is_here(name) and self.source_of(name) is None:
+        if not self.has(name) and self.source_of(name) is None:
             raise self.unavailable(name)
         return name
 
-    def is_here(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
         """Return whether this machine has a model of this name, complete or not."""
         if self._configured and name == self._default:
             return True
@@ -187,7 +185,7 @@ class Catalog:
         return [self.entry(name) for name in sorted(names, key=_rank(ON_GPU))]
 
     def entry(self, name: str) -> CatalogEntry:
-        """Return what there is of the model of this name."""
+        """Return what is known about the model of this name, and what of it is on the disk."""
         configured = self._configured is not None and name == self._default
         path = self._configured if configured and self._configured else self.target_of(name)
         builtin = not configured and is_replaceable(path) and self._comes_with_packages(name)

@@ -81,7 +81,7 @@ async def _obtain(context: Context, wanted: str) -> str:
     """Return the name of the model that a job wants. Start its download if it is not on this machine."""
     catalog, device = context.models.catalog, context.speech.device or "cpu"
     name = await to_thread.run_sync(partial(catalog.name_of, wanted, device=device))
-    if not await to_thread.run_sync(catalog.is_here, name):
+    if not await to_thread.run_sync(catalog.has, name):
         await context.downloads.want(name)
     return name
 

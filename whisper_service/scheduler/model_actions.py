@@ -17,7 +17,7 @@ from whisper_service.scheduler.model_downloads import CANCELLED
 async def download(context: Context, wanted: str) -> ModelInfo:
     """Download a model that is not here yet. Raises `InvalidRequest` and `ModelUnavailable`."""
     name = _name(context, wanted)
-    if not context.models.catalog.is_here(name):
+    if not context.models.catalog.has(name):
         await context.downloads.want(name, asked=True)
     return await context.models.show(name)
 
@@ -80,7 +80,7 @@ def _refuse_if_in_use(context: Context, name: str) -> None:
 
 def _place(catalog: Catalog, folder: Path, name: str) -> None:
     target = catalog.target_of(name)
-    if catalog.is_here(name) and not (target.is_dir() and not any(target.iterdir())):
+    if catalog.has(name) and not (target.is_dir() and not any(target.iterdir())):
         hint = "Remove it first, or import this one under another name."
         raise Conflict(f"There is a model {name} already.", hint=hint)
     if target.is_dir():

@@ -60,7 +60,7 @@ class ModelDownloads:
         for row in remembered:
             if row.problem is not None:
                 self._states.problems[row.name] = row.problem
-            elif row.asked and not self._catalog.is_here(row.name):
+            elif row.asked and not self._catalog.has(row.name):
                 await self.want(row.name, asked=True)
             else:
                 await self._states.announce(row.name, None)
