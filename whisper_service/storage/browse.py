@@ -1,10 +1,10 @@
 """Pages of jobs, counts of jobs, and searches in names and transcripts. Read only.
 
-The browser has its own connection to the database and reads one answer in one transaction. So an answer shows one moment,
-and a slow search delays only other searches.
+The browser has its own connection to the database and reads one answer in one transaction. So an answer shows one
+moment, and a slow search delays only other searches.
 
-A search reads two full-text indexes, `trigram` and `gram` (see schema/0007_search.sql). Jobs are numbered in the order in
-which they came. The rowid of an indexed text holds three numbers; the lower 32 bits are 0 for the name of the job:
+A search reads two full-text indexes, `trigram` and `gram` (see schema/0007_search.sql). Jobs are numbered in the order
+in which they came. The rowid of an indexed text holds three numbers; the lower 32 bits are 0 for the name of the job:
 
     rowid = number of the job << 32 | (chunk + 1) << 12 | index of the segment
 
@@ -13,9 +13,10 @@ An example: job number 7 has "budget" in its name and in segment 3 of chunk 0. "
     7 << 32                     = 30064771072     the name
     7 << 32 | (0 + 1) << 12 | 3 = 30064775171     the segment
 
-Both are 7 when shifted right by 32 bits. So all finds of one job lie side by side, and the finds in falling order of rowid
-give the newest jobs first. `SELECT DISTINCT rowid >> 32 ... ORDER BY rowid DESC LIMIT 128` is one block of matching jobs.
-The block after a page that ended with job 7 begins with `rowid < 7 << 32`. No job is sorted, and no older job is read.
+Both are 7 when shifted right by 32 bits. So all finds of one job lie side by side, and the finds in falling order of
+rowid give the newest jobs first. `SELECT DISTINCT rowid >> 32 ... ORDER BY rowid DESC LIMIT 128` is one block of
+matching jobs. The block after a page that ended with job 7 begins with `rowid < 7 << 32`. No job is sorted, and no
+older job is read.
 """
 
 from __future__ import annotations
@@ -198,8 +199,8 @@ class JobBrowser:
     async def _matches(self, wanted: Sequence[str], below: int) -> AsyncIterator[list[int]]:
         """Yield the numbers below `below` of the jobs that have all terms, the newest first.
 
-        They come in blocks that grow, because one page needs few of them. The finds of the first term are read in order,
-        at millions a second, so a long job or a common term costs little.
+        They come in blocks that grow, because one page needs few of them. The finds of the first term are read in
+        order, at millions a second, so a long job or a common term costs little.
         """
         table, size = _table(wanted[0]), FIRST_BLOCK
         sql = (
@@ -248,7 +249,7 @@ class JobBrowser:
         return int(found[0][0]) if found else 0
 
     async def _excerpts(self, numbers: Sequence[int], wanted: Sequence[str]) -> dict[str, list[Excerpt]]:
-        """Return the first excerpts of each job (the newest first), by job id. Longer terms come before shorter ones."""
+        """Return the first excerpts of each job (the newest first), by job id. Longer terms come first."""
         rowids: dict[int, list[int]] = {number: [] for number in numbers}
         for term in wanted:
             if not (lacking := [number for number, known in rowids.items() if len(known) < EXCERPTS]):

@@ -1,7 +1,7 @@
 """Publish the change log inside the service: one shared ring of recent changes, and one cursor per subscriber.
 
-Publishing never waits, and its cost does not depend on the number of subscribers. A slow subscriber reads older changes from
-the store. So no change is lost or repeated, and a stalled client holds no memory here.
+Publishing never waits, and its cost does not depend on the number of subscribers. A slow subscriber reads older changes
+from the store. So no change is lost or repeated, and a stalled client holds no memory here.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class ChangeFeed:
     async def run_heartbeat(self, every_s: float) -> None:
         """Wake the subscribers that `listen` every `every_s` seconds, until the feed is closed.
 
-        They then tell their clients that the connection lives. One timer serves all: a timer for each subscriber was the
-        largest part of what a delivery costs.
+        They then tell their clients that the connection lives. One timer serves all: a timer for each subscriber was
+        the largest part of what a delivery costs.
         """
         with suppress(Closed):
             while True:
@@ -79,7 +79,7 @@ class ChangeFeed:
         self._waiters.wake()
 
     def cursor(self, since: int, job_id: str | None = None) -> Cursor:
-        """Return the cursor of a subscriber that has seen everything up to `since`. `job_id`: only changes of that job."""
+        """Return a cursor after the change `since`. `job_id`: only for changes of that job."""
         return Cursor(self, since, job_id)
 
     @contextmanager
@@ -123,8 +123,8 @@ class ChangeFeed:
 class _Waiters:
     """The subscribers that wait.
 
-    An event does the same, but costs a tenth of a delivery: it asks for the running loop for each waiting task, which is a
-    system call.
+    An event does the same, but costs a tenth of a delivery: it asks for the running loop for each waiting task, which
+    is a system call.
     """
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class Cursor:
         self._heartbeats = feed._heartbeats
 
     async def read(self) -> Sequence[Change]:
-        """Wait for the next changes and return at least one. A cancelled call loses none. Raises `Closed` or `Pruned`."""
+        """Wait for the next changes, at least one. A cancelled call loses none. Raises `Closed` or `Pruned`."""
         while not (changes := await self.listen()):
             pass
         return changes

@@ -28,8 +28,8 @@ class Connections:
     async def transaction(self) -> AsyncIterator[None]:
         """Open a write transaction for the block.
 
-        A transaction that has begun runs to its end even if its caller is cancelled. What is committed must be published,
-        and a statement that was handed to the connection's thread cannot be taken back.
+        A transaction that has begun runs to its end even if its caller is cancelled. What is committed must be
+        published, and a statement that was handed to the connection's thread cannot be taken back.
         """
         async with self.lock:
             with CancelScope(shield=True), database.sqlite_as_service_errors(self.path):

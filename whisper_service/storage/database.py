@@ -26,7 +26,7 @@ OLDEST_SQLITE: Final = (3, 37, 0)
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long a statement waits for another program that has the file open, for example a backup."""
 BUSY_RETRY_MS: Final = 100
-"""How long a statement waits after another one waited in vain. Otherwise every caller would wait the full time in turn."""
+"""How long a statement waits after one that waited in vain, so that callers do not wait the full time in turn."""
 BUSY_RETRY_S: Final = 5
 """When clients are asked to come back."""
 MIN_FREE: Final = 128 * 1024
@@ -68,7 +68,7 @@ async def set_busy_timeout(connection: aiosqlite.Connection, timeout_ms: int) ->
 
 
 async def prepare(connection: aiosqlite.Connection, path: Path) -> None:
-    """Check the file, bring it to the newest schema, and mark it as open. Raises `StoreBroken`, `StoreBusy` or `DiskFull`."""
+    """Check and migrate the file, and mark it as open. Raises `StoreBroken`, `StoreBusy` or `DiskFull`."""
     with sqlite_as_service_errors(path, opening=True):
         version = await _version(connection, path)
         if (await pragma(connection, "journal_mode = WAL")) != "wal":

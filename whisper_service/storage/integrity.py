@@ -1,11 +1,11 @@
-"""Remember whether the database file is sound, so that a start need not check all of it. A check takes seconds per gigabyte.
+"""Remember whether the database file is sound, so that not every start checks it. A check takes seconds per gigabyte.
 
 A mark beside the file says how the file was when it was last known to be sound. No check is needed for a file
 
 - that was closed and has the size and modification time of then, or
 - whose process was killed, if the machine was not restarted since: the system keeps what a process has written.
 
-Every other file is checked: after a power cut, a copy, a restored backup, a change by another program, or without a mark.
+Every other file is checked: after a power cut, a copy, a restored backup or a change by another program.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class JobQueries:
         return [row_mapping.chunk(row) for row in await self._db.read(sql, id=job_id)]
 
     async def segments(self, job_id: str, *, first: int = 0, before: int | None = None) -> list[Segment]:
-        """Return the segments of a job so far, in order, of the chunks from `first` to below `before`. None: to the end."""
+        """Return the segments so far, in order, of the chunks from `first` to below `before`. None: to the end."""
         sql = (
             f"SELECT {row_mapping.names(row_mapping.SEGMENT)} FROM segment WHERE job_id = :id AND chunk >= :first"
             ' AND (:before IS NULL OR chunk < :before) ORDER BY chunk, "index"'

@@ -1,8 +1,8 @@
-"""Uploads in several pieces. What has come is kept over broken connections and restarts, until a job takes it or it expires.
+"""Receive uploads in several pieces. Broken connections and restarts lose no byte that has come.
 
-This module owns the directory of these uploads. An upload is two files: the bytes that have come, whose length is the offset,
-and the facts that the client gave at the beginning. The job gets the identifier of the upload, so that two requests make one
-job. This module knows nothing of HTTP.
+This module owns the directory of these uploads. An upload is two files: the bytes that have come, whose length is the
+offset, and the facts that the client gave at the beginning. The job gets the identifier of the upload, so that two
+requests make one job. This module knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from whisper_service.storage.uploads import BLOCK, Received, Uploads
 
 CHECKSUMS: Final = ("sha1", "sha256")
 BEGIN_S: Final = 60
-"""Seconds after which files without their counterpart are deleted. A younger one may belong to an upload that begins now."""
+"""Age at which an incomplete pair of files is deleted. A younger one may belong to an upload that begins now."""
 _ID: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 
 
@@ -119,8 +119,8 @@ class ResumableUploads:
     ) -> UploadStatus:
         """Add the bytes of `source` from `offset` on. What has come is kept however the call ends.
 
-        Only with a `checksum` (algorithm, digest) are the bytes kept only if all came and match. Raises `NotFound`,
-        `UploadLocked`, `UploadOffset`, `TooManyUploads`, `TooLarge`, `DiskFull`, `ChecksumMismatch`, and errors of `source`.
+        With a `checksum` (algorithm, digest) they are kept only if all came and match. Raises `NotFound`,
+        `UploadLocked`, `UploadOffset`, `TooManyUploads`, `TooLarge`, `DiskFull`, `ChecksumMismatch`, or as `source`.
         """
         if upload_id in self._sending:
             raise UploadLocked(upload=upload_id)
@@ -150,7 +150,7 @@ class ResumableUploads:
         await to_thread.run_sync(self._delete, upload_id)
 
     async def hand_over(self, upload_id: str) -> Received:
-        """Put a complete upload among the recordings of jobs. The upload stays until `discard`, so that no byte is lost.
+        """Put a complete upload among the recordings of jobs. The upload stays too, until `discard`.
 
         Raises `NotFound` or `UploadIncomplete`.
         """
@@ -266,7 +266,7 @@ class ResumableUploads:
             path.unlink(missing_ok=True)
 
     def _sweep(self) -> float | None:
-        """Delete expired and incomplete uploads. Return when the next upload expires, in Unix seconds. None: there is none."""
+        """Delete expired and incomplete uploads. Return when the next one expires (Unix seconds). None: never."""
         due: list[float] = []
         for path in list(self.root.iterdir()):
             if not _ID.fullmatch(path.stem):

@@ -1,7 +1,7 @@
 """Turn a query into search terms, and mark their finds in a text. Pure: the database finds the texts, in two indexes.
 
-A query is a few terms. All of them must be found. SQLite's trigram index finds terms of three characters and more, in any
-language. An index of single characters and pairs finds shorter terms, which are frequent in Chinese.
+A query is a few terms. All of them must be found. SQLite's trigram index finds terms of three characters and more, in
+any language. An index of single characters and pairs finds shorter terms, which are frequent in Chinese.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The database of the service: jobs with their chunks and segments, and every other table through attributes of the store.
+"""The database of the service. `Store` writes jobs, chunks and segments, and gives access to all other tables.
 
 Every write is one transaction: the check of the present state, the rows, and the changes that tell of them. The caller
 publishes `Written.changes` afterwards, in their order.
@@ -37,7 +37,7 @@ FETCHED: Final = frozenset({"bytes", "sha256"})
 """Fields that may change until the recording is complete on this machine."""
 
 RANK_STEP: Final = 1e-5
-"""Seconds between the ranks of two jobs that come at the same time. Above the resolution of a float at today's times."""
+"""Seconds between the ranks of jobs that come at the same time. A float can tell them apart at today's times."""
 
 _COUNTED: Final = (
     "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",

@@ -1,7 +1,7 @@
 """Receive uploads: bytes come in, a limited, hashed and synced file comes out, or nothing at all.
 
-This module owns the directory of recordings. It knows nothing of HTTP, jobs or media formats. The name that a client gives
-a file is only shown to people; paths are made of identifiers that the service draws.
+This module owns the directory of recordings. It knows nothing of HTTP, jobs or media formats. The name that a client
+gives a file is only shown to people; paths are made of identifiers that the service draws.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Received(Value, frozen=True):
 class Uploads:
     """The directory of recordings, and the limits of uploads.
 
-    `max_bytes` limits a file, `min_free` bytes stay free on the disk, and `at_once` limits the open uploads (None: no limit).
+    `max_bytes`: of one file. `min_free`: bytes that stay free on the disk. `at_once`: open uploads (None: no limit).
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Uploads:
             self.open_count -= 1
 
     def check_room(self, size: int, held: int = 0) -> None:
-        """Raise `TooLarge` or `DiskFull` unless a file may grow to `size` bytes. `held` of them are on the disk already."""
+        """Raise `TooLarge` or `DiskFull` unless a file may grow to `size` bytes, of which `held` are on the disk."""
         if size > self.max_bytes:
             raise TooLarge(
                 f"The file is larger than the {_readable(self.max_bytes)} that this service accepts.",

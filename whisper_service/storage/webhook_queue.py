@@ -1,4 +1,4 @@
-"""The webhook deliveries: made from the change log, kept until they are delivered or given up, and shown for a while after."""
+"""The webhook deliveries. They are kept until they are delivered or given up, and shown until their job is deleted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class WebhookQueue:
         return [row_mapping.delivery(row) for row in await self._db.read(sql, limit=limit)]
 
     async def record_attempt(self, id: str, state: DeliveryState, attempts: int, due_at: float, detail: str) -> None:
-        """Store the result of an attempt. A delivery that has ended loses its body, and its row once its job is deleted."""
+        """Store the result of an attempt. An ended delivery loses its body, and its row once its job is deleted."""
         async with self._db.transaction():
             await self._db.run(
                 "UPDATE delivery SET state = :state, attempts = :attempts, due_at = :due_at, detail = :detail,"

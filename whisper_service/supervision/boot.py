@@ -1,6 +1,6 @@
 """The first code of an actor: set signals, open the log, start the threads for the pipe, then call the entry.
 
-Nothing heavy is imported here. The entry is a function `run(inbox, emit)`. The service gives its name and never imports it.
+Nothing heavy is imported here. The entry is a function `run(inbox, emit)`. The service knows only its name.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ PINNED = {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
 """Environment variables of every actor, whatever the service was started with.
 
 Numpy's BLAS adds in another order with another number of threads. Then the last bits of Whisper's features, and through
-them the text, would depend on the machine. CTranslate2 sets the number of its threads itself. ONNX Runtime would write an
-id of the device into the home directory and send reports to its makers.
+them the text, would depend on the machine. CTranslate2 sets the number of its threads itself. ONNX Runtime would write
+an id of the device into the home directory and send reports to its makers.
 """
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -34,8 +34,8 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 class Inbox:
     """The commands in order. A cancellation takes effect at once.
 
-    A `Cancel` counts for the commands before it and not for those after it. So a job that is cancelled and given again is
-    not cancelled.
+    A `Cancel` counts for the commands before it and not for those after it. So a job that is cancelled and given again
+    is not cancelled.
     """
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ async def conversation(
 ) -> AsyncIterator[Conversation]:
     """Start an actor and send it `command`. None: start it only. The actor ends with the context.
 
-    An actor is replaced when no report comes within `within_s` seconds. `tries`: deaths after which the problem is final.
+    An actor is replaced when no report comes within `within_s` seconds, and given up after `tries` deaths.
     """
     send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
     supervisor = Supervisor(name, entry, logs=logs, deliver=send.send_nowait, ready_timeout_s=ready_timeout_s)

@@ -1,7 +1,8 @@
-"""Find the cause of a failure in an error text, an exit code and the end of an actor's log. Pure; used on both sides of the pipe.
+"""Find the cause of a failure in an error text, or in the exit code and the log of an actor. Pure.
 
-The patterns match texts of CTranslate2, cuBLAS, oneDNN, glibc and the C++ runtime. The first rule that matches wins, and the
-order matters: a text about memory is often followed by other CUDA texts.
+The service and the actors use this module. The patterns match texts of CTranslate2, cuBLAS, oneDNN, glibc and the C++
+runtime. The first rule that matches wins, and the order matters: a text about memory is often followed by other CUDA
+texts.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ _RETRY: Final = "The process starts again by itself. Only its unfinished work is
 def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = False) -> Diagnosis:
     """Return the diagnosis for `text` (an exception, or the end of a log) and the exit code of an actor.
 
-    `exit_code` is that of `multiprocessing`: negative for a signal, None while the process lives. `oom_killed`: the kernel
-    killed for lack of memory while the actor lived.
+    `exit_code` is that of `multiprocessing`: negative for a signal, None while the process lives. `oom_killed`: the
+    kernel killed for lack of memory while the actor lived.
     """
     if exit_code == -_KILL and oom_killed:
         message = "The system ran out of memory and killed the process."

@@ -1,9 +1,9 @@
 """Keep a list of the living actors on disk, so that the next service can end those that a killed service left behind.
 
-An actor stays behind when it was stopped (SIGSTOP, a debugger) in its first moments: it has not yet asked the kernel to be
-killed with the service, and cannot see the end of its pipe. An actor is known by its process id and its start time, so that no
-other process is mistaken for it. A system that does not tell start times (any but Linux) gets no list, and no process is
-ended.
+An actor stays behind when it was stopped (SIGSTOP, a debugger) in its first moments: it has not yet asked the kernel to
+be killed with the service, and cannot see the end of its pipe. An actor is known by its process id and its start time,
+so that no other process is mistaken for it. A system that does not tell start times (any but Linux) gets no list, and
+no process is ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 PROC: Final = Path("/proc")
 STARTTIME: Final = 19
-"""Index of the start time among the fields after the name in /proc/PID/stat. The unit is ticks since the machine started."""
+"""Index of the start time among the fields after the name in /proc/PID/stat, in ticks since the machine started."""
 SPAWNED: Final = b"multiprocessing"
 """Part of the command line of every actor."""
 

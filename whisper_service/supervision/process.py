@@ -1,7 +1,6 @@
 """The service's end of one actor process: messages to and from it, signals, its exit code.
 
-Only this module and `boot` use `multiprocessing`. The supervisor knows what the messages mean and whether the actor should
-live.
+Only this module and `boot` use `multiprocessing`. The meaning of messages is left to the supervisor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The messages between the service and its actors: a `Command` goes to an actor, a `Report` comes back. Pure.
 
-Audio is never sent, only absolute paths and sample offsets. Every message is complete in itself: no open files, no shared
-memory. So an actor could run on another machine.
+Audio is never sent, only absolute paths and sample offsets. Every message is complete in itself: no open files, no
+shared memory. So an actor could run on another machine.
 
 A report has no generation. The service's reader belongs to one actor and adds the generation to what it reads.
 """
@@ -65,9 +65,9 @@ class Transcribe(Message, frozen=True):
 class Decode(Message, frozen=True):
     """Decode a file into a spool.
 
-    Answered by `MediaInfo`, `ChunkFound`s and `DecodeProgress`, then by `Decoded` or `Fault(scope="media")`. A file always
-    gives the same chunks and bytes, so a broken decode is repeated from the beginning. The spool is overwritten in place,
-    because chunks of it may be in work.
+    Answered by `MediaInfo`, `ChunkFound`s and `DecodeProgress`, then by `Decoded` or `Fault(scope="media")`. A file
+    always gives the same chunks and bytes, so a broken decode is repeated from the beginning. The spool is overwritten
+    in place, because chunks of it may be in work.
     """
 
     job_id: str
@@ -83,8 +83,8 @@ class Download(Message, frozen=True):
     """Download a model. Answered by `DownloadProgress` every second, then by `Downloaded` or `Fault(scope="download")`.
 
     No request is sent when `target` has a complete model already, or when `offline`. Partial files lie in
-    `partial_of(target)`. To cancel, kill the actor: the same command continues later, and deleting that directory gives the
-    partial files up. `token` goes to each of `endpoints` and to no host that they redirect to.
+    `partial_of(target)`. To cancel, kill the actor: the same command continues later, and deleting that directory gives
+    the partial files up. `token` goes to each of `endpoints` and to no host that they redirect to.
     """
 
     model: str  # the name in reports
@@ -238,8 +238,8 @@ class ConnectionTested(Message, frozen=True):
 class Fault(Message, frozen=True):
     """A failure. The actor lives on, unless the fault is `fatal`: then it exits at once.
 
-    A fault of scope "batch" with an `index` concerns that chunk alone, and a repetition does not help; the others go on.
-    Without an `index` the fault ends the batch: the chunks that were not reported have no text.
+    A fault of scope "batch" with an `index` concerns that chunk alone, and a repetition does not help; the others go
+    on. Without an `index` the fault ends the batch: the chunks that were not reported have no text.
     """
 
     scope: str  # "model" | "batch" | "media" | "download" | "actor"

@@ -1,7 +1,7 @@
 """Decide when an actor that dies again and again is no longer started. Pure.
 
-The rule is that of Erlang's supervisors: the limit is reached after so many deaths within a window of time, with nothing
-useful between them. A useful result or a user's request resets the limit. Until then the actor is started only now and then.
+The rule is that of Erlang's supervisors: the limit is reached after so many deaths within a window of time, with
+nothing useful between them. A useful result or a user's request resets it. Until then the actor starts only rarely.
 """
 
 from __future__ import annotations

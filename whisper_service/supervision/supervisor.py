@@ -1,7 +1,7 @@
 """Run one actor: start it, wait until it is ready, watch deadlines, find the cause of its death, start it again.
 
-A supervisor knows nothing of jobs. It carries commands and reports, adds the generation of the actor to each report, and
-tells when an actor is gone and why. All methods are called on the event loop.
+A supervisor knows nothing of jobs. It carries commands and reports, adds the generation of the actor to each report,
+and tells when an actor is gone and why. All methods are called on the event loop.
 
     idle ──start──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
       ▲                └──────exit, timeout──────────────▲ └──too often──▶ broken ──reset, a long while──▶ starting
@@ -159,8 +159,8 @@ class Supervisor:
     ) -> None:
         """Send a command. With `within_s`, replace the actor unless `clear_deadline(key)` comes within these seconds.
 
-        `generation`: the actor that is meant, None for the present one. When it is gone nothing is sent, because the caller
-        will get its `Died`.
+        `generation`: the actor that is meant, None for the present one. When it is gone nothing is sent, because the
+        caller will get its `Died`.
         """
         if self._process is None or not self._is_current(generation):
             logger.debug("The actor is gone.", extra={"action": "send_failed", "actor": self.name})
@@ -170,7 +170,7 @@ class Supervisor:
             self.set_deadline(key, within_s)
 
     def set_deadline(self, key: object, within_s: float, *, generation: int | None = None) -> None:
-        """Replace the actor unless `clear_deadline(key)` comes within these seconds. A second call starts the time anew."""
+        """Replace the actor unless `clear_deadline(key)` comes within these seconds. A new call extends the time."""
         if self._process is None or not self._is_current(generation):
             return
         self.clear_deadline(key)
@@ -183,7 +183,7 @@ class Supervisor:
             handle.cancel()
 
     def mark_useful(self, *, generation: int | None = None) -> None:
-        """Note a useful result: should the actor die now, it starts again at once. Ignored for an actor that is gone."""
+        """Note a useful result: an actor that dies now starts again at once. Ignored for an actor that is gone."""
         if self._process is not None and self._is_current(generation):
             self.failures = 0
             self.problem = None
