@@ -1,10 +1,10 @@
--- Jobs, their chunks and segments, and the log of changes.
--- Columns are called as the fields in domain.py; what the database itself does not look into is JSON.
+-- Jobs, their chunks and segments, and the change log.
+-- A column has the name of the field in core/domain.py. Values that no SQL reads are JSON.
 
 CREATE TABLE job (
     id          TEXT    NOT NULL PRIMARY KEY,
     name        TEXT    NOT NULL,
-    -- Which status may follow which is in lifecycle.py.
+    -- core/job_states.py says which status may follow which.
     status      TEXT    NOT NULL CHECK (status IN ('pending', 'processing', 'paused', 'completed', 'failed', 'cancelled')),
     options     TEXT    NOT NULL CHECK (json_valid(options)),
     created_at  REAL    NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE chunk (
     samples      INTEGER NOT NULL CHECK (samples > 0),
     start        REAL    NOT NULL,
     "end"        REAL    NOT NULL,
-    -- waiting -> done | failed; a retry of the job makes failed ones wait again.
+    -- waiting -> done | failed. A retry of the job makes failed chunks wait again.
     state        TEXT    NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done', 'failed')),
     attempts     INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     language     TEXT,
@@ -54,7 +54,7 @@ CREATE TABLE chunk (
 CREATE INDEX chunk_by_state ON chunk (job_id, state);
 
 CREATE TABLE segment (
-    id                INTEGER PRIMARY KEY,  -- stays the same for ever, so that a full-text index can refer to it
+    id                INTEGER PRIMARY KEY,  -- never changes, so that a full-text index can refer to it
     job_id            TEXT    NOT NULL,
     chunk             INTEGER NOT NULL,
     "index"           INTEGER NOT NULL CHECK ("index" >= 0),
@@ -71,17 +71,17 @@ CREATE TABLE segment (
     FOREIGN KEY (job_id, chunk) REFERENCES chunk ON DELETE CASCADE
 ) STRICT;
 
--- AUTOINCREMENT: a seq is never given twice, not even after the newest rows are gone.
+-- AUTOINCREMENT: no seq is given twice, not even after the newest rows were deleted.
 CREATE TABLE change (
     seq     INTEGER PRIMARY KEY AUTOINCREMENT,
-    job_id  TEXT NOT NULL,  -- no reference: the last change of a job says that it was deleted
+    job_id  TEXT NOT NULL,  -- no reference, because the last change of a job says that it was deleted
     kind    TEXT NOT NULL,
-    payload BLOB NOT NULL   -- the very bytes that were published
+    payload BLOB NOT NULL   -- the bytes that were published
 ) STRICT;
 
 CREATE INDEX change_by_job ON change (job_id, seq);
 
--- Up to which seq the log was pruned away.
+-- The seq up to which the log was pruned.
 CREATE TABLE pruned (
     id  INTEGER PRIMARY KEY CHECK (id = 1),
     seq INTEGER NOT NULL

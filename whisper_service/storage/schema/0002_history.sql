@@ -1,4 +1,4 @@
--- What happened to a job on its way, and how often a chunk was in the hands of a child that was killed from outside.
+-- What happened to a job in work, and how often an actor was killed from outside while it worked on a chunk.
 
 ALTER TABLE job ADD COLUMN history TEXT NOT NULL DEFAULT '[]' CHECK (json_type(history) = 'array');
 ALTER TABLE chunk ADD COLUMN kills INTEGER NOT NULL DEFAULT 0 CHECK (kills >= 0);

@@ -1,10 +1,10 @@
--- What is to be told to other programs, and up to which change it was looked for.
+-- Webhook deliveries, and the change up to which the log was searched for ended jobs.
 
 CREATE TABLE delivery (
     id         TEXT    NOT NULL PRIMARY KEY,
-    job_id     TEXT    NOT NULL,  -- no reference: that a job ended is told also if it is deleted right after
+    job_id     TEXT    NOT NULL,  -- no reference, because a delivery is sent even if its job is deleted
     url        TEXT    NOT NULL,
-    body       BLOB    NOT NULL,  -- empty once it was taken or given up
+    body       BLOB    NOT NULL,  -- empty after the delivery has ended
     created_at REAL    NOT NULL,
     due_at     REAL    NOT NULL,
     state      TEXT    NOT NULL CHECK (state IN ('waiting', 'delivered', 'failed')),

@@ -1,4 +1,4 @@
--- Where a model stands on a device whose memory did not suffice for what was wanted.
+-- The fallback of a model on a device that had too little memory for the settings (core/fallback.py).
 
 CREATE TABLE standing (
     device   TEXT NOT NULL,

@@ -1,8 +1,8 @@
--- Full-text search over the names of jobs and their text. Two indexes without a copy of the text: trigrams for terms of three
--- characters and more, single characters and pairs (see search.py) for shorter ones.
+-- Full-text search in the names and transcripts of jobs. Two indexes without a copy of the text: trigrams for terms of three
+-- characters and more, single characters and pairs (storage/search_terms.py) for shorter ones.
 --
--- A rowid is a place: number of the job << 32 for its name, and + ((chunk + 1) << 12) + index for a segment. So all that is
--- found of one job lies together, the newest jobs come first in descending order, and a search can go from job to job.
+-- A rowid is the number of the job << 32 for its name, and + ((chunk + 1) << 12) + index for a segment. So all finds of one
+-- job lie side by side, and the newest jobs come first in falling order. storage/browse.py has an example.
 
 CREATE TABLE document (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -25,7 +25,7 @@ CREATE TRIGGER job_is_renamed AFTER UPDATE OF name ON job WHEN new.name <> old.n
     INSERT INTO gram (rowid, text) SELECT number << 32, grams(new.name) FROM document WHERE job_id = new.id;
 END;
 
--- Before: the places of its segments need its number, which goes with it.
+-- BEFORE: the rowids of its segments need its number, which is deleted with it.
 CREATE TRIGGER job_is_deleted BEFORE DELETE ON job BEGIN
     DELETE FROM segment WHERE job_id = old.id;
     INSERT INTO trigram (trigram, rowid, text) SELECT 'delete', number << 32, old.name FROM document WHERE job_id = old.id;
@@ -57,7 +57,7 @@ CREATE TRIGGER segment_is_changed AFTER UPDATE OF text ON segment WHEN new.text 
         SELECT (number << 32) + ((new.chunk + 1) << 12) + new."index", grams(new.text) FROM document WHERE job_id = new.job_id;
 END;
 
--- What is there already; the triggers would not see it.
+-- Jobs from before this migration, which the triggers did not see.
 INSERT INTO document (job_id) SELECT id FROM job ORDER BY id;
 INSERT INTO trigram (rowid, text) SELECT number << 32, name FROM document JOIN job ON id = job_id ORDER BY number;
 INSERT INTO gram (rowid, text) SELECT number << 32, grams(name) FROM document JOIN job ON id = job_id ORDER BY number;
@@ -68,5 +68,5 @@ INSERT INTO gram (rowid, text)
     SELECT (number << 32) + ((chunk + 1) << 12) + "index", grams(text) FROM document JOIN segment USING (job_id)
     WHERE "index" < 4096 ORDER BY number, chunk, "index";
 
--- Lists of one status, the newest first.
+-- For lists of one status, the newest first.
 CREATE INDEX job_by_status ON job (status, id);

@@ -1,5 +1,5 @@
--- A deleted job stays for a while, so that it can be had back: out of sight, out of the queue, with all its files.
--- What looks for jobs looks into `kept`.
+-- A deleted job stays in the trash for a while with all its files, so that it can be restored. It is in no list or queue.
+-- Queries for jobs read `kept`.
 
 ALTER TABLE job ADD COLUMN deleted_at REAL;
 

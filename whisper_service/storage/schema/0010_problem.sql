@@ -1,3 +1,3 @@
--- What keeps a job from going on, while it waits for that to be put right.
+-- The problem that a waiting job waits for.
 
 ALTER TABLE job ADD COLUMN problem TEXT CHECK (json_type(problem) = 'object');

@@ -1,4 +1,4 @@
--- What was set while the service ran (see settings.py); `key` is a dotted name of config.toml, `value` JSON.
+-- Settings that were changed while the service ran (config/active.py). `key`: a dotted name of config.toml. `value`: JSON.
 
 CREATE TABLE setting (
     key   TEXT NOT NULL PRIMARY KEY,

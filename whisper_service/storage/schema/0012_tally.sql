@@ -1,4 +1,4 @@
--- How many jobs there are of each status, without a look at all of them: kept by triggers, in the same transaction.
+-- The number of jobs of each status. Triggers keep it, so that no query counts all jobs.
 
 CREATE TABLE tally (
     status TEXT PRIMARY KEY,

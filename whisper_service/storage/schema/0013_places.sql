@@ -1,3 +1,3 @@
--- The place of a job in the queue is the time it came, so that two that wait can change places. Negative ones are urgent.
+-- The rank of a job is the time when it came, so that two waiting jobs can change places. Negative ranks are urgent.
 
 UPDATE job SET rank = created_at WHERE rank = 0;

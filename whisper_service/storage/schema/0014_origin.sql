@@ -1,4 +1,4 @@
--- Where the service gets the recording of a job from, and how far it is; NULL: somebody sent it.
+-- The link that the service fetches the recording from, and how much has come. NULL: a client sent the recording.
 
 ALTER TABLE job ADD COLUMN origin TEXT CHECK (json_type(origin) = 'object');
 
