@@ -241,7 +241,7 @@ async def test_what_was_heard_before_the_death_counts_although_the_next_child_is
         assert stage.batches(2) == []  # it has no model yet
         assert len(stage.speech.commands(Load, 2)) == 1
         await stage.loaded()
-        assert [row.span.index for row in stage.batches(2)[0].rows] == [1]
+        assert [row.span.index for row in stage.batches(2)[0].chunks] == [1]
 
 
 async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_child(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ async def test_a_report_of_a_dead_child_that_comes_after_all_changes_nothing(tmp
         stage.say(stage.speech, Ready(pid=3))
         await stage.loaded()
         (again,) = stage.batches(2)
-        assert again.rows == first.rows
+        assert again.chunks == first.chunks
         stage.say(stage.speech, heard(first, text="late"), over(first), generation=1)
         await stage.settled()
         assert await stage.texts() == []
@@ -435,7 +435,7 @@ async def test_work_that_nobody_has_in_hand_is_taken_up_again(tmp_path: Path, ca
         stage.context.speech._batches.clear()
         await stage.settled()
         first, again = stage.batches()
-        assert again.rows == first.rows
+        assert again.chunks == first.chunks
         assert [vars(record)["job"] for record in caplog.records if vars(record).get("action") == "work_reclaimed"] == [
             "job"
         ]
@@ -796,7 +796,7 @@ async def test_a_strike_that_cannot_be_written_loses_no_chunk(tmp_path: Path, mo
             await stage.settled()
         stage.say(stage.speech, Ready(pid=3))
         await stage.loaded()
-        assert [row.span.index for row in stage.batches(2)[0].rows] == [0]
+        assert [row.span.index for row in stage.batches(2)[0].chunks] == [0]
 
 
 async def test_a_model_directory_that_cannot_be_read_fails_the_job_and_not_the_service(
@@ -864,7 +864,7 @@ async def test_a_chunk_is_given_up_for_the_tenth_kill_from_outside(tmp_path: Pat
         await stage.loaded()
         for kills in range(10):
             assert [(chunk.attempts, chunk.kills) for chunk in await stage.store.chunks("job")] == [(0, kills), (0, 0)]
-            assert [row.span.index for row in stage.batches()[-1].rows] == [0]
+            assert [row.span.index for row in stage.batches()[-1].chunks] == [0]
             stage.die(stage.speech, "", -9)
             stage.say(stage.speech, Ready(pid=3))
             await stage.loaded()
@@ -894,7 +894,7 @@ async def test_a_retry_gives_only_what_is_a_gap(tmp_path: Path) -> None:
         await stage.context.ask(requests.change, "job", Cause.RETRY)
         await stage.decoded(chunks=3)
         (again,) = stage.batches()[before:]
-        assert [row.span.index for row in again.rows] == [1]
+        assert [row.span.index for row in again.chunks] == [1]
         stage.say(stage.speech, heard(again), over(again))
         await stage.settled()
         assert ((await stage.job()).status, (await stage.job()).gaps) == (Status.COMPLETED, ())

@@ -601,7 +601,7 @@ async def test_a_complete_job_has_nothing_to_try_again(store: Store) -> None:
     await working(store, 1)
     await store.checkpoint("a", 0, [], None)
     await store.move("a", Cause.FINISH)
-    with pytest.raises(IllegalTransition, match="nothing to try again"):
+    with pytest.raises(IllegalTransition, match="nothing to retry"):
         await store.move("a", Cause.RETRY)
 
 
@@ -625,7 +625,7 @@ async def test_a_job_of_gaps_alone_does_not_finish(store: Store) -> None:
     await working(store, 2)
     for index in range(2):
         await store.fail_chunk("a", index, PROBLEM, Gap(0.0, 1.0, "It crashed."))
-    with pytest.raises(IllegalTransition, match="every chunk"):
+    with pytest.raises(IllegalTransition, match="all its chunks"):
         await store.move("a", Cause.FINISH)
     failed = (await store.move("a", Cause.FAULT, error=PROBLEM)).job
     assert len(failed.gaps) == 2

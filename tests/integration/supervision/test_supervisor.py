@@ -207,7 +207,7 @@ async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> Non
         "from whisper_service.supervision.supervisor import Supervisor\n"
         "async def main():\n"
         "    s = Supervisor('actor', 'testkit.scripted_actors:speech', logs=Path(sys.argv[1]), deliver=lambda e: print(e.report.pid, flush=True), ready_timeout_s=30)\n"
-        "    s.want()\n"
+        "    s.start()\n"
         "    await s.run()\n"
         "if __name__ == '__main__':\n"
         "    anyio.run(main)\n"

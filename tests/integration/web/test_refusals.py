@@ -170,7 +170,7 @@ def watch(stage: Stage) -> list[str]:
         for run in ledger.runs.values():
             rows = {(run.job.id, index): batch for index, batch in run.batch_of.items()}
             held = context.speech._batches
-            found.extend(f"{key} is in no batch" for key, n in rows.items() if n not in held or key not in held[n].rows)
+            found.extend(f"{key} is in no batch" for key, n in rows.items() if n not in held or key not in held[n].chunks)
             if run.decoding is Decoding.RUNNING and context.media._jobs.get(run.worker or "") != run.job.id:
                 found.append(f"{run.job.id} is read by nobody")
             if run.in_flight.keys() != run.batch_of.keys():
