@@ -11,8 +11,13 @@ export default defineConfig(({ command }) => ({
   resolve: { alias: { 'url-parse': new URL('src/url_parse.ts', import.meta.url).pathname } }, // of tus-js-client, for browsers without URL
   define: { __VUE_OPTIONS_API__: false, __VUE_PROD_DEVTOOLS__: false, __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: false },
   build: {
-    outDir: '../dist', emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false }, target: 'es2022',
-    minify: 'terser', terserOptions: { ecma: 2020, module: true, compress: { passes: 3 } }, // 3 kB less than by default, compressed
+    outDir: '../dist',
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    target: 'es2022',
+    minify: 'terser',
+    terserOptions: { ecma: 2020, module: true, compress: { passes: 3 } }, // 3 kB less than by default, compressed
   },
   worker: { format: 'es' },
   server: { proxy: { '/api': service, '/static': service, '/schema': service } },

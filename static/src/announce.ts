@@ -18,7 +18,8 @@ export function announce(before: Job | undefined, now: Job): void {
 function flush(): void {
   const jobs = [...changed.values()]
   changed = new Map()
-  announcement.value = jobs.length > MOST_BY_NAME
-    ? t('announce_many', { n: jobs.length })
-    : jobs.map((job) => `${job.name}: ${t(job.status)}`).join('. ')
+  announcement.value =
+    jobs.length > MOST_BY_NAME
+      ? t('announce_many', { n: jobs.length })
+      : jobs.map((job) => `${job.name}: ${t(job.status)}`).join('. ')
 }

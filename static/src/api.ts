@@ -34,7 +34,10 @@ export async function sendFile<T>(path: string, file: File, onProgress: (sent: n
   upload.open('POST', serviceUrl(path))
   upload.setRequestHeader('Content-Type', 'application/octet-stream')
   upload.upload.onprogress = ({ loaded }) => onProgress(loaded)
-  await new Promise((done) => { upload.onloadend = done; upload.send(file) })
+  await new Promise((done) => {
+    upload.onloadend = done
+    upload.send(file)
+  })
   try {
     return toAnswer(upload.status, upload.responseText)
   } catch {
@@ -46,7 +49,7 @@ export async function sendFile<T>(path: string, file: File, onProgress: (sent: n
 export async function downloadFile(path: string, body: unknown, name: string): Promise<Problem | null> {
   try {
     const response = await fetch(serviceUrl(path), { method: 'POST', body: JSON.stringify(body), headers: JSON_TYPE })
-    if (!response.ok) return await response.json() as Problem
+    if (!response.ok) return (await response.json()) as Problem
     const url = URL.createObjectURL(await response.blob())
     Object.assign(document.createElement('a'), { href: url, download: name }).click()
     setTimeout(() => URL.revokeObjectURL(url), 60_000)

@@ -11,13 +11,15 @@ import { addUploads } from './uploads.ts'
 export const dragging = ref(false) // files are held over the page
 
 async function filesIn(entry: FileSystemEntry): Promise<File[]> {
-  if (entry.isFile) return [await new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed))]
+  if (entry.isFile)
+    return [await new Promise<File>((done, failed) => (entry as FileSystemFileEntry).file(done, failed))]
   const reader = (entry as FileSystemDirectoryEntry).createReader()
   const files: File[] = []
-  for (;;) { // a reader returns at most a hundred entries at a time
+  for (;;) {
+    // a reader returns at most a hundred entries at a time
     const entries = await new Promise<FileSystemEntry[]>((done, failed) => reader.readEntries(done, failed))
     if (!entries.length) return files.filter(looksLikeMedia)
-    for (const each of entries.sort((a, b) => a.name.localeCompare(b.name))) files.push(...await filesIn(each))
+    for (const each of entries.sort((a, b) => a.name.localeCompare(b.name))) files.push(...(await filesIn(each)))
   }
 }
 
@@ -46,7 +48,9 @@ export function watchDrops(onAdded: () => void): void {
     event.preventDefault()
     dragging.value = true
   })
-  document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) dragging.value = false })
+  document.addEventListener('dragleave', (event) => {
+    if (!event.relatedTarget) dragging.value = false
+  })
   document.addEventListener('drop', (event) => {
     if (!dragging.value) return
     event.preventDefault()

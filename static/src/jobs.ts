@@ -6,7 +6,12 @@ export const FILTERS = ['all', 'active', 'done', 'undone'] as const
 export type Filter = (typeof FILTERS)[number]
 
 const FILTER_OF: Record<Status, Filter> = {
-  pending: 'active', processing: 'active', paused: 'active', completed: 'done', failed: 'undone', cancelled: 'undone',
+  pending: 'active',
+  processing: 'active',
+  paused: 'active',
+  completed: 'done',
+  failed: 'undone',
+  cancelled: 'undone',
 }
 
 export const FORMATS = ['srt', 'vtt', 'txt', 'docx', 'md', 'json', 'tsv', 'lrc', 'ass'] as const
@@ -16,8 +21,12 @@ export const BULK_ACTIONS = ['front', 'pause', 'resume', 'retry', 'cancel'] as c
 export type JobAction = (typeof BULK_ACTIONS)[number] | 'sooner' | 'later'
 
 const ACTIONS: Record<Status, readonly JobAction[]> = {
-  pending: ['front', 'sooner', 'later', 'pause', 'cancel'], processing: ['front', 'pause', 'cancel'], paused: ['resume', 'cancel'],
-  completed: [], failed: ['retry'], cancelled: ['retry'],
+  pending: ['front', 'sooner', 'later', 'pause', 'cancel'],
+  processing: ['front', 'pause', 'cancel'],
+  paused: ['resume', 'cancel'],
+  completed: [],
+  failed: ['retry'],
+  cancelled: ['retry'],
 }
 
 /** The actions that are possible now. A completed job is retried for its gaps only. */
@@ -41,8 +50,10 @@ const MEMORY_CODES = ['oom', 'model_too_big']
 /** The next smaller model for a job that failed for lack of memory. Installed models come before those to download. */
 export function smallerModel(job: Job, models: readonly Model[]): string | null {
   const needed = models.find(({ name }) => name === (job.model ?? job.options.model))?.memory_bytes
-  if (job.status !== 'failed' || !MEMORY_CODES.includes(job.error?.code ?? '') || !needed || job.media_removed) return null
-  const smaller = models.filter(({ memory_bytes, suits }) => memory_bytes !== null && memory_bytes < needed && suits?.fit !== 'too_big')
+  if (job.status !== 'failed' || !MEMORY_CODES.includes(job.error?.code ?? '') || !needed || job.media_removed)
+    return null
+  const smaller = models
+    .filter(({ memory_bytes, suits }) => memory_bytes !== null && memory_bytes < needed && suits?.fit !== 'too_big')
     .sort((a, b) => b.memory_bytes! - a.memory_bytes!)
   return (smaller.find(({ state }) => state === 'installed' || state === 'loaded') ?? smaller[0])?.name ?? null
 }
@@ -60,14 +71,21 @@ export function countByFilter(counts: Partial<Counts>): Record<Filter, number> {
 }
 
 /** The jobs in the queue, the seconds of recording that are left, the seconds until the end (null: unknown) and the progress from 0 to 1. */
-export interface Queue { jobs: number; audio_s: number; left_s: number | null; progress: number }
+export interface Queue {
+  jobs: number
+  audio_s: number
+  left_s: number | null
+  progress: number
+}
 
 export function summarizeQueue(jobs: readonly Job[]): Queue {
   const open = jobs.filter(({ status }) => status === 'pending' || status === 'processing')
   const audio_s = open.reduce((sum, job) => sum + Math.max(0, (job.duration_s ?? 0) - job.position_s), 0)
   const known = open.flatMap((job) => (job.eta_s === null ? [] : [job.eta_s]))
   return {
-    jobs: open.length, audio_s, left_s: known.length ? known.reduce((sum, eta) => sum + eta, 0) : null,
+    jobs: open.length,
+    audio_s,
+    left_s: known.length ? known.reduce((sum, eta) => sum + eta, 0) : null,
     progress: open.length ? open.reduce((sum, job) => sum + job.progress, 0) / open.length : 1,
   }
 }

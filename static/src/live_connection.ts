@@ -2,14 +2,20 @@
 import type { Message } from './reducer.ts'
 import { ROOT } from './root.ts'
 
-export interface Network { EventSource: typeof EventSource; fetch: typeof fetch }
+export interface Network {
+  EventSource: typeof EventSource
+  fetch: typeof fetch
+}
 
 const HELLO_MS = 8_000 // a proxy that holds the stream back answers 200 and then sends nothing
 const RETRY_MS = 3_000
 const POLL_MS = 5_000
 
 /** Pass every message to `emit` until the returned function is called. */
-export function openConnection(emit: (message: Message) => void, network: Network = { EventSource, fetch: fetch.bind(globalThis) }): () => void {
+export function openConnection(
+  emit: (message: Message) => void,
+  network: Network = { EventSource, fetch: fetch.bind(globalThis) },
+): () => void {
   let source: EventSource | undefined
   let seq = ''
   let failures = 0

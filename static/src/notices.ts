@@ -1,7 +1,12 @@
 // Short notices at the foot of the page. Each may offer one action for a while.
 import { reactive } from 'vue'
 
-export interface Notice { key: number; text: string; label?: string; action?: () => void }
+export interface Notice {
+  key: number
+  text: string
+  label?: string
+  action?: () => void
+}
 
 const SHOWN_MS = 10_000
 export const notices = reactive<Notice[]>([])

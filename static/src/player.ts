@@ -63,11 +63,21 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
       media.value!.playbackRate = preferences.rate
       if (pendingSeek !== null) seek(pendingSeek)
     },
-    durationchange: () => { length.value = media.value!.duration || length.value },
-    error: () => { playable.value = false },
-    play: () => { playing.value = true },
-    pause: () => { playing.value = false },
-    seeked: () => { time.value = media.value!.currentTime },
+    durationchange: () => {
+      length.value = media.value!.duration || length.value
+    },
+    error: () => {
+      playable.value = false
+    },
+    play: () => {
+      playing.value = true
+    },
+    pause: () => {
+      playing.value = false
+    },
+    seeked: () => {
+      time.value = media.value!.currentTime
+    },
   }
   let frame = 0
   function tick(): void {
@@ -82,7 +92,26 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
     frame = requestAnimationFrame(tick)
   })
   onUnmounted(() => cancelAnimationFrame(frame))
-  watch(() => preferences.rate, (rate) => { if (media.value) media.value.playbackRate = rate })
+  watch(
+    () => preferences.rate,
+    (rate) => {
+      if (media.value) media.value.playbackRate = rate
+    },
+  )
 
-  return { time, length, playing, playable, loop, currentLine, seek, toggle, setRate, changeRate, step, replay, setLoop }
+  return {
+    time,
+    length,
+    playing,
+    playable,
+    loop,
+    currentLine,
+    seek,
+    toggle,
+    setRate,
+    changeRate,
+    step,
+    replay,
+    setLoop,
+  }
 }

@@ -2,9 +2,21 @@
 import { reactive, watch } from 'vue'
 
 const DEFAULTS = {
-  model: 'auto', language: '', task: 'transcribe', preset: '', prompt: '', // '': the service decides
-  keys: true, follow: true, rate: 1, picture: 38, // the width of a film beside its text, %
-  columns: '' as number | '', lines: '' as number | '', script: '', times: true, word_times: false, bom: false, // of exports
+  model: 'auto',
+  language: '',
+  task: 'transcribe',
+  preset: '',
+  prompt: '', // '': the service decides
+  keys: true,
+  follow: true,
+  rate: 1,
+  picture: 38, // the width of a film beside its text, %
+  columns: '' as number | '',
+  lines: '' as number | '',
+  script: '',
+  times: true,
+  word_times: false,
+  bom: false, // of exports
 }
 
 function stored(): Partial<typeof DEFAULTS> {
@@ -25,7 +37,13 @@ const withoutEmpty = <T>(values: Record<string, T | ''>): Record<string, T> =>
 /** The options of a new job that differ from the defaults of the service. */
 export function jobOptions(): Record<string, string> {
   const { model, language, task, preset, prompt } = preferences
-  return withoutEmpty({ model: model === 'auto' ? '' : model, language, task: task === 'transcribe' ? '' : task, preset, prompt: prompt.trim() })
+  return withoutEmpty({
+    model: model === 'auto' ? '' : model,
+    language,
+    task: task === 'transcribe' ? '' : task,
+    preset,
+    prompt: prompt.trim(),
+  })
 }
 
 /** The bounds of the fields of a layout. The service has the same. */
@@ -41,6 +59,12 @@ export function exportLayout(): Record<string, string | number | boolean> {
   const { columns, lines, script, times, word_times, bom } = preferences
   const wide = within(columns, BOUNDS.columns)
   return withoutEmpty<string | number | boolean>({
-    line_columns: wide, cjk_line_columns: wide, lines: within(lines, BOUNDS.lines), script, times: times ? '' : false, word_times: word_times || '', bom: bom || '',
+    line_columns: wide,
+    cjk_line_columns: wide,
+    lines: within(lines, BOUNDS.lines),
+    script,
+    times: times ? '' : false,
+    word_times: word_times || '',
+    bom: bom || '',
   })
 }

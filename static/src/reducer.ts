@@ -43,8 +43,21 @@ export interface State {
 const NO_COUNTS: Counts = { pending: 0, processing: 0, paused: 0, completed: 0, failed: 0, cancelled: 0 }
 
 export const INITIAL: State = {
-  connection: 'connecting', loaded: false, stale: true, seq: 0, boot: '', jobs: {}, counts: NO_COUNTS, seen: {}, next: null, system: null, models: null,
-  hub: null, ui: null, texts: {}, lastText: {},
+  connection: 'connecting',
+  loaded: false,
+  stale: true,
+  seq: 0,
+  boot: '',
+  jobs: {},
+  counts: NO_COUNTS,
+  seen: {},
+  next: null,
+  system: null,
+  models: null,
+  hub: null,
+  ui: null,
+  texts: {},
+  lastText: {},
 }
 
 export function reduce(state: State, message: Message): State {
@@ -55,7 +68,11 @@ export function reduce(state: State, message: Message): State {
       return state
     case 'hello':
       // A stream repeats what came since our snapshot only if it was asked to. A new snapshot is always right.
-      return { ...state, ui: pageBuild(state.ui, message.ui), stale: state.stale || message.boot !== state.boot || message.seq > state.seq }
+      return {
+        ...state,
+        ui: pageBuild(state.ui, message.ui),
+        stale: state.stale || message.boot !== state.boot || message.seq > state.seq,
+      }
     case 'reset':
       return { ...state, stale: true }
     case 'snapshot':
@@ -87,11 +104,18 @@ function updateJob(state: State, seq: number, job: Job): State {
   const known = state.jobs[job.id]
   if (known) counts[known.status] = Math.max(0, counts[known.status] - 1)
   if (known || !isBeyondPage(state, job.id)) counts[job.status] += 1 // the old status of a job beyond is unknown until the next snapshot
-  return { ...state, seq: Math.max(state.seq, seq), counts, jobs: { ...state.jobs, [job.id]: job }, seen: { ...state.seen, [job.id]: seq } }
+  return {
+    ...state,
+    seq: Math.max(state.seq, seq),
+    counts,
+    jobs: { ...state.jobs, [job.id]: job },
+    seen: { ...state.seen, [job.id]: seq },
+  }
 }
 
 /** Whether a job is older than all that were fetched. */
-const isBeyondPage = (state: State, id: string): boolean => state.next !== null && Object.keys(state.jobs).every((known) => id < known)
+const isBeyondPage = (state: State, id: string): boolean =>
+  state.next !== null && Object.keys(state.jobs).every((known) => id < known)
 
 function deleteJob(state: State, seq: number, id: string): State {
   if (seq <= (state.seen[id] ?? -1)) return state
@@ -105,7 +129,9 @@ function updateModel(state: State, seq: number, model: Model): State {
   const newest = Math.max(state.seq, seq)
   if (!state.models) return { ...state, seq: newest }
   const known = state.models.some(({ name }) => name === model.name)
-  const models = known ? state.models.map((other) => (other.name === model.name ? model : other)) : [...state.models, model]
+  const models = known
+    ? state.models.map((other) => (other.name === model.name ? model : other))
+    : [...state.models, model]
   return { ...state, seq: newest, models }
 }
 
@@ -116,7 +142,8 @@ function addSegment(state: State, seq: number, id: string, segment: Segment): St
   return { ...state, seq: Math.max(state.seq, seq), lastText: { ...state.lastText, [id]: segment.text.trim() }, texts }
 }
 
-const pageBuild = (before: State['ui'], now: string | null): State['ui'] => (now === null ? before : { first: before?.first ?? now, now })
+const pageBuild = (before: State['ui'], now: string | null): State['ui'] =>
+  now === null ? before : { first: before?.first ?? now, now }
 
 function applySnapshot(state: State, { seq, boot, ui_version, jobs: page, system }: Snapshot): State {
   const sameBoot = boot === state.boot
@@ -131,7 +158,17 @@ function applySnapshot(state: State, { seq, boot, ui_version, jobs: page, system
   }
   const next = oldest !== '' && Object.keys(jobs).length > page.jobs.length ? state.next : page.next
   return {
-    ...state, loaded: true, stale: false, seq, boot, jobs, seen, next, system, ui: pageBuild(state.ui, ui_version), counts: { ...NO_COUNTS, ...system.jobs },
+    ...state,
+    loaded: true,
+    stale: false,
+    seq,
+    boot,
+    jobs,
+    seen,
+    next,
+    system,
+    ui: pageBuild(state.ui, ui_version),
+    counts: { ...NO_COUNTS, ...system.jobs },
   }
 }
 
@@ -146,7 +183,8 @@ const compareSegments = (a: Segment, b: Segment) => a.chunk - b.chunk || a.index
 /** Merge two lists in order. Of two segments at one place, the newer counts. */
 export function mergeSegments(known: Segment[], newer: Segment[]): Segment[] {
   const last = known.at(-1)
-  if (last === undefined || (newer[0] !== undefined && newer.length === 1 && compareSegments(last, newer[0]) < 0)) return [...known, ...newer]
+  if (last === undefined || (newer[0] !== undefined && newer.length === 1 && compareSegments(last, newer[0]) < 0))
+    return [...known, ...newer]
   const byPlace = new Map(known.map((segment) => [`${segment.chunk}.${segment.index}`, segment]))
   for (const segment of newer) {
     const place = `${segment.chunk}.${segment.index}`

@@ -24,7 +24,8 @@ export const route = shallowRef(current())
 export const pageUrl = (page: Page): string => ROOT + PATHS[page]
 
 /** The address of a transcript, or of a time in it. */
-export const transcriptUrl = (id: string, time?: number): string => ROOT + TRANSCRIPT + id + (time === undefined ? '' : timeHash(time))
+export const transcriptUrl = (id: string, time?: number): string =>
+  ROOT + TRANSCRIPT + id + (time === undefined ? '' : timeHash(time))
 
 export const timeHash = (seconds: number): string => `#t=${Math.floor(seconds)}`
 

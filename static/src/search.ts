@@ -26,11 +26,16 @@ export function useSearch() {
     if (now.trim() === '') result.value = null
     else timer = setTimeout(() => void search(), PAUSE_MS)
   })
-  const jobs = computed<Job[] | null>(() => result.value?.jobs.flatMap((job) => {
-    const known = state.value.jobs[job.id]
-    return known ? [known] : job.id in state.value.seen ? [] : [job] // seen but not known: deleted meanwhile
-  }) ?? null)
-  const counts = computed<Record<Filter, number> | null>(() => (result.value?.counts ? countByFilter(result.value.counts) : null))
+  const jobs = computed<Job[] | null>(
+    () =>
+      result.value?.jobs.flatMap((job) => {
+        const known = state.value.jobs[job.id]
+        return known ? [known] : job.id in state.value.seen ? [] : [job] // seen but not known: deleted meanwhile
+      }) ?? null,
+  )
+  const counts = computed<Record<Filter, number> | null>(() =>
+    result.value?.counts ? countByFilter(result.value.counts) : null,
+  )
   const found = (id: string): Found | undefined => result.value?.found?.[id]
   return { query, jobs, counts, found, problem }
 }

@@ -5,7 +5,9 @@ export type Draft = string | boolean
 
 /** The values of settings that have a fixed choice. */
 export const CHOICES: Record<string, readonly string[]> = {
-  'speech.preset': ['fast', 'balanced', 'accurate'], 'speech.device': ['auto', 'cpu', 'cuda'], 'log.level': ['debug', 'info', 'warning', 'error'],
+  'speech.preset': ['fast', 'balanced', 'accurate'],
+  'speech.device': ['auto', 'cpu', 'cuda'],
+  'log.level': ['debug', 'info', 'warning', 'error'],
   'speech.compute_type': ['auto', 'int8', 'float32', 'float16', 'int8_float16'],
 }
 

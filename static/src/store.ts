@@ -52,7 +52,9 @@ export async function fetchModels(): Promise<void> {
   if (answer.ok) apply({ type: 'models', models: answer.value })
 }
 
-interface Policy { createScriptURL(url: string): unknown }
+interface Policy {
+  createScriptURL(url: string): unknown
+}
 const trusted = (globalThis as { trustedTypes?: { createPolicy(name: string, rules: object): Policy } }).trustedTypes
 
 export function start(): void {
@@ -68,7 +70,9 @@ function startWorker(): void {
   port.onmessage = ({ data }) => dispatch(data as Message)
   port.postMessage('hello')
   addEventListener('pagehide', () => port.postMessage('bye'))
-  addEventListener('pageshow', (event) => { if (event.persisted) port.postMessage('hello') })
+  addEventListener('pageshow', (event) => {
+    if (event.persisted) port.postMessage('hello')
+  })
 }
 
 /** Without a shared worker each tab has a connection while it is visible: browsers open only six to one address. */

@@ -1,7 +1,11 @@
 // Places in a text: the segment and the word at a time, and where a phrase occurs.
 import type { Gap, Segment, Word } from './types.ts'
 
-export interface Hit { segment: number; from: number; to: number }
+export interface Hit {
+  segment: number
+  from: number
+  to: number
+}
 
 /** The index of the last item that starts at or before `time`, or -1. */
 export function indexAt(items: readonly { start: number }[], time: number): number {
@@ -40,7 +44,8 @@ export function findPhrase(segments: readonly Segment[], phrase: string): Hit[] 
   return segments.flatMap(({ text }, segment) => {
     const lowered = text.trim().toLocaleLowerCase()
     const hits: Hit[] = []
-    for (let from = lowered.indexOf(wanted); from >= 0; from = lowered.indexOf(wanted, from + wanted.length)) hits.push({ segment, from, to: from + wanted.length })
+    for (let from = lowered.indexOf(wanted); from >= 0; from = lowered.indexOf(wanted, from + wanted.length))
+      hits.push({ segment, from, to: from + wanted.length })
     return hits
   })
 }
@@ -58,7 +63,12 @@ export function wordAt(segment: Segment, offset: number): Word | null {
   return segment.words.at(-1) ?? null
 }
 
-export interface Row { key: string; index: number; line?: Segment; gap?: Gap }
+export interface Row {
+  key: string
+  index: number
+  line?: Segment
+  gap?: Gap
+}
 
 /** Lines and gaps in the order of their times. `index` is that of the line. */
 export function rowsOf(lines: readonly Segment[], gaps: readonly Gap[]): Row[] {
@@ -85,7 +95,8 @@ export function toBlocks(rows: Row[], before: Row[][] = []): Row[][] {
   return Array.from({ length: Math.ceil(rows.length / BLOCK_ROWS) }, (_, nth) => {
     const block = rows.slice(BLOCK_ROWS * nth, BLOCK_ROWS * (nth + 1))
     const old = before[nth]
-    const same = (row: Row, at: number) => row.line === old![at]!.line && row.gap === old![at]!.gap && row.index === old![at]!.index
+    const same = (row: Row, at: number) =>
+      row.line === old![at]!.line && row.gap === old![at]!.gap && row.index === old![at]!.index
     return old?.length === block.length && block.every(same) ? old : block
   })
 }

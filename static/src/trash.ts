@@ -14,7 +14,8 @@ export async function trashJobs(jobs: readonly Job[]): Promise<Problem | null> {
     if (answer.ok) trashed.push(job)
     else problem = answer.problem
   }
-  const text = trashed.length === 1 ? t('deleted', { name: trashed[0]!.name }) : t('deleted_many', { n: trashed.length })
+  const text =
+    trashed.length === 1 ? t('deleted', { name: trashed[0]!.name }) : t('deleted_many', { n: trashed.length })
   if (trashed.length) notify(text, t('undo'), () => void restoreJobs(trashed))
   return problem
 }

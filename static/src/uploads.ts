@@ -7,12 +7,23 @@ import { state } from './store.ts'
 import type { Job, Problem } from './types.ts'
 
 export interface Upload {
-  key: number; file: File; options: Record<string, string>; sent: number; speed: number // bytes per second, smoothed
-  state: 'waiting' | 'sending' | 'cut' | 'paused' | 'failed' | 'known'; problem: Problem | null
+  key: number
+  file: File
+  options: Record<string, string>
+  sent: number
+  speed: number // bytes per second, smoothed
+  state: 'waiting' | 'sending' | 'cut' | 'paused' | 'failed' | 'known'
+  problem: Problem | null
   twin: string | null // a job with the same name and size
 }
 /** An upload that an earlier visit began and did not finish. */
-export interface Unfinished { key: string; url: string; name: string; size: number; sent: number }
+export interface Unfinished {
+  key: string
+  url: string
+  name: string
+  size: number
+  sent: number
+}
 
 const AT_ONCE = 2
 const PIECE_BYTES = 8 * 2 ** 20
@@ -26,9 +37,18 @@ const senders = new Map<number, TusUpload>()
 
 export function addUploads(files: Iterable<File>): void {
   for (const file of files) {
-    const twin = Object.values(state.value.jobs).find((job) => job.name === file.name && job.bytes === file.size && job.status !== 'failed')
+    const twin = Object.values(state.value.jobs).find(
+      (job) => job.name === file.name && job.bytes === file.size && job.status !== 'failed',
+    )
     uploads.push({
-      key: ++lastKey, file, options: jobOptions(), sent: 0, speed: 0, state: twin ? 'known' : 'waiting', problem: null, twin: twin?.id ?? null,
+      key: ++lastKey,
+      file,
+      options: jobOptions(),
+      sent: 0,
+      speed: 0,
+      state: twin ? 'known' : 'waiting',
+      problem: null,
+      twin: twin?.id ?? null,
     })
   }
   startWaiting()
@@ -36,7 +56,10 @@ export function addUploads(files: Iterable<File>): void {
 
 /** Take an upload from the list. The service deletes what it has of it. */
 export function cancelUpload(upload: Upload): void {
-  void senders.get(upload.key)?.abort(upload.state !== 'known')?.catch(() => undefined)
+  void senders
+    .get(upload.key)
+    ?.abort(upload.state !== 'known')
+    ?.catch(() => undefined)
   removeUpload(upload)
 }
 
@@ -76,7 +99,8 @@ function problemOf(error: Error | DetailedError): Problem {
   }
 }
 
-const isTransient = (status: number): boolean => (status === 0 || status >= 500 || [409, 423, 429].includes(status)) && status !== 507
+const isTransient = (status: number): boolean =>
+  (status === 0 || status >= 500 || [409, 423, 429].includes(status)) && status !== 507
 
 async function send(upload: Upload): Promise<void> {
   upload.state = 'sending'
@@ -87,7 +111,10 @@ async function send(upload: Upload): Promise<void> {
     startWaiting()
   }
   const sender = new TusUpload(upload.file, {
-    endpoint: serviceUrl('/api/uploads'), chunkSize: PIECE_BYTES, retryDelays: RETRY_DELAYS_MS, removeFingerprintOnSuccess: true,
+    endpoint: serviceUrl('/api/uploads'),
+    chunkSize: PIECE_BYTES,
+    retryDelays: RETRY_DELAYS_MS,
+    removeFingerprintOnSuccess: true,
     metadata: { filename: upload.file.name },
     onProgress(sent) {
       const now = performance.now()
@@ -129,12 +156,18 @@ const storage = defaultOptions.urlStorage!
 
 /** Find the uploads that an earlier visit left unfinished, and how much the service has of each. */
 export async function findUnfinished(): Promise<void> {
-  for (const one of await storage.findAllUploads() as (PreviousUpload & { uploadUrl: string | null })[]) {
+  for (const one of (await storage.findAllUploads()) as (PreviousUpload & { uploadUrl: string | null })[]) {
     const url = one.uploadUrl
     const response = url ? await fetch(url, { method: 'HEAD', headers: TUS }).catch(() => null) : null
     if (response?.ok) {
       const sent = Number(response.headers.get('Upload-Offset'))
-      unfinished.push({ key: one.urlStorageKey, url: url!, name: one.metadata.filename ?? '', size: one.size ?? 0, sent })
+      unfinished.push({
+        key: one.urlStorageKey,
+        url: url!,
+        name: one.metadata.filename ?? '',
+        size: one.size ?? 0,
+        sent,
+      })
     } else if (response) await storage.removeUpload(one.urlStorageKey) // it became a job, or it expired
   }
 }

@@ -15,10 +15,14 @@ it('starts with the first language of the browser that the page knows', () => {
   expect(document.documentElement.lang).toBe('zh-CN')
 })
 
-it.each(Object.entries(languages))('fills the same values into the messages of every language: %s', (_, { messages }) => {
-  expect(Object.keys(messages).sort()).toEqual(Object.keys(en.messages).sort())
-  for (const [key, text] of Object.entries(en.messages)) expect([key, names(messages[key as keyof typeof messages])]).toEqual([key, names(text)])
-})
+it.each(Object.entries(languages))(
+  'fills the same values into the messages of every language: %s',
+  (_, { messages }) => {
+    expect(Object.keys(messages).sort()).toEqual(Object.keys(en.messages).sort())
+    for (const [key, text] of Object.entries(en.messages))
+      expect([key, names(messages[key as keyof typeof messages])]).toEqual([key, names(text)])
+  },
+)
 
 it.each(Object.entries(languages))('explains every code of the service: %s', (_, { pageErrors, service }) => {
   const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
@@ -28,7 +32,8 @@ it.each(Object.entries(languages))('explains every code of the service: %s', (_,
 })
 
 it('explains in Chinese with Chinese characters', () => {
-  for (const texts of Object.values(languages.zh.service!.errors)) for (const text of texts) expect(text).toMatch(/\p{Script=Han}/u)
+  for (const texts of Object.values(languages.zh.service!.errors))
+    for (const text of texts) expect(text).toMatch(/\p{Script=Han}/u)
 })
 
 it('takes the plural form of the language', () => {
@@ -46,7 +51,13 @@ it('goes through the languages and remembers none that it does not have', () => 
 })
 
 describe('a note', () => {
-  const note = (change?: object, code = 'oom') => describeNote({ at: 0, code, message: 'At 00:00:05: In English.', params: { position_s: 5, ...(change && { change }) } })
+  const note = (change?: object, code = 'oom') =>
+    describeNote({
+      at: 0,
+      code,
+      message: 'At 00:00:05: In English.',
+      params: { position_s: 5, ...(change && { change }) },
+    })
 
   it('is told by its codes, whatever its message says', () => {
     setLanguage('zh')
@@ -58,7 +69,8 @@ describe('a note', () => {
 
   it('shows the cause alone if its change is missing or not known', () => {
     setLanguage('zh')
-    for (const change of [undefined, { kind: 'later', to: 1 }]) expect(note(change)).toBe('0:05：内存不足，缩小批次后仍然不够。')
+    for (const change of [undefined, { kind: 'later', to: 1 }])
+      expect(note(change)).toBe('0:05：内存不足，缩小批次后仍然不够。')
   })
 
   it('stands as the service wrote it in its own language, or with a code that is not known', () => {
@@ -76,5 +88,9 @@ it('explains an error of the page in every language, and keeps the words of the 
   expect(explain(problem('disk_full', 'No room.'))).toEqual({ what: 'No room.', hint: 'Do this.', detail: '' })
   setLanguage('zh')
   expect(explain(problem('unreachable')).what).toBe('服务没有响应。')
-  expect(explain(problem('disk_full', 'No room.'))).toEqual({ what: '磁盘已满。', hint: '请释放空间或移动 data_dir，然后重试。', detail: 'No room.' })
+  expect(explain(problem('disk_full', 'No room.'))).toEqual({
+    what: '磁盘已满。',
+    hint: '请释放空间或移动 data_dir，然后重试。',
+    detail: 'No room.',
+  })
 })

@@ -1,15 +1,37 @@
 import {
-  actionsOf, awaitsFetch, countByFilter, frontJob, idRange, lacksMedia, matchesFilter, queuePlace, smallerModel, sortWaiting, summarizeQueue,
+  actionsOf,
+  awaitsFetch,
+  countByFilter,
+  frontJob,
+  idRange,
+  lacksMedia,
+  matchesFilter,
+  queuePlace,
+  smallerModel,
+  sortWaiting,
+  summarizeQueue,
 } from '../../static/src/jobs.ts'
 import type { Job, Model } from '../../static/src/types.ts'
 
 const job = (id: string, status: string, more: object = {}) =>
-  ({ id, status, rank: 0, gaps: [], progress: 0, position_s: 0, duration_s: null, eta_s: null, ...more }) as unknown as Job
+  ({
+    id,
+    status,
+    rank: 0,
+    gaps: [],
+    progress: 0,
+    position_s: 0,
+    duration_s: null,
+    eta_s: null,
+    ...more,
+  }) as unknown as Job
 
 it('sums the queue: what is in work and what waits, not what is paused or over', () => {
   const jobs = [
-    job('1', 'processing', { duration_s: 100, position_s: 40, eta_s: 30, progress: 0.4 }), job('2', 'pending', { duration_s: 60 }),
-    job('3', 'paused', { duration_s: 500 }), job('4', 'completed', { duration_s: 900, progress: 1 }),
+    job('1', 'processing', { duration_s: 100, position_s: 40, eta_s: 30, progress: 0.4 }),
+    job('2', 'pending', { duration_s: 60 }),
+    job('3', 'paused', { duration_s: 500 }),
+    job('4', 'completed', { duration_s: 900, progress: 1 }),
   ]
   expect(summarizeQueue(jobs)).toEqual({ jobs: 2, audio_s: 120, left_s: 30, progress: 0.2 })
 })
@@ -29,13 +51,24 @@ it('puts those that wait in the order of their turns, and leaves the rest where 
 })
 
 it('knows who was put before all others', () => {
-  expect(frontJob([job('1', 'processing'), job('2', 'pending', { rank: -1 }), job('3', 'pending', { rank: -2 })])).toBe('3')
+  expect(frontJob([job('1', 'processing'), job('2', 'pending', { rank: -1 }), job('3', 'pending', { rank: -2 })])).toBe(
+    '3',
+  )
   expect(frontJob([job('1', 'processing')])).toBeNull()
 })
 
 it('puts every status under one filter, and counts by them', () => {
-  expect(countByFilter({ pending: 1, processing: 2, paused: 3, completed: 4, failed: 5, cancelled: 6 })).toEqual({ all: 21, active: 6, done: 4, undone: 11 })
-  expect(['active', 'done', 'undone'].map((filter) => matchesFilter(job('1', 'cancelled'), filter as 'done'))).toEqual([false, false, true])
+  expect(countByFilter({ pending: 1, processing: 2, paused: 3, completed: 4, failed: 5, cancelled: 6 })).toEqual({
+    all: 21,
+    active: 6,
+    done: 4,
+    undone: 11,
+  })
+  expect(['active', 'done', 'undone'].map((filter) => matchesFilter(job('1', 'cancelled'), filter as 'done'))).toEqual([
+    false,
+    false,
+    true,
+  ])
 })
 
 it('offers a retry of a completed job for its gaps only', () => {
@@ -53,19 +86,35 @@ it('does not offer to hear again what is no longer kept', () => {
   expect(actionsOf(job('1', 'failed', { media_removed: true }))).toEqual([])
   expect(lacksMedia(job('1', 'failed', { media_removed: true }))).toBe(true)
   expect(lacksMedia(job('1', 'completed', { media_removed: true }))).toBe(false)
-  expect(lacksMedia(job('1', 'completed', { media_removed: true, gaps: [{ start: 0, end: 1, reason: '' }] }))).toBe(true)
+  expect(lacksMedia(job('1', 'completed', { media_removed: true, gaps: [{ start: 0, end: 1, reason: '' }] }))).toBe(
+    true,
+  )
 })
 
 it('knows what is still to be fetched from a link', () => {
   const origin = { url: 'https://example.com/x.mp3', total: null }
-  expect([job('1', 'pending', { origin, sha256: '' }), job('2', 'pending', { origin, sha256: 'x' }), job('3', 'paused', { origin, sha256: '' }), job('4', 'pending')].map(awaitsFetch))
-    .toEqual([true, false, false, false])
+  expect(
+    [
+      job('1', 'pending', { origin, sha256: '' }),
+      job('2', 'pending', { origin, sha256: 'x' }),
+      job('3', 'paused', { origin, sha256: '' }),
+      job('4', 'pending'),
+    ].map(awaitsFetch),
+  ).toEqual([true, false, false, false])
 })
 
 it('offers the next smaller model to who ran out of memory, one that is here first', () => {
-  const model = (name: string, memory_bytes: number | null, state = 'absent', fit = 'cpu') => ({ name, memory_bytes, state, suits: { fit } }) as unknown as Model
-  const models = [model('tiny', 1, 'installed'), model('base', 2), model('small', 3), model('odd', null, 'installed'), model('large', 9, 'installed', 'too_big')]
-  const failed = (code: string, name: string, more: object = {}) => job('1', 'failed', { options: { model: name }, model: null, error: { code }, ...more })
+  const model = (name: string, memory_bytes: number | null, state = 'absent', fit = 'cpu') =>
+    ({ name, memory_bytes, state, suits: { fit } }) as unknown as Model
+  const models = [
+    model('tiny', 1, 'installed'),
+    model('base', 2),
+    model('small', 3),
+    model('odd', null, 'installed'),
+    model('large', 9, 'installed', 'too_big'),
+  ]
+  const failed = (code: string, name: string, more: object = {}) =>
+    job('1', 'failed', { options: { model: name }, model: null, error: { code }, ...more })
   expect(smallerModel(failed('model_too_big', 'small'), models)).toBe('tiny')
   expect(smallerModel(failed('oom', 'auto', { model: 'small' }), models.slice(1))).toBe('base')
   expect(smallerModel(failed('oom', 'tiny'), models)).toBeNull()

@@ -5,9 +5,16 @@ class Stream extends EventTarget {
   static all: Stream[] = []
   onerror: (() => void) | null = null
   closed = false
-  constructor(readonly url: string) { super(); Stream.all.push(this) }
-  close() { this.closed = true }
-  send(kind: string, data: unknown, id = '') { this.dispatchEvent(Object.assign(new Event(kind), { data: JSON.stringify(data), lastEventId: id })) }
+  constructor(readonly url: string) {
+    super()
+    Stream.all.push(this)
+  }
+  close() {
+    this.closed = true
+  }
+  send(kind: string, data: unknown, id = '') {
+    this.dispatchEvent(Object.assign(new Event(kind), { data: JSON.stringify(data), lastEventId: id }))
+  }
 }
 const hello = { seq: 7, boot: 'a', ui_version: '1' }
 let messages: Message[]
@@ -23,11 +30,17 @@ beforeEach(() => {
   fetched.mockClear()
   close = openConnection((message) => messages.push(message), { EventSource: Stream as any, fetch: fetched as any })
 })
-afterEach(() => { close(); vi.useRealTimers() })
+afterEach(() => {
+  close()
+  vi.useRealTimers()
+})
 
 it('is live once the service messages hello', () => {
   newest().send('hello', hello)
-  expect(messages).toEqual([{ type: 'connection', connection: 'live' }, { type: 'hello', seq: 7, boot: 'a', ui: '1' }])
+  expect(messages).toEqual([
+    { type: 'connection', connection: 'live' },
+    { type: 'hello', seq: 7, boot: 'a', ui: '1' },
+  ])
 })
 
 it('goes on after the last event it saw', () => {

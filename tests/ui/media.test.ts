@@ -1,6 +1,18 @@
 import { looksLikeMedia } from '../../static/src/media.ts'
 
 it('takes recordings out of a folder and leaves the rest', () => {
-  const files = [['a.MP3', ''], ['b', 'video/x-odd'], ['notes.txt', 'text/plain'], ['cover.jpg', 'image/jpeg'], ['c.opus', '']]
-  expect(files.map(([name, type]) => looksLikeMedia({ name: name!, type: type! }))).toEqual([true, true, false, false, true])
+  const files = [
+    ['a.MP3', ''],
+    ['b', 'video/x-odd'],
+    ['notes.txt', 'text/plain'],
+    ['cover.jpg', 'image/jpeg'],
+    ['c.opus', ''],
+  ]
+  expect(files.map(([name, type]) => looksLikeMedia({ name: name!, type: type! }))).toEqual([
+    true,
+    true,
+    false,
+    false,
+    true,
+  ])
 })

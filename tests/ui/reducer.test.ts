@@ -4,17 +4,28 @@ import type { Job, Segment, Snapshot, System } from '../../static/src/types.ts'
 const job = (id: string, status: string, progress = 0) => ({ id, status, progress, name: id }) as unknown as Job
 const line = (chunk: number, index: number, text = '') => ({ chunk, index, text }) as unknown as Segment
 const snapshot = (seq: number, jobs: Job[], boot = 'a', next: string | null = null): Message => ({
-  type: 'snapshot', snapshot: { seq, boot, ui_version: null, jobs: { jobs, next }, system: { version: '1' } as System } satisfies Snapshot,
+  type: 'snapshot',
+  snapshot: {
+    seq,
+    boot,
+    ui_version: null,
+    jobs: { jobs, next },
+    system: { version: '1' } as System,
+  } satisfies Snapshot,
 })
 const after = (messages: Message[], state: State = INITIAL) => messages.reduce(reduce, state)
 
 it('shows the newest job first', () => {
-  expect(newestFirst(after([snapshot(1, [job('1', 'completed'), job('2', 'pending')])])).map(({ id }) => id)).toEqual(['2', '1'])
+  expect(newestFirst(after([snapshot(1, [job('1', 'completed'), job('2', 'pending')])])).map(({ id }) => id)).toEqual([
+    '2',
+    '1',
+  ])
 })
 
 it('does not let an older word undo a newer one', () => {
   const state = after([
-    { type: 'update', seq: 9, job: job('1', 'completed', 1) }, { type: 'update', seq: 5, job: job('1', 'processing', 0.4) },
+    { type: 'update', seq: 9, job: job('1', 'completed', 1) },
+    { type: 'update', seq: 5, job: job('1', 'processing', 0.4) },
   ])
   expect(state.jobs['1']!.status).toBe('completed')
 })
@@ -24,23 +35,36 @@ it('ends where the service is, in whatever order and how often the updates come'
   const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647
   for (let run = 0; run < 200; run += 1) {
     const updates: Message[] = Array.from({ length: 12 }, (_, i) => ({
-      type: 'update', seq: 10 + i, job: job(String(i % 3), i < 9 ? 'processing' : 'completed', i / 12),
+      type: 'update',
+      seq: 10 + i,
+      job: job(String(i % 3), i < 9 ? 'processing' : 'completed', i / 12),
     }))
-    const mixed = [...updates, ...updates].map((one) => [random(), one] as const).sort((a, b) => a[0] - b[0]).map(([, one]) => one)
+    const mixed = [...updates, ...updates]
+      .map((one) => [random(), one] as const)
+      .sort((a, b) => a[0] - b[0])
+      .map(([, one]) => one)
     const state = after([snapshot(1, []), ...mixed])
     expect(newestFirst(state).map(({ status }) => status)).toEqual(['completed', 'completed', 'completed'])
   }
 })
 
 it('keeps a deleted job deleted', () => {
-  const state = after([snapshot(3, [job('1', 'processing')]), { type: 'deleted', seq: 5, id: '1' }, { type: 'update', seq: 4, job: job('1', 'processing') }])
+  const state = after([
+    snapshot(3, [job('1', 'processing')]),
+    { type: 'deleted', seq: 5, id: '1' },
+    { type: 'update', seq: 4, job: job('1', 'processing') },
+  ])
   expect(state.jobs).toEqual({})
 })
 
 it('forgets what a new snapshot no longer has, but not what lies beyond its page', () => {
   const all = after([snapshot(1, [job('1', 'completed'), job('2', 'completed'), job('3', 'completed')])])
   expect(newestFirst(after([snapshot(2, [job('3', 'completed')])], all)).map(({ id }) => id)).toEqual(['3'])
-  expect(newestFirst(after([snapshot(2, [job('3', 'completed')], 'a', 'x')], all)).map(({ id }) => id)).toEqual(['3', '2', '1'])
+  expect(newestFirst(after([snapshot(2, [job('3', 'completed')], 'a', 'x')], all)).map(({ id }) => id)).toEqual([
+    '3',
+    '2',
+    '1',
+  ])
 })
 
 it('ignores a snapshot that was overtaken, and takes any of another process', () => {
@@ -61,10 +85,17 @@ it('asks for a snapshot after a reset, a restart, and a hello that is ahead', ()
 it('puts lines in order and none twice, live or fetched', () => {
   const fetched = { segments: [line(0, 0), line(1, 0)] } as any
   const state = after([
-    { type: 'transcript', id: '1', transcript: fetched }, { type: 'segment', seq: 3, id: '1', segment: line(2, 0) },
-    { type: 'segment', seq: 4, id: '1', segment: line(0, 1) }, { type: 'segment', seq: 5, id: '1', segment: line(1, 0, 'again') },
+    { type: 'transcript', id: '1', transcript: fetched },
+    { type: 'segment', seq: 3, id: '1', segment: line(2, 0) },
+    { type: 'segment', seq: 4, id: '1', segment: line(0, 1) },
+    { type: 'segment', seq: 5, id: '1', segment: line(1, 0, 'again') },
   ])
-  expect(state.texts['1']!.map(({ chunk, index, text }) => [chunk, index, text])).toEqual([[0, 0, ''], [0, 1, ''], [1, 0, 'again'], [2, 0, '']])
+  expect(state.texts['1']!.map(({ chunk, index, text }) => [chunk, index, text])).toEqual([
+    [0, 0, ''],
+    [0, 1, ''],
+    [1, 0, 'again'],
+    [2, 0, ''],
+  ])
 })
 
 it('keeps every line that is fetched again and says the same', () => {
@@ -75,16 +106,30 @@ it('keeps every line that is fetched again and says the same', () => {
 })
 
 it('counts every job once by its status, deleted ones no more', () => {
-  const start: Message = { type: 'snapshot', snapshot: { seq: 1, boot: 'a', ui_version: null, jobs: { jobs: [job('5', 'pending')], next: null }, system: { version: '1', jobs: { pending: 1, completed: 9 } } as unknown as System } }
+  const start: Message = {
+    type: 'snapshot',
+    snapshot: {
+      seq: 1,
+      boot: 'a',
+      ui_version: null,
+      jobs: { jobs: [job('5', 'pending')], next: null },
+      system: { version: '1', jobs: { pending: 1, completed: 9 } } as unknown as System,
+    },
+  }
   const state = after([
-    start, { type: 'update', seq: 2, job: job('5', 'processing') }, { type: 'update', seq: 3, job: job('6', 'pending') },
-    { type: 'update', seq: 4, job: job('5', 'completed') }, { type: 'deleted', seq: 5, id: '6' },
+    start,
+    { type: 'update', seq: 2, job: job('5', 'processing') },
+    { type: 'update', seq: 3, job: job('6', 'pending') },
+    { type: 'update', seq: 4, job: job('5', 'completed') },
+    { type: 'deleted', seq: 5, id: '6' },
   ])
   expect(state.counts).toEqual({ pending: 0, processing: 0, paused: 0, completed: 10, failed: 0, cancelled: 0 })
 })
 
 it('keeps the last words of a job that nobody reads', () => {
-  expect(after([{ type: 'segment', seq: 3, id: '1', segment: line(2, 0, ' so far') }]).lastText).toEqual({ 1: 'so far' })
+  expect(after([{ type: 'segment', seq: 3, id: '1', segment: line(2, 0, ' so far') }]).lastText).toEqual({
+    1: 'so far',
+  })
 })
 
 it('notices that the service hands out another build of the page, once it does', () => {
@@ -97,6 +142,13 @@ it('follows each model, once they were asked for', () => {
   const model = (name: string, state: string) => ({ name, state }) as any
   const told: Message = { type: 'model', seq: 5, model: model('small', 'downloading') }
   expect(after([told]).models).toBeNull()
-  const state = after([{ type: 'models', models: { models: [model('small', 'absent')], hub: {} as any } }, told, { ...told, model: model('own/one', 'installed') }])
-  expect(state.models!.map(({ name, state: now }) => [name, now])).toEqual([['small', 'downloading'], ['own/one', 'installed']])
+  const state = after([
+    { type: 'models', models: { models: [model('small', 'absent')], hub: {} as any } },
+    told,
+    { ...told, model: model('own/one', 'installed') },
+  ])
+  expect(state.models!.map(({ name, state: now }) => [name, now])).toEqual([
+    ['small', 'downloading'],
+    ['own/one', 'installed'],
+  ])
 })

@@ -2,13 +2,29 @@ import { fromDraft, toDraft, unitOf } from '../../static/src/settings.ts'
 import type { Setting } from '../../static/src/types.ts'
 
 const setting = (key: string, value: unknown, more: object = {}) =>
-  ({ key, value, default: value, source: 'default', changeable: true, effect: 'now', secret: false, given: false, ...more }) as Setting
+  ({
+    key,
+    value,
+    default: value,
+    source: 'default',
+    changeable: true,
+    effect: 'now',
+    secret: false,
+    given: false,
+    ...more,
+  }) as Setting
 
 it('writes a value into a field and reads the same one back', () => {
   for (const one of [
-    setting('captions.lines', 2), setting('captions.max_s', 7.5), setting('storage.min_free_bytes', 1_500_000_000), setting('models.offline', false),
-    setting('models.endpoints', ['https://a.example', 'https://b.example']), setting('models.endpoints', []), setting('models.proxy', ''),
-  ]) expect(fromDraft(one, toDraft(one))).toEqual(one.value)
+    setting('captions.lines', 2),
+    setting('captions.max_s', 7.5),
+    setting('storage.min_free_bytes', 1_500_000_000),
+    setting('models.offline', false),
+    setting('models.endpoints', ['https://a.example', 'https://b.example']),
+    setting('models.endpoints', []),
+    setting('models.proxy', ''),
+  ])
+    expect(fromDraft(one, toDraft(one))).toEqual(one.value)
 })
 
 it('sends what is no number as it was written, for the service to refuse', () => {
@@ -22,5 +38,14 @@ it('has nothing of a secret in its field', () => {
 })
 
 it('knows units by the names of keys', () => {
-  expect(['storage.undo_s', 'captions.linger_s', 'storage.keep_jobs_days', 'server.max_upload_bytes', 'captions.chars_per_s', 'captions.lines'].map(unitOf)).toEqual(['s', 's', 'days', 'GB', '', ''])
+  expect(
+    [
+      'storage.undo_s',
+      'captions.linger_s',
+      'storage.keep_jobs_days',
+      'server.max_upload_bytes',
+      'captions.chars_per_s',
+      'captions.lines',
+    ].map(unitOf),
+  ).toEqual(['s', 's', 'days', 'GB', '', ''])
 })

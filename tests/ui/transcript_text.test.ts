@@ -1,7 +1,10 @@
 import { findPhrase, indexAt, rowsOf, toBlocks, wordAt, wordRange } from '../../static/src/transcript_text.ts'
 
 const word = (text: string, start: number) => ({ word: text, start, end: start + 1, probability: 1 })
-const segment = { text: ' the cat the dog', words: [word(' the', 0), word(' cat', 1), word(' the', 2), word(' dog', 3)] } as any
+const segment = {
+  text: ' the cat the dog',
+  words: [word(' the', 0), word(' cat', 1), word(' the', 2), word(' dog', 3)],
+} as any
 
 it('finds the line of a time', () => {
   const lines = [{ start: 0 }, { start: 5 }, { start: 9 }]
@@ -19,14 +22,23 @@ it('finds the word at a place of the text', () => {
 
 it('finds a phrase everywhere, whatever the case, in any script', () => {
   const lines = [{ text: ' Ab aB' }, { text: '今天天气' }] as any
-  expect(findPhrase(lines, 'ab')).toEqual([{ segment: 0, from: 0, to: 2 }, { segment: 0, from: 3, to: 5 }])
+  expect(findPhrase(lines, 'ab')).toEqual([
+    { segment: 0, from: 0, to: 2 },
+    { segment: 0, from: 3, to: 5 },
+  ])
   expect(findPhrase(lines, '天气')).toEqual([{ segment: 1, from: 2, to: 4 }])
   expect(findPhrase(lines, ' ')).toEqual([])
 })
 
 it('shows gaps where they are, with the index of every line unmoved', () => {
-  const lines = [{ chunk: 0, index: 0, start: 1 }, { chunk: 2, index: 0, start: 30 }] as any
-  const made = rowsOf(lines, [{ start: 90, end: 99, reason: '' }, { start: 10, end: 20, reason: '' }])
+  const lines = [
+    { chunk: 0, index: 0, start: 1 },
+    { chunk: 2, index: 0, start: 30 },
+  ] as any
+  const made = rowsOf(lines, [
+    { start: 90, end: 99, reason: '' },
+    { start: 10, end: 20, reason: '' },
+  ])
   expect(made.map((row) => row.gap?.start ?? `line ${row.index}`)).toEqual(['line 0', 10, 'line 1', 90])
 })
 
@@ -36,7 +48,11 @@ it('keeps every block of rows that did not change', () => {
   expect(before.map((block) => block.length)).toEqual([25, 25, 10])
   const same = (after: unknown[]) => before.map((block, nth) => block === after[nth])
   expect(same(toBlocks(rowsOf(lines, []), before))).toEqual([true, true, true])
-  expect(same(toBlocks(rowsOf([...lines, { chunk: 60, index: 0, start: 60 } as any], []), before))).toEqual([true, true, false])
+  expect(same(toBlocks(rowsOf([...lines, { chunk: 60, index: 0, start: 60 } as any], []), before))).toEqual([
+    true,
+    true,
+    false,
+  ])
   expect(same(toBlocks(rowsOf(lines.with(30, { ...lines[30] }), []), before))).toEqual([true, false, true])
   expect(same(toBlocks(rowsOf(lines, [{ start: 20.5, end: 21, reason: '' }]), before))).toEqual([false, false, false])
 })

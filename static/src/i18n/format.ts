@@ -27,7 +27,12 @@ export function bytes(count: number): string {
 
 export const percent = (share: number): string => `${Math.floor(share * 100)} %`
 
-interface Transferred { bytes: number; total?: number | null; speed_bps?: number; eta_s?: number | null }
+interface Transferred {
+  bytes: number
+  total?: number | null
+  speed_bps?: number
+  eta_s?: number | null
+}
 
 /** How far a transfer is: `12 MB of 3.1 GB · 8 MB/s · 6 min left`. */
 export function transferText({ bytes: done, total, speed_bps, eta_s }: Transferred): string {
@@ -41,7 +46,10 @@ export function transferText({ bytes: done, total, speed_bps, eta_s }: Transferr
 export function moment(at: number, time: 'short' | 'medium' = 'short'): string {
   const date = new Date(at * 1000)
   const today = date.toDateString() === new Date().toDateString()
-  return date.toLocaleString(translation.value.tag, today ? { timeStyle: time } : { dateStyle: 'medium', timeStyle: time })
+  return date.toLocaleString(
+    translation.value.tag,
+    today ? { timeStyle: time } : { dateStyle: 'medium', timeStyle: time },
+  )
 }
 
 /** The name of a language that Whisper knows. */

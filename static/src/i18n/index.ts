@@ -24,7 +24,9 @@ export const language = ref<Language>(firstLanguage())
 /** Everything that the page says, in the language in use. */
 export const translation = computed<Translation>(() => languages[language.value])
 
-watchEffect(() => { document.documentElement.lang = translation.value.tag })
+watchEffect(() => {
+  document.documentElement.lang = translation.value.tag
+})
 
 export function setLanguage(chosen: Language): void {
   language.value = chosen
@@ -50,7 +52,9 @@ export function fill(text: string, values: Values, tag: string): string {
     const value = values[name]
     if (!forms) return String(value ?? whole)
     const rules = new Intl.PluralRules(tag)
-    const used = PLURALS.filter((form) => rules.resolvedOptions().pluralCategories.includes(form as Intl.LDMLPluralRule))
+    const used = PLURALS.filter((form) =>
+      rules.resolvedOptions().pluralCategories.includes(form as Intl.LDMLPluralRule),
+    )
     return forms.split('|')[1 + used.indexOf(rules.select(Number(value)))] ?? whole
   })
 }

@@ -12,7 +12,9 @@ export function explain({ code, message, hint, params }: Problem): { what: strin
   const detail = typeof params?.detail === 'string' ? params.detail : ''
   const own = message ? undefined : (pageErrors as Record<string, ErrorText>)[code]
   const known = service?.errors[code] ?? own
-  return known ? { what: known[0], hint: known[1], detail: detail || message } : { what: message || code, hint: hint ?? '', detail }
+  return known
+    ? { what: known[0], hint: known[1], detail: detail || message }
+    : { what: message || code, hint: hint ?? '', detail }
 }
 
 /** What happened to a job on its way, where, and what was changed. */
@@ -20,11 +22,15 @@ export function describeNote({ code, message, params }: Note): string {
   const { service, tag } = translation.value
   const known = service?.errors[code]
   if (!service || !known) return message || code
-  const position = typeof params?.position_s === 'number' ? fill(service.position, { position: clock(params.position_s) }, tag) : ''
+  const position =
+    typeof params?.position_s === 'number' ? fill(service.position, { position: clock(params.position_s) }, tag) : ''
   return position + known[0] + describeChange(params?.change as NoteChange | undefined, service, tag)
 }
 
-interface NoteChange { kind: string; to?: string | number }
+interface NoteChange {
+  kind: string
+  to?: string | number
+}
 
 /** Notes of earlier versions of the service have no change. */
 function describeChange(change: NoteChange | undefined, { changes }: ServiceTexts, tag: string): string {
