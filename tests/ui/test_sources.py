@@ -13,7 +13,7 @@ import pytest
 from testkit.browser import need
 
 STATIC = Path(__file__).parents[2] / "static"
-TOOLS = ("openapi-typescript", "tus-js-client", "vitest", "vue-tsc")
+TOOLS = ("openapi-typescript", "prettier", "tus-js-client", "vitest", "vue-tsc")
 
 pytestmark = pytest.mark.ui
 
@@ -46,6 +46,7 @@ def _run(npm: list[str], *words: str) -> subprocess.CompletedProcess[str]:
 SCRIPTS = {
     "check": "The page has a type error.",
     "test": "A unit test of the page fails.",
+    "format:check": "The page is not formatted. Run npm run format in static/.",
     "types:check": "src/api_types.ts is not what docs/openapi.json says. Run npm run types in static/.",
 }
 
