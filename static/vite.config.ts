@@ -7,7 +7,7 @@ const service = process.env.WHISPER_SERVICE_URL ?? 'http://127.0.0.1:8000'
 export default defineConfig(({ command }) => ({
   root: 'src',
   base: command === 'build' ? './' : '/',
-  plugins: [vue()],
+  plugins: [vue()], // a line break between two elements of a template is no space: write {{ ' ' }} where one is needed
   resolve: { alias: { 'url-parse': new URL('src/url_parse.ts', import.meta.url).pathname } }, // of tus-js-client, for browsers without URL
   define: { __VUE_OPTIONS_API__: false, __VUE_PROD_DEVTOOLS__: false, __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: false },
   build: {
