@@ -92,12 +92,12 @@ class Player:
                 self._told.append((actor, command))
                 self._news.set()
 
-        def want() -> None:
+        def start() -> None:
             if actor.generation == 0:
                 self.stage.say(actor, Ready(pid=1))
 
         actor.send = send  # type: ignore[assignment]
-        actor.start = want  # type: ignore[method-assign]
+        actor.start = start  # type: ignore[method-assign]
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -210,8 +210,8 @@ async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(player.run)
             await stage.settled()
-            stage.speech.want()
-            stage.media.want()
+            stage.speech.start()
+            stage.media.start()
             for job_id in CHUNKS:
                 language = None if job_id == "interview" else "en"
                 await insist(stage, lambda job_id=job_id, language=language: add(stage, job_id, language))  # type: ignore[misc]
