@@ -1,4 +1,4 @@
-"""Lists and searches over a real database: what is found is what a plain look through all the texts would find."""
+"""Lists and searches in a real database find what a plain search through all texts finds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 async def add(store: Store, job_id: str, name: str = "", *texts: str, per_chunk: int = 2) -> None:
-    """A job in work with these segments."""
+    """Add a job in work with these segments."""
     job = Job(
         id=job_id,
         name=name or f"{job_id}.wav",
@@ -68,7 +68,7 @@ async def test_jobs_are_found_by_name_and_text_the_newest_first(store: Store) ->
         assert await found(store, q) == ids, q
 
 
-async def test_a_find_says_where(store: Store) -> None:
+async def test_a_found_job_has_its_finds_marked(store: Store) -> None:
     await add(
         store, "a", "zebra.wav", "nothing", "one zebra", "x", "two Zebras and a zebra", "zebra three", "zebra four"
     )
@@ -85,7 +85,7 @@ async def test_a_find_says_where(store: Store) -> None:
     assert [e.parts for e in named.excerpts] == [["zebra ", "four", ""]]
 
 
-async def test_jobs_that_lie_apart_have_the_same_excerpts_as_jobs_that_lie_together(
+async def test_scattered_jobs_have_the_same_excerpts_as_jobs_side_by_side(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(9):
@@ -98,9 +98,7 @@ async def test_jobs_that_lie_apart_have_the_same_excerpts_as_jobs_that_lie_toget
     assert [len(together.found[f"j{n}"].excerpts) for n in range(9)] == [1, 2, 3, 3, 3, 3, 3, 3, 3]
 
 
-async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_counts_are_of_all_finds_whatever_the_page_shows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(7):
         await add(store, f"j{n}", "", "zebra" if n % 2 else "horse")
     await store.move("j1", Cause.PAUSE)
@@ -108,7 +106,7 @@ async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(
     assert [job.id for job in page.jobs] == ["j1"]
     assert page.counts == dict.fromkeys(Status, 0) | {Status.PAUSED: 1, Status.PROCESSING: 2}
     assert page.complete
-    monkeypatch.setattr(listing, "MAX_SCANNED", 0)  # the other way to the same answer
+    monkeypatch.setattr(listing, "MAX_SCANNED", 0)  # another way to the same answer
     assert (await store.browser.jobs(q="zebra", status=[Status.PAUSED])).jobs == page.jobs
     everything = await store.browser.jobs(status=[Status.PAUSED, Status.PROCESSING], limit=2)
     assert [job.id for job in everything.jobs] == ["j6", "j5"]
@@ -117,7 +115,7 @@ async def test_counts_are_of_all_that_is_found_whatever_the_page_shows(
     assert not (await store.browser.jobs(q="zebra")).complete
 
 
-async def test_pages_of_a_search_join_without_hole_or_repetition(store: Store) -> None:
+async def test_pages_of_a_search_join_without_gap_or_repetition(store: Store) -> None:
     for n in range(20):
         await add(store, f"j{n:02}", "", "zebra and horse" if n % 3 else "horse")
     whole = await found(store, "zebra")
@@ -125,7 +123,7 @@ async def test_pages_of_a_search_join_without_hole_or_repetition(store: Store) -
     while len(page := await found(store, "zebra", before=pages[-1] if pages else None, limit=4)) == 4:
         pages += page
         if len(pages) == 8:
-            await store.delete(pages[-1])  # the place where a client is may be gone when it asks for the next page
+            await store.delete(pages[-1])  # the last job of a page may be deleted before the next request
     assert pages + page == whole
 
 
@@ -175,15 +173,17 @@ async def test_a_database_from_before_is_indexed_when_it_is_opened(
 
 async def _old_job(connection: aiosqlite.Connection) -> None:
     await connection.execute(
-        "INSERT INTO job (id, name, status, options, created_at, bytes, sha256, progress, message, position_s, chunks_done,"
-        " chunks_total, decoded, attempts, rank, gaps)"
+        "INSERT INTO job (id, name, status, options, created_at, bytes, sha256, progress, message, position_s,"
+        " chunks_done, chunks_total, decoded, attempts, rank, gaps)"
         " VALUES ('a', 'recording.wav', 'completed', '{}', 0, 1, 'x', 1, '', 0, 1, 1, 1, 1, 0, '[]')"
     )
     await connection.execute(
-        """INSERT INTO chunk (job_id, "index", start_sample, samples, start, "end", state) VALUES ('a', 0, 0, 1, 0, 1, 'done')"""
+        """INSERT INTO chunk (job_id, "index", start_sample, samples, start, "end", state)
+           VALUES ('a', 0, 0, 1, 0, 1, 'done')"""
     )
     await connection.execute(
-        """INSERT INTO segment (job_id, chunk, "index", start, "end", text, words) VALUES ('a', 0, 0, 0, 1, '以前 long before', '[]')"""
+        """INSERT INTO segment (job_id, chunk, "index", start, "end", text, words)
+           VALUES ('a', 0, 0, 0, 1, '以前 long before', '[]')"""
     )
 
 
@@ -196,7 +196,7 @@ TEXTS = st.text(alphabet="ab中 B文", max_size=12)
     gone=st.sets(st.integers(0, 4)),
 )
 @settings(max_examples=25)
-async def test_what_is_found_is_what_a_look_through_everything_finds(
+async def test_a_search_finds_what_a_search_through_all_texts_finds(
     jobs: Sequence[tuple[str, Sequence[str]]], queries: Sequence[str], gone: set[int]
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -1,4 +1,4 @@
-"""A real small disk that is really full: at an upload, at the decoded sound, at a commit, at a model, and at the last line."""
+"""A real small disk becomes full: at an upload, while decoding, at a commit, at a model, and at a log line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name != "posix", reason="
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """16 MiB."""
+    """Return a disk of 16 MiB."""
     with ExitStack() as stack:
         path = tmp_path / "disk"
         if (reason := stack.enter_context(small_disk(path, 16))) is not None:
@@ -47,7 +47,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class SmallService:
-    """A service on the small disk, and its client."""
+    """A service on the small disk, with a client."""
 
     def __init__(self, disk: Path, service: Service, client: httpx.AsyncClient) -> None:
         self.disk = disk
@@ -56,7 +56,7 @@ class SmallService:
         self.ballast = Ballast(disk)
 
     def leave(self, room: int) -> None:
-        """Fill the disk but for so many bytes."""
+        """Fill the disk except for `room` bytes."""
         self.ballast.fill()
         size = (self.disk / "ballast").stat().st_size
         os.truncate(self.disk / "ballast", size - room)
@@ -74,7 +74,7 @@ async def small(disk: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sma
         yield SmallService(disk, service, client)
 
 
-async def test_at_an_upload(small: SmallService) -> None:
+async def test_a_disk_that_is_full_at_an_upload(small: SmallService) -> None:
     small.leave(4 << 20)
 
     async def in_chunks() -> AsyncIterator[bytes]:
@@ -92,21 +92,21 @@ async def test_at_an_upload(small: SmallService) -> None:
 
 
 @pytest.mark.parametrize("small", [MEDIA], indirect=True)
-async def test_at_the_decoded_sound(small: SmallService, tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_while_decoding(small: SmallService, tmp_path: Path) -> None:
     silence = write_wav(tmp_path / "a.wav", np.zeros(120 * 8_000, dtype=np.int16), rate=8_000).read_bytes()
     small.leave(len(silence) + (1 << 20))
     made = (await small.send(silence)).json()["id"]  # 3.7 MiB as 16 kHz
     failed = await small.failed(made)
     assert failed.error is not None
     assert failed.error.code == "disk_full"
-    assert not list((small.disk / "data" / "spool").iterdir())  # what it took is given back
+    assert not list((small.disk / "data" / "spool").iterdir())  # its room is given back
     small.ballast.free()
     await small.client.post(f"/api/jobs/{made}/retry")
     done = await until(small.service, made, lambda job: job.status is Status.COMPLETED)
     assert (done.error, done.duration_s) == (None, 120.0)
 
 
-async def test_at_a_commit(small: SmallService) -> None:
+async def test_a_disk_that_is_full_at_a_commit(small: SmallService) -> None:
     jobs = [
         (await small.send(script(chunks=60, delay=0.02, decode_delay=0.02, segments=4), name)).json()["id"]
         for name in "abc"
@@ -143,14 +143,14 @@ async def test_at_a_commit(small: SmallService) -> None:
 
 
 @pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)
-async def test_at_the_built_in_model(disk: Path) -> None:
+async def test_a_disk_that_is_full_at_the_built_in_model(disk: Path) -> None:
     with pytest.raises(DiskFull, match="built-in model base"):
         bundled.join(disk / "models", "base", bundled.BUNDLED["base"])
     assert not list((disk / "models").iterdir())
 
 
-def test_at_the_last_line(disk: Path, tmp_path: Path) -> None:
-    """The log and the banner go to a full disk, as when somebody sends them to a file there: the service serves."""
+def test_a_disk_that_is_full_at_a_log_line(disk: Path, tmp_path: Path) -> None:
+    """The log and the banner go to a file on a full disk. The service works all the same."""
     Ballast(disk).fill()
     full = disk / "ballast"
     words = [*COMMAND, "--port", "0", "--data-dir", str(tmp_path / "data")]

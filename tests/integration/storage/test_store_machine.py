@@ -1,4 +1,4 @@
-"""Whatever users, actors and power cuts do in whatever order, the store keeps its promises."""
+"""The store keeps its promises whatever users, actors and power cuts do, in any order."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def span(index: int) -> Span:
 
 
 def other_span(index: int) -> Span:
-    """The same number as another decode cuts it."""
+    """Return a span with the same index, as another decode would cut it."""
     return Span(index, index * 16_000 + 400, 12_000, index + 0.025, index + 0.775)
 
 
@@ -65,18 +65,18 @@ def said(chunk: int, count: int) -> tuple[Segment, ...]:
 
 
 class Expected:
-    """What a job should be, kept apart from the store."""
+    """A job as it should be, kept apart from the store."""
 
     def __init__(self) -> None:
         self.status = Status.PENDING
         self.chunks: dict[int, ChunkState] = {}
         self.spans: dict[int, Span] = {}
-        self.strikes: dict[int, int] = {}
+        self.attempts: dict[int, int] = {}
         self.text: dict[int, tuple[Segment, ...]] = {}
         self.gaps: list[int] = []
 
     def may(self, cause: Cause) -> bool:
-        """Whether the move is allowed: by the table, and by the chunks."""
+        """Return whether the move is allowed by the table and by the chunks."""
         if (self.status, cause) not in TRANSITIONS:
             return False
         if cause is Cause.FINISH:
@@ -88,16 +88,16 @@ class Expected:
         self.status = TRANSITIONS[self.status, cause]
         if cause is Cause.RETRY:
             for index in self.gaps:
-                self.chunks[index], self.strikes[index] = ChunkState.WAITING, 0
+                self.chunks[index], self.attempts[index] = ChunkState.WAITING, 0
             self.gaps = []
 
     def takes(self, index: int) -> bool:
-        """Whether a result for this chunk is still wanted."""
+        """Return whether a result for this chunk is still wanted."""
         return self.status in (Status.PROCESSING, Status.PAUSED) and self.chunks.get(index) is ChunkState.WAITING
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """One store, its users, its actors, and the power supply."""
+    """A store with users, actors and power cuts."""
 
     jobs = Bundle("jobs")
 
@@ -165,19 +165,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(job_id=jobs, cause=st.sampled_from(Cause))
     def ask(self, job_id: str, cause: Cause) -> None:
-        """Anything at all; most of it is refused."""
+        """Ask for any move. Most moves are refused."""
         self.fronts += cause is Cause.FRONT
         rank = {"rank": -1.0 - self.fronts} if cause is Cause.FRONT else {}
         self.move(job_id, cause, **rank, **FIELDS.get(cause, {}))
 
     @rule(job_id=jobs, data=st.data())
     def step(self, job_id: str, data: st.DataObject) -> None:
-        """Something that is possible."""
+        """Ask for a move that is possible."""
         causes = [cause for cause in Cause if self.expected[job_id].may(cause)] or [Cause.RETRY]
         self.ask(job_id, data.draw(st.sampled_from(causes)))
 
     @rule(job_id=jobs, cause=st.sampled_from([Cause.SOONER, Cause.LATER]))
-    def shift(self, job_id: str, cause: Cause) -> None:
+    def move_in_queue(self, job_id: str, cause: Cause) -> None:
         if not self.expected[job_id].may(cause):
             with pytest.raises(IllegalTransition):
                 self.run(self.store.move_in_queue(job_id, cause))
@@ -186,7 +186,7 @@ class StoreMachine(RuleBasedStateMachine):
         for written in self.run(self.store.move_in_queue(job_id, cause)):
             self.publish(written if written.changes else None)
         after = [job.id for job in self.run(self.store.queue(10_000)) if job.rank != CALL_RANK]
-        if job_id in before:  # else it is a call
+        if job_id in before:  # otherwise the job is a call
             at = before.index(job_id)
             to = min(max(0, at + (1 if cause is Cause.LATER else -1)), len(before) - 1)
             before[at], before[to] = before[to], before[at]
@@ -200,9 +200,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.gone.add(job_id)
         del self.expected[job_id]
 
-    @rule(job_id=consumes(jobs), index=INDEXES, late=st.sampled_from(["chunk", "text", "gap", "strike", "note", "end"]))
+    @rule(
+        job_id=consumes(jobs), index=INDEXES, late=st.sampled_from(["chunk", "text", "gap", "attempt", "note", "end"])
+    )
     def delete_in_work(self, job_id: str, index: int, late: str) -> None:
-        """Its actors do not know yet, and what they report finds nothing."""
+        """Delete a job in work. The reports that its actors still send find nothing."""
         if self.expected[job_id].may(Cause.CLAIM):
             self.ask(job_id, Cause.CLAIM)
             self.add_chunk(job_id, index, again=False)
@@ -215,7 +217,7 @@ class StoreMachine(RuleBasedStateMachine):
             case "gap":
                 gap = Gap(float(index), index + 1.0, "It crashed.")
                 assert self.run(self.store.fail_chunk(job_id, index, PROBLEM, gap)) is None
-            case "strike":
+            case "attempt":
                 self.run(self.store.count_attempts([(job_id, index)]))
             case "note":
                 assert self.run(self.store.update(job_id, expected=Status.PROCESSING, progress=0.5)) is None
@@ -226,8 +228,8 @@ class StoreMachine(RuleBasedStateMachine):
     # -- the service and its actors
 
     @rule(chunks=st.sets(INDEXES))
-    def take_up(self, chunks: set[int]) -> None:
-        """What a service does with the next in the queue."""
+    def claim_next(self, chunks: set[int]) -> None:
+        """Claim the next job and add its chunks, as the service does."""
         for job in self.run(self.store.queue(1)):
             self.ask(job.id, Cause.CLAIM)
             for index in sorted(chunks):
@@ -239,8 +241,8 @@ class StoreMachine(RuleBasedStateMachine):
             self.cut(job_id, span(index))
 
     @rule(job_id=jobs, index=INDEXES)
-    def recut(self, job_id: str, index: int) -> None:
-        """A decode that cuts otherwise: a chunk that is known stays what it is."""
+    def cut_again(self, job_id: str, index: int) -> None:
+        """Add a chunk with another span. A chunk that is known stays as it is."""
         self.cut(job_id, other_span(index))
 
     def cut(self, job_id: str, found: Span) -> None:
@@ -264,28 +266,28 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(data=st.data(), gap=st.sampled_from([False, False, True]), progress=PROGRESS)
     def result(self, data: st.DataObject, gap: bool, progress: float) -> None:
-        """One that is wanted, if there is one; the last one finishes its job."""
+        """Give a wanted result if there is one. The last result finishes its job."""
         wanted = [(job_id, index) for job_id, job in self.expected.items() for index in job.chunks if job.takes(index)]
         if not wanted:
-            self.take_up({0, 1, 2})
+            self.claim_next({0, 1, 2})
             return
         job_id, index = data.draw(st.sampled_from(wanted))
         if gap:
-            self.quarantine(job_id, index)
+            self.fail_chunk(job_id, index)
         else:
             self.checkpoint(job_id, index, 2, progress, again=False)
         if self.expected[job_id].may(Cause.FINISH):
             self.ask(job_id, Cause.FINISH)
 
     @rule(job_id=jobs, index=INDEXES, killed=st.booleans())
-    def strike(self, job_id: str, index: int, killed: bool) -> None:
+    def count_attempt(self, job_id: str, index: int, killed: bool) -> None:
         self.run(self.store.count_attempts([(job_id, index)], killed=killed))
         expected = self.expected[job_id]
         if index in expected.chunks and not killed:
-            expected.strikes[index] = expected.strikes.get(index, 0) + 1
+            expected.attempts[index] = expected.attempts.get(index, 0) + 1
 
     @rule(job_id=jobs, index=INDEXES)
-    def quarantine(self, job_id: str, index: int) -> None:
+    def fail_chunk(self, job_id: str, index: int) -> None:
         expected = self.expected[job_id]
         written = self.run(self.store.fail_chunk(job_id, index, PROBLEM, Gap(float(index), index + 1.0, "It crashed.")))
         assert (written is not None) == expected.takes(index)
@@ -298,13 +300,13 @@ class StoreMachine(RuleBasedStateMachine):
         job_id=jobs, gaps=st.sets(INDEXES, min_size=1), cause=st.sampled_from([Cause.FINISH, Cause.FAULT, Cause.CANCEL])
     )
     def retry_gaps(self, job_id: str, gaps: set[int], cause: Cause) -> None:
-        """A job comes to an end with gaps, however it ends, and its user tries again: only the gaps wait."""
+        """End a job with gaps and retry it: only the gaps wait."""
         expected = self.expected[job_id]
         if expected.may(Cause.CLAIM):
             self.ask(job_id, Cause.CLAIM)
         for index in sorted(gaps):
             self.add_chunk(job_id, index, again=False)
-            self.quarantine(job_id, index)
+            self.fail_chunk(job_id, index)
         for index in [index for index in expected.chunks if expected.takes(index)]:
             self.checkpoint(job_id, index, 1, 0.5, again=False)
         self.ask(job_id, cause)
@@ -316,7 +318,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(keep=st.integers(1, 30), page=st.integers(1, 10), pages=st.integers(1, 4))
     def prune(self, keep: int, page: int, pages: int) -> None:
-        """Some pages of the log or all of them: what counts as pruned is the same."""
+        """Prune some pages of the log or all. The bounds are the same."""
         self.pruned = max(self.pruned, len(self.published) - keep)
         while self.run(self.store.change_log.prune(keep, page=page)) and (pages := pages - 1):
             pass
@@ -327,19 +329,18 @@ class StoreMachine(RuleBasedStateMachine):
         assert (written is not None) == (expect is self.expected[job_id].status)
         self.publish(written)
 
-    # -- the power supply
+    # -- power cuts
 
     @rule(tables=st.none() | st.sets(st.sampled_from(["job", "chunk", "segment", "change"])))
     def crash(self, tables: set[str] | None) -> None:
-        """The files as they lie there in the middle of a transaction are all that is left. None: an orderly restart."""
+        """Go on with a copy of the files from the middle of a transaction. None: stop and start the service."""
         self.run(self.stack.aclose() if tables is None else self._die_halfway(tables))
         self.come_back()
 
     async def _die_halfway(self, tables: set[str]) -> None:
         writer = self.store._db.writer
-        await writer.execute(
-            "PRAGMA cache_size = 1"
-        )  # so that pages of the transaction reach the file before its commit
+        # With a small cache, pages of the transaction reach the file before the commit.
+        await writer.execute("PRAGMA cache_size = 1")
         await writer.execute("PRAGMA cache_spill = 1")
         await writer.execute("BEGIN IMMEDIATE")
         for table in sorted(tables):
@@ -366,14 +367,14 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_log_is_whole(self) -> None:
-        """Every published change is there, in order and unaltered; only those of deleted jobs are gone, and old ones."""
+        """Check that every published change is there, in order, except those of deleted jobs and old ones."""
         seqs = [change.seq for change in self.published]
         assert seqs == list(range(1, len(seqs) + 1))
         kept = [change for change in self.published if change.job_id not in self.gone or change.kind == "deleted"]
         recent = [change for change in kept if change.seq > self.pruned]
         assert self.run(self.store.change_log.changes(self.pruned, limit=10_000)) == recent
         everything = self.run(self.store.change_log.changes(0, limit=10_000))
-        assert everything == kept[len(kept) - len(everything) :]  # pages of the oldest are gone, and no others
+        assert everything == kept[len(kept) - len(everything) :]  # only pages of the oldest changes are gone
         assert self.run(self.store.change_log.bounds()) == (self.pruned, len(seqs))
 
     @invariant()
@@ -418,7 +419,7 @@ class StoreMachine(RuleBasedStateMachine):
             assert {chunk.span.index: chunk.state for chunk in chunks} == expected.chunks
             assert [chunk.span for chunk in chunks] == [expected.spans[index] for index in sorted(expected.chunks)]
             assert {chunk.span.index: chunk.attempts for chunk in chunks if chunk.attempts} == {
-                k: v for k, v in expected.strikes.items() if v
+                k: v for k, v in expected.attempts.items() if v
             }
             assert [gap.start for gap in job.gaps] == expected.gaps
             assert job.chunks_total == len(chunks)

@@ -34,7 +34,7 @@ async def supervised(tmp_path: Path, entry: str, **options: Any) -> AsyncIterato
     )
 
     async def until(kind: type, generation: int | None = None) -> Any:
-        """The next event or report of this kind."""
+        """Wait for the next event or report of this kind."""
         with anyio.fail_after(30):
             while True:
                 event = await receive.receive()
@@ -58,7 +58,7 @@ def rows(tmp_path: Path, **play: object) -> tuple[ChunkInput, ...]:
     return (ChunkInput(job_id="job", span=Span(0, 0, 16_000, 0.0, 1.0), spool=str(spool), language="en"),)
 
 
-async def test_nothing_starts_before_it_is_wanted(tmp_path: Path) -> None:
+async def test_no_actor_runs_before_start(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, _):
         await anyio.wait_all_tasks_blocked()
         assert supervisor.state is ActorState.IDLE
@@ -78,9 +78,7 @@ async def test_ready_then_answers_commands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("fault", "kind"), [("abort", FaultKind.CRASHED), ("kill", FaultKind.KILLED)])
-async def test_death_is_told_with_its_cause_and_the_next_generation_works(
-    tmp_path: Path, fault: str, kind: FaultKind
-) -> None:
+async def test_a_death_has_its_cause_and_the_next_generation_works(tmp_path: Path, fault: str, kind: FaultKind) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         await until(Ready)
@@ -94,7 +92,7 @@ async def test_death_is_told_with_its_cause_and_the_next_generation_works(
         assert (await until(ChunkDone)).batch == 2
 
 
-async def test_what_a_child_itself_ends_for_is_remembered_as_the_reason(tmp_path: Path) -> None:
+async def test_the_problem_that_an_actor_reported_itself_is_kept(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         await until(Ready)
@@ -104,8 +102,8 @@ async def test_what_a_child_itself_ends_for_is_remembered_as_the_reason(tmp_path
 
 
 @pytest.mark.parametrize("fault", ["hang", "spin", "stopped"])
-async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path, fault: str) -> None:
-    """One that waits for ever, one in a native call that lets no other thread go on, one that somebody sent SIGSTOP."""
+async def test_a_hung_actor_is_replaced_and_leaves_its_stacks(tmp_path: Path, fault: str) -> None:
+    """An actor that waits for ever, one in a native call that blocks all threads, one that got SIGSTOP."""
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         await until(Ready)
@@ -119,7 +117,7 @@ async def test_a_hung_child_is_replaced_and_leaves_its_stacks(tmp_path: Path, fa
     assert any("_transcribe" in log.read_text() for log in (tmp_path / "logs").iterdir())
 
 
-async def test_what_is_settled_in_time_is_not_replaced(tmp_path: Path) -> None:
+async def test_an_actor_that_answers_before_the_deadline_is_not_replaced(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         await until(Ready)
@@ -131,7 +129,7 @@ async def test_what_is_settled_in_time_is_not_replaced(tmp_path: Path) -> None:
         assert supervisor.generation == 1
 
 
-async def test_a_child_that_cannot_start_says_why_and_backs_off(tmp_path: Path) -> None:
+async def test_an_actor_that_cannot_start_says_why_and_backs_off(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:broken") as (supervisor, until):
         supervisor.start()
         deaths = [await until(Died) for _ in range(3)]
@@ -141,7 +139,7 @@ async def test_a_child_that_cannot_start_says_why_and_backs_off(tmp_path: Path) 
         assert "cublas" in supervisor.problem.params["detail"]
 
 
-async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_somebody_asks(
+async def test_an_actor_that_dies_too_often_starts_again_after_a_while_or_a_reset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
@@ -154,7 +152,7 @@ async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_so
         first, second = [await until(Died) for _ in range(2)]
         assert (first.restart_in_s, second.restart_in_s) == (0.1, 0.2)
         assert (supervisor.state, supervisor.broken) == (ActorState.BROKEN, True)
-        assert (await until(Died)).generation == 3  # it was tried again by itself
+        assert (await until(Died)).generation == 3  # started again without a reset
         assert supervisor.broken
     seldom = msgspec.structs.replace(often, probe_s=3600.0)
     async with supervised(tmp_path, "testkit.scripted_actors:broken_until_mended", policy=seldom) as (
@@ -169,10 +167,9 @@ async def test_a_child_that_dies_too_often_is_left_alone_for_a_while_or_until_so
         assert not supervisor.broken
 
 
-async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> None:
-    async with supervised(tmp_path, "testkit.scripted_actors:speech", policy=RestartPolicy(max_restarts=2), ready_is_useful=False) as (
-        supervisor, until,
-    ):  # fmt: skip
+async def test_kills_from_outside_do_not_reach_the_limit(tmp_path: Path) -> None:
+    options = {"policy": RestartPolicy(max_restarts=2), "ready_is_useful": False}
+    async with supervised(tmp_path, "testkit.scripted_actors:speech", **options) as (supervisor, until):
         supervisor.start()
         for generation in range(1, 4):
             await until(Ready, generation)
@@ -181,7 +178,7 @@ async def test_who_is_killed_from_outside_is_not_given_up(tmp_path: Path) -> Non
         assert not supervisor.broken
 
 
-async def test_a_child_that_never_gets_ready_is_replaced(tmp_path: Path) -> None:
+async def test_an_actor_that_never_becomes_ready_is_replaced(tmp_path: Path) -> None:
     async with supervised(
         tmp_path, "tests.integration.supervision.test_supervisor:never_ready", ready_timeout_s=1.0
     ) as (
@@ -192,7 +189,7 @@ async def test_a_child_that_never_gets_ready_is_replaced(tmp_path: Path) -> None
         assert (await until(Died)).diagnosis.kind is FaultKind.HUNG
 
 
-async def test_a_stopped_process_does_not_hold_up_the_end(tmp_path: Path) -> None:
+async def test_a_stopped_process_does_not_delay_the_end(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         pid = (await until(Ready)).pid
@@ -200,13 +197,16 @@ async def test_a_stopped_process_does_not_hold_up_the_end(tmp_path: Path) -> Non
     assert not psutil.pid_exists(pid)
 
 
-async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> None:
+async def test_the_actor_exits_when_the_service_is_killed(tmp_path: Path) -> None:
     code = (
         "import anyio, sys\n"
         "from pathlib import Path\n"
         "from whisper_service.supervision.supervisor import Supervisor\n"
         "async def main():\n"
-        "    s = Supervisor('actor', 'testkit.scripted_actors:speech', logs=Path(sys.argv[1]), deliver=lambda e: print(e.report.pid, flush=True), ready_timeout_s=30)\n"
+        "    def deliver(event):\n"
+        "        print(event.report.pid, flush=True)\n"
+        "    entry = 'testkit.scripted_actors:speech'\n"
+        "    s = Supervisor('actor', entry, logs=Path(sys.argv[1]), deliver=deliver, ready_timeout_s=30)\n"
         "    s.start()\n"
         "    await s.run()\n"
         "if __name__ == '__main__':\n"
@@ -219,18 +219,18 @@ async def test_the_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> Non
         [sys.executable, str(program), str(tmp_path)], stdout=-1, env=environment
     ) as parent:
         assert parent.stdout is not None
-        child = psutil.Process(int(await parent.stdout.receive()))
+        actor = psutil.Process(int(await parent.stdout.receive()))
         parent.kill()
         await parent.wait()
-        await anyio.to_thread.run_sync(lambda: child.wait(10))
-    assert not child.is_running()
+        await anyio.to_thread.run_sync(lambda: actor.wait(10))
+    assert not actor.is_running()
 
 
-async def test_a_message_that_makes_no_sense_is_a_crash_of_that_child_alone(
+async def test_a_message_that_cannot_be_read_is_a_crash_of_that_actor_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
-    async with supervised(tmp_path, "tests.integration.supervision.test_supervisor:talks_nonsense_once") as (
+    async with supervised(tmp_path, "tests.integration.supervision.test_supervisor:send_garbage_once") as (
         supervisor,
         until,
     ):
@@ -241,8 +241,8 @@ async def test_a_message_that_makes_no_sense_is_a_crash_of_that_child_alone(
         await until(Ready, generation=2)
 
 
-async def test_what_was_reported_before_the_death_comes_before_the_news_of_it(tmp_path: Path) -> None:
-    async with supervised(tmp_path, "tests.integration.supervision.test_supervisor:reports_and_dies") as (
+async def test_reports_from_before_a_death_come_before_the_death(tmp_path: Path) -> None:
+    async with supervised(tmp_path, "tests.integration.supervision.test_supervisor:report_and_die") as (
         supervisor,
         until,
     ):
@@ -252,9 +252,9 @@ async def test_what_was_reported_before_the_death_comes_before_the_news_of_it(tm
         assert (await until(Died)).generation == 1
 
 
-async def test_what_is_sent_to_a_child_that_is_gone_does_not_reach_the_next_one(tmp_path: Path) -> None:
+async def test_a_command_to_an_actor_that_is_gone_does_not_reach_the_next_one(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.send(Shutdown())  # nobody is there yet: no error
+        supervisor.send(Shutdown())  # there is no actor yet: no error
         supervisor.start()
         await until(Ready)
         os.kill(supervisor.pid or 0, signal.SIGKILL)
@@ -271,14 +271,14 @@ async def test_what_is_sent_to_a_child_that_is_gone_does_not_reach_the_next_one(
         assert (supervisor.state, supervisor.generation) == (ActorState.READY, 2)
 
 
-async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -> None:
+async def test_the_logs_survive_a_restart_of_the_service(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
     for number in range(9):
         log = logs / f"actor-{number}.log"
         log.write_text(f"last words {number}")
         os.utime(log, (number, number))
-    (logs / "actors-1.log").write_text("another child's")
+    (logs / "actors-1.log").write_text("another actor's")
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         await until(Ready)
@@ -289,7 +289,7 @@ async def test_the_last_words_survive_a_restart_of_the_service(tmp_path: Path) -
     assert (logs / "actors-1.log").exists()
 
 
-async def test_a_child_that_cannot_even_be_started_is_a_death_like_any_other(tmp_path: Path) -> None:
+async def test_an_actor_whose_process_cannot_be_started_counts_as_a_death(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where the directory should be")
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
@@ -299,8 +299,8 @@ async def test_a_child_that_cannot_even_be_started_is_a_death_like_any_other(tmp
         await until(Ready, generation=died.generation + 1)
 
 
-def talks_nonsense_once(inbox: Any, emit: Any) -> None:
-    """An entry whose first generation writes garbage into its pipe, and then stays."""
+def send_garbage_once(inbox: Any, emit: Any) -> None:
+    """Write garbage into the pipe in the first generation, then wait."""
     mark = Path(os.environ["MARK"])
     emit(Ready(pid=os.getpid()))
     if not mark.exists():
@@ -310,11 +310,11 @@ def talks_nonsense_once(inbox: Any, emit: Any) -> None:
 
 
 class Nonsense(msgspec.Struct, tag=True):
-    """Well-formed, but no report."""
+    """A well-formed message that is no report."""
 
 
-def reports_and_dies(inbox: Any, emit: Any) -> None:
-    """An entry that does a lot and dies at once."""
+def report_and_die(inbox: Any, emit: Any) -> None:
+    """Report much and die at once."""
     emit(Ready(pid=os.getpid()))
     for index in range(200):
         emit(ChunkDone(batch=1, job_id="job", index=index, segments=(), language="en"))
@@ -322,18 +322,18 @@ def reports_and_dies(inbox: Any, emit: Any) -> None:
 
 
 def never_ready(inbox: object, emit: object) -> None:
-    """An entry that starts and then says nothing."""
+    """Start and report nothing."""
     signal.sigtimedwait(set(), 3600)
 
 
-async def test_a_child_that_is_sent_to_rest_is_gone_until_one_is_wanted_and_no_death_is_told(tmp_path: Path) -> None:
+async def test_an_idle_actor_is_gone_until_the_next_start_and_no_death_is_told(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
-        supervisor.go_idle()  # there is none: nothing happens
+        supervisor.go_idle()  # there is no actor: nothing happens
         supervisor.start()
         first = await until(Ready, 1)
         supervisor.send(
             Transcribe(batch=1, chunks=rows(tmp_path, delay=60.0)), within_s=0.2
-        )  # its deadline goes with it
+        )  # the deadline ends with the actor
         supervisor.go_idle()
         supervisor.go_idle()
         supervisor.start()
@@ -347,7 +347,7 @@ async def test_a_child_that_is_sent_to_rest_is_gone_until_one_is_wanted_and_no_d
         )
 
 
-async def test_rest_and_want_in_one_breath_give_a_new_child(tmp_path: Path) -> None:
+async def test_go_idle_and_start_at_once_give_a_new_actor(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         await until(Ready, 1)
@@ -357,7 +357,7 @@ async def test_rest_and_want_in_one_breath_give_a_new_child(tmp_path: Path) -> N
         assert supervisor.state is ActorState.READY
 
 
-async def test_a_resting_supervisor_still_stops(tmp_path: Path) -> None:
+async def test_an_idle_supervisor_still_stops(tmp_path: Path) -> None:
     async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
         supervisor.start()
         await until(Ready)

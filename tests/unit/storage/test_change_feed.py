@@ -1,4 +1,4 @@
-"""The broadcast: every subscriber gets every change once and in order, however it lags."""
+"""Every subscriber of the change feed gets every change once and in order, however slow it is."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def change(seq: int, job: str = "a") -> Change:
     return Change(seq=seq, job_id=job, kind="update", payload=b"{}")
 
 
-def publish(log: Log, broadcast: ChangeFeed, *changes: Change) -> None:
+def publish(log: Log, feed: ChangeFeed, *changes: Change) -> None:
     log.rows.extend(changes)
-    broadcast.publish(changes)
+    feed.publish(changes)
 
 
-async def test_what_was_missed_comes_from_the_ring_without_reading_the_store() -> None:
+async def test_missed_changes_come_from_the_ring_without_reading_the_store() -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0)
-    publish(log, broadcast, change(1), change(2), change(3))
-    cursor = broadcast.cursor(1)
+    feed = ChangeFeed(log, 0)
+    publish(log, feed, change(1), change(2), change(3))
+    cursor = feed.cursor(1)
     assert [c.seq for c in await cursor.read()] == [2, 3]
     assert log.reads == 0
 
 
-async def test_a_reader_wakes_up_for_news() -> None:
+async def test_a_reader_wakes_up_for_a_change() -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0)
-    cursor = broadcast.cursor(0)
+    feed = ChangeFeed(log, 0)
+    cursor = feed.cursor(0)
     seen: list[int] = []
 
     async def read() -> None:
@@ -61,97 +61,97 @@ async def test_a_reader_wakes_up_for_news() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         await anyio.wait_all_tasks_blocked()
-        publish(log, broadcast, change(1))
+        publish(log, feed, change(1))
     assert seen == [1]
 
 
-async def test_a_filtered_reader_sleeps_through_the_changes_of_others() -> None:
+async def test_a_reader_of_one_job_does_not_wake_for_other_jobs() -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0)
-    cursor = broadcast.cursor(0, "b")
-    publish(log, broadcast, change(1), change(2))
+    feed = ChangeFeed(log, 0)
+    cursor = feed.cursor(0, "b")
+    publish(log, feed, change(1), change(2))
     with anyio.move_on_after(0.05):
         await cursor.read()
-    publish(log, broadcast, change(3), change(4, "b"))
+    publish(log, feed, change(3), change(4, "b"))
     assert [c.seq for c in await cursor.read()] == [4]
 
 
-async def test_one_who_lags_behind_the_ring_reads_the_store() -> None:
+async def test_a_reader_behind_the_ring_reads_the_store() -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0, capacity=2)
+    feed = ChangeFeed(log, 0, capacity=2)
     for seq in range(1, 20):
-        publish(log, broadcast, change(seq))
-    cursor = broadcast.cursor(0)
+        publish(log, feed, change(seq))
+    cursor = feed.cursor(0)
     seen: list[int] = []
     while len(seen) < 19:
         seen.extend(c.seq for c in await cursor.read())
     assert seen == list(range(1, 20))
 
 
-async def test_what_is_committed_but_not_published_yet_is_not_told_ahead_of_time() -> None:
-    """The store shows a commit a moment before its writer publishes it."""
+async def test_a_change_that_is_committed_but_not_published_is_not_read() -> None:
+    """The store shows a change a moment before its writer publishes it."""
     log = Log()
-    broadcast = ChangeFeed(log, 0, capacity=1)
-    publish(log, broadcast, *(change(seq) for seq in range(1, 10)))
+    feed = ChangeFeed(log, 0, capacity=1)
+    publish(log, feed, *(change(seq) for seq in range(1, 10)))
     log.rows.append(change(10))
     for job_id in (None, "a", "b"):
-        cursor = broadcast.cursor(3, job_id)
+        cursor = feed.cursor(3, job_id)
         with anyio.move_on_after(0.01):
             assert [c.seq for c in await cursor.read()] == [4, 5, 6, 7, 8, 9]
-        assert cursor.seq == broadcast.head == 9
-    cursor = broadcast.cursor(3)
+        assert cursor.seq == feed.head == 9
+    cursor = feed.cursor(3)
     seen = [c.seq for c in await cursor.read()]
-    broadcast.publish(log.rows[-1:])
+    feed.publish(log.rows[-1:])
     seen += [c.seq for c in await cursor.read()]
     assert seen == [4, 5, 6, 7, 8, 9, 10]
 
 
-async def test_pruned_history_is_told() -> None:
+async def test_pruned_history_raises() -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0, capacity=1)
+    feed = ChangeFeed(log, 0, capacity=1)
     for seq in range(1, 10):
-        publish(log, broadcast, change(seq))
+        publish(log, feed, change(seq))
     log.pruned = 5
     with pytest.raises(Pruned):
-        await broadcast.cursor(3).read()
-    assert [c.seq for c in await broadcast.cursor(5).read()] == [6, 7, 8, 9]
+        await feed.cursor(3).read()
+    assert [c.seq for c in await feed.cursor(5).read()] == [6, 7, 8, 9]
 
 
 async def test_a_fresh_start_has_its_history_in_the_store() -> None:
     log = Log()
     log.rows = [change(seq) for seq in range(1, 6)]
-    broadcast = ChangeFeed(log, 5)
-    assert [c.seq for c in await broadcast.cursor(2).read()] == [3, 4, 5]
-    publish(log, broadcast, change(6))
-    assert [c.seq for c in await broadcast.cursor(2).read()][-1] in (5, 6)
+    feed = ChangeFeed(log, 5)
+    assert [c.seq for c in await feed.cursor(2).read()] == [3, 4, 5]
+    publish(log, feed, change(6))
+    assert [c.seq for c in await feed.cursor(2).read()][-1] in (5, 6)
 
 
 async def test_closing_ends_every_reader() -> None:
-    broadcast = ChangeFeed(Log(), 0)
+    feed = ChangeFeed(Log(), 0)
     ended: list[bool] = []
 
     async def read() -> None:
         with pytest.raises(Closed):
-            await broadcast.cursor(0).read()
+            await feed.cursor(0).read()
         ended.append(True)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(read)
         await anyio.wait_all_tasks_blocked()
-        broadcast.close()
+        feed.close()
     assert ended == [True] * 3
     with pytest.raises(Closed):
-        await broadcast.cursor(0).read()
+        await feed.cursor(0).read()
 
 
 async def test_a_read_that_is_cancelled_loses_nothing() -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0)
-    cursor = broadcast.cursor(0)
+    feed = ChangeFeed(log, 0)
+    cursor = feed.cursor(0)
     with anyio.move_on_after(0.01):
         await cursor.read()
-    publish(log, broadcast, change(1))
+    publish(log, feed, change(1))
     assert [c.seq for c in await cursor.read()] == [1]
 
 
@@ -160,17 +160,17 @@ async def test_a_read_that_is_cancelled_loses_nothing() -> None:
     st.integers(1, 8),
     st.sampled_from([None, "a", "b"]),
 )
-async def test_any_reader_at_any_pace_gets_every_change_once_in_order(
+async def test_any_reader_at_any_speed_gets_every_change_once_in_order(
     steps: list[tuple[str, int, bool]], capacity: int, job: str | None
 ) -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0, capacity=capacity)
-    cursor = broadcast.cursor(0, job)
+    feed = ChangeFeed(log, 0, capacity=capacity)
+    cursor = feed.cursor(0, job)
     seen: list[int] = []
     seq = 0
     for name, gap, reads in steps:
         seq += gap
-        publish(log, broadcast, change(seq, name))
+        publish(log, feed, change(seq, name))
         if reads and any(c.seq > cursor.seq and job in (None, c.job_id) for c in log.rows):
             seen.extend(c.seq for c in await cursor.read())
     while any(c.seq > cursor.seq and job in (None, c.job_id) for c in log.rows):
@@ -182,8 +182,8 @@ def test_the_wire_form_is_one_server_sent_event() -> None:
     assert change(7).wire == b"id: 7\nevent: update\ndata: {}\n\n"
 
 
-async def test_what_is_pruned_between_two_reads_of_the_store_is_not_taken_for_nothing() -> None:
-    """The log is pruned after its bounds would have been read and before its rows are."""
+async def test_changes_that_are_pruned_between_two_reads_of_the_store_are_noticed() -> None:
+    """The log is pruned between the read of its bounds and the read of its changes."""
 
     class Pruning(Log):
         async def changes(self, since: int, *, job_id: str | None = None, limit: int = 500) -> list[Change]:
@@ -191,21 +191,21 @@ async def test_what_is_pruned_between_two_reads_of_the_store_is_not_taken_for_no
             return await super().changes(since, job_id=job_id, limit=limit)
 
     log = Pruning()
-    broadcast = ChangeFeed(log, 0, capacity=2)
-    publish(log, broadcast, *(change(seq) for seq in range(1, 10)))
+    feed = ChangeFeed(log, 0, capacity=2)
+    publish(log, feed, *(change(seq) for seq in range(1, 10)))
     for job_id in (None, "a", "b"):
         with pytest.raises(Pruned):
-            await broadcast.cursor(3, job_id).read()
+            await feed.cursor(3, job_id).read()
 
 
-async def test_one_can_wait_for_the_log_to_grow() -> None:
+async def test_a_task_can_wait_for_a_change() -> None:
     log = Log()
-    broadcast = ChangeFeed(log, 0)
+    feed = ChangeFeed(log, 0)
     seen: list[str] = []
 
     async def wait(seq: int) -> None:
         try:
-            await broadcast.wait_for(seq)
+            await feed.wait_for(seq)
             seen.append(f"reached {seq}")
         except Closed:
             seen.append(f"closed before {seq}")
@@ -214,19 +214,19 @@ async def test_one_can_wait_for_the_log_to_grow() -> None:
         tasks.start_soon(wait, 2)
         tasks.start_soon(wait, 9)
         await anyio.wait_all_tasks_blocked()
-        publish(log, broadcast, change(1))
+        publish(log, feed, change(1))
         await anyio.wait_all_tasks_blocked()
         assert seen == []
-        publish(log, broadcast, change(2))
+        publish(log, feed, change(2))
         await anyio.wait_all_tasks_blocked()
         assert seen == ["reached 2"]
-        broadcast.close()
+        feed.close()
     assert seen == ["reached 2", "closed before 9"]
 
 
-async def test_who_listens_hears_of_silence_once_a_beat_and_who_reads_does_not() -> None:
-    broadcast = ChangeFeed(Log(), 0)
-    listener, reader = broadcast.cursor(0), broadcast.cursor(0)
+async def test_a_listener_is_woken_by_each_heartbeat_and_a_reader_is_not() -> None:
+    feed = ChangeFeed(Log(), 0)
+    listener, reader = feed.cursor(0), feed.cursor(0)
     read: list[Sequence[Change]] = []
 
     async def wait() -> None:
@@ -234,21 +234,21 @@ async def test_who_listens_hears_of_silence_once_a_beat_and_who_reads_does_not()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
-        tasks.start_soon(broadcast.run_heartbeat, 0.01)
+        tasks.start_soon(feed.run_heartbeat, 0.01)
         for _ in range(3):
             assert await listener.listen() == ()
         assert read == []
-        broadcast.publish([change(1)])
+        feed.publish([change(1)])
         assert [told.seq for told in await listener.listen()] == [1]
-        broadcast.close()  # which ends the beat, too
+        feed.close()  # ends the heartbeat too
     assert [told.seq for told in read[0]] == [1]
 
 
-async def test_those_at_one_place_are_given_one_answer() -> None:
-    broadcast = ChangeFeed(Log(), 0)
-    one, other, late = broadcast.cursor(0), broadcast.cursor(0), broadcast.cursor(1)
-    broadcast.publish([change(1), change(2)])
+async def test_readers_at_one_place_get_one_object() -> None:
+    feed = ChangeFeed(Log(), 0)
+    one, other, late = feed.cursor(0), feed.cursor(0), feed.cursor(1)
+    feed.publish([change(1), change(2)])
     assert await one.read() is await other.read()
     assert [told.seq for told in await late.read()] == [2]
-    broadcast.publish([change(3)])
+    feed.publish([change(3)])
     assert [told.seq for told in await one.read()] == [3]

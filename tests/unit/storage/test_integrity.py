@@ -1,4 +1,4 @@
-"""Whether a database file is the one that was sound: in doubt it is not."""
+"""A database file counts as sound only when nothing speaks against it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def closed(path: Path) -> None:
     integrity.mark_closed(path)
 
 
-def test_a_file_that_nobody_knows_is_looked_at(path: Path) -> None:
+def test_a_file_without_a_mark_is_checked(path: Path) -> None:
     assert not integrity.is_known_good(path)
 
 
@@ -41,14 +41,14 @@ def test_a_file_that_was_closed_is_known_even_after_a_restart_of_the_machine(pat
     assert integrity.is_known_good(path)
 
 
-def test_a_file_that_was_changed_since_is_looked_at(path: Path) -> None:
+def test_a_file_that_was_changed_since_is_checked(path: Path) -> None:
     closed(path)
     path.write_bytes(b"rats")
     os.utime(path, ns=(1, 1))
     assert not integrity.is_known_good(path)
 
 
-def test_a_file_that_was_cut_is_looked_at(path: Path) -> None:
+def test_a_file_that_was_cut_off_is_checked(path: Path) -> None:
     closed(path)
     times = path.stat()
     os.truncate(path, 2)
@@ -56,7 +56,7 @@ def test_a_file_that_was_cut_is_looked_at(path: Path) -> None:
     assert not integrity.is_known_good(path)
 
 
-def test_a_log_that_was_left_beside_a_closed_file_is_looked_at(path: Path) -> None:
+def test_a_closed_file_with_a_write_ahead_log_is_checked(path: Path) -> None:
     closed(path)
     path.with_name("db-wal").write_bytes(b"")
     assert integrity.is_known_good(path)
@@ -73,14 +73,14 @@ def test_a_file_whose_process_was_killed_is_known_until_the_machine_is_restarted
     assert not integrity.is_known_good(path)
 
 
-def test_another_file_in_its_place_is_looked_at(path: Path) -> None:
+def test_another_file_in_its_place_is_checked(path: Path) -> None:
     integrity.mark_open(path)
     shutil.copy(path, path.with_name("backup"))
     path.with_name("backup").replace(path)
     assert not integrity.is_known_good(path)
 
 
-def test_where_nobody_knows_when_the_machine_was_started_a_kill_is_looked_at(path: Path, boot: Path) -> None:
+def test_without_a_boot_id_a_file_whose_process_was_killed_is_checked(path: Path, boot: Path) -> None:
     boot.unlink()
     integrity.mark_open(path)
     assert not integrity.is_known_good(path)
@@ -88,14 +88,14 @@ def test_where_nobody_knows_when_the_machine_was_started_a_kill_is_looked_at(pat
     assert integrity.is_known_good(path)
 
 
-@pytest.mark.parametrize("note", [b"", b"{", b"[]", b'{"inode": 1}', b"\xff"])
-def test_a_note_that_cannot_be_read_is_none(path: Path, note: bytes) -> None:
+@pytest.mark.parametrize("mark", [b"", b"{", b"[]", b'{"inode": 1}', b"\xff"])
+def test_a_mark_that_cannot_be_read_is_ignored(path: Path, mark: bytes) -> None:
     closed(path)
-    path.with_name("db-sound").write_bytes(note)
+    path.with_name("db-sound").write_bytes(mark)
     assert not integrity.is_known_good(path)
 
 
-def test_what_was_forgotten_while_in_use_stays_so(path: Path) -> None:
+def test_a_mark_that_was_deleted_while_the_file_was_open_stays_deleted(path: Path) -> None:
     integrity.mark_open(path)
     integrity.delete_mark(path)
     integrity.mark_closed(path)

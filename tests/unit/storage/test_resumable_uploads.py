@@ -1,4 +1,4 @@
-"""Resumable uploads beside any request: the end of the service comes through whatever is going on."""
+"""`close` ends the task that deletes expired uploads, at any moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whisper_service.storage.uploads import Uploads
 pytestmark = pytest.mark.anyio
 
 
-async def test_an_end_during_a_sweep_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_close_during_a_sweep_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "uploads").mkdir()
     uploads = ResumableUploads(tmp_path / "uploads", Uploads(tmp_path / "media", max_bytes=1, min_free=0), keep_s=1.0)
     begun, go_on = threading.Event(), threading.Event()

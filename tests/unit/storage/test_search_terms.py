@@ -1,4 +1,4 @@
-"""Queries become terms, texts become words for the index, and what was found is marked."""
+"""Queries become terms, texts become words of the index, and finds are marked."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def test_terms(query: str, wanted: tuple[str, ...]) -> None:
     assert terms(query) == wanted
 
 
-def test_a_query_has_so_many_terms_and_no_more() -> None:
+def test_the_number_of_terms_is_limited() -> None:
     assert len(terms(" ".join(f"term{n}" for n in range(100)))) == MAX_TERMS
 
 
-def test_grams_are_characters_and_pairs_without_spaces_and_case() -> None:
+def test_grams_are_characters_and_pairs_without_spaces_in_lower_case() -> None:
     assert grams("A b中") == "x61 x62 x4e2d x62x4e2d"
     assert grams("") == grams(" \n") == ""
 
 
 @given(st.text(), st.text(min_size=1, max_size=2).filter(lambda term: terms(term) == (term,)))
-def test_a_short_term_is_found_just_where_it_stands(text: str, term: str) -> None:
+def test_a_short_term_is_found_exactly_where_it_stands(text: str, term: str) -> None:
     folded = term.casefold()
     inside = (
         any(folded in part for part in " ".join(terms(text)).casefold().split())
@@ -47,7 +47,7 @@ def test_a_short_term_is_found_just_where_it_stands(text: str, term: str) -> Non
         assert (wanted <= words) == inside
 
 
-def test_a_long_term_is_one_phrase_and_cannot_break_out_of_it() -> None:
+def test_a_long_term_is_one_quoted_phrase() -> None:
     assert match('say "hi" OR x') == '"say ""hi"" OR x"'
     assert is_short("会议")
     assert not is_short("会议室")
@@ -75,7 +75,7 @@ def test_an_excerpt_is_short_and_shows_the_first_find(before: str, after: str) -
     assert len(parts) % 2 == 1
 
 
-def test_what_an_excerpt_leaves_out_shows() -> None:
+def test_an_excerpt_shows_that_text_was_left_out() -> None:
     assert excerpt("a" * 200 + " needle " + "b" * 200, ["needle"]) == [
         "…" + "a" * 79 + " ",
         "needle",

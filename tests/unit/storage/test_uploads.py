@@ -1,4 +1,4 @@
-"""Uploads: what is kept, what is refused, and that nothing is left behind."""
+"""Uploads are kept whole, or refused without a file left behind."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def intake(tmp_path: Path) -> Uploads:
+def uploads(tmp_path: Path) -> Uploads:
     return Uploads(tmp_path / "media", max_bytes=10_000_000, min_free=0)
 
 
-def left(intake: Uploads) -> list[str]:
-    return [path.name for path in intake.root.iterdir()]
+def left(uploads: Uploads) -> list[str]:
+    return [path.name for path in uploads.root.iterdir()]
 
 
-async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Uploads) -> None:
+async def test_the_file_is_there_under_its_identifier_with_its_hash(uploads: Uploads) -> None:
     data = bytes(range(256)) * 10_000  # more than two blocks, not a multiple of one
-    async with intake.receive("../会议.wav", expected=len(data)) as receiver:
+    async with uploads.receive("../会议.wav", expected=len(data)) as receiver:
         for at in range(0, len(data), 65_521):
             await receiver.write(data[at : at + 65_521])
         received = await receiver.finish()
@@ -38,118 +38,118 @@ async def test_the_file_is_there_under_its_identifier_with_its_hash(intake: Uplo
     assert received.bytes == len(data)
     assert received.sha256 == hashlib.sha256(data).hexdigest()
     assert received.name == "会议.wav"
-    assert left(intake) == [received.path.name]
+    assert left(uploads) == [received.path.name]
 
 
-async def test_nothing_shows_under_a_final_name_before_it_is_complete(intake: Uploads) -> None:
-    async with intake.receive("a") as receiver:
+async def test_no_file_has_its_final_name_before_it_is_complete(uploads: Uploads) -> None:
+    async with uploads.receive("a") as receiver:
         await receiver.write(b"x" * (2 * module.BLOCK))
-        assert [name.endswith(module.PART) for name in left(intake)] == [True]
-        assert next(intake.root.iterdir()).stat().st_size == 2 * module.BLOCK
+        assert [name.endswith(module.PART) for name in left(uploads)] == [True]
+        assert next(uploads.root.iterdir()).stat().st_size == 2 * module.BLOCK
 
 
-async def test_left_without_finish_leaves_nothing(intake: Uploads) -> None:
-    async with intake.receive("a") as receiver:
+async def test_an_upload_without_finish_leaves_nothing(uploads: Uploads) -> None:
+    async with uploads.receive("a") as receiver:
         await receiver.write(b"x" * 2_000_000)
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
-async def test_an_error_in_the_middle_leaves_nothing(intake: Uploads) -> None:
+async def test_an_error_in_the_middle_leaves_nothing(uploads: Uploads) -> None:
     async def upload() -> None:
-        async with intake.receive("a") as receiver:
+        async with uploads.receive("a") as receiver:
             await receiver.write(b"x" * 2_000_000)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         await upload()
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
-async def test_cancelled_in_the_middle_leaves_nothing(intake: Uploads) -> None:
+async def test_a_cancelled_upload_leaves_nothing(uploads: Uploads) -> None:
     async with anyio.create_task_group() as group:
 
         async def upload() -> None:
-            async with intake.receive("a") as receiver:
+            async with uploads.receive("a") as receiver:
                 while True:
                     await receiver.write(b"x" * 500_000)
                     group.cancel_scope.cancel()
 
         group.start_soon(upload)
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
-async def test_an_empty_file_is_refused(intake: Uploads) -> None:
-    async with intake.receive("a") as receiver:
+async def test_an_empty_file_is_refused(uploads: Uploads) -> None:
+    async with uploads.receive("a") as receiver:
         with pytest.raises(EmptyFile):
             await receiver.finish()
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
-async def test_too_large_is_known_before_a_byte_is_written(intake: Uploads) -> None:
+async def test_too_large_is_known_before_a_byte_is_written(uploads: Uploads) -> None:
     with pytest.raises(TooLarge, match=r"9\.537 MiB"):
-        async with intake.receive("a", expected=10_000_001):
+        async with uploads.receive("a", expected=10_000_001):
             raise AssertionError
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
-async def test_too_large_is_noticed_while_it_grows(intake: Uploads) -> None:
+async def test_too_large_is_noticed_while_it_grows(uploads: Uploads) -> None:
     async def upload() -> None:
-        async with intake.receive("a") as receiver:
+        async with uploads.receive("a") as receiver:
             while True:
                 await receiver.write(b"x" * 1_000_000)
 
     with pytest.raises(TooLarge):
         await upload()
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
 async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> None:
-    intake = Uploads(tmp_path, max_bytes=10, min_free=0)
-    async with intake.receive("a") as receiver:
+    uploads = Uploads(tmp_path, max_bytes=10, min_free=0)
+    async with uploads.receive("a") as receiver:
         await receiver.write(b"x" * 11)
         with pytest.raises(TooLarge):
             await receiver.finish()
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
 async def test_exactly_the_limit_is_accepted(tmp_path: Path) -> None:
-    intake = Uploads(tmp_path, max_bytes=10, min_free=0)
-    async with intake.receive("a", expected=10) as receiver:
+    uploads = Uploads(tmp_path, max_bytes=10, min_free=0)
+    async with uploads.receive("a", expected=10) as receiver:
         await receiver.write(b"x" * 10)
         assert (await receiver.finish()).bytes == 10
 
 
-async def test_a_disk_that_cannot_hold_it_is_known_before_a_byte_is_written(tmp_path: Path) -> None:
+async def test_a_disk_that_is_too_small_is_known_before_a_byte_is_written(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
-    intake = Uploads(tmp_path, max_bytes=10 * free, min_free=0)
+    uploads = Uploads(tmp_path, max_bytes=10 * free, min_free=0)
     with pytest.raises(DiskFull):
-        async with intake.receive("a", expected=2 * free):
+        async with uploads.receive("a", expected=2 * free):
             raise AssertionError
-    assert left(intake) == []
+    assert left(uploads) == []
 
 
 async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
-    intake = Uploads(tmp_path, max_bytes=10, min_free=2 * shutil.disk_usage(tmp_path).free)
+    uploads = Uploads(tmp_path, max_bytes=10, min_free=2 * shutil.disk_usage(tmp_path).free)
     with pytest.raises(DiskFull) as caught:
-        async with intake.receive("a"):
+        async with uploads.receive("a"):
             raise AssertionError
-    assert caught.value.params["reserve"] == intake.min_free
+    assert caught.value.params["reserve"] == uploads.min_free
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system to write to")
-async def test_a_disk_that_fills_up_is_an_answer_and_no_crash(intake: Uploads) -> None:
+async def test_a_disk_that_fills_up_is_an_error_for_users(uploads: Uploads) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:  # noqa: ASYNC230 - it does not block
-        receiver = module.Receiver(intake, "a", intake.root / "x.part", full)
+        receiver = module.Receiver(uploads, "a", uploads.root / "x.part", full)
         with pytest.raises(DiskFull):
             await receiver.write(b"x" * module.BLOCK)
 
 
-async def test_sweep_keeps_what_jobs_know(intake: Uploads) -> None:
+async def test_sweep_keeps_the_recordings_of_jobs(uploads: Uploads) -> None:
     for name in ("known", "unknown", "broken.part"):
-        (intake.root / name).write_bytes(b"x")
-    (intake.root / "lost+found").mkdir()
-    intake.sweep({"known"})
-    assert sorted(left(intake)) == ["known", "lost+found"]
+        (uploads.root / name).write_bytes(b"x")
+    (uploads.root / "lost+found").mkdir()
+    uploads.sweep({"known"})
+    assert sorted(left(uploads)) == ["known", "lost+found"]
 
 
 @pytest.mark.parametrize(

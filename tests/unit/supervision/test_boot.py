@@ -1,4 +1,4 @@
-"""Commands in order with cancellations ahead of them, and the environment of a child."""
+"""Commands come in order, cancellations come before them, and the environment of an actor is fixed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_commands_come_in_order() -> None:
     assert [inbox.get() for _ in commands] == commands
 
 
-def test_nothing_within_the_time_is_none() -> None:
+def test_no_command_within_the_time_is_none() -> None:
     assert Inbox().get(0.001) is None
 
 
@@ -47,7 +47,7 @@ def test_a_cancellation_counts_for_what_came_before_it(command: Decode | Transcr
     assert not inbox.cancelled("b")
 
 
-def test_a_cancellation_overtakes_what_waits() -> None:
+def test_a_cancellation_overtakes_waiting_commands() -> None:
     inbox = Inbox()
     inbox.put(decode("a"))
     inbox.put(Cancel(job_id="a"))
@@ -77,9 +77,9 @@ if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")
     commands, keep = context.Pipe(duplex=False)
     _, reports = context.Pipe(duplex=False)
-    child = context.Process(target=boot.run_actor, args=("__mp_main__:entry", commands, reports, sys.argv[1]))
-    child.start()
-    child.join()
+    actor = context.Process(target=boot.run_actor, args=("__mp_main__:entry", commands, reports, sys.argv[1]))
+    actor.start()
+    actor.join()
 """
 COUNT_THREADS = """
     import numpy.linalg
@@ -94,8 +94,8 @@ LOOK_FOR_SPEECH = """
 """
 
 
-def said(directory: Path, act: str, **environ: str) -> str:
-    """What a child prints that does this."""
+def printed(directory: Path, act: str, **environ: str) -> str:
+    """Return what an actor with this code prints."""
     program, log = directory / "program.py", directory / "log"
     program.write_text(PROGRAM.format(act=act.strip()))
     subprocess.run([sys.executable, str(program), str(log)], env={**os.environ, **environ}, check=True, timeout=60)
@@ -104,16 +104,16 @@ def said(directory: Path, act: str, **environ: str) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the libraries of a process are listed on Linux only")
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="with one core there is nothing to pin")
-def test_a_child_computes_with_one_thread_of_blas_whatever_its_parent_was_told(tmp_path: Path) -> None:
-    """Asked of the library itself, in a child that imports it as the actors do."""
-    if (threads := said(tmp_path, COUNT_THREADS, OPENBLAS_NUM_THREADS="2", OMP_NUM_THREADS="2")) == "unknown":
+def test_an_actor_computes_with_one_thread_of_blas_whatever_the_service_was_told(tmp_path: Path) -> None:
+    """The library itself is asked, in a process that imports it as the actors do."""
+    if (threads := printed(tmp_path, COUNT_THREADS, OPENBLAS_NUM_THREADS="2", OMP_NUM_THREADS="2")) == "unknown":
         pytest.skip("this numpy computes with another library than scipy-openblas")
     assert threads == "1"
 
 
-def test_a_child_that_looks_for_speech_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:
-    """ONNX Runtime would: an id of this device, for its makers."""
+def test_an_actor_that_looks_for_speech_leaves_nothing_in_the_home_directory(tmp_path: Path) -> None:
+    """ONNX Runtime would write an id of this device."""
     home = tmp_path / "home"
     home.mkdir()
-    assert said(tmp_path, LOOK_FOR_SPEECH, HOME=str(home), XDG_CACHE_HOME="") == "made"
+    assert printed(tmp_path, LOOK_FOR_SPEECH, HOME=str(home), XDG_CACHE_HOME="") == "made"
     assert list(home.rglob("*")) == []

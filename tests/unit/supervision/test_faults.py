@@ -1,4 +1,4 @@
-"""The words of the libraries below, and the ways a process ends, lead to the right answer."""
+"""The error texts of libraries and the exit codes of processes lead to the right diagnosis."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ WORDINGS = [
         K.LIBRARY_MISSING,
     ),
     ("libcublasLt.so.12: cannot open shared object file: No such file or directory", K.LIBRARY_MISSING),
-    # no device to speak of
+    # no usable device
     ("CUDA failed with error CUDA driver version is insufficient for CUDA runtime version", K.DEVICE_UNUSABLE),
     ("RuntimeError: CUDA failed with error no CUDA-capable device is detected", K.DEVICE_UNUSABLE),
     ("ValueError: This CTranslate2 package was not compiled with CUDA support", K.DEVICE_UNUSABLE),
@@ -114,12 +114,12 @@ def test_exit_codes(code: int | None, kind: FaultKind, words: str) -> None:
 
 @pytest.mark.parametrize("code", [-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL, 70, None])
 @pytest.mark.parametrize(("text", "kind"), [pair for pair in WORDINGS if pair[1] is not K.UNKNOWN])
-def test_the_last_words_say_more_than_the_exit_code(text: str, kind: FaultKind, code: int | None) -> None:
+def test_the_end_of_the_log_says_more_than_the_exit_code(text: str, kind: FaultKind, code: int | None) -> None:
     tail = f"2024-01-01 loading\n{text}\nsome frame of a stack\n"
     assert faults.classify(tail, code).kind is kind
 
 
-def test_a_system_with_few_signals_can_load_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_with_few_signals_can_load_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
     few = types.ModuleType("signal")
     for name in ("SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"):  # all that Windows has
         setattr(few, name, getattr(signal, name))
@@ -134,7 +134,7 @@ def test_a_system_with_few_signals_can_load_it_too(monkeypatch: pytest.MonkeyPat
     assert "exit code 3221225477" in module.classify("", 0xC0000005).problem.message
 
 
-def test_a_kill_for_want_of_memory_is_not_one_from_outside() -> None:
+def test_a_kill_for_lack_of_memory_is_not_one_from_outside() -> None:
     assert faults.classify("encoding 8 rows\n", -signal.SIGKILL, oom_killed=True).kind is K.OOM
     assert (
         faults.classify("encoding 8 rows\n", -signal.SIGSEGV, oom_killed=True).kind is K.CRASHED
@@ -143,25 +143,31 @@ def test_a_kill_for_want_of_memory_is_not_one_from_outside() -> None:
 
 def test_an_uncaught_exception_is_quoted() -> None:
     inner = "Traceback (most recent call last):\n  File 'x.py', line 1, in f\n    f()\nKeyError: 'a'\n"
-    outer = "\nDuring handling ...:\n\nTraceback (most recent call last):\n  File 'y.py', line 2, in g\n    g()\n    ^^^\nValueError: b\nand more\n"
+    outer = (
+        "\nDuring handling ...:\n\nTraceback (most recent call last):\n  File 'y.py', line 2, in g\n    g()\n    ^^^\n"
+        "ValueError: b\nand more\n"
+    )
     diagnosis = faults.classify(f"loading\n{inner}{outer}", faults.EXIT_UNCAUGHT)
     assert diagnosis.kind is K.CRASHED
     assert diagnosis.problem.message == "The process ended with an exception: ValueError: b"
 
 
-def test_memory_comes_before_what_it_drags_behind_it() -> None:
+def test_a_lack_of_memory_counts_more_than_the_errors_after_it() -> None:
     tail = "CUDA failed with error an illegal memory access was encountered\nCUDA failed with error out of memory\n"
     assert faults.classify(tail, -6).kind is K.OOM
 
 
-def test_the_line_that_gave_it_away_is_kept_for_experts() -> None:
+def test_the_matching_line_is_kept_for_experts() -> None:
     line = "RuntimeError: CUDA failed with error out of memory"
     tail = f"Traceback (most recent call last):\n  File ...\n{line}\nanother line\n"
     assert faults.classify(tail, 70).problem.params == {"detail": line}
 
 
-def test_what_was_said_is_kept_and_not_the_line_of_source_that_says_it() -> None:
-    tail = "Traceback (most recent call last):\n  File 'x.py'\n    raise RuntimeError('out of memory')\nRuntimeError: out of memory\n"
+def test_the_error_is_kept_and_not_its_source_line() -> None:
+    tail = (
+        "Traceback (most recent call last):\n  File 'x.py'\n    raise RuntimeError('out of memory')\n"
+        "RuntimeError: out of memory\n"
+    )
     assert faults.classify(tail, faults.EXIT_UNCAUGHT).problem.params == {"detail": "RuntimeError: out of memory"}
 
 
@@ -176,7 +182,7 @@ def test_a_hang_says_how_long() -> None:
     assert "120 seconds" in diagnosis.problem.message
 
 
-def test_nonsense_is_a_crash_and_says_what_was_wrong() -> None:
+def test_an_unreadable_message_is_a_crash_with_the_detail() -> None:
     diagnosis = faults.unreadable_message("MessagePack data is malformed")
     assert diagnosis.kind is K.CRASHED
     assert diagnosis.problem.params == {"detail": "MessagePack data is malformed"}

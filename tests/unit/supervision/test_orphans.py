@@ -1,4 +1,4 @@
-"""Who is on the roll and still lives when a new service comes is one of ours that was left behind; nobody else is touched."""
+"""A new service ends the actors that the last one left behind, and no other process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="on
 
 
 @pytest.fixture
-def child() -> Iterator[subprocess.Popen[bytes]]:
-    """Looks like one of ours, and is as deaf as one that is stopped."""
+def actor() -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process that looks like an actor and reads no command."""
     code = "import time; name = 'multiprocessing'; time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         while b"multiprocessing" not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
@@ -26,20 +26,24 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_child_that_is_left_is_ended_by_the_next(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
-    OrphanList(tmp_path / "children").add(child.pid)
+def test_an_actor_that_is_left_behind_is_ended_by_the_next_service(
+    tmp_path: Path, actor: subprocess.Popen[bytes]
+) -> None:
+    OrphanList(tmp_path / "children").add(actor.pid)
     OrphanList(tmp_path / "children").end_orphans()
-    assert child.wait(10) == -9
+    assert actor.wait(10) == -9
     assert (tmp_path / "children").read_text() == ""
 
 
-def test_a_process_that_only_has_its_number_is_left_alone(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
-    (tmp_path / "children").write_text(f"{child.pid} 1\n")
+def test_a_process_that_only_has_the_id_of_an_actor_is_left_alone(
+    tmp_path: Path, actor: subprocess.Popen[bytes]
+) -> None:
+    (tmp_path / "children").write_text(f"{actor.pid} 1\n")
     OrphanList(tmp_path / "children").end_orphans()
-    assert child.poll() is None
+    assert actor.poll() is None
 
 
-def test_a_process_that_is_nothing_of_ours_is_left_alone(tmp_path: Path) -> None:
+def test_a_process_that_is_no_actor_is_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
         (tmp_path / "children").write_text(f"{other.pid} {orphans.start_time(other.pid)}\n")
         OrphanList(tmp_path / "children").end_orphans()
@@ -47,23 +51,23 @@ def test_a_process_that_is_nothing_of_ours_is_left_alone(tmp_path: Path) -> None
         other.kill()
 
 
-def test_who_has_left_is_forgotten(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
+def test_an_actor_that_is_gone_is_removed(tmp_path: Path, actor: subprocess.Popen[bytes]) -> None:
     present = OrphanList(tmp_path / "children")
-    present.add(child.pid)
-    assert (tmp_path / "children").read_text() == f"{child.pid} {orphans.start_time(child.pid)}\n"
-    present.remove(child.pid)
+    present.add(actor.pid)
+    assert (tmp_path / "children").read_text() == f"{actor.pid} {orphans.start_time(actor.pid)}\n"
+    present.remove(actor.pid)
     assert (tmp_path / "children").read_text() == ""
 
 
 @pytest.mark.parametrize("text", ["", "x", "1", "1 \n", "-1 5", "99999999 5", "\u00e9"])
-def test_a_roll_that_makes_no_sense_ends_nobody(tmp_path: Path, text: str) -> None:
+def test_a_list_that_cannot_be_read_ends_no_process(tmp_path: Path, text: str) -> None:
     (tmp_path / "children").write_text(text, "utf-8")
     OrphanList(tmp_path / "children").end_orphans()
     assert (tmp_path / "children").read_text() == ""
 
 
-def test_without_room_it_is_done_without(tmp_path: Path, child: subprocess.Popen[bytes]) -> None:
+def test_a_list_that_cannot_be_written_is_ignored(tmp_path: Path, actor: subprocess.Popen[bytes]) -> None:
     present = OrphanList(tmp_path / "missing" / "children")
     present.end_orphans()
-    present.add(child.pid)
-    present.remove(child.pid)
+    present.add(actor.pid)
+    present.remove(actor.pid)

@@ -1,4 +1,4 @@
-"""Messages survive the pipe, and bytes that are none are refused."""
+"""Messages survive the pipe, and bytes that are no message are refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_commands_and_reports_are_told_apart() -> None:
 @example(b"\x80")
 @example(b"\xc1")
 @example(b"null")
-def test_noise_is_refused_and_nothing_else_happens(decode: Callable[[bytes], Any], data: bytes) -> None:
+def test_random_bytes_are_refused(decode: Callable[[bytes], Any], data: bytes) -> None:
     with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
         decode(data)
 
@@ -76,7 +76,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_a_full_batch_fits_into_the_buffer_of_a_pipe() -> None:
-    """Commands are written on the event loop, which must not wait for a child to read: 64 KiB on Linux."""
+    """Commands are written on the event loop, which must not wait until an actor reads: 64 KiB on Linux."""
     span = Span(index=99_999, start_sample=2**40, samples=480_000, start=360_000.123456789, end=360_029.987654321)
     row = ChunkInput(job_id="j" * 40, span=span, spool="/" + "d" * 400, language="yue")
     assert len(protocol.encode(Transcribe(batch=2**31, chunks=(row,) * 64, prompt="词" * 2_000))) < 64 * 1024

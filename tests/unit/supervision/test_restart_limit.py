@@ -1,4 +1,4 @@
-"""The limit opens for many deaths in a short time, and for nothing else."""
+"""Many deaths in a short time reach the limit, and nothing else does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from whisper_service.supervision.restart_limit import RestartLimit, RestartPolic
 FOUR = RestartPolicy(max_restarts=4, window_s=10.0)
 
 
-def test_many_deaths_in_a_short_time_open_it() -> None:
+def test_many_deaths_in_a_short_time_reach_the_limit() -> None:
     limit = RestartLimit(FOUR)
     seen = []
     for now in (0.0, 1.0, 2.0, 3.0):
@@ -19,7 +19,7 @@ def test_many_deaths_in_a_short_time_open_it() -> None:
     assert seen == [False, False, False, True]
 
 
-def test_something_useful_between_them_begins_the_count_anew() -> None:
+def test_a_useful_result_resets_the_limit() -> None:
     limit = RestartLimit(FOUR)
     for now in range(30):
         limit.count_death(float(now))
@@ -28,7 +28,7 @@ def test_something_useful_between_them_begins_the_count_anew() -> None:
         assert not limit.reached
 
 
-def test_an_attempt_that_fails_leaves_it_open_and_one_that_does_not_closes_it() -> None:
+def test_a_later_death_keeps_the_limit_reached_until_a_reset() -> None:
     limit = RestartLimit(FOUR)
     for now in (0.0, 1.0, 2.0, 3.0, 500.0):
         limit.count_death(now)
@@ -39,7 +39,7 @@ def test_an_attempt_that_fails_leaves_it_open_and_one_that_does_not_closes_it() 
 
 
 @given(st.lists(st.floats(3.4, 100.0), max_size=50))
-def test_deaths_that_are_far_apart_never_open_it(pauses: list[float]) -> None:
+def test_deaths_that_are_far_apart_never_reach_the_limit(pauses: list[float]) -> None:
     limit, now = RestartLimit(FOUR), 0.0
     for pause in pauses:
         now += pause
