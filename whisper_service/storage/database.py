@@ -169,7 +169,7 @@ def _migrations() -> dict[int, Path]:
 
 
 def _script(number: int, file: Path) -> str:
-    """Return a migration that marks the file with its number, in a transaction that is left open."""
+    """Return a migration that also marks the file with its number, in a transaction that is left open."""
     marks = f"PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {number};"
     return f"BEGIN IMMEDIATE;\n{marks}\n{file.read_text('utf-8')}"
 

@@ -21,6 +21,7 @@ import anyio
 import msgspec
 from anyio import CancelScope, to_thread
 
+from whisper_service.core import files
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import (
     ChecksumMismatch,
@@ -29,14 +30,6 @@ from whisper_service.core.errors import (
     UploadIncomplete,
     UploadLocked,
     UploadOffset,
-)
-from whisper_service.core.files import (
-    full_disk_as_error,
-    sha256_of,
-    sync_directory,
-    sync_file,
-    write_all,
-    write_whole,
 )
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.wakeup import Wakeup
@@ -163,7 +156,7 @@ class ResumableUploads:
         if digest is not None and hashed == upload.length:
             sha256 = digest.hexdigest()
         else:
-            sha256 = await to_thread.run_sync(sha256_of, self._bytes_of(upload_id))
+            sha256 = await to_thread.run_sync(files.sha256_of, self._bytes_of(upload_id))
         path = self._uploads.root / upload_id
         await to_thread.run_sync(self._hand_over, upload_id, path)
         return Received(name=upload.name, path=path, bytes=upload.length, sha256=sha256)
@@ -191,9 +184,9 @@ class ResumableUploads:
 
     def _create(self, upload: UploadInfo) -> None:
         facts = self._facts_of(upload.id)
-        with full_disk_as_error():
+        with files.full_disk_as_error():
             self._bytes_of(upload.id).touch()
-            write_whole(facts, msgspec.json.encode(upload), draft=facts.with_suffix(".new"))
+            files.write_whole(facts, msgspec.json.encode(upload), draft=facts.with_suffix(".new"))
 
     def _status(self, upload_id: str) -> UploadStatus:
         if _ID.fullmatch(upload_id):
@@ -244,14 +237,14 @@ class ResumableUploads:
 
     def _hand_over(self, upload_id: str, path: Path) -> None:
         source = self._bytes_of(upload_id)
-        with full_disk_as_error():
+        with files.full_disk_as_error():
             try:
                 os.link(source, path)
             except FileExistsError:
                 return
             except OSError:  # a file system without links
                 source.rename(path)
-            sync_directory(path.parent)
+            files.sync_directory(path.parent)
 
     def _release(self, path: Path) -> None:
         source = self._bytes_of(path.name)
@@ -298,7 +291,7 @@ class _Writer:
 
     def write(self, block: bytes) -> None:
         try:
-            write_all(self._file, block)
+            files.write_all(self._file, block)
         except BaseException:
             self._file.truncate(self.offset)
             raise
@@ -311,8 +304,8 @@ class _Writer:
         self.offset, self.digest = offset, None
 
     def close(self) -> None:
-        with full_disk_as_error(), self._file as file:
-            sync_file(file)
+        with files.full_disk_as_error(), self._file as file:
+            files.sync_file(file)
 
 
 def _too_much(upload: UploadInfo) -> TooLarge:

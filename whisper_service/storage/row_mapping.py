@@ -82,10 +82,7 @@ def cells(fields: Iterable[str], value: msgspec.Struct) -> dict[str, Any]:
 
 
 def job(row: sqlite3.Row) -> Job:
-    """Return the job in a row of `JOB`.
-
-    The values are converted, because RETURNING gives 1 where a SELECT of the same REAL column gives 1.0.
-    """
+    """Return the job in a row. Its values are converted, because RETURNING gives 1 where SELECT gives 1.0 (REAL)."""
     values: dict[str, Any] = dict(row)
     for field in ("decoded", "media_removed"):
         values[field] = bool(values[field])
@@ -95,7 +92,6 @@ def job(row: sqlite3.Row) -> Job:
 
 
 def chunk(row: sqlite3.Row) -> Chunk:
-    """Return the chunk in a row of `CHUNK`."""
     return Chunk(
         span=Span(**{field: row[field] for field in SPAN}),
         state=ChunkState(row["state"]),
@@ -108,20 +104,16 @@ def chunk(row: sqlite3.Row) -> Chunk:
 
 
 def segment(row: sqlite3.Row) -> Segment:
-    """Return the segment in a row of `SEGMENT`."""
     return Segment(**dict(row) | {"words": _words.decode(row["words"])})
 
 
 def change(row: sqlite3.Row) -> Change:
-    """Return the change in a row of `CHANGE`."""
     return Change(**dict(row))
 
 
 def model(row: sqlite3.Row) -> ModelRow:
-    """Return the model in a row of `MODEL`."""
     return ModelRow(row["name"], row["state"], bool(row["asked"]), row["problem"] and _problem.decode(row["problem"]))
 
 
 def delivery(row: sqlite3.Row) -> Delivery:
-    """Return the webhook delivery in a row of `DELIVERY`."""
     return Delivery(**dict(row) | {"state": DeliveryState(row["state"])})

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -18,32 +19,25 @@ from whisper_service.supervision.protocol import Command, Ready, Report
 from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
 
 
+@dataclass
 class Conversation:
     """A command to an actor and the reports that answer it."""
 
-    def __init__(
-        self,
-        supervisor: Supervisor,
-        events: MemoryObjectReceiveStream[ActorEvent],
-        command: Command | None,
-        within_s: float,
-        tries: int,
-    ) -> None:
-        self._supervisor = supervisor
-        self._events = events
-        self._command = command
-        self._within_s = within_s
-        self._tries = tries
+    supervisor: Supervisor
+    events: MemoryObjectReceiveStream[ActorEvent]
+    command: Command | None
+    within_s: float
+    tries: int
 
     async def report(self) -> Report | Problem:
         """Return the next report, the first is `Ready`. Return the problem after the actor died `tries` times."""
-        while isinstance(event := await self._events.receive(), Died):
-            self._tries -= 1
-            if self._tries <= 0:
+        while isinstance(event := await self.events.receive(), Died):
+            self.tries -= 1
+            if self.tries <= 0:
                 return event.diagnosis.problem
-        if isinstance(event.report, Ready) and self._command is not None:
-            self._supervisor.send(self._command, generation=event.generation)
-        self._supervisor.set_deadline("report", self._within_s, generation=event.generation)
+        if isinstance(event.report, Ready) and self.command is not None:
+            self.supervisor.send(self.command, generation=event.generation)
+        self.supervisor.set_deadline("report", self.within_s, generation=event.generation)
         return event.report
 
 
