@@ -43,7 +43,7 @@ it('takes the plural form of the language', () => {
   expect(fill('{n} of {missing}', { n: 1 }, 'en')).toBe('1 of {missing}')
 })
 
-it('goes through the languages and remembers none that it does not have', () => {
+it('switches between the languages', () => {
   setLanguage('en')
   expect([t('undo'), nextLanguage.value]).toEqual(['Undo', 'zh'])
   setLanguage('zh')
@@ -59,7 +59,7 @@ describe('a note', () => {
       params: { position_s: 5, ...(change && { change }) },
     })
 
-  it('is told by its codes, whatever its message says', () => {
+  it('is described by its codes, not by its message', () => {
     setLanguage('zh')
     expect(note({ kind: 'batch', to: 4 })).toBe('0:05：内存不足，缩小批次后仍然不够。此后批大小为 4。')
     expect(note({ kind: 'device', to: 'cpu' })).toMatch(/此后改用 CPU。$/)
@@ -67,13 +67,13 @@ describe('a note', () => {
     expect(note({ kind: 'chunk_left_out' })).toMatch(/这一段已略过。$/)
   })
 
-  it('shows the cause alone if its change is missing or not known', () => {
+  it('shows only the cause if the change is missing or unknown', () => {
     setLanguage('zh')
     for (const change of [undefined, { kind: 'later', to: 1 }])
       expect(note(change)).toBe('0:05：内存不足，缩小批次后仍然不够。')
   })
 
-  it('stands as the service wrote it in its own language, or with a code that is not known', () => {
+  it('keeps the message of the service in its language, or for an unknown code', () => {
     setLanguage('zh')
     expect(note(undefined, 'new_code')).toBe('At 00:00:05: In English.')
     setLanguage('en')
@@ -81,7 +81,7 @@ describe('a note', () => {
   })
 })
 
-it('explains an error of the page in every language, and keeps the words of the service as a detail', () => {
+it('explains an error of the page in every language, and keeps the message of the service as a detail', () => {
   const problem = (code: string, message = '') => ({ code, message, hint: message && 'Do this.', params: {} })
   setLanguage('en')
   expect(explain(problem('unreachable')).what).toBe('The service does not answer.')

@@ -26,7 +26,7 @@ const job = (id: string, status: string, more: object = {}) =>
     ...more,
   }) as unknown as Job
 
-it('sums the queue: what is in work and what waits, not what is paused or over', () => {
+it('sums the jobs in work and the waiting jobs, but no paused or finished ones', () => {
   const jobs = [
     job('1', 'processing', { duration_s: 100, position_s: 40, eta_s: 30, progress: 0.4 }),
     job('2', 'pending', { duration_s: 60 }),
@@ -36,7 +36,7 @@ it('sums the queue: what is in work and what waits, not what is paused or over',
   expect(summarizeQueue(jobs)).toEqual({ jobs: 2, audio_s: 120, left_s: 30, progress: 0.2 })
 })
 
-it('does not guess the time left before any job knows its own', () => {
+it('does not guess the time left before a job knows it', () => {
   expect(summarizeQueue([job('1', 'processing', { duration_s: 10 })]).left_s).toBeNull()
 })
 
@@ -45,19 +45,19 @@ it('counts places by rank first, then by age', () => {
   expect(waiting.map((one) => queuePlace(one, waiting))).toEqual([2, 3, 1])
 })
 
-it('puts those that wait in the order of their turns, and leaves the rest where they are', () => {
+it('sorts the waiting jobs by their turns and leaves the others where they are', () => {
   const jobs = [job('4', 'pending'), job('3', 'processing'), job('2', 'pending', { rank: -1 }), job('1', 'pending')]
   expect(sortWaiting(jobs).map(({ id }) => id)).toEqual(['2', '3', '1', '4'])
 })
 
-it('knows who was put before all others', () => {
+it('finds the job that was moved to the front', () => {
   expect(frontJob([job('1', 'processing'), job('2', 'pending', { rank: -1 }), job('3', 'pending', { rank: -2 })])).toBe(
     '3',
   )
   expect(frontJob([job('1', 'processing')])).toBeNull()
 })
 
-it('puts every status under one filter, and counts by them', () => {
+it('has one filter for every status, and counts by filter', () => {
   expect(countByFilter({ pending: 1, processing: 2, paused: 3, completed: 4, failed: 5, cancelled: 6 })).toEqual({
     all: 21,
     active: 6,
@@ -76,12 +76,12 @@ it('offers a retry of a completed job for its gaps only', () => {
   expect(actionsOf(job('1', 'completed', { gaps: [{ start: 0, end: 1, reason: 'hung' }] }))).toEqual(['retry'])
 })
 
-it('selects from one row to another in either direction, and one alone from nowhere', () => {
+it('selects a range of rows in either direction, or one row without a start', () => {
   expect(idRange(['a', 'b', 'c', 'd'], 'c', 'a')).toEqual(['a', 'b', 'c'])
   expect(idRange(['a', 'b'], 'gone', 'b')).toEqual(['b'])
 })
 
-it('does not offer to hear again what is no longer kept', () => {
+it('offers no retry without the recording', () => {
   expect(actionsOf(job('1', 'failed'))).toEqual(['retry'])
   expect(actionsOf(job('1', 'failed', { media_removed: true }))).toEqual([])
   expect(lacksMedia(job('1', 'failed', { media_removed: true }))).toBe(true)
@@ -91,7 +91,7 @@ it('does not offer to hear again what is no longer kept', () => {
   )
 })
 
-it('knows what is still to be fetched from a link', () => {
+it('knows which recordings the service has yet to fetch', () => {
   const origin = { url: 'https://example.com/x.mp3', total: null }
   expect(
     [
@@ -103,7 +103,7 @@ it('knows what is still to be fetched from a link', () => {
   ).toEqual([true, false, false, false])
 })
 
-it('offers the next smaller model to who ran out of memory, one that is here first', () => {
+it('offers the next smaller model after memory ran out, an installed one first', () => {
   const model = (name: string, memory_bytes: number | null, state = 'absent', fit = 'cpu') =>
     ({ name, memory_bytes, state, suits: { fit } }) as unknown as Model
   const models = [

@@ -11,7 +11,7 @@ const press = (code: string, more: object = {}) => ({
   ...more,
 })
 
-it("leaves keys to modifiers and to input methods, Safari's 229 too", () => {
+it("ignores keys with modifiers and keys of input methods, also Safari's 229", () => {
   expect(actionOfKey(press('KeyJ'))).toBe('back_5')
   expect(actionOfKey(press('Slash', { key: '?' }))).toBe('help')
   for (const more of [{ ctrlKey: true }, { metaKey: true }, { altKey: true }, { isComposing: true }, { keyCode: 229 }])

@@ -35,7 +35,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-it('is live once the service messages hello', () => {
+it('is live after the hello of the service', () => {
   newest().send('hello', hello)
   expect(messages).toEqual([
     { type: 'connection', connection: 'live' },
@@ -43,7 +43,7 @@ it('is live once the service messages hello', () => {
   ])
 })
 
-it('goes on after the last event it saw', () => {
+it('continues after the last event', () => {
   newest().send('hello', hello)
   newest().send('update', { id: 'x' }, '9')
   newest().onerror!()
@@ -51,7 +51,7 @@ it('goes on after the last event it saw', () => {
   expect(newest().url).toBe('/api/events?since=9')
 })
 
-it('polls after the second failure only, and stops when the stream is back', async () => {
+it('polls only after the second failure, and stops when the stream is back', async () => {
   newest().onerror!()
   expect(fetched).not.toHaveBeenCalled()
   vi.advanceTimersByTime(3_000)
@@ -66,13 +66,13 @@ it('polls after the second failure only, and stops when the stream is back', asy
   expect(connections().at(-1)).toBe('live')
 })
 
-it('takes a stream that opens and says nothing for a failure', () => {
+it('counts a silent stream as a failure', () => {
   vi.advanceTimersByTime(8_000)
   expect(connections()).toEqual(['reconnecting'])
   expect(Stream.all[0]!.closed).toBe(true)
 })
 
-it('says offline when nothing answers', async () => {
+it('is offline when nothing answers', async () => {
   fetched.mockRejectedValue(new TypeError('no'))
   newest().onerror!()
   vi.advanceTimersByTime(3_000)

@@ -1,6 +1,6 @@
 import { looksLikeMedia } from '../../static/src/media.ts'
 
-it('takes recordings out of a folder and leaves the rest', () => {
+it('uploads the recordings of a folder and no other files', () => {
   const files = [
     ['a.MP3', ''],
     ['b', 'video/x-odd'],

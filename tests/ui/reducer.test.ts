@@ -22,7 +22,7 @@ it('shows the newest job first', () => {
   ])
 })
 
-it('does not let an older word undo a newer one', () => {
+it('ignores an update that is older than the last', () => {
   const state = after([
     { type: 'update', seq: 9, job: job('1', 'completed', 1) },
     { type: 'update', seq: 5, job: job('1', 'processing', 0.4) },
@@ -30,7 +30,7 @@ it('does not let an older word undo a newer one', () => {
   expect(state.jobs['1']!.status).toBe('completed')
 })
 
-it('ends where the service is, in whatever order and how often the updates come', () => {
+it('ends in the same state for any order and number of updates', () => {
   let seed = 7
   const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647
   for (let run = 0; run < 200; run += 1) {
@@ -57,7 +57,7 @@ it('keeps a deleted job deleted', () => {
   expect(state.jobs).toEqual({})
 })
 
-it('forgets what a new snapshot no longer has, but not what lies beyond its page', () => {
+it('removes jobs that a new snapshot lacks, but keeps those beyond its page', () => {
   const all = after([snapshot(1, [job('1', 'completed'), job('2', 'completed'), job('3', 'completed')])])
   expect(newestFirst(after([snapshot(2, [job('3', 'completed')])], all)).map(({ id }) => id)).toEqual(['3'])
   expect(newestFirst(after([snapshot(2, [job('3', 'completed')], 'a', 'x')], all)).map(({ id }) => id)).toEqual([
@@ -67,7 +67,7 @@ it('forgets what a new snapshot no longer has, but not what lies beyond its page
   ])
 })
 
-it('ignores a snapshot that was overtaken, and takes any of another process', () => {
+it('ignores an old snapshot, but takes any of a new run of the service', () => {
   const state = after([snapshot(9, [job('1', 'completed')])])
   expect(after([snapshot(4, [])], state).jobs).toHaveProperty('1')
   expect(after([snapshot(4, [], 'b')], state).jobs).toEqual({})
@@ -82,7 +82,7 @@ it('asks for a snapshot after a reset, a restart, and a hello that is ahead', ()
   expect(reduce(state, { type: 'reset' }).stale).toBe(true)
 })
 
-it('puts lines in order and none twice, live or fetched', () => {
+it('sorts lines and has none twice, live or fetched', () => {
   const fetched = { segments: [line(0, 0), line(1, 0)] } as any
   const state = after([
     { type: 'transcript', id: '1', transcript: fetched },
@@ -98,14 +98,14 @@ it('puts lines in order and none twice, live or fetched', () => {
   ])
 })
 
-it('keeps every line that is fetched again and says the same', () => {
+it('keeps the object of a line that is fetched again unchanged', () => {
   const fetch = (...segments: Segment[]): Message => ({ type: 'transcript', id: '1', transcript: { segments } as any })
   const state = after([fetch(line(0, 0, 'a'), line(1, 0, 'b'))])
   const again = after([fetch(line(0, 0, 'a'), line(1, 0, 'c'), line(2, 0))], state)
   expect(again.texts['1']!.map((each, nth) => each === state.texts['1']![nth])).toEqual([true, false, false])
 })
 
-it('counts every job once by its status, deleted ones no more', () => {
+it('counts every job once by its status, and no deleted ones', () => {
   const start: Message = {
     type: 'snapshot',
     snapshot: {
@@ -126,19 +126,19 @@ it('counts every job once by its status, deleted ones no more', () => {
   expect(state.counts).toEqual({ pending: 0, processing: 0, paused: 0, completed: 10, failed: 0, cancelled: 0 })
 })
 
-it('keeps the last words of a job that nobody reads', () => {
+it('keeps the newest text of a job that no page shows', () => {
   expect(after([{ type: 'segment', seq: 3, id: '1', segment: line(2, 0, ' so far') }]).lastText).toEqual({
     1: 'so far',
   })
 })
 
-it('notices that the service hands out another build of the page, once it does', () => {
+it('notices a new build of the page', () => {
   const hello = (ui: string | null): Message => ({ type: 'hello', seq: 1, boot: 'a', ui })
   expect(after([hello('x'), hello('x'), hello(null)]).ui).toEqual({ first: 'x', now: 'x' })
   expect(after([hello('x'), hello('y')]).ui).toEqual({ first: 'x', now: 'y' })
 })
 
-it('follows each model, once they were asked for', () => {
+it('updates a model after the list was fetched', () => {
   const model = (name: string, state: string) => ({ name, state }) as any
   const told: Message = { type: 'model', seq: 5, model: model('small', 'downloading') }
   expect(after([told]).models).toBeNull()

@@ -14,7 +14,7 @@ const setting = (key: string, value: unknown, more: object = {}) =>
     ...more,
   }) as Setting
 
-it('writes a value into a field and reads the same one back', () => {
+it('turns a value into a draft and back', () => {
   for (const one of [
     setting('captions.lines', 2),
     setting('captions.max_s', 7.5),
@@ -27,17 +27,17 @@ it('writes a value into a field and reads the same one back', () => {
     expect(fromDraft(one, toDraft(one))).toEqual(one.value)
 })
 
-it('sends what is no number as it was written, for the service to refuse', () => {
+it('sends text that is no number unchanged', () => {
   expect(fromDraft(setting('captions.lines', 2), 'many')).toBe('many')
   expect(fromDraft(setting('captions.lines', 2), ' ')).toBe(' ')
 })
 
-it('has nothing of a secret in its field', () => {
+it('shows nothing of a secret', () => {
   expect(toDraft(setting('models.token', null, { secret: true, given: true }))).toBe('')
   expect(fromDraft(setting('models.token', null, { secret: true }), 'new')).toBe('new')
 })
 
-it('knows units by the names of keys', () => {
+it('knows the unit by the end of the key', () => {
   expect(
     [
       'storage.undo_s',

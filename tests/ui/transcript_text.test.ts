@@ -11,7 +11,7 @@ it('finds the line of a time', () => {
   expect([-1, 0, 4.9, 5, 100].map((time) => indexAt(lines, time))).toEqual([-1, 0, 0, 1, 2])
 })
 
-it('finds the word that sounds, also where a word occurs twice', () => {
+it('finds the spoken word, also if the word occurs twice', () => {
   expect(wordRange(segment, 2.5)).toEqual([8, 11])
   expect(wordRange(segment, 9)).toBeNull()
 })
@@ -20,7 +20,7 @@ it('finds the word at a place of the text', () => {
   expect([0, 3, 5, 8, 14].map((offset) => wordAt(segment, offset)?.start)).toEqual([0, 1, 1, 2, 3])
 })
 
-it('finds a phrase everywhere, whatever the case, in any script', () => {
+it('finds a phrase everywhere, in any case and script', () => {
   const lines = [{ text: ' Ab aB' }, { text: '今天天气' }] as any
   expect(findPhrase(lines, 'ab')).toEqual([
     { segment: 0, from: 0, to: 2 },
@@ -30,7 +30,7 @@ it('finds a phrase everywhere, whatever the case, in any script', () => {
   expect(findPhrase(lines, ' ')).toEqual([])
 })
 
-it('shows gaps where they are, with the index of every line unmoved', () => {
+it('puts gaps in their places and keeps the index of every line', () => {
   const lines = [
     { chunk: 0, index: 0, start: 1 },
     { chunk: 2, index: 0, start: 30 },
@@ -42,7 +42,7 @@ it('shows gaps where they are, with the index of every line unmoved', () => {
   expect(made.map((row) => row.gap?.start ?? `line ${row.index}`)).toEqual(['line 0', 10, 'line 1', 90])
 })
 
-it('keeps every block of rows that did not change', () => {
+it('uses a block again if nothing in it changed', () => {
   const lines = Array.from({ length: 60 }, (_, index) => ({ chunk: index, index: 0, start: index })) as any[]
   const before = toBlocks(rowsOf(lines, []))
   expect(before.map((block) => block.length)).toEqual([25, 25, 10])

@@ -7,7 +7,7 @@ export const zh: Translation = {
   separator: '；',
 
   messages: {
-    // 框架
+    // the frame
     skip: '跳到正文',
     transcripts: '转写',
     models: '模型',
@@ -37,7 +37,7 @@ export const zh: Translation = {
     loading: '正在加载…',
     close: '关闭',
 
-    // 接收录音
+    // taking recordings
     drop: '把音频或视频拖到这里',
     drop_more: '上传和转写会自动开始。',
     release: '松开即可开始转写',
@@ -79,7 +79,7 @@ export const zh: Translation = {
     unfinished: '有一个上传停在 {percent}%：再次选择或拖入“{name}”即可从该处继续。',
     discard: '放弃',
 
-    // 列表
+    // the list
     empty: '这里还没有内容',
     empty_text: '在上方放入录音后，转写结果会立即出现在这里。',
     search: '搜索名称和文字',
@@ -145,7 +145,7 @@ export const zh: Translation = {
     span_m: '{m} 分钟',
     span_s: '{s} 秒',
 
-    // 转写页
+    // a transcript
     back: '全部转写',
     gone: '没有这份转写，可能已被删除。',
     no_text: '还没有文字，识别出的内容会逐行出现在这里。',
@@ -204,7 +204,7 @@ export const zh: Translation = {
     video: '视频',
     picture: '画面大小',
 
-    // 模型、系统、设置
+    // models, system, settings
     models_text: '已安装的模型可立即使用，无需联网。任务指定了其他模型时，会先下载再自动继续。',
     no_models: '尚未安装模型。请在下方下载，或直接拖入录音，任务会说明缺少什么。',
     absent: '未安装',
