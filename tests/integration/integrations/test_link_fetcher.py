@@ -17,6 +17,7 @@ from testkit.event_stream import collect
 from testkit.recording_server import Remote, Thing, remote
 from testkit.scripted_actors import BEHIND, script
 from testkit.service import WAIT, Running, running
+from whisper_service.config import schema
 from whisper_service.integrations import link_fetcher as fetcher
 from whisper_service.integrations.link_answers import name_from_url
 
@@ -265,7 +266,8 @@ async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(
 
     monkeypatch.setattr(fetcher, "REST_S", 3_600.0)
     monkeypatch.setattr(web.service.parts.store, "to_fetch", broken)
-    one = fetcher.LinkFetcher(HERE, web.service.parts.store, web.service.uploads, web.service.parts.data, never, never)
+    parts = web.service.parts
+    one = fetcher.LinkFetcher(schema.LinkSettings(**HERE), parts.store, web.service.uploads, parts.data, never, never)
     with anyio.fail_after(WAIT):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one.run)
