@@ -80,7 +80,7 @@ def check_url(url: str, allowed: Sequence[Network], *, field: str, setting: str)
 
 
 def is_permitted(address: Address, allowed: Iterable[Network]) -> bool:
-    """Tell whether a request may go to an address: one of the public internet, or of the networks in `allowed`."""
+    """Return whether a request may go to an address: one of the public internet, or of the networks in `allowed`."""
     target = _embedded(address)
     if any(target in network for network in allowed):
         return True

@@ -168,7 +168,7 @@ class Engine:
         return [states[i] for i in range(len(windows))]
 
     def is_wide(self, states: States) -> bool:
-        """Tell whether states are of a window of full width."""
+        """Return whether states are of a window of full width."""
         return _width(states) == WINDOW_S * 50
 
     def detect_languages(self, states: Sequence[States]) -> list[tuple[str, float]]:

@@ -217,7 +217,7 @@ class Recognizer:
                 window.hypothesis, window.loops = hypothesis, loops
 
     def _is_plausible(self, window: _Window) -> bool:
-        """Tell whether the text may have been said. The model invents text for silence and noise."""
+        """Return whether the text may have been said. The model invents text for silence and noise."""
         hypothesis = window.decoded.hypothesis
         if hypothesis.avg_logprob < GARBAGE_LOGPROB:
             return False

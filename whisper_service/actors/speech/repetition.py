@@ -32,7 +32,7 @@ def overlap(before: Sequence[Word], after: Sequence[Word]) -> int:
 
 
 def repeats_itself(text: str) -> bool:
-    """Tell whether a text is a loop, or one phrase said twice and nothing else."""
+    """Return whether a text is a loop, or one phrase said twice and nothing else."""
     letters = _letters(text)
     half = len(letters) // 2
     return repetition(text) > LOOP_RATIO or (half >= PHRASE_LETTERS and letters == 2 * letters[:half])

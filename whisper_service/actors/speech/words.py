@@ -144,7 +144,7 @@ def text_of(words: Iterable[Word]) -> str:
 
 
 def _can_cut(before: Word, after: Word) -> bool:
-    """Tell whether two words are two words to a reader. "www.example" and ".org" are one."""
+    """Return whether two words are two words to a reader. "www.example" and ".org" are one."""
     edges = before.word[-1:] + after.word[:1]
     return any(edge.isspace() or breakable(edge) for edge in edges)
 
