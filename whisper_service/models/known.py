@@ -19,12 +19,12 @@ _WEIGHT_BYTES: Final = {
     "int8": 1, "int8_float32": 1, "int8_float16": 1, "int8_bfloat16": 1, "float16": 2, "bfloat16": 2, "float32": 4,
 }  # fmt: skip
 _STATE_BYTES: Final = {"float16": 2, "bfloat16": 2, "int8_float16": 2, "int8_bfloat16": 2}  # of an activation; else 4
-_FRAMES: Final = 1500  # states of the encoder per window of 30 s
+_FRAMES: Final = 1500  # states of the encoder for one input
 _TEXT: Final = 448  # positions of the decoder
 _HEAD: Final = 64  # width of an attention head
-_STEPS: Final = 80  # tokens in a window of ordinary speech
+_STEPS: Final = 80  # tokens in one input of ordinary speech
 _BATCH: Final = 8  # chunks in a full batch
-_WINDOW_S: Final = 30.0
+_INPUT_S: Final = 30.0  # of sound in one input of the network
 _LINEAR_MACS, _ATTENTION_MACS, _MEMORY_BPS = 233e9, 58e9, 20e9  # per second and core: int8, float32, bytes read
 _REACHED: Final = 0.2
 """Share of these three bounds that a whole transcription reaches; measured with base on cores without VNNI."""
@@ -79,14 +79,14 @@ class Shape(Value, frozen=True):
     def speed_on_cpu(self, cpus: int) -> float:
         """Estimate the seconds of speech per second, in int8 and full batches. The estimate is rather too low.
 
-        The time of a window is the encoder's multiplications and the bytes that the decoder reads per token, each over
-        the bound of a core, over the share of that bound that is reached in practice.
+        The time of one input is that of the encoder's multiplications and that of the bytes that the decoder reads for
+        each token, at the share of the bounds of a core that is reached in practice.
         """
         d, macs = self.width, 12 * self.encoder * self.width**2 * _FRAMES
         encoder = macs / _LINEAR_MACS + 2 * self.encoder * _FRAMES**2 * d / _ATTENTION_MACS
         weights = (16 * self.decoder * d * d + self.vocabulary * d) / _BATCH
         read = weights + 8 * self.decoder * _FRAMES * d
-        return cpus * _REACHED * _WINDOW_S / (encoder + _STEPS * read / _MEMORY_BPS)
+        return cpus * _REACHED * _INPUT_S / (encoder + _STEPS * read / _MEMORY_BPS)
 
     def suits(self, cpus: int, memory: int, vram: int = 0) -> Suitability:
         """Return how well the model runs with so many cores and free bytes of memory and of the GPU (0: no GPU)."""

@@ -78,7 +78,7 @@ def test_a_model_comes_is_listed_checked_and_goes(hub: Hub, capsys: pytest.Captu
     path = Path("data/models") / PATH / "model.bin"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     assert cli.main(["models", "verify"]) == 1
-    assert "does not have the content" in capsys.readouterr().err
+    assert "does not have its original content" in capsys.readouterr().err
     assert cli.main(["models", "remove", REPO]) == 0
     assert models() == []
     assert cli.main(["models", "remove", REPO]) == 1
@@ -127,7 +127,7 @@ def test_the_built_in_model_is_checked_before_it_is_put_together(
         pytest.skip("the packages of the extra [bundled] are not installed")
     assert cli.main(["models", "verify", "base"]) == 0
     said = capsys.readouterr().err
-    assert "built in, to be put together with the first job; hashes of model.bin, " in said
+    assert "built in, is unpacked with the first job; hashes of model.bin, " in said
     assert not Path("data/models").exists()
     first, *others = BUNDLED["base"]
     monkeypatch.setattr(bundled, "BUNDLED", {"base": (first._replace(sha256="0" * 64), *others)})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PROGRESS_S: Final = 1.0
 """Seconds between two reports."""
-WINDOW_S: Final = 5.0
+SPEED_S: Final = 5.0
 """The reported speed is that of the last seconds."""
 
 
@@ -87,7 +87,7 @@ class ProgressReporter:
     def _progress(self) -> DownloadProgress:
         now, have = self._clock(), self.on_disk()
         self._measured.append((now, have))
-        while len(self._measured) > 2 and now - self._measured[1][0] >= WINDOW_S:
+        while len(self._measured) > 2 and now - self._measured[1][0] >= SPEED_S:
             self._measured.popleft()
         since, before = self._measured[0]
         speed = max(0.0, (have - before) / (now - since)) if now > since else 0.0

@@ -46,7 +46,7 @@ GATHERED_S: Final = 0.25
 """Seconds that are resampled at once. A frame has about 20 ms; a call of the resampler costs as much as its work."""
 JUMP_S: Final = 0.1
 """If a time stamp differs from the count of samples by more seconds than this, sound is missing. Less is rounding."""
-UNSTATED_HOLE_S: Final = 60.0
+UNSTATED_SILENCE_S: Final = 60.0
 """The longest missing piece that becomes silence in a file that does not state its length."""
 
 
@@ -154,7 +154,7 @@ class Recording:
         for frame in frames:
             at = clock if frame.time is None else frame.time
             if abs(at - clock) > JUMP_S:
-                room = UNSTATED_HOLE_S if self._most_s is None else self._most_s - self.samples / SAMPLE_RATE
+                room = UNSTATED_SILENCE_S if self._most_s is None else self._most_s - self.samples / SAMPLE_RATE
                 if 0 < at - clock < room:
                     yield from _silence(frame, at - clock)
                 clock = at
@@ -222,7 +222,7 @@ class _MonoResampler:
     def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
         if frame is not None:
-            frame.pts = None  # `_on_clock` has used the time stamp; the resampler must not fill holes again
+            frame.pts = None  # `_on_clock` has used the time stamp; the resampler must not add silence again
             self._gathered.write(frame)
         if self._gathered.samples and (frame is None or self._gathered.samples >= self._wanted):
             yield from self._resampled(self._gathered.read())
