@@ -1,4 +1,4 @@
-"""`python -m whisper_service`. Nothing is imported until it is needed: every child process runs this file's top level again."""
+"""Run the command line. Nothing else is imported here, because every actor runs the top level of this file again."""
 
 from __future__ import annotations
 

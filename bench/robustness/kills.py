@@ -302,7 +302,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     parser.add_argument("--language", default="auto", help="spoken language; auto: detect it (default)")
     given = parser.parse_args()
-    from whisper_service.scheduler.speech_actor import BATCH
+    from whisper_service.scheduler.speech_device import BATCH
 
     given.batch = BATCH
     print(report.machine())

@@ -163,7 +163,7 @@ async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, sit
 async def test_b09_jobs_that_wait_change_places_by_buttons(
     visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "SHORT_AHEAD", 1)
+    monkeypatch.setattr(planner, "MAX_SHORT", 1)
     busy = await site.send("busy.wav", chunks=100, delay=0.2)
     await visitor.shows("busy.wav", "processing")
     for name in ("a.wav", "b.wav", "c.wav"):

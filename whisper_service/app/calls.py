@@ -1,8 +1,8 @@
-"""Calls: a recording in, its text out, while the caller waits. What the interfaces of other programs are made of.
+"""Calls: a client sends a recording and waits for its text. The interfaces of other programs are made of calls.
 
-A call is an ordinary job: visible, persisted, and not hurt when its caller goes away. It has priority, because somebody
-waits; and when a job with the same bytes and options is there, the call is about that one: a caller who lost the connection
-and asks again misses nothing and repeats no work.
+A call is an ordinary job, which goes on when its client goes away. It has priority, because a client waits. If a job
+has equal bytes and options, the call is about that job: a client that lost its connection and asks again misses
+nothing, and no work is done twice.
 """
 
 from __future__ import annotations
@@ -20,44 +20,48 @@ from whisper_service.core.errors import Conflict, ServiceError
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.storage.uploads import Received
 
-AGAIN_S: Final = 300
-"""When a caller whose job waits for somebody's help may ask again."""
+RETRY_AFTER_S: Final = 300
+"""Seconds after which a client may ask again whose job waits for a person."""
 
 
 class CallFailed(ServiceError):
     """The recording could not be transcribed."""
 
     code: ClassVar[str] = "call_failed"
-    hint: ClassVar[str] = "The job is in the list with the reason; a retry does again only what is missing."
+    hint: ClassVar[str] = "The list of jobs shows why. A retry transcribes only what is missing."
 
     def __init__(self, message: str | None = None, *, hint: str | None = None, problem: Problem | None = None) -> None:
-        """`problem`: what the job says of it, and what the caller then hears."""
+        """Take the message from the job's problem, if there is one: the client gets that problem."""
         super().__init__(problem.message if problem else message, hint=hint)
         self._problem = problem
         self.params = problem.params if problem else self.params
 
     @property
     def problem(self) -> Problem:
+        """The problem of the job."""
         return self._problem or super().problem
 
 
 class CallWaits(CallFailed):
-    """The job waits for something to be put right, and then goes on by itself."""
+    """The job waits until a person solves a problem. Then it goes on by itself."""
 
     code: ClassVar[str] = "call_waits"
-    hint: ClassVar[str] = "Put right what the job names; then send the recording again to get its text."
+    hint: ClassVar[str] = "Solve the problem that the job names. Then send the recording again to get its text."
 
 
 class Detected(Value, frozen=True):
-    """Which language is spoken, None if nobody speaks, and how probable that is."""
+    """The language of a recording, and its probability. None: nobody speaks."""
 
     language: str | None
     probability: float
 
 
-async def place(service: Service, received: Received, options: Options) -> Job:
-    """Make a job of the recording, or find the one it already is. Raises `InvalidRequest` or `ModelUnavailable` for a model
-    that is not here; nothing is kept of the recording if anything is raised."""
+async def submit(service: Service, received: Received, options: Options) -> Job:
+    """Make a job of the recording, or return the job that it is already.
+
+    Raises `InvalidRequest`, and `ModelUnavailable` for a model that is not here. After an error, the recording is
+    deleted.
+    """
     try:
         model = await service.models.resolve(options.model)
         reuse_finished = service.config.api.reuse_results
@@ -69,27 +73,30 @@ async def place(service: Service, received: Received, options: Options) -> Job:
 
 
 async def finished(service: Service, job_id: str) -> Job:
-    """The job once it is complete. Raises `CallFailed`, `Conflict` if it was cancelled, and `NotFound` if it was deleted."""
+    """Return the job once it is complete.
+
+    Raises `CallFailed`, `CallWaits`, `Conflict` if the job was cancelled, and `NotFound` if it was deleted.
+    """
     async with aclosing(service.jobs.watch(job_id)) as states:
         async for job in states:
             last = job
     return _complete(last)
 
 
-async def spoken(service: Service, job_id: str, heartbeat_s: float) -> AsyncGenerator[Segment | None, None]:
-    """The segments in order, each as soon as everything before it is known; None when that takes longer than a heartbeat.
+async def segments(service: Service, job_id: str, heartbeat_s: float) -> AsyncGenerator[Segment | None, None]:
+    """Yield the segments in order, each as soon as everything before it is final.
 
-    Raises what `finished` raises.
+    Yields None when that takes longer than a heartbeat. Raises what `finished` raises.
     """
-    said, silent_since = 0, current_time()
+    sent, silent_since = 0, current_time()
     async with aclosing(service.jobs.watch(job_id, heartbeat_s)) as states:
         async for last in states:
             job = last
-            settled = await service.parts.store.final_chunks(job_id)
-            fresh = await service.parts.store.segments(job_id, first=said, before=settled) if settled > said else []
+            final = await service.parts.store.final_chunks(job_id)
+            fresh = await service.parts.store.segments(job_id, first=sent, before=final) if final > sent else []
             for segment in fresh:
                 yield segment
-            said = max(said, settled)
+            sent = max(sent, final)
             if fresh or current_time() - silent_since >= heartbeat_s:
                 silent_since = current_time()
                 if not fresh:
@@ -97,8 +104,8 @@ async def spoken(service: Service, job_id: str, heartbeat_s: float) -> AsyncGene
     _complete(job)
 
 
-async def detected(service: Service, job_id: str) -> Detected:
-    """The language, as soon as it is known. Raises what `finished` raises."""
+async def language(service: Service, job_id: str) -> Detected:
+    """Return the language as soon as it is known. Raises what `finished` raises."""
     async with aclosing(service.jobs.watch(job_id)) as states:
         async for last in states:
             job = last
@@ -106,23 +113,22 @@ async def detected(service: Service, job_id: str) -> Detected:
                 break
         else:
             _complete(job)
-    heard = [
+    probabilities = [
         chunk.language_probability
         for chunk in await service.parts.store.chunks(job_id)
-        if chunk.language == job.language
+        if chunk.language == job.language and chunk.language_probability is not None
     ]
-    sure = [probability for probability in heard if probability is not None]
-    return Detected(job.language, max(sure, default=1.0 if job.options.language else 0.0))
+    return Detected(job.language, max(probabilities, default=1.0 if job.options.language else 0.0))
 
 
 def _complete(job: Job) -> Job:
+    """Return the job if it is complete. Raises what `finished` raises."""
     if job.status is Status.FAILED:
         raise CallFailed(problem=job.error)
     if job.problem is not None and job.status not in TERMINAL:
         problem = job.problem
-        raise CallWaits(problem=replace(problem, params=problem.params | {"retry_after_s": AGAIN_S}))
+        raise CallWaits(problem=replace(problem, params=problem.params | {"retry_after_s": RETRY_AFTER_S}))
     if job.status is Status.CANCELLED:
-        raise Conflict(
-            "The job was cancelled while you waited.", hint="Send the recording again to go on with it.", id=job.id
-        )
+        hint = "Send the recording again to go on with it."
+        raise Conflict("The job was cancelled while you waited.", hint=hint, id=job.id)
     return job

@@ -1,4 +1,4 @@
-"""What clients may ask of jobs. Reads go to the store; every change runs on the scheduler's loop (`scheduler.requests`)."""
+"""What clients may ask of jobs. Reads go to the store. Changes run on the scheduler's loop (`scheduler.requests`)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from typing import Concatenate, ParamSpec, TypeVar
 from anyio import move_on_after
 from msgspec.structs import replace
 
-from whisper_service.config.active import ActiveSettings
+from whisper_service.app.wiring import Parts
 from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Status, Transcript
 from whisper_service.core.errors import InvalidRequest, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.integrations.link_answers import name_from_url
-from whisper_service.integrations.link_fetcher import LinkFetcher
-from whisper_service.integrations.webhooks import WebhookSender
 from whisper_service.scheduler import requests
 from whisper_service.scheduler.context import Context
 from whisper_service.storage.browse import JobPage, JobSnapshot
-from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
-from whisper_service.storage.resumable_uploads import ResumableUploads
-from whisper_service.storage.uploads import Received, Uploads
+from whisper_service.storage.change_feed import Closed, Pruned
+from whisper_service.storage.uploads import Received
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -33,25 +30,11 @@ P = ParamSpec("P")
 class JobService:
     """The jobs of a running service."""
 
-    def __init__(
-        self,
-        active: ActiveSettings,
-        context: Context,
-        feed: ChangeFeed,
-        uploads: Uploads,
-        resumable: ResumableUploads,
-        webhooks: WebhookSender,
-        links: LinkFetcher,
-        trash_changed: Callable[[], None],
-    ) -> None:
-        self._active = active
-        self._context = context
-        self._feed = feed
-        self._uploads = uploads
-        self._resumable = resumable
-        self._webhooks = webhooks
-        self._links = links
-        self._trash_changed = trash_changed
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._context = parts.context
+        self._feed = parts.feed
+        self._store = parts.store
 
     # -- submit -------------------------------------------------------------------------------------------------------
 
@@ -66,44 +49,47 @@ class JobService:
     ) -> Job:
         """Make a job of an upload. Raises `InvalidRequest` for a webhook that is not allowed.
 
-        With `reuse`, a job that has the same bytes and options goes on instead; without `reuse_finished`, only one that has
-        not ended.
+        With `reuse`, a job with equal bytes and options is continued instead; without `reuse_finished`, only a job that
+        has not ended.
         """
-        job = self._new_job(received.path.name, received.name, options)
+        job = self._new_job(self._parts.uploads.wall(), received.name, options, job_id=received.path.name)
         job = replace(job, bytes=received.bytes, sha256=received.sha256, message="Waiting for its turn.", rank=rank)
         if reuse:
             return await self._context.ask(requests.reuse_or_submit, received, job, reuse_finished=reuse_finished)
         return await self._context.ask(requests.submit, job)
 
     async def submit_upload(self, upload_id: str, options: Options) -> Job:
-        """Make a job of a resumable upload. Asked again, it returns the same job. Raises what `ResumableUploads.claim` raises."""
+        """Make a job of a resumable upload, or return the job that was made of it.
+
+        Raises what `ResumableUploads.hand_over` raises.
+        """
         with suppress(NotFound):
             return await self.get(upload_id)
-        received = await self._resumable.hand_over(upload_id)
+        received = await self._parts.resumable.hand_over(upload_id)
         try:
             job = await self.submit(received, options)
         except ServiceError:
-            await self._resumable.release(received)
+            await self._parts.resumable.release(received)
             raise
-        await self._resumable.discard(upload_id)
+        await self._parts.resumable.discard(upload_id)
         return job
 
     async def submit_link(self, url: str, options: Options) -> Job:
-        """Make a job of an address. Its recording is fetched while the job waits for its turn. Raises `InvalidRequest`."""
-        url = self._links.check(url)
-        job = self._new_job(identifier(self._uploads.wall()), name_from_url(url), options)
+        """Make a job of a link. Its recording is fetched while the job waits for its turn. Raises `InvalidRequest`."""
+        url, now = self._parts.links.check(url), self._parts.uploads.wall()
+        job = self._new_job(now, name_from_url(url), options, job_id=identifier(now))
         job = replace(job, message="Fetching the recording.", origin=LinkOrigin(url))
         return await self._ask_and_fetch(requests.submit, job)
 
-    def _new_job(self, job_id: str, name: str, options: Options) -> Job:
+    def _new_job(self, now: float, name: str, options: Options, *, job_id: str) -> Job:
         if options.webhook:
-            self._webhooks.check(options.webhook)
+            self._parts.webhooks.check(options.webhook)
         return Job(
             id=job_id,
             name=name,
             status=Status.PENDING,
             options=options,
-            created_at=self._uploads.wall(),
+            created_at=now,
             bytes=0,
             sha256="",
             language=options.language,
@@ -114,7 +100,8 @@ class JobService:
     async def change(self, job_id: str, cause: Cause, *, model: str | None = None) -> Job:
         """Pause, resume, cancel or retry a job, or move it in the queue. A retry may name another `model`.
 
-        A cancelled job keeps its text; a retry keeps what is done. Raises `NotFound`, `IllegalTransition` and `MediaRemoved`.
+        A cancelled job keeps its text; a retry keeps what is done. Raises `NotFound`, `IllegalTransition` and
+        `MediaRemoved`.
         """
         return await self._ask_and_fetch(requests.change, job_id, cause, model=model)
 
@@ -125,13 +112,13 @@ class JobService:
         return await self._context.ask(requests.rename, job_id, clean_name(name))
 
     async def delete(self, job_id: str, *, for_good: bool = False) -> None:
-        """Delete the job, whatever its state. `restore` takes it back until `storage.undo_s` is over, unless `for_good`."""
-        for_good = for_good or not self._active.config.storage.undo_s
+        """Delete the job, whatever its state. For `storage.undo_s` seconds `restore` undoes that, unless `for_good`."""
+        for_good = for_good or not self._parts.active.config.storage.undo_s
         await self._ask_and_fetch(requests.delete, job_id, for_good=for_good)
-        self._trash_changed()
+        self._parts.trash.notify()
 
     async def restore(self, job_id: str) -> Job:
-        """Take a deleted job back. Raises `NotFound` once it is gone for good, `Conflict` if it is not deleted."""
+        """Take a job out of the trash. Raises `NotFound` once it is gone for good, `Conflict` if it is not deleted."""
         return await self._ask_and_fetch(requests.restore, job_id)
 
     async def _ask_and_fetch(
@@ -139,14 +126,14 @@ class JobService:
     ) -> T:
         """Run a request that may change which links have to be fetched, and wake the fetcher."""
         result = await self._context.ask(act, *args, **kwargs)
-        self._links.notify()
+        self._parts.links.notify()
         return result
 
     # -- read ---------------------------------------------------------------------------------------------------------
 
     async def get(self, job_id: str) -> Job:
         """Return one job. Raises `NotFound`."""
-        return await self._context.store.job(job_id)
+        return await self._store.job(job_id)
 
     async def watch(self, job_id: str, heartbeat_s: float = math.inf) -> AsyncGenerator[Job, None]:
         """Yield the job now, after every change and after every heartbeat, until it has ended or waits for a person.
@@ -171,15 +158,15 @@ class JobService:
         self, *, status: Collection[Status] = (), query: str = "", before: str | None = None, limit: int
     ) -> JobPage:
         """Return jobs, the newest first, that have one of these statuses and match the search."""
-        return await self._context.store.browser.jobs(status=status, q=query, before=before, limit=limit)
+        return await self._store.browser.jobs(status=status, q=query, before=before, limit=limit)
 
     async def newest(self, limit: int) -> list[Job]:
         """Return the newest jobs."""
-        return await self._context.store.jobs(limit=limit)
+        return await self._store.jobs(limit=limit)
 
     async def snapshot(self, limit: int) -> JobSnapshot:
-        """Return the newest jobs with the number of the last change that they contain."""
-        return await self._context.store.browser.snapshot(limit)
+        """Return the newest jobs with the number of the last change that is in them."""
+        return await self._store.browser.snapshot(limit)
 
     async def transcript(self, job_id: str) -> Transcript:
         """Return the text so far, in order."""
@@ -195,12 +182,12 @@ class JobService:
 
     async def segments(self, job_id: str) -> list[Segment]:
         """Return the segments so far, in order."""
-        return await self._context.store.segments(job_id)
+        return await self._store.segments(job_id)
 
     def recording(self, job_id: str) -> Path:
         """Return the path of the recording. The file may be missing."""
-        return self._context.data.source_of(job_id)
+        return self._parts.data.source_of(job_id)
 
     def waveform(self, job_id: str) -> Path:
         """Return the path of the waveform: pairs of int8 per 20 ms. The file grows while the recording is decoded."""
-        return self._context.data.peaks_of(job_id)
+        return self._parts.data.peaks_of(job_id)

@@ -1,7 +1,6 @@
-"""What happened, counted for Prometheus: fed by everything that reaches the service loop from its children.
+"""Count the reports and deaths of actors for Prometheus.
 
-Counters and histograms live here, from the start of the process on. What is true at the moment is asked for when somebody
-looks (`web/metrics.py`).
+Counters and histograms start with the process. Gauges are computed for each scrape (`web.api.metrics`).
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ PREFIX: Final = "whisper_service"
 LATENCY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 BATCH_S: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 MOST_WAITING: Final = 20_000
-"""Chunks whose latency is being measured; of more, the oldest are not."""
+"""Chunks whose latency is measured at a time. Of more, the oldest are left out."""
 
 
 class Metrics:
-    """A registry of its own; two services in one process do not mix."""
+    """The counters of one service, in a registry of their own."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -36,8 +35,10 @@ class Metrics:
         self._now = _ScrapeCollector()
         self._registry.register(self._now)
         ProcessCollector(registry=self._registry)
-        self._waiting: OrderedDict[tuple[str, int], float] = OrderedDict()  # chunks that are found, and when
-        self._short_of_memory: set[tuple[str, int]] = set()  # children that said so before they went
+        self._waiting: OrderedDict[tuple[str, int], float] = (
+            OrderedDict()
+        )  # chunks without text, and when they were found
+        self._out_of_memory: set[tuple[str, int]] = set()  # (actor, generation) that reported so before their exit
 
         def counter(name: str, help: str, *labels: str) -> Counter:
             return Counter(name, help, labels, namespace=PREFIX, registry=self._registry)
@@ -49,46 +50,45 @@ class Metrics:
         self._latency = histogram(
             "chunk_latency_seconds", "From when a chunk was found in a recording until its text.", LATENCY_S
         )
-        self._batch = histogram(
-            "batch_seconds", "Work on one batch of chunks; by this and the next, the real-time factor.", BATCH_S
-        )
+        self._batch = histogram("batch_seconds", "Work on one batch of chunks.", BATCH_S)
         self._audio = counter("recognised_audio_seconds_total", "Speech in the chunks that became text.")
         self._decoded = counter(
             "decoded_audio_seconds_total", "Length of the recordings that were decoded to their end."
         )
         self._loads = counter("model_loads_total", "Models loaded.", "model", "device", "compute_type")
-        self._faults = counter("faults_total", "What children reported as failed, but did not die of.", "scope", "kind")
+        self._faults = counter("faults_total", "Failures that actors reported and survived.", "scope", "kind")
         self._memory = counter(
             "out_of_memory_total", "Times that the memory of the device or the machine ran out.", "actor"
         )
-        self._starts = counter("actor_starts_total", "Children that took commands.", "actor")
-        self._deaths = counter(
-            "actor_deaths_total", "Children that died and were replaced, by cause.", "actor", "cause"
-        )
+        self._starts = counter("actor_starts_total", "Starts of actors that then took commands.", "actor")
+        self._deaths = counter("actor_deaths_total", "Deaths of actors, by cause.", "actor", "cause")
 
-    def watching(self, deliver: Callable[[ActorEvent], None]) -> Callable[[ActorEvent], None]:
-        """`deliver`, which is counted first."""
+    def counting(self, deliver: Callable[[ActorEvent], None]) -> Callable[[ActorEvent], None]:
+        """Return a function that counts an event, then delivers it."""
 
-        def delivering(event: ActorEvent) -> None:
-            self.watch(event)
+        def count_and_deliver(event: ActorEvent) -> None:
+            self.count(event)
             deliver(event)
 
-        return delivering
+        return count_and_deliver
 
-    def watch(self, event: ActorEvent) -> None:
-        """Count what this means."""
-        actor, child = _kind(event.actor), (event.actor, event.generation)
+    def count(self, event: ActorEvent) -> None:
+        """Count an event."""
+        actor = event.actor.partition("-")[0]  # all media actors are counted together
+        generation = (event.actor, event.generation)
         if isinstance(event, Died):
             self._deaths.labels(actor, event.diagnosis.kind.value).inc()
-            if event.diagnosis.kind is FaultKind.OOM and child not in self._short_of_memory:
+            if event.diagnosis.kind is FaultKind.OOM and generation not in self._out_of_memory:
                 self._memory.labels(actor).inc()
-            self._short_of_memory.discard(child)
+            self._out_of_memory.discard(generation)
             return
         match event.report:
             case Ready():
                 self._starts.labels(actor).inc()
             case ChunkFound(job_id=job_id, span=span):
-                self._found((job_id, span.index))
+                self._waiting.setdefault((job_id, span.index), self._clock())
+                if len(self._waiting) > MOST_WAITING:
+                    self._waiting.popitem(last=False)
             case ChunkDone(job_id=job_id, index=index):
                 self._chunks.inc()
                 if (found := self._waiting.pop((job_id, index), None)) is not None:
@@ -105,32 +105,22 @@ class Metrics:
                 if kind == FaultKind.OOM:
                     self._memory.labels(actor).inc()
                     if fatal:
-                        self._short_of_memory.add(child)
+                        self._out_of_memory.add(generation)
             case _:
                 pass
 
     def text(self, accept: str, now: Iterable[Metric]) -> tuple[bytes, str]:
-        """Everything, with `now`, in the form that `accept` asks for; and its content type."""
+        """Return all metrics and `now`, the gauges, in the form that `accept` asks for; and the content type."""
         encode, content_type = choose_encoder(accept)
         self._now.metrics = list(now)
         return encode(self._registry), content_type
 
-    def _found(self, chunk: tuple[str, int]) -> None:
-        self._waiting.setdefault(chunk, self._clock())
-        if len(self._waiting) > MOST_WAITING:
-            self._waiting.popitem(last=False)
-
 
 class _ScrapeCollector(Collector):
-    """What was asked for a moment ago."""
+    """Hands out the gauges that were computed for this scrape."""
 
     def __init__(self) -> None:
         self.metrics: list[Metric] = []
 
     def collect(self) -> Iterable[Metric]:
         return self.metrics
-
-
-def _kind(actor: str) -> str:
-    """`media-2` -> `media`: which of several it was is of no interest."""
-    return actor.partition("-")[0]

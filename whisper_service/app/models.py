@@ -1,4 +1,4 @@
-"""What anybody may ask about models: the facade over the shelf, for the web. Whatever changes something is done on the loop."""
+"""What clients may ask of models. Every change runs on the scheduler's loop (`scheduler.model_actions`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from whisper_service.app.wiring import Parts
 from whisper_service.core.domain import Value
-from whisper_service.core.errors import Conflict, InvalidRequest
+from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.model_names import is_name
 from whisper_service.models import importing
 from whisper_service.models.catalog import AUTO, Catalog
@@ -19,36 +20,53 @@ from whisper_service.models.hubs import HubInfo
 from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import EndpointState, ModelInfo
 from whisper_service.scheduler import model_actions
-from whisper_service.scheduler.context import Context
 from whisper_service.storage.uploads import Uploads
 
 
 class ModelsInfo(Value, frozen=True):
-    """Every model there is or could be, the best first, and where those come from that are not here."""
+    """Every model that is known or on this machine, the best first, and where models are downloaded from."""
 
     models: list[ModelInfo]
     hub: HubInfo
 
 
 class HubTest(Value, frozen=True):
-    """How each endpoint answered. `proxy` is the one that the settings name, without name and password."""
+    """How each endpoint answered. `proxy` is the one in the settings, without name and password."""
 
     repo: str
     endpoints: list[EndpointState]
     proxy: str | None = None
 
 
+@contextmanager
+def import_folder(catalog: Catalog, name: str) -> Iterator[Path]:
+    """Create a folder for an import, on the file system of the models, and delete it after the block.
+
+    Raises `InvalidRequest` for an impossible name, and `Conflict` if there is a model with this name.
+    """
+    if not is_name(name) or name == AUTO:
+        raise InvalidRequest(
+            f"{name[:80]!r} cannot be the name of a model.",
+            hint="Use letters, digits, dots and dashes, or owner/name.",
+            field="name",
+        )
+    model_actions.refuse_if_here(catalog, catalog.name_of(name))
+    scratch = catalog.scratch()
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 class ModelService:
-    """The models of a running service. Every change runs on the scheduler's loop (`scheduler.model_actions`)."""
+    """The models of a running service."""
 
-    def __init__(self, context: Context, *, import_dirs: tuple[str, ...], limits: ImportLimits) -> None:
-        self._context = context
-        self._import_dirs = tuple(map(Path, import_dirs))
-        self._limits = limits
-
-    @property
-    def _catalog(self) -> Catalog:
-        return self._context.models.catalog
+    def __init__(self, parts: Parts) -> None:
+        config = parts.active.config
+        self._context = parts.context
+        self._catalog = parts.context.models.catalog
+        self._import_dirs = tuple(map(Path, config.models.import_dirs))
+        self._limits = ImportLimits(config.models.max_import_bytes, config.storage.min_free_bytes)
 
     async def list(self) -> ModelsInfo:
         """Return all models and the hubs."""
@@ -65,9 +83,9 @@ class ModelService:
     async def resolve(self, wanted: str) -> str:
         """Return the name of the model that would do the work. Raises `InvalidRequest` and `ModelUnavailable`.
 
-        A call is resolved when it arrives: "auto" may mean another model tomorrow, with another text.
+        The model of a call is chosen when it arrives: later, "auto" may mean another model, with another text.
         """
-        device = self._context.speech.device or "cpu"
+        device = self._context.speech.device.name_or_cpu
         return await to_thread.run_sync(partial(self._catalog.resolve, wanted, device=device))
 
     async def download(self, name: str) -> ModelInfo:
@@ -87,10 +105,13 @@ class ModelService:
         return await self._context.ask(model_actions.unload, name)
 
     async def import_archive(self, name: str, data: AsyncIterator[bytes], *, expected: int | None = None) -> ModelInfo:
-        """Take the bytes of an archive as a new model. Raises `BadArchive`, `ModelBroken`, `Conflict`, `TooLarge`, `DiskFull`."""
-        with self._scratch(name) as scratch:
-            intake = Uploads(scratch, max_bytes=self._limits.bytes, min_free=self._limits.spare)
-            async with intake.receive("archive", expected=expected) as receiver:
+        """Make a model of the bytes of an archive.
+
+        Raises `BadArchive`, `ModelBroken`, `Conflict`, `InvalidRequest`, `TooLarge` and `DiskFull`.
+        """
+        with import_folder(self._catalog, name) as scratch:
+            uploads = Uploads(scratch, max_bytes=self._limits.bytes, min_free=self._limits.spare)
+            async with uploads.receive("archive", expected=expected) as receiver:
                 async for block in data:
                     await receiver.write(block)
                 received = await receiver.finish()
@@ -98,35 +119,11 @@ class ModelService:
             return await self._adopt(scratch / "model", name)
 
     async def import_folder(self, name: str, path: str) -> ModelInfo:
-        """Copy a folder of this machine as a new model. Raises the same, and `ImportRefused`."""
-        with self._scratch(name) as scratch:
-            await to_thread.run_sync(
-                importing.from_folder, Path(path), self._import_dirs, scratch / "model", self._limits
-            )
-            return await self._adopt(scratch / "model", name)
-
-    @contextmanager
-    def _scratch(self, name: str) -> Iterator[Path]:
-        """A folder for the time of an import, on the file system of the models. Refuses first what cannot end well."""
-        if not is_name(name) or name == AUTO:
-            raise InvalidRequest(
-                f"{name[:80]!r} cannot be the name of a model.",
-                hint="Letters, digits, dots and dashes, or owner/name.",
-                field="name",
-            )
-        if self._catalog.has(self._catalog.name_of(name)):
-            raise Conflict(
-                f"There is a model {name} already.", hint="Remove it first, or import this one under another name."
-            )
-        scratch = self._catalog.scratch()
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    async def _adopt(self, folder: Path, name: str) -> ModelInfo:
-        canonical = self._catalog.name_of(name)
-        return await self._context.ask(model_actions.adopt, folder, canonical)
+        """Make a model of a folder of this machine. Raises what `import_archive` raises, and `ImportRefused`."""
+        with import_folder(self._catalog, name) as scratch:
+            target = scratch / "model"
+            await to_thread.run_sync(importing.from_folder, Path(path), self._import_dirs, target, self._limits)
+            return await self._adopt(target, name)
 
     async def test(
         self,
@@ -136,10 +133,13 @@ class ModelService:
         proxy: str | None = None,
         token: str | None = None,
     ) -> HubTest:
-        """Whether this model could be fetched, from each endpoint, without fetching it. What is not given is as in the settings."""
+        """Ask each endpoint whether this model could be downloaded. The settings say what is not given."""
         hub = self._context.downloads.hub
         repo = self._catalog.repo_of(model) if model else None
         command = hub.test(repo, endpoints=endpoints, proxy=proxy, token=token)
-        test = await self._context.mailbox.ask(partial(self._context.hub_tests.ask, command))
+        test = await self._context.mailbox.ask(partial(self._context.hub_tests.start, command))
         await test.done.wait()
         return HubTest(command.repo, list(test.results), hub.info.proxy)
+
+    async def _adopt(self, folder: Path, name: str) -> ModelInfo:
+        return await self._context.ask(model_actions.adopt, folder, self._catalog.name_of(name))

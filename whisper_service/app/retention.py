@@ -1,7 +1,7 @@
-"""What is kept of jobs that are over, and for how long: which recordings and which jobs go, oldest first.
+"""Delete the recordings and jobs that are too old or take too much space, oldest first, as configured.
 
-`due` is pure. `Retention` looks from time to time and asks for what is due; who does it looks again whether it still may.
-Nothing of a job that waits, is in work or paused is ever due.
+`due` is pure. Only jobs that have ended are ever due. `Retention` asks for each deletion, and who carries it out checks
+again that the job has not been started since.
 """
 
 from __future__ import annotations
@@ -25,60 +25,60 @@ logger = logging.getLogger(__name__)
 
 DAY_S: Final = 86_400.0
 LOOK_S: Final = 600.0
-"""Seconds between two looks; a limit may be exceeded for so long."""
+"""Seconds between two looks. A limit may be exceeded for so long."""
 JUMP_S: Final = 3_600.0
-"""A clock that ran so much faster than time did was set: until the next look it is not believed that everything is old."""
+"""A clock that gained more seconds than this on the real time was set. Until the next look, nothing counts as old."""
 
 
 class RetentionRules(Value, frozen=True):
-    """0: for ever, or without limit."""
+    """The limits. 0: none."""
 
-    media_s: float = 0.0  # a recording after the end of its job
-    jobs_s: float = 0.0  # a job with its text after its end
-    media_bytes: int = 0  # all recordings together
+    media_s: float = 0.0  # seconds that a recording stays after the end of its job
+    jobs_s: float = 0.0  # seconds that a job with its text stays after its end
+    media_bytes: int = 0  # of all recordings together
 
     def __bool__(self) -> bool:
         return bool(self.media_s or self.jobs_s or self.media_bytes)
 
 
 class DueJobs(NamedTuple):
-    """Identifiers of jobs."""
+    """The ids of jobs that have to go."""
 
-    media: Sequence[str]  # lose their recording
-    jobs: Sequence[str]  # go as a whole
+    media: Sequence[str]  # only the recording
+    jobs: Sequence[str]  # the whole job
 
 
-def due(rules: RetentionRules, kept: Collection[StoredJob], now: float) -> DueJobs:
-    """What has to go, oldest first; `now` in Unix seconds.
+def due(rules: RetentionRules, stored: Collection[StoredJob], now: float) -> DueJobs:
+    """Return what has to be deleted, oldest first. `now` is in Unix seconds.
 
-    Who can be tried again - failed, or with gaps - loses its recording for its age alone, not because room is short.
+    A job that can be retried, because it failed or has gaps, loses its recording by age only, not for space.
     """
-    over = sorted(
-        (job for job in kept if job.status in TERMINAL and job.finished_at is not None),
+    ended = sorted(
+        (job for job in stored if job.status in TERMINAL and job.finished_at is not None),
         key=lambda job: (job.finished_at, job.id),
     )
-    jobs = [job.id for job in over if rules.jobs_s and now - (job.finished_at or now) > rules.jobs_s]
-    with_media = [job for job in over if not job.media_removed and job.id not in set(jobs)]
+    jobs = [job.id for job in ended if rules.jobs_s and now - (job.finished_at or now) > rules.jobs_s]
+    with_media = [job for job in ended if not job.media_removed and job.id not in set(jobs)]
     media = [job.id for job in with_media if rules.media_s and now - (job.finished_at or now) > rules.media_s]
     gone = {*media, *jobs}
-    room = sum(job.bytes for job in kept if not job.media_removed and job.id not in gone)
+    used = sum(job.bytes for job in stored if not job.media_removed and job.id not in gone)
     for job in with_media:
-        if not rules.media_bytes or room <= rules.media_bytes:
+        if not rules.media_bytes or used <= rules.media_bytes:
             break
         if job.id not in gone and job.status is not Status.FAILED and not job.gaps:
             media.append(job.id)
-            room -= job.bytes
+            used -= job.bytes
     return DueJobs(media, jobs)
 
 
 class Retention:
-    """Applies the rules until the broadcast is closed."""
+    """Applies the rules until the change feed is closed."""
 
     def __init__(
         self,
         rules: RetentionRules,
         store: Store,
-        broadcast: ChangeFeed,
+        feed: ChangeFeed,
         remove_media: Callable[[str], Awaitable[object]],
         remove_job: Callable[[str], Awaitable[object]],
         *,
@@ -88,35 +88,34 @@ class Retention:
     ) -> None:
         self._rules = rules
         self._store = store
-        self._broadcast = broadcast
+        self._feed = feed
         self._remove_media = remove_media
         self._remove_job = remove_job
         self._look_s = look_s
         self._wall = wall
         self._clock = clock
-        self._seen = (wall(), clock())
+        self._last_look = (wall(), clock())
 
     async def run(self) -> None:
-        """Look now and again and again; at once an end without any rule."""
+        """Look now and every `look_s` seconds. Ends at once if there are no rules."""
         while self._rules:
             try:
                 await self.look()
-            except Unavailable:  # the end came in the middle of it
+            except Unavailable:  # the service ends
                 return
             except (sqlite3.Error, OSError, ServiceError):
-                logger.exception("what is not to be kept could not be removed", extra={"action": "retention_failed"})
+                logger.exception("Old recordings or jobs could not be removed.", extra={"action": "retention_failed"})
             with anyio.move_on_after(self._look_s):
                 try:
-                    await self._broadcast.wait_closed()
+                    await self._feed.wait_closed()
                 except Closed:
                     return
 
     async def look(self) -> None:
-        """Remove what is due now."""
-        if self._jumped():
-            logger.warning(
-                "the clock was set forward: nothing is removed for its age yet", extra={"action": "clock_jumped"}
-            )
+        """Delete what is due now."""
+        if self._clock_jumped():
+            message = "The clock was set forward. Nothing is removed for its age yet."
+            logger.warning(message, extra={"action": "clock_jumped"})
             return
         media, jobs = due(self._rules, await self._store.stored_jobs(), self._wall())
         for job_id in media:
@@ -125,9 +124,9 @@ class Retention:
             await self._remove_job(job_id)
         if media or jobs:
             facts = {"action": "retention", "media": len(media), "jobs": len(jobs)}
-            logger.info("removed %d recordings and %d jobs as configured", len(media), len(jobs), extra=facts)
+            logger.info("Removed %d recordings and %d jobs as configured.", len(media), len(jobs), extra=facts)
 
-    def _jumped(self) -> bool:
-        """Whether the clock was set forward since the last look."""
-        (wall, clock), self._seen = self._seen, (self._wall(), self._clock())
-        return (self._seen[0] - wall) - (self._seen[1] - clock) > JUMP_S
+    def _clock_jumped(self) -> bool:
+        """Return whether the clock was set forward since the last look."""
+        (wall, clock), self._last_look = self._last_look, (self._wall(), self._clock())
+        return (self._last_look[0] - wall) - (self._last_look[1] - clock) > JUMP_S

@@ -1,6 +1,6 @@
-"""The trials of `doctor` that are heavy or may crash: in the children that do this work in the service too, under the same supervisor.
+"""The checks of `doctor` that are heavy or may crash: they run in the actors of the service, under its supervisor.
 
-Also what every check answers with: a `Check`. A trial never raises for what it finds.
+A check returns a `Check`. No check raises for what it finds.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from whisper_service.supervision.protocol import (
 )
 
 VOWELS: Final = ((700, 1200, 2600), (300, 2300, 3000), (500, 900, 2500))
-"""Formants of a, i and o in Hz, roughly: enough to be taken for a voice."""
+"""Formants of a, i and o in Hz, roughly. That is enough for a voice detector."""
 LEAD_S: Final = 0.5
+"""Seconds of silence before the voice."""
 VOICE_S: Final = 1.5
 UNEXPLAINED: Final = (FaultKind.CRASHED, FaultKind.UNKNOWN)
 
@@ -47,12 +48,12 @@ class Verdict(StrEnum):
     """How a check ended."""
 
     OK = "ok"
-    WARN = "warn"  # the service runs, but somebody should know
-    FAIL = "fail"  # something the service needs does not work
+    WARN = "warn"  # the service runs, but a person should know
+    FAIL = "fail"  # the service needs something that does not work
 
 
 class Check(Value, frozen=True):
-    """One check: what was tried, what came of it, and what to do."""
+    """One check: its name, its result, and what to do."""
 
     name: str
     verdict: Verdict
@@ -61,6 +62,7 @@ class Check(Value, frozen=True):
 
 
 def failed(name: str, problem: Problem) -> Check:
+    """Return the failed check with this problem."""
     detail = problem.message
     if said := problem.params.get("detail"):
         detail += f" ({said})"
@@ -68,7 +70,7 @@ def failed(name: str, problem: Problem) -> Check:
 
 
 async def media(config: Config, scratch: Path) -> Check:
-    """A child decodes a recording and finds the voice in it."""
+    """Decode a recording in a media actor, and find the voice in it."""
     name, began = "decoding", time.monotonic()
     source = scratch / "doctor.wav"
     await to_thread.run_sync(write_voice, source)
@@ -94,9 +96,8 @@ async def media(config: Config, scratch: Path) -> Check:
                     pass
     if not chunks:
         detail = "A recording was decoded, but the voice in it was not found."
-        return Check(
-            name=name, verdict=Verdict.FAIL, detail=detail, hint="Install faster-whisper and onnxruntime again."
-        )
+        hint = "Install faster-whisper and onnxruntime again."
+        return Check(name=name, verdict=Verdict.FAIL, detail=detail, hint=hint)
     took = time.monotonic() - began
     versions = ", ".join(f"{key} {value}" for key, value in facts.items())
     detail = f"{answer.duration_s:.1f} s of sound decoded and the voice found, in {took:.1f} s with {versions}."
@@ -104,15 +105,18 @@ async def media(config: Config, scratch: Path) -> Check:
 
 
 async def speech(config: Config, scratch: Path, located: Located | None) -> AsyncIterator[Check]:
-    """A child per device loads the model and encodes once. A device that the configuration does not use may fail with a WARN."""
-    row, gpus = await _device(config, scratch, located, "cpu")
+    """Load the model and encode once, in a speech actor for each device.
+
+    A failure of a device that the configuration does not use is a WARN.
+    """
+    check, gpus = await _device(config, scratch, located, "cpu")
     used = config.speech.device
     if used == "auto":
         used = "cuda" if gpus else "cpu"
-    yield _unless(row, needed=used == "cpu")
+    yield _warn_unless(check, needed=used == "cpu")
     for number in range(gpus):
-        row, _ = await _device(config, scratch, located, f"cuda:{number}")
-        yield _unless(row, needed=used == f"cuda:{number}" or (used == "cuda" and number == 0))
+        check, _ = await _device(config, scratch, located, f"cuda:{number}")
+        yield _warn_unless(check, needed=used == f"cuda:{number}" or (used == "cuda" and number == 0))
     if used.startswith("cuda") and int(used.partition(":")[2] or 0) >= gpus:
         detail = f"The configuration asks for {used}; the engine sees {gpus} CUDA devices."
         hint = 'Check `nvidia-smi` and the driver, install "whisper_service[cuda]", or set speech.device = "auto".'
@@ -120,14 +124,18 @@ async def speech(config: Config, scratch: Path, located: Located | None) -> Asyn
 
 
 async def _device(config: Config, scratch: Path, located: Located | None, device: str) -> tuple[Check, int]:
-    """The row of one device, and how many CUDA devices the child sees."""
+    """Return the check of one device, and how many CUDA devices the actor sees."""
     name = f"speech on {device}"
     load = None
     if located is not None:
         load = Load(
-            model=located.name, path=str(located.path), device=device, compute_type=config.speech.compute_type, slots=1,
+            model=located.name,
+            path=str(located.path),
+            device=device,
+            compute_type=config.speech.compute_type,
+            slots=1,
             threads=config.speech.threads,
-        )  # fmt: skip
+        )
     within_s = config.supervision.load_timeout_s
     async with _supervised(f"doctor-{device.replace(':', '-')}", SPEECH, load, within_s, config, scratch) as actor:
         answer = await actor.report()
@@ -139,9 +147,8 @@ async def _device(config: Config, scratch: Path, located: Located | None, device
             detail = f"{answer.model} loaded and tried in {answer.seconds:.1f} s as {answer.compute_type}."
             return Check(name=name, verdict=Verdict.OK, detail=detail), gpus
         case Ready():
-            return Check(
-                name=name, verdict=Verdict.WARN, detail="The engine starts; there is no model to try it with."
-            ), gpus
+            detail = "The engine starts; there is no model to try it with."
+            return Check(name=name, verdict=Verdict.WARN, detail=detail), gpus
         case Fault():
             return failed(name, answer.problem), gpus
         case Problem():
@@ -166,10 +173,10 @@ def _death(name: str, problem: Problem) -> Check:
 
 
 def write_voice(path: Path) -> None:
-    """A WAV file of half a second of silence and a synthetic voice that says a, i, o; 16 kHz mono.
+    """Write a WAV file with silence and a synthetic voice that says a, i, o; 16 kHz mono.
 
-    A buzz of 120 Hz (a little up and down) whose harmonics are weighted by three resonances per vowel: the source-filter
-    model of speech, G. Fant, "Acoustic Theory of Speech Production", 1960.
+    The voice is a buzz of about 120 Hz. Three resonances for each vowel weight its harmonics: the source-filter model
+    of speech, G. Fant, "Acoustic Theory of Speech Production", 1960.
     """
     samples = array("h", bytes(2 * int(LEAD_S * SAMPLE_RATE)))
     phase = 0.0
@@ -194,6 +201,6 @@ def write_voice(path: Path) -> None:
         file.writeframes(samples.tobytes())
 
 
-def _unless(row: Check, *, needed: bool) -> Check:
-    """What nobody needs is no failure."""
-    return row if needed or row.verdict is Verdict.OK else msgspec.structs.replace(row, verdict=Verdict.WARN)
+def _warn_unless(check: Check, *, needed: bool) -> Check:
+    """Turn a failure of a device that is not needed into a warning."""
+    return check if needed or check.verdict is Verdict.OK else msgspec.structs.replace(check, verdict=Verdict.WARN)

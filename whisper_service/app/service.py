@@ -15,7 +15,6 @@ from whisper_service.app.system import Readiness, System
 from whisper_service.app.wiring import MEDIA, SPEECH, Parts, assembled
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Delivery
-from whisper_service.models.importing import ImportLimits
 from whisper_service.scheduler import requests
 
 
@@ -26,24 +25,10 @@ class Service:
     """
 
     def __init__(self, parts: Parts) -> None:
-        config, context = parts.active.config, parts.context
         self.parts = parts
-        self.jobs = JobService(
-            parts.active,
-            context,
-            parts.feed,
-            parts.uploads,
-            parts.resumable,
-            parts.webhooks,
-            parts.links,
-            parts.trash.tell,
-        )
-        self.models = ModelService(
-            context,
-            import_dirs=config.models.import_dirs,
-            limits=ImportLimits(config.models.max_import_bytes, config.storage.min_free_bytes),
-        )
-        self.settings = SettingsService(parts.active, context.mailbox, parts.store, parts.feed)
+        self.jobs = JobService(parts)
+        self.models = ModelService(parts)
+        self.settings = SettingsService(parts)
         self.uploads = parts.uploads
         self.resumable = parts.resumable
         self.events = parts.feed
@@ -77,8 +62,8 @@ class Service:
 
     @property
     def device(self) -> str | None:
-        """The device of the speech actor; None until the actor has reported what there is."""
-        return self.parts.context.speech.device
+        """The device of the speech actor. None: not known yet."""
+        return self.parts.context.speech.device.name
 
     @property
     def logs(self) -> Path:
@@ -90,7 +75,7 @@ class Service:
         return self.parts.data.advertise(address)
 
     async def reset(self) -> None:
-        """Start what died too often, load what could not be loaded, and try the GPU again."""
+        """Start the actors that died too often, load what could not be loaded, and try the GPU again."""
         await self.parts.context.ask(requests.reset)
 
     async def system(self) -> System:

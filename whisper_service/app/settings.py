@@ -6,31 +6,25 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from whisper_service.config.active import ActiveSettings
+from whisper_service.app.wiring import Parts
 from whisper_service.config.runtime import Setting
-from whisper_service.scheduler.mailbox import Mailbox
-from whisper_service.storage.change_feed import ChangeFeed
-from whisper_service.storage.store import Store
 
 
 class SettingsService:
     """The settings of a running service."""
 
-    def __init__(self, active: ActiveSettings, mailbox: Mailbox, store: Store, feed: ChangeFeed) -> None:
-        self._active = active
-        self._mailbox = mailbox
-        self._store = store
-        self._feed = feed
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def list(self) -> list[Setting]:
         """Return every setting, where its value comes from, and whether it can be changed here."""
-        return self._active.describe()
+        return self._parts.active.describe()
 
     async def change(self, changes: Mapping[str, Any]) -> None:
         """Change settings, all or none. None takes a change back. Raises `InvalidRequest`."""
-        await self._mailbox.ask(partial(self._change, changes))
+        await self._parts.context.mailbox.ask(partial(self._change, changes))
 
     async def _change(self, changes: Mapping[str, Any]) -> None:
-        stored = self._active.check(changes)
-        self._feed.publish([await self._store.service_state.set_settings(stored)])
-        self._active.replace_stored(stored)
+        stored = self._parts.active.check(changes)
+        self._parts.feed.publish([await self._parts.store.service_state.set_settings(stored)])
+        self._parts.active.replace_stored(stored)

@@ -1,11 +1,12 @@
-"""Deleted jobs until they are gone for good: each may be had back for a while, then it is purged with all its files.
+"""Delete the jobs in the trash for good when their time is over.
 
-When that is, is in the database, so a restart changes nothing about it.
+The database has the time of each deletion, so that a restart changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
@@ -18,60 +19,58 @@ from whisper_service.storage.store import Store
 logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 30.0
-"""Until it is tried again after the store or the disk refused."""
+"""Seconds until the next try after the store or the disk refused."""
 
 
 class Trash:
-    """`purge` removes a deleted job for good."""
+    """The deleted jobs. Each can be restored for `keep_s` seconds."""
 
     def __init__(
         self,
         store: Store,
-        purge: Callable[[str], Awaitable[None]],
+        delete: Callable[[str], Awaitable[None]],
         *,
         keep_s: float,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.keep_s = keep_s
         self._store = store
-        self._purge = purge
+        self._delete = delete
         self._wall = wall
         self._news = Wakeup()
         self._closed = False
 
-    def tell(self) -> None:
-        """There is something in it."""
+    def notify(self) -> None:
+        """Look again: a job came into the trash, or `keep_s` was changed."""
         self._news.notify()
 
     def close(self) -> None:
         """Let `run` end."""
         self._closed = True
-        self.tell()
+        self.notify()
 
     async def run(self) -> None:
-        """Purge each job when its time has come; until `close`."""
+        """Delete each job when its time is over, until `close`."""
         while not self._closed:
             try:
-                wait = await self._empty()
-            except Unavailable:  # the end came in the middle of it
+                wait_s = await self._delete_due()
+            except Unavailable:  # the service ends
                 return
             except (sqlite3.Error, OSError, ServiceError):
-                logger.exception("deleted jobs could not be removed", extra={"action": "purge_failed"})
-                wait = RETRY_S
-            await self._news.wait(wait)
+                logger.exception("Deleted jobs could not be removed.", extra={"action": "purge_failed"})
+                wait_s = RETRY_S
+            await self._news.wait(wait_s)
 
-    async def _empty(self) -> float:
-        """Purge what is due; seconds until the next one is."""
+    async def _delete_due(self) -> float:
+        """Delete the jobs whose time is over, and return the seconds until the next one is due."""
         for job_id, deleted_at in await self._store.trashed():
-            left = deleted_at + self.keep_s - self._wall()
-            if left > self.keep_s:  # the clock was set back: as if it had been deleted just now
-                left = self.keep_s
-            if left > 0:
-                return left
+            left_s = min(self.keep_s, deleted_at + self.keep_s - self._wall())  # the clock may have been set back
+            if left_s > 0:
+                return left_s
             if self._closed:
                 break
             try:
-                await self._purge(job_id)
+                await self._delete(job_id)
             except NotFound:
-                continue  # restored, or purged by its user, meanwhile
-        return float("inf")
+                continue  # deleted or restored meanwhile
+        return math.inf

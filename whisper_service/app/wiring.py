@@ -1,4 +1,4 @@
-"""The composition root: builds the parts of a service, in order, runs them, and takes them down in reverse."""
+"""The composition root: build the parts of a service, run them, and end them in order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
-from whisper_service.app.maintenance import keep_short, recover, sweep
+from whisper_service.app.maintenance import prune_changes, recover, sweep
 from whisper_service.app.metrics import Metrics
 from whisper_service.app.retention import DAY_S, Retention, RetentionRules
 from whisper_service.app.trash import Trash
@@ -90,7 +90,7 @@ async def assembled(
         orphans.end_orphans()
         store = await stack.enter_async_context(Store.open(data.database))
         active = ActiveSettings(config, sources, await store.service_state.settings())
-        await recover(store, data)
+        await recover(store)
         _, head = await store.change_log.bounds()
         feed = ChangeFeed(store.change_log, head)
         stack.callback(feed.close)
@@ -119,13 +119,14 @@ def _build(
 ) -> Parts:
     """Make every part and connect them. Nothing runs yet."""
     config = active.config
+    webhooks = WebhookSender(config.webhooks, store, feed)  # before the mailbox, which an error would leave open
     mailbox, metrics = Mailbox(), Metrics()
     limits = config.supervision
     supervise = partial(
         Supervisor,
         logs=data.logs,
         orphans=orphans,
-        deliver=metrics.watching(mailbox.deliver),
+        deliver=metrics.counting(mailbox.deliver),
         ready_timeout_s=limits.ready_timeout_s,
         policy=RestartPolicy(limits.max_restarts, limits.restart_window_s, limits.probe_s),
     )
@@ -167,7 +168,7 @@ def _build(
         resumable=ResumableUploads(data.uploads, uploads, keep_s=config.storage.keep_uploads_s),
         context=context,
         metrics=metrics,
-        webhooks=WebhookSender(config.webhooks, store, feed),
+        webhooks=webhooks,
         links=LinkFetcher(
             config.links,
             store,
@@ -198,7 +199,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         for actor in context.actors:
             tasks.start_soon(actor.run, name=actor.name)
         tasks.start_soon(Loop(context).run, name="scheduler")
-        tasks.start_soon(keep_short, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
+        tasks.start_soon(prune_changes, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
         tasks.start_soon(feed.run_heartbeat, config.server.heartbeat_s, name="heartbeat")
         for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash):
             tasks.start_soon(part.run, name=type(part).__name__)
@@ -218,7 +219,7 @@ def _apply(parts: Parts, config: Config) -> None:
     parts.uploads.at_once = config.server.max_uploads
     parts.resumable.keep_s = config.storage.keep_uploads_s
     parts.trash.keep_s = config.storage.undo_s
-    parts.trash.tell()
+    parts.trash.notify()
     parts.context.downloads.hub = hubs.resolve(config.models, os.environ)
     parts.context.downloads.spare_bytes = config.storage.min_free_bytes
     logging.getLogger("whisper_service").setLevel(config.log.level.upper())

@@ -1,6 +1,6 @@
-"""The `doctor` command: tries what the service will need, for real, and says what does not work and what to do.
+"""The `doctor` command: try what the service needs, and say what does not work and what to do.
 
-Owns the order of the checks, how they are shown, and the light ones; what needs a child process is in `trial`.
+Has the order of the checks, how they are shown, and the light checks. Checks that need an actor are in `app.self_test`.
 """
 
 from __future__ import annotations
@@ -38,63 +38,65 @@ from whisper_service.storage.store import Store
 from whisper_service.web import server
 
 PACKAGES: Final = (
-    "litestar", "uvicorn", "aiosqlite", "msgspec", "anyio", "ctranslate2", "faster-whisper", "huggingface_hub", "av", "onnxruntime",
+    "litestar", "uvicorn", "aiosqlite", "msgspec", "anyio",
+    "ctranslate2", "faster-whisper", "huggingface_hub", "av", "onnxruntime",
 )  # fmt: skip
-"""What the service stands on."""
+"""The packages that the service needs."""
 
 
 def run(load: Callable[[], Config], file: Path | None, *, as_json: bool) -> int:
-    """Check everything and print the rows; the exit code is 1 if one of them is a FAIL. `load` reads the configuration."""
-    rows: list[Check] = []
+    """Check everything, print the checks, and return the exit code: 1 if one of them is a FAIL.
+
+    `load` reads the configuration.
+    """
+    checks: list[Check] = []
     console = Console(highlight=False)
 
-    def tell(row: Check) -> None:
-        rows.append(row)
+    def add(check: Check) -> None:
+        checks.append(check)
         if not as_json:
-            _print(console, row)
+            _print(console, check)
 
-    tell(python())
-    tell(packages())
+    add(python())
+    add(packages())
     try:
         config = load()
     except ServiceError as error:
-        tell(failed("configuration", error.problem))
+        add(failed("configuration", error.problem))
     else:
-        tell(configuration(config, file))
-        anyio.run(_examine, config, tell)
+        add(configuration(config, file))
+        anyio.run(_examine, config, add)
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n")
-    return 1 if any(row.verdict is Verdict.FAIL for row in rows) else 0
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(checks), indent=2).decode() + "\n")
+    return 1 if any(check.verdict is Verdict.FAIL for check in checks) else 0
 
 
-async def _examine(config: Config, tell: Callable[[Check], None]) -> None:
+async def _examine(config: Config, add: Callable[[Check], None]) -> None:
     data = DataDir(config.data_dir)
-    row, running = directory(data, config.storage.min_free_bytes)
-    tell(row)
-    tell(port(config, running=running))
-    tell(static_files())
-    if row.verdict is Verdict.FAIL:
-        return  # nowhere to put anything
+    check, running = directory(data, config.storage.min_free_bytes)
+    add(check)
+    add(port(config, running=running))
+    add(static_files())
+    if check.verdict is Verdict.FAIL:
+        return  # the other checks need the directory
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=data.root, ignore_cleanup_errors=True) as name:
         scratch = Path(name)
-        tell(await database(scratch))
-        tell(await self_test.media(config, scratch))
-        row, located = await model(config, data)
-        tell(row)
-        async for row in self_test.speech(config, scratch, located):
-            tell(row)
+        add(await database(scratch))
+        add(await self_test.media(config, scratch))
+        check, located = await model(config, data)
+        add(check)
+        async for check in self_test.speech(config, scratch, located):
+            add(check)
 
 
 def python() -> Check:
-    """The interpreter and the machine."""
-    cores = os.cpu_count() or 1
-    return Check(
-        name="python", verdict=Verdict.OK, detail=f"{platform.python_version()}, {platform.platform()}, {cores} cores"
-    )
+    """Describe the interpreter and the machine."""
+    detail = f"{platform.python_version()}, {platform.platform()}, {os.cpu_count() or 1} cores"
+    return Check(name="python", verdict=Verdict.OK, detail=detail)
 
 
 def packages() -> Check:
-    """What is installed. Nothing is imported."""
+    """Check which packages are installed, without importing them."""
     found: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -113,7 +115,7 @@ def packages() -> Check:
 
 
 def configuration(config: Config, file: Path | None) -> Check:
-    """Where the settings come from."""
+    """Describe where the settings come from."""
     named = os.environ.get(CONFIG_VARIABLE)
     chosen = file or (Path(named) if named else Path("config.toml"))
     origin = str(chosen.resolve()) if chosen.is_file() else "the defaults"
@@ -124,7 +126,7 @@ def configuration(config: Config, file: Path | None) -> Check:
 
 
 def directory(data: DataDir, reserve: int) -> tuple[Check, bool]:
-    """Room, permission and locking in the data directory, and whether a service is at work in it."""
+    """Check space, permissions and locks of the data directory. Return also whether a service runs in it."""
     name = "data directory"
     with ExitStack() as stack:
         try:
@@ -140,28 +142,20 @@ def directory(data: DataDir, reserve: int) -> tuple[Check, bool]:
             problem = Problem(code="disk_full", message=f"{detail}.", hint="Free some space: uploads are refused.")
             return failed(name, problem), running
         if running:
-            return Check(name=name, verdict=Verdict.OK, detail=f"{detail}. A service is at work in it."), True
+            return Check(name=name, verdict=Verdict.OK, detail=f"{detail}. A service runs in it."), True
         try:
             with data.hold():
-                hint = "Never start two services on it, or choose a local disk with --data-dir."
-                detail += ". The file system does not lock files"
-                return Check(name=name, verdict=Verdict.WARN, detail=f"{detail}.", hint=hint), False
+                hint = "Never start two services in it, or choose a local disk with --data-dir."
+                detail += ". The file system does not lock files."
+                return Check(name=name, verdict=Verdict.WARN, detail=detail, hint=hint), False
         except DataDirectoryInUse:
             return Check(name=name, verdict=Verdict.OK, detail=f"{detail}. Files can be written and locked."), False
 
 
 async def database(scratch: Path) -> Check:
-    """A real database with a real job, on the file system where it will be."""
+    """Check that a database on this file system stores a job."""
     path = scratch / "doctor.db"
-    job = Job(
-        id="doctor",
-        name="doctor",
-        status=Status.PENDING,
-        options=Options(),
-        created_at=time.time(),
-        bytes=1,
-        sha256="0" * 64,
-    )
+    job = Job("doctor", "doctor", Status.PENDING, Options(), created_at=time.time(), bytes=1, sha256="0" * 64)
     try:
         async with Store.open(path) as store:
             written = await store.add(job)
@@ -178,7 +172,7 @@ async def database(scratch: Path) -> Check:
 
 
 def port(config: Config, *, running: bool) -> Check:
-    """Whether the service could listen. `running`: a service has the data directory, so it may well have the port too."""
+    """Check that the service can listen. A `running` service may have the port already."""
     host, number = config.server.host, config.server.port
     try:
         server.listen(host, number).close()
@@ -187,13 +181,12 @@ def port(config: Config, *, running: bool) -> Check:
             detail = f"{host}:{number} is taken, probably by the running service."
             return Check(name="address", verdict=Verdict.OK, detail=detail)
         return failed("address", error.problem)
-    return Check(
-        name="address", verdict=Verdict.OK, detail=f"{host}:{number} is free." if number else f"{host}, any port."
-    )
+    detail = f"{host}:{number} is free." if number else f"{host}, any port."
+    return Check(name="address", verdict=Verdict.OK, detail=detail)
 
 
 def static_files() -> Check:
-    """The page that the service shows."""
+    """Check that the files of the page are there."""
     page = resource("static") / "index.html"
     if not page.is_file():
         hint = "The API works without it. Install whisper_service again to get it back."
@@ -202,7 +195,7 @@ def static_files() -> Check:
 
 
 async def model(config: Config, data: DataDir) -> tuple[Check, Located | None]:
-    """The model that is used unless a job names another; the built-in one is put together by this."""
+    """Check the model of jobs that name none. The built-in model is unpacked by this."""
     catalog = Catalog(data.models, default=config.speech.model)
     try:
         located = await to_thread.run_sync(catalog.locate, "auto")
@@ -216,12 +209,12 @@ async def model(config: Config, data: DataDir) -> tuple[Check, Located | None]:
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
 
 
-def _print(console: Console, row: Check) -> None:
+def _print(console: Console, check: Check) -> None:
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=4, style=_STYLES[row.verdict])
+    table.add_column(width=4, style=_STYLES[check.verdict])
     table.add_column(width=16)
     table.add_column(overflow="fold")
-    table.add_row(row.verdict.upper(), row.name, Text(row.detail))
-    if row.hint:
-        table.add_row("", "", Text(f"-> {row.hint}"))
+    table.add_row(check.verdict.upper(), check.name, Text(check.detail))
+    if check.hint:
+        table.add_row("", "", Text(f"-> {check.hint}"))
     console.print(table)

@@ -1,7 +1,7 @@
 """The command line: `serve` (the default), `transcribe`, `models`, `doctor`, `openapi`.
 
-Owns the arguments, exit codes and how errors look in a terminal; the work is done by the modules it imports when their
-command is chosen. Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted.
+Defines the arguments, the exit codes and how errors look in a terminal. The modules that do the work are imported when
+their command is chosen. Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,27 +18,26 @@ from whisper_service import __version__
 from whisper_service.cli import models as cli_models
 from whisper_service.config.load import find_sources, load
 from whisper_service.config.schema import Config, SettingSource
-from whisper_service.core.domain import Preset, Script, Task
+from whisper_service.core.domain import Options, Task
 from whisper_service.core.errors import ServiceError
 from whisper_service.core.model_names import is_name
+from whisper_service.core.options_schema import OptionField, option_fields
+from whisper_service.export.layout import Layout
 from whisper_service.export.render import Format
 
 PROGRAM: Final = "whisper_service"
 FAILED: Final = 1
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 LEVELS: Final = ("debug", "info", "warning", "error")
-LOOKS: Final = {
-    "line_columns": ("N", "width of a line; wide characters take two columns"),
-    "cjk_line_columns": ("N", "the same for text that is mostly Chinese, Japanese or Korean"),
-    "lines": ("N", "lines of a caption, 1 or 2"),
-    "chars_per_s": ("N", "reading speed"),
-    "cjk_chars_per_s": ("N", "the same for Chinese, Japanese and Korean"),
-    "min_s": ("S", "how long a caption is shown at least, where there is room"),
-    "max_s": ("S", "and at most"),
-}
-"""What captions can be told, and how it is explained."""
 FORMATS: Final = tuple(kind.value for kind in Format)
+WISHES: Final = ("language", "task", "preset", "prompt")
+"""The options of a job that `transcribe` has."""
+LOOKS: Final = (
+    "line_columns", "cjk_line_columns", "lines", "chars_per_s", "cjk_chars_per_s", "min_s", "max_s",
+    "script", "word_times", "times", "bom",
+)  # fmt: skip
+"""The options of an export that `transcribe` has."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (
-        BrokenPipeError
-    ):  # `... | head`: nobody reads on; keep the interpreter from complaining when it flushes at exit
+    except BrokenPipeError:  # like `... | head`. The interpreter flushes at exit and must not fail there
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (ServiceError, ExceptionGroup) as error:
@@ -64,19 +61,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not all(isinstance(leaf, ServiceError) for leaf in known):
             raise
         for leaf in known:
-            complain(leaf)
+            print_error(leaf)
         return FAILED
 
 
-def complain(error: BaseException) -> None:
-    """Say on standard error what is wrong and what to do about it."""
+def print_error(error: BaseException) -> None:
+    """Print what is wrong and what to do about it on standard error."""
     print(f"{PROGRAM}: {error}", file=sys.stderr)  # noqa: T201
     if isinstance(error, ServiceError) and error.advice:
         print(f"  {error.advice}", file=sys.stderr)  # noqa: T201
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole grammar."""
+    """Return the parser of all commands."""
     root = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Self-hosted speech transcription that survives anything. Without a command it serves.",
@@ -85,76 +82,83 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(metavar="COMMAND", required=True)
 
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, metavar="FILE", help="settings (default: ./config.toml if there is one)")
-    common.add_argument("--data-dir", type=Path, metavar="DIR", help="where everything is kept")
-    common.add_argument("--model", metavar="NAME", help="a model, or a directory with one (default: the best here)")
-    common.add_argument("--device", metavar="auto|cpu|cuda", help="what to compute on; cuda:1 is the second GPU")
-    common.add_argument("--log-level", choices=LEVELS, help="how much to say on standard error")
+    common.add_argument("--config", type=Path, metavar="FILE", help="Settings. Default: ./config.toml if it exists.")
+    common.add_argument("--data-dir", type=Path, metavar="DIR", help="Where everything is kept.")
+    common.add_argument("--model", metavar="NAME", help="A model, or a folder with one. Default: the best one here.")
+    common.add_argument("--device", metavar="auto|cpu|cuda", help="What to compute on. cuda:1 is the second GPU.")
+    common.add_argument("--log-level", choices=LEVELS, help="How much to print on standard error.")
     address = argparse.ArgumentParser(add_help=False)
-    address.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    address.add_argument("--port", type=int, help="port to listen on; 0: any that is free (default: 8000)")
+    address.add_argument("--host", help="Address to listen on. Default: 127.0.0.1.")
+    address.add_argument("--port", type=int, help="Port to listen on. 0: any free port. Default: 8000.")
 
-    serve = commands.add_parser("serve", parents=[common, address], help="start the service")
-    serve.set_defaults(command=_serve)
-
-    transcribe = commands.add_parser(
-        "transcribe",
-        parents=[common],
-        help="transcribe files right here",
-        description="Write a transcript beside each file. Interrupted or killed, the same command goes on where it stopped.",
-    )
-    transcribe.add_argument("files", nargs="+", type=Path, metavar="FILE", help="any audio or video file")
-    transcribe.add_argument(
-        "-f", "--format", type=_formats, default=(Format.SRT,), metavar="LIST", dest="formats",
-        help=f"formats to write, of {','.join(FORMATS)} (default: srt)",
-    )  # fmt: skip
-    transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="write here instead of beside each file")
-    transcribe.add_argument("--language", metavar="CODE", help="language spoken, like en or zh (default: detect it)")
-    transcribe.add_argument(
-        "--task",
-        choices=[Task.TRANSCRIBE.value, Task.TRANSLATE.value],
-        default=Task.TRANSCRIBE.value,
-        help="translate: English text",
-    )
-    transcribe.add_argument(
-        "--preset", choices=[preset.value for preset in Preset], help="how hard to look for the best text"
-    )
-    transcribe.add_argument("--prompt", metavar="TEXT", help="names and spellings to expect")
-    looks = transcribe.add_argument_group(
-        "how it shall look", "What is not given is as [captions] in config.toml says."
-    )
-    for name, (metavar, said) in LOOKS.items():
-        looks.add_argument(f"--{name.replace('_', '-')}", metavar=metavar, help=said)
-    looks.add_argument("--script", choices=[*Script], help="how Chinese is written")
-    looks.add_argument("--word-times", action="store_true", default=None, help="vtt: the time of every word")
-    looks.add_argument("--no-times", action="store_false", default=None, dest="times", help="md, docx: without times")
-    looks.add_argument("--bom", action="store_true", default=None, help="a byte order mark, for old players on Windows")
-    transcribe.set_defaults(command=_transcribe)
-
+    commands.add_parser("serve", parents=[common, address], help="Start the service.").set_defaults(command=_serve)
+    _add_transcribe(commands, common)
     doctor = commands.add_parser(
-        "doctor", parents=[common, address], help="try everything and say what to do about what does not work"
+        "doctor", parents=[common, address], help="Test everything, and say what to do about what does not work."
     )
-    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument("--json", action="store_true", help="Print JSON for programs.")
     doctor.set_defaults(command=_doctor)
-
     cli_models.add(commands, common, settings, sources)
-    openapi = commands.add_parser("openapi", help="print the description of the API")
+    openapi = commands.add_parser("openapi", help="Print the description of the API.")
     openapi.set_defaults(command=_openapi)
     return root
 
 
+def _add_transcribe(commands: Any, common: argparse.ArgumentParser) -> None:
+    transcribe = commands.add_parser(
+        "transcribe",
+        parents=[common],
+        help="Transcribe files in this process.",
+        description="Write a transcript beside each file. After an interruption, the same command goes on.",
+    )
+    transcribe.add_argument("files", nargs="+", type=Path, metavar="FILE", help="An audio or video file.")
+    formats = f"Formats to write, of {','.join(FORMATS)}. Default: srt."
+    transcribe.add_argument(
+        "-f", "--format", type=_formats, default=(Format.SRT,), metavar="LIST", dest="formats", help=formats
+    )
+    transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="Write here instead of beside each file.")
+    only_text = {"choices": [Task.TRANSCRIBE.value, Task.TRANSLATE.value], "help": "translate: English text."}
+    for field in option_fields(Options):
+        if field.name in WISHES:
+            _add_option(transcribe, field, **(only_text if field.name == "task" else {}))
+    looks = transcribe.add_argument_group("how the files look", "Default: [captions] in config.toml.")
+    for field in option_fields(Layout):
+        if field.name in LOOKS:
+            _add_option(looks, field)
+    transcribe.set_defaults(command=_transcribe)
+
+
+def _add_option(group: Any, field: OptionField, **more: Any) -> None:
+    """Add an option with the description, the bounds and the choices of a field. Without it, its value is None."""
+    said = field.description
+    if field.minimum is not None:
+        said += f" {field.minimum:g} to {field.maximum:g}."
+    name = field.name.replace("_", "-")
+    if field.type == "boolean" and field.default:
+        group.add_argument(
+            f"--no-{name}", action="store_false", dest=field.name, default=None, help=f"Leave out: {said}"
+        )
+    elif field.type == "boolean":
+        group.add_argument(f"--{name}", action="store_true", default=None, help=said)
+    else:
+        seconds = field.name.endswith("_s") and "_per_" not in field.name
+        metavar = "TEXT" if field.type == "string" else "SECONDS" if seconds else "N"
+        kind = {"choices": field.choices} if field.choices else {"metavar": metavar}
+        group.add_argument(f"--{name}", **({"help": said} | kind | more))
+
+
 def settings(options: argparse.Namespace) -> Config:
-    """The configuration with what the command line says on top. Paths given here are relative to the working directory."""
+    """Return the configuration with the arguments on top. Their paths are relative to the working directory."""
     return load(options.config, overrides=_given(options))
 
 
 def sources(options: argparse.Namespace) -> dict[str, SettingSource]:
-    """Where those settings come from."""
+    """Return where each of those settings comes from."""
     return find_sources(options.config, overrides=_given(options))
 
 
 def _given(options: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says, None where it says nothing."""
+    """Return the settings that are given as arguments. None: not given."""
     model = options.model
     if model is not None and (not is_name(model) or Path(model).is_dir()):
         model = str(Path(model).expanduser().resolve())
@@ -170,7 +174,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
 def _serve(options: argparse.Namespace) -> int:
     chosen = settings(options)
-    gc.disable()  # what is made until it answers stays: to look through it again and again is much of the start
+    gc.disable()  # nothing made during the start is freed: looking for garbage would be a large part of its time
     from whisper_service.web import server
 
     return server.run(chosen, sources(options))
@@ -178,16 +182,15 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _transcribe(options: argparse.Namespace) -> int:
     chosen = settings(options)
-    _log(options.log_level)
+    _configure_log(options.log_level)
     from whisper_service.cli import transcribe
 
-    wishes = {"language": options.language, "task": options.task, "preset": options.preset, "prompt": options.prompt}
-    looks = {name: getattr(options, name) for name in (*LOOKS, "script", "word_times", "times", "bom")}
+    wishes, looks = ({name: getattr(options, name) for name in names} for names in (WISHES, LOOKS))
     return transcribe.run(chosen, options.files, options.formats, options.output, wishes, looks, sources(options))
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    _log(options.log_level or "error")  # what goes wrong is in the rows
+    _configure_log(options.log_level or "error")  # the checks tell what goes wrong
     from whisper_service.cli import doctor
 
     return doctor.run(lambda: settings(options), options.config, as_json=options.json)
@@ -200,8 +203,8 @@ def _openapi(options: argparse.Namespace) -> int:
     return 0
 
 
-def _log(level: str | None) -> None:
-    """Without a level, warnings appear by Python's last-resort handler, which minds a progress bar in its way."""
+def _configure_log(level: str | None) -> None:
+    """Configure the log. Without a level, Python prints warnings in its own way, which spares a progress bar."""
     if level is not None:
         from whisper_service.core import logs
 
@@ -209,10 +212,10 @@ def _log(level: str | None) -> None:
 
 
 def _formats(text: str) -> tuple[Format, ...]:
-    """`srt,vtt` -> the two formats, each once."""
+    """Parse a list like `srt,vtt` into its formats, each once."""
     names = dict.fromkeys(name.strip().lower().removeprefix(".") for name in text.split(",") if name.strip())
     if not names or not names.keys() <= set(FORMATS):
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of {', '.join(FORMATS)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {', '.join(FORMATS)}")
     return tuple(map(Format, names))
 
 

@@ -1,6 +1,7 @@
-"""The `models` command: list, download, unload, remove, import, verify, test-connection - in the data directory, or through the service that has it.
+"""The `models` command: list, download, unload, remove, import, verify, test-connection.
 
-Owns the grammar and how it looks in a terminal; the work is done by the modules it imports when it is chosen.
+Works in the data directory, or through the service that has it. Defines the arguments and the look in a terminal. The
+modules that do the work are imported when the command is chosen.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from whisper_service.models.inventory import ModelInfo
 
 STEPS: Final = 10
-"""Lines for a download where there is no bar to move."""
+"""Lines that a download prints where there is no bar."""
 WIDTH: Final = 150
-"""Columns of a list that goes into a file."""
+"""Columns of a list that is not printed on a terminal."""
 _SUFFIXES: Final = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
@@ -31,8 +32,8 @@ def add(
     settings: Callable[[argparse.Namespace], Config],
     sources: Callable[[argparse.Namespace], Mapping[str, SettingSource]],
 ) -> None:
-    """The grammar of the command."""
-    models = commands.add_parser("models", help="list, fetch, import, check and remove models")
+    """Add the command to the commands."""
+    models = commands.add_parser("models", help="List, download, import, verify and remove models.")
     verbs = models.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, act: Callable[[Config, argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
@@ -40,35 +41,31 @@ def add(
         made.set_defaults(command=lambda options: act(settings(options), options), sources=sources)
         return made
 
-    listing = verb("list", _list, "every model there is or could be, and what it is good for on this machine")
-    listing.add_argument("--json", action="store_true", help="for programs")
-    verb("download", _download, "fetch models from the hub").add_argument(
-        "names", nargs="+", metavar="NAME", help="like small, large-v3-turbo, or owner/name on the hub"
+    names: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
+    listing = verb("list", _list, "List the models that are known or here, and what they are good for on this machine.")
+    listing.add_argument("--json", action="store_true", help="Print JSON for programs.")
+    download = verb("download", _download, "Download models from the hub.")
+    download.add_argument("names", **names, help="Like small, large-v3-turbo, or owner/name on the hub.")
+    verb("remove", _remove, "Delete models from this machine.").add_argument("names", **names)
+    verb("unload", _unload, "Free the memory of the loaded model.").add_argument("names", **names)
+    importing = verb("import", _import, "Make a model of a folder or an archive (.zip, .tar, .tar.gz).")
+    importing.add_argument("source", type=Path, metavar="PATH")
+    importing.add_argument("--name", help="Name of the model. Default: the name of the folder or the archive.")
+    verify = verb("verify", _verify, "Read models completely and compare them with their known hashes.")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="Default: all models on this machine.")
+    testing = verb(
+        "test-connection", _test, "Ask every endpoint whether a model could be downloaded. Downloads nothing."
     )
-    verb("remove", _remove, "take models off the disk").add_argument("names", nargs="+", metavar="NAME")
-    verb("unload", _unload, "give the memory of a loaded model back").add_argument("names", nargs="+", metavar="NAME")
-    taking = verb("import", _import, "make a model of a folder or an archive (.zip, .tar, .tar.gz)")
-    taking.add_argument("source", type=Path, metavar="PATH")
-    taking.add_argument("--name", help="what to call it (default: as the folder or the archive is called)")
-    verb("verify", _verify, "read models whole and compare them with what they should be").add_argument(
-        "names", nargs="*", metavar="NAME", help="(default: all that are here)"
-    )
-    testing = verb("test-connection", _test, "could a model be fetched? asks every endpoint, fetches nothing")
-    testing.add_argument("name", nargs="?", metavar="NAME", help="which model (default: a small one)")
-    testing.add_argument(
-        "--endpoint",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="instead of those in the settings; may be said again",
-    )
-    testing.add_argument("--proxy", metavar="URL", help="instead of the one in the settings")
+    testing.add_argument("name", nargs="?", metavar="NAME", help="Model to ask for. Default: a small one.")
+    endpoint = "Ask this endpoint instead of those in the settings. May be repeated."
+    testing.add_argument("--endpoint", action="append", default=[], metavar="URL", help=endpoint)
+    testing.add_argument("--proxy", metavar="URL", help="Use this proxy instead of the one in the settings.")
 
 
 @contextmanager
-def _shelf(config: Config, options: argparse.Namespace) -> Iterator[LocalModels | RemoteModels]:
-    """The data directory, held for the time of the command; or the running service that holds it."""
-    from whisper_service.app.local_models import LocalModels, in_force
+def _models(config: Config, options: argparse.Namespace) -> Iterator[LocalModels | RemoteModels]:
+    """Hold the data directory for the time of the command, or find the running service that holds it."""
+    from whisper_service.app.local_models import LocalModels, active_config
     from whisper_service.cli.remote_models import RemoteModels
     from whisper_service.core.errors import DataDirectoryInUse
     from whisper_service.storage.data_dir import DataDir
@@ -77,18 +74,18 @@ def _shelf(config: Config, options: argparse.Namespace) -> Iterator[LocalModels 
         try:
             stack.enter_context(DataDir(config.data_dir).hold())
         except DataDirectoryInUse:
-            yield RemoteModels.of(config)
+            yield RemoteModels(config)
         else:
-            yield LocalModels(in_force(config, options.sources(options)))
+            yield LocalModels(active_config(config, options.sources(options)))
 
 
 def _list(config: Config, options: argparse.Namespace) -> int:
-    with _shelf(config, options) as shelf:
-        models = shelf.list()
+    with _models(config, options) as models:
+        listed = models.list()
     if options.json:
         import msgspec
 
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(models), indent=2).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed), indent=2).decode() + "\n")
         return 0
     from rich.console import Console
     from rich.table import Table
@@ -96,12 +93,17 @@ def _list(config: Config, options: argparse.Namespace) -> int:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("name", "state", "languages", "disk", "memory", "on this machine", "good for"):
         table.add_column(column, no_wrap=column != "good for", overflow="fold")
-    for info in models.models:
+    for info in listed.models:
         mark = " (auto)" if info.default else ""
         table.add_row(
-            info.name, _state(info) + mark, info.languages or "", _size(info.disk_bytes or info.download_bytes),
-            _size(info.memory_bytes), fit(info), info.good_for,
-        )  # fmt: skip
+            info.name,
+            _state(info) + mark,
+            info.languages or "",
+            _size(info.disk_bytes or info.download_bytes),
+            _size(info.memory_bytes),
+            fit(info),
+            info.good_for,
+        )
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(table)
     return 0
@@ -109,45 +111,45 @@ def _list(config: Config, options: argparse.Namespace) -> int:
 
 def _download(config: Config, options: argparse.Namespace) -> int:
     failed = False
-    with _shelf(config, options) as shelf, _display() as show:
+    with _models(config, options) as models, _display() as show:
         for name in options.names:
             try:
-                info = shelf.download(name, show)
+                info = models.download(name, show)
             except KeyboardInterrupt:
-                shelf.cancel(name)
-                _say("Stopped. The same command goes on from here.")
+                models.cancel(name)
+                _print("Stopped. The same command goes on from here.")
                 raise
             show(info)
             if info.problem is not None:
-                _say(f"  {info.problem.hint}")
+                _print(f"  {info.problem.hint}")
             failed |= info.problem is not None or info.disk_bytes == 0
     return 1 if failed else 0
 
 
 def _remove(config: Config, options: argparse.Namespace) -> int:
-    with _shelf(config, options) as shelf:
+    with _models(config, options) as models:
         for name in options.names:
-            shelf.remove(name)
-            _say(f"{name}: removed")
+            models.remove(name)
+            _print(f"{name}: removed")
     return 0
 
 
 def _unload(config: Config, options: argparse.Namespace) -> int:
-    with _shelf(config, options) as shelf:
+    with _models(config, options) as models:
         for name in options.names:
-            info = shelf.unload(name)
-            _say(f"{info.name}: {_state(info)}")
+            info = models.unload(name)
+            _print(f"{info.name}: {_state(info)}")
     return 0
 
 
 def _test(config: Config, options: argparse.Namespace) -> int:
-    with _shelf(config, options) as shelf:
-        tested = shelf.test(options.name, tuple(options.endpoint), options.proxy)
+    with _models(config, options) as models:
+        tested = models.test(options.name, tuple(options.endpoint), options.proxy)
     for endpoint in tested.endpoints:
         if endpoint.problem is None:
-            _say(f"{endpoint.endpoint}: {tested.repo} can be fetched")
+            _print(f"{endpoint.endpoint}: {tested.repo} can be fetched")
         else:
-            _say(f"{endpoint.endpoint}: {endpoint.problem.message}\n  {endpoint.problem.hint}")
+            _print(f"{endpoint.endpoint}: {endpoint.problem.message}\n  {endpoint.problem.hint}")
     return 0 if any(endpoint.problem is None for endpoint in tested.endpoints) else 1
 
 
@@ -156,33 +158,31 @@ def _import(config: Config, options: argparse.Namespace) -> int:
 
     source = options.source.expanduser().resolve()
     if not source.exists():
-        raise InvalidRequest(
-            f"{options.source}: there is no such file or folder.",
-            hint="Name a folder with model.bin in it, or an archive of one.",
-        )
+        hint = "Name a folder with model.bin in it, or an archive of one."
+        raise InvalidRequest(f"{options.source}: there is no such file or folder.", hint=hint)
     name = options.name or source.name
     while not options.name and source.is_file() and Path(name).suffix.lower() in _SUFFIXES:
         name = Path(name).stem
-    with _shelf(config, options) as shelf:
-        info = shelf.take(source, name)
-    _say(f"{info.name}: {info.state.value}, {_size(info.disk_bytes)}")
+    with _models(config, options) as models:
+        info = models.import_model(source, name)
+    _print(f"{info.name}: {info.state.value}, {_size(info.disk_bytes)}")
     return 0
 
 
 def _verify(config: Config, options: argparse.Namespace) -> int:
-    """Needs nobody's leave: it only reads."""
+    """Verify models. This only reads, so the data directory need not be held."""
     from whisper_service.app.local_models import LocalModels
 
     failed = False
-    for name, verdict, problem in LocalModels(config).verify(options.names):
-        _say(f"{name}: {verdict}" + (f"\n  {problem.hint}" if problem and problem.hint else ""))
+    for name, result, problem in LocalModels(config).verify(options.names):
+        _print(f"{name}: {result}" + (f"\n  {problem.hint}" if problem and problem.hint else ""))
         failed |= problem is not None
     return 1 if failed else 0
 
 
 @contextmanager
 def _display() -> Iterator[Callable[[ModelInfo], None]]:
-    """A bar that moves, or a line now and then where there is no terminal."""
+    """Return a function that shows a download: as a bar, or as a line now and then where there is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -194,18 +194,13 @@ def _display() -> Iterator[Callable[[ModelInfo], None]]:
         step = said.split(",")[0]
         if last.get(info.name) != step:
             last[info.name] = step
-            _say(f"{info.name}: {said}")
+            _print(f"{info.name}: {said}")
 
     if not console.is_terminal:
         yield line
         return
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 
@@ -222,7 +217,7 @@ def _display() -> Iterator[Callable[[ModelInfo], None]]:
 
 
 def progress(info: ModelInfo) -> str:
-    """`40 %, 12.3 MB/s, from https://hub`: the first part changes in steps."""
+    """Return a line like `40 %, 12.3 MB/s, from https://hub`. Its first part changes in steps."""
     if info.transfer is None:
         return _state(info)
     moved = info.transfer
@@ -235,7 +230,7 @@ def progress(info: ModelInfo) -> str:
 
 
 def fit(info: ModelInfo) -> str:
-    """How well it suits this machine, in words."""
+    """Return in words how well the model suits this machine."""
     if info.suits is None:
         return ""
     if info.suits.fit == "too_big":
@@ -257,5 +252,5 @@ def _size(count: int | None) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201

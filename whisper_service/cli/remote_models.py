@@ -1,6 +1,6 @@
-"""A running service on this machine as a client sees it: for commands that must not touch its data directory themselves.
+"""The models of a running service on this machine, for commands that must not touch its data directory.
 
-Where it listens is written in the data directory; the token, if there is one, is in the same settings as the service's.
+The service writes its address into the data directory. Its token, if there is one, is in the same settings.
 """
 
 from __future__ import annotations
@@ -32,53 +32,42 @@ BLOCK: Final = 1 << 20
 
 
 class RemoteModels:
-    """The models of a running service. Every method raises what the service says (`refusal`), and `DataDirectoryInUse` if it does not answer."""
+    """The models of the service that has the data directory.
 
-    def __init__(self, config: Config, address: str) -> None:
-        parts = urlsplit(address)
-        self._where = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._headers = (
-            {"Authorization": f"Bearer {token}"} if (token := next(iter(read_tokens(config.security)), "")) else {}
-        )
+    Every method raises the problem that the service answers with, and `DataDirectoryInUse` without an answer.
+    """
 
-    @classmethod
-    def of(cls, config: Config) -> RemoteModels:
-        """The service that has the data directory. Raises `DataDirectoryInUse` if nobody knows where it listens."""
+    def __init__(self, config: Config) -> None:
+        """Find the service. Raises `DataDirectoryInUse` if its address is unknown."""
         if (address := DataDir(config.data_dir).address()) is None:
             raise DataDirectoryInUse
-        return cls(config, address)
+        parts = urlsplit(address)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        token = next(iter(read_tokens(config.security)), "")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def list(self) -> ModelsInfo:
-        """Every model there is or could be."""
+        """Return all models and the hubs."""
         return msgspec.json.decode(self._ask("GET", "/api/models"), type=ModelsInfo)
 
-    def show(self, name: str) -> ModelInfo:
-        """One model."""
-        return self._model("GET", name)
-
     def download(self, name: str, show: Callable[[ModelInfo], None]) -> ModelInfo:
-        """Have a model fetched; tells its state whenever that changes, until it is here or cannot be had."""
-        connection = http.client.HTTPConnection(*self._where, timeout=TIMEOUT_S)
-        try:
-            connection.request("GET", "/api/events", headers=self._headers)
-            events = self._events(connection.getresponse())
-            next(events)  # hello: from here on nothing is missed
+        """Download a model and `show` every change of its state. Return the state at the end."""
+        with self._answer("GET", "/api/events") as answer:
+            events = _model_events(answer)
+            next(events)  # the first event says that the stream has begun: from here on none is missed
             info = self._model("POST", name, "/download")
             while info.transfer is not None:
                 show(info)
-                info = next(told for told in events if told is not None and told.name == info.name)
+                info = next(event for event in events if event is not None and event.name == info.name)
             return info
-        finally:
-            connection.close()
 
     def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> HubTest:
-        """Whether this model could be fetched, from each endpoint."""
-        wish = {"model": model, "endpoints": endpoints, "proxy": proxy}
-        data = self._ask("POST", "/api/models/test-connection", io.BytesIO(msgspec.json.encode(wish)))
-        return msgspec.json.decode(data, type=HubTest)
+        """Ask each endpoint whether this model could be downloaded."""
+        body = io.BytesIO(msgspec.json.encode({"model": model, "endpoints": endpoints, "proxy": proxy}))
+        return msgspec.json.decode(self._ask("POST", "/api/models/test-connection", body), type=HubTest)
 
     def unload(self, name: str) -> ModelInfo:
-        """Give the memory of a loaded model back."""
+        """Free the memory of the loaded model."""
         return self._model("POST", name, "/unload")
 
     def cancel(self, name: str) -> None:
@@ -86,61 +75,58 @@ class RemoteModels:
         self._model("POST", name, "/cancel")
 
     def remove(self, name: str) -> None:
-        """Take a model off the disk."""
+        """Delete a model from this machine."""
         self._ask("DELETE", _path(name))
 
-    def take(self, source: Path, name: str) -> ModelInfo:
-        """Have an archive, or a folder, become a model."""
+    def import_model(self, source: Path, name: str) -> ModelInfo:
+        """Make a model of a folder or an archive."""
         path = f"/api/models/import?{urlencode({'name': name})}"
-        if source.is_dir():
-            with _packed(source) as archive:
-                return msgspec.json.decode(self._ask("POST", path, archive, "application/x-tar"), type=ModelInfo)
-        with source.open("rb") as archive:
+        with _tar_stream(source) if source.is_dir() else source.open("rb") as archive:
             return msgspec.json.decode(self._ask("POST", path, archive, "application/octet-stream"), type=ModelInfo)
 
-    def _model(self, method: str, name: str, verb: str = "") -> ModelInfo:
-        return msgspec.json.decode(self._ask(method, _path(name) + verb), type=ModelInfo)
+    def _model(self, method: str, name: str, act: str = "") -> ModelInfo:
+        return msgspec.json.decode(self._ask(method, _path(name) + act), type=ModelInfo)
 
     def _ask(self, method: str, path: str, body: BinaryIO | None = None, kind: str = "application/json") -> bytes:
-        connection = http.client.HTTPConnection(*self._where, timeout=None if body else TIMEOUT_S)
+        with self._answer(method, path, body, kind) as answer:
+            return answer.read()
+
+    @contextmanager
+    def _answer(
+        self, method: str, path: str, body: BinaryIO | None = None, kind: str = "application/json"
+    ) -> Iterator[http.client.HTTPResponse]:
+        """Send a request, with the body in chunks, and return the answer while the connection is open."""
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=None if body else TIMEOUT_S)
+        chunked = {"Transfer-Encoding": "chunked"} if body else {}
         try:
-            headers = self._headers | {"Content-Type": kind}
-            connection.request(
-                method,
-                path,
-                body,
-                headers | ({"Transfer-Encoding": "chunked"} if body else {}),
-                encode_chunked=body is not None,
-            )
+            headers = self._headers | {"Content-Type": kind} | chunked
+            connection.request(method, path, body, headers, encode_chunked=body is not None)
             answer = connection.getresponse()
-            data = answer.read()
+            if answer.status >= 400:
+                raise _error(msgspec.json.decode(answer.read(), type=Problem))
+            yield answer
         except OSError as error:
             raise DataDirectoryInUse(f"The service that has the data directory does not answer: {error}.") from error
         finally:
             connection.close()
-        if answer.status >= 400:
-            raise refusal(msgspec.json.decode(data, type=Problem))
-        return data
 
-    def _events(self, answer: http.client.HTTPResponse) -> Iterator[ModelInfo | None]:
-        """The events `model`; None for any other."""
-        if answer.status >= 400:
-            raise refusal(msgspec.json.decode(answer.read(), type=Problem))
-        kind = ""
-        while line := answer.readline():
-            name, _, value = line.decode().rstrip("\n").partition(": ")
-            if name == "event":
-                kind = value
-            elif name == "data":
-                yield msgspec.json.decode(value, type=ModelInfo) if kind == "model" else None
-        raise DataDirectoryInUse(
-            "The service stopped while it was asked.", hint="Start it again: the download goes on."
-        )
+
+def _model_events(answer: http.client.HTTPResponse) -> Iterator[ModelInfo | None]:
+    """Yield the events about models, and None for every other event."""
+    kind = ""
+    while line := answer.readline():
+        name, _, value = line.decode().rstrip("\n").partition(": ")
+        if name == "event":
+            kind = value
+        elif name == "data":
+            yield msgspec.json.decode(value, type=ModelInfo) if kind == "model" else None
+    hint = "Start it again: the download goes on."
+    raise DataDirectoryInUse("The service ended before it answered.", hint=hint)
 
 
 @contextmanager
-def _packed(folder: Path) -> Iterator[BinaryIO]:
-    """A folder as a stream of tar, made while it is read."""
+def _tar_stream(folder: Path) -> Iterator[BinaryIO]:
+    """Open a folder as a tar archive that is made while it is read."""
     reading, writing = os.pipe()
     thread = threading.Thread(target=_pack, args=(folder, os.fdopen(writing, "wb", BLOCK)), daemon=True)
     with os.fdopen(reading, "rb", BLOCK) as stream:
@@ -155,7 +141,7 @@ def _pack(folder: Path, sink: BinaryIO) -> None:
             for path in sorted(folder.iterdir()):
                 if path.is_file():
                     packed.add(path.resolve(), arcname=path.name)
-    except BrokenPipeError:  # nobody reads on
+    except BrokenPipeError:  # the reader has stopped
         return
 
 
@@ -163,6 +149,5 @@ def _path(name: str) -> str:
     return f"/api/models/{quote(folder_of(name), safe='')}"
 
 
-def refusal(problem: Problem) -> ServiceError:
-    """What the service said, for the terminal."""
+def _error(problem: Problem) -> ServiceError:
     return ServiceError(problem.message, hint=problem.hint, **problem.params)

@@ -1,7 +1,7 @@
-"""The `transcribe` command: the whole service in this process, without the web, for files given by name.
+"""The `transcribe` command: run the service without the web in this process, for files given by name.
 
-Every file becomes an ordinary job in the data directory. A job with the same bytes and options goes on where it stopped, so
-that the same command continues what Ctrl-C or a power cut ended. Transcripts appear whole or not at all.
+Every file becomes an ordinary job in the data directory. A job with equal bytes and options goes on where it stopped:
+the same command continues what Ctrl-C or a power cut ended. Transcripts appear complete or not at all.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from whisper_service.app.service import Service
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core import languages
-from whisper_service.core.domain import Gap, Job, Options, Phase, Status
+from whisper_service.core.domain import Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.core.files import write_whole
-from whisper_service.core.job_states import Cause
+from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.export import render
 from whisper_service.export.layout import Layout, layout_of
 from whisper_service.export.render import Format
@@ -35,7 +35,7 @@ from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.uploads import Received
 
 BLOCK: Final = 1024 * 1024
-STEPS: Final = 10  # lines per phase of a file where there is no bar to move
+STEPS: Final = 10  # lines for each phase of a file where there is no bar
 
 
 class InputFile(NamedTuple):
@@ -46,13 +46,13 @@ class InputFile(NamedTuple):
 
 
 class Display(Protocol):
-    """Where people see what is going on."""
+    """Shows the work on the files in a terminal."""
 
     def show(self, item: InputFile, progress: float, doing: str) -> None:
-        """The present state; `progress` is 0..1."""
+        """Show the present state of a file. `progress` is 0..1."""
 
     def end(self, item: InputFile, verdict: str) -> None:
-        """This file is done with."""
+        """Show the end of a file."""
 
 
 def run(
@@ -64,10 +64,12 @@ def run(
     looks: Mapping[str, Any],
     sources: Mapping[str, SettingSource] | None = None,
 ) -> int:
-    """Transcribe; prints what was written. The exit code is 1 if any file failed or has gaps. Raises `ServiceError` before it
-    starts. `sources`: where settings come from."""
+    """Transcribe files, print the paths of the transcripts, and return the exit code: 1 if a file failed or has gaps.
+
+    `sources` says where settings come from. Raises `ServiceError` before anything starts.
+    """
     items = plan(files, kinds, output)
-    Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # before anything starts
+    Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # raises if no hub has it
     options = options_of(config, wishes)
     layout = layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
     work = _TranscribeRun(items, options, layout)
@@ -84,9 +86,9 @@ def run(
 
 
 def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) -> list[InputFile]:
-    """Where everything is written: NAME.FORMAT, or NAME.EXTENSION.FORMAT where the short form would hit another file.
+    """Return the files with their targets: NAME.FORMAT, or NAME.EXTENSION.FORMAT where that would hit another file.
 
-    Raises `InvalidRequest` if a file is not there or cannot be read, or if there is no place to write to.
+    Raises `InvalidRequest` if a file does not exist or cannot be read, or if a folder cannot be written to.
     """
     sources = list(dict.fromkeys(files))
     for source in sources:
@@ -95,9 +97,8 @@ def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) ->
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InvalidRequest(
-                f"{output} cannot be created: {error.strerror}.", hint="Choose another with -o."
-            ) from error
+            message = f"{output} cannot be created: {error.strerror}."
+            raise InvalidRequest(message, hint="Choose another with -o.") from error
     folders = {source: source.parent if output is None else output for source in sources}
     for folder in dict.fromkeys(folders.values()):
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -117,7 +118,10 @@ def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) ->
 
 
 def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
-    """The options of every job. The model stays "auto": which one that is depends on the device, and only the child sees that."""
+    """Return the options of every job. Raises `InvalidRequest`.
+
+    The model stays "auto": which one that is depends on the device, which only the speech actor knows.
+    """
     given = {key: value for key, value in wishes.items() if value is not None}
     given["language"] = languages.check_code(given.get("language", ""))
     try:
@@ -137,14 +141,14 @@ class _TranscribeRun:
         self.failed = 0
 
     async def run(self, config: Config, sources: Mapping[str, SettingSource], display: Display) -> None:
-        """Hand the files over one after the other; the service works on them together."""
+        """Submit the files one after the other. The service works on them together."""
         async with Service.open(config, sources=sources) as service, anyio.create_task_group() as tasks:
             for item in self.items:
                 display.show(item, 0.0, "reading")
                 try:
-                    received = await _take(service, item.source)
+                    received = await _receive(service, item.source)
                     job = await service.jobs.submit(received, self.options, reuse=True)
-                    if job.status is Status.COMPLETED and job.gaps:  # from an earlier run: it may go better today
+                    if job.status is Status.COMPLETED and job.gaps:  # of an earlier run
                         job = await service.jobs.change(job.id, Cause.RETRY)
                 except (ServiceError, OSError) as error:
                     self._give_up(item, error, display)
@@ -154,9 +158,7 @@ class _TranscribeRun:
     async def _finish(self, service: Service, item: InputFile, job: Job, display: Display) -> None:
         try:
             job = await _follow(service, item, job, display)
-            if (
-                job.status is Status.COMPLETED or job.chunks_done
-            ):  # what there is of a failed one is better than nothing
+            if job.status is Status.COMPLETED or job.chunks_done:  # a failed job may have some text
                 transcript = await service.jobs.transcript(job.id)
                 for kind, target in item.targets.items():
                     await to_thread.run_sync(write_whole, target, render.render(transcript, kind, self.layout))
@@ -173,8 +175,8 @@ class _TranscribeRun:
         display.end(item, f"failed: {error}{advice}")
 
 
-async def _take(service: Service, source: Path) -> Received:
-    """Copy the file into the data directory, hashing on the way."""
+async def _receive(service: Service, source: Path) -> Received:
+    """Copy the file into the data directory."""
     async with service.uploads.receive(source.name, expected=(await anyio.Path(source).stat()).st_size) as receiver:
         async with await anyio.open_file(source, "rb") as file:
             while block := await file.read(BLOCK):
@@ -183,15 +185,16 @@ async def _take(service: Service, source: Path) -> Received:
 
 
 async def _follow(service: Service, item: InputFile, job: Job, display: Display) -> Job:
-    """Watch the job until it has ended."""
+    """Show the job until it has ended or waits for a person. Return its last state."""
     async with aclosing(service.jobs.watch(job.id)) as states:
         async for job in states:
-            display.show(item, job.progress, describe(job))
+            if job.status not in TERMINAL and job.problem is None:
+                display.show(item, job.progress, describe(job))
     return job
 
 
 def describe(job: Job) -> str:
-    """`transcribing 12.3x, 1:05 left`."""
+    """Return what a job is doing, like `transcribing 12.3x, 1:05 left`."""
     if job.status is not Status.PROCESSING or job.phase is None:
         return "waiting" if job.status is Status.PENDING else job.status.value
     if job.phase is Phase.DOWNLOADING_MODEL and job.message:
@@ -203,7 +206,7 @@ def describe(job: Job) -> str:
 
 
 def verdict(job: Job) -> str:
-    """The last word on a file."""
+    """Return what became of a file."""
     if job.problem is not None:
         return f"waits: {job.problem.message} {job.problem.hint} The same command goes on from here."
     if job.status is not Status.COMPLETED:
@@ -213,19 +216,19 @@ def verdict(job: Job) -> str:
     said = f"{took}. {job.message}" if job.message else took
     if not job.gaps:
         return said
-    gaps = "".join(f"\n  not transcribed: {_stretch(gap)}" for gap in job.gaps)
+    gaps = "".join(f"\n  not transcribed: {clock(gap.start)} to {clock(gap.end)}: {gap.reason}" for gap in job.gaps)
     return f"incomplete: {said}{gaps}\n  The same command tries these again."
 
 
 def clock(seconds: float) -> str:
-    """`1:05` or `2:00:07`."""
+    """Return a time like `1:05` or `2:00:07`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Bars:
-    """A moving bar per file in work, for terminals; a line stays when it is done."""
+    """Shows a bar for each file in work, on a terminal. A line stays when the file ends."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -242,7 +245,7 @@ class Bars:
 
 
 class Lines:
-    """A line whenever something changes, for logs and pipes."""
+    """Prints a line whenever something changes, for logs and pipes."""
 
     def __init__(self) -> None:
         self._last: dict[Path, tuple[str, int]] = {}
@@ -270,9 +273,7 @@ def _display() -> Iterator[Display]:
 
 def _check(source: Path) -> None:
     if not source.exists():
-        raise InvalidRequest(
-            f"{source}: there is no such file.", hint="Nothing was started. Check the name and run it again."
-        )
+        raise InvalidRequest(f"{source}: there is no such file.", hint="Nothing was started. Check the name.")
     if not source.is_file():
         raise InvalidRequest(f"{source} is not a file.", hint="Nothing was started. Name the recordings themselves.")
     if not os.access(source, os.R_OK):
@@ -280,7 +281,7 @@ def _check(source: Path) -> None:
 
 
 def _bases(source: Path, *, short: bool) -> Iterator[str]:
-    """Names to try, best first; it never ends."""
+    """Yield the names to try, without end, the best first."""
     if short:
         yield source.stem
     yield source.name
@@ -291,9 +292,5 @@ def _bases(source: Path, *, short: bool) -> Iterator[str]:
 
 
 def _key(path: Path) -> str:
-    """Equal for paths that may be the same file: some file systems do not tell case apart."""
+    """Return a text that is equal for paths that may be one file: some file systems do not tell case apart."""
     return str(path.absolute()).casefold()
-
-
-def _stretch(gap: Gap) -> str:
-    return f"{clock(gap.start)} to {clock(gap.end)}: {gap.reason}"

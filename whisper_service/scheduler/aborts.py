@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 def stop_decoding(context: Context, run: Run | None) -> None:
     """Cancel the job on the media actor that decodes its recording."""
-    if run is not None and run.worker is not None:
-        context.media.cancel(run.worker, run.job.id)
+    if run is not None and run.media_actor is not None:
+        context.media.cancel(run.media_actor, run.job.id)
 
 
 def stop_work(context: Context, job_id: str) -> None:
@@ -81,7 +81,7 @@ async def _write(context: Context, job_id: str, problem: Problem | None) -> None
     """Fail the job, or queue it again, unless it was deleted or has ended since."""
     with suppress(NotFound, IllegalTransition):
         if problem is None:
-            await context.ledger.put_back(job_id)
+            await context.ledger.start_again(job_id)
         else:
             await context.ledger.fail(job_id, problem)
     context.unwritten.pop(job_id, None)

@@ -26,7 +26,7 @@ P = ParamSpec("P")
 
 @dataclass
 class Context:
-    """What the scheduler works on. All of it is changed on the scheduler's loop alone."""
+    """What the scheduler works on. Only the scheduler's loop changes it."""
 
     mailbox: Mailbox
     store: Store
@@ -52,9 +52,12 @@ class Context:
         return (self.speech.actor, *self.media.actors.values())
 
     def runs_of_model(self, model: str | None) -> list[Run]:
-        """Return the jobs in work that use this model."""
+        """Return the jobs in work that use this model. None: jobs whose model is not chosen yet."""
         return [run for run in self.ledger.runs.values() if run.job.model == model]
 
     async def ask(self, act: Callable[Concatenate[Context, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `act` on the scheduler's loop and return its result. Raises what `act` raises, and `Unavailable` at the end."""
+        """Run `act` on the scheduler's loop and return its result.
+
+        Raises what `act` raises, and `Unavailable` when the service ends.
+        """
         return await self.mailbox.ask(partial(act, self, *args, **kwargs))

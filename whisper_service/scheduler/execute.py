@@ -1,4 +1,4 @@
-"""Carry out the steps of a plan: rows in the ledger and commands to the actors. Runs on the scheduler's loop."""
+"""Carry out the steps of a plan: changes in the ledger, commands to the actors. Runs on the scheduler's loop."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from anyio import to_thread
 
 from whisper_service.core.errors import ServiceError, StoreBusy
 from whisper_service.models.catalog import AUTO
-from whisper_service.scheduler import model_actions, planner
+from whisper_service.scheduler import model_actions, views
 from whisper_service.scheduler.aborts import fail, fail_all, problem_of
 from whisper_service.scheduler.context import Context
-from whisper_service.scheduler.run import Decoding, Run
+from whisper_service.scheduler.run import Run
 from whisper_service.supervision.protocol import ChunkInput
 
 
-async def carry_out(context: Context, step: planner.Step) -> bool:
+async def carry_out(context: Context, step: views.Step) -> bool:
     """Carry out one step. True: the plan has to be made again. Raises what the store and the disk raise."""
     runs = context.ledger.runs
     match step:
-        case planner.ClaimJob(job_id):
+        case views.ClaimJob(job_id):
             await _claim(context, job_id)
             return True
-        case planner.StartDecode(job_id, actor):
-            if job_id in runs and context.media.start(job_id, actor, limit_s=runs[job_id].limit_s):
-                runs[job_id].decoding, runs[job_id].worker = Decoding.RUNNING, actor
-        case planner.LoadModel(model):
+        case views.StartDecode(job_id, actor):
+            run = runs.get(job_id)
+            if run is not None and context.media.start(job_id, actor, limit_s=run.limit_s):
+                run.decoding, run.media_actor = views.Decoding.RUNNING, actor
+        case views.LoadModel(model):
             await _load(context, model)
-        case planner.UnloadModel():
+        case views.UnloadModel():
             await model_actions.unload_idle(context)
-        case planner.GiveBatch():
+        case views.GiveBatch():
             _give(context, step)
-        case planner.FinishJob(job_id):
+        case views.FinishJob(job_id):
             await context.ledger.finish(runs[job_id])
             return True
         case _:
@@ -55,9 +56,9 @@ async def choose_model(context: Context, run: Run) -> None:
 
 async def load_default(context: Context) -> None:
     """Load the model of jobs that name none, before there is any job."""
-    catalog, device = context.models.catalog, context.speech.device or "cpu"
+    resolve = partial(context.models.catalog.resolve, AUTO, device=context.speech.device.name_or_cpu)
     try:
-        await _load(context, await to_thread.run_sync(partial(catalog.resolve, AUTO, device=device)))
+        await _load(context, await to_thread.run_sync(resolve))
     except (ServiceError, OSError) as error:
         context.speech.problem = problem_of(error)
 
@@ -72,21 +73,22 @@ async def _claim(context: Context, job_id: str) -> None:
     except (ServiceError, OSError) as error:
         await context.ledger.fail(job_id, problem_of(error))
         return
-    undecided = context.speech.device is None and context.models.catalog.depends_on_device(job.options.model)
+    undecided = context.speech.device.name is None and context.models.catalog.depends_on_device(job.options.model)
     await context.ledger.claim(job, None if undecided else model)
     context.speech.actor.start()
 
 
 async def _obtain(context: Context, wanted: str) -> str:
     """Return the name of the model that a job wants. Start its download if it is not on this machine."""
-    catalog, device = context.models.catalog, context.speech.device or "cpu"
-    name = await to_thread.run_sync(partial(catalog.name_of, wanted, device=device))
+    catalog = context.models.catalog
+    name = await to_thread.run_sync(partial(catalog.name_of, wanted, device=context.speech.device.name_or_cpu))
     if not await to_thread.run_sync(catalog.has, name):
-        await context.downloads.want(name)
+        await context.downloads.start(name)
     return name
 
 
 async def _load(context: Context, model: str) -> None:
+    """Load a model, or fail its jobs when it cannot be loaded from this disk into this memory."""
     speech = context.speech
     try:
         located = await to_thread.run_sync(context.models.catalog.locate, model)
@@ -95,15 +97,15 @@ async def _load(context: Context, model: str) -> None:
         speech.problem = problem_of(error)
         await fail_all(context, model, speech.problem)
         return
-    fallback = await context.store.service_state.fallback(speech.device or "cpu", model)
+    fallback = await context.store.service_state.fallback(speech.device.name_or_cpu, model)
     speech.load(model, located.path, fallback, await context.models.chunks_on_gpu(model))
 
 
-def _give(context: Context, batch: planner.GiveBatch) -> None:
+def _give(context: Context, batch: views.GiveBatch) -> None:
     """Send a batch to the speech actor."""
     now, number = time.monotonic(), context.speech.next_batch()
     inputs: list[ChunkInput] = []
-    for job_id, index in batch.rows:
+    for job_id, index in batch.chunks:
         run = context.ledger.runs[job_id]
         chunk = run.give(index, number, now)
         inputs.append(
@@ -117,6 +119,5 @@ def _give(context: Context, batch: planner.GiveBatch) -> None:
                 script=run.job.options.script,
             )
         )
-    options = context.ledger.runs[batch.rows[0][0]].job.options
-    kind = {"suspect": batch.suspect, "urgent": batch.urgent, "express": batch.express}
-    context.speech.give(number, batch.rows, inputs, preset=options.preset.value, prompt=options.prompt, **kind)
+    options = context.ledger.runs[batch.chunks[0][0]].job.options
+    context.speech.give(number, batch, inputs, preset=options.preset.value, prompt=options.prompt)

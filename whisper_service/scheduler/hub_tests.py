@@ -1,6 +1,6 @@
-"""Tests of the way to the hubs: a child asks every endpoint for a list and one byte, and whoever wanted to know is told.
+"""Test the way to the hubs: an actor asks every endpoint for a list and one byte.
 
-It is another child than the one that downloads, so that a test need not wait for gigabytes; it goes when nobody asks.
+The actor is not the one that downloads, so that a test need not wait for gigabytes. It ends when there is no test.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from whisper_service.supervision.protocol import ConnectionTested, TestConnectio
 from whisper_service.supervision.supervisor import Supervisor
 
 STALL_S = 60.0
-"""For each endpoint: looking for its name, connecting and reading have limits of their own that are far below."""
+"""Seconds for each endpoint. The limits of its look-up, connection and reading are far below."""
 
 
 @dataclass(eq=False)
 class RunningTest:
-    """One that was asked for."""
+    """A test and its results."""
 
     command: TestConnection
     results: tuple[EndpointState, ...] = ()
@@ -29,60 +29,61 @@ class RunningTest:
 
 
 class HubTests:
-    """See the module. Called on the service loop alone."""
+    """The tests of connections, one at a time. Called on the scheduler's loop."""
 
     def __init__(self, actor: Supervisor) -> None:
         self.actor = actor
-        self.generation = 0
-        self._waiting: deque[RunningTest] = deque()
-        self._given = False
+        self.generation = 0  # of the actor that takes commands; 0: none
+        self._tests: deque[RunningTest] = deque()
+        self._sent = False  # whether the actor has the first test
 
-    async def ask(self, command: TestConnection) -> RunningTest:
-        """Have this tested; `done` is set when it is."""
+    async def start(self, command: TestConnection) -> RunningTest:
+        """Start a test. Its `done` is set when its results are there."""
         test = RunningTest(command)
-        self._waiting.append(test)
+        self._tests.append(test)
         self._next()
         return test
 
     def on_ready(self, generation: int) -> None:
-        """A child takes commands."""
+        """Record that an actor takes commands."""
         if generation <= self.actor.idle_generation:
             return
-        self.generation, self._given = generation, False
+        self.generation, self._sent = generation, False
         self._next()
 
     def on_tested(self, report: ConnectionTested) -> None:
-        """The answers have come."""
+        """Record the answers of the endpoints."""
         self.actor.clear_deadline("test")
         self.actor.mark_useful(generation=self.generation)
         self._end(tuple(EndpointState(result.endpoint, result.problem) for result in report.results))
 
     def on_died(self, problem: Problem) -> None:
-        """No answer will come: that is the answer."""
+        """End the running test with the death of its actor as the result."""
         self.generation = 0
-        if self._given:
+        if self._sent:
             found = Problem("download_failed", f"The test broke off: {problem.message}", "Try again.", problem.params)
-            self._end(tuple(EndpointState(endpoint, found) for endpoint in self._waiting[0].command.endpoints))
+            self._end(tuple(EndpointState(endpoint, found) for endpoint in self._tests[0].command.endpoints))
 
     def _end(self, results: tuple[EndpointState, ...]) -> None:
-        self._given = False
-        if self._waiting:
-            test = self._waiting.popleft()
+        self._sent = False
+        if self._tests:
+            test = self._tests.popleft()
             test.results = results
             test.done.set()
         self._next()
 
     def _next(self) -> None:
-        if self._given:
+        """Send the next test to the actor, or let the actor end when there is none."""
+        if self._sent:
             return
-        if not self._waiting:
+        if not self._tests:
             if self.generation:
                 self.actor.go_idle()
                 self.generation = 0
         elif not self.generation:
             self.actor.start()
         else:
-            self._given = True
-            command = self._waiting[0].command
+            self._sent = True
+            command = self._tests[0].command
             within_s = STALL_S * max(1, len(command.endpoints))
             self.actor.send(command, generation=self.generation, within_s=within_s, key="test")

@@ -1,7 +1,7 @@
-"""The jobs in work and everything that happens to them: persist, then publish, for each transition.
+"""Write every change of a job to the store, then publish it. Owns the runs.
 
-Owns the runs and is the only one that writes jobs to the store. It knows no actors: what a transition means for a child
-that is at work is for the dispatcher, which calls all of this from its loop.
+Nothing else writes jobs. The ledger knows no actors: its callers tell them what a change means. All of this runs on the
+scheduler's loop.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.views import ChunkKey, WaitingJob
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store, Written
@@ -27,11 +28,8 @@ from whisper_service.supervision.protocol import ChunkDone
 
 logger = logging.getLogger(__name__)
 
-ChunkKey = tuple[str, int]
-"""(job id, chunk index)"""
 IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None, "problem": None}
 """Fields that mean something only while a job is in work."""
-WAITS: Final = "Waiting for its turn."
 UNANSWERED: Final = Problem(
     code=FaultKind.UNKNOWN.value,
     message="The speech engine did not answer for this part of the recording.",
@@ -39,11 +37,16 @@ UNANSWERED: Final = Problem(
 )
 """The reason of a chunk that its finished batch left out."""
 WARNINGS: Final = ("truncated", "damaged")
-"""Notes that are the last word on a job which is otherwise complete."""
+"""Notes that a completed job shows as its message."""
+
+
+def waiting_message(problem: Problem | None) -> str:
+    """Return the message of a job that waits for its turn or, with a problem, for a person."""
+    return "Waiting for its turn." if problem is None else f"Waits: {problem.message} {problem.hint}"
 
 
 class Ledger:
-    """See the module."""
+    """The jobs in work, and the changes of all jobs."""
 
     def __init__(
         self,
@@ -60,88 +63,85 @@ class Ledger:
         self._data = data
         self._clock = clock
         self._wall = wall
-        self._queue: list[Job] | None = None  # head of the pending jobs; None: read it again
-        self._taken_up = 0
+        self._queue: list[Job] | None = None  # the first pending jobs; None: read them again
+        self._claims = 0
 
-    # -- what users ask ----------------------------------------------------------------------------------------------
+    # -- what clients ask ---------------------------------------------------------------------------------------------
 
     async def add(self, job: Job) -> Job:
-        """A new pending job."""
+        """Add a pending job."""
         return self._publish(await self._store.add(job))
 
     async def update_link(self, job_id: str, **fields: Any) -> Job | None:
-        """Write fields of a job whose recording is on its way, and have a file for it; None if it is not pending any more.
+        """Write fields of a pending job whose recording is fetched, and create its file. None: it is not pending.
 
-        The file is made here: who hears late that the job is deleted must not make it anew.
+        The file is created here: a fetcher that hears late of a deleted job must not create it again.
         """
         if (written := await self._store.update_link(job_id, **fields)) is None:
             return None
         self._data.source_of(job_id).touch()
         return self._publish(written)
 
-    async def front(self, job_id: str) -> Job:
-        """To the head of the queue; the last one asked for goes first."""
-        job = self._publish(await self._store.move(job_id, Cause.FRONT, rank=-self._wall()))
-        if run := self.runs.get(job_id):
-            run.job = job
-        return job
+    async def move_to_front(self, job_id: str) -> Job:
+        """Move a job to the front of the queue. The last one moved comes first."""
+        return self._publish(await self._store.move(job_id, Cause.FRONT, rank=-self._wall()))
 
-    async def shift(self, job_id: str, cause: Cause) -> Job:
-        """A place up or down in the queue, by `Cause.SOONER` or `Cause.LATER`."""
+    async def move_in_queue(self, job_id: str, cause: Cause) -> Job:
+        """Move a job one place up (`Cause.SOONER`) or down (`Cause.LATER`) in the queue."""
         return [self._publish(written) for written in await self._store.move_in_queue(job_id, cause)][-1]
 
     async def pause(self, job_id: str) -> Job:
-        """No more chunks. The spool stays, and so does what comes back of the work in hand."""
+        """Pause a job. Its spool stays, and chunks that come back from its last batches are kept."""
         job = self._publish(await self._store.move(job_id, Cause.PAUSE, message="Paused.", **IDLE_FIELDS))
         self.runs.pop(job_id, None)
         return job
 
     async def cancel(self, job_id: str) -> Job:
-        """The end, by its user."""
+        """Cancel a job."""
         return await self._end(job_id, Cause.CANCEL, message="Cancelled; the text so far is kept.", decoded=False)
 
     async def requeue(self, job_id: str, cause: Cause, *, model: str | None = None) -> Job:
-        """Back into the queue, by `Cause.RESUME` or `Cause.RETRY`. A retry shows as done what really is done, and may be with
-        another model."""
-        fields: dict[str, Any] = {}
-        if cause is Cause.RETRY and model is not None:
-            fields["options"] = replace((await self._store.job(job_id)).options, model=model)
-        if cause is Cause.RETRY:
-            fields |= {"progress": 0.0} | await self._standing(job_id, again=True)
-        return self._publish(await self._store.move(job_id, cause, message=WAITS, problem=None, **fields))
+        """Put a job back into the queue, by `Cause.RESUME` or `Cause.RETRY`.
 
-    async def put_back(self, job_id: str) -> None:
-        """Into the queue again, as after a restart: it goes on with what the store has of it."""
+        A retry shows as done what really is done, and may be with another model.
+        """
+        fields: dict[str, Any] = {}
+        if cause is Cause.RETRY:
+            fields = {"progress": 0.0} | await self._stored_progress(job_id, retry=True)
+            if model is not None:
+                fields["options"] = replace((await self._store.job(job_id)).options, model=model)
+        message = waiting_message(None)
+        return self._publish(await self._store.move(job_id, cause, message=message, problem=None, **fields))
+
+    async def start_again(self, job_id: str) -> None:
+        """Put a job in work back into the queue, as after a restart. It goes on from what is stored."""
         written = await self._store.move(job_id, Cause.RECOVER, message="Goes on as soon as it can.", **IDLE_FIELDS)
         self._forget(job_id)
         self._publish(written)
 
     async def rename(self, job_id: str, name: str) -> Job:
-        """Call it something else."""
-        job = self._publish(await self._store.rename(job_id, name))
-        if run := self.runs.get(job_id):
-            run.job = job
-        return job
+        """Rename a job."""
+        return self._publish(await self._store.rename(job_id, name))
 
     async def trash(self, job_id: str) -> None:
-        """Into the trash, with all its files: it may come back."""
-        change = await self._store.trash(job_id, self._wall(), message="Waiting for its turn.", **IDLE_FIELDS)
+        """Put a job with all its files into the trash."""
+        change = await self._store.trash(job_id, self._wall(), message=waiting_message(None), **IDLE_FIELDS)
         self._forget(job_id)
         self._feed.publish([change])
 
     async def restore(self, job_id: str) -> Job:
-        """Out of the trash."""
+        """Take a job out of the trash."""
         return self._publish(await self._store.restore(job_id))
 
     async def delete(self, job_id: str) -> None:
-        """The job, its text and its files."""
+        """Delete a job, its text and its files."""
         change = await self._store.delete(job_id)
         self._forget(job_id)
         self._feed.publish([change])  # before anything else can fail: it is committed
         await to_thread.run_sync(self._data.delete_files, job_id)
 
     async def remove_media(self, job_id: str) -> None:
-        """The recording and its waveform go, the text stays. Nothing happens to a job that is not over."""
+        """Delete the recording and the waveform of a job that has ended; keep its text."""
         job = await self._store.job(job_id)
         if job.status not in TERMINAL or job.media_removed:
             return
@@ -149,221 +149,211 @@ class Ledger:
             self._publish(written)
             await to_thread.run_sync(self._data.delete_files, job_id)
 
-    # -- taking up and ending ----------------------------------------------------------------------------------------
+    # -- claiming and ending ------------------------------------------------------------------------------------------
 
-    async def queue(self) -> tuple[planner.WaitingJob, ...]:
-        """The head of the queue, read only when it may have changed."""
+    async def queue(self) -> tuple[WaitingJob, ...]:
+        """Return the first pending jobs. They are read only when they may have changed."""
         if self._queue is None:
-            self._queue = await self._store.queue(planner.SHORT_AHEAD + planner.LONG_AHEAD)
-        return tuple(planner.WaitingJob(job.id, job.bytes) for job in self._queue)
+            self._queue = await self._store.queue(planner.MAX_SHORT + planner.MAX_LONG)
+        return tuple(WaitingJob(job.id, job.bytes) for job in self._queue)
 
     async def claim(self, pending: Job, model: str | None) -> Run:
-        """Take a pending job into work, where the store left it. Without a model, `execute.choose_model` follows."""
+        """Take a pending job into work, from what is stored of it. Without a model, `execute.choose_model` follows."""
         job_id = pending.id
-        job = self._publish(
-            await self._store.move(
-                job_id,
-                Cause.CLAIM,
-                model=model,
-                phase=Phase.DECODING,
-                problem=None,
-                message="Reading the recording.",
-                attempts=pending.attempts + 1,
-                started_at=pending.started_at or self._wall(),
-                finished_at=None,
-                error=None,
-            )
+        written = await self._store.move(
+            job_id,
+            Cause.CLAIM,
+            model=model,
+            phase=Phase.DECODING,
+            problem=None,
+            message="Reading the recording.",
+            attempts=pending.attempts + 1,
+            started_at=pending.started_at or self._wall(),
+            finished_at=None,
+            error=None,
         )
-        self._taken_up += 1
+        job = self._publish(written)
+        self._claims += 1
         chunks = await self._store.chunks(job_id)
         needed = max((chunk.span.start_sample + chunk.span.samples for chunk in chunks), default=0)
         spooled = job.decoded and self._data.spooled_samples(job_id) >= max(1, needed)
-        run = Run.resume(job, chunks, order=self._taken_up, spooled=spooled, now=self._clock())
+        run = Run.resume(job, chunks, order=self._claims, spooled=spooled, now=self._clock())
         self.runs[job_id] = run
-        facts: dict[str, Any] = {
-            "action": "job_begun",
-            "model": model,
-            "chunks_done": job.chunks_done,
-            "attempt": job.attempts,
-        }
-        _tell(job, "the job is taken up", logging.INFO, **facts)
+        facts = {"model": model, "chunks_done": job.chunks_done, "attempt": job.attempts}
+        _log(job, "The job is taken into work.", logging.INFO, action="job_begun", **facts)
         return run
 
     async def finish(self, run: Run) -> None:
-        """Nothing is left to do. What broke off, or has gaps and no text at all, fails now; what text there is stays."""
+        """End a job that has nothing left to do. It fails if it was not read to its end or became gaps only."""
         if run.failure is not None:
             await self.fail(run.job.id, run.failure)
             return
         warned = [note.message for note in run.job.history if note.code in WARNINGS]
         message = warned[-1] if warned else "" if run.finished else "No speech was found."
         position = run.duration_s or run.job.position_s
-        await self._end(
-            run.job.id, Cause.FINISH, message=message, progress=1.0, position_s=position, duration_s=run.duration_s
-        )
+        fields = {"progress": 1.0, "position_s": position, "duration_s": run.duration_s}
+        await self._end(run.job.id, Cause.FINISH, message=message, **fields)
 
     async def fail(self, job_id: str, problem: Problem) -> None:
-        """The job cannot go on by itself."""
+        """Fail a job that cannot continue by itself. Its text so far stays."""
         await self._end(job_id, Cause.FAULT, message=problem.message, error=problem, decoded=False)
 
     async def set_waiting_problem(self, problem: Problem | None) -> None:
-        """Tell all jobs that wait for their turn what keeps them from it; None: nothing does any more."""
-        message = f"Waits: {problem.message} {problem.hint}" if problem is not None else WAITS
-        for written in await self._store.set_waiting_problem(problem, message):
+        """Write into all pending jobs what keeps them from starting. None: nothing does."""
+        for written in await self._store.set_waiting_problem(problem, waiting_message(problem)):
             self._publish(written)
 
-    # -- progress ----------------------------------------------------------------------------------------------------
+    # -- progress -----------------------------------------------------------------------------------------------------
 
     async def update(self, run: Run, **fields: Any) -> None:
-        """Write fields of a job in work and tell everybody."""
-        self._keep(run, await self._store.update(run.job.id, expected=Status.PROCESSING, **fields))
+        """Write fields of a job in work."""
+        self._publish_if(await self._store.update(run.job.id, expected=Status.PROCESSING, **fields))
 
     async def update_progress(self, run: Run, **fields: Any) -> None:
-        """The same, with how far it is."""
+        """Write the progress of a job in work, and other fields."""
         await self.update(run, **run.progress(self._clock()), **fields)
 
     async def add_note(self, run: Run, problem: Problem) -> None:
-        """Add to the history of a job in work: something happened that its user should know of."""
-        await self.update(run, history=self._longer(run, problem))
+        """Add to the history of a job in work what its user should know."""
+        await self.update(run, history=self._history_with(run, problem))
 
-    async def chunk_found(self, run: Run, span: Span) -> None:
-        """A stretch of speech is in the spool; the store hears of a new chunk before it is worked on."""
-        run.reached(span)
-        if (new := run.unknown(span)) is not None:
-            self._keep(run, await self._store.add_chunk(run.job.id, new))
-            run.found(new)
+    async def finish_decoding(self, run: Run, duration_s: float, warning: Problem | None) -> None:
+        """Record that the whole recording is in the spool. A warning is stored: the job may end after a restart."""
+        run.finish_decoding(duration_s)
+        fields: dict[str, Any] = {"decoded": True}
+        if warning is not None and warning.code not in {note.code for note in run.job.history}:
+            fields["history"] = self._history_with(run, warning)
+        await self.update_progress(run, **fields)
 
-    async def chunk_done(self, report: ChunkDone) -> None:
-        """The checkpoint: text, progress and events in one transaction."""
-        run = self.runs.get(report.job_id)
-        if run is None:  # paused meanwhile: keep the work, unless the job's language would have to be learnt from it
-            if report.language_probability is None:
-                await self._late(report)
-            return
-        if report.index in run.finished:  # given twice, because the job was paused and resumed in between
-            return
-        language = run.hear(report.language, report.language_probability, text=bool(report.segments))
-        run.done(report.index)
-        fields = run.progress(self._clock()) | {"language": language, "probability": report.language_probability}
-        self._keep(
-            run, await self._store.checkpoint(run.job.id, report.index, report.segments, report.language, **fields)
-        )
+    async def add_chunk(self, run: Run, span: Span) -> None:
+        """Record that a chunk is in the spool. A new chunk is stored before anything works on it."""
+        run.spool_reaches(span)
+        if (new := run.new_part(span)) is not None:
+            self._publish_if(await self._store.add_chunk(run.job.id, new))
+            run.add_chunk(new)
 
-    async def _late(self, report: ChunkDone) -> None:
-        """Of a job that is not in work any more, or not there."""
-        try:
-            fields = await self._standing(report.job_id, heard=report.index)
-        except NotFound:
-            return
+    async def finish_chunk(self, report: ChunkDone) -> None:
+        """Store the text of a chunk, the progress and the events in one transaction."""
         job_id, index = report.job_id, report.index
-        written = await self._store.checkpoint(job_id, index, report.segments, report.language, **fields)
-        if written is not None:
-            self._publish(written)
+        if (run := self.runs.get(job_id)) is not None:
+            if index in run.finished:  # given twice, because the job was paused and resumed in between
+                return
+            probability = report.language_probability
+            language = run.language_after(report.language, probability, text=bool(report.segments))
+            run.finish_chunk(index)
+            fields = run.progress(self._clock()) | {"language": language, "probability": probability}
+        elif report.language_probability is not None:  # the language of a paused job is chosen by chunks in order
+            return
+        else:
+            try:
+                fields = await self._stored_progress(job_id, done=index)
+            except NotFound:
+                return
+        self._publish_if(await self._store.checkpoint(job_id, index, report.segments, report.language, **fields))
+
+    async def finish_batch(self, batch: int, chunks: Sequence[ChunkKey]) -> None:
+        """Close a finished batch. A chunk without an answer counts as failed, or it could block the actor for ever."""
+        await self.count_failure({batch: chunks}, UNANSWERED)
 
     async def count_failure(
         self, batches: Mapping[int, Sequence[ChunkKey]], problem: Problem, *, killed: bool = False
     ) -> None:
-        """Count a failure of these batches against each of their rows, give it back to its job, and give up those that failed
-        too often. All of them are given back first: what cannot be written now must not be lost from sight."""
-        struck = [
+        """Let the unanswered chunks of failed batches wait again, and give up those that failed too often.
+
+        All of them wait again before anything is written: an error of the store must not lose one.
+        """
+        counted = [
             (run, chunk, batch)
-            for batch, rows in batches.items()
-            for job_id, index in rows
-            if (run := self.runs.get(job_id)) and (chunk := run.strike(index, batch, killed=killed)) is not None
+            for batch, chunks in batches.items()
+            for job_id, index in chunks
+            if (run := self.runs.get(job_id)) and (chunk := run.count_failure(index, batch, killed=killed)) is not None
         ]
-        if not struck:
+        if not counted:
             return
-        await self._store.count_attempts([(run.job.id, chunk.span.index) for run, chunk, _ in struck], killed=killed)
-        for run, chunk, batch in struck:
-            counted = {"attempts": chunk.attempts, "kills": chunk.kills}
-            where = {"chunk": chunk.span.index, "batch": batch}
-            _tell(run.job, "a chunk is given again", action="chunk_struck", cause=problem.code, **where, **counted)
-            if chunk.attempts >= planner.QUARANTINE_AFTER or chunk.kills >= planner.KILLED_TOO_OFTEN:
-                await self.quarantine(run, chunk, problem)
+        await self._store.count_attempts([(run.job.id, chunk.span.index) for run, chunk, _ in counted], killed=killed)
+        for run, chunk, batch in counted:
+            facts = {"chunk": chunk.span.index, "batch": batch, "attempts": chunk.attempts, "kills": chunk.kills}
+            _log(run.job, "A chunk is given again.", action="chunk_struck", cause=problem.code, **facts)
+            if chunk.attempts >= planner.GIVE_UP_AFTER or chunk.kills >= planner.GIVE_UP_AFTER_KILLS:
+                await self.give_up_chunk(run, chunk, problem)
 
-    async def batch_done(self, batch: int, chunks: Sequence[ChunkKey]) -> None:
-        """Close a finished batch. A chunk that got no answer counts as failed: given for ever, it would block the actor."""
-        if self.runs_in_batch(batch, chunks):
-            await self.count_failure({batch: chunks}, UNANSWERED)
+    async def give_up_chunk(self, run: Run, chunk: Chunk, problem: Problem) -> None:
+        """Make a chunk a gap in the transcript. Until that is written, the chunk is still to be done."""
+        index = chunk.span.index
+        gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
+        progress = run.with_finished(index).progress(self._clock())
+        written = await self._store.fail_chunk(run.job.id, index, problem, gap, **progress)
+        run.finish_chunk(index, problem)
+        _log(run.job, "A chunk is given up.", action="chunk_given_up", chunk=index, cause=problem.code)
+        self._publish_if(written)
 
-    def runs_in_batch(self, batch: int, rows: Sequence[ChunkKey]) -> list[Run]:
-        """The jobs in work that still have a row in this batch."""
-        found = [run for job_id, index in rows if (run := self.runs.get(job_id)) and run.batch_of.get(index) == batch]
+    def runs_in_batch(self, batch: int, chunks: Sequence[ChunkKey]) -> list[Run]:
+        """Return the jobs in work that still have a chunk in this batch."""
+        found = [run for job_id, index in chunks if (run := self.runs.get(job_id)) and run.batch_of.get(index) == batch]
         return list({run.job.id: run for run in found}.values())
 
     def take_back(self, batches: Mapping[int, Sequence[ChunkKey]]) -> None:
-        """Rows of these batches that got no answer wait again, through no fault of theirs."""
-        for batch, rows in batches.items():
-            for job_id, index in rows:
+        """Let the unanswered chunks of these batches wait again, without counting a failure."""
+        for batch, chunks in batches.items():
+            for job_id, index in chunks:
                 if run := self.runs.get(job_id):
                     run.take_back(index, batch)
 
-    async def quarantine(self, run: Run, chunk: Chunk, problem: Problem) -> None:
-        """Give a chunk up: a gap in the transcript, with its reason. While that cannot be written, it stays to be done."""
-        index = chunk.span.index
-        gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
-        written = await self._store.fail_chunk(
-            run.job.id, index, problem, gap, **run.without(index).progress(self._clock())
-        )
-        run.done(index, problem)
-        _tell(run.job, "a chunk is given up", action="chunk_given_up", chunk=index, cause=problem.code)
-        self._keep(run, written)
+    def delete_spool(self, job_id: str) -> None:
+        """Delete the samples of a job."""
+        self._data.spool_of(job_id).unlink(missing_ok=True)
 
-    async def decoded(self, run: Run, duration_s: float, warning: Problem | None) -> None:
-        """The whole recording is in the spool. A warning is kept with the job: it may end in another life of the service."""
-        run.decoded(duration_s)
-        fields: dict[str, Any] = {"decoded": True}
-        if warning is not None and warning.code not in {note.code for note in run.job.history}:
-            fields["history"] = self._longer(run, warning)
-        await self.update_progress(run, **fields)
+    # -- small parts --------------------------------------------------------------------------------------------------
 
-    # -- small parts -------------------------------------------------------------------------------------------------
+    async def _stored_progress(self, job_id: str, *, done: int | None = None, retry: bool = False) -> dict[str, Any]:
+        """Return the progress of a job that is not in work, from its chunks. Raises `NotFound`.
 
-    async def _standing(self, job_id: str, *, heard: int | None = None, again: bool = False) -> dict[str, Any]:
-        """How far a job is that is not in work, by its chunks: with `heard` as done, and `again`: with what failed as open."""
+        The chunk with the index `done` counts as done. For a `retry`, failed chunks count as waiting.
+        """
         chunks = []
         for chunk in await self._store.chunks(job_id):
-            state = ChunkState.DONE if chunk.span.index == heard else chunk.state
-            if again and state is ChunkState.FAILED:
+            state = ChunkState.DONE if chunk.span.index == done else chunk.state
+            if retry and state is ChunkState.FAILED:
                 state = ChunkState.WAITING
             chunks.append(Chunk(chunk.span, state))
         run = Run.resume(await self._store.job(job_id), chunks, order=0, spooled=False, now=self._clock())
         return run.progress(self._clock())
 
     async def _end(self, job_id: str, cause: Cause, **fields: Any) -> Job:
-        """Into a terminal status; its spool is not needed any more."""
+        """Move a job into a terminal status and delete its spool."""
         written = await self._store.move(job_id, cause, finished_at=self._wall(), **(IDLE_FIELDS | fields))
         self._forget(job_id)
         job = self._publish(written)
         self.delete_spool(job_id)
         level = logging.WARNING if job.status is Status.FAILED else logging.INFO
-        why = {"cause": cause.value} | ({"code": job.error.code} if job.error else {})
-        facts: dict[str, Any] = {"action": "job_ended", "status": job.status.value, "gaps": len(job.gaps), **why}
-        _tell(job, f"the job is {job.status.value}", level, **facts)
+        facts: dict[str, Any] = {"status": job.status.value, "gaps": len(job.gaps), "cause": cause.value}
+        if job.error:
+            facts["code"] = job.error.code
+        _log(job, f"The job is {job.status.value}.", level, action="job_ended", **facts)
         return job
 
-    def _longer(self, run: Run, problem: Problem) -> tuple[JobNote, ...]:
+    def _history_with(self, run: Run, problem: Problem) -> tuple[JobNote, ...]:
         note = JobNote(self._wall(), problem.code, problem.message, problem.params)
         return (*run.job.history, note)[-MAX_NOTES:]
-
-    def delete_spool(self, job_id: str) -> None:
-        """The samples of a job that ends."""
-        self._data.spool_of(job_id).unlink(missing_ok=True)
 
     def _forget(self, job_id: str) -> None:
         self.runs.pop(job_id, None)
         self._queue = None
 
-    def _keep(self, run: Run, written: Written | None) -> None:
+    def _publish_if(self, written: Written | None) -> None:
+        """Publish what was written. None: the store changed nothing."""
         if written is not None:
-            self._feed.publish(written.changes)
-            run.job = written.job
+            self._publish(written)
 
     def _publish(self, written: Written) -> Job:
-        self._queue = None
         self._feed.publish(written.changes)
+        if run := self.runs.get(written.job.id):
+            run.job = written.job
+        else:
+            self._queue = None  # only jobs that are not in work are in the queue
         return written.job
 
 
-def _tell(job: Job, message: str, level: int = logging.WARNING, **facts: Any) -> None:
-    """A line about a job in the log. Its name is its user's, and not for operators."""
+def _log(job: Job, message: str, level: int = logging.WARNING, **facts: Any) -> None:
+    """Log a line about a job without its name, which belongs to its user."""
     logger.log(level, message, extra={"job": job.id, **facts})

@@ -1,7 +1,7 @@
 """The scheduler's loop: the one place where the state of work in memory changes.
 
-Requests of clients and reports of actors are handled one after the other. Then the loop makes a plan (`planner`) and carries
-it out (`execute`). Nothing else changes the ledger and the views of the actors.
+Requests of clients and reports of actors are handled one after the other. Then the loop makes a plan (`planner`) and
+carries it out (`execute`). Nothing else changes the ledger and the state of the actors.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Final, assert_never
 
 from whisper_service.core.domain import Phase, Problem
 from whisper_service.core.errors import ServiceError
-from whisper_service.scheduler import aborts, execute, planner, reports
+from whisper_service.scheduler import aborts, execute, planner, reports, views
 from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.ledger import waiting_message
 from whisper_service.scheduler.mailbox import Request
-from whisper_service.scheduler.run import Decoding, Run
+from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.views import Decoding
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Loop:
     async def _restore_downloads(self) -> None:
         """Go on with the downloads of the last service. An error (a full disk) leaves them to the next request."""
         try:
-            await self._context.downloads.restore(await self._context.store.service_state.models())
+            await self._context.downloads.resume(await self._context.store.service_state.models())
         except (sqlite3.Error, OSError, ServiceError):
             logger.exception("The downloads could not be taken up again.", extra={"action": "restore_failed"})
 
@@ -90,12 +92,12 @@ class Loop:
         """Take back work that a job counts as in flight and no actor has. This never happens unless there is a bug."""
         speech, media = self._context.speech, self._context.media
         for run in self._context.ledger.runs.values():
-            lost = {index: batch for index, batch in run.batch_of.items() if not speech.holds(batch)}
+            lost = {index: batch for index, batch in run.batch_of.items() if not speech.has_batch(batch)}
             for index, batch in lost.items():
                 run.take_back(index, batch)
-            unread = run.decoding is Decoding.RUNNING and not media.reads(run.worker, run.job.id)
+            unread = run.decoding is Decoding.RUNNING and not media.decodes(run.media_actor, run.job.id)
             if unread:
-                run.decode_again()
+                run.restart_decoding()
             if lost or unread:
                 where = {"job": run.job.id, "batches": sorted(set(lost.values())), "unread": unread}
                 logger.error(
@@ -105,15 +107,15 @@ class Loop:
     async def _advance(self) -> None:
         """Plan and carry out until no step calls for another plan; then write what the jobs are doing."""
         context = self._context
-        if context.speech.device is not None:
-            for run in context.runs_of_model(None):  # the choice waited for the device
+        if context.speech.device.name is not None:
+            for run in context.runs_of_model(None):  # the device was unknown when they were claimed
                 await execute.choose_model(context, run)
         while await self._carry_out_plan():
             pass
         for run in list(context.ledger.runs.values()):
-            phase = run.phase(context.speech.model, model_missing=context.downloads.awaits(run.job.model))
+            phase = run.phase(context.speech.model, model_missing=context.downloads.has(run.job.model))
             problem = self._obstacle(run)
-            message = waits_for(problem) if problem is not None else self._message(phase, run)
+            message = waiting_message(problem) if problem is not None else self._message(phase, run)
             if (phase, message, problem) != (run.job.phase, run.job.message, run.job.problem):
                 halted = {"speed": None, "eta_s": None} if problem is not None else {}
                 await context.ledger.update(run, phase=phase, message=message, problem=problem, **halted)
@@ -127,7 +129,7 @@ class Loop:
             try:
                 again |= await execute.carry_out(context, step)
             except (sqlite3.Error, OSError, ServiceError) as error:
-                if isinstance(step, planner.LoadModel | planner.GiveBatch | planner.UnloadModel):
+                if isinstance(step, views.LoadModel | views.GiveBatch | views.UnloadModel):
                     raise
                 facts = {"action": "step_failed", "job": step.job_id, "step": type(step).__name__}
                 logger.exception("A step of the plan failed.", extra=facts)
@@ -136,14 +138,14 @@ class Loop:
                 return True  # the other steps may be about this job, too
         return again
 
-    async def _view(self) -> planner.View:
+    async def _view(self) -> views.View:
         context = self._context
 
         def held(model: str | None) -> bool:
-            return context.downloads.awaits(model) or context.speech.is_blocked(model)
+            return context.downloads.has(model) or context.speech.is_blocked(model)
 
-        return planner.View(
-            works=tuple(run.view(model_missing=held(run.job.model)) for run in context.ledger.runs.values()),
+        return views.View(
+            jobs=tuple(run.view(model_missing=held(run.job.model)) for run in context.ledger.runs.values()),
             queue=await context.ledger.queue(),
             media=context.media.view(),
             speech=context.speech.view(),
@@ -193,8 +195,3 @@ class Loop:
                 return self._context.downloads.message(run.job.model or "")
             case _:
                 assert_never(phase)
-
-
-def waits_for(problem: Problem) -> str:
-    """Return the message of a job that waits until a person acts."""
-    return f"Waits: {problem.message} {problem.hint}"

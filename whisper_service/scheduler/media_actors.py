@@ -1,22 +1,21 @@
-"""The media actors as the service loop sees them: who decodes what.
+"""The media actors as the scheduler sees them: which actor decodes which recording.
 
-Turns plans into commands. It neither reads nor writes the store, and it decides nothing.
+Turns the steps of a plan into commands. Reads and writes nothing in the store, and decides nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from whisper_service.core.domain import ActorState, Problem
-from whisper_service.scheduler import planner
+from whisper_service.scheduler.views import MediaActorView
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.supervision.protocol import Cancel, Decode
 from whisper_service.supervision.supervisor import Supervisor
 
 
 class MediaActors:
-    """A handful of media actors, one recording each."""
+    """The media actors. Each decodes one recording at a time."""
 
     def __init__(
         self,
@@ -32,63 +31,56 @@ class MediaActors:
         self._stall_s = stall_s
         self._max_duration_s = max_duration_s
         self._max_expansion = max_expansion
-        self._generations: dict[str, int] = {}  # of actors that take commands, as far as the loop has heard
+        self._generations: dict[str, int] = {}  # of actors that take commands, as far as the loop knows
         self._jobs: dict[str, str] = {}  # actor -> job
 
-    def spool_of(self, job_id: str) -> Path:
-        """Where the samples of a job are."""
-        return self._data.spool_of(job_id)
+    def view(self) -> tuple[MediaActorView, ...]:
+        """Return the actors as the planner sees them.
 
-    def view(self) -> tuple[planner.MediaSeat, ...]:
-        """These actors as the planner sees them. One that was never started counts as idle, for giving it work starts it;
-        but not while another is starting, which will be ready sooner."""
+        An actor that was never started counts as idle, because work starts it. It does not while another actor is
+        starting, which will be ready sooner.
+        """
         starting = any(actor.state is ActorState.STARTING for actor in self.actors.values())
-        return tuple(
-            planner.MediaSeat(
-                name,
-                idle=name not in self._jobs
-                and (name in self._generations or (actor.state is ActorState.IDLE and not starting)),
-            )
-            for name, actor in self.actors.items()
-        )
+
+        def idle(name: str, actor: Supervisor) -> bool:
+            startable = actor.state is ActorState.IDLE and not starting
+            return name not in self._jobs and (name in self._generations or startable)
+
+        return tuple(MediaActorView(name, idle(name, actor)) for name, actor in self.actors.items())
 
     @property
     def obstacle(self) -> Problem | None:
-        """Why no recording is read: every actor that was started died too often."""
+        """Why no recording is decoded: every actor that was started died too often. None: recordings are decoded."""
         started = [actor for actor in self.actors.values() if actor.state is not ActorState.IDLE]
         return started[0].problem if started and all(actor.broken for actor in started) else None
 
     def reset(self) -> None:
-        """Somebody says that the cause is gone."""
+        """Start the actors that died too often."""
         for actor in self.actors.values():
             if actor.broken:
                 actor.reset()
 
-    def generation_of(self, worker: str) -> int:
-        """The child that takes commands there; 0: none."""
-        return self._generations.get(worker, 0)
+    def generation_of(self, name: str) -> int:
+        """Return the generation of this actor that takes commands; 0: none does."""
+        return self._generations.get(name, 0)
 
-    def reads(self, worker: str | None, job_id: str) -> bool:
-        """Whether this actor is at this job."""
-        return self._jobs.get(worker or "") == job_id
+    def decodes(self, name: str | None, job_id: str) -> bool:
+        """Return whether this actor decodes the recording of this job."""
+        return self._jobs.get(name or "") == job_id
 
-    def on_ready(self, worker: str, generation: int) -> None:
-        """A child takes commands."""
-        self._generations[worker] = generation
+    def start(self, job_id: str, name: str, *, limit_s: float | None = None) -> bool:
+        """Give a recording, or its first `limit_s` seconds, to an actor. False: the actor has to start first.
 
-    def start(self, job_id: str, worker: str, *, limit_s: float | None = None) -> bool:
-        """Give a recording, or its first `limit_s` seconds, to an actor; False if that must start first. Raises `OSError` if
-        there is no room for its sound.
-
-        The files that it writes are made here: an actor that hears late that a job is cancelled must not make them anew.
+        Raises `OSError` when there is no room for the samples. The files that the actor writes are created here: an
+        actor that hears late of a cancelled job must not create them again.
         """
-        actor = self.actors[worker]
-        if (generation := self.generation_of(worker)) == 0:
+        actor = self.actors[name]
+        if (generation := self.generation_of(name)) == 0:
             actor.start()
             return False
         for path in (self._data.spool_of(job_id), self._data.peaks_of(job_id)):
             path.touch()
-        self._jobs[worker] = job_id
+        self._jobs[name] = job_id
         command = Decode(
             job_id=job_id,
             source=str(self._data.source_of(job_id)),
@@ -101,26 +93,34 @@ class MediaActors:
         actor.send(command, generation=generation, within_s=self._stall_s, key=job_id)
         return True
 
-    def alive(self, worker: str, job_id: str) -> None:
-        """It reported progress: the deadline starts anew."""
-        if self._jobs.get(worker) == job_id:
-            self.actors[worker].set_deadline(job_id, self._stall_s, generation=self.generation_of(worker))
+    def cancel(self, name: str, job_id: str) -> None:
+        """Let the actor stop decoding this recording. The actor is free at once."""
+        if self._release(name, job_id):
+            self.actors[name].send(Cancel(job_id=job_id), generation=self.generation_of(name))
 
-    def release(self, worker: str, job_id: str) -> None:
-        """It has come to an end with this recording, unless it has been given another already."""
-        self.actors[worker].mark_useful(generation=self.generation_of(worker))
-        if self._jobs.get(worker) == job_id:
-            del self._jobs[worker]
-            self.actors[worker].clear_deadline(job_id)
+    def on_ready(self, name: str, generation: int) -> None:
+        """Record that an actor takes commands."""
+        self._generations[name] = generation
 
-    def on_died(self, worker: str) -> str | None:
-        """The child is gone; returns the job it was at."""
-        self._generations.pop(worker, None)
-        return self._jobs.pop(worker, None)
+    def on_progress(self, name: str, job_id: str) -> None:
+        """Start the deadline of the actor anew."""
+        if self.decodes(name, job_id):
+            self.actors[name].set_deadline(job_id, self._stall_s, generation=self.generation_of(name))
 
-    def cancel(self, worker: str, job_id: str) -> None:
-        """Stop at once; the actor is free for another."""
-        if self._jobs.get(worker) == job_id:
-            del self._jobs[worker]
-            self.actors[worker].clear_deadline(job_id)
-            self.actors[worker].send(Cancel(job_id=job_id), generation=self.generation_of(worker))
+    def on_end(self, name: str, job_id: str) -> None:
+        """Record that the actor is done with this recording, unless it has another one by now."""
+        self.actors[name].mark_useful(generation=self.generation_of(name))
+        self._release(name, job_id)
+
+    def on_died(self, name: str) -> str | None:
+        """Record the death of an actor, and return the job whose recording it decoded."""
+        self._generations.pop(name, None)
+        return self._jobs.pop(name, None)
+
+    def _release(self, name: str, job_id: str) -> bool:
+        """Free the actor. False: it does not decode this recording."""
+        if not self.decodes(name, job_id):
+            return False
+        del self._jobs[name]
+        self.actors[name].clear_deadline(job_id)
+        return True

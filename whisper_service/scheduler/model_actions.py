@@ -18,7 +18,7 @@ async def download(context: Context, wanted: str) -> ModelInfo:
     """Download a model that is not here yet. Raises `InvalidRequest` and `ModelUnavailable`."""
     name = _name(context, wanted)
     if not context.models.catalog.has(name):
-        await context.downloads.want(name, asked=True)
+        await context.downloads.start(name, asked=True)
     return await context.models.show(name)
 
 
@@ -54,7 +54,7 @@ async def unload(context: Context, wanted: str) -> ModelInfo:
 
 
 async def unload_idle(context: Context) -> None:
-    """Free the memory of the loaded model, which no job uses."""
+    """Free the memory of the loaded model. No job uses it."""
     name = context.speech.model
     context.speech.unload()
     if name is not None:
@@ -68,8 +68,15 @@ async def adopt(context: Context, folder: Path, name: str) -> ModelInfo:
     return await context.models.show(name)
 
 
+def refuse_if_here(catalog: Catalog, name: str) -> None:
+    """Raise `Conflict` if there is a model with this name."""
+    if catalog.has(name):
+        hint = "Remove it first, or import this one under another name."
+        raise Conflict(f"There is a model {name} already.", hint=hint)
+
+
 def _name(context: Context, wanted: str) -> str:
-    return context.models.catalog.name_of(wanted, device=context.speech.device or "cpu")
+    return context.models.catalog.name_of(wanted, device=context.speech.device.name_or_cpu)
 
 
 def _refuse_if_in_use(context: Context, name: str) -> None:
@@ -80,9 +87,8 @@ def _refuse_if_in_use(context: Context, name: str) -> None:
 
 def _place(catalog: Catalog, folder: Path, name: str) -> None:
     target = catalog.target_of(name)
-    if catalog.has(name) and not (target.is_dir() and not any(target.iterdir())):
-        hint = "Remove it first, or import this one under another name."
-        raise Conflict(f"There is a model {name} already.", hint=hint)
-    if target.is_dir():
+    if target.is_dir() and not any(target.iterdir()):
         target.rmdir()
+    else:
+        refuse_if_here(catalog, name)
     folder.rename(target)

@@ -18,34 +18,38 @@ from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.storage.store import Store
 
 SHARE_OF_GPU: Final = 0.8
-"""Share of the GPU's free memory for model and batches. Screens and other programs want the rest."""
+"""Share of the GPU's free memory for model and batches. Screens and other programs need the rest."""
 
 
 @dataclass
 class WantedModel:
-    """A model that is wanted."""
+    """A model that is being downloaded, or waits for its turn."""
 
     source: RepoSource
     asked: bool  # by a user, not only by jobs
     transfer: Transfer = field(default_factory=Transfer)
-    deaths: int = 0  # of children, without a byte in between
-    told_bytes: int = -1
-    message: str = ""
+    deaths: int = 0  # of the actor, without one more byte
+    message: str = ""  # of the jobs that wait for the model
+    message_bytes: int = -1  # how much had arrived when the message was written
 
 
 class ModelStates:
-    """What is known of the models while the service runs. Changed on the scheduler's loop; `list` and `show` anywhere."""
+    """What is known of the models while the service runs.
+
+    Changed on the scheduler's loop. `list` and `show` may be called anywhere.
+    """
 
     def __init__(self, store: Store, feed: ChangeFeed, inventory: Inventory, speech: SpeechActor) -> None:
         self.inventory = inventory
         self.problems: dict[str, Problem] = {}  # why a model could not be downloaded or loaded
-        self.wanted: dict[str, WantedModel] = {}  # models on their way, in turn; the first one is in work
+        self.wanted: dict[str, WantedModel] = {}  # in turn; the first one is downloaded
         self._store = store
         self._feed = feed
         self._speech = speech
 
     @property
     def catalog(self) -> Catalog:
+        """The names and folders of models."""
         return self.inventory.catalog
 
     async def list(self) -> list[ModelInfo]:
@@ -67,41 +71,38 @@ class ModelStates:
         await self.announce(name, ModelRow(name, "broken", problem=problem) if problem else None)
 
     async def blame(self, name: str, problem: Problem, state: str) -> None:
-        """Store what is wrong with a model, until it is downloaded or loaded."""
+        """Store and publish what is wrong with a model, until it is downloaded or loaded."""
         self.problems[name] = problem
         await self.announce(name, ModelRow(name, state, problem=problem))
 
     async def clear(self, name: str) -> None:
-        """Forget what was wrong with a model. A model on its way announces itself."""
+        """Clear the problem of a model, and publish its state unless its download does so."""
         self.problems.pop(name, None)
         if name not in self.wanted:
             await self.announce(name, None)
 
     async def chunks_on_gpu(self, name: str) -> int | None:
         """Return how many chunks fit on the GPU beside this model. None: no GPU, or its memory is unknown."""
-        free = self._speech.free_vram
-        if free is None:
+        device = self._speech.device
+        if device.free_vram is None:
             return None
-        wanted = self._speech.wanted_type
-        return await to_thread.run_sync(self.inventory.chunks_on_gpu, name, int(SHARE_OF_GPU * free), wanted)
+        usable = int(SHARE_OF_GPU * device.free_vram)
+        return await to_thread.run_sync(self.inventory.chunks_on_gpu, name, usable, device.gpu_compute_type)
 
     def check_size(self, name: str) -> None:
         """Raise `ModelTooBig` for a model whose weights alone exceed the memory of this machine."""
-        if (self._speech.device or "cpu").startswith("cuda"):
+        if self._speech.device.name_or_cpu.startswith("cuda"):
             return  # the GPU has memory of its own
         if (needed := self.inventory.too_big(name)) is not None:
             have = self.inventory.machine.memory_bytes
-            raise ModelTooBig(
-                f"The model {name} needs at least {needed / 1e9:.1f} GB of memory; this machine has {have / 1e9:.1f} GB.",
-                needed=needed,
-                have=have,
-            )
+            needs = f"The model {name} needs at least {needed / 1e9:.1f} GB of memory"
+            raise ModelTooBig(f"{needs}; this machine has {have / 1e9:.1f} GB.", needed=needed, have=have)
 
     def _situation(self) -> Situation:
         speech = self._speech
         return Situation(
             loaded=speech.model,
-            device=speech.device or "cpu",
+            device=speech.device.name_or_cpu,
             vram_bytes=int(speech.actor.facts.get("vram_bytes", 0)),
             transfers={name: wanted.transfer for name, wanted in self.wanted.items()},
             problems=dict(self.problems),

@@ -1,332 +1,256 @@
-"""What to do next: plan(view) -> steps. Pure; all fairness, batching and admission is decided here.
+"""Decide what to do next: `plan(view)` returns the steps. Pure. Fairness, batching and admission are decided here.
 
 The rules, in the order in which they bind:
-1. A job at the front goes first; the others take turns, the one served longest ago first. A short clip so overtakes a ten-hour
-   film at the next batch, and no job starves.
+
+1. Jobs at the front of the queue come first. The others take turns: the job whose last batch is longest ago is next.
+   A short clip overtakes a film of ten hours at the next batch, and no job starves.
 2. Chunks of all jobs that share a batch key (model, preset, prompt) fill a batch together.
-3. A job starts with one chunk and may then have twice as many in a batch as it had before: 1, 2, 6, 8. First text comes at once.
-   The last chunks are shared out between the slots, so that they end together.
-4. A job whose language is unknown gives one chunk at a time, in order, until it is known; so its transcript does not depend on timing.
-5. A chunk that was in the hands of a dying actor comes in a batch of at most half the size, after a second death alone, with
-   nothing beside it in other slots; after a third it is given up. So whatever kills actors costs three of them, and what only
-   was in its company is in at most two of those deaths. An actor that was killed from outside says little about its chunks:
-   they become smaller batches as well, but many more such deaths are needed to give one up.
-6. A call - somebody waits for its answer - is at the front with its first chunks, behind what a user put there, then takes turns like
-   all others. It has no company in a batch but other calls, and when every slot is taken, one chunk of it goes beside them: it
-   neither waits for the end of a batch nor for the chunks of others in its own. Where every slot has a batch of calls, nothing
-   comes beside them: one more at once would be one less soon.
-7. Long recordings never take the last media worker, and only a few are taken up ahead of the model: their spools fill the disk.
+3. A job gets one chunk into its first batch, and later up to twice as many as it got before: 1, 2, 6, 8. Its first
+   text comes at once. The last chunks are divided among the slots, so that all slots end together.
+4. A job whose language is unknown gives one chunk at a time, in order, until its language is known. Its transcript
+   does not depend on timing.
+5. A chunk whose actor died comes in a batch of at most half the size. After the second death it comes alone, while
+   every other slot is empty. After the third it is given up. A chunk that kills actors costs three of them. A chunk
+   that was only in its company is in at most two of those deaths. A kill from outside says little about the chunks:
+   they come in smaller batches as well, but many more kills are needed to give one up.
+6. A call has a client that waits. Its first chunks are at the front, behind the jobs that users put there. Then it
+   takes turns like any job. Calls share batches with calls only. While every slot is taken, one chunk of a call comes
+   beside the slots: it waits neither for the end of a batch nor for other chunks. While every slot works for calls,
+   nothing comes beside them: one batch more would make theirs later.
+7. Long recordings never take the last media actor. Few of them are claimed ahead of the model: their spools fill the
+   disk.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from whisper_service.core.domain import CALL_RANK, Value
+from whisper_service.core.domain import CALL_RANK
+from whisper_service.scheduler.views import (
+    ChunkKey,
+    ClaimJob,
+    Decoding,
+    FinishJob,
+    GiveBatch,
+    JobView,
+    LoadModel,
+    ReadyChunk,
+    SpeechView,
+    StartDecode,
+    Step,
+    UnloadModel,
+    View,
+)
 
 LONG_BYTES: Final = 48 * 1024**2
-"""A file above this counts as a long recording: about an hour of common compressed speech, under a second to decode below it."""
-LONG_AHEAD: Final = 4
-"""Long recordings taken up at the same time."""
-SHORT_AHEAD: Final = 64
-"""Short ones; their spools are small and they feed cross-job batches."""
-LAST_ROWS: Final = 2
-"""The smallest batch at the end of the last recording: larger ones are cheaper, but the other slots are idle while the last runs.
-Where several have rows left, like clips that come and go, more will come, and half a batch is as small as it gets."""
+"""A larger file is a long recording. So much compressed speech is about an hour, and decodes in about a second."""
+MAX_LONG: Final = 4
+"""Long recordings in work."""
+MAX_SHORT: Final = 64
+"""Short recordings in work. Their spools are small, and together they fill batches."""
+MAX_WITHOUT_MODEL: Final = 64
+"""Claimed jobs that wait for the download of a model and do not count as in work."""
+LAST_BATCH: Final = 2
+"""Chunks of the smallest batch at the end of a recording that is alone. Larger batches are cheaper, but other slots
+are idle while the last one runs. Several jobs at their end are like clips that come and go: more will come, and the
+smallest batch is half of a full one."""
 ALONE_AFTER: Final = 2
-"""Actor deaths after which a chunk is given alone, with nothing beside it."""
-QUARANTINE_AFTER: Final = 3
-"""Actor deaths after which a chunk is given up: in the last one it was alone."""
-KILLED_TOO_OFTEN: Final = 10
-"""The same for actors that were killed from outside: something may do that to whoever works on this chunk."""
+"""Deaths of actors after which a chunk is given alone, with nothing beside it."""
+GIVE_UP_AFTER: Final = 3
+"""Deaths of actors after which a chunk is given up: at the last one it was alone."""
+GIVE_UP_AFTER_KILLS: Final = 10
+"""Kills from outside after which a chunk is given up. The work on this chunk may be what provokes them."""
 CALL_CHUNKS: Final = 8
-"""Chunks that a call has priority for, some minutes of sound."""
-PATIENCE_S: Final = 30.0
-"""How long a job for another model waits before the loaded model is changed for it, though there is work for the loaded one."""
-HELD_LOADS: Final = 5.0
-"""A model that has work is kept for this many times what it took to load: else loading would be most of the work."""
-HELD_S: Final = 1.0
-"""And for at least this long, so that it gives a batch before the next one is loaded."""
-MISSING_AHEAD: Final = 64
-"""Jobs that wait for a model to arrive beside those that can be worked on."""
-
-
-class ReadyChunk(Value, frozen=True):
-    """A chunk that waits; its samples are in the spool."""
-
-    index: int
-    attempts: int = 0  # deaths of actors that died by themselves
-    kills: int = 0  # and of those that were killed from outside
-
-    @property
-    def deaths(self) -> int:
-        """Actors that died with it in their hands."""
-        return self.attempts + self.kills
-
-
-class JobView(Value, frozen=True):
-    """A job that is taken up, as the planner sees it."""
-
-    job_id: str
-    model: str | None  # None: not decided yet
-    batch_key: str  # rows with equal keys may share a batch
-    rank: float = 0.0  # below zero: at the front
-    order: int = 0  # in which the jobs were taken up
-    bytes: int = 0
-    decode: str = "done"  # waiting | running | done
-    ready: tuple[ReadyChunk, ...] = ()  # in order; the first ones are enough
-    in_flight: int = 0
-    served: int = 0  # chunks given so far
-    last_turn: int = 0  # of the job's last batch; 0: never
-    language_known: bool = True
-    since: float = 0.0  # when it last got a batch, or was taken up
-    model_missing: bool = False  # its model is on its way to this machine
-
-
-class WaitingJob(Value, frozen=True):
-    """A pending job, in queue order."""
-
-    job_id: str
-    bytes: int
-
-
-class MediaSeat(Value, frozen=True):
-    """A media actor."""
-
-    name: str
-    idle: bool
-
-
-class SpeechView(Value, frozen=True):
-    """The speech actor."""
-
-    ready: bool = False
-    loading: bool = False
-    model: str | None = None
-    slots: int = 1
-    batches: int = 0  # in flight
-    urgent: int = 0  # of these, of calls
-    suspect: bool = False  # a chunk that must be alone is in flight
-    batch_size: int = 8
-    express: int = 0  # batches of one row that may be in flight besides
-    express_batches: int = 0  # that are
-    load_s: float = 0.0  # how long the loaded model took to load
-    loaded_at: float = 0.0  # since when it is there
-    used_at: float = 0.0  # when the loaded model last had work
-    unload_after_s: float = 0.0  # idle time after which it goes; 0: never
-
-
-class View(Value, frozen=True):
-    """All the planner may know."""
-
-    works: tuple[JobView, ...] = ()
-    queue: tuple[WaitingJob, ...] = ()
-    media: tuple[MediaSeat, ...] = ()
-    speech: SpeechView = SpeechView()
-
-
-class ClaimJob(Value, frozen=True):
-    """Take up a pending job."""
-
-    job_id: str
-
-
-class StartDecode(Value, frozen=True):
-    """Give a job's recording to a media actor."""
-
-    job_id: str
-    worker: str
-
-
-class LoadModel(Value, frozen=True):
-    """Make another model the loaded one."""
-
-    model: str
-
-
-class UnloadModel(Value, frozen=True):
-    """Give the memory of the loaded model back."""
-
-
-class GiveBatch(Value, frozen=True):
-    """Send these chunks to the speech actor together."""
-
-    rows: tuple[tuple[str, int], ...]  # (job, chunk)
-    suspect: bool = False
-    urgent: bool = False  # of calls
-    express: bool = False  # beside the slots
-
-
-class FinishJob(Value, frozen=True):
-    """Nothing is left to do for this job."""
-
-    job_id: str
-
-
-Step = ClaimJob | StartDecode | LoadModel | UnloadModel | GiveBatch | FinishJob
+"""Chunks for which a call has priority: some minutes of sound."""
+SWITCH_AFTER_S: Final = 30.0
+"""Seconds that a job waits for its model while the loaded model has work."""
+KEEP_LOADS: Final = 5.0
+"""A model with work is kept for so many times the seconds that it took to load. Else most of the work is loading."""
+KEEP_S: Final = 1.0
+"""Seconds that a model with work is kept at least: it gives a batch before the next model is loaded."""
 
 
 def plan(view: View, now: float) -> list[Step]:
-    """Every step that can be taken now. `now` is on the clock of `Work.since`."""
-    return [*_finish(view), *_admit(view), *_decode(view), *_speak(view, now), *_rest(view, now)]
+    """Return every step that can be taken now. `now` is on the clock of `JobView.waiting_since`."""
+    return [*_finish(view), *_claim(view), *_decode(view), *_transcribe(view, now), *_unload(view, now)]
 
 
 def _finish(view: View) -> Iterator[Step]:
-    for work in view.works:
-        if work.decode == "done" and not work.ready and not work.in_flight:
-            yield FinishJob(work.job_id)
+    for job in view.jobs:
+        if job.decoding is Decoding.DONE and not job.ready and not job.in_flight:
+            yield FinishJob(job.job_id)
 
 
-def _admit(view: View) -> Iterator[Step]:
-    missing = deque(work.job_id for work in view.works if work.model_missing)
-    aside = {missing.popleft() for _ in range(min(len(missing), MISSING_AHEAD))}  # take no room from others
-    counted = [work for work in view.works if work.job_id not in aside]
-    long = sum(work.bytes > LONG_BYTES for work in counted)
-    short = len(counted) - long
+def _claim(view: View) -> Iterator[Step]:
+    long, short, uncounted = 0, 0, MAX_WITHOUT_MODEL
+    for work in view.jobs:
+        if work.model_missing and uncounted:
+            uncounted -= 1
+        elif work.bytes > LONG_BYTES:
+            long += 1
+        else:
+            short += 1
     for job in view.queue:
         if job.bytes > LONG_BYTES:
-            if long < LONG_AHEAD:
+            if long < MAX_LONG:
                 long += 1
                 yield ClaimJob(job.job_id)
-        elif short < SHORT_AHEAD:
+        elif short < MAX_SHORT:
             short += 1
             yield ClaimJob(job.job_id)
 
 
 def _decode(view: View) -> Iterator[Step]:
-    idle = [worker.name for worker in view.media if worker.idle]
-    reserve = 1 if len(view.media) > 1 else 0
-    by_name = {work.job_id: work for work in view.works}
-    long_running = sum(work.decode == "running" and work.bytes > LONG_BYTES for work in by_name.values())
-    for work in sorted(view.works, key=_turn):
-        if work.decode != "waiting" or work.model_missing or not idle:
+    idle = deque(actor.name for actor in view.media if actor.idle)
+    long = sum(job.decoding is Decoding.RUNNING and job.bytes > LONG_BYTES for job in view.jobs)
+    max_long = max(1, len(view.media) - 1)
+    for job in sorted(view.jobs, key=_turn):
+        if job.decoding is not Decoding.WAITING or job.model_missing or not idle:
             continue
-        if work.bytes > LONG_BYTES:
-            if long_running >= len(view.media) - reserve:
+        if job.bytes > LONG_BYTES:
+            if long >= max_long:
                 continue
-            long_running += 1
-        yield StartDecode(work.job_id, idle.pop(0))
+            long += 1
+        yield StartDecode(job.job_id, idle.popleft())
 
 
-def _speak(view: View, now: float) -> Iterator[Step]:
+def _transcribe(view: View, now: float) -> Iterator[Step]:
     speech = view.speech
     if not speech.ready or speech.loading or speech.suspect:
         return
-    able = sorted((work for work in view.works if _available(work)), key=_turn)
-    if not able:
-        soon = [
-            work for work in view.works if work.model is not None and not work.model_missing and work.decode != "done"
-        ]
-        if (
-            speech.model is None and soon and not speech.batches + speech.express_batches
-        ):  # while the recording is read, its model is loaded
-            yield LoadModel(min(soon, key=_turn).model or "")
+    able = sorted((job for job in view.jobs if _is_able(job)), key=_turn)
+    model = _choose_model(able, speech, now) if able else _model_ahead(view)
+    if model is None:
         return
-    model = _choose(able, speech, now)
-    if model is not None and model != speech.model:
-        if speech.batches + speech.express_batches == 0:
+    if model != speech.model:
+        if not speech.busy:  # else the batches of the loaded model end first
             yield LoadModel(model)
-        return  # the present batches end first
-    given: dict[str, int] = {}
-    for slot in range(speech.slots - speech.batches):
-        alone = speech.batches + speech.express_batches + slot == 0
-        batch = _fill(
-            [w for w in able if w.model == model], given, speech, speech.slots - speech.batches - slot, alone=alone
-        )
+        return
+    able = [job for job in able if job.model == model]
+    yield from _fill_slots(able, speech)
+    if speech.batches >= speech.slots > speech.urgent and speech.express_batches < speech.express_slots:
+        call = next((job for job in able if _is_urgent(job)), None)
+        if call is not None and not call.ready[0].deaths:
+            yield GiveBatch(((call.job_id, call.ready[0].index),), urgent=True, express=True)
+
+
+def _unload(view: View, now: float) -> Iterator[Step]:
+    speech = view.speech
+    idle = speech.model is not None and not speech.busy and not speech.loading and not view.jobs and not view.queue
+    if idle and speech.unload_after_s and now - speech.used_at >= speech.unload_after_s:
+        yield UnloadModel()
+
+
+def _model_ahead(view: View) -> str | None:
+    """Return the model to load while the recording is read. None: a model is loaded, or no job needs one."""
+    soon = [job for job in view.jobs if job.model and not job.model_missing and job.decoding is not Decoding.DONE]
+    return min(soon, key=_turn).model if soon and view.speech.model is None else None
+
+
+def _choose_model(able: Sequence[JobView], speech: SpeechView, now: float) -> str | None:
+    """Return the model to work with: the loaded one while it has work.
+
+    Another one is chosen earlier for a job at the front, or for a job that has waited too long, once the loaded model
+    was worth its loading. With n models, no job waits longer than n - 1 such stretches and `SWITCH_AFTER_S`.
+    """
+    first, loaded = able[0], speech.model
+    if _at_front(first) or all(job.model != loaded for job in able):
+        return first.model
+    if now - speech.loaded_at >= max(KEEP_S, KEEP_LOADS * speech.load_s):
+        for job in able:
+            if job.model != loaded and now - job.waiting_since > SWITCH_AFTER_S:
+                return job.model
+    return loaded
+
+
+def _fill_slots(able: Sequence[JobView], speech: SpeechView) -> Iterator[GiveBatch]:
+    """Yield a batch for each free slot. A chunk that must be alone is the only one of a plan."""
+    given: dict[str, int] = {}  # chunks of each job in the batches so far
+    for free in range(speech.slots - speech.batches, 0, -1):
+        batch = _next_batch(able, given, speech, free)
         if batch is None:
             return
         yield batch
         if batch.suspect:
             return
-        for job_id, _ in batch.rows:
+        for job_id, _ in batch.chunks:
             given[job_id] = given.get(job_id, 0) + 1
-    beside = speech.batches >= speech.slots > speech.urgent and speech.express_batches < speech.express
-    call = next((work for work in able if _waited_for(work) and work.model == model), None)
-    if beside and call is not None and not call.ready[0].deaths:
-        yield GiveBatch(((call.job_id, call.ready[0].index),), urgent=True, express=True)
 
 
-def _rest(view: View, now: float) -> Iterator[Step]:
-    speech = view.speech
-    busy = speech.batches or speech.express_batches or speech.loading
-    idle = speech.model is not None and not busy and not view.works and not view.queue
-    if idle and speech.unload_after_s and now - speech.used_at >= speech.unload_after_s:
-        yield UnloadModel()
-
-
-def _choose(able: Sequence[JobView], speech: SpeechView, now: float) -> str | None:
-    """The model to work with: the loaded one while it has work, unless somebody is at the front, or has lost patience and the
-    loaded one has been worth its loading. With n models nobody so waits longer than for n - 1 such turns and the patience."""
-    first, loaded = able[0], speech.model
-    if all(work.model != loaded for work in able) or _in_front(first):
-        return first.model
-    if now - speech.loaded_at >= max(HELD_S, HELD_LOADS * speech.load_s):
-        for work in able:
-            if work.model != loaded and now - work.since > PATIENCE_S:
-                return work.model
-    return loaded or first.model
-
-
-def _fill(
-    able: Sequence[JobView], given: dict[str, int], speech: SpeechView, free_slots: int, *, alone: bool
+def _next_batch(
+    able: Sequence[JobView], given: Mapping[str, int], speech: SpeechView, free_slots: int
 ) -> GiveBatch | None:
-    """One batch, in turns over all jobs with the key of the first; `given` counts rows already given in this plan."""
-    left = {work.job_id: deque(work.ready[given.get(work.job_id, 0) :]) for work in able}
-    willing = [work for work in able if left[work.job_id] and (work.language_known or not given.get(work.job_id))]
+    """Return a batch with chunks of the first job and of all jobs that may share it. None: nothing is left to give."""
+    left = {job.job_id: deque(job.ready[given.get(job.job_id, 0) :]) for job in able}
+    willing = [job for job in able if left[job.job_id] and (job.language_known or job.job_id not in given)]
     if not willing:
         return None
     first = willing[0]
-    head = left[first.job_id][0]
-    if head.deaths >= ALONE_AFTER:  # its turn has come: nothing new is given until it can be alone
-        return GiveBatch(((first.job_id, head.index),), suspect=True) if alone else None
-    peers = deque(work for work in willing if work.batch_key == first.batch_key and _company(work) == _company(first))
-    waiting = sum(len(left[work.job_id]) for work in peers)
-    size = max(1, min(speech.batch_size, -(-waiting // free_slots)))
-    if all(work.decode == "done" for work in peers):  # nothing more will come: the last batches should end together
-        least = LAST_ROWS if len(peers) == 1 else speech.batch_size // 2
-        just_given = sum(given.get(work.job_id, 0) for work in peers)
-        size = min(size, max(least, -(-(waiting + just_given) // speech.slots)))
-    allowance = {work.job_id: max(1, 2 * work.served) if work.language_known else 1 for work in peers}
-    rows: list[tuple[str, int]] = []
-    while peers and len(rows) < size:
-        work = peers.popleft()
-        chunk = left[work.job_id].popleft()
-        limit = max(1, speech.batch_size >> chunk.deaths)
-        if chunk.deaths >= ALONE_AFTER or limit <= len(rows):
-            continue
-        rows.append((work.job_id, chunk.index))
+    chunk = left[first.job_id][0]
+    if chunk.deaths >= ALONE_AFTER:  # nothing else is given until it can be alone
+        alone = not speech.busy and not given
+        return GiveBatch(((first.job_id, chunk.index),), suspect=True) if alone else None
+    peers = [job for job in willing if _company(job) == _company(first)]
+    size = _batch_size(peers, sum(len(left[job.job_id]) for job in peers), given, speech, free_slots)
+    return GiveBatch(_take_turns(peers, left, size, speech.batch_size), urgent=_is_urgent(first))
+
+
+def _batch_size(
+    peers: Sequence[JobView], left: int, given: Mapping[str, int], speech: SpeechView, free_slots: int
+) -> int:
+    """Return how many of the `left` chunks go into this batch, so that the free slots get equal shares."""
+    size = min(speech.batch_size, -(-left // free_slots))
+    if any(job.decoding is not Decoding.DONE for job in peers):  # more chunks will come
+        return size
+    smallest = LAST_BATCH if len(peers) == 1 else speech.batch_size // 2
+    in_this_plan = sum(given.get(job.job_id, 0) for job in peers)
+    return min(size, max(smallest, -(-(left + in_this_plan) // speech.slots)))
+
+
+def _take_turns(
+    peers: Sequence[JobView], left: Mapping[str, deque[ReadyChunk]], size: int, full_size: int
+) -> tuple[ChunkKey, ...]:
+    """Return one chunk of each job in turn, until the batch is full or no job may give more."""
+    allowed = {job.job_id: max(1, 2 * job.given) if job.language_known else 1 for job in peers}
+    turns = deque(job.job_id for job in peers)
+    chunks: list[ChunkKey] = []
+    while turns and len(chunks) < size:
+        job_id = turns.popleft()
+        chunk = left[job_id].popleft()
+        limit = max(1, full_size >> chunk.deaths)
+        if chunk.deaths >= ALONE_AFTER or len(chunks) >= limit:
+            continue  # this chunk, and those behind it, come in a smaller batch
+        chunks.append((job_id, chunk.index))
         size = min(size, limit)
-        allowance[work.job_id] -= 1
-        if left[work.job_id] and allowance[work.job_id]:
-            peers.append(work)
-    return GiveBatch(tuple(rows), urgent=_waited_for(first))
+        allowed[job_id] -= 1
+        if left[job_id] and allowed[job_id]:
+            turns.append(job_id)
+    return tuple(chunks)
 
 
-def _available(work: JobView) -> bool:
-    return (
-        bool(work.ready)
-        and work.model is not None
-        and not work.model_missing
-        and (work.language_known or work.in_flight == 0)
-    )
+def _is_able(job: JobView) -> bool:
+    """Return whether a chunk of the job can be given now."""
+    ready = bool(job.ready) and job.model is not None and not job.model_missing
+    return ready and (job.language_known or job.in_flight == 0)
 
 
-def _turn(work: JobView) -> tuple[bool, float, int, int]:
-    """Who is next: the front in its own order, then whoever was served longest ago."""
-    front = _in_front(work)
-    return (not front, work.rank if front else 0.0, work.last_turn, work.order)
+def _turn(job: JobView) -> tuple[bool, float, int, int]:
+    """Return the sort key of turns: the front by rank, then the job whose last batch is longest ago."""
+    front = _at_front(job)
+    return (not front, job.rank if front else 0.0, job.last_batch, job.order)
 
 
-def _in_front(work: JobView) -> bool:
-    return work.rank < 0 and (work.rank != CALL_RANK or work.served < CALL_CHUNKS)
+def _at_front(job: JobView) -> bool:
+    return job.rank < 0 and (job.rank != CALL_RANK or job.given < CALL_CHUNKS)
 
 
-def _waited_for(work: JobView) -> bool:
-    return work.rank == CALL_RANK and _in_front(work)
+def _is_urgent(job: JobView) -> bool:
+    """Return whether the job is a call that still has priority."""
+    return job.rank == CALL_RANK and _at_front(job)
 
 
-def _company(work: JobView) -> tuple[bool, bool]:
-    """Only those for whom this is the same share a batch."""
-    return _in_front(work), _waited_for(work)
+def _company(job: JobView) -> tuple[str, bool, bool]:
+    """Return what jobs of one batch have in common."""
+    return job.batch_key, _at_front(job), _is_urgent(job)

@@ -1,8 +1,8 @@
 """Decide what happens after a failure of an actor: try again, leave a chunk out, or work with less memory.
 
-Whatever was in the hands of a dead actor is given again. A chunk that was in the hands of too many dying actors is given
-up. After memory ran out, the work goes on one rung lower (`core.fallback`). Every job that was affected gets a note in its
-history. All functions run on the scheduler's loop.
+What a dead actor had is given again. A chunk that too many dying actors had is given up. After memory ran out, the work
+goes on one rung lower (`core.fallback`). Every affected job gets a note in its history. All functions run on the
+scheduler's loop.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from whisper_service.core.fallback import Adjustment
 from whisper_service.core.timecode import hms, milliseconds
 from whisper_service.scheduler import aborts, planner
 from whisper_service.scheduler.context import Context
-from whisper_service.scheduler.ledger import ChunkKey
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.views import ChunkKey
 from whisper_service.supervision.faults import Diagnosis, FaultKind
 from whisper_service.supervision.protocol import Fault
 
@@ -41,7 +41,7 @@ DECODED_AGAIN: Final = Adjustment("decoded_again", "The recording is read again 
 
 
 async def load_failed(context: Context, report: Fault) -> bool:
-    """Go on after a model could not be loaded. False: there is no other way to load it."""
+    """Go on after a model could not be loaded. False: it cannot be loaded on any rung."""
     speech = context.speech
     model, adjustment = speech.loading, _adjust(context, report.kind, report.problem)
     if report.fatal:
@@ -49,7 +49,7 @@ async def load_failed(context: Context, report: Fault) -> bool:
     speech.on_load_failed(None if adjustment else report.problem)
     await _save_fallback(context, model, adjustment)
     if adjustment is None and model is not None and report.kind in (*LIGHTER, *UNUSABLE):
-        speech.block(model, report.problem)  # the jobs are not to blame: they wait
+        speech.block(model, report.problem)  # the jobs wait: they are not to blame
         return False
     if adjustment is None:
         await aborts.fail_all(context, model, report.problem)
@@ -64,18 +64,18 @@ async def chunk_failed(context: Context, job_id: str, index: int, batch: int, re
     if run is None or run.batch_of.get(index) != batch:
         return
     if report.kind != FaultKind.MEDIA:
-        await context.ledger.quarantine(run, run.in_flight[index], report.problem)
-    elif run.spool_lost(index, batch):
+        await context.ledger.give_up_chunk(run, run.in_flight[index], report.problem)
+    elif run.lose_spool(index, batch):
         facts = {"action": "spool_lost", "job": job_id}
         logger.warning("The spool of a job is lost: %s", report.problem.message, extra=facts)
         aborts.stop_decoding(context, run)
-        run.decode_again()
-        if run.losses >= MEDIA_TRIES:
-            run.broke_off(report.problem)
+        run.restart_decoding()
+        if run.spool_losses >= MEDIA_TRIES:
+            run.stop_decoding(report.problem)
 
 
 async def batch_failed(context: Context, batch: int, report: Fault) -> None:
-    """Give back all chunks of a failed batch. The actor lives on, unless the report is `fatal`."""
+    """Queue all chunks of a failed batch again. The actor lives on, unless the report is `fatal`."""
     speech = context.speech
     model, adjustment = speech.model, _adjust(context, report.kind, report.problem)
     chunks = {batch: speech.on_batch_failed(batch)}
@@ -88,9 +88,9 @@ async def batch_failed(context: Context, batch: int, report: Fault) -> None:
 
 
 async def speech_died(context: Context, diagnosis: Diagnosis) -> None:
-    """Give back everything the dead speech actor had.
+    """Queue all chunks of the dead speech actor again.
 
-    If the actor had reported the cause before, that report has been dealt with; only its other batches are left.
+    If the actor reported the cause before, that report has been handled, and only the other batches are left.
     """
     speech, adjustment = context.speech, None
     announced, loading = speech.announced, speech.loading
@@ -100,10 +100,10 @@ async def speech_died(context: Context, diagnosis: Diagnosis) -> None:
         speech.announced_to = set()
         adjustment = _adjust(context, kind, problem)
     if kind == FaultKind.HUNG:
-        speech.deadlines.missed()
+        speech.deadlines.extend()
     batches = speech.on_died()
     for run in context.ledger.runs.values():
-        run.begin_small()
+        run.start_small()
     await _give_back(context, batches, kind, problem, adjustment, announced=announced is not None)
     await _save_fallback(context, model, adjustment)
     if adjustment is not None and loading is not None:
@@ -113,20 +113,20 @@ async def speech_died(context: Context, diagnosis: Diagnosis) -> None:
 async def media_died(context: Context, run: Run, diagnosis: Diagnosis) -> None:
     """Decode the recording again, or fail it after too many deaths at the same place."""
     problem = diagnosis.problem
-    run.decoder_died(killed=diagnosis.kind is FaultKind.KILLED)
-    if run.decoder_deaths >= MEDIA_TRIES or run.decoder_kills >= planner.KILLED_TOO_OFTEN:
+    run.count_media_death(killed=diagnosis.kind is FaultKind.KILLED)
+    if run.media_deaths >= MEDIA_TRIES or run.media_kills >= planner.GIVE_UP_AFTER_KILLS:
         message = f"The recording cannot be read beyond {run.decoded_s:.0f} s: {problem.message}"
         hint = "The file may be damaged. Convert it with another program and send it again."
-        run.broke_off(Problem("decode_failed", message, hint, {"position_s": run.decoded_s, **problem.params}))
+        run.stop_decoding(Problem("decode_failed", message, hint, {"position_s": run.decoded_s, **problem.params}))
     else:
         await _add_notes(context, [run], problem, DECODED_AGAIN)
 
 
-async def climb(context: Context) -> None:
+async def step_up(context: Context) -> None:
     """Work one rung higher after a stretch of successful batches."""
     speech = context.speech
     before, model = speech.rung, speech.model
-    if model is None or not speech.climb(time.time()):
+    if model is None or not speech.step_up(time.time()):
         return
     adjustment = fallback.describe_change(before, speech.rung)
     await _save_fallback(context, model, adjustment)
@@ -140,14 +140,14 @@ async def climb(context: Context) -> None:
 def _adjust(context: Context, kind: str, problem: Problem) -> Adjustment | None:
     """Switch to a lighter way to work, if that can help. None: nothing was changed.
 
-    The caller saves the change after it has given back the chunks, which must not depend on the store.
+    The caller stores the change after it has queued the chunks again, which must not depend on the store.
     """
     speech = context.speech
     before, model = speech.rung, speech.loading or speech.model
     if model is None or speech.announced is not None:
         return None
     left = kind in UNUSABLE and speech.leave_device(problem)
-    if not left and not (kind in LIGHTER and speech.fall(problem, time.time())):
+    if not left and not (kind in LIGHTER and speech.step_down(problem, time.time())):
         return None
     adjustment = fallback.describe_change(before, speech.rung)
     facts = {"action": "stepped_down", "model": model, "cause": kind}
@@ -158,7 +158,8 @@ def _adjust(context: Context, kind: str, problem: Problem) -> Adjustment | None:
 async def _save_fallback(context: Context, model: str | None, adjustment: Adjustment | None) -> None:
     """Store the rung for the next actor and the next start of the service."""
     if model is not None and adjustment is not None:
-        await context.store.service_state.set_fallback(context.speech.device or "cpu", model, context.speech.fallback)
+        device = context.speech.device
+        await context.store.service_state.set_fallback(device.name_or_cpu, model, device.fallback)
 
 
 async def _give_back(
@@ -170,7 +171,7 @@ async def _give_back(
     *,
     announced: bool = False,
 ) -> set[str]:
-    """Queue the chunks of failed batches again. Returns the jobs that were affected; they get a note."""
+    """Queue the chunks of failed batches again, and add a note to their jobs. Return the ids of these jobs."""
     ledger = context.ledger
     affected = chain.from_iterable(ledger.runs_in_batch(batch, chunks) for batch, chunks in batches.items())
     gaps = {run.job.id: len(run.gaps) for run in affected}
@@ -189,7 +190,7 @@ async def _give_back(
 async def _add_notes(context: Context, runs: Iterable[Run], problem: Problem, adjustment: Adjustment) -> None:
     """Add to the history of jobs where it happened, why, and what was changed."""
     for run in runs:
-        at = run.covered_s()
+        at = run.position_s()
         message = f"At {hms(milliseconds(at))}: {problem.message} {adjustment.sentence}"
         params = {"position_s": round(at, 3), **problem.params, "change": adjustment.params}
         await context.ledger.add_note(run, Problem(problem.code, message, params=params))

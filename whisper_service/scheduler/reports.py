@@ -31,36 +31,36 @@ async def take_report(context: Context, event: Reported) -> None:
     """Take in a report of a living actor."""
     report, actor = event.report, event.actor
     if not isinstance(report, Ready) and event.generation != _generation_of(context, actor):
-        return  # its death has been dealt with
+        return  # its death has been handled
     match report:
         case Ready():
             await _ready(context, actor, event.generation)
         case Loaded():
             await _loaded(context, report)
         case ChunkDone():
-            await context.ledger.chunk_done(report)
+            await context.ledger.finish_chunk(report)
         case BatchDone():
-            await context.ledger.batch_done(report.batch, context.speech.on_batch_done(report))
-            await recovery.climb(context)
+            await context.ledger.finish_batch(report.batch, context.speech.on_batch_done(report))
+            await recovery.step_up(context)
         case MediaInfo():
             if run := _run_at(context, actor, report.job_id):
                 run.duration_s = report.duration_s
                 await context.ledger.update(run, duration_s=report.duration_s)
         case ChunkFound():
-            context.media.alive(actor, report.job_id)
+            context.media.on_progress(actor, report.job_id)
             if run := _run_at(context, actor, report.job_id):
-                await context.ledger.chunk_found(run, report.span)
+                await context.ledger.add_chunk(run, report.span)
         case DecodeProgress():
-            context.media.alive(actor, report.job_id)
+            context.media.on_progress(actor, report.job_id)
             if run := _run_at(context, actor, report.job_id):
                 run.decoded_s = max(run.decoded_s, report.position_s)
                 if not run.waiting and not run.in_flight:  # silence: nothing else would move the progress
                     await context.ledger.update_progress(run)
         case Decoded():
             run = _run_at(context, actor, report.job_id)
-            context.media.release(actor, report.job_id)
+            context.media.on_end(actor, report.job_id)
             if run is not None:
-                await context.ledger.decoded(run, report.duration_s, report.warning)
+                await context.ledger.finish_decoding(run, report.duration_s, report.warning)
         case Fault():
             await _fault(context, actor, event.generation, report)
         case DownloadProgress():
@@ -74,7 +74,7 @@ async def take_report(context: Context, event: Reported) -> None:
 
 
 async def take_death(context: Context, event: Died) -> None:
-    """Give again what the dead actor had in its hands."""
+    """Give again what the dead actor had."""
     problem = event.diagnosis.problem
     if event.actor == context.downloads.actor.name:
         if (model := await context.downloads.on_died(problem)) is not None:
@@ -88,7 +88,7 @@ async def take_death(context: Context, event: Died) -> None:
 
 
 async def _ready(context: Context, actor: str, generation: int) -> None:
-    """An actor takes commands."""
+    """Record that an actor takes commands."""
     speech = context.speech
     for single in (context.downloads, context.hub_tests):
         if actor == single.actor.name:
@@ -98,24 +98,24 @@ async def _ready(context: Context, actor: str, generation: int) -> None:
         context.media.on_ready(actor, generation)
     elif generation > speech.actor.idle_generation:
         speech.on_ready(generation)
-        if context.preload and not context.ledger.runs and speech.problem is None:  # else the planner knows the model
+        if context.preload and not context.ledger.runs and speech.problem is None:  # else the planner names the model
             await execute.load_default(context)
 
 
 async def _loaded(context: Context, report: Loaded) -> None:
-    """A model is loaded. Jobs get a note when it computes in another type than configured."""
+    """Record that a model is loaded. Its jobs get a note when it computes in another type than configured."""
     context.speech.on_loaded(report)
     facts = {"action": "model_loaded", "model": report.model, "seconds": round(report.seconds, 2)}
     logger.info("%s is loaded on %s (%s).", report.model, report.device, report.compute_type, extra=facts)
     await context.models.clear(report.model)
-    if (note := context.speech.converted) is not None:
+    if (note := context.speech.device.converted(report)) is not None:
         for run in context.runs_of_model(report.model):
             if note.code not in {earlier.code for earlier in run.job.history}:
                 await context.ledger.add_note(run, note)
 
 
 async def _fault(context: Context, actor: str, generation: int, report: Fault) -> None:
-    """Something failed in an actor that lives on, or that says why it is about to exit."""
+    """Handle a failure in an actor. The actor lives on, or this is why it is about to exit."""
     match report.scope:
         case "model":
             model = context.speech.loading
@@ -133,11 +133,11 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
             await recovery.batch_failed(context, report.batch, report)
         case "media" if report.job_id is not None:
             run = _run_at(context, actor, report.job_id)
-            context.media.release(actor, report.job_id)
+            context.media.on_end(actor, report.job_id)
             if run is not None:
                 facts = {"action": "decode_failed", "job": report.job_id, "actor": actor, "generation": generation}
                 logger.warning("%s", report.problem.message, extra={**facts, "cause": report.problem.code})
-                run.broke_off(report.problem)
+                run.stop_decoding(report.problem)
         case _:
             logger.error("%s: %s", actor, report.problem.message, extra={"action": "actor_fault", "actor": actor})
 
@@ -153,4 +153,4 @@ def _generation_of(context: Context, actor: str) -> int:
 def _run_at(context: Context, actor: str, job_id: str | None) -> Run | None:
     """Return the run of this job if this media actor decodes it now."""
     run = context.ledger.runs.get(job_id or "")
-    return run if run is not None and run.worker == actor else None
+    return run if run is not None and run.media_actor == actor else None

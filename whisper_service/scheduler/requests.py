@@ -30,7 +30,7 @@ CONTINUE: dict[Status, Cause] = {
     Status.FAILED: Cause.RETRY,
     Status.CANCELLED: Cause.RETRY,
 }
-"""What continues a job that is asked for again."""
+"""The act that continues a job with this status."""
 
 
 async def submit(context: Context, job: Job) -> Job:
@@ -39,10 +39,9 @@ async def submit(context: Context, job: Job) -> Job:
 
 
 async def reuse_or_submit(context: Context, received: Received, job: Job, *, reuse_finished: bool) -> Job:
-    """Continue the job that has the same bytes and options; without one, add `job`.
+    """Continue the job with equal bytes and options, and delete the new copy of the recording. Else add `job`.
 
-    The new copy of the recording is deleted when there is such a job. Without `reuse_finished` a job that has ended does
-    not count.
+    Without `reuse_finished`, jobs that have ended do not count.
     """
     same = await context.store.find_duplicate(received.sha256, job.options)
     if same is None or (same.status in TERMINAL and not reuse_finished):
@@ -53,7 +52,7 @@ async def reuse_or_submit(context: Context, received: Received, job: Job, *, reu
 
 
 async def update_link(context: Context, /, job_id: str, **fields: Any) -> Job | None:
-    """Write how far the recording of a link has come. None: the job is not pending any more."""
+    """Write how much of a link's recording has arrived. None: the job is not pending any more."""
     return await context.ledger.update_link(job_id, **fields)
 
 
@@ -78,9 +77,9 @@ async def change(context: Context, job_id: str, cause: Cause, *, model: str | No
             return job
     match cause:
         case Cause.FRONT:
-            return await context.ledger.front(job_id)
+            return await context.ledger.move_to_front(job_id)
         case Cause.SOONER | Cause.LATER:
-            return await context.ledger.shift(job_id, cause)
+            return await context.ledger.move_in_queue(job_id, cause)
         case Cause.PAUSE:
             job = await context.ledger.pause(job_id)
         case Cause.CANCEL:
@@ -100,7 +99,7 @@ async def rename(context: Context, job_id: str, name: str) -> Job:
 
 
 async def delete(context: Context, job_id: str, *, for_good: bool = True) -> None:
-    """Delete the job with its text and files, whatever its state. Without `for_good` it goes into the trash."""
+    """Delete a job with its text and files, whatever its state. Without `for_good`, put it into the trash."""
     run = context.ledger.runs.get(job_id)
     aborts.stop_work(context, job_id)
     async with _start_again_on_error(context, job_id):
@@ -109,12 +108,12 @@ async def delete(context: Context, job_id: str, *, for_good: bool = True) -> Non
 
 
 async def restore(context: Context, job_id: str) -> Job:
-    """Take the job out of the trash, in the state it had. A job in work goes back into the queue."""
+    """Take a job out of the trash. A job that was in work is back in the queue."""
     return await context.ledger.restore(job_id)
 
 
 async def remove_media(context: Context, job_id: str) -> None:
-    """Delete the recording of a job that has ended; keep its text."""
+    """Delete the recording of a job that has ended. Its text stays."""
     with suppress(NotFound):
         await context.ledger.remove_media(job_id)
 
@@ -138,7 +137,7 @@ async def reset(context: Context) -> None:
 
 @asynccontextmanager
 async def _start_again_on_error(context: Context, job_id: str) -> AsyncIterator[None]:
-    """Start the job again when the store refuses a change: its actors have already let go of it."""
+    """Start the job again when the store refuses the change: its actors have stopped already."""
     try:
         yield
     except (sqlite3.Error, OSError, ServiceError):
@@ -148,7 +147,7 @@ async def _start_again_on_error(context: Context, job_id: str) -> AsyncIterator[
 
 
 async def _release_model(context: Context, run: Run | None) -> None:
-    """Stop the download of the model that only this job wanted. The request itself is done, so an error is only logged."""
+    """Stop the download of the model if no other job wants it. The request is done, so an error is only logged."""
     if run is None or context.runs_of_model(run.job.model):
         return
     try:

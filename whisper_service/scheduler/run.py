@@ -1,83 +1,74 @@
-"""A job in work: which chunks wait, are in flight or done, and what that means for its progress. No I/O.
+"""A job in work: which chunks wait, are in flight or done, and the progress that follows. No I/O.
 
-This is run-time state, owned by the dispatcher's loop; everything in it can be rebuilt from the store and a second decode.
+Runs live in memory and belong to the scheduler's loop. The store and a second decode can rebuild them.
 
-A second decode need not cut as the first one did: another version of the service may have made that. The samples are the same,
-so the chunks in the store stay what they are, and only what lies behind the last of them is cut anew. No stretch of speech is
-so lost or told twice, and what is done stays done.
+A second decode may cut other chunks than the first, which another version of the service may have made. The samples
+are equal. So the stored chunks stay as they are, and only what comes after the last of them is cut anew. No stretch of
+speech is lost or transcribed twice, and what is done stays done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from itertools import chain, islice
 from typing import Any, Final
 
 from whisper_service.core.domain import DETECT_S, SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span, Task
-from whisper_service.scheduler import planner
+from whisper_service.scheduler.views import Decoding, JobView, ReadyChunk
 
 LANGUAGE_SURE: Final = 0.5
-"""Probability from which the language of one chunk is taken for that of the recording."""
+"""Probability from which the language of one chunk counts as the language of the recording."""
 LANGUAGE_TRIES: Final = 3
-"""Chunks after which a guess is taken anyhow."""
-SHOWN: Final = 64
-"""Waiting chunks the planner gets to see: more than any batch takes."""
-SHORTEST: Final = SAMPLE_RATE // 10
-"""Samples that are no chunk of their own: what a new cut leaves over behind an old one may be less than any word."""
-ALMOST: Final = 0.99
-"""Progress is never shown as complete before it is."""
-
-
-class Decoding(StrEnum):
-    """How far the spool is."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
+"""Chunks after which the language counts whatever its probability."""
+MAX_READY: Final = 64
+"""Waiting chunks that the planner sees. No batch takes more."""
+SHORTEST_CHUNK: Final = SAMPLE_RATE // 10
+"""Fewer samples make no chunk: what a new cut leaves after an old one may be shorter than any word."""
+MAX_PROGRESS: Final = 0.99
+"""Progress is not shown as complete before the job ends."""
 
 
 @dataclass
 class Run:
-    """One job in `Status.PROCESSING`."""
+    """A job in `Status.PROCESSING`."""
 
     job: Job
-    order: int
-    now: float
+    order: int  # the number of the claim
+    claimed_at: float
     decoding: Decoding = Decoding.WAITING
-    worker: str | None = None  # the media actor that decodes it
-    decoder_deaths: int = 0  # in a row at the same place, by themselves
-    decoder_kills: int = 0  # and from outside
-    decoder_died_at_s: float = -1.0
-    decode_problem: Problem | None = None  # the recording broke off: fails the job once its chunks are done
-    losses: int = 0  # of the spool, while chunks of it were in work
-    lost_at_turn: int = 0
+    media_actor: str | None = None  # the media actor that decodes the recording
+    media_deaths: int = 0  # media actors in a row that died by themselves at the same place
+    media_kills: int = 0  # media actors in a row that were killed from outside at the same place
+    media_died_at_s: float = -1.0
+    decode_problem: Problem | None = None  # why decoding stopped early: fails the job once its chunks are done
+    spool_losses: int = 0  # how often the spool was missing while chunks were in work
+    last_batch_before_loss: int = 0
     duration_s: float | None = None
-    decoded_s: float = 0.0  # by this decode
+    decoded_s: float = 0.0  # by the present decode
     cut_samples: int = 0  # every chunk that begins before this sample is known
-    cut_s: float = 0.0  # the same place in seconds on the recording's clock
+    cut_s: float = 0.0  # that place in seconds on the recording's clock
     next_index: int = 0
-    known: dict[int, Chunk] = field(default_factory=dict)  # wait, but are not in the spool (again) yet
-    waiting: dict[int, Chunk] = field(default_factory=dict)  # in the spool, in order
+    unspooled: dict[int, Chunk] = field(default_factory=dict)  # wait until the spool has their samples
+    waiting: dict[int, Chunk] = field(default_factory=dict)  # their samples are in the spool; in order
     in_flight: dict[int, Chunk] = field(default_factory=dict)
-    batch_of: dict[int, int] = field(default_factory=dict)  # of each chunk in flight
+    batch_of: dict[int, int] = field(default_factory=dict)  # the batch of each chunk in flight
     finished: set[int] = field(default_factory=set)
-    gaps: dict[int, Problem] = field(default_factory=dict)  # why those of `finished` that have no text were given up
-    served: int = 0  # chunks given since the speech actor was started
-    last_turn: int = 0
-    since: float = 0.0
-    done_before_s: float = 0.0
-    finished_before: int = 0
+    gaps: dict[int, Problem] = field(default_factory=dict)  # why finished chunks have no text
+    given: int = 0  # chunks given since the speech actor started
+    last_batch: int = 0
+    waiting_since: float = 0.0
+    done_at_claim_s: float = 0.0
+    finished_at_claim: int = 0
 
     @classmethod
     def resume(cls, job: Job, chunks: Iterable[Chunk], *, order: int, spooled: bool, now: float) -> Run:
-        """Take a job up where the store has it. Without a complete spool, chunks wait until they are decoded again."""
-        run = cls(job=job, order=order, now=now, since=now, duration_s=job.duration_s)
+        """Return the run of a job with its stored chunks. Unless the spool is complete, they wait for a new decode."""
+        run = cls(job=job, order=order, claimed_at=now, waiting_since=now, duration_s=job.duration_s)
         for chunk in chunks:
-            run._learn(chunk.span)
+            run._count_span(chunk.span)
             if chunk.state is ChunkState.WAITING:
-                (run.waiting if spooled else run.known)[chunk.span.index] = chunk
+                (run.waiting if spooled else run.unspooled)[chunk.span.index] = chunk
                 continue
             run.finished.add(chunk.span.index)
             if chunk.error is not None:
@@ -87,239 +78,239 @@ class Run:
         if spooled:
             run.decoding = Decoding.DONE
             run.decoded_s = run.cut_s
-        run.done_before_s = run.done_s()
-        run.finished_before = len(run.finished)
+        run.done_at_claim_s = run.done_s()
+        run.finished_at_claim = len(run.finished)
         return run
 
     @property
     def language(self) -> str | None:
-        """What is asked for, or known by now."""
+        """The language that was asked for or detected. None: unknown so far."""
         return self.job.options.language or self.job.language
 
     @property
     def limit_s(self) -> float | None:
-        """How much of the recording matters; None: all."""
+        """The seconds of the recording that are decoded. None: all of it."""
         return DETECT_S if self.job.options.task is Task.DETECT else None
 
-    def unknown(self, span: Span) -> Span | None:
-        """What of a span that the media actor cut is in no chunk yet, numbered as the next chunk; None if nothing is.
+    # -- decoding -----------------------------------------------------------------------------------------------------
 
-        Equal versions cut equally, so that this is either all of the span or nothing.
+    def new_part(self, span: Span) -> Span | None:
+        """Return what is new in a span from the media actor, numbered as the next chunk. None: nothing.
+
+        Equal versions cut equally: there either all of a span is new or nothing.
         """
-        if self.job.decoded:  # a first decode came to its end: every chunk is known
+        if self.job.decoded:  # the first decode was complete: every chunk is known
             return None
         begin, end = max(span.start_sample, self.cut_samples), span.start_sample + span.samples
-        if begin > span.start_sample and end - begin < SHORTEST:
+        if begin > span.start_sample and end - begin < SHORTEST_CHUNK:
             return None
         start = span.start if begin == span.start_sample else span.end - (end - begin) / SAMPLE_RATE
         return Span(index=self.next_index, start_sample=begin, samples=end - begin, start=start, end=span.end)
 
-    def found(self, span: Span) -> None:
-        """A chunk that is new; its samples are in the spool."""
-        self._learn(span)
+    def add_chunk(self, span: Span) -> None:
+        """Add a new chunk whose samples are in the spool."""
+        self._count_span(span)
         self.waiting[span.index] = Chunk(span=span)
 
-    def reached(self, span: Span) -> None:
-        """The spool holds everything up to the end of this span: chunks that are known and end there can be worked on."""
+    def spool_reaches(self, span: Span) -> None:
+        """Let known chunks wait for a batch that end before the end of this span: the spool has their samples."""
         self.decoded_s = max(self.decoded_s, span.end)
-        self._release(span.start_sample + span.samples)
+        self._move_to_waiting(span.start_sample + span.samples)
 
-    def decoded(self, duration_s: float) -> None:
-        """The whole recording is in the spool."""
-        self.decoding, self.worker = Decoding.DONE, None
+    def finish_decoding(self, duration_s: float) -> None:
+        """Record that the whole recording is in the spool."""
+        self.decoding, self.media_actor = Decoding.DONE, None
         self.duration_s = self.decoded_s = self.cut_s = duration_s
-        self._release(None)
+        self._move_to_waiting(None)
 
-    def decoder_died(self, *, killed: bool = False) -> None:
-        """Its media actor is gone and another begins anew; those that got no further are counted."""
-        self.decode_again()
-        if self.decoded_s > self.decoder_died_at_s:
-            self.decoder_deaths = self.decoder_kills = 0
-        self.decoder_deaths += not killed
-        self.decoder_kills += killed
-        self.decoder_died_at_s = self.decoded_s
+    def stop_decoding(self, problem: Problem) -> None:
+        """Record that the recording cannot be read any further. The chunks found so far are still transcribed."""
+        self.decoding, self.media_actor, self.decode_problem = Decoding.DONE, None, problem
 
-    def spool_lost(self, index: int, batch: int) -> bool:
-        """The samples of a chunk in flight are not where they should be. It waits for a new decode, and so does all that
-        waits; True if that decode has to be begun (and one that runs to be stopped)."""
+    def restart_decoding(self) -> None:
+        """Let any media actor decode the recording from its beginning."""
+        self.decoding, self.media_actor = Decoding.WAITING, None
+
+    def count_media_death(self, *, killed: bool = False) -> None:
+        """Count a death of the media actor and decode again. The count starts anew when the decode got further."""
+        self.restart_decoding()
+        if self.decoded_s > self.media_died_at_s:
+            self.media_deaths = self.media_kills = 0
+        self.media_deaths += not killed
+        self.media_kills += killed
+        self.media_died_at_s = self.decoded_s
+
+    def lose_spool(self, index: int, batch: int) -> bool:
+        """Take back a chunk in flight whose samples are missing. True: the recording has to be decoded again.
+
+        All waiting chunks then wait for the new decode. False: this batch does not have the chunk, or it was given
+        before the decode that repairs the spool.
+        """
         if self.batch_of.get(index) != batch:
             return False
-        stale = batch <= self.lost_at_turn  # given before the decode that is to mend it, or that already did
-        chunk = self._withdraw(index)
-        if stale:
-            done = self.decoding is Decoding.DONE
-            self._put(self.waiting if done else self.known, chunk)
+        chunk = self._take_from_flight(index)
+        if batch <= self.last_batch_before_loss:
+            _insert(self.waiting if self.decoding is Decoding.DONE else self.unspooled, chunk)
             return False
-        self.losses += 1
-        self.lost_at_turn = self.last_turn
-        self.known = dict(sorted({**self.known, **self.waiting, index: chunk}.items()))
+        self.spool_losses += 1
+        self.last_batch_before_loss = self.last_batch
+        self.unspooled = dict(sorted({**self.unspooled, **self.waiting, index: chunk}.items()))
         self.waiting = {}
         return True
 
-    def decode_again(self) -> None:
-        """From the beginning, by any media actor."""
-        self.decoding, self.worker = Decoding.WAITING, None
+    # -- batches ------------------------------------------------------------------------------------------------------
 
-    def broke_off(self, problem: Problem) -> None:
-        """It cannot be read any further; what was found before is still transcribed."""
-        self.decoding, self.worker, self.decode_problem = Decoding.DONE, None, problem
-
-    def give(self, index: int, turn: int, now: float) -> Chunk:
-        """A chunk goes to the speech actor, in the batch with the number `turn`."""
+    def give(self, index: int, batch: int, now: float) -> Chunk:
+        """Put a waiting chunk into flight, in the batch with this number."""
         chunk = self.waiting.pop(index)
-        self.in_flight[index], self.batch_of[index] = chunk, turn
-        self.served += 1
-        self.last_turn = turn
-        self.since = now
+        self.in_flight[index], self.batch_of[index] = chunk, batch
+        self.given += 1
+        self.last_batch = batch
+        self.waiting_since = now
         return chunk
 
-    def begin_small(self) -> None:
-        """The speech actor is another: the next batches grow from one chunk again, so that text comes at once."""
-        self.served = 0
+    def start_small(self) -> None:
+        """Let batches grow from one chunk again: a new speech actor has started, and text shall come at once."""
+        self.given = 0
 
     def take_back(self, index: int, batch: int) -> None:
-        """It was not done, through no fault of its own. Nothing happens if this batch does not have it (any more)."""
+        """Let a chunk wait again that its actor is not to blame for. Does nothing if this batch does not have it."""
         if self.batch_of.get(index) == batch:
-            self._put(self.waiting, self._withdraw(index))
+            _insert(self.waiting, self._take_from_flight(index))
 
-    def strike(self, index: int, batch: int, *, killed: bool = False) -> Chunk | None:
-        """It was in the hands of an actor that died or failed; returns it with the count, None as for `take_back`."""
+    def count_failure(self, index: int, batch: int, *, killed: bool = False) -> Chunk | None:
+        """Let a chunk wait again and count the failure of its actor. None: this batch does not have the chunk."""
         if self.batch_of.get(index) != batch:
             return None
-        chunk = self._withdraw(index)
-        struck = Chunk(span=chunk.span, attempts=chunk.attempts + (not killed), kills=chunk.kills + killed)
-        self._put(self.waiting, struck)
-        return struck
+        chunk = self._take_from_flight(index)
+        counted = Chunk(span=chunk.span, attempts=chunk.attempts + (not killed), kills=chunk.kills + killed)
+        _insert(self.waiting, counted)
+        return counted
 
-    def done(self, index: int, problem: Problem | None = None) -> None:
-        """It is in the store, as text or, with a problem, as a gap."""
+    def finish_chunk(self, index: int, problem: Problem | None = None) -> None:
+        """Record that a chunk is stored as text or, with a problem, as a gap."""
         self.batch_of.pop(index, None)
-        for chunks in (self.in_flight, self.waiting, self.known):
+        for chunks in (self.in_flight, self.waiting, self.unspooled):
             chunks.pop(index, None)
         self.finished.add(index)
         if problem is not None:
             self.gaps[index] = problem
 
-    def without(self, index: int) -> Run:
-        """How it will stand when this chunk is done."""
-        later = replace(self, known=dict(self.known), waiting=dict(self.waiting), in_flight=dict(self.in_flight))
-        later.batch_of, later.finished = dict(self.batch_of), set(self.finished)
-        later.done(index)
-        return later
+    def with_finished(self, index: int) -> Run:
+        """Return a copy in which this chunk is finished."""
+        copy = replace(self, unspooled=dict(self.unspooled), waiting=dict(self.waiting), in_flight=dict(self.in_flight))
+        copy.batch_of, copy.finished = dict(self.batch_of), set(self.finished)
+        copy.finish_chunk(index)
+        return copy
+
+    def language_after(self, language: str, probability: float | None, *, text: bool) -> str | None:
+        """Return the job's language after a chunk whose language was detected. None: still unknown.
+
+        Chunks of such a job come one after the other. Only this chunk and the number of chunks before it count: a job
+        that was interrupted decides like one that was not.
+        """
+        spoken = text or self.job.options.task is Task.DETECT
+        if self.language is not None or probability is None or not spoken:
+            return self.language
+        sure = probability >= LANGUAGE_SURE or len(self.finished) + 1 >= LANGUAGE_TRIES
+        return language if sure else None
+
+    # -- progress -----------------------------------------------------------------------------------------------------
 
     @property
     def failure(self) -> Problem | None:
-        """Why the job fails, though nothing is left to do: it could not be read to its end, or nothing of it became text."""
+        """Why the job fails although nothing is left to do: it was not read to its end, or all of it is gaps."""
         if self.decode_problem is not None or not self.gaps or len(self.gaps) < len(self.finished):
             return self.decode_problem
         last = self.gaps[max(self.gaps)]
         message = f"No part of the recording could be transcribed. {last.message}"
         return Problem(code=last.code, message=message, hint=last.hint, params=last.params)
 
-    def hear(self, language: str, probability: float | None, *, text: bool) -> str | None:
-        """The job's language after a chunk whose language was detected; None while it stays unknown.
-
-        Chunks of such a job come one after the other, and nothing but this one and the number before it counts: a job that
-        was interrupted decides as one that was not.
-        """
-        heard = text or self.job.options.task is Task.DETECT
-        if self.language is not None or probability is None or not heard:
-            return self.language
-        sure = probability >= LANGUAGE_SURE or len(self.finished) + 1 >= LANGUAGE_TRIES
-        return language if sure else None
-
-    def _open(self) -> Iterator[Chunk]:
-        return chain(self.known.values(), self.waiting.values(), self.in_flight.values())
-
-    def covered_s(self) -> float:
-        """Everything before this is transcribed, in seconds on the recording's clock."""
+    def position_s(self) -> float:
+        """Return the place up to which everything is transcribed, in seconds on the recording's clock."""
         return min((chunk.span.start for chunk in self._open()), default=max(self.cut_s, self.decoded_s))
 
     def done_s(self) -> float:
-        """Seconds of the recording that are transcribed, or are known to be silent."""
+        """Return how many seconds of the recording are transcribed, or known to be silent."""
         left = sum(chunk.span.samples for chunk in self._open()) / SAMPLE_RATE
         return max(0.0, max(self.cut_s, self.decoded_s) - left)
 
     def progress(self, now: float) -> dict[str, Any]:
-        """The fields of the job that say how far it is."""
-        duration = self.duration_s
-        fields: dict[str, Any] = {"position_s": round(self.covered_s(), 3), "duration_s": duration}
-        done = self.done_s()
-        elapsed = now - self.now
-        gained = done - self.done_before_s
-        if elapsed > 0 and gained > 0 and len(self.finished) > self.finished_before:  # else all of it was silence
+        """Return the fields of the job that tell its progress."""
+        duration, done = self.duration_s, self.done_s()
+        fields: dict[str, Any] = {"position_s": round(self.position_s(), 3), "duration_s": duration}
+        elapsed, gained = now - self.claimed_at, done - self.done_at_claim_s
+        if elapsed > 0 and gained > 0 and len(self.finished) > self.finished_at_claim:  # else all of it was silence
             speed = gained / elapsed
             fields["speed"] = round(speed, 2)
             if duration:
                 fields["eta_s"] = round(max(0.0, duration - done) / speed, 1)
         if duration:
-            fields["progress"] = round(min(ALMOST, done / duration), 4)
+            fields["progress"] = round(min(MAX_PROGRESS, done / duration), 4)
         return fields
 
     def phase(self, loaded: str | None, *, model_missing: bool = False) -> Phase:
-        """What the job is busy with, given the model that is loaded, and whether its own is still on its way here."""
+        """Return what the job is doing. `loaded`: the loaded model; `model_missing`: the job's own is downloaded."""
         if model_missing:
             return Phase.DOWNLOADING_MODEL
         if self.waiting or self.in_flight:
             return Phase.TRANSCRIBING if loaded is not None and loaded == self.job.model else Phase.LOADING_MODEL
         return Phase.DECODING if self.decoding is not Decoding.DONE else Phase.FINALIZING
 
-    def view(self, *, model_missing: bool = False) -> planner.JobView:
-        """This job as the planner sees it."""
-        shown = [
-            planner.ReadyChunk(index, chunk.attempts, chunk.kills)
-            for index, chunk in islice(self.waiting.items(), SHOWN)
-        ]
-        options = self.job.options
-        return planner.JobView(
-            job_id=self.job.id,
-            model=self.job.model,
-            batch_key="\n".join(
-                [
-                    str(self.job.model),
-                    options.preset,
-                    "detect" if options.task is Task.DETECT else "",
-                    options.prompt or "",
-                ]
-            ),
-            rank=self.job.rank,
+    def view(self, *, model_missing: bool = False) -> JobView:
+        """Return the job as the planner sees it."""
+        job, options = self.job, self.job.options
+        detect = "detect" if options.task is Task.DETECT else ""
+        return JobView(
+            job_id=job.id,
+            model=job.model,
+            batch_key="\n".join([str(job.model), options.preset, detect, options.prompt or ""]),
+            rank=job.rank,
             order=self.order,
-            bytes=self.job.bytes,
-            decode=self.decoding.value,
-            ready=tuple(shown),
+            bytes=job.bytes,
+            decoding=self.decoding,
+            ready=tuple(
+                ReadyChunk(index, chunk.attempts, chunk.kills)
+                for index, chunk in islice(self.waiting.items(), MAX_READY)
+            ),
             in_flight=len(self.in_flight),
-            served=self.served,
-            last_turn=self.last_turn,
+            given=self.given,
+            last_batch=self.last_batch,
             language_known=self.language is not None,
-            since=self.since,
+            waiting_since=self.waiting_since,
             model_missing=model_missing,
         )
 
-    def _learn(self, span: Span) -> None:
-        """A chunk that the store has."""
+    # -- small parts --------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Iterator[Chunk]:
+        return chain(self.unspooled.values(), self.waiting.values(), self.in_flight.values())
+
+    def _count_span(self, span: Span) -> None:
+        """Move the end of what is cut behind a chunk that the store has."""
         self.next_index = max(self.next_index, span.index + 1)
         self.cut_samples = max(self.cut_samples, span.start_sample + span.samples)
         self.cut_s = max(self.cut_s, span.end)
 
-    def _release(self, samples: int | None) -> None:
-        """The spool is good up to here; None: to its end."""
+    def _move_to_waiting(self, samples: int | None) -> None:
+        """Let chunks wait for a batch that end within the first `samples` of the spool; None: all of them."""
         ready = {
             index: chunk
-            for index, chunk in self.known.items()
+            for index, chunk in self.unspooled.items()
             if samples is None or chunk.span.start_sample + chunk.span.samples <= samples
         }
         if ready:
-            self.known = {index: chunk for index, chunk in self.known.items() if index not in ready}
+            self.unspooled = {index: chunk for index, chunk in self.unspooled.items() if index not in ready}
             self.waiting = dict(sorted({**self.waiting, **ready}.items()))
 
-    def _withdraw(self, index: int) -> Chunk:
-        """Out of flight."""
+    def _take_from_flight(self, index: int) -> Chunk:
         del self.batch_of[index]
         return self.in_flight.pop(index)
 
-    def _put(self, chunks: dict[int, Chunk], chunk: Chunk) -> None:
-        """Into its place in this order."""
-        chunks[chunk.span.index] = chunk
-        ordered = sorted(chunks.items())
-        chunks.clear()
-        chunks.update(ordered)
+
+def _insert(chunks: dict[int, Chunk], chunk: Chunk) -> None:
+    """Insert a chunk into its place in the order."""
+    chunks[chunk.span.index] = chunk
+    ordered = sorted(chunks.items())
+    chunks.clear()
+    chunks.update(ordered)

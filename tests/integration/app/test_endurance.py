@@ -82,7 +82,7 @@ def counts(service: Service) -> dict[str, int]:
         "batches": len(context.speech._batches),
         "deadlines": sum(len(actor._deadlines) for actor in context.actors),
         "unsaid": len(context.unwritten),
-        "asked": len(context.mailbox._asked),
+        "asked": len(context.mailbox._unanswered),
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from testkit.repository import ROOT
+from testkit.service import placeholder_model
 from whisper_service.app import self_test
 from whisper_service.app import wiring as assembly
 from whisper_service.cli import main as cli
@@ -47,15 +48,12 @@ def crash(inbox: Inbox, emit: Callable[[Report], None]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory with a model folder, any free port, and a speech actor that follows a script."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WHISPER_SERVICE_")]:
         monkeypatch.delenv(name)
-    model = tmp_path / "data" / "models" / "tiny"
-    model.mkdir(parents=True)
-    for file in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
-        (model / file).write_bytes(b"x")
+    placeholder_model(tmp_path / "data" / "models" / "tiny")
     monkeypatch.setenv("WHISPER_SERVICE_SPEECH__MODEL", "tiny")
     monkeypatch.setenv("WHISPER_SERVICE_SERVER__PORT", "0")
     monkeypatch.setattr(self_test, "SPEECH", "testkit.scripted_actors:speech")
@@ -114,7 +112,7 @@ def test_a_running_service_is_not_disturbed_and_no_failure(examine: Examine, tmp
     with DataDir(tmp_path / "data").hold(), socket.create_server(("127.0.0.1", 0)) as taken:
         code, rows = examine("--port", str(taken.getsockname()[1]))
     assert code == 0, rows
-    assert "A service is at work in it" in rows["data directory"]["detail"]
+    assert "A service runs in it" in rows["data directory"]["detail"]
     assert "probably by the running service" in rows["address"]["detail"]
 
 

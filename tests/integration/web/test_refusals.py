@@ -21,7 +21,7 @@ from whisper_service.core.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import loop as dispatch
 from whisper_service.scheduler import requests
-from whisper_service.scheduler.run import Decoding
+from whisper_service.scheduler.views import Decoding
 from whisper_service.supervision.protocol import (
     ChunkFound,
     Command,
@@ -171,7 +171,7 @@ def watch(stage: Stage) -> list[str]:
             rows = {(run.job.id, index): batch for index, batch in run.batch_of.items()}
             held = context.speech._batches
             found.extend(f"{key} is in no batch" for key, n in rows.items() if n not in held or key not in held[n].chunks)
-            if run.decoding is Decoding.RUNNING and context.media._jobs.get(run.worker or "") != run.job.id:
+            if run.decoding is Decoding.RUNNING and context.media._jobs.get(run.media_actor or "") != run.job.id:
                 found.append(f"{run.job.id} is read by nobody")
             if run.in_flight.keys() != run.batch_of.keys():
                 found.append(f"{run.job.id}: {run.in_flight} in {run.batch_of}")

@@ -67,7 +67,7 @@ def test_deaths_by_cause_and_kind_of_child() -> None:
         died(FaultKind.HUNG, "media-2"),
         speech(Ready(pid=1)),
     ):
-        metrics.watch(event)
+        metrics.count(event)
     assert value(metrics, "actor_deaths_total", actor="speech", cause="killed") == 1
     assert value(metrics, "actor_deaths_total", actor="media", cause="hung") == 2
     assert value(metrics, "actor_starts_total", actor="speech") == 1
@@ -88,21 +88,21 @@ def test_deaths_by_cause_and_kind_of_child() -> None:
 def test_memory_that_ran_out_counts_once_each_time(events: list[ActorEvent], times: float | None) -> None:
     metrics = Metrics()
     for event in events:
-        metrics.watch(event)
+        metrics.count(event)
     assert value(metrics, "out_of_memory_total", actor="speech") == times
 
 
 def test_latency_of_a_chunk_is_from_found_to_text() -> None:
     clock = Clock()
     metrics = Metrics(clock)
-    metrics.watch(found(0))
-    metrics.watch(found(1))
+    metrics.count(found(0))
+    metrics.count(found(1))
     clock.now += 3
-    metrics.watch(done(0))
-    metrics.watch(found(1))  # the recording was decoded again
+    metrics.count(done(0))
+    metrics.count(found(1))  # the recording was decoded again
     clock.now += 30
-    metrics.watch(done(1))
-    metrics.watch(done(7))  # found by the service before this one
+    metrics.count(done(1))
+    metrics.count(done(7))  # found by the service before this one
     assert value(metrics, "chunks_total") == 3
     assert value(metrics, "chunk_latency_seconds_count") == 2
     assert value(metrics, "chunk_latency_seconds_sum") == 36
@@ -115,10 +115,10 @@ def test_chunks_of_deleted_jobs_are_not_remembered_for_ever(monkeypatch: pytest.
     monkeypatch.setattr(module, "MOST_WAITING", 10)
     metrics = Metrics()
     for index in range(100):
-        metrics.watch(found(index))
+        metrics.count(found(index))
     assert len(metrics._waiting) == 10
-    metrics.watch(done(99))
-    metrics.watch(done(0))
+    metrics.count(done(99))
+    metrics.count(done(0))
     assert value(metrics, "chunk_latency_seconds_count") == 1
 
 
@@ -130,7 +130,7 @@ def test_speed_is_audio_by_time() -> None:
         Reported("media-1", 1, Decoded(job_id="job", duration_s=90.0, chunks=3)),
         speech(Loaded(model='we"ird\n', device="cpu", compute_type="int8", seconds=1.0)),
     ):
-        metrics.watch(event)
+        metrics.count(event)
     assert value(metrics, "recognised_audio_seconds_total") == 78
     assert value(metrics, "batch_seconds_sum") == 3
     assert value(metrics, "batch_seconds_count") == 2
@@ -141,13 +141,13 @@ def test_speed_is_audio_by_time() -> None:
 def test_what_is_counted_is_handed_on() -> None:
     seen: list[Any] = []
     event = died(FaultKind.KILLED)
-    Metrics().watching(seen.append)(event)
+    Metrics().counting(seen.append)(event)
     assert seen == [event]
 
 
 def test_the_newer_form_is_there_for_those_who_ask() -> None:
     metrics = Metrics()
-    metrics.watch(died(FaultKind.KILLED))
+    metrics.count(died(FaultKind.KILLED))
     text, kind = metrics.text("application/openmetrics-text; version=1.0.0", [])
     assert kind.startswith("application/openmetrics-text")
     assert "whisper_service_actor_deaths" in {family.name for family in read_openmetrics(text.decode())}

@@ -80,7 +80,7 @@ def isolated(tmp_path: Path) -> Isolated:
 
 async def wanted(isolated: Isolated, *names: str, asked: bool = False) -> None:
     for name in names:
-        await isolated.downloads.want(name, asked=asked)
+        await isolated.downloads.start(name, asked=asked)
 
 
 def states(told: Sequence[tuple[str, ModelRow | None]]) -> list[tuple[str, str | None]]:
@@ -95,7 +95,7 @@ async def test_a_child_is_started_and_goes_when_there_is_nothing_more(isolated: 
     await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
     assert isolated.actor.idle_generation == 1
     assert states(isolated.told) == [("tiny", "downloading"), ("tiny", None)]
-    assert not isolated.downloads.awaits("tiny")
+    assert not isolated.downloads.has("tiny")
 
 
 async def test_what_is_wanted_twice_is_fetched_once_and_others_follow_in_turn(isolated: Isolated) -> None:
@@ -136,7 +136,7 @@ async def test_cancelling_what_waits_disturbs_nobody(isolated: Isolated) -> None
     isolated.ready()
     assert await isolated.downloads.cancel("base")
     assert isolated.actor.idle_generation == 0
-    assert isolated.downloads.awaits("tiny")
+    assert isolated.downloads.has("tiny")
 
 
 async def test_what_no_job_wants_any_more_stops_unless_it_was_asked_for(isolated: Isolated) -> None:
@@ -149,7 +149,7 @@ async def test_what_no_job_wants_any_more_stops_unless_it_was_asked_for(isolated
     await wanted(isolated, "small")
     await wanted(isolated, "small", asked=True)  # asked for after a job wanted it
     await isolated.downloads.release("small")
-    assert isolated.downloads.awaits("small")
+    assert isolated.downloads.has("small")
 
 
 async def test_another_child_goes_on_after_a_death_but_not_for_ever(isolated: Isolated) -> None:
@@ -181,7 +181,7 @@ async def test_what_was_asked_for_goes_on_after_a_restart_and_what_was_wrong_is_
         ModelRow("base", "downloading"),
         ModelRow("small", "broken", problem=PROBLEM),
     ]
-    await isolated.downloads.restore(rows)
+    await isolated.downloads.resume(rows)
     assert isolated.states.wanted.keys() == {"tiny"}
     assert isolated.states.problems == {"small": PROBLEM}
     assert ("base", None) in isolated.told
@@ -189,7 +189,7 @@ async def test_what_was_asked_for_goes_on_after_a_restart_and_what_was_wrong_is_
 
 async def test_what_no_hub_has_is_refused(isolated: Isolated) -> None:
     with pytest.raises(ModelUnavailable):
-        await isolated.downloads.want("our-own")
+        await isolated.downloads.start("our-own")
     assert isolated.told == []
 
 
@@ -208,8 +208,8 @@ async def test_a_disk_that_is_full_stops_no_other_download(isolated: Isolated) -
         await isolated.downloads.on_failed("base", PROBLEM)
     assert isolated.actor.models == ["tiny", "base", "small"]
     with pytest.raises(DiskFull):
-        await isolated.downloads.want("medium")
-    assert not isolated.downloads.awaits("medium")
+        await isolated.downloads.start("medium")
+    assert not isolated.downloads.has("medium")
     with pytest.raises(DiskFull):
         await isolated.downloads.cancel("small")
     assert isolated.states.wanted == {}

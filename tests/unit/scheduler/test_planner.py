@@ -5,21 +5,23 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whisper_service.core.domain import CALL_RANK
 from whisper_service.scheduler import planner
-from whisper_service.scheduler.planner import (
+from whisper_service.scheduler.planner import plan
+from whisper_service.scheduler.views import (
     ClaimJob,
+    Decoding,
     FinishJob,
     GiveBatch,
     JobView,
     LoadModel,
-    MediaSeat,
+    MediaActorView,
     ReadyChunk,
     SpeechView,
     StartDecode,
     UnloadModel,
     View,
     WaitingJob,
-    plan,
 )
 
 IDLE = SpeechView(ready=True, model="base", slots=1)
@@ -30,13 +32,13 @@ def work(name: str, chunks: int = 0, **fields: object) -> JobView:
         "model": "base",
         "batch_key": "base",
         "ready": tuple(ReadyChunk(i) for i in range(chunks)),
-        "decode": "done",
+        "decoding": Decoding.DONE,
     }
     return JobView(job_id=name, **(defaults | fields))  # type: ignore[arg-type]
 
 
 def batches(view: View, now: float = 0.0) -> list[tuple[tuple[str, int], ...]]:
-    return [step.rows for step in plan(view, now) if isinstance(step, GiveBatch)]
+    return [step.chunks for step in plan(view, now) if isinstance(step, GiveBatch)]
 
 
 def test_nothing_to_do_is_no_step() -> None:
@@ -44,82 +46,84 @@ def test_nothing_to_do_is_no_step() -> None:
 
 
 def test_a_job_without_anything_left_is_finished() -> None:
-    assert plan(View(works=(work("a"), work("b", in_flight=1), work("c", decode="running"))), 0.0) == [FinishJob("a")]
+    assert plan(View(jobs=(work("a"), work("b", in_flight=1), work("c", decoding=Decoding.RUNNING))), 0.0) == [
+        FinishJob("a")
+    ]
 
 
 def test_the_first_batch_of_a_job_is_one_chunk_and_then_they_grow() -> None:
     sizes = []
     served = 0
     while served < 20:
-        (rows,) = batches(View(works=(work("a", 20 - served, served=served),), speech=IDLE))
+        (rows,) = batches(View(jobs=(work("a", 20 - served, given=served),), speech=IDLE))
         sizes.append(len(rows))
         served += len(rows)
     assert sizes == [1, 2, 6, 8, 3]
 
 
 def test_a_short_clip_overtakes_a_film_at_the_next_batch() -> None:
-    film = work("film", 40, served=100, last_turn=9)
+    film = work("film", 40, given=100, last_batch=9)
     clip = work("clip", 1, order=1)
-    (rows,) = batches(View(works=(film, clip), speech=IDLE))
+    (rows,) = batches(View(jobs=(film, clip), speech=IDLE))
     assert rows[0] == ("clip", 0)
     assert [job for job, _ in rows].count("film") == 7
 
 
 def test_no_job_starves_while_clips_keep_coming() -> None:
-    film = work("film", 40, served=8, last_turn=1)
-    clips = tuple(work(f"clip{n}", 1, order=n, last_turn=0) for n in range(20))
+    film = work("film", 40, given=8, last_batch=1)
+    clips = tuple(work(f"clip{n}", 1, order=n, last_batch=0) for n in range(20))
     turn, waited = 1, 0
-    while not any(job == "film" for rows in batches(View(works=(film, *clips), speech=IDLE)) for job, _ in rows):
+    while not any(job == "film" for rows in batches(View(jobs=(film, *clips), speech=IDLE)) for job, _ in rows):
         waited += 1
-        (rows,) = batches(View(works=(film, *clips), speech=IDLE))
+        (rows,) = batches(View(jobs=(film, *clips), speech=IDLE))
         turn += 1
         done = {job for job, _ in rows}
-        fresh = tuple(work(f"new{turn}-{n}", 1, order=100 * turn + n, last_turn=turn) for n in range(len(done)))
+        fresh = tuple(work(f"new{turn}-{n}", 1, order=100 * turn + n, last_batch=turn) for n in range(len(done)))
         clips = tuple(c for c in clips if c.job_id not in done) + fresh
         assert waited < 5
 
 
 def test_rows_of_other_options_do_not_join_a_batch() -> None:
-    a, b = work("a", 4, served=8), work("b", 4, served=8, batch_key="base\nother", order=1)
-    (rows,) = batches(View(works=(a, b), speech=IDLE))
+    a, b = work("a", 4, given=8), work("b", 4, given=8, batch_key="base\nother", order=1)
+    (rows,) = batches(View(jobs=(a, b), speech=IDLE))
     assert {job for job, _ in rows} == {"a"}
 
 
 def test_the_work_is_shared_between_idle_slots() -> None:
-    given_rows = batches(View(works=(work("a", 6, served=100),), speech=SpeechView(ready=True, model="base", slots=2)))
+    given_rows = batches(View(jobs=(work("a", 6, given=100),), speech=SpeechView(ready=True, model="base", slots=2)))
     assert given_rows == [(("a", 0), ("a", 1), ("a", 2)), (("a", 3), ("a", 4), ("a", 5))]
 
 
 def test_the_last_chunks_are_shared_with_a_slot_that_is_still_busy() -> None:
     busy = SpeechView(ready=True, model="base", slots=2, batches=1)
-    sizes = {n: len(batches(View(works=(work("a", n, served=100),), speech=busy))[0]) for n in (20, 12, 9, 4, 3)}
+    sizes = {n: len(batches(View(jobs=(work("a", n, given=100),), speech=busy))[0]) for n in (20, 12, 9, 4, 3)}
     assert sizes == {20: 8, 12: 6, 9: 5, 4: 2, 3: 2}
-    several = View(works=(work("a", 3, served=100), work("b", 1, served=100)), speech=busy)
+    several = View(jobs=(work("a", 3, given=100), work("b", 1, given=100)), speech=busy)
     assert [len(rows) for rows in batches(several)] == [4]  # like clips that come and go: more will come
-    (rows,) = batches(View(works=(work("a", 12, served=100, decode="running"),), speech=busy))
+    (rows,) = batches(View(jobs=(work("a", 12, given=100, decoding=Decoding.RUNNING),), speech=busy))
     assert len(rows) == 8  # more is coming: nobody knows which are the last
 
 
 def test_a_busy_actor_gets_nothing() -> None:
-    assert batches(View(works=(work("a", 6),), speech=SpeechView(ready=True, model="base", slots=2, batches=2))) == []
+    assert batches(View(jobs=(work("a", 6),), speech=SpeechView(ready=True, model="base", slots=2, batches=2))) == []
 
 
 def test_an_unknown_language_gives_one_chunk_at_a_time() -> None:
     wide = SpeechView(ready=True, model="base", slots=4)
-    assert batches(View(works=(work("a", 6, served=50, language_known=False),), speech=wide)) == [(("a", 0),)]
-    assert batches(View(works=(work("a", 6, in_flight=1, language_known=False),), speech=wide)) == []
+    assert batches(View(jobs=(work("a", 6, given=50, language_known=False),), speech=wide)) == [(("a", 0),)]
+    assert batches(View(jobs=(work("a", 6, in_flight=1, language_known=False),), speech=wide)) == []
 
 
 def test_the_front_goes_first() -> None:
-    a, b = work("a", 20, served=50), work("b", 1, rank=-5.0, order=7, last_turn=99)
-    (rows,) = batches(View(works=(a, b), speech=IDLE))
+    a, b = work("a", 20, given=50), work("b", 1, rank=-5.0, order=7, last_batch=99)
+    (rows,) = batches(View(jobs=(a, b), speech=IDLE))
     assert rows[0] == ("b", 0)
 
 
 def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None:
     def size(attempts: int, kills: int = 0) -> int:
-        job = work("a", served=100, ready=tuple(ReadyChunk(i, attempts, kills) for i in range(8)))
-        (rows,) = batches(View(works=(job,), speech=IDLE))
+        job = work("a", given=100, ready=tuple(ReadyChunk(i, attempts, kills) for i in range(8)))
+        (rows,) = batches(View(jobs=(job,), speech=IDLE))
         return len(rows)
 
     assert [size(n) for n in range(3)] == [8, 4, 1]
@@ -128,45 +132,45 @@ def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None
 
 
 def test_a_suspect_waits_until_it_can_be_alone_and_nothing_is_given_beside_it() -> None:
-    job = work("a", served=100, ready=(ReadyChunk(0, planner.ALONE_AFTER), ReadyChunk(1)))
+    job = work("a", given=100, ready=(ReadyChunk(0, planner.ALONE_AFTER), ReadyChunk(1)))
     two = SpeechView(ready=True, model="base", slots=2)
-    assert plan(View(works=(job,), speech=two), 0.0) == [GiveBatch((("a", 0),), suspect=True)]
-    assert batches(View(works=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1))) == []
+    assert plan(View(jobs=(job,), speech=two), 0.0) == [GiveBatch((("a", 0),), suspect=True)]
+    assert batches(View(jobs=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1))) == []
     assert (
-        batches(View(works=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, suspect=True))) == []
+        batches(View(jobs=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, suspect=True))) == []
     )
 
 
 def test_another_model_is_loaded_when_the_loaded_one_has_no_work() -> None:
     other = work("a", 1, model="large", batch_key="large")
-    assert plan(View(works=(other,), speech=IDLE), 0.0) == [LoadModel("large")]
-    assert plan(View(works=(other,), speech=SpeechView(ready=True, model="base", slots=2, batches=1)), 0.0) == []
-    assert plan(View(works=(other,), speech=SpeechView(ready=True, loading=True, slots=2)), 0.0) == []
+    assert plan(View(jobs=(other,), speech=IDLE), 0.0) == [LoadModel("large")]
+    assert plan(View(jobs=(other,), speech=SpeechView(ready=True, model="base", slots=2, batches=1)), 0.0) == []
+    assert plan(View(jobs=(other,), speech=SpeechView(ready=True, loading=True, slots=2)), 0.0) == []
 
 
 def test_the_loaded_model_keeps_its_work_until_somebody_lost_patience() -> None:
-    mine = work("mine", 5, last_turn=3, since=100.0)
-    other = work("other", 1, model="large", batch_key="large", since=100.0)
-    assert isinstance(plan(View(works=(mine, other), speech=IDLE), 101.0)[0], GiveBatch)
-    assert plan(View(works=(mine, other), speech=IDLE), 101.0 + planner.PATIENCE_S) == [LoadModel("large")]
+    mine = work("mine", 5, last_batch=3, waiting_since=100.0)
+    other = work("other", 1, model="large", batch_key="large", waiting_since=100.0)
+    assert isinstance(plan(View(jobs=(mine, other), speech=IDLE), 101.0)[0], GiveBatch)
+    assert plan(View(jobs=(mine, other), speech=IDLE), 101.0 + planner.SWITCH_AFTER_S) == [LoadModel("large")]
 
 
 def test_long_recordings_leave_a_media_worker_for_short_ones() -> None:
     long = planner.LONG_BYTES + 1
-    workers = (MediaSeat("m1", True), MediaSeat("m2", True))
+    workers = (MediaActorView("m1", True), MediaActorView("m2", True))
     works = (
-        work("x", decode="waiting", bytes=long),
-        work("y", decode="waiting", bytes=long, order=1),
-        work("z", decode="waiting", order=2),
+        work("x", decoding=Decoding.WAITING, bytes=long),
+        work("y", decoding=Decoding.WAITING, bytes=long, order=1),
+        work("z", decoding=Decoding.WAITING, order=2),
     )
-    assert plan(View(works=works, media=workers), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
-    assert plan(View(works=works[:1], media=(MediaSeat("only", True),)), 0.0) == [StartDecode("x", "only")]
+    assert plan(View(jobs=works, media=workers), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
+    assert plan(View(jobs=works[:1], media=(MediaActorView("only", True),)), 0.0) == [StartDecode("x", "only")]
 
 
 def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> None:
     long = planner.LONG_BYTES + 1
     queue = (*(WaitingJob(f"l{n}", long) for n in range(10)), WaitingJob("short", 1))
-    assert plan(View(queue=queue), 0.0) == [*(ClaimJob(f"l{n}") for n in range(planner.LONG_AHEAD)), ClaimJob("short")]
+    assert plan(View(queue=queue), 0.0) == [*(ClaimJob(f"l{n}") for n in range(planner.MAX_LONG)), ClaimJob("short")]
 
 
 def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[int, float, float]:
@@ -177,9 +181,9 @@ def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[i
     speech, now, loads, longest, turn = SpeechView(ready=True, slots=1, batch_size=4), 0.0, 0, 0.0, 0
     while any(left.values()):
         view = View(
-            works=tuple(
+            jobs=tuple(
                 work(
-                    job, count, model=wanted[job], batch_key=wanted[job], order=n, served=100, since=since[job], last_turn=turns[job],
+                    job, count, model=wanted[job], batch_key=wanted[job], order=n, given=100, waiting_since=since[job], last_batch=turns[job],
                 )
                 for n, (job, count) in enumerate(left.items()) if count
             ),
@@ -193,10 +197,10 @@ def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[i
             continue
         assert isinstance(step, GiveBatch)
         turn += 1
-        for job in {job for job, _ in step.rows}:
+        for job in {job for job, _ in step.chunks}:
             longest = max(longest, now - since[job])
             since[job], turns[job] = now, turn
-        for job, _ in step.rows:
+        for job, _ in step.chunks:
             left[job] -= 1
         now += batch_s
     return loads, longest, now
@@ -213,45 +217,48 @@ def test_several_models_take_turns_without_thrashing_and_nobody_waits_for_ever(
 ) -> None:
     loads, longest, took = serve(jobs, load_s, batch_s)
     models = len({model for model, _ in jobs})
-    held_s = max(planner.HELD_S, planner.HELD_LOADS * load_s)
+    held_s = max(planner.KEEP_S, planner.KEEP_LOADS * load_s)
     assert loads <= len(jobs) + models + took / held_s
-    assert loads * load_s <= (len(jobs) + models) * load_s + took / planner.HELD_LOADS, "loading is most of the work"
-    turn_s = max(planner.PATIENCE_S, planner.HELD_LOADS * load_s) + load_s + 3 * batch_s
+    assert loads * load_s <= (len(jobs) + models) * load_s + took / planner.KEEP_LOADS, "loading is most of the work"
+    turn_s = max(planner.SWITCH_AFTER_S, planner.KEEP_LOADS * load_s) + load_s + 3 * batch_s
     assert longest <= models * turn_s + len(jobs) * batch_s
 
 
 def test_a_model_has_to_be_worth_its_loading() -> None:
-    mine = work("mine", 5, last_turn=3, since=100.0)
-    other = work("other", 1, model="large", batch_key="large", since=0.0)
+    mine = work("mine", 5, last_batch=3, waiting_since=100.0)
+    other = work("other", 1, model="large", batch_key="large", waiting_since=0.0)
     fresh = SpeechView(ready=True, model="base", load_s=60.0, loaded_at=90.0)
-    assert isinstance(plan(View(works=(mine, other), speech=fresh), 100.0)[0], GiveBatch)
-    assert plan(View(works=(mine, other), speech=fresh), 90.0 + planner.HELD_LOADS * 60.0) == [LoadModel("large")]
+    assert isinstance(plan(View(jobs=(mine, other), speech=fresh), 100.0)[0], GiveBatch)
+    assert plan(View(jobs=(mine, other), speech=fresh), 90.0 + planner.KEEP_LOADS * 60.0) == [LoadModel("large")]
 
 
 def test_a_job_whose_model_is_on_its_way_is_neither_read_nor_worked_on() -> None:
-    waits = work("a", 3, model="large", decode="waiting", model_missing=True)
-    view = View(works=(waits,), media=(MediaSeat("m", True),), speech=SpeechView(ready=True))
+    waits = work("a", 3, model="large", decoding=Decoding.WAITING, model_missing=True)
+    view = View(jobs=(waits,), media=(MediaActorView("m", True),), speech=SpeechView(ready=True))
     assert plan(view, 0.0) == []
 
 
 def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without_number() -> None:
     long = planner.LONG_BYTES + 1
-    waits = tuple(work(f"w{n}", decode="waiting", model_missing=True, bytes=long) for n in range(planner.MISSING_AHEAD))
-    queue = tuple(WaitingJob(f"l{n}", long) for n in range(planner.LONG_AHEAD + 2))
-    claimed = [step for step in plan(View(works=waits, queue=queue), 0.0) if isinstance(step, ClaimJob)]
-    assert len(claimed) == planner.LONG_AHEAD
+    waits = tuple(
+        work(f"w{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long)
+        for n in range(planner.MAX_WITHOUT_MODEL)
+    )
+    queue = tuple(WaitingJob(f"l{n}", long) for n in range(planner.MAX_LONG + 2))
+    claimed = [step for step in plan(View(jobs=waits, queue=queue), 0.0) if isinstance(step, ClaimJob)]
+    assert len(claimed) == planner.MAX_LONG
     more = (
         *waits,
-        *(work(f"m{n}", decode="waiting", model_missing=True, bytes=long) for n in range(planner.LONG_AHEAD)),
+        *(work(f"m{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long) for n in range(planner.MAX_LONG)),
     )
-    assert plan(View(works=more, queue=queue), 0.0) == []
+    assert plan(View(jobs=more, queue=queue), 0.0) == []
 
 
 def test_a_model_is_loaded_while_the_recording_is_read() -> None:
-    reads = work("a", model="base", decode="running")
-    assert plan(View(works=(reads,), speech=SpeechView(ready=True)), 0.0) == [LoadModel("base")]
-    assert plan(View(works=(reads,), speech=SpeechView(ready=True, batches=1)), 0.0) == []
-    assert plan(View(works=(reads,), speech=SpeechView(ready=True, model="large")), 0.0) == []
+    reads = work("a", model="base", decoding=Decoding.RUNNING)
+    assert plan(View(jobs=(reads,), speech=SpeechView(ready=True)), 0.0) == [LoadModel("base")]
+    assert plan(View(jobs=(reads,), speech=SpeechView(ready=True, batches=1)), 0.0) == []
+    assert plan(View(jobs=(reads,), speech=SpeechView(ready=True, model="large")), 0.0) == []
 
 
 def test_an_idle_model_goes_after_its_time_and_never_before() -> None:
@@ -260,7 +267,7 @@ def test_an_idle_model_goes_after_its_time_and_never_before() -> None:
     assert plan(View(speech=idle), 160.0) == [UnloadModel()]
     busy = SpeechView(ready=True, model="base", used_at=100.0, unload_after_s=60.0, express_batches=1)
     assert UnloadModel() not in plan(View(speech=busy), 1e6)
-    assert UnloadModel() not in plan(View(speech=idle, works=(work("a", decode="running"),)), 1e6)
+    assert UnloadModel() not in plan(View(speech=idle, jobs=(work("a", decoding=Decoding.RUNNING),)), 1e6)
     assert UnloadModel() not in plan(View(speech=idle, queue=(WaitingJob("a", 1),)), 1e6)
     never = SpeechView(ready=True, model="base", used_at=100.0)
     assert plan(View(speech=never), 1e6) == []
@@ -274,24 +281,24 @@ works = st.builds(
     rank=st.sampled_from([0.0, -1.0]),
     order=st.integers(0, 50),
     bytes=st.sampled_from([1, planner.LONG_BYTES + 1]),
-    decode=st.sampled_from(["waiting", "running", "done"]),
+    decoding=st.sampled_from(Decoding),
     ready=st.integers(0, 12).flatmap(
         lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: ReadyChunk(i, a)) for i in range(n)))
     ),
     in_flight=st.integers(0, 3),
-    served=st.integers(0, 30),
-    last_turn=st.integers(0, 30),
+    given=st.integers(0, 30),
+    last_batch=st.integers(0, 30),
     language_known=st.booleans(),
     model_missing=st.booleans(),
 )
 views = st.builds(
     View,
-    works=st.lists(works, max_size=8, unique_by=lambda w: w.job_id).map(tuple),
+    jobs=st.lists(works, max_size=8, unique_by=lambda w: w.job_id).map(tuple),
     queue=st.lists(st.builds(WaitingJob, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])), max_size=10).map(tuple),
-    media=st.lists(st.builds(MediaSeat, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
+    media=st.lists(st.builds(MediaActorView, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
     speech=st.builds(
         SpeechView, ready=st.booleans(), loading=st.booleans(), model=st.sampled_from([None, "base"]), slots=st.integers(1, 4),
-        batches=st.integers(0, 4), urgent=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8), express=st.integers(0, 1),
+        batches=st.integers(0, 4), urgent=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8), express_slots=st.integers(0, 1),
         express_batches=st.integers(0, 1),
     ),
 )  # fmt: skip
@@ -311,12 +318,12 @@ def simulate(
     flying: list[GiveBatch] = []
     turn = 0
     while any(left.values()):
-        given_rows = [row for batch in flying for row in batch.rows]
+        given_rows = [row for batch in flying for row in batch.chunks]
         view = View(
-            works=tuple(
+            jobs=tuple(
                 work(
                     job, ready=tuple(ReadyChunk(i, n) for i, n in chunks.items() if (job, i) not in given_rows), order=number,
-                    in_flight=sum(row[0] == job for row in given_rows), served=served[job], last_turn=turns[job],
+                    in_flight=sum(row[0] == job for row in given_rows), given=served[job], last_batch=turns[job],
                     language_known=known[job],
                 )
                 for number, (job, chunks) in enumerate(left.items())
@@ -329,21 +336,21 @@ def simulate(
             if isinstance(step, GiveBatch):
                 flying.append(step)
                 turn += 1
-                for job, _ in step.rows:
+                for job, _ in step.chunks:
                     served[job], turns[job] = served[job] + 1, turn
         assert flying, "work waits and nothing is given"
         batch = flying.pop(order.draw(st.integers(0, len(flying) - 1)))
-        if culprits.isdisjoint(batch.rows):
-            for job, index in batch.rows:
+        if culprits.isdisjoint(batch.chunks):
+            for job, index in batch.chunks:
                 del left[job][index]
                 known[job] = True
             continue
-        lost = [row for b in (batch, *flying) for row in b.rows]
+        lost = [row for b in (batch, *flying) for row in b.chunks]
         flying = []
         for job, index in lost:
             deaths[job, index] += 1
             left[job][index] += 1
-            if left[job][index] == planner.QUARANTINE_AFTER:
+            if left[job][index] == planner.GIVE_UP_AFTER:
                 del left[job][index]
     return deaths
 
@@ -364,97 +371,98 @@ def test_what_kills_actors_costs_three_of_them_and_its_company_is_in_two_at_most
     assert all(count <= 2 for row, count in deaths.items() if row not in culprits)
 
 
-BUSY = SpeechView(ready=True, model="base", slots=2, batches=2, express=1)
+BUSY = SpeechView(ready=True, model="base", slots=2, batches=2, express_slots=1)
 
 
 def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
-    film = work("film", 40, served=100, last_turn=9)
-    call = work("call", 3, rank=planner.CALL_RANK, order=1)
-    (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
+    film = work("film", 40, given=100, last_batch=9)
+    call = work("call", 3, rank=CALL_RANK, order=1)
+    (step,) = plan(View(jobs=(film, call), speech=BUSY), 0.0)
     assert step == GiveBatch((("call", 0),), urgent=True, express=True)
-    occupied = SpeechView(ready=True, model="base", slots=2, batches=2, express=1, express_batches=1)
-    assert plan(View(works=(film, call), speech=occupied), 0.0) == []
-    assert plan(View(works=(film,), speech=BUSY), 0.0) == [], "nobody waits for the film"
+    occupied = SpeechView(ready=True, model="base", slots=2, batches=2, express_slots=1, express_batches=1)
+    assert plan(View(jobs=(film, call), speech=occupied), 0.0) == []
+    assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "nobody waits for the film"
 
 
 def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls() -> None:
-    call = work("call", 3, rank=planner.CALL_RANK, order=1)
+    call = work("call", 3, rank=CALL_RANK, order=1)
     for urgent, beside in ((0, 1), (1, 1), (2, 0)):
-        speech = SpeechView(ready=True, model="base", slots=2, batches=2, urgent=urgent, express=1)
-        assert len(plan(View(works=(call,), speech=speech), 0.0)) == beside
+        speech = SpeechView(ready=True, model="base", slots=2, batches=2, urgent=urgent, express_slots=1)
+        assert len(plan(View(jobs=(call,), speech=speech), 0.0)) == beside
     (step,) = plan(
-        View(works=(call,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, urgent=1, express=1)), 0.0
+        View(jobs=(call,), speech=SpeechView(ready=True, model="base", slots=2, batches=1, urgent=1, express_slots=1)),
+        0.0,
     )
     assert isinstance(step, GiveBatch)
     assert (step.urgent, step.express) == (True, False)
 
 
 def test_a_chunk_that_was_with_a_dying_actor_goes_beside_nothing() -> None:
-    struck = work("call", rank=planner.CALL_RANK, ready=(ReadyChunk(0, attempts=1),))
-    assert plan(View(works=(struck,), speech=BUSY), 0.0) == []
+    struck = work("call", rank=CALL_RANK, ready=(ReadyChunk(0, attempts=1),))
+    assert plan(View(jobs=(struck,), speech=BUSY), 0.0) == []
 
 
 def test_a_call_has_no_company_but_other_calls() -> None:
-    film = work("film", 40, served=100, last_turn=9)
-    calls = [work(f"call{n}", 2, rank=planner.CALL_RANK, order=n) for n in range(2)]
-    (rows,) = batches(View(works=(film, *calls), speech=IDLE))
+    film = work("film", 40, given=100, last_batch=9)
+    calls = [work(f"call{n}", 2, rank=CALL_RANK, order=n) for n in range(2)]
+    (rows,) = batches(View(jobs=(film, *calls), speech=IDLE))
     assert rows == (("call0", 0), ("call1", 0))
 
 
 def test_a_call_has_priority_for_its_first_chunks_only() -> None:
-    film = work("film", 40, served=100, last_turn=3)
-    long = work("long", 40, rank=planner.CALL_RANK, served=planner.CALL_CHUNKS, last_turn=5)
-    (rows,) = batches(View(works=(film, long), speech=IDLE))
+    film = work("film", 40, given=100, last_batch=3)
+    long = work("long", 40, rank=CALL_RANK, given=planner.CALL_CHUNKS, last_batch=5)
+    (rows,) = batches(View(jobs=(film, long), speech=IDLE))
     assert [job for job, _ in rows] == ["film", "long"] * 4
-    assert plan(View(works=(film, long), speech=BUSY), 0.0) == []
+    assert plan(View(jobs=(film, long), speech=BUSY), 0.0) == []
 
 
 def test_what_a_user_put_at_the_front_goes_before_calls() -> None:
-    first, call = work("first", 1, rank=-1.7e9, served=100), work("call", 1, rank=planner.CALL_RANK)
-    (rows,) = batches(View(works=(call, first), speech=IDLE))
+    first, call = work("first", 1, rank=-1.7e9, given=100), work("call", 1, rank=CALL_RANK)
+    (rows,) = batches(View(jobs=(call, first), speech=IDLE))
     assert rows[0] == ("first", 0)
 
 
 def test_a_call_comes_beside_a_long_recording_that_was_put_at_the_front() -> None:
-    film = work("film", 40, rank=-1.7e9, served=100)
-    call = work("call", 1, rank=planner.CALL_RANK, order=1)
-    (step,) = plan(View(works=(film, call), speech=BUSY), 0.0)
+    film = work("film", 40, rank=-1.7e9, given=100)
+    call = work("call", 1, rank=CALL_RANK, order=1)
+    (step,) = plan(View(jobs=(film, call), speech=BUSY), 0.0)
     assert step == GiveBatch((("call", 0),), urgent=True, express=True)
-    assert plan(View(works=(film,), speech=BUSY), 0.0) == [], "the film itself has the slots"
-    (rows,) = batches(View(works=(film, call), speech=IDLE))
+    assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "the film itself has the slots"
+    (rows,) = batches(View(jobs=(film, call), speech=IDLE))
     assert {job for job, _ in rows} == {"film"}, "and is no company for it"
 
 
 def test_a_job_whose_model_is_not_decided_waits_and_others_do_not() -> None:
     undecided, other = work("a", 3, model=None), work("b", 1, order=1)
-    assert batches(View(works=(undecided, other), speech=IDLE)) == [(("b", 0),)]
-    assert plan(View(works=(undecided,), speech=IDLE), 0.0) == []
+    assert batches(View(jobs=(undecided, other), speech=IDLE)) == [(("b", 0),)]
+    assert plan(View(jobs=(undecided,), speech=IDLE), 0.0) == []
 
 
 @given(views)
 def test_every_plan_can_be_carried_out(view: View) -> None:
     steps = plan(view, 0.0)
-    by_name = {w.job_id: w for w in view.works}
-    given_rows = [row for step in steps if isinstance(step, GiveBatch) for row in step.rows]
+    by_name = {w.job_id: w for w in view.jobs}
+    given_rows = [row for step in steps if isinstance(step, GiveBatch) for row in step.chunks]
     assert len(given_rows) == len(set(given_rows))
     for step in steps:
         if isinstance(step, GiveBatch):
-            assert 1 <= len(step.rows) <= view.speech.batch_size
-            assert len({by_name[job].batch_key for job, _ in step.rows}) == 1
-            assert {by_name[job].model for job, _ in step.rows} == {view.speech.model}
-            for job, index in step.rows:
+            assert 1 <= len(step.chunks) <= view.speech.batch_size
+            assert len({by_name[job].batch_key for job, _ in step.chunks}) == 1
+            assert {by_name[job].model for job, _ in step.chunks} == {view.speech.model}
+            for job, index in step.chunks:
                 assert index in {chunk.index for chunk in by_name[job].ready}
         if isinstance(step, StartDecode):
-            assert by_name[step.job_id].decode == "waiting"
+            assert by_name[step.job_id].decoding is Decoding.WAITING
     ordinary = [step for step in steps if isinstance(step, GiveBatch) and not step.express]
     assert len(ordinary) <= max(0, view.speech.slots - view.speech.batches)
     express = [step for step in steps if isinstance(step, GiveBatch) and step.express]
-    assert len(express) <= max(0, view.speech.express - view.speech.express_batches)
-    assert all(len(step.rows) == 1 for step in express)
+    assert len(express) <= max(0, view.speech.express_slots - view.speech.express_batches)
+    assert all(len(step.chunks) == 1 for step in express)
     in_flight = view.speech.batches + view.speech.express_batches
     assert not (in_flight and any(isinstance(s, LoadModel) or (isinstance(s, GiveBatch) and s.suspect) for s in steps))
     decodes = [step for step in steps if isinstance(step, StartDecode)]
-    assert len({d.worker for d in decodes}) == len(decodes) <= sum(w.idle for w in view.media)
+    assert len({d.media_actor for d in decodes}) == len(decodes) <= sum(w.idle for w in view.media)
     if view.speech.suspect or view.speech.loading or not view.speech.ready:
         assert not given_rows
 
@@ -465,7 +473,7 @@ def test_ready_work_never_waits_for_an_idle_actor(view: View) -> None:
     idle = not speech.batches and not speech.express_batches
     if speech.ready and not speech.loading and not speech.suspect and idle:
         able = any(
-            w.ready and w.model and not w.model_missing and (w.language_known or not w.in_flight) for w in view.works
+            w.ready and w.model and not w.model_missing and (w.language_known or not w.in_flight) for w in view.jobs
         )
         steps = plan(view, 0.0)
         if able:
@@ -477,13 +485,13 @@ def test_ready_work_never_waits_for_an_idle_actor(view: View) -> None:
 
 @given(views)
 def test_rows_of_a_job_with_unknown_language_are_never_in_work_together(view: View) -> None:
-    for w in view.works:
+    for w in view.jobs:
         if not w.language_known:
             rows = [
                 row
                 for step in plan(view, 0.0)
                 if isinstance(step, GiveBatch)
-                for row in step.rows
+                for row in step.chunks
                 if row[0] == w.job_id
             ]
             assert len(rows) + w.in_flight <= max(1, w.in_flight)

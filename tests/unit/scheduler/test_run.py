@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.domain import DETECT_S, Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
-from whisper_service.scheduler import planner
-from whisper_service.scheduler.run import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST, Decoding, Run
+from whisper_service.scheduler.run import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST_CHUNK, Run
+from whisper_service.scheduler.views import Decoding, ReadyChunk
 
 
 def span(index: int, seconds: float = 10.0) -> Span:
@@ -35,18 +35,24 @@ def run_with(chunks: int, duration_s: float | None = 100.0, **fields: object) ->
 
 def find(run: Run, found: Span) -> Span | None:
     """What the ledger does with a span of the media actor."""
-    run.reached(found)
-    new = run.unknown(found)
+    run.spool_reaches(found)
+    new = run.new_part(found)
     if new is not None:
-        run.found(new)
+        run.add_chunk(new)
     return new
 
 
 def test_a_chunk_that_is_found_waits_and_is_given_in_order() -> None:
     run = run_with(3)
     assert list(run.waiting) == [0, 1, 2]
-    run.give(0, turn=1, now=5.0)
-    assert (list(run.waiting), list(run.in_flight), run.served, run.last_turn, run.since) == ([1, 2], [0], 1, 1, 5.0)
+    run.give(0, batch=1, now=5.0)
+    assert (list(run.waiting), list(run.in_flight), run.given, run.last_batch, run.waiting_since) == (
+        [1, 2],
+        [0],
+        1,
+        1,
+        5.0,
+    )
 
 
 def test_what_an_actor_dropped_waits_again_in_its_place() -> None:
@@ -54,7 +60,7 @@ def test_what_an_actor_dropped_waits_again_in_its_place() -> None:
     for index in range(3):
         run.give(index, 1, 0.0)
     run.take_back(1, 1)
-    struck = run.strike(0, 1)
+    struck = run.count_failure(0, 1)
     assert struck is not None
     assert struck.attempts == 1
     assert list(run.waiting) == [0, 1]
@@ -65,10 +71,10 @@ def test_what_an_actor_dropped_waits_again_in_its_place() -> None:
 def test_a_batch_that_does_not_have_a_chunk_any_more_says_nothing_about_it() -> None:
     """The job was paused with the chunk in batch 1, and resumed: it is in batch 2 now."""
     run = run_with(1)
-    run.give(0, turn=2, now=0.0)
+    run.give(0, batch=2, now=0.0)
     run.take_back(0, 1)
-    assert run.strike(0, 1) is None
-    assert not run.spool_lost(0, 1)
+    assert run.count_failure(0, 1) is None
+    assert not run.lose_spool(0, 1)
     assert (list(run.in_flight), list(run.waiting)) == ([0], [])
 
 
@@ -90,9 +96,9 @@ def test_a_chunk_waits_until_the_second_decode_is_past_it() -> None:
     run = Run.resume(job(), [Chunk(span(0)), Chunk(span(1)), Chunk(span(2))], order=1, spooled=False, now=0.0)
     find(run, Span(0, 0, 300_000, 0.0, 18.75))  # another chunker: it ends between chunk 1 and 2
     assert list(run.waiting) == [0]
-    run.decoded(30.0)
+    run.finish_decoding(30.0)
     assert list(run.waiting) == [0, 1, 2]
-    assert not run.known
+    assert not run.unspooled
 
 
 def test_a_job_whose_chunks_are_all_known_gets_no_more_of_them() -> None:
@@ -103,11 +109,11 @@ def test_a_job_whose_chunks_are_all_known_gets_no_more_of_them() -> None:
 
 def test_a_scrap_behind_the_old_cut_is_no_chunk() -> None:
     run = Run.resume(job(), [Chunk(span(0), ChunkState.DONE)], order=1, spooled=False, now=0.0)
-    assert run.unknown(Span(0, 0, 160_000 + SHORTEST - 1, 0.0, 10.1)) is None
-    assert run.unknown(Span(0, 0, 160_000 + SHORTEST, 0.0, 10.1)) == Span(1, 160_000, SHORTEST, 10.0, 10.1)
+    assert run.new_part(Span(0, 0, 160_000 + SHORTEST_CHUNK - 1, 0.0, 10.1)) is None
+    assert run.new_part(Span(0, 0, 160_000 + SHORTEST_CHUNK, 0.0, 10.1)) == Span(1, 160_000, SHORTEST_CHUNK, 10.0, 10.1)
 
 
-LENGTHS = st.lists(st.tuples(st.integers(0, 50_000), st.integers(SHORTEST, 200_000)), min_size=1, max_size=12)
+LENGTHS = st.lists(st.tuples(st.integers(0, 50_000), st.integers(SHORTEST_CHUNK, 200_000)), min_size=1, max_size=12)
 
 
 def cut(lengths: list[tuple[int, int]], offset_s: float) -> list[Span]:
@@ -134,7 +140,7 @@ def test_a_job_cut_by_two_versions_has_every_stretch_of_speech_once(
             added.append(fresh)
         written = found.start_sample + found.samples
         assert all(c.span.start_sample + c.span.samples <= written for c in run.waiting.values())
-    run.decoded(max(s.end for s in (*before, *after)))
+    run.finish_decoding(max(s.end for s in (*before, *after)))
     spans = [*before, *added]
     assert [s.index for s in spans] == list(range(len(spans)))
     assert all(a.start_sample + a.samples <= b.start_sample for a, b in pairwise(spans))
@@ -145,7 +151,7 @@ def test_a_job_cut_by_two_versions_has_every_stretch_of_speech_once(
     lost = sum(max(0, s.start_sample + s.samples - max(s.start_sample, limit)) for s in after) - sum(
         s.samples for s in added
     )
-    assert 0 <= lost < SHORTEST
+    assert 0 <= lost < SHORTEST_CHUNK
 
 
 @given(LENGTHS, st.integers(0, 12))
@@ -158,21 +164,21 @@ def test_the_same_version_cuts_as_if_nothing_had_happened(lengths: list[tuple[in
 
 def test_a_lost_spool_is_decoded_again_and_its_chunks_wait_for_that() -> None:
     run = run_with(4, duration_s=40.0)
-    run.decoded(40.0)
+    run.finish_decoding(40.0)
     for index, turn in ((0, 1), (1, 2), (2, 2)):
         run.give(index, turn, 0.0)
-    run.done(0)
-    assert run.spool_lost(1, 2)
-    run.decode_again()
-    assert not run.spool_lost(2, 2)  # of the same batch: this decode will mend it too
-    assert (list(run.known), list(run.waiting), list(run.in_flight), run.losses) == ([1, 2, 3], [], [], 1)
+    run.finish_chunk(0)
+    assert run.lose_spool(1, 2)
+    run.restart_decoding()
+    assert not run.lose_spool(2, 2)  # of the same batch: this decode will mend it too
+    assert (list(run.unspooled), list(run.waiting), list(run.in_flight), run.spool_losses) == ([1, 2, 3], [], [], 1)
     find(run, span(1))
     assert list(run.waiting) == [1]
-    run.decoded(40.0)
+    run.finish_decoding(40.0)
     assert list(run.waiting) == [1, 2, 3]
     run.give(1, 3, 0.0)
-    assert run.spool_lost(1, 3)  # and lost again
-    assert run.losses == 2
+    assert run.lose_spool(1, 3)  # and lost again
+    assert run.spool_losses == 2
 
 
 def test_a_job_of_gaps_alone_fails_with_the_cause_of_the_last() -> None:
@@ -180,14 +186,14 @@ def test_a_job_of_gaps_alone_fails_with_the_cause_of_the_last() -> None:
     assert run.failure is None  # silence is no failure
     for index in range(2):
         run.give(index, 1, 0.0)
-        run.done(index, Problem(f"cause{index}", "It crashed.", "Do this.", {"n": index}))
+        run.finish_chunk(index, Problem(f"cause{index}", "It crashed.", "Do this.", {"n": index}))
     assert run.failure == Problem(
         "cause1", "No part of the recording could be transcribed. It crashed.", "Do this.", {"n": 1}
     )
     find(run, span(2))
-    run.done(2)
+    run.finish_chunk(2)
     assert run.failure is None
-    run.broke_off(Problem("decode_failed", "broken"))
+    run.stop_decoding(Problem("decode_failed", "broken"))
     assert run.failure == Problem("decode_failed", "broken")
 
 
@@ -210,7 +216,7 @@ def test_without_a_spool_progress_and_position_stay_where_they_were() -> None:
 def test_progress_speed_and_eta() -> None:
     run = run_with(5)
     run.give(0, 1, 0.0)
-    run.done(0)
+    run.finish_chunk(0)
     fields = run.progress(now=2.0)
     assert fields == {"position_s": 10.0, "duration_s": 100.0, "progress": 0.1, "speed": 5.0, "eta_s": 18.0}
 
@@ -221,7 +227,7 @@ def test_silence_alone_promises_no_speed() -> None:
     assert run.progress(now=2.0) == {"position_s": 60.0, "duration_s": 100.0, "progress": 0.6}
     find(run, Span(0, 960_000, 160_000, 60.0, 70.0))
     run.give(0, 1, 0.0)
-    run.done(0)
+    run.finish_chunk(0)
     assert run.progress(now=2.0)["speed"] == 35.0
 
 
@@ -229,31 +235,31 @@ def test_after_a_death_the_batches_grow_from_one_again() -> None:
     run = run_with(5)
     run.give(0, 1, 0.0)
     run.give(1, 1, 0.0)
-    run.begin_small()
-    assert run.view().served == 0
+    run.start_small()
+    assert run.view().given == 0
 
 
 def test_kills_from_outside_are_counted_apart() -> None:
     run = run_with(1)
     for turn, killed in enumerate((True, False, True)):
         run.give(0, turn, 0.0)
-        run.strike(0, turn, killed=killed)
+        run.count_failure(0, turn, killed=killed)
     assert (run.waiting[0].attempts, run.waiting[0].kills) == (1, 2)
-    assert run.view().ready == (planner.ReadyChunk(0, 1, 2),)
+    assert run.view().ready == (ReadyChunk(0, 1, 2),)
 
 
 def test_position_is_what_is_done_without_a_hole() -> None:
     run = run_with(3)
     run.give(1, 1, 0.0)
-    run.done(1)
-    assert run.covered_s() == 0.0
-    run.done(0)
-    assert run.covered_s() == 20.0
+    run.finish_chunk(1)
+    assert run.position_s() == 0.0
+    run.finish_chunk(0)
+    assert run.position_s() == 20.0
 
 
 def test_without_a_known_duration_there_is_no_fraction() -> None:
     run = run_with(1, duration_s=None)
-    run.done(0)
+    run.finish_chunk(0)
     assert "progress" not in run.progress(1.0)
 
 
@@ -268,11 +274,11 @@ def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
         elif step == "give" and run.waiting:
             run.give(next(iter(run.waiting)), now, float(now))
         elif step == "done" and run.in_flight:
-            run.done(next(iter(run.in_flight)))
+            run.finish_chunk(next(iter(run.in_flight)))
         elif step == "back" and run.in_flight:
             run.take_back(*next(iter(run.batch_of.items())))
         elif step == "strike" and run.in_flight:
-            run.strike(*next(iter(run.batch_of.items())))
+            run.count_failure(*next(iter(run.batch_of.items())))
         fields = run.progress(float(now))
         assert 0.0 <= fields["progress"] < 1.0
         assert set(run.waiting) | set(run.in_flight) | run.finished == set(range(found))
@@ -289,9 +295,9 @@ def test_phases() -> None:
     assert run.phase("base") is Phase.TRANSCRIBING
     run.give(0, 1, 0.0)
     assert run.phase("base") is Phase.TRANSCRIBING
-    run.done(0)
+    run.finish_chunk(0)
     assert run.phase("base") is Phase.DECODING
-    run.decoded(10.0)
+    run.finish_decoding(10.0)
     assert run.phase("base") is Phase.FINALIZING
     undecided = run_with(1, model=None)
     assert undecided.phase(None) is Phase.LOADING_MODEL
@@ -300,27 +306,27 @@ def test_phases() -> None:
 
 def test_the_language_is_taken_when_it_is_sure_or_at_the_last_try() -> None:
     run = run_with(5, options=Options())
-    assert run.hear("de", LANGUAGE_SURE - 0.1, text=True) is None
-    assert run.hear("de", LANGUAGE_SURE, text=True) == "de"
-    assert run.hear("de", 0.99, text=False) is None
+    assert run.language_after("de", LANGUAGE_SURE - 0.1, text=True) is None
+    assert run.language_after("de", LANGUAGE_SURE, text=True) == "de"
+    assert run.language_after("de", 0.99, text=False) is None
     for index in range(LANGUAGE_TRIES - 1):
-        run.done(index)
-    assert run.hear("fr", 0.1, text=True) == "fr"
+        run.finish_chunk(index)
+    assert run.language_after("fr", 0.1, text=True) == "fr"
 
 
 def test_a_language_that_was_asked_for_is_never_changed() -> None:
-    assert run_with(1).hear("de", 0.99, text=True) == "en"
+    assert run_with(1).language_after("de", 0.99, text=True) == "en"
 
 
 def test_a_decoder_that_gets_further_each_time_is_not_counted_out() -> None:
     run = run_with(1)
     for killed in (False, True, False, True, True):
-        run.decoder_died(killed=killed)
-    assert (run.decoder_deaths, run.decoder_kills) == (2, 3)
+        run.count_media_death(killed=killed)
+    assert (run.media_deaths, run.media_kills) == (2, 3)
     find(run, span(1))
-    run.decoder_died()
-    assert (run.decoder_deaths, run.decoder_kills) == (1, 0)
-    run.broke_off(Problem("decode_failed", "broken"))
+    run.count_media_death()
+    assert (run.media_deaths, run.media_kills) == (1, 0)
+    run.stop_decoding(Problem("decode_failed", "broken"))
     assert run.decoding is Decoding.DONE
 
 
@@ -338,7 +344,7 @@ def test_the_planner_sees_what_it_needs() -> None:
 def test_who_asks_for_the_language_alone_gets_it_without_any_text() -> None:
     run = run_with(1)
     run.job = msgspec.structs.replace(run.job, language=None, options=Options(task=Task.DETECT))
-    assert run.hear("de", 0.9, text=False) == "de"
+    assert run.language_after("de", 0.9, text=False) == "de"
     assert run.limit_s == DETECT_S
     assert run_with(1).limit_s is None
     assert run.view().batch_key != run_with(1).view().batch_key

@@ -10,7 +10,9 @@ import pytest
 
 from whisper_service.config import schema
 from whisper_service.core.domain import SAMPLE_RATE, Span
-from whisper_service.scheduler.speech_actor import BATCH, BATCH_ON_GPU, SLOTS_ON_GPU, SpeechActor
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.scheduler.speech_device import BATCH, BATCH_ON_GPU, SLOTS_ON_GPU, SpeechDevice
+from whisper_service.scheduler.views import GiveBatch
 from whisper_service.supervision.protocol import ChunkInput, Load, Transcribe
 
 
@@ -18,13 +20,12 @@ from whisper_service.supervision.protocol import ChunkInput, Load, Transcribe
 def test_the_actor_hears_that_somebody_waits_for_a_batch(urgent: bool, express: bool) -> None:
     sent: list[Transcribe] = []
     actor: Any = SimpleNamespace(facts={}, send=lambda command, **_: sent.append(command))
-    recognizer = SpeechActor(actor, schema.SpeechSettings(), schema.SupervisionSettings())
-    row = ChunkInput(job_id="job", span=Span(0, 0, SAMPLE_RATE, 0.0, 1.0), spool="spool")
-    recognizer.give(
-        1, (("job", 0),), [row], preset="balanced", prompt=None, suspect=False, urgent=urgent, express=express
-    )
+    speech = SpeechActor(actor, schema.SpeechSettings(), schema.SupervisionSettings())
+    chunk = ChunkInput(job_id="job", span=Span(0, 0, SAMPLE_RATE, 0.0, 1.0), spool="spool")
+    batch = GiveBatch((("job", 0),), urgent=urgent, express=express)
+    speech.give(1, batch, [chunk], preset="balanced", prompt=None)
     assert [(command.urgent, command.express) for command in sent] == [(urgent, express)]
-    view = recognizer.view()
+    view = speech.view()
     assert (view.batches, view.urgent, view.express_batches) == (
         int(not express),
         int(urgent and not express),
@@ -36,11 +37,11 @@ GPU: dict[str, Any] = {"cuda_devices": 2, "vram_free": [80_000_000_000, None]}
 
 
 @pytest.mark.parametrize(
-    ("speech", "rows", "batch"),
+    ("speech", "chunks", "batch"),
     [
         (schema.SpeechSettings(device="cuda"), 1000, BATCH_ON_GPU),
         (schema.SpeechSettings(device="cuda"), 13 * SLOTS_ON_GPU, 8),  # a power of two
-        (schema.SpeechSettings(device="cuda"), 0, 1),  # it will be tried, and the ladder sees to the rest
+        (schema.SpeechSettings(device="cuda"), 0, 1),  # tried all the same: the fallback does the rest
         (schema.SpeechSettings(device="cuda"), None, BATCH),
         (schema.SpeechSettings(device="cuda", slots=1), 13, 8),
         (schema.SpeechSettings(device="cuda", batch_size=5), 1000, 5),
@@ -48,14 +49,14 @@ GPU: dict[str, Any] = {"cuda_devices": 2, "vram_free": [80_000_000_000, None]}
     ],
 )
 def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(
-    speech: schema.SpeechSettings, rows: int | None, batch: int
+    speech: schema.SpeechSettings, chunks: int | None, batch: int
 ) -> None:
     sent: list[Load] = []
     actor: Any = SimpleNamespace(facts=GPU, send=lambda command, **_: sent.append(command))
-    recognizer = SpeechActor(actor, speech, schema.SupervisionSettings())
-    recognizer.load("base", Path("base"), None, rows)
-    assert (recognizer.rung.batch, recognizer.view().batch_size) == (batch, batch)
-    assert sent[0].slots == recognizer.rung.slots
+    loaded = SpeechActor(actor, speech, schema.SupervisionSettings())
+    loaded.load("base", Path("base"), None, chunks)
+    assert (loaded.rung.batch, loaded.view().batch_size) == (batch, batch)
+    assert sent[0].slots == loaded.rung.slots
 
 
 @pytest.mark.parametrize(
@@ -71,4 +72,4 @@ def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(
 )
 def test_only_the_memory_of_the_gpu_that_is_wanted_counts(device: str, facts: dict[str, Any], free: int | None) -> None:
     actor: Any = SimpleNamespace(facts=facts)
-    assert SpeechActor(actor, schema.SpeechSettings(device=device), schema.SupervisionSettings()).free_vram == free
+    assert SpeechDevice(actor, schema.SpeechSettings(device=device)).free_vram == free

@@ -84,10 +84,10 @@ async def serve(request: Incoming, service: Service, task: Task) -> Response[Any
 
     received, said = await _received(request, service, check)
     asked = wishes(said)
-    job = await calls.place(service, received, asked.options)
+    job = await calls.submit(service, received, asked.options)
     headers = {"X-Request-Id": job.id}
     if asked.stream:
-        segments = calls.spoken(service, job.id, service.config.server.heartbeat_s)
+        segments = calls.segments(service, job.id, service.config.server.heartbeat_s)
         first = await anext(segments, None)  # what goes wrong before the first text has a status of its own
         more = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return Events(events(first, segments), headers=headers | more)

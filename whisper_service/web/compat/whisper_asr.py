@@ -125,7 +125,7 @@ async def place(request: Incoming, service: Service, task: Task | None = None) -
     )
     received = await form.read(request)
     asked = wishes({**query, **form.fields})
-    return asked, await calls.place(service, received, asked.options)
+    return asked, await calls.submit(service, received, asked.options)
 
 
 def written(transcript: Transcript, asked: AsrRequest, style: Style) -> bytes:
@@ -199,7 +199,7 @@ async def transcribe(request: Incoming, service: Served) -> Response[bytes]:
 @post("/detect-language", operation_id="asrDetectLanguage", summary="Whisper ASR: language of a recording", **_ROUTE)
 async def detect_language(request: Incoming, service: Served) -> Response[Language]:
     _, job = await place(request, service, Task.DETECT)
-    found = await calls.detected(service, job.id)
+    found = await calls.language(service, job.id)
     name = openai_reply.language_name(found.language) or "undetermined"
     answer = Language(name, found.language or "und", round(found.probability, 4))
     return Response(answer, headers={"X-Request-Id": job.id})

@@ -189,7 +189,7 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
     form = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
     received = await form.read(request)
     asked = wishes(form.fields)
-    job = await calls.place(service, received, asked.options)
+    job = await calls.submit(service, received, asked.options)
     await calls.finished(service, job.id)
     transcript = await service.jobs.transcript(job.id)
     headers = {"X-Request-Id": job.id}
@@ -197,7 +197,7 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
         case CppFormat.JSON:
             return Response({"text": text(transcript)}, media_type="application/json", headers=headers)
         case CppFormat.VERBOSE_JSON:
-            content = verbose_json(transcript, asked, await calls.detected(service, job.id))
+            content = verbose_json(transcript, asked, await calls.language(service, job.id))
             return Response(content, media_type="application/json", headers=headers)
         case CppFormat.TEXT:
             return Response(text(transcript), media_type="text/plain", headers=headers)

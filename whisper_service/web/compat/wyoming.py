@@ -152,7 +152,7 @@ async def _utterance(service: Service, wire: WyomingConnection, start: Event, la
             return Transcript(text="")
         received = await receiver.finish()
     preset = service.config.speech.preset
-    job = await calls.place(service, received, Options(language=language, preset=preset))
+    job = await calls.submit(service, received, Options(language=language, preset=preset))
     await calls.finished(service, job.id)
     transcript = await service.jobs.transcript(job.id)
     return Transcript(text=plain_text(transcript.segments), language=transcript.language)

@@ -1,0 +1,136 @@
+"""Define what the planner sees (`View`) and what it returns (`Step`). Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from whisper_service.core.domain import Value
+
+ChunkKey = tuple[str, int]
+"""(job id, index of the chunk)"""
+
+
+class Decoding(StrEnum):
+    """How far the spool of a job is."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+
+
+class ReadyChunk(Value, frozen=True):
+    """A chunk that waits. Its samples are in the spool."""
+
+    index: int
+    attempts: int = 0  # deaths of actors that died by themselves while they had the chunk
+    kills: int = 0  # deaths of actors that were killed from outside while they had the chunk
+
+    @property
+    def deaths(self) -> int:
+        return self.attempts + self.kills
+
+
+class JobView(Value, frozen=True):
+    """A job in work."""
+
+    job_id: str
+    model: str | None  # None: not chosen yet
+    batch_key: str  # chunks of jobs with equal keys may share a batch
+    rank: float = 0.0  # below zero: at the front of the queue
+    order: int = 0  # the number of the claim: jobs that were claimed earlier have smaller ones
+    bytes: int = 0
+    decoding: Decoding = Decoding.DONE
+    ready: tuple[ReadyChunk, ...] = ()  # in order; the first ones are enough
+    in_flight: int = 0  # chunks that the speech actor has
+    given: int = 0  # chunks given so far
+    last_batch: int = 0  # the number of the last batch with a chunk of this job; 0: none
+    language_known: bool = True
+    waiting_since: float = 0.0  # the time of its last batch, or of its claim
+    model_missing: bool = False  # its model is being downloaded, or cannot be loaded for now
+
+
+class WaitingJob(Value, frozen=True):
+    """A pending job."""
+
+    job_id: str
+    bytes: int
+
+
+class MediaActorView(Value, frozen=True):
+    """A media actor."""
+
+    name: str
+    idle: bool
+
+
+class SpeechView(Value, frozen=True):
+    """The speech actor."""
+
+    ready: bool = False
+    loading: bool = False
+    model: str | None = None
+    slots: int = 1
+    batches: int = 0  # in the slots
+    urgent: int = 0  # how many of `batches` are of calls
+    suspect: bool = False  # it has a chunk that must be alone
+    batch_size: int = 8
+    express_slots: int = 0  # places for batches of one chunk beside the slots
+    express_batches: int = 0  # batches beside the slots
+    load_s: float = 0.0  # how long the loaded model took to load
+    loaded_at: float = 0.0
+    used_at: float = 0.0  # when the loaded model last had work
+    unload_after_s: float = 0.0  # idle time after which the model is unloaded; 0: never
+
+    @property
+    def busy(self) -> bool:
+        return self.batches + self.express_batches > 0
+
+
+class View(Value, frozen=True):
+    """All that the planner may know."""
+
+    jobs: tuple[JobView, ...] = ()
+    queue: tuple[WaitingJob, ...] = ()  # pending jobs, in order
+    media: tuple[MediaActorView, ...] = ()
+    speech: SpeechView = SpeechView()
+
+
+class ClaimJob(Value, frozen=True):
+    """Take a pending job into work."""
+
+    job_id: str
+
+
+class StartDecode(Value, frozen=True):
+    """Give the recording of a job to a media actor."""
+
+    job_id: str
+    media_actor: str
+
+
+class LoadModel(Value, frozen=True):
+    """Replace the loaded model."""
+
+    model: str
+
+
+class UnloadModel(Value, frozen=True):
+    """Free the memory of the loaded model."""
+
+
+class GiveBatch(Value, frozen=True):
+    """Send these chunks to the speech actor together."""
+
+    chunks: tuple[ChunkKey, ...]
+    suspect: bool = False  # its only chunk may kill actors
+    urgent: bool = False  # of calls
+    express: bool = False  # beside the slots
+
+
+class FinishJob(Value, frozen=True):
+    """End a job that has nothing left to do."""
+
+    job_id: str
+
+
+Step = ClaimJob | StartDecode | LoadModel | UnloadModel | GiveBatch | FinishJob
