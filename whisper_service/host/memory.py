@@ -39,7 +39,7 @@ def free(root: Path = cgroup.ROOT, membership: Path = cgroup.MEMBERSHIP, meminfo
 def _limits(root: Path, membership: Path) -> Iterator[tuple[int, int]]:
     """Yield the limit and the use in bytes of every control group that has a limit.
 
-    File cache that the kernel can take back does not count: a service that writes recordings soon fills all with it.
+    File cache that the kernel can take back does not count: writing recordings soon fills a group with it.
     """
     for directory, version in cgroup.groups("memory", root, membership):
         limit, current, cache = _FILES[version]
