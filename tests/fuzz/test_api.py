@@ -23,8 +23,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from testkit.service import send
-from testkit.web_service import Running, running
+from testkit.service import Running, running, send
 
 pytestmark = pytest.mark.anyio
 
