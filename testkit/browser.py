@@ -54,7 +54,7 @@ class Streams:
     def __init__(self) -> None:
         self.open = 0
         self.refused = False
-        self._real = events.everything
+        self._real = events.stream_all
 
     def __call__(self, *args: Any, **keywords: Any) -> AsyncIterator[bytes]:
         if self.refused:

@@ -27,7 +27,7 @@ from whisper_service.config.schema import Config
 from whisper_service.core import logs
 from whisper_service.core.domain import Change
 from whisper_service.storage.change_feed import ChangeFeed
-from whisper_service.web.server import calm_collector, serving
+from whisper_service.web.server import serving, tune_garbage_collector
 
 FAKE_MODEL = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 
@@ -69,7 +69,7 @@ async def serve(settings: Config, speech: str, media: str) -> None:
             Service.open(settings, speech_entry=speech, media_entry=media) as service,
             serving(service, settings.server.host, settings.server.port) as url,
         ):
-            calm_collector()
+            tune_garbage_collector()
             print(f"whisper_service is at {url}", flush=True)
             async for _ in signals:
                 break

@@ -35,7 +35,7 @@ async def browser() -> AsyncIterator[Any]:
 async def streams() -> AsyncIterator[Streams]:
     with pytest.MonkeyPatch.context() as patch:
         counted = Streams()
-        patch.setattr(events, "everything", counted)
+        patch.setattr(events, "stream_all", counted)
         yield counted
 
 

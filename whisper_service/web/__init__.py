@@ -1,1 +1,1 @@
-"""HTTP: the API, its event streams, its documentation and the pages. Translates; decides nothing."""
+"""HTTP: the API, its event streams, its documentation and the page. Makes no decisions about jobs."""

@@ -1,4 +1,4 @@
-"""The application: routes, error handlers, documentation, pages and the guard around them all."""
+"""Build the application: routes, error handlers and documentation, inside the guard."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from whisper_service.web.api import (
     tus,
     webhooks,
 )
-from whisper_service.web.compat import openai, whisper_asr, whisper_cpp
+from whisper_service.web.compat.registry import DIALECTS
 from whisper_service.web.http import api_docs, errors
 from whisper_service.web.security import login
 from whisper_service.web.security.auth import Access, Tokens
@@ -34,13 +34,13 @@ from whisper_service.web.security.guard import Guard
 
 
 def create_app(service: Service) -> ASGIApp:
-    """The web side of a running service."""
-    door = Access(Tokens(read_tokens(service.config.security)), path=service.config.server.root_path or "/")
-    return Guard(_litestar(lambda: service, lambda: door), door, service.config)
+    """Return the application of a running service."""
+    access = Access(Tokens(read_tokens(service.config.security)), path=service.config.server.root_path or "/")
+    return Guard(_litestar(lambda: service, lambda: access), access, service.config, DIALECTS)
 
 
 def openapi_json() -> bytes:
-    """The OpenAPI document; needs no running service."""
+    """Return the OpenAPI document. Needs no running service."""
     return api_docs.document(_litestar(_no_service, lambda: Access(Tokens(()))).openapi_schema.to_schema())
 
 
@@ -48,7 +48,7 @@ def _no_service() -> Service:
     raise Unavailable
 
 
-def _litestar(service: Callable[[], Service], door: Callable[[], Access]) -> Litestar:
+def _litestar(service: Callable[[], Service], access: Callable[[], Access]) -> Litestar:
     return Litestar(
         route_handlers=[
             jobs.router,
@@ -63,18 +63,15 @@ def _litestar(service: Callable[[], Service], door: Callable[[], Access]) -> Lit
             system.router,
             tus.router,
             webhooks.router,
-            openai.router,
-            openai.groq,
-            whisper_asr.router,
-            whisper_cpp.router,
+            *(router for dialect in DIALECTS for router in dialect.routers),
             login.router,
             page.router,
         ],
         dependencies={
             "service": Provide(service, use_cache=True, sync_to_thread=False),
-            "door": Provide(door, use_cache=True, sync_to_thread=False),
+            "access": Provide(access, use_cache=True, sync_to_thread=False),
         },
-        exception_handlers=errors.HANDLERS,
+        exception_handlers=errors.handlers(DIALECTS),
         openapi_config=api_docs.config(),
         logging_config=None,
     )

@@ -1,7 +1,8 @@
-"""The page and its parts: the built one from `static/dist`, or a plain one that says how to get it.
+"""Serve the web page: the built one from `static/dist`, or a plain one that says how to get it.
 
-Every route of the page is the same file, so that a deep link loads like the front door. The names of the built assets carry
-their content, so they may be kept for ever; the page itself is asked for again each time and answered by its ETag.
+Every address of the page answers with the same file, so that a link into the page works like "/". The name of a built
+asset contains a hash of its content, so browsers may keep an asset forever. They ask for the page again each time; an
+ETag answers if nothing changed.
 """
 
 from __future__ import annotations
@@ -21,62 +22,61 @@ from whisper_service.config.load import resource
 from whisper_service.core.errors import NotFound
 from whisper_service.web.http.errors import Incoming
 from whisper_service.web.http.file_response import FileResponse
+from whisper_service.web.security.guard import ASSET_ROUTE, PAGE_ROUTES
 
 POLICY: Final = (
-    "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
-    "require-trusted-types-for 'script'; trusted-types vue hub"
+    "default-src 'self'; media-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'; require-trusted-types-for 'script'; trusted-types vue hub"
 )
-"""Content-Security-Policy of the page: nothing from elsewhere, and no text becomes a script but through its two policies."""
+"""Content-Security-Policy of the page: nothing from other sites. Only two policies may make a script of text."""
 
-ROUTES: Final = ("/", "/t/{job_id:str}", "/models", "/system", "/settings")
-REMEDY: Final = (
-    "The web page is not built, so / shows a plain one; everything else works. To get it, install a released wheel, which "
-    "carries it, or install again where Node 20 or newer with npm and the npm registry (or a mirror, named by "
-    "npm_config_registry) can be reached."
+ROUTES: Final = ("/", *PAGE_ROUTES)
+NOT_BUILT: Final = (
+    "The web page is not built, so / shows a plain one. Everything else works. To get the page, install a released"
+    " wheel, which contains it. Or install again where Node 20 or newer with npm and the npm registry can be reached"
+    " (or a mirror, named by npm_config_registry)."
 )
 _PAGE_HEADERS: Final = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-_FOR_EVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
-_FOR_NOW: Final = {"Cache-Control": "no-cache"}
+_FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+_CHECK_EACH_TIME: Final = {"Cache-Control": "no-cache"}
 _PLAIN: Final = frozenset({"app.css", "icon.svg"})
-"""Parts of the plain page and of the documentation; beside them lie the sources of the built page, which are not handed out."""
+"""Assets of the plain page and of the documentation. The sources beside them are not served."""
 
-mimetypes.add_type("text/javascript", ".js")  # a broken registry of Windows says text/plain, and no browser runs that
+mimetypes.add_type("text/javascript", ".js")  # the registry of Windows may say text/plain, which no browser runs
 
 
-def remedy() -> str | None:
-    """What to tell the operator at the start; None if the page is there."""
-    return None if _built().is_file() else REMEDY
+def missing_page() -> str | None:
+    """Return what to tell the operator if the page is not built. None: it is."""
+    return None if _built().is_file() else NOT_BUILT
 
 
 def ui_version() -> str | None:
-    """Changes with every other build of the page, so that an open one can tell that it is out of date; None: not built."""
+    """Return an identifier of the build, so that an open page notices that it is out of date. None: not built."""
     return _version(_built().read_bytes()) if _built().is_file() else None
 
 
-async def page(request: Incoming) -> ASGIApp:
-    """The page, whatever its address. Behind a proxy that puts the service elsewhere, its parts are there too."""
+async def show_page(request: Incoming) -> ASGIApp:
+    """Return the page. Links to its assets get the path below which a proxy shows the service."""
     html = await to_thread.run_sync(_read)
     root = str(request.scope.get("root_path", "")).rstrip("/").encode()
     html = html.replace(b'="./assets/', b'="/static/dist/assets/').replace(b'="/', b'="%b/' % root)
     return FileResponse(html, "text/html; charset=utf-8", f'"{_version(html)}"', _PAGE_HEADERS)
 
 
-async def part(file: FromPath[Path]) -> ASGIApp:
-    """A stylesheet, a script or a picture. Raises `NotFound`."""
+async def show_asset(file: FromPath[Path]) -> ASGIApp:
+    """Return a stylesheet, a script or a picture. Raises `NotFound`."""
     name = file.as_posix().lstrip("/")
     root = resource("static")
     path = (root / name).resolve()
     built = path.is_relative_to((root / "dist").resolve()) and not path.name.startswith(".")
     if not (built or name in _PLAIN) or not path.is_file():
-        raise NotFound(
-            f"There is no part of the page at /static/{name[:200]}.",
-            hint="Reload the page: it may be from before an update.",
-        )
+        message = f"There is no part of the page at /static/{name[:200]}."
+        raise NotFound(message, hint="Reload the page: it may be older than the service.")
     stat = path.stat()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     media_type = f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
-    hashed = path.parent.name == "assets"
-    return FileResponse(path, media_type, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _FOR_EVER if hashed else _FOR_NOW)
+    headers = _FOREVER if path.parent.name == "assets" else _CHECK_EACH_TIME
+    return FileResponse(path, media_type, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', headers)
 
 
 def _built() -> Path:
@@ -92,12 +92,11 @@ def _version(html: bytes) -> str:
     return hashlib.sha256(html).hexdigest()[:16]
 
 
-_BOTH: Final = ("GET", "HEAD")
 router = Router(
     "/",
     include_in_schema=False,
     route_handlers=[
-        HTTPRouteHandler(list(ROUTES), http_method=_BOTH)(page),
-        HTTPRouteHandler("/static/{file:path}", http_method=_BOTH)(part),
+        HTTPRouteHandler(list(ROUTES), http_method=("GET", "HEAD"))(show_page),
+        HTTPRouteHandler(ASSET_ROUTE, http_method=("GET", "HEAD"))(show_asset),
     ],
 )

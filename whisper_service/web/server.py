@@ -1,4 +1,4 @@
-"""The process that serves: address, signals, order of starting and stopping. Knows HTTP only as "an app behind uvicorn"."""
+"""Run the process that serves: address, signals, order of start and stop. Knows HTTP only as an ASGI application."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from whisper_service.web.http.request_bodies import RequestBodies
 
 logger = logging.getLogger(__name__)
 
-BODY_S: Final = 0.7
-"""How long uploads may go on after the service was asked to stop; streams end at once."""
-GRACE_S: Final = 1.5
-"""How long answers may go on; then their connections are cut."""
-BACKSTOP_S: Final = 2
-"""When requests that did not even notice that are cancelled."""
+UPLOADS_END_S: Final = 0.7
+"""Seconds after the request to stop at which uploads are refused. Streams end at once."""
+CONNECTIONS_END_S: Final = 1.5
+"""Seconds after which the connections that are left are cut."""
+REQUESTS_END_S: Final = 2
+"""Seconds after which requests that still run are cancelled."""
 
 COLLECT_AFTER: Final = 50_000
-"""New objects after which garbage is looked for. Python's own number, 700, is what telling a change to 100 clients makes."""
+"""New objects between garbage collections. Python's default, 700, is reached by sending one change to 100 clients."""
 
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
+INTERRUPTED: Final = 130  # 128 + SIGINT, the exit code that shells use
 
 
 class AddressUnavailable(ServiceError):
@@ -48,7 +48,10 @@ class AddressUnavailable(ServiceError):
 
 
 def run(config: Config, sources: Mapping[str, SettingSource] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM; the exit code. Errors before that are raised. `sources`: where settings come from."""
+    """Serve until SIGINT or SIGTERM and return the exit code. Raises `ServiceError` if the service cannot start.
+
+    `sources`: where the settings come from.
+    """
     logs.configure(config.log.level, json=config.log.json)
     check_access(config)
     with listen(config.server.host, config.server.port) as listener:
@@ -57,64 +60,66 @@ def run(config: Config, sources: Mapping[str, SettingSource] | None = None) -> i
 
 
 async def _run(config: Config, sources: Mapping[str, SettingSource], listener: socket.socket) -> None:
-    leave = anyio.Event()
-    with _signals(leave.set):
+    stop = anyio.Event()
+    with _signals(stop.set):
         async with (
             Service.open(config, sources=sources) as service,
             _wyoming(service),
             _serving(service, listener) as address,
         ):
-            calm_collector()
-            if missing := page.remedy():
+            tune_garbage_collector()
+            if missing := page.missing_page():
                 logger.warning("%s", missing, extra={"action": "page_missing"})
-            _say(f"whisper_service is at {address}\n")
+            _print(f"whisper_service is at {address}\n")
             with service.advertise(address):
-                await leave.wait()
+                await stop.wait()
 
 
-def calm_collector() -> None:
-    """Once up: what is there by now stays and is not looked through again; and new things, of which a change makes some for every
-    client, are looked through seldom. With thousands of clients the collector took a fifth of the time, and found nothing."""
+def tune_garbage_collector() -> None:
+    """Collect garbage rarely, and never among the objects that exist now. Call it once the service is up.
+
+    With thousands of clients, the collector took a fifth of the time and found nothing.
+    """
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 50)
-    gc.enable()  # see cli
+    gc.enable()  # `cli.main` switches it off for the start
 
 
 @asynccontextmanager
 async def _wyoming(service: Service) -> AsyncIterator[None]:
-    """The port for Home Assistant, if it is wanted."""
-    wanted = service.config.wyoming
-    if not wanted.enabled:
+    """Serve Home Assistant's protocol inside the block, if the configuration asks for it."""
+    settings = service.config.wyoming
+    if not settings.enabled:
         yield
         return
     try:
         from whisper_service.web.compat import wyoming
     except ImportError as error:
-        hint = 'pip install "whisper_service[wyoming]", or set wyoming.enabled to false.'
+        hint = 'Run pip install "whisper_service[wyoming]", or set wyoming.enabled to false.'
         raise InvalidConfig("wyoming.enabled needs the package wyoming, which is not installed.", hint=hint) from error
     try:
-        listener = await anyio.create_tcp_listener(local_host=wanted.host, local_port=wanted.port)
+        listener = await anyio.create_tcp_listener(local_host=settings.host, local_port=settings.port)
     except OSError as error:
-        raise _unavailable(wanted.host, wanted.port, error, "wyoming.port") from error
+        raise _unavailable(settings.host, settings.port, error, "wyoming.port") from error
     async with wyoming.serving(service, listener):
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        logger.info("Home Assistant is answered at %s:%d", wanted.host, port, extra={"action": "wyoming_up"})
+        logger.info("Home Assistant is answered at %s:%d.", settings.host, port, extra={"action": "wyoming_up"})
         yield
 
 
-def _say(text: str) -> None:
-    """To whoever reads standard output. That nobody does any more, or its disk is full, is no reason not to serve."""
+def _print(text: str) -> None:
+    """Write to standard output. The service goes on if the reader is gone or the disk is full."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        logger.warning("standard output cannot be written: %s", error, extra={"action": "stdout_lost"})
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the end of the process would try again
+        logger.warning("Standard output cannot be written: %s", error, extra={"action": "stdout_lost"})
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again when it exits
 
 
 @asynccontextmanager
 async def serving(service: Service, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve on this address (port 0: any) inside the block; gives the base URL once it answers."""
+    """Serve at this address inside the block (port 0: any free port). Yields the base URL once the service answers."""
     with listen(host, port) as listener:
         async with _serving(service, listener) as address:
             yield address
@@ -135,7 +140,7 @@ async def _serving(service: Service, listener: socket.socket) -> AsyncIterator[s
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn that ends streams and stalled requests before it waits for connections, and leaves signals to `run`."""
+    """uvicorn that ends streams and stalled requests before it waits for connections. It leaves signals to `run`."""
 
     def __init__(self, service: Service) -> None:
         self._bodies = RequestBodies(create_app(service))
@@ -144,13 +149,13 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 self._bodies,
                 log_config=None,
-                http="h11",  # httptools, if it is there, keeps heads that do not end
+                http="h11",  # httptools, where installed, keeps request heads that never end
                 lifespan="off",
                 ws="none",
                 proxy_headers=bool(trusted),
                 forwarded_allow_ips=trusted,
                 server_header=False,
-                timeout_graceful_shutdown=BACKSTOP_S,
+                timeout_graceful_shutdown=REQUESTS_END_S,
             )
         )
         self.service = service
@@ -158,7 +163,7 @@ class HttpServer(uvicorn.Server):
         self.down = anyio.Event()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Until `should_exit`, and not shorter: a cancelled server would leave its connections open."""
+        """Serve until `should_exit`. Cannot be cancelled, because connections would stay open."""
         try:
             with anyio.CancelScope(shield=True):
                 await super().serve(sockets)
@@ -172,15 +177,15 @@ class HttpServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.events.close()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._hurry)
+            tasks.start_soon(self._cut_connections)
             await super().shutdown(sockets)
             tasks.cancel_scope.cancel()
 
-    async def _hurry(self) -> None:
-        """A client that sends or reads nothing any more is not waited for."""
-        await anyio.sleep(BODY_S)
+    async def _cut_connections(self) -> None:
+        """Refuse uploads after a while, then cut connections, so that a stalled client does not hold up the stop."""
+        await anyio.sleep(UPLOADS_END_S)
         self._bodies.close()
-        await anyio.sleep(GRACE_S - BODY_S)
+        await anyio.sleep(CONNECTIONS_END_S - UPLOADS_END_S)
         for connection in list(self.server_state.connections):
             if connection.transport is not None:
                 connection.transport.abort()
@@ -191,7 +196,7 @@ class HttpServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket, taken before anything else starts; raises `AddressUnavailable`."""
+    """Return a listening socket. Raises `AddressUnavailable`, before any other part of the service starts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
@@ -200,14 +205,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _unavailable(host: str, port: int, error: OSError, setting: str) -> AddressUnavailable:
-    hint = f"Another program may use that port, perhaps another whisper_service: stop it, or choose another with {setting}."
-    return AddressUnavailable(
-        f"Cannot listen at {host}:{port}: {error.strerror or error}.", hint=hint, host=host, port=port
-    )
+    message = f"Cannot listen at {host}:{port}: {error.strerror or error}."
+    hint = f"Another program, perhaps another whisper_service, may use the port. Stop it, or change {setting}."
+    return AddressUnavailable(message, hint=hint, host=host, port=port)
 
 
 def address_of(listener: socket.socket) -> str:
-    """The URL to type into a browser on this machine."""
+    """Return the URL for browsers on this machine."""
     host, port = listener.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "127.0.0.1"
@@ -215,8 +219,11 @@ def address_of(listener: socket.socket) -> str:
 
 
 @contextmanager
-def _signals(leave: Callable[[], object]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `leave`; a second one ends the process at once (children notice that by themselves)."""
+def _signals(stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` on SIGINT and SIGTERM inside the block. A second signal ends the process at once.
+
+    Actors notice by themselves that the service is gone.
+    """
     asked = False
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -224,7 +231,7 @@ def _signals(leave: Callable[[], object]) -> Iterator[None]:
         if asked:
             os._exit(INTERRUPTED)
         asked = True
-        loop.call_soon_threadsafe(leave)
+        loop.call_soon_threadsafe(stop)
 
     loop = asyncio.get_running_loop()
     kinds = (signal.SIGINT, signal.SIGTERM)

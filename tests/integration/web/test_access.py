@@ -1,4 +1,4 @@
-"""A service with a token: nothing without it, everything with it, and a login for browsers."""
+"""A service with a token: what passes with it and without it, and the login of browsers."""
 
 from __future__ import annotations
 

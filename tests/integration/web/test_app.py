@@ -1,4 +1,4 @@
-"""What is around the API: the guard, the pages, the documentation, health."""
+"""The guard, the page, the documentation and health."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def web(tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def raw(web: Running, request: str) -> bytes:
-    """An answer to bytes that no well-behaved client would send."""
+    """Return the answer to bytes that no well-behaved client sends."""
     host, _, port = web.url.removeprefix("http://").partition(":")
     async with await anyio.connect_tcp(host, int(port)) as stream:
         await stream.send(request.encode())
@@ -119,7 +119,7 @@ async def test_pages_fit_the_policy(web: Running, path: str) -> None:
 
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A page as the build leaves it, whether or not it was built on this machine."""
+    """Yield a page like a built one, whether or not it was built on this machine."""
     static = tmp_path / "static"
     (static / "dist" / "assets").mkdir(parents=True)
     (static / "dist" / "index.html").write_text(
@@ -187,19 +187,19 @@ async def test_the_page_finds_its_parts_below_a_root_path(built: Path) -> None:
     class Asked:
         scope: ClassVar = {"root_path": "/whisper"}
 
-    answer = await page.page(Asked())  # type: ignore[arg-type]
+    answer = await page.show_page(Asked())  # type: ignore[arg-type]
     assert b'src="/whisper/static/dist/assets/index-1.js"' in answer.source  # type: ignore[attr-defined]
 
 
 async def test_without_the_built_page_a_plain_one_says_how_to_get_it(built: Path, web: Running) -> None:
-    assert page.remedy() is None
+    assert page.missing_page() is None
     version = page.ui_version()
     assert version
     (built / "dist" / "index.html").write_text("another build")
     assert page.ui_version() not in (version, None)
     (built / "dist" / "index.html").unlink()
     assert page.ui_version() is None
-    assert "npm" in (page.remedy() or "")
+    assert "npm" in (page.missing_page() or "")
     for path in ("/", "/t/01abc"):
         plain = await web.client.get(path)
         assert plain.status_code == 200

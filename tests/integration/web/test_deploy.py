@@ -1,4 +1,4 @@
-"""What docs/deploy says can be tried without installing it: the unit, the image, the composition."""
+"""The files of docs/deploy, as far as they can be tested without installing: unit, image, composition."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXPOSURE = 2.5
 
 
 def unit(directory: Path) -> Path:
-    """The shipped unit with a program that there is on this machine."""
+    """Return the shipped unit with a program that exists on this machine."""
     text = (DEPLOY / "whisper_service.service").read_text()
     assert "/opt/whisper_service/bin/python" in text
     made = directory / "whisper_service.service"
@@ -67,7 +67,7 @@ def known(variable: str) -> bool:
 
 
 def instructions() -> list[tuple[str, str]]:
-    """The lines of the Dockerfile, joined where they go on."""
+    """Return the lines of the Dockerfile, continued lines joined."""
     lines = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
     return [
         (line.split(None, 1)[0], line.split(None, 1)[1]) for line in lines if line.strip() and not line.startswith("#")
@@ -90,7 +90,7 @@ def test_the_image_names_what_there_is() -> None:
 
 
 def stages() -> dict[str, list[tuple[str, str]]]:
-    """The instructions of each stage by its name; the last one, which is the image, has none."""
+    """Return the instructions of each stage by its name. The last stage, the image, has no name."""
     found: dict[str, list[tuple[str, str]]] = {}
     for name, rest in instructions():
         if name == "FROM":
@@ -102,7 +102,7 @@ def stages() -> dict[str, list[tuple[str, str]]]:
 
 
 def ignored(path: str) -> bool:
-    """Whether this path does not get into the image: the last line of the list that fits decides."""
+    """Return whether the path stays out of the image. The last matching line of the list decides."""
     out = False
     for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines():
         if line.startswith("#"):

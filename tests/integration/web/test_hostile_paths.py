@@ -1,4 +1,4 @@
-"""Nothing that a client sends is used as a path: not the address, not the name of a file, not that of a model or a job."""
+"""Nothing that a client sends is used as a path: no address, and no name of a file, a model or a job."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def names(count: int, seed: int) -> list[str]:
 
 
 def outside(root: Path) -> set[Path]:
-    """Everything beside the data directory."""
+    """Return everything beside the data directory."""
     return {path for path in root.rglob("*") if not path.is_relative_to(root / "data")}
 
 
 def here() -> set[Path]:
-    """Everything in the working directory."""
+    """Return everything in the working directory."""
     return set(Path.cwd().iterdir())
 
 
 def inside(root: Path) -> list[str]:
-    """The files of the data directory."""
+    """Return the files of the data directory."""
     data = root / "data"
     return [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
 

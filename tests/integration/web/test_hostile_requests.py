@@ -1,4 +1,4 @@
-"""Requests that no client sends in earnest: a clear refusal, at once, and nothing is left of them."""
+"""Requests that no honest client sends are refused at once, and leave nothing."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ async def web(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running
 
 
 async def exchange(web: Running, request: bytes) -> bytes:
-    """The beginning of the answer."""
+    """Return the beginning of the answer."""
     host, _, port = web.url.removeprefix("http://").partition(":")
     async with await anyio.connect_tcp(host, int(port)) as stream:
-        with suppress(anyio.BrokenResourceError):  # it has heard enough
+        with suppress(anyio.BrokenResourceError):  # the service has closed the connection
             await stream.send(request)
         with anyio.fail_after(WAIT):
             return await stream.receive()

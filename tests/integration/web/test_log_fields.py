@@ -1,4 +1,4 @@
-"""What operators grep for: every line about a job names it, and what it was about, as fields of one JSON object per line."""
+"""Log lines about a job name it and the action, as fields of one JSON object per line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 @contextmanager
 def written() -> Iterator[list[dict[str, Any]]]:
-    """The lines as the service writes them with log.json = true."""
+    """Yield the lines that the service writes with log.json = true."""
     lines: list[dict[str, Any]] = []
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)

@@ -1,4 +1,4 @@
-"""The service behind a real nginx with the configuration that is shipped: nothing is held back, nobody is mistaken for another."""
+"""The service behind a real nginx with the shipped configuration: no delayed answers, no mixed-up clients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME = "whisper.example.org"
 
 
 def certificate(root: Path) -> tuple[Path, Path]:
-    """A certificate of a day for `NAME`, signed by itself, and its key."""
+    """Make a self-signed certificate for `NAME`, valid for a day, and return it with its key."""
     root.mkdir()
     made, key = root / "certificate.pem", root / "key.pem"
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
@@ -42,7 +42,7 @@ def certificate(root: Path) -> tuple[Path, Path]:
 
 
 def shipped(service: str, port: int, cert: Path, key: Path) -> str:
-    """The shipped site with addresses and files of this test; everything else as it is."""
+    """Return the shipped site with the addresses and files of this test. The rest is unchanged."""
     text = (DEPLOY / "nginx.conf").read_text()
     for old, new in {
         "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
@@ -70,7 +70,7 @@ async def answers(client: httpx.AsyncClient) -> None:
 
 @asynccontextmanager
 async def proxied(root: Path, **changes: object) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
-    """A service behind the shipped site, and a client of HTTP/2 with one connection to that."""
+    """Yield a service behind the shipped site, and an HTTP/2 client with one connection to it."""
     security = {"token": TOKEN, "allowed_hosts": (NAME,), "trusted_proxies": ("127.0.0.1",)}
     cert, key = certificate(root / "tls")
     port = free_port()
@@ -84,7 +84,7 @@ async def proxied(root: Path, **changes: object) -> AsyncIterator[tuple[Running,
                 limits=httpx.Limits(max_connections=1),
                 local_address="127.0.0.2",
             )
-            # the name leads to this machine in no DNS: the connection goes by address, TLS and Host by name
+            # no DNS has the name: connect by address, use the name for TLS and Host
             host = {"host": f"{NAME}:{port}"}
             async with httpx.AsyncClient(
                 base_url=f"https://127.0.0.1:{port}", transport=transport, headers=host, timeout=WAIT
@@ -135,11 +135,11 @@ async def test_many_streams_share_one_connection_and_events_come_at_once(behind:
 
 async def test_an_upload_is_at_the_service_before_it_is_complete(behind: Behind) -> None:
     web, client = behind
-    recording = script(chunks=1) + b" " * 3_000_000  # larger than nginx takes by itself
+    recording = script(chunks=1) + b" " * 3_000_000  # larger than the default limit of nginx
 
     async def slowly() -> AsyncIterator[bytes]:
         yield recording[:1000]
-        while not web.service.uploads.open_count:  # noqa: ASYNC110 - nobody is told
+        while not web.service.uploads.open_count:  # noqa: ASYNC110 - no event tells it
             await anyio.sleep(0.01)
         yield recording[1000:]
 
@@ -180,7 +180,7 @@ async def test_other_names_and_ranges(behind: Behind) -> None:
 
 @pytest.mark.parametrize("kept", [True, False])
 async def test_below_a_path_of_another_site(tmp_path: Path, kept: bool) -> None:
-    """nginx may take the path away before it asks the service, or leave it."""
+    """Check both: nginx removes the path before it asks the service, or leaves it."""
     port = free_port()
     security = {"token": TOKEN, "trusted_proxies": ("127.0.0.1",)}
     async with running(tmp_path, security=security, server={"root_path": "/transcribe"}) as web:

@@ -45,15 +45,14 @@ CHUNKS = {"talk": 3, "interview": 2, "note": 1, "letter": 0}
 
 
 def refusal(kind: Refusal) -> sqlite3.OperationalError:
-    """What SQLite raises."""
+    """Return what SQLite raises."""
     error = sqlite3.OperationalError("database or disk is full" if kind == "full" else "database is locked")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL if kind == "full" else sqlite3.SQLITE_BUSY
     return error
 
 
 class Refusing:
-    """Stands before the store's transactions and refuses some by their number. A full disk shows at the commit, a lock before
-    the beginning."""
+    """Refuses some of the store's transactions by their number. A full disk fails at the commit, a lock at the start."""
 
     def __init__(self, stage: Stage, kind: Refusal, numbers: range) -> None:
         self.count = 0
@@ -100,7 +99,7 @@ class Player:
         actor.start = start  # type: ignore[method-assign]
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Play until cancelled."""
         while True:
             await self._news.wait()
             self._news = anyio.Event()
@@ -166,7 +165,7 @@ def watch(stage: Stage) -> list[str]:
     reclaim, plan = loop._reclaim, loop._plan
 
     def before() -> None:
-        """The second line must find nothing to do."""
+        """Check that the loop and the actors remember the same work."""
         for run in ledger.runs.values():
             rows = {(run.job.id, index): batch for index, batch in run.batch_of.items()}
             held = context.speech._batches
@@ -203,7 +202,7 @@ async def insist(stage: Stage, act: Callable[[], Awaitable[T]]) -> T | None:
 
 
 async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident, at: int) -> tuple[int, list[str]]:
-    """One mix of jobs; how many transactions it took, and what was wrong with it."""
+    """Run some jobs. Return how many transactions they took, and what was wrong."""
     async with staged(tmp_path, slots=2, facts=GPU if accident == "oom" else None) as stage:
         await stage.store._db.writer.execute("PRAGMA synchronous = OFF")  # there are hundreds of these
         refusing, player, found = Refusing(stage, kind, numbers), Player(stage, accident, at), watch(stage)
@@ -237,12 +236,12 @@ async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident
 
 
 async def add(stage: Stage, job_id: str, language: str | None) -> None:
-    """A new job."""
+    """Submit a job."""
     await requests.submit(stage.context, stage.job_of(job_id, language=language))
 
 
 async def ended(stage: Stage) -> None:
-    """Every job has come to an end."""
+    """Wait until every job has ended."""
     with anyio.move_on_after(15):
         while True:
             left = [job for job in await stage.store.jobs() if job.status not in TERMINAL]

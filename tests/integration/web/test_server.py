@@ -1,4 +1,4 @@
-"""The process: it says where it is, stops cleanly with streams open, and explains a taken port."""
+"""The process: it prints its address, stops cleanly with open streams, and explains a taken port."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="signals work differently 
 
 @contextmanager
 def process(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A service in a process of its own, and its address."""
+    """Yield a service in its own process, and its address."""
     main = root / "main.py"
     main.write_text(SERVE)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
@@ -106,7 +106,7 @@ def test_garbage_is_looked_for_again_once_it_is_up(tmp_path: Path) -> None:
 
 @POSIX
 def test_it_leaves_with_a_crowd_at_its_door(tmp_path: Path) -> None:
-    """Streams of which some are not read, uploads that stall at every place of a request, a call that waits for its text, work."""
+    """Check a stop with unread streams, uploads that stall at every place of a request, a waiting call, and work."""
     with process(tmp_path) as (child, address), ExitStack() as crowd:
         client = crowd.enter_context(httpx.Client(base_url=address, timeout=20))
         job = client.post("/api/jobs?filename=film", content=script(chunks=60, delay=0.5)).json()
@@ -130,7 +130,7 @@ def test_it_leaves_with_a_crowd_at_its_door(tmp_path: Path) -> None:
         uploads += [connect(raw + form, part) for part in parts for _ in range(2)]
         lengths = f"content-length: {len(call)}\n"
         waiting = connect(f"POST /v1/audio/transcriptions HTTP/1.1\nhost: localhost\n{form}{lengths}", call)
-        connect("GET /api/events HTTP/1.1\nhost: loc").setblocking(False)  # and half a head
+        connect("GET /api/events HTTP/1.1\nhost: loc").setblocking(False)  # half a request head
         for stream in streams:
             assert stream.recv(15) == b"HTTP/1.1 200 OK"
         while (
@@ -165,7 +165,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         upload.sendall(b"POST /api/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\nx")  # never ends
         child.send_signal(signal.SIGINT)
         child.send_signal(signal.SIGTERM)
-        assert child.wait(timeout=5) in (0, 130)  # 0 if it was quicker than the second
+        assert child.wait(timeout=5) in (0, 130)  # 0 if the process ended before the second
 
 
 def _pair(address: str) -> tuple[str, int]:
@@ -183,7 +183,7 @@ def test_a_taken_port_is_explained() -> None:
 
 def test_an_address_that_is_not_ours_is_explained() -> None:
     with pytest.raises(AddressUnavailable, match=r"203\.0\.113\.1"):
-        listen("203.0.113.1", 0)  # TEST-NET-3 (RFC 5737): nobody's
+        listen("203.0.113.1", 0)  # TEST-NET-3 (RFC 5737): no machine has it
 
 
 def test_the_address_is_one_to_type() -> None:

@@ -1,4 +1,4 @@
-"""What a recording is called to browsers: by its first bytes, and never anything but audio, video or unknown."""
+"""The media type of a recording: by its first bytes, and always audio, video or unknown."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What operators look at when something is wrong: the log, the last words of the children, and all of it as one file to send.
+"""Show operators what helps to find a fault: the log of the service, the logs of the actors, and all of it as one zip.
 
-Nothing secret leaves here: known secrets and what looks like one are taken out of everything. Jobs are told without their names
-and texts.
+Known secrets, and text that looks like one, are removed from everything. Jobs are shown without their names and texts.
 """
 
 from __future__ import annotations
@@ -29,36 +28,31 @@ from whisper_service.core.domain import Value
 from whisper_service.core.logs import LogEntry
 from whisper_service.core.redaction import redact
 from whisper_service.supervision import actor_logs
-from whisper_service.web.api.jobs import Served, disposition
+from whisper_service.web.http.content_disposition import content_disposition
 from whisper_service.web.http.errors import problems
+from whisper_service.web.http.parameters import Served
 
 Level = Literal["debug", "info", "warning", "error"]
-WORDS: Final = 64 * 1024
-"""Bytes of each child's log that go into the diagnostics."""
+TAIL: Final = 64 * 1024
+"""Bytes of each actor's log that go into the diagnostics."""
 JOBS: Final = 50
+LINES: Final = 2_000
 ENVIRONMENT: Final = (
-    "HF_",
-    "HTTP",
-    "NO_PROXY",
-    "CUDA_",
-    "NVIDIA_",
-    "OMP_",
-    "CT2_",
-    "LD_LIBRARY_PATH",
-    "WHISPER_SERVICE_",
-    "LANG",
-    "TZ",
-)
+    "HF_", "HTTP", "NO_PROXY", "CUDA_", "NVIDIA_", "OMP_", "CT2_", "LD_LIBRARY_PATH", "WHISPER_SERVICE_", "LANG", "TZ",
+)  # fmt: skip
+"""Beginnings of the environment variables that go into the diagnostics."""
+SECRET_WORDS: Final = ("TOKEN", "SECRET", "PASSWORD", "API_KEY")
+"""An environment variable with one of these in its name holds a secret."""
 
 
 class LogLines(Value, frozen=True):
-    """Lines of the log, in order; the `seq` of the last is the `since` of the next request."""
+    """Lines of the log, in order. The `seq` of the last is the `since` of the next request."""
 
     entries: list[LogEntry]
 
 
 class ActorLog(Value, frozen=True):
-    """What a child and the libraries in it wrote, its last part."""
+    """The end of what an actor and its libraries wrote."""
 
     file: str
     bytes: int
@@ -67,7 +61,7 @@ class ActorLog(Value, frozen=True):
 
 
 class ActorLogs(Value, frozen=True):
-    """The newest first; the last few of every child are kept."""
+    """The newest logs of every actor, newest first."""
 
     logs: list[ActorLog]
 
@@ -76,15 +70,15 @@ class ActorLogs(Value, frozen=True):
 async def logs(
     service: Served,
     since: Annotated[int, QueryParameter(ge=0, description="Only lines after this one.")] = 0,
-    level: Annotated[Level, QueryParameter(description="Only lines of this weight or more.")] = "info",
-    limit: Annotated[int, QueryParameter(ge=1, le=2_000)] = 500,
+    level: Annotated[Level, QueryParameter(description="Only lines of this level and above.")] = "info",
+    limit: Annotated[int, QueryParameter(ge=1, le=LINES)] = 500,
 ) -> LogLines:
-    return LogLines(_clean(service.log.entries(since, level, limit), secrets(service)))
+    return LogLines(_redacted(service.log.entries(since, level, limit), secrets(service)))
 
 
-@get("/logs/children", operation_id="getChildLogs", summary="The last words of the children", responses=problems())
-async def children(service: Served) -> ActorLogs:
-    return ActorLogs(await to_thread.run_sync(_children, service.logs, actor_logs.TAIL_BYTES, secrets(service)))
+@get("/logs/children", operation_id="getChildLogs", summary="The end of each actor's log", responses=problems())
+async def actors(service: Served) -> ActorLogs:
+    return ActorLogs(await to_thread.run_sync(_actor_logs, service.logs, actor_logs.TAIL_BYTES, secrets(service)))
 
 
 @get(
@@ -95,34 +89,26 @@ async def children(service: Served) -> ActorLogs:
     responses=problems(),
 )
 async def diagnostics(service: Served) -> Response[bytes]:
-    hidden = secrets(service)
     parts = {
         "system.json": await service.system(),
         "readiness.json": service.readiness(),
         "settings.json": service.settings.list(),
-        "jobs.json": [_plain(job) for job in await service.jobs.newest(JOBS)],
-        "log.json": service.log.entries(limit=2_000),
+        "jobs.json": [_anonymous(job) for job in await service.jobs.newest(JOBS)],
+        "log.json": service.log.entries(limit=LINES),
     }
-    content = await to_thread.run_sync(_pack, parts, service.logs, hidden)
+    content = await to_thread.run_sync(_pack, parts, service.logs, secrets(service))
     name = f"whisper_service-diagnostics-{strftime('%Y%m%d-%H%M%S')}.zip"
-    return Response(
-        content,
-        media_type="application/zip",
-        headers={"Content-Disposition": disposition("attachment", name), "Cache-Control": "no-store"},
-    )
+    headers = {"Content-Disposition": content_disposition("attachment", name), "Cache-Control": "no-store"}
+    return Response(content, media_type="application/zip", headers=headers)
 
 
 def secrets(service: Service) -> list[str]:
-    """Every secret that this process knows."""
-    named = [
-        value
-        for name, value in os.environ.items()
-        if any(word in name for word in ("TOKEN", "SECRET", "PASSWORD", "API_KEY"))
-    ]
-    return [*runtime.secrets_of(service.config), *read_tokens(service.config.security), *named]
+    """Return every secret that the process knows."""
+    from_environment = [value for name, value in os.environ.items() if any(word in name for word in SECRET_WORDS)]
+    return [*runtime.secrets_of(service.config), *read_tokens(service.config.security), *from_environment]
 
 
-def _clean(entries: list[LogEntry], hidden: Collection[str]) -> list[LogEntry]:
+def _redacted(entries: list[LogEntry], hidden: Collection[str]) -> list[LogEntry]:
     return [
         msgspec.structs.replace(
             entry,
@@ -134,27 +120,26 @@ def _clean(entries: list[LogEntry], hidden: Collection[str]) -> list[LogEntry]:
     ]
 
 
-def _children(directory: Path, most: int, hidden: Collection[str]) -> list[ActorLog]:
+def _actor_logs(directory: Path, most: int, hidden: Collection[str]) -> list[ActorLog]:
     found = []
     for path in directory.glob("*.log"):
         try:
             stat = path.stat()
-        except FileNotFoundError:  # one of the oldest, which has just gone
+        except FileNotFoundError:  # one of the oldest, deleted just now
             continue
-        found.append(
-            ActorLog(path.name, stat.st_size, round(stat.st_mtime, 3), redact(actor_logs.tail(path, most), hidden))
-        )
+        tail = redact(actor_logs.tail(path, most), hidden)
+        found.append(ActorLog(path.name, stat.st_size, round(stat.st_mtime, 3), tail))
     return sorted(found, key=lambda log: log.modified_at, reverse=True)
 
 
-def _plain(job: Any) -> dict[str, Any]:
-    """A job without what is its owner's own."""
-    plain: dict[str, Any] = msgspec.to_builtins(job)
-    return plain | {
+def _anonymous(job: Any) -> dict[str, Any]:
+    """Return a job without what its owner may want to keep private."""
+    fields: dict[str, Any] = msgspec.to_builtins(job)
+    return fields | {
         "name": Path(job.name).suffix,
         "sha256": "",
         "origin": None,
-        "options": {k: v for k, v in plain["options"].items() if k not in ("prompt", "webhook")},
+        "options": {k: v for k, v in fields["options"].items() if k not in ("prompt", "webhook")},
     }
 
 
@@ -174,9 +159,9 @@ def _pack(parts: dict[str, Any], directory: Path, hidden: Collection[str]) -> by
         for name, value in parts.items():
             text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
             archive.writestr(name, redact(text, hidden))
-        for log in _children(directory, WORDS, hidden):
+        for log in _actor_logs(directory, TAIL, hidden):
             archive.writestr(f"children/{log.file}", log.tail)
     return target.getvalue()
 
 
-router = Router("/api", tags=["System"], route_handlers=[logs, children, diagnostics])
+router = Router("/api", tags=["System"], route_handlers=[logs, actors, diagnostics])

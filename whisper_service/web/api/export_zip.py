@@ -1,4 +1,4 @@
-"""Many transcripts at once: a zip that is sent while it is made, one transcript in memory at a time."""
+"""Export many transcripts as one zip, which is sent while it is made. One transcript is in memory at a time."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ from whisper_service.core.errors import NotFound
 from whisper_service.export import render
 from whisper_service.export.layout import Layout, layout_of
 from whisper_service.export.render import Format
-from whisper_service.web.api.jobs import Served, disposition
+from whisper_service.web.http.content_disposition import content_disposition
 from whisper_service.web.http.errors import problems
+from whisper_service.web.http.parameters import MAX_ID, Served
 
 ZIP: Final = "application/zip"
-MANY: Final = 1_000
+MAX_JOBS: Final = 1_000
 
 
 class ZipRequest(Value, frozen=True, forbid_unknown_fields=True):
-    """Which jobs, and how their text is to look; `layout` takes what the export of one job takes."""
+    """The jobs, and how their text looks. `layout` has the options that the export of one job has."""
 
-    ids: Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(min_length=1, max_length=MANY)]
+    ids: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=MAX_ID)]], msgspec.Meta(min_length=1, max_length=MAX_JOBS)
+    ]
     format: Format = Format.TXT
     layout: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class _ZipBuffer:
-    """What the zip writes, to be taken away; it cannot go back, so the zip does without."""
+    """A file that `zipfile` writes to, and that gives away what was written. `zipfile` works without `seek`."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -46,13 +49,12 @@ class _ZipBuffer:
         self._parts.append(bytes(data))
         return len(data)
 
-    def flush(self) -> None:
-        """Nothing is held back."""
+    def flush(self) -> None: ...
 
-    def close(self) -> None:
-        """There is nothing to close."""
+    def close(self) -> None: ...
 
     def take(self) -> bytes:
+        """Return what was written since the last call."""
         taken, self._parts = b"".join(self._parts), []
         return taken
 
@@ -69,14 +71,14 @@ class _ZipBuffer:
 async def export_many(service: Served, data: JSONBody[ZipRequest]) -> Stream:
     layout = layout_of(service.config.captions, data.layout)
     jobs = [await service.jobs.get(job_id) for job_id in dict.fromkeys(data.ids)]
-    headers = {"Content-Disposition": disposition("attachment", f"transcripts-{data.format.value}.zip")}
+    headers = {"Content-Disposition": content_disposition("attachment", f"transcripts-{data.format.value}.zip")}
     return Stream(pack(service, jobs, data.format, layout), media_type=ZIP, headers=headers)
 
 
 async def pack(service: Service, jobs: Sequence[Job], kind: Format, layout: Layout) -> AsyncIterator[bytes]:
-    """The zip, piece by piece. A job that is deleted meanwhile is left out."""
-    sink, names = _ZipBuffer(), set[str]()
-    archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)
+    """Yield the zip in pieces. A job that is deleted meanwhile is left out."""
+    buffer, names = _ZipBuffer(), set[str]()
+    archive = zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED)
     for job in jobs:
         try:
             transcript = await service.jobs.transcript(job.id)
@@ -85,13 +87,16 @@ async def pack(service: Service, jobs: Sequence[Job], kind: Format, layout: Layo
         content = await to_thread.run_sync(render.render, transcript, kind, layout)
         entry = zipfile.ZipInfo(free_name(job.name, kind.value, names), gmtime(job.created_at)[:6])
         await to_thread.run_sync(archive.writestr, entry, content, zipfile.ZIP_DEFLATED)
-        yield sink.take()
+        yield buffer.take()
     archive.close()
-    yield sink.take()
+    yield buffer.take()
 
 
 def free_name(name: str, extension: str, taken: set[str]) -> str:
-    """A name for the transcript of the recording `name` that no other has, nor one that differs in case only; it is `taken` then."""
+    """Return a file name for the transcript of the recording `name`, and add it to `taken`.
+
+    No other name in the zip is equal, not even in another case.
+    """
     stem = PurePath(name).stem or "transcript"
     number, free = 1, f"{stem}.{extension}"
     while free.casefold() in taken:

@@ -1,4 +1,4 @@
-"""The recording itself, for a player that jumps about in it, and its waveform."""
+"""Send the recording to a player, which may jump within it, and the waveform."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ASGIApp
 
 from whisper_service.core.errors import NotFound
-from whisper_service.web.api.jobs import JobId, Served, disposition
+from whisper_service.web.http.content_disposition import content_disposition
 from whisper_service.web.http.errors import problems
 from whisper_service.web.http.file_response import FileResponse
+from whisper_service.web.http.parameters import JobId, Served
 
 UNKNOWN: Final = "application/octet-stream"
 HEAD: Final = 64
-"""Bytes at the beginning of a file that tell its kind."""
+"""Bytes at the beginning of a file that tell its type."""
 _AUDIO_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"F4A ", b"F4B "})
-_KINDS: Final = (
+_SIGNATURES: Final = (
     (0, b"ID3", "audio/mpeg"),
     (0, b"fLaC", "audio/flac"),
     (0, b"OggS", "audio/ogg"),
@@ -34,23 +35,22 @@ _KINDS: Final = (
     (8, b"AIFF", "audio/aiff"),
     (8, b"AIFC", "audio/aiff"),
 )
-"""(place, bytes that stand there, media type). From the content, because the name is whatever a client said."""
-_CACHE: Final = {
+"""(offset, bytes at that offset, media type). The content decides, because clients choose the name."""
+_HEADERS: Final = {
     "Cache-Control": "private, no-cache",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
 }
-"""A client's bytes are never a page of ours, not even when they are opened by their address."""
+"""A file of a client never acts as a page of this service, even if a browser opens its address."""
 
 
 def media_type(head: bytes) -> str:
-    """The kind of a recording by its first bytes; always audio, video or unknown, so that no browser takes it for a page."""
-    for place, mark, kind in _KINDS:
-        if head[place : place + len(mark)] == mark:
-            return _ogg(head) if mark == b"OggS" else kind
+    """Return the type of a recording by its first bytes: audio, video or unknown, so never a page for a browser."""
+    for offset, signature, kind in _SIGNATURES:
+        if head[offset : offset + len(signature)] == signature:
+            return "video/ogg" if signature == b"OggS" and b"theora" in head else kind
     if head[4:8] == b"ftyp":
-        return (
-            "audio/mp4" if head[8:12] in _AUDIO_BRANDS else "video/quicktime" if head[8:12] == b"qt  " else "video/mp4"
-        )
+        brand = head[8:12]
+        return "audio/mp4" if brand in _AUDIO_BRANDS else "video/quicktime" if brand == b"qt  " else "video/mp4"
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return "video/webm" if b"webm" in head else "video/x-matroska"
     if len(head) >= 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0:  # a frame header: AAC has no layer, MP3 has
@@ -58,38 +58,31 @@ def media_type(head: bytes) -> str:
     return UNKNOWN
 
 
-def _ogg(head: bytes) -> str:
-    return "video/ogg" if b"theora" in head else "audio/ogg"
-
-
 async def media(service: Served, job_id: JobId) -> ASGIApp:
     job = await service.jobs.get(job_id)
     if job.media_removed:
-        raise NotFound(
-            "The recording was removed, as configured; the text is kept.",
-            hint="It cannot be heard any more; export the text.",
-        )
+        message = "The recording was deleted, as configured. Its text was kept."
+        raise NotFound(message, hint="Export the text. To hear the recording here, send it again.")
     if not job.sha256:
-        raise NotFound("The recording is not here yet.", hint="It is being fetched; ask again when the job is in work.")
-    path = await _there(service.jobs.recording(job.id), "The recording of this job is not on the disk any more.")
+        hint = "The service is fetching it. Try again when the job is in work."
+        raise NotFound("The recording is not here yet.", hint=hint)
+    path = await _existing(service.jobs.recording(job.id), "The recording of this job is not on the disk any more.")
     kind = media_type(await to_thread.run_sync(_head, path))
-    headers = {**_CACHE, "Content-Disposition": disposition("inline", job.name)}
+    headers = {**_HEADERS, "Content-Disposition": content_disposition("inline", job.name)}
     return FileResponse(path, kind, f'"{job.sha256[:32]}"', headers)
 
 
 async def peaks(service: Served, job_id: JobId) -> ASGIApp:
     job = await service.jobs.get(job_id)
-    path = await _there(service.jobs.waveform(job.id), "There is no waveform of this job yet.")
+    path = await _existing(service.jobs.waveform(job.id), "There is no waveform of this job yet.")
     stat = await to_thread.run_sync(path.stat)
-    return FileResponse(path, UNKNOWN, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _CACHE)
+    return FileResponse(path, UNKNOWN, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _HEADERS)
 
 
-async def _there(path: Path, otherwise: str) -> Path:
+async def _existing(path: Path, message: str) -> Path:
     if not await to_thread.run_sync(path.is_file):
-        raise NotFound(
-            otherwise,
-            hint="The waveform is written while the recording is decoded; the text can be exported in any case.",
-        )
+        hint = "The waveform is written while the recording is decoded. The text can be exported in any case."
+        raise NotFound(message, hint=hint)
     return path
 
 
@@ -98,10 +91,10 @@ def _head(path: Path) -> bytes:
         return file.read(HEAD)
 
 
-_MEANT: Final = {
-    200: ResponseSpec(bytes, description="All of it", media_type=UNKNOWN, generate_examples=False),
-    206: ResponseSpec(bytes, description="The range that was asked for", media_type=UNKNOWN, generate_examples=False),
-    304: ResponseSpec(None, description="The client has it", generate_examples=False),
+_RESPONSES: Final = {
+    200: ResponseSpec(bytes, description="The whole file", media_type=UNKNOWN, generate_examples=False),
+    206: ResponseSpec(bytes, description="The range of the request", media_type=UNKNOWN, generate_examples=False),
+    304: ResponseSpec(None, description="The client has the file", generate_examples=False),
     **problems(404, 416, 422),
 }
 _GET: Final = {
@@ -109,14 +102,14 @@ _GET: Final = {
         media,
         "getMedia",
         "The recording as it was sent",
-        "Takes `Range`, `If-Range` and `If-None-Match`; more than one range is answered with the whole file.",
+        "Accepts `Range`, `If-Range` and `If-None-Match`. A request for more than one range gets the whole file.",
     ),
     "/api/jobs/{job_id:str}/peaks": (
         peaks,
         "getPeaks",
         "The waveform",
-        "Pairs of int8, the lowest and the highest sample of every 20 ms. It grows while the recording is decoded: "
-        "`Range: bytes=<what is known>-` gets the rest.",
+        "Pairs of int8: the lowest and the highest sample of every 20 ms. The file grows while the recording is "
+        "decoded. `Range: bytes=<bytes so far>-` gets the rest.",
     ),
 }
 
@@ -133,7 +126,7 @@ router = Router(
                 operation_id=operation,
                 summary=summary,
                 description=description,
-                responses=_MEANT,
+                responses=_RESPONSES,
             )(act),
             HTTPRouteHandler(path, http_method="HEAD", include_in_schema=False)(act),
         )

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: what was counted, and what is true now."""
+"""Serve `/metrics` for Prometheus: what was counted since the start, and the present state."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from whisper_service.app.metrics import PREFIX
 from whisper_service.app.system import Readiness, System
 from whisper_service.core.domain import ActorState
-from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import Incoming, problems
+from whisper_service.web.http.parameters import Served
 
 MEDIA_TYPE: Final = "text/plain"
 Labelled = Mapping[tuple[str, ...], float]
@@ -26,38 +26,33 @@ Labelled = Mapping[tuple[str, ...], float]
     responses=problems(),
 )
 async def metrics(request: Incoming, service: Served) -> Response[bytes]:
-    now = facts(await service.system(), service.readiness(), service.events.head, service.uploads.open_count)
-    content, kind = service.metrics.text(request.headers.get("accept", ""), now)
+    state = gauges(await service.system(), service.readiness(), service.events.head, service.uploads.open_count)
+    content, kind = service.metrics.text(request.headers.get("accept", ""), state)
     return Response(content, media_type=kind)
 
 
-def facts(system: System, readiness: Readiness, seq: int, uploads: int) -> Iterator[Metric]:
-    """What is true now."""
+def gauges(system: System, readiness: Readiness, seq: int, uploads: int) -> Iterator[Metric]:
+    """Yield the metrics of the present state."""
     yield _labelled("info", "The version that runs.", ("version",), {(system.version,): 1})
-    yield _one("start_time_seconds", "When it was started, in Unix seconds.", system.started_at)
-    yield _one("ready", "Whether a recording would be transcribed now.", readiness.ready)
-    yield _labelled(
-        "problems", "What keeps it from that, by code.", ("code",), {(p.code,): 1 for p in readiness.problems}
-    )
-    yield _labelled(
-        "jobs",
-        "Jobs by status; the pending ones are the queue.",
-        ("status",),
-        {(k,): v for k, v in system.jobs.items()},
-    )
+    yield _single("start_time_seconds", "When the service was started, in Unix seconds.", system.started_at)
+    yield _single("ready", "Whether a recording would be transcribed now.", readiness.ready)
+    reasons: Labelled = {(problem.code,): 1 for problem in readiness.problems}
+    yield _labelled("problems", "Why no recording would be transcribed, by code.", ("code",), reasons)
+    jobs: Labelled = {(status,): number for status, number in system.jobs.items()}
+    yield _labelled("jobs", "Jobs by status. The pending ones are the queue.", ("status",), jobs)
     states: Labelled = {
         (actor.name, state.value): actor.state is state for actor in system.actors for state in ActorState
     }
-    yield _labelled("actor_state", "1 for the state that a child is in.", ("actor", "state"), states)
+    yield _labelled("actor_state", "1 for the state of an actor.", ("actor", "state"), states)
     model: Labelled = {(system.model, system.device or "", system.compute_type or ""): 1} if system.model else {}
     yield _labelled("model_info", "The model that is loaded.", ("model", "device", "compute_type"), model)
-    yield _one("subscribers", "Open event streams.", system.subscribers)
-    yield _one("uploads", "Recordings that are on their way.", uploads)
-    yield _one("disk_free_bytes", "Room on the disk with the data directory.", system.disk_free_bytes)
-    yield _one("changes", "The number of the last change in the log.", seq)
+    yield _single("subscribers", "Open event streams.", system.subscribers)
+    yield _single("uploads", "Recordings that are arriving.", uploads)
+    yield _single("disk_free_bytes", "Free space on the disk with the data directory.", system.disk_free_bytes)
+    yield _single("changes", "The number of the last change in the log.", seq)
 
 
-def _one(name: str, help: str, value: float) -> Metric:
+def _single(name: str, help: str, value: float) -> Metric:
     return GaugeMetricFamily(f"{PREFIX}_{name}", help, value=float(value))
 
 

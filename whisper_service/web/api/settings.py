@@ -1,4 +1,4 @@
-"""The settings over HTTP: shown with their source, changed where that is allowed. What is secret goes in and never out."""
+"""Show and change the settings. A secret can be set and is never shown."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from litestar.params import JSONBody
 
 from whisper_service.config.runtime import Setting
 from whisper_service.core.domain import Value
-from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import problems
+from whisper_service.web.http.parameters import Served
 
 
 class SettingList(Value, frozen=True):
@@ -23,7 +23,7 @@ class SettingList(Value, frozen=True):
     "/",
     operation_id="getSettings",
     summary="Every setting, where its value comes from, and whether it can be changed here",
-    description="Of a secret only `given` is told: whether there is one.",
+    description="A secret has no value here; `given` says whether it is set.",
     responses=problems(),
 )
 async def show(service: Served) -> SettingList:
@@ -35,8 +35,9 @@ async def show(service: Served) -> SettingList:
     operation_id="changeSettings",
     summary="Change settings",
     description=(
-        "A JSON object of dotted keys and values; null takes a value back, to what config.toml says. Either all of them are changed"
-        " or none. What the environment or the command line says is fixed. `effect` says whether a change shows now or after a restart."
+        "A JSON object of dotted keys and values. null goes back to the value of config.toml. All of them are changed, "
+        "or none. What the environment or the command line sets cannot be changed. `effect` says whether a change "
+        "takes effect now or after a restart."
     ),
     responses=problems(403, 422, 503),
 )

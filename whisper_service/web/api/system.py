@@ -1,4 +1,4 @@
-"""The service about itself: versions, children and devices, and health for whoever watches it."""
+"""Show the state of the service, and its health for monitoring."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from whisper_service import __version__
 from whisper_service.app.system import Readiness, System
 from whisper_service.core.domain import Value
-from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import problems
+from whisper_service.web.http.parameters import Served
 
 
 class Live(Value, frozen=True):
-    """The process answers."""
+    """The answer of a process that runs."""
 
     version: str
 
@@ -26,7 +26,7 @@ async def system(service: Served) -> System:
 @post(
     "/system/reset",
     operation_id="resetSystem",
-    summary="Try again what could not be done: children that died too often, models that did not load, the GPU",
+    summary="Try again what failed: actors that died too often, models that could not be loaded, the GPU",
     status_code=200,
     responses=problems(403, 503),
 )

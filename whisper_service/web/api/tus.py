@@ -1,6 +1,7 @@
-"""Uploads in pieces: the tus protocol, version 1.0.0, with creation, creation-with-upload, checksum, expiration, termination.
+"""Receive uploads in pieces: the tus protocol, version 1.0.0, with its extensions in `EXTENSIONS`.
 
-What has come of an upload survives cuts and restarts (see `resumable`); a job is made of it by `POST /api/jobs {"upload": ID}`.
+What arrived of an upload survives lost connections and restarts (`storage.resumable_uploads`). `POST /api/jobs` with
+`{"upload": ID}` makes a job of a complete upload.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import PathParameter
 
 from whisper_service.app.service import Service
-from whisper_service.core import errors
 from whisper_service.core.errors import (
+    EmptyFile,
     InvalidRequest,
     ServiceError,
     TooLarge,
@@ -27,68 +28,70 @@ from whisper_service.core.errors import (
     UploadProtocol,
 )
 from whisper_service.storage.resumable_uploads import CHECKSUMS, UploadStatus
-from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import Incoming, on_service_error, problems
-from whisper_service.web.http.multipart import Body, expected_length, refuse_compressed
+from whisper_service.web.http.parameters import MAX_ID, Served
+from whisper_service.web.http.request_bodies import Body, expected_length, refuse_compressed
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = "creation,creation-with-upload,checksum,expiration,termination"
 PIECE: Final = "application/offset+octet-stream"
 MAX_METADATA: Final = 8_192
-_DIGITS: Final = 18
+"""Characters of Upload-Metadata."""
+MAX_DIGITS: Final = 18
+"""Digits of a length. A longer one is beyond every disk."""
 _HEADERS: Final = {"Tus-Resumable": VERSION, "Cache-Control": "no-store"}
-UploadId = Annotated[str, PathParameter(description="The identifier of an upload.", max_length=64)]
+UploadId = Annotated[str, PathParameter(description="The identifier of an upload.", max_length=MAX_ID)]
 
 
 async def options(service: Served) -> Response[None]:
-    """What this server can do; the one request that needs no version."""
-    said = {
+    """Return what this server can do. The only request that needs no version."""
+    headers = {
         **_HEADERS,
         "Tus-Version": VERSION,
         "Tus-Extension": EXTENSIONS,
         "Tus-Max-Size": str(service.uploads.max_bytes),
         "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
     }
-    return Response(None, status_code=204, headers=said)
+    return Response(None, status_code=204, headers=headers)
 
 
 async def create(request: Incoming, service: Served) -> Response[None]:
     _check_version(request)
     if request.headers.get("upload-defer-length") is not None:
-        raise InvalidRequest(
-            "The length of an upload must be known when it begins.", hint="Send Upload-Length.", field="Upload-Length"
-        )
+        message = "The length of an upload must be known at its start."
+        raise InvalidRequest(message, hint="Send Upload-Length.", field="Upload-Length")
     length = _number(request, "upload-length")
     if not length:
-        raise errors.EmptyFile()
+        raise EmptyFile()
     metadata = request.headers.get("upload-metadata", "")
-    standing = await service.resumable.create(length, filename(metadata), metadata)
+    status = await service.resumable.create(length, filename(metadata), metadata)
     if request.headers.get("content-type") == PIECE:
         try:
-            standing = await _append(request, service, standing.upload.id, 0)
+            status = await _append(request, service, status.upload.id, 0)
         except UploadBroken:  # the client is gone and does not know the address
-            await service.resumable.delete(standing.upload.id)
+            await service.resumable.delete(status.upload.id)
             raise
-    headers = {"Location": f"/api/uploads/{standing.upload.id}", **_told(standing)}
+    headers = {"Location": f"/api/uploads/{status.upload.id}", **_status_headers(status)}
     return Response(None, status_code=201, headers=headers)
 
 
 async def head(request: Incoming, service: Served, upload_id: UploadId) -> Response[None]:
     _check_version(request)
     await service.resumable.take_over(upload_id)
-    standing = await service.resumable.status(upload_id)
-    told = {**_told(standing), "Upload-Length": str(standing.upload.length)}
-    if standing.upload.metadata:
-        told["Upload-Metadata"] = standing.upload.metadata
-    return Response(None, status_code=200, headers=told)
+    status = await service.resumable.status(upload_id)
+    headers = {**_status_headers(status), "Upload-Length": str(status.upload.length)}
+    if status.upload.metadata:
+        headers["Upload-Metadata"] = status.upload.metadata
+    return Response(None, status_code=200, headers=headers)
 
 
 async def patch(request: Incoming, service: Served, upload_id: UploadId) -> Response[None]:
     _check_version(request)
     if request.headers.get("content-type") != PIECE:
-        raise UnsupportedMedia("A piece of an upload has another content type.", hint=f"Send Content-Type: {PIECE}.")
-    standing = await _append(request, service, upload_id, _number(request, "upload-offset"))
-    return Response(None, status_code=204, headers=_told(standing))
+        message = "This is not the content type of a piece of an upload."
+        raise UnsupportedMedia(message, hint=f"Send Content-Type: {PIECE}.")
+    status = await _append(request, service, upload_id, _number(request, "upload-offset"))
+    return Response(None, status_code=204, headers=_status_headers(status))
 
 
 async def delete(request: Incoming, service: Served, upload_id: UploadId) -> Response[None]:
@@ -98,22 +101,20 @@ async def delete(request: Incoming, service: Served, upload_id: UploadId) -> Res
 
 
 async def override(request: Incoming, service: Served, upload_id: UploadId) -> Response[None]:
-    """For clients, or networks, that know only GET and POST."""
-    acts: dict[str, Callable[..., Awaitable[Response[None]]]] = {"PATCH": patch, "DELETE": delete, "HEAD": head}
-    act = acts.get(request.headers.get("x-http-method-override", "").upper())
-    if act is None:
-        raise InvalidRequest(
-            "An upload takes no POST.", hint="Use PATCH, or name the method in X-HTTP-Method-Override."
-        )
-    return await act(request, service, upload_id)
+    """Handle a POST that names another method, for clients and networks that know only GET and POST."""
+    handlers: dict[str, Callable[..., Awaitable[Response[None]]]] = {"PATCH": patch, "DELETE": delete, "HEAD": head}
+    handler = handlers.get(request.headers.get("x-http-method-override", "").upper())
+    if handler is None:
+        hint = "Use PATCH, or name the method in X-HTTP-Method-Override."
+        raise InvalidRequest("An upload accepts no POST.", hint=hint)
+    return await handler(request, service, upload_id)
 
 
 async def _append(request: Incoming, service: Service, upload_id: str, offset: int) -> UploadStatus:
     refuse_compressed(request)
-    sum_ = checksum(request.headers.get("upload-checksum"))
-    return await service.resumable.append(
-        upload_id, offset, Body(request.receive).__aiter__(), expected=expected_length(request), checksum=sum_
-    )
+    expected, digest = expected_length(request), checksum(request.headers.get("upload-checksum"))
+    data = Body(request.receive).__aiter__()
+    return await service.resumable.append(upload_id, offset, data, expected=expected, checksum=digest)
 
 
 def _check_version(request: Incoming) -> None:
@@ -121,47 +122,43 @@ def _check_version(request: Incoming) -> None:
         raise UploadProtocol()
 
 
-def _told(standing: UploadStatus) -> dict[str, str]:
-    told = {**_HEADERS, "Upload-Offset": str(standing.offset)}
-    if standing.offset < standing.upload.length:
-        told["Upload-Expires"] = formatdate(standing.expires_at, usegmt=True)
-    return told
+def _status_headers(status: UploadStatus) -> dict[str, str]:
+    headers = {**_HEADERS, "Upload-Offset": str(status.offset)}
+    if status.offset < status.upload.length:
+        headers["Upload-Expires"] = formatdate(status.expires_at, usegmt=True)
+    return headers
 
 
 def _number(request: Incoming, name: str) -> int:
     text = request.headers.get(name, "")
     if not (text.isascii() and text.isdigit()):
-        raise InvalidRequest(
-            f"{name.title()} is not a number.", hint="Send it as a number of bytes.", field=name.title()
-        )
-    if len(text.lstrip("0")) > _DIGITS:
+        hint = "Send a number of bytes."
+        raise InvalidRequest(f"{name.title()} is not a number.", hint=hint, field=name.title())
+    if len(text.lstrip("0")) > MAX_DIGITS:
         raise TooLarge()
     return int(text)
 
 
 def filename(metadata: str) -> str:
-    """What the client calls the file: `filename` of Upload-Metadata, or `name`; empty if it does not say."""
+    """Return the name of the file: `filename` in Upload-Metadata, else `name`, else "". Raises `InvalidRequest`."""
+    field = "Upload-Metadata"
     if len(metadata) > MAX_METADATA:
-        raise InvalidRequest(
-            "Upload-Metadata is too long.", hint=f"It may have {MAX_METADATA} characters.", field="Upload-Metadata"
-        )
-    said: dict[str, str] = {}
+        hint = f"It may have {MAX_METADATA} characters."
+        raise InvalidRequest("Upload-Metadata is too long.", hint=hint, field=field)
+    values: dict[str, str] = {}
     for pair in metadata.split(","):
         key, _, value = pair.strip().partition(" ")
         try:
-            said[key] = base64.b64decode(value.strip(), validate=True).decode()
+            values[key] = base64.b64decode(value.strip(), validate=True).decode()
         except ValueError:  # no ASCII, no base64, or no UTF-8
             if key in ("filename", "name"):
-                raise InvalidRequest(
-                    f"The {key} in Upload-Metadata is not base64 of UTF-8.",
-                    hint="Send `filename BASE64`.",
-                    field="Upload-Metadata",
-                ) from None
-    return said.get("filename") or said.get("name") or ""
+                message = f"The {key} in Upload-Metadata is not base64 of UTF-8."
+                raise InvalidRequest(message, hint="Send `filename BASE64`.", field=field) from None
+    return values.get("filename") or values.get("name") or ""
 
 
 def checksum(value: str | None) -> tuple[str, bytes] | None:
-    """Algorithm and digest of Upload-Checksum. Raises `InvalidRequest`."""
+    """Return algorithm and digest of Upload-Checksum. Raises `InvalidRequest`."""
     if value is None:
         return None
     algorithm, _, digest = value.strip().partition(" ")
@@ -170,26 +167,26 @@ def checksum(value: str | None) -> tuple[str, bytes] | None:
     except (binascii.Error, ValueError):
         raw = b""
     if algorithm not in CHECKSUMS or not raw:
-        hint = f"Send `ALGORITHM BASE64`; algorithms: {', '.join(CHECKSUMS)}."
+        hint = f"Send `ALGORITHM BASE64`. Algorithms: {', '.join(CHECKSUMS)}."
         raise InvalidRequest("Upload-Checksum cannot be read.", hint=hint, field="Upload-Checksum")
     return algorithm, raw
 
 
 def _on_error(request: Incoming, error: ServiceError) -> Response[Any]:
-    """A tus client reads the status and the header; people read the rest. 422 is not in the protocol, 400 is."""
-    answer = on_service_error(request, error)
+    """Answer an error. The protocol has no status 422, so it becomes 400."""
+    answer = on_service_error((), request, error)
     if answer.status_code == 422:
         answer.status_code = 400
     answer.headers.update({"Tus-Resumable": VERSION, "Tus-Version": VERSION})
     return answer
 
 
-_TOLD: Final = [ResponseHeader(name="Upload-Offset", documentation_only=True, description="How many bytes have come.")]
+_OFFSET: Final = [ResponseHeader(name="Upload-Offset", documentation_only=True, description="Bytes received so far.")]
 _ONE: Final = "/{upload_id:str}"
 
 
 def _route(
-    method: str, path: str, act: Any, operation: str, summary: str, status: int, *wrong: int
+    method: str, path: str, act: Any, operation: str, summary: str, status: int, *errors: int
 ) -> HTTPRouteHandler:
     return HTTPRouteHandler(
         path,
@@ -197,9 +194,9 @@ def _route(
         operation_id=operation,
         summary=summary,
         status_code=status,
-        response_headers=_TOLD if method in ("POST", "PATCH") else None,
+        response_headers=_OFFSET if method in ("POST", "PATCH") else None,
         request_max_body_size=None,
-        responses=problems(403, 503, *wrong),
+        responses=problems(403, 503, *errors),
     )(act)
 
 
@@ -211,10 +208,10 @@ router = Router(
         HTTPRouteHandler("/", http_method="OPTIONS", status_code=204, include_in_schema=False)(options),
         HTTPRouteHandler(_ONE, http_method="OPTIONS", status_code=204, include_in_schema=False)(options),
         _route(
-            "POST", "/", create, "createUpload", "Begin an upload in pieces (tus 1.0.0)", 201, 409, 412, 413, 415, 507
+            "POST", "/", create, "createUpload", "Start an upload in pieces (tus 1.0.0)", 201, 409, 412, 413, 415, 507
         ),
         _route("PATCH", _ONE, patch, "patchUpload", "Send a piece", 204, 404, 409, 412, 413, 415, 423, 460, 507),
-        _route("DELETE", _ONE, delete, "deleteUpload", "Forget an upload", 204, 404, 412),
+        _route("DELETE", _ONE, delete, "deleteUpload", "Delete an upload", 204, 404, 412),
         HTTPRouteHandler(_ONE, http_method="HEAD", status_code=200, include_in_schema=False)(head),
         HTTPRouteHandler(
             _ONE, http_method="POST", status_code=204, request_max_body_size=None, include_in_schema=False

@@ -1,4 +1,4 @@
-"""What became of the webhooks."""
+"""List the webhook messages and what became of them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 
 from whisper_service.core.domain import DeliveryState, Value
-from whisper_service.web.api.jobs import Served
 from whisper_service.web.http.errors import problems
+from whisper_service.web.http.parameters import Served
 
 
 class WebhookInfo(Value, frozen=True):
-    """A message about the end of a job, newest first in a list."""
+    """A message about the end of a job."""
 
     id: str
     job_id: str
@@ -21,11 +21,13 @@ class WebhookInfo(Value, frozen=True):
     state: DeliveryState
     attempts: int
     created_at: float
-    due_at: float  # of the next try, if it waits
+    due_at: float  # of the next try, if the message waits
     detail: str  # why the last try failed
 
 
-@get("/api/webhooks", operation_id="listWebhooks", summary="What became of the webhooks", responses=problems(422))
+@get(
+    "/api/webhooks", operation_id="listWebhooks", summary="List webhook messages, newest first", responses=problems(422)
+)
 async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> list[WebhookInfo]:
     return [
         WebhookInfo(

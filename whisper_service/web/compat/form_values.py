@@ -1,6 +1,6 @@
-"""Values of form fields and query parameters, as programs write them. Pure; what is wrong raises `InvalidRequest`.
+"""Read the values of form fields and query parameters as programs write them. Pure. Raises `InvalidRequest`.
 
-`params.field` names the field, `params.reason` is OpenAI's word for what is wrong with it.
+`params.field` of an error names the field; `params.reason` is OpenAI's word for what is wrong with it.
 """
 
 from __future__ import annotations
@@ -8,74 +8,82 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from litestar.openapi.spec import OpenAPIType, Schema
+
 from whisper_service.core.domain import Preset
 from whisper_service.core.errors import InvalidRequest
+from whisper_service.web.http.operations import OPTIONS, text
 
 Given = Mapping[str, Sequence[str]]
-"""Every value of every field; one that is not there has none."""
+"""Every value of every field. A missing field has none."""
 
-MAX_PROMPT: Final = 2_000
-"""Characters of a prompt that are used: the last ones. Whisper itself looks at the last 224 tokens."""
+LANGUAGE: Final = text("A code, a name or a region, like de, german or de-AT. Without it, the language is detected.")
+PROMPT: Final = text(OPTIONS["prompt"].description or "")
+MAX_TEMPERATURE: Final = 1
+TEMPERATURE: Final = Schema(
+    type=OpenAPIType.NUMBER,
+    minimum=0,
+    maximum=MAX_TEMPERATURE,
+    description="Checked and ignored: the search is deterministic.",
+)
 
 _TRUE: Final = frozenset({"true", "1", "yes", "y", "on"})
 _FALSE: Final = frozenset({"", "false", "0", "no", "n", "off"})
 
 
 def one(given: Given, name: str) -> str:
-    """The value of a field that is said once; "" if it is not there. Said again, the last one counts."""
+    """Return the value of a field, the last of several. "": the field is missing."""
     return (given.get(name) or ("",))[-1].strip()
 
 
 def many(given: Given, name: str) -> list[str]:
-    """The values of a list, however it is written: `name[]` or `name`, repeated or with commas."""
-    said = [*given.get(f"{name}[]", ()), *given.get(name, ())]
-    return [part.strip() for value in said for part in value.split(",") if part.strip()]
+    """Return the values of a list, however the client writes it: `name[]` or `name`, repeated or with commas."""
+    values = [*given.get(f"{name}[]", ()), *given.get(name, ())]
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
 def boolean(given: Given, name: str, *, default: bool = False) -> bool:
-    """Yes or no."""
-    text = one(given, name).lower()
-    if text in _TRUE:
+    value = one(given, name).lower()
+    if value in _TRUE:
         return True
-    if text in _FALSE:
-        return False if text else default
-    raise wrong(name, f"{text[:40]!r} is neither true nor false.", "Send true or false.")
+    if value in _FALSE:
+        return False if value else default
+    raise invalid(name, f"{value[:40]!r} is neither true nor false.", "Send true or false.")
 
 
 def number(given: Given, name: str, least: float, most: float, default: float = 0.0) -> float:
-    """A number in these bounds."""
-    text = one(given, name)
+    value = one(given, name)
     try:
-        value = float(text) if text else default
+        found = float(value) if value else default
     except ValueError:
-        value = float("nan")
-    if not least <= value <= most:
-        raise wrong(name, f"{text[:40]!r} is no {name}.", f"Send a number from {least:g} to {most:g}, or leave it out.")
-    return value
+        found = float("nan")
+    if not least <= found <= most:
+        hint = f"Send a number from {least:g} to {most:g}, or leave it out."
+        raise invalid(name, f"{value[:40]!r} is not a valid {name}.", hint)
+    return found
+
+
+def check_temperature(given: Given) -> None:
+    number(given, "temperature", 0, MAX_TEMPERATURE)
 
 
 def preset(given: Given, default: Preset) -> Preset:
-    """How hard to look; a field of our own that works everywhere."""
-    text = one(given, "preset")
+    """Return the preset, a field that this service adds to every interface."""
+    value = one(given, "preset")
     try:
-        return Preset(text or default)
+        return Preset(value or default)
     except ValueError:
-        raise wrong("preset", f"{text[:40]!r} is no preset.", f"Use one of {', '.join(Preset)}.") from None
+        raise invalid("preset", f"{value[:40]!r} is not a preset.", f"Use one of {', '.join(Preset)}.") from None
 
 
-def prompt(text: str, keywords: Sequence[str] = ()) -> str | None:
-    """Names and spellings to expect: both are the same to Whisper. None if there are none."""
-    said = " ".join(part for part in (", ".join(word.strip() for word in keywords), text.strip()) if part)
-    return said[-MAX_PROMPT:] or None
+def prompt(sentence: str, keywords: Sequence[str] = ()) -> str | None:
+    """Return the prompt that a sentence and keywords make: Whisper sees no difference. None: both are empty.
+
+    A longer prompt than jobs have is cut to its end. Whisper itself reads the last 224 tokens.
+    """
+    parts = (", ".join(word.strip() for word in keywords), sentence.strip())
+    return " ".join(part for part in parts if part)[-(OPTIONS["prompt"].max_length or 0) :] or None
 
 
-def limited(name: str, text: str, length: int) -> str:
-    """The text, unless it is too long."""
-    if len(text) > length:
-        raise wrong(name, f"The field {name} is too long.", f"It may have {length} characters.")
-    return text
-
-
-def wrong(name: str, message: str, hint: str, reason: str = "invalid_value") -> InvalidRequest:
-    """The error."""
+def invalid(name: str, message: str, hint: str, reason: str = "invalid_value") -> InvalidRequest:
     return InvalidRequest(message, hint=hint, field=name, reason=reason)

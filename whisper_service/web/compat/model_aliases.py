@@ -1,4 +1,4 @@
-"""What other programs call models and languages, and what we call them. Pure."""
+"""Translate the names that other programs have for models. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ OPENAI_MODELS: Final = (
     "gpt-4o-mini-transcribe-2025-12-15",
     "gpt-4o-transcribe-diarize",
 )
-"""Names that programs have built in; here they mean the configured model."""
+"""Names that are built into programs. Here they mean the configured model."""
 
 _DEFAULT: Final = frozenset({"", AUTO, "default", "whisper", *OPENAI_MODELS})
 _NAMES: Final = {model.name: model.name for model in KNOWN} | {model.repo.lower(): model.name for model in KNOWN}
 
 
 def model_of(wanted: str) -> str:
-    """Our name for a model: aliases of OpenAI mean the configured one; repos and their usual short forms the known ones.
+    """Return this service's name for a model: of OpenAI's names, of repositories and of their usual short forms.
 
-    What is not recognised stays as it is: it may be a model that somebody put here.
+    An unknown name stays as it is: a model of this machine may have it.
     """
     name = wanted.strip()
     plain = name.lower()

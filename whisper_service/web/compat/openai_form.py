@@ -1,7 +1,7 @@
-"""What the fields of OpenAI's transcription form mean here. Pure: fields in, `OpenAIRequest` out.
+"""Read the fields of OpenAI's transcription form. Pure.
 
-Fields that only other models understand are passed over, and so are those that clients add on their own. What would give another
-answer than the one that was asked for is refused, with the field named.
+Fields that only other models have, or that clients add themselves, are ignored. A value that would need another answer
+than the service can give is refused, and the error names the field.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
+from litestar.openapi.spec import OpenAPIType, Schema
+
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Task, Value
 from whisper_service.web.compat import form_values
-from whisper_service.web.compat.form_values import Given, many, one, wrong
+from whisper_service.web.compat.form_values import Given, invalid, many, one
 from whisper_service.web.compat.model_aliases import model_of
-
-KNOWN: Final = frozenset({
-    "model", "language", "languages", "languages[]", "prompt", "keywords", "keywords[]", "hotwords", "response_format",
-    "temperature", "timestamp_granularities", "timestamp_granularities[]", "stream", "include", "include[]", "preset",
-})  # fmt: skip
-"""Fields that are looked at."""
+from whisper_service.web.http.operations import OPTIONS, RECORDING, choice, flag, text
 
 
 class OpenAIFormat(StrEnum):
-    """Forms in which OpenAI's interface answers."""
+    """A form of OpenAI's answers."""
 
     JSON = "json"
     TEXT = "text"
@@ -33,25 +30,48 @@ class OpenAIFormat(StrEnum):
     VTT = "vtt"
 
 
-class OpenAIRequest(Value, frozen=True):
-    """A request, understood."""
+GRANULARITIES: Final = ("word", "segment")
+FIELDS: Final = {
+    "file": RECORDING,
+    "model": text("A model on this machine. whisper-1 and OpenAI's other names mean the configured model."),
+    "language": form_values.LANGUAGE,
+    "prompt": form_values.PROMPT,
+    "response_format": choice(OpenAIFormat, OpenAIFormat.JSON),
+    "temperature": form_values.TEMPERATURE,
+    "timestamp_granularities[]": Schema(
+        type=OpenAPIType.ARRAY,
+        items=Schema(type=OpenAPIType.STRING, enum=[*GRANULARITIES]),
+        description="For verbose_json.",
+    ),
+    "stream": flag("Send the text as events while the work goes on."),
+}
+"""The documented fields."""
+KNOWN: Final = FIELDS.keys() | {
+    "languages", "languages[]", "keywords", "keywords[]", "hotwords", "timestamp_granularities", "include", "include[]",
+    "preset",
+}  # fmt: skip
+"""All fields that are read."""
+
+
+class OpenAICall(Value, frozen=True):
+    """A request of a client."""
 
     options: Options
     reply: OpenAIFormat = OpenAIFormat.JSON
     words: bool = False  # in verbose_json
-    segments: bool = True
+    segments: bool = True  # in verbose_json
     logprobs: bool = False  # in json
     stream: bool = False
 
 
-def understand(given: Given, *, task: Task, preset: Preset) -> OpenAIRequest:
-    """The request in these fields. Raises `InvalidRequest` naming the field."""
+def parse(given: Given, *, task: Task, preset: Preset) -> OpenAICall:
+    """Return the request in these fields. Raises `InvalidRequest` that names the field."""
+    form_values.check_temperature(given)
     wanted = _granularities(many(given, "timestamp_granularities"))
-    form_values.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
     codes = many(given, "languages")
-    return OpenAIRequest(
+    return OpenAICall(
         options=Options(
-            model=model_of(form_values.limited("model", one(given, "model"), 300)),
+            model=model_of(_model(one(given, "model"))),
             language=languages.find_code(one(given, "language") or (codes[0] if len(codes) == 1 else "")),
             task=task,
             preset=form_values.preset(given, preset),
@@ -65,18 +85,27 @@ def understand(given: Given, *, task: Task, preset: Preset) -> OpenAIRequest:
     )
 
 
-def _reply(text: str) -> OpenAIFormat:
+def _model(name: str) -> str:
+    longest = OPTIONS["model"].max_length or 0
+    if len(name) > longest:
+        raise invalid("model", "The name of the model is too long.", f"It may have {longest} characters.")
+    return name
+
+
+def _reply(name: str) -> OpenAIFormat:
     try:
-        return OpenAIFormat(text or OpenAIFormat.JSON)
+        return OpenAIFormat(name or OpenAIFormat.JSON)
     except ValueError:
         hint = f"Use one of {', '.join(OpenAIFormat)}."
-        if text == "diarized_json":
-            raise wrong("response_format", "Who speaks is not told apart here.", hint, "unsupported_value") from None
-        raise wrong("response_format", f"{text[:40]!r} is no response format.", hint) from None
+        if name == "diarized_json":
+            message = "This service does not tell speakers apart."
+            raise invalid("response_format", message, hint, "unsupported_value") from None
+        raise invalid("response_format", f"{name[:40]!r} is not a response format.", hint) from None
 
 
 def _granularities(wanted: Sequence[str]) -> frozenset[str]:
     for name in wanted:
-        if name not in ("word", "segment"):
-            raise wrong("timestamp_granularities", f"{name[:40]!r} is no granularity.", "Use word, segment or both.")
+        if name not in GRANULARITIES:
+            hint = f"Use {' or '.join(GRANULARITIES)}, or both."
+            raise invalid("timestamp_granularities", f"{name[:40]!r} is not a granularity.", hint)
     return frozenset(wanted)

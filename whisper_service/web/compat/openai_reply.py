@@ -1,4 +1,4 @@
-"""A transcript in the shapes of OpenAI's interface. Pure."""
+"""Write a transcript in the forms of OpenAI's interface. Pure."""
 
 from __future__ import annotations
 
@@ -11,66 +11,66 @@ from whisper_service.core.languages import LANGUAGES
 from whisper_service.export.plain_text import plain_text
 
 LEAST: Final = 1e-10
-"""Probability below which a logarithm says nothing more."""
+"""Smaller probabilities count as this one, so that 0 has a logarithm."""
 
 
 def json(transcript: Transcript, *, logprobs: bool = False) -> dict[str, Any]:
-    """`{text, usage}`, with `logprobs` of every word if they are wanted (words are what this service knows; not tokens)."""
-    answer: dict[str, Any] = {"text": plain_text(transcript.segments), "usage": usage(transcript)}
+    """Return `{text, usage}`, and `logprobs` if wanted: of words, because the service does not keep tokens."""
+    answer: dict[str, Any] = {"text": plain_text(transcript.segments), "usage": _usage(transcript)}
     if logprobs:
         answer["logprobs"] = _logprobs(transcript.segments)
     return answer
 
 
 def verbose_json(transcript: Transcript, *, task: str, segments: bool, words: bool) -> dict[str, Any]:
-    """Everything with times. The language is an English name, in small letters."""
+    """Return the text with all times."""
     answer: dict[str, Any] = {
         "task": task,
         "language": language_name(transcript.language),
         "duration": transcript.duration_s or 0.0,
         "text": plain_text(transcript.segments),
-        "usage": usage(transcript),
+        "usage": _usage(transcript),
     }
     if segments:
-        answer["segments"] = [segment(number, said) for number, said in enumerate(transcript.segments)]
+        answer["segments"] = [segment(number, each) for number, each in enumerate(transcript.segments)]
     if words:
         answer["words"] = [
             {"word": word.word.strip(), "start": word.start, "end": word.end}
-            for said in transcript.segments
-            for word in said.words
+            for each in transcript.segments
+            for word in each.words
         ]
     return answer
 
 
-def segment(number: int, said: Segment) -> dict[str, Any]:
-    """One segment, with all ten fields. Tokens and the temperature are not kept, so they are empty and 0."""
+def segment(number: int, segment: Segment) -> dict[str, Any]:
+    """Return a segment with all ten fields. Tokens and the temperature are not kept: `tokens` is empty, the other 0."""
     return {
         "id": number,
-        "seek": round(said.start * 100),
-        "start": said.start,
-        "end": said.end,
-        "text": said.text,
+        "seek": round(segment.start * 100),
+        "start": segment.start,
+        "end": segment.end,
+        "text": segment.text,
         "tokens": [],
         "temperature": 0.0,
-        "avg_logprob": said.avg_logprob or 0.0,
-        "compression_ratio": said.compression_ratio or 0.0,
-        "no_speech_prob": said.no_speech_prob or 0.0,
+        "avg_logprob": segment.avg_logprob or 0.0,
+        "compression_ratio": segment.compression_ratio or 0.0,
+        "no_speech_prob": segment.no_speech_prob or 0.0,
     }
 
 
 def language_name(code: str | None) -> str:
-    """`english` for `en`; "" where nothing was said in any language."""
+    """Return the English name of a language in small letters: `english` for `en`. "": no language was detected."""
     return LANGUAGES.get(code or "", "").lower()
 
 
-def usage(transcript: Transcript) -> dict[str, Any]:
-    """What OpenAI would charge for."""
+def _usage(transcript: Transcript) -> dict[str, Any]:
+    """Return what OpenAI would charge for."""
     return {"type": "duration", "seconds": transcript.duration_s or 0.0}
 
 
 def _logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:
     return [
         {"token": word.word, "logprob": log(max(LEAST, word.probability)), "bytes": list(word.word.encode())}
-        for said in segments
-        for word in said.words
+        for segment in segments
+        for word in segment.words
     ]

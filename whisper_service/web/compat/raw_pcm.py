@@ -1,4 +1,4 @@
-"""Raw samples on their way to the disk: made a WAV file by the header before them. Pure, but for the receiver it writes to."""
+"""Make a WAV file of raw samples by writing a header before them. Pure, apart from the receiver that gets the bytes."""
 
 from __future__ import annotations
 
@@ -8,34 +8,20 @@ from typing import Final
 from whisper_service.core.domain import SAMPLE_RATE
 from whisper_service.storage.uploads import Received, Receiver
 
-_UNKNOWN: Final = 0xFFFFFFFF  # lengths of a stream, as FFmpeg itself writes and reads them
+_UNKNOWN: Final = 0xFFFFFFFF  # the length of a stream, as FFmpeg writes and reads it
+_PCM: Final = 1
 
 
 def header(rate: int = SAMPLE_RATE, width: int = 2, channels: int = 1) -> bytes:
-    """Before little-endian signed samples of `width` bytes, `rate` a second, `channels` interleaved."""
+    """Return the header for signed little-endian samples: `rate` per second, `width` bytes each, interleaved."""
     frame = width * channels
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        *(
-            b"RIFF",
-            _UNKNOWN,
-            b"WAVE",
-            b"fmt ",
-            16,
-            1,
-            channels,
-            rate,
-            rate * frame,
-            frame,
-            8 * width,
-            b"data",
-            _UNKNOWN,
-        ),
-    )
+    head = struct.pack("<4sI4s", b"RIFF", _UNKNOWN, b"WAVE")
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, channels, rate, rate * frame, frame, 8 * width)
+    return head + form + struct.pack("<4sI", b"data", _UNKNOWN)
 
 
 class WavWriter:
-    """16-bit mono at 16 kHz before a receiver. With `limit_s`, only that much from the beginning is kept."""
+    """Writes 16-bit mono samples at 16 kHz to a receiver, as a WAV file. `limit_s`: only the first seconds are kept."""
 
     def __init__(self, receiver: Receiver, limit_s: float | None = None) -> None:
         self._receiver = receiver
@@ -43,7 +29,6 @@ class WavWriter:
         self._begun = False
 
     async def write(self, data: bytes) -> None:
-        """Take the next bytes."""
         if not self._begun:
             self._begun = True
             await self._receiver.write(header())
@@ -54,5 +39,4 @@ class WavWriter:
             await self._receiver.write(data)
 
     async def finish(self) -> Received:
-        """The whole file, on stable storage."""
         return await self._receiver.finish()

@@ -1,12 +1,11 @@
-"""The interface of whisper-asr-webservice, for Bazarr and whoever else speaks it. Every request is an ordinary job.
+"""Serve the interface of whisper-asr-webservice, for Bazarr and others. Every request is an ordinary job.
 
-Its answers are plain text whatever their format, and its callers take the body of any answer for the transcript: errors are JSON,
-which no subtitle player takes for subtitles.
+Answers are plain text in every format, and clients take the body of any answer for the transcript. So errors are JSON,
+which no player takes for subtitles.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final
@@ -14,15 +13,6 @@ from typing import Any, Final
 import msgspec
 from anyio import to_thread
 from litestar import Response, Router, get, post
-from litestar.openapi.spec import (
-    OpenAPIFormat,
-    OpenAPIMediaType,
-    OpenAPIType,
-    Operation,
-    Parameter,
-    RequestBody,
-    Schema,
-)
 
 from whisper_service import __version__
 from whisper_service.app import calls
@@ -36,21 +26,25 @@ from whisper_service.export.plain_text import plain_text
 from whisper_service.export.render import Format
 from whisper_service.models.catalog import AUTO
 from whisper_service.storage.uploads import Receiver
-from whisper_service.web.api.jobs import Served, attachment
 from whisper_service.web.compat import form_values, openai_reply
-from whisper_service.web.compat.form_values import Given, one, wrong
+from whisper_service.web.compat.form_values import Given, invalid, one
 from whisper_service.web.compat.raw_pcm import WavWriter
+from whisper_service.web.http.content_disposition import transcript_disposition
+from whisper_service.web.http.dialects import Dialect
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Fields, Form, Sink
+from whisper_service.web.http.operations import RECORDING, choice, flag, form, operation, text
+from whisper_service.web.http.parameters import Served
 
 MAX_PARTS: Final = 64
 FILES: Final = ("audio_file", "file")
+TASKS: Final = (Task.TRANSCRIBE, Task.TRANSLATE)
 KNOWN: Final = frozenset({"task", "language", "initial_prompt", "output", "word_timestamps", "preset"})
-"""Fields that are looked at, in the query or in the form."""
+"""Fields that are read, in the query or in the form."""
 
 
 class AsrFormat(StrEnum):
-    """What an answer can be."""
+    """A form of the answers."""
 
     TXT = "txt"
     VTT = "vtt"
@@ -59,8 +53,8 @@ class AsrFormat(StrEnum):
     JSON = "json"
 
 
-class AsrRequest(Value, frozen=True):
-    """A request, understood."""
+class AsrCall(Value, frozen=True):
+    """A request of a client."""
 
     options: Options
     output: AsrFormat = AsrFormat.TXT
@@ -68,7 +62,7 @@ class AsrRequest(Value, frozen=True):
 
 
 class Language(Value, frozen=True):
-    """The language of a recording: its English name and Whisper's code; "und" where nobody speaks."""
+    """The language of a recording: its English name and Whisper's code. Without speech the code is "und"."""
 
     detected_language: str
     language_code: str
@@ -82,39 +76,39 @@ class AsrStatus(Value, frozen=True):
     name: str = "whisper_service"
 
 
-def understand(given: Given, *, task: Task | None = None, service: Service) -> AsrRequest:
-    """The request in these fields; `task` is for addresses that have one of their own. Raises `InvalidRequest`."""
+def parse(given: Given, *, task: Task | None = None, service: Service) -> AsrCall:
+    """Return the request in these fields. `task`: the address says it, not a field. Raises `InvalidRequest`."""
     output = one(given, "output").lower() or AsrFormat.TXT
     if output not in list(AsrFormat):
-        raise wrong("output", f"{output[:40]!r} is no output.", f"Use one of {', '.join(AsrFormat)}.")
+        raise invalid("output", f"{output[:40]!r} is not an output format.", f"Use one of {', '.join(AsrFormat)}.")
     wanted = one(given, "task").lower() or Task.TRANSCRIBE
-    if wanted not in (Task.TRANSCRIBE, Task.TRANSLATE):
-        raise wrong("task", f"{wanted[:40]!r} is no task.", "Use transcribe or translate.")
+    if wanted not in TASKS:
+        raise invalid("task", f"{wanted[:40]!r} is not a task.", f"Use {' or '.join(TASKS)}.")
     options = Options(
         language=None if task is Task.DETECT else languages.find_code(one(given, "language")),
         task=task or Task(wanted),
         preset=form_values.preset(given, service.config.speech.preset),
         prompt=None if task is Task.DETECT else form_values.prompt(one(given, "initial_prompt")),
     )
-    return AsrRequest(options, AsrFormat(output), words=form_values.boolean(given, "word_timestamps"))
+    return AsrCall(options, AsrFormat(output), words=form_values.boolean(given, "word_timestamps"))
 
 
-async def place(request: Incoming, service: Service, task: Task | None = None) -> tuple[AsrRequest, Job]:
-    """Take the form and make a job of it."""
+async def submit(request: Incoming, service: Service, task: Task | None = None) -> tuple[AsrCall, Job]:
+    """Read the form and make a job of it."""
     query: Fields = {name: request.query_params.getall(name) for name in request.query_params}
-    wishes = partial(understand, task=task, service=service)
-    wishes(query)
-    await service.models.resolve(AUTO)  # without one, nothing need be sent
+    parse_fields = partial(parse, task=task, service=service)
+    parse_fields(query)
+    await service.models.resolve(AUTO)  # without a model, the client need not send the recording
     encoded = form_values.boolean(query, "encode", default=True)
     limit_s = DETECT_S if task is Task.DETECT else None
 
     def through(receiver: Receiver) -> Sink:
         return receiver if encoded else WavWriter(receiver, limit_s)
 
-    async def check(said: Fields) -> None:
-        wishes({**query, **said})
+    async def check(fields: Fields) -> None:
+        parse_fields({**query, **fields})
 
-    form = Form(
+    recording = Form(
         service.uploads,
         check,
         files=FILES,
@@ -123,61 +117,38 @@ async def place(request: Incoming, service: Service, task: Task | None = None) -
         through=through,
         name=one(query, "video_file"),
     )
-    received = await form.read(request)
-    asked = wishes({**query, **form.fields})
-    return asked, await calls.submit(service, received, asked.options)
+    received = await recording.read(request)
+    call = parse_fields({**query, **recording.fields})
+    return call, await calls.submit(service, received, call.options)
 
 
-def written(transcript: Transcript, asked: AsrRequest, style: Style) -> bytes:
-    """The transcript as it was asked for."""
-    if asked.output is AsrFormat.JSON:
-        said = transcript.segments
-        segments = [segment(number, one, words=asked.words) for number, one in enumerate(said)]
-        return msgspec.json.encode({"text": plain_text(said), "segments": segments, "language": transcript.language or ""})
-    return render.render(transcript, Format(asked.output.value), Layout(style))
+def write(transcript: Transcript, call: AsrCall, style: Style) -> bytes:
+    """Return the transcript in the form that the client wants."""
+    if call.output is AsrFormat.JSON:
+        segments = [_segment(number, each, words=call.words) for number, each in enumerate(transcript.segments)]
+        content = {"text": plain_text(transcript.segments), "segments": segments, "language": transcript.language or ""}
+        return msgspec.json.encode(content)
+    return render.render(transcript, Format(call.output.value), Layout(style))
 
 
-def segment(number: int, said: Segment, *, words: bool) -> dict[str, Any]:
-    """One segment with the fields of faster-whisper."""
-    return openai_reply.segment(number, said) | {"words": said.words if words else None}
+def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, Any]:
+    """Return a segment with the fields of faster-whisper."""
+    return openai_reply.segment(number, segment) | {"words": segment.words if words else None}
 
 
-@dataclass
-class AsrOperation(Operation):
-    """Query and form in the OpenAPI document."""
-
-    def __post_init__(self) -> None:
-        file = Schema(
-            type=OpenAPIType.STRING,
-            format=OpenAPIFormat.BINARY,
-            description="Audio or video; raw samples if encode is false.",
-        )
-        form = Schema(type=OpenAPIType.OBJECT, required=["audio_file"], properties={"audio_file": file})
-        self.request_body = RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=form)})
-        self.parameters = [
-            Parameter(name=name, param_in="query", required=False, schema=schema) for name, schema in QUERY.items()
-        ]
-
-
-_ENCODE: Final = Schema(
-    type=OpenAPIType.BOOLEAN,
-    default=True,
-    description="false: the file is raw 16-bit little-endian mono sound at 16 kHz.",
-)
-_NAME: Final = Schema(type=OpenAPIType.STRING, description="What to call the recording.")
-QUERY: Final = {
-    "encode": _ENCODE,
-    "task": Schema(type=OpenAPIType.STRING, enum=["transcribe", "translate"], default="transcribe"),
-    "language": Schema(
-        type=OpenAPIType.STRING, description="Like en, zh or yue; without it, the language is detected."
-    ),
-    "initial_prompt": Schema(type=OpenAPIType.STRING, description="Names and spellings to expect."),
-    "word_timestamps": Schema(type=OpenAPIType.BOOLEAN, default=False, description="Words with their times, in json."),
-    "output": Schema(type=OpenAPIType.STRING, enum=[*AsrFormat], default="txt"),
-    "video_file": _NAME,
-}
 _ROUTE: Final[dict[str, Any]] = {
-    "operation_class": AsrOperation,
+    "operation_class": operation(
+        bodies={"multipart/form-data": form({"audio_file": RECORDING}, "audio_file")},
+        query={
+            "encode": flag("false: the file is raw 16-bit little-endian mono sound at 16 kHz.", default=True),
+            "task": choice(TASKS, Task.TRANSCRIBE),
+            "language": form_values.LANGUAGE,
+            "initial_prompt": form_values.PROMPT,
+            "word_timestamps": flag("Words with their times, in json."),
+            "output": choice(AsrFormat, AsrFormat.TXT),
+            "video_file": text("The name of the job."),
+        },
+    ),
     "status_code": 200,
     "request_max_body_size": None,
     "responses": problems(403, 404, 409, 413, 415, 422, 503, 507),
@@ -188,26 +159,26 @@ _ROUTE: Final[dict[str, Any]] = {
     "/asr", operation_id="asrTranscribe", summary="Whisper ASR: text of a recording", media_type="text/plain", **_ROUTE
 )
 async def transcribe(request: Incoming, service: Served) -> Response[bytes]:
-    asked, job = await place(request, service)
+    call, job = await submit(request, service)
     await calls.finished(service, job.id)
-    content = await to_thread.run_sync(written, await service.jobs.transcript(job.id), asked, service.config.captions)
-    disposition = attachment(job.name, asked.output.value)
+    content = await to_thread.run_sync(write, await service.jobs.transcript(job.id), call, service.config.captions)
+    disposition = transcript_disposition(job.name, call.output.value)
     headers = {"Asr-Engine": "whisper_service", "X-Request-Id": job.id, "Content-Disposition": disposition}
     return Response(content, media_type="text/plain", headers=headers)
 
 
 @post("/detect-language", operation_id="asrDetectLanguage", summary="Whisper ASR: language of a recording", **_ROUTE)
 async def detect_language(request: Incoming, service: Served) -> Response[Language]:
-    _, job = await place(request, service, Task.DETECT)
+    _, job = await submit(request, service, Task.DETECT)
     found = await calls.language(service, job.id)
     name = openai_reply.language_name(found.language) or "undetermined"
     answer = Language(name, found.language or "und", round(found.probability, 4))
     return Response(answer, headers={"X-Request-Id": job.id})
 
 
-@get("/status", operation_id="asrStatus", summary="Whisper ASR: does it answer?", responses=problems())
+@get("/status", operation_id="asrStatus", summary="Whisper ASR: does the service answer?", responses=problems())
 async def status() -> AsrStatus:
     return AsrStatus(__version__)
 
 
-router = Router("/", tags=["Whisper ASR"], route_handlers=[transcribe, detect_language, status])
+DIALECT: Final = Dialect([Router("/", tags=["Whisper ASR"], route_handlers=[transcribe, detect_language, status])])

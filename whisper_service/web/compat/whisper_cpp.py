@@ -1,11 +1,11 @@
-"""The interface of whisper.cpp's server. Every request is an ordinary job; errors are `{"error": "..."}` (`dialects`).
+"""Serve the interface of whisper.cpp's server. Every request is an ordinary job. Errors are `{"error": "..."}`.
 
-Options that only its decoder has are passed over. A part of a recording cannot be asked for, and that is said.
+Options of whisper.cpp's decoder are ignored. A request for a part of a recording is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, Final, assert_never
@@ -13,20 +13,12 @@ from typing import Any, Final, assert_never
 from anyio import to_thread
 from litestar import Response, Router, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import (
-    OpenAPIFormat,
-    OpenAPIMediaType,
-    OpenAPIResponse,
-    OpenAPIType,
-    Operation,
-    RequestBody,
-    Schema,
-)
-from msgspec.structs import replace
+from litestar.openapi.spec import OpenAPIType, Schema
+from msgspec import structs
 
 from whisper_service.app import calls
 from whisper_service.core import languages
-from whisper_service.core.domain import Options, Preset, Segment, Task, Transcript, Value
+from whisper_service.core.domain import Options, Preset, Problem, Segment, Task, Transcript, Value
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.text import clean
 from whisper_service.export import render
@@ -34,25 +26,31 @@ from whisper_service.export.captions.style import Style
 from whisper_service.export.layout import Layout
 from whisper_service.export.render import Format
 from whisper_service.models.catalog import AUTO
-from whisper_service.web.api.jobs import Served
 from whisper_service.web.compat import form_values, openai_reply
-from whisper_service.web.compat.form_values import Given, one, wrong
-from whisper_service.web.http import error_dialects
+from whisper_service.web.compat.form_values import Given, invalid, one
+from whisper_service.web.compat.openai_errors import openai_status
+from whisper_service.web.http.dialects import Dialect, ErrorAnswer, sentence
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Fields, Form
+from whisper_service.web.http.operations import (
+    RECORDING,
+    TEXT,
+    TEXT_OBJECT,
+    choice,
+    flag,
+    form,
+    operation,
+    schemas_of,
+)
+from whisper_service.web.http.parameters import Served
 
 MAX_PARTS: Final = 128
-KNOWN: Final = frozenset({
-    "response_format", "language", "translate", "detect_language", "prompt", "temperature", "max_len", "offset_t", "duration",
-    "offset_n", "preset",
-})  # fmt: skip
-"""Fields that are looked at."""
 PARTS: Final = ("offset_t", "offset_n", "duration")
-WIDEST: Final = 500
+_WIDTH: Final = schemas_of(Style)["line_columns"]
 
 
 class CppFormat(StrEnum):
-    """Forms in which it answers."""
+    """A form of the answers."""
 
     JSON = "json"
     TEXT = "text"
@@ -61,34 +59,59 @@ class CppFormat(StrEnum):
     VERBOSE_JSON = "verbose_json"
 
 
-class CppRequest(Value, frozen=True):
-    """A request, understood."""
+class CppCall(Value, frozen=True):
+    """A request of a client."""
 
     options: Options
     reply: CppFormat = CppFormat.JSON
-    max_len: int = 0  # characters of a caption; 0: as the guides for readable captions say
+    max_len: int = 0  # characters of a caption; 0: as the settings of captions say
 
 
 class Health(Value, frozen=True):
-    """Whether recordings are transcribed now: "ok" or why not."""
+    """Whether recordings are transcribed now: "ok", or why not."""
 
     status: str
 
 
-def understand(given: Given, *, preset: Preset) -> CppRequest:
-    """The request in these fields. Raises `InvalidRequest` naming the field."""
+class CppError(Value, frozen=True):
+    """What went wrong."""
+
+    error: str
+
+
+FIELDS: Final = {
+    "file": RECORDING,
+    "response_format": choice(CppFormat, CppFormat.JSON),
+    "language": replace(form_values.LANGUAGE, default="auto"),
+    "translate": flag("English text."),
+    "detect_language": flag("Only the language, for verbose_json."),
+    "prompt": form_values.PROMPT,
+    "temperature": form_values.TEMPERATURE,
+    "max_len": Schema(
+        type=OpenAPIType.INTEGER, minimum=0, default=0, description="Characters of a caption, in srt and vtt."
+    ),
+}
+"""The documented fields."""
+KNOWN: Final = FIELDS.keys() | {*PARTS, "preset"}
+"""All fields that are read."""
+
+
+def refusal(status: int, problem: Problem) -> ErrorAnswer:
+    """Return an error as clients of whisper.cpp expect it."""
+    return ErrorAnswer(openai_status(status, problem), {}, CppError(sentence(problem)))
+
+
+def parse(given: Given, *, preset: Preset) -> CppCall:
+    """Return the request in these fields. Raises `InvalidRequest` that names the field."""
     reply = one(given, "response_format") or CppFormat.JSON
     if reply not in list(CppFormat):
-        raise wrong("response_format", f"{reply[:40]!r} is no response format.", f"Use one of {', '.join(CppFormat)}.")
+        hint = f"Use one of {', '.join(CppFormat)}."
+        raise invalid("response_format", f"{reply[:40]!r} is not a response format.", hint)
     for name in PARTS:
         if form_values.number(given, name, 0, 1e12):
-            raise wrong(
-                name,
-                "A part of a recording cannot be asked for.",
-                "Send that part as a file of its own.",
-                "unsupported_value",
-            )
-    form_values.number(given, "temperature", 0.0, 1.0)  # checked and not used: the search is deterministic
+            message, hint = "A part of a recording cannot be transcribed.", "Send the part as a file of its own."
+            raise invalid(name, message, hint, "unsupported_value")
+    form_values.check_temperature(given)
     task = Task.TRANSLATE if form_values.boolean(given, "translate") else Task.TRANSCRIBE
     options = Options(
         language=languages.find_code(one(given, "language")),
@@ -96,125 +119,100 @@ def understand(given: Given, *, preset: Preset) -> CppRequest:
         preset=form_values.preset(given, preset),
         prompt=form_values.prompt(one(given, "prompt")),
     )
-    return CppRequest(options, CppFormat(reply), max_len=int(form_values.number(given, "max_len", 0, 1e6)))
+    return CppCall(options, CppFormat(reply), max_len=int(form_values.number(given, "max_len", 0, 1e6)))
 
 
-def text(transcript: Transcript) -> str:
-    """A line per segment."""
+def plain(transcript: Transcript) -> str:
+    """Return the text with one line for each segment."""
     return "".join(f"{clean(segment.text)}\n" for segment in transcript.segments)
 
 
-def verbose_json(transcript: Transcript, asked: CppRequest, found: calls.Detected) -> dict[str, Any]:
-    """Everything with times, words too. Tokens and alternatives are not kept."""
-    probabilities = {found.language: found.probability} if found.language else {}
+def verbose_json(transcript: Transcript, call: CppCall, found: calls.Detected) -> dict[str, Any]:
+    """Return the text with all times, also of words. Tokens and other hypotheses are not kept."""
     return {
-        "task": asked.options.task.value,
+        "task": call.options.task.value,
         "language": openai_reply.language_name(transcript.language),
         "duration": transcript.duration_s or 0.0,
-        "text": text(transcript),
-        "segments": [_segment(number, said) for number, said in enumerate(transcript.segments)],
+        "text": plain(transcript),
+        "segments": [_segment(number, each) for number, each in enumerate(transcript.segments)],
         "detected_language": openai_reply.language_name(found.language),
         "detected_language_probability": found.probability,
-        "language_probabilities": probabilities,
+        "language_probabilities": {found.language: found.probability} if found.language else {},
     }
 
 
-def _segment(number: int, said: Segment) -> dict[str, Any]:
+def _segment(number: int, segment: Segment) -> dict[str, Any]:
     words = [
         {"word": word.word, "start": word.start, "end": word.end, "t_dtw": -1, "probability": word.probability}
-        for word in said.words
+        for word in segment.words
     ]
-    shown = openai_reply.segment(number, said) | {"words": words}
-    return {name: value for name, value in shown.items() if name not in ("seek", "compression_ratio")}
+    fields = openai_reply.segment(number, segment) | {"words": words}
+    return {name: value for name, value in fields.items() if name not in ("seek", "compression_ratio")}
 
 
-def _layout(asked: CppRequest, style: Style) -> Layout:
-    if not asked.max_len:
+def layout(call: CppCall, style: Style) -> Layout:
+    """Return the layout of captions of at most `max_len` characters, as far as captions can be that narrow or wide."""
+    if not call.max_len:
         return Layout(style)
-    width = min(WIDEST, max(8, asked.max_len))
-    return Layout(replace(style, line_columns=width, cjk_line_columns=min(WIDEST, 2 * width), lines=1))
-
-
-@dataclass
-class InferenceOperation(Operation):
-    """The form and the kinds of answers in the OpenAPI document."""
-
-    def __post_init__(self) -> None:
-        plain = Schema(type=OpenAPIType.STRING)
-        form = Schema(type=OpenAPIType.OBJECT, required=["file"], properties={**FIELDS})
-        self.request_body = RequestBody(required=True, content={"multipart/form-data": OpenAPIMediaType(schema=form)})
-        done = (self.responses or {})["200"]
-        if isinstance(done, OpenAPIResponse):
-            kinds = ("text/plain", "application/x-subrip", "text/vtt")
-            json = Schema(type=OpenAPIType.OBJECT, required=["text"], properties={"text": plain})
-            done.content = {"application/json": OpenAPIMediaType(schema=json)} | dict.fromkeys(
-                kinds, OpenAPIMediaType(schema=plain)
-            )
-
-
-FIELDS: Final = {
-    "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="Any audio or video file."),
-    "response_format": Schema(type=OpenAPIType.STRING, enum=[*CppFormat], default=CppFormat.JSON),
-    "language": Schema(type=OpenAPIType.STRING, default="auto"),
-    "translate": Schema(type=OpenAPIType.BOOLEAN, default=False, description="English text."),
-    "detect_language": Schema(
-        type=OpenAPIType.BOOLEAN, default=False, description="Only the language, for verbose_json."
-    ),
-    "prompt": Schema(type=OpenAPIType.STRING, description="Names and spellings to expect."),
-    "temperature": Schema(
-        type=OpenAPIType.NUMBER, minimum=0, maximum=1, description="Taken, and not used: the search is deterministic."
-    ),
-    "max_len": Schema(
-        type=OpenAPIType.INTEGER, minimum=0, default=0, description="Characters of a caption, in srt and vtt."
-    ),
-}
+    least, most = int(_WIDTH.minimum or 0), int(_WIDTH.maximum or 0)
+    width = min(most, max(least, call.max_len))
+    return Layout(structs.replace(style, line_columns=width, cjk_line_columns=min(most, 2 * width), lines=1))
 
 
 @post(
     "/inference",
     operation_id="whisperCppInference",
-    operation_class=InferenceOperation,
+    operation_class=operation(
+        bodies={"multipart/form-data": form(FIELDS, "file")},
+        answers={
+            "application/json": TEXT_OBJECT,
+            **dict.fromkeys(("text/plain", "application/x-subrip", "text/vtt"), TEXT),
+        },
+    ),
     summary="whisper.cpp: text of a recording",
     status_code=200,
     request_max_body_size=None,
-    responses=error_dialects.refusals(400, 403, 404, 409, 413, 415, 421, 500, 503, 507, said=error_dialects.CppError),
+    responses=problems(403, 404, 409, 413, 415, 503, 507, form=CppError),
 )
 async def inference(request: Incoming, service: Served) -> Response[Any]:
-    wishes = partial(understand, preset=service.config.speech.preset)
-    await service.models.resolve(AUTO)  # without one, nothing need be sent
+    parse_fields = partial(parse, preset=service.config.speech.preset)
+    await service.models.resolve(AUTO)  # without a model, the client need not send the recording
 
-    async def check(said: Fields) -> None:
-        wishes(said)
+    async def check(fields: Fields) -> None:
+        parse_fields(fields)
 
-    form = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
-    received = await form.read(request)
-    asked = wishes(form.fields)
-    job = await calls.submit(service, received, asked.options)
+    recording = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
+    received = await recording.read(request)
+    call = parse_fields(recording.fields)
+    job = await calls.submit(service, received, call.options)
     await calls.finished(service, job.id)
     transcript = await service.jobs.transcript(job.id)
     headers = {"X-Request-Id": job.id}
-    match asked.reply:
+    match call.reply:
         case CppFormat.JSON:
-            return Response({"text": text(transcript)}, media_type="application/json", headers=headers)
+            return Response({"text": plain(transcript)}, media_type="application/json", headers=headers)
         case CppFormat.VERBOSE_JSON:
-            content = verbose_json(transcript, asked, await calls.language(service, job.id))
+            content = verbose_json(transcript, call, await calls.language(service, job.id))
             return Response(content, media_type="application/json", headers=headers)
         case CppFormat.TEXT:
-            return Response(text(transcript), media_type="text/plain", headers=headers)
+            return Response(plain(transcript), media_type="text/plain", headers=headers)
         case CppFormat.SRT | CppFormat.VTT:
-            kind = Format(asked.reply.value)
-            file = await to_thread.run_sync(render.render, transcript, kind, _layout(asked, service.config.captions))
+            kind = Format(call.reply.value)
+            file = await to_thread.run_sync(render.render, transcript, kind, layout(call, service.config.captions))
             return Response(file, media_type=kind.exporter.media_type, headers=headers)
         case _:
-            assert_never(asked.reply)
+            assert_never(call.reply)
 
 
 @post("/load", include_in_schema=False)
 async def load() -> None:
-    """Callers that change the model of whisper.cpp's server hear how it is done here."""
+    """Tell clients that want to change the model of whisper.cpp's server how it is done here."""
     raise InvalidRequest(
-        "The model is not changed through this address.",
-        hint="Set speech.model on the page or in the configuration; /v1/audio/transcriptions takes a model with every request.",
+        "This address does not change the model.",
+        hint=(
+            "Set speech.model on the page or in the configuration. "
+            "/v1/audio/transcriptions accepts a model with every request."
+        ),
     )
 
 
@@ -226,8 +224,9 @@ async def load() -> None:
 )
 async def health(service: Served) -> Response[Health]:
     readiness = service.readiness()
-    said = "ok" if readiness.ready else " ".join(problem.message for problem in readiness.problems)
-    return Response(Health(said), status_code=200 if readiness.ready else 503)
+    status = "ok" if readiness.ready else " ".join(problem.message for problem in readiness.problems)
+    return Response(Health(status), status_code=200 if readiness.ready else 503)
 
 
-router = Router("/", tags=["whisper.cpp"], route_handlers=[inference, load, health])
+_ROUTER: Final = Router("/", tags=["whisper.cpp"], route_handlers=[inference, load, health])
+DIALECT: Final = Dialect([_ROUTER], refusal, ("/inference", "/load"))

@@ -1,7 +1,7 @@
-"""The Wyoming protocol, by which Home Assistant's voice assistants have speech transcribed. Every utterance is an ordinary job.
+"""Serve the Wyoming protocol, through which Home Assistant has speech transcribed. Every utterance is an ordinary job.
 
-One TCP connection after the other, or many: `describe` is answered with what there is, and `transcribe`, `audio-start`,
-`audio-chunk`... `audio-stop` with a `transcript`. The protocol has no key: whoever reaches the port may speak.
+Clients connect by TCP. `describe` gets the models. `transcribe`, `audio-start`, `audio-chunk`... and `audio-stop` get a
+`transcript`. The protocol has no key: everybody who reaches the port may use it.
 """
 
 from __future__ import annotations
@@ -33,31 +33,34 @@ from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.export.plain_text import plain_text
 from whisper_service.storage.uploads import Receiver
 from whisper_service.web.compat.raw_pcm import header
+from whisper_service.web.http.dialects import sentence
 
 logger = logging.getLogger(__name__)
 
 MAX_HEAD: Final = 64 * 1024
-"""Bytes of the lines and data of an event."""
+"""Bytes of the first line of an event, and of its data."""
 MAX_PAYLOAD: Final = 1 << 20
 """Bytes of sound in one event: half a minute."""
 IDLE_S: Final = 300.0
-"""A connection that says nothing for this long is closed."""
-LAST_WORD_S: Final = 1.0
-"""For a client to take the reason why it is sent away."""
+"""Seconds without an event after which a connection is closed."""
+ERROR_S: Final = 1.0
+"""Seconds that a client has to read why its connection is closed."""
 CONNECTIONS: Final = 64
 NAME: Final = "voice.wav"
-_GONE: Final = (
+_FORMATS: Final = {"rate": range(4_000, 384_001), "width": (2, 3, 4), "channels": range(1, 9)}
+_DEFAULT: Final = {"rate": 16_000, "width": 2, "channels": 1}
+_DISCONNECTED: Final = (
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
     anyio.EndOfStream,
     anyio.IncompleteRead,
     TimeoutError,
 )
-_SELF: Final = Attribution(name="OpenAI Whisper", url="https://github.com/openai/whisper")
+_WHISPER: Final = Attribution(name="OpenAI Whisper", url="https://github.com/openai/whisper")
 
 
 class _Head(msgspec.Struct):
-    """The line that begins an event."""
+    """The first line of an event."""
 
     type: str
     data: dict[str, Any] = {}
@@ -73,7 +76,10 @@ class WyomingConnection:
         self._in = BufferedByteReceiveStream(stream)
 
     async def read(self) -> Event:
-        """The next event. Raises what anyio raises at the end, `TimeoutError`, and `InvalidRequest` for what is no event."""
+        """Return the next event.
+
+        Raises `InvalidRequest` if the bytes are not an event, `TimeoutError`, and what anyio raises at the end.
+        """
         with anyio.fail_after(IDLE_S):
             try:
                 head = msgspec.json.decode(await self._in.receive_until(b"\n", MAX_HEAD), type=_Head)
@@ -82,11 +88,11 @@ class WyomingConnection:
                 return Event(head.type, data, await self._exactly(head.payload_length, MAX_PAYLOAD))
             except (msgspec.DecodeError, RecursionError, anyio.DelimiterNotFound) as error:
                 hint = "An event is a line of JSON, then its data and its payload."
-                raise InvalidRequest(f"This is no event of the Wyoming protocol: {error}.", hint=hint) from error
+                raise InvalidRequest(f"This is not an event of the Wyoming protocol: {error}.", hint=hint) from error
 
-    async def write(self, said: Eventable) -> None:
+    async def write(self, message: Eventable) -> None:
         """Send one event."""
-        event = said.event()
+        event = message.event()
         data = json.dumps(event.data, ensure_ascii=False).encode()
         head = {"type": event.type, "version": __version__, "data_length": len(data)}
         await self._stream.send(json.dumps(head).encode() + b"\n" + data)
@@ -102,15 +108,15 @@ class WyomingConnection:
 @asynccontextmanager
 async def serving(service: Service, listener: MultiListener[SocketStream]) -> AsyncIterator[None]:
     """Answer on this listener inside the block."""
-    places = anyio.CapacityLimiter(CONNECTIONS)
+    limiter = anyio.CapacityLimiter(CONNECTIONS)
 
     async def answer(stream: SocketStream) -> None:
-        """The border: whatever goes wrong with one connection, the others go on."""
+        """Serve one connection. An error ends only this connection."""
         try:
-            async with places, stream:
-                await _talk(service, WyomingConnection(stream))
+            async with limiter, stream:
+                await _converse(service, WyomingConnection(stream))
         except Exception:
-            logger.exception("a connection failed", extra={"action": "wyoming_failed"})
+            logger.exception("A connection failed.", extra={"action": "wyoming_failed"})
 
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, answer)
@@ -120,35 +126,36 @@ async def serving(service: Service, listener: MultiListener[SocketStream]) -> As
             tasks.cancel_scope.cancel()
 
 
-async def _talk(service: Service, wire: WyomingConnection) -> None:
-    """One connection to its end. Errors are told, and end it."""
+async def _converse(service: Service, connection: WyomingConnection) -> None:
+    """Answer the events of one connection until it ends. An error is sent to the client and ends the connection."""
     language: str | None = None
     try:
         while True:
-            event = await wire.read()
+            event = await connection.read()
             if Describe.is_type(event.type):
-                await wire.write(await _info(service))
+                await connection.write(await _info(service))
             elif Ping.is_type(event.type):
-                await wire.write(Pong(text=event.data.get("text")))
+                await connection.write(Pong(text=event.data.get("text")))
             elif Transcribe.is_type(event.type):
                 language = _language(event.data.get("language"))
             elif AudioStart.is_type(event.type):
-                await wire.write(await _utterance(service, wire, event, language))
-            elif AudioStop.is_type(event.type):  # of nothing
-                await wire.write(Transcript(text=""))
+                await connection.write(await _transcribe(service, connection, event, language))
+            elif AudioStop.is_type(event.type):  # without a start
+                await connection.write(Transcript(text=""))
     except ServiceError as error:
         logger.warning("%s", error.message, extra={"action": "wyoming_refused", "code": error.problem.code})
-        problem = error.problem
-        with suppress(*_GONE), anyio.move_on_after(LAST_WORD_S):
-            await wire.write(Error(text=f"{problem.message} {problem.hint}".strip(), code=problem.code))
-    except _GONE:
+        with suppress(*_DISCONNECTED), anyio.move_on_after(ERROR_S):
+            await connection.write(Error(text=sentence(error.problem), code=error.problem.code))
+    except _DISCONNECTED:
         pass
 
 
-async def _utterance(service: Service, wire: WyomingConnection, start: Event, language: str | None) -> Transcript:
-    """What is said until `audio-stop`. Nothing is kept of an utterance that breaks off."""
+async def _transcribe(
+    service: Service, connection: WyomingConnection, start: Event, language: str | None
+) -> Transcript:
+    """Return the text of an utterance, which ends with `audio-stop`. Nothing is kept of one that breaks off."""
     async with service.uploads.receive(NAME) as receiver:
-        if not await _record(wire, start, receiver):
+        if not await _record(connection, start, receiver):
             return Transcript(text="")
         received = await receiver.finish()
     preset = service.config.speech.preset
@@ -158,55 +165,49 @@ async def _utterance(service: Service, wire: WyomingConnection, start: Event, la
     return Transcript(text=plain_text(transcript.segments), language=transcript.language)
 
 
-async def _record(wire: WyomingConnection, start: Event, receiver: Receiver) -> bool:
-    """Write the sound as a WAV file; whether there was any."""
+async def _record(connection: WyomingConnection, start: Event, receiver: Receiver) -> bool:
+    """Write the sound of an utterance as a WAV file. Return whether there was any."""
     begun = False
-    head = header(*(_number(start, name, allowed) for name, allowed in _FORMAT.items()))
-    while not AudioStop.is_type((event := await wire.read()).type):
+    head = header(*(_number(start, name, allowed) for name, allowed in _FORMATS.items()))
+    while not AudioStop.is_type((event := await connection.read()).type):
         if AudioChunk.is_type(event.type) and event.payload:
             await receiver.write(event.payload if begun else head + event.payload)
             begun = True
     return begun
 
 
-_FORMAT: Final = {"rate": range(4_000, 384_001), "width": (2, 3, 4), "channels": range(1, 9)}
-_USUAL: Final = {"rate": 16_000, "width": 2, "channels": 1}
-
-
 def _number(start: Event, name: str, allowed: Sequence[int]) -> int:
-    value = start.data.get(name, _USUAL[name])
+    value = start.data.get(name, _DEFAULT[name])
     if not isinstance(value, int) or value not in allowed:
-        raise InvalidRequest(
-            f"Sound with {name} {value!r:.40} cannot be taken.", hint="Send 16-bit mono at 16000 Hz.", field=name
-        )
+        message = f"Sound with {name} {value!r:.40} is not accepted."
+        raise InvalidRequest(message, hint="Send 16-bit mono at 16000 Hz.", field=name)
     return value
 
 
-def _language(said: object) -> str | None:
-    """What Home Assistant is set to; what nobody knows is found out."""
+def _language(wanted: object) -> str | None:
+    """Return the code of the language that Home Assistant is set to. None: unknown, so the language is detected."""
     try:
-        return languages.find_code(said) if isinstance(said, str) else None
+        return languages.find_code(wanted) if isinstance(wanted, str) else None
     except InvalidRequest:
         return None
 
 
 async def _info(service: Service) -> Info:
-    """What there is, the model that will be used first."""
-    names = await service.models.installed()
+    """Return the models on this machine. The first is the one that is used."""
     models = [
         AsrModel(
             name=name,
-            attribution=_SELF,
+            attribution=_WHISPER,
             installed=True,
             description=f"Whisper {name}",
             version=None,
             languages=sorted(languages.LANGUAGES),
         )
-        for name in names
+        for name in await service.models.installed()
     ]
     program = AsrProgram(
         name="whisper_service",
-        attribution=_SELF,
+        attribution=_WHISPER,
         installed=True,
         description="Speech transcription with Whisper",
         version=__version__,

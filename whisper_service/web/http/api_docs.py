@@ -1,4 +1,4 @@
-"""The description of the API: the OpenAPI document, and a page that shows it without scripts and without a network."""
+"""Serve the OpenAPI document, and a page that shows it without scripts and without a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Server
 from whisper_service import __version__
 from whisper_service.core.domain import Problem
 
-_NOTHING = Problem(
+_NOT_FOUND = Problem(
     code="not_found",
     message="There is nothing at this address.",
     hint="The documentation is at /schema and /schema/openapi.json.",
@@ -22,7 +22,7 @@ _NOTHING = Problem(
 
 
 class OpenApiJson(JsonRenderPlugin):
-    """`/schema/openapi.json`, the very bytes that are kept in the repository."""
+    """`/schema/openapi.json`: the same bytes as docs/openapi.json."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         return document(openapi_schema, request.scope.get("root_path", ""))
@@ -32,22 +32,24 @@ class OpenApiPage(OpenAPIRenderPlugin):
     """`/schema`: every operation with its parameters and answers, and every schema, as plain HTML."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        return render(openapi_schema, request.scope.get("root_path", "")).encode()
+        return page(openapi_schema, request.scope.get("root_path", "")).encode()
 
 
 def _problem_instead_of_page(response: Response[Any]) -> Response[Any]:
-    """The framework answers unknown addresses below /schema in HTML; ours are told in JSON like everywhere."""
-    return (
-        Response(_NOTHING, status_code=404, media_type="application/json") if response.status_code == 404 else response
-    )
+    """Replace the framework's HTML answer for unknown addresses below /schema with the JSON of all other addresses."""
+    if response.status_code != 404:
+        return response
+    return Response(_NOT_FOUND, status_code=404, media_type="application/json")
 
 
 def config() -> OpenAPIConfig:
-    """How the framework describes us."""
+    """Return what the framework needs to describe the API."""
     return OpenAPIConfig(
         title="whisper_service",
         version=__version__,
-        description="Self-hosted speech transcription. Errors are `{code, message, hint, params}` with a true status code.",
+        description=(
+            "Self-hosted speech transcription. Errors are `{code, message, hint, params}` with the fitting status code."
+        ),
         license=License(name="MIT", identifier="MIT"),
         servers=[Server(url="/")],
         components=Components(
@@ -55,7 +57,7 @@ def config() -> OpenAPIConfig:
                 "token": SecurityScheme(
                     type="http",
                     scheme="bearer",
-                    description="Wanted where the service has a token; browsers log in and send a cookie.",
+                    description="Required if the service has a token. Browsers log in and send a cookie instead.",
                 )
             }
         ),
@@ -68,16 +70,17 @@ def config() -> OpenAPIConfig:
 
 
 def document(schema: dict[str, Any], root_path: str = "") -> bytes:
-    """The OpenAPI document as it is served and committed; a proxy may show the API below a path."""
+    """Return the OpenAPI document. `root_path` is the path below which a proxy shows the API."""
     if root_path:
         schema = schema | {"servers": [{"url": root_path}]}
-    for operation in (operation for item in schema["paths"].values() for operation in item.values()):
-        operation["responses"].get("204", {}).pop("content", None)  # the framework calls nothing a null
+    for item in schema["paths"].values():
+        for operation in item.values():
+            operation["responses"].get("204", {}).pop("content", None)  # the framework writes a null there
     return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 
-def render(schema: dict[str, Any], root_path: str = "") -> str:
-    """The page."""
+def page(schema: dict[str, Any], root_path: str = "") -> str:
+    """Return the page that shows the document."""
     root = escape(root_path)
     operations = [
         _operation(method, path, operation)
@@ -85,7 +88,7 @@ def render(schema: dict[str, Any], root_path: str = "") -> str:
         for method, operation in item.items()
         if isinstance(operation, dict)
     ]
-    shapes = [_shape(name, shape) for name, shape in sorted(schema["components"]["schemas"].items())]
+    schemas = [_schema(name, shape) for name, shape in sorted(schema["components"]["schemas"].items())]
     title = escape(schema["info"]["title"])
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}: API</title>'
@@ -93,41 +96,52 @@ def render(schema: dict[str, Any], root_path: str = "") -> str:
         f'<link rel="icon" href="{root}/static/icon.svg"><link rel="stylesheet" href="{root}/static/app.css">'
         f'<body class="docs"><main><h1>{title} {escape(schema["info"]["version"])}</h1>'
         f'<p>{escape(schema["info"]["description"])}</p><p><a href="{root}/schema/openapi.json">openapi.json</a></p>'
-        f"<h2>Operations</h2>{''.join(operations)}<h2>Schemas</h2>{''.join(shapes)}</main></body></html>"
+        f"<h2>Operations</h2>{''.join(operations)}<h2>Schemas</h2>{''.join(schemas)}</main></body></html>"
     )
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    parameters = "".join(
-        f"<tr><td><code>{escape(p['name'])}</code><td>{escape(p['in'])}{', required' if p.get('required') else ''}"
-        f"<td>{_type(p.get('schema', {}))}<td>{escape(p.get('description') or p.get('schema', {}).get('description', ''))}</tr>"
-        for p in operation.get("parameters", ())
+    rows = "".join(
+        _row(
+            f"<code>{escape(parameter['name'])}</code>",
+            f"{escape(parameter['in'])}{', required' if parameter.get('required') else ''}",
+            _type(schema := parameter.get("schema", {})),
+            escape(parameter.get("description") or schema.get("description", "")),
+        )
+        for parameter in operation.get("parameters", ())
     )
-    body = "".join(
-        f"<tr><td>body<td>{escape(kind)}<td colspan=2>{_type(content.get('schema', {}))}</tr>"
-        for kind, content in operation.get("requestBody", {}).get("content", {}).items()
+    rows += "".join(
+        _row("body", escape(media_type), _type(content.get("schema", {})))
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
     )
-    answers = "".join(
-        f"<tr><td>{escape(status)}<td>{escape(answer.get('description', ''))}"
-        f"<td colspan=2>{', '.join(_type(c.get('schema', {})) for c in answer.get('content', {}).values())}</tr>"
+    rows += "".join(
+        _row(
+            escape(status),
+            escape(answer.get("description", "")),
+            ", ".join(_type(content.get("schema", {})) for content in answer.get("content", {}).values()),
+        )
         for status, answer in operation.get("responses", {}).items()
     )
-    return (
-        f"<details><summary><code>{method.upper()} {escape(path)}</code> {escape(operation.get('summary', ''))}</summary>"
-        f"<p>{escape(operation.get('description', ''))}</p><table>{parameters}{body}{answers}</table></details>"
-    )
+    summary = f"<code>{method.upper()} {escape(path)}</code> {escape(operation.get('summary', ''))}"
+    description = escape(operation.get("description", ""))
+    return f"<details><summary>{summary}</summary><p>{description}</p><table>{rows}</table></details>"
 
 
-def _shape(name: str, shape: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td><code>{escape(k)}</code><td>{_type(v)}</tr>" for k, v in shape.get("properties", {}).items()
-    )
-    said = escape(shape.get("description", "") or ", ".join(map(str, shape.get("enum", ()))))
-    return f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary><p>{said}</p><table>{rows}</table></details>'
+def _schema(name: str, schema: dict[str, Any]) -> str:
+    rows = "".join(_row(f"<code>{escape(k)}</code>", _type(v)) for k, v in schema.get("properties", {}).items())
+    description = escape(schema.get("description", "") or ", ".join(map(str, schema.get("enum", ()))))
+    head = f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary>'
+    return f"{head}<p>{description}</p><table>{rows}</table></details>"
+
+
+def _row(*cells: str) -> str:
+    """Return a row of a table with four columns. The last of three cells takes two."""
+    wide = "<td colspan=2>" if len(cells) == 3 else "<td>"
+    return f"<tr><td>{'<td>'.join(cells[:-1])}{wide}{cells[-1]}</tr>"
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """The kind of a value in a few words, with links to the schemas it names."""
+    """Return the type of a value in a few words, with links to the schemas that it names."""
     if reference := schema.get("$ref"):
         name = escape(reference.rpartition("/")[2])
         return f'<a href="#{name}">{name}</a>'

@@ -1,6 +1,6 @@
-"""Files on the wire: HEAD, ETag, `If-None-Match` and byte ranges (RFC 9110, sections 13 and 14), read a block at a time.
+"""Send files with HEAD, ETag, `If-None-Match` and byte ranges (RFC 9110, sections 13 and 14), one block at a time.
 
-The framework knows none of these for files; without ranges no browser can jump within a recording.
+The framework has none of these for files. Without ranges, no browser can jump within a recording.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from litestar.types import Receive, Scope, Send
 from whisper_service.core.domain import Problem
 
 BLOCK: Final = 256 * 1024
-"""Bytes read at once: few hops between threads, and a player that jumps wastes little."""
+"""Bytes per read: few switches to a thread, and little is read in vain when a player jumps."""
 _RANGE: Final = re.compile(r"bytes=[ \t]*(\d*)-(\d*)[ \t]*", re.ASCII | re.IGNORECASE)
 _TAGS: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
-_DIGITS: Final = 19  # of an offset; more is beyond every file
+_DIGITS: Final = 19  # of an offset; a larger one is beyond every file
 
 
 class ByteRange(NamedTuple):
@@ -33,18 +33,18 @@ class ByteRange(NamedTuple):
 
 
 class Unsatisfiable(Exception):
-    """No byte of the file is in the range that was asked for."""
+    """The file has no byte in the range of the request."""
 
 
 def parse_range(value: str | None, size: int) -> ByteRange | None:
-    """The stretch of a file of `size` bytes that a `Range` header asks for; None: all of it.
+    """Return the part of a file of `size` bytes that a `Range` header asks for. None: the whole file.
 
-    What is no valid range of bytes, and more than one range, is ignored, as the RFC allows. Raises `Unsatisfiable`.
+    A header that is not one valid range of bytes is ignored, as the RFC allows. Raises `Unsatisfiable`.
     """
     found = _RANGE.fullmatch(value or "")
     if found is None or not (found[1] or found[2]):
         return None
-    if not found[1]:  # the last so many bytes
+    if not found[1]:  # the last bytes, found[2] of them
         length = _offset(found[2])
         if length == 0 or size == 0:
             raise Unsatisfiable
@@ -59,7 +59,7 @@ def parse_range(value: str | None, size: int) -> ByteRange | None:
 
 
 def matches(value: str | None, etag: str) -> bool:
-    """Whether `If-None-Match` names this tag; compared weakly, as that header is."""
+    """Return whether `If-None-Match` names this tag. The comparison is weak, as the RFC asks for that header."""
     if value is None:
         return False
     return value.strip() == "*" or etag.removeprefix("W/") in (tag.removeprefix("W/") for tag in _TAGS.findall(value))
@@ -67,9 +67,9 @@ def matches(value: str | None, etag: str) -> bool:
 
 @dataclass
 class FileResponse:
-    """A file as the answer to a GET or HEAD.
+    """A file as the ASGI answer to a GET or HEAD. A handler returns it.
 
-    `etag` comes with its quotes; a strong one allows `If-Range`. `bytes` instead of a file are for what is small.
+    `etag` includes its quotes. Only a strong tag allows `If-Range`. Small content may be `bytes` instead of a file.
     """
 
     source: Path | bytes
@@ -78,11 +78,10 @@ class FileResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI; a handler returns this as its response."""
-        asked = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         headers = {"ETag": self.etag, "Accept-Ranges": "bytes", **self.headers}
         method = scope.get("method", "GET")
-        if matches(asked.get("if-none-match"), self.etag):
+        if matches(request.get("if-none-match"), self.etag):
             await _send(send, 304, headers, b"")
             return
         opened = await to_thread.run_sync(self._open)
@@ -90,9 +89,9 @@ class FileResponse:
             size = await to_thread.run_sync(opened.seek, 0, 2)
             headers["Content-Type"] = self.media_type
             status, span = 200, ByteRange(0, size)
-            if method == "GET" and self._is_meant(asked.get("if-range")):
+            if method == "GET" and self._may_be_partial(request.get("if-range")):
                 try:
-                    wanted = parse_range(asked.get("range"), size)
+                    wanted = parse_range(request.get("range"), size)
                 except Unsatisfiable:
                     await _send(send, *_unsatisfiable(headers, size))
                     return
@@ -112,13 +111,13 @@ class FileResponse:
     def _open(self) -> BinaryIO:
         return BytesIO(self.source) if isinstance(self.source, bytes) else self.source.open("rb")
 
-    def _is_meant(self, if_range: str | None) -> bool:
-        """Whether a range is one of this very file: the client names its tag, or names none. Dates are not trusted."""
+    def _may_be_partial(self, if_range: str | None) -> bool:
+        """Return whether a range means this version of the file. `If-Range` must have its tag, or be missing."""
         return if_range is None or (if_range.strip() == self.etag and not self.etag.startswith("W/"))
 
 
 async def _stream(file: BinaryIO, span: ByteRange, receive: Receive, send: Send) -> None:
-    """A stretch of the file as the body, for as long as somebody takes it: to a client that is gone, `send` returns at once."""
+    """Send a part of the file as the body until the client disconnects. After that, `send` would return at once."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -138,8 +137,8 @@ async def _stream(file: BinaryIO, span: ByteRange, receive: Receive, send: Send)
 def _unsatisfiable(headers: Mapping[str, str], size: int) -> tuple[int, dict[str, str], bytes]:
     problem = Problem(
         code="range_not_satisfiable",
-        message="The file has no bytes in that range.",
-        hint=f"It has {size} bytes; leave the header Range out to get all of it.",
+        message="The file has no bytes in this range.",
+        hint=f"The file has {size} bytes. Leave out the header Range to get all of them.",
         params={"size": size},
     )
     body = msgspec.json.encode(problem)

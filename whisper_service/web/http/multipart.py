@@ -1,79 +1,59 @@
-"""Bodies as they arrive: a form with one recording and some fields, read piece by piece and gone to the disk piece by piece.
+"""Read a form with one recording and some fields, and write the recording to the disk as its bytes arrive.
 
-Nothing of the recording stays in memory. Fields are checked the moment they are known, so that a wrong one is answered before
-gigabytes were sent for nothing; they may also follow the file. What the fields mean is for the caller.
+Fields may come before or after the file. They are checked as soon as they are read, so that a wrong field is refused
+before gigabytes arrive. The caller knows what the fields mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from litestar.types import Receive
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser  # type: ignore[import-untyped]
 
-from whisper_service.core.errors import InvalidRequest, ServiceError, TooLarge, UnsupportedMedia, UploadBroken
+from whisper_service.core.errors import InvalidRequest, ServiceError, TooLarge, UploadBroken
 from whisper_service.storage.uploads import Received, Receiver, Uploads
 from whisper_service.web.http.errors import Incoming
+from whisper_service.web.http.request_bodies import Body, expected_length, refuse_compressed
 
 MAX_FIELD: Final = 16 * 1024
-"""Bytes of one field; the longest, a prompt of 2,000 characters, takes at most 8,000."""
-
+"""Bytes of a field. The longest, a prompt of 2,000 characters, takes at most 8,000."""
 MAX_PARTS: Final = 32
 FORM_OVERHEAD: Final = MAX_PARTS * MAX_FIELD
-"""A form is hardly ever longer than its file by more than this."""
+"""Bytes by which a form is longer than its file, at most in practice."""
 
 Fields = dict[str, list[str]]
-"""What a form says beside its file; a field may come several times."""
+"""The fields of a form beside its file. A field may have several values."""
 
 
 class Sink(Protocol):
-    """Where the bytes of the recording go; `intake.Receiver` is one."""
+    """Where the bytes of a recording go, like `storage.uploads.Receiver`."""
 
     async def write(self, data: bytes) -> None: ...
 
     async def finish(self) -> Received: ...
 
 
-@dataclass
-class Body:
-    """The bytes of a request as they arrive. Raises `UploadBroken` when the client goes away."""
-
-    source: Receive
-    complete: bool = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while not self.complete:
-            message = await self.source()
-            if message["type"] != "http.request":
-                self.complete = True
-                raise UploadBroken()
-            self.complete = not message["more_body"]
-            if message["body"]:
-                yield message["body"]
-
-
-def _itself(receiver: Receiver) -> Sink:
+def _unchanged(receiver: Receiver) -> Sink:
     return receiver
 
 
 @dataclass
 class Form:
-    """A multipart form with one recording, in a part called one of `files`, and fields before or after it.
+    """A multipart form with one recording.
 
-    `check` is awaited with all fields so far whenever there is one more, and raises what is wrong with them. Fields that are not
-    `known` are passed over unread (None: all are kept). The recording is written through what `through` makes of its receiver.
+    `check` is awaited with all fields so far after each new field. It raises what is wrong with them.
     """
 
-    intake: Uploads
+    uploads: Uploads
     check: Callable[[Fields], Awaitable[object]]
-    files: Collection[str] = ("file",)
-    known: Collection[str] | None = None
+    files: Collection[str] = ("file",)  # the part with the recording has one of these names
+    known: Collection[str] | None = None  # other fields are skipped; None: all fields are kept
     max_parts: int = MAX_PARTS
-    through: Callable[[Receiver], Sink] = _itself
-    name: str = ""  # of the recording; empty: as its part says
+    through: Callable[[Receiver], Sink] = _unchanged  # what the recording is written through
+    name: str = ""  # of the recording; empty: the file name of its part
     fields: Fields = field(default_factory=dict)
     _part: str = ""  # the name of the part that is being read
     _value: bytearray = field(default_factory=bytearray)
@@ -81,9 +61,10 @@ class Form:
     _expected: int | None = None
 
     async def read(self, request: Incoming) -> Received:
-        """Everything in it; the recording is on stable storage then.
+        """Read the whole form and return the recording, which is then on stable storage.
 
-        Raises `InvalidRequest`, `TooLarge`, `DiskFull`, `EmptyFile`, `UnsupportedMedia` or `UploadBroken`; then nothing is left.
+        Raises `InvalidRequest`, `TooLarge`, `DiskFull`, `EmptyFile`, `UnsupportedMedia` or `UploadBroken`. No file is
+        left then.
         """
         refuse_compressed(request)
         length = expected_length(request)
@@ -96,24 +77,10 @@ class Form:
                     async for data in body:
                         for event in parser.parse(data):
                             await self._take(event, stack)
-                if self._sink is None:
-                    names = " or ".join(self.files)
-                    hint = f"Put the recording into a part named {names}."
-                    raise InvalidRequest(
-                        "There is no file in the form.",
-                        hint=hint,
-                        field=next(iter(self.files)),
-                        reason="missing_required_parameter",
-                    )
-                received = await self._sink.finish()
-                try:
-                    await self.check(self.fields)
-                except ServiceError:
-                    received.path.unlink(missing_ok=True)
-                    raise
-                return received
+                return await self._finish()
         except ParserLimitReached as error:
-            raise TooLarge(f"The form is too large: {error}.", hint=f"It may have {self.max_parts} parts.") from error
+            hint = f"A form may have {self.max_parts} parts."
+            raise TooLarge(f"The form is too large: {error}.", hint=hint) from error
         except MultipartError as error:
             if body.complete and self._part:
                 raise UploadBroken("The form ends in the middle of a part.") from error
@@ -121,30 +88,29 @@ class Form:
 
     async def _take(self, event: MultipartSegment | bytes | None, stack: AsyncExitStack) -> None:
         if isinstance(event, MultipartSegment):
-            await self._begin(event, stack)
+            await self._begin_part(event, stack)
         elif event is None:
-            await self._end()
+            await self._end_part()
         elif self._part in self.files and self._sink is not None:
             await self._sink.write(event)
-        elif self._wanted():
+        elif self._is_known():
             self._value += event
             if len(self._value) > MAX_FIELD:
                 raise TooLarge(f"The field {self._part[:80]!r} is too long.", limit=MAX_FIELD)
 
-    async def _begin(self, part: MultipartSegment, stack: AsyncExitStack) -> None:
+    async def _begin_part(self, part: MultipartSegment, stack: AsyncExitStack) -> None:
         self._part = part.name or ""
         self._value.clear()
         if self._part not in self.files:
             return
         if self._sink is not None:
-            hint = "Send one request per recording."
+            hint = "Send one request for each recording."
             raise InvalidRequest("There is more than one file in the form.", hint=hint, field=self._part)
         name = self.name or part.filename or ""
-        receiver = await stack.enter_async_context(self.intake.receive(name, expected=self._expected))
-        self._sink = self.through(receiver)
+        self._sink = self.through(await stack.enter_async_context(self.uploads.receive(name, expected=self._expected)))
 
-    async def _end(self) -> None:
-        if self._part not in self.files and self._wanted():
+    async def _end_part(self) -> None:
+        if self._part not in self.files and self._is_known():
             try:
                 self.fields.setdefault(self._part, []).append(self._value.decode())
             except UnicodeDecodeError as error:
@@ -152,19 +118,18 @@ class Form:
             await self.check(self.fields)
         self._part = ""
 
-    def _wanted(self) -> bool:
+    async def _finish(self) -> Received:
+        if self._sink is None:
+            hint = f"Put the recording into a part named {' or '.join(self.files)}."
+            missing = {"field": next(iter(self.files)), "reason": "missing_required_parameter"}
+            raise InvalidRequest("There is no file in the form.", hint=hint, **missing)
+        received = await self._sink.finish()
+        try:
+            await self.check(self.fields)
+        except ServiceError:
+            received.path.unlink(missing_ok=True)
+            raise
+        return received
+
+    def _is_known(self) -> bool:
         return self.known is None or self._part in self.known
-
-
-def refuse_compressed(request: Incoming) -> None:
-    """Raise `UnsupportedMedia` for a body with a content encoding: nobody can say how large it becomes."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMedia(
-            "Compressed bodies are not accepted.", hint="Send the file as it is; media is compressed already."
-        )
-
-
-def expected_length(request: Incoming) -> int | None:
-    """The length that the client states, if it does."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() else None

@@ -1,10 +1,11 @@
-"""The one door of the service: plain ASGI around everything it serves.
+"""Check every request before anything of it is read. Plain ASGI around the whole application.
 
-Who calls it by a name that is not its own, sends something from another site's page, or has no token where one is wanted,
-hears why, before anything of the request is read. What is open to everybody is listed here; all else is not.
+Refuses a request that names the service by a foreign host name, that a page of another site sends, or that has no
+token where one is required. What needs no token is listed here; everything else does.
 
-Two attacks come through the victim's own browser: a foreign page whose host name is rebound to our address (stopped by the list
-of host names), and a foreign page that posts here across sites (stopped by `Sec-Fetch-Site` and `Origin`).
+Two attacks come through a user's own browser. A foreign page whose host name is rebound to the address of this service
+is stopped by the list of host names. A foreign page that sends requests here is stopped by `Sec-Fetch-Site` and
+`Origin`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -22,69 +24,86 @@ from whisper_service.config.schema import Config
 from whisper_service.config.tokens import is_local
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import ServiceError
-from whisper_service.web.http import error_dialects
-from whisper_service.web.http.errors import advice, status_of
+from whisper_service.web.http.dialects import Dialect, error_form
+from whisper_service.web.http.errors import error_headers, status_of
 from whisper_service.web.security.auth import Access
-from whisper_service.web.security.headers import strict
+from whisper_service.web.security.headers import with_strict_headers
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN: Final = frozenset({"/", "/login", "/api/login", "/api/logout", "/api/health/live"})
-"""Addresses that ask for no token, besides the files of the page and its own addresses: the page holds nothing of anybody."""
-_PAGE = re.compile(r"/(static/.*|t/[\w-]+|models|system|settings)")
-_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+"""Addresses that need no token."""
+PAGE_ROUTES: Final = ("/t/{job_id:str}", "/models", "/system", "/settings")
+"""Addresses of the page beside "/". Reading them needs no token, because the page holds no user's data."""
+ASSET_ROUTE: Final = "/static/{file:path}"
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _PORTS: Final = {"http": ":80", "https": ":443"}
 
-Refusal = tuple[int, Problem, dict[str, str]]
+
+def _pattern(*routes: str) -> re.Pattern[str]:
+    """Return what the addresses of these routes look like."""
+    segments = re.sub(r"\{\w+:str\}", r"[\\w-]+", "|".join(routes))
+    return re.compile(re.sub(r"\{\w+:path\}", ".*", segments))
+
+
+_PAGE: Final = _pattern(*PAGE_ROUTES, ASSET_ROUTE)
+
+
+class Refusal(NamedTuple):
+    """The answer to a request that does not pass."""
+
+    status: int
+    problem: Problem
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class HostNames:
-    """What the service may be called: its own names, and those that are allowed. A name here never means another's machine."""
+    """The names by which clients may call the service: its own and the allowed ones."""
 
-    def __init__(self, listed: Iterable[str], *, local: bool, asked: bool) -> None:
-        """`local`: it listens on this machine only. `asked`: it asks for a token, so that a foreign name gains nothing."""
-        self._listed = {name.lower().removesuffix(".") for name in listed}
+    def __init__(self, allowed: Iterable[str], *, local: bool, token_required: bool) -> None:
+        """`local`: the service listens on this machine only. With a token required, foreign names gain nothing."""
+        self._allowed = {name.lower().removesuffix(".") for name in allowed}
         self._local = local
-        self._any = "*" in self._listed or (asked and not local and not self._listed)
+        self._any = "*" in self._allowed or (token_required and not local and not self._allowed)
         if not local:
             host = socket.gethostname().lower()
-            self._listed |= {host, f"{host.partition('.')[0]}.local"}
+            self._allowed |= {host, f"{host.partition('.')[0]}.local"}
 
     def allow(self, host: str) -> bool:
-        """Whether `host`, a name or address without port, is one of them."""
+        """Return whether `host`, a name or an address without port, is one of them."""
         name = host.removesuffix(".").lower()
-        if self._any or is_local(host) or name in self._listed:
+        if self._any or is_local(host) or name in self._allowed:
             return True
-        if not self._local and _is_address(name):  # nobody can rebind an address
+        if not self._local and _is_address(name):  # only names can be rebound
             return True
-        return any(name.endswith(listed[1:]) for listed in self._listed if listed.startswith("*."))
+        return any(name.endswith(allowed[1:]) for allowed in self._allowed if allowed.startswith("*."))
 
 
 class Guard:
-    """See the module."""
+    """ASGI around an application that lets only allowed requests through."""
 
-    def __init__(self, app: ASGIApp, door: Access, config: Config) -> None:
+    def __init__(self, app: ASGIApp, access: Access, config: Config, dialects: Sequence[Dialect] = ()) -> None:
         self.app = app
-        self.door = door
+        self.access = access
+        self.dialects = dialects
         self.root_path = config.server.root_path
         local = is_local(config.server.host)
-        self.names = HostNames(config.security.allowed_hosts, local=local, asked=bool(door.keys))
+        self.names = HostNames(config.security.allowed_hosts, local=local, token_required=bool(access.tokens))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = strict(send, self.root_path)
-        path = self._enter(scope)
+        send = with_strict_headers(send, self.root_path)
+        path = self._set_paths(scope)
         refusal = self._refusal(scope, path)
         if refusal is None:
-            await self.app(scope, receive, sending)
+            await self.app(scope, receive, send)
             return
-        status, problem, headers = refusal
-        status, more, content = error_dialects.translate(path, status, problem)
-        told = {"content-type": "application/json", **headers, **more}
-        raw = [(name.lower().encode(), value.encode()) for name, value in told.items()]
-        await sending({"type": "http.response.start", "status": status, "headers": raw})
-        await sending({"type": "http.response.body", "body": msgspec.json.encode(content), "more_body": False})
+        answer = error_form(self.dialects, path)(refusal.status, refusal.problem)
+        headers = {"content-type": "application/json", **refusal.headers, **answer.headers}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        await send({"type": "http.response.body", "body": msgspec.json.encode(answer.content), "more_body": False})
 
-    def _enter(self, scope: Any) -> str:
-        """The path below `root_path`, whether a proxy took that away or not; the application gets both, as ASGI has it."""
+    def _set_paths(self, scope: Any) -> str:
+        """Return the path below `root_path`, which a proxy may have cut. Write both into the scope as ASGI wants."""
         path: str = scope["path"]
         if self.root_path and (path + "/").startswith(self.root_path + "/"):
             path = path[len(self.root_path) :] or "/"
@@ -92,38 +111,37 @@ class Guard:
         return path
 
     def _refusal(self, scope: Any, path: str) -> Refusal | None:
+        """Return why the request does not pass. None: it passes."""
         headers = _Headers(scope["headers"])
         hosts = headers[b"host"]
         name = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if name is None or int(name[2] or 0) > 65535:
-            hint = "Send the header once, as `Host: name:port`; every common client does."
-            return (
-                400,
-                Problem(code="bad_request", message="The Host header of the request is not valid.", hint=hint),
-                {},
-            )
+            message = "The Host header of the request is not valid."
+            hint = "Send the header once, as `Host: name:port`. Every common client does."
+            return Refusal(400, Problem("bad_request", message, hint))
         if not path.isprintable():
-            hint = "Addresses hold no control characters."
-            return 404, Problem(code="not_found", message="There is nothing at this address.", hint=hint), {}
+            hint = "Addresses have no control characters."
+            return Refusal(404, Problem("not_found", "There is nothing at this address.", hint))
         if not self.names.allow(name[1]):
-            hint = "Use http://localhost, or add the name to security.allowed_hosts if it is one of this service's."
-            message = f"This service does not answer to {name[1]}."
-            return 421, Problem(code="host_not_allowed", message=message, hint=hint), {}
-        if _foreign(scope["method"], hosts[0], headers):
-            hint = "Use the service's own page, or a program that is no browser."
-            return 403, Problem(code="cross_site", message="Pages of other sites may do nothing here.", hint=hint), {}
+            message = f"This service does not answer to the name {name[1]}."
+            hint = "Use http://localhost. If the name is this service's, add it to security.allowed_hosts."
+            return Refusal(421, Problem("host_not_allowed", message, hint))
+        if _is_cross_site(scope["method"], hosts[0], headers):
+            message = "Pages of other sites may not use this service."
+            hint = "Use the service's own page, or a program that is not a browser."
+            return Refusal(403, Problem("cross_site", message, hint))
         if path in OPEN or (scope["method"] in SAFE and _PAGE.fullmatch(path)):
             return None
         try:
             client = scope["client"]
-            self.door.ask(client[0] if client else "", headers[b"authorization"], headers[b"cookie"])
+            self.access.check(client[0] if client else "", headers[b"authorization"], headers[b"cookie"])
         except ServiceError as error:
-            return status_of(error), error.problem, advice(error)
+            return Refusal(status_of(error), error.problem, error_headers(error))
         return None
 
 
 class _Headers:
-    """Every value of a header, as text."""
+    """The headers of a request. A name gives all its values, as text."""
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
         self._raw = list(raw)
@@ -132,17 +150,18 @@ class _Headers:
         return [value.decode("latin-1") for name, value in self._raw if name == wanted]
 
 
-def _foreign(method: str, host: str, headers: _Headers) -> bool:
-    """Whether a browser says that another site's page sent this. Programs send none of these headers. (As Fetch Metadata defines.)
+def _is_cross_site(method: str, host: str, headers: _Headers) -> bool:
+    """Return whether a browser says that a page of another site sent the request. Programs send none of these headers.
 
-    Another site may lead a browser here, but neither change anything nor draw our answers into a page of its own.
+    Another site may link to this one. It may neither change anything nor load answers into a page of its own. The
+    headers are those of Fetch Metadata.
     """
     site = next(iter(headers[b"sec-fetch-site"]), "none")
     if method in SAFE:
         return site in ("cross-site", "same-site") and headers[b"sec-fetch-mode"] != ["navigate"]
     if site != "none":
         return site != "same-origin"
-    return any(_origin_host(origin) != _bare(host.lower(), origin) for origin in headers[b"origin"])
+    return any(_origin_host(origin) != _without_port(host.lower(), origin) for origin in headers[b"origin"])
 
 
 def _origin_host(origin: str) -> str:
@@ -150,8 +169,8 @@ def _origin_host(origin: str) -> str:
     return host.lower().removesuffix(_PORTS.get(scheme.lower(), "\0"))
 
 
-def _bare(host: str, origin: str) -> str:
-    """`host` without the port that the scheme of `origin` stands for."""
+def _without_port(host: str, origin: str) -> str:
+    """Return the host without the default port of the origin's scheme."""
     return host.removesuffix(_PORTS.get(origin.partition("://")[0].lower(), "\0"))
 
 

@@ -1,6 +1,6 @@
-"""Logging in with a browser: the token once, then a cookie that scripts cannot read and other sites do not send.
+"""Log in with a browser: it sends the token once, then a cookie that scripts cannot read and other sites do not send.
 
-`/login` is a page without scripts, for when the service's own page is not there or has no form for it.
+`/login` is a page without scripts, for when the service's own page is missing.
 """
 
 from __future__ import annotations
@@ -20,46 +20,51 @@ from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.web.http.errors import Incoming, problems, status_of
 from whisper_service.web.security.auth import COOKIE, SESSION_S, Access
 
-MOST: Final = 4096
+MAX_BODY: Final = 4096
 """Bytes of a login."""
+MAX_TOKEN: Final = 1024
 FORM: Final = "application/x-www-form-urlencoded"
-Doorkeeper = NamedDependency[SkipValidation[Access]]
+TEXTS: Final = {"en": ("Token", "Log in"), "zh": ("访问令牌", "登录")}
+"""The words of the page by language: the label of the field, and the button. The page shows all languages."""
+AccessControl = NamedDependency[SkipValidation[Access]]
 
 
 class Login(Value, frozen=True):
     """What a browser sends."""
 
-    token: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TOKEN)]
 
 
 class AccessInfo(Value, frozen=True):
-    """How the one who asks stands with the service."""
+    """Whether the client may use the service."""
 
-    token_required: bool  # false: everybody who reaches the service may come in
-    logged_in: bool  # with the cookie that came with this request
+    token_required: bool  # false: every client may
+    logged_in: bool  # the cookie of this request is a session
 
 
-@get("/api/login", operation_id="getLogin", summary="Is a token wanted, and am I logged in?", responses=problems())
-async def access(request: Incoming, door: Doorkeeper) -> AccessInfo:
-    return AccessInfo(bool(door.keys), door.knows(request.headers.getall("cookie", [])))
+@get("/api/login", operation_id="getLogin", summary="Is a token required, and am I logged in?", responses=problems())
+async def login_state(request: Incoming, access: AccessControl) -> AccessInfo:
+    return AccessInfo(bool(access.tokens), access.has_session(request.headers.getall("cookie", [])))
 
 
 @post(
     "/api/login",
     operation_id="login",
     summary="Exchange the token for a cookie",
-    description="For browsers. The cookie is HttpOnly and SameSite=Strict; programs send `Authorization: Bearer TOKEN` instead.",
+    description=(
+        "For browsers. The cookie is HttpOnly and SameSite=Strict. Programs send `Authorization: Bearer TOKEN` instead."
+    ),
     status_code=204,
-    request_max_body_size=MOST,
+    request_max_body_size=MAX_BODY,
     responses=problems(403, 413, 422),
 )
-async def login(request: Incoming, door: Doorkeeper) -> Response[None]:
+async def login(request: Incoming, access: AccessControl) -> Response[None]:
     body = await request.body()
     is_form = request.content_type[0] == FORM
     try:
         token = _token(body, is_form=is_form)
-        if door.keys:
-            door.try_token(request.client.host if request.client else "", token)
+        if access.tokens:
+            access.check_token(request.client.host if request.client else "", token)
     except ServiceError as error:
         if not is_form:
             raise
@@ -68,15 +73,15 @@ async def login(request: Incoming, door: Doorkeeper) -> Response[None]:
     answer: Response[Any] = Response(None, status_code=204)
     if is_form:
         answer = Response("", status_code=303, headers={"Location": "/"}, media_type="text/plain")
-    if door.keys:
-        answer.set_cookie(_cookie(request, door, door.keys.session(token), SESSION_S))
+    if access.tokens:
+        answer.set_cookie(_cookie(request, access, access.tokens.new_session(token), SESSION_S))
     return answer
 
 
-@post("/api/logout", operation_id="logout", summary="Forget the cookie", status_code=204, responses=problems(403))
-async def logout(request: Incoming, door: Doorkeeper) -> Response[None]:
+@post("/api/logout", operation_id="logout", summary="Delete the cookie", status_code=204, responses=problems(403))
+async def logout(request: Incoming, access: AccessControl) -> Response[None]:
     answer: Response[None] = Response(None, status_code=204)
-    answer.set_cookie(_cookie(request, door, "", 0))
+    answer.set_cookie(_cookie(request, access, "", 0))
     return answer
 
 
@@ -86,7 +91,7 @@ async def login_page() -> Response[str]:
 
 
 def _token(body: bytes, *, is_form: bool) -> str:
-    """The token of a login. What is wrong with it is told without quoting it."""
+    """Return the token of a login. Raises `InvalidRequest`, which does not quote it."""
     if is_form:
         given = parse_qs(body.decode("latin-1"), max_num_fields=8).get("token", [""])[0].strip()
         if not given:
@@ -98,23 +103,27 @@ def _token(body: bytes, *, is_form: bool) -> str:
         raise InvalidRequest('Send {"token": "..."} as JSON.', field="token") from error
 
 
-def _cookie(request: Incoming, door: Access, value: str, seconds: int) -> Cookie:
+def _cookie(request: Incoming, access: Access, value: str, seconds: int) -> Cookie:
     secure = request.scope["scheme"] == "https"
-    return Cookie(COOKIE, door.path, value, max_age=seconds, httponly=True, samesite="strict", secure=secure)
+    return Cookie(COOKIE, access.path, value, max_age=seconds, httponly=True, samesite="strict", secure=secure)
 
 
-def _page(said: str, status: int) -> Response[str]:
-    notice = f'<p role="alert">{escape(said)}</p>' if said else ""
+def _page(error: str, status: int) -> Response[str]:
+    notice = f'<p role="alert">{escape(error)}</p>' if error else ""
+    label, button = (
+        " / ".join(f'<span lang="{language}">{texts[place]}</span>' for language, texts in TEXTS.items())
+        for place in (0, 1)
+    )
     text = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>whisper_service</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
         '<link rel="icon" href="static/icon.svg"><link rel="stylesheet" href="static/app.css">'
-        f'<body><main><h1>whisper_service</h1>{notice}<form method="post" action="api/login">'
-        '<label>Token / <span lang="zh">访问令牌</span> '
-        '<input type="password" name="token" autocomplete="current-password" required maxlength="1024"></label> '
-        '<button>Log in / <span lang="zh">登录</span></button></form></main></body></html>'
+        f'<body><main><h1>whisper_service</h1>{notice}<form method="post" action="api/login"><label>{label} '
+        '<input type="password" name="token" autocomplete="current-password" required '
+        f'maxlength="{MAX_TOKEN}"></label> <button>{button}</button></form></main></body></html>'
     )
     return Response(text, status_code=status, media_type="text/html")
 
 
-router = Router("/", tags=["Access"], route_handlers=[access, login, logout, login_page])
+router = Router("/", tags=["Access"], route_handlers=[login_state, login, logout, login_page])

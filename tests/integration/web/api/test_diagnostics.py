@@ -1,4 +1,4 @@
-"""Logs, the last words of children, and the diagnostics: complete, and without anything secret."""
+"""Logs of the service and the actors, and the diagnostics: complete, and without secrets."""
 
 from __future__ import annotations
 

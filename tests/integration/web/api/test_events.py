@@ -1,4 +1,4 @@
-"""Event streams on a real port: what is said, in which order, how a client resumes, and how streams end."""
+"""Event streams on a real port: their events, how a client resumes, and how streams end."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ async def finished(web: Running) -> str:
 
 @asynccontextmanager
 async def watching(web: Running, path: str) -> AsyncIterator[AsyncGenerator[Event, None]]:
-    """A stream to read from, event by event."""
+    """Yield a stream as an iterator of events."""
     async with web.client.stream("GET", path) as response, aclosing(events(response)) as stream:
         yield stream
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Wait for what no event announces."""
+    """Wait for a state that no event announces."""
     with anyio.fail_after(10):
         while not true():  # noqa: ASYNC110 - see above
             await anyio.sleep(0.01)
 
 
 async def take(response: httpx.Response, count: int) -> list[Event]:
-    """The next events of a stream that goes on."""
+    """Return the next events of a stream that does not end."""
     taken: list[Event] = []
     async with aclosing(events(response)) as stream:
         async for event in stream:
@@ -115,7 +115,7 @@ async def test_a_client_that_comes_back_gets_the_rest_once(web: Running) -> None
 
 async def test_pruned_history_is_told_from_the_store(web: Running) -> None:
     job_id = await finished(web)
-    other = await posted(web, SLOW)  # something has to be newest
+    other = await posted(web, SLOW)  # one change must be the newest
     await web.service.parts.store.change_log.prune(1)
     web.service.events._ring.clear()
     said = await collect(web.client, f"/api/jobs/{job_id}/events")
@@ -212,7 +212,7 @@ async def test_reset_when_the_log_does_not_reach_back(web: Running) -> None:
             assert reset.id is not None
             assert reset.id >= head
             job_id = await posted(web, SLOW)
-            async for event in stream:  # an earlier job may still be moving
+            async for event in stream:  # an earlier job may still change
                 if event.data.get("id") == job_id:
                     break
 
@@ -222,7 +222,7 @@ async def test_silence_is_told_by_an_event_that_scripts_can_see(tmp_path: Path) 
         hello, seq, pings = await anext(stream), 0, 0
         while pings < 3:
             event = await anext(stream)
-            if event.kind == "model":  # one is loaded meanwhile
+            if event.kind == "model":  # a model is loaded meanwhile
                 seq = event.id or 0
                 continue
             assert (event.kind, event.data) == ("ping", {"seq": max(seq, hello.data["seq"])})
@@ -256,8 +256,8 @@ async def test_open_streams_are_counted_while_they_are_open(web: Running) -> Non
 
 
 async def test_nothing_is_lost_between_hello_and_the_first_change(web: Running) -> None:
-    """A client that has read nothing but `hello` counts on everything after its `seq`."""
-    stream = module.everything(web.service, None)
+    """Check that a client that has read only `hello` gets every change after its `seq`."""
+    stream = module.stream_all(web.service, None)
     async with aclosing(stream):  # type: ignore[type-var]
         hello = await anext(stream)
         await posted(web, SLOW)
@@ -301,11 +301,11 @@ async def test_stopping_the_server_does_not_wait_for_streams(web: Running) -> No
             group.start_soon(watch)
             await up.wait()
             began = anyio.current_time()
-        assert anyio.current_time() - began < 4  # the bound a person waits for Ctrl-C, far above what it takes
+        assert anyio.current_time() - began < 4  # far more than a stop takes
 
 
 async def test_a_client_that_left_costs_nothing(web: Running) -> None:
-    """Its generator is closed, and does not spin."""
+    """Check that its generator is closed and does not spin."""
     live = [0]
 
     class Counted:
@@ -320,9 +320,9 @@ async def test_a_client_that_left_costs_nothing(web: Running) -> None:
             finally:
                 live[0] -= 1
 
-    original = module.everything
+    original = module.stream_all
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "everything", lambda *a: Counted(original(*a)).run())
+        patch.setattr(module, "stream_all", lambda *a: Counted(original(*a)).run())
         async with web.client.stream("GET", "/api/events") as response:
             await take(response, 1)
             assert live == [1]

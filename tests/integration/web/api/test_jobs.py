@@ -1,4 +1,4 @@
-"""The jobs API on a real port: uploads of every shape, steering, exports, and errors with true status codes."""
+"""The API of jobs on a real port: uploads of every kind, changes, exports, and errors."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ FORM = {"content-type": "multipart/form-data; boundary=xx"}
 
 
 def form(*parts: tuple[str, str | None, bytes], end: bytes = b"--xx--\r\n") -> bytes:
-    """A multipart body by hand."""
+    """Return a multipart body."""
     said = b""
     for name, file, data in parts:
         more = f'; filename="{file}"' if file is not None else ""
@@ -228,7 +228,7 @@ async def test_a_client_that_goes_away_leaves_nothing(web: Running, length: str,
 
 
 async def until(true: Any) -> None:
-    """Wait for what no event announces to the outside."""
+    """Wait for a state that no event announces."""
     with anyio.fail_after(20):
         while not true():  # noqa: ASYNC110 - see above
             await anyio.sleep(0.01)
@@ -348,7 +348,7 @@ async def test_jobs_that_wait_change_places(web: Running, monkeypatch: pytest.Mo
     assert problem["params"]["status"] == "processing"
     assert_problem(await web.client.post("/api/jobs/nope/later"), 404, "not_found")
     await web.service.jobs.change(busy["id"], Cause.CANCEL)
-    await until_job(web.service, c, lambda job: job.status is Status.PROCESSING)  # the order shown is the order kept
+    await until_job(web.service, c, lambda job: job.status is Status.PROCESSING)  # the list shows the stored order
     assert [job.id for job in await web.service.parts.store.queue(10)] == [a, b]
 
 

@@ -1,4 +1,4 @@
-"""The recording and its waveform over HTTP: whole, in ranges, asked again, and gone."""
+"""The recording and its waveform over HTTP: whole, in ranges, unchanged, and deleted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from testkit.service import Running, running
 pytestmark = pytest.mark.anyio
 
 OPEN = Path("/proc/self/fd")
-SOUND = b"RIFF\x24\0\0\0WAVE" + bytes(range(256)) * 4_000  # more than a block of what is read at once
+SOUND = b"RIFF\x24\0\0\0WAVE" + bytes(range(256)) * 4_000  # more than one block
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ async def test_a_recording_that_is_gone_is_told(web: Running) -> None:
 
 async def test_a_waveform_can_be_had_while_it_grows(web: Running) -> None:
     path = (await sent(web, script(chunks=1))).replace("/media", "/peaks")
-    await collect(web.client, path.replace("/peaks", "/events"))  # then nobody but the test writes there
+    await collect(web.client, path.replace("/peaks", "/events"))  # only the test writes there then
     file = web.service.parts.data.peaks_of(path.split("/")[3])
     file.unlink(missing_ok=True)
     missing = await web.client.get(path)

@@ -1,4 +1,4 @@
-"""`/metrics` of a service that has worked, read by Prometheus's own parser."""
+"""`/metrics` after some work, read by Prometheus's own parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models through the whole service: a real hub protocol, the real library in the child, scripted speech, a real port."""
+"""Models in the whole service: a real hub protocol, the real library in the actor, scripted speech."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_th
         waiting = await job_once(web, second, lambda job: job.phase is Phase.DOWNLOADING_MODEL and "GB" in job.message)
         assert waiting.model == REPO
         assert waiting.message.startswith(f"Downloading the model {REPO}: ")
-        other = await submit(web, model="base", chunks=1)  # the built-in one, or a failure at once: it need not wait
+        other = await submit(web, model="base", chunks=1)  # the built-in one, or a failure at once: no wait
         assert (await over(web, other)).finished_at is not None
         for job in (first, second):
             assert (await over(web, job)).status is Status.COMPLETED
@@ -144,7 +144,7 @@ async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: H
         await model_once(web, half)
         os.kill((await child_of(web))["pid"], signal.SIGKILL)
         assert (await over(web, job)).status is Status.COMPLETED
-        assert hub.sent["model.bin"] < SIZE + 2 * BLOCK + 500_000  # what was on its way when it died, and no more
+        assert hub.sent["model.bin"] < SIZE + 2 * BLOCK + 500_000  # only the bytes that were on their way at the death
 
 
 async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, hub: Hub) -> None:

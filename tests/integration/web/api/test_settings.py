@@ -1,4 +1,4 @@
-"""Settings over HTTP: what a change does at once, that it stays, and that no secret comes back."""
+"""Settings over HTTP: changes take effect and stay, secrets are not shown."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_a_change_shows_at_once_is_told_to_all_and_stays(tmp_path: Path) -
                 answer = await web.client.patch("/api/settings", json=changes)
                 assert answer.status_code == 200, answer.text
                 assert SECRET not in answer.text
-                while (event := await anext(said)).kind == "model":  # the start loads one
+                while (event := await anext(said)).kind == "model":  # the start loads a model
                     pass
                 assert (event.kind, event.data) == ("settings", {"keys": sorted(changes)})
             now = await told(web)

@@ -1,4 +1,4 @@
-"""Uploads in pieces over HTTP: the protocol, a client that others wrote, cuts, restarts, and jobs made of them."""
+"""Uploads in pieces over HTTP: the protocol, another program's client, cuts, restarts, and their jobs."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ async def test_methods_by_header_termination_and_unknown_uploads(web: Running) -
 
 
 async def cut(web: Running, path: str, at: int, data: bytes, length: int) -> None:
-    """A client that goes away in the middle of a piece."""
+    """Disconnect in the middle of a piece."""
     host, _, port = web.url.removeprefix("http://").partition(":")
     head = f"PATCH {path} HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-length: {length}\r\nupload-offset: {at}\r\n"
     head += "".join(f"{name}: {value}\r\n" for name, value in PIECE.items())
@@ -249,7 +249,7 @@ async def test_what_nobody_comes_back_for_goes(tmp_path: Path) -> None:
         facts.write_bytes(facts.read_bytes().replace(b'"created_at":1', b'"created_at":0.1'))
         os.utime(facts, (time.time() - 2_000,) * 2)
         assert (await web.client.head(path, headers=TUS)).status_code == 404
-        await begun(web, 10)  # wakes the broom
+        await begun(web, 10)  # wakes the task that deletes old uploads
         with anyio.fail_after(10):
             while list(web.service.uploads.root.glob(f"{path.split('/')[-1]}.*")):  # noqa: ASYNC110 - no event tells it
                 await anyio.sleep(0.02)

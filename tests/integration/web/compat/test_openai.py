@@ -1,4 +1,4 @@
-"""OpenAI's own client against a real port: every parameter, every answer, every error it can tell apart."""
+"""OpenAI's own client against a real port: every parameter, every answer, every error that it knows."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ async def test_logprobs_are_those_of_the_words(client: AsyncOpenAI) -> None:
     ]
 
 
-@pytest.mark.filterwarnings(
-    "ignore:deprecated:DeprecationWarning"
-)  # OpenAI's own end is announced; programs call it still
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI announced its end; programs still call it
 async def test_translations_are_jobs_for_english_text(web: Running, client: AsyncOpenAI) -> None:
     answer = await client.audio.translations.create(file=talk(), model="whisper-1", prompt="Ada")
     assert answer.text == WHOLE

@@ -1,4 +1,4 @@
-"""The interface of whisper-asr-webservice, as Bazarr and others call it, on a real port."""
+"""The interface of whisper-asr-webservice on a real port, with the requests of Bazarr and others."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Port(NamedTuple):
-    """A service and where it listens."""
+    """A service and its Wyoming port."""
 
     service: Service
     number: int
@@ -61,7 +61,7 @@ async def say(client: AsyncTcpClient, *events: Eventable) -> None:
 
 
 def utterance(sound: bytes) -> list[Eventable]:
-    """As Home Assistant sends it: pieces of a tenth of a second."""
+    """Send sound like Home Assistant, in pieces of a tenth of a second."""
     pieces = [sound[at : at + 3_200] for at in range(0, len(sound), 3_200)]
     chunks = [AudioChunk(rate=16_000, width=2, channels=1, audio=piece) for piece in pieces]
     return [AudioStart(rate=16_000, width=2, channels=1), *chunks, AudioStop()]
@@ -112,7 +112,7 @@ async def test_nothing_said_is_no_text_and_no_job(port: Port) -> None:
 async def test_who_breaks_off_leaves_nothing(port: Port) -> None:
     async with connected(port) as client:
         await say(client, *utterance(SOUND)[:-1])
-    async with connected(port) as other:  # the others are answered
+    async with connected(port) as other:  # other connections still get answers
         await say(other, Ping())
         assert await other.read_event() is not None
     with anyio.fail_after(10):

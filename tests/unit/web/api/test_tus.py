@@ -1,4 +1,4 @@
-"""The headers of tus, whatever a client puts into them."""
+"""The headers of tus, with any content."""
 
 from __future__ import annotations
 

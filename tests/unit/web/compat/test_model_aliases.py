@@ -1,4 +1,4 @@
-"""What other programs call models and languages."""
+"""The names that other programs have for models and languages."""
 
 from __future__ import annotations
 

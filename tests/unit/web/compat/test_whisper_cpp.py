@@ -1,4 +1,4 @@
-"""What the fields of whisper.cpp's form mean."""
+"""The fields of whisper.cpp's form."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from whisper_service.core.domain import Preset, Segment, Task, Transcript
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.export.captions.style import Style
 from whisper_service.export.render import Format, render
-from whisper_service.web.compat.whisper_cpp import CppFormat, CppRequest, _layout, understand
+from whisper_service.web.compat.whisper_cpp import CppCall, CppFormat, layout, parse
 
 
-def asked(**fields: str) -> CppRequest:
-    return understand({name: [value] for name, value in fields.items()}, preset=Preset.FAST)
+def asked(**fields: str) -> CppCall:
+    return parse({name: [value] for name, value in fields.items()}, preset=Preset.FAST)
 
 
 def test_nothing_said_is_json_in_any_language() -> None:
@@ -44,10 +44,10 @@ def test_parts_are_refused_and_the_whole_is_not(field: str) -> None:
 
 def test_max_len_is_the_width_of_a_caption() -> None:
     transcript = Transcript("a", 9.0, "en", "base", (Segment(0, 0, 0.0, 9.0, "one two three four five six seven"),))
-    narrow = render(transcript, Format.SRT, _layout(asked(max_len="12"), Style())).decode()
+    narrow = render(transcript, Format.SRT, layout(asked(max_len="12"), Style())).decode()
     texts = [line for line in narrow.splitlines() if line and not line.isdigit() and "-->" not in line]
     assert " ".join(texts) == "one two three four five six seven"
     assert max(map(len, texts)) <= 12
     assert len(texts) > 2
-    assert _layout(asked(max_len="3"), Style()).style.line_columns == 8
-    assert _layout(asked(max_len="100000"), Style()).style.line_columns == 500
+    assert layout(asked(max_len="3"), Style()).style.line_columns == 8
+    assert layout(asked(max_len="100000"), Style()).style.line_columns == 500

@@ -1,4 +1,4 @@
-"""Byte ranges and tags, as RFC 9110 wants them."""
+"""Byte ranges and tags of RFC 9110."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms under fire: whatever bytes a client sends, the answer is a recording on the disk or a reason, and never a file left over."""
+"""Forms of any bytes become a recording on the disk, or an error that says why and leaves no file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from whisper_service.web.compat.form_values import Given
 from whisper_service.web.http.multipart import Fields, Form
 
 SERVICE: Any = SimpleNamespace(config=SimpleNamespace(speech=SimpleNamespace(preset=Preset.BALANCED)))
-UNDERSTOOD: dict[str, Callable[[Given], Any]] = {
-    "openai": partial(openai_form.understand, task=Task.TRANSCRIBE, preset=Preset.BALANCED),
-    "asr": partial(whisper_asr.understand, service=SERVICE),
-    "inference": partial(whisper_cpp.understand, preset=Preset.BALANCED),
+PARSERS: dict[str, Callable[[Given], Any]] = {
+    "openai": partial(openai_form.parse, task=Task.TRANSCRIBE, preset=Preset.BALANCED),
+    "asr": partial(whisper_asr.parse, service=SERVICE),
+    "inference": partial(whisper_cpp.parse, preset=Preset.BALANCED),
 }
 NAMES = sorted(openai_form.KNOWN | whisper_asr.KNOWN | whisper_cpp.KNOWN)
 VALUES = st.text(max_size=12) | st.sampled_from(
@@ -33,11 +33,11 @@ VALUES = st.text(max_size=12) | st.sampled_from(
 )
 
 
-@pytest.mark.parametrize("name", UNDERSTOOD)
+@pytest.mark.parametrize("name", PARSERS)
 @given(given_fields=st.dictionaries(st.sampled_from(NAMES), st.lists(VALUES, max_size=3), max_size=6))
 def test_any_fields_are_understood_or_refused_by_name(name: str, given_fields: dict[str, list[str]]) -> None:
     try:
-        asked = UNDERSTOOD[name](given_fields)
+        asked = PARSERS[name](given_fields)
     except InvalidRequest as error:
         assert error.params["field"] in {field.removesuffix("[]") for field in NAMES}  # noqa: PT017
         assert error.advice, "every refusal says what to do"  # noqa: PT017
@@ -51,7 +51,7 @@ def part(name: str, value: bytes, more: str = "") -> bytes:
 
 
 def read(root: Path, body: bytes, step: int, **keywords: Any) -> tuple[Received, Fields]:
-    """Let a form read this body, in pieces."""
+    """Read the body as a form, in pieces of `step` bytes."""
     pieces = [body[at : at + step] for at in range(0, len(body), step)] or [b""]
     messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     messages[-1]["more_body"] = False

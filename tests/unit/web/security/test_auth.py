@@ -1,4 +1,4 @@
-"""Tokens, sessions and wrong tries, without a network."""
+"""Tokens, sessions and wrong tokens, without a network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from whisper_service.config.schema import Config, SecuritySettings, ServerSettin
 from whisper_service.config.tokens import check_access, is_local, read_tokens
 from whisper_service.core.errors import InvalidConfig, TokenRequired, TooManyTries, Unauthorized
 from whisper_service.web.security import auth
-from whisper_service.web.security.auth import COOKIE, SESSION_S, TRIES, WINDOW_S, Access, LoginLimit, Tokens
+from whisper_service.web.security.auth import COOKIE, MAX_WRONG, SESSION_S, WINDOW_S, Access, LoginLimit, Tokens
 
 TOKEN = "correct-horse-battery-staple"
 OTHER = "incorrect-horse-battery-staple"
@@ -27,7 +27,7 @@ class Clock:
         return self.now
 
 
-# -- which tokens there are ------------------------------------------------------------------------------------------
+# -- tokens ----------------------------------------------------------------------------------------------------------
 
 
 def test_tokens_come_from_the_setting_and_from_a_file(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_file_without_a_token_is_explained(tmp_path: Path, content: bytes | No
     assert caught.value.advice
 
 
-# -- may it start like this? -----------------------------------------------------------------------------------------
+# -- start -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8", "LOCALHOST"])
@@ -121,99 +121,99 @@ def test_what_means_this_machine(host: str, local: bool) -> None:
     assert is_local(host) is local
 
 
-# -- tokens and sessions ---------------------------------------------------------------------------------------------
+# -- sessions --------------------------------------------------------------------------------------------------------
 
 
 def test_only_the_whole_token_fits() -> None:
-    keys = Tokens([TOKEN, OTHER])
-    assert keys.fit(TOKEN)
-    assert keys.fit(OTHER)
+    tokens = Tokens([TOKEN, OTHER])
+    assert tokens.accept(TOKEN)
+    assert tokens.accept(OTHER)
     for wrong in ("", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), " " + TOKEN, TOKEN + "\0", "\udcff"):
-        assert not keys.fit(wrong)
-    assert not Tokens([]).fit("")
+        assert not tokens.accept(wrong)
+    assert not Tokens([]).accept("")
 
 
 def test_a_session_lasts_until_its_time_and_no_longer_than_its_token() -> None:
     clock = Clock()
-    keys = Tokens([TOKEN, OTHER], clock)
-    session = keys.session(OTHER)
-    assert keys.admit(session)
-    assert session != keys.session(OTHER), "each is its own"
+    tokens = Tokens([TOKEN, OTHER], clock)
+    session = tokens.new_session(OTHER)
+    assert tokens.accept_session(session)
+    assert session != tokens.new_session(OTHER), "each is its own"
     assert OTHER not in session
-    assert Tokens([OTHER], clock).admit(session), "of the service after a restart"
-    assert not Tokens([TOKEN], clock).admit(session), "the token was taken away"
+    assert Tokens([OTHER], clock).accept_session(session), "of the service after a restart"
+    assert not Tokens([TOKEN], clock).accept_session(session), "the token was taken away"
     clock.now += SESSION_S - 1
-    assert keys.admit(session)
+    assert tokens.accept_session(session)
     clock.now += 1
-    assert not keys.admit(session)
+    assert not tokens.accept_session(session)
 
 
 @given(st.text())
 def test_no_session_can_be_made_up(cookie: str) -> None:
-    assert not Tokens([TOKEN]).admit(cookie)
+    assert not Tokens([TOKEN]).accept_session(cookie)
 
 
 @given(st.data())
 def test_a_session_with_one_character_changed_is_none(data: st.DataObject) -> None:
-    keys = Tokens([TOKEN], Clock())
-    session = keys.session(TOKEN)
+    tokens = Tokens([TOKEN], Clock())
+    session = tokens.new_session(TOKEN)
     at = data.draw(st.integers(0, len(session) - 1))
     other = data.draw(st.characters().filter(lambda character: character != session[at]))
-    assert not keys.admit(session[:at] + other + session[at + 1 :])
+    assert not tokens.accept_session(session[:at] + other + session[at + 1 :])
 
 
-# -- wrong tries -----------------------------------------------------------------------------------------------------
+# -- wrong tokens ----------------------------------------------------------------------------------------------------
 
 
 def test_who_guesses_has_to_wait() -> None:
     clock = Clock()
-    tries = LoginLimit(clock)
-    for number in range(TRIES):
-        tries.check("192.0.2.1")
-        tries.note("192.0.2.1", f"guess {number}")
+    limit = LoginLimit(clock)
+    for number in range(MAX_WRONG):
+        limit.check("192.0.2.1")
+        limit.add("192.0.2.1", f"guess {number}")
         clock.now += 1
     with pytest.raises(TooManyTries) as caught:
-        tries.check("192.0.2.1")
-    assert caught.value.params["retry_after_s"] == WINDOW_S - TRIES
-    tries.check("192.0.2.2")  # another is not to blame
-    clock.now += WINDOW_S - TRIES
-    tries.check("192.0.2.1")
+        limit.check("192.0.2.1")
+    assert caught.value.params["retry_after_s"] == WINDOW_S - MAX_WRONG
+    limit.check("192.0.2.2")  # another address is not to blame
+    clock.now += WINDOW_S - MAX_WRONG
+    limit.check("192.0.2.1")
 
 
 def test_the_same_wrong_token_again_and_again_locks_nobody_out() -> None:
-    tries = LoginLimit(Clock())
-    for _ in range(10 * TRIES):
-        tries.note("192.0.2.1", "of last year")
-        tries.check("192.0.2.1")
+    limit = LoginLimit(Clock())
+    for _ in range(10 * MAX_WRONG):
+        limit.add("192.0.2.1", "of last year")
+        limit.check("192.0.2.1")
 
 
 def test_a_subscriber_with_many_addresses_counts_as_one() -> None:
-    tries = LoginLimit(Clock())
-    for number in range(TRIES):
-        tries.note(f"2001:db8::{number:x}", f"guess {number}")
+    limit = LoginLimit(Clock())
+    for number in range(MAX_WRONG):
+        limit.add(f"2001:db8::{number:x}", f"guess {number}")
     with pytest.raises(TooManyTries):
-        tries.check("2001:db8::ffff")
-    tries.check("2001:db8:0:1::1")
+        limit.check("2001:db8::ffff")
+    limit.check("2001:db8:0:1::1")
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "MOST_ADDRESSES", 100)
-    tries = LoginLimit(Clock())
+    monkeypatch.setattr(auth, "MAX_ADDRESSES", 100)
+    limit = LoginLimit(Clock())
     for number in range(1000):
-        tries.note(f"192.0.{number // 256}.{number % 256}", "guess")
-    assert len(tries._wrong) == 100
+        limit.add(f"192.0.{number // 256}.{number % 256}", "guess")
+    assert len(limit._wrong) == 100
 
 
-# -- the door --------------------------------------------------------------------------------------------------------
+# -- access ----------------------------------------------------------------------------------------------------------
 
 
-def test_without_keys_the_door_stands_open() -> None:
-    Access(Tokens([])).ask("192.0.2.1", [], [])
+def test_without_tokens_every_request_passes() -> None:
+    Access(Tokens([])).check("192.0.2.1", [], [])
 
 
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", f"bearer  {TOKEN} ", f"BEARER {TOKEN}"])
-def test_the_token_opens(authorization: str) -> None:
-    Access(Tokens([TOKEN])).ask("192.0.2.1", [authorization], [])
+def test_the_token_passes(authorization: str) -> None:
+    Access(Tokens([TOKEN])).check("192.0.2.1", [authorization], [])
 
 
 @pytest.mark.parametrize(
@@ -232,18 +232,18 @@ def test_the_token_opens(authorization: str) -> None:
         [f"Bearer {TOKEN}, Bearer {TOKEN}"],
     ],
 )
-def test_nothing_else_opens(authorization: list[str]) -> None:
+def test_nothing_else_passes(authorization: list[str]) -> None:
     with pytest.raises(Unauthorized):
-        Access(Tokens([TOKEN])).ask("192.0.2.1", authorization, [])
+        Access(Tokens([TOKEN])).check("192.0.2.1", authorization, [])
 
 
-def test_a_session_opens_among_other_cookies() -> None:
-    keys = Tokens([TOKEN])
-    session = keys.session(TOKEN)
-    door = Access(keys)
-    door.ask("", [], [f'a="b; c"; {COOKIE}=old; {COOKIE}={session}; d'])
-    door.ask("", [], ["theme=dark", f"{COOKIE}={session}"])
-    door.ask("", ["Bearer wrong"], [f"{COOKIE}={session}"])
+def test_a_session_passes_among_other_cookies() -> None:
+    tokens = Tokens([TOKEN])
+    session = tokens.new_session(TOKEN)
+    access = Access(tokens)
+    access.check("", [], [f'a="b; c"; {COOKIE}=old; {COOKIE}={session}; d'])
+    access.check("", [], ["theme=dark", f"{COOKIE}={session}"])
+    access.check("", ["Bearer wrong"], [f"{COOKIE}={session}"])
     for cookie in (
         f"x{COOKIE}={session}",
         f"{COOKIE}x={session}",
@@ -252,22 +252,22 @@ def test_a_session_opens_among_other_cookies() -> None:
         COOKIE,
     ):
         with pytest.raises(Unauthorized):
-            door.ask("", [], [cookie])
+            access.check("", [], [cookie])
 
 
 @given(st.lists(st.text(st.characters(max_codepoint=255))), st.lists(st.text(st.characters(max_codepoint=255))))
 def test_whatever_is_sent_the_answer_is_no(authorization: list[str], cookies: list[str]) -> None:
     with pytest.raises((Unauthorized, TooManyTries)):
-        Access(Tokens([TOKEN])).ask("192.0.2.1", authorization, cookies)
+        Access(Tokens([TOKEN])).check("192.0.2.1", authorization, cookies)
 
 
 def test_wrong_tokens_are_logged_once_and_never_quoted(caplog: pytest.LogCaptureFixture) -> None:
-    door = Access(Tokens([TOKEN]))
+    access = Access(Tokens([TOKEN]))
     with caplog.at_level(logging.DEBUG):
         for _ in range(3):
             with pytest.raises(Unauthorized):
-                door.ask("192.0.2.1", [f"Bearer {OTHER}"], [])
-        door.ask("192.0.2.1", [f"Bearer {TOKEN}"], [])
+                access.check("192.0.2.1", [f"Bearer {OTHER}"], [])
+        access.check("192.0.2.1", [f"Bearer {TOKEN}"], [])
     assert len(caplog.records) == 1
     assert "192.0.2.1" in caplog.text
     assert OTHER not in caplog.text

@@ -1,4 +1,4 @@
-"""Names the service answers to, and what browsers say about where a request comes from."""
+"""The host names of the service, the origin of requests, and the addresses that need no token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LATIN = st.text(st.characters(max_codepoint=255))
 async def ask(
     headers: list[tuple[str, str]], *, method: str = "GET", path: str = "/api/system", config: Config | None = None
 ) -> tuple[int, dict[str, str], str | None]:
-    """Status, headers, and the path that the application saw, if it was asked."""
+    """Return status, headers, and the path that the application saw. None: the request did not pass."""
     config = config or Config()
     seen: list[str] = []
     sent: list[Any] = []
@@ -52,7 +52,7 @@ async def ask(
     )
 
 
-LOCAL = HostNames([], local=True, asked=False)
+LOCAL = HostNames([], local=True, token_required=False)
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,16 @@ def test_other_names(name: str) -> None:
 
 
 def test_names_that_are_allowed() -> None:
-    names = HostNames(["Whisper.Example.org", "*.lan."], local=True, asked=False)
+    names = HostNames(["Whisper.Example.org", "*.lan."], local=True, token_required=False)
     for name in ("whisper.example.org", "WHISPER.example.org.", "a.lan", "a.b.lan", "localhost"):
         assert names.allow(name), name
     for name in ("x.whisper.example.org", "example.org", "lan", "evil-lan", "a.lan.evil.example"):
         assert not names.allow(name), name
-    assert HostNames(["*"], local=True, asked=False).allow("evil.example")
+    assert HostNames(["*"], local=True, token_required=False).allow("evil.example")
 
 
 def test_for_other_machines_an_address_is_a_name_that_nobody_can_rebind() -> None:
-    names = HostNames([], local=False, asked=False)
+    names = HostNames([], local=False, token_required=False)
     for name in ("192.0.2.1", "[2001:db8::1]", "localhost", socket.gethostname()):
         assert names.allow(name), name
     assert not names.allow("evil.example")
@@ -97,9 +97,9 @@ def test_for_other_machines_an_address_is_a_name_that_nobody_can_rebind() -> Non
 
 
 def test_where_a_token_is_asked_any_name_will_do_unless_some_are_listed() -> None:
-    assert HostNames([], local=False, asked=True).allow("whisper.example.org")
-    assert not HostNames(["whisper.example.org"], local=False, asked=True).allow("evil.example")
-    assert not HostNames([], local=True, asked=True).allow("evil.example")
+    assert HostNames([], local=False, token_required=True).allow("whisper.example.org")
+    assert not HostNames(["whisper.example.org"], local=False, token_required=True).allow("evil.example")
+    assert not HostNames([], local=True, token_required=True).allow("evil.example")
 
 
 @given(LATIN)

@@ -1,4 +1,4 @@
-"""How errors are told to other programs: status, form and whether to try again."""
+"""The errors of each interface: status, form, and whether to try again."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from whisper_service.core.domain import Problem
-from whisper_service.web.http.error_dialects import translate
+from whisper_service.web.compat.registry import DIALECTS
+from whisper_service.web.http.dialects import error_form
 
 
 def told(path: str, status: int, code: str, **params: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
-    status, headers, content = translate(path, status, Problem(code, "It is so.", "Do this.", params))
+    problem = Problem(code, "It is so.", "Do this.", params)
+    status, headers, content = error_form(DIALECTS, path)(status, problem)
     return status, headers, msgspec.to_builtins(content)
 
 

@@ -1,0 +1,129 @@
+"""Read the body of `POST /api/jobs`: a form, a raw recording, or JSON that names one; and the options of the job.
+
+A recording goes to the disk as its bytes arrive. `multipart` reads the form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from litestar.openapi.spec import Schema
+
+from whisper_service.core import languages
+from whisper_service.core.domain import Options, Preset
+from whisper_service.core.errors import InvalidRequest, UnsupportedMedia
+from whisper_service.integrations.address_policy import MAX_URL_LENGTH
+from whisper_service.storage.uploads import Received, Uploads
+from whisper_service.web.http.errors import Incoming
+from whisper_service.web.http.multipart import Fields, Form
+from whisper_service.web.http.operations import OPTIONS, RECORDING, form, operation, text
+from whisper_service.web.http.request_bodies import Body, expected_length, refuse_compressed
+
+RAW: Final = frozenset({"application/octet-stream", "application/ogg", "application/mp4", "application/mxf"})
+"""Content types of a raw recording, beside `audio/*`, `video/*` and none at all."""
+
+
+async def receive(request: Incoming, uploads: Uploads, preset: Preset) -> tuple[Received, Options]:
+    """Return the recording, on stable storage, and the options. `preset` is for requests that name none.
+
+    Raises `InvalidRequest`, `UnsupportedMedia`, `TooLarge`, `DiskFull`, `EmptyFile` or `UploadBroken`. No file is left
+    then.
+    """
+    query = {name: value for name, value in request.query_params.items() if name != "filename"}
+    options = parse_options(query, preset)
+    kind, _ = request.content_type
+    if kind == "multipart/form-data":
+
+        async def check(fields: Fields) -> None:
+            parse_options({**query, **single(fields)}, preset)
+
+        recording = Form(uploads, check)
+        received = await recording.read(request)
+        return received, parse_options({**query, **single(recording.fields)}, preset)
+    refuse_compressed(request)
+    if kind and kind not in RAW and kind.partition("/")[0] not in ("audio", "video"):
+        hint = (
+            "Send a form (multipart/form-data) with a part named file, or the file itself as application/octet-stream."
+        )
+        raise UnsupportedMedia(f"A body of the type {kind[:80]!r} is not accepted.", hint=hint)
+    async with uploads.receive(request.query_params.get("filename", ""), expected=expected_length(request)) as receiver:
+        async for data in Body(request.receive):
+            await receiver.write(data)
+        return await receiver.finish(), options
+
+
+class JobSource(NamedTuple):
+    """What a JSON body names instead of a recording: a complete resumable upload, or a link. One of both is None."""
+
+    upload: str | None
+    url: str | None
+    options: Options
+
+
+class _JobFields(msgspec.Struct):
+    upload: str | None = None
+    url: str | None = None
+
+
+def parse_source(body: bytes, preset: Preset) -> JobSource:
+    """Return what a JSON body names, and the options beside it. Raises `InvalidRequest`."""
+    hint = 'Send {"upload": ID} or {"url": ADDRESS} and options, or the recording itself.'
+    try:
+        content = msgspec.json.decode(body, type=dict[str, Any])
+        named = msgspec.convert(content, _JobFields)
+    except msgspec.MsgspecError as error:
+        raise InvalidRequest(f"The JSON cannot be read: {error}.", hint=hint, field="upload") from error
+    if (named.upload is None) is (named.url is None):
+        raise InvalidRequest("The JSON must name one recording, as upload or as url.", hint=hint, field="upload")
+    given = {
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in content.items()
+        if name not in _JobFields.__struct_fields__ and value is not None
+    }
+    return JobSource(named.upload, named.url, parse_options(given, preset))
+
+
+def single(fields: Fields) -> dict[str, str]:
+    """Return fields that have one value each. Raises `InvalidRequest` for a field with several."""
+    for name, values in fields.items():
+        if len(values) > 1:
+            raise InvalidRequest(f"The field {name!r} comes twice.", field=name)
+    return {name: value for name, (value,) in fields.items() if value}
+
+
+def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
+    """Return the options that form fields or query parameters say. An empty value counts as not given."""
+    fields: dict[str, Any] = {name: value for name, value in given.items() if value}
+    for name in fields:
+        if name not in OPTIONS:
+            near = get_close_matches(name[:40], OPTIONS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(OPTIONS)}."
+            raise InvalidRequest(f"There is no option {name[:80]!r}.", hint=hint, field=name[:80])
+    if "language" in fields:
+        fields["language"] = languages.check_code(fields["language"])
+    try:
+        return msgspec.convert({"preset": preset.value, **fields}, Options, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        name = where.rstrip("`")
+        choices = (OPTIONS[name].enum if name in OPTIONS else None) or ()
+        hint = f"It can be {' or '.join(map(str, choices))}." if choices else ""
+        raise InvalidRequest(f"The option {name} is not valid: {what}.", hint=hint, field=name) from error
+
+
+_UPLOAD: Final = text("The identifier of a complete upload in pieces.")
+_URL: Final = text("The http or https address of the recording.", max_length=MAX_URL_LENGTH)
+_NAME: Final = text("The name of a raw recording.", max_length=300)
+CreateOperation: Final = operation(
+    bodies={
+        "multipart/form-data": form({"file": RECORDING, **OPTIONS}, "file"),
+        "application/json": Schema(
+            one_of=[form({"upload": _UPLOAD, **OPTIONS}, "upload"), form({"url": _URL, **OPTIONS}, "url")]
+        ),
+        **dict.fromkeys(("application/octet-stream", "audio/*", "video/*"), RECORDING),
+    },
+    query={"filename": _NAME, **OPTIONS},
+)

@@ -1,0 +1,17 @@
+"""Write the header Content-Disposition (RFC 6266)."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from urllib.parse import quote
+
+
+def content_disposition(kind: str, name: str) -> str:
+    """Return the header for a file: its name in ASCII for old clients, and in full for all others."""
+    ascii_name = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in name)
+    return f"{kind}; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def transcript_disposition(recording: str, extension: str) -> str:
+    """Return the header for the transcript of a recording with this name."""
+    return content_disposition("attachment", f"{PurePath(recording).stem or 'transcript'}.{extension}")
