@@ -74,6 +74,18 @@ def test_tests_stand_on_the_testkit_and_on_the_helpers_of_their_folder() -> None
     assert wrong == []
 
 
+def test_web_and_cli_use_the_facade_and_not_its_parts() -> None:
+    files = [file for wing in ("web", "cli") for file in (PACKAGE / wing).rglob("*.py")]
+    assert len(files) > 30
+    nodes = ((file, node) for file in files for node in ast.walk(ast.parse(file.read_text("utf-8"))))
+    used = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file, node in nodes
+        if isinstance(node, ast.Attribute) and node.attr == "parts"
+    ]
+    assert used == []
+
+
 def test_only_the_package_is_installed() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]
     assert build["targets"]["wheel"]["packages"] == ["whisper_service"]
