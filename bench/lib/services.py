@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -16,9 +14,7 @@ from typing import NamedTuple
 import httpx
 
 from bench.lib import api, usage
-from testkit.repository import ROOT
-
-BANNER = "whisper_service is at "
+from testkit.process import SERVE, spawn
 
 
 class Device(NamedTuple):
@@ -80,9 +76,7 @@ async def warm(model: Path, **environ: str) -> AsyncIterator[tuple[Service, http
 
 
 @contextmanager
-def service(
-    data: Path, *, model: Path | None, module: Sequence[str] = ("whisper_service", "serve"), **environ: str
-) -> Iterator[Service]:
+def service(data: Path, *, model: Path | None, module: Sequence[str] = SERVE, **environ: str) -> Iterator[Service]:
     """`python -m whisper_service serve` on a free port; SIGTERM at the end. `module`: another program that serves.
 
     `environ` are settings as in the environment without the prefix: `SPEECH__SLOTS="1"`.
@@ -94,23 +88,15 @@ def service(
         stop(live.process)
 
 
-def start(
-    data: Path, *, model: Path | None, module: Sequence[str] = ("whisper_service", "serve"), **environ: str
-) -> Service:
+def start(data: Path, *, model: Path | None, module: Sequence[str] = SERVE, **environ: str) -> Service:
     """The same without the end: whoever kills it calls this."""
-    words = [sys.executable, "-m", *module, "--port", "0", "--data-dir", str(data)]
-    if model is not None:
-        words += ["--model", str(model)]
+    words = [*module] if model is None else [*module, "--model", str(model)]
     data.parent.mkdir(parents=True, exist_ok=True)
-    with (data.parent / f"{data.name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            words, cwd=ROOT, env=environment(**environ), stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(BANNER):
-            return Service(process, line.removeprefix(BANNER).strip(), data)
-    raise SystemExit(f"The service did not start (exit code {process.wait()}); {log.name} says why.")
+    log = data.parent / f"{data.name}.log"
+    process, url = spawn(data, log, module=words, settings=environ)
+    if url is None:
+        raise SystemExit(f"The service did not start (exit code {process.returncode}); {log} says why.")
+    return Service(process, url, data)
 
 
 def model(given: Path | None, scratch: Path) -> Path:
@@ -121,13 +107,6 @@ def model(given: Path | None, scratch: Path) -> Path:
 
     catalog = Catalog(scratch / "models", default="auto")
     return catalog.locate("base").path
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """The environment of a service: nothing of ours but these settings, and its modules compiled once, as by an installation."""
-    foreign = ("WHISPER_SERVICE_", "PYTHONDONTWRITEBYTECODE")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return kept | {f"WHISPER_SERVICE_{name}": value for name, value in settings.items()}
 
 
 def stop(process: subprocess.Popen[str]) -> None:

@@ -8,7 +8,6 @@ import resource
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -20,9 +19,8 @@ import httpx
 import psutil
 from anyio import to_thread
 
-from testkit.repository import ROOT
+from testkit.process import spawn
 
-BANNER: Final = "whisper_service is at "
 START_S: Final = 90.0
 """A service that did not come up within this, disk and all else given back, does not come up."""
 GONE_S: Final = 10.0
@@ -41,9 +39,7 @@ class Host:
         self.findings: list[str] = []
         self._home = home
         self._module = module
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("WHISPER_SERVICE_")}
-        ours = {f"WHISPER_SERVICE_{name.upper()}": str(value) for name, value in settings.items()}
-        self._environment = kept | ours | {"PYTHONPATH": str(ROOT)}
+        self._settings = settings
         self._turn = anyio.Lock()  # nobody is killed twice at the same time
         self._down = True  # on purpose
         self._left: list[psutil.Process] = []  # by a service that was killed, for the next one to end
@@ -68,19 +64,9 @@ class Host:
             )
 
     def _spawn(self) -> bool:
-        words = [sys.executable, "-m", *self._module, "--port", "0", "--data-dir", str(self.data)]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                words, cwd=ROOT, env=self._environment, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith(BANNER):
-                self.url = line.removeprefix(BANNER).strip()
-                return True
-        self.process.wait()
-        self.process.stdout.close()
-        return False
+        self.process, url = spawn(self.data, self.log, module=self._module, settings=self._settings)
+        self.url = url or ""
+        return url is not None
 
     # -- what happens to it ------------------------------------------------------------------------------------------
 

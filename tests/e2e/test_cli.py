@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from testkit import media_files, prompts
-from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, Program, environment
+from testkit.process import environment
+from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, Program
 
 pytestmark = [pytest.mark.model, pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)]
 FORMATS = ("json", "srt", "vtt", "txt", "tsv")

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from testkit.media_files import write_wav
-from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED, environment
+from testkit.process import environment
+from testkit.program import BUNDLED, COMMAND, NOT_BUNDLED
 from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
 from testkit.service import ended, running, texts, until
