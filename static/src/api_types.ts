@@ -16,7 +16,7 @@ export interface paths {
         put?: never;
         /**
          * Transcribe a recording
-         * @description Send a form with a part `file`, or the file itself as the body; the answer comes when it is safely on disk. Or send `{"upload": ID}` with options as JSON, for what came in pieces to /api/uploads; sent again, that gives the same job. Or `{"url": ADDRESS}` with options: the job is there at once, and the service gets its recording while it waits.
+         * @description Send a form with a part `file`, or the file itself as the body. The answer comes when the file is safely on disk. Or send `{"upload": ID}` and options as JSON, for an upload in pieces to /api/uploads; sent again, it gives the same job. Or send `{"url": ADDRESS}` and options: the job exists at once, and the service fetches its recording while the job waits.
          */
         post: operations["createJob"];
         delete?: never;
@@ -37,13 +37,13 @@ export interface paths {
         put?: never;
         post?: never;
         /**
-         * Remove a job, its text and its recording
-         * @description For `storage.undo_s` seconds `restore` brings all of it back; with `for_good` it goes at once.
+         * Delete a job, its text and its recording
+         * @description For `storage.undo_s` seconds `restore` brings all of it back. `for_good` deletes it at once.
          */
         delete: operations["deleteJob"];
         options?: never;
         head?: never;
-        /** Rename it */
+        /** Rename a job */
         patch: operations["editJob"];
         trace?: never;
     };
@@ -57,8 +57,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Try again what failed or is missing
-         * @description Without a body as before; with one, perhaps with another model. What is done stays.
+         * Retry what failed or is missing
+         * @description A body may name another model. What is done stays.
          */
         post: operations["retryJob"];
         delete?: never;
@@ -101,6 +101,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Restore a deleted job */
+        post: operations["restoreJob"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs/{job_id}/pause": {
         parameters: {
             query?: never;
@@ -110,7 +127,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Work on it no further for now */
+        /** Pause a job */
         post: operations["pauseJob"];
         delete?: never;
         options?: never;
@@ -127,7 +144,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Go on with a paused job */
+        /** Continue a paused job */
         post: operations["resumeJob"];
         delete?: never;
         options?: never;
@@ -144,7 +161,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop for good; the text so far stays */
+        /** Stop a job for good; its text so far is kept */
         post: operations["cancelJob"];
         delete?: never;
         options?: never;
@@ -161,7 +178,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put it at the head of the queue */
+        /** Move a job to the front of the queue */
         post: operations["frontJob"];
         delete?: never;
         options?: never;
@@ -178,7 +195,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** One place up in the queue */
+        /** Move a job one place forward in the queue */
         post: operations["soonerJob"];
         delete?: never;
         options?: never;
@@ -195,25 +212,8 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** One place down in the queue */
+        /** Move a job one place back in the queue */
         post: operations["laterJob"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/jobs/{job_id}/restore": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Have it back after it was deleted */
-        post: operations["restoreJob"];
         delete?: never;
         options?: never;
         head?: never;
@@ -266,7 +266,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job) and `segment` (its text) from the beginning or after Last-Event-ID, then `end` with the data `done` when the job is over; then the stream closes.
+         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes.
          */
         get: operations["streamJob"];
         put?: never;
@@ -286,7 +286,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job) and `segment` (its text) from the beginning or after Last-Event-ID, then `end` with the data `done` when the job is over; then the stream closes.
+         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes.
          */
         get: operations["streamJobAlias"];
         put?: never;
@@ -321,7 +321,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The last words of the children */
+        /** The end of each actor's log */
         get: operations["getChildLogs"];
         put?: never;
         post?: never;
@@ -357,7 +357,7 @@ export interface paths {
         };
         /**
          * The recording as it was sent
-         * @description Takes `Range`, `If-Range` and `If-None-Match`; more than one range is answered with the whole file.
+         * @description Accepts `Range`, `If-Range` and `If-None-Match`. A request for more than one range gets the whole file.
          */
         get: operations["getMedia"];
         put?: never;
@@ -377,7 +377,7 @@ export interface paths {
         };
         /**
          * The waveform
-         * @description Pairs of int8, the lowest and the highest sample of every 20 ms. It grows while the recording is decoded: `Range: bytes=<what is known>-` gets the rest.
+         * @description Pairs of int8: the lowest and the highest sample of every 20 ms. The file grows while the recording is decoded. `Range: bytes=<bytes so far>-` gets the rest.
          */
         get: operations["getPeaks"];
         put?: never;
@@ -412,7 +412,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every model there is or could be, the best first */
+        /** All models, also those to download, best first */
         get: operations["listModels"];
         put?: never;
         post?: never;
@@ -431,7 +431,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Could a model be fetched? Asks every endpoint, fetches nothing */
+        /** Could a model be downloaded? Asks every endpoint, downloads nothing */
         post: operations["testConnection"];
         delete?: never;
         options?: never;
@@ -449,7 +449,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Take a model from an archive, or from a folder on the machine of the service
+         * Import a model from an archive, or from a folder on the machine of the service
          * @description Send an archive (.zip, .tar, .tar.gz) as the body and its name in the query, or the path of a folder as JSON.
          */
         post: operations["importModel"];
@@ -470,7 +470,7 @@ export interface paths {
         get: operations["getModel"];
         put?: never;
         post?: never;
-        /** Take a model off the disk, or what has come of it */
+        /** Delete a model, or what was downloaded of it */
         delete: operations["deleteModel"];
         options?: never;
         head?: never;
@@ -486,7 +486,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Fetch a model from the hub; the events `model` tell how far it is */
+        /** Download a model from the hub; the events `model` show the progress */
         post: operations["downloadModel"];
         delete?: never;
         options?: never;
@@ -503,7 +503,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop a download; what has come is kept, jobs that wait for it fail */
+        /** Stop a download; its bytes so far are kept, jobs that wait for the model fail */
         post: operations["cancelDownload"];
         delete?: never;
         options?: never;
@@ -520,7 +520,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give the memory of a loaded model back */
+        /** Release the memory of a loaded model */
         post: operations["unloadModel"];
         delete?: never;
         options?: never;
@@ -537,7 +537,7 @@ export interface paths {
         };
         /**
          * Every setting, where its value comes from, and whether it can be changed here
-         * @description Of a secret only `given` is told: whether there is one.
+         * @description A secret has no value here; `given` says whether it is set.
          */
         get: operations["getSettings"];
         put?: never;
@@ -547,7 +547,7 @@ export interface paths {
         head?: never;
         /**
          * Change settings
-         * @description A JSON object of dotted keys and values; null takes a value back, to what config.toml says. Either all of them are changed or none. What the environment or the command line says is fixed. `effect` says whether a change shows now or after a restart.
+         * @description A JSON object of dotted keys and values. null goes back to the value of config.toml. All of them are changed, or none. What the environment or the command line sets cannot be changed. `effect` says whether a change takes effect now or after a restart.
          */
         patch: operations["changeSettings"];
         trace?: never;
@@ -595,7 +595,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Try again what could not be done: children that died too often, models that did not load, the GPU */
+        /** Try again what failed: actors that died too often, models that could not be loaded, the GPU */
         post: operations["resetSystem"];
         delete?: never;
         options?: never;
@@ -646,7 +646,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begin an upload in pieces (tus 1.0.0) */
+        /** Start an upload in pieces (tus 1.0.0) */
         post: operations["createUpload"];
         delete?: never;
         options?: never;
@@ -664,7 +664,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Forget an upload */
+        /** Delete an upload */
         delete: operations["deleteUpload"];
         options?: never;
         head?: never;
@@ -679,7 +679,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What became of the webhooks */
+        /** List webhook messages, newest first */
         get: operations["listWebhooks"];
         put?: never;
         post?: never;
@@ -730,7 +730,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** OpenAI: which models there are */
+        /** OpenAI: all models */
         get: operations["openaiModels"];
         put?: never;
         post?: never;
@@ -798,7 +798,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whisper ASR: does it answer? */
+        /** Whisper ASR: does the service answer? */
         get: operations["asrStatus"];
         put?: never;
         post?: never;
@@ -849,12 +849,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Is a token wanted, and am I logged in? */
+        /** Is a token required, and am I logged in? */
         get: operations["getLogin"];
         put?: never;
         /**
          * Exchange the token for a cookie
-         * @description For browsers. The cookie is HttpOnly and SameSite=Strict; programs send `Authorization: Bearer TOKEN` instead.
+         * @description For browsers. The cookie is HttpOnly and SameSite=Strict. Programs send `Authorization: Bearer TOKEN` instead.
          */
         post: operations["login"];
         delete?: never;
@@ -872,7 +872,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Forget the cookie */
+        /** Delete the cookie */
         post: operations["logout"];
         delete?: never;
         options?: never;
@@ -915,7 +915,7 @@ export interface components {
         };
         /**
          * ActorState
-         * @description Where the child stands.
+         * @description The state of an actor.
          * @enum {string}
          */
         ActorState: "idle" | "starting" | "ready" | "waiting" | "broken" | "stopped";
@@ -937,13 +937,13 @@ export interface components {
         };
         /**
          * DeliveryState
-         * @description What became of a webhook.
+         * @description The state of a webhook message.
          * @enum {string}
          */
         DeliveryState: "waiting" | "delivered" | "failed";
         /**
          * Effect
-         * @description When a change of a setting shows.
+         * @description When a change of a setting takes effect.
          * @enum {string}
          */
         Effect: "now" | "restart";
@@ -968,7 +968,7 @@ export interface components {
         Fit: "gpu" | "cpu" | "slow" | "too_big";
         /**
          * Format
-         * @description What a transcript can be exported as; the value is also the file's extension.
+         * @description What a transcript can be exported as. The value is the name of the format and the extension of its files.
          * @default txt
          * @enum {string}
          */
@@ -1138,7 +1138,7 @@ export interface components {
         };
         /**
          * ModelState
-         * @description Where a model stands. One that is absent may have a `problem`: why it could not be fetched.
+         * @description The state of a model.
          * @enum {string}
          */
         ModelState: "absent" | "downloading" | "installed" | "loaded" | "broken";
@@ -1175,26 +1175,38 @@ export interface components {
         };
         /** Options */
         Options: {
-            /** @default auto */
+            /**
+             * @description A model on this machine. auto: the best one.
+             * @default auto
+             */
             model: string;
+            /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
             language?: string | null;
+            /** @description translate: English text. detect: only the language. */
             task?: components["schemas"]["Task"];
+            /** @description How much work to spend on the best text. */
             preset?: components["schemas"]["Preset"];
+            /** @description Names and spellings to expect. */
             prompt?: string | null;
-            /** @default true */
+            /**
+             * @description Keep the time of every word.
+             * @default true
+             */
             word_timestamps: boolean;
+            /** @description How Chinese is written. Without it, as the model writes it. */
             script?: components["schemas"]["Script"] | null;
+            /** @description A URL that gets a message when the job ends. */
             webhook?: string | null;
         };
         /**
          * Phase
-         * @description What a job in `Status.PROCESSING` is busy with.
+         * @description What a job in `Status.PROCESSING` is doing.
          * @enum {string}
          */
         Phase: "downloading_model" | "loading_model" | "decoding" | "transcribing" | "finalizing";
         /**
          * Preset
-         * @description How hard to look for the best text; what each costs is measured in docs/performance.md.
+         * @description How much work to spend on the best text.
          * @default balanced
          * @enum {string}
          */
@@ -1264,7 +1276,7 @@ export interface components {
         };
         /**
          * SettingSource
-         * @description Where the value of a setting comes from; each wins over those before it.
+         * @description Where the value of a setting comes from. Each wins over those before it.
          * @enum {string}
          */
         SettingSource: "default" | "file" | "stored" | "environment" | "command_line";
@@ -1279,7 +1291,7 @@ export interface components {
         };
         /**
          * Status
-         * @description Where a job stands. The only moves between these are in `lifecycle.TRANSITIONS`.
+         * @description The state of a job. `job_states.TRANSITIONS` has the only moves between states.
          * @enum {string}
          */
         Status: "pending" | "processing" | "paused" | "completed" | "failed" | "cancelled";
@@ -1312,7 +1324,7 @@ export interface components {
         };
         /**
          * Task
-         * @description What Whisper makes of the speech.
+         * @description translate: English text. detect: only the language.
          * @default transcribe
          * @enum {string}
          */
@@ -1378,9 +1390,9 @@ export interface operations {
     listJobs: {
         parameters: {
             query?: {
-                /** @description Only jobs in one of these. */
+                /** @description Only jobs in one of these states. */
                 status?: components["schemas"]["Status"][] | null;
-                /** @description Terms that all are in its name or its text. */
+                /** @description Terms that the name or the text must all contain. */
                 q?: string | null;
                 /** @description Only jobs older than this one. */
                 before?: string | null;
@@ -1401,7 +1413,7 @@ export interface operations {
                     "application/json": components["schemas"]["JobList"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1410,7 +1422,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1437,7 +1449,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1446,7 +1458,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1466,8 +1478,8 @@ export interface operations {
                 task?: "transcribe" | "translate" | "detect";
                 preset?: "fast" | "balanced" | "accurate";
                 prompt?: string;
-                script?: "simplified" | "traditional";
                 word_timestamps?: boolean;
+                script?: "simplified" | "traditional";
                 webhook?: string;
             };
             header?: never;
@@ -1483,107 +1495,107 @@ export interface operations {
                      */
                     file: string;
                     /**
-                     * @description A model on this machine; auto: the best one.
+                     * @description A model on this machine. auto: the best one.
                      * @default auto
                      */
                     model?: string;
-                    /** @description Whisper's code, like en, zh or yue. Without it, the language is detected. */
+                    /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
                     language?: string;
                     /**
-                     * @description translate: English text; detect: the language alone.
+                     * @description translate: English text. detect: only the language.
                      * @default transcribe
                      * @enum {string}
                      */
                     task?: "transcribe" | "translate" | "detect";
                     /**
-                     * @description How hard to look for the best text.
+                     * @description How much work to spend on the best text.
                      * @enum {string}
                      */
                     preset?: "fast" | "balanced" | "accurate";
                     /** @description Names and spellings to expect. */
                     prompt?: string;
                     /**
-                     * @description How Chinese is written; without it, as the model does.
-                     * @enum {string}
-                     */
-                    script?: "simplified" | "traditional";
-                    /**
                      * @description Keep the time of every word.
                      * @default true
                      */
                     word_timestamps?: boolean;
-                    /** @description A URL that is told when the job ends. */
+                    /**
+                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @enum {string}
+                     */
+                    script?: "simplified" | "traditional";
+                    /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };
                 "application/json": {
-                    /** @description The identifier of an upload that came in pieces. */
+                    /** @description The identifier of a complete upload in pieces. */
                     upload: string;
                     /**
-                     * @description A model on this machine; auto: the best one.
+                     * @description A model on this machine. auto: the best one.
                      * @default auto
                      */
                     model?: string;
-                    /** @description Whisper's code, like en, zh or yue. Without it, the language is detected. */
+                    /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
                     language?: string;
                     /**
-                     * @description translate: English text; detect: the language alone.
+                     * @description translate: English text. detect: only the language.
                      * @default transcribe
                      * @enum {string}
                      */
                     task?: "transcribe" | "translate" | "detect";
                     /**
-                     * @description How hard to look for the best text.
+                     * @description How much work to spend on the best text.
                      * @enum {string}
                      */
                     preset?: "fast" | "balanced" | "accurate";
                     /** @description Names and spellings to expect. */
                     prompt?: string;
                     /**
-                     * @description How Chinese is written; without it, as the model does.
-                     * @enum {string}
-                     */
-                    script?: "simplified" | "traditional";
-                    /**
                      * @description Keep the time of every word.
                      * @default true
                      */
                     word_timestamps?: boolean;
-                    /** @description A URL that is told when the job ends. */
+                    /**
+                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @enum {string}
+                     */
+                    script?: "simplified" | "traditional";
+                    /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 } | {
-                    /** @description An http or https address to get the recording from. */
+                    /** @description The http or https address of the recording. */
                     url: string;
                     /**
-                     * @description A model on this machine; auto: the best one.
+                     * @description A model on this machine. auto: the best one.
                      * @default auto
                      */
                     model?: string;
-                    /** @description Whisper's code, like en, zh or yue. Without it, the language is detected. */
+                    /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
                     language?: string;
                     /**
-                     * @description translate: English text; detect: the language alone.
+                     * @description translate: English text. detect: only the language.
                      * @default transcribe
                      * @enum {string}
                      */
                     task?: "transcribe" | "translate" | "detect";
                     /**
-                     * @description How hard to look for the best text.
+                     * @description How much work to spend on the best text.
                      * @enum {string}
                      */
                     preset?: "fast" | "balanced" | "accurate";
                     /** @description Names and spellings to expect. */
                     prompt?: string;
                     /**
-                     * @description How Chinese is written; without it, as the model does.
-                     * @enum {string}
-                     */
-                    script?: "simplified" | "traditional";
-                    /**
                      * @description Keep the time of every word.
                      * @default true
                      */
                     word_timestamps?: boolean;
-                    /** @description A URL that is told when the job ends. */
+                    /**
+                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @enum {string}
+                     */
+                    script?: "simplified" | "traditional";
+                    /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };
                 "application/octet-stream": string;
@@ -1603,7 +1615,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1612,7 +1624,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1621,7 +1633,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1630,7 +1642,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1639,7 +1651,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1648,7 +1660,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -1684,7 +1696,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1693,7 +1705,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1702,7 +1714,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1711,7 +1723,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -1743,7 +1755,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1752,7 +1764,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1761,7 +1773,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1788,7 +1800,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1797,7 +1809,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1829,7 +1841,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1838,7 +1850,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1847,7 +1859,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1856,7 +1868,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1883,7 +1895,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -1892,7 +1904,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -1901,7 +1913,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1937,7 +1949,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1946,7 +1958,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -1955,7 +1967,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -1964,7 +1976,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1991,7 +2003,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2000,7 +2012,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2009,7 +2021,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2045,7 +2057,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2054,7 +2066,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2063,7 +2075,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2072,7 +2084,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2081,7 +2093,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2108,7 +2120,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2117,7 +2129,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2126,7 +2138,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2158,7 +2170,7 @@ export interface operations {
                     "application/json": components["schemas"]["Transcript"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2167,7 +2179,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2176,7 +2188,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2203,7 +2215,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2212,7 +2224,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2226,7 +2238,7 @@ export interface operations {
     exportTranscript: {
         parameters: {
             query?: {
-                /** @description What a transcript can be exported as; the value is also the file's extension. */
+                /** @description What a transcript can be exported as. The value is the name of the format and the extension of its files. */
                 format?: components["schemas"]["Format"];
                 line_columns?: number;
                 cjk_line_columns?: number;
@@ -2271,7 +2283,7 @@ export interface operations {
                     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": string;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2280,7 +2292,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2289,7 +2301,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2316,7 +2328,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2325,8 +2337,121 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restoreJob: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2357,7 +2482,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2366,7 +2491,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2375,7 +2500,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2384,7 +2509,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2393,7 +2518,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2420,7 +2545,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2429,7 +2554,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2438,7 +2563,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2470,7 +2595,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2479,7 +2604,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2488,7 +2613,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2497,7 +2622,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2506,7 +2631,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2533,7 +2658,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2542,7 +2667,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2551,7 +2676,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2583,7 +2708,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2592,7 +2717,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2601,7 +2726,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2610,7 +2735,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2619,7 +2744,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2646,7 +2771,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2655,7 +2780,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2664,7 +2789,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2696,7 +2821,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2705,7 +2830,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2714,7 +2839,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2723,7 +2848,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2732,7 +2857,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2759,7 +2884,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2768,7 +2893,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2777,7 +2902,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2809,7 +2934,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2818,7 +2943,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2827,7 +2952,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2836,7 +2961,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2845,7 +2970,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2872,7 +2997,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2881,7 +3006,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -2890,7 +3015,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2922,7 +3047,7 @@ export interface operations {
                     "application/json": components["schemas"]["Job"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2931,7 +3056,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -2940,7 +3065,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2949,7 +3074,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2958,7 +3083,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -2985,7 +3110,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -2994,7 +3119,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3003,120 +3128,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    restoreJob: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The identifier of a job. */
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Request fulfilled, document follows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Job"];
-                };
-            };
-            /** @description The request is broken */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A token is wanted */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It comes from a page of another site, or is not allowed */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description There is no such thing */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description It does not fit the present state */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service does not answer to the name in the Host header */
-            421: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something in the request is not valid; params.field names it */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Too much at once; Retry-After says when to come back */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service has a defect */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3151,7 +3163,7 @@ export interface operations {
                     "application/zip": unknown;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3160,7 +3172,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3169,7 +3181,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3178,7 +3190,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3205,7 +3217,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3214,7 +3226,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3228,11 +3240,11 @@ export interface operations {
     streamEvents: {
         parameters: {
             query?: {
-                /** @description The same for a first request; the header wins. */
+                /** @description Like Last-Event-ID, which wins, for a first request. */
                 since?: string | null;
             };
             header?: {
-                /** @description Go on after this event. */
+                /** @description Continue after this event. */
                 "Last-Event-ID"?: string | null;
             };
             path?: never;
@@ -3249,7 +3261,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3258,7 +3270,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3285,7 +3297,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3294,7 +3306,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3309,7 +3321,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Go on after this event. */
+                /** @description Continue after this event. */
                 "Last-Event-ID"?: string | null;
             };
             path: {
@@ -3329,7 +3341,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3338,7 +3350,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3347,7 +3359,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3374,7 +3386,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3383,7 +3395,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3398,7 +3410,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Go on after this event. */
+                /** @description Continue after this event. */
                 "Last-Event-ID"?: string | null;
             };
             path: {
@@ -3418,7 +3430,7 @@ export interface operations {
                     "text/event-stream": unknown;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3427,7 +3439,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3436,7 +3448,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3463,7 +3475,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3472,7 +3484,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3488,7 +3500,7 @@ export interface operations {
             query?: {
                 /** @description Only lines after this one. */
                 since?: number;
-                /** @description Only lines of this weight or more. */
+                /** @description Only lines of this level and above. */
                 level?: "debug" | "info" | "warning" | "error";
                 limit?: number;
             };
@@ -3507,7 +3519,7 @@ export interface operations {
                     "application/json": components["schemas"]["LogLines"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3516,7 +3528,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3543,7 +3555,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3552,7 +3564,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3581,7 +3593,7 @@ export interface operations {
                     "application/json": components["schemas"]["ActorLogs"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3590,7 +3602,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3608,7 +3620,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3617,7 +3629,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3646,7 +3658,7 @@ export interface operations {
                     "application/zip": string;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3655,7 +3667,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3673,7 +3685,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3682,7 +3694,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3705,7 +3717,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All of it */
+            /** @description The whole file */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3714,7 +3726,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The range that was asked for */
+            /** @description The range of the request */
             206: {
                 headers: {
                     [name: string]: unknown;
@@ -3723,14 +3735,14 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The client has it */
+            /** @description The client has the file */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3739,7 +3751,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3748,7 +3760,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3757,7 +3769,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The file has no bytes in that range */
+            /** @description The file has no bytes in this range */
             416: {
                 headers: {
                     [name: string]: unknown;
@@ -3784,7 +3796,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3793,7 +3805,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3816,7 +3828,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All of it */
+            /** @description The whole file */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3825,7 +3837,7 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The range that was asked for */
+            /** @description The range of the request */
             206: {
                 headers: {
                     [name: string]: unknown;
@@ -3834,14 +3846,14 @@ export interface operations {
                     "application/octet-stream": string;
                 };
             };
-            /** @description The client has it */
+            /** @description The client has the file */
             304: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3850,7 +3862,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3859,7 +3871,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3868,7 +3880,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The file has no bytes in that range */
+            /** @description The file has no bytes in this range */
             416: {
                 headers: {
                     [name: string]: unknown;
@@ -3895,7 +3907,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3904,7 +3916,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3933,7 +3945,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3942,7 +3954,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -3960,7 +3972,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3969,7 +3981,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -3998,7 +4010,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelsInfo"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4007,7 +4019,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4025,7 +4037,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4034,7 +4046,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4067,7 +4079,7 @@ export interface operations {
                     "application/json": components["schemas"]["HubTest"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4076,7 +4088,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4085,7 +4097,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4112,7 +4124,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4121,7 +4133,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4130,7 +4142,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4144,7 +4156,7 @@ export interface operations {
     importModel: {
         parameters: {
             query?: {
-                /** @description Of an archive. */
+                /** @description The name for an archive. */
                 name?: string | null;
             };
             header?: never;
@@ -4173,7 +4185,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelInfo"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4182,7 +4194,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4191,7 +4203,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4200,7 +4212,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4209,7 +4221,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -4245,7 +4257,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4254,7 +4266,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4263,7 +4275,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4272,7 +4284,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -4304,7 +4316,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelInfo"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4313,7 +4325,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4322,7 +4334,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4349,7 +4361,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4358,7 +4370,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4367,7 +4379,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4397,7 +4409,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4406,7 +4418,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4415,7 +4427,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4424,7 +4436,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4433,7 +4445,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4460,7 +4472,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4469,7 +4481,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4478,7 +4490,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4510,7 +4522,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelInfo"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4519,7 +4531,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4528,7 +4540,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4537,7 +4549,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4564,7 +4576,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4573,7 +4585,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4582,7 +4594,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4614,7 +4626,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelInfo"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4623,7 +4635,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4632,7 +4644,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4641,7 +4653,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4650,7 +4662,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4677,7 +4689,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4686,7 +4698,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4695,7 +4707,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4727,7 +4739,7 @@ export interface operations {
                     "application/json": components["schemas"]["ModelInfo"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4736,7 +4748,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4745,7 +4757,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4754,7 +4766,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4763,7 +4775,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4790,7 +4802,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4799,7 +4811,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4808,7 +4820,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4837,7 +4849,7 @@ export interface operations {
                     "application/json": components["schemas"]["SettingList"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4846,7 +4858,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4864,7 +4876,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4873,7 +4885,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4908,7 +4920,7 @@ export interface operations {
                     "application/json": components["schemas"]["SettingList"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4917,7 +4929,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -4926,7 +4938,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4953,7 +4965,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -4962,7 +4974,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -4971,7 +4983,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5002,7 +5014,7 @@ export interface operations {
                     "application/json": components["schemas"]["Snapshot"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5011,7 +5023,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5038,7 +5050,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5047,7 +5059,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5076,7 +5088,7 @@ export interface operations {
                     "application/json": components["schemas"]["System"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5085,7 +5097,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5103,7 +5115,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5112,7 +5124,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5141,7 +5153,7 @@ export interface operations {
                     "application/json": components["schemas"]["System"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5150,7 +5162,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5159,7 +5171,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5177,7 +5189,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5186,7 +5198,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5195,7 +5207,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5224,7 +5236,7 @@ export interface operations {
                     "application/json": components["schemas"]["Live"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5233,7 +5245,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5251,7 +5263,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5260,7 +5272,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5289,7 +5301,7 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5298,7 +5310,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5316,7 +5328,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5325,7 +5337,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5357,7 +5369,7 @@ export interface operations {
             /** @description Document created, URL follows */
             201: {
                 headers: {
-                    /** @description How many bytes have come. */
+                    /** @description Bytes received so far. */
                     "Upload-Offset"?: unknown;
                     [name: string]: unknown;
                 };
@@ -5365,7 +5377,7 @@ export interface operations {
                     "application/json": null;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5374,7 +5386,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5383,7 +5395,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5392,7 +5404,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5401,7 +5413,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is in another version of the protocol */
+            /** @description The request uses another version of the protocol */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5410,7 +5422,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5437,7 +5449,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5446,7 +5458,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5455,7 +5467,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5464,7 +5476,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -5494,7 +5506,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5503,7 +5515,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5512,7 +5524,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5521,7 +5533,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5530,7 +5542,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is in another version of the protocol */
+            /** @description The request uses another version of the protocol */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5548,7 +5560,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5557,7 +5569,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5566,7 +5578,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5592,13 +5604,13 @@ export interface operations {
             /** @description Request fulfilled, nothing follows */
             204: {
                 headers: {
-                    /** @description How many bytes have come. */
+                    /** @description Bytes received so far. */
                     "Upload-Offset"?: unknown;
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5607,7 +5619,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5616,7 +5628,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5625,7 +5637,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5634,7 +5646,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5643,7 +5655,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is in another version of the protocol */
+            /** @description The request uses another version of the protocol */
             412: {
                 headers: {
                     [name: string]: unknown;
@@ -5652,7 +5664,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5679,7 +5691,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Another connection is at it */
+            /** @description Another connection is sending this upload */
             423: {
                 headers: {
                     [name: string]: unknown;
@@ -5688,7 +5700,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5697,7 +5709,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The checksum does not fit */
+            /** @description The checksum does not fit the bytes */
             460: {
                 headers: {
                     [name: string]: unknown;
@@ -5706,7 +5718,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5715,7 +5727,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5724,7 +5736,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -5755,7 +5767,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookInfo"][];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5764,7 +5776,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5791,7 +5803,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5800,7 +5812,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5826,9 +5838,9 @@ export interface operations {
                      * @description Any audio or video file.
                      */
                     file: string;
-                    /** @description A model on this machine; whisper-1 and OpenAI's others mean the configured one. */
+                    /** @description A model on this machine. whisper-1 and OpenAI's other names mean the configured model. */
                     model?: string;
-                    /** @description Like en, zh or yue; without it, the language is detected. */
+                    /** @description A code, a name or a region, like de, german or de-AT. Without it, the language is detected. */
                     language?: string;
                     /** @description Names and spellings to expect. */
                     prompt?: string;
@@ -5837,20 +5849,20 @@ export interface operations {
                      * @enum {string}
                      */
                     response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
-                    /** @description Taken, and not used: the search is deterministic. */
+                    /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
                     "timestamp_granularities[]"?: ("word" | "segment")[];
                     /**
-                     * @description Text as it comes, as events.
+                     * @description Send the text as events while the work goes on.
                      * @default false
                      */
                     stream?: boolean;
                 };
                 "application/json": {
-                    /** @description A model on this machine; whisper-1 and OpenAI's others mean the configured one. */
+                    /** @description A model on this machine. whisper-1 and OpenAI's other names mean the configured model. */
                     model?: string;
-                    /** @description Like en, zh or yue; without it, the language is detected. */
+                    /** @description A code, a name or a region, like de, german or de-AT. Without it, the language is detected. */
                     language?: string;
                     /** @description Names and spellings to expect. */
                     prompt?: string;
@@ -5859,16 +5871,16 @@ export interface operations {
                      * @enum {string}
                      */
                     response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
-                    /** @description Taken, and not used: the search is deterministic. */
+                    /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
                     "timestamp_granularities[]"?: ("word" | "segment")[];
                     /**
-                     * @description Text as it comes, as events.
+                     * @description Send the text as events while the work goes on.
                      * @default false
                      */
                     stream?: boolean;
-                    /** @description base64. */
+                    /** @description The recording as base64. */
                     input_audio: {
                         data: string;
                         format?: string;
@@ -5892,7 +5904,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Something in the request or the recording is not valid */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -5901,7 +5913,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -5910,7 +5922,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description It comes from a page of another site */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5919,7 +5931,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description There is no such model or address */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5928,7 +5940,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description The job was cancelled meanwhile */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5937,7 +5949,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -5964,7 +5976,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -5973,7 +5985,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description The recording could not be transcribed */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -5982,7 +5994,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5991,7 +6003,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -6017,9 +6029,9 @@ export interface operations {
                      * @description Any audio or video file.
                      */
                     file: string;
-                    /** @description A model on this machine; whisper-1 and OpenAI's others mean the configured one. */
+                    /** @description A model on this machine. whisper-1 and OpenAI's other names mean the configured model. */
                     model?: string;
-                    /** @description Like en, zh or yue; without it, the language is detected. */
+                    /** @description A code, a name or a region, like de, german or de-AT. Without it, the language is detected. */
                     language?: string;
                     /** @description Names and spellings to expect. */
                     prompt?: string;
@@ -6028,20 +6040,20 @@ export interface operations {
                      * @enum {string}
                      */
                     response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
-                    /** @description Taken, and not used: the search is deterministic. */
+                    /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
                     "timestamp_granularities[]"?: ("word" | "segment")[];
                     /**
-                     * @description Text as it comes, as events.
+                     * @description Send the text as events while the work goes on.
                      * @default false
                      */
                     stream?: boolean;
                 };
                 "application/json": {
-                    /** @description A model on this machine; whisper-1 and OpenAI's others mean the configured one. */
+                    /** @description A model on this machine. whisper-1 and OpenAI's other names mean the configured model. */
                     model?: string;
-                    /** @description Like en, zh or yue; without it, the language is detected. */
+                    /** @description A code, a name or a region, like de, german or de-AT. Without it, the language is detected. */
                     language?: string;
                     /** @description Names and spellings to expect. */
                     prompt?: string;
@@ -6050,16 +6062,16 @@ export interface operations {
                      * @enum {string}
                      */
                     response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
-                    /** @description Taken, and not used: the search is deterministic. */
+                    /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
                     "timestamp_granularities[]"?: ("word" | "segment")[];
                     /**
-                     * @description Text as it comes, as events.
+                     * @description Send the text as events while the work goes on.
                      * @default false
                      */
                     stream?: boolean;
-                    /** @description base64. */
+                    /** @description The recording as base64. */
                     input_audio: {
                         data: string;
                         format?: string;
@@ -6083,7 +6095,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description Something in the request or the recording is not valid */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6092,7 +6104,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6101,7 +6113,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description It comes from a page of another site */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6110,7 +6122,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description There is no such model or address */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6119,7 +6131,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description The job was cancelled meanwhile */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6128,7 +6140,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6155,7 +6167,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6164,7 +6176,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description The recording could not be transcribed */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6173,7 +6185,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6182,7 +6194,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -6211,7 +6223,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIModelList"];
                 };
             };
-            /** @description Something in the request or the recording is not valid */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6220,7 +6232,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6238,7 +6250,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6247,7 +6259,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description The recording could not be transcribed */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6263,7 +6275,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Its name. */
+                /** @description The name of the model. */
                 model_id: string;
             };
             cookie?: never;
@@ -6279,7 +6291,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIModel"];
                 };
             };
-            /** @description Something in the request or the recording is not valid */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6288,7 +6300,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6297,7 +6309,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description There is no such model or address */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6315,7 +6327,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6324,7 +6336,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAIRefusal"];
                 };
             };
-            /** @description The recording could not be transcribed */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6355,7 +6367,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description Audio or video; raw samples if encode is false.
+                     * @description Any audio or video file.
                      */
                     audio_file: string;
                 };
@@ -6371,7 +6383,7 @@ export interface operations {
                     "text/plain": string;
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6380,7 +6392,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6389,7 +6401,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6398,7 +6410,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6407,7 +6419,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6416,7 +6428,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6452,7 +6464,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6461,7 +6473,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6470,7 +6482,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6479,7 +6491,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -6510,7 +6522,7 @@ export interface operations {
                 "multipart/form-data": {
                     /**
                      * Format: binary
-                     * @description Audio or video; raw samples if encode is false.
+                     * @description Any audio or video file.
                      */
                     audio_file: string;
                 };
@@ -6526,7 +6538,7 @@ export interface operations {
                     "application/json": components["schemas"]["Language"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6535,7 +6547,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6544,7 +6556,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6553,7 +6565,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is no such thing */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6562,7 +6574,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It does not fit the present state */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6571,7 +6583,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6607,7 +6619,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6616,7 +6628,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6625,7 +6637,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6634,7 +6646,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -6663,7 +6675,7 @@ export interface operations {
                     "application/json": components["schemas"]["AsrStatus"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6672,7 +6684,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6690,7 +6702,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6699,7 +6711,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6730,7 +6742,10 @@ export interface operations {
                      * @enum {string}
                      */
                     response_format?: "json" | "text" | "srt" | "vtt" | "verbose_json";
-                    /** @default auto */
+                    /**
+                     * @description A code, a name or a region, like de, german or de-AT. Without it, the language is detected.
+                     * @default auto
+                     */
                     language?: string;
                     /**
                      * @description English text.
@@ -6744,7 +6759,7 @@ export interface operations {
                     detect_language?: boolean;
                     /** @description Names and spellings to expect. */
                     prompt?: string;
-                    /** @description Taken, and not used: the search is deterministic. */
+                    /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /**
                      * @description Characters of a caption, in srt and vtt.
@@ -6769,7 +6784,7 @@ export interface operations {
                     "text/vtt": string;
                 };
             };
-            /** @description Something in the request or the recording is not valid */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6778,7 +6793,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6787,7 +6802,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description It comes from a page of another site */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6796,7 +6811,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description There is no such model or address */
+            /** @description What the request names does not exist */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6805,7 +6820,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description The job was cancelled meanwhile */
+            /** @description The request does not fit the present state */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6814,7 +6829,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -6841,7 +6856,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6850,7 +6865,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description The recording could not be transcribed */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6859,7 +6874,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description Not now; message says why */
+            /** @description The service cannot do this now; message says why */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6868,7 +6883,7 @@ export interface operations {
                     "application/json": components["schemas"]["CppError"];
                 };
             };
-            /** @description There is not enough room on the disk */
+            /** @description There is not enough space on the disk */
             507: {
                 headers: {
                     [name: string]: unknown;
@@ -6897,7 +6912,7 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6906,7 +6921,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6924,7 +6939,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -6933,7 +6948,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -6971,7 +6986,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccessInfo"];
                 };
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6980,7 +6995,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -6998,7 +7013,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7007,7 +7022,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7034,7 +7049,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7043,7 +7058,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7052,7 +7067,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7061,7 +7076,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It is too large */
+            /** @description The request is too large */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -7088,7 +7103,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7097,7 +7112,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
@@ -7124,7 +7139,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The request is broken */
+            /** @description The request or the recording is not valid */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -7133,7 +7148,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description A token is wanted */
+            /** @description A token is required */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -7142,7 +7157,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description It comes from a page of another site, or is not allowed */
+            /** @description The request comes from a page of another site, or is not allowed */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7160,7 +7175,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Too much at once; Retry-After says when to come back */
+            /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -7169,7 +7184,7 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The service has a defect */
+            /** @description The service failed; message says why */
             500: {
                 headers: {
                     [name: string]: unknown;
