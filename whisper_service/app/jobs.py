@@ -6,10 +6,9 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import move_on_after
-from msgspec.structs import replace
 
 from whisper_service.app.wiring import Parts
 from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Status, Transcript
@@ -33,7 +32,6 @@ class JobService:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._context = parts.context
-        self._feed = parts.feed
         self._store = parts.store
 
     # -- submit -------------------------------------------------------------------------------------------------------
@@ -52,8 +50,16 @@ class JobService:
         With `reuse`, a job with equal bytes and options is continued instead; without `reuse_finished`, only a job that
         has not ended.
         """
-        job = self._new_job(self._parts.uploads.wall(), received.name, options, job_id=received.path.name)
-        job = replace(job, bytes=received.bytes, sha256=received.sha256, message="Waiting for its turn.", rank=rank)
+        job = self._new_job(
+            options,
+            id=received.path.name,
+            name=received.name,
+            created_at=self._parts.uploads.wall(),
+            bytes=received.bytes,
+            sha256=received.sha256,
+            message="Waiting for its turn.",
+            rank=rank,
+        )
         if reuse:
             return await self._context.ask(requests.reuse_or_submit, received, job, reuse_finished=reuse_finished)
         return await self._context.ask(requests.submit, job)
@@ -77,23 +83,22 @@ class JobService:
     async def submit_link(self, url: str, options: Options) -> Job:
         """Make a job of a link. Its recording is fetched while the job waits for its turn. Raises `InvalidRequest`."""
         url, now = self._parts.links.check(url), self._parts.uploads.wall()
-        job = self._new_job(now, name_from_url(url), options, job_id=identifier(now))
-        job = replace(job, message="Fetching the recording.", origin=LinkOrigin(url))
-        return await self._ask_and_fetch(requests.submit, job)
-
-    def _new_job(self, now: float, name: str, options: Options, *, job_id: str) -> Job:
-        if options.webhook:
-            self._parts.webhooks.check(options.webhook)
-        return Job(
-            id=job_id,
-            name=name,
-            status=Status.PENDING,
-            options=options,
+        job = self._new_job(
+            options,
+            id=identifier(now),
+            name=name_from_url(url),
             created_at=now,
             bytes=0,
             sha256="",
-            language=options.language,
+            message="Fetching the recording.",
+            origin=LinkOrigin(url),
         )
+        return await self._ask_and_fetch(requests.submit, job)
+
+    def _new_job(self, options: Options, **fields: Any) -> Job:
+        if options.webhook:
+            self._parts.webhooks.check(options.webhook)
+        return Job(status=Status.PENDING, options=options, language=options.language, **fields)
 
     # -- change -------------------------------------------------------------------------------------------------------
 
@@ -140,7 +145,8 @@ class JobService:
 
         Raises `NotFound` once the job is deleted, and `Unavailable` when the service ends.
         """
-        cursor = self._feed.cursor(self._feed.head, job_id)
+        feed = self._parts.feed
+        cursor = feed.cursor(feed.head, job_id)
         while True:
             job = await self.get(job_id)  # read after the cursor was placed: no change is missed
             yield job
@@ -150,7 +156,7 @@ class JobService:
                 with move_on_after(heartbeat_s):
                     await cursor.read()
             except Pruned:
-                cursor = self._feed.cursor(self._feed.head, job_id)
+                cursor = feed.cursor(feed.head, job_id)
             except Closed:
                 raise Unavailable from None
 

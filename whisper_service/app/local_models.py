@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from whisper_service.app.models import HubTest, ModelsInfo, import_folder
+from whisper_service.app.models import HubTest, ModelsInfo, import_folder, import_limits
 from whisper_service.app.wiring import DOWNLOAD
 from whisper_service.config.active import ActiveSettings
 from whisper_service.config.schema import Config, SettingSource
@@ -23,7 +23,6 @@ from whisper_service.host import machine
 from whisper_service.models import bundled, hubs, importing
 from whisper_service.models import files as model_files
 from whisper_service.models.catalog import Catalog
-from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import EndpointState, Inventory, ModelInfo, Situation
 from whisper_service.scheduler.model_downloads import STALL_S, TRIES, transfer_of
 from whisper_service.storage.data_dir import DataDir
@@ -105,7 +104,7 @@ class LocalModels:
 
     def import_model(self, source: Path, name: str) -> ModelInfo:
         """Make a model of a folder or an archive. Raises what `ModelService.import_archive` raises."""
-        limits = ImportLimits(self._config.models.max_import_bytes, self._config.storage.min_free_bytes)
+        limits = import_limits(self._config)
         with import_folder(self._catalog, name) as scratch:
             fresh = scratch / "model"
             if source.is_dir():

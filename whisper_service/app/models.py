@@ -11,6 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from whisper_service.app.wiring import Parts
+from whisper_service.config.schema import Config
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.model_names import is_name
@@ -58,15 +59,18 @@ def import_folder(catalog: Catalog, name: str) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def import_limits(config: Config) -> ImportLimits:
+    """Return the limits of an import."""
+    return ImportLimits(config.models.max_import_bytes, config.storage.min_free_bytes)
+
+
 class ModelService:
     """The models of a running service."""
 
     def __init__(self, parts: Parts) -> None:
-        config = parts.active.config
+        self._active = parts.active
         self._context = parts.context
         self._catalog = parts.context.models.catalog
-        self._import_dirs = tuple(map(Path, config.models.import_dirs))
-        self._limits = ImportLimits(config.models.max_import_bytes, config.storage.min_free_bytes)
 
     async def list(self) -> ModelsInfo:
         """Return all models and the hubs."""
@@ -109,20 +113,22 @@ class ModelService:
 
         Raises `BadArchive`, `ModelBroken`, `Conflict`, `InvalidRequest`, `TooLarge` and `DiskFull`.
         """
+        limits = import_limits(self._active.config)
         with import_folder(self._catalog, name) as scratch:
-            uploads = Uploads(scratch, max_bytes=self._limits.bytes, min_free=self._limits.spare)
+            uploads = Uploads(scratch, max_bytes=limits.bytes, min_free=limits.spare)
             async with uploads.receive("archive", expected=expected) as receiver:
                 async for block in data:
                     await receiver.write(block)
                 received = await receiver.finish()
-            await to_thread.run_sync(importing.from_archive, received.path, scratch / "model", self._limits)
+            await to_thread.run_sync(importing.from_archive, received.path, scratch / "model", limits)
             return await self._adopt(scratch / "model", name)
 
     async def import_folder(self, name: str, path: str) -> ModelInfo:
         """Make a model of a folder of this machine. Raises what `import_archive` raises, and `ImportRefused`."""
         with import_folder(self._catalog, name) as scratch:
-            target = scratch / "model"
-            await to_thread.run_sync(importing.from_folder, Path(path), self._import_dirs, target, self._limits)
+            target, config = scratch / "model", self._active.config
+            allowed = [Path(folder) for folder in config.models.import_dirs]
+            await to_thread.run_sync(importing.from_folder, Path(path), allowed, target, import_limits(config))
             return await self._adopt(target, name)
 
     async def test(

@@ -66,7 +66,7 @@ def failed(name: str, problem: Problem) -> Check:
     detail = problem.message
     if said := problem.params.get("detail"):
         detail += f" ({said})"
-    return Check(name=name, verdict=Verdict.FAIL, detail=detail, hint=problem.hint)
+    return Check(name, Verdict.FAIL, detail, hint=problem.hint)
 
 
 async def media(config: Config, scratch: Path) -> Check:
@@ -97,11 +97,11 @@ async def media(config: Config, scratch: Path) -> Check:
     if not chunks:
         detail = "A recording was decoded, but the voice in it was not found."
         hint = "Install faster-whisper and onnxruntime again."
-        return Check(name=name, verdict=Verdict.FAIL, detail=detail, hint=hint)
+        return Check(name, Verdict.FAIL, detail, hint=hint)
     took = time.monotonic() - began
     versions = ", ".join(f"{key} {value}" for key, value in facts.items())
     detail = f"{answer.duration_s:.1f} s of sound decoded and the voice found, in {took:.1f} s with {versions}."
-    return Check(name=name, verdict=Verdict.OK, detail=detail)
+    return Check(name, Verdict.OK, detail)
 
 
 async def speech(config: Config, scratch: Path, located: Located | None) -> AsyncIterator[Check]:
@@ -120,7 +120,7 @@ async def speech(config: Config, scratch: Path, located: Located | None) -> Asyn
     if used.startswith("cuda") and int(used.partition(":")[2] or 0) >= gpus:
         detail = f"The configuration asks for {used}; the engine sees {gpus} CUDA devices."
         hint = 'Check `nvidia-smi` and the driver, install "whisper_service[cuda]", or set speech.device = "auto".'
-        yield Check(name=f"speech on {used}", verdict=Verdict.FAIL, detail=detail, hint=hint)
+        yield Check(f"speech on {used}", Verdict.FAIL, detail, hint=hint)
 
 
 async def _device(config: Config, scratch: Path, located: Located | None, device: str) -> tuple[Check, int]:
@@ -145,10 +145,10 @@ async def _device(config: Config, scratch: Path, located: Located | None, device
     match answer:
         case Loaded():
             detail = f"{answer.model} loaded and tried in {answer.seconds:.1f} s as {answer.compute_type}."
-            return Check(name=name, verdict=Verdict.OK, detail=detail), gpus
+            return Check(name, Verdict.OK, detail), gpus
         case Ready():
             detail = "The engine starts; there is no model to try it with."
-            return Check(name=name, verdict=Verdict.WARN, detail=detail), gpus
+            return Check(name, Verdict.WARN, detail), gpus
         case Fault():
             return failed(name, answer.problem), gpus
         case Problem():

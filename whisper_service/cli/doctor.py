@@ -92,7 +92,7 @@ async def _examine(config: Config, add: Callable[[Check], None]) -> None:
 def python() -> Check:
     """Describe the interpreter and the machine."""
     detail = f"{platform.python_version()}, {platform.platform()}, {os.cpu_count() or 1} cores"
-    return Check(name="python", verdict=Verdict.OK, detail=detail)
+    return Check("python", Verdict.OK, detail)
 
 
 def packages() -> Check:
@@ -105,13 +105,13 @@ def packages() -> Check:
             found[package] = None
     if absent := [package for package, version in found.items() if version is None]:
         return Check(
-            name="packages",
-            verdict=Verdict.FAIL,
-            detail=f"Not installed: {', '.join(absent)}.",
+            "packages",
+            Verdict.FAIL,
+            f"Not installed: {', '.join(absent)}.",
             hint="Install whisper_service again, with pip, into this environment.",
         )
     versions = ", ".join(f"{package} {version}" for package, version in found.items())
-    return Check(name="packages", verdict=Verdict.OK, detail=f"whisper_service {__version__}, {versions}")
+    return Check("packages", Verdict.OK, f"whisper_service {__version__}, {versions}")
 
 
 def configuration(config: Config, file: Path | None) -> Check:
@@ -122,7 +122,7 @@ def configuration(config: Config, file: Path | None) -> Check:
     if names := sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in NO_SETTINGS):
         origin += f" and {', '.join(names)}"
     used = f"data in {config.data_dir}, model {config.speech.model}, device {config.speech.device}"
-    return Check(name="configuration", verdict=Verdict.OK, detail=f"From {origin}: {used}.")
+    return Check("configuration", Verdict.OK, f"From {origin}: {used}.")
 
 
 def directory(data: DataDir, reserve: int) -> tuple[Check, bool]:
@@ -142,14 +142,14 @@ def directory(data: DataDir, reserve: int) -> tuple[Check, bool]:
             problem = Problem(code="disk_full", message=f"{detail}.", hint="Free some space: uploads are refused.")
             return failed(name, problem), running
         if running:
-            return Check(name=name, verdict=Verdict.OK, detail=f"{detail}. A service runs in it."), True
+            return Check(name, Verdict.OK, f"{detail}. A service runs in it."), True
         try:
             with data.hold():
                 hint = "Never start two services in it, or choose a local disk with --data-dir."
                 detail += ". The file system does not lock files."
-                return Check(name=name, verdict=Verdict.WARN, detail=detail, hint=hint), False
+                return Check(name, Verdict.WARN, detail, hint=hint), False
         except DataDirectoryInUse:
-            return Check(name=name, verdict=Verdict.OK, detail=f"{detail}. Files can be written and locked."), False
+            return Check(name, Verdict.OK, f"{detail}. Files can be written and locked."), False
 
 
 async def database(scratch: Path) -> Check:
@@ -166,9 +166,9 @@ async def database(scratch: Path) -> Check:
         return failed("database", problem)
     if not wal or read != written.job:
         hint = "The file system is probably a network share. Choose a local disk with --data-dir."
-        return Check(name="database", verdict=Verdict.FAIL, detail="Write-ahead logging does not work here.", hint=hint)
+        return Check("database", Verdict.FAIL, "Write-ahead logging does not work here.", hint=hint)
     detail = f"SQLite {sqlite3.sqlite_version} writes ahead and reads back."
-    return Check(name="database", verdict=Verdict.OK, detail=detail)
+    return Check("database", Verdict.OK, detail)
 
 
 def port(config: Config, *, running: bool) -> Check:
@@ -179,10 +179,10 @@ def port(config: Config, *, running: bool) -> Check:
     except ServiceError as error:
         if running:
             detail = f"{host}:{number} is taken, probably by the running service."
-            return Check(name="address", verdict=Verdict.OK, detail=detail)
+            return Check("address", Verdict.OK, detail)
         return failed("address", error.problem)
     detail = f"{host}:{number} is free." if number else f"{host}, any port."
-    return Check(name="address", verdict=Verdict.OK, detail=detail)
+    return Check("address", Verdict.OK, detail)
 
 
 def static_files() -> Check:
@@ -190,8 +190,8 @@ def static_files() -> Check:
     page = resource("static") / "index.html"
     if not page.is_file():
         hint = "The API works without it. Install whisper_service again to get it back."
-        return Check(name="web page", verdict=Verdict.WARN, detail=f"{page} is missing.", hint=hint)
-    return Check(name="web page", verdict=Verdict.OK, detail=str(page))
+        return Check("web page", Verdict.WARN, f"{page} is missing.", hint=hint)
+    return Check("web page", Verdict.OK, str(page))
 
 
 async def model(config: Config, data: DataDir) -> tuple[Check, Located | None]:
@@ -203,7 +203,7 @@ async def model(config: Config, data: DataDir) -> tuple[Check, Located | None]:
         return failed("model", error.problem), None
     names = await to_thread.run_sync(catalog.installed)
     detail = f"{located.name} in {located.path}. Installed: {', '.join(names)}."
-    return Check(name="model", verdict=Verdict.OK, detail=detail), located
+    return Check("model", Verdict.OK, detail), located
 
 
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}

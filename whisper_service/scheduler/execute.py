@@ -64,7 +64,7 @@ async def load_default(context: Context) -> None:
 
 
 async def _claim(context: Context, job_id: str) -> None:
-    """Take the job into work, or fail it when its model cannot be had."""
+    """Take the job into work, or fail it when neither this machine nor a hub has its model."""
     job = await context.store.job(job_id)
     try:
         model = await _obtain(context, job.options.model)
@@ -88,7 +88,7 @@ async def _obtain(context: Context, wanted: str) -> str:
 
 
 async def _load(context: Context, model: str) -> None:
-    """Load a model, or fail its jobs when it cannot be loaded from this disk into this memory."""
+    """Load a model. Its jobs fail if its files are not complete, or if it is too big for the memory."""
     speech = context.speech
     try:
         located = await to_thread.run_sync(context.models.catalog.locate, model)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from anyio import to_thread
@@ -264,9 +264,8 @@ class Ledger:
         """
         counted = [
             (run, chunk, batch)
-            for batch, chunks in batches.items()
-            for job_id, index in chunks
-            if (run := self.runs.get(job_id)) and (chunk := run.count_failure(index, batch, killed=killed)) is not None
+            for run, index, batch in self._chunks_of(batches)
+            if (chunk := run.count_failure(index, batch, killed=killed)) is not None
         ]
         if not counted:
             return
@@ -287,23 +286,27 @@ class Ledger:
         _log(run.job, "A chunk is given up.", action="chunk_given_up", chunk=index, cause=problem.code)
         self._publish_if(written)
 
-    def runs_in_batch(self, batch: int, chunks: Sequence[ChunkKey]) -> list[Run]:
-        """Return the jobs in work that still have a chunk in this batch."""
-        found = [run for job_id, index in chunks if (run := self.runs.get(job_id)) and run.batch_of.get(index) == batch]
-        return list({run.job.id: run for run in found}.values())
+    def runs_in(self, batches: Mapping[int, Sequence[ChunkKey]]) -> dict[str, Run]:
+        """Return the jobs in work, by id, that have unanswered chunks in these batches."""
+        return {run.job.id: run for run, index, batch in self._chunks_of(batches) if run.batch_of.get(index) == batch}
 
     def take_back(self, batches: Mapping[int, Sequence[ChunkKey]]) -> None:
         """Let the unanswered chunks of these batches wait again, without counting a failure."""
-        for batch, chunks in batches.items():
-            for job_id, index in chunks:
-                if run := self.runs.get(job_id):
-                    run.take_back(index, batch)
+        for run, index, batch in self._chunks_of(batches):
+            run.take_back(index, batch)
 
     def delete_spool(self, job_id: str) -> None:
         """Delete the samples of a job."""
         self._data.spool_of(job_id).unlink(missing_ok=True)
 
     # -- small parts --------------------------------------------------------------------------------------------------
+
+    def _chunks_of(self, batches: Mapping[int, Sequence[ChunkKey]]) -> Iterator[tuple[Run, int, int]]:
+        """Yield the chunks of jobs in work: the run, the index of the chunk, and its batch."""
+        for batch, chunks in batches.items():
+            for job_id, index in chunks:
+                if run := self.runs.get(job_id):
+                    yield run, index, batch
 
     async def _stored_progress(self, job_id: str, *, done: int | None = None, retry: bool = False) -> dict[str, Any]:
         """Return the progress of a job that is not in work, from its chunks. Raises `NotFound`.

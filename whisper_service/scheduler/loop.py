@@ -34,8 +34,8 @@ class Loop:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._retry: asyncio.TimerHandle | None = None
-        self._timer: asyncio.TimerHandle | None = None  # for what is due although no event comes
-        self._waiting_blocked = True  # whether pending jobs may show a problem; not known after a start
+        self._timer: asyncio.TimerHandle | None = None  # for what is due without an event
+        self._waiting_blocked = True  # whether pending jobs may show a problem: unknown after a start
 
     async def run(self) -> None:
         """Handle what comes into the mailbox until it is closed."""
@@ -44,7 +44,7 @@ class Loop:
             if context.preload:
                 context.speech.actor.start()
             next(iter(context.media.actors.values())).start()
-            await self._restore_downloads()
+            await self._resume_downloads()
             await self._plan()
             async for events in context.mailbox.batches():
                 for event in events:
@@ -52,12 +52,12 @@ class Loop:
                 if not context.mailbox.closed:  # else nothing new is started
                     await self._plan()
 
-    async def _restore_downloads(self) -> None:
+    async def _resume_downloads(self) -> None:
         """Go on with the downloads of the last service. An error (a full disk) leaves them to the next request."""
         try:
             await self._context.downloads.resume(await self._context.store.service_state.models())
         except (sqlite3.Error, OSError, ServiceError):
-            logger.exception("The downloads could not be taken up again.", extra={"action": "restore_failed"})
+            logger.exception("The downloads could not go on.", extra={"action": "restore_failed"})
 
     async def _handle(self, event: Request | ActorEvent) -> None:
         """Handle one event. This is a border: an exception ends the event, not the loop."""
@@ -99,10 +99,9 @@ class Loop:
             if unread:
                 run.restart_decoding()
             if lost or unread:
-                where = {"job": run.job.id, "batches": sorted(set(lost.values())), "unread": unread}
-                logger.error(
-                    "No actor had work that was given: please report this.", extra={"action": "work_reclaimed", **where}
-                )
+                facts = {"job": run.job.id, "batches": sorted(set(lost.values())), "unread": unread}
+                message = "No actor had work that was given. Please report this."
+                logger.error(message, extra={"action": "work_reclaimed", **facts})
 
     async def _advance(self) -> None:
         """Plan and carry out until no step calls for another plan; then write what the jobs are doing."""
@@ -119,7 +118,7 @@ class Loop:
             if (phase, message, problem) != (run.job.phase, run.job.message, run.job.problem):
                 halted = {"speed": None, "eta_s": None} if problem is not None else {}
                 await context.ledger.update(run, phase=phase, message=message, problem=problem, **halted)
-        await self._tell_waiting_jobs()
+        await self._set_waiting_problem()
         self._set_timer()
 
     async def _carry_out_plan(self) -> bool:
@@ -141,11 +140,11 @@ class Loop:
     async def _view(self) -> views.View:
         context = self._context
 
-        def held(model: str | None) -> bool:
+        def missing(model: str | None) -> bool:
             return context.downloads.has(model) or context.speech.is_blocked(model)
 
         return views.View(
-            jobs=tuple(run.view(model_missing=held(run.job.model)) for run in context.ledger.runs.values()),
+            jobs=tuple(run.view(model_missing=missing(run.job.model)) for run in context.ledger.runs.values()),
             queue=await context.ledger.queue(),
             media=context.media.view(),
             speech=context.speech.view(),
@@ -157,7 +156,7 @@ class Loop:
             return problem
         return self._context.speech.obstacle(run.job.model)
 
-    async def _tell_waiting_jobs(self) -> None:
+    async def _set_waiting_problem(self) -> None:
         """Write into the pending jobs what keeps all of them from starting, and when that is over."""
         actor = self._context.speech.actor
         problem = self._context.media.obstacle or (actor.problem if actor.broken else None)

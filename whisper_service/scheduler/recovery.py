@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Final
 
 from whisper_service.core import fallback
@@ -78,7 +77,7 @@ async def batch_failed(context: Context, batch: int, report: Fault) -> None:
     """Queue all chunks of a failed batch again. The actor lives on, unless the report is `fatal`."""
     speech = context.speech
     model, adjustment = speech.model, _adjust(context, report.kind, report.problem)
-    chunks = {batch: speech.on_batch_failed(batch)}
+    chunks = {batch: speech.end_batch(batch)}
     if report.fatal:
         speech.announced, speech.announced_to = report, set()
     affected = await _give_back(context, chunks, report.kind, report.problem, adjustment)
@@ -132,7 +131,7 @@ async def step_up(context: Context) -> None:
     await _save_fallback(context, model, adjustment)
     if speech.rung != before:
         logger.info("%s", adjustment.sentence, extra={"action": "climbed", "model": model})
-        message = f"It went well for a while. {adjustment.sentence}"
+        message = f"The work went well for a while. {adjustment.sentence}"
         for run in context.runs_of_model(model):
             await context.ledger.add_note(run, Problem("recovered", message, params={"change": adjustment.params}))
 
@@ -173,8 +172,7 @@ async def _give_back(
 ) -> set[str]:
     """Queue the chunks of failed batches again, and add a note to their jobs. Return the ids of these jobs."""
     ledger = context.ledger
-    affected = chain.from_iterable(ledger.runs_in_batch(batch, chunks) for batch, chunks in batches.items())
-    gaps = {run.job.id: len(run.gaps) for run in affected}
+    gaps = {job_id: len(run.gaps) for job_id, run in ledger.runs_in(batches).items()}
     if kind in BLAMELESS and (announced or adjustment is not None):
         ledger.take_back(batches)
     else:

@@ -229,10 +229,10 @@ class SpeechActor:
         """Record that a batch is complete, and return its chunks."""
         self.actor.mark_useful(generation=self.generation)
         self.deadlines.add(self.model or "", self.rung, report.seconds, report.audio_s)
-        return self.on_batch_failed(report.batch)
+        return self.end_batch(report.batch)
 
-    def on_batch_failed(self, number: int) -> tuple[ChunkKey, ...]:
-        """Record that a batch is over, and return its chunks."""
+    def end_batch(self, number: int) -> tuple[ChunkKey, ...]:
+        """Record that the actor does not have a batch any more, and return its chunks."""
         self._used_at = self._clock()
         self.actor.clear_deadline(number)
         batch = self._batches.pop(number, None)

@@ -681,7 +681,7 @@ async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tm
         assert standing is not None
         assert (standing.rung.batch, standing.climbed) == (8, True)
         note = (await stage.job()).history[-1]
-        assert note.message == "It went well for a while. The service continues with batches of 8."
+        assert note.message == "The work went well for a while. The service continues with batches of 8."
         assert note.params == {"change": {"kind": "batch", "to": 8}}
         await exits(stage, Fault(**fault, batch=stage.batches()[-1].batch))
         standing = await stage.store.service_state.fallback("cpu", model)

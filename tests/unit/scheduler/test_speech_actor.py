@@ -1,4 +1,4 @@
-"""What the speech actor is told of a batch."""
+"""What the speech actor is told of a batch, and the size of a batch."""
 
 from __future__ import annotations
 
