@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from litestar import Litestar
 from litestar.di import Provide
@@ -32,6 +33,11 @@ from whisper_service.web.security import login
 from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard
 
+API: Final = (
+    jobs, export_zip, events, diagnostics, media, metrics, models, settings, state, system, tus, webhooks,
+)  # fmt: skip
+"""The modules with routes of the own API, in the order of the documentation."""
+
 
 def create_app(service: Service) -> ASGIApp:
     """Return the application of a running service."""
@@ -51,18 +57,7 @@ def _no_service() -> Service:
 def _litestar(service: Callable[[], Service], access: Callable[[], Access]) -> Litestar:
     return Litestar(
         route_handlers=[
-            jobs.router,
-            export_zip.router,
-            events.router,
-            diagnostics.router,
-            media.router,
-            metrics.router,
-            models.router,
-            settings.router,
-            state.router,
-            system.router,
-            tus.router,
-            webhooks.router,
+            *(module.router for module in API),
             *(router for dialect in DIALECTS for router in dialect.routers),
             login.router,
             page.router,

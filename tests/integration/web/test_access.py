@@ -215,10 +215,9 @@ async def test_as_many_uploads_as_are_allowed_and_no_more(tmp_path: Path) -> Non
     "variables", [{}, {"WHISPER_SERVICE_SECURITY__TOKEN": "short"}, {"WHISPER_SERVICE_SECURITY__TOKEN_FILE": "missing"}]
 )
 def test_it_does_not_start_unprotected(tmp_path: Path, variables: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "whisper_service", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path / "data")],
-        capture_output=True, text=True, timeout=60, check=False, env=os.environ | variables,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "whisper_service", "--host", "0.0.0.0", "--port", "0"]
+    command += ["--data-dir", str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | variables)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("whisper_service: ")

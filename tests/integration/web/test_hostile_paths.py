@@ -6,6 +6,7 @@ import json
 import random
 import re
 from collections.abc import AsyncIterator
+from itertools import product
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,12 +22,14 @@ from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.web.app import openapi_json
 
 PIECES = (
-    "..", "../", "..\\", "/", "//", "\\", "%2f", "%2e%2e", "%252e", "\0", "%00", "~", "C:", "etc/passwd", "whisper_service.db", "lock",
-    ".part", "$(touch pwned)", "`id`", "concat:", "file://", "http://127.0.0.1/", "-i", "\u202e", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
-    "\u2025", "\uff0f", "a" * 300, ".", " ", "\r\n", "'", '"', ";", "会议", "con", "nul", "a",
+    "..", "../", "..\\", "/", "//", "\\", "%2f", "%2e%2e", "%252e", "\0", "%00", "~", "C:", "etc/passwd",
+    "whisper_service.db", "lock", ".part", "$(touch pwned)", "`id`", "concat:", "file://", "http://127.0.0.1/", "-i",
+    "\u202e", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), "\u2025", "\uff0f", "a" * 300, ".",
+    " ", "\r\n", "'", '"', ";", "会议", "con", "nul", "a",
 )  # fmt: skip
 OURS = re.compile(
-    r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm|-sound)?|lock|address|logs/[a-zT0-9-]+\.log|models(/\S*)?|children(/\d+)?"
+    r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm|-sound)?|lock|address|"
+    r"logs/[a-zT0-9-]+\.log|models(/\S*)?|children(/\d+)?"
 )
 
 
@@ -78,8 +81,11 @@ async def test_addresses_that_climb_give_nothing_away(web: Running, tmp_path: Pa
     (tmp_path / "secret.txt").write_text("a secret")
     host, _, port = web.url.removeprefix("http://").partition(":")
     climbs = ["..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%c0%ae%c0%ae/", "../", "..;/", "%252e%252e%252f", "....//"]
-    targets = [f"{start}{climb * depth}{name}" for start in ("/", "/static/", "/static/dist/", "/api/jobs/", "/api/jobs/x/", "/schema/", "/t/")
-               for climb in climbs for depth in (1, 3, 9) for name in ("secret.txt", "etc/passwd", "data/whisper_service.db")]  # fmt: skip
+    starts = ("/", "/static/", "/static/dist/", "/api/jobs/", "/api/jobs/x/", "/schema/", "/t/")
+    names = ("secret.txt", "etc/passwd", "data/whisper_service.db")
+    targets = [
+        f"{start}{climb * depth}{name}" for start, climb, depth, name in product(starts, climbs, (1, 3, 9), names)
+    ]
     targets += [
         "//etc/passwd",
         "/%00",

@@ -23,7 +23,8 @@ UPLOADS = ("/api/jobs", "/v1/audio/transcriptions", "/asr", "/inference")
 
 
 def post(path: str, body: str, kind: str = "application/json") -> bytes:
-    return f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return f"{head}{body}".encode()
 
 
 def head(line: str, *headers: str) -> bytes:

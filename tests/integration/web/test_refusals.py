@@ -52,7 +52,7 @@ def refusal(kind: Refusal) -> sqlite3.OperationalError:
 
 
 class Refusing:
-    """Refuses some of the store's transactions by their number. A full disk fails at the commit, a lock at the start."""
+    """Refuses some transactions of the store by their number. A full disk fails at the commit, a lock at the start."""
 
     def __init__(self, stage: Stage, kind: Refusal, numbers: range) -> None:
         self.count = 0
@@ -169,7 +169,9 @@ def watch(stage: Stage) -> list[str]:
         for run in ledger.runs.values():
             rows = {(run.job.id, index): batch for index, batch in run.batch_of.items()}
             held = context.speech._batches
-            found.extend(f"{key} is in no batch" for key, n in rows.items() if n not in held or key not in held[n].chunks)
+            found.extend(
+                f"{key} is in no batch" for key, n in rows.items() if n not in held or key not in held[n].chunks
+            )
             if run.decoding is Decoding.RUNNING and context.media._jobs.get(run.media_actor or "") != run.job.id:
                 found.append(f"{run.job.id} is read by nobody")
             if run.in_flight.keys() != run.batch_of.keys():

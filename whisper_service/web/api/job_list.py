@@ -24,7 +24,7 @@ class JobList(Value, frozen=True):
 
 
 def job_list(page: JobPage, limit: int) -> JobList:
-    """Return at most `limit` jobs of a page. The page was read with one more, to know whether another page follows."""
+    """Return at most `limit` jobs of a page. `page` has one more if another page follows."""
     jobs = page.jobs[:limit]
     following = jobs[-1].id if len(page.jobs) > limit else None
     counts = {status.value: number for status, number in page.counts.items()}

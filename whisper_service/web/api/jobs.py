@@ -130,7 +130,7 @@ async def restore(service: Served, job_id: JobId) -> Job:
 class RetryRequest(Value, frozen=True, forbid_unknown_fields=True):
     """How to retry a job."""
 
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None  # None: the model of before
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None  # None: no other model
 
 
 @post(
@@ -197,15 +197,7 @@ router = Router(
     "/api/jobs",
     tags=["Jobs"],
     route_handlers=[
-        create,
-        browse,
-        show,
-        edit,
-        remove,
-        retry,
-        transcript,
-        export,
-        restore,
+        *(create, browse, show, edit, remove, retry, transcript, export, restore),
         *(_change(*change) for change in _CHANGES),
     ],
 )

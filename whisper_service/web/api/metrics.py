@@ -19,11 +19,7 @@ Labelled = Mapping[tuple[str, ...], float]
 
 
 @get(
-    "/metrics",
-    operation_id="getMetrics",
-    summary="Figures for Prometheus",
-    media_type=MEDIA_TYPE,
-    responses=problems(),
+    "/metrics", operation_id="getMetrics", summary="Figures for Prometheus", media_type=MEDIA_TYPE, responses=problems()
 )
 async def metrics(request: Incoming, service: Served) -> Response[bytes]:
     state = gauges(await service.system(), service.readiness(), service.events.head, service.uploads.open_count)

@@ -65,10 +65,7 @@ class ImportFolder(Value, frozen=True, forbid_unknown_fields=True):
     "/import",
     operation_id="importModel",
     operation_class=operation(
-        bodies={
-            "application/json": form(schemas_of(ImportFolder), "path", "name"),
-            **dict.fromkeys(ARCHIVES, BINARY),
-        }
+        bodies={"application/json": form(schemas_of(ImportFolder), "path", "name"), **dict.fromkeys(ARCHIVES, BINARY)}
     ),
     summary="Import a model from an archive, or from a folder on the machine of the service",
     description=(
@@ -163,11 +160,7 @@ router = Router(
         list_models,
         test_connection,
         import_model,
-        Router(
-            "/{name:str}",
-            dependencies={"model": Provide(_name, sync_to_thread=False)},
-            route_handlers=_ONE_MODEL,
-        ),
+        Router("/{name:str}", dependencies={"model": Provide(_name, sync_to_thread=False)}, route_handlers=_ONE_MODEL),
         Router(
             "/{owner:str}/{name:str}",
             dependencies={"model": Provide(_owner_and_name, sync_to_thread=False)},

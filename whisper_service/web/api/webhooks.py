@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from litestar import Router, get
 from litestar.params import QueryParameter
+from msgspec.structs import replace
 
 from whisper_service.core.domain import DeliveryState, Value
 from whisper_service.web.http.errors import problems
@@ -29,19 +31,8 @@ class WebhookInfo(Value, frozen=True):
     "/api/webhooks", operation_id="listWebhooks", summary="List webhook messages, newest first", responses=problems(422)
 )
 async def webhooks(service: Served, limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50) -> list[WebhookInfo]:
-    return [
-        WebhookInfo(
-            one.id,
-            one.job_id,
-            one.url.partition("?")[0],
-            one.state,
-            one.attempts,
-            one.created_at,
-            one.due_at,
-            one.detail,
-        )
-        for one in await service.deliveries(limit)
-    ]
+    deliveries = [replace(each, url=each.url.partition("?")[0]) for each in await service.deliveries(limit)]
+    return msgspec.convert(deliveries, list[WebhookInfo], from_attributes=True)
 
 
 router = Router("/", tags=["Webhooks"], route_handlers=[webhooks])

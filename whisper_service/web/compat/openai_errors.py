@@ -41,7 +41,10 @@ def refusal(status: int, problem: Problem) -> ErrorAnswer:
 
 
 def openai_status(status: int, problem: Problem) -> int:
-    """Return 400 for faults of the client and 404 for a missing model: clients repeat at once after 500 and more."""
+    """Return 400 for faults of the client, 404 for a missing model.
+
+    OpenAI's clients repeat a request at once after a status of 500 or more.
+    """
     if problem.code == "model_unavailable" or (status == 422 and "model" in problem.params):
         return 404
     if problem.code in AUDIO or status == 422:
@@ -50,7 +53,7 @@ def openai_status(status: int, problem: Problem) -> int:
 
 
 def _code(status: int, problem: Problem) -> str:
-    """Return OpenAI's code where there is one, else the own."""
+    """Return OpenAI's code if it has one, else the code of the problem."""
     if status == 401:
         return "invalid_api_key"
     if status == 404 and (problem.code == "model_unavailable" or "model" in problem.params):

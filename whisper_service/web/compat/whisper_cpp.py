@@ -32,16 +32,7 @@ from whisper_service.web.compat.openai_errors import openai_status
 from whisper_service.web.http.dialects import Dialect, ErrorAnswer, sentence
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Fields, Form
-from whisper_service.web.http.operations import (
-    RECORDING,
-    TEXT,
-    TEXT_OBJECT,
-    choice,
-    flag,
-    form,
-    operation,
-    schemas_of,
-)
+from whisper_service.web.http.operations import RECORDING, TEXT, TEXT_OBJECT, choice, flag, form, operation, schemas_of
 from whisper_service.web.http.parameters import Served
 
 MAX_PARTS: Final = 128

@@ -1,6 +1,6 @@
 """Define what the interface of another program brings: its routes, and the form in which its callers expect errors.
 
-The address of a request decides about the form. So errors before any handler (no such address, no token) have it too.
+The address of a request decides about the form, so that errors without a handler (no such address, no token) have it.
 """
 
 from __future__ import annotations

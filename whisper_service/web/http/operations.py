@@ -36,8 +36,8 @@ def schemas_of(struct: type[msgspec.Struct], *, set_elsewhere: Collection[str] =
     """Return the schema of every option in a struct, by name, as form fields and query parameters take them.
 
     `set_elsewhere`: options whose default is a setting, so that the document cannot say it. Two bounds are left out,
-    because requests are treated more kindly: an empty value counts as not given (`min_length`), and a language may be
-    written in capital letters (`pattern`).
+    because requests may contain more than options: an empty value (`min_length`) counts as not given, and a language
+    may be in capital letters (`pattern`).
     """
     no_default = {None, msgspec.NODEFAULT}
     return {

@@ -32,7 +32,7 @@ class Body:
 
 
 async def read_at_most(request: Incoming, limit: int, refusal: TooLarge) -> bytes:
-    """Return the whole body. Raises the refusal as soon as more than `limit` bytes are certain."""
+    """Return the whole body. Raises `refusal` once the body is known to have more than `limit` bytes."""
     if (expected_length(request) or 0) > limit:
         raise refusal
     data = bytearray()

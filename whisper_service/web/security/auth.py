@@ -118,7 +118,7 @@ class Access:
         self._limit.check(address)
         if not self.tokens.accept(token):
             self._limit.add(address, token)
-            raise Unauthorized("This token is wrong.")
+            raise Unauthorized("This token is not the right one.")
 
 
 def _cookies(headers: Iterable[str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Check every request before anything of it is read. Plain ASGI around the whole application.
+"""Check every request before its body is read. Plain ASGI around the whole application.
 
 Refuses a request that names the service by a foreign host name, that a page of another site sends, or that has no
-token where one is required. What needs no token is listed here; everything else does.
+token where one is required. Every address needs the token, apart from those listed here.
 
 Two attacks come through a user's own browser. A foreign page whose host name is rebound to the address of this service
 is stopped by the list of host names. A foreign page that sends requests here is stopped by `Sec-Fetch-Site` and
@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from litestar.datastructures import Headers
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from whisper_service.config.schema import Config
@@ -60,7 +61,7 @@ class HostNames:
     """The names by which clients may call the service: its own and the allowed ones."""
 
     def __init__(self, allowed: Iterable[str], *, local: bool, token_required: bool) -> None:
-        """`local`: the service listens on this machine only. With a token required, foreign names gain nothing."""
+        """`local`: the service listens on this machine only. `token_required`: a foreign name alone gains nothing."""
         self._allowed = {name.lower().removesuffix(".") for name in allowed}
         self._local = local
         self._any = "*" in self._allowed or (token_required and not local and not self._allowed)
@@ -112,8 +113,8 @@ class Guard:
 
     def _refusal(self, scope: Any, path: str) -> Refusal | None:
         """Return why the request does not pass. None: it passes."""
-        headers = _Headers(scope["headers"])
-        hosts = headers[b"host"]
+        headers = Headers(scope["headers"])
+        hosts = headers.getall("host", [])
         name = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
         if name is None or int(name[2] or 0) > 65535:
             message = "The Host header of the request is not valid."
@@ -134,34 +135,25 @@ class Guard:
             return None
         try:
             client = scope["client"]
-            self.access.check(client[0] if client else "", headers[b"authorization"], headers[b"cookie"])
+            address = client[0] if client else ""
+            self.access.check(address, headers.getall("authorization", []), headers.getall("cookie", []))
         except ServiceError as error:
             return Refusal(status_of(error), error.problem, error_headers(error))
         return None
 
 
-class _Headers:
-    """The headers of a request. A name gives all its values, as text."""
-
-    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        self._raw = list(raw)
-
-    def __getitem__(self, wanted: bytes) -> list[str]:
-        return [value.decode("latin-1") for name, value in self._raw if name == wanted]
-
-
-def _is_cross_site(method: str, host: str, headers: _Headers) -> bool:
+def _is_cross_site(method: str, host: str, headers: Headers) -> bool:
     """Return whether a browser says that a page of another site sent the request. Programs send none of these headers.
 
     Another site may link to this one. It may neither change anything nor load answers into a page of its own. The
     headers are those of Fetch Metadata.
     """
-    site = next(iter(headers[b"sec-fetch-site"]), "none")
+    site = headers.get("sec-fetch-site", "none")
     if method in SAFE:
-        return site in ("cross-site", "same-site") and headers[b"sec-fetch-mode"] != ["navigate"]
+        return site in ("cross-site", "same-site") and headers.getall("sec-fetch-mode", []) != ["navigate"]
     if site != "none":
         return site != "same-origin"
-    return any(_origin_host(origin) != _without_port(host.lower(), origin) for origin in headers[b"origin"])
+    return any(_origin_host(origin) != _without_port(host.lower(), origin) for origin in headers.getall("origin", []))
 
 
 def _origin_host(origin: str) -> str:

@@ -229,7 +229,7 @@ async def test_one_connection_at_a_time_and_a_question_takes_over(web: Running) 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stall)
         await stalled.wait()
-        while path.split("/")[-1] not in web.service.resumable._work:  # noqa: ASYNC110 - no event tells it
+        while path.split("/")[-1] not in web.service.resumable._sending:  # noqa: ASYNC110 - no event tells it
             await anyio.sleep(0.01)
         assert_refused(await piece(web, path, 0, DATA), 423, "upload_locked")
         await anyio.sleep(0.2)

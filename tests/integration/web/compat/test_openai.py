@@ -56,7 +56,8 @@ async def test_the_text_comes_back_and_the_job_is_there(web: Running, client: As
 async def test_every_parameter_arrives(web: Running, client: AsyncOpenAI) -> None:
     await client.audio.transcriptions.create(
         file=talk(), model="model", language="en", prompt="Ada, Grace", response_format="verbose_json", temperature=0.3,
-        timestamp_granularities=["word"], include=["logprobs"], chunking_strategy={"type": "server_vad", "threshold": 0.4},
+        timestamp_granularities=["word"], include=["logprobs"],
+        chunking_strategy={"type": "server_vad", "threshold": 0.4},
         keywords=["Lovelace", "Hopper"], extra_body={"vad_filter": "true", "preset": "accurate"},
     )  # fmt: skip
     (job,) = await web.service.parts.store.jobs()
@@ -81,7 +82,8 @@ async def test_verbose_json_has_segments_unless_only_words_are_wanted(client: As
     ]
     for segment in plain.segments:
         assert set(segment.model_dump()) == {
-            "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio", "no_speech_prob",
+            "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
+            "no_speech_prob",
         }  # fmt: skip
     words = await client.audio.transcriptions.create(
         file=talk(), model="whisper-1", response_format="verbose_json", timestamp_granularities=["word"]
@@ -121,7 +123,7 @@ async def test_translations_are_jobs_for_english_text(web: Running, client: Asyn
     assert (job.options.task, job.options.prompt) == ("translate", "Ada")
 
 
-# -- streams -------------------------------------------------------------------------------------------------------------
+# -- streams ----------------------------------------------------------------------------------------------------------
 
 
 async def test_done_is_the_deltas_joined_and_they_come_while_it_works(web: Running, client: AsyncOpenAI) -> None:
@@ -177,7 +179,7 @@ async def test_an_error_in_the_middle_of_a_stream_is_an_error_of_the_client(web:
         [event async for event in stream]
 
 
-# -- calls are jobs ------------------------------------------------------------------------------------------------------
+# -- calls are jobs ---------------------------------------------------------------------------------------------------
 
 
 async def test_the_same_recording_is_answered_from_the_store(web: Running, client: AsyncOpenAI) -> None:
@@ -258,7 +260,8 @@ async def test_a_recording_may_come_inside_json(web: Running) -> None:
     assert streamed.headers["content-type"].startswith("text/event-stream")
     for wrong, param in [
         ({}, "input_audio"), ({"input_audio": "x"}, "input_audio"), ({"input_audio": {"data": "%%"}}, "input_audio"),
-        (sent | {"response_format": "xml"}, "response_format"), (sent | {"temperature": {"a": 1}, "stream": "so"}, "stream"),
+        (sent | {"response_format": "xml"}, "response_format"),
+        (sent | {"temperature": {"a": 1}, "stream": "so"}, "stream"),
     ]:  # fmt: skip
         refused = await web.client.post(PATH, json=wrong)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
@@ -268,7 +271,7 @@ async def test_a_recording_may_come_inside_json(web: Running) -> None:
     assert len(await web.service.parts.store.jobs()) == 1
 
 
-# -- errors --------------------------------------------------------------------------------------------------------------
+# -- errors -----------------------------------------------------------------------------------------------------------
 
 
 WRONG = [
@@ -320,7 +323,8 @@ async def test_what_is_wrong_is_said_before_the_recording_has_come(
     web: Running, field: str, value: str, status: int
 ) -> None:
     address = httpx.URL(web.url)
-    head = f"POST {PATH} HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000000\r\n\r\n"
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {address.host}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    head += "Content-Length: 1000000\r\n\r\n"
     said = f'--b\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n--b\r\n'
     async with await anyio.connect_tcp(address.host, address.port or 0) as stream:
         await stream.send(f"{head}{said}".encode())
@@ -373,7 +377,7 @@ async def test_a_job_that_waits_for_help_is_told_at_once_and_goes_on_later(tmp_p
     assert job.status not in TERMINAL
 
 
-# -- models --------------------------------------------------------------------------------------------------------------
+# -- models -----------------------------------------------------------------------------------------------------------
 
 
 async def test_models_are_those_that_requests_may_name(client: AsyncOpenAI) -> None:
@@ -392,7 +396,7 @@ async def test_groq_has_the_same_elsewhere(web: Running) -> None:
     assert answer.json()["text"] == WHOLE
 
 
-# -- forms as clients really send them -----------------------------------------------------------------------------------
+# -- forms as clients really send them --------------------------------------------------------------------------------
 
 
 def _form(*parts: str) -> bytes:
