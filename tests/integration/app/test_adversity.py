@@ -1,4 +1,4 @@
-"""What a machine does to a service: another program holds the database, the disk is full, the directory is moved away."""
+"""Another program holds the database, the disk is full, the data directory is moved away."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits long."""
+    """Make the store wait for a short time only."""
     monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 200)
     monkeypatch.setattr(dispatch, "RETRY_S", 0.2)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Another program in the middle of a transaction."""
+    """Hold a transaction, like another program."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield

@@ -1,4 +1,4 @@
-"""Hundreds of jobs, a clock that is set, a data directory that moves: nothing grows, nothing is upside down, nothing is lost.
+"""Hundreds of jobs, a clock that is set, a data directory that moves: nothing grows and nothing is lost.
 
 ENDURANCE_JOBS=500 makes it more jobs.
 """
@@ -36,7 +36,7 @@ async def test_hundreds_of_jobs_leave_nothing_open_and_nothing_in_memory(tmp_pat
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
         async def one(number: int) -> None:
-            """Send, follow to the end, export, delete every other one."""
+            """Send jobs, wait for their end, export them, and delete every second one."""
             async with limiter, httpx.AsyncClient(base_url=url, timeout=60) as caller:
                 job_id = (await caller.post(f"/api/jobs?filename=clip{number}&language=en", content=clip)).json()["id"]
                 async with caller.stream("GET", f"/api/jobs/{job_id}/events") as stream:
@@ -54,7 +54,7 @@ async def test_hundreds_of_jobs_leave_nothing_open_and_nothing_in_memory(tmp_pat
             with anyio.fail_after(60):
                 for job in await service.parts.store.jobs(limit=1_000):
                     await ended(service, job.id)
-                while service.events.subscribers:  # noqa: ASYNC110 - nobody tells when one leaves
+                while service.events.subscribers:  # noqa: ASYNC110 - no event tells when one leaves
                     await anyio.sleep(0.1)
                 await anyio.sleep(0.5)  # sockets that were closed last
 
@@ -70,7 +70,7 @@ async def test_hundreds_of_jobs_leave_nothing_open_and_nothing_in_memory(tmp_pat
 
 
 def counts(service: Service) -> dict[str, int]:
-    """What could leak, of this process and its children."""
+    """Count what could leak in this process and its actors."""
     gc.collect()
     context = service.parts.context
     return {
@@ -78,7 +78,7 @@ def counts(service: Service) -> dict[str, int]:
         "threads": threading.active_count(),
         "children": len(psutil.Process().children(recursive=True)),
         "runs": len(context.ledger.runs),
-        "decodes": sum(len(decoder._jobs) for decoder in [context.media]),
+        "decodes": len(context.media._jobs),
         "batches": len(context.speech._batches),
         "deadlines": sum(len(actor._deadlines) for actor in context.actors),
         "unsaid": len(context.unwritten),
@@ -89,7 +89,7 @@ def counts(service: Service) -> dict[str, int]:
 async def test_a_clock_that_is_set_back_turns_nothing_upside_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of all that the clock is read for: ids, the order of the queue, the rank of what goes to the front, times of a job, events."""
+    """The clock is read for ids, the queue, the rank at the front, the times of a job, and events."""
     real, behind = time.time, 0.0
     monkeypatch.setattr(time, "time", lambda: real() - behind)
     async with running(tmp_path) as (service, client, _):

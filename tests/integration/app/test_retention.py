@@ -1,4 +1,4 @@
-"""Recordings and jobs go when they are old, the text of a job stays as long as the job, and a restart changes nothing of that."""
+"""Old recordings and jobs are deleted, the text of a job stays with its job, and a restart changes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOUR = 3_600.0
 
 
 class Clock:
-    """A wall clock and the time that really passes."""
+    """A wall clock, and the time that really passes."""
 
     def __init__(self, service: Service, rules: RetentionRules) -> None:
         self.wall = service.started_at
@@ -34,7 +34,7 @@ class Clock:
         )  # fmt: skip
 
     async def after(self, seconds: float) -> None:
-        """Look so much later."""
+        """Let so many seconds pass, then look."""
         self.wall += seconds
         self.passed += seconds
         await self.retention.look()

@@ -1,4 +1,4 @@
-"""The service with real processes and a scripted model: scheduling, every action of a user, and every death of an actor."""
+"""The service with real processes and a scripted model: scheduling, the actions of users, the deaths of actors."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def jobs_in(changes: list[Change]) -> list[Job]:
 
 
 def files_of(data_dir: Path) -> set[str]:
-    """Everything a job leaves in the data directory."""
+    """Return every file of a job in the data directory."""
     return {f"{folder}/{path.name}" for folder in ("media", "spool", "peaks") for path in (data_dir / folder).iterdir()}
 
 
 def files_left(job: Job) -> set[str]:
-    """What stays of a job that is over: its recording and its waveform."""
+    """Return the files that stay when a job has ended: its recording and its waveform."""
     return {f"media/{job.id}", f"peaks/{job.id}"}
 
 
 async def started(service: Service, job: Job, chunks: int = 1) -> Job:
-    """The job with at least this many chunks done."""
+    """Return the job once it has this many chunks done."""
     return await until(service, job.id, lambda j: j.chunks_done >= chunks)
 
 
@@ -151,7 +151,7 @@ async def test_cancel_keeps_the_text_so_far_and_retry_takes_up_from_there(tmp_pa
 
 
 async def ended_again(service: Service, job_id: str) -> Job:
-    """The job once it ended after its retry."""
+    """Return the job once it has ended after its retry."""
     with anyio.fail_after(60):
         cursor = service.events.cursor(service.events.head, job_id)
         while (job := await service.parts.store.job(job_id)).status not in (Status.COMPLETED, Status.FAILED):
@@ -230,9 +230,9 @@ async def test_a_model_that_is_not_there_fails_the_job_and_not_the_service(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("fault", "strikes"), [("abort_once", 1), ("kill_once", 0), ("oom_once", 0), ("error_once", 1)]
+    ("fault", "counted"), [("abort_once", 1), ("kill_once", 0), ("oom_once", 0), ("error_once", 1)]
 )
-async def test_an_actor_that_dies_costs_only_what_was_in_its_hands(tmp_path: Path, fault: str, strikes: int) -> None:
+async def test_an_actor_that_dies_costs_only_what_was_in_its_hands(tmp_path: Path, fault: str, counted: int) -> None:
     async with open_service(tmp_path) as service:
         job = await send(service, chunks=20, faults={"7": fault}, marks=str(tmp_path))
         done = await ended(service, job.id)
@@ -243,7 +243,7 @@ async def test_an_actor_that_dies_costs_only_what_was_in_its_hands(tmp_path: Pat
             {"abort_once": "crashed", "kill_once": "killed", "oom_once": "oom", "error_once": "unknown"}[fault]
         ]
         attempts = [chunk.attempts for chunk in await service.parts.store.chunks(job.id)]
-        assert max(attempts) == strikes
+        assert max(attempts) == counted
         assert sum(attempts) <= 2 * BATCH  # two slots
 
 
@@ -273,7 +273,7 @@ async def test_a_chunk_that_always_kills_its_actor_becomes_a_gap_and_retry_tries
 
 
 async def speech_deaths(service: Service) -> int:
-    """How many speech actors died so far."""
+    """Return how many speech actors have died."""
     return next(actor.generation for actor in (await service.system()).actors if actor.name == "speech") - 1
 
 
@@ -290,7 +290,7 @@ async def test_a_job_of_gaps_alone_fails_and_can_be_tried_again(tmp_path: Path) 
         assert (await ended_again(service, job.id)).status is Status.FAILED
 
 
-async def test_a_chunk_with_bad_data_is_a_gap_at_once_and_its_neighbours_are_not_struck(tmp_path: Path) -> None:
+async def test_a_chunk_with_bad_data_is_a_gap_at_once_and_its_neighbours_are_not_counted(tmp_path: Path) -> None:
     async with open_service(tmp_path) as service:
         job = await send(service, chunks=6, bad=[2])
         done = await ended(service, job.id)
@@ -341,7 +341,7 @@ async def test_a_spool_that_is_lost_every_time_fails_the_job(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("ending", ["pause", "cancel", "gap"])
 async def test_a_job_that_another_chunker_goes_on_with_has_every_stretch_once(tmp_path: Path, ending: str) -> None:
-    """What the next version of the service does with a job of this one: the cuts it finds are not those in the store."""
+    """The next version of the service goes on with a job of this one, and cuts in other places."""
     old = [(n * 10.0, n * 10.0 + 9.0) for n in range(20)]
     new = [(n * 15.0, n * 15.0 + 14.0) for n in range(14)]  # the last one begins within what is known and ends beyond
     async with open_service(tmp_path) as service:
@@ -379,7 +379,7 @@ async def test_a_hung_actor_is_replaced(tmp_path: Path) -> None:
         assert await texts(service, job.id) == expected(4)
 
 
-async def test_a_recording_that_kills_its_decoder_once_is_decoded_again(tmp_path: Path) -> None:
+async def test_a_recording_that_kills_its_media_actor_once_is_decoded_again(tmp_path: Path) -> None:
     async with open_service(tmp_path) as service:
         job = await send(service, chunks=3, decode_fault="kill_once", marks=str(tmp_path))
         done = await ended(service, job.id)
@@ -387,7 +387,7 @@ async def test_a_recording_that_kills_its_decoder_once_is_decoded_again(tmp_path
         assert "read again" in done.history[0].message
 
 
-async def test_a_recording_that_makes_its_decoder_spin_fails_after_three(tmp_path: Path) -> None:
+async def test_a_recording_that_makes_its_media_actor_spin_fails_after_three(tmp_path: Path) -> None:
     async with open_service(tmp_path, supervision={"decode_stall_s": 0.5}) as service:
         job = await send(service, chunks=3, decode_fault="spin")
         failed = await ended(service, job.id)
@@ -398,7 +398,7 @@ async def test_a_recording_that_makes_its_decoder_spin_fails_after_three(tmp_pat
     assert logs.count("in _end") == 3  # its stacks, each time
 
 
-async def test_a_recording_that_always_kills_its_decoder_fails_alone(tmp_path: Path) -> None:
+async def test_a_recording_that_always_kills_its_media_actor_fails_alone(tmp_path: Path) -> None:
     async with open_service(tmp_path) as service:
         bad = await send(service, name="bad", decode_fault="abort")
         good = await send(service, name="good", chunks=3)
@@ -452,7 +452,7 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
         assert (await service.system()).actors[0].generation == generation + 1
 
 
-async def test_decoders_that_cannot_start_keep_the_jobs_waiting_too(tmp_path: Path) -> None:
+async def test_media_actors_that_cannot_start_keep_the_jobs_waiting_too(tmp_path: Path) -> None:
     async with open_service(
         tmp_path, media_actor="broken", media={"workers": 2}, supervision={"max_restarts": 2}
     ) as service:
@@ -538,7 +538,7 @@ async def test_the_log_is_kept_as_short_as_the_configuration_says(tmp_path: Path
         assert len(before) > 80
     async with open_service(tmp_path, storage={"keep_changes": 20}) as service:  # at the start
         with anyio.fail_after(10):
-            while len(kept := await log_of(service)) > 20:  # noqa: ASYNC110 - it is nobody's business when
+            while len(kept := await log_of(service)) > 20:  # noqa: ASYNC110 - no event tells when
                 await anyio.sleep(0.01)
         assert kept == before[-20:]
         job = await send(service, chunks=40)  # and while it grows
@@ -552,10 +552,10 @@ async def test_the_log_is_kept_as_short_as_the_configuration_says(tmp_path: Path
 
 
 @pytest.mark.parametrize(("entry", "model"), [("speech", "small"), ("speech_with_gpu", "large-v3-turbo")])
-async def test_auto_is_the_best_model_for_the_device_that_the_child_finds(
+async def test_auto_is_the_best_model_for_the_device_that_the_actor_finds(
     tmp_path: Path, entry: str, model: str
 ) -> None:
-    """The job comes before the child can say what there is."""
+    """The job comes before the actor can report its device."""
     for name in ("small", "large-v3-turbo"):
         placeholder_model(tmp_path / "data" / "models" / name)
     async with open_service(tmp_path, speech_actor=entry, speech={"model": "auto", "preload": False}) as service:

@@ -1,4 +1,4 @@
-"""Deleted jobs: out of sight at once, back while there is time, and then gone for good."""
+"""Deleted jobs: not listed any more, restored while there is time, then deleted for good."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_it_goes_when_its_time_is_over_also_after_a_restart(tmp_path: Path
     async with running(tmp_path, storage={"undo_s": 600.0}) as web:
         assert "media" in files(web, kept)
         with anyio.fail_after(20):
-            while files(web, gone):  # noqa: ASYNC110 - nobody is told
+            while files(web, gone):  # noqa: ASYNC110 - no event tells
                 await anyio.sleep(0.05)
         assert [job_id for job_id, _ in await web.service.parts.store.trashed()] == [kept]
         assert (await web.client.post(f"/api/jobs/{gone}/restore")).status_code == 404

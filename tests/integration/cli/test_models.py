@@ -1,4 +1,4 @@
-"""The command `models`: in a data directory of its own, and through the service that has it. Real hub protocol, real child."""
+"""The command `models`, in a data directory and through the service that has it. Real hub protocol, real actor."""
 
 from __future__ import annotations
 

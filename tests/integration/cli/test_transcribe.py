@@ -1,4 +1,4 @@
-"""`transcribe` with real processes, pipes, files and database; the actors follow scripts instead of a model."""
+"""`transcribe` with real processes, pipes, files and database. The actors follow scripts instead of a model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 @pytest.fixture(autouse=True)
 def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A working directory with a model folder that only the fakes can load."""
+    """Prepare a working directory with a model folder that only scripted actors can load."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WHISPER_SERVICE_")]:
         monkeypatch.delenv(name)
@@ -58,7 +58,7 @@ def recording(name: str, **play: object) -> Path:
 
 
 def process(*words: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """The same in a process of its own, to be killed."""
+    """Start the command in a process of its own, to be killed."""
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, "transcribe", *words],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -69,13 +69,13 @@ def process(*words: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]
 
 
 def percent(line: str) -> int:
-    """How far a file is, as a line on standard error tells it; 0 if it does not."""
+    """Return how far a file is by a line on standard error; 0: the line does not tell."""
     found = re.search(r"(\d+)% ", line)
     return int(found[1]) if found else 0
 
 
 def until(running: subprocess.Popen[str], least: int) -> int:
-    """Wait until it is this far, in percent; how far it really is."""
+    """Wait until the file is this far, in percent. Return how far it really is."""
     assert running.stderr is not None
     said = []
     for line in running.stderr:
@@ -86,7 +86,7 @@ def until(running: subprocess.Popen[str], least: int) -> int:
 
 
 def jobs() -> list[Job]:
-    """What is in the database, read when nobody is at work in it."""
+    """Read the database while no service runs in it."""
 
     async def read(path: Path) -> list[Job]:
         async with Store.open(path) as store:
@@ -309,7 +309,7 @@ def test_a_terminal_gets_bars_and_pipes_get_paths_alone(monkeypatch: pytest.Monk
 
 
 def _read(terminal: int) -> bytes:
-    """What is on a terminal; nothing at all once its last writer is gone, which Linux calls an error."""
+    """Read a terminal. After its last writer is gone, which is an error on Linux, return nothing."""
     try:
         return os.read(terminal, 4096)
     except OSError:

@@ -1,4 +1,4 @@
-"""What is counted, read back by Prometheus's own parser."""
+"""The metrics, read by Prometheus's own parser."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return values(metrics).get((name, frozenset(labels.items())))
 
 
-def test_deaths_by_cause_and_kind_of_child() -> None:
+def test_deaths_by_cause_and_kind_of_actor() -> None:
     metrics = Metrics()
     for event in (
         died(FaultKind.KILLED),

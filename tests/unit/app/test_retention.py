@@ -1,4 +1,4 @@
-"""Which recordings and jobs have to go: the oldest first, and never what somebody may still need."""
+"""Which recordings and jobs are due: the oldest first, and never what may still be needed."""
 
 from __future__ import annotations
 
@@ -88,6 +88,10 @@ def test_nothing_goes_that_is_not_over_or_not_old_enough(
             assert not job.gaps
             assert job.status is not Status.FAILED
             assert left <= rules.media_bytes or all(
-                other.id in {*found.media, *found.jobs} or other.media_removed or other.gaps or other.status not in (DONE, Status.CANCELLED)
-                or other.finished_at is None for other in jobs
-            )  # fmt: skip
+                other.id in {*found.media, *found.jobs}
+                or other.media_removed
+                or other.gaps
+                or other.status not in (DONE, Status.CANCELLED)
+                or other.finished_at is None
+                for other in jobs
+            )

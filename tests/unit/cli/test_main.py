@@ -1,4 +1,4 @@
-"""The command line's grammar, its settings, how errors look, and where transcripts go."""
+"""The arguments of the command line, its settings, how errors look, and where transcripts are written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from whisper_service.web import server
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No config.toml, no environment of the machine that runs the tests."""
+    """Hide the config.toml and the environment of the machine that runs the tests."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WHISPER_SERVICE_")]:
         monkeypatch.delenv(name)
@@ -34,7 +34,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """The configurations that were served."""
+    """Collect the configurations that are served."""
     found: list[Config] = []
 
     def run(config: Config, sources: object = None) -> int:
@@ -181,7 +181,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("whisper_service.__main__", ("msgspec", "argparse", "anyio")),  # every child runs it again
+        ("whisper_service.__main__", ("msgspec", "argparse", "anyio")),  # every actor runs it again
         (
             "whisper_service.cli.main",
             ("litestar", "uvicorn", "rich", "anyio", "aiosqlite", "numpy", "av", "ctranslate2"),

@@ -39,7 +39,9 @@ def test_a_machine_that_is_only_slow_gets_more_time_until_it_makes_it() -> None:
         limits.append(deadlines.limit_s("base", RUNG, 1.0))
         deadlines.extend()
     assert limits == [10.0, 20.0, 40.0, 80.0, 80.0]
-    deadlines.add("base", RUNG, seconds=0.0, audio_s=0.0)  # every row of it was cancelled: no measure, but alive
+    deadlines.add(
+        "base", RUNG, seconds=0.0, audio_s=0.0
+    )  # all its chunks were cancelled: nothing to measure, but the actor lives
     assert deadlines.limit_s("base", RUNG, 1.0) == 10.0
 
 

@@ -1,4 +1,4 @@
-"""The mailbox: in order, and nobody is left waiting for an answer that will not come."""
+"""The mailbox keeps the order, and every request gets an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def attend(mailbox: Mailbox) -> None:
-    """A loop that carries out what is asked."""
+    """Carry out requests like the loop."""
     with mailbox.attended():
         async for events in mailbox.batches():
             for event in events:
@@ -21,7 +21,7 @@ async def attend(mailbox: Mailbox) -> None:
 
 
 class Asker:
-    """Asks, and keeps what came of it."""
+    """Sends requests and collects the answers."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
@@ -76,7 +76,7 @@ async def test_what_is_asked_after_the_end_is_refused_at_once() -> None:
 
 
 async def test_a_loop_that_is_cancelled_leaves_nobody_waiting() -> None:
-    """One request is being carried out, one is in the same batch behind it, one is still in the queue."""
+    """One request is carried out, one is behind it in the same batch, one is in the queue."""
     asker, gate = Asker(Mailbox()), anyio.Event()
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks, anyio.create_task_group() as loop:

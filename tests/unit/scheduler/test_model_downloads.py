@@ -1,4 +1,4 @@
-"""The order of downloads, against a child that the test plays: sharing, cancelling, dying, going on."""
+"""The downloads of models, with an actor that the test plays: share, cancel, die, go on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROBLEM = Problem("killed", "It was killed.")
 
 
 class Actor:
-    """Stands where the supervisor stands."""
+    """Takes the place of a supervisor."""
 
     def __init__(self) -> None:
         self.idle_generation = self.generation = self.wanted = 0
@@ -49,7 +49,7 @@ class Actor:
 
 
 class States(ModelStates):
-    """Keeps what is announced instead of writing it."""
+    """Collects what is announced."""
 
     def __init__(self, root: Path, told: list[tuple[str, ModelRow | None]]) -> None:
         inventory = Inventory(Catalog(root, default="auto", bundled={}), Machine(cpus=2, memory_bytes=0))
@@ -87,7 +87,7 @@ def states(told: Sequence[tuple[str, ModelRow | None]]) -> list[tuple[str, str |
     return [(name, row and row.state) for name, row in told]
 
 
-async def test_a_child_is_started_and_goes_when_there_is_nothing_more(isolated: Isolated) -> None:
+async def test_an_actor_is_started_and_ends_when_there_is_nothing_more(isolated: Isolated) -> None:
     await wanted(isolated, "tiny")
     assert (isolated.actor.wanted, isolated.actor.sent) == (1, [])
     isolated.ready()
@@ -117,13 +117,13 @@ async def test_a_failure_is_remembered_until_it_is_tried_again(isolated: Isolate
     assert isolated.states.problems == {}
 
 
-async def test_cancelling_ends_the_child_and_what_waited_is_next(isolated: Isolated) -> None:
+async def test_cancelling_ends_the_actor_and_what_waited_is_next(isolated: Isolated) -> None:
     await wanted(isolated, "tiny", "base")
     isolated.ready()
     assert await isolated.downloads.cancel("tiny")
     assert not await isolated.downloads.cancel("tiny")
     assert isolated.actor.idle_generation == 1
-    isolated.downloads.on_ready(1)  # said before it was sent to rest
+    isolated.downloads.on_ready(1)  # sent before the actor was ended
     assert isolated.actor.models == ["tiny"]
     isolated.ready()
     assert isolated.actor.models == ["tiny", "base"]
@@ -152,7 +152,7 @@ async def test_what_no_job_wants_any_more_stops_unless_it_was_asked_for(isolated
     assert isolated.downloads.has("small")
 
 
-async def test_another_child_goes_on_after_a_death_but_not_for_ever(isolated: Isolated) -> None:
+async def test_another_actor_goes_on_after_a_death_but_not_for_ever(isolated: Isolated) -> None:
     await wanted(isolated, "tiny", "base")
     for number in range(TRIES - 1):
         isolated.ready()
@@ -169,7 +169,7 @@ async def test_another_child_goes_on_after_a_death_but_not_for_ever(isolated: Is
     assert isolated.actor.models[-1] == "base"
 
 
-async def test_an_idle_child_that_dies_is_nobodys_loss(isolated: Isolated) -> None:
+async def test_the_death_of_an_idle_actor_changes_nothing(isolated: Isolated) -> None:
     isolated.ready()
     assert await isolated.downloads.on_died(PROBLEM) is None
     assert isolated.told == []

@@ -1,4 +1,4 @@
-"""The planner: fairness, batching, admission, and what never happens whatever the view."""
+"""The planner: fairness, batches, claims, and rules that hold for every view."""
 
 from __future__ import annotations
 
@@ -55,43 +55,43 @@ def test_the_first_batch_of_a_job_is_one_chunk_and_then_they_grow() -> None:
     sizes = []
     served = 0
     while served < 20:
-        (rows,) = batches(View(jobs=(work("a", 20 - served, given=served),), speech=IDLE))
-        sizes.append(len(rows))
-        served += len(rows)
+        (batch,) = batches(View(jobs=(work("a", 20 - served, given=served),), speech=IDLE))
+        sizes.append(len(batch))
+        served += len(batch)
     assert sizes == [1, 2, 6, 8, 3]
 
 
 def test_a_short_clip_overtakes_a_film_at_the_next_batch() -> None:
     film = work("film", 40, given=100, last_batch=9)
     clip = work("clip", 1, order=1)
-    (rows,) = batches(View(jobs=(film, clip), speech=IDLE))
-    assert rows[0] == ("clip", 0)
-    assert [job for job, _ in rows].count("film") == 7
+    (batch,) = batches(View(jobs=(film, clip), speech=IDLE))
+    assert batch[0] == ("clip", 0)
+    assert [job for job, _ in batch].count("film") == 7
 
 
 def test_no_job_starves_while_clips_keep_coming() -> None:
     film = work("film", 40, given=8, last_batch=1)
     clips = tuple(work(f"clip{n}", 1, order=n, last_batch=0) for n in range(20))
     turn, waited = 1, 0
-    while not any(job == "film" for rows in batches(View(jobs=(film, *clips), speech=IDLE)) for job, _ in rows):
+    while not any(job == "film" for batch in batches(View(jobs=(film, *clips), speech=IDLE)) for job, _ in batch):
         waited += 1
-        (rows,) = batches(View(jobs=(film, *clips), speech=IDLE))
+        (batch,) = batches(View(jobs=(film, *clips), speech=IDLE))
         turn += 1
-        done = {job for job, _ in rows}
+        done = {job for job, _ in batch}
         fresh = tuple(work(f"new{turn}-{n}", 1, order=100 * turn + n, last_batch=turn) for n in range(len(done)))
         clips = tuple(c for c in clips if c.job_id not in done) + fresh
         assert waited < 5
 
 
-def test_rows_of_other_options_do_not_join_a_batch() -> None:
+def test_chunks_of_other_options_do_not_join_a_batch() -> None:
     a, b = work("a", 4, given=8), work("b", 4, given=8, batch_key="base\nother", order=1)
-    (rows,) = batches(View(jobs=(a, b), speech=IDLE))
-    assert {job for job, _ in rows} == {"a"}
+    (batch,) = batches(View(jobs=(a, b), speech=IDLE))
+    assert {job for job, _ in batch} == {"a"}
 
 
 def test_the_work_is_shared_between_idle_slots() -> None:
-    given_rows = batches(View(jobs=(work("a", 6, given=100),), speech=SpeechView(ready=True, model="base", slots=2)))
-    assert given_rows == [(("a", 0), ("a", 1), ("a", 2)), (("a", 3), ("a", 4), ("a", 5))]
+    given_chunks = batches(View(jobs=(work("a", 6, given=100),), speech=SpeechView(ready=True, model="base", slots=2)))
+    assert given_chunks == [(("a", 0), ("a", 1), ("a", 2)), (("a", 3), ("a", 4), ("a", 5))]
 
 
 def test_the_last_chunks_are_shared_with_a_slot_that_is_still_busy() -> None:
@@ -99,9 +99,9 @@ def test_the_last_chunks_are_shared_with_a_slot_that_is_still_busy() -> None:
     sizes = {n: len(batches(View(jobs=(work("a", n, given=100),), speech=busy))[0]) for n in (20, 12, 9, 4, 3)}
     assert sizes == {20: 8, 12: 6, 9: 5, 4: 2, 3: 2}
     several = View(jobs=(work("a", 3, given=100), work("b", 1, given=100)), speech=busy)
-    assert [len(rows) for rows in batches(several)] == [4]  # like clips that come and go: more will come
-    (rows,) = batches(View(jobs=(work("a", 12, given=100, decoding=Decoding.RUNNING),), speech=busy))
-    assert len(rows) == 8  # more is coming: nobody knows which are the last
+    assert [len(batch) for batch in batches(several)] == [4]  # like clips that come and go: more will come
+    (batch,) = batches(View(jobs=(work("a", 12, given=100, decoding=Decoding.RUNNING),), speech=busy))
+    assert len(batch) == 8  # more will come
 
 
 def test_a_busy_actor_gets_nothing() -> None:
@@ -116,15 +116,15 @@ def test_an_unknown_language_gives_one_chunk_at_a_time() -> None:
 
 def test_the_front_goes_first() -> None:
     a, b = work("a", 20, given=50), work("b", 1, rank=-5.0, order=7, last_batch=99)
-    (rows,) = batches(View(jobs=(a, b), speech=IDLE))
-    assert rows[0] == ("b", 0)
+    (batch,) = batches(View(jobs=(a, b), speech=IDLE))
+    assert batch[0] == ("b", 0)
 
 
 def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None:
     def size(attempts: int, kills: int = 0) -> int:
         job = work("a", given=100, ready=tuple(ReadyChunk(i, attempts, kills) for i in range(8)))
-        (rows,) = batches(View(jobs=(job,), speech=IDLE))
-        return len(rows)
+        (batch,) = batches(View(jobs=(job,), speech=IDLE))
+        return len(batch)
 
     assert [size(n) for n in range(3)] == [8, 4, 1]
     assert [size(0, n) for n in range(4)] == [8, 4, 1, 1]
@@ -148,22 +148,22 @@ def test_another_model_is_loaded_when_the_loaded_one_has_no_work() -> None:
     assert plan(View(jobs=(other,), speech=SpeechView(ready=True, loading=True, slots=2)), 0.0) == []
 
 
-def test_the_loaded_model_keeps_its_work_until_somebody_lost_patience() -> None:
+def test_the_loaded_model_keeps_its_work_until_a_job_waited_too_long() -> None:
     mine = work("mine", 5, last_batch=3, waiting_since=100.0)
     other = work("other", 1, model="large", batch_key="large", waiting_since=100.0)
     assert isinstance(plan(View(jobs=(mine, other), speech=IDLE), 101.0)[0], GiveBatch)
     assert plan(View(jobs=(mine, other), speech=IDLE), 101.0 + planner.SWITCH_AFTER_S) == [LoadModel("large")]
 
 
-def test_long_recordings_leave_a_media_worker_for_short_ones() -> None:
+def test_long_recordings_leave_a_media_actor_for_short_ones() -> None:
     long = planner.LONG_BYTES + 1
-    workers = (MediaActorView("m1", True), MediaActorView("m2", True))
+    actors = (MediaActorView("m1", True), MediaActorView("m2", True))
     works = (
         work("x", decoding=Decoding.WAITING, bytes=long),
         work("y", decoding=Decoding.WAITING, bytes=long, order=1),
         work("z", decoding=Decoding.WAITING, order=2),
     )
-    assert plan(View(jobs=works, media=workers), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
+    assert plan(View(jobs=works, media=actors), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
     assert plan(View(jobs=works[:1], media=(MediaActorView("only", True),)), 0.0) == [StartDecode("x", "only")]
 
 
@@ -174,21 +174,32 @@ def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> N
 
 
 def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[int, float, float]:
-    """One slot works all of this off. Models loaded, the longest that a job with work waited for a batch, and how long it took."""
+    """Do all the work in one slot.
+
+    Return the number of loaded models, the longest wait of a job for a batch, and the seconds that all of it took.
+    """
     left = {f"job{n}": count for n, (_, count) in enumerate(jobs)}
     wanted = {f"job{n}": model for n, (model, _) in enumerate(jobs)}
-    since, turns = dict.fromkeys(left, 0.0), dict.fromkeys(left, 0)
+    since, last_batches = dict.fromkeys(left, 0.0), dict.fromkeys(left, 0)
     speech, now, loads, longest, turn = SpeechView(ready=True, slots=1, batch_size=4), 0.0, 0, 0.0, 0
     while any(left.values()):
         view = View(
             jobs=tuple(
                 work(
-                    job, count, model=wanted[job], batch_key=wanted[job], order=n, given=100, waiting_since=since[job], last_batch=turns[job],
+                    job,
+                    count,
+                    model=wanted[job],
+                    batch_key=wanted[job],
+                    order=n,
+                    given=100,
+                    waiting_since=since[job],
+                    last_batch=last_batches[job],
                 )
-                for n, (job, count) in enumerate(left.items()) if count
+                for n, (job, count) in enumerate(left.items())
+                if count
             ),
             speech=speech,
-        )  # fmt: skip
+        )
         (step,) = plan(view, now)
         if isinstance(step, LoadModel):
             loads, now = loads + 1, now + load_s
@@ -199,7 +210,7 @@ def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[i
         turn += 1
         for job in {job for job, _ in step.chunks}:
             longest = max(longest, now - since[job])
-            since[job], turns[job] = now, turn
+            since[job], last_batches[job] = now, turn
         for job, _ in step.chunks:
             left[job] -= 1
         now += batch_s
@@ -294,23 +305,34 @@ works = st.builds(
 views = st.builds(
     View,
     jobs=st.lists(works, max_size=8, unique_by=lambda w: w.job_id).map(tuple),
-    queue=st.lists(st.builds(WaitingJob, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])), max_size=10).map(tuple),
+    queue=st.lists(
+        st.builds(WaitingJob, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])),
+        max_size=10,
+    ).map(tuple),
     media=st.lists(st.builds(MediaActorView, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
     speech=st.builds(
-        SpeechView, ready=st.booleans(), loading=st.booleans(), model=st.sampled_from([None, "base"]), slots=st.integers(1, 4),
-        batches=st.integers(0, 4), urgent=st.integers(0, 4), suspect=st.booleans(), batch_size=st.integers(1, 8), express_slots=st.integers(0, 1),
+        SpeechView,
+        ready=st.booleans(),
+        loading=st.booleans(),
+        model=st.sampled_from([None, "base"]),
+        slots=st.integers(1, 4),
+        batches=st.integers(0, 4),
+        urgent=st.integers(0, 4),
+        suspect=st.booleans(),
+        batch_size=st.integers(1, 8),
+        express_slots=st.integers(0, 1),
         express_batches=st.integers(0, 1),
     ),
-)  # fmt: skip
+)
 
 
 def simulate(
     jobs: list[tuple[int, bool]], culprits: set[tuple[str, int]], slots: int, size: int, order: st.DataObject
 ) -> dict[tuple[str, int], int]:
-    """An actor that dies as soon as it works on a culprit; which of its batches is next is drawn. Deaths per chunk."""
+    """Let an actor die whenever it works on a culprit, and return the deaths of each chunk. `order` draws batches."""
     left = {f"job{n}": dict.fromkeys(range(count), 0) for n, (count, _) in enumerate(jobs)}
     known = {f"job{n}": language for n, (_, language) in enumerate(jobs)}
-    served, turns, deaths = (
+    served, last_batches, deaths = (
         dict.fromkeys(left, 0),
         dict.fromkeys(left, 0),
         dict.fromkeys(((job, index) for job, chunks in left.items() for index in chunks), 0),
@@ -318,26 +340,35 @@ def simulate(
     flying: list[GiveBatch] = []
     turn = 0
     while any(left.values()):
-        given_rows = [row for batch in flying for row in batch.chunks]
+        given_chunks = [chunk for batch in flying for chunk in batch.chunks]
         view = View(
             jobs=tuple(
                 work(
-                    job, ready=tuple(ReadyChunk(i, n) for i, n in chunks.items() if (job, i) not in given_rows), order=number,
-                    in_flight=sum(row[0] == job for row in given_rows), given=served[job], last_batch=turns[job],
+                    job,
+                    ready=tuple(ReadyChunk(i, n) for i, n in chunks.items() if (job, i) not in given_chunks),
+                    order=number,
+                    in_flight=sum(chunk[0] == job for chunk in given_chunks),
+                    given=served[job],
+                    last_batch=last_batches[job],
                     language_known=known[job],
                 )
                 for number, (job, chunks) in enumerate(left.items())
             ),
             speech=SpeechView(
-                ready=True, model="base", slots=slots, batches=len(flying), suspect=any(b.suspect for b in flying), batch_size=size
+                ready=True,
+                model="base",
+                slots=slots,
+                batches=len(flying),
+                suspect=any(b.suspect for b in flying),
+                batch_size=size,
             ),
-        )  # fmt: skip
+        )
         for step in plan(view, 0.0):
             if isinstance(step, GiveBatch):
                 flying.append(step)
                 turn += 1
                 for job, _ in step.chunks:
-                    served[job], turns[job] = served[job] + 1, turn
+                    served[job], last_batches[job] = served[job] + 1, turn
         assert flying, "work waits and nothing is given"
         batch = flying.pop(order.draw(st.integers(0, len(flying) - 1)))
         if culprits.isdisjoint(batch.chunks):
@@ -345,7 +376,7 @@ def simulate(
                 del left[job][index]
                 known[job] = True
             continue
-        lost = [row for b in (batch, *flying) for row in b.chunks]
+        lost = [chunk for b in (batch, *flying) for chunk in b.chunks]
         flying = []
         for job, index in lost:
             deaths[job, index] += 1
@@ -367,8 +398,8 @@ def test_what_kills_actors_costs_three_of_them_and_its_company_is_in_two_at_most
 ) -> None:
     deaths = simulate(jobs, poison, slots, size, order)
     culprits = poison & set(deaths)
-    assert all(deaths[row] == 3 for row in culprits)
-    assert all(count <= 2 for row, count in deaths.items() if row not in culprits)
+    assert all(deaths[chunk] == 3 for chunk in culprits)
+    assert all(count <= 2 for chunk, count in deaths.items() if chunk not in culprits)
 
 
 BUSY = SpeechView(ready=True, model="base", slots=2, batches=2, express_slots=1)
@@ -381,7 +412,7 @@ def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
     assert step == GiveBatch((("call", 0),), urgent=True, express=True)
     occupied = SpeechView(ready=True, model="base", slots=2, batches=2, express_slots=1, express_batches=1)
     assert plan(View(jobs=(film, call), speech=occupied), 0.0) == []
-    assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "nobody waits for the film"
+    assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "no client waits for the film"
 
 
 def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls() -> None:
@@ -398,29 +429,29 @@ def test_a_call_waits_for_the_end_of_a_batch_where_every_slot_has_one_of_calls()
 
 
 def test_a_chunk_that_was_with_a_dying_actor_goes_beside_nothing() -> None:
-    struck = work("call", rank=CALL_RANK, ready=(ReadyChunk(0, attempts=1),))
-    assert plan(View(jobs=(struck,), speech=BUSY), 0.0) == []
+    failed = work("call", rank=CALL_RANK, ready=(ReadyChunk(0, attempts=1),))
+    assert plan(View(jobs=(failed,), speech=BUSY), 0.0) == []
 
 
 def test_a_call_has_no_company_but_other_calls() -> None:
     film = work("film", 40, given=100, last_batch=9)
     calls = [work(f"call{n}", 2, rank=CALL_RANK, order=n) for n in range(2)]
-    (rows,) = batches(View(jobs=(film, *calls), speech=IDLE))
-    assert rows == (("call0", 0), ("call1", 0))
+    (batch,) = batches(View(jobs=(film, *calls), speech=IDLE))
+    assert batch == (("call0", 0), ("call1", 0))
 
 
 def test_a_call_has_priority_for_its_first_chunks_only() -> None:
     film = work("film", 40, given=100, last_batch=3)
     long = work("long", 40, rank=CALL_RANK, given=planner.CALL_CHUNKS, last_batch=5)
-    (rows,) = batches(View(jobs=(film, long), speech=IDLE))
-    assert [job for job, _ in rows] == ["film", "long"] * 4
+    (batch,) = batches(View(jobs=(film, long), speech=IDLE))
+    assert [job for job, _ in batch] == ["film", "long"] * 4
     assert plan(View(jobs=(film, long), speech=BUSY), 0.0) == []
 
 
 def test_what_a_user_put_at_the_front_goes_before_calls() -> None:
     first, call = work("first", 1, rank=-1.7e9, given=100), work("call", 1, rank=CALL_RANK)
-    (rows,) = batches(View(jobs=(call, first), speech=IDLE))
-    assert rows[0] == ("first", 0)
+    (batch,) = batches(View(jobs=(call, first), speech=IDLE))
+    assert batch[0] == ("first", 0)
 
 
 def test_a_call_comes_beside_a_long_recording_that_was_put_at_the_front() -> None:
@@ -429,8 +460,8 @@ def test_a_call_comes_beside_a_long_recording_that_was_put_at_the_front() -> Non
     (step,) = plan(View(jobs=(film, call), speech=BUSY), 0.0)
     assert step == GiveBatch((("call", 0),), urgent=True, express=True)
     assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "the film itself has the slots"
-    (rows,) = batches(View(jobs=(film, call), speech=IDLE))
-    assert {job for job, _ in rows} == {"film"}, "and is no company for it"
+    (batch,) = batches(View(jobs=(film, call), speech=IDLE))
+    assert {job for job, _ in batch} == {"film"}, "and is no company for it"
 
 
 def test_a_job_whose_model_is_not_decided_waits_and_others_do_not() -> None:
@@ -443,8 +474,8 @@ def test_a_job_whose_model_is_not_decided_waits_and_others_do_not() -> None:
 def test_every_plan_can_be_carried_out(view: View) -> None:
     steps = plan(view, 0.0)
     by_name = {w.job_id: w for w in view.jobs}
-    given_rows = [row for step in steps if isinstance(step, GiveBatch) for row in step.chunks]
-    assert len(given_rows) == len(set(given_rows))
+    given_chunks = [chunk for step in steps if isinstance(step, GiveBatch) for chunk in step.chunks]
+    assert len(given_chunks) == len(set(given_chunks))
     for step in steps:
         if isinstance(step, GiveBatch):
             assert 1 <= len(step.chunks) <= view.speech.batch_size
@@ -464,7 +495,7 @@ def test_every_plan_can_be_carried_out(view: View) -> None:
     decodes = [step for step in steps if isinstance(step, StartDecode)]
     assert len({d.media_actor for d in decodes}) == len(decodes) <= sum(w.idle for w in view.media)
     if view.speech.suspect or view.speech.loading or not view.speech.ready:
-        assert not given_rows
+        assert not given_chunks
 
 
 @given(views)
@@ -484,14 +515,14 @@ def test_ready_work_never_waits_for_an_idle_actor(view: View) -> None:
 
 
 @given(views)
-def test_rows_of_a_job_with_unknown_language_are_never_in_work_together(view: View) -> None:
+def test_chunks_of_a_job_with_unknown_language_are_never_in_work_together(view: View) -> None:
     for w in view.jobs:
         if not w.language_known:
-            rows = [
-                row
+            batch = [
+                chunk
                 for step in plan(view, 0.0)
                 if isinstance(step, GiveBatch)
-                for row in step.chunks
-                if row[0] == w.job_id
+                for chunk in step.chunks
+                if chunk[0] == w.job_id
             ]
-            assert len(rows) + w.in_flight <= max(1, w.in_flight)
+            assert len(batch) + w.in_flight <= max(1, w.in_flight)

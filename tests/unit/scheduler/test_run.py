@@ -19,9 +19,15 @@ def span(index: int, seconds: float = 10.0) -> Span:
 
 def job(**fields: object) -> Job:
     values: dict[str, object] = {
-        "id": "j", "name": "n", "status": Status.PROCESSING, "options": Options(language="en"), "created_at": 0.0, "bytes": 1,
-        "sha256": "0", "model": "base",
-    }  # fmt: skip
+        "id": "j",
+        "name": "n",
+        "status": Status.PROCESSING,
+        "options": Options(language="en"),
+        "created_at": 0.0,
+        "bytes": 1,
+        "sha256": "0",
+        "model": "base",
+    }
     return Job(**(values | fields))  # type: ignore[arg-type]
 
 
@@ -29,12 +35,12 @@ def run_with(chunks: int, duration_s: float | None = 100.0, **fields: object) ->
     run = Run.resume(job(**fields), [], order=1, spooled=False, now=0.0)
     run.duration_s = duration_s
     for index in range(chunks):
-        find(run, span(index))
+        add(run, span(index))
     return run
 
 
-def find(run: Run, found: Span) -> Span | None:
-    """What the ledger does with a span of the media actor."""
+def add(run: Run, found: Span) -> Span | None:
+    """Do what the ledger does with a span of the media actor."""
     run.spool_reaches(found)
     new = run.new_part(found)
     if new is not None:
@@ -60,9 +66,9 @@ def test_what_an_actor_dropped_waits_again_in_its_place() -> None:
     for index in range(3):
         run.give(index, 1, 0.0)
     run.take_back(1, 1)
-    struck = run.count_failure(0, 1)
-    assert struck is not None
-    assert struck.attempts == 1
+    counted = run.count_failure(0, 1)
+    assert counted is not None
+    assert counted.attempts == 1
     assert list(run.waiting) == [0, 1]
     assert [chunk.attempts for chunk in run.waiting.values()] == [1, 0]
     run.take_back(7, 1)  # never given: nothing happens
@@ -87,14 +93,14 @@ def test_a_second_decode_brings_back_only_what_is_not_done() -> None:
     ]
     run = Run.resume(job(), chunks, order=1, spooled=False, now=0.0)
     assert not run.waiting
-    assert [find(run, span(index)) for index in range(4)] == [None, None, None, span(3)]
+    assert [add(run, span(index)) for index in range(4)] == [None, None, None, span(3)]
     assert list(run.waiting) == [1, 3]
     assert run.waiting[1].attempts == 2
 
 
 def test_a_chunk_waits_until_the_second_decode_is_past_it() -> None:
     run = Run.resume(job(), [Chunk(span(0)), Chunk(span(1)), Chunk(span(2))], order=1, spooled=False, now=0.0)
-    find(run, Span(0, 0, 300_000, 0.0, 18.75))  # another chunker: it ends between chunk 1 and 2
+    add(run, Span(0, 0, 300_000, 0.0, 18.75))  # another chunker: it ends between chunk 1 and 2
     assert list(run.waiting) == [0]
     run.finish_decoding(30.0)
     assert list(run.waiting) == [0, 1, 2]
@@ -103,7 +109,7 @@ def test_a_chunk_waits_until_the_second_decode_is_past_it() -> None:
 
 def test_a_job_whose_chunks_are_all_known_gets_no_more_of_them() -> None:
     run = Run.resume(job(decoded=True, duration_s=20.0), [Chunk(span(0))], order=1, spooled=False, now=0.0)
-    assert find(run, span(1)) is None
+    assert add(run, span(1)) is None
     assert list(run.waiting) == [0]
 
 
@@ -117,7 +123,7 @@ LENGTHS = st.lists(st.tuples(st.integers(0, 50_000), st.integers(SHORTEST_CHUNK,
 
 
 def cut(lengths: list[tuple[int, int]], offset_s: float) -> list[Span]:
-    """Spans with these pauses before them and these lengths."""
+    """Return spans with these pauses before them and these lengths."""
     spans: list[Span] = []
     end = 0
     for pause, samples in lengths:
@@ -130,13 +136,13 @@ def cut(lengths: list[tuple[int, int]], offset_s: float) -> list[Span]:
 def test_a_job_cut_by_two_versions_has_every_stretch_of_speech_once(
     old: list[tuple[int, int]], new: list[tuple[int, int]], stored: int, done: set[int], offset_s: float
 ) -> None:
-    """Interrupted under one chunker after `stored` chunks, it goes on under another."""
+    """The job is interrupted after `stored` chunks of one chunker and goes on with another."""
     before, after = cut(old, offset_s)[:stored], cut(new, offset_s)
     chunks = [Chunk(s, ChunkState.DONE if s.index in done else ChunkState.WAITING) for s in before]
     run = Run.resume(job(), chunks, order=1, spooled=False, now=0.0)
     added = []
     for found in after:
-        if (fresh := find(run, found)) is not None:
+        if (fresh := add(run, found)) is not None:
             added.append(fresh)
         written = found.start_sample + found.samples
         assert all(c.span.start_sample + c.span.samples <= written for c in run.waiting.values())
@@ -158,7 +164,7 @@ def test_a_job_cut_by_two_versions_has_every_stretch_of_speech_once(
 def test_the_same_version_cuts_as_if_nothing_had_happened(lengths: list[tuple[int, int]], stored: int) -> None:
     spans = cut(lengths, 0.25)
     run = Run.resume(job(), [Chunk(s) for s in spans[:stored]], order=1, spooled=False, now=0.0)
-    assert [s for s in (find(run, found) for found in spans) if s is not None] == spans[stored:]
+    assert [s for s in (add(run, found) for found in spans) if s is not None] == spans[stored:]
     assert [c.span for c in run.waiting.values()] == spans
 
 
@@ -172,7 +178,7 @@ def test_a_lost_spool_is_decoded_again_and_its_chunks_wait_for_that() -> None:
     run.restart_decoding()
     assert not run.lose_spool(2, 2)  # of the same batch: this decode will mend it too
     assert (list(run.unspooled), list(run.waiting), list(run.in_flight), run.spool_losses) == ([1, 2, 3], [], [], 1)
-    find(run, span(1))
+    add(run, span(1))
     assert list(run.waiting) == [1]
     run.finish_decoding(40.0)
     assert list(run.waiting) == [1, 2, 3]
@@ -190,7 +196,7 @@ def test_a_job_of_gaps_alone_fails_with_the_cause_of_the_last() -> None:
     assert run.failure == Problem(
         "cause1", "No part of the recording could be transcribed. It crashed.", "Do this.", {"n": 1}
     )
-    find(run, span(2))
+    add(run, span(2))
     run.finish_chunk(2)
     assert run.failure is None
     run.stop_decoding(Problem("decode_failed", "broken"))
@@ -209,7 +215,7 @@ def test_without_a_spool_progress_and_position_stay_where_they_were() -> None:
     chunks = [Chunk(span(0), ChunkState.DONE), Chunk(span(1)), Chunk(span(2), ChunkState.DONE)]
     run = Run.resume(job(duration_s=40.0), chunks, order=1, spooled=False, now=0.0)
     assert run.progress(1.0) == {"position_s": 10.0, "duration_s": 40.0, "progress": 0.5}
-    find(run, span(0))
+    add(run, span(0))
     assert run.progress(2.0) == {"position_s": 10.0, "duration_s": 40.0, "progress": 0.5}
 
 
@@ -225,7 +231,7 @@ def test_silence_alone_promises_no_speed() -> None:
     run = run_with(0)
     run.decoded_s = 60.0
     assert run.progress(now=2.0) == {"position_s": 60.0, "duration_s": 100.0, "progress": 0.6}
-    find(run, Span(0, 960_000, 160_000, 60.0, 70.0))
+    add(run, Span(0, 960_000, 160_000, 60.0, 70.0))
     run.give(0, 1, 0.0)
     run.finish_chunk(0)
     assert run.progress(now=2.0)["speed"] == 35.0
@@ -248,7 +254,7 @@ def test_kills_from_outside_are_counted_apart() -> None:
     assert run.view().ready == (ReadyChunk(0, 1, 2),)
 
 
-def test_position_is_what_is_done_without_a_hole() -> None:
+def test_position_is_what_is_done_without_a_gap_before() -> None:
     run = run_with(3)
     run.give(1, 1, 0.0)
     run.finish_chunk(1)
@@ -263,13 +269,13 @@ def test_without_a_known_duration_there_is_no_fraction() -> None:
     assert "progress" not in run.progress(1.0)
 
 
-@given(st.lists(st.sampled_from(["find", "give", "done", "back", "strike"]), max_size=60))
+@given(st.lists(st.sampled_from(["add", "give", "done", "back", "fail"]), max_size=60))
 def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
     run = run_with(0)
     found = 0
     for now, step in enumerate(steps):
-        if step == "find":
-            find(run, span(found))
+        if step == "add":
+            add(run, span(found))
             found += 1
         elif step == "give" and run.waiting:
             run.give(next(iter(run.waiting)), now, float(now))
@@ -277,7 +283,7 @@ def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
             run.finish_chunk(next(iter(run.in_flight)))
         elif step == "back" and run.in_flight:
             run.take_back(*next(iter(run.batch_of.items())))
-        elif step == "strike" and run.in_flight:
+        elif step == "fail" and run.in_flight:
             run.count_failure(*next(iter(run.batch_of.items())))
         fields = run.progress(float(now))
         assert 0.0 <= fields["progress"] < 1.0
@@ -289,7 +295,7 @@ def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
 def test_phases() -> None:
     run = run_with(0)
     assert run.phase(None) is Phase.DECODING
-    find(run, span(0))
+    add(run, span(0))
     assert run.phase(None) is Phase.LOADING_MODEL
     assert run.phase("other") is Phase.LOADING_MODEL
     assert run.phase("base") is Phase.TRANSCRIBING
@@ -318,12 +324,12 @@ def test_a_language_that_was_asked_for_is_never_changed() -> None:
     assert run_with(1).language_after("de", 0.99, text=True) == "en"
 
 
-def test_a_decoder_that_gets_further_each_time_is_not_counted_out() -> None:
+def test_a_media_actor_that_gets_further_each_time_is_not_given_up() -> None:
     run = run_with(1)
     for killed in (False, True, False, True, True):
         run.count_media_death(killed=killed)
     assert (run.media_deaths, run.media_kills) == (2, 3)
-    find(run, span(1))
+    add(run, span(1))
     run.count_media_death()
     assert (run.media_deaths, run.media_kills) == (1, 0)
     run.stop_decoding(Problem("decode_failed", "broken"))
