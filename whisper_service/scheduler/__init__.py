@@ -1,1 +1,1 @@
-"""The service loop: what happens, what follows from it, and the parts that carry it out."""
+"""One loop that handles requests and reports, makes a plan, and carries it out."""

@@ -108,6 +108,7 @@ def test_every_format_is_written_whole_and_its_path_printed(capsys: pytest.Captu
     assert sorted(path.name for path in Path().iterdir()) == ["data", *sorted([*said.out.split(), "talk.mp3"])]
     assert "talk.mp3: 0:33 of sound" in said.err
     assert "100%" not in said.out
+    assert "completed" not in said.err, "the last line tells what became of the file"
 
 
 def test_captions_look_as_they_are_asked_to() -> None:
