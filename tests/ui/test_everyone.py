@@ -51,7 +51,7 @@ def _violations(results: Any) -> list[str]:
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("locale", LANGUAGES)
-async def test_e01_e02_axe_finds_nothing_and_nothing_is_wider_than_the_window(
+async def test_e02_axe_finds_nothing_and_nothing_is_wider_than_the_window(
     browser: Any, site: Site, locale: str, theme: str
 ) -> None:
     axe = pytest.importorskip(
@@ -78,7 +78,7 @@ async def test_e01_e02_axe_finds_nothing_and_nothing_is_wider_than_the_window(
     assert found == []
 
 
-async def test_e02_nothing_is_lost_at_twice_the_size(browser: Any, site: Site) -> None:
+async def test_nothing_is_lost_at_twice_the_size(browser: Any, site: Site) -> None:
     paths = await _full(site)
     async with visiting(browser, site.url, viewport={"width": 640, "height": 400}) as visitor:  # 1280 by 800 at 200 %
         for path in (*PAGES, *paths.values()):
@@ -86,7 +86,7 @@ async def test_e02_nothing_is_lost_at_twice_the_size(browser: Any, site: Site) -
             assert await visitor.page.evaluate("document.documentElement.scrollWidth") <= 640
 
 
-async def test_e03_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: Visitor, site: Site) -> None:
+async def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: Visitor, site: Site) -> None:
     job = await site.send("keys.wav", chunks=2)
     await visitor.shows("keys.wav", "completed")
     page = visitor.page
@@ -131,7 +131,7 @@ async def test_e03_everything_is_reached_by_keyboard_and_the_focus_is_seen(visit
     assert await page.evaluate("document.activeElement.hasAttribute('data-export')")
 
 
-async def test_e04_a_change_of_status_is_announced_once_and_a_percentage_never(visitor: Visitor, site: Site) -> None:
+async def test_a_change_of_status_is_announced_once_and_a_percentage_never(visitor: Visitor, site: Site) -> None:
     await visitor.page.evaluate(
         """() => { window.told = []
           new MutationObserver(() => window.told.push(document.querySelector('[data-announce]').textContent))
@@ -147,7 +147,7 @@ async def test_e04_a_change_of_status_is_announced_once_and_a_percentage_never(v
 
 
 @pytest.mark.parametrize(("width", "least"), [(1280, 24), (390, 44)])
-async def test_e05_whatever_is_clicked_is_large_enough(browser: Any, site: Site, width: int, least: int) -> None:
+async def test_whatever_is_clicked_is_large_enough(browser: Any, site: Site, width: int, least: int) -> None:
     paths = await _full(site)
     async with visiting(browser, site.url, viewport={"width": width, "height": 800}) as visitor:
         for path in (*PAGES, *paths.values()):
@@ -164,7 +164,7 @@ async def test_e05_whatever_is_clicked_is_large_enough(browser: Any, site: Site,
             assert small == [], path
 
 
-async def test_e06_nothing_moves_for_who_wants_no_motion(browser: Any, site: Site) -> None:
+async def test_nothing_moves_for_who_wants_no_motion(browser: Any, site: Site) -> None:
     await _full(site)
     async with visiting(browser, site.url, reduced_motion="reduce") as visitor:
         await visitor.go()
@@ -176,7 +176,7 @@ async def test_e06_nothing_moves_for_who_wants_no_motion(browser: Any, site: Sit
         assert moving == []
 
 
-async def test_e09_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visitor: Visitor, site: Site) -> None:
+async def test_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visitor: Visitor, site: Site) -> None:
     await site.until((await site.send("kept.wav", chunks=1)).id, "completed")
     page = visitor.page
     await visitor.shows("kept.wav", "completed")
@@ -192,9 +192,7 @@ async def test_e09_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visi
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
-async def test_e09_no_page_mixes_the_languages_or_shows_the_name_of_a_text(
-    browser: Any, site: Site, locale: str
-) -> None:
+async def test_no_page_mixes_the_languages_or_shows_the_name_of_a_text(browser: Any, site: Site, locale: str) -> None:
     paths = await _full(site)
     async with visiting(browser, site.url, locale=locale) as visitor:
         for path in (*PAGES, *paths.values()):
@@ -214,7 +212,7 @@ async def test_e09_no_page_mixes_the_languages_or_shows_the_name_of_a_text(
             assert strange == [], path
 
 
-async def test_e07_whatever_can_be_dragged_has_a_button(visitor: Visitor, site: Site) -> None:
+async def test_whatever_can_be_dragged_has_a_button(visitor: Visitor, site: Site) -> None:
     page = visitor.page
     assert await page.get_by_label("Choose files").count() == await page.get_by_label("Choose a folder").count() == 1
     job = await site.send("dragged.wav", data=sound(60, chunks=5, peaks=100))

@@ -23,7 +23,7 @@ WATCH = """() => { window.seen = []; window.long = []
   new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask', buffered: true }) }"""
 
 
-async def test_b01_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(visitor: Visitor, site: Site) -> None:
+async def test_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(visitor: Visitor, site: Site) -> None:
     together: list[int] = []
     page = visitor.page
     await page.evaluate(
@@ -39,7 +39,7 @@ async def test_b01_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(v
     assert await page.locator(".uploads .job").count() == 0
 
 
-async def test_b02_a_percentage_never_falls_also_when_the_worker_dies(visitor: Visitor, site: Site) -> None:
+async def test_a_percentage_never_falls_also_when_the_worker_dies(visitor: Visitor, site: Site) -> None:
     await visitor.page.evaluate(WATCH)
     await site.send("crash.wav", chunks=12, seconds=2.0, delay=0.15, faults={"3": "abort_once", "7": "kill_once"})
     await visitor.shows("crash.wav", "completed", timeout_s=40)
@@ -48,7 +48,7 @@ async def test_b02_a_percentage_never_falls_also_when_the_worker_dies(visitor: V
     assert seen == sorted(seen)
 
 
-async def test_b03_a_reload_in_the_middle_shows_the_same(visitor: Visitor, site: Site) -> None:
+async def test_a_reload_in_the_middle_shows_the_same(visitor: Visitor, site: Site) -> None:
     job = await site.send("going.wav", chunks=40, seconds=1.0, delay=0.2)
     row = await visitor.shows("going.wav", "processing")
     await row.locator(".words").wait_for()
@@ -61,7 +61,7 @@ async def test_b03_a_reload_in_the_middle_shows_the_same(visitor: Visitor, site:
     assert "This is chunk 0." in await visitor.page.inner_text(".text")
 
 
-async def test_b04_a_second_browser_sees_the_same(browser: Any, visitor: Visitor, site: Site) -> None:
+async def test_a_second_browser_sees_the_same(browser: Any, visitor: Visitor, site: Site) -> None:
     async with visiting(browser, site.url) as other:
         await other.go()
         await visitor.choose(recording("both.wav", chunks=1))
@@ -69,7 +69,7 @@ async def test_b04_a_second_browser_sees_the_same(browser: Any, visitor: Visitor
             await each.shows("both.wav", "completed")
 
 
-async def test_b05_a_pause_survives_a_restart_and_resuming_repeats_nothing(browser: Any, tmp_path: Any) -> None:
+async def test_a_pause_survives_a_restart_and_resuming_repeats_nothing(browser: Any, tmp_path: Any) -> None:
     async with running_site(tmp_path) as site, visiting(browser, site.url) as visitor:
         await visitor.go()
         job = await site.send("held.wav", chunks=12, seconds=1.0, delay=0.25)
@@ -91,7 +91,7 @@ async def test_b05_a_pause_survives_a_restart_and_resuming_repeats_nothing(brows
         assert after[: len(kept)] == kept
 
 
-async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(visitor: Visitor, site: Site) -> None:
+async def test_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(visitor: Visitor, site: Site) -> None:
     first = await site.send("busy.wav", chunks=40, seconds=1.0, delay=0.2)
     row = await visitor.shows("busy.wav", "processing")
     await row.locator(".words").wait_for()
@@ -112,7 +112,7 @@ async def test_b06_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(
 @pytest.mark.parametrize(
     ("locale", "told"), [("en-US", r"memory.*continues with .*\d"), ("zh-CN", r"内存不足.*此后(批大小为|同时处理) \d")]
 )
-async def test_b07_a_memory_that_ran_out_is_told_on_the_row_with_what_was_changed_and_the_job_is_done(
+async def test_a_memory_that_ran_out_is_told_on_the_row_with_what_was_changed_and_the_job_is_done(
     browser: Any, site: Site, locale: str, told: str
 ) -> None:
     async with visiting(browser, site.url, locale=locale) as visitor:
@@ -130,7 +130,7 @@ async def test_b07_a_memory_that_ran_out_is_told_on_the_row_with_what_was_change
     ("locale", "cause", "cure"),
     [("en-US", "not a recording", "What to do"), ("zh-CN", "无法识别为音频或视频", "请检查或转换文件后重新上传")],
 )
-async def test_b08_a_failure_says_its_cause_and_its_cure_in_the_language_of_the_page(
+async def test_a_failure_says_its_cause_and_its_cure_in_the_language_of_the_page(
     browser: Any, site: Site, locale: str, cause: str, cure: str
 ) -> None:
     async with visiting(browser, site.url, locale=locale) as visitor:
@@ -148,7 +148,7 @@ async def test_b08_a_failure_says_its_cause_and_its_cure_in_the_language_of_the_
         await visitor.shows("letter.wav", "failed")
 
 
-async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, site: Site) -> None:
+async def test_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, site: Site) -> None:
     busy = await site.send("busy.wav", chunks=30, delay=0.2, decode_delay=0.05)
     await visitor.shows("busy.wav", "processing")
     assert await visitor.row("busy.wav").locator("[data-verb=front]").count() == 0  # nobody to overtake
@@ -160,7 +160,7 @@ async def test_b09_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, sit
     await site.service.jobs.change(busy.id, Cause.CANCEL)
 
 
-async def test_b09_jobs_that_wait_change_places_by_buttons(
+async def test_jobs_that_wait_change_places_by_buttons(
     visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planner, "MAX_SHORT", 1)
@@ -186,7 +186,7 @@ async def test_b09_jobs_that_wait_change_places_by_buttons(
     await visitor.shows("c.wav", "processing")
 
 
-async def test_b10_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, site: Site) -> None:
+async def test_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, site: Site) -> None:
     job = await site.send("gone.wav", chunks=2)
     row = await visitor.shows("gone.wav", "completed")
     await row.locator("[data-verb=delete]").click()
@@ -207,7 +207,7 @@ async def test_a_job_is_renamed_in_place(visitor: Visitor, site: Site) -> None:
     assert (await site.service.parts.store.job(job.id)).name == "董事会 会议"
 
 
-async def test_b13_filters_count_and_a_search_finds_a_name(visitor: Visitor, site: Site) -> None:
+async def test_filters_count_and_a_search_finds_a_name(visitor: Visitor, site: Site) -> None:
     for name in ("alpha.wav", "beta.wav"):
         await site.until((await site.send(name, chunks=1)).id, "completed")
     await site.until((await site.send("gamma.wav", data=b"nonsense")).id, "failed")
@@ -226,7 +226,7 @@ async def test_b13_filters_count_and_a_search_finds_a_name(visitor: Visitor, sit
     await visitor.count(".jobs .job", 3)
 
 
-async def test_b13_a_search_finds_words_inside_transcripts_also_a_single_chinese_character(
+async def test_a_search_finds_words_inside_transcripts_also_a_single_chinese_character(
     visitor: Visitor, site: Site
 ) -> None:
     await site.until((await site.send("one.wav", chunks=2, says="今天天气很好")).id, "completed")
@@ -243,7 +243,7 @@ async def test_b13_a_search_finds_words_inside_transcripts_also_a_single_chinese
     assert (await page.evaluate("location.hash")).startswith("#t=")
 
 
-async def test_b14_the_summary_is_the_sum_of_the_rows(visitor: Visitor, site: Site) -> None:
+async def test_the_summary_is_the_sum_of_the_rows(visitor: Visitor, site: Site) -> None:
     for number in range(2):
         await site.send(f"sum{number}.wav", chunks=60, seconds=9.0, delay=0.5)
     page = visitor.page

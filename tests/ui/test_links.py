@@ -29,9 +29,7 @@ def there() -> Iterator[Remote]:
         yield made
 
 
-async def test_a02_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(
-    visitor: Visitor, there: Remote
-) -> None:
+async def test_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Visitor, there: Remote) -> None:
     await visitor.go("/settings")
     await visitor.page.evaluate(PASTE, [f" {there.url}/talk.mp3\n", "main"])
     row = await visitor.shows("talk.mp3", "completed")
@@ -40,7 +38,7 @@ async def test_a02_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(
     assert "This is chunk 0." in await visitor.page.inner_text(".text")
 
 
-async def test_a02_so_does_one_in_the_field_and_the_keyboard_is_enough(visitor: Visitor, there: Remote) -> None:
+async def test_so_does_one_in_the_field_and_the_keyboard_is_enough(visitor: Visitor, there: Remote) -> None:
     page = visitor.page
     await page.focus("[data-url]")
     await page.keyboard.type(f"{there.url}/talk.mp3")
@@ -115,7 +113,7 @@ async def test_a_link_that_can_never_be_fetched_is_refused_on_the_spot(visitor: 
     await visitor.page.wait_for_selector(".notices :text('inside this machine')")
 
 
-async def test_b08_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
+async def test_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
     browser: Any, site: Site, there: Remote
 ) -> None:
     async with visiting(browser, site.url, locale="zh-CN") as visitor:

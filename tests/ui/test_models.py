@@ -47,9 +47,7 @@ async def _no_model(hub: Hub, module_site: Site) -> AsyncIterator[None]:
         await module_site.service.models.remove(REPO)
 
 
-async def test_a03_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself(
-    visitor: Visitor, hub: Hub
-) -> None:
+async def test_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself(visitor: Visitor, hub: Hub) -> None:
     hub.fault(**SLOW, times=1)
     page = visitor.page
     await page.evaluate(
@@ -62,7 +60,7 @@ async def test_a03_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_it
     await visitor.shows("first.wav", "completed", timeout_s=40)
 
 
-async def test_d01_a_download_tells_its_bytes_can_be_cancelled_and_goes_on_where_it_stopped(
+async def test_a_download_tells_its_bytes_can_be_cancelled_and_goes_on_where_it_stopped(
     visitor: Visitor, hub: Hub
 ) -> None:
     hub.fault(**SLOW, times=1)
@@ -93,7 +91,7 @@ CAUSES = [
 ]
 
 
-async def test_d02_every_failure_has_its_own_cause_and_cure_on_the_model(browser: Any, site: Site, hub: Hub) -> None:
+async def test_every_failure_has_its_own_cause_and_cure_on_the_model(browser: Any, site: Site, hub: Hub) -> None:
     async with visiting(browser, site.url, locale="zh-CN") as visitor:
         await visitor.go("/models")
         page = visitor.page
@@ -110,7 +108,7 @@ async def test_d02_every_failure_has_its_own_cause_and_cure_on_the_model(browser
             assert cure in await said.inner_text()
 
 
-async def test_d02_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_another_address_works(
+async def test_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_another_address_works(
     browser: Any, tmp_path: Path, hub: Hub
 ) -> None:
     with closed_port() as dead, Hub(hub.files, repo=BY_NAME["tiny"].repo) as mirror:
@@ -129,7 +127,7 @@ async def test_d02_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_ano
             await answers.get_by_text("works").wait_for()
 
 
-async def test_d03_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
+async def test_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
     browser: Any, tmp_path: Path, hub: Hub
 ) -> None:
     with closed_port() as dead:
@@ -222,7 +220,7 @@ async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
     await site.service.models.remove("heavy")
 
 
-async def test_d05_the_log_can_be_watched_and_the_diagnostics_have_no_secret(browser: Any, tmp_path: Path) -> None:
+async def test_the_log_can_be_watched_and_the_diagnostics_have_no_secret(browser: Any, tmp_path: Path) -> None:
     secret = "hf_NotInAnyFileThatIsSent"
     models = {"token": schema.Secret(secret)}
     async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
@@ -246,7 +244,7 @@ async def test_d05_the_log_can_be_watched_and_the_diagnostics_have_no_secret(bro
         assert site.service.config.models.token == secret
 
 
-async def test_d04_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visitor: Visitor, site: Site) -> None:
+async def test_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visitor: Visitor, site: Site) -> None:
     await visitor.go("/system")
     page = visitor.page
     card = page.locator("[data-actor=speech]")

@@ -27,7 +27,7 @@ def setting(visitor: Visitor, key: str) -> Any:
         ("zh-CN", "由环境变量固定：移除 WHISPER_SERVICE_SPEECH__BATCH_SIZE", "由命令行固定"),
     ],
 )
-async def test_d06_what_the_environment_or_the_command_line_holds_is_disabled_and_says_so(
+async def test_what_the_environment_or_the_command_line_holds_is_disabled_and_says_so(
     browser: Any, tmp_path: Path, locale: str, said: str, line: str
 ) -> None:
     sources = {"speech.batch_size": SettingSource.ENVIRONMENT, "speech.device": SettingSource.COMMAND_LINE}

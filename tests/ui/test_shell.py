@@ -18,7 +18,7 @@ from whisper_service.web import page
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
 
-async def test_a01_a_fresh_service_offers_the_drop_zone_with_everything_chosen(visitor: Visitor) -> None:
+async def test_a_fresh_service_offers_the_drop_zone_with_everything_chosen(visitor: Visitor) -> None:
     page = visitor.page
     assert await page.is_visible(".drop")
     assert await page.input_value("[data-option=model]") == "auto"
@@ -28,7 +28,7 @@ async def test_a01_a_fresh_service_offers_the_drop_zone_with_everything_chosen(v
         await visitor.go(path)  # a visitor notes every exception and every violation of the policy
 
 
-async def test_a02_a_file_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Visitor) -> None:
+async def test_a_file_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Visitor) -> None:
     await visitor.choose(recording("dialog.wav", chunks=1))
     await visitor.shows("dialog.wav", "completed")
     await visitor.page.click(".job a.name")
@@ -37,7 +37,7 @@ async def test_a02_a_file_becomes_a_done_job_with_text_and_nobody_clicks(visitor
 
 
 @pytest.mark.parametrize("kind", ["drop", "paste"])
-async def test_a02_a_dropped_and_a_pasted_file_do_too(visitor: Visitor, kind: str) -> None:
+async def test_a_dropped_and_a_pasted_file_do_too(visitor: Visitor, kind: str) -> None:
     if kind == "drop":
         await visitor.throw("dragover", ("held.wav", b"{}"))
         assert await visitor.page.is_visible(".overlay")
@@ -46,14 +46,14 @@ async def test_a02_a_dropped_and_a_pasted_file_do_too(visitor: Visitor, kind: st
     assert await visitor.page.locator(".overlay").count() == 0
 
 
-async def test_a02_a_file_dropped_on_another_page_brings_its_visitor_to_the_list(visitor: Visitor) -> None:
+async def test_a_file_dropped_on_another_page_brings_its_visitor_to_the_list(visitor: Visitor) -> None:
     await visitor.go("/settings")
     await visitor.throw("dragover", ("far.wav", b"{}"))
     await visitor.throw("drop", ("far.wav", recording("x", chunks=1)["buffer"]))
     await visitor.shows("far.wav", "completed")
 
 
-async def test_a02_of_a_folder_the_recordings_are_taken_from_every_level(visitor: Visitor, tmp_path: Path) -> None:
+async def test_of_a_folder_the_recordings_are_taken_from_every_level(visitor: Visitor, tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name in ("one.wav", "deep/two.mp3", "deep/er/three.mkv", "deep/notes.txt"):
         (tmp_path / name).write_bytes(recording(name, chunks=1)["buffer"])
@@ -63,7 +63,7 @@ async def test_a02_of_a_folder_the_recordings_are_taken_from_every_level(visitor
     assert await visitor.row("notes.txt").count() == 0
 
 
-async def test_a04_eight_tabs_share_one_stream(browser: Any, site: Site, streams: Streams) -> None:
+async def test_eight_tabs_share_one_stream(browser: Any, site: Site, streams: Streams) -> None:
     async with visiting(browser, site.url) as first:
         tabs = [first] + [Visitor(await first.page.context.new_page(), site.url) for _ in range(7)]
         for tab in tabs:
@@ -83,7 +83,7 @@ async def test_a04_eight_tabs_share_one_stream(browser: Any, site: Site, streams
             await anyio.sleep(0.05)
 
 
-async def test_a04_it_is_live_on_an_address_without_https(browser: Any, streams: Streams, tmp_path: Path) -> None:
+async def test_it_is_live_on_an_address_without_https(browser: Any, streams: Streams, tmp_path: Path) -> None:
     addresses = [
         each.address for name, all in psutil.net_if_addrs().items() if name != "lo" for each in all if each.family is socket.AF_INET
     ]  # fmt: skip
@@ -108,7 +108,7 @@ HIDDEN = """(hidden) => { window.hiddenNow = hidden
   document.dispatchEvent(new Event('visibilitychange')) }"""
 
 
-async def test_a05_without_a_shared_worker_only_the_visible_tab_holds_a_stream(
+async def test_without_a_shared_worker_only_the_visible_tab_holds_a_stream(
     browser: Any, site: Site, streams: Streams
 ) -> None:
     async with visiting(browser, site.url) as visitor:
@@ -131,7 +131,7 @@ async def _count(site: Site, streams: Streams, wanted: int) -> None:
             await anyio.sleep(0.1)
 
 
-async def test_a06_while_the_stream_is_refused_it_polls_and_then_goes_back(
+async def test_while_the_stream_is_refused_it_polls_and_then_goes_back(
     browser: Any, site: Site, streams: Streams
 ) -> None:
     streams.refused = True
@@ -148,7 +148,7 @@ async def test_a06_while_the_stream_is_refused_it_polls_and_then_goes_back(
         streams.refused = False
 
 
-async def test_a07_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_once_for_a_reload(
+async def test_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_once_for_a_reload(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as taken:
@@ -175,7 +175,7 @@ async def test_a07_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_o
             assert "服务已更新" in await visitor.words()
 
 
-async def test_a09_every_address_can_be_opened_directly(visitor: Visitor, site: Site) -> None:
+async def test_every_address_can_be_opened_directly(visitor: Visitor, site: Site) -> None:
     job = await site.send("linked.wav", chunks=1)
     await site.until(job.id, "completed")
     for path in (*PAGES, f"/t/{job.id}"):
@@ -185,7 +185,7 @@ async def test_a09_every_address_can_be_opened_directly(visitor: Visitor, site: 
     assert await visitor.page.inner_text("h1") == "linked.wav"
 
 
-def test_a10_the_page_is_small() -> None:
+def test_the_page_is_small() -> None:
     def weight(pattern: str) -> int:
         return sum(len(gzip.compress(path.read_bytes())) for path in DIST.glob(pattern))
 

@@ -41,7 +41,7 @@ def hour() -> bytes:
     return sound(3600, chunks=50, seconds=71.0, segments=100)
 
 
-async def test_c01_lines_appear_while_the_recording_is_still_in_work(visitor: Visitor, site: Site) -> None:
+async def test_lines_appear_while_the_recording_is_still_in_work(visitor: Visitor, site: Site) -> None:
     job = await site.send("live.wav", chunks=8, seconds=1.0, delay=0.3)
     await visitor.go(f"/t/{job.id}")
     await visitor.page.get_by_text("This is chunk 1.").wait_for()
@@ -49,7 +49,7 @@ async def test_c01_lines_appear_while_the_recording_is_still_in_work(visitor: Vi
     await visitor.page.get_by_text("This is chunk 7.").wait_for()
 
 
-async def test_c10_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what_sounds(
+async def test_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what_sounds(
     visitor: Visitor, site: Site, hour: bytes
 ) -> None:
     answers: list[int] = []
@@ -68,7 +68,7 @@ async def test_c10_fifty_minutes_into_an_hour_it_plays_from_there_and_marks_what
     assert await page.evaluate("location.hash") == "#t=3000"
 
 
-async def test_c11_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_leads_back(
+async def test_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_leads_back(
     visitor: Visitor, site: Site, hour: bytes
 ) -> None:
     await opened(site, visitor, "follow.wav", hour)
@@ -108,7 +108,7 @@ async def test_a_link_to_a_place_and_a_double_click_play_from_there(visitor: Vis
     assert await page.evaluate(PLACE) >= 44
 
 
-async def test_keys_steer_the_recording_and_e08_do_nothing_once_they_are_off(visitor: Visitor, site: Site) -> None:
+async def test_keys_steer_the_recording_and_do_nothing_once_they_are_off(visitor: Visitor, site: Site) -> None:
     job_id = await opened(site, visitor, "keys.wav", sound(60, chunks=5))
     page = visitor.page
     for key, place in (
@@ -177,7 +177,7 @@ async def test_a_gap_is_shown_where_it_is(visitor: Visitor, site: Site) -> None:
     assert said == ["This is chunk 0.", "Missing from 0:11 to 0:21", "This is chunk 2."]
 
 
-async def test_c15_every_export_is_a_file_with_the_name_of_the_recording(visitor: Visitor, site: Site) -> None:
+async def test_every_export_is_a_file_with_the_name_of_the_recording(visitor: Visitor, site: Site) -> None:
     await opened(site, visitor, "董事会 会议.wav", sound(40, chunks=3))
     page = visitor.page
     files: dict[str, bytes] = {}
@@ -197,7 +197,7 @@ async def test_c15_every_export_is_a_file_with_the_name_of_the_recording(visitor
     assert "This is chunk 0." in files["txt"].decode()
 
 
-async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, site: Site, tmp_path: Path) -> None:
+async def test_a_film_plays_beside_its_text_with_captions(visitor: Visitor, site: Site, tmp_path: Path) -> None:
     await opened(site, visitor, "film.webm", film(tmp_path / "film.webm", 12, chunks=1, seconds=9.0))
     page = visitor.page
     await page.wait_for_selector("video:visible")
@@ -214,7 +214,7 @@ async def test_c16_a_film_plays_beside_its_text_with_captions(visitor: Visitor, 
     await visitor.reads("document.querySelector('video').textTracks[0].activeCues[0]?.text", "This is chunk 0.")
 
 
-async def test_c17_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, site: Site) -> None:
+async def test_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, site: Site) -> None:
     async with visiting(browser, site.url) as visitor:
         await visitor.page.add_init_script(
             "for (const n of ['AudioContext', 'OfflineAudioContext', 'AudioDecoder']) window[n] = class { constructor() { window.decoded = true } }"

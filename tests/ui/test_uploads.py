@@ -51,7 +51,7 @@ def gate(site: Site, visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> Gate:
     return made
 
 
-async def test_b11_an_upload_that_was_cut_goes_on_where_the_service_has_it(
+async def test_an_upload_that_was_cut_goes_on_where_the_service_has_it(
     visitor: Visitor, site: Site, gate: Gate, tmp_path: Path
 ) -> None:
     page = visitor.page
@@ -65,7 +65,7 @@ async def test_b11_an_upload_that_was_cut_goes_on_where_the_service_has_it(
     assert gate.offsets[:3] == [0, PIECE, 2 * PIECE]
 
 
-async def test_b11_after_a_reload_the_same_file_goes_on_from_there(
+async def test_after_a_reload_the_same_file_goes_on_from_there(
     visitor: Visitor, site: Site, gate: Gate, tmp_path: Path
 ) -> None:
     page = visitor.page
@@ -110,7 +110,7 @@ async def test_an_upload_is_paused_and_resumed_and_a_discarded_one_is_forgotten(
     assert await page.locator("[data-unfinished]").count() == 0
 
 
-async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, site: Site, gate: Gate, tmp_path: Path) -> None:
+async def test_an_upload_can_be_cancelled(visitor: Visitor, site: Site, gate: Gate, tmp_path: Path) -> None:
     page = visitor.page
     gate.left = 1
     await page.set_input_files(CHOOSE, large(tmp_path / "stuck.wav", 3 * PIECE, chunks=1))
@@ -122,7 +122,7 @@ async def test_b06_an_upload_can_be_cancelled(visitor: Visitor, site: Site, gate
     assert await site.service.parts.store.jobs(limit=10) == []
 
 
-async def test_b12_a_large_file_does_not_pass_through_the_memory_of_the_page(
+async def test_a_large_file_does_not_pass_through_the_memory_of_the_page(
     visitor: Visitor, site: Site, tmp_path: Path
 ) -> None:
     heap = "performance.memory.usedJSHeapSize"
