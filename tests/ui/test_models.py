@@ -108,7 +108,7 @@ async def test_every_failure_has_its_own_cause_and_cure_on_the_model(browser: An
             assert cure in await said.inner_text()
 
 
-async def test_d03_a_test_of_the_connection_tells_what_is_wrong_and_that_another_address_works(
+async def test_a_test_of_the_connection_tells_what_is_wrong_and_that_another_address_works(
     browser: Any, tmp_path: Path, hub: Hub
 ) -> None:
     with closed_port() as dead, Hub(hub.files, repo=BY_NAME["tiny"].repo) as mirror:
