@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import ClassVar
 
 import anyio
 import pytest
 
-from testkit.service import Running, running
+from testkit.service import Running
 from whisper_service.app.service import Readiness
 from whisper_service.config.load import resource
 from whisper_service.core.domain import Problem
@@ -17,12 +16,6 @@ from whisper_service.web import page
 from whisper_service.web.app import openapi_json
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as up:
-        yield up
 
 
 async def raw(web: Running, request: str) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import AsyncIterator
 from itertools import product
 from pathlib import Path
 from urllib.parse import quote
@@ -16,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from testkit.scripted_actors import script
-from testkit.service import WAIT, Running, running
+from testkit.service import WAIT, Running
 from whisper_service.core.errors import ModelUnavailable, ServiceError
 from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.web.app import openapi_json
@@ -52,12 +51,6 @@ def inside(root: Path) -> list[str]:
     """Return the files of the data directory."""
     data = root / "data"
     return [path.relative_to(data).as_posix() for path in data.rglob("*") if path.is_file()]
-
-
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as up:
-        yield up
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), min_size=1).map("".join)))

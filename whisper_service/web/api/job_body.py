@@ -37,12 +37,11 @@ async def receive(request: Incoming, uploads: Uploads, preset: Preset) -> tuple[
     kind, _ = request.content_type
     if kind == "multipart/form-data":
 
-        async def check(fields: Fields) -> None:
-            parse_options({**query, **single(fields)}, preset)
+        def parse(fields: Fields) -> Options:
+            return parse_options({**query, **single(fields)}, preset)
 
-        recording = Form(uploads, check)
-        received = await recording.read(request)
-        return received, parse_options({**query, **single(recording.fields)}, preset)
+        recording = Form(uploads, parse)
+        return await recording.read(request), parse(recording.fields)
     refuse_compressed(request)
     if kind and kind not in RAW and kind.partition("/")[0] not in ("audio", "video"):
         hint = (

@@ -7,7 +7,6 @@ which no player takes for subtitles.
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -96,8 +95,11 @@ def parse(given: Given, *, task: Task | None = None, service: Service) -> AsrCal
 async def submit(request: Incoming, service: Service, task: Task | None = None) -> tuple[AsrCall, Job]:
     """Read the form and make a job of it."""
     query: Fields = {name: request.query_params.getall(name) for name in request.query_params}
-    parse_fields = partial(parse, task=task, service=service)
-    parse_fields(query)
+
+    def parse_fields(fields: Fields) -> AsrCall:
+        return parse({**query, **fields}, task=task, service=service)
+
+    parse_fields({})
     await service.models.resolve(AUTO)  # without a model, the client need not send the recording
     encoded = form_values.boolean(query, "encode", default=True)
     limit_s = DETECT_S if task is Task.DETECT else None
@@ -105,12 +107,9 @@ async def submit(request: Incoming, service: Service, task: Task | None = None) 
     def through(receiver: Receiver) -> Sink:
         return receiver if encoded else WavWriter(receiver, limit_s)
 
-    async def check(fields: Fields) -> None:
-        parse_fields({**query, **fields})
-
     recording = Form(
         service.uploads,
-        check,
+        parse_fields,
         files=FILES,
         known=KNOWN,
         max_parts=MAX_PARTS,
@@ -118,7 +117,7 @@ async def submit(request: Incoming, service: Service, task: Task | None = None) 
         name=one(query, "video_file"),
     )
     received = await recording.read(request)
-    call = parse_fields({**query, **recording.fields})
+    call = parse_fields(recording.fields)
     return call, await calls.submit(service, received, call.options)
 
 

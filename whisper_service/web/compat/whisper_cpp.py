@@ -31,7 +31,7 @@ from whisper_service.web.compat.form_values import Given, invalid, one
 from whisper_service.web.compat.openai_errors import openai_status
 from whisper_service.web.http.dialects import Dialect, ErrorAnswer, sentence
 from whisper_service.web.http.errors import Incoming, problems
-from whisper_service.web.http.multipart import Fields, Form
+from whisper_service.web.http.multipart import Form
 from whisper_service.web.http.operations import RECORDING, TEXT, TEXT_OBJECT, choice, flag, form, operation, schemas_of
 from whisper_service.web.http.parameters import Served
 
@@ -168,11 +168,7 @@ def layout(call: CppCall, style: Style) -> Layout:
 async def inference(request: Incoming, service: Served) -> Response[Any]:
     parse_fields = partial(parse, preset=service.config.speech.preset)
     await service.models.resolve(AUTO)  # without a model, the client need not send the recording
-
-    async def check(fields: Fields) -> None:
-        parse_fields(fields)
-
-    recording = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
+    recording = Form(service.uploads, parse_fields, known=KNOWN, max_parts=MAX_PARTS)
     received = await recording.read(request)
     call = parse_fields(recording.fields)
     job = await calls.submit(service, received, call.options)

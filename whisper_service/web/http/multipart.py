@@ -6,9 +6,10 @@ before gigabytes arrive. The caller knows what the fields mean.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from inspect import isawaitable
 from typing import Final, Protocol
 
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser  # type: ignore[import-untyped]
@@ -44,11 +45,11 @@ def _unchanged(receiver: Receiver) -> Sink:
 class Form:
     """A multipart form with one recording.
 
-    `check` is awaited with all fields so far after each new field. It raises what is wrong with them.
+    `check` gets all fields so far after each new field. It raises what is wrong with them, at once or when awaited.
     """
 
     uploads: Uploads
-    check: Callable[[Fields], Awaitable[object]]
+    check: Callable[[Fields], object]
     files: Collection[str] = ("file",)  # the part with the recording has one of these names
     known: Collection[str] | None = None  # other fields are skipped; None: all fields are kept
     max_parts: int = MAX_PARTS
@@ -115,7 +116,7 @@ class Form:
                 self.fields.setdefault(self._part, []).append(self._value.decode())
             except UnicodeDecodeError as error:
                 raise InvalidRequest(f"The field {self._part[:80]!r} is not UTF-8.", field=self._part[:80]) from error
-            await self.check(self.fields)
+            await self._check()
         self._part = ""
 
     async def _finish(self) -> Received:
@@ -125,11 +126,16 @@ class Form:
             raise InvalidRequest("There is no file in the form.", hint=hint, **missing)
         received = await self._sink.finish()
         try:
-            await self.check(self.fields)
+            await self._check()
         except ServiceError:
             received.path.unlink(missing_ok=True)
             raise
         return received
+
+    async def _check(self) -> None:
+        result = self.check(self.fields)
+        if isawaitable(result):
+            await result
 
     def _is_known(self) -> bool:
         return self.known is None or self._part in self.known

@@ -24,12 +24,6 @@ QUICK = script(chunks=3)
 SLOW = script(chunks=3, delay=30.0)
 
 
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as up:
-        yield up
-
-
 async def posted(web: Running, data: bytes) -> str:
     answer = await web.client.post("/api/jobs", content=data, headers=AUDIO)
     assert answer.status_code == 202, answer.text

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import srt  # type: ignore[import-untyped]
 
 from testkit.event_stream import collect
 from testkit.scripted_actors import script
-from testkit.service import Running, running
+from testkit.service import Running
 from whisper_service.web.api.export_zip import free_name
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as up:
-        yield up
 
 
 async def finished(web: Running, name: str, says: str) -> str:

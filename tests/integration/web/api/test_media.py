@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -10,18 +9,12 @@ import pytest
 
 from testkit.event_stream import collect
 from testkit.scripted_actors import script
-from testkit.service import Running, running
+from testkit.service import Running
 
 pytestmark = pytest.mark.anyio
 
 OPEN = Path("/proc/self/fd")
 SOUND = b"RIFF\x24\0\0\0WAVE" + bytes(range(256)) * 4_000  # more than one block
-
-
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as up:
-        yield up
 
 
 async def sent(web: Running, data: bytes = SOUND, name: str = "会议 1.wav") -> str:

@@ -210,8 +210,10 @@ async def test_results_are_not_reused_if_that_is_switched_off_but_work_is(tmp_pa
 
 async def test_a_job_that_is_deleted_while_somebody_waits_is_not_found(web: Running) -> None:
     async def delete() -> None:
-        made, *_ = await web.service.events.cursor(0).read()
-        await web.service.jobs.delete(made.job_id)
+        cursor = web.service.events.cursor(0)
+        while not (made := [change.job_id for change in await cursor.read() if change.kind == "update"]):
+            pass  # the model may be loaded first, which is a change too
+        await web.service.jobs.delete(made[0])
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(delete)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,19 +9,13 @@ import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 
 from testkit.scripted_actors import script, text_of
-from testkit.service import Running, running
+from testkit.service import Running
 from whisper_service.core.domain import Task
 
 pytestmark = pytest.mark.anyio
 
 TEXTS = [text_of(0), text_of(1)]
 LINES = "".join(f"{text}\n" for text in TEXTS)
-
-
-@pytest.fixture
-async def web(tmp_path: Path) -> AsyncIterator[Running]:
-    async with running(tmp_path) as up:
-        yield up
 
 
 def recording(**play: Any) -> dict[str, tuple[str, bytes]]:

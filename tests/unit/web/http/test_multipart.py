@@ -61,9 +61,7 @@ def read(root: Path, body: bytes, step: int, **keywords: Any) -> tuple[Received,
 
     request: Any = SimpleNamespace(headers={}, content_type=("multipart/form-data", {"boundary": "b"}), receive=receive)
 
-    async def check(fields: Fields) -> None: ...
-
-    form = Form(Uploads(root, max_bytes=100_000, min_free=0), check, **keywords)
+    form = Form(Uploads(root, max_bytes=100_000, min_free=0), lambda fields: None, **keywords)
     return anyio.run(form.read, request), form.fields
 
 
