@@ -133,8 +133,8 @@ class Actor:
         try:
             while self._reports.poll(max(0.0, until - time.monotonic())):
                 match decode_report(self._reports.recv_bytes()):
-                    case Decoded(warning=warning):
-                        return warning.code if warning else "decoded"
+                    case Decoded(warnings=warnings):
+                        return warnings[-1].code if warnings else "decoded"
                     case Fault(problem=problem):
                         typed = problem.code in CODES and problem.message and problem.hint
                         return problem.code if typed else f"untyped {problem}"

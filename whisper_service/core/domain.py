@@ -179,6 +179,19 @@ class JobNote(Value, frozen=True):
     params: dict[str, Any] = {}
 
 
+class AudioTrack(Value, frozen=True):
+    """One of the audio tracks of a recording, as the file describes it."""
+
+    index: int  # the number for `Options.track`; the first audio track is 0
+    codec: str = ""  # FFmpeg's name; empty: unknown
+    language: str = ""  # as the file is tagged, often a code of three letters; empty: no tag
+    title: str = ""
+    channels: int = 0
+    default: bool = False  # players play this one
+    decodable: bool = True
+    used: bool = False  # the track that is transcribed
+
+
 class LinkOrigin(Value, frozen=True):
     """The link that a recording is fetched from. Until it is complete, `Job.bytes` grows and `sha256` is empty."""
 

@@ -35,9 +35,10 @@
     ├── TooManyUploads                  too_many_uploads         503
     ├── TokenRequired                   token_required           -
     ├── AddressUnavailable              address_unavailable      -        (web.server)
-    ├── NotMedia                        not_media                -        (actors.media.decoder)
-    ├── NoAudio                         no_audio                 -        (actors.media.decoder)
-    ├── DecodeFailed                    decode_failed            -        (actors.media.decoder)
+    ├── NotMedia                        not_media                -        (actors.media.open_part)
+    ├── NoAudio                         no_audio                 -        (actors.media.tracks)
+    ├── NoSuchTrack                     no_such_track            -        (actors.media.tracks)
+    ├── DecodeFailed                    decode_failed            -        (actors.media.tracks)
     ├── SpoolMissing                    spool_missing            -        (actors.media.main)
     ├── TooLong                         too_long                 -        (actors.media.main)
     └── Inflated                        inflated                 -        (actors.media.main)

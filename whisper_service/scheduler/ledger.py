@@ -36,7 +36,7 @@ UNANSWERED: Final = Problem(
     hint="Retry the job. If it happens again, report it.",
 )
 """The reason of a chunk that its finished batch left out."""
-WARNINGS: Final = ("truncated", "damaged")
+WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", "unheard")
 """Notes that a completed job shows as its message."""
 
 
@@ -217,12 +217,13 @@ class Ledger:
         """Add to the history of a job in work what its user should know."""
         await self.update(run, history=self._history_with(run, problem))
 
-    async def finish_decoding(self, run: Run, duration_s: float, warning: Problem | None) -> None:
-        """Record that the whole recording is in the spool. A warning is stored: the job may end after a restart."""
+    async def finish_decoding(self, run: Run, duration_s: float, warnings: Sequence[Problem] = ()) -> None:
+        """Record that the whole recording is in the spool. Warnings are stored: the job may end after a restart."""
         run.finish_decoding(duration_s)
         fields: dict[str, Any] = {"decoded": True}
-        if warning is not None and warning.code not in {note.code for note in run.job.history}:
-            fields["history"] = self._history_with(run, warning)
+        known = {note.code for note in run.job.history}
+        if new := [warning for warning in warnings if warning.code not in known]:
+            fields["history"] = self._history_with(run, *new)
         await self.update_progress(run, **fields)
 
     async def add_chunk(self, run: Run, span: Span) -> None:
@@ -335,9 +336,9 @@ class Ledger:
         _log(job, f"The job is {job.status.value}.", level, action="job_ended", **facts)
         return job
 
-    def _history_with(self, run: Run, problem: Problem) -> tuple[JobNote, ...]:
-        note = JobNote(self._wall(), problem.code, problem.message, problem.params)
-        return (*run.job.history, note)[-MAX_NOTES:]
+    def _history_with(self, run: Run, *problems: Problem) -> tuple[JobNote, ...]:
+        notes = (JobNote(self._wall(), problem.code, problem.message, problem.params) for problem in problems)
+        return (*run.job.history, *notes)[-MAX_NOTES:]
 
     def _forget(self, job_id: str) -> None:
         self.runs.pop(job_id, None)

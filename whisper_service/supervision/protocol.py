@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from whisper_service.core.domain import Problem, Script, Segment, Span, Task
+from whisper_service.core.domain import AudioTrack, Problem, Script, Segment, Span, Task
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -77,6 +77,9 @@ class Decode(Message, frozen=True):
     max_duration_s: float | None = None
     max_expansion: float | None = None  # bytes of samples per byte of the file, beyond an hour
     limit_s: float | None = None  # decode only so much from the beginning; None: all
+    track: int | None = None  # the audio track to decode, from 0; None: the best one
+    language: str | None = None  # tracks in this language are better
+    name: str = ""  # of the file, as the client sent it: its extension tells the format of sound without a header
 
 
 class Download(Message, frozen=True):
@@ -173,6 +176,7 @@ class MediaInfo(Message, frozen=True):
     duration_s: float | None  # None: unknown
     format: str
     codec: str
+    tracks: tuple[AudioTrack, ...] = ()  # the audio tracks of the file
 
 
 class ChunkFound(Message, frozen=True):
@@ -195,7 +199,7 @@ class Decoded(Message, frozen=True):
     job_id: str
     duration_s: float
     chunks: int
-    warning: Problem | None = None  # for example: the file ends before the length that it states
+    warnings: tuple[Problem, ...] = ()  # what was not read, and why
 
 
 class EndpointResult(Message, frozen=True):

@@ -88,7 +88,11 @@ def test_a_recording_becomes_pcm_peaks_and_chunks(tmp_path: Path) -> None:
     assert isinstance(ready, Ready)
     assert ready.pid == os.getpid()
     assert set(ready.facts) == {"av", "onnxruntime"}
-    assert info == MediaInfo(job_id="job", duration_s=56.0, format="wav", codec="pcm_s16le")
+    assert isinstance(info, MediaInfo)
+    assert info == MediaInfo(job_id="job", duration_s=56.0, format="wav", codec="pcm_s16le", tracks=info.tracks)
+    assert [(track.index, track.codec, track.channels, track.used) for track in info.tracks] == [
+        (0, "pcm_s16le", 1, True)
+    ]
     assert decoded == Decoded(job_id="job", duration_s=56.0, chunks=len(found))
 
     spans = [report.span for report in found if isinstance(report, ChunkFound)]
@@ -172,7 +176,7 @@ def test_only_the_beginning_is_decoded_if_no_more_is_wanted(tmp_path: Path) -> N
     assert max(span.samples for span in spans) <= BRIEF_S * RATE
     (decoded,) = [report for report in reports if isinstance(report, Decoded)]
     assert decoded.duration_s == pytest.approx(20.0, abs=0.5)
-    assert decoded.warning is None, "it is not the file that ends"
+    assert decoded.warnings == (), "it is not the file that ends"
 
 
 def test_cancel_ends_a_decode_at_once_and_without_a_word(tmp_path: Path) -> None:
@@ -219,9 +223,9 @@ def test_a_file_that_was_cut_off_is_decoded_with_a_warning(tmp_path: Path) -> No
     decoded = work(job(tmp_path, source))[-1]
     assert isinstance(decoded, Decoded)
     assert decoded.duration_s == pytest.approx(28, abs=1)
-    assert decoded.warning is not None
-    assert decoded.warning.code == "truncated"
-    assert "28 seconds before" in decoded.warning.message
+    (warning,) = decoded.warnings
+    assert warning.code == "truncated"
+    assert "28 seconds before" in warning.message
 
 
 def faults(directory: Path) -> dict[str, Path]:

@@ -168,7 +168,7 @@ class Stage:
         (command,) = (c for c in self.media.commands(Decode)[-1:] if c.job_id == job_id)
         await anyio.Path(command.spool).write_bytes(bytes(2 * SAMPLE_RATE * chunks))
         found = [ChunkFound(job_id, Span(n, n * SAMPLE_RATE, SAMPLE_RATE, float(n), n + 1.0)) for n in range(chunks)]
-        self.say(self.media, *found, Decoded(job_id, float(chunks), chunks, warning))
+        self.say(self.media, *found, Decoded(job_id, float(chunks), chunks, (warning,) if warning else ()))
         await self.settled()
 
     async def loaded(self) -> None:

@@ -18,6 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
+from whisper_service.actors.media import remarks
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.spool import SpoolFile
@@ -54,9 +57,6 @@ FREE_S: Final = 3600.0
 MAX_WAITING: Final = 16
 """Most decoded blocks that wait for speech detection: 8 s of sound."""
 BYTES_PER_S: Final = 2 * SAMPLE_RATE
-CUT_OFF_S: Final = 1.0
-CUT_OFF_SHARE: Final = 0.02
-"""A file that lacks more than this, in seconds and as a share of its stated length, was cut off."""
 
 
 class SpoolMissing(ServiceError):
@@ -137,7 +137,7 @@ def decode(
     detector.reset()
     peaks = Waveform()
     with ExitStack() as files:
-        recording = files.enter_context(Recording(command.source))
+        recording = files.enter_context(Recording(command.source, track=command.track, language=command.language))
         try:
             spool, waveform = (files.enter_context(SpoolFile(path)) for path in (command.spool, command.peaks))
         except FileNotFoundError as error:
@@ -145,7 +145,11 @@ def decode(
                 return
             raise SpoolMissing(detail=str(error)) from error
         yield MediaInfo(
-            job_id=command.job_id, duration_s=recording.duration_s, format=recording.format, codec=recording.codec
+            job_id=command.job_id,
+            duration_s=recording.duration_s,
+            format=recording.format,
+            codec=recording.codec,
+            tracks=tuple(replace(track, used=track.index == recording.track) for track in recording.tracks),
         )
         _check_length(recording.duration_s, command)
         max_s = _max_seconds(command)
@@ -195,7 +199,7 @@ def decode(
             job_id=command.job_id,
             duration_s=recording.position_s,
             chunks=chunks,
-            warning=None if limited else _warning(recording),
+            warnings=tuple(remarks.on_tracks(recording) if limited else remarks.on_recording(recording)),
         )
 
 
@@ -212,26 +216,6 @@ def _max_seconds(command: Decode) -> float:
     if command.max_expansion is None:
         return math.inf
     return max(FREE_S, Path(command.source).stat().st_size * command.max_expansion / BYTES_PER_S)
-
-
-def _warning(recording: Recording) -> Problem | None:
-    """Return the warning for a file that was cut off or damaged, and is transcribed as far as it goes."""
-    end = recording.position_s
-    if recording.missing_s > max(CUT_OFF_S, CUT_OFF_SHARE * (end + recording.missing_s)):
-        return Problem(
-            code="truncated",
-            message=f"The file ends {recording.missing_s:.0f} seconds before the length that it states.",
-            hint="Everything up to its end is transcribed. If the original is longer, send the original.",
-            params={"at_s": round(end, 3), "missing_s": round(recording.missing_s, 3)},
-        )
-    if recording.damaged:
-        return Problem(
-            code="damaged",
-            message=f"Parts of the file are damaged; {recording.damaged} packets were skipped.",
-            hint="The rest is transcribed. If you have an undamaged copy, send that copy.",
-            params={"packets": recording.damaged},
-        )
-    return None
 
 
 def _fault(command: Decode, kind: FaultKind, problem: Problem) -> Fault:

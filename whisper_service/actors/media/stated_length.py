@@ -9,8 +9,8 @@ from typing import BinaryIO, Final
 
 UNKNOWN_BYTES: Final = 0x7FFF_0000
 """Programs that write to a pipe state a length of 0, 0xffffffff or a number near 0x7fffffff."""
-MAX_PARTS: Final = 1_000
-"""Parts of a WAV file that are read to find the sound, which comes early."""
+MAX_CHUNKS: Final = 1_000
+"""Chunks of a WAV file that are read to find the sound, which comes early."""
 
 
 def mp3_has_length(path: Path) -> bool:
@@ -26,11 +26,15 @@ def mp3_has_length(path: Path) -> bool:
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def wav_seconds(path: Path) -> float | None:
-    """Return the seconds of sound that a RIFF or RF64 file (EBU Tech 3306) states. None: the length is unknown."""
+def wav_seconds(path: Path, begin: int = 0) -> float | None:
+    """Return the seconds of sound that a RIFF or RF64 file (EBU Tech 3306) states. None: the length is unknown.
+
+    `begin` is the first byte, for a file that is part of another.
+    """
     bytes_per_s = long_size = 0
     with path.open("rb") as file:
-        for name, size in _parts(file):
+        file.seek(begin)
+        for name, size in _chunks(file):
             if name == b"ds64":
                 long_size = int.from_bytes(file.read(16)[8:16], "little")
             elif name == b"fmt ":
@@ -41,15 +45,15 @@ def wav_seconds(path: Path) -> float | None:
     return None
 
 
-def _parts(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield the name and the length in bytes of each part, with the file at the first byte of that part."""
+def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield the name and the length in bytes of each chunk, with the file at its first byte."""
     head = file.read(12)
     if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:] != b"WAVE":
         return
-    for _ in range(MAX_PARTS):
+    for _ in range(MAX_CHUNKS):
         if len(name_and_size := file.read(8)) < 8:
             return
         name, size = struct.unpack("<4sI", name_and_size)
-        begin = file.tell()
+        inside = file.tell()
         yield name, size
-        file.seek(begin + size + size % 2)  # padded to an even length
+        file.seek(inside + size + size % 2)  # padded to an even length

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +19,10 @@ import pytest
 
 from testkit.media_files import encode, write_wav
 from testkit.sounds import RATE, Samples, babble, hiss, join, silence
-from whisper_service.actors.media.decoder import BLOCK, DecodeFailed, NoAudio, NotMedia, Recording
+from whisper_service.actors.media.decoder import Recording
+from whisper_service.actors.media.open_part import NotMedia
+from whisper_service.actors.media.resampler import BLOCK
+from whisper_service.actors.media.tracks import DecodeFailed, NoAudio
 from whisper_service.core.errors import NotFound
 
 VOICE = babble(5)
@@ -218,7 +224,7 @@ def test_a_codec_that_makes_no_sense_of_its_track(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mkv", VOICE, "flac")
     path.write_bytes(path.read_bytes().replace(b"A_FLAC", b"A_ALAC"))
     with pytest.raises(DecodeFailed):
-        Recording(path)
+        decode(path)
 
 
 def test_a_track_that_begins_in_the_middle_of_a_broadcast_is_no_defect(tmp_path: Path) -> None:
@@ -282,3 +288,185 @@ def test_no_file_can_make_us_open_another(tmp_path: Path, name: str, disguise: s
         with pytest.raises(NotMedia):
             decode(path)
     assert not called.is_set()
+
+
+# -- channels --------------------------------------------------------------------------------------------------------
+
+MANY = [
+    ("a.flac", "flac", "7.1"),
+    ("a.m4a", "aac", "7.1"),
+    ("a.opus", "libopus", "7.1"),
+    ("a.mka", "pcm_f32le", "9 channels"),
+    ("a.wv", "wavpack", "7.1"),
+    ("a.wav", "pcm_s16le", "22.2"),
+    ("a.wav", "pcm_s16le", "64 channels"),
+    ("b.wav", "pcm_s16le", "FL+FR+LFE+TC"),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "layout"), MANY)
+def test_a_voice_in_any_of_many_channels_is_heard(tmp_path: Path, name: str, codec: str, layout: str) -> None:
+    count = av.AudioLayout(layout).nb_channels
+    for channel in {0, 2 % count, count - 1} if count < 10 else {count - 1}:
+        sound = np.zeros((len(VOICE), count), dtype=np.int16)
+        sound[:, channel] = VOICE
+        decoded = decode(encode(tmp_path / name, sound, codec, rate=48_000, layout=layout))
+        assert len(decoded) == pytest.approx(len(VOICE), abs=0.1 * RATE)
+        quiet = -8 if codec == "libopus" else -1.5  # 64 kbit/s for eight channels
+        assert quiet < loudness(decoded) < 1.5, channel
+
+
+def caf(path: Path, sound: Samples, labels: list[int]) -> Path:
+    """A Core Audio file whose channels have an order of their own: PyAV would free such a layout twice."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack(">q", len(content)) + content
+
+    count = len(labels)
+    described = b"".join(struct.pack(">II12x", label, 0) for label in labels)
+    path.write_bytes(
+        b"caff\0\1\0\0"
+        + chunk(b"desc", struct.pack(">d4s5I", RATE, b"lpcm", 0, 2 * count, 1, count, 16))
+        + chunk(b"chan", struct.pack(">III", 0, 0, count) + described)
+        + chunk(b"data", bytes(4) + sound.astype(">i2").tobytes())
+    )
+    return path
+
+
+@pytest.mark.parametrize("labels", [[2, 1], [2, 1, 3, 33, 34, 35, 36, 37, 38, 39, 40, 41]])
+def test_channels_in_an_order_of_their_own_are_heard(tmp_path: Path, labels: list[int]) -> None:
+    path = caf(tmp_path / "a.caf", np.repeat(VOICE[:, None], len(labels), axis=1), labels)
+    code = f"from whisper_service.actors.media.decoder import Recording as R; print(sum(map(len, R({str(path)!r}).blocks())))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, str(len(VOICE))), done.stderr
+    assert loudness(decode(path)) == pytest.approx(0, abs=0.1)
+
+
+def test_a_hole_in_sound_of_eight_channels(tmp_path: Path) -> None:
+    sound = np.repeat(VOICE[:, None], 8, axis=1)
+    path = encode(tmp_path / "a.mka", sound, "aac", layout="7.1", rate=48_000, hole=(2, 3))
+    assert len(decode(path)) == pytest.approx(8 * RATE, abs=0.2 * RATE)
+
+
+def test_more_channels_than_can_be_mixed_are_refused_in_words(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros((RATE, 65), dtype=np.int16))
+    with pytest.raises(DecodeFailed, match="65 channels; at most 64"):
+        decode(path)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 4_000_000, 0x7FFF_FFFF])
+def test_rates_that_no_sound_has_are_refused_in_words(tmp_path: Path, rate: int) -> None:
+    data = bytearray(write_wav(tmp_path / "a.wav", VOICE).read_bytes())
+    data[24:28] = rate.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(DecodeFailed, match=f"{rate} samples per second"):
+        decode(tmp_path / "a.wav")
+
+
+# -- all of a file ---------------------------------------------------------------------------------------------------
+
+GLUED = [
+    ("a.wav", "pcm_s16le", (16_000, 48_000)),
+    ("a.aiff", "pcm_s16be", (16_000, 44_100)),
+    ("a.mp4", "aac", (48_000, 44_100)),
+    ("a.mkv", "aac", (48_000, 44_100)),
+    ("a.webm", "libopus", (48_000, 48_000)),
+    ("a.ogg", "libopus", (48_000, 48_000)),
+    ("a.ogg", "flac", (48_000, 16_000)),
+    ("a.flac", "flac", (48_000, 16_000)),
+    ("a.mp3", "libmp3lame", (48_000, 44_100)),
+    ("a.aac", "aac", (48_000, 44_100)),
+    ("a.ts", "aac", (48_000, 48_000)),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "rates"), GLUED)
+def test_all_of_glued_recordings_is_read(tmp_path: Path, name: str, codec: str, rates: tuple[int, int]) -> None:
+    one = encode(tmp_path / name, VOICE, codec, rate=rates[0]).read_bytes()
+    stereo = np.repeat(VOICE[:, None], 2, axis=1)
+    two = encode(tmp_path / name, stereo, codec, rate=rates[1], layout="stereo").read_bytes()
+    path = tmp_path / "glued"
+    path.write_bytes(one + two + one)
+    with Recording(path) as recording:
+        sound = np.concatenate(list(recording.blocks()))
+        assert recording.missing_s == pytest.approx(0, abs=0.1)
+        assert recording.unread == 0
+        if name.rpartition(".")[2] not in ("mp3", "aac", "ts"):  # FFmpeg reads all of these by itself
+            assert recording.damaged == 0
+            assert recording.duration_s == pytest.approx(15, abs=0.3)
+    assert len(sound) == pytest.approx(15 * RATE, abs=0.4 * RATE)
+    for at in (1, 6, 11):
+        assert loudness(sound[at * RATE : (at + 3) * RATE]) == pytest.approx(0, abs=2), at
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
+def test_all_of_glued_fragmented_films_is_read(tmp_path: Path, name: str) -> None:
+    with av.open(
+        str(tmp_path / name), "w", options={"movflags": "frag_keyframe+empty_moov", "frag_duration": "500000"}
+    ) as file:
+        stream = file.add_stream("aac", rate=RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(VOICE[None, :], format="s16", layout="mono")
+        frame.sample_rate = RATE
+        for ready in (frame, None):
+            file.mux(stream.encode(ready))
+    one = (tmp_path / name).read_bytes()
+    assert one.count(b"moof") > 2
+    (tmp_path / "glued").write_bytes(one + one)
+    assert len(decode(tmp_path / "glued")) == pytest.approx(10 * RATE, abs=0.3 * RATE)
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_s24le", "pcm_mulaw"])
+def test_sound_behind_the_stated_end_of_a_wav_is_read(tmp_path: Path, codec: str) -> None:
+    path = encode(tmp_path / "a.wav", VOICE, codec)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = (16_000).to_bytes(4, "little")
+    path.write_bytes(data)
+    with Recording(path) as recording:
+        assert sum(map(len, recording.blocks())) == pytest.approx(5 * RATE, abs=100)
+        assert recording.missing_s == 0
+
+
+def test_bytes_that_nothing_reads_are_told(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mp4", VOICE)
+    whole = path.read_bytes()
+    path.write_bytes(whole + np.random.default_rng(0).bytes(100_000))
+    with Recording(path) as recording:
+        assert sum(map(len, recording.blocks())) == pytest.approx(5 * RATE, abs=0.2 * RATE)
+        assert (recording.unread_at, recording.unread) == (len(whole), 100_000)
+
+
+def test_a_part_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mkv", VOICE, "pcm_s16le")
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:60] + bytes(200_000))
+    with Recording(path) as recording:
+        assert sum(map(len, recording.blocks())) == pytest.approx(5 * RATE, abs=0.2 * RATE)
+        assert (recording.unread_at, recording.unread) == (len(whole), 200_060)
+
+
+# -- clocks that jump ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late_s", [1.4, 100.0])
+def test_sound_that_begins_late_is_not_called_cut_off(tmp_path: Path, late_s: float) -> None:
+    with Recording(encode(tmp_path / "a.mkv", VOICE, late_s=late_s)) as recording:
+        list(recording.blocks())
+        assert recording.missing_s == pytest.approx(0, abs=0.05)
+        assert recording.duration_s == pytest.approx(5, abs=0.1)
+
+
+def test_minutes_that_a_broadcast_lost_are_silence(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.ts", VOICE, rate=48_000, hole=(2, 150))
+    with Recording(path) as recording:
+        sound = np.concatenate(list(recording.blocks()))
+        assert recording.jumps == []
+    assert len(sound) == pytest.approx(155 * RATE, abs=0.2 * RATE)
+    assert not sound[3 * RATE : 151 * RATE].any()
+
+
+def test_a_jump_of_hours_is_told(tmp_path: Path) -> None:
+    with Recording(encode(tmp_path / "a.ts", VOICE, rate=48_000, hole=(2, 7_200))) as recording:
+        assert sum(map(len, recording.blocks())) == pytest.approx(len(VOICE), abs=0.2 * RATE)
+        ((at, length),) = recording.jumps
+    assert (at, length) == pytest.approx((2, 7_200), abs=0.2)
