@@ -1180,7 +1180,7 @@ export interface components {
              * @default auto
              */
             model: string;
-            /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
+            /** @description Whisper's code of the language, like en or zh. None: it is detected. */
             language?: string | null;
             /** @description translate: English text. detect: only the language. */
             task?: components["schemas"]["Task"];
@@ -1499,7 +1499,7 @@ export interface operations {
                      * @default auto
                      */
                     model?: string;
-                    /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
+                    /** @description Whisper's code of the language, like en or zh. None: it is detected. */
                     language?: string;
                     /**
                      * @description translate: English text. detect: only the language.
@@ -1535,7 +1535,7 @@ export interface operations {
                      * @default auto
                      */
                     model?: string;
-                    /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
+                    /** @description Whisper's code of the language, like en or zh. None: it is detected. */
                     language?: string;
                     /**
                      * @description translate: English text. detect: only the language.
@@ -1570,7 +1570,7 @@ export interface operations {
                      * @default auto
                      */
                     model?: string;
-                    /** @description Whisper's code of the language, like en, zh or yue. Without it, the language is detected. */
+                    /** @description Whisper's code of the language, like en or zh. None: it is detected. */
                     language?: string;
                     /**
                      * @description translate: English text. detect: only the language.

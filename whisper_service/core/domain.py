@@ -80,18 +80,20 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     model: Annotated[
         str, Meta(min_length=1, max_length=300, description="A model on this machine. auto: the best one.")
     ] = "auto"
-    language: Annotated[
-        LanguageCode | None,
-        Meta(description="Whisper's code of the language, like en, zh or yue. Without it, the language is detected."),
-    ] = None
+    language: (
+        Annotated[
+            LanguageCode, Meta(description="Whisper's code of the language, like en or zh. None: it is detected.")
+        ]
+        | None
+    ) = None
     task: Annotated[Task, Meta(description="translate: English text. detect: only the language.")] = Task.TRANSCRIBE
     preset: Annotated[Preset, Meta(description="How much work to spend on the best text.")] = Preset.BALANCED
-    prompt: Annotated[LongText | None, Meta(description="Names and spellings to expect.")] = None
+    prompt: Annotated[LongText, Meta(description="Names and spellings to expect.")] | None = None
     word_timestamps: Annotated[bool, Meta(description="Keep the time of every word.")] = True
     script: Annotated[
         Script | None, Meta(description="How Chinese is written. Without it, as the model writes it.")
     ] = None
-    webhook: Annotated[LongText | None, Meta(description="A URL that gets a message when the job ends.")] = None
+    webhook: Annotated[LongText, Meta(description="A URL that gets a message when the job ends.")] | None = None
 
 
 class Word(Value, frozen=True):

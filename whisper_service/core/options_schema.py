@@ -46,10 +46,11 @@ def option_fields(kind: type[msgspec.Struct]) -> tuple[OptionField, ...]:
 
 def _options(field: inspect.Field) -> Iterator[OptionField]:
     description, kind = "", field.type
-    if isinstance(kind, inspect.Metadata):
-        description, kind = (kind.extra_json_schema or {}).get("description", ""), kind.type
-    if isinstance(kind, inspect.UnionType):
-        (kind,) = (each for each in kind.types if not isinstance(each, inspect.NoneType))
+    while isinstance(kind, inspect.Metadata | inspect.UnionType):  # in either order
+        if isinstance(kind, inspect.Metadata):
+            description, kind = (kind.extra_json_schema or {}).get("description", description), kind.type
+        else:
+            (kind,) = (each for each in kind.types if not isinstance(each, inspect.NoneType))
     if isinstance(kind, inspect.StructType):
         yield from option_fields(kind.cls)
         return
