@@ -95,8 +95,10 @@ async def assembled(
         feed = ChangeFeed(store.change_log, head)
         stack.callback(feed.close)
         wall = WallClock(await store.latest_time())
+        mailbox = Mailbox()
+        stack.enter_context(mailbox.attended())  # closes it when a part cannot be made
         parts = _build(
-            active, data, store, feed, wall, log, orphans, speech_entry=speech_entry, media_entry=media_entry
+            active, data, store, feed, mailbox, wall, log, orphans, speech_entry=speech_entry, media_entry=media_entry
         )
         with_media, open_jobs = await store.ids_with_media(), await store.ids(OPEN)
         await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs)
@@ -110,6 +112,7 @@ def _build(
     data: DataDir,
     store: Store,
     feed: ChangeFeed,
+    mailbox: Mailbox,
     wall: WallClock,
     log: LogTail,
     orphans: OrphanList,
@@ -119,9 +122,7 @@ def _build(
 ) -> Parts:
     """Make every part and connect them. Nothing runs yet."""
     config = active.config
-    webhooks = WebhookSender(config.webhooks, store, feed)  # before the mailbox, which an error would leave open
-    mailbox, metrics = Mailbox(), Metrics()
-    limits = config.supervision
+    metrics, limits = Metrics(), config.supervision
     supervise = partial(
         Supervisor,
         logs=data.logs,
@@ -168,7 +169,7 @@ def _build(
         resumable=ResumableUploads(data.uploads, uploads, keep_s=config.storage.keep_uploads_s),
         context=context,
         metrics=metrics,
-        webhooks=webhooks,
+        webhooks=WebhookSender(config.webhooks, store, feed),
         links=LinkFetcher(
             config.links,
             store,
