@@ -31,7 +31,7 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
     """Puts the built page into the wheel and the source archive."""
 
     def dependencies(self) -> list[str]:
-        """What the build itself needs: pip asks before it builds."""
+        """Return what the build itself needs. pip asks before it builds."""
         static = Path(self.root) / "static"
         needless = os.environ.get("WHISPER_SERVICE_UI") == "skip" or self._carried() or _up_to_date(static)
         return [] if needless or _system_npm() else [NODE_FROM_PYPI]
@@ -107,7 +107,7 @@ def _up_to_date(static: Path) -> bool:
 
 
 def _mark(static: Path) -> str:
-    """What the page is built from."""
+    """Hash the files that the page is built from."""
     sources = [*sorted((static / "src").rglob("*")), static / "package.json", static / "vite.config.ts"]
     digest = hashlib.sha256()
     for source in sources:

@@ -120,8 +120,10 @@ class Actor:
         self._commands, self._reports, self.process = self._start()
 
     def say(self, source: Path, within_s: float) -> str:
-        """`decoded`, a warning, a code; or `died -11`, `hung`, `untyped ...`: none of these three may be. A child that died or
-        hung is replaced."""
+        """Return `decoded`, a warning or a code; or `died -11`, `hung`, `untyped ...`, which must never happen.
+
+        An actor that died or hung is replaced.
+        """
         for kind in ("pcm", "peaks"):
             (self._directory / f"job.{kind}").write_bytes(b"")
         spool, peaks = str(self._directory / "job.pcm"), str(self._directory / "job.peaks")

@@ -1,4 +1,4 @@
-"""Damaged recordings through a real media actor: is every one answered in words, and does anything leak, crash or hang?
+"""Send damaged recordings to a real media actor: each gets an answer, and nothing leaks, crashes or hangs.
 
     python -m bench.robustness.damaged_media [--files 500] [--seed 0] [--within 60] [--keep DIR]
 

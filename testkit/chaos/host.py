@@ -98,8 +98,11 @@ class Host:
         return code
 
     def _stopped(self, orphans: list[psutil.Process]) -> tuple[list[psutil.Process], list[psutil.Process]]:
-        """Those that the next service has to end, and those that should be gone. One that was stopped in its first moments had
-        not asked the kernel yet to be killed with its parent; with it lives the resource tracker of Python, which waits for it."""
+        """Split orphans into those that the next service has to end, and those that should be gone.
+
+        An actor that was stopped in its first moments had not asked the kernel yet to be killed with its parent. Python's
+        resource tracker waits for it and lives as long.
+        """
         stopped = []
         for orphan in orphans:
             with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""After a storm: is anything lost, told twice, left over, or other than it would have been in peace?
+"""Check a service after a storm of kills: nothing is lost, told twice, left over, or other than without the storm.
 
 Every function returns findings, sentences about what is wrong; an empty list is what a service that lost nothing gets.
 """
@@ -132,8 +132,10 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
 
 
 def log(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The service met nothing that it did not expect: every traceback tells of a full disk, or is the first and last word of a
-    child that had no memory to begin with."""
+    """Yield what the service did not expect.
+
+    Every traceback has to tell of a full disk, or of an actor that had no memory to begin with.
+    """
     entries = list(entries)
     for place, entry in enumerate(entries):
         if (trace := entry.get("traceback")) and not any(words in trace.strip().splitlines()[-1] for words in FULL):
