@@ -15,6 +15,7 @@ from whisper_service.config.schema import Config
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.model_names import is_name
+from whisper_service.core.text import quoted
 from whisper_service.models import importing
 from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.models.hubs import HubInfo
@@ -47,7 +48,7 @@ def import_folder(catalog: Catalog, name: str) -> Iterator[Path]:
     """
     if not is_name(name) or name == AUTO:
         raise InvalidRequest(
-            f"{name[:80]!r} cannot be the name of a model.",
+            f"{quoted(name)} cannot be the name of a model.",
             hint="Use letters, digits, dots and dashes, or owner/name.",
             field="name",
         )

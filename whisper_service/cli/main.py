@@ -22,6 +22,7 @@ from whisper_service.core.domain import Options, Task
 from whisper_service.core.errors import ServiceError
 from whisper_service.core.model_names import is_name
 from whisper_service.core.options_schema import OptionField, option_fields
+from whisper_service.core.text import quoted
 from whisper_service.export.layout import Layout
 from whisper_service.export.render import Format
 
@@ -215,7 +216,7 @@ def _formats(text: str) -> tuple[Format, ...]:
     """Parse a list like `srt,vtt` into its formats, each once."""
     names = dict.fromkeys(name.strip().lower().removeprefix(".") for name in text.split(",") if name.strip())
     if not names or not names.keys() <= set(FORMATS):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {', '.join(FORMATS)}")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a list of {', '.join(FORMATS)}")
     return tuple(map(Format, names))
 
 

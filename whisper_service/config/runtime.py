@@ -16,6 +16,7 @@ from whisper_service.config.schema import Config, Effect, SettingSource, setting
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidConfig, InvalidRequest
 from whisper_service.core.model_names import is_name
+from whisper_service.core.text import quoted
 
 FIXED_BY: Final = frozenset({SettingSource.ENVIRONMENT, SettingSource.COMMAND_LINE})
 
@@ -104,7 +105,9 @@ def _check_changeable(key: str, sources: Mapping[str, SettingSource]) -> None:
     """Raise `InvalidRequest` for a setting that does not exist or cannot be changed while the service runs."""
     field = setting_fields().get(key)
     if field is None:
-        raise InvalidRequest(f"There is no setting {key[:80]!r}.", hint="GET /api/settings lists them.", field=key[:80])
+        raise InvalidRequest(
+            f"There is no setting {quoted(key)}.", hint="GET /api/settings lists them.", field=key[:80]
+        )
     if field.effect is None:
         hint = "Set it in config.toml, the environment or on the command line, and start again."
         raise InvalidRequest(f"The setting {key} cannot be changed while the service runs.", hint=hint, field=key)

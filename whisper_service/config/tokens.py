@@ -9,6 +9,7 @@ from typing import Final
 
 from whisper_service.config.schema import Config, SecuritySettings
 from whisper_service.core.errors import InvalidConfig, TokenRequired
+from whisper_service.core.text import quoted
 
 MIN_LENGTH: Final = 16
 """Characters of a token. A shorter one can be guessed from a cookie."""
@@ -51,13 +52,13 @@ def check_access(config: Config) -> None:
             hint = (
                 "Write a name without scheme and port: whisper.example.org, *.example.org, [2001:db8::1], or * for any."
             )
-            raise InvalidConfig(f"security.allowed_hosts: {name!r} is not the name of a host.", hint=hint)
+            raise InvalidConfig(f"security.allowed_hosts: {quoted(name)} is not the name of a host.", hint=hint)
     for proxy in config.security.trusted_proxies:
         try:
             ipaddress.ip_network(proxy)
         except ValueError as error:
             raise InvalidConfig(
-                f"security.trusted_proxies: {proxy!r} is not an address or network.",
+                f"security.trusted_proxies: {quoted(proxy)} is not an address or network.",
                 hint="Write 127.0.0.1, ::1 or 172.16.0.0/12.",
             ) from error
 

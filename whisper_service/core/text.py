@@ -31,6 +31,12 @@ def clean(text: str) -> str:
     return " ".join(text.translate(_CONTROL).split())
 
 
+def quoted(text: str, most: int = 80) -> str:
+    """Return a text of a client as a message shows it: in quotes, without control characters, at most `most` long."""
+    shown = "".join(c if c.isprintable() else " " for c in text[: most + 1])
+    return f"“{shown[:most]}…”" if len(shown) > most else f"“{shown}”"
+
+
 def columns(text: str) -> int:
     """Return the width of a text on a screen: wide characters take two columns, combining marks none."""
     return len(text) if text.isascii() else sum(map(_width, text))

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from whisper_service.core.domain import Script, Value
 from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.text import quoted
 from whisper_service.export.captions.style import Style
 
 
@@ -39,7 +40,7 @@ def layout_of(style: Style, given: Mapping[str, Any]) -> Layout:
     """
     if unknown := sorted(given.keys() - set(OPTIONS)):
         hint = f"There are: {', '.join(OPTIONS)}."
-        raise InvalidRequest(f"There is no option {unknown[0][:80]!r}.", hint=hint, field=unknown[0][:80])
+        raise InvalidRequest(f"There is no option {quoted(unknown[0])}.", hint=hint, field=unknown[0][:80])
     of_style = {name: value for name, value in given.items() if name in STYLE}
     own = {name: value for name, value in given.items() if name not in STYLE}
     try:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from email.message import Message
+import re
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from whisper_service import __version__
 from whisper_service.core.domain import LinkOrigin
 from whisper_service.core.errors import LinkFailed
+from whisper_service.core.file_names import decode_name, disposition_parameters
 from whisper_service.core.identifiers import clean_name
 
 RANGE_NOT_SATISFIABLE: Final = 416
 """The requested range begins at the end of the recording."""
 _PAGES: Final = ("text/html", "application/xhtml+xml")
+
+_HTML: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*|<\?xml.*?\?>\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
+)
 
 
 class LinkUnavailable(Exception):
@@ -23,11 +28,21 @@ class LinkUnavailable(Exception):
 def name_from_url(url: str) -> str:
     """Return the name that an address gives to its recording."""
     parts = urlsplit(url)
-    return clean_name(unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "")
+    return clean_name(decode_name(unquote_to_bytes(parts.path.rstrip("/").rpartition("/")[2])) or parts.hostname or "")
 
 
 def link_failed(reason: str, hint: str | None = None) -> LinkFailed:
     return LinkFailed(f"The link could not be fetched: {reason}.", hint=hint)
+
+
+def web_page() -> LinkFailed:
+    hint = "Give the address of the audio or video file itself, or download the file and send it."
+    return LinkFailed("This is a web page, not an audio or video file.", hint=hint)
+
+
+def is_web_page(head: bytes) -> bool:
+    """Return whether a file with these first bytes is a web page, whatever its server calls it."""
+    return _HTML.match(head) is not None
 
 
 def request_headers(origin: LinkOrigin, have: int) -> dict[str, str]:
@@ -44,8 +59,7 @@ def check_answer(status: int, headers: dict[str, str]) -> None:
     """Raise `LinkUnavailable` or `LinkFailed` unless the answer is a recording, a part of it, or its end."""
     match status:
         case 200 if headers.get("content-type", "").partition(";")[0].strip().lower() in _PAGES:
-            hint = "Give the address of the audio or video file itself, or download the file and send it."
-            raise link_failed("the address is a web page, not a recording", hint)
+            raise web_page()
         case 200 | 206 | 416:
             return
         case 401 | 403:
@@ -79,10 +93,6 @@ def mark_in(headers: dict[str, str]) -> str:
 
 def name_in(headers: dict[str, str]) -> str:
     """Return the file name in a Content-Disposition header (RFC 6266), or an empty text."""
-    message = Message()
-    message["content-disposition"] = headers.get("content-disposition", "")
-    try:
-        name = message.get_filename("")
-    except (LookupError, UnicodeError):
-        return ""
+    header = headers.get("content-disposition", "")
+    name = disposition_parameters(header.encode("latin-1", "replace")).get("filename", "")
     return clean_name(name) if name else ""

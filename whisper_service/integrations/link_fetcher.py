@@ -35,12 +35,14 @@ from whisper_service.integrations.link_answers import (
     RANGE_NOT_SATISFIABLE,
     LinkUnavailable,
     check_answer,
+    is_web_page,
     link_failed,
     mark_in,
     name_from_url,
     name_in,
     request_headers,
     start_of,
+    web_page,
 )
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -214,6 +216,8 @@ class LinkFetcher:
         held, stored_at, size = bytearray(), time.monotonic(), start
         try:
             async for block in blocks:
+                if size == 0 and is_web_page(block):
+                    raise web_page()
                 held += block
                 size += len(block)
                 due = time.monotonic() - stored_at >= PROGRESS_S

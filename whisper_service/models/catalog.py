@@ -19,6 +19,7 @@ from typing import Final
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import Conflict, InvalidRequest, ModelUnavailable, NotFound
 from whisper_service.core.model_names import folder_of, is_folder, is_name, name_of_folder
+from whisper_service.core.text import quoted
 from whisper_service.models.bundled import (
     BUNDLED,
     INSTALL,
@@ -115,7 +116,7 @@ class Catalog:
             name = name_of_folder(name)
         if not is_name(name):
             raise InvalidRequest(
-                f"{wanted!r} is not the name of a model.",
+                f"{quoted(wanted)} is not the name of a model.",
                 hint=f"Installed: {', '.join(self.installed()) or 'none'}. Only the configuration can name a folder.",
                 model=wanted,
             )

@@ -23,6 +23,7 @@ import msgspec
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import ModelBroken
 from whisper_service.core.files import sha256_of
+from whisper_service.core.text import quoted
 from whisper_service.models.known import Shape
 
 WEIGHTS: Final = "model.bin"
@@ -185,7 +186,7 @@ def _parse(reader: _Reader, size: int) -> ModelFacts:
     if reader.integer(4) not in VERSIONS:
         raise _NotAModelError("model.bin has another format or another version of it")
     if (kind := reader.string()) != SPECIFICATION:
-        raise _NotAModelError(f"model.bin holds a {kind[:40]!r}")
+        raise _NotAModelError(f"model.bin holds a {quoted(kind, 40)}")
     reader.integer(4)
     if (count := reader.integer(4)) > MAX_TENSORS:
         raise _NotAModelError(f"model.bin claims to hold {count} tensors")

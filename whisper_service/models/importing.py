@@ -24,6 +24,7 @@ import msgspec
 
 from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, InvalidRequest
 from whisper_service.core.files import full_disk_as_error, sync_file, write_whole
+from whisper_service.core.text import quoted
 from whisper_service.models.files import ORIGIN, PATTERNS, WEIGHTS, ModelOrigin, missing_files, read_facts
 
 BLOCK: Final = 1 << 20
@@ -100,9 +101,9 @@ class _ModelFolder:
         """Count a member of an archive. Raises `BadArchive` for members that no archive of a model has."""
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or any(":" in part for part in path.parts):
-            raise BadArchive(f"The archive has a path that leads out of it: {name[:80]!r}.")
+            raise BadArchive(f"The archive has a path that leads out of it: {quoted(name)}.")
         if not plain:
-            raise BadArchive(f"{name[:80]!r} in the archive is neither a file nor a folder.")
+            raise BadArchive(f"{quoted(name)} in the archive is neither a file nor a folder.")
         self._members += 1
         self._stated += size
         if self._members > MAX_MEMBERS:

@@ -139,6 +139,7 @@ def _anonymous(job: Any) -> dict[str, Any]:
         "name": Path(job.name).suffix,
         "sha256": "",
         "origin": None,
+        "tracks": [track | {"title": ""} for track in fields["tracks"]],
         "options": {k: v for k, v in fields["options"].items() if k not in ("prompt", "webhook")},
     }
 

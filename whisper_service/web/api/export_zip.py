@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import AsyncIterator, Sequence
-from pathlib import PurePath
 from time import gmtime
 from typing import Annotated, Any, Final
 
@@ -18,6 +17,7 @@ from litestar.response import Stream
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Job, Value
 from whisper_service.core.errors import NotFound
+from whisper_service.core.file_names import MAX_BYTES, portable_name, stem_of
 from whisper_service.export import render
 from whisper_service.export.layout import Layout, layout_of
 from whisper_service.export.render import Format
@@ -95,15 +95,17 @@ async def pack(service: Service, jobs: Sequence[Job], kind: Format, layout: Layo
 def free_name(name: str, extension: str, taken: set[str]) -> str:
     """Return a file name for the transcript of the recording `name`, and add it to `taken`.
 
-    No other name in the zip is equal, not even in another case.
+    Every common disk takes the name. No other name in the zip is equal, not even in another case.
     """
-    stem = PurePath(name).stem or "transcript"
-    number, free = 1, f"{stem}.{extension}"
-    while free.casefold() in taken:
+    stem, number, counter = stem_of(name), 1, ""
+    while True:
+        room = MAX_BYTES - len(counter) - len(extension) - 1
+        free = f"{portable_name(stem, room=room)}{counter}.{extension}"
+        if free.casefold() not in taken:
+            taken.add(free.casefold())
+            return free
         number += 1
-        free = f"{stem} ({number}).{extension}"
-    taken.add(free.casefold())
-    return free
+        counter = f" ({number})"
 
 
 router = Router("/", tags=["Jobs"], route_handlers=[export_many])

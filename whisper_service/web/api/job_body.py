@@ -10,16 +10,18 @@ from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from litestar.openapi.spec import Schema
+from litestar.openapi.spec import OpenAPIType, Schema
 
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset
 from whisper_service.core.errors import InvalidRequest, UnsupportedMedia
+from whisper_service.core.text import quoted
 from whisper_service.integrations.address_policy import MAX_URL_LENGTH
 from whisper_service.storage.uploads import Received, Uploads
-from whisper_service.web.http.errors import Incoming
+from whisper_service.web.http.errors import Incoming, in_words
 from whisper_service.web.http.multipart import Fields, Form
 from whisper_service.web.http.operations import OPTIONS, RECORDING, form, operation, text
+from whisper_service.web.http.parameters import name_in_query
 from whisper_service.web.http.request_bodies import Body, expected_length, refuse_compressed
 
 RAW: Final = frozenset({"application/octet-stream", "application/ogg", "application/mp4", "application/mxf"})
@@ -47,8 +49,8 @@ async def receive(request: Incoming, uploads: Uploads, preset: Preset) -> tuple[
         hint = (
             "Send a form (multipart/form-data) with a part named file, or the file itself as application/octet-stream."
         )
-        raise UnsupportedMedia(f"A body of the type {kind[:80]!r} is not accepted.", hint=hint)
-    async with uploads.receive(request.query_params.get("filename", ""), expected=expected_length(request)) as receiver:
+        raise UnsupportedMedia(f"A body of the type {quoted(kind)} is not accepted.", hint=hint)
+    async with uploads.receive(name_in_query(request, "filename"), expected=expected_length(request)) as receiver:
         async for data in Body(request.receive):
             await receiver.write(data)
         return await receiver.finish(), options
@@ -74,7 +76,7 @@ def parse_source(body: bytes, preset: Preset) -> JobSource:
         content = msgspec.json.decode(body, type=dict[str, Any])
         named = msgspec.convert(content, _JobFields)
     except msgspec.MsgspecError as error:
-        raise InvalidRequest(f"The JSON cannot be read: {error}.", hint=hint, field="upload") from error
+        raise InvalidRequest(f"The JSON cannot be read: {in_words(str(error))}.", hint=hint, field="upload") from error
     if (named.upload is None) is (named.url is None):
         raise InvalidRequest("The JSON must name one recording, as upload or as url.", hint=hint, field="upload")
     given = {
@@ -89,7 +91,7 @@ def single(fields: Fields) -> dict[str, str]:
     """Return fields that have one value each. Raises `InvalidRequest` for a field with several."""
     for name, values in fields.items():
         if len(values) > 1:
-            raise InvalidRequest(f"The field {name!r} comes twice.", field=name)
+            raise InvalidRequest(f"The field {quoted(name)} comes twice.", field=name)
     return {name: value for name, (value,) in fields.items() if value}
 
 
@@ -100,17 +102,26 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
         if name not in OPTIONS:
             near = get_close_matches(name[:40], OPTIONS, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(OPTIONS)}."
-            raise InvalidRequest(f"There is no option {name[:80]!r}.", hint=hint, field=name[:80])
+            raise InvalidRequest(f"There is no option {quoted(name)}.", hint=hint, field=name[:80])
     if "language" in fields:
         fields["language"] = languages.check_code(fields["language"])
     try:
         return msgspec.convert({"preset": preset.value, **fields}, Options, strict=False)
     except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        name = where.rstrip("`")
-        choices = (OPTIONS[name].enum if name in OPTIONS else None) or ()
-        hint = f"It can be {' or '.join(map(str, choices))}." if choices else ""
-        raise InvalidRequest(f"The option {name} is not valid: {what}.", hint=hint, field=name) from error
+        name = str(error).partition(" - at `$.")[2].rstrip("`")
+        hint = _expected(OPTIONS[name]) if name in OPTIONS else ""
+        raise InvalidRequest(f"The value of the option {name} is not valid.", hint=hint, field=name) from error
+
+
+def _expected(option: Schema) -> str:
+    """Return in words what an option can be."""
+    if option.enum:
+        return f"It can be {' or '.join(map(str, option.enum))}."
+    if option.type is OpenAPIType.BOOLEAN:
+        return "It can be true or false."
+    if option.type is OpenAPIType.STRING:
+        return f"It is a text of at most {option.max_length} characters."
+    return f"It is a whole number from {option.minimum:g} to {option.maximum:g}."
 
 
 _UPLOAD: Final = text("The identifier of a complete upload in pieces.")

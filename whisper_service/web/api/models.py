@@ -15,8 +15,9 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from whisper_service.app.models import HubTest, ModelsInfo
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from whisper_service.core.text import quoted
 from whisper_service.models.inventory import ModelInfo
-from whisper_service.web.http.errors import Incoming, problems
+from whisper_service.web.http.errors import Incoming, in_words, problems
 from whisper_service.web.http.operations import BINARY, form, operation, schemas_of
 from whisper_service.web.http.parameters import Served
 from whisper_service.web.http.request_bodies import Body, expected_length, read_at_most
@@ -86,11 +87,13 @@ async def import_model(
         try:
             folder = msgspec.json.decode(body, type=ImportFolder)
         except msgspec.DecodeError as error:
-            raise InvalidRequest(f"The body is not valid: {error}.", hint='Send {"path": ..., "name": ...}.') from error
+            raise InvalidRequest(
+                f"The body is not valid: {in_words(str(error))}.", hint='Send {"path": ..., "name": ...}.'
+            ) from error
         return await service.models.import_folder(folder.name, folder.path)
     if kind and kind not in ARCHIVES:
         hint = f"Send one of {', '.join(ARCHIVES)}, or JSON."
-        raise UnsupportedMedia(f"A body of the type {kind[:80]!r} is not accepted.", hint=hint)
+        raise UnsupportedMedia(f"A body of the type {quoted(kind)} is not accepted.", hint=hint)
     if not name:
         raise InvalidRequest("The model has no name.", hint="Add ?name=... to the address.", field="name")
     return await service.models.import_archive(name, aiter(Body(request.receive)), expected=expected_length(request))

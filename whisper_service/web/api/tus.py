@@ -27,6 +27,7 @@ from whisper_service.core.errors import (
     UploadBroken,
     UploadProtocol,
 )
+from whisper_service.core.file_names import decode_name
 from whisper_service.storage.resumable_uploads import CHECKSUMS, UploadStatus
 from whisper_service.web.http.errors import Incoming, on_service_error, problems
 from whisper_service.web.http.parameters import MAX_ID, Served
@@ -149,10 +150,10 @@ def filename(metadata: str) -> str:
     for pair in metadata.split(","):
         key, _, value = pair.strip().partition(" ")
         try:
-            values[key] = base64.b64decode(value.strip(), validate=True).decode()
-        except ValueError:  # no ASCII, no base64, or no UTF-8
+            values[key] = decode_name(base64.b64decode(value.strip(), validate=True))
+        except ValueError:  # no ASCII or no base64
             if key in ("filename", "name"):
-                message = f"The {key} in Upload-Metadata is not base64 of UTF-8."
+                message = f"The {key} in Upload-Metadata is not base64."
                 raise InvalidRequest(message, hint="Send `filename BASE64`.", field=field) from None
     return values.get("filename") or values.get("name") or ""
 

@@ -12,6 +12,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 
 from whisper_service.core.domain import Preset
 from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.text import quoted
 from whisper_service.web.http.operations import OPTIONS, text
 
 Given = Mapping[str, Sequence[str]]
@@ -48,7 +49,7 @@ def boolean(given: Given, name: str, *, default: bool = False) -> bool:
         return True
     if value in _FALSE:
         return False if value else default
-    raise invalid(name, f"{value[:40]!r} is neither true nor false.", "Send true or false.")
+    raise invalid(name, f"{quoted(value, 40)} is neither true nor false.", "Send true or false.")
 
 
 def number(given: Given, name: str, least: float, most: float, default: float = 0.0) -> float:
@@ -59,7 +60,7 @@ def number(given: Given, name: str, least: float, most: float, default: float = 
         found = float("nan")
     if not least <= found <= most:
         hint = f"Send a number from {least:g} to {most:g}, or leave it out."
-        raise invalid(name, f"{value[:40]!r} is not a valid {name}.", hint)
+        raise invalid(name, f"{quoted(value, 40)} is not a valid {name}.", hint)
     return found
 
 
@@ -73,7 +74,7 @@ def preset(given: Given, default: Preset) -> Preset:
     try:
         return Preset(value or default)
     except ValueError:
-        raise invalid("preset", f"{value[:40]!r} is not a preset.", f"Use one of {', '.join(Preset)}.") from None
+        raise invalid("preset", f"{quoted(value, 40)} is not a preset.", f"Use one of {', '.join(Preset)}.") from None
 
 
 def prompt(sentence: str, keywords: Sequence[str] = ()) -> str | None:

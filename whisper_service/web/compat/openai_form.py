@@ -14,6 +14,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Task, Value
+from whisper_service.core.text import quoted
 from whisper_service.web.compat import form_values
 from whisper_service.web.compat.form_values import Given, invalid, many, one
 from whisper_service.web.compat.model_aliases import model_of
@@ -100,12 +101,12 @@ def _reply(name: str) -> OpenAIFormat:
         if name == "diarized_json":
             message = "This service does not tell speakers apart."
             raise invalid("response_format", message, hint, "unsupported_value") from None
-        raise invalid("response_format", f"{name[:40]!r} is not a response format.", hint) from None
+        raise invalid("response_format", f"{quoted(name, 40)} is not a response format.", hint) from None
 
 
 def _granularities(wanted: Sequence[str]) -> frozenset[str]:
     for name in wanted:
         if name not in GRANULARITIES:
             hint = f"Use {' or '.join(GRANULARITIES)}, or both."
-            raise invalid("timestamp_granularities", f"{name[:40]!r} is not a granularity.", hint)
+            raise invalid("timestamp_granularities", f"{quoted(name, 40)} is not a granularity.", hint)
     return frozenset(wanted)

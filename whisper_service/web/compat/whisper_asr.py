@@ -18,6 +18,7 @@ from whisper_service.app import calls
 from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.domain import DETECT_S, Job, Options, Segment, Task, Transcript, Value
+from whisper_service.core.text import quoted
 from whisper_service.export import render
 from whisper_service.export.captions.style import Style
 from whisper_service.export.layout import Layout
@@ -33,7 +34,7 @@ from whisper_service.web.http.dialects import Dialect
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Fields, Form, Sink
 from whisper_service.web.http.operations import RECORDING, choice, flag, form, operation, text
-from whisper_service.web.http.parameters import Served
+from whisper_service.web.http.parameters import Served, name_in_query
 
 MAX_PARTS: Final = 64
 FILES: Final = ("audio_file", "file")
@@ -79,10 +80,10 @@ def parse(given: Given, *, task: Task | None = None, service: Service) -> AsrCal
     """Return the request in these fields. `task`: the address says it, not a field. Raises `InvalidRequest`."""
     output = one(given, "output").lower() or AsrFormat.TXT
     if output not in list(AsrFormat):
-        raise invalid("output", f"{output[:40]!r} is not an output format.", f"Use one of {', '.join(AsrFormat)}.")
+        raise invalid("output", f"{quoted(output, 40)} is not an output format.", f"Use one of {', '.join(AsrFormat)}.")
     wanted = one(given, "task").lower() or Task.TRANSCRIBE
     if wanted not in TASKS:
-        raise invalid("task", f"{wanted[:40]!r} is not a task.", f"Use {' or '.join(TASKS)}.")
+        raise invalid("task", f"{quoted(wanted, 40)} is not a task.", f"Use {' or '.join(TASKS)}.")
     options = Options(
         language=None if task is Task.DETECT else languages.find_code(one(given, "language")),
         task=task or Task(wanted),
@@ -114,7 +115,7 @@ async def submit(request: Incoming, service: Service, task: Task | None = None) 
         known=KNOWN,
         max_parts=MAX_PARTS,
         through=through,
-        name=one(query, "video_file"),
+        name=name_in_query(request, "video_file"),
     )
     received = await recording.read(request)
     call = parse_fields(recording.fields)

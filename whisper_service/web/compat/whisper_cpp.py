@@ -20,7 +20,7 @@ from whisper_service.app import calls
 from whisper_service.core import languages
 from whisper_service.core.domain import Options, Preset, Problem, Segment, Task, Transcript, Value
 from whisper_service.core.errors import InvalidRequest
-from whisper_service.core.text import clean
+from whisper_service.core.text import clean, quoted
 from whisper_service.export import render
 from whisper_service.export.captions.style import Style
 from whisper_service.export.layout import Layout
@@ -97,7 +97,7 @@ def parse(given: Given, *, preset: Preset) -> CppCall:
     reply = one(given, "response_format") or CppFormat.JSON
     if reply not in list(CppFormat):
         hint = f"Use one of {', '.join(CppFormat)}."
-        raise invalid("response_format", f"{reply[:40]!r} is not a response format.", hint)
+        raise invalid("response_format", f"{quoted(reply, 40)} is not a response format.", hint)
     for name in PARTS:
         if form_values.number(given, name, 0, 1e12):
             message, hint = "A part of a recording cannot be transcribed.", "Send the part as a file of its own."

@@ -30,6 +30,7 @@ from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.domain import Options
 from whisper_service.core.errors import InvalidRequest, ServiceError
+from whisper_service.core.text import quoted
 from whisper_service.export.plain_text import plain_text
 from whisper_service.storage.uploads import Receiver
 from whisper_service.web.compat.raw_pcm import header
@@ -179,7 +180,7 @@ async def _record(connection: WyomingConnection, start: Event, receiver: Receive
 def _number(start: Event, name: str, allowed: Sequence[int]) -> int:
     value = start.data.get(name, _DEFAULT[name])
     if not isinstance(value, int) or value not in allowed:
-        message = f"Sound with {name} {value!r:.40} is not accepted."
+        message = f"Sound with {name} {quoted(str(value), 40)} is not accepted."
         raise InvalidRequest(message, hint="Send 16-bit mono at 16000 Hz.", field=name)
     return value
 

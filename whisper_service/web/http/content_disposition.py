@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from urllib.parse import quote
+
+from whisper_service.core.file_names import portable_name, portable_recording, stem_of
 
 
 def content_disposition(kind: str, name: str) -> str:
     """Return the header for a file: its name in ASCII for old clients, and in full for all others."""
+    name = portable_recording(name)
     ascii_name = "".join(c if " " <= c <= "~" and c not in '"\\%;' else "_" for c in name)
     return f"{kind}; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def transcript_disposition(recording: str, extension: str) -> str:
     """Return the header for the transcript of a recording with this name."""
-    return content_disposition("attachment", f"{PurePath(recording).stem or 'transcript'}.{extension}")
+    return content_disposition("attachment", portable_name(stem_of(recording), extension))

@@ -6,6 +6,7 @@ The only module that knows which error has which status. A dialect may tell erro
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 from whisper_service.app import calls
 from whisper_service.core import errors
 from whisper_service.core.domain import Problem, Value
+from whisper_service.core.text import quoted
 from whisper_service.web.http.dialects import AUDIO, Dialect, error_form
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,9 @@ _MEANING: Final = {
     503: "The service cannot do this now; message says why",
     507: "There is not enough space on the disk",
 }
+_ENUM: Final = re.compile(r"Invalid enum value .*?(?= - at `\$|$)", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*?)`(?= - at `\$|$)", re.DOTALL)
+"""What msgspec says about a value of the client, which is in the message."""
 _INTERNAL: Final = Problem(
     code="internal",
     message="Something went wrong inside the service.",
@@ -136,7 +141,9 @@ def _on_http_exception(dialects: Sequence[Dialect], request: Incoming, error: HT
     status = error.status_code
     if isinstance(error, ValidationException):
         faults = [fault for fault in error.extra or () if isinstance(fault, dict)]
-        message = "; ".join(f"{fault.get('key', 'request')}: {fault.get('message', '')}" for fault in faults)
+        message = "; ".join(
+            f"{quoted_field(fault.get('key'))}: {in_words(str(fault.get('message', '')))}" for fault in faults
+        )
         field = {"field": faults[0].get("key")} if faults else {}
         problem = Problem(code="invalid_request", message=message or error.detail, params=field)
         return _answer(dialects, request, 422, problem)
@@ -146,6 +153,17 @@ def _on_http_exception(dialects: Sequence[Dialect], request: Incoming, error: HT
     if allowed := {name.lower(): value for name, value in (error.headers or {}).items()}.get("allow"):
         problem = replace(problem, hint=f"It accepts {allowed}.")
     return _answer(dialects, request, status, problem, error.headers)
+
+
+def in_words(message: str) -> str:
+    """Return a message of the library that checks values, without the value in Python's notation."""
+    message = _ENUM.sub("The value is not one of the choices", message)
+    return _UNKNOWN.sub(lambda found: f"There is no field {quoted(found[1])}", message)
+
+
+def quoted_field(key: object) -> str:
+    """Return the name of a field as the beginning of a message shows it."""
+    return quoted(str(key or "request"))[1:-1]
 
 
 def _on_defect(dialects: Sequence[Dialect], request: Incoming, error: Exception) -> Response[Any]:

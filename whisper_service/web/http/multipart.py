@@ -6,6 +6,7 @@ before gigabytes arrive. The caller knows what the fields mean.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from typing import Final, Protocol
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser  # type: ignore[import-untyped]
 
 from whisper_service.core.errors import InvalidRequest, ServiceError, TooLarge, UploadBroken
+from whisper_service.core.file_names import disposition_parameters
+from whisper_service.core.text import quoted
 from whisper_service.storage.uploads import Received, Receiver, Uploads
 from whisper_service.web.http.errors import Incoming
 from whisper_service.web.http.request_bodies import Body, expected_length, refuse_compressed
@@ -24,6 +27,8 @@ MAX_FIELD: Final = 16 * 1024
 MAX_PARTS: Final = 32
 FORM_OVERHEAD: Final = MAX_PARTS * MAX_FIELD
 """Bytes by which a form is longer than its file, at most in practice."""
+_LIST_ITEM: Final = re.compile(r"\[\d+\]$")
+"""The end of the name of an item in a list, as PHP and others write it: `languages[0]`. It counts as `languages[]`."""
 
 Fields = dict[str, list[str]]
 """The fields of a form beside its file. A field may have several values."""
@@ -74,7 +79,9 @@ class Form:
         _, parameters = request.content_type
         try:
             async with AsyncExitStack() as stack:
-                with PushMultipartParser(parameters.get("boundary", ""), max_segment_count=self.max_parts) as parser:
+                with PushMultipartParser(
+                    parameters.get("boundary", ""), max_segment_count=self.max_parts, header_charset="latin-1"
+                ) as parser:
                     async for data in body:
                         for event in parser.parse(data):
                             await self._take(event, stack)
@@ -97,17 +104,19 @@ class Form:
         elif self._is_known():
             self._value += event
             if len(self._value) > MAX_FIELD:
-                raise TooLarge(f"The field {self._part[:80]!r} is too long.", limit=MAX_FIELD)
+                raise TooLarge(f"The field {quoted(self._part)} is too long.", limit=MAX_FIELD)
 
     async def _begin_part(self, part: MultipartSegment, stack: AsyncExitStack) -> None:
-        self._part = part.name or ""
+        given = next((value for name, value in part.headerlist if name == "Content-Disposition"), "")
+        parameters = disposition_parameters(given.encode("latin-1"))
+        self._part = _LIST_ITEM.sub("[]", parameters.get("name", ""))
         self._value.clear()
         if self._part not in self.files:
             return
         if self._sink is not None:
             hint = "Send one request for each recording."
             raise InvalidRequest("There is more than one file in the form.", hint=hint, field=self._part)
-        name = self.name or part.filename or ""
+        name = self.name or parameters.get("filename", "")
         self._sink = self.through(await stack.enter_async_context(self.uploads.receive(name, expected=self._expected)))
 
     async def _end_part(self) -> None:
@@ -115,7 +124,7 @@ class Form:
             try:
                 self.fields.setdefault(self._part, []).append(self._value.decode())
             except UnicodeDecodeError as error:
-                raise InvalidRequest(f"The field {self._part[:80]!r} is not UTF-8.", field=self._part[:80]) from error
+                raise InvalidRequest(f"The field {quoted(self._part)} is not UTF-8.", field=self._part[:80]) from error
             await self._check()
         self._part = ""
 

@@ -100,3 +100,24 @@ def test_fields_that_nobody_knows_are_passed_over_unread(tmp_path: Path) -> None
     received, fields = read(tmp_path, body, 1_000, known={"a[]"})
     assert fields == {"a[]": ["1", "2"]}
     assert received.bytes == 5
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        (b'; filename="r\xe9union.wav"', "réunion.wav"),
+        ('; filename="会议.wav"'.encode("gbk"), "会议.wav"),
+        ('; filename="会议.wav"'.encode(), "会议.wav"),
+        (b"; filename*=UTF-8''%E4%BC%9A.wav", "会.wav"),
+        (b"; filename*=UTF-8''%E4%BC%9A.wav; filename=\"x.wav\"", "会.wav"),
+        (b"", "recording"),
+    ],
+)
+def test_a_file_keeps_its_name_in_every_encoding(tmp_path: Path, header: bytes, name: str) -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"' + header + b"\r\n\r\nsound\r\n--b--\r\n"
+    assert read(tmp_path, body, 50)[0].name == name
+
+
+def test_items_of_a_list_may_be_numbered(tmp_path: Path) -> None:
+    body = part("file", b"sound") + part("a[0]", b"1") + part("a[12]", b"2") + part("b[x]", b"3") + b"--b--\r\n"
+    assert read(tmp_path, body, 1_000)[1] == {"a[]": ["1", "2"], "b[x]": ["3"]}
