@@ -2,8 +2,8 @@
 
 The rules, in the order in which they bind:
 
-1. Jobs at the front of the queue come first. The others take turns: the job whose last batch is longest ago is next.
-   A short clip overtakes a film of ten hours at the next batch, and no job starves.
+1. Jobs that users put at the front come first, then calls (rule 6), then short recordings (rule 7). The others take
+   turns: the job whose last batch is longest ago is next.
 2. Chunks of all jobs that share a batch key (model, preset, prompt) fill a batch together.
 3. A job gets one chunk into its first batch, and later up to twice as many as it got before: 1, 2, 6, 8. Its first
    text comes at once. The last chunks are divided among the slots, so that all slots end together.
@@ -15,16 +15,24 @@ The rules, in the order in which they bind:
    they come in smaller batches as well, but many more kills are needed to give one up.
 6. A call has a client that waits. Its first chunks are at the front, behind the jobs that users put there. Then it
    takes turns like any job. Calls share batches with calls only. While every slot is taken, one chunk of a call comes
-   beside the slots: it waits neither for the end of a batch nor for other chunks. While every slot works for calls,
-   nothing comes beside them: one batch more would make theirs later.
-7. Long recordings never take the last media actor. Few of them are claimed ahead of the model: their spools fill the
-   disk.
+   beside the slots: it waits neither for the end of a batch nor for other chunks. While every slot has an urgent batch,
+   of calls or short recordings, nothing comes beside them: one batch more would make theirs later.
+7. A recording shorter than a minute has the lane of calls, behind them: its first chunks are urgent, and one of them
+   comes beside the slots. Its length is what its file says, or what was read of it where that is more.
+8. The lane has its share: half of the slots, and one batch in any case. Beyond its share nothing short comes beside the
+   slots, and a free slot goes to other jobs that wait. Where the share is used up by calls, or where there is only one
+   slot, short recordings and other jobs take turns, and short ones count as if they had waited ten seconds longer. So
+   a flood of clips leaves a long recording its share, and the clips have theirs. A job at the front needs no share.
+9. A short recording does not wait until long ones are decoded. How long it is is not known then, so its bytes count.
+   Small files are decoded first. One media actor is kept for them, unless long and middle-sized recordings wait side by
+   side. Few long recordings are claimed ahead of the model: their spools fill the disk.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from enum import IntEnum
 from typing import Final
 
 from whisper_service.core.domain import CALL_RANK
@@ -46,6 +54,8 @@ from whisper_service.scheduler.views import (
 
 LONG_BYTES: Final = 48 * 1024**2
 """A larger file is a long recording. So much compressed speech is about an hour, and decodes in about a second."""
+SMALL_BYTES: Final = 2 * 1024**2
+"""A file up to this size may be a short recording: a minute as 16 kHz WAV, or as MP3 of 256 kbit/s. Decoded soon."""
 MAX_LONG: Final = 4
 """Long recordings in work."""
 MAX_SHORT: Final = 64
@@ -63,13 +73,26 @@ GIVE_UP_AFTER: Final = 3
 GIVE_UP_AFTER_KILLS: Final = 10
 """Kills from outside after which a chunk is given up. The work on this chunk may be what provokes them."""
 CALL_CHUNKS: Final = 8
-"""Chunks for which a call has priority: some minutes of sound."""
+"""Chunks for which a call or a short recording has priority: some minutes of sound."""
+SHORT_S: Final = 60.0
+"""Seconds of sound from which a recording is not short. A minute has about three chunks, and `CALL_CHUNKS` at most."""
+HEAD_START_S: Final = 10.0
+"""Seconds that a short recording counts as having waited longer where it takes turns: about one full batch of base."""
 SWITCH_AFTER_S: Final = 30.0
 """Seconds that a job waits for its model while the loaded model has work."""
 KEEP_LOADS: Final = 5.0
 """A model with work is kept for so many times the seconds that it took to load. Else most of the work is loading."""
 KEEP_S: Final = 1.0
 """Seconds that a model with work is kept at least: it gives a batch before the next model is loaded."""
+
+
+class _Lane(IntEnum):
+    """Which jobs go before which."""
+
+    FRONT = 0  # users put them there
+    CALL = 1
+    SHORT = 2
+    TURNS = 3
 
 
 def plan(view: View, now: float) -> list[Step]:
@@ -104,15 +127,20 @@ def _claim(view: View) -> Iterator[Step]:
 
 def _decode(view: View) -> Iterator[Step]:
     idle = deque(actor.name for actor in view.media if actor.idle)
-    long = sum(job.decoding is Decoding.RUNNING and job.bytes > LONG_BYTES for job in view.jobs)
-    max_long = max(1, len(view.media) - 1)
-    for job in sorted(view.jobs, key=_turn):
+    running = [job.bytes for job in view.jobs if job.decoding is Decoding.RUNNING]
+    long = sum(size > LONG_BYTES for size in running)
+    middle = sum(SMALL_BYTES < size <= LONG_BYTES for size in running)
+    for job in sorted(view.jobs, key=_decode_turn):
         if job.decoding is not Decoding.WAITING or job.model_missing or not idle:
             continue
         if job.bytes > LONG_BYTES:
-            if long >= max_long:
+            if long >= max(1, len(view.media) - 1 - middle):
                 continue
             long += 1
+        elif job.bytes > SMALL_BYTES:
+            if middle >= max(1, len(view.media) - 1 - long):
+                continue
+            middle += 1
         yield StartDecode(job.job_id, idle.popleft())
 
 
@@ -129,11 +157,11 @@ def _transcribe(view: View, now: float) -> Iterator[Step]:
             yield LoadModel(model)
         return
     able = [job for job in able if job.model == model]
-    yield from _fill_slots(able, speech)
-    if speech.batches >= speech.slots > speech.urgent and speech.express_batches < speech.express_slots:
-        call = next((job for job in able if _is_urgent(job)), None)
-        if call is not None and not call.ready[0].deaths:
-            yield GiveBatch(((call.job_id, call.ready[0].index),), urgent=True, express=True)
+    short_at_work = any(job.in_flight and _lane(job) is _Lane.SHORT for job in view.jobs)
+    batches = list(_fill_slots(able, speech, short_at_work=short_at_work))
+    yield from batches
+    if not any(batch.suspect for batch in batches):
+        yield from _give_beside(able, speech, batches)
 
 
 def _unload(view: View, now: float) -> Iterator[Step]:
@@ -165,11 +193,21 @@ def _choose_model(able: Sequence[JobView], speech: SpeechView, now: float) -> st
     return loaded
 
 
-def _fill_slots(able: Sequence[JobView], speech: SpeechView) -> Iterator[GiveBatch]:
-    """Yield a batch for each free slot. A chunk that must be alone is the only one of a plan."""
+def _fill_slots(able: Sequence[JobView], speech: SpeechView, *, short_at_work: bool) -> Iterator[GiveBatch]:
+    """Yield a batch for each free slot. A chunk that must be alone is the only one of a plan.
+
+    `short_at_work`: the speech actor has chunks of short recordings.
+    """
+    lanes = {job.job_id: _lane(job) for job in able}
     given: dict[str, int] = {}  # chunks of each job in the batches so far
+    urgent = speech.urgent + speech.express_batches
     for free in range(speech.slots - speech.batches, 0, -1):
-        batch = _next_batch(able, given, speech, free)
+        willing = [job for job in able if job.language_known or job.job_id not in given]
+        left = {job.job_id: deque(job.ready[given.get(job.job_id, 0) :]) for job in willing}
+        willing = [job for job in willing if left[job.job_id]]
+        if urgent >= speech.slots // 2:
+            willing = _beyond_share(willing, short_at_work=short_at_work)
+        batch = _next_batch(willing, left, given, speech, free)
         if batch is None:
             return
         yield batch
@@ -177,14 +215,36 @@ def _fill_slots(able: Sequence[JobView], speech: SpeechView) -> Iterator[GiveBat
             return
         for job_id, _ in batch.chunks:
             given[job_id] = given.get(job_id, 0) + 1
+        urgent += batch.urgent
+        short_at_work = short_at_work or lanes[batch.chunks[0][0]] is _Lane.SHORT
+
+
+def _beyond_share(willing: Sequence[JobView], *, short_at_work: bool) -> list[JobView]:
+    """Return the jobs in the order in which they get a free slot, once short recordings have no priority for it."""
+    others = [job for job in willing if _lane(job) is not _Lane.SHORT]
+    if short_at_work or len(others) == len(willing):
+        return others or list(willing)
+
+    def turn(job: JobView) -> tuple[int, float]:
+        lane = _lane(job)
+        if lane <= _Lane.CALL:
+            return lane, 0.0
+        return _Lane.TURNS, job.waiting_since - (HEAD_START_S if lane is _Lane.SHORT else 0.0)
+
+    return sorted(willing, key=turn)
 
 
 def _next_batch(
-    able: Sequence[JobView], given: Mapping[str, int], speech: SpeechView, free_slots: int
+    willing: Sequence[JobView],
+    left: Mapping[str, deque[ReadyChunk]],
+    given: Mapping[str, int],
+    speech: SpeechView,
+    free_slots: int,
 ) -> GiveBatch | None:
-    """Return a batch with chunks of the first job and of all jobs that may share it. None: nothing is left to give."""
-    left = {job.job_id: deque(job.ready[given.get(job.job_id, 0) :]) for job in able}
-    willing = [job for job in able if left[job.job_id] and (job.language_known or job.job_id not in given)]
+    """Return a batch with chunks of the first job and of all jobs that may share it. None: nothing can be given.
+
+    `left`: the chunks that each job has left. They are taken out.
+    """
     if not willing:
         return None
     first = willing[0]
@@ -195,6 +255,21 @@ def _next_batch(
     peers = [job for job in willing if _company(job) == _company(first)]
     size = _batch_size(peers, sum(len(left[job.job_id]) for job in peers), given, speech, free_slots)
     return GiveBatch(_take_turns(peers, left, size, speech.batch_size), urgent=_is_urgent(first))
+
+
+def _give_beside(able: Sequence[JobView], speech: SpeechView, batches: Sequence[GiveBatch]) -> Iterator[GiveBatch]:
+    """Yield one urgent chunk beside the slots, which have the `batches` of this plan as well."""
+    urgent = speech.urgent + sum(batch.urgent for batch in batches)
+    free = speech.express_batches < speech.express_slots
+    if not free or speech.batches + len(batches) < speech.slots or urgent >= speech.slots:
+        return
+    share_left = urgent + speech.express_batches < max(1, speech.slots // 2)
+    given = {job_id for batch in batches for job_id, _ in batch.chunks}
+    for job in able:
+        if _is_urgent(job) and job.job_id not in given and (share_left or job.rank == CALL_RANK):
+            if not job.ready[0].deaths:
+                yield GiveBatch(((job.job_id, job.ready[0].index),), urgent=True, express=True)
+            return
 
 
 def _batch_size(
@@ -236,21 +311,47 @@ def _is_able(job: JobView) -> bool:
     return ready and (job.language_known or job.in_flight == 0)
 
 
-def _turn(job: JobView) -> tuple[bool, float, int, int]:
-    """Return the sort key of turns: the front by rank, then the job whose last batch is longest ago."""
-    front = _at_front(job)
-    return (not front, job.rank if front else 0.0, job.last_batch, job.order)
+def _lane(job: JobView) -> _Lane:
+    """Return the lane of the job. A call or a short recording leaves its lane after some chunks."""
+    if job.rank < 0 and job.rank != CALL_RANK:
+        return _Lane.FRONT
+    if job.given >= CALL_CHUNKS:
+        return _Lane.TURNS
+    if job.rank == CALL_RANK:
+        return _Lane.CALL
+    return _Lane.SHORT if _is_short(job) else _Lane.TURNS
+
+
+def _is_short(job: JobView) -> bool:
+    return job.duration_s is not None and job.duration_s < SHORT_S
+
+
+def _turn(job: JobView) -> tuple[int, float, int, int]:
+    """Return the sort key of turns: by lane, then the job whose last batch is longest ago.
+
+    The front is in the order of ranks, and short recordings in the order of their last batch or their claim: a new one
+    does not go before the second chunk of another.
+    """
+    lane = _lane(job)
+    within = {_Lane.FRONT: job.rank, _Lane.SHORT: job.waiting_since}.get(lane, 0.0)
+    return (lane, within, job.last_batch, job.order)
+
+
+def _decode_turn(job: JobView) -> tuple[bool, bool, tuple[int, float, int, int]]:
+    """Return the sort key of decodes: jobs with priority, then small files, then the others."""
+    return (not _at_front(job), job.bytes > SMALL_BYTES, _turn(job))
 
 
 def _at_front(job: JobView) -> bool:
-    return job.rank < 0 and (job.rank != CALL_RANK or job.given < CALL_CHUNKS)
+    return _lane(job) <= _Lane.CALL
 
 
 def _is_urgent(job: JobView) -> bool:
-    """Return whether the job is a call that still has priority."""
-    return job.rank == CALL_RANK and _at_front(job)
+    """Return whether the job is a call or a short recording that still has priority."""
+    lane = _lane(job)
+    return lane in (_Lane.CALL, _Lane.SHORT) or (lane is _Lane.FRONT and _is_short(job) and job.given < CALL_CHUNKS)
 
 
-def _company(job: JobView) -> tuple[str, bool, bool]:
+def _company(job: JobView) -> tuple[str, int, bool]:
     """Return what jobs of one batch have in common."""
-    return job.batch_key, _at_front(job), _is_urgent(job)
+    return job.batch_key, _lane(job), _is_urgent(job)

@@ -268,6 +268,7 @@ class Run:
             rank=job.rank,
             order=self.order,
             bytes=job.bytes,
+            duration_s=None if self.duration_s is None else max(self.duration_s, self.decoded_s, self.cut_s),
             decoding=self.decoding,
             ready=tuple(
                 ReadyChunk(index, chunk.attempts, chunk.kills)

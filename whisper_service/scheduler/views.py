@@ -39,6 +39,7 @@ class JobView(Value, frozen=True):
     rank: float = 0.0  # below zero: at the front of the queue
     order: int = 0  # the number of the claim: jobs that were claimed earlier have smaller ones
     bytes: int = 0
+    duration_s: float | None = None  # None: unknown so far
     decoding: Decoding = Decoding.DONE
     ready: tuple[ReadyChunk, ...] = ()  # in order; the first ones are enough
     in_flight: int = 0  # chunks that the speech actor has
@@ -71,7 +72,7 @@ class SpeechView(Value, frozen=True):
     model: str | None = None
     slots: int = 1
     batches: int = 0  # in the slots
-    urgent: int = 0  # how many of `batches` are of calls
+    urgent: int = 0  # how many of `batches` are urgent
     suspect: bool = False  # it has a chunk that must be alone
     batch_size: int = 8
     express_slots: int = 0  # places for batches of one chunk beside the slots
@@ -123,7 +124,7 @@ class GiveBatch(Value, frozen=True):
 
     chunks: tuple[ChunkKey, ...]
     suspect: bool = False  # its only chunk may kill actors
-    urgent: bool = False  # of calls
+    urgent: bool = False  # of calls, or of short recordings
     express: bool = False  # beside the slots
 
 

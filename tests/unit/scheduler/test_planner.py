@@ -163,8 +163,33 @@ def test_long_recordings_leave_a_media_actor_for_short_ones() -> None:
         work("y", decoding=Decoding.WAITING, bytes=long, order=1),
         work("z", decoding=Decoding.WAITING, order=2),
     )
-    assert plan(View(jobs=works, media=actors), 0.0) == [StartDecode("x", "m1"), StartDecode("z", "m2")]
+    assert plan(View(jobs=works, media=actors), 0.0) == [StartDecode("z", "m1"), StartDecode("x", "m2")]
+    assert plan(View(jobs=works[:2], media=actors), 0.0) == [StartDecode("x", "m1")]
     assert plan(View(jobs=works[:1], media=(MediaActorView("only", True),)), 0.0) == [StartDecode("x", "only")]
+
+
+def test_files_of_some_minutes_leave_a_media_actor_for_small_ones() -> None:
+    actors = (MediaActorView("m1", False), MediaActorView("m2", True))
+
+    def decodes(at_work: int, *waiting: int) -> list[int]:
+        """Return the sizes that are decoded next while one file is decoded."""
+        sizes = {f"w{n}": size for n, size in enumerate(waiting)}
+        jobs = (
+            work("at work", decoding=Decoding.RUNNING, bytes=at_work),
+            *(
+                work(name, decoding=Decoding.WAITING, bytes=size, order=n)
+                for n, (name, size) in enumerate(sizes.items())
+            ),
+        )
+        steps = plan(View(jobs=jobs, media=actors), 0.0)
+        return [sizes[step.job_id] for step in steps if isinstance(step, StartDecode)]
+
+    small, middle, long = planner.SMALL_BYTES, planner.SMALL_BYTES + 1, planner.LONG_BYTES + 1
+    assert decodes(middle, middle) == decodes(long, long) == []
+    assert decodes(middle, middle, middle, small) == decodes(long, long, middle, small) == [small]
+    assert decodes(long, middle) == [middle], "minutes of decoding are too long to wait for"
+    assert decodes(middle, long) == [long]
+    assert decodes(small, middle) == [middle]
 
 
 def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> None:
@@ -289,9 +314,10 @@ works = st.builds(
     job_id=st.uuids().map(str),
     model=st.sampled_from(["base", "large", None]),
     batch_key=st.sampled_from(["k1", "k2"]),
-    rank=st.sampled_from([0.0, -1.0]),
+    rank=st.sampled_from([0.0, CALL_RANK, -1.7e9]),
     order=st.integers(0, 50),
-    bytes=st.sampled_from([1, planner.LONG_BYTES + 1]),
+    bytes=st.sampled_from([1, planner.SMALL_BYTES + 1, planner.LONG_BYTES + 1]),
+    duration_s=st.sampled_from([None, 5.0, 600.0]),
     decoding=st.sampled_from(Decoding),
     ready=st.integers(0, 12).flatmap(
         lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: ReadyChunk(i, a)) for i in range(n)))
@@ -299,6 +325,7 @@ works = st.builds(
     in_flight=st.integers(0, 3),
     given=st.integers(0, 30),
     last_batch=st.integers(0, 30),
+    waiting_since=st.sampled_from([-20.0, -5.0, 0.0]),
     language_known=st.booleans(),
     model_missing=st.booleans(),
 )
@@ -462,6 +489,170 @@ def test_a_call_comes_beside_a_long_recording_that_was_put_at_the_front() -> Non
     assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "the film itself has the slots"
     (batch,) = batches(View(jobs=(film, call), speech=IDLE))
     assert {job for job, _ in batch} == {"film"}, "and is no company for it"
+
+
+FILM = work("film", 40, given=100, last_batch=9, duration_s=36_000.0)
+
+
+def clip(name: str = "clip", chunks: int = 1, **fields: object) -> JobView:
+    return work(name, chunks, **({"duration_s": 5.0, "order": 1} | fields))
+
+
+def busy(slots: int = 2, batches: int | None = None, urgent: int = 0) -> SpeechView:
+    """Return an actor with this many batches, by default one in every slot."""
+    in_slots = slots if batches is None else batches
+    return SpeechView(ready=True, model="base", slots=slots, batches=in_slots, urgent=urgent, express_slots=1)
+
+
+def test_a_short_recording_does_not_wait_for_the_end_of_a_batch() -> None:
+    beside = [GiveBatch((("clip", 0),), urgent=True, express=True)]
+    for slots in range(1, 5):
+        assert plan(View(jobs=(FILM, clip()), speech=busy(slots)), 0.0) == beside
+    assert plan(View(jobs=(FILM, clip(duration_s=59.9)), speech=BUSY), 0.0) == beside
+    for length in (None, planner.SHORT_S, 600.0):
+        assert plan(View(jobs=(FILM, clip(duration_s=length)), speech=BUSY), 0.0) == [], "not known to be short"
+    many = clip(chunks=9, given=planner.CALL_CHUNKS)
+    assert plan(View(jobs=(FILM, many), speech=BUSY), 0.0) == [], "its file does not tell the truth"
+
+
+def test_a_short_recording_gets_the_next_slot_and_no_company_but_its_like() -> None:
+    call = work("call", 1, rank=CALL_RANK)
+    assert batches(View(jobs=(FILM, clip("a"), clip("b")), speech=busy(batches=1))) == [(("a", 0), ("b", 0))]
+    assert batches(View(jobs=(clip(), call), speech=IDLE)) == [(("call", 0),)]
+
+
+def test_a_slot_that_is_filled_does_not_keep_a_short_recording_waiting() -> None:
+    one = SpeechView(ready=True, model="base", slots=1, express_slots=1)
+    film, short = GiveBatch(tuple(("film", n) for n in range(8))), GiveBatch((("clip", 0),), urgent=True, express=True)
+    waited = work("film", 40, given=100, waiting_since=-60.0)
+    assert plan(View(jobs=(waited, clip()), speech=one), 0.0) == [film, short]
+
+
+def test_calls_go_before_short_recordings_and_what_users_put_at_the_front_before_both() -> None:
+    call = work("call", 1, rank=CALL_RANK, order=2)
+    first = work("first", 1, rank=-1.7e9, given=100)
+    (step,) = plan(View(jobs=(FILM, clip(), call), speech=BUSY), 0.0)
+    assert step == GiveBatch((("call", 0),), urgent=True, express=True)
+    (batch,) = batches(View(jobs=(clip(), call, first), speech=IDLE))
+    assert batch == (("first", 0),)
+    front = clip("front", rank=-1.7e9)
+    (step,) = plan(View(jobs=(FILM, clip(), call, front), speech=BUSY), 0.0)
+    assert step == GiveBatch((("front", 0),), urgent=True, express=True), (
+        "a short one at the front has the lane as well"
+    )
+
+
+def test_short_recordings_have_one_batch_of_two_slots_while_others_wait() -> None:
+    works = clip("works", in_flight=1, ready=())
+    (step,) = plan(View(jobs=(FILM, works, clip()), speech=busy(batches=1, urgent=1)), 0.0)
+    assert isinstance(step, GiveBatch)
+    assert {job for job, _ in step.chunks} == {"film"}
+    assert plan(View(jobs=(FILM, works, clip()), speech=busy(urgent=1)), 0.0) == [], "nothing beside the slots"
+    assert batches(View(jobs=(works, clip()), speech=busy(batches=1, urgent=1))) == [(("clip", 0),)], "nobody waits"
+    call = work("call", 1, rank=CALL_RANK)
+    (step,) = plan(View(jobs=(FILM, works, call), speech=busy(urgent=1)), 0.0)
+    assert step == GiveBatch((("call", 0),), urgent=True, express=True), "a call needs no share"
+
+
+def test_a_short_recording_takes_turns_beside_calls_that_use_up_its_share() -> None:
+    def next_job(film_since: float) -> str:
+        film = work("film", 40, given=100, waiting_since=film_since)
+        (batch,) = batches(View(jobs=(film, clip(waiting_since=100.0)), speech=busy(batches=1, urgent=1)))
+        return batch[0][0]
+
+    assert next_job(100.0 - planner.HEAD_START_S + 1) == "clip"
+    assert next_job(100.0 - planner.HEAD_START_S - 1) == "film"
+
+
+def test_a_second_chunk_of_a_short_recording_is_not_overtaken_by_all_that_come_later() -> None:
+    older = clip("older", 1, given=1, last_batch=7, waiting_since=10.0)
+    newer = tuple(clip(f"newer{n}", waiting_since=20.0, order=n) for n in range(9))
+    (batch,) = batches(View(jobs=(*newer, older), speech=IDLE))
+    assert batch[0] == ("older", 0)
+
+
+def test_a_short_recording_of_another_model_does_not_replace_the_loaded_one() -> None:
+    other = clip(model="large", batch_key="large")
+    (step,) = plan(View(jobs=(FILM, other), speech=IDLE), 0.0)
+    assert isinstance(step, GiveBatch)
+
+
+def flood(slots: int, express: int, clips: int, chunks: int, clip_s: float, run_s: float) -> tuple[float, int]:
+    """Keep so many clips waiting beside a film. A chunk takes a second, one of a clip `clip_s`.
+
+    Return the share of the slots' time that the film had, and the number of clips that were answered.
+    """
+    now, turn, served, film_s, done = 0.0, 0, 8, 0.0, 0
+    since, last = {"film": 0.0}, {"film": 0}
+    left: dict[str, list[int]] = {}
+    flying: list[tuple[float, GiveBatch]] = []
+    born = 0
+    while now < run_s:
+        while len(left) < clips:
+            name, born = f"clip{born}", born + 1
+            left[name], since[name], last[name] = list(range(chunks)), now, 0
+        flying_now = [chunk for _, batch in flying for chunk in batch.chunks]
+        jobs = tuple(
+            clip(
+                name,
+                ready=tuple(ReadyChunk(n) for n in waiting if (name, n) not in flying_now),
+                order=int(name[4:]),
+                given=chunks - len(waiting),
+                in_flight=sum(job == name for job, _ in flying_now),
+                last_batch=last[name],
+                waiting_since=since[name],
+            )
+            for name, waiting in left.items()
+        )
+        film = work("film", 64, given=served, last_batch=last["film"], waiting_since=since["film"], duration_s=9e4)
+        beside = [batch for _, batch in flying if batch.express]
+        within = [batch for _, batch in flying if not batch.express]
+        speech = SpeechView(
+            ready=True,
+            model="base",
+            slots=slots,
+            batches=len(within),
+            urgent=sum(batch.urgent for batch in within),
+            express_slots=express,
+            express_batches=len(beside),
+        )
+        for step in plan(View(jobs=(film, *jobs), speech=speech), now):
+            if not isinstance(step, GiveBatch):
+                continue
+            turn += 1
+            took_s = sum(1.0 if job == "film" else clip_s for job, _ in step.chunks)
+            flying.append((now + took_s, step))
+            for job in {job for job, _ in step.chunks}:
+                since[job], last[job] = now, turn
+            if step.chunks[0][0] == "film":
+                served, film_s = served + len(step.chunks), film_s + took_s
+        short = sum(batch.urgent for _, batch in flying)
+        assert short <= max(1, slots // 2) or slots == 1, "the share is exceeded"
+        flying.sort(key=lambda one: one[0])
+        now, ended = flying.pop(0)
+        for job, index in ended.chunks:
+            if job != "film":
+                left[job].remove(index)
+                if not left[job]:
+                    done += 1
+                    del left[job]
+    return film_s / (slots * run_s), done
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    slots=st.integers(1, 5),
+    express=st.integers(0, 1),
+    clips=st.sampled_from([1, 3, 20, planner.MAX_SHORT]),
+    chunks=st.integers(1, 3),
+    clip_s=st.sampled_from([0.2, 0.5, 1.0]),
+)
+def test_a_flood_of_short_recordings_leaves_a_long_one_its_share(
+    slots: int, express: int, clips: int, chunks: int, clip_s: float
+) -> None:
+    share, answered = flood(slots, express, clips, chunks, clip_s, run_s=400.0)
+    assert share >= (0.45 if slots > 1 else 0.1)
+    assert answered * chunks * clip_s >= 400.0 * 0.1, "and the clips have theirs"
 
 
 def test_a_job_whose_model_is_not_decided_waits_and_others_do_not() -> None:

@@ -354,3 +354,14 @@ def test_who_asks_for_the_language_alone_gets_it_without_any_text() -> None:
     assert run.limit_s == DETECT_S
     assert run_with(1).limit_s is None
     assert run.view().batch_key != run_with(1).view().batch_key
+
+
+def test_a_file_that_says_less_than_was_read_of_it_is_as_long_as_what_was_read() -> None:
+    run = run_with(1, duration_s=None)
+    assert run.view().duration_s is None
+    run.duration_s = 5.0
+    assert run.view().duration_s == 10.0
+    run.decoded_s = 3_600.0
+    assert run.view().duration_s == 3_600.0
+    run.finish_decoding(3_601.0)
+    assert run.view().duration_s == 3_601.0
