@@ -71,6 +71,9 @@ class Script(StrEnum):
 
 
 LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
+TrackNumber = Annotated[
+    int, Meta(ge=0, le=999, description="An audio track, from 0. Without it, one in the language, or the default.")
+]
 LongText = Annotated[str, Meta(max_length=2_000)]
 
 
@@ -93,6 +96,7 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     script: Annotated[
         Script | None, Meta(description="How Chinese is written. Without it, as the model writes it.")
     ] = None
+    track: TrackNumber | None = None
     webhook: Annotated[LongText, Meta(description="A URL that gets a message when the job ends.")] | None = None
 
 
@@ -233,6 +237,7 @@ class Job(Value, frozen=True):
     started_at: float | None = None
     finished_at: float | None = None
     origin: LinkOrigin | None = None  # None: the recording was uploaded
+    tracks: tuple[AudioTrack, ...] = ()  # of a recording with several audio tracks
     media_removed: bool = False  # the recording was deleted, as storage.keep_media_days and others ask; its text stays
 
 

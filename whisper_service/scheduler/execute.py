@@ -26,7 +26,7 @@ async def carry_out(context: Context, step: views.Step) -> bool:
             return True
         case views.StartDecode(job_id, actor):
             run = runs.get(job_id)
-            if run is not None and context.media.start(job_id, actor, limit_s=run.limit_s):
+            if run is not None and context.media.start(run.job, actor, limit_s=run.limit_s):
                 run.decoding, run.media_actor = views.Decoding.RUNNING, actor
         case views.LoadModel(model):
             await _load(context, model)

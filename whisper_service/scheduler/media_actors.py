@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from whisper_service.core.domain import ActorState, Problem
+from whisper_service.core.domain import ActorState, Job, Problem
 from whisper_service.scheduler.views import MediaActorView
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.supervision.protocol import Cancel, Decode
@@ -68,7 +68,7 @@ class MediaActors:
         """Return whether this actor decodes the recording of this job."""
         return self._jobs.get(name or "") == job_id
 
-    def start(self, job_id: str, name: str, *, limit_s: float | None = None) -> bool:
+    def start(self, job: Job, name: str, *, limit_s: float | None = None) -> bool:
         """Give a recording, or its first `limit_s` seconds, to an actor. False: the actor has to start first.
 
         Raises `OSError` when there is no room for the samples. The files that the actor writes are created here: an
@@ -78,19 +78,23 @@ class MediaActors:
         if (generation := self.generation_of(name)) == 0:
             actor.start()
             return False
-        for path in (self._data.spool_of(job_id), self._data.peaks_of(job_id)):
+        spool, peaks = self._data.spool_of(job.id), self._data.peaks_of(job.id)
+        for path in (spool, peaks):
             path.touch()
-        self._jobs[name] = job_id
+        self._jobs[name] = job.id
         command = Decode(
-            job_id=job_id,
-            source=str(self._data.source_of(job_id)),
-            spool=str(self._data.spool_of(job_id)),
-            peaks=str(self._data.peaks_of(job_id)),
+            job_id=job.id,
+            source=str(self._data.source_of(job.id)),
+            spool=str(spool),
+            peaks=str(peaks),
             max_duration_s=self._max_duration_s,
             max_expansion=self._max_expansion,
             limit_s=limit_s,
+            track=job.options.track,
+            language=job.options.language,
+            name=job.name,
         )
-        actor.send(command, generation=generation, within_s=self._stall_s, key=job_id)
+        actor.send(command, generation=generation, within_s=self._stall_s, key=job.id)
         return True
 
     def cancel(self, name: str, job_id: str) -> None:

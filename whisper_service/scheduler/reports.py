@@ -45,7 +45,8 @@ async def take_report(context: Context, event: Reported) -> None:
         case MediaInfo():
             if run := _run_at(context, actor, report.job_id):
                 run.duration_s = report.duration_s
-                await context.ledger.update(run, duration_s=report.duration_s)
+                tracks = report.tracks if len(report.tracks) > 1 else ()
+                await context.ledger.update(run, duration_s=report.duration_s, tracks=tracks)
         case ChunkFound():
             context.media.on_progress(actor, report.job_id)
             if run := _run_at(context, actor, report.job_id):

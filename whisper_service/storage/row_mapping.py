@@ -25,7 +25,7 @@ from whisper_service.core.domain import (
     Word,
 )
 
-JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem", "origin"})
+JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem", "origin", "tracks"})
 """Fields that are stored as JSON text."""
 
 

@@ -34,16 +34,19 @@ class Recording:
 
     `start_s` is the time of the first sample on the file's own clock. That clock begins with the earliest track of the
     file, as in players. `track` is the number of the audio track to read; None: the best one for `language`.
+    `name` is what the user calls the file: it may have no extension on the disk.
     """
 
-    def __init__(self, path: str | Path, *, track: int | None = None, language: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, track: int | None = None, language: str | None = None, name: str = ""
+    ) -> None:
         """Open the file.
 
         Raises `NotFound`, `NotMedia`, `NoAudio`, `NoSuchTrack` or `DecodeFailed`.
         """
         self._path, self._choice = Path(path), TrackChoice(track, language)
         try:
-            self._parts = find_parts(self._path)
+            self._parts = find_parts(self._path, name)
         except FileNotFoundError:
             raise NotFound("The recording is not on the disk any more.", hint="Send the file again.") from None
         first = self._open = OpenPart(self._path, self._parts.parts[0], self._choice)

@@ -137,7 +137,9 @@ def decode(
     detector.reset()
     peaks = Waveform()
     with ExitStack() as files:
-        recording = files.enter_context(Recording(command.source, track=command.track, language=command.language))
+        recording = files.enter_context(
+            Recording(command.source, track=command.track, language=command.language, name=command.name)
+        )
         try:
             spool, waveform = (files.enter_context(SpoolFile(path)) for path in (command.spool, command.peaks))
         except FileNotFoundError as error:

@@ -223,8 +223,12 @@ def _open(path: Path, place: FilePart) -> av.container.InputContainer:
         address = f"subfile,,start,{place.begin},end,{place.end},,:{address}"
     if place.endless:
         options["ignore_length"] = "1"
+    format = None
+    if place.headerless is not None:
+        format = place.headerless.format
+        options |= place.headerless.options | {"format_whitelist": format}
     try:
-        return av.open(address, options=options, metadata_errors="replace")
+        return av.open(address, format=format, options=options, metadata_errors="replace")
     except FileNotFoundError:
         raise NotFound("The recording is not on the disk any more.", hint="Send the file again.") from None
     except av.FFmpegError as error:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from whisper_service.actors.media.headerless import HEAD, Headerless, headerless
+
 MAX_PARTS: Final = 1_000
 """Parts that are decoded. Each costs some milliseconds to open; an attack has a million."""
 SOUND_BYTES: Final = 1_024
@@ -41,6 +43,7 @@ class FilePart:
     end: int
     endless: bool = False  # its sound goes on behind the length that it states, up to `end`
     whole: bool = False  # the file is this part and nothing else
+    headerless: Headerless | None = None  # None: the content says what it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,18 @@ class FileParts:
     stray: int = 0
 
 
-def find_parts(path: Path) -> FileParts:
-    """Return the parts of a file. A file of unknown structure is one part. Raises `OSError`."""
+def find_parts(path: Path, name: str = "") -> FileParts:
+    """Return the parts of a file. A file of unknown structure is one part. Raises `OSError`.
+
+    `name` is what its user calls it: the extension counts where nothing in the file says what it is.
+    """
     size = path.stat().st_size
     one = FileParts((FilePart(0, size, whole=True),))
     if size < 16:
         return one
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if (format := headerless(name, data[:HEAD])) is not None:
+            return FileParts((FilePart(0, size, whole=True, headerless=format),))
         walk = _walker(data[:16])
         found = walk(data, size) if walk is not None else one
     if len(found.parts) == 1 and found.parts[0].end == size:

@@ -26,7 +26,9 @@ class NoSuchTrack(ServiceError):
     """The recording does not have the audio track that was asked for."""
 
     code: ClassVar[str] = "no_such_track"
-    hint: ClassVar[str] = "Choose one of the audio tracks that the job lists; the first is 0."
+    hint: ClassVar[str] = (
+        "The first audio track is 0. Without the option, the track in the language of the job or the default is read."
+    )
 
 
 class DecodeFailed(ServiceError):
