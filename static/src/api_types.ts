@@ -925,6 +925,24 @@ export interface components {
             /** @default whisper_service */
             name: string;
         };
+        /** AudioTrack */
+        AudioTrack: {
+            index: number;
+            /** @default  */
+            codec: string;
+            /** @default  */
+            language: string;
+            /** @default  */
+            title: string;
+            /** @default 0 */
+            channels: number;
+            /** @default false */
+            default: boolean;
+            /** @default true */
+            decodable: boolean;
+            /** @default false */
+            used: boolean;
+        };
         /** CppError */
         CppError: {
             error: string;
@@ -1049,6 +1067,8 @@ export interface components {
             started_at?: number | null;
             finished_at?: number | null;
             origin?: components["schemas"]["LinkOrigin"] | null;
+            /** @default [] */
+            tracks: components["schemas"]["AudioTrack"][];
             /** @default false */
             media_removed: boolean;
         };
@@ -1195,6 +1215,8 @@ export interface components {
             word_timestamps: boolean;
             /** @description How Chinese is written. Without it, as the model writes it. */
             script?: components["schemas"]["Script"] | null;
+            /** @description An audio track, from 0. Without it, one in the language, or the default. */
+            track?: number | null;
             /** @description A URL that gets a message when the job ends. */
             webhook?: string | null;
         };
@@ -1480,6 +1502,7 @@ export interface operations {
                 prompt?: string;
                 word_timestamps?: boolean;
                 script?: "simplified" | "traditional";
+                track?: number;
                 webhook?: string;
             };
             header?: never;
@@ -1524,6 +1547,8 @@ export interface operations {
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional";
+                    /** @description An audio track, from 0. Without it, one in the language, or the default. */
+                    track?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };
@@ -1560,6 +1585,8 @@ export interface operations {
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional";
+                    /** @description An audio track, from 0. Without it, one in the language, or the default. */
+                    track?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 } | {
@@ -1595,6 +1622,8 @@ export interface operations {
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional";
+                    /** @description An audio track, from 0. Without it, one in the language, or the default. */
+                    track?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };

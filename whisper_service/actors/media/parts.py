@@ -156,7 +156,7 @@ def _forms(data: mmap.mmap, size: int) -> FileParts:
 
 
 def _boxes(data: mmap.mmap, size: int) -> FileParts:
-    """A second `ftyp` behind an index and media begins another recording."""
+    """Return the parts: a second `ftyp` behind an index and media begins another recording."""
     parts: list[FilePart] = []
     begin = place = 0
     seen: set[bytes] = set()
@@ -219,7 +219,7 @@ def _next_document(data: mmap.mmap, place: int) -> int:
 
 
 def _flacs(data: mmap.mmap, size: int) -> FileParts:
-    """FFmpeg reads on behind another header, but with the rate of the first."""
+    """Return the parts. FFmpeg reads on behind another header, but with the rate of the first."""
     parts: list[FilePart] = []
     begin = 0
     while len(parts) < MAX_PARTS:
@@ -236,7 +236,7 @@ def _flacs(data: mmap.mmap, size: int) -> FileParts:
 
 
 def _chain(data: mmap.mmap, size: int) -> FileParts:
-    """A page that begins a stream behind pages that do not begins another link of the chain."""
+    """Return the links: a page that begins a stream, behind pages that do not, begins another link."""
     parts: list[FilePart] = []
     begin = place = 0
     inside = False
