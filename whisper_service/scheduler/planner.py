@@ -25,7 +25,8 @@ The rules, in the order in which they bind:
    a flood of clips leaves a long recording its share, and the clips have theirs. A job at the front needs no share.
 9. A short recording does not wait until long ones are decoded. How long it is is not known then, so its bytes count.
    Small files are decoded first. One media actor is kept for them, unless long and middle-sized recordings wait side by
-   side. Few long recordings are claimed ahead of the model: their spools fill the disk.
+   side. Some places for jobs in work are kept for them, too. Few long recordings are claimed ahead of the model: their
+   spools fill the disk.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ SMALL_BYTES: Final = 2 * 1024**2
 MAX_LONG: Final = 4
 """Long recordings in work."""
 MAX_SHORT: Final = 64
-"""Short recordings in work. Their spools are small, and together they fill batches."""
+"""Recordings in work that are not long. Their spools are small, and together they fill batches. Small files may be an
+eighth more."""
 MAX_WITHOUT_MODEL: Final = 64
 """Claimed jobs that wait for the download of a model and do not count as in work."""
 LAST_BATCH: Final = 2
@@ -120,7 +122,7 @@ def _claim(view: View) -> Iterator[Step]:
             if long < MAX_LONG:
                 long += 1
                 yield ClaimJob(job.job_id)
-        elif short < MAX_SHORT:
+        elif short < MAX_SHORT + (MAX_SHORT // 8 if job.bytes <= SMALL_BYTES else 0):
             short += 1
             yield ClaimJob(job.job_id)
 
@@ -266,7 +268,7 @@ def _give_beside(able: Sequence[JobView], speech: SpeechView, batches: Sequence[
     share_left = urgent + speech.express_batches < max(1, speech.slots // 2)
     given = {job_id for batch in batches for job_id, _ in batch.chunks}
     for job in able:
-        if _is_urgent(job) and job.job_id not in given and (share_left or job.rank == CALL_RANK):
+        if _is_urgent(job) and job.job_id not in given and (share_left or _at_front(job)):
             if not job.ready[0].deaths:
                 yield GiveBatch(((job.job_id, job.ready[0].index),), urgent=True, express=True)
             return

@@ -198,6 +198,14 @@ def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> N
     assert plan(View(queue=queue), 0.0) == [*(ClaimJob(f"l{n}") for n in range(planner.MAX_LONG)), ClaimJob("short")]
 
 
+def test_many_recordings_in_work_leave_some_places_for_small_files() -> None:
+    middle = planner.SMALL_BYTES + 1
+    works = tuple(work(f"w{n}", 1, bytes=middle) for n in range(planner.MAX_SHORT))
+    queue = (WaitingJob("middle", middle), *(WaitingJob(f"s{n}", 1) for n in range(planner.MAX_SHORT)))
+    claimed = [step.job_id for step in plan(View(jobs=works, queue=queue), 0.0) if isinstance(step, ClaimJob)]
+    assert claimed == [f"s{n}" for n in range(planner.MAX_SHORT // 8)]
+
+
 def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[int, float, float]:
     """Do all the work in one slot.
 
@@ -536,10 +544,9 @@ def test_calls_go_before_short_recordings_and_what_users_put_at_the_front_before
     (batch,) = batches(View(jobs=(clip(), call, first), speech=IDLE))
     assert batch == (("first", 0),)
     front = clip("front", rank=-1.7e9)
-    (step,) = plan(View(jobs=(FILM, clip(), call, front), speech=BUSY), 0.0)
-    assert step == GiveBatch((("front", 0),), urgent=True, express=True), (
-        "a short one at the front has the lane as well"
-    )
+    for urgent in (0, 1):
+        (step,) = plan(View(jobs=(FILM, clip(), call, front), speech=busy(urgent=urgent)), 0.0)
+        assert step == GiveBatch((("front", 0),), urgent=True, express=True), "a short one at the front has the lane"
 
 
 def test_short_recordings_have_one_batch_of_two_slots_while_others_wait() -> None:
