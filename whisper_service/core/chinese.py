@@ -6,6 +6,7 @@ words stay equal, and no time changes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -17,6 +18,53 @@ from whisper_service.core.domain import Script, Segment, Transcript
 
 CHINESE: Final = frozenset(["zh", "yue"])
 """Languages that are converted. Japanese shares the characters but is not converted."""
+_HAN: Final = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_BETWEEN_HAN: Final = re.compile(rf"(?<={_HAN})[ \u3000]+(?={_HAN})")
+_TRADITIONAL: Final = frozenset(["hant", "tw", "hk", "mo"])
+_SIMPLIFIED: Final = frozenset(["hans", "cn", "sg", "my"])
+"""Scripts and regions of language tags (BCP 47), in lower case."""
+
+
+def script_of(tag: str) -> Script | None:
+    """Return the script that a language tag asks for, like `zh-TW` or `zh_Hans`. None: it is no Chinese or says none."""
+    code, *details = tag.strip().lower().replace("_", "-").split("-")
+    if code not in {*CHINESE, "cmn", "zho", "chi"}:
+        return None
+    for detail in details:  # the script comes before the region: zh-Hans-HK is simplified
+        if detail in _TRADITIONAL:
+            return Script.TRADITIONAL
+        if detail in _SIMPLIFIED:
+            return Script.SIMPLIFIED
+    return None
+
+
+def written(segments: Iterable[Segment], script: Script | None) -> tuple[Segment, ...]:
+    """Return the segments as people write Chinese: in one script, and without spaces between Han characters.
+
+    Without a script Mandarin is simplified, because Whisper mixes both scripts in one recording. Cantonese then stays
+    as the model writes it.
+    """
+    return tuple(
+        without_spaces(convert_segment(segment, wanted) if wanted else segment)
+        if segment.language in CHINESE
+        else segment
+        for segment in segments
+        for wanted in [script or (Script.SIMPLIFIED if segment.language == "zh" else None)]
+    )
+
+
+def without_spaces(segment: Segment) -> Segment:
+    """Return a segment without spaces between Han characters. Whisper writes some in place of marks, some anywhere."""
+    if not _BETWEEN_HAN.search(segment.text):
+        return segment
+    whole = "".join(word.word for word in segment.words)
+    doomed = {at for found in _BETWEEN_HAN.finditer(whole) for at in range(*found.span())}
+    bounds = [0, *accumulate(len(word.word) for word in segment.words)]
+    words = tuple(
+        replace(word, word="".join(whole[at] for at in range(first, last) if at not in doomed))
+        for word, (first, last) in zip(segment.words, pairwise(bounds), strict=True)
+    )
+    return replace(segment, text=_BETWEEN_HAN.sub("", segment.text), words=words)
 
 
 def convert(transcript: Transcript, script: Script) -> Transcript:

@@ -42,9 +42,10 @@ class ChunkInput(Message, frozen=True):
     span: Span
     spool: str  # raw little-endian int16 PCM, 16 kHz mono
     language: str | None = None  # None: detect it on this chunk
+    follow: bool = False  # another language that is surely spoken in the chunk is followed
     task: Task = Task.TRANSCRIBE
     word_timestamps: bool = True
-    script: Script | None = None  # how Chinese is written; None: as the model does
+    script: Script | None = None  # how Chinese is written; None: Mandarin is simplified
 
 
 class Transcribe(Message, frozen=True):
@@ -159,6 +160,7 @@ class ChunkDone(Message, frozen=True):
     segments: tuple[Segment, ...]
     language: str
     language_probability: float | None = None  # None: the language was given
+    dropped: tuple[tuple[float, float], ...] = ()  # speech whose every text repeats itself: begin and end, seconds
 
 
 class BatchDone(Message, frozen=True):

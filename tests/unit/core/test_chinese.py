@@ -72,3 +72,54 @@ def test_words_and_text_stay_the_same_text(parts: list[str], wanted: Script) -> 
         script.convert_segment(found, wanted).text
         == script.convert_segment(script.convert_segment(found, wanted), wanted).text
     )
+
+
+@pytest.mark.parametrize(
+    ("tag", "wanted"),
+    [
+        ("zh", None),
+        ("zh-CN", Script.SIMPLIFIED),
+        ("zh_Hans", Script.SIMPLIFIED),
+        ("zh-SG", Script.SIMPLIFIED),
+        ("zh-Hans-HK", Script.SIMPLIFIED),
+        ("zh-TW", Script.TRADITIONAL),
+        ("ZH-hk", Script.TRADITIONAL),
+        ("zh-Hant", Script.TRADITIONAL),
+        ("cmn-Hant-TW", Script.TRADITIONAL),
+        ("yue-HK", Script.TRADITIONAL),
+        ("ja-TW", None),
+        ("en", None),
+        ("", None),
+    ],
+)
+def test_a_language_tag_may_say_the_script(tag: str, wanted: Script | None) -> None:
+    assert script.script_of(tag) is wanted
+
+
+@pytest.mark.parametrize(
+    ("language", "wanted", "after"),
+    [
+        ("zh", None, SIMPLIFIED),
+        ("zh", Script.TRADITIONAL, TRADITIONAL),
+        ("yue", None, TRADITIONAL),
+        ("yue", Script.SIMPLIFIED, SIMPLIFIED),
+        ("ja", Script.SIMPLIFIED, TRADITIONAL),
+        (None, None, TRADITIONAL),
+    ],
+)
+def test_mandarin_is_in_one_script_also_where_none_was_asked_for(
+    language: str | None, wanted: Script | None, after: str
+) -> None:
+    (found,) = script.written([segment(TRADITIONAL, language)], wanted)
+    assert found.text == after
+
+
+def test_no_space_stands_between_han_characters_and_others_stay() -> None:
+    (found,) = script.written([segment("中国 对手 and 3 个\u3000人 , 好 的", "zh")], None)
+    assert found.text == "中国对手 and 3 个人 , 好的"
+    assert "".join(word.word for word in found.words) == found.text
+
+
+def test_a_segment_without_words_loses_its_spaces_too() -> None:
+    bare = msgspec.structs.replace(segment("中国 对手", "zh"), words=())
+    assert [s.text for s in script.written([bare], None)] == ["中国对手"]

@@ -61,7 +61,7 @@ def segments_of(recognition: Recognition, span: Span, word_timestamps: bool) -> 
                 end=words[-1].end,
                 text=text_of(sentence.words),
                 words=words if word_timestamps else (),
-                language=recognition.language,
+                language=sentence.language,
                 avg_logprob=sentence.avg_logprob,
                 no_speech_prob=sentence.no_speech_prob,
                 compression_ratio=sentence.compression_ratio,

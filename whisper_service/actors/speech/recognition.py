@@ -11,22 +11,40 @@ A chunk is decoded in rounds:
 3. The words are aligned. Where `coverage` finds speech without words, the words before this speech are kept, and the
    rest of the chunk is decoded in the next round, as if a chunk began there. So no speech is lost, and only doubtful
    chunks cost more. Words on both sides of such a seam are kept once.
+
+Where the language may change, `language_choice` looks at every window before it is decoded. A window in two languages
+is cut at pauses, and its parts are decoded in the next rounds, each in its own language.
+
+A chunk in a doubtful language has a limited `EFFORT`, or a wrong language would cost many times a right one. A text that still repeats itself
+after every search is dropped, and its place is reported.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from math import inf
 from typing import Final
 
 from msgspec.structs import replace
 
-from whisper_service.actors.speech.coverage import Interval, fit
-from whisper_service.actors.speech.engine import Audio, DecodedWindow, Engine, Hypothesis, Search, States
-from whisper_service.actors.speech.repetition import compression_ratio, overlap, repeats_itself
+from whisper_service.actors.speech import language_choice
+from whisper_service.actors.speech.coverage import LOST_S, Interval, fit
+from whisper_service.actors.speech.engine import (
+    MARGIN_S,
+    WINDOW_S,
+    Audio,
+    DecodedWindow,
+    Engine,
+    Hypothesis,
+    Search,
+    States,
+)
+from whisper_service.actors.speech.language_choice import Probabilities
+from whisper_service.actors.speech.repetition import LOOP_RATIO, compression_ratio, overlap, repeats_itself, repetition
 from whisper_service.actors.speech.words import sentences, text_of
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 
@@ -44,12 +62,31 @@ GARBAGE_LOGPROB: Final = -1.5
 """Mean log-probability below which a text is dropped: music and noise that the detector took for speech."""
 NO_SPEECH_PROB: Final = 0.6
 """Probability of silence above which an improbable text is dropped; OpenAI's value."""
+PIECE_PAD_S: Final = 0.1
+"""Audio kept around a piece whose language is detected."""
 PAD_S: Final = 0.3
 """Audio kept before speech that is decoded again."""
 MIN_AUDIO_S: Final = 0.1
 """Less audio than this holds no word."""
 MAX_RESUMES: Final = 12
 """How often the rest of one chunk may be decoded again."""
+IMPROBABLE_LOGPROB: Final = -0.5
+"""Mean log-probability below which a second language is looked for inside a window, and tried."""
+HINT: Final = 0.02
+"""Probability of a second language from which it is worth to look for it in an improbable text."""
+ALIEN: Final = 0.05
+"""Probability of the given language below which a window is surely in another one. Measured: 0.36 is the least in the
+right language. No search makes such a text better."""
+DOUBT: Final = 0.5
+"""Probability of the language below which the work for a chunk is limited."""
+EFFORT: Final = 6.5
+"""Work for one chunk, in seconds of encoded audio for each second of the chunk, after which no search begins. Measured:
+a chunk in the right language takes 2.2 on average. What a text in a doubtful language leaves out is not worth more."""
+MIN_EFFORT_S: Final = 12.0
+"""A shorter chunk may take as much work as one of this length: its window is no narrower."""
+TOKEN_S: Final = 0.4
+BEAM_TOKEN_S: Final = 0.55
+"""A token costs as much as encoding so many seconds; measured with base on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +112,15 @@ class AudioChunk:
     audio: Audio
     language: str | None = None  # None: detect
     task: Task = Task.TRANSCRIBE
+    follow: bool = False  # another language that is surely spoken is followed
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Words that are read together, and the probabilities of the window in which they begin."""
+    """Words that are read together, and the language and probabilities of the window in which they begin."""
 
     words: tuple[Word, ...]
+    language: str
     avg_logprob: float
     no_speech_prob: float
     compression_ratio: float
@@ -94,6 +133,45 @@ class Recognition:
     sentences: tuple[Sentence, ...]
     language: str
     language_probability: float | None  # None: the language was given
+    dropped: tuple[Interval, ...] = ()  # speech without a text, because every text repeats itself
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """Words of one window, timed from the beginning of the chunk."""
+
+    words: tuple[Word, ...]
+    hypothesis: Hypothesis
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Samples of a chunk that are to be decoded, in order."""
+
+    begin: int
+    end: int
+    language: str | None = None  # None: that of the chunk, or what is heard if changes are followed
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a chunk has come."""
+
+    chunk: AudioChunk
+    language: str | None
+    probability: float | None = None
+    pending: deque[_Range] = field(default_factory=deque)
+    passages: list[_Passage] = field(default_factory=list)
+    dropped: list[Interval] = field(default_factory=list)
+    resumes: int = 0
+    in_doubt: bool = False  # a window is hardly in the language it was decoded in
+    effort: float = 0.0  # seconds of audio that could have been encoded with the work so far
+
+    @property
+    def tired(self) -> bool:
+        """Whether the chunk has had the work that is due to a chunk in a doubtful language."""
+        return self.in_doubt and self.effort >= EFFORT * max(MIN_EFFORT_S, len(self.chunk.audio) / SAMPLE_RATE)
 
 
 @dataclass(slots=True)
@@ -101,13 +179,20 @@ class _Window:
     """A part of a chunk on its way to a text. `audio` begins `begin` samples into the chunk."""
 
     chunk: int  # its index in the batch
+    progress: _Progress
     begin: int
     audio: Audio
     states: States
     language: str
     task: Task
+    heard: Probabilities | None = None  # None: its pieces need no look, or had one
+    second: str | None = None  # another language that may be spoken
     hypothesis: Hypothesis | None = None
     loops: bool = False  # the text repeats itself or does not end
+    fixed: bool = True  # the language was given, or belongs to this part of a chunk
+    part: bool = False  # of a window that was divided
+    divided: bool = False  # its parts are decoded instead
+    alien: bool = False  # surely not in its language
 
     @property
     def avg_logprob(self) -> float:
@@ -122,26 +207,6 @@ class _Window:
         """The window with its text. There must be one."""
         assert self.hypothesis is not None
         return DecodedWindow(self.states, self.hypothesis, self.language, self.task, self.seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Passage:
-    """Words of one window, timed from the beginning of the chunk."""
-
-    words: tuple[Word, ...]
-    hypothesis: Hypothesis
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a chunk has come."""
-
-    chunk: AudioChunk
-    language: str | None
-    probability: float | None = None
-    pending: deque[tuple[int, int]] = field(default_factory=deque)  # sample ranges to decode, in order
-    passages: list[_Passage] = field(default_factory=list)
-    resumes: int = 0
 
 
 class Recognizer:
@@ -161,46 +226,119 @@ class Recognizer:
         for progress in unfinished.values():
             detected = progress.chunk.task is Task.DETECT and progress.language is not None
             if len(progress.chunk.audio) >= MIN_AUDIO_S * SAMPLE_RATE and not detected:
-                progress.pending.append((0, len(progress.chunk.audio)))
+                progress.pending.append(_Range(0, len(progress.chunk.audio)))
         while unfinished:
             for index in [i for i, progress in unfinished.items() if not progress.pending]:
                 done = unfinished.pop(index)
-                yield index, Recognition(tuple(_sentences(done.passages)), done.language or "en", done.probability)
+                said, dropped = tuple(_sentences(done.passages)), tuple(sorted(done.dropped))
+                yield index, Recognition(said, _main_language(done), done.probability, dropped)
             encoded = self._encode(unfinished, wide=STRATEGIES[preset].wide)
             windows = [window for window in encoded if window.task is not Task.DETECT]
-            self._decode(windows, STRATEGIES[preset], prompt)
-            plausible = [window for window in windows if self._is_plausible(window)]
+            decoded = self._decode(windows, STRATEGIES[preset], prompt)
+            plausible = [window for window in decoded if self._is_plausible(window) and not self._drop_loop(window)]
             aligned = self._engine.words([window.decoded for window in plausible])
             for window, words in zip(plausible, aligned, strict=True):
-                self._accept(window, unfinished[window.chunk], words)
+                self._accept(window, words)
 
     def _encode(self, unfinished: dict[int, _Progress], *, wide: bool) -> list[_Window]:
-        """Encode the next pending range of every chunk, and detect the languages that are not known."""
-        parts = []
-        for progress in unfinished.values():
-            begin, end = progress.pending.popleft()
-            parts.append((begin, progress.chunk.audio[begin:end]))
-        states = self._engine.encode([audio for _, audio in parts], wide=wide)
-        unknown = [(p, state) for p, state in zip(unfinished.values(), states, strict=True) if p.language is None]
-        languages = self._engine.detect_languages([state for _, state in unknown])
-        for (progress, _), (language, probability) in zip(unknown, languages, strict=True):
-            progress.language, progress.probability = language, probability
-        return [
-            _Window(index, begin, audio, state, progress.language or "en", progress.chunk.task)
-            for (index, progress), (begin, audio), state in zip(unfinished.items(), parts, states, strict=True)
-        ]
+        """Encode the next pending range of every chunk, and choose the languages of those that have none.
 
-    def _decode(self, windows: Sequence[_Window], strategy: Strategy, prompt: str | None) -> None:
-        """Give every window the best text that the strategy finds, with as few searches as possible."""
+        Returns no window for a range in several languages: its parts are pending now.
+        """
+        ranges = [progress.pending.popleft() for progress in unfinished.values()]
+        parts = [p.chunk.audio[r.begin : r.end] for p, r in zip(unfinished.values(), ranges, strict=True)]
+        states = self._engine.encode(parts, wide=wide)
+        windows = []
+        for (index, progress), part, audio, state in zip(unfinished.items(), ranges, parts, states, strict=True):
+            language, task = part.language or progress.language or "en", progress.chunk.task
+            is_part = part.language is not None and progress.chunk.follow
+            windows.append(_Window(index, progress, part.begin, audio, state, language, task, part=is_part))
+        open_windows = [
+            window
+            for window, part in zip(windows, ranges, strict=True)
+            if part.language is None and (window.progress.language is None or window.progress.chunk.follow)
+        ]
+        heard = self._engine.detect_languages([window.states for window in open_windows])
+        mixed = [w for w, probabilities in zip(open_windows, heard, strict=True) if _choose(w, probabilities)]
+        self._divide(mixed)
+        for window in windows:
+            self._count(window.progress, window)
+        return [window for window in windows if not window.divided]
+
+    def _divide(self, windows: Sequence[_Window]) -> None:
+        """Find the languages inside these windows. A window with several is divided: its parts are pending then."""
+        if not windows:
+            return
+        found = [language_choice.pieces(self._speech_between(w.audio, 0.0, w.seconds)) for w in windows]
+        sounds = [
+            window.audio[int(max(0.0, begin - PIECE_PAD_S) * SAMPLE_RATE) : int((end + PIECE_PAD_S) * SAMPLE_RATE)]
+            for window, pieces in zip(windows, found, strict=True)
+            for begin, end in pieces
+        ]
+        heard = iter(self._engine.detect_languages(self._engine.encode(sounds, tight=True)))
+        for window, pieces in zip(windows, found, strict=True):
+            assert window.heard is not None
+            expected = window.progress.language or window.language
+            of_pieces = [next(heard) for _ in pieces]
+            stretches = language_choice.stretches(pieces, of_pieces, window.heard, expected, window.seconds)
+            window.progress.effort += sum(end - begin for begin, end in pieces)
+            if len(stretches) == 1:
+                window.language = stretches[0].language
+            elif stretches:
+                window.divided = True
+                bounds = [window.begin + int(part.begin * SAMPLE_RATE) for part in stretches]
+                ends = [*bounds[1:], window.begin + len(window.audio)]
+                parts = [_Range(a, b, s.language) for a, b, s in zip(bounds, ends, stretches, strict=True)]
+                window.progress.pending.extendleft(reversed(parts))
+            window.second = language_choice.second(window.heard, window.language)
+            window.heard = None
+
+    def _decode(self, windows: Sequence[_Window], strategy: Strategy, prompt: str | None) -> list[_Window]:
+        """Give every window the best text that the strategy finds, with as few searches as possible.
+
+        Returns the windows without those that turned out to hold several languages.
+        """
         self._search(windows, strategy.search, prompt)
-        doubtful = [window for window in windows if window.loops or window.avg_logprob < strategy.accept_logprob]
+        improbable = [window for window in windows if window.loops or window.avg_logprob < IMPROBABLE_LOGPROB]
+        self._divide([window for window in improbable if _has_hint(window)])
+        windows = [window for window in windows if not window.divided]
+        self._search_second([window for window in improbable if window.second and not window.divided], prompt)
+        doubtful = [window for window in windows if _is_doubtful(window, strategy)]
+        self._find_aliens([window for window in doubtful if window.fixed])
+        doubtful = [window for window in doubtful if not window.alien]
         again = [w for w in doubtful if strategy.search != BEAM or not self._engine.is_wide(w.states)]
+        again = [window for window in again if not window.progress.tired]
         narrow = [window for window in again if not self._engine.is_wide(window.states)]
         widened = self._engine.encode([window.audio for window in narrow], wide=True)
         for window, states in zip(narrow, widened, strict=True):
             window.states = states
+            self._count(window.progress, window)
         self._search(again, BEAM, prompt)
-        self._search([window for window in doubtful if window.loops], NO_REPEATS, prompt)
+        looping = [window for window in doubtful if window.loops and not window.progress.tired]
+        self._search(looping, NO_REPEATS, prompt)
+        return windows
+
+    def _find_aliens(self, windows: Sequence[_Window]) -> None:
+        """Mark the windows that are surely not in the language that was given for them."""
+        heard = self._engine.detect_languages([window.states for window in windows])
+        for window, probabilities in zip(windows, heard, strict=True):
+            probability = probabilities.get(window.language, 0.0)
+            window.alien = probability < ALIEN
+            window.progress.in_doubt |= probability < DOUBT
+
+    def _search_second(self, windows: Sequence[_Window], prompt: str | None) -> None:
+        """Decode the windows in their second language. A window keeps its language if that text is better."""
+        for window in windows:
+            assert window.second is not None
+            other = copy(window)
+            other.language, other.hypothesis, other.loops = window.second, None, False
+            self._search([other], GREEDY, prompt)
+            if (not other.loops, other.avg_logprob) > (not window.loops, window.avg_logprob):
+                window.language, window.hypothesis, window.loops = other.language, other.hypothesis, other.loops
+
+    def _count(self, progress: _Progress, window: _Window) -> None:
+        """Count the work of encoding a window."""
+        progress.effort += WINDOW_S if self._engine.is_wide(window.states) else window.seconds + MARGIN_S
 
     def _search(self, windows: Sequence[_Window], search: Search, prompt: str | None) -> None:
         """Decode the windows. A window keeps its old text if that is better."""
@@ -209,6 +347,7 @@ class Recognizer:
         languages, tasks = [window.language for window in windows], [window.task for window in windows]
         found = self._engine.decode([window.states for window in windows], languages, tasks, search, prompt)
         for window, hypothesis in zip(windows, found, strict=True):
+            window.progress.effort += len(hypothesis.tokens) * (TOKEN_S if search.beam_size == 1 else BEAM_TOKEN_S)
             loops = not hypothesis.complete or repeats_itself(self._engine.text(hypothesis))
             if window.hypothesis is None or (not loops, hypothesis.avg_logprob) > (
                 not window.loops,
@@ -227,13 +366,29 @@ class Recognizer:
             self._speech_between(window.audio, 0.0, window.seconds)
         )
 
-    def _accept(self, window: _Window, progress: _Progress, words: Sequence[Word]) -> None:
+    def _drop_loop(self, window: _Window) -> bool:
+        """Return whether the text is a loop. Its place is decoded by halves, or reported as dropped."""
+        if not window.loops or not self._is_loop(window.decoded.hypothesis):
+            return False
+        progress = window.progress
+        if window.alien or progress.tired or progress.resumes >= MAX_RESUMES or not self._decode_halves(window):
+            speech = self._speech_between(window.audio, 0.0, window.seconds)
+            if sum(end - begin for begin, end in speech) >= LOST_S:
+                offset = window.begin / SAMPLE_RATE
+                progress.dropped.append((speech[0][0] + offset, speech[-1][1] + offset))
+        return True
+
+    def _is_loop(self, hypothesis: Hypothesis) -> bool:
+        """Return whether a text has no end or repeats itself all the time. A phrase may be said twice."""
+        return not hypothesis.complete or repetition(self._engine.text(hypothesis)) > LOOP_RATIO
+
+    def _accept(self, window: _Window, words: Sequence[Word]) -> None:
         """Keep the words of the window up to its first uncovered speech, and have the rest decoded again."""
+        progress = window.progress
         if window.task is Task.TRANSCRIBE:
             kept, uncovered = fit(words, window.seconds, lambda a, b: self._speech_between(window.audio, a, b))
-            if uncovered is None or (
-                progress.resumes < MAX_RESUMES and self._decode_rest(window, progress, kept, uncovered.begin)
-            ):
+            more = progress.resumes < MAX_RESUMES and not progress.tired and not window.alien
+            if uncovered is None or (more and self._decode_rest(window, kept, uncovered.begin)):
                 words = kept
         if not words:
             return
@@ -242,19 +397,20 @@ class Recognizer:
         if progress.passages:
             last = progress.passages.pop()
             once = last.words[: len(last.words) - overlap(last.words, moved)]
-            progress.passages.append(_Passage(once, last.hypothesis))
-        progress.passages.append(_Passage(moved, window.decoded.hypothesis))
+            progress.passages.append(_Passage(once, last.hypothesis, last.language))
+        progress.passages.append(_Passage(moved, window.decoded.hypothesis, window.language))
 
-    def _decode_rest(self, window: _Window, progress: _Progress, kept: Sequence[Word], uncovered_s: float) -> bool:
+    def _decode_rest(self, window: _Window, kept: Sequence[Word], uncovered_s: float) -> bool:
         """Have the window decoded again from the uncovered speech on. Return False if that would be no progress."""
         begin_s = max(kept[-1].end if kept else 0.0, uncovered_s - PAD_S)
         if begin_s < (MIN_AUDIO_S if kept else 0.5):  # kept words are progress, however short
-            return not kept and self._decode_halves(window, progress)
-        progress.resumes += 1
-        progress.pending.appendleft((window.begin + int(begin_s * SAMPLE_RATE), window.begin + len(window.audio)))
+            return not kept and self._decode_halves(window)
+        window.progress.resumes += 1
+        begin, end = window.begin + int(begin_s * SAMPLE_RATE), window.begin + len(window.audio)
+        window.progress.pending.appendleft(_Range(begin, end, window.language if window.fixed else None))
         return True
 
-    def _decode_halves(self, window: _Window, progress: _Progress) -> bool:
+    def _decode_halves(self, window: _Window) -> bool:
         """Have both halves of the window decoded again. Return False if there is no pause to cut at.
 
         The cut is at the pause nearest to the middle.
@@ -266,8 +422,9 @@ class Recognizer:
             return False
         nearest = min(pauses, key=lambda pause: abs(pause - window.seconds / 2))
         cut, end = window.begin + int(nearest * SAMPLE_RATE), window.begin + len(window.audio)
-        progress.resumes += 1
-        progress.pending.extendleft([(cut, end), (window.begin, cut)])
+        language = window.language if window.fixed else None
+        window.progress.resumes += 1
+        window.progress.pending.extendleft([_Range(cut, end, language), _Range(window.begin, cut, language)])
         return True
 
     def _speech_between(self, audio: Audio, begin: float, end: float) -> list[Interval]:
@@ -278,13 +435,56 @@ class Recognizer:
         return [(a, b) for a, b in shifted if b > a]
 
 
+def _choose(window: _Window, heard: Probabilities) -> bool:
+    """Choose the language of a window by what was heard. Return whether its pieces need a look."""
+    progress = window.progress
+    if progress.language is None:
+        progress.language, progress.probability = next(iter(heard.items()))
+    window.language = progress.language
+    if not progress.chunk.follow or window.task is Task.DETECT:
+        return False
+    window.heard, window.fixed = heard, False
+    spoken = language_choice.spoken(heard, window.language)
+    if spoken is None:
+        return True
+    window.language = spoken
+    window.second = language_choice.second(heard, spoken)
+    progress.in_doubt |= heard.get(spoken, 0.0) < DOUBT
+    return False
+
+
+def _main_language(progress: _Progress) -> str:
+    """Return the language of a chunk: the one that was detected, or the one that most of its words are in."""
+    if progress.probability is not None or not progress.passages:
+        return progress.language or "en"
+    seconds: dict[str, float] = {}
+    for passage in progress.passages:
+        length = passage.words[-1].end - passage.words[0].start if passage.words else 0.0
+        seconds[passage.language] = seconds.get(passage.language, 0.0) + length
+    return max(seconds, key=lambda language: seconds[language])
+
+
+def _is_doubtful(window: _Window, strategy: Strategy) -> bool:
+    """Return whether a window is searched again. Parts in full width would cost as much as their whole chunk each."""
+    least = min(strategy.accept_logprob, IMPROBABLE_LOGPROB) if window.part else strategy.accept_logprob
+    return window.loops or window.avg_logprob < least
+
+
+def _has_hint(window: _Window) -> bool:
+    """Return whether a second language may be hidden in a window."""
+    heard = window.heard or {}
+    return any(probability >= HINT for language, probability in heard.items() if language != window.language)
+
+
 def _sentences(passages: Sequence[_Passage]) -> Iterator[Sentence]:
     """Yield the sentences of all passages, each with the probabilities of the passage in which it begins."""
-    ratios = [compression_ratio(text_of(passage.words)) for passage in passages]
-    source = [number for number, passage in enumerate(passages) for _ in passage.words]
-    begin = 0
-    for group in sentences([word for passage in passages for word in passage.words]):
-        number = source[begin]
-        begin += len(group)
-        hypothesis = passages[number].hypothesis
-        yield Sentence(tuple(group), hypothesis.avg_logprob, hypothesis.no_speech_prob, ratios[number])
+    for language, group in groupby(passages, key=lambda passage: passage.language):
+        members = list(group)
+        ratios = [compression_ratio(text_of(passage.words)) for passage in members]
+        source = [number for number, passage in enumerate(members) for _ in passage.words]
+        begin = 0
+        for words in sentences([word for passage in members for word in passage.words]):
+            number = source[begin]
+            begin += len(words)
+            hypothesis = members[number].hypothesis
+            yield Sentence(tuple(words), language, hypothesis.avg_logprob, hypothesis.no_speech_prob, ratios[number])

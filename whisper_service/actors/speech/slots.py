@@ -24,7 +24,7 @@ from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.chunk_io import UnreadableChunk, read_audio, segments_of
 from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Recognizer
-from whisper_service.core.chinese import convert_all
+from whisper_service.core import chinese
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Emit, Inbox
@@ -157,7 +157,7 @@ class _Batch:
             if self._inbox.cancelled(chunk.job_id):
                 continue
             try:
-                audio.append(AudioChunk(read_audio(chunk), chunk.language, chunk.task))
+                audio.append(AudioChunk(read_audio(chunk), chunk.language, chunk.task, chunk.follow))
                 readable.append((index, chunk))
             except UnreadableChunk as error:
                 del self._open[index]
@@ -172,14 +172,16 @@ class _Batch:
                 return
 
     def _report(self, chunk: ChunkInput, found: Recognition) -> ChunkDone:
-        segments = segments_of(found, chunk.span, chunk.word_timestamps)
+        start = chunk.span.start
+        segments = chinese.written(segments_of(found, chunk.span, chunk.word_timestamps), chunk.script)
         return ChunkDone(
             batch=self._batch.batch,
             job_id=chunk.job_id,
             index=chunk.span.index,
-            segments=segments if chunk.script is None else convert_all(segments, chunk.script),
+            segments=segments,
             language=found.language,
             language_probability=found.language_probability,
+            dropped=tuple((round(start + a, 3), round(start + b, 3)) for a, b in found.dropped),
         )
 
     def _fault(self, kind: FaultKind, problem: Problem, chunk: ChunkInput | None = None, fatal: bool = False) -> Fault:

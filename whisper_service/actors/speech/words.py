@@ -13,12 +13,23 @@ from typing import Final
 from msgspec.structs import replace
 
 from whisper_service.core.domain import Word
-from whisper_service.core.text import CLAUSE_END, NEUTRAL, OPENING, breakable, columns, ends_sentence, wide
+from whisper_service.core.text import (
+    CLAUSE_END,
+    CLOSING,
+    NEUTRAL,
+    OPENING,
+    SENTENCE_END,
+    breakable,
+    columns,
+    ends_sentence,
+    wide,
+)
 
 FRAME_S: Final = 0.02
 """Length of an encoder state of Whisper. `align` counts in these."""
 PAUSE_S: Final = 2.0
 """A silence of this length ends a segment, also inside a sentence."""
+SENTENCE_MARKS: Final = "".join(sorted(SENTENCE_END))
 LONG_S: Final = 12.0
 LONG_COLUMNS: Final = 100
 """A segment longer than either is cut at its best clause or pause. CJK characters are two columns wide."""
@@ -69,6 +80,10 @@ def merge_punctuation(words: Iterable[Word]) -> list[Word]:
     opening: Word | None = None
     for word in words:
         mark = word.word.strip()
+        if merged and opening is None and (glued := _glued_marks(merged[-1].word, word.word)):
+            merged[-1] = replace(merged[-1], word=merged[-1].word + glued)
+            word = replace(word, word=word.word[len(glued) :])
+            mark = word.word.strip()
         if mark and not _is_spoken(mark):
             if _opens(mark) and (word.word.startswith(" ") or mark not in NEUTRAL):
                 opening = replace(opening, word=opening.word + mark) if opening else word
@@ -146,7 +161,15 @@ def text_of(words: Iterable[Word]) -> str:
 def _can_cut(before: Word, after: Word) -> bool:
     """Return whether two words are two words to a reader. "www.example" and ".org" are one."""
     edges = before.word[-1:] + after.word[:1]
+    if ends_sentence(before.word) and wide(before.word.rstrip(CLOSING).rstrip(SENTENCE_MARKS)[-1:] or " "):
+        return True  # a narrow mark behind a wide character ends the sentence, whatever follows
     return any(edge.isspace() or breakable(edge) for edge in edges)
+
+
+def _glued_marks(before: str, text: str) -> str:
+    """Return the sentence marks at the beginning of a word that end the sentence of a wide character before."""
+    rest = text.lstrip(SENTENCE_MARKS)
+    return text[: len(text) - len(rest)] if _is_spoken(rest) and before and wide(before[-1]) else ""
 
 
 def _opens(mark: str) -> bool:

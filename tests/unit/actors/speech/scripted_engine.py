@@ -14,6 +14,8 @@ from whisper_service.actors.speech.recognition import AudioChunk, Recognition, R
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 
 SURE, DOUBTFUL = -0.05, -0.7
+FAINT = 0.06
+"""Probability of a language that may be spoken, and is not heard."""
 
 
 def sound(seconds: float, at: float = 0.0) -> Audio:
@@ -38,11 +40,16 @@ class FakeEngine:
 
     script: Callable[[float, float, Search, bool], Text]
     spoken: str = "en"
+    heard: Callable[[float, float], dict[str, float]] | None = (
+        None  # None: `spoken` everywhere, other languages faintly
+    )
+    says: Callable[[float, float, str], Text] | None = None  # what it hears depends on the language too
     knows: tuple[str, ...] = ("en", "de", "zh")
     searches: list[tuple[Search, int]] = field(default_factory=list)
     looked: list[tuple[float, float, Search, bool]] = field(default_factory=list)
     prompts: list[str | None] = field(default_factory=list)
     worded: list[tuple[str, Task, float]] = field(default_factory=list)
+    encoded: list[tuple[float, float, bool]] = field(default_factory=list)
     detections: int = 0
     languages: list[str] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
@@ -51,15 +58,20 @@ class FakeEngine:
     def known_language(self, wanted: str | None) -> str | None:
         return wanted if wanted in self.knows else None
 
-    def encode(self, windows: Sequence[Audio], *, wide: bool = False) -> list[States]:
+    def encode(self, windows: Sequence[Audio], *, wide: bool = False, tight: bool = False) -> list[States]:
+        self.encoded += [(float(s[0]) / SAMPLE_RATE, float(s[-1] + 1) / SAMPLE_RATE, tight) for s in windows]
         return [np.array([s[0], s[-1] + 1, float(wide)], dtype=np.float32) for s in windows]
 
     def is_wide(self, states: States) -> bool:
         return bool(states[2])
 
-    def detect_languages(self, states: Sequence[States]) -> list[tuple[str, float]]:
+    def detect_languages(self, states: Sequence[States]) -> list[dict[str, float]]:
         self.detections += len(states)
-        return [(self.spoken, 0.9)] * len(states)
+        faint = {language: FAINT for language in self.knows if language != self.spoken}
+        if self.heard is None:
+            return [{self.spoken: 0.9} | faint for _ in states]
+        found = [self.heard(float(state[0]) / SAMPLE_RATE, float(state[1]) / SAMPLE_RATE) for state in states]
+        return [dict(sorted(each.items(), key=lambda pair: -pair[1])) for each in found]
 
     def decode(
         self,
@@ -73,12 +85,12 @@ class FakeEngine:
         self.languages += languages
         self.tasks += tasks
         self.prompts.append(prompt)
-        return [self._decoded(state, search) for state in states]
+        return [self._decoded(state, search, language) for state, language in zip(states, languages, strict=True)]
 
-    def _decoded(self, state: States, search: Search) -> Hypothesis:
+    def _decoded(self, state: States, search: Search, language: str) -> Hypothesis:
         stretch = float(state[0]) / SAMPLE_RATE, float(state[1]) / SAMPLE_RATE
         self.looked.append((*stretch, search, bool(state[2])))
-        text = self.script(*stretch, search, bool(state[2]))
+        text = self.says(*stretch, language) if self.says else self.script(*stretch, search, bool(state[2]))
         tokens = (len(self.texts),)
         self.texts[tokens] = text
         return Hypothesis(tokens, text.avg_logprob, text.no_speech_prob, text.complete)

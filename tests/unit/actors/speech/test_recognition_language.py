@@ -5,18 +5,22 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.actors.speech.scripted_engine import (
+    DOUBTFUL,
     FIRST,
     SECOND,
     SPEECH,
     SURE,
     FakeEngine,
     Text,
+    complete,
     hear,
     listening,
     sound,
+    words,
 )
 from whisper_service.actors.speech.engine import Search
-from whisper_service.actors.speech.recognition import UNLIKELY_LOGPROB, AudioChunk, Recognition, Recognizer
+from whisper_service.actors.speech.recognition import GREEDY, UNLIKELY_LOGPROB, AudioChunk, Recognition, Recognizer
+from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Preset, Task
 
 
@@ -70,9 +74,10 @@ def test_a_second_search_is_made_in_the_language_and_task_of_its_row() -> None:
 
 
 def test_every_search_is_told_the_prompt() -> None:
-    engine = FakeEngine(lambda begin, *_: Text(FIRST, complete=False) if begin < 1 else Text(SECOND))
+    engine = FakeEngine(lambda begin, end, *_: Text(FIRST, complete=False) if end > 5.9 and begin < 1 else Text(SECOND))
     list(listening(engine, SPEECH, AudioChunk(sound(6), "en"), prompt="numbers"))
-    assert engine.prompts == ["numbers"] * 4
+    assert len(engine.prompts) > 4
+    assert set(engine.prompts) == {"numbers"}
 
 
 def test_a_language_is_found_without_a_text() -> None:
@@ -82,3 +87,99 @@ def test_a_language_is_found_without_a_text() -> None:
     assert heard == {0: Recognition((), "de", 0.9), 1: Recognition((), "en", None)}
     assert engine.searches == []
     assert engine.detections == 1, "what is known is not sought"
+
+
+def test_a_change_that_is_sure_is_followed_and_the_sentences_say_so() -> None:
+    engine = FakeEngine(complete, heard=lambda *_: {"zh": 0.98, "en": 0.01})
+    ((_, found),) = listening(engine, SPEECH, AudioChunk(sound(6), "en", follow=True))
+    assert set(engine.languages) == {"zh"}
+    assert [sentence.language for sentence in found.sentences] == ["zh", "zh"]
+    assert (found.language, found.language_probability) == ("zh", None), "the language of the job was known"
+
+
+def test_a_given_language_is_kept_whatever_is_heard() -> None:
+    engine = FakeEngine(complete, heard=lambda *_: {"zh": 0.98, "en": 0.01})
+    hear(engine, SPEECH, AudioChunk(sound(6), "en"))
+    assert set(engine.languages) == {"en"}
+    assert engine.detections == 0
+
+
+def test_a_change_that_is_not_sure_is_not_followed() -> None:
+    engine = FakeEngine(complete, heard=lambda *_: {"de": 0.5, "en": 0.4, "zh": 0.05})
+    hear(engine, SPEECH, AudioChunk(sound(6), "en", follow=True))
+    assert set(engine.languages) == {"en"}
+
+
+def two_languages(begin: float, end: float) -> dict[str, float]:
+    """English is spoken up to the fourth second, Chinese from then on."""
+    if end < 4:
+        return {"en": 0.99, "zh": 0.001}
+    return {"en": 0.6, "zh": 0.38} if begin < 3 else {"zh": 0.99, "en": 0.001}
+
+
+@pytest.mark.parametrize("preset", list(Preset))
+def test_a_window_in_two_languages_is_decoded_in_both(preset: Preset) -> None:
+    engine = FakeEngine(complete, heard=two_languages)
+    ((_, found),) = listening(engine, SPEECH, AudioChunk(sound(6), "en", follow=True), preset=preset)
+    said = [(sentence.language, text_of(sentence.words)) for sentence in found.sentences]
+    assert said == [("en", "one two three."), ("zh", "four five six.")]
+    assert engine.languages == ["en", "zh"]
+
+
+def test_a_window_in_two_languages_is_divided_whoever_is_beside() -> None:
+    rows = [AudioChunk(sound(6), "en", follow=True), AudioChunk(sound(2), "en", follow=True)]
+    alone = [dict(listening(FakeEngine(complete, heard=two_languages), SPEECH, row))[0].sentences for row in rows]
+    together = dict(listening(FakeEngine(complete, heard=two_languages), SPEECH, *rows))
+    assert [together[0].sentences, together[1].sentences] == alone
+
+
+def test_pieces_are_encoded_as_narrow_as_they_are() -> None:
+    engine = FakeEngine(complete, heard=two_languages)
+    hear(engine, SPEECH, AudioChunk(sound(6), "en", follow=True))
+    assert [(round(a, 1), round(b, 1)) for a, b, tight in engine.encoded if tight] == [(0.0, 1.6), (3.9, 5.6)]
+
+
+def test_an_improbable_text_is_tried_in_the_other_language_and_the_better_one_kept() -> None:
+    def says(begin: float, end: float, language: str) -> Text:
+        return Text(FIRST, SURE) if language == "zh" else Text(words(0.0, "won", "too", "tree."), -0.9)
+
+    engine = FakeEngine(complete, heard=lambda *_: {"en": 0.7, "zh": 0.25}, says=says)
+    ((_, found),) = listening(engine, SPEECH[:1], AudioChunk(sound(2), "en", follow=True))
+    assert [(s.language, text_of(s.words)) for s in found.sentences] == [("zh", "one two three.")]
+
+
+def test_languages_hidden_in_an_improbable_text_are_looked_for() -> None:
+    def says(begin: float, end: float, language: str) -> Text:
+        text = complete(begin, end, GREEDY, False)
+        return Text(text.words, SURE if end - begin < 5.5 else -0.9)
+
+    def hidden(begin: float, end: float) -> dict[str, float]:
+        return {"en": 0.95, "zh": 0.04} if end - begin > 5.5 else two_languages(begin, end)
+
+    engine = FakeEngine(complete, heard=hidden, says=says)
+    ((_, found),) = listening(engine, SPEECH, AudioChunk(sound(6), "en", follow=True))
+    assert [sentence.language for sentence in found.sentences] == ["en", "zh"]
+
+
+def test_a_text_in_a_language_that_is_surely_wrong_costs_one_search() -> None:
+    def loop(begin: float, end: float, search: Search, wide: bool) -> Text:
+        return Text(words(0.0, *["la"] * 60), complete=False)
+
+    engine = FakeEngine(loop, heard=lambda *_: {"en": 0.99, "zh": 0.001})
+    ((_, found),) = listening(engine, SPEECH, AudioChunk(sound(6), "zh"))
+    assert [search for search, _ in engine.searches] == [GREEDY]
+    assert (found.sentences, found.dropped) == ((), ((0.0, 5.5),))
+
+
+def test_a_chunk_in_a_doubtful_language_has_an_end_of_its_work() -> None:
+    long_ago = [(n * 1.5, n * 1.5 + 1.2) for n in range(18)]
+
+    def lazy(begin: float, end: float, search: Search, wide: bool) -> Text:
+        return Text(words(begin, "la"), DOUBTFUL)
+
+    def work(probability: float) -> int:
+        engine = FakeEngine(lazy, heard=lambda *_: {"en": 1 - probability, "zh": probability})
+        list(listening(engine, long_ago, AudioChunk(sound(28), "zh")))
+        return len(engine.searches)
+
+    assert work(0.3) < work(0.9) / 2

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.actors.speech.scripted_engine import DOUBTFUL, FIRST, SPEECH, SURE, FakeEngine, Text, hear, sound, words
+from tests.unit.actors.speech.scripted_engine import (
+    DOUBTFUL,
+    FIRST,
+    SPEECH,
+    SURE,
+    FakeEngine,
+    Text,
+    complete,
+    hear,
+    listening,
+    sound,
+    words,
+)
 from whisper_service.actors.speech.engine import Search
 from whisper_service.actors.speech.recognition import BEAM, GARBAGE_LOGPROB, GREEDY, NO_REPEATS, STRATEGIES, AudioChunk
+from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Preset
 
 
@@ -64,10 +77,9 @@ def test_a_preset_searches_in_its_order_and_only_as_long_as_it_has_to(
         (Text(words(0, "first."), -1.1), Text(words(0, "second."), -1.1), "first."),
         (Text(words(0, "first."), -1.4), Text(words(0, "second."), -1.1, complete=False), "first."),
         (Text(words(0, "first."), -0.1, complete=False), Text(words(0, "second."), -1.4), "second."),
-        (Text(words(0, *["first"] * 3), -0.1), Text(words(0, *["la"] * 80), -0.05, complete=False), "la " * 80),
     ],
 )
-def test_the_better_text_is_kept_and_any_is_better_than_a_loop(
+def test_the_better_text_is_kept_and_one_that_ends_is_better_than_a_loop(
     preset: Preset, first: Text, second: Text, kept: str
 ) -> None:
     def script(begin: float, end: float, search: Search, wide: bool) -> Text:
@@ -75,16 +87,37 @@ def test_the_better_text_is_kept_and_any_is_better_than_a_loop(
             return Text(words(0, "worst."), GARBAGE_LOGPROB - 1, complete=False)
         return second if search == BEAM else first
 
-    if kept.startswith("la"):
-        first.complete = False  # between two loops the likelier one
     found = hear(FakeEngine(script), [(0.0, 0.5)], AudioChunk(sound(2), "en"), preset=preset)
     assert " ".join(found[0]).split() == kept.split()
 
 
-def test_a_loop_that_nothing_breaks_is_kept_rather_than_silence() -> None:
+def test_a_loop_that_nothing_breaks_is_no_text_and_its_place_is_told() -> None:
     engine = FakeEngine(lambda *_: Text(FIRST, complete=False))
-    assert hear(engine, SPEECH[:1], AudioChunk(sound(2), "en")) == {0: ["one two three."]}
+    ((_, found),) = listening(engine, SPEECH[:1], AudioChunk(sound(2), "en"))
+    assert (found.sentences, found.dropped) == ((), ((0.0, 1.5),))
     assert [search for search, _ in engine.searches] == [GREEDY, BEAM, NO_REPEATS]
+
+
+def test_a_loop_without_speech_is_dropped_without_a_word() -> None:
+    ((_, found),) = listening(FakeEngine(lambda *_: Text(FIRST, complete=False)), [], AudioChunk(sound(2), "en"))
+    assert (found.sentences, found.dropped) == ((), ())
+
+
+def test_a_loop_is_looked_for_by_halves_before_it_is_dropped() -> None:
+    def script(begin: float, end: float, search: Search, wide: bool) -> Text:
+        whole = begin < 1 and end > 5
+        return Text(words(0, *["la"] * 80), complete=False) if whole else complete(begin, end, search, wide)
+
+    ((_, found),) = listening(FakeEngine(script), SPEECH, AudioChunk(sound(6), "en"))
+    assert [text_of(sentence.words) for sentence in found.sentences] == ["one two three.", "four five six."]
+    assert found.dropped == ()
+
+
+def test_a_phrase_that_is_said_twice_is_no_loop() -> None:
+    twice = words(0.0, "come", "here,", "come", "here,")
+    assert hear(FakeEngine(lambda *_: Text(twice)), [(0.0, 2.0)], AudioChunk(sound(2.2), "en")) == {
+        0: ["come here, come here,"]
+    }
 
 
 def test_only_the_doubtful_rows_of_a_batch_are_sought_again() -> None:

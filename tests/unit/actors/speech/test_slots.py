@@ -48,7 +48,14 @@ class FakeRecognizer:
         for index in reversed(range(len(marks))):  # any order is allowed
             self._trouble(marks, marks[index])
             word = Word(0.1, 0.9, f" {marks[index]}", 0.5)
-            yield index, Recognition((Sentence((word,), -0.1, 0.0, 1.0),), chunks[index].language or "fr", None)
+            yield (
+                index,
+                Recognition(
+                    (Sentence((word,), chunks[index].language or "fr", -0.1, 0.0, 1.0),),
+                    chunks[index].language or "fr",
+                    None,
+                ),
+            )
 
 
 class FakeInbox:
@@ -161,7 +168,7 @@ def test_chinese_is_stored_in_the_script_that_was_asked_for(monkeypatch: pytest.
             self, chunks: Any, preset: Preset, prompt: str | None = None
         ) -> Iterator[tuple[int, Recognition]]:
             words = (Word(0.1, 0.5, "头发", 0.9),)
-            yield 0, Recognition((Sentence(words, -0.1, 0.0, 1.0),), "zh", None)
+            yield 0, Recognition((Sentence(words, "zh", -0.1, 0.0, 1.0),), "zh", None)
 
     wanted = msgspec.structs.replace(chunk(spool, 1), script=Script.TRADITIONAL)
     reports, _ = work(monkeypatch, ChineseRecognizer(), Transcribe(batch=1, chunks=(wanted,)))
@@ -380,3 +387,44 @@ def test_a_slot_that_cannot_report_takes_the_process_with_it(
     assert gone.wait(30)
     assert codes == [70]
     assert "MemoryError: not even this" in capfd.readouterr().err
+
+
+def test_a_chunk_is_recognised_as_the_job_wants_and_what_was_dropped_is_told_on_the_clock_of_the_recording(
+    monkeypatch: pytest.MonkeyPatch, spool: Path
+) -> None:
+    asked: list[AudioChunk] = []
+
+    class LoopingRecognizer(FakeRecognizer):
+        def recognise(
+            self, chunks: Any, preset: Preset, prompt: str | None = None
+        ) -> Iterator[tuple[int, Recognition]]:
+            asked.extend(chunks)
+            yield 0, Recognition((), "en", None, dropped=((0.25, 0.75),))
+
+    wanted = msgspec.structs.replace(chunk(spool, 3), language="de", follow=True)
+    reports, _ = work(monkeypatch, LoopingRecognizer(), Transcribe(batch=1, chunks=(wanted,)))
+    assert [(row.language, row.follow) for row in asked] == [("de", True)]
+    assert isinstance(reports[0], ChunkDone)
+    assert reports[0].dropped == ((103.25, 103.75),)
+
+
+def test_segments_are_in_the_language_of_their_words_and_mandarin_is_simplified(
+    monkeypatch: pytest.MonkeyPatch, spool: Path
+) -> None:
+    class MixedRecognizer(FakeRecognizer):
+        def recognise(
+            self, chunks: Any, preset: Preset, prompt: str | None = None
+        ) -> Iterator[tuple[int, Recognition]]:
+            chinese = (Word(0.1, 0.3, "頭髮 ", 0.9), Word(0.3, 0.5, "後來", 0.9))
+            japanese = (Word(0.6, 0.8, "結論", 0.9),)
+            yield (
+                0,
+                Recognition(
+                    (Sentence(chinese, "zh", -0.1, 0.0, 1.0), Sentence(japanese, "ja", -0.1, 0.0, 1.0)), "zh", None
+                ),
+            )
+
+    reports, _ = work(monkeypatch, MixedRecognizer(), Transcribe(batch=1, chunks=(chunk(spool, 1),)))
+    assert isinstance(reports[0], ChunkDone)
+    assert [(s.language, s.text) for s in reports[0].segments] == [("zh", "头发后来"), ("ja", "結論")]
+    assert [word.word for word in reports[0].segments[0].words] == ["头发", "后来"]

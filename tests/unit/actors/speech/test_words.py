@@ -159,6 +159,23 @@ def test_sentences_end_where_they_end(given: list[str], expected: list[str]) -> 
     assert texts(said(*given)) == expected
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["天", "氣", "怎", "麼", "樣", "?", "How", " do", " I", " go"],
+        ["天", "氣", "怎", "麼", "樣?", "How", " do", " I", " go"],
+        ["天氣怎麼樣", "?How", " do", " I", " go"],
+    ],
+)
+def test_a_mark_behind_a_wide_character_ends_the_sentence_whatever_follows(given: list[str]) -> None:
+    assert texts(merge_punctuation(said(*given))) == ["天氣怎麼樣?", "How do I go"]
+
+
+def test_a_mark_inside_a_latin_word_does_not() -> None:
+    assert texts(merge_punctuation(said(" See", " a", "?b", " now"))) == ["See a?b now"]
+    assert texts(merge_punctuation(said("第", "3", ".5", "章"))) == ["第3.5章"]
+
+
 def test_a_long_pause_ends_a_segment_and_a_breath_does_not() -> None:
     words = [" and", " so", " on"]
     assert texts(said(*words, pause_after={0: PAUSE_S / 2})) == ["and so on"]
