@@ -61,7 +61,7 @@ def test_windows_that_are_encoded_and_aligned_together_give_the_result_of_single
     assert len({text.states.shape for text in texts}) == 2
     assert all(said)
     assert said_together == said
-    assert [[*heard][0] for heard in (*languages, *languages_together)] == ["en"] * 6
+    assert [next(iter(heard)) for heard in (*languages, *languages_together)] == ["en"] * 6
     for one, other in zip(texts, texts_together, strict=True):
         np.testing.assert_allclose(one.states, other.states, atol=2e-3)
     for mine, others in zip(words, words_together, strict=True):
