@@ -126,9 +126,10 @@ async def test_the_data_directory_moves_between_two_runs(tmp_path: Path) -> None
         history = len(await log_of(service, done.id))
     (tmp_path / "there").mkdir()
     (tmp_path / "here" / "data").rename(tmp_path / "there" / "data")
-    for path in (tmp_path / "there" / "data").rglob("*"):
-        if path.is_file() and path.suffix != ".log":
-            assert str(tmp_path).encode() not in path.read_bytes(), path
+    moved = [path for path in (tmp_path / "there" / "data").rglob("*") if path.is_file() and path.suffix != ".log"]
+    assert {"whisper_service.db", film.id} <= {path.name.partition(".pcm")[0] for path in moved}
+    for path in moved:
+        assert str(tmp_path).encode() not in path.read_bytes(), path
     async with running(tmp_path / "there") as (service, client, _):
         assert (await ended(service, film.id)).status is Status.COMPLETED
         assert await texts(service, film.id) == [text_of(n) for n in range(60)]

@@ -564,7 +564,7 @@ async def test_auto_is_the_best_model_for_the_device_that_the_actor_finds(
         assert (done.status, done.model) == (Status.COMPLETED, model)
         assert (await service.system()).model == model
         seen = [j for j in jobs_in(await log_of(service, job.id)) if j.status is Status.PROCESSING]
-        assert {j.model for j in seen} <= {None, model}
+        assert {model} <= {j.model for j in seen} <= {None, model}
 
 
 async def test_one_service_per_data_directory(tmp_path: Path) -> None:

@@ -116,7 +116,9 @@ def test_captions_look_as_they_are_asked_to() -> None:
     assert cli.main(["transcribe", "a.wav", "-f", "srt,vtt", "--max-s", "2", "--bom", "--word-times"]) == 0
     said = Path("a.srt").read_bytes()
     assert said.startswith(b"\xef\xbb\xbf")
-    assert all((cue.end - cue.start).total_seconds() <= 2 for cue in srt.parse(said.decode("utf-8-sig")))
+    seconds = [(cue.end - cue.start).total_seconds() for cue in srt.parse(said.decode("utf-8-sig"))]
+    assert seconds
+    assert max(seconds) <= 2
     assert cli.main(["transcribe", "a.wav", "--lines", "5"]) == 1
 
 

@@ -92,7 +92,7 @@ async def test_a_checkpoint_that_fails_halfway_leaves_nothing(store: Store) -> N
     await working(store, 1)
     before = await everything(store)
     twice = said(0, "one") * 2
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE constraint failed: segment\."):
         await store.checkpoint("a", 0, twice, "en")
     with pytest.raises(ValueError, match="another chunk"):
         await store.checkpoint("a", 0, said(1, "one"), "en")

@@ -33,7 +33,7 @@ async def test_a_new_job_must_be_pending(store: Store) -> None:
 
 async def test_the_same_job_is_not_added_twice(store: Store) -> None:
     await store.add(new())
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE constraint failed: job\.id"):
         await store.add(new())
     assert len(await store.change_log.changes(0)) == 1
 

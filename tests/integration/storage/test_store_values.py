@@ -29,11 +29,20 @@ def any_job(draw: st.DrawFn) -> Job:
     """A pending job with anything in its fields."""
     job: Job = draw(values(Job))
     language = draw(st.none() | st.from_regex(r"[a-z]{2,3}", fullmatch=True))
-    options = msgspec.structs.replace(job.options, model=job.options.model or "auto", language=language)
+    track = draw(st.none() | st.integers(0, 999))
+    options = msgspec.structs.replace(job.options, model=job.options.model or "auto", language=language, track=track)
     return msgspec.structs.replace(
-        job, id=f"job-{job.id}", status=Status.PENDING, phase=None, options=options, bytes=abs(job.bytes) % 2**62,
-        attempts=abs(job.attempts) % 2**62, progress=draw(st.floats(0, 1)), chunks_done=0, chunks_total=0,
-    )  # fmt: skip
+        job,
+        id=f"job-{job.id}",
+        status=Status.PENDING,
+        phase=None,
+        options=options,
+        bytes=abs(job.bytes) % 2**62,
+        attempts=abs(job.attempts) % 2**62,
+        progress=draw(st.floats(0, 1)),
+        chunks_done=0,
+        chunks_total=0,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -99,7 +108,8 @@ async def test_how_sure_a_language_is_is_kept(store: Store) -> None:
 async def test_the_database_itself_refuses_nonsense(store: Store, fields: dict[str, Any]) -> None:
     await working(store)
     before = await everything(store)
-    with pytest.raises(sqlite3.IntegrityError):
+    (name,) = fields
+    with pytest.raises(sqlite3.IntegrityError, match=name):
         await store.update("a", expected=Status.PROCESSING, **fields)
     assert await everything(store) == before
     assert await store.update("a", expected=Status.PROCESSING, message="goes on") is not None
@@ -152,7 +162,7 @@ async def test_what_is_remembered_of_a_model_makes_sense(store: Store) -> None:
         ModelRow("x", "absent"),
         ModelRow("x", "odd", problem=PROBLEM),
     ):
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed"):
             await store.service_state.log_model("x", b"{}", row)
     assert await store.service_state.models() == []
     assert await store.change_log.changes(0) == []

@@ -159,11 +159,10 @@ async def test_the_token_is_in_no_log(web: Running, caplog: pytest.LogCaptureFix
         await web.client.get("/api/state", headers=BEARER)
         await web.client.get("/api/state", headers={"authorization": TOKEN})
         await web.client.get("/nope", headers=BEARER)
-    assert caplog.records
+    ours = [record for record in caplog.records if record.name.startswith(("whisper", "uvicorn"))]
+    assert ours
     assert TOKEN not in caplog.text
-    assert all(
-        TOKEN not in str(vars(record)) for record in caplog.records if record.name.startswith(("whisper", "uvicorn"))
-    )
+    assert all(TOKEN not in str(vars(record)) for record in ours)
 
 
 async def test_no_secret_is_in_any_answer(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def test_the_unit_starts_what_there_is() -> None:
     text = (DEPLOY / "whisper_service.service").read_text()
     for line in ("Restart=always", "KillMode=mixed", "OOMPolicy=continue", "TimeoutStopSec=20"):
         assert line in text
-    for name in re.findall(r"WHISPER_SERVICE_(\w+)=", text):
+    names = re.findall(r"WHISPER_SERVICE_(\w+)=", text)
+    assert names
+    for name in names:
         assert known(name), name
 
 
@@ -77,12 +79,15 @@ def instructions() -> list[tuple[str, str]]:
 def test_the_image_names_what_there_is() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     text = (DEPLOY / "Dockerfile").read_text()
-    for listed in re.findall(r"EXTRAS=([\w,]+)", text):
+    lists = re.findall(r"EXTRAS=([\w,]+)", text)
+    assert lists
+    for listed in lists:
         assert set(listed.split(",")) <= extras.keys()
     variables = [part.partition("=")[0] for name, rest in instructions() if name == "ENV" for part in rest.split()]
-    for variable in variables:
-        if variable.startswith(ENV_PREFIX) and variable != "WHISPER_SERVICE_UI":
-            assert known(variable.removeprefix(ENV_PREFIX)), variable
+    settings = [name for name in variables if name.startswith(ENV_PREFIX) and name != "WHISPER_SERVICE_UI"]
+    assert settings
+    for variable in settings:
+        assert known(variable.removeprefix(ENV_PREFIX)), variable
     last = [name for name, _ in instructions()]
     assert last.index("USER") < last.index("ENTRYPOINT")
     assert "tini" in dict(instructions())["ENTRYPOINT"]
@@ -176,7 +181,9 @@ def test_the_unit_calls_the_program_as_it_wants_to_be_called() -> None:
         [sys.executable, *words[1:3], "serve", *words[3:], "--help"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for option in (word for word in words if word.startswith("--")):
+    options = [word for word in words if word.startswith("--")]
+    assert options
+    for option in options:
         assert option in done.stdout
 
 
@@ -201,6 +208,8 @@ def test_the_composition_can_be_read_and_names_what_there_is() -> None:
         assert (ROOT / service["build"]["dockerfile"]).is_file()
         assert service["read_only"] is True
         assert service["ports"] == ["127.0.0.1:8000:8000"]
+        assert service["volumes"]
+        assert service["secrets"]
         assert {volume.partition(":")[0] for volume in service["volumes"]} <= composed["volumes"].keys()
         assert set(service["secrets"]) <= composed["secrets"].keys()
         for variable in service["environment"]:

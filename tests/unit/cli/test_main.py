@@ -159,8 +159,9 @@ def test_what_is_not_a_users_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch
         raise ExceptionGroup("", [DiskFull(), ZeroDivisionError()])
 
     monkeypatch.setattr(server, "run", run)
-    with pytest.raises(ExceptionGroup):
+    with pytest.raises(ExceptionGroup) as caught:
         cli.main([])
+    assert caught.group_contains(ZeroDivisionError)
 
 
 def test_openapi_prints_the_document(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ def test_options_are_keys(options: Options) -> None:
 
 
 def test_values_cannot_be_changed() -> None:
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="immutable"):
         Options().model = "tiny"  # type: ignore[misc]
 
 

@@ -59,11 +59,15 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypat
 
 
 def test_a_directory_that_cannot_be_synced_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
     def fail(descriptor: int) -> None:
+        tried.append(descriptor)
         raise OSError(errno.EINVAL, "not on this file system")
 
     monkeypatch.setattr(os, "fsync", fail)
     files.sync_directory(tmp_path)
+    assert tried
 
 
 def test_the_hash_of_a_file(tmp_path: Path) -> None:

@@ -71,3 +71,5 @@ def test_a_list_that_cannot_be_written_is_ignored(tmp_path: Path, actor: subproc
     present.end_orphans()
     present.add(actor.pid)
     present.remove(actor.pid)
+    assert actor.poll() is None
+    assert list(tmp_path.iterdir()) == []

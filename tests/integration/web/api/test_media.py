@@ -96,6 +96,7 @@ async def test_a_player_that_goes_away_leaves_no_open_file(web: Running) -> None
     for _ in range(3):
         async with web.client.stream("GET", path) as answer:
             await anext(answer.aiter_raw(1_000))
+            assert held(), "a file that is being sent is open"
     with anyio.fail_after(10):
         while held():  # noqa: ASYNC110 - no event tells it
             await anyio.sleep(0.01)
