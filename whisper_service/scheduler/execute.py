@@ -114,6 +114,7 @@ def _give(context: Context, batch: views.GiveBatch) -> None:
                 span=chunk.span,
                 spool=str(context.data.spool_of(job_id)),
                 language=run.language,
+                follow=run.job.options.language is None,
                 task=run.job.options.task,
                 word_timestamps=run.job.options.word_timestamps,
                 script=run.job.options.script,

@@ -36,7 +36,9 @@ UNANSWERED: Final = Problem(
     hint="Retry the job. If it happens again, report it.",
 )
 """The reason of a chunk that its finished batch left out."""
-WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", "unheard")
+UNCLEAR: Final = "unclear_speech"
+"""The code of speech that has no text, because every text for it repeats itself."""
+WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", "unheard", UNCLEAR)
 """Notes that a completed job shows as its message."""
 
 
@@ -239,11 +241,18 @@ class Ledger:
         if (run := self.runs.get(job_id)) is not None:
             if index in run.finished:  # given twice, because the job was paused and resumed in between
                 return
+            unclear = _unclear(report.dropped)
+            chunk = run.in_flight.get(index) or run.waiting.get(index)
+            if unclear is not None and not report.segments and chunk is not None:
+                await self.give_up_chunk(run, chunk, unclear)
+                return
             probability = report.language_probability
             language = run.language_after(report.language, probability, text=bool(report.segments))
             run.finish_chunk(index)
             fields = run.progress(self._clock()) | {"language": language, "probability": probability}
-        elif report.language_probability is not None:  # the language of a paused job is chosen by chunks in order
+            if unclear is not None:
+                fields["history"] = self._history_with(run, unclear)
+        elif report.language_probability is not None or report.dropped:  # done again, in order, when the job goes on
             return
         else:
             try:
@@ -356,6 +365,18 @@ class Ledger:
         else:
             self._queue = None  # only jobs that are not in work are in the queue
         return written.job
+
+
+def _unclear(dropped: Sequence[tuple[float, float]]) -> Problem | None:
+    """Return the problem of speech that has no text because every text repeats itself. None: there is no such speech."""
+    if not dropped:
+        return None
+    begin, end = dropped[0][0], dropped[-1][1]
+    message = (
+        f"The speech from {begin:.1f} s to {end:.1f} s is unclear: every text for it repeats itself. It is left out."
+    )
+    hint = "Choose the language that is spoken, or a larger model."
+    return Problem(UNCLEAR, message, hint, {"at_s": begin, "end_s": end})
 
 
 def _log(job: Job, message: str, level: int = logging.WARNING, **facts: Any) -> None:
