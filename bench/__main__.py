@@ -1,4 +1,4 @@
-"""List the benchmarks, one line each: `python -m bench`. Each is run by its name and tells its options with `--help`."""
+"""List the benchmarks, one line each: `python -m bench`. `python -m NAME --help` tells the options of one."""
 
 from __future__ import annotations
 

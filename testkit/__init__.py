@@ -1,1 +1,4 @@
-"""What tests and benchmarks share: services with scripted actors, recordings, fake servers. No part of the installed package."""
+"""What tests and benchmarks share: services with scripted actors, recordings, fake servers.
+
+No part of the installed package.
+"""

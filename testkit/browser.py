@@ -175,7 +175,10 @@ class Visitor:
         return row
 
     async def count(self, selector: str, wanted: int) -> None:
-        """Until there are so many. The page's policy forbids what the driver's own way of waiting for a condition does."""
+        """Until there are so many.
+
+        The page's policy forbids what the driver's own way of waiting for a condition does.
+        """
         with anyio.fail_after(20):
             while await self.page.locator(selector).count() != wanted:  # noqa: ASYNC110  nobody tells
                 await anyio.sleep(0.03)
@@ -191,7 +194,8 @@ class Visitor:
     async def words(self) -> str:
         """Everything that is written on the page, names of things included."""
         text: str = await self.page.evaluate(
-            """() => [document.title, document.body.innerText, ...[...document.querySelectorAll('[aria-label], [placeholder], [title]')]
+            """() => [document.title, document.body.innerText,
+              ...[...document.querySelectorAll('[aria-label], [placeholder], [title]')]
               .flatMap((e) => [e.ariaLabel, e.placeholder, e.title])].filter(Boolean).join('\\n')"""
         )
         return text

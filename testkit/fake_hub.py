@@ -1,7 +1,8 @@
 """A hub on a real port: what `snapshot_download` asks of one, with every fault on demand. A proxy, too.
 
-Large files (`LARGE`) answer with a redirect to another port, as the content network of a hub does. `Hub.fault` makes requests
-whose path holds a text go wrong; what was asked and how many bytes of bodies went out is counted, in `asked` and `sent`.
+Large files (`LARGE`) answer with a redirect to another port, as the content network of a hub does. `Hub.fault` makes
+requests whose path holds a text go wrong; what was asked and how many bytes of bodies went out is counted, in `asked`
+and `sent`.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class Fault:
     """What goes wrong with requests for `path` (a part of it), `times` times (-1: always).
 
     `status` answers with that status; `stall` accepts and falls silent, after `after` bytes of a body; `cut` closes the
-    connection after `after` bytes; `corrupt` sends other bytes; `short` sends a whole answer of `after` bytes; `slow` sends
-    `rate` bytes a second; `reset` closes without a word; `page` answers with a page for people; `nothing` lists a repo without files.
+    connection after `after` bytes; `corrupt` sends other bytes; `short` sends a whole answer of `after` bytes; `slow`
+    sends `rate` bytes a second; `reset` closes without a word; `page` answers with a page for people; `nothing` lists a
+    repo without files.
     """
 
     path: str
@@ -69,7 +71,10 @@ class Asked:
 
 
 class Hub:
-    """Serves one repo, and the same under names that go on after it, like `REPO-2`. A context manager; `url` is its endpoint."""
+    """Serves one repo, and the same under names that go on after it, like `REPO-2`.
+
+    A context manager; `url` is its endpoint.
+    """
 
     def __init__(
         self,
@@ -245,8 +250,9 @@ class _Handler(BaseHTTPRequestHandler):
         data = hub.files[name]
         if name not in LARGE:
             return self._file(name, start, fault, body=body, extra={"X-Repo-Commit": COMMIT})
+        tail = prefix.removeprefix(f"/{hub.repo}").replace("-", "/-", 1)
         headers = {
-            "Location": f"{hub.storage}/storage{prefix.removeprefix(f'/{hub.repo}').replace('-', '/-', 1)}/{name}?signature=secret-signature",
+            "Location": f"{hub.storage}/storage{tail}/{name}?signature=secret-signature",
             "X-Repo-Commit": COMMIT,
             "X-Linked-Size": str(len(data)),
             "X-Linked-Etag": f'"{hashlib.sha256(data).hexdigest()}"',

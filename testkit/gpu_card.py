@@ -1,4 +1,4 @@
-"""A graphics card brought into trouble, through the driver's own interface: filled, and with an error that sticks to a process."""
+"""A GPU in trouble: its memory filled, and an error that stays in a process. Through the driver's own interface."""
 
 from __future__ import annotations
 

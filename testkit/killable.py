@@ -1,4 +1,4 @@
-"""A service in a process of its own that can be killed: submits the files it is given, once, and ends when all jobs ended.
+"""A service that can be killed. It submits the given files, each once, and ends when all jobs have ended.
 
 python -m testkit.killable DATA_DIR fake|real FILE...
 """

@@ -37,8 +37,8 @@ def encode(
 ) -> Path:
     """Encode with FFmpeg. `samples` is (n,) or (n, channels), at `RATE`.
 
-    `late_s` is when the audio track begins; `hole` is (at, seconds): time stamps jump there though no sound is left out;
-    `video_s` adds a track of pictures from 0 on.
+    `late_s` is when the audio track begins; `hole` is (at, seconds): time stamps jump there though no sound is left
+    out; `video_s` adds a track of pictures from 0 on.
     """
     with av.open(str(path), "w", format=format) as container:
         pictures: Any = container.add_stream("mpeg4", rate=10) if video_s else None

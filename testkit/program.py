@@ -1,4 +1,4 @@
-"""The service as its users run it: `python -m whisper_service` in a process of its own, with the real model, on a real port."""
+"""The service as users run it: `python -m whisper_service` in a process of its own, with the real model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Program:
         self.client = httpx.Client(base_url=url, timeout=60)
 
     def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
 
     def kill(self) -> None:
         """As the OOM killer does it; nothing of it may outlive it."""

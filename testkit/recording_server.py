@@ -1,4 +1,7 @@
-"""Another web server, from which recordings are fetched, on a real port. It can do what such servers do, and what they should not."""
+"""Another web server, from which recordings are fetched, on a real port.
+
+It can do what such servers do, and what they should not.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Word and character error rates, with deletions counted apart: a lost sentence is worse than a misheard word.
 
-A deletion alone is mostly a matter of spelling ("lower case" heard as "lowercase" is a deletion and a substitution). Deletions
-in a row are not: `lost` counts those, the words that were said and of which nothing was written.
+A deletion alone is mostly a matter of spelling ("lower case" heard as "lowercase" is a deletion and a substitution).
+Deletions in a row are not: `lost` counts those, the words that were said and of which nothing was written.
 
 English is compared as words after Whisper's English normaliser, other languages as words after the basic one; Chinese
 and Japanese as characters without spaces and punctuation, Chinese in simplified script.

@@ -1,14 +1,20 @@
 """Actors that follow a script instead of a model, through the real boot, pipes and protocol.
 
-The uploaded file is the script, JSON: {"chunks": 3, "seconds": 10.0, "delay": 0.0, "marks": DIR, "faults": {"1": "abort"}}.
-The media actor copies it into the spool, so that the speech actor finds it there. A fault of a chunk happens every time the
-chunk is given, or once if it ends in "_once" (a file below `marks` remembers). Known faults: abort, kill, hang, spin (in a
-native call that lets no other thread have its turn), oom, error. `decode_delay` seconds pass before each chunk is found;
-`decode_fault` is abort, kill, hang or spin (or one of them once), or "not_media". A chunk whose
-samples are not in the spool fails alone, as with the real actor; `bad` names chunks that always do. `cuts` ([[start, end], ...]
-in seconds) are the chunks themselves; `recuts` are those of every decode but the first. `says` begins every sentence, so
-that those of two recordings cannot be taken for each other, `segments` is how many a chunk has, `peaks` how many pairs the
-waveform. With `calm`, a directory, nothing fails on purpose before it exists, and what fails once does so for every job.
+The uploaded file is the script, in JSON. The media actor copies it into the spool, where the speech actor reads it. A
+file that is no script is no recording.
+
+- `chunks`, `seconds`: how many chunks there are, and how long each is. Between two of them is a pause of one second.
+- `cuts`: the chunks themselves, [[start, end], ...] in seconds. `recuts`: those of every decode but the first.
+- `decode_delay`, `delay`: seconds before each chunk is found, and before each is recognised.
+- `says`: how every sentence begins, so that two recordings differ. `segments`: how many sentences a chunk has.
+- `language`, `sure`: what is detected, and with which probability.
+- `peaks`: how many pairs the waveform has.
+- `faults`: {"1": "abort"} is what happens at chunk 1, every time it is given: abort, kill, hang, spin (in a call that
+  holds the interpreter's lock), oom or error. With "_once" behind the word it happens once; a file in the folder
+  `marks` remembers.
+- `decode_fault`: the same for the media actor: abort, kill, hang or spin; or "not_media".
+- `bad`: chunks that always fail alone, as chunks do whose samples are not in the spool.
+- `calm`: a path. Before it exists, nothing fails on purpose, and "once" means once for every job.
 """
 
 from __future__ import annotations
@@ -162,12 +168,8 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
         play = _read(row)
         if play is None or (row.span.index in play.get("bad", ()) and not _calm(play)):
             kind, code = ("media", "spool_missing") if play is None else ("unknown", "unknown")
-            emit(
-                Fault(
-                    scope="batch", kind=kind, problem=Problem(code, "This chunk cannot be read."), batch=command.batch,
-                    job_id=row.job_id, index=row.span.index,
-                )
-            )  # fmt: skip
+            problem = Problem(code, "This chunk cannot be read.")
+            emit(Fault("batch", kind, problem, batch=command.batch, job_id=row.job_id, index=row.span.index))
             continue
         time.sleep(play.get("delay", 0.0))
         fault = play.get("faults", {}).get(str(row.span.index))
@@ -226,9 +228,13 @@ def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDo
     segments = tuple(_sentence(row, number, count, text) for number in range(count))
     probability = None if row.language else float(play.get("sure", 0.9))
     return ChunkDone(
-        batch=command.batch, job_id=row.job_id, index=row.span.index, segments=segments, language=row.language or play.get("language", "en"),
+        batch=command.batch,
+        job_id=row.job_id,
+        index=row.span.index,
+        segments=segments,
+        language=row.language or play.get("language", "en"),
         language_probability=probability,
-    )  # fmt: skip
+    )
 
 
 def _sentence(row: ChunkInput, number: int, count: int, text: str) -> Segment:
@@ -236,10 +242,8 @@ def _sentence(row: ChunkInput, number: int, count: int, text: str) -> Segment:
     step = (row.span.end - row.span.start) / count
     start = row.span.start + number * step
     end = row.span.end if number == count - 1 else start + step
-    return Segment(
-        chunk=row.span.index, index=number, start=start, end=end, text=text, words=(Word(start, end, f" {text}", 0.9),),
-        language=row.language or "en",
-    )  # fmt: skip
+    words = (Word(start, end, f" {text}", 0.9),)
+    return Segment(row.span.index, number, start, end, text, words, language=row.language or "en")
 
 
 def _calm(play: dict[str, Any]) -> bool:

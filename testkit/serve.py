@@ -1,9 +1,10 @@
-"""The real service - store, loop, supervisors, HTTP - with children of the benchmark's choice; prints its address as `serve` does.
+"""Serve with other actors. Everything else is the real service, and prints its address as `serve` does.
 
     python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--commits FILE]
 
-With `--commits` it writes when each change was committed, one `seq nanoseconds` a line, to be compared with when clients got it. The time
-is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on the monotonic clock of the machine.
+With `--commits` it writes when each change was committed, one `seq nanoseconds` a line, to be compared with when
+clients got it. The time is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on the
+monotonic clock of the machine.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import Any
 import aiosqlite
 import anyio
 
-from whisper_service.app.service import MEDIA, SPEECH, Service
+from whisper_service.app.service import Service
+from whisper_service.app.wiring import MEDIA, SPEECH
 from whisper_service.config.load import load
 from whisper_service.config.schema import Config
 from whisper_service.core import logs
@@ -33,7 +35,10 @@ FAKE_MODEL = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 
 
 class Commits:
-    """When each change was committed. One writer commits, then publishes: the last commit before a publication is its own."""
+    """When each change was committed.
+
+    One writer commits, then publishes: the last commit before a publication is its own.
+    """
 
     def __init__(self) -> None:
         self.last = 0

@@ -32,7 +32,7 @@ class Running(NamedTuple):
 
 
 def entries(speech: str = "speech", media: str = "media") -> dict[str, Any]:
-    """Return the arguments of `Service.open` that name these functions of `testkit.scripted_actors`, or other entries."""
+    """Return the arguments of `Service.open` for functions of `testkit.scripted_actors`, or for other entries."""
     named = {"speech_entry": speech, "media_entry": media}
     return {key: name if ":" in name else f"testkit.scripted_actors:{name}" for key, name in named.items()}
 
@@ -48,8 +48,8 @@ def placeholder_model(folder: Path) -> Path:
 def configuration(root: Path, **sections: Mapping[str, Any]) -> Config:
     """Return settings for a service with its data in `root / "data"`.
 
-    `sections` are settings by section: `server={"max_uploads": 1}`. Unless they say otherwise, the port is any free one, one
-    media actor works, what is deleted is gone, and the model is a placeholder.
+    `sections` are settings by section: `server={"max_uploads": 1}`. Unless they say otherwise, the port is any free
+    one, one media actor works, what is deleted is gone, and the model is a placeholder.
     """
     kinds = get_type_hints(Config)
     given: dict[str, Mapping[str, Any]] = {
@@ -73,7 +73,10 @@ async def open_service(
     sources: Mapping[str, Any] | None = None,
     **sections: Mapping[str, Any],
 ) -> AsyncIterator[Service]:
-    """A service without HTTP. The actors are functions of `testkit.scripted_actors`; `sources` say who set a setting."""
+    """A service without HTTP.
+
+    The actors are functions of `testkit.scripted_actors`; `sources` say who set a setting.
+    """
     config = configuration(root, **sections)
     async with Service.open(config, sources=sources, **entries(speech_actor, media_actor)) as service:
         yield service

@@ -17,7 +17,10 @@ _VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2
 
 @functools.cache
 def babble(seconds: float, seed: int = 0) -> Samples:
-    """Syllables without sense: a consonant of noise, a vowel of 29 harmonics shaped by three formants; 4 to 5 a second."""
+    """Return syllables without sense, 4 to 5 a second.
+
+    Each is a consonant of noise and a vowel of 29 harmonics shaped by three formants.
+    """
     dice = np.random.default_rng(seed)
     harmonics = np.arange(1, 30)[:, None]
     pieces: list[npt.NDArray[np.float64]] = []

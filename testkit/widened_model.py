@@ -1,9 +1,10 @@
-"""A network of the size of a larger model that says what a smaller one says, to measure what size costs without its weights.
+"""A network as large as a larger model that says what a smaller one says: measures what size costs.
 
-Every vector x becomes (x, x, ...), one copy behind the other. A layer norm of that is the copies of its layer norm. Each matrix W
-becomes k by k blocks of W / k, so that it maps copies to copies; attention heads keep their width and are k times as many, and those
-that align words keep their numbers. The last norm of the decoder is divided by k, because the embeddings that turn states to tokens
-sum over the copies. Layers that are added compute all that a layer computes, and their last matrices are zero: they change nothing.
+Every vector x becomes (x, x, ...), one copy behind the other. A layer norm of that is the copies of its layer norm.
+Each matrix W becomes k by k blocks of W / k, so that it maps copies to copies; attention heads keep their width and are
+k times as many, and those that align words keep their numbers. The last norm of the decoder is divided by k, because
+the embeddings that turn states to tokens sum over the copies. Layers that are added compute all that a layer computes,
+and their last matrices are zero: they change nothing.
 """
 
 from __future__ import annotations

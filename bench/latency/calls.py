@@ -1,10 +1,11 @@
-"""How long a caller waits for a language, and for the text of a short clip: on an idle service, and beside a long recording.
+"""Measure how long a caller waits for a language and for a short text, on an idle service and beside a long recording.
 
     python -m bench.latency.calls [--audio FILE] [--hours 1] [--rounds 10] [--clips 5 30] [--model DIR]
 
-The long recording keeps every slot of the speech actor busy with full batches. Each round asks `/detect-language` about a clip
-of 30 s, and `/v1/audio/transcriptions` about each length; no clip was sent before. The clock runs from the request to the
-whole answer; beside it stands how much of that passed until the job was there (upload), and until its sound was read and cut.
+The long recording keeps every slot of the speech actor busy with full batches. Each round asks `/detect-language`
+about a clip of 30 s, and `/v1/audio/transcriptions` about a clip of each length. No clip is sent twice. The clock
+runs from the request to the whole answer. The table also shows how much of that time passed until the job existed
+(upload), and until its sound was decoded and cut.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ LANGUAGE_S = 30.0
 
 @dataclass
 class Waited:
-    """Seconds from a request until the job was there, until its first chunk could be worked on, until the answer was there."""
+    """Seconds from a request until the job exists, its first chunk can be recognised, the answer arrives."""
 
     placed: float
     read: float

@@ -1,12 +1,13 @@
-"""From the commit of a change to the moment a client has it, with many clients, over real connections.
+"""Measure the time from the commit of a change until each of many clients has it, over real connections.
 
     python -m bench.latency.events [--subscribers 1,100,1000] [--chunks 40] [--interval 0.5]
 
-A service process with actors that follow a script makes `chunks` chunks, one every `interval` seconds, each with the text of 25 s of
-speech; chunks are found five times as fast, as they are while a recording is read. Every subscriber has its own connection to `/api/events` over loopback. The clock starts when SQLite's COMMIT returns, in the
-thread that runs it, and stops when the last byte of the event has been read from the client's socket; both processes use the machine's
-monotonic clock. All clients are one process on the same machine, so their share of the CPU is in the figures. Only changes that were
-committed after the last client had subscribed are counted.
+A service with scripted actors makes `chunks` chunks, one every `interval` seconds, each with the text of 25 s of
+speech. Chunks are found five times as fast, as they are while a recording is decoded. Every subscriber has its own
+connection to `/api/events` over loopback. The clock starts when SQLite's COMMIT returns, in the thread that runs it.
+The clock stops when the last byte of the event is read from the client's socket. Both processes use the monotonic
+clock of the machine. All clients are one process on the same machine, so the figures contain the clients' share of
+the CPU. Only changes count that were committed after the last client had subscribed.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ def main() -> None:
     for count in counts:
         seen = anyio.run(measure, count, given.chunks, given.interval)
         ms = [1000 * seconds for seconds in seen.latencies]
+        times = [report.quantile(ms, 0.5), report.quantile(ms, 0.99), max(ms)]
+        shares = [100 * seen.server_cpu / seen.wall, 100 * seen.client_cpu / seen.wall]
         rows.append(
             [
-                count, seen.changes, len(ms), f"{report.quantile(ms, 0.5):.1f}", f"{report.quantile(ms, 0.99):.1f}", f"{max(ms):.1f}",
-                seen.lost, seen.repeated, seen.broken, f"{100 * seen.server_cpu / seen.wall:.0f}", f"{100 * seen.client_cpu / seen.wall:.0f}",
+                *(count, seen.changes, len(ms)),
+                *(f"{time:.1f}" for time in times),
+                *(seen.lost, seen.repeated, seen.broken),
+                *(f"{share:.0f}" for share in shares),
             ]
-        )  # fmt: skip
+        )
         print(f"{count} subscribers: {seen.wall:.0f} s", flush=True)
     print()
     head = [

@@ -1,10 +1,10 @@
-"""How long after the upload of an hour of audio the first sentence is there.
+"""Measure how long after the upload of an hour of audio the first sentence arrives.
 
     python -m bench.latency.first_text [--audio FILE] [--hours 1] [--rounds 3] [--model DIR] [--raw]
 
-The file is an MP3. The clock starts when the answer 202 has arrived and stops when the first `segment` event has, on a warm service that
-is new for each round. With `--raw` faster-whisper takes turns with it: there the clock runs from the call of `transcribe` to the first
-segment, after the model is loaded.
+The file is an MP3. The clock starts when the answer 202 arrives and stops when the first `segment` event arrives.
+Each round has a new, warm service. With `--raw`, faster-whisper takes turns with the service: there the clock runs
+from the call of `transcribe` to the first segment, after the model is loaded.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ def main() -> None:
         made = recordings.speech(given.hours * 3600, Path(scratch) / "long.mp3", given.audio)
         size = made.path.stat().st_size / usage.MB
         print(
-            f"audio: {made.seconds / 3600:.2f} h, {size:.1f} MB; model: {model.name}; language: {given.language}; {given.rounds} rounds\n",
+            f"audio: {made.seconds / 3600:.2f} h, {size:.1f} MB; model: {model.name}; "
+            f"language: {given.language}; {given.rounds} rounds\n",
             flush=True,
         )
         anyio.run(measure, given, made.path, model)

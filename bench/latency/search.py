@@ -1,10 +1,10 @@
-"""Looking through many jobs: lists, searches and the snapshot a page starts from, and what the index costs a checkpoint.
+"""Measure lists, searches and the first view of the page in many jobs, and what the index costs a checkpoint.
 
     python -m bench.latency.search [--jobs 100000] [--segments 5] [--rounds 200] [--keep DIR]
 
-A database with `jobs` jobs of `segments` segments each, half of them English and half Chinese words drawn at random, is filled by
-the same triggers that a service uses, then asked through the same code that answers `/api/jobs` and `/api/state`, one question at
-a time, in this process. `--keep` puts the database into DIR and uses the one that is there already.
+The database has `jobs` jobs of `segments` segments each, half of them English and half Chinese words drawn at random.
+The triggers that a service uses fill it. The code that answers `/api/jobs` and `/api/state` reads it, one question at
+a time, in this process. `--keep` puts the database into DIR, and uses the one that is already there.
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ from whisper_service.storage.store import Store
 
 ENGLISH = re.split(
     " +",
-    "the of and to in is that for it was on with as we have to decide about budget meeting transcript crash model memory audio"
+    "the of and to in is that for it was on with as we have to decide about "
+    "budget meeting transcript crash model memory audio"
     " recording language database power second minute hour people think know because",
 )
-CHINESE = "每个分块完成后先写入数据库断点写在进程崩溃以后从最后继续会议预算语音转写模型内存录音语言秒分钟小时我们知道因为的是了不在人有这"
+CHINESE = (
+    "每个分块完成后先写入数据库断点写在进程崩溃以后从最后继续会议预算"
+    "语音转写模型内存录音语言秒分钟小时我们知道因为的是了不在人有这"
+)
 RARE = "zyxwvut 龘靐齉"
 WORDS = "[" + ",".join(['{"start":12.25,"end":12.75,"word":" recording","probability":0.9}'] * 14) + "]"
 QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -79,8 +83,8 @@ async def fill(path: Path, count: int, segments: int) -> None:
         plain.execute("BEGIN")
         for n, (job, texts) in enumerate(jobs(count, segments)):
             plain.execute(
-                "INSERT INTO job (id, name, status, options, created_at, bytes, sha256, progress, message, position_s, chunks_done,"
-                " chunks_total, decoded, attempts, rank, gaps)"
+                "INSERT INTO job (id, name, status, options, created_at, bytes, sha256, progress, message, position_s,"
+                " chunks_done, chunks_total, decoded, attempts, rank, gaps)"
                 " VALUES (?, ?, ?, '{}', 0, 1, 'x', 1, '', 0, 1, 1, 1, 1, 0, '[]')",
                 job,
             )

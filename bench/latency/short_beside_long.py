@@ -1,13 +1,14 @@
-"""How long a short clip waits beside a ten-minute recording, and what that costs the long one.
+"""Measure how long a short clip waits beside a ten-minute recording, and what that costs the long one.
 
-    python -m bench.latency.short_beside_long [--audio FILE] [--minutes 10] [--rounds 2] [--clip 5] [--every 15] [--model DIR]
+    python -m bench.latency.short_beside_long [--audio FILE] [--minutes 10] [--rounds 2] [--clip 5]
+                                             [--every 15] [--model DIR]
 
-Both are sent as ordinary jobs, through `POST /api/jobs`. Each round works on the long recording alone, and then with clips
-beside it: the first one 3 s after it, the next ones at the interval given. The clock of a clip runs from its request to the end
-of its job. The clips are also sent to the idle service. What counts are the ratios, all of which come from one run: of the
-clip beside the long recording to the clip alone, and of the long recording with clips to the long recording alone. The CPU
-seconds are those of the service with all its processes, and tell the cost of the clips where the clock is disturbed by other
-programs.
+Both are sent as ordinary jobs, through `POST /api/jobs`. Each round works on the long recording alone, and then with
+clips beside it: the first one 3 s after it, the next ones at the interval given. The clock of a clip runs from its
+request to the end of its job. The clips are also sent to the idle service. What counts are the ratios, all of which
+come from one run: of the clip beside the long recording to the clip alone, and of the long recording with clips to the
+long recording alone. The CPU seconds are those of the service with all its processes, and tell the cost of the clips
+where the clock is disturbed by other programs.
 """
 
 from __future__ import annotations

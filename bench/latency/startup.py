@@ -1,11 +1,11 @@
-"""From starting the process to its first answer.
+"""Measure the time from the start of the process to its first answer.
 
     python -m bench.latency.startup [--starts 10] [--model DIR]
 
-Each start has a fresh data directory; the files of Python and of the packages are in the page cache. The clock starts before the process
-does and stops when `GET /api/health/live` has answered 200; the request is sent when the service prints its address. The children start
-meanwhile, as they do for users. Then one more start counts the modules that the serving process has loaded when it ends, after it
-answered, started its children and held a warm model.
+Each start has a fresh data directory. The files of Python and of the packages are in the page cache. The clock starts
+before the process does and stops when `GET /api/health/live` has answered 200. The request is sent when the service
+prints its address. The actors start meanwhile, as they do for users. One more start counts the modules that the
+serving process has loaded at its end, after it answered, started its actors and held a warm model.
 """
 
 from __future__ import annotations

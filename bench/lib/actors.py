@@ -1,8 +1,9 @@
-"""Children for the benchmarks, started by the real boot, over the real pipes: named by `testkit.serve`.
+"""Actors of the benchmarks, with the real boot and pipes. `testkit.serve` is told their names.
 
-`scripted` answers every chunk at once with as much text as that much speech has, so that hours of it take minutes. `paced` and
-`script` need no recording at all: the file is JSON, {"chunks": N, "interval_s": SECONDS}. `journalled` is the real speech actor
-that also writes down which rows it was given, a line `monotonic-seconds job chunk` each, to the file that BENCH_JOURNAL names.
+`scripted` answers every chunk at once with as much text as that much speech has, so that hours of it take minutes.
+`paced` and `script` need no recording at all: the file is JSON, {"chunks": N, "interval_s": SECONDS}. `journalled` is
+the real speech actor that also writes down which chunks it was given, a line `monotonic-seconds job chunk` each, to the
+file that BENCH_JOURNAL names.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import overload
 
 from whisper_service.core.domain import SAMPLE_RATE, Segment, Span, Word
 from whisper_service.supervision.boot import Inbox
@@ -73,7 +73,7 @@ def journalled(inbox: Inbox, emit: Emit) -> None:
     """The real speech actor, with a witness."""
     from whisper_service.actors.speech import main as speech
 
-    speech.run(_Witness(inbox), emit)
+    speech.run(_Witness(inbox), emit)  # type: ignore[arg-type]  # the witness does what the actor asks of an inbox
 
 
 class _Witness:
@@ -83,10 +83,6 @@ class _Witness:
         self._inbox = inbox
         self._journal = os.open(os.environ[JOURNAL], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    @overload
-    def get(self) -> Command: ...
-    @overload
-    def get(self, timeout: float) -> Command | None: ...
     def get(self, timeout: float | None = None) -> Command | None:
         command = self._inbox.get() if timeout is None else self._inbox.get(timeout)
         if isinstance(command, Transcribe):
@@ -116,7 +112,7 @@ def _speak(inbox: Inbox, emit: Emit, delay: Callable[[ChunkInput], float]) -> No
                     batch=command.batch,
                     job_id=row.job_id,
                     index=row.span.index,
-                    segments=tuple(_sentences(row.span)),
+                    segments=tuple(sentences(row.span)),
                     language=row.language or "en",
                     language_probability=None if row.language else 0.99,
                 )
@@ -125,7 +121,7 @@ def _speak(inbox: Inbox, emit: Emit, delay: Callable[[ChunkInput], float]) -> No
         emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=seconds))
 
 
-def _sentences(span: Span) -> list[Segment]:
+def sentences(span: Span) -> list[Segment]:
     """As many words as people say in that time, each with its place."""
     step = 1 / WORDS_PER_S
     count = max(1, int((span.end - span.start) * WORDS_PER_S))

@@ -2,8 +2,8 @@
 
     python -m bench.lib.baselines --system batched|sequential[+words] --model DIR --audio FILE
 
-Prints one JSON object. The model is loaded and has encoded once before the clock starts; decoding the file, finding speech and
-recognising are inside. CPU seconds are those of this process, all threads.
+Prints one JSON object. The model is loaded and has encoded once before the clock starts; decoding the file, finding
+speech and recognising are inside. CPU seconds are those of this process, all threads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`python -m whisper_service` that tells at its end which modules it has loaded: python -m bench.lib.loaded_modules FILE serve ..."""
+"""Run `whisper_service` and write at its end which modules it has loaded.
+
+python -m bench.lib.loaded_modules FILE serve ...
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Recordings to measure with: Debian's asterisk prompts one after the other, or any file repeated to a length.
 
-The prompts come with what they say, so there is a reference to score against. Long files are made by copying the packets of
-an encoded piece, which takes no time and no memory.
+The prompts come with what they say, so there is a reference to score against. Long files are made by copying the
+packets of an encoded piece, which takes no time and no memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class Made(NamedTuple):
 
 
 def speech(seconds: float, target: Path, source: Path | None = None) -> Made:
-    """An MP3 of `seconds` made of `source`, without one of the prompts: then it may be a little shorter, to end with a prompt.
+    """Make an MP3 of `seconds` of `source`.
+
+    Without a source the prompts are used, and the file ends with a whole prompt.
 
     The text is known for the prompts, as long as none is repeated.
     """

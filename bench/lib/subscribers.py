@@ -24,7 +24,10 @@ CONNECTING = 50
 
 
 class Subscriber(asyncio.Protocol):
-    """One `EventSource`. While it is measured it only keeps what comes and when: all clients share a core with the service."""
+    """One `EventSource`.
+
+    While it is measured it only keeps what comes and when: all clients share a core with the service.
+    """
 
     def __init__(self, host: str) -> None:
         self._reads: list[tuple[int, bytes]] = []

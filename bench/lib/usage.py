@@ -1,4 +1,7 @@
-"""What processes use, seen from outside: CPU seconds of a whole process tree, resident memory as the kernel counts it. Linux only."""
+"""What processes use, seen from outside: CPU seconds of a whole process tree, resident memory as the kernel counts it.
+
+Linux only.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""Whether memory grows with the length of a recording: a short one against long ones, each on a fresh service.
+"""Measure whether memory grows with the length of a recording.
 
     python -m bench.memory.length [--audio FILE] [--minutes 10] [--hours 3,10] [--speech scripted|real] [--model DIR]
 
-Service, media actor and speech actor are looked at separately: the largest resident memory in samples 50 ms apart, and the high-water mark
-that the kernel keeps (VmHWM). The recording is really decoded and cut. With `--speech scripted` (the default) no model runs: every chunk is
-answered at once with as much text as that much speech has, so that hours take minutes; the figures of the speech actor then say nothing.
+A short recording and long ones are transcribed, each on a fresh service. Service, media actor and speech actor are
+measured apart: the largest resident memory in samples 50 ms apart, and the high-water mark that the kernel keeps
+(VmHWM). The recording is really decoded and cut. With `--speech scripted` (the default) no model runs: every chunk is
+answered at once with as much text as that much speech has. Hours then take minutes, and the figures of the speech
+actor say nothing.
 """
 
 from __future__ import annotations

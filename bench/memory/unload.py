@@ -1,8 +1,9 @@
-"""Memory before a model is loaded, while it is, after work, and after it was unloaded; and how long the next job waits for it.
+"""Measure memory before a model is loaded, while it is loaded, after work and after it is unloaded.
 
     python -m bench.memory.unload [--model DIR] [--rounds 3]
 
-Resident memory of the whole process tree and of the speech actor alone, as the kernel counts it, with the real model.
+The figures are the resident memory of the whole process tree and of the speech actor alone, as the kernel counts it,
+with the real model. The table also shows how long the next job waits for the model.
 """
 
 from __future__ import annotations

@@ -1,19 +1,22 @@
-"""What the page costs whoever has it open: a large upload, a long text, a long waveform.
+"""Measure what the page costs a browser: a large upload, a long text, a long waveform.
 
     python -m bench.page.browser [--gigabytes 3] [--changes 400] [--visits 5]
 
-Debian's Chromium without a window, against a service in a process of its own. The heap is `performance.memory.usedJSHeapSize`, told
-precisely and after a collection where it says so; the resident memory is that of all renderer processes together.
+Debian's Chromium without a window visits a service in a process of its own. The heap is
+`performance.memory.usedJSHeapSize` with the precise figures that a flag turns on. The resident memory is that of all
+renderer processes together.
 
-- The upload is a WAV file with a hole in it, so the disk needs room for it once, below the directory for temporary files. The heap is
-  looked at every 50 ms, with what is not collected yet.
-- The text is an hour of silence with 5,000 lines that a scripted actor says. Each visit begins with an empty cache; the page's own time is
-  what its thread used, whatever else the machine did, until the lines were painted and the recording could be played. A change of the active
-  line or word is what happens in one turn of the page's script, from the new time to the end of style and layout, by the clock and in the
-  time of its thread (where other timers of the page ran meanwhile, the longest are counted); painting comes later. So that places can be
-  chosen, the page is told a time that the recording does not have. A jump is a click on the time of a line and ends with the first frame in
-  which line and word are marked. How late a mark is can be seen while it really plays.
-- The waveform is that of three hours, 540,000 pairs of peaks, beside 3,000 lines; whoever makes a decoder is counted.
+- The upload is a WAV file with a hole in it. The disk needs room for it once, below the directory for temporary
+  files. The heap is read every 50 ms, with what is not collected yet.
+- The text is an hour of silence with 5,000 lines of a scripted actor. Each visit begins with an empty cache. The time
+  of the page is what its thread used until the lines were painted and the recording could be played. A change of the
+  active line or word is what happens in one turn of the page's script, from the new time to the end of style and
+  layout, by the clock and in the time of the thread. Other timers of the page may run meanwhile: then the longest
+  turns count. Painting comes later. So that places can be chosen, the page is told a time that the recording does not
+  have. A jump is a click on the time of a line. It ends with the first frame in which line and word are marked. How
+  late a mark is can be seen while the recording really plays.
+- The waveform is that of three hours, 540,000 pairs of peaks, beside 3,000 lines. Every decoder that the page makes
+  counts.
 
 Needs the extra [test], the built page and Linux.
 """
@@ -50,7 +53,9 @@ HEAP = "performance.memory.usedJSHeapSize"
 MOUNT = """
 window.decoders = 0
 for (const name of ['AudioContext', 'webkitAudioContext', 'OfflineAudioContext', 'AudioDecoder']) {
-  if (window[name]) window[name] = class extends window[name] { constructor(...given) { super(...given); window.decoders += 1 } }
+  if (window[name]) window[name] = class extends window[name] {
+    constructor(...given) { super(...given); window.decoders += 1 }
+  }
 }
 new MutationObserver(() => {
   if (window.whole || document.querySelectorAll('.line').length < %d) return
@@ -60,7 +65,8 @@ new MutationObserver(() => {
 """
 MOUNTED = """async () => {
   while (!window.painted || !document.querySelector('.player')) await new Promise(requestAnimationFrame)
-  const answer = performance.getEntriesByType('resource').find((entry) => entry.name.endsWith('/transcript')).responseEnd
+  const answer = performance.getEntriesByType('resource')
+    .find((entry) => entry.name.endsWith('/transcript')).responseEnd
   return [window.whole, window.whole - answer, window.painted].map((ms) => ms / 1000)
 }"""
 CHANGE = """async ([starts, order]) => {
@@ -83,8 +89,10 @@ CHANGE = """async ([starts, order]) => {
 }"""
 JUMP = """async (index) => {
   const line = document.querySelector(`[data-line="${index}"]`), video = document.querySelector('video')
-  const playing = new Promise((resolve) => video.addEventListener('seeked', () => resolve(performance.now()), { once: true }))
-  const marked = () => line.classList.contains('now') && [...(CSS.highlights.get('word') ?? [])].some((range) => line.contains(range.startContainer))
+  const playing = new Promise((resolve) =>
+    video.addEventListener('seeked', () => resolve(performance.now()), { once: true }))
+  const marked = () => line.classList.contains('now')
+    && [...(CSS.highlights.get('word') ?? [])].some((range) => line.contains(range.startContainer))
   const began = performance.now()
   line.querySelector('button').click()
   while (!marked()) await new Promise(requestAnimationFrame)
@@ -220,7 +228,10 @@ async def finished(client: httpx.AsyncClient, scratch: Path, name: str, data: by
 
 @asynccontextmanager
 async def opened(browser: Any, url: str, job_id: str, lines: int) -> AsyncIterator[tuple[Visitor, list[float]]]:
-    """The page of a transcript, and seconds: from the navigation until it had its lines, from their arrival, until painted, its own."""
+    """Visit the page of a transcript.
+
+    Return it with seconds: from the navigation to the lines, from their arrival, until painted, and the page's own.
+    """
     async with visiting(browser, url) as visitor:
         page = visitor.page
         session = await page.context.new_cdp_session(page)
@@ -236,7 +247,7 @@ async def opened(browser: Any, url: str, job_id: str, lines: int) -> AsyncIterat
 async def changes(
     browser: Any, page: Any, starts: list[float], order: Sequence[int]
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds of each change by the clock, and what the thread of the page used in each turn that began with a timer."""
+    """Return the milliseconds of each change by the clock, and of each turn of the page's thread that a timer began."""
     await browser.start_tracing(page=page, categories=["devtools.timeline"])
     spent = await page.evaluate(CHANGE, [starts, list(order)])
     events = json.loads(await browser.stop_tracing())["traceEvents"]

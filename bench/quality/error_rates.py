@@ -1,11 +1,14 @@
-"""What the service hears, against what was said, against what faster-whisper hears with the same weights.
+"""Compare what the service hears with what was said, and with what faster-whisper hears with the same weights.
 
-    python -m bench.quality.error_rates --corpus DIR --model DIR [--cache FILE] [--sets a,b] [--language given|auto] [--systems ...]
-    python -m bench.quality.error_rates ... --systems sequential,late-20,late-100,late-250   how far the baseline itself moves
+    python -m bench.quality.error_rates --corpus DIR --model DIR [--cache FILE] [--sets a,b] [--language given|auto]
+                                        [--systems ...]
+    python -m bench.quality.error_rates ... --systems sequential,late-20,late-100,late-250
 
-DIR holds recordings and a `manifest.jsonl` with one `{"id", "file", "set", "language", "text"}` a line; `text` is the
-reference, empty where nobody speaks, null where there is nothing to compare. Prints one Markdown row a set: error rate
-in % (deleted, substituted, inserted units). Baselines are deterministic, so `--cache` remembers them between runs.
+DIR has recordings and a `manifest.jsonl` with one `{"id", "file", "set", "language", "text"}` a line. `text` is the
+reference: empty where nobody speaks, null where there is nothing to compare. The output is one Markdown row a set:
+the error rate in % (deleted, substituted, inserted units). The baselines always give the same text, so `--cache`
+keeps them between runs. The systems `late-N` are the baseline on a recording that begins N ms later: they show how
+far the baseline itself moves.
 """
 
 from __future__ import annotations

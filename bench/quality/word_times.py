@@ -1,12 +1,13 @@
-"""How far the times of words are from where the words are, against faster-whisper with the same weights.
+"""Measure how far the times of words are from the words, against faster-whisper with the same weights.
 
-    python -m bench.quality.word_times --corpus DIR --model DIR [--sets phone,long_en] [--systems sequential,batched,balanced]
+    python -m bench.quality.word_times --corpus DIR --model DIR [--sets phone,long_en]
+                                       [--systems sequential,batched,balanced]
 
-DIR is as for `bench.quality.error_rates`; of its recordings those are used whose line in `manifest.jsonl` has `utterances`, a list of `{"start", "end",
-"text"}` in seconds. The first word of an utterance ought to begin where the utterance does, and its last word to end there; words
-that were misheard do not count. Utterances are cut with silence around them, up to half a second: where one really begins and ends is where
-its level first and last comes within 30 dB of its loudest 10 ms (in noise that is the cut itself). Prints one Markdown row for each system
-and set.
+DIR is as for `bench.quality.error_rates`. The benchmark uses the recordings whose line in `manifest.jsonl` has
+`utterances`, a list of `{"start", "end", "text"}` in seconds. The first word of an utterance should begin where the
+utterance begins, and its last word should end where it ends. Misheard words do not count. Utterances are cut with
+silence around them, up to half a second. Their real ends are where the level first and last comes within 30 dB of the
+loudest 10 ms; in noise these are the cuts themselves. The output is one Markdown row for each system and set.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def main() -> None:
 def _print(group: str, name: str, errors: Errors) -> None:
     far = sum(abs(error) > FAR_S for error in (*errors.starts, *errors.ends))
     print(
-        f"| {group} | {name} | {len(errors.starts)} | {_off(errors.starts)} | {len(errors.ends)} | {_off(errors.ends)} | {far} |",
+        f"| {group} | {name} | {len(errors.starts)} | {_off(errors.starts)} "
+        f"| {len(errors.ends)} | {_off(errors.ends)} | {far} |",
         flush=True,
     )
 

@@ -2,8 +2,9 @@
 
     python -m bench.robustness.damaged_media [--files 500] [--seed 0] [--within 60] [--keep DIR]
 
-Small recordings of eight kinds are harmed in random ways (see testkit/damage.py) and decoded one after the other by one process.
-Exit code 1 if one of them crashed the process, made it hang or got an answer without a code. Needs the extra [test].
+Small recordings of eight kinds are damaged at random (see testkit/damage.py) and decoded one after the other by one
+process. The exit code is 1 if a recording crashed the process, made it hang or got an answer without a code. Needs
+the extra [test].
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from bench.lib import report
 from testkit import damage
+from testkit.media_process import CODES, WARNINGS, media_process
 
 
 def main() -> None:
@@ -37,27 +39,28 @@ def run(scratch: Path, files: int, first: int, within_s: float, keep: Path | Non
     said: Counter[str] = Counter()
     slowest, findings = (0.0, first), 0
     source = scratch / "damaged"
-    with damage.actor(scratch) as child:
+    with media_process(scratch) as media:
         for data in recordings:  # libraries open what they need
             source.write_bytes(data)
-            child.say(source, within_s)
-        before = child.holds
+            media.say(source, within_s)
+        before = media.holds
         for seed in range(first, first + files):
             source.write_bytes(damage.damaged(recordings, seed))
             began = time.monotonic()
-            answer = child.say(source, within_s)
+            answer = media.say(source, within_s)
             slowest = max(slowest, (time.monotonic() - began, seed))
             said[answer] += 1
-            if answer not in {"decoded"} | damage.CODES | damage.WARNINGS:
+            if answer not in {"decoded"} | CODES | WARNINGS:
                 findings += 1
                 print(f"seed {seed}: {answer}", flush=True)
                 if keep is not None:
                     keep.mkdir(parents=True, exist_ok=True)
                     (keep / f"{seed}").write_bytes(source.read_bytes())
-        after = child.holds
+        after = media.holds
     print(f"{files} files: " + ", ".join(f"{count} {answer}" for answer, count in said.most_common()))
     print(
-        f"slowest {slowest[0]:.2f} s (seed {slowest[1]}); open files {before[0]} -> {after[0]}; memory {before[1] >> 20} -> {after[1] >> 20} MiB"
+        f"slowest {slowest[0]:.2f} s (seed {slowest[1]}); open files {before[0]} -> {after[0]}; "
+        f"memory {before[1] >> 20} -> {after[1] >> 20} MiB"
     )
     print(f"crashed, hung or without a code: {findings}")
     return findings

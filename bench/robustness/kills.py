@@ -1,13 +1,16 @@
-"""kill -9 at random moments while the real model works: what is done twice, how long until it goes on, and whether the text is the same.
+"""Kill processes at random moments of real work: measure what is done twice, and compare the text.
 
-    python -m bench.robustness.kills [--audio FILE] [--kills 3] [--targets speech,media,service] [--seed 1] [--model DIR]
+    python -m bench.robustness.kills [--audio FILE] [--kills 3] [--targets speech,media,service] [--seed 1]
+                                   [--model DIR]
 
-The speech actor is the real one; a witness around it writes down each row that it is given (job, chunk, time). First the file is transcribed
-undisturbed. Then, for each target, jobs with the same file are disturbed until it was killed `kills` times: the speech actor and the service
-at any moment of the job, a media actor while it decodes. A service that was killed is started again at once, on the same data.
+The speech actor is the real one. A witness around it writes down each chunk that it is given (job, chunk, time).
+First the file is transcribed without kills. Then each target is killed with SIGKILL `kills` times while jobs with the
+same file are in work: the speech actor and the service at any moment of the job, a media actor while it decodes. A
+killed service is started again at once, on the same data.
 
-work repeated: rows given minus distinct rows. Kill to next segment: until the first segment of a row that was given after the kill (of any row
-when a media actor was killed, for the model goes on meanwhile); for the service this includes its start and loading the model.
+Work repeated: chunks given minus distinct chunks. Kill to next segment: until the first segment of a chunk that was
+given after the kill. For a media actor it is any chunk, because the speech actor goes on meanwhile. For the service
+the time includes its start and the load of the model.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ Transcript = list[dict[str, Any]]
 
 @dataclass
 class Watch:
-    """A client that follows a job over everything, as a browser would: it comes back with the id of the last event it has."""
+    """A client that follows a job as a browser does: it comes back with the id of the last event that it has."""
 
     job_id: str
     lab: Lab

@@ -1,10 +1,11 @@
-"""Soak: a storm over a whole service for as long as is asked, and whether anything was lost. See testkit/chaos/storm.py.
+"""Run a storm of kills and full disks over a whole service for as long as is asked, and look for losses.
 
     python -m bench.robustness.storm [--minutes 10] [--seed 1] [--actors scripted|real|both] [--model DIR] [--keep DIR]
 
-Clients send, steer and listen while actors and service are killed and stopped, the speech actor runs out of memory (a real limit, with
-the real model) and the disk out of room (where a small one can be mounted). Afterwards everything has to be as if nothing had happened.
-Exit code 1 if there is a finding. With `both`, half of the time belongs to each kind of actors. Needs the extra [test] and Linux.
+Clients submit, control and listen. Meanwhile actors and service are killed and stopped, the speech actor runs out of
+memory (a real limit, with the real model) and the disk fills (where a small one can be mounted). Afterwards
+everything has to be as if nothing had happened. The exit code is 1 if there is a finding. With `both`, each kind of
+actors gets half of the time. Needs the extra [test] and Linux. The storm is in testkit/chaos/storm.py.
 """
 
 from __future__ import annotations

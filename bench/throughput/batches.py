@@ -1,11 +1,14 @@
-"""What a batch costs a device: windows per second, memory, and where the time goes, by batch size and by batches at once.
+"""Measure what a batch costs a device, by batch size and by batches at once.
 
-    python -m bench.throughput.batches [--device cuda] [--batch 1,8,16,32] [--slots 1,2] [--audio FILE] [--model DIR] [--to FILE.csv]
+    python -m bench.throughput.batches [--device cuda] [--batch 1,8,16,32] [--slots 1,2] [--audio FILE] [--model DIR]
+                                       [--to FILE.csv]
     python -m bench.throughput.batches --plot FILE.csv
 
-One process with the engine and the recogniser of the speech actor, with one thread for numpy as there, without pipes, planner and database. The windows are those that the
-media actor cuts, over and over; every slot is a thread that takes the next batch. Memory of a GPU is the most that was taken while the
-batches ran, by anybody, as its driver tells. The shares are those of the threads: encoding with the spectrogram, decoding, aligning words.
+The figures are windows per second, memory, and where the time goes. One process has the engine and the recogniser of
+the speech actor, with one thread for numpy as there, without pipes, planner and database. The windows are the chunks
+that the media actor cuts, over and over. Every slot is a thread that takes the next batch. Memory of a GPU is the
+most that was taken by any process while the batches ran, as the driver tells. The shares are those of the threads:
+encoding with the spectrogram, decoding, aligning words.
 """
 
 from __future__ import annotations
@@ -201,7 +204,8 @@ def main() -> None:
         sounds = windows(path, Path(scratch))
         took = time.monotonic() - began
         print(
-            f"{path.name}: {len(sounds)} windows, cut in {took:.1f} s; model: {model.name}; {device.name}, {device.compute_type}; {given.preset}\n",
+            f"{path.name}: {len(sounds)} windows, cut in {took:.1f} s; model: {model.name}; "
+            f"{device.name}, {device.compute_type}; {given.preset}\n",
             flush=True,
         )
         for slots in map(int, given.slots.split(",")):

@@ -1,11 +1,12 @@
-"""Many short clips from several clients at once, against one model of faster-whisper in a thread pool.
+"""Compare many short clips of several clients with one faster-whisper model in a thread pool.
 
     python -m bench.throughput.clips [--clips 64] [--clients 8] [--rounds 3] [--model DIR]
 
-Every client sends its clips one after the other, language not given: to `/v1/audio/transcriptions` of a service in a process of its
-own, and to a pool of as many threads that share one `WhisperModel` (its defaults: beam 5, one thread per core), as the servers
-do that stand directly on the library. Model loading is excluded on both sides; the service's uploads, its database and its queue are
-included. The two take turns. A service keeps what it has heard, so each round has a fresh one.
+Every client sends its clips one after the other, without a language: to `/v1/audio/transcriptions` of a service in a
+process of its own, and to a pool of as many threads that share one `WhisperModel` (its defaults: beam 5, one thread
+per core), as servers do that use the library directly. The load of the model does not count on either side. The
+uploads, the database and the queue of the service count. The two take turns. A service keeps its results, so each
+round has a fresh one.
 """
 
 from __future__ import annotations
@@ -147,7 +148,8 @@ def main() -> None:
         clips = recordings.clips(given.clips, 2.0, 15.0, Path(scratch))
         lengths = [clip.seconds for clip in clips]
         print(
-            f"{len(clips)} clips of {min(lengths):.1f} to {max(lengths):.1f} s, {sum(lengths):.0f} s in all; {given.clients} clients\n",
+            f"{len(clips)} clips of {min(lengths):.1f} to {max(lengths):.1f} s, {sum(lengths):.0f} s in all; "
+            f"{given.clients} clients\n",
             flush=True,
         )
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SYSTEMS}

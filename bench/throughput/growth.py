@@ -1,11 +1,12 @@
-"""How cost grows: wall time, CPU seconds and memory against length, clients, batch size and subscribers, as CSV and as plots.
+"""Measure how cost grows with length, clients, batch size and subscribers, as CSV and as plots.
 
     python -m bench.throughput.growth [--only length,clients,batch,subscribers] [--to docs/growth] [--model DIR]
 
-Each point is one run of a fresh, warm service over HTTP; memory is the largest sum of resident memory over the service and its children
-seen while it worked. Length: one recording of the prompts, repeated. Clients: each sends eight short clips, one after the other,
-to `/v1/audio/transcriptions`. Batch: one recording of five minutes with other batch sizes. Subscribers: as `bench.latency.events`, with scripted
-actors. A plot shows what its CSV holds and nothing else.
+Cost is wall time, CPU seconds and memory. Each point is one run of a fresh, warm service over HTTP. Memory is the
+largest sum of resident memory over the service and its actors while it worked. Length: one recording of the prompts,
+repeated. Clients: each sends eight short clips, one after the other, to `/v1/audio/transcriptions`. Batch: one
+recording of five minutes with other batch sizes. Subscribers: as `bench.latency.events`, with scripted actors. A plot
+shows what its CSV has and nothing else.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What recognising a recording costs in calls of CTranslate2 alone, against batched faster-whisper on the same file.
+"""Measure what a recording costs in calls of CTranslate2 alone, against batched faster-whisper.
 
     python -m bench.throughput.library_calls [--audio FILE] [--language en] [--rounds 3] [--model DIR]
 
-Cuts the recording into the service's windows, then only encodes each window, decodes greedily in batches of 8 and aligns the words,
-with the tuned allocator, on one thread: no second look, no pipes, no database. What of this a program can leave out it gains; less
-than encoding and the first greedy text no program on this library needs. The library runs in a process of its own, with its
-defaults (beam 5, batch 8). CPU seconds.
+The recording is cut into the chunks of the service. Each chunk is encoded, decoded greedily in batches of 8, and its
+words are aligned, with the tuned allocator, on one thread: no second search, no pipes, no database. This is the least
+that a program on this library can do, less what it leaves out. The library runs in a process of its own, with its
+defaults (beam 5, batch 8). The figures are CPU seconds.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ def main() -> None:
         rows.append(["faster-whisper batched, all of it", f"{batched:.1f}", ""])
         report.table([f"{windows} windows", "CPU s (median)", "a window"], rows)
         print(
-            f"\nA program that only encoded and decoded greedily would need {batched / least:.2f} times less CPU than batched mode."
+            f"\nA program that only encoded and decoded greedily would need {batched / least:.2f} times less CPU "
+            "than batched mode."
         )
         print(report.machine())
 

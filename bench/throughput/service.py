@@ -1,11 +1,12 @@
-"""Throughput of the service against the library it stands on: same file, same weights, same machine, taking turns.
+"""Compare the throughput of the service with faster-whisper: same file, same weights, same machine, in turns.
 
     python -m bench.throughput.service [--audio FILE] [--reference TEXTFILE] [--rounds 3] [--model DIR]
 
-The service is `python -m whisper_service serve` in a process of its own with a fresh data directory; the file goes in over HTTP
-and the clock stops at the `end` event of the job. The library is faster-whisper in a process of its own: batched (batch 8, beam 5)
-and sequential (VAD, beam 5), one thread per core, int8; on a GPU float16. Starting and loading the model are excluded on both sides. The service also
-writes everything to its database and computes the time of every word; the library does neither here.
+The service is `python -m whisper_service serve` in a process of its own with a fresh data directory. The file goes in
+over HTTP, and the clock stops at the `end` event of the job. faster-whisper has a process of its own: batched (batch
+8, beam 5) and sequential (VAD, beam 5), one thread per core, int8; on a GPU float16. Start and load of the model do
+not count on either side. The service also writes everything to its database and computes the time of every word;
+faster-whisper does neither here.
 """
 
 from __future__ import annotations
@@ -119,7 +120,8 @@ def main() -> None:
             made = recordings.speech(min(given.minutes * 60, recordings.PIECE_S), Path(scratch) / "prompts.mp3")
         reference = given.reference.read_text(encoding="utf-8") if given.reference else made.text
         print(
-            f"audio: {made.path.name}, {made.seconds:.0f} s; model: {model.name}; {given.device}, {Device.given(given).compute_type}; language: {given.language}; {given.rounds} rounds"
+            f"audio: {made.path.name}, {made.seconds:.0f} s; model: {model.name}; "
+            f"{given.device}, {Device.given(given).compute_type}; language: {given.language}; {given.rounds} rounds"
         )
         print("start-up and model loading are excluded on both sides; the upload is included\n", flush=True)
         spent, texts = anyio.run(measure, given, made.path, model)

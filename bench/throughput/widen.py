@@ -1,10 +1,11 @@
-"""Make a network of the size of a larger model that says what a smaller one says, to measure what size costs without its weights.
+"""Make a network as large as a larger model that says what a smaller one says, to measure what size costs.
 
     python -m bench.throughput.widen --to DIR [--model DIR] [--times 2] [--encoder 24] [--decoder 24]
 
-Twice as wide and with 24 layers a side, base becomes as large as medium; three times as wide with 32, it is 1.4 times large-v3. The
-arithmetic is that of the larger network, the text is that of the smaller one, up to rounding. A measurement has real speech, texts
-of a real length and a real search, and only the accuracy is not that of the larger model. How: `testkit/widened_model.py`.
+Twice as wide and with 24 layers a side, base becomes as large as medium. Three times as wide with 32 layers, it is
+1.4 times large-v3. The arithmetic is that of the larger network; the text is that of the smaller one, up to rounding.
+A measurement has real speech, texts of a real length and a real search. Only the accuracy is not that of the larger
+model. testkit/widened_model.py tells how.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ TERMINAL: Final = ("completed", "failed", "cancelled")
 
 @dataclass
 class Entry:
-    """A job as its user knows it: everything here was answered by the service, or looked up when the answer got lost."""
+    """A job as its user knows it: as the service answered, or as it was looked up when the answer got lost."""
 
     name: str
     piece: Piece
@@ -70,7 +70,10 @@ class Line:
 
 @dataclass
 class User:
-    """Sends recordings and changes their mind about them. One thing after the other, so that it is known what is wanted."""
+    """Sends recordings and changes their mind about them.
+
+    One thing after the other, so that it is known what is wanted.
+    """
 
     name: str
     line: Line

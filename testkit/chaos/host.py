@@ -1,4 +1,4 @@
-"""The service under attack: a process of its own that is killed, stopped, starved and started again, and the disk it is on."""
+"""The service of a storm: a process of its own that is killed, stopped, starved of memory and started again."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class Host:
     def _stopped(self, orphans: list[psutil.Process]) -> tuple[list[psutil.Process], list[psutil.Process]]:
         """Split orphans into those that the next service has to end, and those that should be gone.
 
-        An actor that was stopped in its first moments had not asked the kernel yet to be killed with its parent. Python's
-        resource tracker waits for it and lives as long.
+        An actor that was stopped in its first moments had not asked the kernel yet to be killed with its parent.
+        Python's resource tracker waits for it and lives as long.
         """
         stopped = []
         for orphan in orphans:
@@ -171,7 +171,7 @@ class Host:
                 self.done["speech actor starved"] += 1
 
     async def starve_at_birth(self, after_s: float) -> None:
-        """Kill the speech actor and let the next one find too little memory, wherever it is then: at start, at load, at work."""
+        """Kill the speech actor. After `after_s` seconds leave the next one too little memory, wherever it then is."""
         await self.strike("speech", signal.SIGKILL)
         await anyio.sleep(after_s)
         await self.starve(0)
@@ -206,7 +206,8 @@ class Host:
     # -- what can be seen of it --------------------------------------------------------------------------------------
 
     def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children()
+        return found
 
     def descriptors(self) -> Counter[str]:
         """Open files of the service by kind, without the three pipes that each living actor needs."""

@@ -67,7 +67,7 @@ def scripted(calm: Path) -> list[Piece]:
 
 
 def spoken(scratch: Path) -> list[Piece]:
-    """For the real actors: prompts of a telephone exchange, joined and alone, and files that are nothing of the sort."""
+    """For the real actors: prompts of a telephone exchange, joined and alone, and files that are no recordings."""
 
     def piece(name: str, weight: int, samples: sounds.Samples, language: str | None = "en") -> Piece:
         return Piece(name, media_files.write_wav(scratch / name, samples).read_bytes(), language, weight=weight)

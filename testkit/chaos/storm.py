@@ -1,7 +1,7 @@
-"""A storm over a whole service: clients in a crowd, kills, stops, hunger, a full disk - and then a look at what is left.
+"""A storm over a whole service: many clients, kills, stops, little memory, a full disk. Then a look at what is left.
 
-Every random choice comes from the seed. What the scheduler of the machine makes of it does not: a seed repeats the weather and
-the wishes of the users, not the nanosecond in which they meet.
+Every random choice comes from the seed. What the scheduler of the machine makes of it does not: a seed repeats the
+weather and the wishes of the users, not the nanosecond in which they meet.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from testkit.small_disk import Ballast, small_disk
 EXPLAINED: Final = frozenset({"hung", "oom", "disk_full"})
 """Why a job may need its user to press retry once the storm is over; any other reason is a finding."""
 CALM_S: Final = 300.0
-"""Everything has come to its end within this once nothing disturbs any more: a model that last died at its loading is tried again
-after half a minute, and there may be many recordings before a slow machine."""
+"""Seconds in which every job must end once nothing disturbs any more.
+
+A model that died while it was loaded is tried again after half a minute, and a slow machine may have many recordings.
+"""
 ROUNDS: Final = 3
 """Retries after which a job that fails still is one that fails."""
 FAKES: Final = (
@@ -423,7 +425,8 @@ class Scene:
         report.say("tried again by their users after the storm", self.retried)
         told = sum(len(listener.got) for listener in listeners)
         report.lines.append(
-            f"accepted {sum(entry.id is not None for entry in entries)}, requests without an answer {self.line.unanswered}, "
+            f"accepted {sum(entry.id is not None for entry in entries)}, "
+            f"requests without an answer {self.line.unanswered}, "
             f"chunks done {chunks}, changes {changes}"
         )
         report.lines.append(

@@ -67,7 +67,8 @@ def transcript(entry: Entry, status: str, heard: Heard, undisturbed: Mapping[str
     whole = [segment for segment in undisturbed[entry.piece.name] if segment["chunk"] not in entry.piece.holes]
     if status == "completed" and heard != whole:
         other = [(mine, theirs) for mine, theirs in zip(heard, whole, strict=False) if mine != theirs]
-        yield f"{entry.name} ({entry.id}) has {len(heard)} segments, undisturbed {len(whole)}; the first that differ: {other[:1]}"
+        counts = f"{len(heard)} segments, undisturbed {len(whole)}"
+        yield f"{entry.name} ({entry.id}) has {counts}; the first that differ: {other[:1]}"
     elif any(segment not in undisturbed[entry.piece.name] for segment in heard):
         yield f"{entry.name} ({entry.id}) has text that the undisturbed run does not have"
 
@@ -97,7 +98,8 @@ def lifecycles(host: Host) -> Iterator[str]:
             yield f"{job_id} is {state}, and was last told to be {status.get(job_id)}"
         stored = Counter(host.rows('SELECT chunk, "index" FROM segment WHERE job_id = ?', job_id))
         if told[job_id] != stored:
-            yield f"{job_id}: segments told more or less often than they are there: {(told[job_id] - stored) + (stored - told[job_id])}"
+            differ = (told[job_id] - stored) + (stored - told[job_id])
+            yield f"{job_id}: segments told more or less often than they are there: {differ}"
         counted = host.rows("SELECT chunks_done, chunks_total FROM job WHERE id = ?", job_id)
         if counted != host.rows(
             "SELECT count(*) FILTER (WHERE state = 'done'), count(*) FROM chunk WHERE job_id = ?", job_id
@@ -161,7 +163,8 @@ def files(host: Host) -> Iterator[str]:
     there = {job_id for (job_id,) in host.rows("SELECT id FROM job")}
     found = {folder: {path.name for path in (host.data / folder).iterdir()} for folder in ("media", "peaks", "spool")}
     if found["media"] != there:
-        yield f"recordings without a job: {sorted(found['media'] - there)}, jobs without: {sorted(there - found['media'])}"
+        without_job, without_recording = sorted(found["media"] - there), sorted(there - found["media"])
+        yield f"recordings without a job: {without_job}, jobs without: {without_recording}"
     if others := found["peaks"] - there:
         yield f"waveforms without a job: {sorted(others)}"
     for name in sorted(found["spool"]):

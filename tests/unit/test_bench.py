@@ -10,7 +10,7 @@ import pytest
 
 from bench.__main__ import benchmarks
 from bench.lib import report, subscribers, usage
-from bench.lib.actors import CHUNK_S, _sentences
+from bench.lib.actors import CHUNK_S, sentences
 from bench.robustness import kills
 from testkit.repository import ROOT
 from whisper_service.core.domain import SAMPLE_RATE, Span
@@ -81,7 +81,7 @@ def test_quantiles_are_the_nearest_rank(share: float, value: int) -> None:
 
 
 def test_a_scripted_chunk_has_as_much_text_as_speech_has() -> None:
-    said = _sentences(Span(3, 0, int(CHUNK_S * SAMPLE_RATE), 100.0, 100.0 + CHUNK_S))
+    said = sentences(Span(3, 0, int(CHUNK_S * SAMPLE_RATE), 100.0, 100.0 + CHUNK_S))
     assert [segment.index for segment in said] == list(range(len(said)))
     assert sum(len(segment.words) for segment in said) == int(CHUNK_S * 2.5)
     assert said[0].start == 100.0

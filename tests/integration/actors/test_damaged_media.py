@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from testkit.damage import CODES, WARNINGS, actor, damaged, whole
+from testkit.damage import damaged, whole
+from testkit.media_process import CODES, WARNINGS, media_process
 
 FILES = 60
 """`bench/robustness/damaged_media.py` tries as many as one likes."""
@@ -17,7 +18,7 @@ def test_damaged_recordings_are_answered_and_leave_nothing(tmp_path: Path) -> No
     recordings = whole(tmp_path)
     assert len({damaged(recordings, seed) for seed in range(FILES)}) > FILES * 0.9
     source = tmp_path / "damaged"
-    with actor(tmp_path) as media:
+    with media_process(tmp_path) as media:
         for data in recordings:
             source.write_bytes(data)
             assert media.say(source, WITHIN_S) == "decoded"
