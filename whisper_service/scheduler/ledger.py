@@ -38,7 +38,7 @@ UNANSWERED: Final = Problem(
 """The reason of a chunk that its finished batch left out."""
 UNCLEAR: Final = "unclear_speech"
 """The code of speech that has no text, because every text for it repeats itself."""
-WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", "unheard", UNCLEAR)
+WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", UNCLEAR)
 """Notes that a completed job shows as its message."""
 
 

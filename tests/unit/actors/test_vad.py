@@ -59,3 +59,20 @@ def test_the_network_is_where_the_library_keeps_it_and_takes_what_it_is_given() 
     names = {value.name for value in network.get_inputs()}
     assert names == {"input", "h", "c"}, f"{changed}the network takes {names}"
     assert len(network.get_outputs()) == 3, f"{changed}the network gives {len(network.get_outputs())} values"
+
+
+def test_speech_after_a_long_quiet_beginning_is_found_where_it_begins() -> None:
+    voice = babble(3, seed=4)
+    tone = (300 * np.sin(2 * np.pi * 440 * np.arange(31 * 16_000) / 16_000)).astype(np.int16)
+    for quiet in (silence(31), tone):
+        found = np.array(probabilities(join(quiet, voice), 8_000)) >= 0.5
+        begin = len(quiet) // FRAME
+        assert not found[: begin - 1].any()
+        fresh = np.array(probabilities(join(quiet[-16_000:], voice), 8_000)) >= 0.5
+        late = int(np.flatnonzero(found[begin:])[0]) - int(np.flatnonzero(fresh[16_000 // FRAME :])[0])
+        assert abs(late) <= 3
+
+
+def test_portions_do_not_change_what_is_found_after_silence() -> None:
+    sound = join(silence(20), babble(3), hiss(15), babble(2))
+    assert probabilities(sound, 8_000) == probabilities(sound, 1_234) == probabilities(sound, len(sound))

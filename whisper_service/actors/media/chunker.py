@@ -40,6 +40,8 @@ class ChunkPolicy(Value, frozen=True):
     onset: float = ONSET  # silence becomes speech at this probability
     offset: float = OFFSET  # speech becomes silence below this probability
     min_speech_s: float = 0.1  # a chunk between two pauses with less speech is a click, not a word
+    lonely_s: float = 8.0  # after a silence of this length the detector is wide awake, and takes some noise for speech:
+    lonely_speech_s: float = 0.3  # there a chunk needs this much speech
 
     def __post_init__(self) -> None:
         if not 0 < self.offset <= self.onset <= 1:
@@ -84,6 +86,7 @@ class _OpenChunk:
     start: int
     speech_end: int
     after_pause: bool  # began after a pause, and is not the rest of a cut
+    lonely: bool = False  # began after a long silence
     pauses: list[_Pause] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
 
@@ -112,6 +115,7 @@ class Chunker:
         self._max_frames = int((policy.max_s * SAMPLE_RATE - 2 * self._pad) // FRAME)
         self._frames = 0  # fed so far
         self._speaking = False
+        self._speech_end = 0  # the frame behind the last speech
         self._open: _OpenChunk | None = None
         self._end = 0  # samples before this one belong to earlier chunks
         self._count = 0
@@ -135,13 +139,14 @@ class Chunker:
         if self._open is None:
             if not self._speaking:
                 return
-            self._open = _OpenChunk(start=frame, speech_end=frame, after_pause=True)
+            lonely = frame - self._speech_end >= _frames(policy.lonely_s)
+            self._open = _OpenChunk(start=frame, speech_end=frame, after_pause=True, lonely=lonely)
         chunk = self._open
         chunk.probabilities.append(probability)
         if self._speaking:
             if frame > chunk.speech_end:
                 chunk.pauses.append(_Pause(chunk.speech_end, frame))
-            chunk.speech_end = frame + 1
+            chunk.speech_end = self._speech_end = frame + 1
             if chunk.speech_end - chunk.start > self._max_frames:
                 yield self._cut(chunk)
         elif self._frames - chunk.speech_end >= self._pause_to_close(chunk):
@@ -156,7 +161,10 @@ class Chunker:
     def _close(self, limit: int) -> Iterator[Span]:
         """End the open chunk, if there is one, after its speech. Its padding may reach up to sample `limit`."""
         chunk, self._open = self._open, None
-        if chunk is None or (chunk.after_pause and chunk.speech_frames < _frames(self._policy.min_speech_s)):
+        if chunk is None:
+            return
+        least_s = self._policy.lonely_speech_s if chunk.lonely else self._policy.min_speech_s
+        if chunk.after_pause and chunk.speech_frames < _frames(least_s):
             return
         yield self._span(chunk, min(chunk.speech_end * FRAME + self._pad, limit))
 

@@ -24,6 +24,7 @@ from whisper_service.actors.media import remarks
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.spool import SpoolFile
+from whisper_service.actors.media.unheard import Unheard
 from whisper_service.actors.media.waveform import Waveform
 from whisper_service.actors.vad import SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Span
@@ -160,12 +161,12 @@ def decode(
         )
         detection = files.enter_context(ThreadPoolExecutor(1, "speech detection"))
         waiting: deque[Future[list[float]]] = deque()  # probabilities of the blocks, in order
-        chunks = 0
+        unheard = Unheard()
+        chunks: list[Span] = []
 
         def found(spans: Iterable[Span]) -> Iterator[Report]:
-            nonlocal chunks
             for span in spans:
-                chunks += 1
+                chunks.append(span)
                 spool.flush()
                 yield ChunkFound(job_id=command.job_id, span=span)
 
@@ -181,6 +182,7 @@ def decode(
                 raise Inflated(at_s=round(recording.position_s, 1))
             spool.write(block.data)
             waveform.write(peaks.feed(block))
+            unheard.feed(block)
             waiting.append(detection.submit(detector.feed, block))
             while waiting and (waiting[0].done() or len(waiting) > MAX_WAITING):
                 yield from found(chunker.feed(waiting.popleft().result()))
@@ -200,8 +202,8 @@ def decode(
         yield Decoded(
             job_id=command.job_id,
             duration_s=recording.position_s,
-            chunks=chunks,
-            warnings=tuple(remarks.on_tracks(recording) if limited else remarks.on_recording(recording)),
+            chunks=len(chunks),
+            warnings=_warnings(recording, None if limited else unheard.remark(chunks, recording.start_s), limited),
         )
 
 
@@ -218,6 +220,13 @@ def _max_seconds(command: Decode) -> float:
     if command.max_expansion is None:
         return math.inf
     return max(FREE_S, Path(command.source).stat().st_size * command.max_expansion / BYTES_PER_S)
+
+
+def _warnings(recording: Recording, unheard: Problem | None, limited: bool) -> tuple[Problem, ...]:
+    """Return what was not read or not heard. A `limited` decode did not come to the end."""
+    if limited:
+        return tuple(remarks.on_tracks(recording))
+    return (*remarks.on_recording(recording), *([unheard] if unheard is not None else []))
 
 
 def _fault(command: Decode, kind: FaultKind, problem: Problem) -> Fault:

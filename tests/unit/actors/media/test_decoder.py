@@ -336,7 +336,10 @@ def caf(path: Path, sound: Samples, labels: list[int]) -> Path:
 @pytest.mark.parametrize("labels", [[2, 1], [2, 1, 3, 33, 34, 35, 36, 37, 38, 39, 40, 41]])
 def test_channels_in_an_order_of_their_own_are_heard(tmp_path: Path, labels: list[int]) -> None:
     path = caf(tmp_path / "a.caf", np.repeat(VOICE[:, None], len(labels), axis=1), labels)
-    code = f"from whisper_service.actors.media.decoder import Recording as R; print(sum(map(len, R({str(path)!r}).blocks())))"
+    code = (
+        "from whisper_service.actors.media.decoder import Recording\n"
+        f"print(sum(map(len, Recording({str(path)!r}).blocks())))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(len(VOICE))), done.stderr
     assert loudness(decode(path)) == pytest.approx(0, abs=0.1)
