@@ -25,7 +25,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """A test that starts the program in this process sets up its log; the stream that writes to is closed when the test is over."""
+    """Take away the log handlers of a test that starts the program in this process: pytest closes their stream."""
     names = ("", "whisper_service", "uvicorn.access", "uvicorn.asgi")
     root, levels = logging.getLogger(), {name: logging.getLogger(name).level for name in names}
     before = list(root.handlers)

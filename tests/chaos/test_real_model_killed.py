@@ -79,7 +79,8 @@ def assert_sound(program: Program, job: dict[str, Any]) -> int:
     )
     assert sorted(told) == sorted(segments)
     said = program.rows(
-        "SELECT json_extract(CAST(payload AS TEXT), '$.progress') FROM change WHERE job_id = ? AND kind = 'update' ORDER BY seq",
+        "SELECT json_extract(CAST(payload AS TEXT), '$.progress') FROM change"
+        " WHERE job_id = ? AND kind = 'update' ORDER BY seq",
         job_id,
     )
     assert said == sorted(said)

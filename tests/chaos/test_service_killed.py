@@ -1,4 +1,4 @@
-"""kill -9 of the whole service at random moments: it goes on by itself, and the transcript is that of an undisturbed run."""
+"""The service is killed at random moments: it goes on by itself, and the transcript is that of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start(data_dir: Path, files: list[Path]) -> subprocess.Popen[str]:
 
 
 async def kill_until_ended(data_dir: Path, files: list[Path], seed: int) -> int:
-    """Start it and kill it after a random while, again and again; returns how often it was killed before it came to the end."""
+    """Start the service and kill it at random moments, until it ends by itself. Return how often it was killed."""
     chance = random.Random(seed)
     kills = 0
     while True:
@@ -115,7 +115,10 @@ def test_the_children_of_a_killed_service_leave(tmp_path: Path, stopped: bool) -
 
 @LINUX
 async def test_a_child_that_was_stopped_in_its_first_moments_is_ended_by_the_next_service(tmp_path: Path) -> None:
-    """It had not asked the kernel yet to be killed with its parent. Whether it is caught in time is luck: a few tries."""
+    """It had not asked the kernel yet to be killed with its parent.
+
+    Whether it is caught in time is luck: a few tries.
+    """
     host = Host(tmp_path, tmp_path, storm.FAKES, storm.Plan(0, 0).settings)
     left: list[psutil.Process] = []
     try:

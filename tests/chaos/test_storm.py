@@ -1,6 +1,9 @@
-"""A short storm over the whole service in every run of the tests: nothing is lost. `bench.robustness.storm` has longer ones.
+"""A short storm over the whole service in every run of the tests: nothing is lost.
 
-Seeds and seconds can be given: CHAOS_SEEDS=7,8 CHAOS_SECONDS=60. A finding names the seed; the machine's own timing is not in it.
+`bench.robustness.storm` has longer ones.
+
+Seeds and seconds can be given: CHAOS_SEEDS=7,8 CHAOS_SECONDS=60. A finding names the seed; the machine's own timing is
+not in it.
 """
 
 from __future__ import annotations

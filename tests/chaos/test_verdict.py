@@ -1,4 +1,4 @@
-"""The judge of the storms sees what is wrong: each kind of loss is done to a sound database by hand, and has to be found."""
+"""The verdict on a storm finds every kind of loss that is done to a sound database by hand."""
 
 from __future__ import annotations
 
@@ -101,16 +101,19 @@ async def test_what_users_asked_for_counts(host: Host) -> None:
         ("DELETE FROM change WHERE seq = 1", "begins as processing"),
         ("DELETE FROM change WHERE seq > 4", "was last told to be"),
         (
-            "UPDATE change SET payload = CAST(replace(CAST(payload AS TEXT), 'processing', 'failed') AS BLOB) WHERE seq < 9",
+            "UPDATE change SET payload = CAST(replace(CAST(payload AS TEXT), 'processing', 'failed') AS BLOB)"
+            " WHERE seq < 9",
             "from failed to completed",
         ),
         (
-            "UPDATE change SET payload = CAST(replace(CAST(payload AS TEXT), '\"progress\":0.5', '\"progress\":1.5') AS BLOB)",
+            "UPDATE change SET payload ="
+            " CAST(replace(CAST(payload AS TEXT), '\"progress\":0.5', '\"progress\":1.5') AS BLOB)",
             "fell from 1.5",
         ),
         ("DELETE FROM change WHERE kind = 'segment' AND seq < 7", "more or less often"),
         (
-            "INSERT INTO change (job_id, kind, payload) SELECT job_id, kind, payload FROM change WHERE kind = 'segment'",
+            "INSERT INTO change (job_id, kind, payload)"
+            " SELECT job_id, kind, payload FROM change WHERE kind = 'segment'",
             "more or less often",
         ),
         ("UPDATE job SET chunks_done = 1", "counts [(1, 2)]"),

@@ -1,4 +1,4 @@
-"""What people really send, over real HTTP to one running service with the real model: the right answer, and nothing left behind."""
+"""What people really send, over HTTP to one service with the real model: the right answer, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def exports(program: Program, job: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-# -- files that hold no speech -------------------------------------------------------------------------------------------
+# -- files that hold no speech -----------------------------------------------------------------------------------------
 
 
 def test_an_empty_file(program: Program, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_wave_header_without_samples(program: Program, tmp_path: Path) -> None
         assert_failed(job, "no_audio", "no sound", "not empty")
 
 
-# -- files that do -------------------------------------------------------------------------------------------------------
+# -- files that do -----------------------------------------------------------------------------------------------------
 
 
 @SPOKEN
@@ -192,7 +192,7 @@ def test_a_raw_body_in_small_pieces(program: Program, tmp_path: Path) -> None:
         assert "asterisk" in exports(program, job)["txt"].lower()
 
 
-# -- names ---------------------------------------------------------------------------------------------------------------
+# -- names -------------------------------------------------------------------------------------------------------------
 
 NAMES = [
     ("会议 录音 №1 (é).wav", "会议 录音 №1 (é).wav"),
@@ -225,7 +225,7 @@ def test_a_name_is_only_ever_shown(program: Program, tmp_path: Path, given: str,
             assert "/" not in disposition.replace("; ", "")
 
 
-# -- requests that are refused -------------------------------------------------------------------------------------------
+# -- requests that are refused -----------------------------------------------------------------------------------------
 
 
 def test_an_unknown_option(program: Program) -> None:
@@ -293,7 +293,7 @@ def test_a_file_over_the_limit(program: Program, stated: bool, form: bool) -> No
     assert problem["params"] == {"limit": LIMIT}
 
 
-# -- connections that break ----------------------------------------------------------------------------------------------
+# -- connections that break --------------------------------------------------------------------------------------------
 
 
 def connection(program: Program) -> socket.socket:

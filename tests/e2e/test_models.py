@@ -1,4 +1,4 @@
-"""A model on its way from a hub to a transcript, with everything real but the hub's address; the service is killed meanwhile."""
+"""A model from its download to a transcript. Only the hub is no real one; the service is killed meanwhile."""
 
 from __future__ import annotations
 

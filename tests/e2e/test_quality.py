@@ -1,4 +1,4 @@
-"""A slice of `bench.quality.error_rates` with generous bounds: what people say becomes text, nothing of it is lost, and noise stays silent."""
+"""A slice of `bench.quality.error_rates` with wide bounds: speech becomes text, none is lost, noise stays silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user who cannot make up their mind: pause, resume, cancel, retry and front at random moments change nothing of what is heard."""
+"""A user pauses, resumes, cancels, retries and prefers jobs at random moments: the text stays what it is."""
 
 from __future__ import annotations
 

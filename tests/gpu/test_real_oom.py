@@ -1,4 +1,4 @@
-"""A real card that really runs out of memory, and a real error that sticks, through the whole service and the real actor."""
+"""A real GPU that really runs out of memory, and a real error that stays, through the whole service."""
 
 from __future__ import annotations
 

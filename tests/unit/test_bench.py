@@ -65,7 +65,8 @@ def test_repeated_work_is_charged_to_the_kill_before_it() -> None:
 
 def test_events_are_found_however_the_network_cuts_them() -> None:
     stream = b'HTTP/1.1 200 OK\r\n\r\n1a\r\nretry: 2000\nevent: hello\ndata: {"seq":6}\n\n\r\n'
-    stream += b'20\r\nid: 7\nevent: update\ndata: {}\n\nid: 8\nevent: segment\ndata: {"text":"id: 9"}\n\n\r\n7\r\n: ping\n\r\n'
+    stream += b"20\r\nid: 7\nevent: update\ndata: {}\n\n"
+    stream += b'id: 8\nevent: segment\ndata: {"text":"id: 9"}\n\n\r\n7\r\n: ping\n\r\n'
     stream += b"14\r\nid: 10\nevent: update\ndata: {}\n\n\r\n"
     for size in (1, 7, 50, len(stream)):
         subscriber = subscribers.Subscriber("localhost")

@@ -1,4 +1,4 @@
-"""The service process never loads the model stack: it starts in a moment, and no crash of a library can take it down."""
+"""The service never loads the model libraries: it starts at once, and no crash of a library can end it."""
 
 from __future__ import annotations
 

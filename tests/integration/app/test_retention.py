@@ -27,11 +27,14 @@ class Clock:
         self.passed = 0.0
         context = service.parts.context
         self.retention = Retention(
-            rules, service.parts.store, service.events,
+            rules,
+            service.parts.store,
+            service.events,
             lambda job_id: context.ask(requests.remove_media, job_id),
             lambda job_id: context.ask(requests.expire, job_id),
-            wall=lambda: self.wall, clock=lambda: self.passed,
-        )  # fmt: skip
+            wall=lambda: self.wall,
+            clock=lambda: self.passed,
+        )
 
     async def after(self, seconds: float) -> None:
         """Let so many seconds pass, then look."""

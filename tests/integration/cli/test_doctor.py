@@ -78,9 +78,17 @@ def test_a_healthy_machine(examine: Examine, tmp_path: Path) -> None:
     assert code == 0, checks
     assert {check["verdict"] for check in checks.values()} == {"ok"}, checks
     assert list(checks) == [
-        "python", "packages", "configuration", "data directory", "address",
-        "web page", "database", "decoding", "model", "speech on cpu",
-    ]  # fmt: skip
+        "python",
+        "packages",
+        "configuration",
+        "data directory",
+        "address",
+        "web page",
+        "database",
+        "decoding",
+        "model",
+        "speech on cpu",
+    ]
     assert "2.0 s of sound decoded and the voice found" in checks["decoding"]["detail"]
     assert "tiny loaded" in checks["speech on cpu"]["detail"]
     assert "WHISPER_SERVICE_SPEECH__MODEL" in checks["configuration"]["detail"]

@@ -288,12 +288,18 @@ async def test_work_goes_on_while_a_recording_comes(web: Running, there: Remote)
 @pytest.mark.parametrize(
     "body",
     [
-        {"url": "http://192.168.1.1/x"}, {"url": "http://localhost:1/../x", "language": "xx"},
-        {"url": "ftp://example.com/x.mp3"}, {"url": ""}, {}, {"url": 5},
-        {"url": "https://name:word@example.com/x.mp3"}, {"url": "https://example.com/x.mp3", "upload": "0" * 26},
-        {"url": "https://example.com/" + "x" * 2_000}, {"url": "https://example.com/x.mp3", "webhook": "https://example.com/"},
+        {"url": "http://192.168.1.1/x"},
+        {"url": "http://localhost:1/../x", "language": "xx"},
+        {"url": "ftp://example.com/x.mp3"},
+        {"url": ""},
+        {},
+        {"url": 5},
+        {"url": "https://name:word@example.com/x.mp3"},
+        {"url": "https://example.com/x.mp3", "upload": "0" * 26},
+        {"url": "https://example.com/" + "x" * 2_000},
+        {"url": "https://example.com/x.mp3", "webhook": "https://example.com/"},
     ],
-)  # fmt: skip
+)
 async def test_a_link_that_can_never_be_fetched_is_refused_at_once(web: Running, body: dict[str, Any]) -> None:
     answer = await web.client.post("/api/jobs", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
@@ -328,10 +334,12 @@ async def test_a_report_of_a_fault_does_not_tell_where_recordings_come_from(web:
 @pytest.mark.parametrize(
     ("url", "name"),
     [
-        ("https://example.com/a/b%20c.mp3?x=1", "b c.mp3"), ("https://example.com/", "example.com"),
+        ("https://example.com/a/b%20c.mp3?x=1", "b c.mp3"),
+        ("https://example.com/", "example.com"),
         ("https://example.com/a/", "a"),
-        ("https://example.com/%2e%2e", "recording"), ("https://example.com/%2Fetc%2Fpasswd", "passwd"),
+        ("https://example.com/%2e%2e", "recording"),
+        ("https://example.com/%2Fetc%2Fpasswd", "passwd"),
     ],
-)  # fmt: skip
+)
 def test_a_recording_has_a_name_from_its_address(url: str, name: str) -> None:
     assert name_from_url(url) == name

@@ -226,7 +226,7 @@ async def staged(
 
 
 async def test_what_was_heard_before_the_death_counts_although_the_next_child_is_there(tmp_path: Path) -> None:
-    """ChunkDone, Died and the next Ready lie in the mailbox together; the supervisor is a generation ahead of the loop."""
+    """ChunkDone, Died and the next Ready are in the mailbox together: the supervisor is a generation ahead."""
     async with staged(tmp_path) as stage:
         await stage.submit()
         await stage.decoded()
@@ -358,7 +358,7 @@ async def test_a_job_that_cannot_be_cancelled_is_not(tmp_path: Path) -> None:
 async def test_a_step_that_fails_takes_nothing_of_the_others_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No room for the sound of a recording of which chunks wait already, and a batch with those of another in the same plan."""
+    """No room for the sound of a recording with waiting chunks; the same plan has a batch of another recording."""
     async with staged(tmp_path) as stage:
         await stage.submit("whole")
         await stage.decoded("whole", chunks=1)
@@ -542,14 +542,19 @@ async def test_a_model_that_does_not_fit_the_gpu_is_loaded_smaller_and_at_last_o
             await stage.settled()
         loads = stage.speech.commands(Load)
         assert [(load.device, load.compute_type) for load in loads] == [
-            ("cuda", "auto"), ("cuda", "int8_float16"), ("cuda", "int8"), ("cpu", "auto"),
-        ]  # fmt: skip
+            ("cuda", "auto"),
+            ("cuda", "int8_float16"),
+            ("cuda", "int8"),
+            ("cpu", "auto"),
+        ]
         await stage.loaded()
         job = await stage.job()
         assert (job.status, len(stage.batches())) == (Status.PROCESSING, 1)
         assert [note.message.rpartition("work. ")[2] for note in job.history] == [
-            "The service continues with the compute type int8_float16.", "The service continues with the compute type int8.", "The service continues with the CPU.",
-        ]  # fmt: skip
+            "The service continues with the compute type int8_float16.",
+            "The service continues with the compute type int8.",
+            "The service continues with the CPU.",
+        ]
 
 
 @pytest.mark.parametrize(

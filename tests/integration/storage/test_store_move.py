@@ -98,8 +98,9 @@ async def test_what_keeps_all_from_going_on_is_told_once_to_whoever_waits(store:
     await store.add(new("a"))
     first = await store.set_waiting_problem(PROBLEM, "Waits.")
     assert [(written.job.id, written.job.problem, written.job.message) for written in first] == [
-        ("b", PROBLEM, "Waits."), ("a", PROBLEM, "Waits."),
-    ]  # fmt: skip
+        ("b", PROBLEM, "Waits."),
+        ("a", PROBLEM, "Waits."),
+    ]
     assert await store.set_waiting_problem(PROBLEM, "Waits.") == []
     await store.add(new("c"))
     assert [written.job.id for written in await store.set_waiting_problem(PROBLEM, "Waits.")] == ["c"]

@@ -36,7 +36,8 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         await store._db.reader.execute("DELETE FROM job")
     tables = await store._db.reader.execute_fetchall(
-        "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
+        "SELECT name, strict FROM pragma_table_list"
+        " WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'"
     )
     known = (
         "job",

@@ -40,9 +40,19 @@ def test_every_model_is_ranked_once_and_those_for_one_language_come_last() -> No
 
 @pytest.mark.parametrize(
     ("name", "millions"),  # as published with the models
-    [("tiny", 39), ("base", 74), ("small", 244), ("medium", 769), ("large-v2", 1550), ("large-v3-turbo", 809),
-     ("distil-small.en", 166), ("distil-medium.en", 394), ("distil-large-v2", 756), ("distil-large-v3", 756)],
-)  # fmt: skip
+    [
+        ("tiny", 39),
+        ("base", 74),
+        ("small", 244),
+        ("medium", 769),
+        ("large-v2", 1550),
+        ("large-v3-turbo", 809),
+        ("distil-small.en", 166),
+        ("distil-medium.en", 394),
+        ("distil-large-v2", 756),
+        ("distil-large-v3", 756),
+    ],
+)
 def test_parameters_are_the_published_ones(name: str, millions: int) -> None:
     assert BY_NAME[name].shape.parameters / 1e6 == pytest.approx(millions, rel=0.04)
 

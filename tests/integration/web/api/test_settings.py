@@ -28,9 +28,14 @@ async def test_a_change_shows_at_once_is_told_to_all_and_stays(tmp_path: Path) -
             async with web.client.stream("GET", "/api/events") as stream, aclosing(events(stream)) as said:
                 await anext(said)
                 changes = {
-                    "server.max_upload_bytes": 10, "speech.preset": "fast", "models.endpoints": ["https://mirror.example"],
-                    "models.token": SECRET, "log.level": "debug", "captions.line_columns": 30, "media.workers": 3,
-                }  # fmt: skip
+                    "server.max_upload_bytes": 10,
+                    "speech.preset": "fast",
+                    "models.endpoints": ["https://mirror.example"],
+                    "models.token": SECRET,
+                    "log.level": "debug",
+                    "captions.line_columns": 30,
+                    "media.workers": 3,
+                }
                 answer = await web.client.patch("/api/settings", json=changes)
                 assert answer.status_code == 200, answer.text
                 assert SECRET not in answer.text

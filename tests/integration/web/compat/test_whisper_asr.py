@@ -52,8 +52,9 @@ async def test_every_output_is_plain_text_with_a_name(web: Running) -> None:
                 said = json.loads(answer.text)
                 assert (said["language"], said["text"]) == ("en", " ".join(TEXTS))
                 assert [(s["start"], s["end"], s["text"], s["words"]) for s in said["segments"]] == [
-                    (0.0, 10.0, TEXTS[0], None), (11.0, 21.0, TEXTS[1], None),
-                ]  # fmt: skip
+                    (0.0, 10.0, TEXTS[0], None),
+                    (11.0, 21.0, TEXTS[1], None),
+                ]
     assert len(await web.service.parts.store.jobs()) == 1, "one recording, one job"
 
 
@@ -111,9 +112,13 @@ async def test_only_the_beginning_of_raw_samples_is_kept_for_a_language(web: Run
 
 async def test_errors_are_no_subtitles(web: Running) -> None:
     for path, code in [
-        ("/asr?output=doc", 422), ("/asr?task=sing", 422), ("/asr?language=klingon", 422), ("/asr?encode=maybe", 422),
-        ("/detect-language?encode=maybe", 422), ("/asr?preset=best", 422),
-    ]:  # fmt: skip
+        ("/asr?output=doc", 422),
+        ("/asr?task=sing", 422),
+        ("/asr?language=klingon", 422),
+        ("/asr?encode=maybe", 422),
+        ("/detect-language?encode=maybe", 422),
+        ("/asr?preset=best", 422),
+    ]:
         answer = await web.client.post(path, files=recording())
         assert answer.status_code == code, answer.text
         assert answer.json()["params"]["field"] == path.partition("?")[2].partition("=")[0]

@@ -105,10 +105,18 @@ def test_with_a_proxy_it_is_the_proxy_that_cannot_be_reached(error: BaseExceptio
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(401, "token_refused"), (403, "access_denied"), (404, "repo_not_found"), (407, "proxy_password"),
-     (429, "rate_limited"), (500, "server_error"), (502, "server_error"), (504, "server_error"),
-     (418, "download_failed")],
-)  # fmt: skip
+    [
+        (401, "token_refused"),
+        (403, "access_denied"),
+        (404, "repo_not_found"),
+        (407, "proxy_password"),
+        (429, "rate_limited"),
+        (500, "server_error"),
+        (502, "server_error"),
+        (504, "server_error"),
+        (418, "download_failed"),
+    ],
+)
 def test_what_a_hub_answers(status: int, code: str) -> None:
     request = httpx.Request("GET", "https://storage.example/file?signature=abc")
     error = httpx.HTTPStatusError("no", request=request, response=httpx.Response(status, request=request))
@@ -157,9 +165,13 @@ def test_a_password_in_percents_is_known_in_both_spellings() -> None:
 
 @pytest.mark.parametrize(
     ("address", "host", "public"),
-    [("https://hub.example", "hub.example", "https://hub.example"), ("http://u:p@hub:8080/x/", "hub:8080", "http://hub:8080/x"),
-     ("proxy:3128", "proxy:3128", "proxy:3128"), ("http://[::1]:80", "[::1]:80", "http://[::1]:80")],
-)  # fmt: skip
+    [
+        ("https://hub.example", "hub.example", "https://hub.example"),
+        ("http://u:p@hub:8080/x/", "hub:8080", "http://hub:8080/x"),
+        ("proxy:3128", "proxy:3128", "proxy:3128"),
+        ("http://[::1]:80", "[::1]:80", "http://[::1]:80"),
+    ],
+)
 def test_an_address_for_people(address: str, host: str, public: str) -> None:
     assert network_errors.host_of(address) == host
     assert network_errors.public(address) == public

@@ -87,9 +87,15 @@ def test_the_old_model_is_unloaded_before_the_next_is_loaded() -> None:
     script = Script()
     serve(script, command("tiny"), Transcribe(batch=1, chunks=()), command("base"), Transcribe(batch=2, chunks=()))
     assert script.events == [
-        ("load", "tiny"), ("slots", "tiny"), ("put", "tiny", 1),
-        ("close", "tiny"), ("unload", "tiny"), ("load", "base"), ("slots", "base"), ("put", "base", 2),
-    ]  # fmt: skip
+        ("load", "tiny"),
+        ("slots", "tiny"),
+        ("put", "tiny", 1),
+        ("close", "tiny"),
+        ("unload", "tiny"),
+        ("load", "base"),
+        ("slots", "base"),
+        ("put", "base", 2),
+    ]
 
 
 def test_after_a_model_that_does_not_load_there_is_none_and_the_next_may() -> None:

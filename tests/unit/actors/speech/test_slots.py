@@ -86,9 +86,12 @@ def chunk(spool: Path, index: int, job_id: str = "job") -> ChunkInput:
 
 
 def work(
-    monkeypatch: pytest.MonkeyPatch, recognizer: FakeRecognizer, batch: Transcribe, inbox: FakeInbox | None = None,
+    monkeypatch: pytest.MonkeyPatch,
+    recognizer: FakeRecognizer,
+    batch: Transcribe,
+    inbox: FakeInbox | None = None,
     react: Callable[[Report], None] = lambda report: None,
-) -> tuple[list[Report], list[int]]:  # fmt: skip
+) -> tuple[list[Report], list[int]]:
     """The reports of a batch, and the exit codes of a process that wanted to end."""
     reports: list[Report] = []
     codes: list[int] = []

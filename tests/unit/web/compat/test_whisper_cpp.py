@@ -18,8 +18,11 @@ def asked(**fields: str) -> CppCall:
 def test_nothing_said_is_json_in_any_language() -> None:
     found = asked()
     assert (found.reply, found.options.language, found.options.task, found.options.preset) == (
-        CppFormat.JSON, None, Task.TRANSCRIBE, Preset.FAST,
-    )  # fmt: skip
+        CppFormat.JSON,
+        None,
+        Task.TRANSCRIBE,
+        Preset.FAST,
+    )
 
 
 @pytest.mark.parametrize(

@@ -76,10 +76,19 @@ def test_a_range_within_the_file_is_met_to_the_byte(numbers: tuple[int, int, int
 @pytest.mark.parametrize(
     ("value", "same"),
     [
-        ('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), (' "a" ', True),
-        (None, False), ("", False), ('"b"', False), ("a", False), ('"a', False), ('"aa"', False),
+        ('"a"', True),
+        ('W/"a"', True),
+        ('"b", "a"', True),
+        ("*", True),
+        (' "a" ', True),
+        (None, False),
+        ("", False),
+        ('"b"', False),
+        ("a", False),
+        ('"a', False),
+        ('"aa"', False),
     ],
-)  # fmt: skip
+)
 def test_tags_are_compared_whole_and_weakly(value: str | None, same: bool) -> None:
     assert matches(value, '"a"') is same
     assert matches(value, 'W/"a"') is same
