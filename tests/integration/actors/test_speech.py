@@ -18,9 +18,11 @@ from typing import Self, TypeVar
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
-from testkit.prompts import NO_PROMPTS, PROMPTS, prompt
+from testkit.prompts import NO_PROMPTS, PROMPTS, prompt, talk
 from testkit.sounds import RATE, Samples, babble, hiss, join, silence
+from whisper_service.actors.speech.repetition import LOOP_RATIO, repetition
 from whisper_service.core.domain import Span
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.bundled import join as join_model
@@ -205,6 +207,30 @@ def test_a_language_that_is_not_given_is_detected(tmp_path: Path, model: Path) -
     assert chunk.language_probability is not None
     assert chunk.language_probability > 0.5
     assert unknown == chunk, "a language that the model does not know is detected"
+
+
+def test_a_language_that_is_surely_spoken_is_followed_alone_and_in_a_batch(tmp_path: Path, model: Path) -> None:
+    with running_actor(tmp_path, model) as actor:
+        spool = Spool(tmp_path / "spool", *(talk(name) for name in ("demo-congrats", "vm-options")))
+        expected = [replace(spool.chunk(index, language="ja"), follow=True) for index in (0, 1)]
+        alone = [actor.recognise(row)[0] for row in expected]
+        together = actor.recognise(*expected)[:-1]
+        plain = actor.recognise(spool.chunk(0), spool.chunk(1))[:-1]
+    found = {r.index: (r.segments, r.language) for r in alone if isinstance(r, ChunkDone)}
+    assert found == {r.index: (r.segments, r.language) for r in together if isinstance(r, ChunkDone)}
+    assert found == {r.index: (r.segments, r.language) for r in plain if isinstance(r, ChunkDone)}
+    assert {language for _, language in found.values()} == {"en"}
+    assert {segment.language for segments, _ in found.values() for segment in segments} == {"en"}
+
+
+def test_a_language_that_is_surely_wrong_gives_no_loop(tmp_path: Path, model: Path) -> None:
+    with running_actor(tmp_path, model) as actor:
+        spool = Spool(tmp_path / "spool", talk("demo-congrats"), talk("vm-options"))
+        reports = actor.recognise(spool.chunk(0, language="ja"), spool.chunk(1, language="ja"))
+    chunks = [report for report in reports if isinstance(report, ChunkDone)]
+    assert len(chunks) == 2
+    assert all(chunk.segments or chunk.dropped for chunk in chunks), "nothing is lost without a word"
+    assert not any(repetition("".join(s.text for s in chunk.segments)) > LOOP_RATIO for chunk in chunks)
 
 
 def test_word_times_are_left_out_on_request(tmp_path: Path, model: Path) -> None:
