@@ -16,7 +16,7 @@ export interface paths {
         put?: never;
         /**
          * Transcribe a recording
-         * @description Send a form with a part `file`, or the file itself as the body. The answer comes when the file is safely on disk. Or send `{"upload": ID}` and options as JSON, for an upload in pieces to /api/uploads; sent again, it gives the same job. Or send `{"url": ADDRESS}` and options: the job exists at once, and the service fetches its recording while the job waits.
+         * @description Send a form with a part `file`, or the file itself as the body. The answer comes when the file is safely on disk. Or send `{"upload": ID}` and options as JSON, for an upload in pieces to /api/uploads; sent again, it gives the same job. Or send `{"url": ADDRESS}` and options: the job exists at once, and the service fetches its recording while the job waits. Or send `{"job": ID}` and options: a new job with the stored recording of that job, which stays as it is.
          */
         post: operations["createJob"];
         delete?: never;
@@ -266,7 +266,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes.
+         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
          */
         get: operations["streamJob"];
         put?: never;
@@ -286,7 +286,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes.
+         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
          */
         get: operations["streamJobAlias"];
         put?: never;
@@ -1626,6 +1626,43 @@ export interface operations {
                     track?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
+                } | {
+                    /** @description The identifier of a job whose recording is transcribed again. */
+                    job: string;
+                    /**
+                     * @description A model on this machine. auto: the best one.
+                     * @default auto
+                     */
+                    model?: string;
+                    /** @description Whisper's code of the language, like en or zh. None: it is detected. */
+                    language?: string;
+                    /**
+                     * @description translate: English text. detect: only the language.
+                     * @default transcribe
+                     * @enum {string}
+                     */
+                    task?: "transcribe" | "translate" | "detect";
+                    /**
+                     * @description How much work to spend on the best text.
+                     * @enum {string}
+                     */
+                    preset?: "fast" | "balanced" | "accurate";
+                    /** @description Names and spellings to expect. */
+                    prompt?: string;
+                    /**
+                     * @description Keep the time of every word.
+                     * @default true
+                     */
+                    word_timestamps?: boolean;
+                    /**
+                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @enum {string}
+                     */
+                    script?: "simplified" | "traditional";
+                    /** @description An audio track, from 0. Without it, one in the language, or the default. */
+                    track?: number;
+                    /** @description A URL that gets a message when the job ends. */
+                    webhook?: string;
                 };
                 "application/octet-stream": string;
                 "audio/*": string;
@@ -1637,7 +1674,7 @@ export interface operations {
             202: {
                 headers: {
                     /** @description The address of the job. */
-                    Location?: unknown;
+                    Location?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2297,7 +2334,7 @@ export interface operations {
             200: {
                 headers: {
                     /** @description The name. */
-                    "Content-Disposition"?: unknown;
+                    "Content-Disposition"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3185,7 +3222,7 @@ export interface operations {
             200: {
                 headers: {
                     /** @description The name. */
-                    "Content-Disposition"?: unknown;
+                    "Content-Disposition"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3361,7 +3398,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Stream Response */
+            /** @description Request fulfilled, document follows */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3369,6 +3406,13 @@ export interface operations {
                 content: {
                     "text/event-stream": unknown;
                 };
+            };
+            /** @description The client has every event */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request or the recording is not valid */
             400: {
@@ -3450,7 +3494,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Stream Response */
+            /** @description Request fulfilled, document follows */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3458,6 +3502,13 @@ export interface operations {
                 content: {
                     "text/event-stream": unknown;
                 };
+            };
+            /** @description The client has every event */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description The request or the recording is not valid */
             400: {
@@ -5399,7 +5450,7 @@ export interface operations {
             201: {
                 headers: {
                     /** @description Bytes received so far. */
-                    "Upload-Offset"?: unknown;
+                    "Upload-Offset"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5589,6 +5640,15 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too many requests; Retry-After says when to try again */
             429: {
                 headers: {
@@ -5634,7 +5694,7 @@ export interface operations {
             204: {
                 headers: {
                     /** @description Bytes received so far. */
-                    "Upload-Offset"?: unknown;
+                    "Upload-Offset"?: string;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5713,6 +5773,15 @@ export interface operations {
             };
             /** @description The service does not answer to the name in the Host header */
             421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6782,7 +6851,7 @@ export interface operations {
                      */
                     translate?: boolean;
                     /**
-                     * @description Only the language, for verbose_json.
+                     * @description Only the language. In text it is the whole answer, in json the field language.
                      * @default false
                      */
                     detect_language?: boolean;

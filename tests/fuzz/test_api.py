@@ -1,7 +1,8 @@
 """Schemathesis against the whole API on a real port, with actors that follow a script: whatever a client sends, no 5xx.
 
-Requests are made from the OpenAPI document that is served, right ones and wrong ones; every answer must be one that the document
-promises, with its type and its shape. Streams are left out, because they do not end, and so is what would ask the network.
+Requests are made from the OpenAPI document that is served, right ones and wrong ones; every answer must be one that the
+document promises, with its type and its shape. Streams are left out, because they do not end, and so is what would ask
+the network.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
@@ -29,7 +31,13 @@ pytestmark = pytest.mark.anyio
 
 STREAMS = {"streamEvents", "streamJob", "streamJobAlias"}
 NETWORK = {"testConnection", "downloadModel"}
-CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+)
 EXAMPLES = 6
 """Per operation and kind."""
 

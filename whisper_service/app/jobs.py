@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from anyio import move_on_after
+from anyio import move_on_after, to_thread
 
 from whisper_service.app.wiring import Parts
 from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Status, Transcript
-from whisper_service.core.errors import InvalidRequest, NotFound, ServiceError, Unavailable
+from whisper_service.core.errors import Conflict, InvalidRequest, MediaRemoved, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.integrations.link_answers import name_from_url
@@ -94,6 +94,26 @@ class JobService:
             origin=LinkOrigin(url),
         )
         return await self._ask_and_fetch(requests.submit, job)
+
+    async def submit_again(self, job_id: str, options: Options) -> Job:
+        """Make a new job of the recording of a job, which stays as it is. Nothing is uploaded.
+
+        Raises `NotFound`, `Conflict` while the recording is being fetched, `MediaRemoved`, and `DiskFull`.
+        """
+        job, uploads = await self.get(job_id), self._parts.uploads
+        if job.media_removed:
+            raise MediaRemoved(id=job.id)
+        if not job.sha256:
+            hint = "The service is fetching it. Try again when it is here."
+            raise Conflict("The recording of this job is not here yet.", hint=hint, id=job.id)
+        received = await to_thread.run_sync(uploads.share, job.id, job.name, job.bytes, job.sha256)
+        if received is None:
+            raise MediaRemoved(id=job.id)
+        try:
+            return await self.submit(received, options)
+        except ServiceError:
+            received.path.unlink(missing_ok=True)
+            raise
 
     def _new_job(self, options: Options, **fields: Any) -> Job:
         if options.webhook:

@@ -102,6 +102,35 @@ class Uploads:
         if free < size - held + self.min_free:
             raise DiskFull(free=free, wanted=size - held, reserve=self.min_free)
 
+    def share(self, source: str, name: str, size: int, sha256: str) -> Received | None:
+        """Return the stored recording `source` once more, under an identifier of its own. None: its file is gone.
+
+        Both share their bytes, where the file system can do that. Else the bytes are copied. Raises `DiskFull`.
+        """
+        path = self.root / identifier(self.wall())
+        try:
+            try:
+                path.hardlink_to(self.root / source)
+            except FileNotFoundError:
+                return None
+            except OSError:  # exFAT and some network shares have no links
+                self.check_room(size)
+                self._copy(self.root / source, path)
+        except FileNotFoundError:
+            return None
+        sync_directory(self.root)
+        return Received(name=name, path=path, bytes=size, sha256=sha256)
+
+    def _copy(self, source: Path, path: Path) -> None:
+        part = self.root / f"{secrets.token_hex(16)}{PART}"
+        try:
+            with full_disk_as_error(), source.open("rb") as whole, part.open("xb") as copy:
+                shutil.copyfileobj(whole, copy, BLOCK)
+                sync_file(copy)
+            part.rename(path)
+        finally:
+            part.unlink(missing_ok=True)
+
     def sweep(self, keep: Collection[str]) -> None:
         """Delete incomplete uploads and recordings whose identifier is not in `keep`. Only for the start."""
         for path in self.root.iterdir():

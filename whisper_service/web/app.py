@@ -29,6 +29,7 @@ from whisper_service.web.api import (
 )
 from whisper_service.web.compat.registry import DIALECTS
 from whisper_service.web.http import api_docs, errors
+from whisper_service.web.http.compression import Compression
 from whisper_service.web.security import login
 from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard
@@ -42,7 +43,8 @@ API: Final = (
 def create_app(service: Service) -> ASGIApp:
     """Return the application of a running service."""
     access = Access(Tokens(read_tokens(service.config.security)), path=service.config.server.root_path or "/")
-    return Guard(_litestar(lambda: service, lambda: access), access, service.config, DIALECTS)
+    application = Compression(_litestar(lambda: service, lambda: access))
+    return Guard(application, access, service.config, DIALECTS)
 
 
 def openapi_json() -> bytes:

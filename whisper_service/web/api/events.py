@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
-from litestar import Router, get
+from litestar import Response, Router, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
@@ -142,6 +143,16 @@ async def _is_over(service: Service, job_id: str, seq: int) -> bool:
     return over
 
 
+async def _has_all(service: Service, job_id: str, seq: int) -> bool:
+    """Return whether a client whose last event is `seq` has every event of the job, and no more can come."""
+    if seq > service.events.head:  # of another database
+        return False
+    try:
+        return await _is_over(service, job_id, seq)
+    except Pruned:
+        return False
+
+
 async def _snapshot(service: Service, job_id: str) -> tuple[bytes, int, bool]:
     """Return the job and its segments as events, the `seq` of this state, and whether the job has ended.
 
@@ -182,9 +193,12 @@ async def all_events(service: Served, last_event_id: LastEventId = None, since: 
 
 
 def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
-    async def job_events(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Stream:
+    async def job_events(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Response[None] | Stream:
         await service.jobs.get(job_id)
-        stream = stream_job(service, job_id, _number(last_event_id or ""))
+        since = _number(last_event_id or "")
+        if since and await _has_all(service, job_id, since):
+            return Response(None, status_code=204)
+        stream = stream_job(service, job_id, since)
         return Stream(stream, media_type=MEDIA_TYPE, headers=HEADERS)
 
     return get(
@@ -193,10 +207,14 @@ def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
         summary="One job, live",
         description=(
             "Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the "
-            "job has ended, `end` with the data `done` follows, and the stream closes."
+            "job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets "
+            "204, so that a browser does not come back."
         ),
         media_type=MEDIA_TYPE,
-        responses=problems(404, 422),
+        responses={
+            204: ResponseSpec(None, description="The client has every event", generate_examples=False),
+            **problems(404, 422),
+        },
     )(job_events)
 
 

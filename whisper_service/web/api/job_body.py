@@ -19,9 +19,10 @@ from whisper_service.core.text import quoted
 from whisper_service.integrations.address_policy import MAX_URL_LENGTH
 from whisper_service.storage.uploads import Received, Uploads
 from whisper_service.web.http.errors import Incoming, in_words
+from whisper_service.web.http.model_aliases import model_of
 from whisper_service.web.http.multipart import Fields, Form
 from whisper_service.web.http.operations import OPTIONS, RECORDING, form, operation, text
-from whisper_service.web.http.parameters import name_in_query
+from whisper_service.web.http.parameters import MAX_ID, name_in_query
 from whisper_service.web.http.request_bodies import Body, expected_length, refuse_compressed
 
 RAW: Final = frozenset({"application/octet-stream", "application/ogg", "application/mp4", "application/mxf"})
@@ -57,34 +58,39 @@ async def receive(request: Incoming, uploads: Uploads, preset: Preset) -> tuple[
 
 
 class JobSource(NamedTuple):
-    """What a JSON body names instead of a recording: a complete resumable upload, or a link. One of both is None."""
+    """What a JSON body names instead of a recording: a complete resumable upload, a link, or a job that has it.
+
+    Two of the three are None.
+    """
 
     upload: str | None
     url: str | None
+    job: str | None
     options: Options
 
 
 class _JobFields(msgspec.Struct):
     upload: str | None = None
     url: str | None = None
+    job: str | None = None
 
 
 def parse_source(body: bytes, preset: Preset) -> JobSource:
     """Return what a JSON body names, and the options beside it. Raises `InvalidRequest`."""
-    hint = 'Send {"upload": ID} or {"url": ADDRESS} and options, or the recording itself.'
+    hint = 'Send {"upload": ID}, {"url": ADDRESS} or {"job": ID} and options, or the recording itself.'
     try:
         content = msgspec.json.decode(body, type=dict[str, Any])
         named = msgspec.convert(content, _JobFields)
     except msgspec.MsgspecError as error:
         raise InvalidRequest(f"The JSON cannot be read: {in_words(str(error))}.", hint=hint, field="upload") from error
-    if (named.upload is None) is (named.url is None):
-        raise InvalidRequest("The JSON must name one recording, as upload or as url.", hint=hint, field="upload")
+    if [named.upload, named.url, named.job].count(None) != 2:
+        raise InvalidRequest("The JSON must name one recording, as upload, url or job.", hint=hint, field="upload")
     given = {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
         for name, value in content.items()
         if name not in _JobFields.__struct_fields__ and value is not None
     }
-    return JobSource(named.upload, named.url, parse_options(given, preset))
+    return JobSource(named.upload, named.url, named.job, parse_options(given, preset))
 
 
 def single(fields: Fields) -> dict[str, str]:
@@ -103,6 +109,8 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
             near = get_close_matches(name[:40], OPTIONS, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(OPTIONS)}."
             raise InvalidRequest(f"There is no option {quoted(name)}.", hint=hint, field=name[:80])
+    if "model" in fields:
+        fields["model"] = model_of(fields["model"])
     if "language" in fields:
         fields["language"] = languages.check_code(fields["language"])
     try:
@@ -126,12 +134,16 @@ def _expected(option: Schema) -> str:
 
 _UPLOAD: Final = text("The identifier of a complete upload in pieces.")
 _URL: Final = text("The http or https address of the recording.", max_length=MAX_URL_LENGTH)
+_JOB: Final = text("The identifier of a job whose recording is transcribed again.", max_length=MAX_ID)
 _NAME: Final = text("The name of a raw recording.", max_length=300)
 CreateOperation: Final = operation(
     bodies={
         "multipart/form-data": form({"file": RECORDING, **OPTIONS}, "file"),
         "application/json": Schema(
-            one_of=[form({"upload": _UPLOAD, **OPTIONS}, "upload"), form({"url": _URL, **OPTIONS}, "url")]
+            one_of=[
+                form({name: source, **OPTIONS}, name)
+                for name, source in {"upload": _UPLOAD, "url": _URL, "job": _JOB}.items()
+            ]
         ),
         **dict.fromkeys(("application/octet-stream", "audio/*", "video/*"), RECORDING),
     },

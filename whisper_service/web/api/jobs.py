@@ -20,8 +20,9 @@ from whisper_service.export.layout import STYLE, Layout, layout_of
 from whisper_service.export.render import Format
 from whisper_service.web.api import job_body
 from whisper_service.web.api.job_list import JobList, job_list
-from whisper_service.web.http.content_disposition import transcript_disposition
+from whisper_service.web.http.content_disposition import transcript_disposition, without_charset
 from whisper_service.web.http.errors import Incoming, problems
+from whisper_service.web.http.model_aliases import model_of
 from whisper_service.web.http.operations import TEXT, operation, schemas_of
 from whisper_service.web.http.parameters import MAX_ID, JobId, Served
 
@@ -35,7 +36,8 @@ from whisper_service.web.http.parameters import MAX_ID, JobId, Served
         "Send a form with a part `file`, or the file itself as the body. The answer comes when the file is safely on "
         'disk. Or send `{"upload": ID}` and options as JSON, for an upload in pieces to /api/uploads; sent again, it '
         'gives the same job. Or send `{"url": ADDRESS}` and options: the job exists at once, and the service fetches '
-        "its recording while the job waits."
+        'its recording while the job waits. Or send `{"job": ID}` and options: a new job with the stored recording of '
+        "that job, which stays as it is."
     ),
     status_code=202,
     request_max_body_size=None,
@@ -46,7 +48,9 @@ async def create(request: Incoming, service: Served) -> Response[Job]:
     preset = service.config.speech.preset
     if request.content_type[0] == "application/json":
         source = job_body.parse_source(await request.body(), preset)
-        if source.url is not None:
+        if source.job is not None:
+            job = await service.jobs.submit_again(source.job, source.options)
+        elif source.url is not None:
             job = await service.jobs.submit_link(source.url, source.options)
         else:
             job = await service.jobs.submit_upload(source.upload or "", source.options)
@@ -142,7 +146,7 @@ class RetryRequest(Value, frozen=True, forbid_unknown_fields=True):
     responses=problems(403, 404, 409, 422, 503),
 )
 async def retry(service: Served, job_id: JobId, data: JSONBody[RetryRequest] = RetryRequest()) -> Job:  # noqa: B008 - frozen
-    return await service.jobs.change(job_id, Cause.RETRY, model=data.model)
+    return await service.jobs.change(job_id, Cause.RETRY, model=model_of(data.model) if data.model else None)
 
 
 @get(
@@ -177,11 +181,8 @@ async def export(
     layout = layout_of(service.config.captions, given)
     text = await service.jobs.transcript(job_id)
     content = await to_thread.run_sync(render.render, text, format, layout)  # captions of ten hours take seconds
-    kind = format.exporter.media_type
-    if kind.startswith("text/"):  # the framework adds the charset
-        kind = kind.partition(";")[0]
     headers = {"Content-Disposition": transcript_disposition(text.name, format.value)}
-    return Response(content, media_type=kind, headers=headers)
+    return Response(content, media_type=without_charset(format.exporter.media_type), headers=headers)
 
 
 _CHANGES: Final[tuple[tuple[Cause, str], ...]] = (

@@ -211,8 +211,8 @@ router = Router(
         _route(
             "POST", "/", create, "createUpload", "Start an upload in pieces (tus 1.0.0)", 201, 409, 412, 413, 415, 507
         ),
-        _route("PATCH", _ONE, patch, "patchUpload", "Send a piece", 204, 404, 409, 412, 413, 415, 423, 460, 507),
-        _route("DELETE", _ONE, delete, "deleteUpload", "Delete an upload", 204, 404, 412),
+        _route("PATCH", _ONE, patch, "patchUpload", "Send a piece", 204, 404, 409, 412, 413, 415, 422, 423, 460, 507),
+        _route("DELETE", _ONE, delete, "deleteUpload", "Delete an upload", 204, 404, 412, 422),
         HTTPRouteHandler(_ONE, http_method="HEAD", status_code=200, include_in_schema=False)(head),
         HTTPRouteHandler(
             _ONE, http_method="POST", status_code=204, request_max_body_size=None, include_in_schema=False

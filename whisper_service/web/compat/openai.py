@@ -27,12 +27,13 @@ from whisper_service.export.plain_text import next_part, plain_text
 from whisper_service.export.render import Format
 from whisper_service.storage.uploads import Received
 from whisper_service.web.compat import openai_json, openai_reply
-from whisper_service.web.compat.model_aliases import OPENAI_MODELS, model_of
 from whisper_service.web.compat.openai_errors import OpenAIRefusal, refusal
 from whisper_service.web.compat.openai_form import FIELDS, KNOWN, OpenAICall, OpenAIFormat, parse
 from whisper_service.web.http import errors
+from whisper_service.web.http.content_disposition import without_charset
 from whisper_service.web.http.dialects import Dialect
 from whisper_service.web.http.errors import Incoming, problems
+from whisper_service.web.http.model_aliases import OPENAI_MODELS, model_of
 from whisper_service.web.http.multipart import Fields, Form
 from whisper_service.web.http.operations import TEXT, TEXT_OBJECT, form, operation
 from whisper_service.web.http.parameters import Served
@@ -112,7 +113,7 @@ async def answer(transcript: Transcript, call: OpenAICall, style: Style, headers
         case OpenAIFormat.SRT | OpenAIFormat.VTT:
             kind = Format(call.reply.value)
             file = await to_thread.run_sync(render.render, transcript, kind, Layout(style))
-            return Response(file, media_type=kind.exporter.media_type, headers=headers)
+            return Response(file, media_type=without_charset(kind.exporter.media_type), headers=headers)
         case _:
             assert_never(call.reply)
     return Response(content, media_type="application/json", headers=headers)

@@ -17,7 +17,7 @@ from whisper_service.core.domain import Options, Preset, Task, Value
 from whisper_service.core.text import quoted
 from whisper_service.web.compat import form_values
 from whisper_service.web.compat.form_values import Given, invalid, many, one
-from whisper_service.web.compat.model_aliases import model_of
+from whisper_service.web.http.model_aliases import model_of
 from whisper_service.web.http.operations import OPTIONS, RECORDING, choice, flag, text
 
 

@@ -29,6 +29,7 @@ from whisper_service.models.catalog import AUTO
 from whisper_service.web.compat import form_values, openai_reply
 from whisper_service.web.compat.form_values import Given, invalid, one
 from whisper_service.web.compat.openai_errors import openai_status
+from whisper_service.web.http.content_disposition import without_charset
 from whisper_service.web.http.dialects import Dialect, ErrorAnswer, sentence
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Form
@@ -36,7 +37,16 @@ from whisper_service.web.http.operations import RECORDING, TEXT, TEXT_OBJECT, ch
 from whisper_service.web.http.parameters import Served
 
 MAX_PARTS: Final = 128
-PARTS: Final = ("offset_t", "offset_n", "duration")
+_CUT: Final = (
+    "A part of a recording cannot be transcribed.",
+    "Send the part as a file of its own: ffmpeg -ss SECONDS -t SECONDS -i FILE PART.wav.",
+)
+PARTS: Final = {
+    "offset_t": _CUT,
+    "duration": _CUT,
+    "offset_n": ("Captions are always numbered from 1.", "Leave offset_n out."),
+}
+"""Fields that would need another answer than the service can give: why, and what to do."""
 _WIDTH: Final = schemas_of(Style)["line_columns"]
 
 
@@ -75,7 +85,7 @@ FIELDS: Final = {
     "response_format": choice(CppFormat, CppFormat.JSON),
     "language": replace(form_values.LANGUAGE, default="auto"),
     "translate": flag("English text."),
-    "detect_language": flag("Only the language, for verbose_json."),
+    "detect_language": flag("Only the language. In text it is the whole answer, in json the field language."),
     "prompt": form_values.PROMPT,
     "temperature": form_values.TEMPERATURE,
     "max_len": Schema(
@@ -100,8 +110,7 @@ def parse(given: Given, *, preset: Preset) -> CppCall:
         raise invalid("response_format", f"{quoted(reply, 40)} is not a response format.", hint)
     for name in PARTS:
         if form_values.number(given, name, 0, 1e12):
-            message, hint = "A part of a recording cannot be transcribed.", "Send the part as a file of its own."
-            raise invalid(name, message, hint, "unsupported_value")
+            raise invalid(name, *PARTS[name], "unsupported_value")
     form_values.check_temperature(given)
     task = Task.TRANSLATE if form_values.boolean(given, "translate") else Task.TRANSCRIBE
     options = Options(
@@ -122,10 +131,17 @@ def verbose_json(transcript: Transcript, call: CppCall, found: calls.Detected) -
     """Return the text with all times, also of words. Tokens and other hypotheses are not kept."""
     return {
         "task": call.options.task.value,
-        "language": openai_reply.language_name(transcript.language),
         "duration": transcript.duration_s or 0.0,
         "text": plain(transcript),
         "segments": [_segment(number, each) for number, each in enumerate(transcript.segments)],
+        **language_fields(transcript, found),
+    }
+
+
+def language_fields(transcript: Transcript, found: calls.Detected) -> dict[str, Any]:
+    """Return what an answer says about the language. Without speech, the names are empty."""
+    return {
+        "language": openai_reply.language_name(transcript.language),
         "detected_language": openai_reply.language_name(found.language),
         "detected_language_probability": found.probability,
         "language_probabilities": {found.language: found.probability} if found.language else {},
@@ -175,18 +191,23 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
     await calls.finished(service, job.id)
     transcript = await service.jobs.transcript(job.id)
     headers = {"X-Request-Id": job.id}
+    detected = call.options.task is Task.DETECT
     match call.reply:
         case CppFormat.JSON:
-            return Response({"text": plain(transcript)}, media_type="application/json", headers=headers)
+            content: dict[str, Any] = {"text": plain(transcript)}
+            if detected:
+                content |= language_fields(transcript, await calls.language(service, job.id))
+            return Response(content, media_type="application/json", headers=headers)
         case CppFormat.VERBOSE_JSON:
             content = verbose_json(transcript, call, await calls.language(service, job.id))
             return Response(content, media_type="application/json", headers=headers)
         case CppFormat.TEXT:
-            return Response(plain(transcript), media_type="text/plain", headers=headers)
+            text = f"{openai_reply.language_name(transcript.language) or 'undetermined'}\n"
+            return Response(text if detected else plain(transcript), media_type="text/plain", headers=headers)
         case CppFormat.SRT | CppFormat.VTT:
             kind = Format(call.reply.value)
             file = await to_thread.run_sync(render.render, transcript, kind, layout(call, service.config.captions))
-            return Response(file, media_type=kind.exporter.media_type, headers=headers)
+            return Response(file, media_type=without_charset(kind.exporter.media_type), headers=headers)
         case _:
             assert_never(call.reply)
 

@@ -76,6 +76,9 @@ def document(schema: dict[str, Any], root_path: str = "") -> bytes:
     for item in schema["paths"].values():
         for operation in item.values():
             operation["responses"].get("204", {}).pop("content", None)  # the framework writes a null there
+            for answer in operation["responses"].values():
+                for header in answer.get("headers", {}).values():
+                    header.setdefault("schema", {"type": "string"})  # without one, the document is not valid
     return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 

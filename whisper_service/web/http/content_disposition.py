@@ -17,3 +17,8 @@ def content_disposition(kind: str, name: str) -> str:
 def transcript_disposition(recording: str, extension: str) -> str:
     """Return the header for the transcript of a recording with this name."""
     return content_disposition("attachment", portable_name(stem_of(recording), extension))
+
+
+def without_charset(media_type: str) -> str:
+    """Return a media type for the framework, which adds the character set to types of text itself."""
+    return media_type.partition(";")[0] if media_type.startswith("text/") else media_type

@@ -100,11 +100,23 @@ async def test_a_client_that_comes_back_gets_the_rest_once(web: Running) -> None
     job_id = await finished(web)
     path = f"/api/jobs/{job_id}/events"
     whole = await collect(web.client, path)
-    for event in whole[:-1]:
+    assert len(whole) > 3
+    for event in whole[:-2]:
         rest = await collect(web.client, path, headers={"Last-Event-ID": str(event.id)})
         assert [e[:2] for e in rest] == [e[:2] for e in whole[whole.index(event) + 1 :]]
     strange = await collect(web.client, path, headers={"Last-Event-ID": "x;y"})
     assert strange == whole
+
+
+@pytest.mark.parametrize("path", ["/api/jobs/{}/events", "/api/stream/{}"])
+async def test_a_client_that_has_all_of_a_finished_job_is_told_to_stay_away(web: Running, path: str) -> None:
+    job_id = await finished(web)
+    whole = await collect(web.client, path.format(job_id))
+    last = {"Last-Event-ID": str(whole[-2].id)}
+    answer = await web.client.get(path.format(job_id), headers=last)
+    assert (answer.status_code, answer.content) == (204, b"")
+    await web.service.jobs.rename(job_id, "another")
+    assert [event.kind for event in await collect(web.client, path.format(job_id), headers=last)] == ["update", "end"]
 
 
 async def test_pruned_history_is_told_from_the_store(web: Running) -> None:

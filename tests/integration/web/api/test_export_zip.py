@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from urllib.parse import quote
 
 import pytest
 import srt  # type: ignore[import-untyped]
@@ -52,6 +53,30 @@ async def test_what_cannot_be_packed_is_refused_before_a_byte(web: Running) -> N
         answer = await web.client.post("/api/export", json=body)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json"), body
         assert answer.json()["hint"]
+
+
+async def test_every_disk_takes_the_names_in_the_zip(web: Running) -> None:
+    names = ["长" * 200 + ".wav", "长" * 200 + ".mp3", '12:30 "Q"?.wav', "CON.wav", "12:30 *Q*?.wav", "Talk 1.2"]
+    ids = [await finished(web, name, "one") for name in names]
+    answer = await web.client.post("/api/export", json={"ids": ids, "format": "docx"})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        listed = archive.namelist()
+    long = "长" * 83
+    assert listed == [
+        *(
+            f"{long}.docx",
+            f"{long[:-1]} (2).docx",
+            "12_30 _Q__.docx",
+            "CON_.docx",
+            "12_30 _Q__ (2).docx",
+            "Talk 1.2.docx",
+        ),
+    ]
+    assert max(len(name.encode()) for name in listed) <= 255
+    single = await web.client.get(f"/api/jobs/{ids[0]}/export?format=srt")
+    assert f"filename*=UTF-8''{quote(long)}.srt" in single.headers["content-disposition"]
+    sound = await web.client.get(f"/api/jobs/{ids[3]}/media")
+    assert 'filename="CON_.wav"' in sound.headers["content-disposition"]
 
 
 def test_no_two_files_share_a_name() -> None:

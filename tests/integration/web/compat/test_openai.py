@@ -55,11 +55,18 @@ async def test_the_text_comes_back_and_the_job_is_there(web: Running, client: As
 
 async def test_every_parameter_arrives(web: Running, client: AsyncOpenAI) -> None:
     await client.audio.transcriptions.create(
-        file=talk(), model="model", language="en", prompt="Ada, Grace", response_format="verbose_json", temperature=0.3,
-        timestamp_granularities=["word"], include=["logprobs"],
+        file=talk(),
+        model="model",
+        language="en",
+        prompt="Ada, Grace",
+        response_format="verbose_json",
+        temperature=0.3,
+        timestamp_granularities=["word"],
+        include=["logprobs"],
         chunking_strategy={"type": "server_vad", "threshold": 0.4},
-        keywords=["Lovelace", "Hopper"], extra_body={"vad_filter": "true", "preset": "accurate"},
-    )  # fmt: skip
+        keywords=["Lovelace", "Hopper"],
+        extra_body={"vad_filter": "true", "preset": "accurate"},
+    )
     (job,) = await web.service.parts.store.jobs()
     options = job.options
     assert (options.language, options.prompt, options.preset) == ("en", "Lovelace, Hopper Ada, Grace", "accurate")
@@ -82,9 +89,17 @@ async def test_verbose_json_has_segments_unless_only_words_are_wanted(client: As
     ]
     for segment in plain.segments:
         assert set(segment.model_dump()) == {
-            "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
+            "id",
+            "seek",
+            "start",
+            "end",
+            "text",
+            "tokens",
+            "temperature",
+            "avg_logprob",
+            "compression_ratio",
             "no_speech_prob",
-        }  # fmt: skip
+        }
     words = await client.audio.transcriptions.create(
         file=talk(), model="whisper-1", response_format="verbose_json", timestamp_granularities=["word"]
     )
@@ -261,10 +276,12 @@ async def test_a_recording_may_come_inside_json(web: Running) -> None:
     streamed = await web.client.post(PATH, json=sent | {"stream": True})
     assert streamed.headers["content-type"].startswith("text/event-stream")
     for wrong, param in [
-        ({}, "input_audio"), ({"input_audio": "x"}, "input_audio"), ({"input_audio": {"data": "%%"}}, "input_audio"),
+        ({}, "input_audio"),
+        ({"input_audio": "x"}, "input_audio"),
+        ({"input_audio": {"data": "%%"}}, "input_audio"),
         (sent | {"response_format": "xml"}, "response_format"),
         (sent | {"temperature": {"a": 1}, "stream": "so"}, "stream"),
-    ]:  # fmt: skip
+    ]:
         refused = await web.client.post(PATH, json=wrong)
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
     for body in (b"[]", b"{", b"", b'{"a":' + b"[" * 50_000):
@@ -432,3 +449,16 @@ async def test_the_file_may_stand_anywhere_and_be_called_anything(web: Running, 
         assert answer.status_code == 200, answer.text
         assert answer.json()["text"] == WHOLE
         assert (await web.service.parts.store.jobs())[0].name == name
+
+
+async def test_granularities_may_be_numbered_as_php_does(web: Running) -> None:
+    asked = {"model": "whisper-1", "response_format": "verbose_json", "timestamp_granularities[0]": "word"}
+    answer = (await web.client.post(PATH, files={"file": ("a.wav", script(chunks=2))}, data=asked)).json()
+    assert answer["words"]
+    assert "segments" not in answer
+
+
+async def test_a_content_type_has_one_character_set(web: Running) -> None:
+    asked = {"model": "whisper-1", "response_format": "vtt"}
+    answer = await web.client.post(PATH, files={"file": ("a.wav", script(chunks=2))}, data=asked)
+    assert answer.headers["content-type"] == "text/vtt; charset=utf-8"

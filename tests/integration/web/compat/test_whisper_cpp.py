@@ -39,9 +39,15 @@ async def test_every_response_format(web: Running) -> None:
     assert [cue.text for cue in webvtt.from_string(captions.text)] == TEXTS
     everything = (await asked(response_format="verbose_json")).json()
     assert set(everything) == {
-        "task", "language", "duration", "text", "segments", "detected_language", "detected_language_probability",
+        "task",
+        "language",
+        "duration",
+        "text",
+        "segments",
+        "detected_language",
+        "detected_language_probability",
         "language_probabilities",
-    }  # fmt: skip
+    }
     assert (everything["language"], everything["detected_language"]) == ("english", "english")
     assert everything["language_probabilities"] == {"en": 0.9}
     segment = everything["segments"][0]
@@ -68,6 +74,22 @@ async def test_the_task_is_as_it_asks(web: Running) -> None:
         "/inference", files=recording(), data={"detect_language": "true", "response_format": "verbose_json"}
     )
     assert (found.json()["detected_language"], found.json()["segments"]) == ("english", [])
+
+
+@pytest.mark.parametrize(("says", "name"), [({"language": "de"}, "german"), ({"chunks": 0}, "")])
+async def test_the_language_alone_is_told_in_json_and_text(web: Running, says: dict[str, Any], name: str) -> None:
+    asked = {"detect_language": "true"}
+    found = (await web.client.post("/inference", files=recording(**says), data=asked)).json()
+    assert (found["text"], found["language"], found["detected_language"]) == ("", name, name)
+    assert found["detected_language_probability"] == (0.9 if name else 0)
+    text = await web.client.post("/inference", files=recording(**says), data=asked | {"response_format": "text"})
+    assert text.text == f"{name or 'undetermined'}\n"
+
+
+async def test_a_content_type_has_one_character_set(web: Running) -> None:
+    for kind in ("text", "vtt"):
+        answer = await web.client.post("/inference", files=recording(), data={"response_format": kind})
+        assert answer.headers["content-type"] in ("text/plain; charset=utf-8", "text/vtt; charset=utf-8")
 
 
 async def test_errors_are_a_word(web: Running) -> None:

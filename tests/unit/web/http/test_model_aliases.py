@@ -6,7 +6,7 @@ import pytest
 
 from whisper_service.core import languages
 from whisper_service.core.errors import InvalidRequest
-from whisper_service.web.compat.model_aliases import OPENAI_MODELS, model_of
+from whisper_service.web.http.model_aliases import OPENAI_MODELS, model_of
 
 
 @pytest.mark.parametrize("name", ["", " ", "auto", "Whisper-1", *OPENAI_MODELS])
