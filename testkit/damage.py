@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import av
+import numpy as np
 
 from testkit.media_files import encode, write_wav
-from testkit.sounds import babble, join, silence
+from testkit.sounds import RATE, Samples, babble, join, silence
 
 
 def whole(directory: Path) -> list[bytes]:
@@ -24,7 +27,29 @@ def whole(directory: Path) -> list[bytes]:
         encode(directory / "a.webm", talk, "libopus", rate=48_000),
         encode(directory / "a.ts", talk, "aac", format="mpegts"),
     ]
-    return [file.read_bytes() for file in files]
+    wide = np.repeat(talk[:, None], 8, axis=1)
+    files += [
+        write_wav(directory / "wide.wav", wide),
+        encode(directory / "wide.mka", wide, "aac", layout="7.1", rate=48_000),
+        encode(directory / "wide.opus", wide, "libopus", layout="7.1", rate=48_000),
+        many_tracks(directory / "many.mkv", talk, 40),
+    ]
+    found = [file.read_bytes() for file in files]
+    glued = [
+        a + b for a, b in (found[0:5:4], found[2:4], found[4:6], found[5:7], (found[4], found[4]), (found[6],) * 2)
+    ]
+    return [*found, *glued]
+
+
+def many_tracks(path: Path, sound: Samples, count: int) -> Path:
+    """Write a film with this number of audio tracks."""
+    with av.open(str(path), "w") as container:
+        streams: list[Any] = [container.add_stream("pcm_s16le", rate=RATE, layout="mono") for _ in range(count)]
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(sound[None, :], format="s16", layout="mono")
+            frame.sample_rate = RATE
+            container.mux(stream.encode(frame))
+    return path
 
 
 def damaged(recordings: list[bytes], seed: int) -> bytes:

@@ -21,7 +21,7 @@ MAX_S: Final = 120.0
 """Of sound that a file may claim to hold: it bounds what one costs."""
 CODES: Final = {"not_media", "no_audio", "decode_failed", "too_long", "inflated"}
 """What may be said of a file that cannot be read."""
-WARNINGS: Final = {"truncated", "damaged"}
+WARNINGS: Final = {"truncated", "damaged", "unread", "unheard", "time_jump", "other_tracks", "track_undecodable"}
 
 
 class MediaProcess:
