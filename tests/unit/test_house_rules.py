@@ -65,8 +65,6 @@ def test_tests_stand_on_the_testkit_and_on_the_helpers_of_their_folder() -> None
     assert found
     wrong = []
     for file, name in found:
-        if name == "tests.integration.scheduler.test_loop":  # until its set-up is a helper
-            continue
         helper = f"{name}.".startswith(f"{'.'.join(file.parent.parts)}.") and "test_" not in name
         of_a_benchmark = name.startswith("bench") and file.stem == "test_bench"
         if not helper and not of_a_benchmark:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from tests.integration.scheduler.test_loop import heard, over, staged
+from tests.integration.scheduler.scripted_loop import heard, over, scripted_loop
 from whisper_service.core.domain import ChunkState, Status
 from whisper_service.scheduler.ledger import UNCLEAR
 from whisper_service.supervision.protocol import ChunkDone
@@ -16,68 +16,68 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_chunk_without_a_clear_text_is_a_gap_with_the_reason_and_is_not_given_again(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        await stage.submit()
-        await stage.decoded(chunks=2)
-        await stage.loaded()
-        (first,) = stage.batches()
+    async with scripted_loop(tmp_path) as scripted:
+        await scripted.submit()
+        await scripted.decoded(chunks=2)
+        await scripted.loaded()
+        (first,) = scripted.batches()
         dropped = ChunkDone(first.batch, "job", 0, (), "en", dropped=((0.1, 0.9),))
-        stage.say(stage.speech, dropped, over(first))
-        await stage.settled()
-        second = stage.batches()[-1]
-        stage.say(stage.speech, heard(second), over(second))
-        await stage.settled()
-        job = await stage.job()
-        assert (job.status, await stage.texts()) == (Status.COMPLETED, ["chunk 1"])
+        scripted.say(scripted.speech, dropped, over(first))
+        await scripted.settled()
+        second = scripted.batches()[-1]
+        scripted.say(scripted.speech, heard(second), over(second))
+        await scripted.settled()
+        job = await scripted.job()
+        assert (job.status, await scripted.texts()) == (Status.COMPLETED, ["chunk 1"])
         assert [(gap.start, gap.end) for gap in job.gaps] == [(0.0, 1.0)]
         assert "from 0.1 s to 0.9 s is unclear" in job.gaps[0].reason
-        assert [chunk.state for chunk in await stage.store.chunks("job")] == [
+        assert [chunk.state for chunk in await scripted.store.chunks("job")] == [
             ChunkState.FAILED,
             ChunkState.DONE,
         ]
-        assert [row.span.index for batch in stage.batches() for row in batch.chunks] == [0, 1]
+        assert [row.span.index for batch in scripted.batches() for row in batch.chunks] == [0, 1]
 
 
 async def test_a_part_without_a_clear_text_is_told_beside_the_text(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        await stage.submit()
-        await stage.decoded(chunks=1)
-        await stage.loaded()
-        (batch,) = stage.batches()
-        stage.say(stage.speech, replace(heard(batch), dropped=((0.5, 0.9),)), over(batch))
-        await stage.settled()
-        job = await stage.job()
-        assert (job.status, await stage.texts(), job.gaps) == (Status.COMPLETED, ["chunk 0"], ())
+    async with scripted_loop(tmp_path) as scripted:
+        await scripted.submit()
+        await scripted.decoded(chunks=1)
+        await scripted.loaded()
+        (batch,) = scripted.batches()
+        scripted.say(scripted.speech, replace(heard(batch), dropped=((0.5, 0.9),)), over(batch))
+        await scripted.settled()
+        job = await scripted.job()
+        assert (job.status, await scripted.texts(), job.gaps) == (Status.COMPLETED, ["chunk 0"], ())
         assert [(note.code, note.params) for note in job.history] == [(UNCLEAR, {"at_s": 0.5, "end_s": 0.9})]
         assert job.message == job.history[0].message
 
 
 async def test_a_change_of_language_is_followed_unless_the_job_has_one(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        await stage.submit("given", language="de")
-        await stage.submit("free", language=None)
-        await stage.decoded("given", chunks=1)
-        await stage.loaded()
-        stage.say(stage.speech, heard(stage.batches()[0]), over(stage.batches()[0]))
-        await stage.settled()
-        await stage.decoded("free", chunks=2)
-        first = stage.batches()[-1]
+    async with scripted_loop(tmp_path) as scripted:
+        await scripted.submit("given", language="de")
+        await scripted.submit("free", language=None)
+        await scripted.decoded("given", chunks=1)
+        await scripted.loaded()
+        scripted.say(scripted.speech, heard(scripted.batches()[0]), over(scripted.batches()[0]))
+        await scripted.settled()
+        await scripted.decoded("free", chunks=2)
+        first = scripted.batches()[-1]
         sure = replace(heard(first), language="zh", language_probability=0.9)
-        stage.say(stage.speech, sure, over(first))
-        await stage.settled()
-        rows = [(row.job_id, row.language, row.follow) for batch in stage.batches() for row in batch.chunks]
+        scripted.say(scripted.speech, sure, over(first))
+        await scripted.settled()
+        rows = [(row.job_id, row.language, row.follow) for batch in scripted.batches() for row in batch.chunks]
         assert rows == [("given", "de", False), ("free", None, True), ("free", "zh", True)]
 
 
 async def test_the_language_of_one_chunk_does_not_change_that_of_the_job(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        await stage.submit(language=None)
-        await stage.decoded(chunks=2)
-        await stage.loaded()
+    async with scripted_loop(tmp_path) as scripted:
+        await scripted.submit(language=None)
+        await scripted.decoded(chunks=2)
+        await scripted.loaded()
         for language, probability in (("zh", 0.9), ("en", None)):
-            batch = stage.batches()[-1]
+            batch = scripted.batches()[-1]
             found = replace(heard(batch), language=language, language_probability=probability)
-            stage.say(stage.speech, found, over(batch))
-            await stage.settled()
-        assert (await stage.job()).language == "zh"
-        assert [chunk.language for chunk in await stage.store.chunks("job")] == ["zh", "en"]
+            scripted.say(scripted.speech, found, over(batch))
+            await scripted.settled()
+        assert (await scripted.job()).language == "zh"
+        assert [chunk.language for chunk in await scripted.store.chunks("job")] == ["zh", "en"]

@@ -15,11 +15,11 @@ from typing import Any, Literal, TypeVar
 import anyio
 import pytest
 
-from tests.integration.scheduler.test_loop import GPU, OOM, Actor, Stage, heard, over, staged
+from tests.integration.scheduler.scripted_loop import GPU, OOM, ScriptedActor, ScriptedLoop, heard, over, scripted_loop
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Span, Status
 from whisper_service.core.errors import DiskFull, IllegalTransition, StoreBusy
 from whisper_service.core.job_states import TERMINAL, Cause
-from whisper_service.scheduler import loop as dispatch
+from whisper_service.scheduler import loop as scheduler_loop
 from whisper_service.scheduler import requests
 from whisper_service.scheduler.views import Decoding
 from whisper_service.supervision.protocol import (
@@ -54,12 +54,12 @@ def refusal(kind: Refusal) -> sqlite3.OperationalError:
 class Refusing:
     """Refuses some transactions of the store by their number. A full disk fails at the commit, a lock at the start."""
 
-    def __init__(self, stage: Stage, kind: Refusal, numbers: range) -> None:
+    def __init__(self, scripted: ScriptedLoop, kind: Refusal, numbers: range) -> None:
         self.count = 0
         self._kind = kind
         self._numbers = numbers
-        self._transaction = stage.store._db.transaction
-        stage.store._db.transaction = self.transaction  # type: ignore[method-assign]
+        self._transaction = scripted.store._db.transaction
+        scripted.store._db.transaction = self.transaction  # type: ignore[method-assign]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -76,16 +76,16 @@ class Refusing:
 class Player:
     """Plays the children: answers what they are told, a plan's worth at a time, and has one accident."""
 
-    def __init__(self, stage: Stage, accident: Accident, at: int) -> None:
-        self.stage = stage
+    def __init__(self, scripted: ScriptedLoop, accident: Accident, at: int) -> None:
+        self.stage = scripted
         self._accident = accident
         self._left = at  # batches, or recordings, until it happens
-        self._told: list[tuple[Actor, Command]] = []
+        self._told: list[tuple[ScriptedActor, Command]] = []
         self._news = anyio.Event()
-        for actor in (stage.speech, stage.media):
+        for actor in (scripted.speech, scripted.media):
             self._connect(actor)
 
-    def _connect(self, actor: Actor) -> None:
+    def _connect(self, actor: ScriptedActor) -> None:
         def send(command: Command, *, generation: int, **deadline: Any) -> None:
             if generation == actor.generation:
                 self._told.append((actor, command))
@@ -110,7 +110,7 @@ class Player:
                     self._news.set() if self._told else None
                     break
 
-    def _answer(self, actor: Actor, command: Command) -> bool:
+    def _answer(self, actor: ScriptedActor, command: Command) -> bool:
         say = self.stage.say
         match command:
             case Load():
@@ -127,7 +127,7 @@ class Player:
         self._left -= 1
         return self._left == 0
 
-    def _decode(self, actor: Actor, command: Decode) -> bool:
+    def _decode(self, actor: ScriptedActor, command: Decode) -> bool:
         say, job_id, chunks = self.stage.say, command.job_id, CHUNKS[command.job_id]
         if not chunks:
             say(actor, Fault("media", "media", Problem("not_media", "This is no recording."), job_id=job_id))
@@ -142,7 +142,7 @@ class Player:
         say(actor, *found[1:], Decoded(job_id, float(chunks), chunks))
         return True
 
-    def _fail(self, actor: Actor, command: Transcribe) -> bool:
+    def _fail(self, actor: ScriptedActor, command: Transcribe) -> bool:
         if self._accident == "error":
             self.stage.say(actor, Fault("batch", "unknown", Problem("unknown", "Something odd."), batch=command.batch))
             return True
@@ -153,15 +153,15 @@ class Player:
         self._die(actor)
         return False
 
-    def _die(self, actor: Actor) -> None:
+    def _die(self, actor: ScriptedActor) -> None:
         self.stage.die(actor)
         self.stage.say(actor, Ready(pid=2))
 
 
-def watch(stage: Stage) -> list[str]:
+def watch(scripted: ScriptedLoop) -> list[str]:
     """Whenever the loop rests, what it remembers is compared; what does not fit is in the list."""
     found: list[str] = []
-    loop, context, ledger = stage.loop, stage.context, stage.context.ledger
+    loop, context, ledger = scripted.loop, scripted.context, scripted.context.ledger
     reclaim, plan = loop._reclaim, loop._plan
 
     def before() -> None:
@@ -181,7 +181,7 @@ def watch(stage: Stage) -> list[str]:
     async def and_after() -> None:
         await plan()
         before()
-        stored = {job.id for job in await stage.store.jobs(status=[Status.PROCESSING])}
+        stored = {job.id for job in await scripted.store.jobs(status=[Status.PROCESSING])}
         if stored - context.unwritten.keys() != ledger.runs.keys() - context.unwritten.keys():
             found.append(
                 f"in work are {sorted(stored)} in the store and {sorted(ledger.runs)} here, unsaid {context.unwritten}"
@@ -192,11 +192,11 @@ def watch(stage: Stage) -> list[str]:
     return found
 
 
-async def insist(stage: Stage, act: Callable[[], Awaitable[T]]) -> T | None:
+async def insist(scripted: ScriptedLoop, act: Callable[[], Awaitable[T]]) -> T | None:
     """Ask again while the store refuses, as a user would; None if it cannot be done any more."""
     while True:
         try:
-            return await stage.mailbox.ask(act)
+            return await scripted.mailbox.ask(act)
         except (DiskFull, StoreBusy):
             continue
         except IllegalTransition:
@@ -205,48 +205,48 @@ async def insist(stage: Stage, act: Callable[[], Awaitable[T]]) -> T | None:
 
 async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident, at: int) -> tuple[int, list[str]]:
     """Run some jobs. Return how many transactions they took, and what was wrong."""
-    async with staged(tmp_path, slots=2, facts=GPU if accident == "oom" else None) as stage:
-        await stage.store._db.writer.execute("PRAGMA synchronous = OFF")  # there are hundreds of these
-        refusing, player, found = Refusing(stage, kind, numbers), Player(stage, accident, at), watch(stage)
+    async with scripted_loop(tmp_path, slots=2, facts=GPU if accident == "oom" else None) as scripted:
+        await scripted.store._db.writer.execute("PRAGMA synchronous = OFF")  # there are hundreds of these
+        refusing, player, found = Refusing(scripted, kind, numbers), Player(scripted, accident, at), watch(scripted)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(player.run)
-            await stage.settled()
-            stage.speech.start()
-            stage.media.start()
+            await scripted.settled()
+            scripted.speech.start()
+            scripted.media.start()
             for job_id in CHUNKS:
                 language = None if job_id == "interview" else "en"
-                await insist(stage, lambda job_id=job_id, language=language: add(stage, job_id, language))  # type: ignore[misc]
-            if await insist(stage, lambda: requests.change(stage.context, "talk", Cause.PAUSE)):
-                await insist(stage, lambda: requests.change(stage.context, "talk", Cause.RESUME))
-            await ended(stage)
-            for job in await stage.store.jobs():
+                await insist(scripted, lambda job_id=job_id, language=language: add(scripted, job_id, language))  # type: ignore[misc]
+            if await insist(scripted, lambda: requests.change(scripted.context, "talk", Cause.PAUSE)):
+                await insist(scripted, lambda: requests.change(scripted.context, "talk", Cause.RESUME))
+            await ended(scripted)
+            for job in await scripted.store.jobs():
                 failed = job.error.code if job.error else None
                 if failed == "disk_full" and kind == "full":
-                    await insist(stage, lambda job=job: requests.change(stage.context, job.id, Cause.RETRY))  # type: ignore[misc]
+                    await insist(scripted, lambda job=job: requests.change(scripted.context, job.id, Cause.RETRY))  # type: ignore[misc]
                 elif failed != ("not_media" if job.id == "letter" else None):
                     found.append(f"{job.id} ended as {job.status} {failed}")
-            await ended(stage)
+            await ended(scripted)
             tasks.cancel_scope.cancel()
         for job_id, chunks in CHUNKS.items():
             wanted = Status.COMPLETED if chunks else Status.FAILED
-            job, texts = await stage.job(job_id), await stage.texts(job_id)
+            job, texts = await scripted.job(job_id), await scripted.texts(job_id)
             if job.status is not wanted or texts != [f"chunk {n}" for n in range(chunks)] or job.gaps:
                 found.append(f"{job_id} ended as {job.status} {job.error} with {texts}, {job.gaps}")
-        if stage.context.ledger.runs or stage.context.speech._batches or stage.loop._context.unwritten:
+        if scripted.context.ledger.runs or scripted.context.speech._batches or scripted.loop._context.unwritten:
             found.append("something is left in work")
         return refusing.count, found
 
 
-async def add(stage: Stage, job_id: str, language: str | None) -> None:
+async def add(scripted: ScriptedLoop, job_id: str, language: str | None) -> None:
     """Submit a job."""
-    await requests.submit(stage.context, stage.job_of(job_id, language=language))
+    await requests.submit(scripted.context, scripted.job_of(job_id, language=language))
 
 
-async def ended(stage: Stage) -> None:
+async def ended(scripted: ScriptedLoop) -> None:
     """Wait until every job has ended."""
     with anyio.move_on_after(15):
         while True:
-            left = [job for job in await stage.store.jobs() if job.status not in TERMINAL]
+            left = [job for job in await scripted.store.jobs() if job.status not in TERMINAL]
             if not left:
                 return
             await anyio.sleep(0.002)
@@ -258,7 +258,7 @@ async def ended(stage: Stage) -> None:
 async def test_the_store_may_refuse_at_any_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Refusal, accident: Accident
 ) -> None:
-    monkeypatch.setattr(dispatch, "RETRY_S", 0.001)
+    monkeypatch.setattr(scheduler_loop, "RETRY_S", 0.001)
     home = tmp_path / "0"
     home.mkdir()
     total, found = await play(home, kind, range(0), accident, 2)
