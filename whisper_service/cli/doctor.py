@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from rich.text import Text
 from whisper_service import __version__
 from whisper_service.app import self_test
 from whisper_service.app.self_test import Check, Verdict, failed
+from whisper_service.cli.output import write_bytes
 from whisper_service.config.load import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS, resource
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Job, Options, Problem, Status
@@ -67,7 +67,7 @@ def run(load: Callable[[], Config], file: Path | None, *, as_json: bool) -> int:
         add(configuration(config, file))
         anyio.run(_examine, config, add)
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(checks), indent=2).decode() + "\n")
+        write_bytes(msgspec.json.format(msgspec.json.encode(checks), indent=2) + b"\n")
     return 1 if any(check.verdict is Verdict.FAIL for check in checks) else 0
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from whisper_service import __version__
 from whisper_service.cli import models as cli_models
+from whisper_service.cli.output import print_anything, write_bytes
 from whisper_service.config.load import find_sources, load
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Options, Task
@@ -43,6 +44,7 @@ LOOKS: Final = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Wrong usage exits at once with 2, as argparse does."""
+    print_anything()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
         words.insert(0, "serve")
@@ -112,12 +114,15 @@ def _add_transcribe(commands: Any, common: argparse.ArgumentParser) -> None:
         help="Transcribe files in this process.",
         description="Write a transcript beside each file. After an interruption, the same command goes on.",
     )
-    transcribe.add_argument("files", nargs="+", type=Path, metavar="FILE", help="An audio or video file.")
+    recording = "An audio or video file. -: standard input, whose transcript goes to standard output."
+    transcribe.add_argument("files", nargs="+", type=_source, metavar="FILE", help=recording)
     formats = f"Formats to write, of {','.join(FORMATS)}. Default: srt."
     transcribe.add_argument(
         "-f", "--format", type=_formats, default=(Format.SRT,), metavar="LIST", dest="formats", help=formats
     )
     transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="Write here instead of beside each file.")
+    overwrite = "Replace files that are in the way of transcripts, even if this command did not write them."
+    transcribe.add_argument("--overwrite", action="store_true", help=overwrite)
     only_text = {"choices": [Task.TRANSCRIBE.value, Task.TRANSLATE.value], "help": "translate: English text."}
     for field in option_fields(Options):
         if field.name in WISHES:
@@ -187,7 +192,16 @@ def _transcribe(options: argparse.Namespace) -> int:
     from whisper_service.cli import transcribe
 
     wishes, looks = ({name: getattr(options, name) for name in names} for names in (WISHES, LOOKS))
-    return transcribe.run(chosen, options.files, options.formats, options.output, wishes, looks, sources(options))
+    return transcribe.run(
+        chosen,
+        options.files,
+        options.formats,
+        options.output,
+        wishes,
+        looks,
+        sources(options),
+        overwrite=options.overwrite,
+    )
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -200,7 +214,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _openapi(options: argparse.Namespace) -> int:
     from whisper_service.web import app
 
-    sys.stdout.write(app.openapi_json().decode())
+    write_bytes(app.openapi_json())
     return 0
 
 
@@ -210,6 +224,11 @@ def _configure_log(level: str | None) -> None:
         from whisper_service.core import logs
 
         logs.configure(level)
+
+
+def _source(text: str) -> Path | None:
+    """Parse the name of a recording. None: standard input. A file of that name is `./-`."""
+    return None if text == "-" else Path(text)
 
 
 def _formats(text: str) -> tuple[Format, ...]:

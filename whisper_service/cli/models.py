@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from whisper_service.cli.output import write_bytes
+
 if TYPE_CHECKING:
     from whisper_service.app.local_models import LocalModels
     from whisper_service.cli.remote_models import RemoteModels
@@ -85,7 +87,7 @@ def _list(config: Config, options: argparse.Namespace) -> int:
     if options.json:
         import msgspec
 
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed), indent=2).decode() + "\n")
+        write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n")
         return 0
     from rich.console import Console
     from rich.table import Table

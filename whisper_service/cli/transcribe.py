@@ -7,9 +7,10 @@ the same command continues what Ctrl-C or a power cut ended. Transcripts appear 
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -21,11 +22,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from whisper_service.app.service import Service
+from whisper_service.cli.output import shown, write_bytes
+from whisper_service.cli.written import WrittenFiles
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core import languages
 from whisper_service.core.domain import Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
-from whisper_service.core.files import write_whole
+from whisper_service.core.file_names import MAX_BYTES, shortened
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.export import render
 from whisper_service.export.layout import Layout, layout_of
@@ -35,14 +38,23 @@ from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.uploads import Received
 
 BLOCK: Final = 1024 * 1024
+STANDARD_INPUT: Final = "stdin"
+"""The name of a recording that comes from standard input."""
+RECORD: Final = "transcripts.json"
+"""The file in the data directory that says which transcripts this command wrote."""
 STEPS: Final = 10  # lines for each phase of a file where there is no bar
 
 
 class InputFile(NamedTuple):
-    """A file and where its transcripts go."""
+    """A file and where its transcripts go. Source None: standard input. Target None: standard output."""
 
-    source: Path
-    targets: Mapping[Format, Path]
+    source: Path | None
+    targets: Mapping[Format, Path | None]
+
+    @property
+    def name(self) -> str:
+        """The name of the file for people."""
+        return shown(self.source.name) if self.source else STANDARD_INPUT
 
 
 class Display(Protocol):
@@ -57,22 +69,29 @@ class Display(Protocol):
 
 def run(
     config: Config,
-    files: Sequence[Path],
+    files: Sequence[Path | None],
     kinds: Sequence[Format],
     output: Path | None,
     wishes: Mapping[str, Any],
     looks: Mapping[str, Any],
     sources: Mapping[str, SettingSource] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> int:
     """Transcribe files, print the paths of the transcripts, and return the exit code: 1 if a file failed or has gaps.
 
-    `sources` says where settings come from. Raises `ServiceError` before anything starts.
+    `sources` says where settings come from. `overwrite`: replace files that this command did not write. Raises
+    `ServiceError` before anything starts.
     """
     items = plan(files, kinds, output)
+    written = WrittenFiles(config.data_dir / RECORD)
+    if not overwrite:
+        for target in (path for item in items for path in item.targets.values() if path is not None):
+            _check_replaceable(written, target)
     Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # raises if no hub has it
     options = options_of(config, wishes)
     layout = layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
-    work = _TranscribeRun(items, options, layout)
+    work = _TranscribeRun(items, options, layout, written, overwrite=overwrite)
     try:
         with _display() as display:
             anyio.run(work.run, config, sources or {}, display)
@@ -80,19 +99,24 @@ def run(
         print("Stopped. The same command goes on from here.", file=sys.stderr)  # noqa: T201
         raise
     finally:
-        for path in work.written:
+        for path in work.paths:
             print(path)  # noqa: T201
+        write_bytes(work.printed)
     return 1 if work.failed else 0
 
 
-def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) -> list[InputFile]:
+def plan(files: Sequence[Path | None], kinds: Sequence[Format], output: Path | None) -> list[InputFile]:
     """Return the files with their targets: NAME.FORMAT, or NAME.EXTENSION.FORMAT where that would hit another file.
 
     Raises `InvalidRequest` if a file does not exist or cannot be read, or if a folder cannot be written to.
     """
-    sources = list(dict.fromkeys(files))
+    if None in files and output is None:
+        return [_piped(files, kinds)]
+    from_input = Path(STANDARD_INPUT)
+    sources = list(dict.fromkeys(from_input if file is None else file for file in files))
     for source in sources:
-        _check(source)
+        if source is not from_input:
+            _check(source)
     if output is not None:
         try:
             output.mkdir(parents=True, exist_ok=True)
@@ -107,14 +131,28 @@ def plan(files: Sequence[Path], kinds: Sequence[Format], output: Path | None) ->
     taken = {_key(source) for source in sources}
     items = []
     for source, folder in folders.items():
-        for base in _bases(source, short=stems[_key(folder / source.stem)] == 1):
-            targets = {kind: folder / f"{base}.{kind.value}" for kind in kinds}
-            keys = {_key(path) for path in targets.values()}
+        for base, number in _bases(source, short=stems[_key(folder / source.stem)] == 1):
+            targets: dict[Format, Path | None] = {}
+            for kind in kinds:
+                room = MAX_BYTES - len(number) - len(kind.value) - 1
+                targets[kind] = folder / f"{shortened(base, room)}{number}.{kind.value}"
+            keys = {_key(path) for path in targets.values() if path is not None}
             if not keys & taken:
                 taken |= keys
-                items.append(InputFile(source, targets))
+                items.append(InputFile(None if source is from_input else source, targets))
                 break
     return items
+
+
+def _piped(files: Sequence[Path | None], kinds: Sequence[Format]) -> InputFile:
+    """Return standard input with standard output as its target."""
+    if len(files) > 1 or len(kinds) > 1:
+        message = "Standard output takes one transcript in one format."
+        raise InvalidRequest(message, hint="Name one format with -f and no other file, or a directory with -o.")
+    if sys.stdin is None or sys.stdin.isatty():
+        hint = "Nothing was started. Send a recording into the command: cat FILE | whisper_service transcribe -"
+        raise InvalidRequest("Standard input is a terminal.", hint=hint)
+    return InputFile(None, {kinds[0]: None})
 
 
 def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
@@ -133,11 +171,22 @@ def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
 class _TranscribeRun:
     """One run of the command."""
 
-    def __init__(self, items: Sequence[InputFile], options: Options, layout: Layout) -> None:
+    def __init__(
+        self,
+        items: Sequence[InputFile],
+        options: Options,
+        layout: Layout,
+        written: WrittenFiles,
+        *,
+        overwrite: bool,
+    ) -> None:
         self.items = items
         self.options = options
         self.layout = layout
-        self.written: list[Path] = []
+        self.written = written
+        self.overwrite = overwrite
+        self.paths: list[Path] = []  # of the transcripts
+        self.printed = b""  # the transcript for standard output
         self.failed = 0
 
     async def run(self, config: Config, sources: Mapping[str, SettingSource], display: Display) -> None:
@@ -161,8 +210,14 @@ class _TranscribeRun:
             if job.status is Status.COMPLETED or job.chunks_done:  # a failed job may have some text
                 transcript = await service.jobs.transcript(job.id)
                 for kind, target in item.targets.items():
-                    await to_thread.run_sync(write_whole, target, render.render(transcript, kind, self.layout))
-                    self.written.append(target)
+                    content = await to_thread.run_sync(render.render, transcript, kind, self.layout)
+                    if target is None:
+                        self.printed = content
+                        continue
+                    if not self.overwrite:
+                        _check_replaceable(self.written, target)  # it may have come, or been edited, meanwhile
+                    self.written.write(target, content)
+                    self.paths.append(target)
         except (ServiceError, OSError) as error:
             self._give_up(item, error, display)
         else:
@@ -175,13 +230,32 @@ class _TranscribeRun:
         display.end(item, f"failed: {error}{advice}")
 
 
-async def _receive(service: Service, source: Path) -> Received:
-    """Copy the file into the data directory."""
+async def _receive(service: Service, source: Path | None) -> Received:
+    """Copy the file, or standard input, into the data directory."""
+    if source is None:
+        async with service.uploads.receive(STANDARD_INPUT) as receiver:
+            async for block in _standard_input():
+                await receiver.write(block)
+            return await receiver.finish()
     async with service.uploads.receive(source.name, expected=(await anyio.Path(source).stat()).st_size) as receiver:
         async with await anyio.open_file(source, "rb") as file:
             while block := await file.read(BLOCK):
                 await receiver.write(block)
         return await receiver.finish()
+
+
+async def _standard_input() -> AsyncIterator[bytes]:
+    """Yield standard input to its end. Ctrl-C ends the wait for a pipe, which a thread would not notice."""
+    descriptor = sys.stdin.fileno()
+    kind = os.fstat(descriptor).st_mode
+    waits = os.name == "posix" and (stat.S_ISFIFO(kind) or stat.S_ISSOCK(kind))
+    while True:
+        if waits:
+            await anyio.wait_readable(descriptor)
+        block = await to_thread.run_sync(os.read, descriptor, BLOCK, abandon_on_cancel=True)
+        if not block:
+            return
+        yield block
 
 
 async def _follow(service: Service, item: InputFile, job: Job, display: Display) -> Job:
@@ -232,23 +306,23 @@ class Bars:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._tasks: dict[Path, TaskID] = {}
+        self._tasks: dict[Path | None, TaskID] = {}
 
     def show(self, item: InputFile, progress: float, doing: str) -> None:
         if item.source not in self._tasks:
-            self._tasks[item.source] = self._progress.add_task(item.source.name, total=1.0, doing="")
+            self._tasks[item.source] = self._progress.add_task(item.name, total=1.0, doing="")
         self._progress.update(self._tasks[item.source], completed=progress, doing=doing)
 
     def end(self, item: InputFile, verdict: str) -> None:
         self._progress.remove_task(self._tasks.pop(item.source))
-        self._progress.console.print(f"{item.source.name}: {verdict}", markup=False, highlight=False)
+        self._progress.console.print(f"{item.name}: {verdict}", markup=False, highlight=False)
 
 
 class Lines:
     """Prints a line whenever something changes, for logs and pipes."""
 
     def __init__(self) -> None:
-        self._last: dict[Path, tuple[str, int]] = {}
+        self._last: dict[Path | None, tuple[str, int]] = {}
 
     def show(self, item: InputFile, progress: float, doing: str) -> None:
         said = doing.split(" ")[0].rstrip(","), int(progress * STEPS)
@@ -257,7 +331,7 @@ class Lines:
             self.end(item, f"{progress:4.0%} {doing}")
 
     def end(self, item: InputFile, verdict: str) -> None:
-        print(f"{item.source.name}: {verdict}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{item.name}: {verdict}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
@@ -273,21 +347,33 @@ def _display() -> Iterator[Display]:
 
 def _check(source: Path) -> None:
     if not source.exists():
-        raise InvalidRequest(f"{source}: there is no such file.", hint="Nothing was started. Check the name.")
+        raise InvalidRequest(
+            f"{shown(str(source))}: there is no such file.", hint="Nothing was started. Check the name."
+        )
     if not source.is_file():
-        raise InvalidRequest(f"{source} is not a file.", hint="Nothing was started. Name the recordings themselves.")
+        raise InvalidRequest(
+            f"{shown(str(source))} is not a file.", hint="Nothing was started. Name the recordings themselves."
+        )
     if not os.access(source, os.R_OK):
-        raise InvalidRequest(f"{source} cannot be read.", hint="Nothing was started. Check its permissions.")
+        raise InvalidRequest(
+            f"{shown(str(source))} cannot be read.", hint="Nothing was started. Check its permissions."
+        )
 
 
-def _bases(source: Path, *, short: bool) -> Iterator[str]:
-    """Yield the names to try, without end, the best first."""
+def _check_replaceable(written: WrittenFiles, target: Path) -> None:
+    if not written.may_replace(target):
+        hint = "Move it away, choose a directory with -o, or let --overwrite replace it."
+        raise InvalidRequest(f"{shown(str(target))} is in the way: this command did not write it.", hint=hint)
+
+
+def _bases(source: Path, *, short: bool) -> Iterator[tuple[str, str]]:
+    """Yield the names to try, without end, the best first: a name that may be cut, and what is never cut of it."""
     if short:
-        yield source.stem
-    yield source.name
+        yield source.stem, ""
+    yield source.name, ""
     number = 2
     while True:
-        yield f"{source.name}.{number}"
+        yield source.name, f".{number}"
         number += 1
 
 

@@ -326,3 +326,100 @@ def test_a_data_directory_in_use_says_so(capsys: pytest.CaptureFixture[str]) -> 
     error = capsys.readouterr().err
     assert "Another whisper_service" in error
     assert "--data-dir" in error
+
+
+# -- standard input and output ----------------------------------------------------------------------------------------
+
+
+def piped(data: bytes, *words: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
+    """Run the command with this on its standard input."""
+    return subprocess.run(
+        [sys.executable, "-c", DRIVER, "transcribe", *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        input=data,
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_standard_input_becomes_a_transcript_on_standard_output() -> None:
+    done = piped(script(chunks=2), "-", "-f", "txt")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode().splitlines() == [text_of(0), text_of(1)]
+    assert b"stdin: 0:22 of sound" in done.stderr
+    assert [path.name for path in Path().iterdir()] == ["data"]
+    (job,) = jobs()
+    assert job.name == "stdin"
+
+
+def test_standard_input_may_go_to_a_directory_beside_other_files() -> None:
+    recording("a.mp3", chunks=1)
+    done = piped(script(chunks=2), "-", "a.mp3", "-f", "txt,json", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.json", "a.txt", "stdin.json", "stdin.txt"]
+    assert Path("out/stdin.txt").read_text().splitlines() == [text_of(0), text_of(1)]
+
+
+def test_standard_output_takes_one_transcript() -> None:
+    recording("a.mp3", chunks=1)
+    for words in (["-", "a.mp3"], ["-", "-f", "txt,srt"]):
+        done = piped(b"", *words)
+        assert done.returncode == 1
+        assert b"one transcript in one format" in done.stderr
+    empty = piped(b"", "-")
+    assert (empty.returncode, empty.stdout) == (1, b"")
+    assert b"The file is empty." in empty.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_any_name_is_printed_in_any_encoding(encoding: str) -> None:
+    name = "会议 ré\x1b[1m.mp3"
+    recording(name, chunks=1)
+    raw = os.fsencode("in") + b"/r\xe9union.mp3"
+    os.mkdir("in")  # noqa: PTH102 - beside bytes
+    with open(raw, "wb") as file:  # noqa: PTH123 - its name is no text
+        file.write(script(chunks=2))
+    done = piped(b"", name, os.fsdecode(raw), encoding=encoding)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"\x1b" not in done.stderr
+    assert b"in/r\xe9union.srt\n" in done.stdout  # the bytes of the disk, for the next program
+    shown = "会议 ré".encode(encoding, "replace")
+    assert shown + b"?[1m.mp3: 0:11 of sound" in done.stderr
+    assert Path(name).with_suffix(".srt").exists()
+    failed = piped(b"", "没有.mp3", encoding=encoding)
+    assert failed.returncode == 1
+    assert b"there is no such file" in failed.stderr
+
+
+# -- files in the way -------------------------------------------------------------------------------------------------
+
+
+def test_subtitles_of_a_person_are_not_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("talk.mp3", chunks=2)
+    Path("talk.srt").write_text("by hand")
+    assert cli.main(["transcribe", "talk.mp3"]) == 1
+    assert "talk.srt is in the way: this command did not write it." in capsys.readouterr().err
+    assert Path("talk.srt").read_text() == "by hand"
+    assert not Path("data/whisper_service.db").exists()
+    assert cli.main(["transcribe", "talk.mp3", "--overwrite"]) == 0
+    assert text_of(0) in Path("talk.srt").read_text()
+
+
+def test_a_transcript_is_replaced_until_a_person_edits_it(capsys: pytest.CaptureFixture[str]) -> None:
+    recording("talk.mp3", chunks=2)
+    assert cli.main(["transcribe", "talk.mp3"]) == 0
+    assert cli.main(["transcribe", "talk.mp3", "--lines", "1"]) == 0
+    Path("talk.srt").write_text("better")
+    assert cli.main(["transcribe", "talk.mp3"]) == 1
+    assert Path("talk.srt").read_text() == "better"
+    Path("talk.srt").write_text("")
+    assert cli.main(["transcribe", "talk.mp3"]) == 0
+
+
+def test_the_longest_name_gets_a_transcript() -> None:
+    name = "长" * 84 + ".ts"  # 255 bytes
+    recording(name, chunks=1)
+    assert cli.main(["transcribe", name, "-f", "docx"]) == 0
+    assert Path("长" * 83 + ".docx").is_file()
