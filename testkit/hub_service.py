@@ -94,13 +94,13 @@ def slow(hub: Hub, rate: int = SIZE // 2) -> None:
     hub.fault("/storage/", "slow", rate=rate, times=1)
 
 
-async def child_of(web: Running, name: str = "download") -> dict[str, Any]:
+async def actor_of(web: Running, name: str = "download") -> dict[str, Any]:
     system = (await web.client.get("/api/system")).json()
     return next(actor for actor in system["actors"] if actor["name"] == name)
 
 
 async def gone(web: Running, name: str = "download") -> None:
-    """The child has left."""
+    """Wait until the actor has ended."""
     with anyio.fail_after(30):
-        while (await child_of(web, name))["state"] != "idle":  # noqa: ASYNC110 - nobody tells the end of an idle child
+        while (await actor_of(web, name))["state"] != "idle":  # noqa: ASYNC110 - nobody tells the end of an idle actor
             await anyio.sleep(0.05)

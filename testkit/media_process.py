@@ -65,9 +65,9 @@ class MediaProcess:
 
     @property
     def holds(self) -> tuple[int, int]:
-        """Open files and bytes of memory of the child."""
-        child = psutil.Process(self.process.pid)
-        return child.num_fds() if os.name == "posix" else 0, child.memory_info().rss
+        """Open files and bytes of memory of the actor."""
+        actor = psutil.Process(self.process.pid)
+        return actor.num_fds() if os.name == "posix" else 0, actor.memory_info().rss
 
     def close(self) -> None:
         self._commands.send_bytes(encode(Shutdown()))

@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument(
-        "--model", type=Path, help="a model directory; without one an empty one, for children that load none"
+        "--model", type=Path, help="a model directory; without one an empty one, for actors that load none"
     )
     parser.add_argument("--speech", default=SPEECH, help=f"module:function (default: {SPEECH})")
     parser.add_argument("--media", default=MEDIA, help=f"module:function (default: {MEDIA})")

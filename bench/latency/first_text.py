@@ -27,7 +27,7 @@ class First(NamedTuple):
 
     upload: float
     first: float
-    cpu: float  # of service and children, from the answer to the first segment
+    cpu: float  # of service and actors, from the answer to the first segment
 
 
 async def served(path: Path, model: Path, language: str | None) -> First:

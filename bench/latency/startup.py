@@ -22,7 +22,7 @@ import httpx
 from bench.lib import api, report, services
 
 HEAVY = ("numpy", "ctranslate2", "faster_whisper", "onnxruntime", "av", "tokenizers", "huggingface_hub", "torch")
-"""What only children may load."""
+"""What only actors may load."""
 
 
 def once(model: Path) -> float:

@@ -96,6 +96,6 @@ async def finished(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
 
 
 async def actors(client: httpx.AsyncClient) -> dict[str, int]:
-    """Name -> pid of the children that live."""
+    """Return the process ids of the living actors by name."""
     system = await get(client, "/api/system")
     return {actor["name"]: actor["pid"] for actor in system["actors"] if actor["pid"]}

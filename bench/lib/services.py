@@ -46,7 +46,7 @@ class Device(NamedTuple):
 
 
 class Service:
-    """A service process: its address, its children, its end."""
+    """A service process: its address, its actors, its end."""
 
     def __init__(self, process: subprocess.Popen[str], url: str, data: Path) -> None:
         self.process = process
@@ -59,7 +59,7 @@ class Service:
         return httpx.AsyncClient(base_url=self.url, timeout=httpx.Timeout(600, connect=10))
 
     def cpu(self) -> float:
-        """CPU seconds used so far by the service and all its children, dead ones included."""
+        """CPU seconds used so far by the service and all its actors, dead ones included."""
         return usage.tree_cpu(self.process.pid)
 
 

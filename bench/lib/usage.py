@@ -28,7 +28,7 @@ def tree_cpu(pid: int) -> float:
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
         try:
-            total += sum(process.cpu_times()[:4])  # user, system, and the same of children that were waited for
+            total += sum(process.cpu_times()[:4])  # user, system, and the same of processes that were waited for
         except psutil.NoSuchProcess:
             continue
     return total

@@ -51,19 +51,19 @@ async def transcribe(path: Path, seconds: float, module: Sequence[str], model: P
     ):
         async with live.client as client:
             await api.loaded(client)
-            children = await api.actors(client)
+            running = await api.actors(client)
             began, cpu = time.monotonic(), live.cpu()
-            with usage.Sampler([live.process.pid, *children.values()]) as sampler:
+            with usage.Sampler([live.process.pid, *running.values()]) as sampler:
                 job = await api.upload(client, path, language="en")
                 await api.finished(client, job["id"])
             spent = usage.Spent(time.monotonic() - began, live.cpu() - cpu)
-            if await api.actors(client) != children:
+            if await api.actors(client) != running:
                 raise SystemExit(
-                    "A child was replaced or added while it was watched; the figures would be of another process."
+                    "An actor was replaced or added while it was watched; the figures would be of another process."
                 )
             peaks = {
                 name: Peak(sampler.peaks[pid], usage.high_water(pid))
-                for name, pid in {"service": live.process.pid, **children}.items()
+                for name, pid in {"service": live.process.pid, **running}.items()
             }
             said = await api.get(client, f"/api/jobs/{job['id']}/transcript")
     return Used(seconds, spent.wall, spent.cpu, len(said["segments"]), peaks)

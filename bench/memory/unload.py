@@ -33,7 +33,7 @@ async def look(live: services.Service, client: httpx.AsyncClient, when: str, row
 async def gone(client: httpx.AsyncClient) -> None:
     """The speech actor has left."""
     with anyio.fail_after(30):
-        while "speech" in await api.actors(client):  # noqa: ASYNC110 - nobody tells the end of an idle child
+        while "speech" in await api.actors(client):  # noqa: ASYNC110 - nobody tells the end of an idle actor
             await anyio.sleep(0.05)
 
 

@@ -57,7 +57,7 @@ class Meter:
 
 @contextmanager
 def metered(service: Service) -> Iterator[Meter]:
-    """Wall time, CPU seconds and memory of a service and its children, within the block."""
+    """Wall time, CPU seconds and memory of a service and its actors, within the block."""
     root = psutil.Process(service.process.pid)
     meter, began, cpu = Meter(), time.monotonic(), service.cpu()
     with usage.Sampler([root.pid, *(child.pid for child in root.children(recursive=True))]) as sampler:

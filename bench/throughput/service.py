@@ -28,7 +28,7 @@ PRESETS = ("fast", "balanced", "accurate")
 
 
 async def served(preset: str, model: Path, path: Path, language: str | None, device: Device) -> tuple[Spent, str]:
-    """One job on a warm service: upload to `end`, and the CPU seconds of the service and its children meanwhile."""
+    """One job on a warm service: upload to `end`, and the CPU seconds of the service and its actors meanwhile."""
     async with services.warm(model, **device.settings) as (service, client):
         began, cpu = time.monotonic(), service.cpu()
         job = await api.upload(client, path, language=language, preset=preset)

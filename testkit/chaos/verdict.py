@@ -18,7 +18,7 @@ STEPS: Final = {(before.value, after.value) for (before, _), after in TRANSITION
 FULL: Final = ("DiskFull", "No space left on device", "database or disk is full")
 """How the last line of a traceback says that the disk was full."""
 HUNGRY: Final = ("MemoryError", "failed to map segment", "annot allocate memory")
-"""And how a child says that it could not even begin."""
+"""And how an actor says that it could not even begin."""
 Heard = list[dict[str, Any]]
 """The segments of a transcript, as the API tells them."""
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[2]
-PACKAGE: Final = ROOT / "whisper_service"
+from testkit.repository import DOCS, PACKAGE
+
 SETTINGS: Final = "config/schema.py"
 """Its fields are keys of config.toml, which stay as they are."""
 
@@ -18,7 +18,7 @@ SETTINGS: Final = "config/schema.py"
 def banned() -> dict[str, str]:
     """Read the words of the last column, each with the term to use. Text in brackets is an explanation."""
     words: dict[str, str] = {}
-    for line in (ROOT / "docs" / "glossary.md").read_text("utf-8").splitlines():
+    for line in (DOCS / "glossary.md").read_text("utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if (
             line.startswith("|")

@@ -23,8 +23,8 @@ from testkit.hub_service import (
     PATH,
     SIZE,
     TOKEN,
+    actor_of,
     changes,
-    child_of,
     gone,
     half,
     installed,
@@ -142,7 +142,7 @@ async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: H
         slow(hub)
         job = await submit(web, chunks=1)
         await model_once(web, half)
-        os.kill((await child_of(web))["pid"], signal.SIGKILL)
+        os.kill((await actor_of(web))["pid"], signal.SIGKILL)
         assert (await over(web, job)).status is Status.COMPLETED
         assert hub.sent["model.bin"] < SIZE + 2 * BLOCK + 500_000  # only the bytes that were on their way at the death
 
@@ -258,7 +258,7 @@ async def test_a_model_on_the_disk_is_used_without_a_single_request(tmp_path: Pa
             assert (await over(web, await submit(web, model=model, chunks=1))).status is Status.COMPLETED
         assert (await web.client.get("/api/models")).status_code == 200
         assert (await web.client.post(f"/api/models/{PATH}/download")).status_code == 202
-        assert (await child_of(web))["generation"] == 0
+        assert (await actor_of(web))["generation"] == 0
     assert hub.asked == []
 
 
@@ -358,7 +358,7 @@ async def test_what_came_of_a_download_can_be_removed(tmp_path: Path, hub: Hub) 
 async def test_an_unloaded_model_is_loaded_again_for_the_next_job(tmp_path: Path, hub: Hub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
-        pid = (await child_of(web, "speech"))["pid"]
+        pid = (await actor_of(web, "speech"))["pid"]
         answer = await web.client.post(f"/api/models/{PATH}/unload")
         assert (answer.status_code, answer.json()["state"]) == (200, "installed")
         await gone(web, "speech")
