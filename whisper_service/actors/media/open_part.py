@@ -52,6 +52,11 @@ minutes; a jump of hours is another clock."""
 STREAMS: Final = frozenset({"aac", "ac3", "adts", "aiff", "amr", "au", "caf", "eac3", "flac", "mp3", "w64", "wv"})
 """Formats with nothing but tags behind their sound. What else FFmpeg leaves there unread was not heard."""
 
+_CLUSTER: Final = b"\x1f\x43\xb6\x75"
+"""The first bytes of a Matroska cluster, with which every piece of a browser's recording but the first begins."""
+_FRAGMENTS: Final = (b"moof", b"styp")
+"""Boxes with which the later pieces of a fragmented MP4 begin."""
+
 _kept: list[av.AudioFrame] = []
 """Frames that must never be freed: freeing them would kill the process. Only refused files put some here."""
 
@@ -215,6 +220,19 @@ class OpenPart:
         return of_file if len(self._container.streams) == 1 else None, of_file
 
 
+def _hint(path: Path) -> str | None:
+    """Return what to do about a file that cannot be opened. None: no more than for every such file."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    kind = "WebM" if head.startswith(_CLUSTER) else "MP4" if head[4:] in _FRAGMENTS else None
+    if kind is None:
+        return None
+    return (
+        f"This is a later piece of a {kind} recording. Only the first piece says how to play the others: join all"
+        " pieces, the first one first, and send them as one file."
+    )
+
+
 def _open(path: Path, place: FilePart) -> av.container.InputContainer:
     """Open a part so that its content cannot make FFmpeg open anything else."""
     options = {"protocol_whitelist": "file,subfile", "format_whitelist": DEMUXERS}
@@ -232,7 +250,7 @@ def _open(path: Path, place: FilePart) -> av.container.InputContainer:
     except FileNotFoundError:
         raise NotFound("The recording is not on the disk any more.", hint="Send the file again.") from None
     except av.FFmpegError as error:
-        raise NotMedia(detail=error.strerror) from error
+        raise NotMedia(hint=_hint(path), detail=error.strerror) from error
 
 
 def _seconds(stream: av.AudioStream, ticks: int | None) -> float | None:

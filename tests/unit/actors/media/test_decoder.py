@@ -189,6 +189,18 @@ def test_other_files_are_refused(tmp_path: Path, name: str, content: bytes) -> N
     assert caught.value.problem.hint
 
 
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [(b"\x1f\x43\xb6\x75\x01", "WebM"), (b"\0\0\0\x18moof", "MP4"), (b"\0\0\0\x18styp", "MP4")],
+)
+def test_a_later_piece_of_a_recording_is_called_that(tmp_path: Path, head: bytes, kind: str) -> None:
+    path = tmp_path / "piece"
+    path.write_bytes(head + bytes(range(256)) * 20)
+    with pytest.raises(NotMedia) as caught:
+        Recording(path)
+    assert f"a later piece of a {kind} recording" in caught.value.problem.hint
+
+
 def test_an_mp4_without_its_index_is_refused(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", VOICE)
     data = path.read_bytes()
