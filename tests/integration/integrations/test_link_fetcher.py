@@ -191,6 +191,8 @@ async def test_the_fetch_of_a_job_that_was_cancelled_or_deleted_ends(web: Runnin
 
 
 PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
+HIDDEN_PAGE = Thing(b"\n<!-- a --><!DOCTYPE html><p>Log in", headers={"content-type": "application/octet-stream"})
+NO_RECORDING = "This is a web page, not an audio or video file."
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,8 @@ PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
         (Thing(status=403), "url_failed", "refuses access (403)"),
         (Thing(status=418), "url_failed", "answers with status 418"),
         (Thing(status=503), "url_failed", "cannot answer now (503)"),
-        (PAGE, "url_failed", "a web page"),
+        (PAGE, "url_failed", NO_RECORDING),
+        (HIDDEN_PAGE, "url_failed", NO_RECORDING),
         (Thing(status=302, headers={"location": "http://192.168.99.99/secret"}), "url_failed", "must not get requests"),
         (Thing(status=302, headers={"location": "file:///etc/passwd"}), "url_failed", "not an address of the web"),
         (Thing(status=302, headers={"location": "/x.mp3"}), "url_failed", "redirects too often"),
