@@ -1023,7 +1023,7 @@ export interface components {
         HubTestRequest: {
             model?: string | null;
             /** @default [] */
-            endpoints: (string | unknown)[];
+            endpoints: string[];
             proxy?: string | null;
             token?: string | null;
         };

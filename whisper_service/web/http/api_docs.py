@@ -79,7 +79,23 @@ def document(schema: dict[str, Any], root_path: str = "") -> bytes:
             for answer in operation["responses"].values():
                 for header in answer.get("headers", {}).values():
                     header.setdefault("schema", {"type": "string"})  # without one, the document is not valid
-    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(_without_empty_choices(schema)), indent=2) + b"\n"
+
+
+def _without_empty_choices(node: Any) -> Any:
+    """Return the document without the empty schema that the framework adds to the items of a tuple of any length."""
+    if isinstance(node, dict):
+        node = {key: _without_empty_choices(value) for key, value in node.items()}
+        choices = node.get("oneOf")
+        if isinstance(choices, list) and {} in choices:
+            left = [choice for choice in choices if choice]
+            node = (
+                {**node, "oneOf": left}
+                if len(left) > 1
+                else {**left[0], **{k: v for k, v in node.items() if k != "oneOf"}}
+            )
+        return node
+    return [_without_empty_choices(each) for each in node] if isinstance(node, list) else node
 
 
 def page(schema: dict[str, Any], root_path: str = "") -> str:
