@@ -364,7 +364,10 @@ views = st.builds(
 def simulate(
     jobs: list[tuple[int, bool]], culprits: set[tuple[str, int]], slots: int, size: int, order: st.DataObject
 ) -> dict[tuple[str, int], int]:
-    """Let an actor die whenever it works on a culprit, and return the deaths of each chunk. `order` draws batches."""
+    """Let an actor die whenever it works on a culprit, and return the deaths of each chunk. `order` draws batches.
+
+    Every second recording is short.
+    """
     left = {f"job{n}": dict.fromkeys(range(count), 0) for n, (count, _) in enumerate(jobs)}
     known = {f"job{n}": language for n, (_, language) in enumerate(jobs)}
     served, last_batches, deaths = (
@@ -386,6 +389,7 @@ def simulate(
                     given=served[job],
                     last_batch=last_batches[job],
                     language_known=known[job],
+                    duration_s=5.0 if number % 2 else None,
                 )
                 for number, (job, chunks) in enumerate(left.items())
             ),
