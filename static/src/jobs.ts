@@ -1,6 +1,6 @@
 // Facts about jobs that the list shows: places in the queue, the time left, filters, allowed actions. Pure.
 import type { Counts } from './reducer.ts'
-import type { Job, Model, Status } from './types.ts'
+import type { Job, Model, Phase, Status } from './types.ts'
 
 export const FILTERS = ['all', 'active', 'done', 'undone'] as const
 export type Filter = (typeof FILTERS)[number]
@@ -14,7 +14,83 @@ const FILTER_OF: Record<Status, Filter> = {
   cancelled: 'undone',
 }
 
+/** Errors of the recording itself: a retry gives the same error. */
+const HOPELESS_CODES = ['not_media', 'no_audio', 'empty_file']
+
+/** Whether only another recording can help. */
+export const isHopeless = (job: Job): boolean =>
+  job.status === 'failed' && HOPELESS_CODES.includes(job.error?.code ?? '')
+
+/** Whether a recording was transcribed and no one speaks in it. */
+export const isSilent = (job: Job): boolean =>
+  job.status === 'completed' && job.chunks_total === 0 && job.gaps.length === 0
+
+/** What the status of a job is called: a key of the messages. */
+export const statusOf = (job: Job): Status | Phase | 'fetching' | 'no_speech' =>
+  awaitsFetch(job)
+    ? 'fetching'
+    : isSilent(job)
+      ? 'no_speech'
+      : job.status === 'processing' && job.phase
+        ? job.phase
+        : job.status
+
+const FACTOR_LEAST_S = 60 // shorter recordings mostly wait, for other recordings in their batch and for the model
+
+/** Seconds of recording per second of work. Null: unknown, because the recording is short or shared the device with others. */
+export function speedOf(job: Job, jobs: readonly Job[]): number | null {
+  const { duration_s, started_at, finished_at } = job
+  if (job.status !== 'completed' || !duration_s || duration_s <= FACTOR_LEAST_S || !started_at || !finished_at)
+    return null
+  const shared = jobs.some(
+    (other) =>
+      other.id !== job.id &&
+      other.started_at !== null &&
+      other.started_at < finished_at &&
+      (other.finished_at ?? Infinity) > started_at,
+  )
+  return shared || finished_at <= started_at ? null : duration_s / (finished_at - started_at)
+}
+
+/** What a report about a failed job has: no text of the recording. */
+export function reportOf(job: Job, service: string | undefined): string {
+  const { id, name, status, phase, model, options, bytes, duration_s, position_s, attempts, gaps, error, history } = job
+  const facts = {
+    id,
+    name,
+    status,
+    phase,
+    model,
+    options,
+    bytes,
+    duration_s,
+    position_s,
+    attempts,
+    gaps,
+    error,
+    history,
+  }
+  return JSON.stringify({ service, ...facts }, null, 2)
+}
+
 export const FORMATS = ['srt', 'vtt', 'txt', 'docx', 'md', 'json', 'tsv', 'lrc', 'ass'] as const
+
+export type Format = (typeof FORMATS)[number]
+export type ExportOption = 'columns' | 'lines' | 'script' | 'times' | 'word_times' | 'bom'
+
+const CAPTIONS = ['columns', 'lines', 'script', 'bom'] as const
+/** The options that change a format. The service ignores the others. */
+export const EXPORT_OPTIONS: Record<Format, readonly ExportOption[]> = {
+  srt: CAPTIONS,
+  vtt: [...CAPTIONS, 'word_times'],
+  txt: ['script', 'bom'],
+  docx: ['script', 'times'],
+  md: ['times', 'script', 'bom'],
+  json: ['script'],
+  tsv: ['script', 'bom'],
+  lrc: CAPTIONS,
+  ass: CAPTIONS,
+}
 
 /** Actions that can be done to many jobs at once. */
 export const BULK_ACTIONS = ['front', 'pause', 'resume', 'retry', 'cancel'] as const
@@ -32,7 +108,7 @@ const ACTIONS: Record<Status, readonly JobAction[]> = {
 /** The actions that are possible now. A completed job is retried for its gaps only. */
 export function actionsOf(job: Job): readonly JobAction[] {
   const actions = actionsWithMedia(job)
-  return job.media_removed ? actions.filter((action) => action !== 'retry') : actions
+  return job.media_removed || isHopeless(job) ? actions.filter((action) => action !== 'retry') : actions
 }
 
 /** Whether a retry would help but the recording is no longer kept. */
@@ -70,9 +146,10 @@ export function countByFilter(counts: Partial<Counts>): Record<Filter, number> {
   return sums
 }
 
-/** The jobs in the queue, the seconds of recording that are left, the seconds until the end (null: unknown) and the progress from 0 to 1. */
+/** The jobs that are open, those in work, the seconds of recording that are left, the seconds until the end (null: unknown) and the progress from 0 to 1. */
 export interface Queue {
   jobs: number
+  working: number
   audio_s: number
   left_s: number | null
   progress: number
@@ -84,6 +161,7 @@ export function summarizeQueue(jobs: readonly Job[]): Queue {
   const known = open.flatMap((job) => (job.eta_s === null ? [] : [job.eta_s]))
   return {
     jobs: open.length,
+    working: open.filter(({ status }) => status === 'processing').length,
     audio_s,
     left_s: known.length ? known.reduce((sum, eta) => sum + eta, 0) : null,
     progress: open.length ? open.reduce((sum, job) => sum + job.progress, 0) / open.length : 1,

@@ -8,8 +8,10 @@ export interface Network {
 }
 
 const HELLO_MS = 8_000 // a proxy that holds the stream back answers 200 and then sends nothing
+const SILENCE_MS = 35_000 // two heartbeats of the service (15 s each), and 5 s
 const RETRY_MS = 3_000
 const POLL_MS = 5_000
+const ANSWER_MS = 4_500 // a frozen service takes a request and never answers
 
 /** Pass every message to `emit` until the returned function is called. */
 export function openConnection(
@@ -21,12 +23,15 @@ export function openConnection(
   let failures = 0
   let closed = false
   let retryTimer: ReturnType<typeof setTimeout> | undefined
-  let helloTimer: ReturnType<typeof setTimeout> | undefined
+  let silenceTimer: ReturnType<typeof setTimeout> | undefined // until the next event is overdue
   let pollTimer: ReturnType<typeof setInterval> | undefined
 
   async function poll(): Promise<void> {
     try {
-      const response = await network.fetch(`${ROOT}/api/state?limit=200`, { cache: 'no-store' })
+      const response = await network.fetch(`${ROOT}/api/state?limit=200`, {
+        cache: 'no-store',
+        signal: AbortSignal.timeout(ANSWER_MS),
+      })
       if (!response.ok) throw new TypeError(response.statusText)
       const snapshot = await response.json()
       if (closed || pollTimer === undefined) return
@@ -39,7 +44,7 @@ export function openConnection(
   }
 
   function reconnect(): void {
-    clearTimeout(helloTimer)
+    clearTimeout(silenceTimer)
     failures += 1
     if (failures === 1) emit({ type: 'connection', connection: 'reconnecting' })
     if (failures >= 2 && pollTimer === undefined) {
@@ -55,17 +60,19 @@ export function openConnection(
   function connect(): void {
     const stream = new network.EventSource(`${ROOT}/api/events${seq === '' ? '' : `?since=${seq}`}`)
     source = stream
-    helloTimer = setTimeout(reconnect, HELLO_MS)
+    clearTimeout(silenceTimer)
+    silenceTimer = setTimeout(reconnect, HELLO_MS)
     stream.onerror = reconnect
     const on = (kind: string, toMessage: (data: any, id: number) => Message) =>
       stream.addEventListener(kind, (event) => {
         if (closed || stream !== source) return
+        clearTimeout(silenceTimer)
+        silenceTimer = setTimeout(reconnect, SILENCE_MS)
         const { data, lastEventId } = event as MessageEvent<string>
         if (lastEventId) seq = lastEventId
         emit(toMessage(JSON.parse(data), Number(lastEventId)))
       })
     on('hello', (data) => {
-      clearTimeout(helloTimer)
       clearInterval(pollTimer)
       pollTimer = undefined
       failures = 0
@@ -86,7 +93,7 @@ export function openConnection(
     closed = true
     source?.close()
     clearTimeout(retryTimer)
-    clearTimeout(helloTimer)
+    clearTimeout(silenceTimer)
     clearInterval(pollTimer)
   }
 }

@@ -1,4 +1,4 @@
-// Short notices at the foot of the page. Each may offer one action for a while.
+// Short notices at the foot of the page. Each may offer one action for a while. A plain confirmation has no button.
 import { reactive } from 'vue'
 
 export interface Notice {
@@ -9,13 +9,14 @@ export interface Notice {
 }
 
 const SHOWN_MS = 10_000
+const CONFIRMATION_MS = 5_000 // of notices without an action
 export const notices = reactive<Notice[]>([])
 let lastKey = 0
 
 export function notify(text: string, label?: string, action?: () => void): void {
   const notice: Notice = { key: ++lastKey, text, ...(label && action ? { label, action } : {}) }
   notices.push(notice)
-  setTimeout(() => dismiss(notice.key), SHOWN_MS)
+  setTimeout(() => dismiss(notice.key), action ? SHOWN_MS : CONFIRMATION_MS)
 }
 
 export function dismiss(key: number): void {

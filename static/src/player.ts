@@ -4,7 +4,7 @@ import { preferences } from './preferences.ts'
 import { indexAt } from './transcript_text.ts'
 import type { Segment } from './types.ts'
 
-export const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3] as const
+export const RATES = Array.from({ length: 26 }, (_, step) => (5 + step) / 10) // 0.5 to 3
 
 export type Player = ReturnType<typeof usePlayer>
 
@@ -14,12 +14,18 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
   const playing = ref(false)
   const playable = ref<boolean | null>(null) // null: not known yet
   const loop = ref(false)
+  const moves = ref(0) // how often the reader went to a place or pressed Play: each time the text shows the line
   let pendingSeek: number | null = null // asked for before the recording was loaded
   let loopLine = -1
 
   const currentLine = computed(() => (playable.value ? indexAt(lines.value, time.value) : -1))
 
+  /** Go to a place. The text shows the line. */
   function seek(to: number, play = false): void {
+    moves.value += 1
+    jump(to, play)
+  }
+  function jump(to: number, play = false): void {
     const element = media.value
     if (!element || !playable.value) {
       pendingSeek = to
@@ -32,15 +38,19 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
   }
   function toggle(): void {
     if (!playable.value) return
-    if (media.value?.paused) void media.value.play().catch(() => undefined)
-    else media.value?.pause()
+    const element = media.value!
+    moves.value += 1
+    if (element.paused) void element.play().catch(() => undefined)
+    else {
+      element.pause()
+      if (preferences.rewind && !element.ended) jump(element.currentTime - preferences.rewind)
+    }
   }
   function setRate(rate: number): void {
     preferences.rate = rate
   }
   function changeRate(by: 1 | -1): void {
-    const index = RATES.findIndex((each) => each >= preferences.rate)
-    setRate(RATES[Math.max(0, Math.min(RATES.length - 1, index + by))]!)
+    setRate(Math.min(3, Math.max(0.5, Math.round(10 * preferences.rate + by) / 10)))
   }
   /** Go to the line before or after the current one. */
   function step(by: 1 | -1): void {
@@ -61,6 +71,7 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
       length.value = media.value!.duration
       playable.value = true
       media.value!.playbackRate = preferences.rate
+      media.value!.volume = preferences.volume
       if (pendingSeek !== null) seek(pendingSeek)
     },
     durationchange: () => {
@@ -85,7 +96,7 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
     if (!media.value || !playing.value) return
     time.value = media.value.currentTime
     const line = loop.value ? lines.value[loopLine] : undefined
-    if (line && time.value >= line.end) seek(line.start)
+    if (line && time.value >= line.end) jump(line.start)
   }
   onMounted(() => {
     for (const [name, listener] of Object.entries(listeners)) media.value!.addEventListener(name, listener)
@@ -98,6 +109,12 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
       if (media.value) media.value.playbackRate = rate
     },
   )
+  watch(
+    () => preferences.volume,
+    (volume) => {
+      if (media.value) media.value.volume = volume
+    },
+  )
 
   return {
     time,
@@ -105,6 +122,7 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
     playing,
     playable,
     loop,
+    moves,
     currentLine,
     seek,
     toggle,

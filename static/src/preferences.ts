@@ -1,15 +1,27 @@
 // What this browser remembers: the options of new jobs, and how the reader likes to read.
 import { reactive, watch } from 'vue'
 
+/** How Chinese is written where the browser or the page prefers a way. '': as the model writes it. */
+export function preferredScript(): string {
+  const tags = [localStorage.getItem('language') ?? '', ...(navigator.languages ?? [])]
+  const chinese = tags.find((tag) => tag === 'zh' || tag.startsWith('zh-'))
+  if (!chinese) return ''
+  return tags.some((tag) => /^zh-(Hant|TW|HK|MO)/i.test(tag)) ? 'traditional' : 'simplified'
+}
+
 const DEFAULTS = {
   model: 'auto',
   language: '',
   task: 'transcribe',
   preset: '',
   prompt: '', // '': the service decides
+  chinese: 'auto', // how new transcripts write Chinese; 'auto': as this browser prefers
   keys: true,
   follow: true,
   rate: 1,
+  volume: 1,
+  rewind: 1, // seconds, after a pause
+  format: 'srt', // of the last export
   picture: 38, // the width of a film beside its text, %
   columns: '' as number | '',
   lines: '' as number | '',
@@ -36,13 +48,14 @@ const withoutEmpty = <T>(values: Record<string, T | ''>): Record<string, T> =>
 
 /** The options of a new job that differ from the defaults of the service. */
 export function jobOptions(): Record<string, string> {
-  const { model, language, task, preset, prompt } = preferences
+  const { model, language, task, preset, prompt, chinese } = preferences
   return withoutEmpty({
     model: model === 'auto' ? '' : model,
     language,
     task: task === 'transcribe' ? '' : task,
     preset,
     prompt: prompt.trim(),
+    script: chinese === 'auto' ? preferredScript() : chinese,
   })
 }
 

@@ -23,9 +23,9 @@ export const route = shallowRef(current())
 
 export const pageUrl = (page: Page): string => ROOT + PATHS[page]
 
-/** The address of a transcript, or of a time in it. */
-export const transcriptUrl = (id: string, time?: number): string =>
-  ROOT + TRANSCRIPT + id + (time === undefined ? '' : timeHash(time))
+/** The address of a transcript, or of a time in it, with a phrase to look for. */
+export const transcriptUrl = (id: string, time?: number, phrase = ''): string =>
+  ROOT + TRANSCRIPT + id + (phrase && `?q=${encodeURIComponent(phrase)}`) + (time === undefined ? '' : timeHash(time))
 
 export const timeHash = (seconds: number): string => `#t=${Math.floor(seconds)}`
 
@@ -35,17 +35,27 @@ export function timeOfHash(hash: string): number | null {
   return found ? found[1]!.split(':').reduce((sum, part) => 60 * sum + Number(part), 0) : null
 }
 
-export function navigate(url: string): void {
-  history.pushState(null, '', url)
-  showRoute()
+let prepare: (page: Route['page']) => Promise<boolean> = async () => true
+
+/** Have `load` called before a page is shown. If it returns false, the visitor stays on the earlier page. */
+export function loadWith(load: typeof prepare): void {
+  prepare = load
 }
 
-function showRoute(): void {
+export async function navigate(url: string): Promise<void> {
+  const { pathname } = new URL(url, location.href)
+  if (!(await prepare(parsePath(pathname.slice(ROOT.length)).page))) return
+  history.pushState(null, '', url)
+  await showRoute()
+}
+
+async function showRoute(): Promise<void> {
+  const { pathname } = location
+  if (!(await prepare(current().page)) || pathname !== location.pathname) return
   route.value = current()
-  void nextTick(() => {
-    scrollTo(0, 0)
-    document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true })
-  })
+  await nextTick()
+  scrollTo(0, 0)
+  document.querySelector<HTMLElement>('h1')?.focus({ preventScroll: true })
 }
 
 /** For `@click` of a link. The browser keeps clicks with modifier keys and with other buttons. */
@@ -53,7 +63,7 @@ export function followLink(event: MouseEvent): void {
   const anchor = (event.target as Element).closest('a')
   if (!anchor || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
   event.preventDefault()
-  navigate(anchor.getAttribute('href')!)
+  void navigate(anchor.getAttribute('href')!)
 }
 
-addEventListener('popstate', showRoute)
+addEventListener('popstate', () => void showRoute())

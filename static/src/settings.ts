@@ -1,7 +1,14 @@
 // A setting of the service as text in a field, and back. Pure.
+import type { MessageKey } from './i18n/translation.ts'
 import type { Setting } from './types.ts'
 
-export type Draft = string | boolean
+/** What a field holds: a text with its unit, or a switch. `off`: the switch beside the field, for values like "never". */
+export interface Draft {
+  text: string
+  unit: string
+  on: boolean
+  off: boolean
+}
 
 /** The values of settings that have a fixed choice. */
 export const CHOICES: Record<string, readonly string[]> = {
@@ -11,27 +18,118 @@ export const CHOICES: Record<string, readonly string[]> = {
   'speech.compute_type': ['auto', 'int8', 'float32', 'float16', 'int8_float16'],
 }
 
-const GB = 1e9
-const isBytes = (key: string): boolean => key.endsWith('_bytes')
-
-/** The unit of a field, by the end of its key. Bytes are shown as GB. */
-export function unitOf(key: string): 's' | 'days' | 'GB' | '' {
-  return isBytes(key) ? 'GB' : key.endsWith('_days') ? 'days' : key.endsWith('_s') && !key.endsWith('per_s') ? 's' : ''
+/** Settings whose 0 is no number for people: what it means. */
+export const ZERO: Record<string, MessageKey> = {
+  'speech.batch_size': 'automatic',
+  'speech.slots': 'automatic',
+  'speech.threads': 'all_cores',
+  'speech.unload_after_s': 'never',
+  'storage.keep_media_days': 'never',
+  'storage.keep_jobs_days': 'never',
+  'storage.max_media_bytes': 'unlimited',
+}
+/** What a field offers when such a switch is turned off. */
+const FIRST: Record<string, string> = {
+  'speech.batch_size': '8',
+  'speech.slots': '2',
+  'speech.threads': '4',
+  'speech.unload_after_s': '10',
+  'storage.keep_media_days': '30',
+  'storage.keep_jobs_days': '90',
+  'storage.max_media_bytes': '100',
 }
 
-/** GB have four digits. That is no change: only drafts that differ from this are sent. */
+const WHOLE = new Set([
+  'speech.batch_size',
+  'speech.slots',
+  'speech.threads',
+  'media.workers',
+  'server.max_uploads',
+  'storage.keep_changes',
+  'captions.line_columns',
+  'captions.cjk_line_columns',
+  'captions.lines',
+])
+/** The least and the greatest value that a field takes. The service has the same bounds, in its own units. */
+const BOUNDS: Record<string, readonly [number, number]> = {
+  'captions.line_columns': [8, 500],
+  'captions.cjk_line_columns': [4, 250],
+  'captions.lines': [1, 2],
+}
+
+const UNITS: Record<string, number> = { s: 1, min: 60, h: 3600, d: 86_400, GB: 1e9, MB: 1e6, days: 1, chars: 2 }
+const FINE = /^captions\.|_timeout_s$/ // seconds and parts of seconds
+
+/** The units that a field can be written in, the smallest first. */
+export function unitsOf(key: string): readonly string[] {
+  if (key.endsWith('_bytes')) return ['MB', 'GB']
+  if (key.endsWith('_days')) return ['days']
+  if (key === 'captions.cjk_line_columns') return ['chars'] // a character takes two columns
+  if (!key.endsWith('_s') || key.endsWith('per_s')) return []
+  return FINE.test(key) ? ['s'] : ['s', 'min', 'h', 'd']
+}
+
+/** The largest unit in which a value is at least 1 and has at most one decimal. */
+function unitFor(key: string, value: number): string {
+  const units = unitsOf(key)
+  const fits = (unit: string) =>
+    value >= UNITS[unit]! && Number.isInteger(Math.round((1e6 * 10 * value) / UNITS[unit]!) / 1e6)
+  return units.findLast(fits) ?? (key.endsWith('_bytes') ? (value >= 1e9 ? 'GB' : 'MB') : (units[0] ?? ''))
+}
+
+const DIGITS = 4
+
 export function toDraft({ key, value, secret }: Setting): Draft {
-  if (secret) return ''
-  if (typeof value === 'boolean') return value
-  if (Array.isArray(value)) return value.join('\n')
-  return isBytes(key) ? String(Number((Number(value) / GB).toPrecision(4))) : String(value ?? '')
+  const draft: Draft = { text: '', unit: '', on: value === true, off: false }
+  if (secret || typeof value === 'boolean') return draft
+  if (Array.isArray(value)) return { ...draft, text: value.join('\n') }
+  if (typeof value !== 'number') return { ...draft, text: String(value ?? '') }
+  if (value === 0 && key in ZERO)
+    return {
+      ...draft,
+      text: FIRST[key]!,
+      unit: unitsOf(key).includes('min') ? 'min' : (unitsOf(key).at(-1) ?? ''),
+      off: true,
+    }
+  const unit = unitFor(key, value)
+  const shown = value / (UNITS[unit] ?? 1)
+  return { ...draft, unit, text: String(key.endsWith('_bytes') ? Number(shown.toPrecision(DIGITS)) : shown) }
 }
 
-/** The value for the API. Text that is no number is sent as it is, and the service refuses it. */
+/** Whether a field was changed. A size is shown rounded: that is no change. */
+export const isChanged = (setting: Setting, draft: Draft): boolean => {
+  const shown = toDraft(setting)
+  if (setting.secret) return draft.text !== ''
+  if (draft.off || shown.off) return draft.off !== shown.off
+  return draft.text.trim() !== shown.text || draft.unit !== shown.unit || draft.on !== shown.on
+}
+
+/** The value for the API. */
 export function fromDraft({ key, value, secret }: Setting, draft: Draft): unknown {
-  if (typeof draft === 'boolean' || secret) return draft
-  if (Array.isArray(value)) return draft.split(/[\s,]+/).filter(Boolean)
-  if (typeof value !== 'number') return draft.trim()
-  const number = draft.trim() === '' ? NaN : Number(draft)
-  return Number.isNaN(number) ? draft : isBytes(key) ? Math.round(number * GB) : number
+  if (typeof value === 'boolean') return draft.on
+  if (secret) return draft.text
+  if (Array.isArray(value)) return draft.text.split(/[\s,]+/).filter(Boolean)
+  if (typeof value !== 'number') return draft.text.trim()
+  if (draft.off) return 0
+  const number = Number(draft.text) * (UNITS[draft.unit] ?? 1)
+  return WHOLE.has(key) || key.endsWith('_bytes') ? Math.round(number) : number
+}
+
+/** What is wrong with a field: a key of the messages and its values. Null: nothing is known to be wrong. */
+export function faultOf(
+  { key, value, secret }: Setting,
+  draft: Draft,
+): { key: MessageKey; least?: number; most?: number } | null {
+  if (key === 'models.endpoints' && draft.text.split(/[\s,]+/).some((url) => url && !/^https?:\/\//.test(url)))
+    return { key: 'wrong_url' }
+  if (typeof value !== 'number' || secret || draft.off) return null
+  const text = draft.text.trim()
+  const number = text === '' ? NaN : Number(text)
+  const [least, most] = BOUNDS[key] ?? [WHOLE.has(key) ? 1 : 0, Infinity]
+  const wrong = Number.isNaN(number) || number < least || number > most || number === Infinity
+  if (WHOLE.has(key) && (wrong || !Number.isInteger(number)))
+    return most < Infinity ? { key: 'wrong_whole_between', least, most } : { key: 'wrong_whole_from', least }
+  const mayBeZero = key === 'storage.undo_s' || key === 'storage.min_free_bytes' || key.startsWith('captions.')
+  if (wrong || (number === 0 && !mayBeZero)) return { key: 'wrong_number' }
+  return null
 }

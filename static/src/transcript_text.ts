@@ -37,14 +37,25 @@ export function wordRange(segment: Segment, time: number): [number, number] | nu
   return null
 }
 
+const lowered = new WeakMap<Segment, string>() // of ten hours, lower case takes longer than the search
+
+function lowerText(segment: Segment): string {
+  let text = lowered.get(segment)
+  if (text === undefined) lowered.set(segment, (text = segment.text.trim().toLocaleLowerCase()))
+  return text
+}
+
+/** Whether a phrase is long enough to look for: two characters, or one Chinese character. */
+export const isLongEnough = (phrase: string): boolean => phrase.trim().length > 1 || /\p{Script=Han}/u.test(phrase)
+
 /** Every place of `phrase` in upper or lower case: the index of the segment, and the characters. */
 export function findPhrase(segments: readonly Segment[], phrase: string): Hit[] {
   const wanted = phrase.trim().toLocaleLowerCase()
-  if (!wanted) return []
-  return segments.flatMap(({ text }, segment) => {
-    const lowered = text.trim().toLocaleLowerCase()
+  if (!isLongEnough(wanted)) return []
+  return segments.flatMap((one, segment) => {
+    const text = lowerText(one)
     const hits: Hit[] = []
-    for (let from = lowered.indexOf(wanted); from >= 0; from = lowered.indexOf(wanted, from + wanted.length))
+    for (let from = text.indexOf(wanted); from >= 0; from = text.indexOf(wanted, from + wanted.length))
       hits.push({ segment, from, to: from + wanted.length })
     return hits
   })

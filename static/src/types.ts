@@ -24,6 +24,7 @@ export type LogLines = Sent<Schemas['LogLines']>
 export type Model = Sent<Schemas['ModelInfo']>
 export type Models = Sent<Schemas['ModelsInfo']>
 export type Note = Sent<Schemas['JobNote']>
+export type Phase = Schemas['Phase']
 export type Problem = Sent<Schemas['Problem']>
 export type Segment = Sent<Schemas['Segment']>
 export type Setting = Sent<Schemas['Setting']>

@@ -1,6 +1,6 @@
 // Uploads: two at a time, in pieces that survive cuts and reloads (tus). The new job arrives over the live connection.
 import { reactive } from 'vue'
-import { defaultOptions, Upload as TusUpload, type DetailedError, type PreviousUpload } from 'tus-js-client'
+import type { DetailedError, PreviousUpload, Upload as TusUpload } from 'tus-js-client'
 import { pageProblem, request, serviceUrl } from './api.ts'
 import { jobOptions } from './preferences.ts'
 import { state } from './store.ts'
@@ -30,6 +30,8 @@ const PIECE_BYTES = 8 * 2 ** 20
 const RETRY_DELAYS_MS = [500, 1_000, 2_000, ...Array<number>(120).fill(5_000)] // ten minutes without a byte
 const TUS = { 'Tus-Resumable': '1.0.0' }
 let lastKey = 0
+
+const loadTus = () => import('tus-js-client') // with the first upload
 
 export const uploads = reactive<Upload[]>([])
 export const unfinished = reactive<Unfinished[]>([])
@@ -110,7 +112,9 @@ async function send(upload: Upload): Promise<void> {
     Object.assign(upload, { state: 'failed', problem })
     startWaiting()
   }
-  const sender = new TusUpload(upload.file, {
+  const tus = await loadTus().catch(() => null)
+  if (!tus) return fail(pageProblem('unreachable'))
+  const sender = new tus.Upload(upload.file, {
     endpoint: serviceUrl('/api/uploads'),
     chunkSize: PIECE_BYTES,
     retryDelays: RETRY_DELAYS_MS,
@@ -144,7 +148,7 @@ async function send(upload: Upload): Promise<void> {
     sender.resumeFromPreviousUpload(earlier)
     removeUnfinished(earlier.urlStorageKey)
   }
-  if (upload.state === 'sending') sender.start() // not paused meanwhile
+  if (upload.state === 'sending' && uploads.includes(upload)) sender.start() // not paused or cancelled meanwhile
 }
 
 function removeUnfinished(key: string): void {
@@ -152,10 +156,14 @@ function removeUnfinished(key: string): void {
   if (index >= 0) unfinished.splice(index, 1)
 }
 
-const storage = defaultOptions.urlStorage!
+const STORED = 'tus::' // how tus-js-client begins the keys of unfinished uploads
+
+const loadStorage = async () => (await loadTus()).defaultOptions.urlStorage!
 
 /** Find the uploads that an earlier visit left unfinished, and how much the service has of each. */
 export async function findUnfinished(): Promise<void> {
+  if (!Object.keys(localStorage).some((key) => key.startsWith(STORED))) return
+  const storage = await loadStorage()
   for (const one of (await storage.findAllUploads()) as (PreviousUpload & { uploadUrl: string | null })[]) {
     const url = one.uploadUrl
     const response = url ? await fetch(url, { method: 'HEAD', headers: TUS }).catch(() => null) : null
@@ -175,6 +183,6 @@ export async function findUnfinished(): Promise<void> {
 /** Delete an unfinished upload here and at the service. */
 export async function discardUnfinished(one: Unfinished): Promise<void> {
   removeUnfinished(one.key)
-  await storage.removeUpload(one.key)
+  await (await loadStorage()).removeUpload(one.key)
   await fetch(one.url, { method: 'DELETE', headers: TUS }).catch(() => null)
 }

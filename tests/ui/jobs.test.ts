@@ -4,11 +4,15 @@ import {
   countByFilter,
   frontJob,
   idRange,
+  isHopeless,
+  isSilent,
   lacksMedia,
   matchesFilter,
   queuePlace,
   smallerModel,
   sortWaiting,
+  speedOf,
+  statusOf,
   summarizeQueue,
 } from '../../static/src/jobs.ts'
 import type { Job, Model } from '../../static/src/types.ts'
@@ -33,7 +37,7 @@ it('sums the jobs in work and the waiting jobs, but no paused or finished ones',
     job('3', 'paused', { duration_s: 500 }),
     job('4', 'completed', { duration_s: 900, progress: 1 }),
   ]
-  expect(summarizeQueue(jobs)).toEqual({ jobs: 2, audio_s: 120, left_s: 30, progress: 0.2 })
+  expect(summarizeQueue(jobs)).toEqual({ jobs: 2, working: 1, audio_s: 120, left_s: 30, progress: 0.2 })
 })
 
 it('does not guess the time left before a job knows it', () => {
@@ -121,4 +125,31 @@ it('offers the next smaller model after memory ran out, an installed one first',
   expect(smallerModel(failed('not_media', 'small'), models)).toBeNull()
   expect(smallerModel(failed('oom', 'small', { media_removed: true }), models)).toBeNull()
   expect(smallerModel(failed('oom', 'unheard-of'), models)).toBeNull()
+})
+
+it('offers no retry where only another recording can help', () => {
+  const failed = (code: string) => job('1', 'failed', { error: { code } })
+  for (const code of ['no_audio', 'not_media', 'empty_file']) {
+    expect(isHopeless(failed(code))).toBe(true)
+    expect(actionsOf(failed(code))).toEqual([])
+  }
+  expect(isHopeless(failed('oom'))).toBe(false)
+  expect(actionsOf(failed('oom'))).toEqual(['retry'])
+})
+
+it('says that a recording has no speech, which is no failure and no success', () => {
+  expect(isSilent(job('1', 'completed', { chunks_total: 0 }))).toBe(true)
+  expect(statusOf(job('1', 'completed', { chunks_total: 0 }))).toBe('no_speech')
+  expect(statusOf(job('1', 'completed', { chunks_total: 3 }))).toBe('completed')
+  expect(statusOf(job('1', 'processing', { phase: 'decoding', chunks_total: 0 }))).toBe('decoding')
+})
+
+it('tells a speed only of a long recording that ran alone', () => {
+  const done = (id: string, started_at: number, more: object = {}) =>
+    job(id, 'completed', { duration_s: 600, started_at, finished_at: started_at + 60, ...more })
+  const one = done('1', 1_000)
+  expect(speedOf(one, [one, done('2', 1_060), done('3', 900)])).toBe(10)
+  expect(speedOf(one, [one, done('2', 1_030)])).toBeNull()
+  expect(speedOf(one, [one, job('2', 'processing', { started_at: 1_050, finished_at: null })])).toBeNull()
+  expect(speedOf(done('1', 1_000, { duration_s: 11 }), [])).toBeNull()
 })

@@ -80,3 +80,25 @@ it('is offline when nothing answers', async () => {
   await vi.advanceTimersByTimeAsync(0)
   expect(connections().at(-1)).toBe('offline')
 })
+
+it('reconnects when two heartbeats are missing, and not before', async () => {
+  newest().send('hello', hello)
+  vi.advanceTimersByTime(30_000)
+  newest().send('ping', { seq: 7 })
+  vi.advanceTimersByTime(34_000)
+  expect(connections()).toEqual(['live'])
+  vi.advanceTimersByTime(1_500)
+  expect(connections()).toEqual(['live', 'reconnecting'])
+  vi.advanceTimersByTime(3_000)
+  newest().send('hello', hello)
+  expect(connections().at(-1)).toBe('live')
+})
+
+it('gives up a poll that is never answered', async () => {
+  newest().onerror!()
+  vi.advanceTimersByTime(3_000)
+  newest().onerror!()
+  await vi.advanceTimersByTimeAsync(0)
+  const [, options] = fetched.mock.calls.at(-1) as unknown as [string, RequestInit]
+  expect(options.signal).toBeInstanceOf(AbortSignal)
+})

@@ -1,10 +1,17 @@
 import { readFileSync } from 'node:fs'
-import { FORMATS } from '../../static/src/jobs.ts'
+import { EXPORT_OPTIONS, FORMATS } from '../../static/src/jobs.ts'
 
 const stored = { columns: 42, lines: 9, model: 'small', prompt: ' Nguyen ' }
-vi.stubGlobal('localStorage', { getItem: () => JSON.stringify(stored), setItem: () => undefined })
+let chosen: string | null = null // the language of the page
+vi.stubGlobal('localStorage', {
+  getItem: (key: string) => (key === 'language' ? chosen : JSON.stringify(stored)),
+  setItem: () => undefined,
+})
 vi.stubGlobal('document', { createElement: () => ({}) })
-const { BOUNDS, exportLayout, jobOptions } = await import('../../static/src/preferences.ts')
+vi.stubGlobal('navigator', { languages: ['zh-TW', 'en'] })
+const { BOUNDS, exportLayout, jobOptions, preferences, preferredScript } = await import(
+  '../../static/src/preferences.ts'
+)
 
 const api = JSON.parse(readFileSync(new URL('../../docs/openapi.json', import.meta.url), 'utf8'))
 const parameters: { name: string; schema: { minimum: number; maximum: number } }[] =
@@ -23,6 +30,34 @@ it('offers every format of the API', () => {
 })
 
 it('sends what differs from the defaults of the service, and no number out of bounds', () => {
-  expect(jobOptions()).toEqual({ model: 'small', prompt: 'Nguyen' })
+  expect(jobOptions()).toEqual({ model: 'small', prompt: 'Nguyen', script: 'traditional' })
   expect(exportLayout()).toEqual({ line_columns: 42, cjk_line_columns: 42 })
+})
+
+it('asks for the way of writing Chinese that the browser or the page prefers', () => {
+  const preferred = (languages: string[], page: string | null = null) => {
+    vi.stubGlobal('navigator', { languages })
+    chosen = page
+    return preferredScript()
+  }
+  expect(preferred(['zh-CN', 'en'])).toBe('simplified')
+  expect(preferred(['zh-HK', 'en'])).toBe('traditional')
+  expect(preferred(['zh-Hant-TW'], 'zh')).toBe('traditional')
+  expect(preferred(['en-US'], 'zh')).toBe('simplified')
+  expect(preferred(['en-US', 'de'])).toBe('')
+  preferences.chinese = ''
+  expect(jobOptions()).not.toHaveProperty('script')
+  preferences.chinese = 'simplified'
+  expect(jobOptions()).toHaveProperty('script', 'simplified')
+})
+
+it('shows the options that the service has for each format, and no others', () => {
+  const source = readFileSync(new URL('../../whisper_service/export/render.py', import.meta.url), 'utf8')
+  for (const format of FORMATS) {
+    const line = source.split('\n').find((each) => each.includes(` = "${format}", Exporter(`))!
+    const captions = line.includes('_CAPTIONS') ? ['script', 'bom', 'columns', 'lines'] : []
+    const has = (name: string) => line.includes(`"${name}"`) || captions.includes(name)
+    for (const name of ['columns', 'lines', 'script', 'times', 'word_times', 'bom'] as const)
+      expect([format, name, EXPORT_OPTIONS[format].includes(name)]).toEqual([format, name, has(name)])
+  }
 })

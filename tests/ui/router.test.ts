@@ -26,4 +26,5 @@ it('reads the times in links', () => {
   ])
   expect(timeOfHash(timeHash(1880.7))).toBe(1880)
   expect(transcriptUrl('x', 61.2)).toBe('/t/x#t=61')
+  expect(transcriptUrl('x', 61.2, 'a b&c')).toBe('/t/x?q=a%20b%26c#t=61')
 })

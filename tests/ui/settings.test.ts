@@ -1,4 +1,5 @@
-import { fromDraft, toDraft, unitOf } from '../../static/src/settings.ts'
+import { readFileSync } from 'node:fs'
+import { faultOf, fromDraft, isChanged, toDraft, unitsOf, ZERO } from '../../static/src/settings.ts'
 import type { Setting } from '../../static/src/types.ts'
 
 const setting = (key: string, value: unknown, more: object = {}) =>
@@ -13,39 +14,80 @@ const setting = (key: string, value: unknown, more: object = {}) =>
     given: false,
     ...more,
   }) as Setting
+const shown = (key: string, value: unknown) => {
+  const { text, unit } = toDraft(setting(key, value))
+  return `${text} ${unit}`.trim()
+}
 
 it('turns a value into a draft and back', () => {
   for (const one of [
     setting('captions.lines', 2),
     setting('captions.max_s', 7.5),
+    setting('captions.cjk_line_columns', 32),
+    setting('captions.cjk_line_columns', 33),
     setting('storage.min_free_bytes', 1_500_000_000),
+    setting('storage.undo_s', 600),
+    setting('storage.undo_s', 0),
+    setting('media.max_duration_s', 360_000),
+    setting('media.max_duration_s', 3_601),
+    setting('speech.unload_after_s', 0),
+    setting('speech.batch_size', 0),
     setting('models.offline', false),
     setting('models.endpoints', ['https://a.example', 'https://b.example']),
     setting('models.endpoints', []),
     setting('models.proxy', ''),
-  ])
-    expect(fromDraft(one, toDraft(one))).toEqual(one.value)
+  ]) {
+    expect(fromDraft(one, toDraft(one)), one.key).toEqual(one.value)
+    expect(isChanged(one, toDraft(one)), one.key).toBe(false)
+  }
 })
 
-it('sends text that is no number unchanged', () => {
-  expect(fromDraft(setting('captions.lines', 2), 'many')).toBe('many')
-  expect(fromDraft(setting('captions.lines', 2), ' ')).toBe(' ')
+it('shows values as people say them', () => {
+  expect(shown('media.max_duration_s', 360_000)).toBe('100 h')
+  expect(shown('storage.undo_s', 600)).toBe('10 min')
+  expect(shown('storage.keep_uploads_s', 86_400)).toBe('1 d')
+  expect(shown('speech.unload_after_s', 90)).toBe('1.5 min')
+  expect(shown('captions.gap_s', 0.083)).toBe('0.083 s')
+  expect(shown('models.read_timeout_s', 10)).toBe('10 s')
+  expect(shown('captions.cjk_line_columns', 32)).toBe('16 chars')
+  expect(shown('storage.min_free_bytes', 256 * 1024 ** 2)).toBe('268.4 MB')
+  expect(shown('server.max_upload_bytes', 20 * 1024 ** 3)).toBe('21.47 GB')
+  expect(unitsOf('captions.chars_per_s')).toEqual([])
+})
+
+it('has a switch instead of a 0 that is no number', () => {
+  for (const key of Object.keys(ZERO)) {
+    const none = setting(key, 0)
+    const draft = toDraft(none)
+    expect(draft.off, key).toBe(true)
+    expect(Number(draft.text), key).toBeGreaterThan(0)
+    expect(fromDraft(none, { ...draft, off: false }), key).toBeGreaterThan(0)
+    expect(fromDraft(setting(key, 5), { ...toDraft(setting(key, 5)), off: true }), key).toBe(0)
+  }
+})
+
+it('knows what is wrong with a value before the service does', () => {
+  const fault = (key: string, value: unknown, text: string) =>
+    faultOf(setting(key, value), { ...toDraft(setting(key, value)), text })
+  expect(fault('captions.line_columns', 42, 'x7')).toEqual({ key: 'wrong_whole_between', least: 8, most: 500 })
+  expect(fault('captions.lines', 2, '1.5')).toEqual({ key: 'wrong_whole_between', least: 1, most: 2 })
+  expect(fault('media.workers', 2, '0')).toEqual({ key: 'wrong_whole_from', least: 1 })
+  expect(fault('media.max_duration_s', 360_000, '')).toEqual({ key: 'wrong_number' })
+  expect(fault('media.max_duration_s', 360_000, '0')).toEqual({ key: 'wrong_number' })
+  expect(fault('storage.undo_s', 600, '0')).toBeNull()
+  expect(fault('captions.line_columns', 42, ' 60 ')).toBeNull()
+  expect(fault('models.endpoints', [], 'hub.example')).toEqual({ key: 'wrong_url' })
+  expect(fault('models.endpoints', [], 'https://hub.example')).toBeNull()
 })
 
 it('shows nothing of a secret', () => {
-  expect(toDraft(setting('models.token', null, { secret: true, given: true }))).toBe('')
-  expect(fromDraft(setting('models.token', null, { secret: true }), 'new')).toBe('new')
+  const secret = setting('models.token', null, { secret: true, given: true })
+  expect(toDraft(secret).text).toBe('')
+  expect(isChanged(secret, toDraft(secret))).toBe(false)
+  expect(fromDraft(secret, { ...toDraft(secret), text: 'new' })).toBe('new')
 })
 
-it('knows the unit by the end of the key', () => {
-  expect(
-    [
-      'storage.undo_s',
-      'captions.linger_s',
-      'storage.keep_jobs_days',
-      'server.max_upload_bytes',
-      'captions.chars_per_s',
-      'captions.lines',
-    ].map(unitOf),
-  ).toEqual(['s', 's', 'days', 'GB', '', ''])
+it('has a label for every setting that may be changed', () => {
+  const source = readFileSync(new URL('../../static/src/i18n/en.ts', import.meta.url), 'utf8')
+  for (const key of Object.keys(ZERO)) expect(source).toContain(`'${key}'`)
 })

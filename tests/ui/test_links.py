@@ -70,7 +70,7 @@ async def test_while_it_comes_the_row_says_how_far_it_is_and_it_can_be_paused(vi
     await page.fill("[data-url]", f"{there.url}/slow.mp3")
     await page.click("[data-url] + button")
     row = await visitor.shows("slow.mp3", "pending")
-    assert "Fetching" in await row.locator(".status").inner_text()
+    assert "Downloading recording" in await row.locator(".status").inner_text()
     await row.locator("[data-transfer]", has_text=re.compile(r"[\d.]+ MB of 4 MB")).wait_for()
     assert await row.locator("progress").get_attribute("max") == str(4_000_000 + len(BEHIND + script(chunks=1)))
     await row.locator("[data-verb=pause]").click()
@@ -87,7 +87,7 @@ async def test_who_reads_along_from_the_beginning_sees_it_come_and_can_hear_it_t
     await page.keyboard.press("Enter")
     row = await visitor.shows("slow.mp3", "pending")
     await row.locator("a.name").click()
-    await page.wait_for_selector("p.status:has-text('Fetching')")
+    await page.wait_for_selector("p.status:has-text('Downloading')")
     assert await page.get_attribute("video", "src") is None
     await page.wait_for_selector(".text .line")
     assert "/media" in str(await page.get_attribute("video", "src"))
@@ -125,3 +125,13 @@ async def test_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
         there.things["/gone.mp3"] = Thing(script(chunks=1))
         await row.locator("[data-verb=retry]").click()
         await visitor.shows("gone.mp3", "completed")
+
+
+async def test_a_web_page_is_told_from_a_recording_before_it_is_sent(visitor: Visitor) -> None:
+    page = visitor.page
+    await page.fill("[data-url]", "https://www.youtube.com/watch?v=x")
+    await page.get_by_text("This is a web page, not an audio or video file.").wait_for()
+    await page.keyboard.press("Enter")
+    assert await page.input_value("[data-url]") == "https://www.youtube.com/watch?v=x"
+    await page.fill("[data-url]", "https://example.org/talk.mp3")
+    await page.wait_for_selector("[data-link-page]", state="detached")

@@ -56,7 +56,7 @@ async def test_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself
     await visitor.go()
     await visitor.choose(recording("first.wav", chunks=1))
     await page.locator("[data-transfer]", has_text=re.compile(r"\d+ kB.* (MB|kB).*/s")).first.wait_for()
-    assert "Getting the model" in await visitor.words()
+    assert "Downloading model" in await visitor.words()
     await visitor.shows("first.wav", "completed", timeout_s=40)
 
 
@@ -66,6 +66,7 @@ async def test_a_download_tells_its_bytes_can_be_cancelled_and_goes_on_where_it_
     hub.fault(**SLOW, times=1)
     page = visitor.page
     await visitor.go("/models")
+    await page.click("[data-group=add] summary")
     await page.fill("[data-repo]", REPO)
     await page.keyboard.press("Enter")
     row = page.locator(MODEL)
@@ -75,6 +76,7 @@ async def test_a_download_tells_its_bytes_can_be_cancelled_and_goes_on_where_it_
     hub.faults.clear()
     await row.locator("[data-verb=download]").click()
     await page.wait_for_selector(f"{MODEL}[data-state=installed]", timeout=20_000)
+    await row.locator("[data-menu]").click()
     await row.locator("[data-verb=remove]").click()
     await page.wait_for_selector(f"{MODEL}[data-state=installed]", state="detached")
 
@@ -95,6 +97,7 @@ async def test_every_failure_has_its_own_cause_and_cure_on_the_model(browser: An
     async with visiting(browser, site.url, locale="zh-CN") as visitor:
         await visitor.go("/models")
         page = visitor.page
+        await page.click("[data-group=add] summary")
         await page.fill("[data-repo]", REPO)
         for fault, cause, cure in CAUSES:
             hub.faults.clear()
@@ -116,12 +119,13 @@ async def test_a_test_of_the_connection_tells_what_is_wrong_and_that_another_add
         async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
             await visitor.go("/models")
             page = visitor.page
+            await page.click("[data-group=hub] summary")
             await page.click("[data-test]")
             answers = page.locator("[data-answers]")
             await answers.locator(".problem").wait_for()
             assert dead in await answers.inner_text()
             assert "What to do" in await answers.inner_text()
-            await page.click("text=Try with other settings")
+            await page.click("text=Test other settings")
             await page.fill("[data-try=endpoint]", mirror.url)
             await page.click("[data-test]")
             await answers.get_by_text("works").wait_for()
@@ -135,19 +139,23 @@ async def test_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
         async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
             await visitor.go("/models")
             page = visitor.page
+            await page.click("[data-group=add] summary")
             await page.fill("[data-repo]", REPO)
             await page.keyboard.press("Enter")
             await page.locator(f"{MODEL}[data-state=absent] .problem").wait_for(timeout=20_000)
-            await page.click("text=Try with other settings")
+            await page.click("[data-group=hub] summary")
+            await page.click("text=Test other settings")
             await page.fill("[data-try=endpoint]", hub.url)
             await page.click("[data-keep]")
-            await page.get_by_text("Saved, and in force.").wait_for()
+            await page.get_by_text("Saved", exact=True).wait_for()
             await page.locator(f"{MODEL} [data-verb=download]").click()
             await page.wait_for_selector(f"{MODEL}[data-state=installed]", timeout=20_000)
+            await page.locator(f"{MODEL} [data-menu]").click()
             await page.locator(f"{MODEL} [data-verb=default]").click()
-            await page.get_by_text("is the default when the service is started again").wait_for()
+            await page.get_by_text("becomes the default after a restart").wait_for()
             assert site.service.config.speech.model == REPO
             await visitor.go("/settings")
+            await page.click("[data-tab=models]")
             field = page.locator("[data-setting='models.endpoints']")
             assert await field.locator("textarea").input_value() == hub.url
             assert "set here" in await field.inner_text()
@@ -162,6 +170,7 @@ async def test_a_model_is_imported_from_an_archive_and_a_folder_that_is_not_allo
             packed.writestr(name, data)
     await visitor.go("/models")
     page = visitor.page
+    await page.click("[data-group=import] summary")
     form = page.locator("[data-import]")
     visitor.expected = re.compile("/api/models/import")
     await page.fill("[data-import-name]", "brought")
@@ -172,6 +181,7 @@ async def test_a_model_is_imported_from_an_archive_and_a_folder_that_is_not_allo
     await form.get_by_role("button", name="Import").click()
     await page.wait_for_selector("[data-model=brought][data-state=installed]")
     assert await form.locator(".problem").count() == 0
+    await page.locator("[data-model=brought] [data-menu]").click()
     await page.locator("[data-model=brought] [data-verb=remove]").click()
     await page.wait_for_selector("[data-model=brought]", state="detached")
 
@@ -202,6 +212,7 @@ async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
     async with visiting(browser, site.url, locale=locale) as visitor:
         await visitor.go("/models")
         page = visitor.page
+        await page.click("[data-group=import] summary")
         await page.set_input_files("[data-import-file]", archive)
         await page.click("[data-import] button:not([type=button])")
         total = f"{size} MB" if locale == "en-US" else f"共 {size} MB"
@@ -248,14 +259,52 @@ async def test_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visi
     await visitor.go("/system")
     page = visitor.page
     card = page.locator("[data-actor=speech]")
-    before = await card.locator("p").first.inner_text()
+    before = await card.locator("[data-process]").inner_text()
     await site.send("hungry.wav", chunks=6, delay=0.2, faults={"1": "oom_once"})
     await page.locator("main > .notice", has_text="emory").wait_for(timeout=20_000)
-    assert await card.locator("p").first.inner_text() != before
+    assert await card.locator("[data-process]").inner_text() != before
     death = page.locator("[data-deaths] li", has_text="Speech recognition").first
     assert "emory" in await death.inner_text()
     assert await death.locator("time").get_attribute("datetime")
     await page.wait_for_selector("svg.spark polyline")
-    facts = await page.inner_text("main .card dl")
-    assert "× real time" in facts
-    assert "B free" in facts
+    assert "B free" in await page.inner_text("[data-card=hardware]")
+    assert re.search(r"Idle|× real time", await page.inner_text("[data-speed]"))
+    assert await page.locator("main .card").first.get_attribute("data-card") == "storage"
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+async def test_models_stand_in_columns_and_each_says_what_it_is_good_for(browser: Any, site: Site, locale: str) -> None:
+    async with visiting(browser, site.url, locale=locale, viewport={"width": 1280, "height": 900}) as visitor:
+        await visitor.go("/models")
+        page = visitor.page
+        for summary in await page.locator(
+            "[data-group=slow_models] summary, [data-group=english_models] summary"
+        ).all():
+            await summary.click()
+        rows = await page.evaluate(
+            """() => [...document.querySelectorAll('.model')].filter((e) => e.checkVisibility()).map((row) => [row.dataset.model,
+              ...['.good-for', '.pace', '.sizes'].map((s) => row.querySelector(s).getBoundingClientRect().left),
+              row.querySelector('.good-for').innerText, row.querySelector('.pace').innerText, row.getBoundingClientRect().height])"""
+        )
+        known = [row for row in rows if row[0] in BY_NAME]
+        assert len(known) >= 14
+        for column in (1, 2, 3):
+            assert max(row[column] for row in rows) - min(row[column] for row in rows) <= 1
+        for name, _, _, _, sentence, pace, height in known:
+            assert sentence, name
+            assert bool(re.search("[\u4e00-\u9fff]", sentence)) == (locale == "zh-CN"), sentence
+            assert re.search(r"hour|memory|GPU|小时|内存", pace), name
+            assert 55 <= height <= 90, name
+        groups = await page.locator("main h2").all_inner_texts()
+        assert len(groups) == len(set(groups))
+
+
+async def test_a_model_that_cannot_translate_says_so_where_translation_is_chosen(visitor: Visitor) -> None:
+    page = visitor.page
+    await page.select_option("[data-option=model]", "large-v3-turbo")
+    await page.click("text=More options")
+    choice = page.locator("[data-option=task] option[value=translate]")
+    assert await choice.is_disabled()
+    assert "large-v3-turbo cannot translate" in str(await choice.text_content())
+    await page.select_option("[data-option=model]", "auto")
+    assert await choice.is_enabled()

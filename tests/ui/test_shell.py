@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gzip
 import re
+import signal
 import socket
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import psutil
 import pytest
+from anyio import to_thread
 
-from testkit.browser import DIST, PAGES, Site, Streams, Visitor, recording, running_site, visiting
+from testkit.browser import DIST, LANGUAGES, PAGES, Site, Streams, Visitor, recording, running_site, visiting
+from testkit.playable import sound
+from testkit.process import spawn
 from whisper_service.web import page
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -96,8 +102,9 @@ async def test_it_is_live_on_an_address_without_https(browser: Any, streams: Str
         job = await site.send("plain.wav", chunks=1)
         await visitor.shows("plain.wav", "completed")
         await visitor.go(f"/t/{job.id}")
-        await visitor.page.click("[data-copy]")  # there is no clipboard API here
-        await visitor.page.get_by_text("Copied").wait_for()
+        await visitor.page.click("button.copy")
+        await visitor.page.click("[data-copy=plain]")  # there is no clipboard API here
+        await visitor.page.get_by_text("Copied", exact=True).wait_for()
         await visitor.page.focus("input[type=search]")
         await visitor.page.keyboard.press("Control+V")
         assert await visitor.page.input_value("input[type=search]") == "This is chunk 0."
@@ -148,7 +155,7 @@ async def test_while_the_stream_is_refused_it_polls_and_then_goes_back(
         streams.refused = False
 
 
-async def test_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_once_for_a_reload(
+async def test_a_restarted_service_is_found_again_and_a_newer_one_asks_once_for_a_reload(
     browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as taken:
@@ -172,7 +179,7 @@ async def test_a08_a_restarted_service_is_found_again_and_a_newer_one_asks_once_
             assert await visitor.page.evaluate("window.same")
             assert await visitor.page.locator(".notice").count() == 1
             assert await visitor.page.locator(".notices p").count() == 0
-            assert "服务已更新" in await visitor.words()
+            assert "服务器已更新" in await visitor.words()
 
 
 async def test_every_address_can_be_opened_directly(visitor: Visitor, site: Site) -> None:
@@ -185,9 +192,105 @@ async def test_every_address_can_be_opened_directly(visitor: Visitor, site: Site
     assert await visitor.page.inner_text("h1") == "linked.wav"
 
 
-def test_the_page_is_small() -> None:
-    def weight(pattern: str) -> int:
-        return sum(len(gzip.compress(path.read_bytes())) for path in DIST.glob(pattern))
+def weight(names: Iterable[str]) -> int:
+    """What these assets weigh on the way, in bytes."""
+    return sum(len(gzip.compress((DIST / "assets" / name).read_bytes())) for name in names)
 
-    assert 0 < weight("assets/*.js") <= 80_000
-    assert 0 < weight("assets/*.css") <= 10_000
+
+async def test_a_first_visit_loads_little_and_each_page_only_its_own(browser: Any, site: Site) -> None:
+    job = await site.send("small.wav", chunks=1)
+    await site.until(job.id, "completed")
+    loaded: list[str] = []
+
+    def note(request: Any) -> None:
+        if "/assets/" in request.url:
+            loaded.append(request.url.split("/")[-1])
+
+    for locale in LANGUAGES:
+        async with visiting(browser, site.url, locale=locale) as visitor:
+            loaded.clear()
+            visitor.page.on("request", note)
+            await visitor.go()
+            await visitor.live()
+            scripts = {name for name in loaded if name.endswith(".js")}
+            assert 0 < weight(scripts) <= 60_000, scripts
+            assert 0 < weight(name for name in loaded if name.endswith(".css")) <= 10_000
+            assert len({name for name in scripts if name.startswith(("en-", "zh-"))}) == 1
+            for path in ("/models", "/system", "/settings", f"/t/{job.id}"):
+                loaded.clear()
+                await visitor.go(path)
+                more = {name for name in loaded if name.endswith(".js")} - scripts
+                assert 0 < weight(more) <= 12_000, (path, more)
+
+
+def test_nothing_that_is_loaded_later_is_large() -> None:
+    parts = {path.name: weight([path.name]) for path in DIST.glob("assets/*.js")}
+    assert [name for name, size in parts.items() if size > 15_000] == [
+        name for name in parts if name.startswith("index-")
+    ]
+
+
+async def test_the_words_of_a_page_are_there_before_it_is_shown(browser: Any, site: Site) -> None:
+    async with visiting(browser, site.url, locale="zh-CN") as visitor:
+        await visitor.page.add_init_script(
+            """window.first = ''
+            new MutationObserver(() => { window.first ||= document.querySelector('#app')?.innerText.trim() ?? '' })
+              .observe(document, { childList: true, subtree: true })"""
+        )
+        await visitor.go("/settings")
+        first = await visitor.page.evaluate("window.first")
+        assert "设置" in first
+        assert "Settings" not in first
+
+
+async def test_the_chip_says_within_forty_seconds_that_nothing_arrives_and_comes_back(
+    browser: Any, tmp_path: Path
+) -> None:
+    process, address = await to_thread.run_sync(
+        partial(spawn, tmp_path / "data", tmp_path / "log", settings={"speech__preload": "false"})
+    )
+    assert address is not None
+    try:
+        async with visiting(browser, address) as visitor:
+            visitor.expected = re.compile("/api/")
+            await visitor.go()
+            await visitor.live()
+            await visitor.page.evaluate("window.same = true")
+            process.send_signal(signal.SIGSTOP)
+            await visitor.page.wait_for_selector(".chip:not([data-link=live])", timeout=40_000)
+            process.send_signal(signal.SIGCONT)
+            await visitor.page.wait_for_selector(".chip[data-link=live]", timeout=15_000)
+            assert await visitor.page.evaluate("window.same")
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        await to_thread.run_sync(process.wait)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+async def test_no_word_stands_twice_in_the_header_and_the_chip_has_no_jargon(visitor: Visitor) -> None:
+    await visitor.live()
+    for _ in range(3):
+        words = (await visitor.page.inner_text("header")).split("\n")
+        names = await visitor.page.locator("header [aria-label]").evaluate_all("(all) => all.map((e) => e.ariaLabel)")
+        assert (words + names).count("System") == 0
+        assert len(words) == len(set(words))
+        await visitor.page.click("[data-theme-button]")
+    assert await visitor.page.inner_text(".chip") == "Connected"
+
+
+async def test_a_confirmation_goes_by_itself_and_does_not_cover_the_player(visitor: Visitor, site: Site) -> None:
+    job = await site.send("toast.wav", data=sound(20, chunks=2))
+    await site.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}")
+    page = visitor.page
+    await page.wait_for_selector(".player")
+    await page.click("button.copy")
+    await page.click("[data-copy=plain]")
+    notice = page.locator(".notices p")
+    await notice.wait_for()
+    assert await notice.locator("button").count() == 0
+    below = "document.querySelector('.notices p').getBoundingClientRect().bottom <= document.querySelector('.player').getBoundingClientRect().top"
+    assert await page.evaluate(below)
+    await notice.wait_for(state="detached", timeout=8_000)

@@ -59,7 +59,7 @@ async def test_an_upload_that_was_cut_goes_on_where_the_service_has_it(
     file = large(tmp_path / "cut.wav", 4 * PIECE, chunks=1)
     await page.set_input_files(CHOOSE, file)
     await page.wait_for_selector("[data-upload=cut]")
-    assert "goes on by itself" in await visitor.words()
+    assert "resumes automatically" in await visitor.words()
     gate.left = 99
     await visitor.shows("cut.wav", "completed", timeout_s=40)
     assert gate.offsets[:3] == [0, PIECE, 2 * PIECE]
@@ -140,8 +140,8 @@ async def test_a_file_that_is_here_already_is_noticed_before_it_is_sent(visitor:
     await visitor.shows("twin.wav", "completed")
     await visitor.choose(twin)
     row = visitor.page.locator("[data-upload=known]")
-    await row.get_by_text("Already here", exact=True).wait_for()
-    await row.get_by_role("button", name="Transcribe again").click()
+    await row.get_by_text("Already uploaded", exact=True).wait_for()
+    await row.get_by_role("button", name="Transcribe anyway").click()
     await visitor.count(".jobs .job[data-status=completed]", 2)
 
 
@@ -149,7 +149,7 @@ async def test_what_was_chosen_goes_with_the_upload(visitor: Visitor, site: Site
     page = visitor.page
     await page.select_option("[data-option=language]", "zh")
     await page.click("text=More options")
-    await page.fill("details input", "王小明")
+    await page.fill("[data-prompt]", "王小明")
     await visitor.choose(recording("chosen.wav", chunks=1))
     await visitor.shows("chosen.wav", "completed")
     options = (await site.service.parts.store.jobs(limit=1))[0].options

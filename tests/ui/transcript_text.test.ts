@@ -1,4 +1,12 @@
-import { findPhrase, indexAt, rowsOf, toBlocks, wordAt, wordRange } from '../../static/src/transcript_text.ts'
+import {
+  findPhrase,
+  indexAt,
+  isLongEnough,
+  rowsOf,
+  toBlocks,
+  wordAt,
+  wordRange,
+} from '../../static/src/transcript_text.ts'
 
 const word = (text: string, start: number) => ({ word: text, start, end: start + 1, probability: 1 })
 const segment = {
@@ -55,4 +63,9 @@ it('uses a block again if nothing in it changed', () => {
   ])
   expect(same(toBlocks(rowsOf(lines.with(30, { ...lines[30] }), []), before))).toEqual([true, false, true])
   expect(same(toBlocks(rowsOf(lines, [{ start: 20.5, end: 21, reason: '' }]), before))).toEqual([false, false, false])
+})
+
+it('looks for two characters at least, or for one Chinese character', () => {
+  expect(['a', ' a ', 'ab', '天', ''].map(isLongEnough)).toEqual([false, false, true, true, false])
+  expect(findPhrase([{ text: 'a cat' }] as any, 'a')).toEqual([])
 })

@@ -1,5 +1,5 @@
 // Times, sizes and names in the language of the page.
-import { t, translation } from './index.ts'
+import { t, tag, translation } from './index.ts'
 
 const pad = (part: number) => String(part).padStart(2, '0')
 
@@ -21,7 +21,7 @@ export function duration(seconds: number): string {
 export function bytes(count: number): string {
   const power = count > 0 ? Math.min(4, Math.floor(Math.log10(count) / 3)) : 0
   const digits = power > 2 ? 1 : 0
-  const number = (count / 1000 ** power).toLocaleString(translation.value.tag, { maximumFractionDigits: digits })
+  const number = (count / 1000 ** power).toLocaleString(tag.value, { maximumFractionDigits: digits })
   return `${number} ${['B', 'kB', 'MB', 'GB', 'TB'][power]}`
 }
 
@@ -46,16 +46,13 @@ export function transferText({ bytes: done, total, speed_bps, eta_s }: Transferr
 export function moment(at: number, time: 'short' | 'medium' = 'short'): string {
   const date = new Date(at * 1000)
   const today = date.toDateString() === new Date().toDateString()
-  return date.toLocaleString(
-    translation.value.tag,
-    today ? { timeStyle: time } : { dateStyle: 'medium', timeStyle: time },
-  )
+  return date.toLocaleString(tag.value, today ? { timeStyle: time } : { dateStyle: 'medium', timeStyle: time })
 }
 
 /** The name of a language that Whisper knows. */
 export function languageName(code: string): string {
-  const { tag, languageNames } = translation.value
+  const { languageNames } = translation.value
   const asked = code === 'jw' ? 'jv' : code // what Whisper calls Javanese
-  const name = new Intl.DisplayNames(tag, { type: 'language' }).of(asked)
+  const name = new Intl.DisplayNames(tag.value, { type: 'language' }).of(asked)
   return name && name !== asked ? name : (languageNames[code] ?? code)
 }

@@ -1,7 +1,7 @@
 // Errors and notes of the service, by their codes. In the language of the service its own message is shown: it has more details.
 import type { Note, Problem } from '../types.ts'
 import { clock } from './format.ts'
-import { fill, translation } from './index.ts'
+import { fill, tag, translation } from './index.ts'
 import type { ErrorText, ServiceTexts } from './translation.ts'
 
 const DEVICES: Record<string, string> = { cpu: 'CPU', cuda: 'GPU' }
@@ -19,12 +19,14 @@ export function explain({ code, message, hint, params }: Problem): { what: strin
 
 /** What happened to a job on its way, where, and what was changed. */
 export function describeNote({ code, message, params }: Note): string {
-  const { service, tag } = translation.value
+  const { service } = translation.value
   const known = service?.errors[code]
   if (!service || !known) return message || code
   const position =
-    typeof params?.position_s === 'number' ? fill(service.position, { position: clock(params.position_s) }, tag) : ''
-  return position + known[0] + describeChange(params?.change as NoteChange | undefined, service, tag)
+    typeof params?.position_s === 'number'
+      ? fill(service.position, { position: clock(params.position_s) }, tag.value)
+      : ''
+  return position + known[0] + describeChange(params?.change as NoteChange | undefined, service)
 }
 
 interface NoteChange {
@@ -33,7 +35,7 @@ interface NoteChange {
 }
 
 /** Notes of earlier versions of the service have no change. */
-function describeChange(change: NoteChange | undefined, { changes }: ServiceTexts, tag: string): string {
+function describeChange(change: NoteChange | undefined, { changes }: ServiceTexts): string {
   const text = change && (changes as Record<string, string>)[change.kind]
-  return text ? fill(text, { to: DEVICES[change.to ?? ''] ?? change.to ?? '' }, tag) : ''
+  return text ? fill(text, { to: DEVICES[change.to ?? ''] ?? change.to ?? '' }, tag.value) : ''
 }

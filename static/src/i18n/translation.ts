@@ -10,12 +10,11 @@ export type ErrorText = readonly [what: string, hint: string]
 
 /** Everything that the page says in one language. Names in braces are filled in: see `fill`. */
 export interface Translation {
-  name: string // of the language, in the language itself
-  tag: string // BCP 47: for the page's `lang`, and for the forms of dates and numbers
   separator: string // between two remarks
   messages: Record<MessageKey, string>
   /** The settings of the service that may be changed while it runs, in groups as people look for them. */
   settings: { [G in SettingGroup]: { title: string; labels: Record<keyof Settings[G]['labels'], string> } }
+  models: Record<string, string> | null // what each model is good for, by its name; null: as the service says
   languageNames: Record<string, string> // by code: languages that some browsers cannot name
   pageErrors: Record<keyof typeof en.pageErrors, ErrorText> // codes that the page itself gives
   service: ServiceTexts | null // null: the service itself speaks this language
