@@ -31,18 +31,21 @@ class Pipeline:
     def transcribe(
         self, path: Path, scratch: Path, language: str | None, preset: str = "balanced"
     ) -> Iterator[Segment]:
-        """The segments of a recording, in order. Without a language the first sure chunk decides for all."""
+        """The segments of a recording, in order. Without a language the first sure chunk decides what is expected."""
         spool, peaks = scratch / "spool", scratch / "peaks"
         for file in (spool, peaks):
             file.touch()
         order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
         spans = iter([r.span for r in decode(order, policy=self._policy) if isinstance(r, ChunkFound)])
-        size = 1 if language is None else BATCH
+        follow, size = language is None, 1 if language is None else BATCH
         while batch := list(islice(spans, size)):
-            rows = [ChunkInput(job_id="bench", span=span, spool=str(spool), language=language) for span in batch]
+            rows = [
+                ChunkInput(job_id="bench", span=span, spool=str(spool), language=language, follow=follow)
+                for span in batch
+            ]
             heard = dict(
                 self._recognizer.recognise(
-                    [AudioChunk(read_audio(row), row.language, row.task) for row in rows], Preset(preset)
+                    [AudioChunk(read_audio(row), row.language, row.task, row.follow) for row in rows], Preset(preset)
                 )
             )
             for index, span in enumerate(batch):
