@@ -1213,7 +1213,7 @@ export interface components {
              * @default true
              */
             word_timestamps: boolean;
-            /** @description How Chinese is written. Without it, as the model writes it. */
+            /** @description How Chinese is written. Without it, Mandarin is simplified. */
             script?: components["schemas"]["Script"] | null;
             /** @description An audio track, from 0. Without it, one in the language, or the default. */
             track?: number | null;
@@ -1543,7 +1543,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @description How Chinese is written. Without it, Mandarin is simplified.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional";
@@ -1581,7 +1581,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @description How Chinese is written. Without it, Mandarin is simplified.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional";
@@ -1618,7 +1618,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @description How Chinese is written. Without it, Mandarin is simplified.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional";
@@ -1655,7 +1655,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, as the model writes it.
+                     * @description How Chinese is written. Without it, Mandarin is simplified.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional";
