@@ -23,14 +23,14 @@ def test_damaged_recordings_are_answered_and_leave_nothing(tmp_path: Path) -> No
             source.write_bytes(data)
             assert media.say(source, WITHIN_S) in {"decoded"} | WARNINGS
         files, memory = media.holds
-        pid = media.process.pid
+        pid = media.pid
         said: Counter[str] = Counter()
         for seed in range(FILES):
             source.write_bytes(damaged(recordings, seed))
             answer = media.say(source, WITHIN_S)
             assert answer in {"decoded"} | CODES | WARNINGS, f"seed {seed}: {answer}"
             said[answer] += 1
-        assert media.process.pid == pid
+        assert media.pid == pid
         files_now, memory_now = media.holds
     assert files_now <= files
     assert memory_now - memory < MORE_BYTES

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +14,7 @@ import ctranslate2
 import msgspec
 import pytest
 
+from testkit.actor_process import ActorProcess
 from testkit.fake_hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
 from whisper_service.actors.download.hub import BLOCK, RepoFile
 from whisper_service.actors.download.hub_problems import CASES
@@ -24,7 +22,7 @@ from whisper_service.actors.download.network_errors import has_route
 from whisper_service.actors.download.progress import ProgressReporter
 from whisper_service.models.bundled import BUNDLED, join, missing_packages
 from whisper_service.models.files import ORIGIN
-from whisper_service.supervision import boot, protocol
+from whisper_service.supervision import protocol
 from whisper_service.supervision.protocol import (
     Command,
     ConnectionTested,
@@ -35,7 +33,6 @@ from whisper_service.supervision.protocol import (
     Ready,
     Report,
     Shutdown,
-    decode_report,
     encode,
     partial_of,
 )
@@ -47,66 +44,29 @@ WAIT_S = 60
 NAMES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
 
-class ActorProcess:
-    """A process with a download actor, without a supervisor."""
+class DownloadProcess(ActorProcess):
+    """A download actor in a process of its own."""
 
     def __init__(self, log: Path) -> None:
-        context = multiprocessing.get_context("spawn")
-        theirs, self._commands = context.Pipe(duplex=False)
-        self._reports, reports = context.Pipe(duplex=False)
-        self.log = log
-        self.process = context.Process(
-            target=boot.run_actor, args=("whisper_service.actors.download.main:run", theirs, reports, str(log))
-        )
-        self.process.start()
-        theirs.close()
-        reports.close()
-        assert isinstance(self.next(), Ready)
-
-    def __enter__(self) -> ActorProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
-        self._commands.close()
-        self._reports.close()
-
-    def send(self, command: Command) -> None:
-        self._commands.send_bytes(encode(command))
-
-    def next(self) -> Report:
-        assert self._reports.poll(WAIT_S), f"nothing came: {self.log.read_text()}"
-        return decode_report(self._reports.recv_bytes())
-
-    def until(self, done: Callable[[Report], bool]) -> list[Report]:
-        """Return the reports up to the first for which `done` is true."""
-        reports = [self.next()]
-        while not done(reports[-1]):
-            reports.append(self.next())
-        return reports
+        super().__init__("whisper_service.actors.download.main:run", log)
+        self.expect(Ready)
 
     def work(self, command: Command) -> list[Report]:
         """Send a command and return all its reports."""
         self.send(command)
         return self.until(lambda report: isinstance(report, Downloaded | Fault | ConnectionTested))
 
-    def kill(self) -> None:
-        os.kill(self.process.pid or 0, signal.SIGKILL)
-        self.process.join()
-
 
 @pytest.fixture
-def actor(tmp_path: Path) -> Iterator[ActorProcess]:
-    with ActorProcess(tmp_path / "download.log") as started:
+def actor(tmp_path: Path) -> Iterator[DownloadProcess]:
+    with DownloadProcess(tmp_path / "download.log") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def shared_actor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActorProcess]:
+def shared_actor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DownloadProcess]:
     """Yield one actor for many faults of this module, one after the other."""
-    with ActorProcess(tmp_path_factory.mktemp("actor") / "download.log") as started:
+    with DownloadProcess(tmp_path_factory.mktemp("actor") / "download.log") as started:
         yield started
 
 
@@ -142,7 +102,7 @@ def assert_whole(report: Report, hub: Hub) -> Downloaded:
 # -- a download --------------------------------------------------------------------------------------------------------
 
 
-def test_a_model_arrives_whole(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+def test_a_model_arrives_whole(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
     *progress, last = actor.work(want(tmp_path, hub.url))
     done = assert_whole(last, hub)
     assert (done.endpoint, done.revision, done.failed) == (hub.url, COMMIT, ())
@@ -154,7 +114,7 @@ def test_a_model_arrives_whole(tmp_path: Path, actor: ActorProcess, hub: Hub) ->
     assert hub.sent["README.md"] == 0, "what no pattern names was fetched"
 
 
-def test_a_model_that_is_here_asks_nobody(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+def test_a_model_that_is_here_asks_nobody(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
     actor.work(want(tmp_path, hub.url))
     asked = len(hub.asked)
     for again in (want(tmp_path, hub.url), want(tmp_path, hub.url, offline=True)):
@@ -164,7 +124,9 @@ def test_a_model_that_is_here_asks_nobody(tmp_path: Path, actor: ActorProcess, h
     assert len(hub.asked) == asked
 
 
-def test_a_model_that_somebody_put_there_asks_nobody_and_stays(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+def test_a_model_that_somebody_put_there_asks_nobody_and_stays(
+    tmp_path: Path, actor: DownloadProcess, hub: Hub
+) -> None:
     target = tmp_path / "wire"
     target.mkdir()
     for name, data in wire_model(1000).items():
@@ -175,7 +137,7 @@ def test_a_model_that_somebody_put_there_asks_nobody_and_stays(tmp_path: Path, a
     assert hub.asked == []
 
 
-def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
     hub.fault("/storage/", "slow", rate=1_000_000)
     *progress, last = actor.work(want(tmp_path, hub.url))
     assert_whole(last, hub)
@@ -192,7 +154,7 @@ def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, actor: ActorPr
     assert sizes == sorted(sizes)
 
 
-def test_progress_goes_on_while_nothing_moves(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+def test_progress_goes_on_while_nothing_moves(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
     hub.fault("/storage/", "stall", after=1_000_000, times=1)
     actor.send(want(tmp_path, hub.url, read_timeout_s=30.0))
     still: list[DownloadProgress] = []
@@ -214,7 +176,7 @@ def test_progress_goes_on_while_nothing_moves(tmp_path: Path, actor: ActorProces
 def killed_midway(tmp_path: Path, hub: Hub, at: int) -> int:
     """Kill a download once so many bytes have come, and return how many are on the disk."""
     hub.fault("/storage/", "slow", rate=1_500_000, times=1)
-    with ActorProcess(tmp_path / "killed.log") as killed:
+    with DownloadProcess(tmp_path / "killed.log") as killed:
         killed.send(want(tmp_path, hub.url))
         killed.until(lambda report: isinstance(report, DownloadProgress) and report.bytes >= at)
         killed.kill()
@@ -228,7 +190,7 @@ def killed_midway(tmp_path: Path, hub: Hub, at: int) -> int:
 def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
     have = killed_midway(tmp_path, hub, at=SIZE // 3)
     assert SIZE // 3 <= have < SIZE
-    with ActorProcess(tmp_path / "second.log") as second:
+    with DownloadProcess(tmp_path / "second.log") as second:
         *progress, last = second.work(want(tmp_path, hub.url))
     assert_whole(last, hub)
     assert hub.sent["model.bin"] == SIZE - have
@@ -258,7 +220,7 @@ def test_what_was_here_before_is_no_speed(tmp_path: Path) -> None:
 def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> None:
     killed_midway(tmp_path, hub, at=SIZE // 3)
     shutil.rmtree(partial_of(want(tmp_path).target))
-    with ActorProcess(tmp_path / "second.log") as second:
+    with DownloadProcess(tmp_path / "second.log") as second:
         assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
     assert hub.sent["model.bin"] == SIZE
 
@@ -266,11 +228,11 @@ def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> No
 def test_what_came_of_another_revision_is_removed(tmp_path: Path, hub: Hub) -> None:
     killed_midway(tmp_path, hub, at=SIZE // 3)
     hub.files["model.bin"] = hub.files["model.bin"][::-1]
-    with ActorProcess(tmp_path / "second.log") as second:
+    with DownloadProcess(tmp_path / "second.log") as second:
         assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
 
 
-def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
     hub.fault("/storage/", "cut", after=1_000_000, times=2)
     assert_whole(actor.work(want(tmp_path, hub.url))[-1], hub)
     assert SIZE <= hub.sent["model.bin"] <= SIZE + 2 * BLOCK
@@ -280,12 +242,12 @@ def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, actor
 def test_a_hub_that_ignores_ranges_gives_a_whole_model_too(tmp_path: Path, hub: Hub) -> None:
     have = killed_midway(tmp_path, hub, at=SIZE // 3)
     hub.ranges = False
-    with ActorProcess(tmp_path / "second.log") as second:
+    with DownloadProcess(tmp_path / "second.log") as second:
         assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
     assert hub.sent["model.bin"] == SIZE > SIZE - have
 
 
-def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, actor: ActorProcess, hub: Hub) -> None:
+def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
     with Hub(hub.files) as mirror:
         hub.fault("/storage/", "cut", after=1_000_000, times=1)
         hub.fault("/storage/", "status", status=403)
@@ -299,7 +261,7 @@ def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, actor
 
 @pytest.mark.parametrize("kind", ["status", "stall", "reset", "page"])
 def test_the_next_endpoint_is_tried_and_both_are_named(
-    tmp_path: Path, actor: ActorProcess, hub: Hub, kind: str
+    tmp_path: Path, actor: DownloadProcess, hub: Hub, kind: str
 ) -> None:
     with Hub(hub.files) as mirror:
         hub.fault("/api/", kind, status=403)
@@ -314,7 +276,7 @@ def test_the_next_endpoint_is_tried_and_both_are_named(
 # -- the way through ---------------------------------------------------------------------------------------------------
 
 
-def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, actor: ActorProcess) -> None:
+def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, actor: DownloadProcess) -> None:
     with Hub(wire_model(SIZE), token=TOKEN) as hub:
         reports = actor.work(want(tmp_path, hub.url, token=TOKEN))
         assert_whole(reports[-1], hub)
@@ -328,7 +290,7 @@ def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, actor: Actor
 def test_a_token_of_this_machine_is_not_sent_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    with ActorProcess(tmp_path / "download.log") as actor:
+    with DownloadProcess(tmp_path / "download.log") as actor:
         assert_whole(actor.work(want(tmp_path, hub.url))[-1], hub)
     assert {asked.authorization for asked in hub.asked} == {None}
 
@@ -336,7 +298,7 @@ def test_a_token_of_this_machine_is_not_sent_unasked(tmp_path: Path, monkeypatch
 def test_a_proxy_with_a_password_is_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with Proxy(password=PASSWORD) as proxy, ActorProcess(tmp_path / "download.log") as actor:
+    with Proxy(password=PASSWORD) as proxy, DownloadProcess(tmp_path / "download.log") as actor:
         address = proxy.url.replace("http://", f"http://name:{PASSWORD}@")
         reports = actor.work(want(tmp_path, hub.url, proxy=address))
         assert_whole(reports[-1], hub)
@@ -351,7 +313,7 @@ def test_a_proxy_with_a_password_is_gone_through(tmp_path: Path, monkeypatch: py
 
 def test_the_environment_forbids_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with ActorProcess(tmp_path / "download.log") as actor:
+    with DownloadProcess(tmp_path / "download.log") as actor:
         assert fault_of(actor.work(want(tmp_path, hub.url))[-1]).problem.code == "offline"
     assert hub.asked == []
 
@@ -442,7 +404,7 @@ PLAYS: list[tuple[str, str, Play]] = [
 
 @pytest.mark.parametrize(("code", "what", "play"), PLAYS, ids=[f"{code}: {what}" for code, what, _ in PLAYS])
 def test_every_case_is_named_and_no_secret_told(
-    tmp_path: Path, shared_actor: ActorProcess, hub: Hub, code: str, what: str, play: Play
+    tmp_path: Path, shared_actor: DownloadProcess, hub: Hub, code: str, what: str, play: Play
 ) -> None:
     with ExitStack() as stack:
         options = play(Case(hub, tmp_path, stack)) or {}
@@ -466,7 +428,7 @@ def test_every_case_is_named_and_no_secret_told(
         assert not (tmp_path / "wire").exists()
 
 
-def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, shared_actor: ActorProcess, hub: Hub) -> None:
+def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, shared_actor: DownloadProcess, hub: Hub) -> None:
     problem = fault_of(shared_actor.work(want(tmp_path, hub.url, spare_bytes=10**18))[-1]).problem
     assert problem.params["needed"] == 10**18 + sum(
         len(data) for name, data in hub.files.items() if name != "README.md"
@@ -476,7 +438,7 @@ def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, shared_actor: Acto
 
 
 def test_of_several_endpoints_the_one_that_got_furthest_is_told(
-    tmp_path: Path, shared_actor: ActorProcess, hub: Hub
+    tmp_path: Path, shared_actor: DownloadProcess, hub: Hub
 ) -> None:
     hub.fault("/api/", "status", status=404, headers={"X-Error-Code": "RepoNotFound"})
     with closed_port() as closed:
@@ -489,7 +451,7 @@ def test_of_several_endpoints_the_one_that_got_furthest_is_told(
 
 
 def test_bytes_that_are_wrong_are_thrown_away_and_fetched_again(
-    tmp_path: Path, shared_actor: ActorProcess, hub: Hub
+    tmp_path: Path, shared_actor: DownloadProcess, hub: Hub
 ) -> None:
     hub.fault("/storage/", "corrupt", times=1)
     assert fault_of(shared_actor.work(want(tmp_path, hub.url))[-1]).problem.code == "hash_mismatch"
@@ -499,7 +461,7 @@ def test_bytes_that_are_wrong_are_thrown_away_and_fetched_again(
 # -- a test of the connection ------------------------------------------------------------------------------------------
 
 
-def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor: ActorProcess, hub: Hub) -> None:
+def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor: DownloadProcess, hub: Hub) -> None:
     with closed_port() as closed, Hub(hub.files) as blocked:
         blocked.fault("/storage/", "status", status=403)
         endpoints = (hub.url, closed, blocked.url)
@@ -516,7 +478,7 @@ def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor:
     assert TOKEN not in repr(report)
 
 
-def test_offline_tests_nothing(shared_actor: ActorProcess, hub: Hub) -> None:
+def test_offline_tests_nothing(shared_actor: DownloadProcess, hub: Hub) -> None:
     (report,) = shared_actor.work(protocol.TestConnection(repo=REPO, endpoints=(hub.url,), offline=True))
     assert isinstance(report, ConnectionTested)
     assert [result.problem and result.problem.code for result in report.results] == ["offline"]
@@ -528,7 +490,7 @@ def test_offline_tests_nothing(shared_actor: ActorProcess, hub: Hub) -> None:
 
 @pytest.mark.model
 @pytest.mark.skipif(bool(missing_packages(BUNDLED["base"])), reason="needs the packages of the extra [bundled]")
-def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, actor: ActorProcess) -> None:
+def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, actor: DownloadProcess) -> None:
     join(tmp_path, "source", BUNDLED["base"])
     files = {file.name: (tmp_path / "source" / file.name).read_bytes() for file in BUNDLED["base"]}
     assert set(LARGE) <= set(files)
@@ -541,7 +503,7 @@ def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, actor: Actor
     assert model.is_multilingual
 
 
-def test_it_leaves_when_told(actor: ActorProcess) -> None:
+def test_it_leaves_when_told(actor: DownloadProcess) -> None:
     actor.send(Shutdown())
     actor.process.join(WAIT_S)
     assert actor.process.exitcode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import resource
 import shutil
@@ -14,25 +13,24 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import psutil
 import pytest
 from msgspec.structs import replace
 
+from testkit.actor_process import ActorProcess
 from testkit.prompts import NO_PROMPTS, PROMPTS, prompt, talk
 from testkit.sounds import RATE, Samples, babble, hiss, join, silence
 from whisper_service.actors.speech.repetition import LOOP_RATIO, repetition
 from whisper_service.core.domain import Span
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.bundled import join as join_model
-from whisper_service.supervision import boot
 from whisper_service.supervision.protocol import (
     BatchDone,
     Cancel,
     ChunkDone,
     ChunkInput,
-    Command,
     Fault,
     Load,
     Loaded,
@@ -40,8 +38,6 @@ from whisper_service.supervision.protocol import (
     Report,
     Shutdown,
     Transcribe,
-    decode_report,
-    encode,
 )
 
 ENTRY = "whisper_service.actors.speech.main:run"
@@ -62,48 +58,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "base"
 
 
-class ActorProcess:
-    """A speech actor in a process of its own, as the supervisor starts it."""
+class SpeechProcess(ActorProcess):
+    """A speech actor in a process of its own."""
 
-    def __init__(self, log: Path, entry: str = ENTRY) -> None:
-        context = multiprocessing.get_context("spawn")
-        commands, self._commands = context.Pipe(duplex=False)
-        self._reports, reports = context.Pipe(duplex=False)
-        self.log = log
-        self.process = context.Process(target=boot.run_actor, args=(entry, commands, reports, str(log)), daemon=True)
-        self.process.start()
-        commands.close()
-        reports.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.join()
-
-    def send(self, *commands: Command) -> None:
-        for command in commands:
-            self._commands.send_bytes(encode(command))
-
-    def next(self) -> Report:
-        assert self._reports.poll(120), "no report"
-        try:
-            return decode_report(self._reports.recv_bytes())
-        except EOFError:
-            pytest.fail("the actor is gone: " + self.log.read_text())
-
-    def expect(self, kind: type[R]) -> R:
-        report = self.next()
-        assert isinstance(report, kind), report
-        return report
-
-    def until(self, *kinds: type[Report]) -> list[Report]:
-        """The reports up to and with the first of these kinds."""
-        reports = [self.next()]
-        while not isinstance(reports[-1], kinds):
-            reports.append(self.next())
-        return reports
+    def __init__(self, log: Path) -> None:
+        super().__init__(ENTRY, log)
 
     def load(self, model: Path, slots: int = 1, threads: int = 1) -> Loaded | Fault:
         command = Load(model="base", path=str(model), device="cpu", compute_type="int8", slots=slots, threads=threads)
@@ -115,20 +74,17 @@ class ActorProcess:
     def recognise(self, *chunks: ChunkInput, batch: int = 1) -> list[Report]:
         """Return the reports of a batch of these chunks."""
         self.send(Transcribe(batch=batch, chunks=chunks))
-        reports = [self.next()]
-        while not isinstance(reports[-1], BatchDone) and not (
-            isinstance(reports[-1], Fault) and reports[-1].index is None
-        ):
-            reports.append(self.next())
-        return reports
+        return self.until(
+            lambda report: isinstance(report, BatchDone) or (isinstance(report, Fault) and report.index is None)
+        )
 
     def memory(self) -> psutil._ntuples.pmem:  # type: ignore[name-defined]
         return psutil.Process(self.process.pid).memory_info()
 
 
 @contextlib.contextmanager
-def running_actor(tmp_path: Path, model: Path | None = None, slots: int = 1) -> Iterator[ActorProcess]:
-    with ActorProcess(tmp_path / "actor.log") as actor:
+def running_actor(tmp_path: Path, model: Path | None = None, slots: int = 1) -> Iterator[SpeechProcess]:
+    with SpeechProcess(tmp_path / "actor.log") as actor:
         actor.expect(Ready)
         if model is not None:
             assert isinstance(actor.load(model, slots), Loaded)
@@ -161,7 +117,7 @@ def texts(reports: list[Report]) -> dict[int, str]:
 
 def test_a_prompt_becomes_words_with_times(tmp_path: Path, model: Path) -> None:
     spool = Spool(tmp_path / "pcm", hiss(3), prompt("demo-congrats")[: 28 * RATE], start_s=100.0)
-    with ActorProcess(tmp_path / "log") as actor:
+    with SpeechProcess(tmp_path / "log") as actor:
         facts = actor.expect(Ready).facts
         assert facts["cpus"] >= 1
         assert "int8" in facts["compute_types"]["cpu"]
@@ -278,7 +234,7 @@ def test_what_is_cancelled_is_dropped_and_the_rest_goes_on(tmp_path: Path, model
             Transcribe(batch=2, chunks=(drop.chunk(), drop.chunk(), keep.chunk(), drop.chunk())),
             Cancel(job_id="drop"),
         )
-        reports = actor.until(BatchDone) + actor.until(BatchDone)
+        reports = actor.until_kind(BatchDone) + actor.until_kind(BatchDone)
     assert [(r.batch, r.job_id) for r in reports if isinstance(r, ChunkDone)] == [(1, "keep"), (2, "keep")]
 
 
@@ -291,7 +247,7 @@ def test_slots_give_what_one_gives(tmp_path: Path, model: Path) -> None:
         actor.send(*[Transcribe(batch=index, chunks=(spool.chunk(index),)) for index in range(4)])
         reports: list[Report] = []
         for _ in range(4):
-            reports += actor.until(BatchDone)
+            reports += actor.until_kind(BatchDone)
     recognised = {r.index: (r.segments, r.language) for r in reports if isinstance(r, ChunkDone)}
     assert recognised == {r.index: (r.segments, r.language) for r in expected if isinstance(r, ChunkDone)}
 
@@ -305,7 +261,7 @@ def test_the_environment_of_the_starter_does_not_change_the_text(
     for number, (omp, blas) in enumerate([(None, None), ("1", None), ("1", "2"), ("4", "4")]):
         for name, value in (("OMP_NUM_THREADS", omp), ("OPENBLAS_NUM_THREADS", blas)):
             monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
-        with ActorProcess(tmp_path / f"log{number}") as actor:
+        with SpeechProcess(tmp_path / f"log{number}") as actor:
             actor.expect(Ready)
             assert isinstance(actor.load(model, threads=threads), Loaded)
             recognised.append(actor.recognise(spool.chunk())[0])
@@ -382,7 +338,7 @@ def test_a_broken_model_is_reported_and_the_actor_goes_on(tmp_path: Path, model:
 
 
 def test_a_missing_device_is_reported(tmp_path: Path, model: Path) -> None:
-    with ActorProcess(tmp_path / "log") as actor:
+    with SpeechProcess(tmp_path / "log") as actor:
         if actor.expect(Ready).facts["cuda_devices"]:
             pytest.skip("this machine has a CUDA device")
         actor.send(Load(model="base", path=str(model), device="cuda", compute_type="auto", slots=2, threads=0))
@@ -410,7 +366,7 @@ def test_idle_memory_goes_back_to_the_system(tmp_path: Path, model: Path) -> Non
     speech = prompt("demo-congrats")[: 28 * RATE]
     spool = Spool(tmp_path / "pcm", speech, speech, speech, speech)
     mb = 1 << 20
-    with ActorProcess(tmp_path / "log") as actor:
+    with SpeechProcess(tmp_path / "log") as actor:
         actor.expect(Ready)
         started = actor.memory().rss
         actor.load(model)
@@ -425,7 +381,7 @@ def test_idle_memory_goes_back_to_the_system(tmp_path: Path, model: Path) -> Non
     assert idle <= loaded + 50 * mb
 
 
-def limit(actor: ActorProcess, spare: int) -> None:
+def limit(actor: SpeechProcess, spare: int) -> None:
     """Limit the address space of the actor to `spare` bytes more than it has now."""
     pid = actor.process.pid
     assert pid is not None
