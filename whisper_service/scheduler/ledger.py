@@ -24,7 +24,7 @@ from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store, Written
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import ChunkDone
+from whisper_service.supervision.protocol import ChunkDone, Dropped
 
 logger = logging.getLogger(__name__)
 
@@ -367,11 +367,11 @@ class Ledger:
         return written.job
 
 
-def _unclear(dropped: Sequence[tuple[float, float]]) -> Problem | None:
+def _unclear(dropped: Sequence[Dropped]) -> Problem | None:
     """Return the problem of speech that has no text because every text repeats itself. None: there is no such speech."""
     if not dropped:
         return None
-    begin, end = dropped[0][0], dropped[-1][1]
+    begin, end = dropped[0].begin, dropped[-1].end
     message = (
         f"The speech from {begin:.1f} s to {end:.1f} s is unclear: every text for it repeats itself. It is left out."
     )

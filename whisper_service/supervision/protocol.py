@@ -151,6 +151,13 @@ class Loaded(Message, frozen=True):
     window_s: float = 0.0  # seconds of work for the one full window of the warm-up
 
 
+class Dropped(msgspec.Struct, frozen=True):
+    """Speech without a text: its place in seconds from the beginning of the recording."""
+
+    begin: float
+    end: float
+
+
 class ChunkDone(Message, frozen=True):
     """One chunk is recognised. `segments` may be empty."""
 
@@ -160,7 +167,7 @@ class ChunkDone(Message, frozen=True):
     segments: tuple[Segment, ...]
     language: str
     language_probability: float | None = None  # None: the language was given
-    dropped: tuple[tuple[float, float], ...] = ()  # speech whose every text repeats itself: begin and end, seconds
+    dropped: tuple[Dropped, ...] = ()  # speech whose every text repeats itself
 
 
 class BatchDone(Message, frozen=True):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from tests.integration.scheduler.scripted_loop import heard, over, scripted_loop
 from whisper_service.core.domain import ChunkState, Status
 from whisper_service.scheduler.ledger import UNCLEAR
-from whisper_service.supervision.protocol import ChunkDone
+from whisper_service.supervision.protocol import ChunkDone, Dropped
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +21,7 @@ async def test_a_chunk_without_a_clear_text_is_a_gap_with_the_reason_and_is_not_
         await scripted.decoded(chunks=2)
         await scripted.loaded()
         (first,) = scripted.batches()
-        dropped = ChunkDone(first.batch, "job", 0, (), "en", dropped=((0.1, 0.9),))
+        dropped = ChunkDone(first.batch, "job", 0, (), "en", dropped=(Dropped(0.1, 0.9),))
         scripted.say(scripted.speech, dropped, over(first))
         await scripted.settled()
         second = scripted.batches()[-1]
@@ -44,7 +44,7 @@ async def test_a_part_without_a_clear_text_is_told_beside_the_text(tmp_path: Pat
         await scripted.decoded(chunks=1)
         await scripted.loaded()
         (batch,) = scripted.batches()
-        scripted.say(scripted.speech, replace(heard(batch), dropped=((0.5, 0.9),)), over(batch))
+        scripted.say(scripted.speech, replace(heard(batch), dropped=(Dropped(0.5, 0.9),)), over(batch))
         await scripted.settled()
         job = await scripted.job()
         assert (job.status, await scripted.texts(), job.gaps) == (Status.COMPLETED, ["chunk 0"], ())

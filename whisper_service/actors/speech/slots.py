@@ -29,7 +29,7 @@ from whisper_service.core.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import EXIT_UNCAUGHT, Diagnosis, FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Fault, Transcribe
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Dropped, Fault, Transcribe
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class _Batch:
             segments=segments,
             language=found.language,
             language_probability=found.language_probability,
-            dropped=tuple((round(start + a, 3), round(start + b, 3)) for a, b in found.dropped),
+            dropped=tuple(Dropped(round(start + a, 3), round(start + b, 3)) for a, b in found.dropped),
         )
 
     def _fault(self, kind: FaultKind, problem: Problem, chunk: ChunkInput | None = None, fatal: bool = False) -> Fault:

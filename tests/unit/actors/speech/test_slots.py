@@ -21,7 +21,7 @@ from whisper_service.actors.speech.recognition import AudioChunk, Recognition, S
 from whisper_service.actors.speech.slots import Slots
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Word
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Fault, Report, Transcribe
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Dropped, Fault, Report, Transcribe
 
 SECOND = SAMPLE_RATE
 OOM = RuntimeError("CUDA failed with error out of memory")
@@ -408,7 +408,7 @@ def test_a_chunk_is_recognised_as_the_job_wants_and_what_was_dropped_is_told_on_
     reports, _ = work(monkeypatch, LoopingRecognizer(), Transcribe(batch=1, chunks=(wanted,)))
     assert [(row.language, row.follow) for row in asked] == [("de", True)]
     assert isinstance(reports[0], ChunkDone)
-    assert reports[0].dropped == ((103.25, 103.75),)
+    assert reports[0].dropped == (Dropped(103.25, 103.75),)
 
 
 def test_segments_are_in_the_language_of_their_words_and_mandarin_is_simplified(
