@@ -26,6 +26,7 @@ from whisper_service.cli.output import shown, write_bytes
 from whisper_service.cli.written import WrittenFiles
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core import languages
+from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.core.file_names import MAX_BYTES, shortened
@@ -161,7 +162,9 @@ def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
     The model stays "auto": which one that is depends on the device, which only the speech actor knows.
     """
     given = {key: value for key, value in wishes.items() if value is not None}
-    given["language"] = languages.check_code(given.get("language", ""))
+    tag = given.get("language", "")
+    given["language"] = languages.check_code(tag)
+    given.setdefault("script", script_of(tag))
     try:
         return msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
     except msgspec.ValidationError as error:

@@ -13,6 +13,7 @@ import msgspec
 from litestar.openapi.spec import OpenAPIType, Schema
 
 from whisper_service.core import languages
+from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Options, Preset
 from whisper_service.core.errors import InvalidRequest, UnsupportedMedia
 from whisper_service.core.text import quoted
@@ -112,6 +113,8 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
     if "model" in fields:
         fields["model"] = model_of(fields["model"])
     if "language" in fields:
+        if (script := script_of(fields["language"])) is not None:
+            fields.setdefault("script", script.value)
         fields["language"] = languages.check_code(fields["language"])
     try:
         return msgspec.convert({"preset": preset.value, **fields}, Options, strict=False)

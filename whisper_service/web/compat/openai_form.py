@@ -13,6 +13,7 @@ from typing import Final
 from litestar.openapi.spec import OpenAPIType, Schema
 
 from whisper_service.core import languages
+from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Options, Preset, Task, Value
 from whisper_service.core.text import quoted
 from whisper_service.web.compat import form_values
@@ -70,10 +71,12 @@ def parse(given: Given, *, task: Task, preset: Preset) -> OpenAICall:
     form_values.check_temperature(given)
     wanted = _granularities(many(given, "timestamp_granularities"))
     codes = many(given, "languages")
+    language = one(given, "language") or (codes[0] if len(codes) == 1 else "")
     return OpenAICall(
         options=Options(
             model=model_of(_model(one(given, "model"))),
-            language=languages.find_code(one(given, "language") or (codes[0] if len(codes) == 1 else "")),
+            language=languages.find_code(language),
+            script=script_of(language),
             task=task,
             preset=form_values.preset(given, preset),
             prompt=form_values.prompt(one(given, "prompt"), [*many(given, "keywords"), *many(given, "hotwords")]),

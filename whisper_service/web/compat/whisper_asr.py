@@ -17,6 +17,7 @@ from whisper_service import __version__
 from whisper_service.app import calls
 from whisper_service.app.service import Service
 from whisper_service.core import languages
+from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import DETECT_S, Job, Options, Segment, Task, Transcript, Value
 from whisper_service.core.text import quoted
 from whisper_service.export import render
@@ -86,6 +87,7 @@ def parse(given: Given, *, task: Task | None = None, service: Service) -> AsrCal
         raise invalid("task", f"{quoted(wanted, 40)} is not a task.", f"Use {' or '.join(TASKS)}.")
     options = Options(
         language=None if task is Task.DETECT else languages.find_code(one(given, "language")),
+        script=None if task is Task.DETECT else script_of(one(given, "language")),
         task=task or Task(wanted),
         preset=form_values.preset(given, service.config.speech.preset),
         prompt=None if task is Task.DETECT else form_values.prompt(one(given, "initial_prompt")),

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from whisper_service.app import calls
 from whisper_service.core import languages
+from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Options, Preset, Problem, Segment, Task, Transcript, Value
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.text import clean, quoted
@@ -115,6 +116,7 @@ def parse(given: Given, *, preset: Preset) -> CppCall:
     task = Task.TRANSLATE if form_values.boolean(given, "translate") else Task.TRANSCRIBE
     options = Options(
         language=languages.find_code(one(given, "language")),
+        script=script_of(one(given, "language")),
         task=Task.DETECT if form_values.boolean(given, "detect_language") else task,
         preset=form_values.preset(given, preset),
         prompt=form_values.prompt(one(given, "prompt")),
