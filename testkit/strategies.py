@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import types
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+T = TypeVar("T")
 TEXT = st.text(max_size=20)
 FINITE = st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value + 0.0)  # SQLite knows no -0.0
 INTEGERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -34,7 +38,10 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if get_origin(kind) in (Union, types.UnionType):
         return st.one_of(*map(values, get_args(kind)))
     if get_origin(kind) is tuple:
-        return st.lists(values(get_args(kind)[0]), max_size=3).map(tuple)
+        parts = get_args(kind)
+        if parts[-1] is not ...:
+            return st.tuples(*map(values, parts))
+        return st.lists(values(parts[0]), max_size=3).map(tuple)
     if get_origin(kind) is dict:
         key, value = get_args(kind)
         return st.dictionaries(values(key), values(value), max_size=3)
@@ -44,3 +51,24 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     return st.builds(
         kind, **{field: values(hint) for field, hint in get_type_hints(kind).items() if field in kind.__struct_fields__}
     )
+
+
+def shares(
+    strategy: st.SearchStrategy[T], labels: Callable[[T], Iterable[str]], examples: int = 200
+) -> dict[str, float]:
+    """Return for each label how often a value of the strategy has it, from 0 to 1.
+
+    A property that matters only for values with a label says nothing if hardly any value has it.
+    """
+    found: Counter[str] = Counter()
+    tried = 0
+
+    @settings(max_examples=examples, database=None, derandomize=True, phases=[Phase.generate], deadline=None)
+    @given(strategy)
+    def look(value: T) -> None:
+        nonlocal tried
+        tried += 1
+        found.update(set(labels(value)))
+
+    look()
+    return defaultdict(float, {label: count / tried for label, count in found.items()})

@@ -16,7 +16,7 @@ import pysubs2
 import pytest
 import srt  # type: ignore[import-untyped]
 import webvtt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lrcparser import LrcParser  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
@@ -309,7 +309,9 @@ choices = st.fixed_dictionaries(
 )
 
 
-@given(transcripts.filter(within(359_000)), choices, st.sampled_from([*Format]))
+@pytest.mark.parametrize("format", Format)
+@settings(max_examples=20)
+@given(value=transcripts.filter(within(359_000)), given=choices)
 def test_whatever_is_chosen_every_format_opens_and_says_the_same(
     value: Transcript, given: dict[str, str], format: Format
 ) -> None:

@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from testkit.repository import ROOT
@@ -168,7 +168,9 @@ def test_a_job_cannot_name_a_path(models: Path, name: str) -> None:
         plain(models).locate(name)
 
 
-@given(st.text(max_size=40))
+@given(st.text(max_size=40) | st.lists(st.sampled_from(["base", "models", "outside", "..", ".", "/"])).map("/".join))
+@example("base")
+@example("../outside")
 def test_no_name_leads_out_of_the_models(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     root = tmp_path_factory.getbasetemp() / "names"
     if not root.exists():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from testkit.strategies import shares
 from whisper_service.core.domain import CALL_RANK
 from whisper_service.scheduler import planner
 from whisper_service.scheduler.planner import plan
@@ -317,6 +319,12 @@ def test_an_idle_model_goes_after_its_time_and_never_before() -> None:
     assert plan(View(speech=never), 1e6) == []
 
 
+def chunks(least: int) -> st.SearchStrategy[tuple[ReadyChunk, ...]]:
+    return st.integers(least, 12).flatmap(
+        lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: ReadyChunk(i, a)) for i in range(n)))
+    )
+
+
 works = st.builds(
     JobView,
     job_id=st.uuids().map(str),
@@ -327,38 +335,64 @@ works = st.builds(
     bytes=st.sampled_from([1, planner.SMALL_BYTES + 1, planner.LONG_BYTES + 1]),
     duration_s=st.sampled_from([None, 5.0, 600.0]),
     decoding=st.sampled_from(Decoding),
-    ready=st.integers(0, 12).flatmap(
-        lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: ReadyChunk(i, a)) for i in range(n)))
-    ),
-    in_flight=st.integers(0, 3),
+    ready=st.just(()) | chunks(1),
+    in_flight=st.sampled_from([0, 0, 1, 3]),
     given=st.integers(0, 30),
     last_batch=st.integers(0, 30),
     waiting_since=st.sampled_from([-20.0, -5.0, 0.0]),
     language_known=st.booleans(),
     model_missing=st.booleans(),
 )
-views = st.builds(
-    View,
-    jobs=st.lists(works, max_size=8, unique_by=lambda w: w.job_id).map(tuple),
-    queue=st.lists(
-        st.builds(WaitingJob, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])),
-        max_size=10,
-    ).map(tuple),
-    media=st.lists(st.builds(MediaActorView, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple),
-    speech=st.builds(
-        SpeechView,
-        ready=st.booleans(),
-        loading=st.booleans(),
-        model=st.sampled_from([None, "base"]),
-        slots=st.integers(1, 4),
-        batches=st.integers(0, 4),
-        urgent=st.integers(0, 4),
-        suspect=st.booleans(),
-        batch_size=st.integers(1, 8),
-        express_slots=st.integers(0, 1),
-        express_batches=st.integers(0, 1),
-    ),
+able = st.builds(
+    replace, works, model=st.just("base"), ready=chunks(1), in_flight=st.just(0), model_missing=st.just(False)
 )
+"""Jobs whose chunks can be given. Drawn at random, hardly any can."""
+speeches = st.builds(
+    SpeechView,
+    ready=st.booleans(),
+    loading=st.booleans(),
+    model=st.sampled_from([None, "base"]),
+    slots=st.integers(1, 4),
+    batches=st.integers(0, 4),
+    urgent=st.integers(0, 4),
+    suspect=st.booleans(),
+    batch_size=st.integers(1, 8),
+    express_slots=st.integers(0, 1),
+    express_batches=st.integers(0, 1),
+)
+free = st.builds(
+    replace,
+    speeches,
+    ready=st.just(True),
+    loading=st.just(False),
+    model=st.sampled_from(["base", "base", None]),
+    slots=st.integers(1, 4),
+    batches=st.just(0),
+    suspect=st.just(False),
+)
+"""Speech actors that can take a batch."""
+queues = st.lists(
+    st.builds(WaitingJob, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])), max_size=10
+).map(tuple)
+media_actors = st.lists(st.builds(MediaActorView, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple)
+
+
+def jobs_of(kind: st.SearchStrategy[JobView], least: int = 0) -> st.SearchStrategy[tuple[JobView, ...]]:
+    return st.lists(kind, min_size=least, max_size=8, unique_by=lambda w: w.job_id).map(tuple)
+
+
+views = st.one_of(
+    st.builds(View, jobs=jobs_of(works), queue=queues, media=media_actors, speech=speeches),
+    st.builds(View, jobs=jobs_of(works | able, least=1), queue=queues, media=media_actors, speech=free),
+)
+
+
+def test_the_views_that_are_tried_have_plans_of_every_kind() -> None:
+    """Else the properties of plans say nothing."""
+    found = shares(views, lambda view: (type(step).__name__ for step in plan(view, 0.0)))
+    assert found["GiveBatch"] > 0.1, found
+    for kind in ("ClaimJob", "StartDecode", "FinishJob", "LoadModel"):
+        assert found[kind] > 0.005, found
 
 
 def simulate(
