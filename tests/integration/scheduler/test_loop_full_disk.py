@@ -69,6 +69,7 @@ async def test_a_job_is_not_failed_because_its_download_cannot_be_written_down_y
         while (job := await scripted.job()).phase is not Phase.DOWNLOADING_MODEL:
             assert job.status is not Status.FAILED, job.error
             await anyio.sleep(0.01)
+        assert refused > 3
 
 
 async def test_a_full_disk_fails_the_job_and_the_loop_lives_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
