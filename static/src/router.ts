@@ -66,4 +66,6 @@ export function followLink(event: MouseEvent): void {
   void navigate(anchor.getAttribute('href')!)
 }
 
-addEventListener('popstate', () => void showRoute())
+addEventListener('popstate', () => {
+  if (JSON.stringify(current()) !== JSON.stringify(route.value)) void showRoute() // else only the time in the hash changed
+})

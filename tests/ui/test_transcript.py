@@ -290,9 +290,14 @@ async def test_every_seek_shows_its_line_also_while_nothing_plays(visitor: Visit
     for _ in range(12):
         await page.keyboard.press("l")
     await visitor.reads(SEEN, True)
-    await visitor.go(f"/t/{job_id}#t=33:20")
-    await page.wait_for_selector(".line.now")
-    await visitor.reads(SEEN, True)
+    for place in ("33:20", "10:00"):  # a new page, and another time in the same one
+        await visitor.go(f"/t/{job_id}#t={place}")
+        await page.get_by_text(f"{place} / 1:00:00").wait_for()
+        await visitor.reads(SEEN, True)
+        if place == "33:20":
+            await page.reload()
+            await page.get_by_text(f"{place} / 1:00:00").wait_for()
+            await visitor.reads(SEEN, True)
     await page.evaluate("scrollTo(0, 0)")
     await page.click("[data-play]")
     await visitor.reads(SEEN, True)
