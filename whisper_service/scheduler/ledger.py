@@ -36,9 +36,7 @@ UNANSWERED: Final = Problem(
     hint="Retry the job. If it happens again, report it.",
 )
 """The reason of a chunk that its finished batch left out."""
-UNCLEAR: Final = "unclear_speech"
-"""The code of speech that has no text, because every text for it repeats itself."""
-WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", UNCLEAR)
+WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", "unclear_speech")
 """Notes that a completed job shows as its message."""
 
 
@@ -376,7 +374,7 @@ def _unclear(dropped: Sequence[Dropped]) -> Problem | None:
         f"The speech from {begin:.1f} s to {end:.1f} s is unclear: every text for it repeats itself. It is left out."
     )
     hint = "Choose the language that is spoken, or a larger model."
-    return Problem(UNCLEAR, message, hint, {"at_s": begin, "end_s": end})
+    return Problem("unclear_speech", message, hint, {"at_s": begin, "end_s": end})
 
 
 def _log(job: Job, message: str, level: int = logging.WARNING, **facts: Any) -> None:
