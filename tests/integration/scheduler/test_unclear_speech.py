@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from tests.integration.scheduler.scripted_loop import heard, over, scripted_loop
 from whisper_service.core.domain import ChunkState, Status
-from whisper_service.scheduler.ledger import UNCLEAR
 from whisper_service.supervision.protocol import ChunkDone, Dropped
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +47,7 @@ async def test_a_part_without_a_clear_text_is_told_beside_the_text(tmp_path: Pat
         await scripted.settled()
         job = await scripted.job()
         assert (job.status, await scripted.texts(), job.gaps) == (Status.COMPLETED, ["chunk 0"], ())
-        assert [(note.code, note.params) for note in job.history] == [(UNCLEAR, {"at_s": 0.5, "end_s": 0.9})]
+        assert [(note.code, note.params) for note in job.history] == [("unclear_speech", {"at_s": 0.5, "end_s": 0.9})]
         assert job.message == job.history[0].message
 
 
