@@ -22,7 +22,8 @@ NAMES = "|".join(re.escape(name) for name in sorted((model.name for model in KNO
 TERMS = set(
     re.findall(
         r"\S+",
-        "ID CTranslate English faster whisper http https config toml CPU GPU CUDA fake int8 int float auto wav kB MB GB PID Kubernetes base model api SRT VTT TXT DOCX Word Markdown MD JSON TSV LRC ASS",
+        "ID CTranslate English faster whisper http https config toml CPU GPU CUDA fake int8 int float auto wav"
+        " kB MB GB PID Kubernetes base model api SRT VTT TXT DOCX Word Markdown MD JSON TSV LRC ASS",
     )
 )
 """Latin words that belong on a Chinese page: names of things, units and formats."""
@@ -45,8 +46,10 @@ async def _full(site: Site) -> dict[str, str]:
 
 def _violations(results: Any) -> list[str]:
     return [
-        f"{rule['id']}: {rule['help']}: {node['html'][:200]}" for rule in results.response["violations"] for node in rule["nodes"]
-    ]  # fmt: skip
+        f"{rule['id']}: {rule['help']}: {node['html'][:200]}"
+        for rule in results.response["violations"]
+        for node in rule["nodes"]
+    ]
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -99,7 +102,8 @@ async def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: 
             """() => { const e = document.activeElement; if (!e || e === document.body) return null
               const ring = (e.matches('input.sr') ? e.parentElement : e)
               const style = getComputedStyle(ring)
-              return [e.ariaLabel || e.labels?.[0]?.textContent.trim() || e.textContent.trim() || e.type, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0] }"""
+              const name = e.ariaLabel || e.labels?.[0]?.textContent.trim() || e.textContent.trim() || e.type
+              return [name, style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0] }"""
         )
         if told is None:
             break
@@ -137,8 +141,9 @@ async def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(visitor: 
 async def test_a_change_of_status_is_announced_once_and_a_percentage_never(visitor: Visitor, site: Site) -> None:
     await visitor.page.evaluate(
         """() => { window.told = []
-          new MutationObserver(() => window.told.push(document.querySelector('[data-announce]').textContent))
-            .observe(document.querySelector('[data-announce]'), { childList: true, characterData: true, subtree: true }) }"""
+          const said = document.querySelector('[data-announce]')
+          new MutationObserver(() => window.told.push(said.textContent))
+            .observe(said, { childList: true, characterData: true, subtree: true }) }"""
     )
     await site.send("spoken.wav", chunks=6, seconds=1.0, delay=0.3)
     await visitor.shows("spoken.wav", "completed")
@@ -158,7 +163,8 @@ async def test_whatever_is_clicked_is_large_enough(browser: Any, site: Site, wid
             looked = await visitor.page.evaluate(
                 """(least) => [...document.querySelectorAll('button, select, summary, a, input:not(.sr), label.button')]
                   .map((e) => [e.closest('label') && e.matches('[type=checkbox]') ? e.closest('label') : e, e])
-                  .filter(([box, e]) => box.checkVisibility({ visibilityProperty: true }) && !e.closest('p.dim, .problem, details:not([open]) > :not(summary)'))
+                  .filter(([box, e]) => box.checkVisibility({ visibilityProperty: true })
+                    && !e.closest('p.dim, .problem, details:not([open]) > :not(summary)'))
                   .map(([box, e]) => [box.getBoundingClientRect(), e]).filter(([r]) => r.width)
                   .map(([r, e]) => [`${e.tagName} ${e.ariaLabel ?? e.textContent.trim().slice(0, 40)}`,
                     e.matches('a, summary') ? r.height >= 24 : Math.min(r.width, r.height) >= least - 0.5])""",

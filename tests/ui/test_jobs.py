@@ -20,7 +20,8 @@ WATCH = """() => { window.seen = []; window.long = []
     const bar = document.querySelector('.jobs progress[value]')
     if (bar) window.seen.push(bar.value)
   }).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ['value'] })
-  new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask', buffered: true }) }"""
+  new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration)))
+    .observe({ type: 'longtask', buffered: true }) }"""
 
 
 async def test_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(visitor: Visitor, site: Site) -> None:
@@ -28,7 +29,8 @@ async def test_twenty_files_are_twenty_rows_at_once_and_two_of_them_upload(visit
     page = visitor.page
     await page.evaluate(
         """() => { window.most = 0
-          new MutationObserver(() => { window.most = Math.max(window.most, document.querySelectorAll('[data-upload=sending]').length) })
+          const sending = () => document.querySelectorAll('[data-upload=sending]').length
+          new MutationObserver(() => { window.most = Math.max(window.most, sending()) })
             .observe(document.body, { subtree: true, childList: true, attributes: true }) }"""
     )
     await visitor.choose(*(recording(f"file-{number:02}.wav", chunks=1) for number in range(20)))

@@ -17,7 +17,8 @@ pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 PASTE = """([text, place]) => {
   const data = new DataTransfer()
   data.setData('text/plain', text)
-  document.querySelector(place).dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }))
+  const paste = new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })
+  document.querySelector(place).dispatchEvent(paste)
 }"""
 
 

@@ -282,9 +282,11 @@ async def test_models_stand_in_columns_and_each_says_what_it_is_good_for(browser
         ).all():
             await summary.click()
         rows = await page.evaluate(
-            """() => [...document.querySelectorAll('.model')].filter((e) => e.checkVisibility()).map((row) => [row.dataset.model,
+            """() => [...document.querySelectorAll('.model')].filter((e) => e.checkVisibility())
+              .map((row) => [row.dataset.model,
               ...['.good-for', '.pace', '.sizes'].map((s) => row.querySelector(s).getBoundingClientRect().left),
-              row.querySelector('.good-for').innerText, row.querySelector('.pace').innerText, row.getBoundingClientRect().height])"""
+              row.querySelector('.good-for').innerText, row.querySelector('.pace').innerText,
+              row.getBoundingClientRect().height])"""
         )
         known = [row for row in rows if row[0] in BY_NAME]
         assert len(known) >= 14

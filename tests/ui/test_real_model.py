@@ -1,4 +1,4 @@
-"""The way most people take: a recording is dropped, its text comes while it is heard, and it is taken away as captions."""
+"""The way that most people take: drop a recording, read its text while it comes, take it away as captions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def letters(texts: Iterable[str]) -> str:
 
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
-    """A service with the model that is built in, on a fresh data directory; one chunk at a time, so that there is something to see."""
+    """A service with the bundled model and a fresh data directory. One chunk at a time: its text comes in steps."""
     speech = schema.SpeechSettings(batch_size=1, slots=1)
     settings = schema.Config(
         data_dir=tmp_path / "data", storage=schema.StorageSettings(min_free_bytes=0), speech=speech

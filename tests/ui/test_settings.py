@@ -1,4 +1,4 @@
-"""The settings of the service in the page: shown with their source, changed with a clear answer, and what is secret never shown."""
+"""The settings in the page: shown with their source, changed with a clear answer, secrets never shown."""
 
 from __future__ import annotations
 

@@ -91,8 +91,12 @@ async def test_eight_tabs_share_one_stream(browser: Any, site: Site, streams: St
 
 async def test_it_is_live_on_an_address_without_https(browser: Any, streams: Streams, tmp_path: Path) -> None:
     addresses = [
-        each.address for name, all in psutil.net_if_addrs().items() if name != "lo" for each in all if each.family is socket.AF_INET
-    ]  # fmt: skip
+        each.address
+        for name, all in psutil.net_if_addrs().items()
+        if name != "lo"
+        for each in all
+        if each.family is socket.AF_INET
+    ]
     if not addresses:
         pytest.skip("this machine has no address but the loopback's")
     async with running_site(tmp_path, server={"host": addresses[0]}) as site, visiting(browser, site.url) as visitor:
@@ -291,6 +295,7 @@ async def test_a_confirmation_goes_by_itself_and_does_not_cover_the_player(visit
     notice = page.locator(".notices p")
     await notice.wait_for()
     assert await notice.locator("button").count() == 0
-    below = "document.querySelector('.notices p').getBoundingClientRect().bottom <= document.querySelector('.player').getBoundingClientRect().top"
+    box = "document.querySelector('{}').getBoundingClientRect()"
+    below = f"{box.format('.notices p')}.bottom <= {box.format('.player')}.top"
     assert await page.evaluate(below)
     await notice.wait_for(state="detached", timeout=8_000)

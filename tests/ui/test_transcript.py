@@ -23,7 +23,11 @@ pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 FORMATS = ("srt", "vtt", "txt", "docx", "md", "json", "tsv", "lrc", "ass")
 PLACE = "document.querySelector('video').currentTime"
 STILL = """new Promise((resolve) => { let last = NaN, same = 0
-  const look = () => { same = scrollY === last ? same + 1 : 0; last = scrollY; same < 12 ? requestAnimationFrame(look) : resolve(true) }
+  const look = () => {
+    same = scrollY === last ? same + 1 : 0
+    last = scrollY
+    same < 12 ? requestAnimationFrame(look) : resolve(true)
+  }
   look() })"""
 MARKED = "[...(CSS.highlights.get('{}') ?? [])].map(String).join('|')"
 
@@ -78,7 +82,8 @@ async def test_it_follows_what_sounds_until_the_reader_scrolls_and_a_pill_leads_
     await page.get_by_label("Play from 25:00").first.click()
     await visitor.reads("!document.querySelector('video').paused", True)
     await page.wait_for_selector(".line.now")
-    seen = "(() => { const r = document.querySelector('.line.now').getBoundingClientRect(); return r.top > 0 && r.bottom < innerHeight })()"
+    seen = """(() => { const r = document.querySelector('.line.now').getBoundingClientRect()
+      return r.top > 0 && r.bottom < innerHeight })()"""
     await visitor.reads(seen, True)
     line = "Number(document.querySelector('.line.now').dataset.line) > {}"
     await page.mouse.move(400, 400)
@@ -224,7 +229,8 @@ async def test_a_film_plays_beside_its_text_with_captions(visitor: Visitor, site
 async def test_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, site: Site) -> None:
     async with visiting(browser, site.url) as visitor:
         await visitor.page.add_init_script(
-            "for (const n of ['AudioContext', 'OfflineAudioContext', 'AudioDecoder']) window[n] = class { constructor() { window.decoded = true } }"
+            """for (const n of ['AudioContext', 'OfflineAudioContext', 'AudioDecoder'])
+              window[n] = class { constructor() { window.decoded = true } }"""
         )
         await opened(site, visitor, "wave.wav", sound(20, chunks=1, peaks=3 * 3600 * 50))
         page = visitor.page
@@ -320,7 +326,8 @@ async def test_a_search_in_ten_hours_of_text_keeps_up_with_typing(visitor: Visit
     await visitor.count(".text .line", 9_000)
     await page.evaluate(
         """() => { window.long = []
-        new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask' }) }"""
+        new PerformanceObserver((list) => window.long.push(...list.getEntries().map((e) => e.duration)))
+          .observe({ type: 'longtask' }) }"""
     )
     await page.focus("input[type=search]")
     await page.keyboard.type("chunk", delay=120)
@@ -330,7 +337,8 @@ async def test_a_search_in_ten_hours_of_text_keeps_up_with_typing(visitor: Visit
     await page.keyboard.press("Shift+Enter")
     await page.get_by_text("9000 of 9000").wait_for()
     await visitor.reads(MARKED.format("chosen"), "chunk")
-    last = "(() => { const r = [...document.querySelectorAll('.line')].at(-1).getBoundingClientRect(); return r.top > 0 && r.bottom <= innerHeight })()"
+    last = """(() => { const r = [...document.querySelectorAll('.line')].at(-1).getBoundingClientRect()
+      return r.top > 0 && r.bottom <= innerHeight })()"""
     await visitor.reads(last, True)
     await visitor.reads("CSS.highlights.get('hit').size > 0", True)
 
@@ -430,7 +438,8 @@ async def test_a_time_stands_beside_the_first_row_of_its_line(browser: Any, site
             """() => { const line = document.querySelector('.line'), range = new Range()
               range.selectNodeContents(line.querySelector('p')); const first = range.getClientRects()[0]
               const button = line.querySelector('button').getBoundingClientRect()
-              return [(button.top + button.bottom) / 2, (first.top + first.bottom) / 2, line.getBoundingClientRect().height] }"""
+              const middle = (box) => (box.top + box.bottom) / 2
+              return [middle(button), middle(first), line.getBoundingClientRect().height] }"""
         )
         assert tops[2] > 60
         assert abs(tops[0] - tops[1]) < 6
@@ -443,7 +452,8 @@ async def test_reading_has_most_of_a_phone(browser: Any, site: Site) -> None:
         )
         page = visitor.page
         bar, player, first = await page.evaluate(
-            """() => [document.querySelector('.reading-bar').offsetHeight, document.querySelector('.player').offsetHeight,
+            """() => [document.querySelector('.reading-bar').offsetHeight,
+              document.querySelector('.player').offsetHeight,
               document.querySelector('.line').getBoundingClientRect().top]"""
         )
         assert bar <= 48
