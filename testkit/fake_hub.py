@@ -1,6 +1,6 @@
 """A hub on a real port: what `snapshot_download` asks of one, with every fault on demand. A proxy, too.
 
-Large files (`LARGE`) answer with a redirect to another port, as the content network of a hub does. `Hub.fault` makes
+Large files (`LARGE`) answer with a redirect to another port, as the content network of a hub does. `FakeHub.fault` makes
 requests whose path holds a text go wrong; what was asked and how many bytes of bodies went out is counted, in `asked`
 and `sent`.
 """
@@ -42,7 +42,7 @@ def wire_model(size: int = 3_000_000) -> dict[str, bytes]:
 
 
 @dataclass
-class Fault:
+class HubFault:
     """What goes wrong with requests for `path` (a part of it), `times` times (-1: always).
 
     `status` answers with that status; `stall` accepts and falls silent, after `after` bytes of a body; `cut` closes the
@@ -61,7 +61,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Asked:
+class HubRequest:
     """A request."""
 
     method: str
@@ -70,7 +70,7 @@ class Asked:
     authorization: str | None
 
 
-class Hub:
+class FakeHub:
     """Serves one repo, and the same under names that go on after it, like `REPO-2`.
 
     A context manager; `url` is its endpoint.
@@ -89,15 +89,15 @@ class Hub:
         self.revisions = (*revisions, COMMIT)
         self.token = token  # who does not send it gets 401
         self.ranges = True  # whether it honours them
-        self.faults: list[Fault] = []
-        self.asked: list[Asked] = []
+        self.faults: list[HubFault] = []
+        self.asked: list[HubRequest] = []
         self.sent: Counter[str] = Counter()  # body bytes by file name, as far as the socket took them
         self.released = threading.Event()  # ends every stall
         self._lock = threading.Condition()
         self._busy = 0
         self._servers = [_Server(self), _Server(self)]
 
-    def __enter__(self) -> Hub:
+    def __enter__(self) -> FakeHub:
         for server in self._servers:
             server.start()
         return self
@@ -125,9 +125,9 @@ class Hub:
         server.url = server.url.replace("http://", "https://")
 
     def fault(self, path: str, kind: str, **details: Any) -> None:
-        self.faults.append(Fault(path, kind, **details))
+        self.faults.append(HubFault(path, kind, **details))
 
-    def due(self, path: str) -> Fault | None:
+    def due(self, path: str) -> HubFault | None:
         """The fault of this request, if it has one."""
         with self._lock:
             for fault in self.faults:
@@ -136,7 +136,7 @@ class Hub:
                     return fault
         return None
 
-    def note(self, asked: Asked) -> None:
+    def note(self, asked: HubRequest) -> None:
         with self._lock:
             self.asked.append(asked)
 
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         path = unquote(urlsplit(self.path).path)
         start = _range_start(self.headers) if hub.ranges else None
-        hub.note(Asked(self.command, path, start, self.headers.get("Authorization")))
+        hub.note(HubRequest(self.command, path, start, self.headers.get("Authorization")))
         fault = hub.due(path)
         if fault and fault.kind == "status":
             return self._send(fault.status, b'{"error": "on demand"}', fault.headers, body=body)
@@ -241,7 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
         info = {"id": hub.repo, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
         return self._send(200, json.dumps(info).encode(), {"X-Repo-Commit": COMMIT}, body=body)
 
-    def _resolve(self, path: str, start: int | None, fault: Fault | None, *, body: bool) -> None:
+    def _resolve(self, path: str, start: int | None, fault: HubFault | None, *, body: bool) -> None:
         hub = self.server.hub
         prefix, _, rest = path.partition("/resolve/")
         name = rest.partition("/")[2]
@@ -260,7 +260,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(302, b"", headers, body=body)
 
     def _file(
-        self, name: str, start: int | None, fault: Fault | None, *, body: bool, extra: dict[str, str] | None = None
+        self, name: str, start: int | None, fault: HubFault | None, *, body: bool, extra: dict[str, str] | None = None
     ) -> None:
         hub = self.server.hub
         data = hub.files[name]
@@ -284,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers: dict[str, str],
         *,
         body: bool,
-        fault: Fault | None = None,
+        fault: HubFault | None = None,
         name: str = "",
     ) -> None:
         self.send_response(status)

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from testkit.fake_hub import REPO, Hub, wire_model
+from testkit.fake_hub import REPO, FakeHub, wire_model
 from testkit.scripted_actors import script
 from testkit.service import Running, running
 from testkit.weights import weights
@@ -90,7 +90,7 @@ def half(info: ModelInfo) -> bool:
     return info.transfer is not None and info.transfer.bytes > SIZE // 3
 
 
-def slow(hub: Hub, rate: int = SIZE // 2) -> None:
+def slow(hub: FakeHub, rate: int = SIZE // 2) -> None:
     hub.fault("/storage/", "slow", rate=rate, times=1)
 
 

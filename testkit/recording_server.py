@@ -17,7 +17,7 @@ BLOCK = 16 * 1024
 
 
 @dataclass
-class Thing:
+class ServedFile:
     """What lies at a path. `tag` is its ETag; without one it cannot be gone on with."""
 
     data: bytes = b""
@@ -30,11 +30,11 @@ class Thing:
     length: bool = True  # say how long it is
 
 
-class Remote:
+class RecordingServer:
     """See the module. `asked` are path and range of every request."""
 
     def __init__(self) -> None:
-        self.things: dict[str, Thing] = {}
+        self.things: dict[str, ServedFile] = {}
         self.asked: list[tuple[str, str | None]] = []
         self.open = 0
         self.most = 0  # answers at the same time
@@ -44,7 +44,7 @@ class Remote:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path = handler.path
         self.asked.append((path, handler.headers.get("range")))
-        thing = self.things.get(path.partition("?")[0], Thing(status=404))
+        thing = self.things.get(path.partition("?")[0], ServedFile(status=404))
         if thing.status != 200 and thing.times != 0:
             thing.times -= 1
             handler.send_response(thing.status)
@@ -55,7 +55,7 @@ class Remote:
             return
         self._send(handler, thing)
 
-    def _send(self, handler: BaseHTTPRequestHandler, thing: Thing) -> None:
+    def _send(self, handler: BaseHTTPRequestHandler, thing: ServedFile) -> None:
         start, size = 0, len(thing.data)
         wanted = handler.headers.get("range", "").removeprefix("bytes=").partition("-")[0]
         if wanted and thing.tag and handler.headers.get("if-range") in (None, thing.tag):
@@ -86,9 +86,9 @@ class Remote:
 
 
 @contextmanager
-def remote() -> Iterator[Remote]:
+def recording_server() -> Iterator[RecordingServer]:
     """Such a server on this machine."""
-    made = Remote()
+    made = RecordingServer()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from testkit import media_files, prompts
-from testkit.fake_hub import Hub
+from testkit.fake_hub import FakeHub
 from testkit.program import BUNDLED, NOT_BUNDLED, Program, serving
 from whisper_service.models.bundled import BUNDLED as FILES
 from whisper_service.models.bundled import join
@@ -20,17 +20,19 @@ NAME = "acme/whisper-base"
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
     """A hub that has the built-in model under another name."""
     root = tmp_path_factory.mktemp("hub")
     join(root, "base", FILES["base"])
     files = {file.name: (root / "base" / file.name).read_bytes() for file in FILES["base"]}
     shutil.rmtree(root)
-    with Hub(files, repo=NAME) as hub:
+    with FakeHub(files, repo=NAME) as hub:
         yield hub
 
 
-def test_a_job_fetches_its_model_over_a_kill_transcribes_and_gives_the_memory_back(tmp_path: Path, hub: Hub) -> None:
+def test_a_job_fetches_its_model_over_a_kill_transcribes_and_gives_the_memory_back(
+    tmp_path: Path, hub: FakeHub
+) -> None:
     size = len(hub.files["model.bin"])
     hub.fault("/storage/", "slow", rate=20_000_000, times=1)
     recording = media_files.write_wav(tmp_path / "talk.wav", prompts.prompt("vm-intro"))

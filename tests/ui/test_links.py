@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from testkit.browser import Site, Visitor, visiting
-from testkit.recording_server import Remote, Thing, remote
+from testkit.recording_server import RecordingServer, ServedFile, recording_server
 from testkit.scripted_actors import BEHIND, script
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -23,14 +23,16 @@ PASTE = """([text, place]) => {
 
 
 @pytest.fixture
-def there() -> Iterator[Remote]:
-    with remote() as made:
-        made.things["/talk.mp3"] = Thing(script(chunks=1))
-        made.things["/slow.mp3"] = Thing(b"\0" * 4_000_000 + BEHIND + script(chunks=1), rate=1_000_000)
+def there() -> Iterator[RecordingServer]:
+    with recording_server() as made:
+        made.things["/talk.mp3"] = ServedFile(script(chunks=1))
+        made.things["/slow.mp3"] = ServedFile(b"\0" * 4_000_000 + BEHIND + script(chunks=1), rate=1_000_000)
         yield made
 
 
-async def test_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Visitor, there: Remote) -> None:
+async def test_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(
+    visitor: Visitor, there: RecordingServer
+) -> None:
     await visitor.go("/settings")
     await visitor.page.evaluate(PASTE, [f" {there.url}/talk.mp3\n", "main"])
     row = await visitor.shows("talk.mp3", "completed")
@@ -39,7 +41,7 @@ async def test_a_pasted_link_becomes_a_done_job_with_text_and_nobody_clicks(visi
     assert "This is chunk 0." in await visitor.page.inner_text(".text")
 
 
-async def test_so_does_one_in_the_field_and_the_keyboard_is_enough(visitor: Visitor, there: Remote) -> None:
+async def test_so_does_one_in_the_field_and_the_keyboard_is_enough(visitor: Visitor, there: RecordingServer) -> None:
     page = visitor.page
     await page.focus("[data-url]")
     await page.keyboard.type(f"{there.url}/talk.mp3")
@@ -48,9 +50,9 @@ async def test_so_does_one_in_the_field_and_the_keyboard_is_enough(visitor: Visi
     assert await page.input_value("[data-url]") == ""
 
 
-async def test_the_next_link_may_come_before_the_first_is_answered(visitor: Visitor, there: Remote) -> None:
+async def test_the_next_link_may_come_before_the_first_is_answered(visitor: Visitor, there: RecordingServer) -> None:
     page = visitor.page
-    there.things["/other.mp3"] = Thing(script(chunks=1))
+    there.things["/other.mp3"] = ServedFile(script(chunks=1))
     for name in ("talk", "other"):
         await page.fill("[data-url]", f"{there.url}/{name}.mp3")
         await page.keyboard.press("Enter")
@@ -58,7 +60,9 @@ async def test_the_next_link_may_come_before_the_first_is_answered(visitor: Visi
         await visitor.shows(f"{name}.mp3", "completed")
 
 
-async def test_a_link_that_is_pasted_into_a_field_is_text_like_any_other(visitor: Visitor, there: Remote) -> None:
+async def test_a_link_that_is_pasted_into_a_field_is_text_like_any_other(
+    visitor: Visitor, there: RecordingServer
+) -> None:
     await visitor.page.evaluate(PASTE, [f"{there.url}/talk.mp3", "[data-url]"])
     await visitor.page.evaluate(PASTE, ["no link at all", "main"])
     await visitor.page.wait_for_timeout(300)
@@ -66,7 +70,9 @@ async def test_a_link_that_is_pasted_into_a_field_is_text_like_any_other(visitor
     assert there.asked == []
 
 
-async def test_while_it_comes_the_row_says_how_far_it_is_and_it_can_be_paused(visitor: Visitor, there: Remote) -> None:
+async def test_while_it_comes_the_row_says_how_far_it_is_and_it_can_be_paused(
+    visitor: Visitor, there: RecordingServer
+) -> None:
     page = visitor.page
     await page.fill("[data-url]", f"{there.url}/slow.mp3")
     await page.click("[data-url] + button")
@@ -81,7 +87,7 @@ async def test_while_it_comes_the_row_says_how_far_it_is_and_it_can_be_paused(vi
 
 
 async def test_who_reads_along_from_the_beginning_sees_it_come_and_can_hear_it_then(
-    visitor: Visitor, there: Remote
+    visitor: Visitor, there: RecordingServer
 ) -> None:
     page = visitor.page
     await page.fill("[data-url]", f"{there.url}/slow.mp3")
@@ -94,7 +100,7 @@ async def test_who_reads_along_from_the_beginning_sees_it_come_and_can_hear_it_t
     assert "/media" in str(await page.get_attribute("video", "src"))
 
 
-async def test_a_link_that_was_not_meant_is_taken_back(visitor: Visitor, there: Remote, site: Site) -> None:
+async def test_a_link_that_was_not_meant_is_taken_back(visitor: Visitor, there: RecordingServer, site: Site) -> None:
     await visitor.page.evaluate(PASTE, [f"{there.url}/slow.mp3", "main"])
     await visitor.shows("slow.mp3", "pending")
     await visitor.page.click(".notices button:has-text('Undo')")
@@ -115,7 +121,7 @@ async def test_a_link_that_can_never_be_fetched_is_refused_on_the_spot(visitor: 
 
 
 async def test_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
-    browser: Any, site: Site, there: Remote
+    browser: Any, site: Site, there: RecordingServer
 ) -> None:
     async with visiting(browser, site.url, locale="zh-CN") as visitor:
         await visitor.go()
@@ -123,7 +129,7 @@ async def test_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
         await visitor.page.click("[data-url] + button")
         row = await visitor.shows("gone.mp3", "failed")
         assert "无法下载该链接" in await row.inner_text()
-        there.things["/gone.mp3"] = Thing(script(chunks=1))
+        there.things["/gone.mp3"] = ServedFile(script(chunks=1))
         await row.locator("[data-verb=retry]").click()
         await visitor.shows("gone.mp3", "completed")
 

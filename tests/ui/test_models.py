@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from testkit.browser import LANGUAGES, Site, Visitor, recording, running_site, visiting
-from testkit.fake_hub import REPO, Hub, closed_port, wire_model
+from testkit.fake_hub import REPO, FakeHub, closed_port, wire_model
 from testkit.weights import weights
 from whisper_service.config import schema
 from whisper_service.models.known import BY_NAME
@@ -25,20 +25,20 @@ SLOW = {"path": "/storage/", "kind": "slow", "rate": 400_000}
 
 
 @pytest.fixture(scope="module")
-def hub() -> Iterator[Hub]:
-    with Hub(wire_model(1) | {"model.bin": weights(3_000_000)}) as serving:
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(wire_model(1) | {"model.bin": weights(3_000_000)}) as serving:
         yield serving
 
 
 @pytest.fixture(scope="module")
-async def module_site(browser: Any, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+async def module_site(browser: Any, hub: FakeHub, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     models = {"endpoints": (hub.url,), "connect_timeout_s": 5.0, "read_timeout_s": 5.0}
     async with running_site(tmp_path_factory.mktemp("models"), models=models) as site:
         yield site
 
 
 @pytest.fixture(autouse=True)
-async def _no_model(hub: Hub, module_site: Site) -> AsyncIterator[None]:
+async def _no_model(hub: FakeHub, module_site: Site) -> AsyncIterator[None]:
     """Faults of a test are its own, and so is what it fetched."""
     yield
     hub.faults.clear()
@@ -47,7 +47,9 @@ async def _no_model(hub: Hub, module_site: Site) -> AsyncIterator[None]:
         await module_site.service.models.remove(REPO)
 
 
-async def test_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself(visitor: Visitor, hub: Hub) -> None:
+async def test_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself(
+    visitor: Visitor, hub: FakeHub
+) -> None:
     hub.fault(**SLOW, times=1)
     page = visitor.page
     await page.evaluate(
@@ -61,7 +63,7 @@ async def test_a_job_fetches_its_model_tells_how_far_it_is_and_goes_on_by_itself
 
 
 async def test_a_download_tells_its_bytes_can_be_cancelled_and_goes_on_where_it_stopped(
-    visitor: Visitor, hub: Hub
+    visitor: Visitor, hub: FakeHub
 ) -> None:
     hub.fault(**SLOW, times=1)
     page = visitor.page
@@ -93,7 +95,7 @@ CAUSES = [
 ]
 
 
-async def test_every_failure_has_its_own_cause_and_cure_on_the_model(browser: Any, site: Site, hub: Hub) -> None:
+async def test_every_failure_has_its_own_cause_and_cure_on_the_model(browser: Any, site: Site, hub: FakeHub) -> None:
     async with visiting(browser, site.url, locale="zh-CN") as visitor:
         await visitor.go("/models")
         page = visitor.page
@@ -112,9 +114,9 @@ async def test_every_failure_has_its_own_cause_and_cure_on_the_model(browser: An
 
 
 async def test_a_test_of_the_connection_tells_what_is_wrong_and_that_another_address_works(
-    browser: Any, tmp_path: Path, hub: Hub
+    browser: Any, tmp_path: Path, hub: FakeHub
 ) -> None:
-    with closed_port() as dead, Hub(hub.files, repo=BY_NAME["tiny"].repo) as mirror:
+    with closed_port() as dead, FakeHub(hub.files, repo=BY_NAME["tiny"].repo) as mirror:
         models = {"endpoints": (dead,), "connect_timeout_s": 3.0, "read_timeout_s": 3.0}
         async with running_site(tmp_path, models=models) as site, visiting(browser, site.url) as visitor:
             await visitor.go("/models")
@@ -132,7 +134,7 @@ async def test_a_test_of_the_connection_tells_what_is_wrong_and_that_another_add
 
 
 async def test_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
-    browser: Any, tmp_path: Path, hub: Hub
+    browser: Any, tmp_path: Path, hub: FakeHub
 ) -> None:
     with closed_port() as dead:
         models = {"endpoints": (dead,), "connect_timeout_s": 3.0, "read_timeout_s": 3.0}
@@ -162,7 +164,7 @@ async def test_a_mirror_that_is_kept_here_and_a_second_try_fetch_the_model(
 
 
 async def test_a_model_is_imported_from_an_archive_and_a_folder_that_is_not_allowed_says_so(
-    visitor: Visitor, site: Site, hub: Hub, tmp_path: Path
+    visitor: Visitor, site: Site, hub: FakeHub, tmp_path: Path
 ) -> None:
     archive = tmp_path / "brought.zip"
     with zipfile.ZipFile(archive, "w") as packed:
@@ -188,7 +190,7 @@ async def test_a_model_is_imported_from_an_archive_and_a_folder_that_is_not_allo
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 async def test_an_import_tells_how_much_of_the_archive_has_been_sent(
-    browser: Any, site: Site, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str
+    browser: Any, site: Site, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locale: str
 ) -> None:
     archive = tmp_path / "heavy.zip"
     with archive.open("wb") as file:

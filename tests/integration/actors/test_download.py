@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from testkit.actor_process import ActorProcess
-from testkit.fake_hub import COMMIT, LARGE, REPO, Hub, Proxy, closed_port, wire_model
+from testkit.fake_hub import COMMIT, LARGE, REPO, FakeHub, Proxy, closed_port, wire_model
 from whisper_service.actors.download.hub import BLOCK, RepoFile
 from whisper_service.actors.download.hub_problems import CASES
 from whisper_service.actors.download.network_errors import has_route
@@ -71,8 +71,8 @@ def shared_actor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DownloadP
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub(wire_model(SIZE)) as serving:
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(wire_model(SIZE)) as serving:
         yield serving
 
 
@@ -86,7 +86,7 @@ def fault_of(report: Report) -> Fault:
     return report
 
 
-def assert_whole(report: Report, hub: Hub) -> Downloaded:
+def assert_whole(report: Report, hub: FakeHub) -> Downloaded:
     """Check that the folder holds what the hub has, and nothing else."""
     assert isinstance(report, Downloaded), report
     path = Path(report.path)
@@ -102,7 +102,7 @@ def assert_whole(report: Report, hub: Hub) -> Downloaded:
 # -- a download --------------------------------------------------------------------------------------------------------
 
 
-def test_a_model_arrives_whole(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
+def test_a_model_arrives_whole(tmp_path: Path, actor: DownloadProcess, hub: FakeHub) -> None:
     *progress, last = actor.work(want(tmp_path, hub.url))
     done = assert_whole(last, hub)
     assert (done.endpoint, done.revision, done.failed) == (hub.url, COMMIT, ())
@@ -114,7 +114,7 @@ def test_a_model_arrives_whole(tmp_path: Path, actor: DownloadProcess, hub: Hub)
     assert hub.sent["README.md"] == 0, "what no pattern names was fetched"
 
 
-def test_a_model_that_is_here_asks_nobody(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
+def test_a_model_that_is_here_asks_nobody(tmp_path: Path, actor: DownloadProcess, hub: FakeHub) -> None:
     actor.work(want(tmp_path, hub.url))
     asked = len(hub.asked)
     for again in (want(tmp_path, hub.url), want(tmp_path, hub.url, offline=True)):
@@ -125,7 +125,7 @@ def test_a_model_that_is_here_asks_nobody(tmp_path: Path, actor: DownloadProcess
 
 
 def test_a_model_that_somebody_put_there_asks_nobody_and_stays(
-    tmp_path: Path, actor: DownloadProcess, hub: Hub
+    tmp_path: Path, actor: DownloadProcess, hub: FakeHub
 ) -> None:
     target = tmp_path / "wire"
     target.mkdir()
@@ -137,7 +137,7 @@ def test_a_model_that_somebody_put_there_asks_nobody_and_stays(
     assert hub.asked == []
 
 
-def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
+def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, actor: DownloadProcess, hub: FakeHub) -> None:
     hub.fault("/storage/", "slow", rate=1_000_000)
     *progress, last = actor.work(want(tmp_path, hub.url))
     assert_whole(last, hub)
@@ -154,7 +154,7 @@ def test_progress_tells_bytes_speed_and_time_left(tmp_path: Path, actor: Downloa
     assert sizes == sorted(sizes)
 
 
-def test_progress_goes_on_while_nothing_moves(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
+def test_progress_goes_on_while_nothing_moves(tmp_path: Path, actor: DownloadProcess, hub: FakeHub) -> None:
     hub.fault("/storage/", "stall", after=1_000_000, times=1)
     actor.send(want(tmp_path, hub.url, read_timeout_s=30.0))
     still: list[DownloadProgress] = []
@@ -173,7 +173,7 @@ def test_progress_goes_on_while_nothing_moves(tmp_path: Path, actor: DownloadPro
 # -- going on ----------------------------------------------------------------------------------------------------------
 
 
-def killed_midway(tmp_path: Path, hub: Hub, at: int) -> int:
+def killed_midway(tmp_path: Path, hub: FakeHub, at: int) -> int:
     """Kill a download once so many bytes have come, and return how many are on the disk."""
     hub.fault("/storage/", "slow", rate=1_500_000, times=1)
     with DownloadProcess(tmp_path / "killed.log") as killed:
@@ -187,7 +187,7 @@ def killed_midway(tmp_path: Path, hub: Hub, at: int) -> int:
     return part.stat().st_size
 
 
-def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
+def test_a_killed_download_goes_on_where_it_stopped(tmp_path: Path, hub: FakeHub) -> None:
     have = killed_midway(tmp_path, hub, at=SIZE // 3)
     assert SIZE // 3 <= have < SIZE
     with DownloadProcess(tmp_path / "second.log") as second:
@@ -217,7 +217,7 @@ def test_what_was_here_before_is_no_speed(tmp_path: Path) -> None:
     assert seen == [(0, 0.0, None), (1_000_000, 0.0, None), (1_500_000, 500_000.0, 3.0)]
 
 
-def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> None:
+def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: FakeHub) -> None:
     killed_midway(tmp_path, hub, at=SIZE // 3)
     shutil.rmtree(partial_of(want(tmp_path).target))
     with DownloadProcess(tmp_path / "second.log") as second:
@@ -225,21 +225,23 @@ def test_what_came_before_a_kill_can_be_given_up(tmp_path: Path, hub: Hub) -> No
     assert hub.sent["model.bin"] == SIZE
 
 
-def test_what_came_of_another_revision_is_removed(tmp_path: Path, hub: Hub) -> None:
+def test_what_came_of_another_revision_is_removed(tmp_path: Path, hub: FakeHub) -> None:
     killed_midway(tmp_path, hub, at=SIZE // 3)
     hub.files["model.bin"] = hub.files["model.bin"][::-1]
     with DownloadProcess(tmp_path / "second.log") as second:
         assert_whole(second.work(want(tmp_path, hub.url))[-1], hub)
 
 
-def test_a_connection_that_is_cut_goes_on_where_it_stopped(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
+def test_a_connection_that_is_cut_goes_on_where_it_stopped(
+    tmp_path: Path, actor: DownloadProcess, hub: FakeHub
+) -> None:
     hub.fault("/storage/", "cut", after=1_000_000, times=2)
     assert_whole(actor.work(want(tmp_path, hub.url))[-1], hub)
     assert SIZE <= hub.sent["model.bin"] <= SIZE + 2 * BLOCK
     assert sum(asked.path == "/storage/model.bin" for asked in hub.asked) == 3
 
 
-def test_a_hub_that_ignores_ranges_gives_a_whole_model_too(tmp_path: Path, hub: Hub) -> None:
+def test_a_hub_that_ignores_ranges_gives_a_whole_model_too(tmp_path: Path, hub: FakeHub) -> None:
     have = killed_midway(tmp_path, hub, at=SIZE // 3)
     hub.ranges = False
     with DownloadProcess(tmp_path / "second.log") as second:
@@ -247,8 +249,10 @@ def test_a_hub_that_ignores_ranges_gives_a_whole_model_too(tmp_path: Path, hub: 
     assert hub.sent["model.bin"] == SIZE > SIZE - have
 
 
-def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, actor: DownloadProcess, hub: Hub) -> None:
-    with Hub(hub.files) as mirror:
+def test_a_mirror_goes_on_where_the_first_endpoint_stopped(
+    tmp_path: Path, actor: DownloadProcess, hub: FakeHub
+) -> None:
+    with FakeHub(hub.files) as mirror:
         hub.fault("/storage/", "cut", after=1_000_000, times=1)
         hub.fault("/storage/", "status", status=403)
         done = assert_whole(actor.work(want(tmp_path, hub.url, mirror.url))[-1], hub)
@@ -261,9 +265,9 @@ def test_a_mirror_goes_on_where_the_first_endpoint_stopped(tmp_path: Path, actor
 
 @pytest.mark.parametrize("kind", ["status", "stall", "reset", "page"])
 def test_the_next_endpoint_is_tried_and_both_are_named(
-    tmp_path: Path, actor: DownloadProcess, hub: Hub, kind: str
+    tmp_path: Path, actor: DownloadProcess, hub: FakeHub, kind: str
 ) -> None:
-    with Hub(hub.files) as mirror:
+    with FakeHub(hub.files) as mirror:
         hub.fault("/api/", kind, status=403)
         done = assert_whole(actor.work(want(tmp_path, hub.url, mirror.url, read_timeout_s=1.0))[-1], mirror)
         assert done.endpoint == mirror.url
@@ -277,7 +281,7 @@ def test_the_next_endpoint_is_tried_and_both_are_named(
 
 
 def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, actor: DownloadProcess) -> None:
-    with Hub(wire_model(SIZE), token=TOKEN) as hub:
+    with FakeHub(wire_model(SIZE), token=TOKEN) as hub:
         reports = actor.work(want(tmp_path, hub.url, token=TOKEN))
         assert_whole(reports[-1], hub)
         stored = [asked for asked in hub.asked if asked.path.startswith("/storage/")]
@@ -287,7 +291,9 @@ def test_a_token_goes_to_the_hub_and_to_nobody_else(tmp_path: Path, actor: Downl
         assert TOKEN not in repr(reports) + actor.log.read_text()
 
 
-def test_a_token_of_this_machine_is_not_sent_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+def test_a_token_of_this_machine_is_not_sent_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: FakeHub
+) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     with DownloadProcess(tmp_path / "download.log") as actor:
@@ -295,7 +301,7 @@ def test_a_token_of_this_machine_is_not_sent_unasked(tmp_path: Path, monkeypatch
     assert {asked.authorization for asked in hub.asked} == {None}
 
 
-def test_a_proxy_with_a_password_is_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+def test_a_proxy_with_a_password_is_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: FakeHub) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with Proxy(password=PASSWORD) as proxy, DownloadProcess(tmp_path / "download.log") as actor:
@@ -311,7 +317,7 @@ def test_a_proxy_with_a_password_is_gone_through(tmp_path: Path, monkeypatch: py
         assert len(proxy.asked) == through, "the proxy of the command before was used"
 
 
-def test_the_environment_forbids_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+def test_the_environment_forbids_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: FakeHub) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with DownloadProcess(tmp_path / "download.log") as actor:
         assert fault_of(actor.work(want(tmp_path, hub.url))[-1]).problem.code == "offline"
@@ -325,7 +331,7 @@ def test_the_environment_forbids_the_network(tmp_path: Path, monkeypatch: pytest
 class Case:
     """Where a case is played."""
 
-    hub: Hub
+    hub: FakeHub
     directory: Path
     stack: ExitStack
 
@@ -404,7 +410,7 @@ PLAYS: list[tuple[str, str, Play]] = [
 
 @pytest.mark.parametrize(("code", "what", "play"), PLAYS, ids=[f"{code}: {what}" for code, what, _ in PLAYS])
 def test_every_case_is_named_and_no_secret_told(
-    tmp_path: Path, shared_actor: DownloadProcess, hub: Hub, code: str, what: str, play: Play
+    tmp_path: Path, shared_actor: DownloadProcess, hub: FakeHub, code: str, what: str, play: Play
 ) -> None:
     with ExitStack() as stack:
         options = play(Case(hub, tmp_path, stack)) or {}
@@ -428,7 +434,7 @@ def test_every_case_is_named_and_no_secret_told(
         assert not (tmp_path / "wire").exists()
 
 
-def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, shared_actor: DownloadProcess, hub: Hub) -> None:
+def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, shared_actor: DownloadProcess, hub: FakeHub) -> None:
     problem = fault_of(shared_actor.work(want(tmp_path, hub.url, spare_bytes=10**18))[-1]).problem
     assert problem.params["needed"] == 10**18 + sum(
         len(data) for name, data in hub.files.items() if name != "README.md"
@@ -438,7 +444,7 @@ def test_a_full_disk_says_how_much_is_missing(tmp_path: Path, shared_actor: Down
 
 
 def test_of_several_endpoints_the_one_that_got_furthest_is_told(
-    tmp_path: Path, shared_actor: DownloadProcess, hub: Hub
+    tmp_path: Path, shared_actor: DownloadProcess, hub: FakeHub
 ) -> None:
     hub.fault("/api/", "status", status=404, headers={"X-Error-Code": "RepoNotFound"})
     with closed_port() as closed:
@@ -451,7 +457,7 @@ def test_of_several_endpoints_the_one_that_got_furthest_is_told(
 
 
 def test_bytes_that_are_wrong_are_thrown_away_and_fetched_again(
-    tmp_path: Path, shared_actor: DownloadProcess, hub: Hub
+    tmp_path: Path, shared_actor: DownloadProcess, hub: FakeHub
 ) -> None:
     hub.fault("/storage/", "corrupt", times=1)
     assert fault_of(shared_actor.work(want(tmp_path, hub.url))[-1]).problem.code == "hash_mismatch"
@@ -461,8 +467,8 @@ def test_bytes_that_are_wrong_are_thrown_away_and_fetched_again(
 # -- a test of the connection ------------------------------------------------------------------------------------------
 
 
-def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor: DownloadProcess, hub: Hub) -> None:
-    with closed_port() as closed, Hub(hub.files) as blocked:
+def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor: DownloadProcess, hub: FakeHub) -> None:
+    with closed_port() as closed, FakeHub(hub.files) as blocked:
         blocked.fault("/storage/", "status", status=403)
         endpoints = (hub.url, closed, blocked.url)
         (report,) = shared_actor.work(
@@ -478,7 +484,7 @@ def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor:
     assert TOKEN not in repr(report)
 
 
-def test_offline_tests_nothing(shared_actor: DownloadProcess, hub: Hub) -> None:
+def test_offline_tests_nothing(shared_actor: DownloadProcess, hub: FakeHub) -> None:
     (report,) = shared_actor.work(protocol.TestConnection(repo=REPO, endpoints=(hub.url,), offline=True))
     assert isinstance(report, ConnectionTested)
     assert [result.problem and result.problem.code for result in report.results] == ["offline"]
@@ -494,7 +500,7 @@ def test_a_real_model_comes_over_the_wire_and_loads(tmp_path: Path, actor: Downl
     join(tmp_path, "source", BUNDLED["base"])
     files = {file.name: (tmp_path / "source" / file.name).read_bytes() for file in BUNDLED["base"]}
     assert set(LARGE) <= set(files)
-    with Hub(files, repo="acme/whisper-base") as hub:
+    with FakeHub(files, repo="acme/whisper-base") as hub:
         hub.fault("/storage/", "cut", after=50_000_000, times=1)
         report = actor.work(want(tmp_path, hub.url, repo="acme/whisper-base"))[-1]
         done = assert_whole(report, hub)

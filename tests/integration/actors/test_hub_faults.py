@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from testkit.fake_hub import REPO, Hub, Proxy, closed_port
+from testkit.fake_hub import REPO, FakeHub, Proxy, closed_port
 from testkit.hub_service import FILES, PASSWORD, installed, model_once, over, running_with_hubs, submit
 from testkit.service import Running
 from whisper_service.actors.download.hub_problems import CASES
@@ -47,8 +47,8 @@ OF_THE_HUB: list[tuple[str, str, str, dict[str, Any]]] = [  # the code; which re
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub(FILES) as serving:
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(FILES) as serving:
         yield serving
 
 
@@ -64,7 +64,7 @@ async def told(web: Running, job_id: str, model: str, code: str) -> None:
     assert (shown["state"], shown["problem"]["code"], shown["problem"]["hint"]) == ("absent", code, CASES[code][1])
 
 
-async def play_in_turn(web: Running, hub: Hub) -> None:
+async def play_in_turn(web: Running, hub: FakeHub) -> None:
     jobs = []
     for number, (code, path, kind, details) in enumerate(OF_THE_HUB):
         part = f"-play{number:02}"  # what the name of the repo goes on with
@@ -106,7 +106,7 @@ async def play_full_disk(web: Running) -> None:
 
 
 async def test_every_fault_of_a_hub_is_told_with_its_cure_and_nothing_hangs(
-    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -17,7 +17,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from testkit.fake_hub import REPO, Hub, closed_port
+from testkit.fake_hub import REPO, FakeHub, closed_port
 from testkit.hub_service import FILES, PATH, SIZE, gone, half, job_once, model_once, running_with_hubs, slow, submit
 from testkit.repository import ROOT
 from whisper_service.cli import main as cli
@@ -38,8 +38,8 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub(FILES) as serving:
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    with FakeHub(FILES) as serving:
         monkeypatch.setenv("HF_ENDPOINT", serving.url)
         yield serving
 
@@ -57,7 +57,7 @@ def archive(path: Path) -> Path:
     return path
 
 
-def test_a_model_comes_is_listed_checked_and_goes(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_comes_is_listed_checked_and_goes(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "download", REPO]) == 0
     assert models() == [PATH]
     said = capsys.readouterr().err
@@ -85,7 +85,9 @@ def test_a_model_comes_is_listed_checked_and_goes(hub: Hub, capsys: pytest.Captu
     assert hub.asked == []
 
 
-def test_what_was_set_in_a_service_counts_here_too(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_set_in_a_service_counts_here_too(
+    tmp_path: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("HF_ENDPOINT")
 
     async def keep() -> None:
@@ -101,7 +103,7 @@ def test_what_was_set_in_a_service_counts_here_too(tmp_path: Path, hub: Hub, mon
         assert cli.main(["models", "download", REPO]) == 1
 
 
-def test_a_connection_is_tested_without_a_service(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_connection_is_tested_without_a_service(hub: FakeHub, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["models", "test-connection", REPO]) == 0
     assert f"{hub.url}: {REPO} can be fetched" in capsys.readouterr().err
     with closed_port() as closed:
@@ -165,7 +167,7 @@ def test_an_archive_and_a_folder_become_models(tmp_path: Path, capsys: pytest.Ca
     assert models() == ["acme--other", "mine"]
 
 
-def test_ctrl_c_stops_a_download_and_the_same_command_goes_on(tmp_path: Path, hub: Hub) -> None:
+def test_ctrl_c_stops_a_download_and_the_same_command_goes_on(tmp_path: Path, hub: FakeHub) -> None:
     slow(hub, rate=SIZE // 4)
     words = [sys.executable, "-m", "whisper_service", "models", "download", REPO]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -189,7 +191,7 @@ def test_ctrl_c_stops_a_download_and_the_same_command_goes_on(tmp_path: Path, hu
 
 @pytest.mark.anyio
 async def test_the_running_service_is_asked_if_there_is_one(
-    tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, hub: FakeHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def run(*words: str) -> int:
         return await to_thread.run_sync(cli.main, ["models", *words])
@@ -227,7 +229,7 @@ async def test_the_running_service_is_asked_if_there_is_one(
 
 @pytest.mark.anyio
 async def test_a_service_that_said_nothing_of_its_address_is_told(
-    tmp_path: Path, hub: Hub, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, hub: FakeHub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with running_with_hubs(tmp_path, hub.url):
         assert await to_thread.run_sync(cli.main, ["models", "list"]) == 1

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import srt  # type: ignore[import-untyped]
 
-from testkit.fake_hub import REPO, Hub
+from testkit.fake_hub import REPO, FakeHub
 from testkit.hub_service import FILES
 from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
@@ -183,7 +183,7 @@ def test_a_model_that_a_hub_has_is_fetched_first(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recording("good.mp3", chunks=2)
-    with Hub(FILES) as hub:
+    with FakeHub(FILES) as hub:
         hub.fault("/storage/", "slow", rate=2_000_000, times=1)
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         assert cli.main(["transcribe", "good.mp3", "--model", REPO]) == 0

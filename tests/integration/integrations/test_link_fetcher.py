@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from testkit.event_stream import collect
-from testkit.recording_server import Remote, Thing, remote
+from testkit.recording_server import RecordingServer, ServedFile, recording_server
 from testkit.scripted_actors import BEHIND, script
 from testkit.service import WAIT, Running, running
 from whisper_service.config import schema
@@ -33,8 +33,8 @@ def large(size: int = 3 * MIB, fill: bytes = b"\0") -> bytes:
 
 
 @pytest.fixture
-def there() -> Iterator[Remote]:
-    with remote() as made:
+def there() -> Iterator[RecordingServer]:
+    with recording_server() as made:
         yield made
 
 
@@ -75,8 +75,8 @@ def left(web: Running) -> list[str]:
     return [path.name for path in web.service.parts.data.media.iterdir()]
 
 
-async def test_a_link_becomes_a_job_with_text(web: Running, there: Remote) -> None:
-    there.things["/files/Talk%201.mp3"] = Thing(script(chunks=2))
+async def test_a_link_becomes_a_job_with_text(web: Running, there: RecordingServer) -> None:
+    there.things["/files/Talk%201.mp3"] = ServedFile(script(chunks=2))
     first = await ask(web, f"{there.url}/files/Talk 1.mp3?key=x#t=1", language="en")
     assert (first["status"], first["name"], first["bytes"]) == ("pending", "Talk 1.mp3", 0)
     assert first["origin"]["url"] == f"{there.url}/files/Talk%201.mp3?key=x"
@@ -88,9 +88,9 @@ async def test_a_link_becomes_a_job_with_text(web: Running, there: Remote) -> No
     assert len((await web.client.get(f"/api/jobs/{job['id']}/transcript")).json()["segments"]) == 2
 
 
-async def test_redirects_are_followed_and_the_name_in_the_answer_is_used(web: Running, there: Remote) -> None:
-    there.things["/a"] = Thing(status=302, headers={"location": "/b"})
-    there.things["/b"] = Thing(
+async def test_redirects_are_followed_and_the_name_in_the_answer_is_used(web: Running, there: RecordingServer) -> None:
+    there.things["/a"] = ServedFile(status=302, headers={"location": "/b"})
+    there.things["/b"] = ServedFile(
         script(chunks=1), headers={"content-disposition": "attachment; filename*=UTF-8''%E5%BD%95%E9%9F%B3.m4a"}
     )
     job = await ended(web, (await ask(web, f"{there.url}/a"))["id"])
@@ -98,9 +98,9 @@ async def test_redirects_are_followed_and_the_name_in_the_answer_is_used(web: Ru
 
 
 @pytest.mark.parametrize("length", [True, False])
-async def test_a_fetch_continues_where_its_connection_broke(web: Running, there: Remote, length: bool) -> None:
+async def test_a_fetch_continues_where_its_connection_broke(web: Running, there: RecordingServer, length: bool) -> None:
     data = large()
-    there.things["/x.mp3"] = Thing(data, cuts=[MIB, MIB], length=length)
+    there.things["/x.mp3"] = ServedFile(data, cuts=[MIB, MIB], length=length)
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
     if length:
         assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
@@ -109,28 +109,30 @@ async def test_a_fetch_continues_where_its_connection_broke(web: Running, there:
         assert job["bytes"] == MIB
 
 
-async def test_a_fetch_that_cannot_continue_begins_anew(web: Running, there: Remote) -> None:
+async def test_a_fetch_that_cannot_continue_begins_anew(web: Running, there: RecordingServer) -> None:
     data = large()
-    there.things["/x.mp3"] = Thing(data, tag="", cuts=[MIB, MIB])
+    there.things["/x.mp3"] = ServedFile(data, tag="", cuts=[MIB, MIB])
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
     assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
     assert [asked[1] for asked in there.asked] == [None] * 3
 
 
-async def test_another_recording_at_the_same_address_is_not_mixed_with_the_first(web: Running, there: Remote) -> None:
-    there.things["/x.mp3"] = Thing(large(fill=b"a"), rate=2 * MIB)
+async def test_another_recording_at_the_same_address_is_not_mixed_with_the_first(
+    web: Running, there: RecordingServer
+) -> None:
+    there.things["/x.mp3"] = ServedFile(large(fill=b"a"), rate=2 * MIB)
     job = await ask(web, f"{there.url}/x.mp3")
     await until(web, job["id"], MIB // 2)
     await web.client.post(f"/api/jobs/{job['id']}/pause")
     data = large(2 * MIB, fill=b"b")
-    there.things["/x.mp3"] = Thing(data, tag='"2"')
+    there.things["/x.mp3"] = ServedFile(data, tag='"2"')
     await web.client.post(f"/api/jobs/{job['id']}/resume")
     assert (await ended(web, job["id"]))["sha256"] == hashlib.sha256(data).hexdigest()
 
 
-async def test_a_paused_fetch_stops_and_goes_on(web: Running, there: Remote) -> None:
+async def test_a_paused_fetch_stops_and_goes_on(web: Running, there: RecordingServer) -> None:
     data = large(4 * MIB)
-    there.things["/x.mp3"] = Thing(data, rate=2 * MIB)
+    there.things["/x.mp3"] = ServedFile(data, rate=2 * MIB)
     job = await ask(web, f"{there.url}/x.mp3")
     await until(web, job["id"], MIB // 2)
     assert (await web.client.get(f"/api/jobs/{job['id']}/media")).status_code == 404
@@ -143,9 +145,9 @@ async def test_a_paused_fetch_stops_and_goes_on(web: Running, there: Remote) -> 
     assert there.asked[-1][1] == f"bytes={paused['bytes']}-"
 
 
-async def test_the_next_service_goes_on_where_the_last_one_was(there: Remote, tmp_path: Path) -> None:
+async def test_the_next_service_goes_on_where_the_last_one_was(there: RecordingServer, tmp_path: Path) -> None:
     data = large(4 * MIB)
-    there.things["/x.mp3"] = Thing(data, rate=2 * MIB)
+    there.things["/x.mp3"] = ServedFile(data, rate=2 * MIB)
     async with running(tmp_path, links=HERE) as web:
         job = await until(web, (await ask(web, f"{there.url}/x.mp3"))["id"], MIB)
     there.things["/x.mp3"].rate = 0
@@ -155,9 +157,11 @@ async def test_the_next_service_goes_on_where_the_last_one_was(there: Remote, tm
     assert int(str(there.asked[-1][1]).removeprefix("bytes=").removesuffix("-")) >= job["bytes"]
 
 
-async def test_a_complete_recording_is_used_after_the_service_was_killed(there: Remote, tmp_path: Path) -> None:
+async def test_a_complete_recording_is_used_after_the_service_was_killed(
+    there: RecordingServer, tmp_path: Path
+) -> None:
     data = script(chunks=1)
-    there.things["/x.mp3"] = Thing(data)
+    there.things["/x.mp3"] = ServedFile(data)
     async with running(tmp_path, links=HERE) as web:
         job = await ask(web, f"{there.url}/x.mp3")
         await ended(web, job["id"])
@@ -175,8 +179,10 @@ async def test_a_complete_recording_is_used_after_the_service_was_killed(there: 
 
 
 @pytest.mark.parametrize("verb", ["cancel", "delete"])
-async def test_the_fetch_of_a_job_that_was_cancelled_or_deleted_ends(web: Running, there: Remote, verb: str) -> None:
-    there.things["/x.mp3"] = Thing(large(8 * MIB), rate=2 * MIB)
+async def test_the_fetch_of_a_job_that_was_cancelled_or_deleted_ends(
+    web: Running, there: RecordingServer, verb: str
+) -> None:
+    there.things["/x.mp3"] = ServedFile(large(8 * MIB), rate=2 * MIB)
     job = await ask(web, f"{there.url}/x.mp3")
     await until(web, job["id"], MIB // 2)
     if verb == "delete":
@@ -190,42 +196,46 @@ async def test_the_fetch_of_a_job_that_was_cancelled_or_deleted_ends(web: Runnin
     assert web.service.parts.links._fetching == {}
 
 
-PAGE = Thing(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
-HIDDEN_PAGE = Thing(b"\n<!-- a --><!DOCTYPE html><p>Log in", headers={"content-type": "application/octet-stream"})
+PAGE = ServedFile(b"<html>", headers={"content-type": "text/html; charset=utf-8"})
+HIDDEN_PAGE = ServedFile(b"\n<!-- a --><!DOCTYPE html><p>Log in", headers={"content-type": "application/octet-stream"})
 NO_RECORDING = "This is a web page, not an audio or video file."
 
 
 @pytest.mark.parametrize(
     ("thing", "code", "words"),
     [
-        (Thing(status=404), "url_failed", "nothing at this address (404)"),
-        (Thing(status=403), "url_failed", "refuses access (403)"),
-        (Thing(status=418), "url_failed", "answers with status 418"),
-        (Thing(status=503), "url_failed", "cannot answer now (503)"),
+        (ServedFile(status=404), "url_failed", "nothing at this address (404)"),
+        (ServedFile(status=403), "url_failed", "refuses access (403)"),
+        (ServedFile(status=418), "url_failed", "answers with status 418"),
+        (ServedFile(status=503), "url_failed", "cannot answer now (503)"),
         (PAGE, "url_failed", NO_RECORDING),
         (HIDDEN_PAGE, "url_failed", NO_RECORDING),
-        (Thing(status=302, headers={"location": "http://192.168.99.99/secret"}), "url_failed", "must not get requests"),
-        (Thing(status=302, headers={"location": "file:///etc/passwd"}), "url_failed", "not an address of the web"),
-        (Thing(status=302, headers={"location": "/x.mp3"}), "url_failed", "redirects too often"),
-        (Thing(b""), "empty_file", "empty"),
-        (Thing(large(), cuts=[10] * 99, tag=""), "url_failed", "The link could not be fetched"),
+        (
+            ServedFile(status=302, headers={"location": "http://192.168.99.99/secret"}),
+            "url_failed",
+            "must not get requests",
+        ),
+        (ServedFile(status=302, headers={"location": "file:///etc/passwd"}), "url_failed", "not an address of the web"),
+        (ServedFile(status=302, headers={"location": "/x.mp3"}), "url_failed", "redirects too often"),
+        (ServedFile(b""), "empty_file", "empty"),
+        (ServedFile(large(), cuts=[10] * 99, tag=""), "url_failed", "The link could not be fetched"),
     ],
 )
 async def test_a_link_that_cannot_be_fetched_says_why_and_can_be_retried(
-    web: Running, there: Remote, thing: Thing, code: str, words: str
+    web: Running, there: RecordingServer, thing: ServedFile, code: str, words: str
 ) -> None:
     there.things["/x.mp3"] = thing
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
     assert (job["status"], job["error"]["code"], job["sha256"]) == ("failed", code, "")
     assert words in job["error"]["message"]
     assert job["error"]["hint"]
-    there.things["/x.mp3"] = Thing(script(chunks=1))
+    there.things["/x.mp3"] = ServedFile(script(chunks=1))
     assert (await web.client.post(f"/api/jobs/{job['id']}/retry")).json()["status"] == "pending"
     assert (await ended(web, job["id"]))["status"] == "completed"
 
 
-async def test_a_server_that_is_busy_for_a_while_is_asked_again(web: Running, there: Remote) -> None:
-    there.things["/x.mp3"] = Thing(script(chunks=1), status=503, times=3)
+async def test_a_server_that_is_busy_for_a_while_is_asked_again(web: Running, there: RecordingServer) -> None:
+    there.things["/x.mp3"] = ServedFile(script(chunks=1), status=503, times=3)
     job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
     assert (job["status"], len(there.asked)) == ("completed", 4)
 
@@ -237,18 +247,18 @@ async def test_a_server_that_does_not_answer(web: Running, free_tcp_port: int) -
 
 @pytest.mark.parametrize("length", [True, False])
 async def test_a_recording_that_is_too_large_does_not_fill_the_disk(
-    there: Remote, tmp_path: Path, length: bool
+    there: RecordingServer, tmp_path: Path, length: bool
 ) -> None:
-    there.things["/x.mp3"] = Thing(large(8 * MIB), length=length)
+    there.things["/x.mp3"] = ServedFile(large(8 * MIB), length=length)
     async with running(tmp_path, links=HERE, server={"max_upload_bytes": 2 * MIB}) as web:
         job = await ended(web, (await ask(web, f"{there.url}/x.mp3"))["id"])
         assert (job["status"], job["error"]["code"]) == ("failed", "too_large")
         assert sum(path.stat().st_size for path in web.service.parts.data.media.iterdir()) <= 2 * MIB
 
 
-async def test_some_at_a_time_and_the_others_wait(web: Running, there: Remote) -> None:
+async def test_some_at_a_time_and_the_others_wait(web: Running, there: RecordingServer) -> None:
     for index in range(5):
-        there.things[f"/{index}.mp3"] = Thing(large(MIB), rate=8 * MIB)
+        there.things[f"/{index}.mp3"] = ServedFile(large(MIB), rate=8 * MIB)
     jobs = [await ask(web, f"{there.url}/{index}.mp3") for index in range(5)]
     assert {(await ended(web, job["id"]))["status"] for job in jobs} == {"completed"}
     assert there.most == 2
@@ -278,8 +288,8 @@ async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(
             one.close()
 
 
-async def test_work_goes_on_while_a_recording_comes(web: Running, there: Remote) -> None:
-    there.things["/slow.mp3"] = Thing(large(8 * MIB), rate=MIB)
+async def test_work_goes_on_while_a_recording_comes(web: Running, there: RecordingServer) -> None:
+    there.things["/slow.mp3"] = ServedFile(large(8 * MIB), rate=MIB)
     coming = await ask(web, f"{there.url}/slow.mp3")
     sent = await web.client.post(
         "/api/jobs", params={"filename": "a.wav"}, content=script(chunks=1), headers={"content-type": "audio/wav"}
@@ -309,7 +319,9 @@ async def test_a_link_that_can_never_be_fetched_is_refused_at_once(web: Running,
     assert (await web.client.get("/api/jobs")).json()["jobs"] == []
 
 
-async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(tmp_path: Path, there: Remote) -> None:
+async def test_a_name_that_leads_into_the_network_is_found_out_when_it_is_asked(
+    tmp_path: Path, there: RecordingServer
+) -> None:
     port = there.url.rpartition(":")[2]
     async with running(tmp_path, links={}) as web:
         job = await ended(web, (await ask(web, f"http://localhost:{port}/x.mp3"))["id"])
@@ -325,8 +337,10 @@ async def test_links_can_be_switched_off(tmp_path: Path) -> None:
         assert "links.enabled" in answer.json()["hint"]
 
 
-async def test_a_report_of_a_fault_does_not_tell_where_recordings_come_from(web: Running, there: Remote) -> None:
-    there.things["/whispered.mp3"] = Thing(status=404)
+async def test_a_report_of_a_fault_does_not_tell_where_recordings_come_from(
+    web: Running, there: RecordingServer
+) -> None:
+    there.things["/whispered.mp3"] = ServedFile(status=404)
     await ended(web, (await ask(web, f"{there.url}/whispered.mp3?token=word"))["id"])
     packed = zipfile.ZipFile(io.BytesIO((await web.client.get("/api/diagnostics")).content))
     files = {name: packed.read(name) for name in packed.namelist()}

@@ -16,7 +16,7 @@ import msgspec
 import psutil
 import pytest
 
-from testkit.fake_hub import REPO, Hub, Proxy, closed_port
+from testkit.fake_hub import REPO, FakeHub, Proxy, closed_port
 from testkit.hub_service import (
     FILES,
     PASSWORD,
@@ -46,15 +46,15 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub(FILES) as serving:
+def hub() -> Iterator[FakeHub]:
+    with FakeHub(FILES) as serving:
         yield serving
 
 
 # -- a download --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_model_is_fetched_when_it_is_asked_for(tmp_path: Path, hub: Hub) -> None:
+async def test_a_model_is_fetched_when_it_is_asked_for(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         for path in (REPO, REPO.replace("/", "%2F"), PATH):
             before = (await web.client.get(f"/api/models/{path}")).json()
@@ -73,7 +73,7 @@ async def test_a_model_is_fetched_when_it_is_asked_for(tmp_path: Path, hub: Hub)
         assert hub.sent["model.bin"] == SIZE
 
 
-async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(tmp_path: Path, hub: Hub) -> None:
+async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         await web.client.post(f"/api/models/{PATH}/download")
@@ -90,7 +90,7 @@ async def test_every_second_is_told_and_a_late_client_hears_the_last_word_only(t
 
 
 async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_themselves(
-    tmp_path: Path, hub: Hub
+    tmp_path: Path, hub: FakeHub
 ) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
@@ -105,7 +105,7 @@ async def test_jobs_that_name_a_missing_model_share_its_download_and_go_on_by_th
         assert hub.sent["model.bin"] == SIZE
 
 
-async def test_a_cancelled_download_stops_and_goes_on_where_it_stopped(tmp_path: Path, hub: Hub) -> None:
+async def test_a_cancelled_download_stops_and_goes_on_where_it_stopped(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         job = await submit(web, chunks=1)
@@ -125,7 +125,7 @@ async def test_a_cancelled_download_stops_and_goes_on_where_it_stopped(tmp_path:
         assert (await web.client.post(f"/api/models/{PATH}/cancel")).json()["code"] == "conflict"
 
 
-async def test_nobody_fetches_a_model_that_no_job_wants_any_more(tmp_path: Path, hub: Hub) -> None:
+async def test_nobody_fetches_a_model_that_no_job_wants_any_more(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         first, second = await submit(web, chunks=1), await submit(web, chunks=1)
@@ -137,7 +137,7 @@ async def test_nobody_fetches_a_model_that_no_job_wants_any_more(tmp_path: Path,
         await gone(web)
 
 
-async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: Hub) -> None:
+async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         job = await submit(web, chunks=1)
@@ -147,7 +147,7 @@ async def test_a_download_survives_the_death_of_its_child(tmp_path: Path, hub: H
         assert hub.sent["model.bin"] < SIZE + 2 * BLOCK + 500_000  # only the bytes that were on their way at the death
 
 
-async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, hub: Hub) -> None:
+async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub, rate=SIZE // 6)
         await web.client.post(f"/api/models/{PATH}/download")
@@ -163,7 +163,7 @@ async def test_a_download_goes_on_after_the_service_was_stopped(tmp_path: Path, 
 # -- what goes wrong ---------------------------------------------------------------------------------------------------
 
 
-async def test_the_next_endpoint_is_tried_and_the_event_names_it(tmp_path: Path, hub: Hub) -> None:
+async def test_the_next_endpoint_is_tried_and_the_event_names_it(tmp_path: Path, hub: FakeHub) -> None:
     with closed_port() as closed:
         async with running_with_hubs(tmp_path, closed, hub.url) as web:
             slow(hub)
@@ -178,7 +178,7 @@ async def test_the_next_endpoint_is_tried_and_the_event_names_it(tmp_path: Path,
             await model_once(web, installed)
 
 
-async def test_a_job_says_why_its_model_does_not_come_and_retry_goes_on(tmp_path: Path, hub: Hub) -> None:
+async def test_a_job_says_why_its_model_does_not_come_and_retry_goes_on(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url, read_timeout_s=0.5) as web:
         plays: list[tuple[str, str, dict[str, Any]]] = [
             ("/api/", "status", {"status": 401}),
@@ -208,7 +208,7 @@ async def test_a_job_says_why_its_model_does_not_come_and_retry_goes_on(tmp_path
         assert (shown["state"], shown["problem"]) == ("installed", None)
 
 
-async def test_why_a_model_did_not_come_is_known_after_a_restart(tmp_path: Path, hub: Hub) -> None:
+async def test_why_a_model_did_not_come_is_known_after_a_restart(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url, offline=True) as web:
         await web.client.post(f"/api/models/{PATH}/download")
         await model_once(web, lambda info: info.problem is not None)
@@ -218,7 +218,7 @@ async def test_why_a_model_did_not_come_is_known_after_a_restart(tmp_path: Path,
     assert hub.asked == []
 
 
-async def test_what_no_hub_can_have_is_refused_at_once(tmp_path: Path, hub: Hub) -> None:
+async def test_what_no_hub_can_have_is_refused_at_once(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         answer = await web.client.post("/api/models/our-own/download")
         assert (answer.status_code, answer.json()["code"]) == (503, "model_unavailable")
@@ -230,8 +230,8 @@ async def test_what_no_hub_can_have_is_refused_at_once(tmp_path: Path, hub: Hub)
     assert hub.asked == []
 
 
-async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, hub: Hub) -> None:
-    with closed_port() as closed, Hub(hub.files) as mirror:
+async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, hub: FakeHub) -> None:
+    with closed_port() as closed, FakeHub(hub.files) as mirror:
         async with running_with_hubs(tmp_path, hub.url) as web:
             slow(hub)
             await web.client.post(f"/api/models/{PATH}/download")
@@ -248,7 +248,7 @@ async def test_a_connection_is_tested_while_a_download_goes_on(tmp_path: Path, h
             await model_once(web, installed)
 
 
-async def test_a_model_on_the_disk_is_used_without_a_single_request(tmp_path: Path, hub: Hub) -> None:
+async def test_a_model_on_the_disk_is_used_without_a_single_request(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         await web.client.post(f"/api/models/{PATH}/download")
         await model_once(web, installed)
@@ -269,7 +269,7 @@ async def test_no_secret_is_told(
         monkeypatch.delenv(name, raising=False)
     caplog.set_level(logging.DEBUG)
     said = []
-    with Hub(FILES, token=TOKEN) as hub, Proxy(password=PASSWORD) as proxy:
+    with FakeHub(FILES, token=TOKEN) as hub, Proxy(password=PASSWORD) as proxy:
         address = proxy.url.replace("http://", f"http://name:{PASSWORD}@")
         endpoint = hub.url.replace("http://", f"http://name:{PASSWORD}@")
         async with running_with_hubs(tmp_path, endpoint, token="hf_wrongTokenThatNobodyMaySee", proxy=address) as web:
@@ -298,7 +298,7 @@ async def test_no_secret_is_told(
 
 
 async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(
-    tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "inspect", lambda: Machine(cpus=2, memory_bytes=1000))
     async with running_with_hubs(tmp_path, hub.url) as web:
@@ -309,7 +309,7 @@ async def test_a_model_that_is_too_big_for_the_machine_is_not_even_tried(
         assert (await web.client.get(f"/api/models/{PATH}")).json()["suits"]["fit"] == "too_big"
 
 
-async def test_a_type_that_the_device_does_not_have_is_replaced_with_a_note(tmp_path: Path, hub: Hub) -> None:
+async def test_a_type_that_the_device_does_not_have_is_replaced_with_a_note(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url, speech={"compute_type": "float16"}) as web:
         job = await over(web, await submit(web, chunks=1))
         assert job.status is Status.COMPLETED
@@ -326,7 +326,7 @@ async def test_a_type_that_the_device_does_not_have_is_replaced_with_a_note(tmp_
 # -- removing and unloading --------------------------------------------------------------------------------------------
 
 
-async def test_a_model_in_use_is_not_removed_and_an_idle_one_is(tmp_path: Path, hub: Hub) -> None:
+async def test_a_model_in_use_is_not_removed_and_an_idle_one_is(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         job = await submit(web, chunks=40, delay=0.05)
         await job_once(web, job, lambda job: job.chunks_done > 0)
@@ -344,7 +344,7 @@ async def test_a_model_in_use_is_not_removed_and_an_idle_one_is(tmp_path: Path, 
         assert (await web.client.delete(f"/api/models/{PATH}")).status_code == 404
 
 
-async def test_what_came_of_a_download_can_be_removed(tmp_path: Path, hub: Hub) -> None:
+async def test_what_came_of_a_download_can_be_removed(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         slow(hub)
         await web.client.post(f"/api/models/{PATH}/download")
@@ -355,7 +355,7 @@ async def test_what_came_of_a_download_can_be_removed(tmp_path: Path, hub: Hub) 
         assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "absent"
 
 
-async def test_an_unloaded_model_is_loaded_again_for_the_next_job(tmp_path: Path, hub: Hub) -> None:
+async def test_an_unloaded_model_is_loaded_again_for_the_next_job(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url) as web:
         assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
         pid = (await actor_of(web, "speech"))["pid"]
@@ -369,7 +369,7 @@ async def test_an_unloaded_model_is_loaded_again_for_the_next_job(tmp_path: Path
         assert (await web.client.get(f"/api/models/{PATH}")).json()["state"] == "loaded"
 
 
-async def test_an_idle_model_goes_by_itself(tmp_path: Path, hub: Hub) -> None:
+async def test_an_idle_model_goes_by_itself(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url, speech={"unload_after_s": 0.3}) as web:
         for _ in range(2):
             assert (await over(web, await submit(web, chunks=1))).status is Status.COMPLETED
@@ -387,7 +387,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return data.getvalue()
 
 
-async def test_an_archive_becomes_a_model_that_transcribes(tmp_path: Path, hub: Hub) -> None:
+async def test_an_archive_becomes_a_model_that_transcribes(tmp_path: Path, hub: FakeHub) -> None:
     async with running_with_hubs(tmp_path, hub.url, max_import_bytes=SIZE + 200_000) as web:
         headers = {"content-type": "application/zip"}
         answer = await web.client.post("/api/models/import?name=our-own", content=zipped(FILES), headers=headers)
@@ -418,7 +418,7 @@ async def test_an_archive_becomes_a_model_that_transcribes(tmp_path: Path, hub: 
     assert hub.asked == []
 
 
-async def test_a_folder_is_imported_only_from_where_it_is_allowed(tmp_path: Path, hub: Hub) -> None:
+async def test_a_folder_is_imported_only_from_where_it_is_allowed(tmp_path: Path, hub: FakeHub) -> None:
     for place in ("allowed", "secret"):
         (tmp_path / place / "mine").mkdir(parents=True)
         for name, content in FILES.items():
