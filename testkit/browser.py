@@ -39,7 +39,7 @@ EXPECTED: Final = re.compile(r"/api/jobs/\w+/(media|peaks)")
 
 
 def need(what: str, *, there: bool, how: str) -> None:
-    """Skip, saying why; where the page is required, what it needs is too."""
+    """Skip the test with a reason. Fail it where WHISPER_SERVICE_UI requires the page."""
     if there:
         return
     reason = f"{what}: {how}"
@@ -49,7 +49,7 @@ def need(what: str, *, there: bool, how: str) -> None:
 
 
 class Streams:
-    """Counts the streams of all jobs, and refuses them on demand. Stands in for the generator behind `/api/events`."""
+    """Counts the streams of all jobs and refuses them on demand. Replaces the generator behind `/api/events`."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -73,25 +73,25 @@ class Streams:
 
 
 class Site(NamedTuple):
-    """A service with its address, and what other clients than the browser do there."""
+    """A service with its address, and what clients other than the browser do there."""
 
     service: Service
     url: str
     marks: Path  # where scripts remember what they did once
 
     async def send(self, name: str, **play: Any) -> Job:
-        """A recording that is a script, as if another client had sent it."""
+        """Submit a script, as another client would."""
         async with self.service.uploads.receive(name) as receiver:
             await receiver.write(play.pop("data", None) or script(name=name, marks=str(self.marks), **play))
             received = await receiver.finish()
         return await self.service.jobs.submit(received, Options(language="en"), reuse=False)
 
     async def until(self, job_id: str, *statuses: str) -> Job:
-        """The job once it is in one of these."""
+        """Wait until the job has one of these states. Return it."""
         return await until(self.service, job_id, lambda job: job.status in statuses)
 
     async def clear(self) -> None:
-        """No job is left."""
+        """Delete all jobs."""
         for job in await self.service.parts.store.jobs(limit=1000):
             with suppress(ServiceError):
                 if job.status not in TERMINAL:
@@ -101,7 +101,7 @@ class Site(NamedTuple):
 
 @asynccontextmanager
 async def running_site(root: Path, *, storage: dict[str, Any] | None = None, **options: Any) -> AsyncIterator[Site]:
-    """A service on `root`, which may have been there before. What is deleted can be restored for ten minutes."""
+    """A service on `root`, with what earlier services left there. Deleted jobs can be restored for ten minutes."""
     marks = root / "marks"
     marks.mkdir(parents=True, exist_ok=True)
     options = {"links": {"allowed_networks": ("127.0.0.1",)}} | options
@@ -110,7 +110,7 @@ async def running_site(root: Path, *, storage: dict[str, Any] | None = None, **o
 
 
 def recording(name: str, **play: Any) -> dict[str, Any]:
-    """A script as a file for a file input of the page."""
+    """Return a script as a file for a file input of the page."""
     return {"name": name, "mimeType": "audio/wav", "buffer": play.pop("data", None) or script(name=name, **play)}
 
 
@@ -126,7 +126,7 @@ DROP: Final = """([files, kind]) => {
 
 
 class Visitor:
-    """One tab, and every defect seen in it: exceptions, messages of the console, requests to anywhere else."""
+    """One tab. It keeps every defect it sees: exceptions, console messages, requests to other servers."""
 
     def __init__(self, page: Any, url: str) -> None:
         self.page = page
@@ -147,37 +147,37 @@ class Visitor:
             self.defects.append(f"a request to {request.url}")
 
     async def go(self, path: str = "/") -> Any:
-        """Open an address; the page once it has what it shows."""
+        """Open a path. Return the page once it shows what it loads."""
         await self.page.goto(self.url + path)
         await self.page.wait_for_selector("main:not(:has(.skeleton))")
         return self.page
 
     async def live(self) -> None:
-        """The page hears what happens."""
+        """Wait until the page receives events."""
         await self.page.wait_for_selector(".chip[data-link=live]")
 
     async def choose(self, *files: dict[str, Any]) -> None:
-        """By the file dialog."""
+        """Choose files in the file dialog."""
         await self.page.set_input_files(CHOOSE, list(files))
 
     async def throw(self, kind: str, *files: tuple[str, bytes]) -> None:
-        """`kind` is dragover, drop or paste."""
+        """Send the page an event with files. `kind` is dragover, drop or paste."""
         await self.page.evaluate(DROP, [[(name, data.decode()) for name, data in files], kind])
 
     def row(self, name: str) -> Any:
-        """The row of a job."""
+        """Return the row of a job."""
         return self.page.locator(".job[data-job]", has_text=name)
 
     async def shows(self, name: str, status: str, timeout_s: float = 20) -> Any:
-        """The row of this name once it has this status."""
+        """Wait until the row of this name has this state. Return it."""
         row = self.page.locator(f".job[data-status={status}]", has_text=name)
         await row.wait_for(timeout=timeout_s * 1000)
         return row
 
     async def count(self, selector: str, wanted: int) -> None:
-        """Until there are so many.
+        """Wait until there are so many elements.
 
-        The page's policy forbids what the driver's own way of waiting for a condition does.
+        The page's policy forbids the driver's own way of waiting for a condition.
         """
         with anyio.fail_after(20):
             while await self.page.locator(selector).count() != wanted:  # noqa: ASYNC110  nobody tells
@@ -192,7 +192,7 @@ class Visitor:
         assert found == wanted
 
     async def words(self) -> str:
-        """Everything that is written on the page, names of things included."""
+        """Return all text of the page, with labels, placeholders and titles."""
         text: str = await self.page.evaluate(
             """() => [document.title, document.body.innerText,
               ...[...document.querySelectorAll('[aria-label], [placeholder], [title]')]
@@ -203,7 +203,7 @@ class Visitor:
 
 @asynccontextmanager
 async def visiting(browser: Any, url: str, *, locale: str = "en-US", **context: Any) -> AsyncIterator[Visitor]:
-    """A browser profile of its own with one tab. A defect seen in it fails the test."""
+    """A browser profile of its own with one tab. A defect that is seen fails the test."""
     profile = await browser.new_context(locale=locale, **context)
     try:
         visitor = Visitor(await profile.new_page(), url)

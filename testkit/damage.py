@@ -15,7 +15,7 @@ from testkit.sounds import RATE, Samples, babble, join, silence
 
 
 def whole(directory: Path) -> list[bytes]:
-    """Small recordings in the containers and codecs that people have."""
+    """Return small recordings in the containers and codecs that people have."""
     talk = join(silence(0.3), babble(2.0), silence(0.3), babble(1.0, seed=1))
     files = [
         write_wav(directory / "a.wav", talk),
@@ -53,7 +53,7 @@ def many_tracks(path: Path, sound: Samples, count: int) -> Path:
 
 
 def damaged(recordings: list[bytes], seed: int) -> bytes:
-    """One of them, harmed in one to three ways."""
+    """Return one of the recordings, damaged in one to three ways."""
     dice = random.Random(seed)
     data = bytearray(dice.choice(recordings))
     for _ in range(dice.randint(1, 3)):
@@ -62,7 +62,7 @@ def damaged(recordings: list[bytes], seed: int) -> bytes:
 
 
 def _place(data: bytearray, dice: random.Random, most: int = 4096) -> slice:
-    """Somewhere, more often in the head, where the structure is."""
+    """Choose a stretch, more often in the head, where the structure is."""
     at = dice.randrange(max(1, min(len(data), 512) if dice.random() < 0.5 else len(data)))
     return slice(at, at + dice.randint(1, most))
 
@@ -79,7 +79,7 @@ def _garble(data: bytearray, _: list[bytes], dice: random.Random) -> None:
 
 
 def _extreme(data: bytearray, _: list[bytes], dice: random.Random) -> None:
-    """A size, a rate or a count that cannot be."""
+    """Write a size, a rate or a count that cannot be."""
     at = _place(data, dice).start
     value = dice.choice((0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0xFFFF_FFFE))
     data[at : at + 4] = value.to_bytes(4, dice.choice(("little", "big")))
@@ -104,7 +104,7 @@ def _repeat(data: bytearray, _: list[bytes], dice: random.Random) -> None:
 
 
 def _graft(data: bytearray, recordings: list[bytes], dice: random.Random) -> None:
-    """The head of one file with the body of another."""
+    """Join the head of one file with the body of another."""
     at = dice.randrange(len(data) + 1)
     data[at:] = dice.choice(recordings)[at:]
 

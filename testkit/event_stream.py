@@ -18,7 +18,7 @@ class Event(NamedTuple):
 
 
 async def events(response: httpx.Response) -> AsyncGenerator[Event, None]:
-    """What a browser makes of the stream: fields up to a blank line, comments ignored, no event without data."""
+    """Yield events as a browser does: fields up to a blank line, no comments, no event without data."""
     fields: dict[str, str] = {}
     last_id: int | None = None
     async for line in response.aiter_lines():
@@ -37,7 +37,7 @@ async def events(response: httpx.Response) -> AsyncGenerator[Event, None]:
 
 
 async def collect(client: httpx.AsyncClient, path: str, **keywords: Any) -> list[Event]:
-    """A stream that ends by itself, to its end."""
+    """Return all events of a stream that ends by itself."""
     async with client.stream("GET", path, **keywords) as response:
         assert response.status_code == 200, await response.aread()
         return [event async for event in events(response)]

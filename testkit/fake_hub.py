@@ -1,8 +1,8 @@
 """A hub on a real port: what `snapshot_download` asks of one, with every fault on demand. A proxy, too.
 
-Large files (`LARGE`) answer with a redirect to another port, as the content network of a hub does. `FakeHub.fault` makes
-requests whose path holds a text go wrong; what was asked and how many bytes of bodies went out is counted, in `asked`
-and `sent`.
+Large files (`LARGE`) answer with a redirect to another port, as the content network of a hub does. `FakeHub.fault`
+makes requests whose path holds a text go wrong; what was asked and how many bytes of bodies went out is counted, in
+`asked` and `sent`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCK = 64 * 1024
 
 
 def wire_model(size: int = 3_000_000) -> dict[str, bytes]:
-    """The files of a model that nobody will load: `model.bin` is noise."""
+    """Return the files of a model that is never loaded: `model.bin` is noise."""
     return {
         "README.md": b"# A model\n",
         "config.json": b'{"alignment_heads": [[1, 2]]}',
@@ -62,7 +62,7 @@ class HubFault:
 
 @dataclass(frozen=True)
 class HubRequest:
-    """A request."""
+    """A request to the hub."""
 
     method: str
     path: str
@@ -71,9 +71,9 @@ class HubRequest:
 
 
 class FakeHub:
-    """Serves one repo, and the same under names that go on after it, like `REPO-2`.
+    """A hub with one repository, also under longer names like `REPO-2`.
 
-    A context manager; `url` is its endpoint.
+    A context manager. `url` is its endpoint.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class FakeHub:
 
     @property
     def storage(self) -> str:
-        """Where large files lie."""
+        """The address of large files."""
         return self._servers[1].url
 
     def secure(self, certificate: str, key: str) -> None:
-        """Speak TLS. Before the first request."""
+        """Speak TLS. To be called before the first request."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         server = self._servers[0]
@@ -128,7 +128,7 @@ class FakeHub:
         self.faults.append(HubFault(path, kind, **details))
 
     def due(self, path: str) -> HubFault | None:
-        """The fault of this request, if it has one."""
+        """Return the fault of this request, if it has one."""
         with self._lock:
             for fault in self.faults:
                 if fault.path in path and fault.times:
@@ -142,7 +142,7 @@ class FakeHub:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While a request is answered."""
+        """Count a request as in work during the block."""
         with self._lock:
             self._busy += 1
         try:
@@ -153,7 +153,7 @@ class FakeHub:
                 self._lock.notify_all()
 
     def forget(self) -> None:
-        """Count from nothing again, once the answers to clients that went away have come to their end."""
+        """Count from zero, once the answers to clients that left have ended."""
         with self._lock:
             assert self._lock.wait_for(lambda: not self._busy, timeout=30)
             self.asked.clear()
@@ -182,7 +182,7 @@ class _Server(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is what these tests are about."""
+        """Do nothing: clients that leave are what these tests are about."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, *_: Any) -> None:
-        """Nothing on stderr."""
+        """Write nothing to standard error."""
 
     def do_GET(self) -> None:
         with self.server.hub.busy():
@@ -313,7 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Proxy:
-    """An HTTP proxy. With `password`, it wants `name:password`; with `status`, it lets nobody through."""
+    """An HTTP proxy. With `password` it wants `name:password`. With `status` it refuses everything."""
 
     def __init__(self, password: str | None = None, status: int | None = None) -> None:
         self.password = password
@@ -338,7 +338,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
     server: _Server
 
     def log_message(self, *_: Any) -> None:
-        """Nothing on stderr."""
+        """Write nothing to standard error."""
 
     def _refusal(self) -> int | None:
         proxy = self.server.hub
@@ -381,7 +381,7 @@ class _ProxyHandler(BaseHTTPRequestHandler):
 
 @contextmanager
 def closed_port() -> Iterator[str]:
-    """An address where nobody listens, and nobody else can begin to."""
+    """An address where nothing listens, and nothing else can."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -398,7 +398,7 @@ def _range_end(headers: Message, whole: int) -> int:
 
 
 def _facts(name: str, data: bytes, hash_key: str) -> dict[str, Any]:
-    """What a hub's lists say about a file."""
+    """Return what the lists of a hub tell about a file."""
     facts: dict[str, Any] = {"size": len(data), "oid" if hash_key == "oid" else "blobId": _git_hash(data)}
     if name in LARGE:
         facts["lfs"] = {hash_key: hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}

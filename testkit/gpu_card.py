@@ -51,7 +51,7 @@ class Driver:
         return int(getattr(self._library, name)(*arguments))
 
     def fill(self, spare: int) -> None:
-        """Take all memory but this much."""
+        """Take all memory but `spare` bytes."""
         free, total, pointer = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_uint64()
         size = 256 * MB
         while size >= MB:
@@ -60,7 +60,7 @@ class Driver:
                 size //= 2
 
     def poke(self) -> int:
-        """Have the card write where it may not; what the driver says then."""
+        """Let the GPU write to a forbidden address. Return the code of the driver."""
         module, kernel = ctypes.c_void_p(), ctypes.c_void_p()
         self.call("cuModuleLoadData", ctypes.byref(module), POKE)
         self.call("cuModuleGetFunction", ctypes.byref(kernel), module, b"poke")
@@ -76,7 +76,7 @@ def _hold(spare: int, ready: Connection) -> None:
 
 @contextmanager
 def filled(spare: int) -> Iterator[None]:
-    """Somebody else has all of the card's memory but this much."""
+    """Take all memory of the GPU but this much, in another process."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_hold, args=(spare, there), daemon=True)
@@ -93,7 +93,7 @@ def filled(spare: int) -> Iterator[None]:
 
 
 class _Poking:
-    """The inbox of an actor: before the first batch that it hands out, the card is poked, once."""
+    """An inbox that breaks the GPU once, before the first batch."""
 
     def __init__(self, inbox: Any) -> None:
         self._inbox = inbox
@@ -110,5 +110,5 @@ class _Poking:
 
 
 def poked(inbox: Any, emit: Callable[[Report], None]) -> None:
-    """The entry: the real speech actor on a card with an error that sticks, once."""
+    """Run the real speech actor on a GPU with an error that stays, once."""
     real.run(_Poking(inbox), emit)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ async def submit(web: Running, model: str = REPO, **play: Any) -> str:
 
 
 async def changes(web: Running, wanted: Callable[[Change], bool]) -> list[Change]:
-    """Everything that happens, up to the first change of which this is true."""
+    """Return everything that happens, up to the first change for which `wanted` is true."""
     cursor, seen = web.service.events.cursor(0), []
     with anyio.fail_after(60):
         while True:
@@ -57,7 +57,7 @@ async def changes(web: Running, wanted: Callable[[Change], bool]) -> list[Change
 
 
 async def model_once(web: Running, wanted: Callable[[ModelInfo], bool], name: str = REPO) -> ModelInfo:
-    """The model once it is as wanted."""
+    """Wait until the model is as wanted. Return it."""
 
     def fits(change: Change) -> bool:
         return change.job_id == f"model:{name}" and wanted(msgspec.json.decode(change.payload, type=ModelInfo))
@@ -66,7 +66,7 @@ async def model_once(web: Running, wanted: Callable[[ModelInfo], bool], name: st
 
 
 async def job_once(web: Running, job_id: str, wanted: Callable[[Job], bool]) -> Job:
-    """The job once it is as wanted."""
+    """Wait until the job is as wanted. Return it."""
 
     def fits(change: Change) -> bool:
         return (

@@ -14,7 +14,7 @@ from testkit.sounds import RATE, Samples
 
 
 def write_wav(path: Path, samples: Samples, rate: int = RATE) -> Path:
-    """`samples` has the shape (n,) or (n, channels)."""
+    """Write samples of the shape (n,) or (n, channels)."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1 if samples.ndim == 1 else samples.shape[1])
         file.setsampwidth(2)
@@ -35,10 +35,10 @@ def encode(
     video_s: float = 0.0,
     format: str | None = None,
 ) -> Path:
-    """Encode with FFmpeg. `samples` is (n,) or (n, channels), at `RATE`.
+    """Encode with FFmpeg. `samples` has the shape (n,) or (n, channels), at `RATE`.
 
-    `late_s` is when the audio track begins; `hole` is (at, seconds): time stamps jump there though no sound is left
-    out; `video_s` adds a track of pictures from 0 on.
+    `late_s` is when the audio track begins. `hole` is (at, seconds): there the time stamps jump, but no sound is left
+    out. `video_s` adds a video track from 0 on.
     """
     with av.open(str(path), "w", format=format) as container:
         pictures: Any = container.add_stream("mpeg4", rate=10) if video_s else None

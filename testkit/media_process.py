@@ -66,7 +66,7 @@ class MediaProcess:
 
     @property
     def holds(self) -> tuple[int, int]:
-        """Open files and bytes of memory of the actor."""
+        """Return the open files and the bytes of memory of the actor."""
         actor = psutil.Process(self.pid)
         return actor.num_fds() if os.name == "posix" else 0, actor.memory_info().rss
 

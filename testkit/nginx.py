@@ -43,7 +43,7 @@ def nginx(root: Path, site: str) -> Iterator[None]:
 
 
 def below(service: str, port: int, *, kept: bool) -> str:
-    """A site with the service below a path, by the block that is shipped."""
+    """Return a site with the service below a path, by the block that is shipped."""
     location = re.search(r"# To show.*\n((?: *#.*\n)+)", (DEPLOY / "nginx.conf").read_text())
     assert location
     block = re.sub(r"^ *#", "", location[1], flags=re.MULTILINE)

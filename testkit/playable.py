@@ -15,7 +15,7 @@ from testkit.scripted_actors import BEHIND, script
 
 
 def sound(seconds: int, /, **play: Any) -> bytes:
-    """Silence that a browser plays, with a script behind it."""
+    """Return silence as WAV, with a script behind it."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
@@ -26,7 +26,7 @@ def sound(seconds: int, /, **play: Any) -> bytes:
 
 
 def film(path: Path, seconds: int, /, **play: Any) -> bytes:
-    """Pictures and no sound, as WebM."""
+    """Return pictures without sound as WebM, with a script behind them."""
     with av.open(str(path), "w", format="webm") as container:
         stream: Any = container.add_stream("libvpx", rate=5)
         stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"

@@ -25,7 +25,7 @@ ENDED = ("completed", "failed", "cancelled")
 
 
 class Program:
-    """A service on a data directory; it can be killed and started again."""
+    """A service on a data directory. It can be killed and started again."""
 
     def __init__(self, home: Path, **settings: object) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ class Program:
         self.client: httpx.Client
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Start the service, and return once it answers."""
         self.process, url = spawn(self.data, self.log, settings=self._settings)
         assert url is not None, self.log.read_text()
         self.client = httpx.Client(base_url=url, timeout=60)
@@ -47,11 +47,11 @@ class Program:
         return found
 
     def kill(self) -> None:
-        """As the OOM killer does it; nothing of it may outlive it."""
+        """Kill the service, as the OOM killer does. No actor may live longer."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
-        """As a service manager does it; the exit code."""
+        """End the service, as a service manager does. Return its exit code."""
         return self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> int:
@@ -70,7 +70,7 @@ class Program:
     # -- what a client does ------------------------------------------------------------------------------------------
 
     def submit(self, path: Path, **options: str) -> str:
-        """Upload a file; the id of its job."""
+        """Upload a file. Return the id of its job."""
         with path.open("rb") as file:
             answer = self.client.post("/api/jobs", files={"file": (path.name, file)}, data=options)
         assert answer.status_code == 202, answer.text
@@ -81,7 +81,7 @@ class Program:
         return found
 
     def updates(self, job_id: str) -> Iterator[dict[str, Any]]:
-        """The job each time that anything changes, from its beginning to its end."""
+        """Yield the job at each change, from its beginning to its end."""
         with self.client.stream("GET", f"/api/jobs/{job_id}/events", timeout=200) as stream:
             kind = ""
             for line in stream.iter_lines():
@@ -92,7 +92,7 @@ class Program:
                     yield json.loads(value)
 
     def ended(self, job_id: str) -> dict[str, Any]:
-        """The job in its last state."""
+        """Wait until the job has ended. Return it."""
         for _ in self.updates(job_id):
             pass
         job = self.job(job_id)
@@ -100,7 +100,7 @@ class Program:
         return job
 
     def transcript(self, job_id: str) -> bytes:
-        """The very bytes that a client gets."""
+        """Return the very bytes that a client gets."""
         answer = self.client.get(f"/api/jobs/{job_id}/transcript")
         assert answer.status_code == 200, answer.text
         return answer.content
@@ -112,19 +112,19 @@ class Program:
     # -- what is on the disk -----------------------------------------------------------------------------------------
 
     def files(self) -> set[str]:
-        """Everything in the data directory but logs and SQLite's own files beside the database."""
+        """Return the names of all files in the data directory but logs and SQLite's own files."""
         found = {path.relative_to(self.data).as_posix() for path in self.data.rglob("*") if path.is_file()}
         return {name for name in found if not name.startswith("logs/") and not name.endswith(("-wal", "-shm"))}
 
     def rows(self, sql: str, *values: object) -> list[Any]:
-        """Look into the database, also while the service is dead."""
+        """Read the database, also while the service is dead."""
         with closing(sqlite3.connect(self.data / "whisper_service.db", timeout=10)) as connection:
             return connection.execute(sql, values).fetchall()
 
 
 @contextmanager
 def serving(home: Path, **settings: object) -> Iterator[Program]:
-    """A service for the time of the block. It must leave in peace and may not have had a defect."""
+    """A service until the end of the block. It must end well and may have no traceback in its log."""
     program = Program(home, **settings)
     program.start()
     try:

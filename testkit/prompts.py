@@ -29,7 +29,7 @@ LEAST_WORDS = 5
 
 
 def prompt(name: str) -> Samples:
-    """A sentence or more of clear English; for tests that skip without `PROMPTS`."""
+    """Return a prompt, a sentence or more of clear English. For tests that skip without `PROMPTS`."""
     with wave.open(str(PROMPTS / f"{name}.wav")) as file:
         narrow = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
         step = file.getframerate() / RATE
@@ -37,12 +37,12 @@ def prompt(name: str) -> Samples:
 
 
 def talk(*names: str, pause_s: float = 3.0) -> Samples:
-    """Prompts with silence behind each, long enough that every one begins a chunk of its own."""
+    """Return prompts with silence behind each. The silence is so long that every prompt begins a chunk."""
     return join(*(part for name in names for part in (prompt(name), silence(pause_s))))
 
 
 def prompts(seconds: float) -> tuple[Samples, str]:
-    """As many whole prompts with sentences in them as fit into `seconds`, at `RATE`, and what they say."""
+    """Return as many whole prompts with sentences as fit into `seconds`, at `RATE`, and what they say."""
     parts: list[Samples] = []
     said: list[str] = []
     length = 0
@@ -56,7 +56,7 @@ def prompts(seconds: float) -> tuple[Samples, str]:
 
 
 def sentences() -> Iterator[tuple[Samples, str]]:
-    """The prompts with sentences in them, one by one, at `RATE`, each with a pause behind it, and what they say."""
+    """Yield the prompts with sentences, at `RATE`, each with a pause behind it, and what they say."""
     if not PROMPTS.is_dir() or not TEXTS.is_file():
         raise SystemExit(
             "Give --audio FILE, or install the packages asterisk-core-sounds-en-wav and asterisk-core-sounds-en."

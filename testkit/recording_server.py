@@ -18,7 +18,7 @@ BLOCK = 16 * 1024
 
 @dataclass
 class ServedFile:
-    """What lies at a path. `tag` is its ETag; without one it cannot be gone on with."""
+    """A file of the server. `tag` is its ETag; without one a client cannot continue a download."""
 
     data: bytes = b""
     tag: str = '"1"'
@@ -31,7 +31,7 @@ class ServedFile:
 
 
 class RecordingServer:
-    """See the module. `asked` are path and range of every request."""
+    """The files of the server. `asked` has path and range of every request."""
 
     def __init__(self) -> None:
         self.things: dict[str, ServedFile] = {}
@@ -87,7 +87,7 @@ class RecordingServer:
 
 @contextmanager
 def recording_server() -> Iterator[RecordingServer]:
-    """Such a server on this machine."""
+    """A server on this machine until the end of the block."""
     made = RecordingServer()
 
     class Handler(BaseHTTPRequestHandler):

@@ -63,7 +63,7 @@ def _normalizers() -> tuple[Any, Any, Any]:
 
 
 def units(language: str, text: str) -> list[str]:
-    """What is compared: words, or characters for languages written without spaces."""
+    """Return what is compared: words, or characters for languages without spaces."""
     english, basic, simplify = _normalizers()
     if language == "en":
         return str(english(text)).split()
@@ -74,7 +74,7 @@ def units(language: str, text: str) -> list[str]:
 
 
 def score(language: str, reference: str, hypothesis: str) -> Score:
-    """How far the hypothesis is from the reference."""
+    """Count how far the hypothesis is from the reference."""
     if not reference:
         return Score(extra=len(hypothesis.strip()))
     wanted, got = units(language, reference), units(language, hypothesis)

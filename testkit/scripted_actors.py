@@ -57,17 +57,17 @@ BEHIND = b"SCRIPT:"
 
 
 def script(**values: Any) -> bytes:
-    """A recording for these actors."""
+    """Return a recording for these actors."""
     return json.dumps(values).encode()
 
 
 def text_of(chunk: int) -> str:
-    """What the speech actor hears in a chunk."""
+    """Return what the speech actor hears in a chunk."""
     return f"This is chunk {chunk}."
 
 
 def media(inbox: Inbox, emit: Emit) -> None:
-    """A media actor: one chunk every `seconds`, with a pause of one second between them."""
+    """Run a media actor that finds the chunks of the script."""
     emit(Ready(pid=os.getpid(), facts={"fake": True}))
     while True:
         command = inbox.get()
@@ -129,7 +129,7 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
 
 
 def _cuts(play: dict[str, Any]) -> list[tuple[float, float]]:
-    """The chunks, in seconds."""
+    """Return begin and end of the chunks, in seconds."""
     if "recuts" in play and not _due(play, "cut_once", "cut"):
         return [(start, end) for start, end in play["recuts"]]
     if "cuts" in play:
@@ -139,12 +139,12 @@ def _cuts(play: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def speech(inbox: Inbox, emit: Emit) -> None:
-    """A speech actor with any model, one batch at a time."""
+    """Run a speech actor that accepts any model and does one batch at a time."""
     _speak(inbox, emit, {"cpus": 1})
 
 
 def speech_with_gpu(inbox: Inbox, emit: Emit) -> None:
-    """The same on a machine with a graphics card."""
+    """Run a speech actor that says it has a GPU."""
     _speak(inbox, emit, {"cpus": 1, "cuda_devices": 1})
 
 
@@ -182,7 +182,7 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
 
 
 def _read(row: ChunkInput) -> dict[str, Any] | None:
-    """The script at the beginning of the spool; None if the samples of the row are not all there."""
+    """Return the script at the beginning of the spool. None: the samples of the chunk are not all there."""
     try:
         with Path(row.spool).open("rb") as file:
             data = file.read(100_000)
@@ -196,7 +196,7 @@ def _read(row: ChunkInput) -> dict[str, Any] | None:
 
 
 def _end(fault: str) -> None:
-    """Come to the end that was asked for, if this is one."""
+    """End as the fault says, if it is one that ends."""
     if fault == "abort":
         os.write(2, b"terminate called after throwing an instance of 'std::runtime_error'\n")
         os.abort()
@@ -238,7 +238,7 @@ def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDo
 
 
 def _sentence(row: ChunkInput, number: int, count: int, text: str) -> Segment:
-    """One of `count` equal parts of the chunk."""
+    """Return one of `count` equal parts of the chunk."""
     step = (row.span.end - row.span.start) / count
     start = row.span.start + number * step
     end = row.span.end if number == count - 1 else start + step
@@ -247,12 +247,12 @@ def _sentence(row: ChunkInput, number: int, count: int, text: str) -> Segment:
 
 
 def _calm(play: dict[str, Any]) -> bool:
-    """Whether nothing is to fail yet."""
+    """Return whether nothing may fail yet."""
     return "calm" in play and not Path(play["calm"]).exists()
 
 
 def _due(play: dict[str, Any], fault: str, name: str, job_id: str = "") -> bool:
-    """Whether the fault happens now: always, or the first time only."""
+    """Return whether the fault happens now."""
     if _calm(play):
         return False
     if not fault.endswith("_once"):
@@ -265,12 +265,12 @@ def _due(play: dict[str, Any], fault: str, name: str, job_id: str = "") -> bool:
 
 
 def broken_until_mended(inbox: Inbox, emit: Emit) -> None:
-    """A speech actor that cannot start before the file that MENDED names is there."""
+    """Run a speech actor that cannot start before the file named by MENDED exists."""
     if not Path(os.environ["MENDED"]).exists():
         raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
     speech(inbox, emit)
 
 
 def broken(inbox: Inbox, emit: Emit) -> None:
-    """An actor that cannot start."""
+    """Run an actor that cannot start."""
     raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")

@@ -45,7 +45,7 @@ class Commits:
         self.stamps: list[tuple[int, int]] = []
 
     def watch(self) -> None:
-        """From now on, for every connection and broadcast of this process."""
+        """Note the time of every commit and publication of this process from now on."""
         commits = self
 
         class Stamping(sqlite3.Connection):
@@ -68,7 +68,7 @@ class Commits:
 
 
 async def serve(settings: Config, speech: str, media: str) -> None:
-    """Until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
             Service.open(settings, speech_entry=speech, media_entry=media) as service,

@@ -105,7 +105,7 @@ async def send(
 
 
 async def until(service: Service, job_id: str, wanted: Callable[[Job], bool], within_s: float = 60) -> Job:
-    """The job once it is as wanted; hears of it through the broadcast."""
+    """Wait until the job is as wanted, without polling. Return it."""
     cursor = service.events.cursor(0, job_id)
     with anyio.fail_after(within_s):
         while True:
@@ -115,20 +115,20 @@ async def until(service: Service, job_id: str, wanted: Callable[[Job], bool], wi
 
 
 async def ended(service: Service, job_id: str, within_s: float = 60) -> Job:
-    """The job in its terminal status."""
+    """Wait until the job has ended. Return it."""
     return await until(service, job_id, lambda job: job.status in TERMINAL, within_s)
 
 
 async def texts(service: Service, job_id: str) -> list[str]:
-    """What was heard, in order."""
+    """Return what was heard, in order."""
     return [segment.text for segment in (await service.jobs.transcript(job_id)).segments]
 
 
 async def log_of(service: Service, job_id: str | None = None) -> list[Change]:
-    """The change log."""
+    """Return the change log, of one job or of all."""
     return await service.parts.store.change_log.changes(0, job_id=job_id, limit=100_000)
 
 
 async def recorded(store: Store) -> list[tuple[int, str]]:
-    """The whole change log: sequence and kind."""
+    """Return sequence number and kind of every change."""
     return [(change.seq, change.kind) for change in await store.change_log.changes(0, limit=100_000)]

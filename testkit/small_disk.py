@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Ballast:
-    """A file that takes all the room that is left on a small disk, and gives it back."""
+    """A file that takes all the room on a small disk, and gives it back."""
 
     def __init__(self, disk: Path) -> None:
         self._path = disk / "ballast"
@@ -36,7 +36,7 @@ class Ballast:
 
 @contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[str | None]:
-    """A disk of this size at `path` for the time of the block; what is yielded says why not, if it cannot be had."""
+    """A disk of this size at `path` until the end of the block. Yields the reason if there can be none."""
     path.mkdir(parents=True)
     words = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "chaos", str(path)]
     try:

@@ -46,7 +46,7 @@ def silence(seconds: float) -> Samples:
 
 
 def hiss(seconds: float, seed: int = 0) -> Samples:
-    """Quiet white noise."""
+    """Return quiet white noise."""
     return np.random.default_rng(seed).normal(scale=100, size=round(seconds * RATE)).astype(np.int16)
 
 

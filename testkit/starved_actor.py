@@ -14,7 +14,7 @@ SPARE_BYTES = 8 << 20
 
 
 def speech(inbox: Inbox, emit: Callable[[Report], None]) -> None:
-    """The entry: what one row needs stays with the process after the first window; two at once need more."""
+    """Run the real speech actor with a limit: memory for one chunk is there after the first one, for two it is not."""
 
     def limited(report: Report) -> None:
         if isinstance(report, Loaded):

@@ -32,7 +32,7 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
 
 @cache
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Any value of this type, as far as its annotation says; limits in `msgspec.Meta` are the caller's matter."""
+    """Return a strategy for any value of this type, by its annotations. The caller sees to limits in `msgspec.Meta`."""
     if kind in _LEAVES:
         return _LEAVES[kind]
     if get_origin(kind) in (Union, types.UnionType):

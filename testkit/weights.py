@@ -11,7 +11,7 @@ def text(name: str) -> bytes:
 
 
 def tensor(name: str, *dimensions: int, kind: int = 4, data: bytes | None = None) -> bytes:
-    """One tensor in CTranslate2's binary format; kind 4 is float16."""
+    """Return one tensor in CTranslate2's binary format. Kind 4 is float16."""
     if data is None:
         size = 2
         for dimension in dimensions:
@@ -30,7 +30,7 @@ def weights(
     layers: int = 2,
     width: int = 8,
 ) -> bytes:
-    """Weights of a tiny network, filled up to at least `size` bytes."""
+    """Return the weights of a tiny network, filled up to at least `size` bytes."""
     parts = [tensor("decoder/embeddings/weight", vocabulary, width), tensor("encoder/conv1/weight", width, 80, 3)]
     parts += [
         tensor(f"{side}/layer_{n}/ffn/linear_0/weight", width, width)

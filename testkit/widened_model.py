@@ -47,7 +47,7 @@ def widen(source: Path, target: Path, *, times: int, encoder: int, decoder: int)
 
 
 def read(path: Path) -> tuple[str, int, dict[str, Tensor], list[tuple[str, str]]]:
-    """Specification, revision, tensors and aliases of a `model.bin` of version 6; `modelfile` tells the format."""
+    """Return specification, revision, tensors and aliases of a `model.bin` of version 6."""
     with path.open("rb") as file:
         (version,) = struct.unpack("<I", file.read(4))
         if version != 6:
@@ -66,7 +66,7 @@ def read(path: Path) -> tuple[str, int, dict[str, Tensor], list[tuple[str, str]]
 
 
 def write(path: Path, name: str, revision: int, tensors: dict[str, Tensor], aliases: list[tuple[str, str]]) -> None:
-    """The same, written."""
+    """Write a `model.bin` of version 6."""
     numbers = {np.dtype(kind): number for number, kind in TYPES.items()}
     with path.open("wb") as file:
         file.write(struct.pack("<I", 6) + _packed(name) + struct.pack("<II", revision, len(tensors)))
@@ -80,7 +80,7 @@ def write(path: Path, name: str, revision: int, tensors: dict[str, Tensor], alia
 
 
 def widened(tensors: dict[str, Tensor], times: int, layers: dict[str, int]) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of the larger network."""
+    """Yield every tensor of the larger network."""
     have = {side: 1 + max(int(m[2]) for key in tensors if (m := LAYER.match(key)) and m[1] == side) for side in layers}
     width = tensors["decoder/embeddings/weight"].shape[1]
     for key, tensor in tensors.items():

@@ -41,17 +41,17 @@ CHUNK_S = 25.0
 
 
 def scripted(inbox: Inbox, emit: Emit) -> None:
-    """A speech actor without a model."""
+    """Run a speech actor without a model."""
     _speak(inbox, emit, lambda row: 0.0)
 
 
 def paced(inbox: Inbox, emit: Emit) -> None:
-    """The same, one chunk every `interval_s` of the script in the spool."""
+    """Run a speech actor without a model: one chunk every `interval_s` seconds, as the script in the spool says."""
     _speak(inbox, emit, lambda row: float(json.loads(Path(row.spool).read_bytes())["interval_s"]))
 
 
 def script(inbox: Inbox, emit: Emit) -> None:
-    """A media actor whose recordings are scripts: finds chunks five times as fast as they are recognised."""
+    """Run a media actor whose recordings are scripts. It finds chunks five times as fast as they are recognised."""
     emit(Ready(pid=os.getpid(), facts={}))
     while not isinstance(command := inbox.get(), Shutdown):
         if not isinstance(command, Decode):
@@ -70,14 +70,14 @@ def script(inbox: Inbox, emit: Emit) -> None:
 
 
 def journalled(inbox: Inbox, emit: Emit) -> None:
-    """The real speech actor, with a witness."""
+    """Run the real speech actor behind a witness."""
     from whisper_service.actors.speech import main as speech
 
     speech.run(_Witness(inbox), emit)  # type: ignore[arg-type]  # the witness does what the actor asks of an inbox
 
 
 class _Witness:
-    """Passes commands on; rows are on disk before they are worked on, so that no kill can hide them."""
+    """An inbox that writes down each chunk before the actor gets it, so that no kill can hide one."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
@@ -122,7 +122,7 @@ def _speak(inbox: Inbox, emit: Emit, delay: Callable[[ChunkInput], float]) -> No
 
 
 def sentences(span: Span) -> list[Segment]:
-    """As many words as people say in that time, each with its place."""
+    """Return as many words as people say in that time, each with its place."""
     step = 1 / WORDS_PER_S
     count = max(1, int((span.end - span.start) * WORDS_PER_S))
     words = [Word(span.start + n * step, span.start + (n + 1) * step, " words", 0.87) for n in range(count)]

@@ -16,7 +16,7 @@ TERMINAL = ("completed", "failed", "cancelled")
 
 
 class Event(NamedTuple):
-    """A server-sent event; `at` is `time.monotonic()` when it was complete here."""
+    """A server-sent event. `at` is `time.monotonic()` when it was complete here."""
 
     kind: str
     data: Any
@@ -25,7 +25,7 @@ class Event(NamedTuple):
 
 
 async def loaded(client: httpx.AsyncClient, *, within_s: float = 120.0) -> None:
-    """Wait until the model is in memory and a media actor is up: from here on the service is warm."""
+    """Wait until the service is warm: its model is in memory and a media actor is ready."""
     states: dict[str, str] = {}
     with anyio.move_on_after(within_s):
         while True:
@@ -41,14 +41,14 @@ async def loaded(client: httpx.AsyncClient, *, within_s: float = 120.0) -> None:
 
 
 async def get(client: httpx.AsyncClient, path: str) -> Any:
-    """The JSON behind an address."""
+    """Return the JSON behind a path."""
     response = await client.get(path)
     response.raise_for_status()
     return response.json()
 
 
 async def upload(client: httpx.AsyncClient, path: Path, **options: str | None) -> dict[str, Any]:
-    """Send a file as its users do, as a form; the job that came back with 202."""
+    """Send a file as users do, as a form. Return the job of the answer 202."""
     fields = {name: value for name, value in options.items() if value}
     with path.open("rb") as file:
         response = await client.post("/api/jobs", files={"file": (path.name, file)}, data=fields)
@@ -58,14 +58,14 @@ async def upload(client: httpx.AsyncClient, path: Path, **options: str | None) -
 
 
 async def follow(client: httpx.AsyncClient, job_id: str, last_id: int | None = None) -> AsyncGenerator[Event, None]:
-    """The events of a job as they come, to `end` or to the end of the connection."""
+    """Yield the events of a job as they come, up to `end` or to the end of the connection."""
     async with aclosing(events(client, f"/api/jobs/{job_id}/events", last_id)) as come:
         async for event in come:
             yield event
 
 
 async def events(client: httpx.AsyncClient, path: str, last_id: int | None = None) -> AsyncGenerator[Event, None]:
-    """The events of a stream as they come, to the end of the connection."""
+    """Yield the events of a stream as they come, up to the end of the connection."""
     headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
     async with client.stream("GET", path, headers=headers, timeout=httpx.Timeout(60, connect=10)) as response:
         response.raise_for_status()
@@ -86,7 +86,7 @@ async def events(client: httpx.AsyncClient, path: str, last_id: int | None = Non
 
 
 async def finished(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
-    """Wait for the `end` event; the job as it then is. Stops the program unless it completed."""
+    """Wait for the `end` event and return the job. Stops the program unless it completed."""
     async for _ in follow(client, job_id):
         pass
     job: dict[str, Any] = await get(client, f"/api/jobs/{job_id}")

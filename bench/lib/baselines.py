@@ -30,7 +30,7 @@ WORDS = "+words"
 def run(
     system: str, model_dir: Path, audio: Path, language: str | None, *, device: Device, rows: int, first: bool
 ) -> dict[str, Any]:
-    """One transcription; with `first` only up to the first segment. Seconds are counted from the call."""
+    """Transcribe a file once; with `first`, only up to the first segment. Seconds count from the call."""
     import numpy as np
     from faster_whisper import BatchedInferencePipeline
 
@@ -59,7 +59,7 @@ def run(
 
 
 def loaded(model_dir: Path, device: Device) -> Any:
-    """The library's model, with a thread for every core."""
+    """Return the model of faster-whisper, with a thread for every core."""
     from faster_whisper import WhisperModel
 
     kind, _, index = device.name.partition(":")
@@ -79,7 +79,7 @@ async def apart(
     rows: int = 8,
     first: bool = False,
 ) -> tuple[Spent, dict[str, Any]]:
-    """The same in a fresh process."""
+    """Transcribe a file once in a fresh process."""
     words = [
         sys.executable,
         "-m",

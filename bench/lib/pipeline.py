@@ -31,7 +31,10 @@ class Pipeline:
     def transcribe(
         self, path: Path, scratch: Path, language: str | None, preset: str = "balanced"
     ) -> Iterator[Segment]:
-        """The segments of a recording, in order. Without a language the first sure chunk decides what is expected."""
+        """Yield the segments of a recording in order.
+
+        Without a language the first sure chunk decides what is expected.
+        """
         spool, peaks = scratch / "spool", scratch / "peaks"
         for file in (spool, peaks):
             file.touch()

@@ -56,7 +56,7 @@ def speech(seconds: float, target: Path, source: Path | None = None) -> Made:
 
 
 def length(path: Path) -> float:
-    """Seconds of sound in a file, counted by decoding it."""
+    """Return the seconds of sound in a file, counted by decoding it."""
     with Recording(path) as recording:
         for _ in recording.blocks():
             pass
@@ -64,7 +64,7 @@ def length(path: Path) -> float:
 
 
 def clips(count: int, shortest_s: float, longest_s: float, folder: Path) -> list[Made]:
-    """Short WAV files of whole prompts, no two alike: their lengths go round evenly between the two."""
+    """Write short WAV files of whole prompts, no two alike. Their lengths lie evenly between the two."""
     made: list[Made] = []
     spoken = sentences()
     while len(made) < count:
@@ -101,7 +101,7 @@ def _decoded(source: Path, seconds: float) -> Iterator[Samples]:
 
 
 def _encode(path: Path, blocks: Iterator[Samples]) -> float:
-    """Write an MP3; its length in seconds."""
+    """Write an MP3. Return its length in seconds."""
     samples = 0
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libmp3lame", rate=SAMPLE_RATE, layout="mono")
@@ -120,7 +120,7 @@ def _encode(path: Path, blocks: Iterator[Samples]) -> float:
 
 
 def _repeat(piece: Path, seconds: float, target: Path) -> float:
-    """Copy the packets of an MP3 into another until that is `seconds` long; how long it is."""
+    """Copy the packets of an MP3 into another until that is `seconds` long. Return its length."""
     with av.open(str(target), "w") as container:
         written: Any = None
         at = 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """One line about where the figures come from; the load is that of the moment."""
+    """Return a line about the machine and its present load."""
     cpu = platform.machine()
     info = Path("/proc/cpuinfo")
     for line in info.read_text(encoding="utf-8").splitlines() if info.exists() else ():
@@ -30,7 +30,7 @@ def machine() -> str:
 
 
 def _cards() -> str:
-    """The graphics cards, as their driver calls them."""
+    """Return the GPUs, as their driver names them."""
     if shutil.which("nvidia-smi") is None:
         return ""
     words = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
@@ -40,7 +40,7 @@ def _cards() -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A Markdown table."""
+    """Print a Markdown table."""
     print(f"| {' | '.join(head)} |")
     print("|" + " --- |" * len(head))
     for row in rows:
@@ -48,12 +48,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of them lie (nearest rank)."""
+    """Return the value below which `share` of the values are (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered) - 1e-9) - 1)]
 
 
 def spread(values: Sequence[float], unit: str, digits: int = 2) -> str:
-    """Median with the range in which all lie."""
+    """Return the median with the range of all values."""
     low, high = min(values), max(values)
     return f"{statistics.median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"

@@ -18,35 +18,35 @@ from testkit.process import SERVE, spawn
 
 
 class Device(NamedTuple):
-    """Where both sides of a comparison compute, and in what."""
+    """Where both sides of a comparison compute, and in which numbers."""
 
     name: str = "cpu"
     compute_type: str = "int8"
 
     @property
     def settings(self) -> dict[str, str]:
-        """For `warm` and `service`."""
+        """Return the settings for `warm` and `service`."""
         return {"SPEECH__DEVICE": self.name, "SPEECH__COMPUTE_TYPE": self.compute_type}
 
     @property
     def words(self) -> list[str]:
-        """For the command line of a benchmark."""
+        """Return the options for the command line of a benchmark."""
         return ["--device", self.name, "--compute-type", self.compute_type]
 
     @staticmethod
     def ask(parser: argparse.ArgumentParser) -> None:
-        """The options that choose one."""
+        """Add the options that choose a device."""
         parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, for both sides (default: cpu)")
         parser.add_argument("--compute-type", help="for both sides (default: int8 on a CPU, float16 on a GPU)")
 
     @classmethod
     def given(cls, options: argparse.Namespace) -> Device:
-        """What was chosen."""
+        """Return the device that the options choose."""
         return cls(options.device, options.compute_type or ("int8" if options.device == "cpu" else "float16"))
 
 
 class Service:
-    """A service process: its address, its actors, its end."""
+    """The process of a service."""
 
     def __init__(self, process: subprocess.Popen[str], url: str, data: Path) -> None:
         self.process = process
@@ -55,17 +55,17 @@ class Service:
 
     @property
     def client(self) -> httpx.AsyncClient:
-        """A client for it, to be closed by whoever asked."""
+        """Return a client that the caller closes."""
         return httpx.AsyncClient(base_url=self.url, timeout=httpx.Timeout(600, connect=10))
 
     def cpu(self) -> float:
-        """CPU seconds used so far by the service and all its actors, dead ones included."""
+        """Return the CPU seconds of the service and all its actors so far, dead ones included."""
         return usage.tree_cpu(self.process.pid)
 
 
 @asynccontextmanager
 async def warm(model: Path, **environ: str) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
-    """A service with a fresh data directory and its model in memory, and a client for it."""
+    """A service with a fresh data directory and its model in memory, and a client."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as scratch,
         service(Path(scratch) / "data", model=model, **environ) as live,
@@ -77,7 +77,7 @@ async def warm(model: Path, **environ: str) -> AsyncIterator[tuple[Service, http
 
 @contextmanager
 def service(data: Path, *, model: Path | None, module: Sequence[str] = SERVE, **environ: str) -> Iterator[Service]:
-    """`python -m whisper_service serve` on a free port; SIGTERM at the end. `module`: another program that serves.
+    """A service on a free port until the end of the block. `module` is another program that serves.
 
     `environ` are settings as in the environment without the prefix: `SPEECH__SLOTS="1"`.
     """
@@ -89,7 +89,7 @@ def service(data: Path, *, model: Path | None, module: Sequence[str] = SERVE, **
 
 
 def start(data: Path, *, model: Path | None, module: Sequence[str] = SERVE, **environ: str) -> Service:
-    """The same without the end: whoever kills it calls this."""
+    """Start a service that the caller ends."""
     words = [*module] if model is None else [*module, "--model", str(model)]
     data.parent.mkdir(parents=True, exist_ok=True)
     log = data.parent / f"{data.name}.log"
@@ -100,7 +100,7 @@ def start(data: Path, *, model: Path | None, module: Sequence[str] = SERVE, **en
 
 
 def model(given: Path | None, scratch: Path) -> Path:
-    """The directory that both sides load: the one given, else the built-in model, joined below `scratch`."""
+    """Return the folder of the model for both sides: the given one, else the bundled one, joined below `scratch`."""
     if given is not None:
         return given.resolve()
     from whisper_service.models.catalog import Catalog
@@ -110,7 +110,7 @@ def model(given: Path | None, scratch: Path) -> Path:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """SIGTERM, and SIGKILL if that is not enough."""
+    """End a process with SIGTERM, and with SIGKILL if it does not end within 15 seconds."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:

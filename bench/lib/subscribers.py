@@ -54,7 +54,7 @@ class Subscriber(asyncio.Protocol):
 
     @property
     def got(self) -> list[tuple[int, int]]:
-        """The ids of complete events, and when their last byte came."""
+        """Return the ids of complete events, and when their last byte came."""
         found: list[tuple[int, int]] = []
         rest = b""
         for at, data in self._reads:
@@ -63,7 +63,7 @@ class Subscriber(asyncio.Protocol):
         return found
 
     def _newest(self) -> int:
-        """The last of them, looked for from the end."""
+        """Return the id of the last complete event, searched from the end."""
         tail = b""
         for _, data in reversed(self._reads):
             tail = data + tail
@@ -72,7 +72,7 @@ class Subscriber(asyncio.Protocol):
         return 0
 
     async def wait_for(self, seq: int) -> None:
-        """Until this change, or a later one, is here."""
+        """Wait until this change or a later one is here."""
         self._awaited = seq
         if self._newest() < seq:
             await self._arrived.wait()
@@ -82,7 +82,7 @@ class Subscriber(asyncio.Protocol):
 
 
 class Seen(NamedTuple):
-    """What came of one number of subscribers."""
+    """What one number of subscribers received."""
 
     subscribers: int
     changes: int
@@ -96,7 +96,7 @@ class Seen(NamedTuple):
 
 
 async def subscribe(count: int, host: str, port: int) -> list[tuple[asyncio.Transport, Subscriber]]:
-    """Connections that have all received `hello`."""
+    """Open connections that have all received `hello`."""
     loop = asyncio.get_running_loop()
     made: list[tuple[asyncio.Transport, Subscriber]] = []
     limit = anyio.CapacityLimiter(CONNECTING)
@@ -115,7 +115,7 @@ async def subscribe(count: int, host: str, port: int) -> list[tuple[asyncio.Tran
 
 
 async def measure(count: int, chunks: int, interval_s: float) -> Seen:
-    """A fresh service, `count` subscribers, one job."""
+    """Measure one job of a fresh service with `count` subscribers."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         stamps, play = Path(scratch) / "commits", anyio.Path(scratch) / "play"
         await play.write_bytes(json.dumps({"chunks": chunks, "interval_s": interval_s}).encode())

@@ -16,14 +16,14 @@ MB = 1_000_000
 
 
 class Spent(NamedTuple):
-    """Seconds that something took."""
+    """Seconds of wall time and of CPU time."""
 
     wall: float
     cpu: float
 
 
 def tree_cpu(pid: int) -> float:
-    """CPU seconds of a process and its descendants. Those that ended are in the sums of their parents."""
+    """Return the CPU seconds of a process and its descendants. Ended ones are in the sums of their parents."""
     total = 0.0
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
@@ -35,7 +35,7 @@ def tree_cpu(pid: int) -> float:
 
 
 def high_water(pid: int) -> int:
-    """The most resident memory a process ever had, in bytes (VmHWM)."""
+    """Return the most resident memory that a process ever had, in bytes (VmHWM)."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024

@@ -46,7 +46,7 @@ class Line:
         self.unanswered = 0
 
     async def ask(self, method: str, path: str, **rest: Any) -> httpx.Response | None:
-        """The answer; None if the service went away meanwhile, so that it is not known whether it was done."""
+        """Return the answer. None: the service ended meanwhile, so whether it acted is unknown."""
         try:
             answer = await self.client.request(method, self.host.url + path, **rest)
         except TRANSPORT:
@@ -59,7 +59,7 @@ class Line:
         return answer
 
     async def look(self, path: str, **parameters: str) -> httpx.Response:
-        """A read, repeated until there is an answer."""
+        """Read, again and again until there is an answer."""
         while True:
             answer = await self.ask("GET", path, params=parameters)
             if answer is not None and answer.status_code < 500:
@@ -70,9 +70,9 @@ class Line:
 
 @dataclass
 class User:
-    """Sends recordings and changes their mind about them.
+    """A client that submits recordings and changes its mind about them.
 
-    One thing after the other, so that it is known what is wanted.
+    It does one thing after the other, so that it knows what it wants.
     """
 
     name: str
@@ -102,7 +102,7 @@ class User:
         return sum(count for status, count in system["jobs"].items() if status not in TERMINAL)
 
     async def send(self, piece: Piece) -> Entry:
-        """Upload; the name is one of its own, so that the job can be found when the answer got lost."""
+        """Submit a recording under a name of its own. A job whose answer got lost is found by the name."""
         entry = Entry(f"{self.name} {len(self.entries):04} {piece.name}", piece)
         self.entries.append(entry)
         parameters = {"filename": entry.name} | ({"language": piece.language} if piece.language else {})
@@ -122,7 +122,7 @@ class User:
         await self.steer(entry, verb)
 
     async def steer(self, entry: Entry, verb: str) -> None:
-        """One request, and what it did to the job."""
+        """Make one request about a job, and note what it did."""
         self.asked[verb] += 1
         path = f"/api/jobs/{entry.id}"
         answer = await (self.line.ask("DELETE", path) if verb == "delete" else self.line.ask("POST", f"{path}/{verb}"))
@@ -136,7 +136,7 @@ class User:
             self.line.host.findings.append(f"{verb} {entry.name}: {answer.status_code} {answer.text[:300]}")
 
     async def refresh(self, entry: Entry) -> None:
-        """Look up where the job stands."""
+        """Fetch the state of the job."""
         answer = await self.line.look(f"/api/jobs/{entry.id}")
         entry.deleted = answer.status_code == 404
         if not entry.deleted:
@@ -145,7 +145,7 @@ class User:
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What a subscriber was told."""
+    """What a subscriber received."""
 
     id: int
     kind: str
@@ -154,7 +154,7 @@ class Event(msgspec.Struct, frozen=True):
 
 @dataclass
 class Subscriber:
-    """Reads events and keeps the id of the last one over everything that happens to the connection."""
+    """Reads events. After a break it continues behind the last id that it has."""
 
     line: Line
     path: str
@@ -207,7 +207,7 @@ class Subscriber:
 
 
 async def frames(response: httpx.Response) -> AsyncGenerator[tuple[str, bytes, int | None], None]:
-    """Kind, data and id of each event; heartbeats and half an event at the end are nothing."""
+    """Yield kind, data and id of each event. Heartbeats and half an event at the end are no events."""
     rest = b""
     async for block in response.aiter_bytes():
         *events, rest = (rest + block).split(b"\n\n")

@@ -28,7 +28,10 @@ GONE_S: Final = 10.0
 
 
 class Host:
-    """`module` is what is run; `settings` are as in the environment, without the prefix."""
+    """The process of the service, and what is done to it.
+
+    `module` is what is run. `settings` are as in the environment, without the prefix.
+    """
 
     def __init__(self, home: Path, disk: Path, module: Sequence[str], settings: dict[str, object]) -> None:
         self.data = disk / "data"
@@ -49,7 +52,10 @@ class Host:
         return self.data / "whisper_service.db"
 
     async def start(self) -> None:
-        """Returns once it answers. Tried again as a service manager does: on a full disk it says so and leaves."""
+        """Start the service, and return once it answers.
+
+        On a full disk it explains itself and ends. Then it is started again, as a service manager does.
+        """
         with anyio.fail_after(START_S):
             while not await to_thread.run_sync(self._spawn):
                 self.done["starts refused"] += 1
@@ -57,7 +63,7 @@ class Host:
         self._down = False
 
     def check(self) -> None:
-        """Raises if the service is dead, and nobody killed it."""
+        """Raise if the service died by itself."""
         if not self._down and (code := self.process.poll()) is not None:
             raise AssertionError(
                 f"the service died by itself, with {code}: {self.log.read_text('utf-8', 'replace')[-2_000:]}"
@@ -71,7 +77,7 @@ class Host:
     # -- what happens to it ------------------------------------------------------------------------------------------
 
     async def kill(self) -> None:
-        """kill -9 and, a moment later, a new one on the same data."""
+        """Kill the service, and start a new one on the same data."""
         async with self._turn:
             await to_thread.run_sync(self._end, signal.SIGKILL)
             self.done["service killed"] += 1
@@ -79,7 +85,7 @@ class Host:
             await self._ended()
 
     async def leave(self) -> int:
-        """SIGTERM; the exit code."""
+        """End the service with SIGTERM. Return its exit code."""
         async with self._turn:
             return await to_thread.run_sync(self._end, signal.SIGTERM)
 
@@ -111,7 +117,7 @@ class Host:
         return (orphans, []) if stopped else ([], orphans)
 
     async def _ended(self) -> None:
-        """The new service has ended whom the last one left behind."""
+        """Check that the new service has ended the actors that the last one left."""
         gone, orphans = await to_thread.run_sync(lambda: psutil.wait_procs(self._left, timeout=GONE_S))
         if gone:
             self.done["actors stopped at birth ended by the next service"] += 1
@@ -125,7 +131,7 @@ class Host:
                 orphan.kill()
 
     def abandon(self) -> None:
-        """The storm itself broke off: leave nothing behind."""
+        """Kill everything, because the storm itself failed."""
         children = psutil.Process(self.process.pid).children(recursive=True)
         for process in (self.process, *children):
             with suppress(psutil.NoSuchProcess, ProcessLookupError):
@@ -137,7 +143,7 @@ class Host:
         psutil.wait_procs(children, timeout=GONE_S)
 
     async def freeze(self, seconds: float) -> None:
-        """SIGSTOP for a while, as on a machine that is put to sleep."""
+        """Stop the service for a while, as on a machine that sleeps."""
         async with self._turn:
             self.process.send_signal(signal.SIGSTOP)
             await anyio.sleep(seconds)
@@ -145,14 +151,14 @@ class Host:
             self.done["service stopped for a while"] += 1
 
     async def strike(self, actor: str, number: signal.Signals) -> None:
-        """Send a signal to the actors whose names begin so."""
+        """Send a signal to the actors whose names begin with `actor`."""
         for name, pid in await self._pids(actor):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
                 self.done[f"{name.partition('-')[0]} actor {'killed' if number is signal.SIGKILL else 'stopped'}"] += 1
 
     async def doze(self, actor: str, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT before anybody lost patience: what it was told meanwhile it does late."""
+        """Stop actors and continue them before their deadline, so that they act late."""
         pids = await self._pids(actor)
         for number in (signal.SIGSTOP, signal.SIGCONT):
             for _, pid in pids:
@@ -163,7 +169,7 @@ class Host:
         self.done[f"{actor} actor stopped for a while"] += 1
 
     async def starve(self, spare: int) -> None:
-        """From now on the speech actor gets only this many more bytes of address space."""
+        """Leave the speech actor only this many more bytes of address space."""
         for _, pid in await self._pids("speech"):
             with suppress(psutil.NoSuchProcess, ProcessLookupError):
                 held = psutil.Process(pid).memory_info().vms
@@ -177,13 +183,13 @@ class Host:
         await self.starve(0)
 
     async def feed(self) -> None:
-        """The memory is back: no process has a limit any more."""
+        """Take the limits of memory away."""
         for _, pid in await self._pids(""):
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     async def _pids(self, actor: str) -> list[tuple[str, int]]:
-        """Those that live; none while the service does not answer."""
+        """Return names and process ids of the living actors. While the service does not answer, there are none."""
         try:
             async with httpx.AsyncClient(timeout=5) as client:
                 system = (await client.get(f"{self.url}/api/system")).json()
@@ -193,7 +199,7 @@ class Host:
         return [(a["name"], a["pid"]) for a in actors if a["name"].startswith(actor) and a["pid"]]
 
     async def lock(self, seconds: float) -> None:
-        """Another program holds the database, as a backup does."""
+        """Hold the database as another program, as a backup does."""
         with closing(sqlite3.connect(self.database, timeout=1, isolation_level=None)) as other:
             try:
                 other.execute("BEGIN IMMEDIATE")
@@ -210,7 +216,7 @@ class Host:
         return found
 
     def descriptors(self) -> Counter[str]:
-        """Open files of the service by kind, without the three pipes that each living actor needs."""
+        """Count the open files of the service by kind, without the three pipes of each living actor."""
         kinds: Counter[str] = Counter()
         folder = Path(f"/proc/{self.process.pid}/fd")
         for entry in folder.iterdir():
@@ -221,7 +227,10 @@ class Host:
         return kinds
 
     def log_entries(self) -> list[dict[str, Any]]:
-        """What all services wrote to standard error; a line that is no JSON, or cut off by a kill, is its `message`."""
+        """Return what all services wrote to standard error.
+
+        A line that is no JSON, or cut off by a kill, is its `message`.
+        """
         entries: list[dict[str, Any]] = []
         for line in self.log.read_text("utf-8", "replace").splitlines():
             try:
@@ -231,12 +240,12 @@ class Host:
         return entries
 
     def hungry(self) -> int:
-        """How often a speech actor found its memory too small for a batch, as far as its last logs tell."""
+        """Count how often a speech actor had too little memory for a batch, as far as its last logs tell."""
         logs = self.data.joinpath("logs").glob("speech-*.log")
         return sum(log.read_text("utf-8", "replace").count("tried again in two halves") for log in logs)
 
     def rows(self, sql: str, *values: object) -> list[Any]:
-        """Look into the database, also while the service is dead."""
+        """Read the database, also while the service is dead."""
         with closing(sqlite3.connect(self.database, timeout=10)) as connection:
             found: list[Any] = connection.execute(sql, values).fetchall()
         return found

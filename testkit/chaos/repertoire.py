@@ -13,7 +13,7 @@ from testkit.scripted_actors import script
 
 @dataclass(frozen=True)
 class Piece:
-    """A recording."""
+    """A recording, and what may become of it."""
 
     name: str
     data: bytes
@@ -25,12 +25,12 @@ class Piece:
 
     @property
     def sound(self) -> bool:
-        """Whether there is a transcript of it."""
+        """Whether it has a transcript."""
         return self.code is None
 
 
 def scripted(calm: Path) -> list[Piece]:
-    """For the scripted actors. What is to fail on purpose waits until the directory `calm` exists."""
+    """Return recordings for the scripted actors. They fail on purpose once the folder `calm` exists."""
 
     def piece(
         name: str,
@@ -67,7 +67,7 @@ def scripted(calm: Path) -> list[Piece]:
 
 
 def spoken(scratch: Path) -> list[Piece]:
-    """For the real actors: prompts of a telephone exchange, joined and alone, and files that are no recordings."""
+    """Return recordings for the real actors: prompts, joined and alone, and files that are no recordings."""
 
     def piece(name: str, weight: int, samples: sounds.Samples, language: str | None = "en") -> Piece:
         return Piece(name, media_files.write_wav(scratch / name, samples).read_bytes(), language, weight=weight)

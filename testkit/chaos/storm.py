@@ -46,7 +46,7 @@ FAKES: Final = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What storm it is to be. With a `model`, a directory, the actors are the real ones."""
+    """How long a storm lasts, and its seed. With `model`, a folder, the actors are the real ones."""
 
     seed: int
     seconds: float
@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def settings(self) -> dict[str, object]:
-        """Short patience with actors, so that stopped ones are replaced while it storms."""
+        """Settings with short deadlines, so that stopped actors are replaced during the storm."""
         common: dict[str, object] = {"storage__min_free_bytes": 1 << 20, "speech__slots": 2, "log__json": True}
         common |= {"storage__keep_changes": 10_000_000, "storage__undo_s": 0, "server__heartbeat_s": 1.0}
         if self.model is None:
@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def disk_mb(self) -> int:
-        """Room for everything that is sent and written, as long as nobody fills it."""
+        """Megabytes for everything that is sent and written, as long as nothing fills the disk."""
         return 96 + round(self.seconds)
 
 
@@ -97,7 +97,7 @@ class Report:
 
 
 async def run(plan: Plan, home: Path) -> Report:
-    """One storm in the directory `home`, and its report."""
+    """Run one storm in the folder `home`. Return its report."""
     report = Report(plan)
     kind = "real actors" if plan.model else "scripted actors"
     report.lines.append(f"storm: seed {plan.seed}, {plan.seconds:.0f} s, {kind}")
@@ -145,7 +145,7 @@ class Scene:
         return [entry for user in self.users for entry in user.entries]
 
     async def play(self) -> None:
-        """Peace, storm, calm, judgement."""
+        """Run the parts: peace, storm, calm, verdict."""
         times = [anyio.current_time()]
         await self._rehearse()
         idle = await self._idle_descriptors()
@@ -188,7 +188,7 @@ class Scene:
     # -- peace -------------------------------------------------------------------------------------------------------
 
     async def _rehearse(self) -> None:
-        """Every sound recording once, while nothing happens to anybody."""
+        """Transcribe every sound recording once without trouble."""
         rehearsal = User("rehearsal", self.line, self.pieces, self._dice("rehearsal"))
         self.users.append(rehearsal)
         for piece in self.pieces:
@@ -215,7 +215,7 @@ class Scene:
         return await self._quiet()
 
     async def _quiet(self) -> Counter[str]:
-        """Open files once every connection of a client is closed."""
+        """Count open files once every connection of a client is closed."""
         for _ in range(50):
             found = self.host.descriptors()
             if found["socket"] <= 3:
@@ -236,7 +236,7 @@ class Scene:
                 tasks.start_soon(self._pass_by)
 
     async def _weather(self, began: float) -> None:
-        """Blows in hands of shuffled cards, so that even a short storm has some of every kind."""
+        """Make trouble in shuffled rounds, so that even a short storm has some of every kind."""
         dice = self._dice("weather")
         mean = 1.5 if self.plan.model else 0.7
         cards: list[str] = []
@@ -295,7 +295,7 @@ class Scene:
             self._ballast.free()
 
     async def _follow(self, start: Callable[..., object]) -> None:
-        """Somebody opens the page of a new job every now and then, and stays to its end."""
+        """Open the events of a new job now and then, up to its end."""
         dice = self._dice("followers")
         followed: set[str] = set()
         while True:
@@ -310,7 +310,7 @@ class Scene:
                 start(follower.run)
 
     async def _pass_by(self) -> None:
-        """Visitors who look for a moment and are never seen again."""
+        """Open streams for a moment and leave them."""
         dice = self._dice("visitors")
         while True:
             visitor = Subscriber(self.line, "/api/events", dice)
@@ -321,7 +321,7 @@ class Scene:
     # -- calm --------------------------------------------------------------------------------------------------------
 
     async def _settle(self) -> None:
-        """The users, who now have time, resume what they paused and retry what the storm took from them."""
+        """Let the users resume what they paused, and retry what the storm took from them."""
         for _ in range(ROUNDS):
             pending: list[tuple[User, Entry]] = [
                 (u, e) for u in self.users for e in u.entries if e.id and not e.deleted
@@ -437,5 +437,5 @@ class Scene:
 
 
 def seeds(text: str) -> Iterator[int]:
-    """`1,2,3` -> the numbers."""
+    """Read numbers: `1,2,3`."""
     return map(int, text.split(","))

@@ -24,7 +24,7 @@ Heard = list[dict[str, Any]]
 
 
 def jobs(host: Host, entries: Iterable[Entry]) -> Iterator[str]:
-    """Every accepted job is there and in the state that its user would expect, and there are no others."""
+    """Yield jobs that are missing, unknown, or in a state that their user does not expect."""
     rows = {row[0]: row for row in host.rows("SELECT id, name, status, gaps, error, progress FROM job")}
     known: set[str] = set()
     for entry in entries:
@@ -61,7 +61,7 @@ def _chunks(host: Host, job_id: str, state: str) -> list[int]:
 
 
 def transcript(entry: Entry, status: str, heard: Heard, undisturbed: Mapping[str, Heard]) -> Iterator[str]:
-    """The text is that of the undisturbed run, to the last digit: all of it but the holes, or a part of it."""
+    """Yield what differs from the undisturbed text. A job that was cancelled may have a part of it."""
     if not entry.piece.sound:
         return
     whole = [segment for segment in undisturbed[entry.piece.name] if segment["chunk"] not in entry.piece.holes]
@@ -74,7 +74,7 @@ def transcript(entry: Entry, status: str, heard: Heard, undisturbed: Mapping[str
 
 
 def lifecycles(host: Host) -> Iterator[str]:
-    """The log tells of every job only what the table allows, ends as the job is, and tells every segment once."""
+    """Yield moves in the log that the table forbids, last states that differ, and segments that are not told once."""
     status: dict[str, str] = {}
     progress: dict[str, float] = defaultdict(float)
     told: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
@@ -108,7 +108,7 @@ def lifecycles(host: Host) -> Iterator[str]:
 
 
 def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: set[str]) -> Iterator[str]:
-    """It was told every change up to where it is, in order and once, and nothing that did not happen."""
+    """Yield changes that a subscriber missed, received twice or out of order, or that never happened."""
     there = {
         seq: (owner, kind, bytes(payload))
         for seq, owner, kind, payload in host.rows(
@@ -151,7 +151,7 @@ def log(entries: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def owner_of(kind: str, data: bytes) -> str:
-    """What an event is about: a job, or a model."""
+    """Return what an event is about: a job, or a model."""
     value: dict[str, Any] = json.loads(data)
     if kind == "model":
         return f"model:{value['name']}"
@@ -159,7 +159,7 @@ def owner_of(kind: str, data: bytes) -> str:
 
 
 def files(host: Host) -> Iterator[str]:
-    """Recordings and waveforms only of jobs that there are, and no samples: everything is over."""
+    """Yield files without a job. Everything is over, so there may be no samples."""
     there = {job_id for (job_id,) in host.rows("SELECT id FROM job")}
     found = {folder: {path.name for path in (host.data / folder).iterdir()} for folder in ("media", "peaks", "spool")}
     if found["media"] != there:
