@@ -15,6 +15,7 @@ export type Message =
   | { type: 'system'; system: System }
   | { type: 'models'; models: Models }
   | { type: 'deleted'; seq: number; id: string }
+  | { type: 'reading'; id: string }
   | { type: 'transcript'; id: string; transcript: Transcript }
   | { type: 'older'; page: Older }
 
@@ -91,6 +92,8 @@ export function reduce(state: State, message: Message): State {
       return deleteJob(state, message.seq, message.id)
     case 'segment':
       return addSegment(state, message.seq, message.id, message.segment)
+    case 'reading': // from now on the segments of this job are kept: some may come before the transcript
+      return state.texts[message.id] ? state : { ...state, texts: { ...state.texts, [message.id]: [] } }
     case 'transcript': {
       const known = state.texts[message.id] ?? []
       return { ...state, texts: { ...state.texts, [message.id]: mergeSegments(known, message.transcript.segments) } }

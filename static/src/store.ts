@@ -41,6 +41,7 @@ async function fetchSnapshot(): Promise<void> {
 
 /** Fetch a whole transcript. False: there is none. */
 export async function fetchTranscript(id: string): Promise<boolean> {
+  apply({ type: 'reading', id })
   const answer = await request<Transcript>('GET', `/api/jobs/${id}/transcript`)
   if (answer.ok) apply({ type: 'transcript', id, transcript: answer.value })
   return answer.ok

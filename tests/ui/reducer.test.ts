@@ -82,6 +82,17 @@ it('asks for a snapshot after a reset, a restart, and a hello that is ahead', ()
   expect(reduce(state, { type: 'reset' }).stale).toBe(true)
 })
 
+it('keeps a line that comes while the transcript is fetched', () => {
+  const fetched = { segments: [line(0, 0), line(2, 0)] } as any
+  const state = after([
+    { type: 'reading', id: '1' },
+    { type: 'segment', seq: 3, id: '1', segment: line(1, 0) },
+    { type: 'transcript', id: '1', transcript: fetched },
+    { type: 'reading', id: '1' },
+  ])
+  expect(state.texts['1']!.map(({ chunk }) => chunk)).toEqual([0, 1, 2])
+})
+
 it('sorts lines and has none twice, live or fetched', () => {
   const fetched = { segments: [line(0, 0), line(1, 0)] } as any
   const state = after([
