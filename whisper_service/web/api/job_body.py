@@ -20,7 +20,7 @@ from whisper_service.core.text import quoted
 from whisper_service.integrations.address_policy import MAX_URL_LENGTH
 from whisper_service.storage.uploads import Received, Uploads
 from whisper_service.web.http.errors import Incoming, in_words
-from whisper_service.web.http.model_aliases import model_of
+from whisper_service.web.http.model_aliases import configured_model
 from whisper_service.web.http.multipart import Fields, Form
 from whisper_service.web.http.operations import OPTIONS, RECORDING, form, operation, text
 from whisper_service.web.http.parameters import MAX_ID, name_in_query
@@ -111,7 +111,7 @@ def parse_options(given: Mapping[str, str], preset: Preset) -> Options:
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(OPTIONS)}."
             raise InvalidRequest(f"There is no option {quoted(name)}.", hint=hint, field=name[:80])
     if "model" in fields:
-        fields["model"] = model_of(fields["model"])
+        fields["model"] = configured_model(fields["model"])
     if "language" in fields:
         if (script := script_of(fields["language"])) is not None:
             fields.setdefault("script", script.value)

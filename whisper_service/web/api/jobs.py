@@ -22,7 +22,7 @@ from whisper_service.web.api import job_body
 from whisper_service.web.api.job_list import JobList, job_list
 from whisper_service.web.http.content_disposition import transcript_disposition, without_charset
 from whisper_service.web.http.errors import Incoming, problems
-from whisper_service.web.http.model_aliases import model_of
+from whisper_service.web.http.model_aliases import configured_model
 from whisper_service.web.http.operations import TEXT, operation, schemas_of
 from whisper_service.web.http.parameters import MAX_ID, JobId, Served
 
@@ -146,7 +146,7 @@ class RetryRequest(Value, frozen=True, forbid_unknown_fields=True):
     responses=problems(403, 404, 409, 422, 503),
 )
 async def retry(service: Served, job_id: JobId, data: JSONBody[RetryRequest] = RetryRequest()) -> Job:  # noqa: B008 - frozen
-    return await service.jobs.change(job_id, Cause.RETRY, model=model_of(data.model) if data.model else None)
+    return await service.jobs.change(job_id, Cause.RETRY, model=configured_model(data.model) if data.model else None)
 
 
 @get(

@@ -21,6 +21,11 @@ _DEFAULT: Final = frozenset({"", AUTO, "default", "whisper", *OPENAI_MODELS})
 _NAMES: Final = {model.name: model.name for model in KNOWN} | {model.repo.lower(): model.name for model in KNOWN}
 
 
+def configured_model(wanted: str) -> str:
+    """Return "auto" for OpenAI's names. Every other name means exactly that model, as the own API promises."""
+    return AUTO if wanted.strip().lower() in OPENAI_MODELS else wanted
+
+
 def model_of(wanted: str) -> str:
     """Return this service's name for a model: of OpenAI's names, of repositories and of their usual short forms.
 

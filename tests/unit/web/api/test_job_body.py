@@ -29,3 +29,16 @@ def test_a_tag_says_the_language_and_the_script(tag: str, script: Script | None)
 def test_a_script_that_is_asked_for_wins_over_the_tag() -> None:
     options = parse_options({"language": "zh-TW", "script": "simplified"}, Preset.BALANCED)
     assert options.script is Script.SIMPLIFIED
+
+
+@pytest.mark.parametrize(
+    ("wanted", "model"),
+    [
+        ("whisper-1", "auto"),
+        ("GPT-4o-transcribe", "auto"),
+        ("acme/whisper-base", "acme/whisper-base"),
+        ("tiny", "tiny"),
+    ],
+)
+def test_openai_names_mean_the_configured_model_and_all_others_themselves(wanted: str, model: str) -> None:
+    assert parse_options({"model": wanted}, Preset.BALANCED).model == model
