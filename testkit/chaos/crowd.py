@@ -177,7 +177,7 @@ class Subscriber:
     async def _connection(self, until: int | None) -> None:
         place = {"Last-Event-ID": str(self.last)}
         async with self.line.client.stream("GET", self.line.host.url + self.path, headers=place) as response:
-            if response.status_code == 404:  # deleted
+            if response.status_code in (204, 404):  # everything was told, or the job is deleted
                 self.over = True
             if response.status_code != 200:
                 return

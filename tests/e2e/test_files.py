@@ -127,7 +127,7 @@ def test_an_mp4_that_was_cut_off_before_its_index(program: Program, tmp_path: Pa
     assert b"moov" in whole[len(whole) // 2 :]
     path.write_bytes(whole[: len(whole) // 2])
     with job_of(program, send(program, path)) as job:
-        assert_failed(job, "not_media", "cut off lacks its index")
+        assert_failed(job, "not_media", "cut off has no index")
 
 
 def test_a_video_without_sound(program: Program, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_name_is_only_ever_shown(program: Program, tmp_path: Path, given: str,
 
 def test_an_unknown_option(program: Program) -> None:
     answer = program.client.post("/api/jobs?langauge=en", content=b"x", headers=AUDIO)
-    problem = assert_problem(answer, 422, "invalid_request", "'langauge'", "Did you mean language?")
+    problem = assert_problem(answer, 422, "invalid_request", "“langauge”", "Did you mean language?")
     assert problem["params"] == {"field": "langauge"}
 
 

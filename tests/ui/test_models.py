@@ -268,7 +268,7 @@ async def test_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visi
     death = page.locator("[data-deaths] li", has_text="Speech recognition").first
     assert "emory" in await death.inner_text()
     assert await death.locator("time").get_attribute("datetime")
-    await page.wait_for_selector("svg.spark polyline")
+    await page.wait_for_selector("svg.spark polyline", state="attached")  # flat, so without height, while idle
     assert "B free" in await page.inner_text("[data-card=hardware]")
     assert re.search(r"Idle|× real time", await page.inner_text("[data-speed]"))
     assert await page.locator("main .card").first.get_attribute("data-card") == "storage"

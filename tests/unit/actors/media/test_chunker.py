@@ -29,6 +29,7 @@ policies = st.builds(
     onset=st.floats(0.5, 1),
     offset=st.floats(0.05, 0.5),
     min_speech_s=st.just(0.0),
+    lonely_speech_s=st.just(0.0),
 )
 
 
