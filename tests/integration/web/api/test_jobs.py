@@ -493,7 +493,11 @@ async def test_what_is_not_there_is_not_transcribed_again(web: Running) -> None:
 
 
 async def test_names_of_openai_mean_the_configured_model(web: Running) -> None:
-    for name, stored in [("whisper-1", "auto"), ("gpt-4o-transcribe", "auto"), ("acme/whisper-base", "acme/whisper-base")]:
+    for name, stored in [
+        ("whisper-1", "auto"),
+        ("gpt-4o-transcribe", "auto"),
+        ("acme/whisper-base", "acme/whisper-base"),
+    ]:
         answer = await web.client.post("/api/jobs", params={"model": name}, content=SLOW, headers=AUDIO)
         assert answer.json()["options"]["model"] == stored
 
