@@ -30,8 +30,8 @@ BLOCK: Final = 128
 """Frames in a call, 4.1 s: large enough to be cheap, small enough for the CPU's cache and for a quick cancel."""
 
 STALE: Final = 2
-"""Blocks without speech, 8 s, after which the state is new in each block. Of 30 sentences after 30 s of a quiet tone, 22
-began more than 0.35 s late without this, and none with it. The work is the same."""
+"""Blocks without speech, 8 s, after which the state is new in each block. Of 30 sentences after 30 s of a quiet tone,
+22 began more than 0.35 s late without this, and none with it. The work is the same."""
 
 
 class SpeechDetector:

@@ -26,7 +26,7 @@ _SIMPLIFIED: Final = frozenset(["hans", "cn", "sg", "my"])
 
 
 def script_of(tag: str) -> Script | None:
-    """Return the script that a language tag asks for, like `zh-TW` or `zh_Hans`. None: it is no Chinese or says none."""
+    """Return the script that a language tag asks for, like `zh-TW` or `zh_Hans`. None: no Chinese, or no script."""
     code, *details = tag.strip().lower().replace("_", "-").split("-")
     if code not in {*CHINESE, "cmn", "zho", "chi"}:
         return None

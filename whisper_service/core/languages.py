@@ -53,7 +53,7 @@ _CODES: Final[dict[str, str]] = {
     "jv": "jw", "iw": "he", "in": "id", "ji": "yi", "mo": "ro", "nb": "no", "nob": "no", "fil": "tl", "cmn": "zh",
     "arb": "ar", "pes": "fa", "swh": "sw", "zsm": "ms", "lvs": "lv", "ekk": "et", "khk": "mn", "als": "sq",
 }  # fmt: skip
-"""Codes that are not Whisper's -> Whisper's: both kinds of ISO 639-2 (`deu` and `ger`), older codes, and some of 639-3."""
+"""Codes that are not Whisper's -> Whisper's: both kinds of ISO 639-2 (`deu`, `ger`), older codes, some of 639-3."""
 
 _NAMES: Final = {name.lower(): code for code, name in LANGUAGES.items()} | {
     "mandarin": "zh", "castilian": "es", "flemish": "nl", "farsi": "fa", "中文": "zh", "普通话": "zh", "粤语": "yue",

@@ -49,7 +49,7 @@ class Format(StrEnum):
 
 
 def render(transcript: Transcript, format: Format, layout: Layout | None = None) -> bytes:
-    """Return the whole file. Text is UTF-8 with a line feed at the ends of lines. Options of other formats are ignored."""
+    """Return the whole file. Text is UTF-8, lines end with a line feed. Options of other formats are ignored."""
     layout = layout or Layout()
     if layout.script is not None:
         transcript = convert(transcript, layout.script)

@@ -366,7 +366,7 @@ class Ledger:
 
 
 def _unclear(dropped: Sequence[Dropped]) -> Problem | None:
-    """Return the problem of speech that has no text because every text repeats itself. None: there is no such speech."""
+    """Return the problem of speech that has no text because every text repeats itself. None: there is none."""
     if not dropped:
         return None
     begin, end = dropped[0].begin, dropped[-1].end

@@ -30,8 +30,8 @@ STREAM_INFOS: Final = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 """How the first block of a FLAC file begins, with and without other blocks behind it."""
 DOCUMENTS: Final = (b"webm", b"matroska")
 BOX_TYPES: Final = frozenset(
-    {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"mfra", b"sidx", b"ssix", b"meta", b"uuid",
-     b"udta", b"pnot", b"PICT", b"prft", b"emsg", b"pdin", b"junk"}
+    {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"mfra", b"sidx", b"ssix", b"meta",
+     b"uuid", b"udta", b"pnot", b"PICT", b"prft", b"emsg", b"pdin", b"junk"}
 )  # fmt: skip
 
 

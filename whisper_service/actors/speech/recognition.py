@@ -15,8 +15,8 @@ A chunk is decoded in rounds:
 Where the language may change, `language_choice` looks at every window before it is decoded. A window in two languages
 is cut at pauses, and its parts are decoded in the next rounds, each in its own language.
 
-A chunk in a doubtful language has a limited `EFFORT`, or a wrong language would cost many times a right one. A text that still repeats itself
-after every search is dropped, and its place is reported.
+A chunk in a doubtful language has a limited `EFFORT`, or a wrong language would cost many times a right one.
+A text that still repeats itself after every search is dropped, and its place is reported.
 """
 
 from __future__ import annotations

@@ -207,7 +207,8 @@ def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
         summary="One job, live",
         description=(
             "Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the "
-            "job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets "
+            "job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it "
+            "gets "
             "204, so that a browser does not come back."
         ),
         media_type=MEDIA_TYPE,
