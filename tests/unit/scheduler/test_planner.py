@@ -320,14 +320,15 @@ def test_an_idle_model_goes_after_its_time_and_never_before() -> None:
 
 
 def chunks(least: int) -> st.SearchStrategy[tuple[ReadyChunk, ...]]:
-    return st.integers(least, 12).flatmap(
-        lambda n: st.tuples(*(st.integers(0, 4).map(lambda a, i=i: ReadyChunk(i, a)) for i in range(n)))
-    )
+    """Yield chunks 0, 1, 2... with the number of deaths that each has met."""
+    deaths = st.lists(st.integers(0, 4), min_size=least, max_size=12)
+    return deaths.map(lambda counts: tuple(ReadyChunk(index, count) for index, count in enumerate(counts)))
 
 
+NAMES = st.integers(0, 9_999).map(str)
 works = st.builds(
     JobView,
-    job_id=st.uuids().map(str),
+    job_id=NAMES,
     model=st.sampled_from(["base", "large", None]),
     batch_key=st.sampled_from(["k1", "k2"]),
     rank=st.sampled_from([0.0, CALL_RANK, -1.7e9]),
@@ -335,7 +336,7 @@ works = st.builds(
     bytes=st.sampled_from([1, planner.SMALL_BYTES + 1, planner.LONG_BYTES + 1]),
     duration_s=st.sampled_from([None, 5.0, 600.0]),
     decoding=st.sampled_from(Decoding),
-    ready=st.just(()) | chunks(1),
+    ready=chunks(0),
     in_flight=st.sampled_from([0, 0, 1, 3]),
     given=st.integers(0, 30),
     last_batch=st.integers(0, 30),
@@ -372,9 +373,13 @@ free = st.builds(
 )
 """Speech actors that can take a batch."""
 queues = st.lists(
-    st.builds(WaitingJob, job_id=st.uuids().map(str), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])), max_size=10
+    st.builds(WaitingJob, job_id=NAMES.map("queued{}".format), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])),
+    max_size=10,
+    unique_by=lambda job: job.job_id,
 ).map(tuple)
-media_actors = st.lists(st.builds(MediaActorView, name=st.uuids().map(str), idle=st.booleans()), max_size=3).map(tuple)
+media_actors = st.lists(
+    st.builds(MediaActorView, name=NAMES, idle=st.booleans()), max_size=3, unique_by=lambda actor: actor.name
+).map(tuple)
 
 
 def jobs_of(kind: st.SearchStrategy[JobView], least: int = 0) -> st.SearchStrategy[tuple[JobView, ...]]:
