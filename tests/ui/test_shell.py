@@ -193,7 +193,7 @@ async def test_every_address_can_be_opened_directly(visitor: Visitor, site: Site
         answer = await visitor.page.goto(site.url + path)
         assert answer.status == 200
         await visitor.page.wait_for_selector("h1")
-    assert await visitor.page.inner_text("h1") == "linked.wav"
+    await visitor.page.locator("h1", has_text="linked.wav").wait_for()
 
 
 def weight(names: Iterable[str]) -> int:
