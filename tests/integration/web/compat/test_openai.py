@@ -375,8 +375,12 @@ async def test_other_sites_are_refused_in_the_same_form(web: Running) -> None:
 
 async def test_a_cancelled_job_is_a_conflict_and_not_tried_again(web: Running) -> None:
     async def cancel() -> None:
-        made, *_ = await web.service.events.cursor(0).read()
-        await web.service.jobs.change(made.job_id, Cause.CANCEL)
+        cursor = web.service.events.cursor(0)
+        while True:
+            for change in await cursor.read():
+                if change.kind == "update":  # else: the model is loaded meanwhile
+                    await web.service.jobs.change(change.job_id, Cause.CANCEL)
+                    return
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(cancel)
