@@ -131,11 +131,14 @@ function deleteJob(state: State, seq: number, id: string): State {
 function updateModel(state: State, seq: number, model: Model): State {
   const newest = Math.max(state.seq, seq)
   if (!state.models) return { ...state, seq: newest }
-  const known = state.models.some(({ name }) => name === model.name)
-  const models = known
-    ? state.models.map((other) => (other.name === model.name ? model : other))
-    : [...state.models, model]
-  return { ...state, seq: newest, models }
+  if (state.models.some(({ name }) => name === model.name)) {
+    const models = state.models.map((other) => (other.name === model.name ? model : other))
+    return { ...state, seq: newest, models }
+  }
+  // At its place in the order of the service: a row that moved later would close its menu.
+  const before = state.models.filter(({ name, good_for }) => good_for || name < model.name)
+  const behind = state.models.filter((other) => !before.includes(other))
+  return { ...state, seq: newest, models: [...before, model, ...behind] }
 }
 
 /** The text of a job that no page shows is not kept: it is fetched as a whole when a page needs it. */

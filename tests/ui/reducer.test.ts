@@ -150,7 +150,7 @@ it('notices a new build of the page', () => {
 })
 
 it('updates a model after the list was fetched', () => {
-  const model = (name: string, state: string) => ({ name, state }) as any
+  const model = (name: string, state: string) => ({ name, state, good_for: name === 'small' ? 'notes' : '' }) as any
   const told: Message = { type: 'model', seq: 5, model: model('small', 'downloading') }
   expect(after([told]).models).toBeNull()
   const state = after([
@@ -162,4 +162,12 @@ it('updates a model after the list was fetched', () => {
     ['small', 'downloading'],
     ['own/one', 'installed'],
   ])
+})
+
+it('puts a new model where the service lists it: behind the known ones, by name', () => {
+  const model = (name: string, good_for = '') => ({ name, state: 'installed', good_for }) as any
+  const listed = [model('small', 'notes'), model('base', 'drafts'), model('acme/x'), model('zoo')]
+  const told: Message = { type: 'model', seq: 5, model: model('brought') }
+  const state = after([{ type: 'models', models: { models: listed, hub: {} as any } }, told])
+  expect(state.models!.map(({ name }) => name)).toEqual(['small', 'base', 'acme/x', 'brought', 'zoo'])
 })

@@ -183,7 +183,7 @@ class Catalog:
     def entries(self) -> list[CatalogEntry]:
         """Return every known model and every model on this machine, the best first."""
         names = {*BY_NAME, *self.installed(), *(name for name, _ in self._folders())}
-        return [self.entry(name) for name in sorted(names, key=_rank(ON_GPU))]
+        return in_order(map(self.entry, names))
 
     def entry(self, name: str) -> CatalogEntry:
         """Return what is known about the model of this name, and what of it is on the disk."""
@@ -288,6 +288,12 @@ def _directory(default: str) -> Path | None:
 def _missing(path: Path) -> list[str]:
     """Return the files that a model directory lacks to be loaded. An empty file counts as missing."""
     return missing_files([name for name in (*REQUIRED, *VOCABULARIES) if file_size(path / name)])
+
+
+def in_order(entries: Iterable[CatalogEntry]) -> list[CatalogEntry]:
+    """Return the known models, the best first, and then the others by name."""
+    rank = _rank(ON_GPU)
+    return sorted(entries, key=lambda entry: rank(entry.name))
 
 
 def _rank(order: tuple[str, ...]) -> Callable[[str], tuple[int, str]]:

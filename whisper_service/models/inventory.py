@@ -11,7 +11,7 @@ from enum import StrEnum
 from whisper_service.core.domain import Problem, Value
 from whisper_service.core.errors import ModelBroken, ServiceError
 from whisper_service.host.machine import Machine
-from whisper_service.models.catalog import Catalog, CatalogEntry
+from whisper_service.models.catalog import Catalog, CatalogEntry, in_order
 from whisper_service.models.files import WEIGHTS, ModelFacts, read_facts
 from whisper_service.models.known import BY_NAME, ON_CPU, ON_GPU, Shape, Suitability
 
@@ -86,11 +86,12 @@ class Inventory:
         ] = {}  # by name: size and time, what was read
 
     def all(self, now: Situation) -> list[ModelInfo]:
-        """Return every known model and every model on this machine, the best first; then others from the hub."""
+        """Return every known model and every model on this machine, the best first; then the others by name."""
         best = self._recommended(now), self._default(now.device)
         entries = self.catalog.entries()
-        others = sorted({*now.transfers, *now.problems} - {entry.name for entry in entries})
-        return [self._info(entry, now, *best) for entry in [*entries, *map(self.catalog.entry, others)]]
+        others = {*now.transfers, *now.problems} - {entry.name for entry in entries}
+        entries = in_order([*entries, *map(self.catalog.entry, others)])
+        return [self._info(entry, now, *best) for entry in entries]
 
     def one(self, name: str, now: Situation) -> ModelInfo:
         """Return the model of this name, which must be a name that the catalog gave."""

@@ -56,6 +56,14 @@ def test_with_a_card_the_best_that_fits_it_is_recommended(tmp_path: Path) -> Non
     assert listed[0].suits.fit is Fit.GPU
 
 
+def test_own_models_and_those_on_their_way_follow_the_known_ones_by_name(tmp_path: Path) -> None:
+    put(tmp_path / "brought")
+    put(tmp_path / "small")
+    now = Situation(transfers={"acme/first": Transfer(0), "zoo/last": Transfer(0)})
+    listed = [info.name for info in inventory(tmp_path).all(now)]
+    assert listed[len(BY_NAME) :] == ["acme/first", "brought", "zoo/last"]
+
+
 def test_the_states_of_a_model(tmp_path: Path) -> None:
     put(tmp_path / "acme--own")
     put(tmp_path / "short", model_bin=weights()[:50])
