@@ -179,6 +179,16 @@ def test_only_the_beginning_is_decoded_if_no_more_is_wanted(tmp_path: Path) -> N
     assert decoded.warnings == (), "it is not the file that ends"
 
 
+def test_speech_across_the_end_of_the_beginning_is_in_the_spool(tmp_path: Path) -> None:
+    for limit_s in (20.0, 20.2):
+        command = job(tmp_path, write_wav(tmp_path / "talk.wav", join(silence(15), babble(30))), f"at {limit_s}")
+        command = msgspec.structs.replace(command, limit_s=limit_s)
+        spans = [report.span for report in media.decode(command) if isinstance(report, ChunkFound)]
+        last = spans[-1]
+        assert last.end == pytest.approx(20.5 if limit_s > 20 else 20.0)
+        assert last.start_sample + last.samples == len(spool(command)), "the chunk goes on behind the samples"
+
+
 def test_cancel_ends_a_decode_at_once_and_without_a_word(tmp_path: Path) -> None:
     source = write_wav(tmp_path / "talk.wav", join(TALK, *[silence(60)] * 10))
     dropped, next_one = job(tmp_path, source, "dropped"), job(tmp_path, source, "next")

@@ -175,8 +175,6 @@ def decode(
         for block in recording.blocks():
             if cancelled():
                 return
-            if limited := command.limit_s is not None and recording.position_s >= command.limit_s:
-                break
             _check_length(recording.position_s, command)
             if recording.samples > max_s * SAMPLE_RATE:
                 raise Inflated(at_s=round(recording.position_s, 1))
@@ -190,6 +188,8 @@ def decode(
                 due = now + PROGRESS_S
                 waveform.flush()
                 yield DecodeProgress(job_id=command.job_id, position_s=recording.position_s)
+            if limited := command.limit_s is not None and recording.position_s >= command.limit_s:
+                break  # behind the last block: the last chunk reaches to the end of what was written
         waiting.append(detection.submit(detector.finish))
         for probabilities in waiting:
             yield from found(chunker.feed(probabilities.result()))
