@@ -27,7 +27,6 @@ RETRY_AFTER_S: Final = 300
 class CallFailed(ServiceError):
     """The recording could not be transcribed."""
 
-    code: ClassVar[str] = "call_failed"
     hint: ClassVar[str] = "The list of jobs shows why. A retry transcribes only what is missing."
 
     def __init__(self, message: str | None = None, *, hint: str | None = None, problem: Problem | None = None) -> None:
@@ -45,7 +44,6 @@ class CallFailed(ServiceError):
 class CallWaits(CallFailed):
     """The job waits until a person solves a problem. Then it goes on by itself."""
 
-    code: ClassVar[str] = "call_waits"
     hint: ClassVar[str] = "Solve the problem that the job names. Then send the recording again to get its text."
 
 

@@ -45,11 +45,13 @@
 
 In brackets: the module of the class, if another one. Status "-": no request is answered with the error; it ends the
 process or is the `error` of a job. docs/operations.md explains each code to operators. The docstring of a class is its
-default message.
+default message. The code of a class is its name in snake case, unless the class states another one. A code never
+changes: a class that gets another name states the code that it had.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from whisper_service.core.domain import Problem
@@ -60,6 +62,11 @@ class ServiceError(Exception):
 
     code: ClassVar[str] = "internal"
     hint: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        """Derive the code of a class that states none from its name: `TooLarge` has the code `too_large`."""
+        if "code" not in vars(cls):
+            cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, message: str | None = None, *, hint: str | None = None, **params: Any) -> None:
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
@@ -76,27 +83,21 @@ class ServiceError(Exception):
 class InvalidRequest(ServiceError):
     """The request is not valid."""
 
-    code = "invalid_request"
-
 
 class EmptyFile(InvalidRequest):
     """The file is empty."""
 
-    code = "empty_file"
     hint = "Check that the recording was saved completely and send it again."
 
 
 class BadArchive(InvalidRequest):
     """The archive is not that of a model."""
 
-    code = "bad_archive"
     hint = "Pack the folder of one model in CTranslate2's format as .zip, .tar or .tar.gz."
 
 
 class InvalidConfig(InvalidRequest):
     """The configuration is not valid."""
-
-    code = "invalid_config"
 
 
 class UnsupportedMedia(ServiceError):
@@ -108,38 +109,28 @@ class UnsupportedMedia(ServiceError):
 class TooLarge(ServiceError):
     """The file is larger than this service accepts."""
 
-    code = "too_large"
-
 
 class NotFound(ServiceError):
     """What the request names does not exist."""
-
-    code = "not_found"
 
 
 class Conflict(ServiceError):
     """The request does not fit the present state."""
 
-    code = "conflict"
-
 
 class IllegalTransition(Conflict):
     """The job cannot do this in its present state."""
-
-    code = "illegal_transition"
 
 
 class ModelInUse(Conflict):
     """The model is in use."""
 
-    code = "model_in_use"
     hint = "Wait for the jobs that use it, or pause them. Then try again."
 
 
 class MediaRemoved(Conflict):
     """The recording of this job was deleted to save space. Its text was kept."""
 
-    code = "media_removed"
     hint = (
         "Send the recording again. storage.keep_media_days and storage.max_media_bytes say how long recordings"
         " are kept."
@@ -149,7 +140,6 @@ class MediaRemoved(Conflict):
 class DiskFull(ServiceError):
     """There is not enough space on the disk."""
 
-    code = "disk_full"
     hint = "Free some space, or set data_dir to a folder on a larger disk. Then try again."
 
 
@@ -163,27 +153,22 @@ class DataDirectoryInUse(ServiceError):
 class ModelUnavailable(ServiceError):
     """The model is not on this machine."""
 
-    code = "model_unavailable"
-
 
 class ModelBroken(ServiceError):
     """The model cannot be loaded."""
 
-    code = "model_broken"
     hint = "Remove the model, then install it again."
 
 
 class ModelTooBig(ModelBroken):
     """The model needs more memory than this machine has."""
 
-    code = "model_too_big"
     hint = "Choose a smaller model. GET /api/models says which models fit."
 
 
 class ImportRefused(ServiceError):
     """Models may not be imported from this folder."""
 
-    code = "import_refused"
     hint = "Name the folder in models.import_dirs of the configuration, or send the model as an archive."
 
 
@@ -211,7 +196,6 @@ class StoreBusy(ServiceError):
 class UploadBroken(ServiceError):
     """The upload broke off before it was complete."""
 
-    code = "upload_broken"
     hint = "Send the file again."
 
 
@@ -225,28 +209,24 @@ class LinkFailed(ServiceError):
 class Unauthorized(ServiceError):
     """This service requires a token."""
 
-    code = "unauthorized"
     hint = "Send the token as `Authorization: Bearer TOKEN`. In a browser, log in at /login."
 
 
 class TooManyTries(ServiceError):
     """Too many wrong tokens came from this address."""
 
-    code = "too_many_tries"
     hint = "Wait as long as Retry-After says, then send the right token."
 
 
 class TooManyUploads(ServiceError):
     """The service already receives as many uploads as it may at the same time."""
 
-    code = "too_many_uploads"
     hint = "Send the file again in a moment, or raise server.max_uploads."
 
 
 class TokenRequired(ServiceError):
     """The service would listen for other machines without a token."""
 
-    code = "token_required"
     hint = (
         "Set security.token, security.token_file or WHISPER_SERVICE_SECURITY__TOKEN; or listen on 127.0.0.1; or set"
         " security.open = true if everybody who reaches this address may use the service."
@@ -256,33 +236,28 @@ class TokenRequired(ServiceError):
 class UploadOffset(Conflict):
     """The piece does not begin where the upload ends."""
 
-    code = "upload_offset"
     hint = "Send HEAD to learn the offset of the upload, and continue there."
 
 
 class UploadIncomplete(Conflict):
     """The upload is not complete."""
 
-    code = "upload_incomplete"
     hint = "Send the rest first. HEAD says at which offset it begins."
 
 
 class UploadLocked(ServiceError):
     """Another connection is sending this upload."""
 
-    code = "upload_locked"
     hint = "Send HEAD: it ends the other connection and says the offset. Continue there."
 
 
 class ChecksumMismatch(ServiceError):
     """The checksum of the piece does not fit its bytes."""
 
-    code = "checksum_mismatch"
     hint = "Send the piece again. Nothing of it was kept."
 
 
 class UploadProtocol(ServiceError):
     """Uploads in pieces need version 1.0.0 of the tus protocol."""
 
-    code = "upload_protocol"
     hint = "Send the header Tus-Resumable: 1.0.0, or send the file in one piece to /api/jobs."

@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import ClassVar, Final
+from typing import Final
 
 import anyio
 import uvicorn
@@ -43,8 +43,6 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, the exit code that shells use
 
 class AddressUnavailable(ServiceError):
     """The service cannot listen at this address."""
-
-    code: ClassVar[str] = "address_unavailable"
 
 
 def run(config: Config, sources: Mapping[str, SettingSource] | None = None) -> int:

@@ -94,9 +94,35 @@ def test_the_search_for_codes_finds_them() -> None:
     assert {"decode_failed", "spool_missing", "host_not_allowed", "truncated", "disk_full"} <= set(written())
 
 
-def test_every_code_is_explained_once_and_no_other() -> None:
+def rows_of_the_page() -> list[tuple[str, str]]:
+    """Return the code of each row in docs/operations.md, and the rest of the row."""
     page = (DOCS / "operations.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", page, re.MULTILINE)
+    return re.findall(r"^\| `([a-z_]+)` \|(.*)\|$", page, re.MULTILINE)
+
+
+def test_a_class_has_its_name_as_code_unless_it_states_another_one() -> None:
+    class RecordingTooLarge(errors.TooLarge):
+        pass
+
+    class BigRecording(errors.TooLarge):
+        code = "too_large"
+
+    assert (errors.TooLarge.code, RecordingTooLarge.code, BigRecording.code) == (
+        "too_large",
+        "recording_too_large",
+        "too_large",
+    )
+
+
+def test_the_code_of_every_class_is_in_the_table_for_operators() -> None:
+    """A class that is renamed without stating its old code ends here."""
+    codes_of_classes = {kind.code for kind in everything().values()}
+    assert len(codes_of_classes) > 30
+    assert codes_of_classes <= {code for code, _ in rows_of_the_page()}
+
+
+def test_every_code_is_explained_once_and_no_other() -> None:
+    rows = rows_of_the_page()
     explained = [code for code, _ in rows]
     assert sorted(explained) == sorted(set(explained))
     assert set(explained) == codes()

@@ -63,21 +63,18 @@ BYTES_PER_S: Final = 2 * SAMPLE_RATE
 class SpoolMissing(ServiceError):
     """The files for the decoded sound are not on the disk any more."""
 
-    code = "spool_missing"
     hint = "Find out what removes files from the data directory, then retry the job."
 
 
 class TooLong(ServiceError):
     """The recording is longer than this service accepts."""
 
-    code = "too_long"
     hint = "Send the recording in parts, or raise media.max_duration_s."
 
 
 class Inflated(ServiceError):
     """The recording decodes to far more sound than a file of its size can hold."""
 
-    code = "inflated"
     hint = (
         "If this is a real recording, convert it to another format and send the result, or raise media.max_expansion."
     )

@@ -64,7 +64,6 @@ _kept: list[av.AudioFrame] = []
 class NotMedia(ServiceError):
     """The file is not a recording, or is damaged from its start."""
 
-    code: ClassVar[str] = "not_media"
     hint: ClassVar[str] = (
         "Check that the file plays in a media player. An MP4 or MOV file that was cut off has no index: repair it, or"
         " send the original."

@@ -25,7 +25,6 @@ ORDER: Final = (
 class NoSuchTrack(ServiceError):
     """The recording does not have the audio track that was asked for."""
 
-    code: ClassVar[str] = "no_such_track"
     hint: ClassVar[str] = (
         "The first audio track is 0. Without the option, the track in the language of the job or the default is read."
     )
@@ -34,14 +33,12 @@ class NoSuchTrack(ServiceError):
 class DecodeFailed(ServiceError):
     """The sound of the file could not be decoded."""
 
-    code: ClassVar[str] = "decode_failed"
     hint: ClassVar[str] = "Convert the file with a media player or editor to WAV, FLAC or MP3 and send the result."
 
 
 class NoAudio(ServiceError):
     """The file has no sound."""
 
-    code: ClassVar[str] = "no_audio"
     hint: ClassVar[str] = "Check that the recording has an audio track, and that the track is not empty."
 
 
