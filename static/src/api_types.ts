@@ -246,7 +246,7 @@ export interface paths {
         };
         /**
          * Everything that happens, live
-         * @description Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `model` (one of `/api/models`), `ping` (when nothing happened for a while), and `reset` when the log does not reach back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream begins now.
+         * @description Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `model` (one of `/api/models`), `ping` (when nothing happened for the `heartbeat_s` seconds of `hello`), and `reset` when the log does not reach back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream begins now.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -1071,6 +1071,8 @@ export interface components {
             tracks: components["schemas"]["AudioTrack"][];
             /** @default false */
             media_removed: boolean;
+            /** @default false */
+            no_speech: boolean;
         };
         /** JobEdit */
         JobEdit: {
@@ -1291,6 +1293,9 @@ export interface components {
             effect: components["schemas"]["Effect"] | null;
             secret: boolean;
             given: boolean;
+            minimum?: number | null;
+            exclusive_minimum?: number | null;
+            maximum?: number | null;
         };
         /** SettingList */
         SettingList: {

@@ -32,6 +32,9 @@ class Setting(Value, frozen=True):
     effect: Effect | None  # of a change; None: cannot be changed here
     secret: bool
     given: bool  # the value is not the default
+    minimum: float | None = None
+    exclusive_minimum: float | None = None  # the value must be greater
+    maximum: float | None = None
 
 
 def describe(config: Config, sources: Mapping[str, SettingSource], stored: Mapping[str, Any]) -> list[Setting]:
@@ -49,6 +52,7 @@ def describe(config: Config, sources: Mapping[str, SettingSource], stored: Mappi
                 effect=field.effect if changeable else None,
                 secret=field.secret,
                 given=value != field.default,
+                **field.bounds._asdict(),
             )
         )
     return found

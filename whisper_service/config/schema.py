@@ -225,6 +225,14 @@ class Config(Section, frozen=True):
     log: LogSettings = LogSettings()
 
 
+class Bounds(NamedTuple):
+    """Which numbers a setting may be. None: there is no such bound."""
+
+    minimum: float | None = None
+    exclusive_minimum: float | None = None  # it must be greater
+    maximum: float | None = None
+
+
 class SettingField(NamedTuple):
     """What is known of a setting besides its value."""
 
@@ -232,6 +240,7 @@ class SettingField(NamedTuple):
     description: str
     effect: Effect | None  # of a change while the service runs; None: cannot be changed then
     secret: bool
+    bounds: Bounds
 
 
 @cache
@@ -249,7 +258,8 @@ def _fields(section: type[msgspec.Struct], prefix: str, effect: Effect | None) -
             yield from _fields(type(field.default), f"{prefix}{field.name}.", own)
         else:
             secret = extra.get("secret", False)
-            yield prefix + field.name, SettingField(field.default, extra.get("description", ""), own, secret)
+            description, bounds = extra.get("description", ""), _bounds(field.type)
+            yield prefix + field.name, SettingField(field.default, description, own, secret, bounds)
 
 
 def _extra(kind: Any) -> dict[str, Any]:
@@ -259,3 +269,10 @@ def _extra(kind: Any) -> dict[str, Any]:
         if isinstance(meta, msgspec.Meta):
             found |= {"description": meta.description or "", **(meta.extra or {})}
     return found
+
+
+def _bounds(kind: Any) -> Bounds:
+    """Return the bounds that the `Meta` of an annotated type set."""
+    metas = [meta for meta in get_args(kind) if isinstance(meta, msgspec.Meta)]
+    set_by = ([bound for meta in metas if (bound := getattr(meta, name)) is not None] for name in ("ge", "gt", "le"))
+    return Bounds(*(bounds[-1] if bounds else None for bounds in set_by))

@@ -239,6 +239,7 @@ class Job(Value, frozen=True):
     origin: LinkOrigin | None = None  # None: the recording was uploaded
     tracks: tuple[AudioTrack, ...] = ()  # of a recording with several audio tracks
     media_removed: bool = False  # the recording was deleted, as storage.keep_media_days and others ask; its text stays
+    no_speech: bool = False  # it is complete, and nobody speaks in it
 
 
 class Transcript(Value, frozen=True):

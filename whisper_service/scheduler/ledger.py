@@ -14,7 +14,19 @@ from typing import Any, Final
 from anyio import to_thread
 from msgspec.structs import replace
 
-from whisper_service.core.domain import MAX_NOTES, Chunk, ChunkState, Gap, Job, JobNote, Phase, Problem, Span, Status
+from whisper_service.core.domain import (
+    MAX_NOTES,
+    Chunk,
+    ChunkState,
+    Gap,
+    Job,
+    JobNote,
+    Phase,
+    Problem,
+    Span,
+    Status,
+    Task,
+)
 from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import planner
@@ -189,7 +201,9 @@ class Ledger:
             await self.fail(run.job.id, run.failure)
             return
         warned = [note.message for note in run.job.history if note.code in WARNINGS]
-        message = warned[-1] if warned else "" if run.finished else "No speech was found."
+        detects = run.job.options.task is Task.DETECT
+        heard = run.gaps or (run.job.language if detects else await self._store.has_segments(run.job.id))
+        message = warned[-1] if warned else "" if heard else "No speech was found."
         position = run.duration_s or run.job.position_s
         fields = {"progress": 1.0, "position_s": position, "duration_s": run.duration_s}
         await self._end(run.job.id, Cause.FINISH, message=message, **fields)

@@ -103,6 +103,10 @@ class JobQueries:
         )
         return [row_mapping.segment(row) for row in await self._db.read(sql, id=job_id, first=first, before=before)]
 
+    async def has_segments(self, job_id: str) -> bool:
+        """Return whether a job has any text so far."""
+        return bool(await self._db.read("SELECT 1 FROM segment WHERE job_id = :id LIMIT 1", id=job_id))
+
     async def final_chunks(self, job_id: str) -> int:
         """Return how many chunks from the first one on are no longer waiting. The text is final up to there."""
         sql = """SELECT coalesce(

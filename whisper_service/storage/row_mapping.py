@@ -84,7 +84,7 @@ def cells(fields: Iterable[str], value: msgspec.Struct) -> dict[str, Any]:
 def job(row: sqlite3.Row) -> Job:
     """Return the job in a row. Its values are converted, because RETURNING gives 1 where SELECT gives 1.0 (REAL)."""
     values: dict[str, Any] = dict(row)
-    for field in ("decoded", "media_removed"):
+    for field in ("decoded", "media_removed", "no_speech"):
         values[field] = bool(values[field])
     for field in JSON_FIELDS & values.keys():
         values[field] = values[field] and msgspec.json.decode(values[field])

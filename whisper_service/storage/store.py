@@ -29,7 +29,7 @@ from whisper_service.storage.webhook_queue import WebhookQueue
 
 CHANGEABLE: Final = frozenset(row_mapping.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or changed by a `Cause`
-    *("chunks_done", "chunks_total", "gaps"),  # follow from the chunks
+    *("chunks_done", "chunks_total", "gaps", "no_speech"),  # follow from the chunks and their segments
 }
 """Fields of a job that callers may set with a write."""
 
@@ -42,7 +42,12 @@ RANK_STEP: Final = 1e-5
 _COUNTED: Final = (
     "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",
     "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
+    # Only a job that asks for a language has one without a segment.
+    "no_speech = CASE WHEN :status <> 'completed' THEN 0 ELSE gaps = '[]'"
+    " AND NOT EXISTS (SELECT 1 FROM segment WHERE job_id = job.id)"
+    " AND NOT (json_extract(options, '$.task') IS 'detect' AND language IS NOT NULL) END",
 )
+"""Assignments of an UPDATE that sets the status to `:status`. They see the row as it was."""
 _JOB: Final = row_mapping.names(row_mapping.JOB)
 _encode: Final = msgspec.json.Encoder().encode
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import msgspec
 import pytest
 
 from tests.integration.storage.rows import PROBLEM, everything, new, said, span, working
-from whisper_service.core.domain import Gap, Phase, Status
+from whisper_service.core.domain import Gap, Options, Phase, Segment, Status, Task
 from whisper_service.core.errors import IllegalTransition
 from whisper_service.core.job_states import Cause
 from whisper_service.storage.store import Store
@@ -128,6 +129,34 @@ async def test_a_job_of_gaps_alone_does_not_finish(store: Store) -> None:
     failed = (await store.move("a", Cause.FAULT, error=PROBLEM)).job
     assert len(failed.gaps) == 2
     assert (await store.move("a", Cause.RETRY)).job.gaps == ()
+
+
+async def test_a_complete_job_says_that_nobody_speaks(store: Store) -> None:
+    async def ended(job_id: str, options: Options, segments: list[Segment], **fields: Any) -> bool:
+        """Return whether a job of one chunk with this outcome says that nobody speaks, from its end on."""
+        await store.add(new(job_id, options=options))
+        await store.move(job_id, Cause.CLAIM)
+        await store.add_chunk(job_id, span(0))
+        written = await store.checkpoint(job_id, 0, segments, None, **fields)
+        assert written is not None
+        assert not written.job.no_speech, "it may still come"
+        job = (await store.move(job_id, Cause.FINISH)).job
+        assert job == await store.job(job_id)
+        assert (await store.rename(job_id, "another.mp3")).job.no_speech == job.no_speech
+        return job.no_speech
+
+    detect = Options(task=Task.DETECT)
+    assert await ended("music", Options(), [], language="en")
+    assert not await ended("talk", Options(), said(0, "one"), language="en")
+    assert not await ended("german", detect, [], language="de")
+    assert await ended("noise", detect, [])
+    await working(store, 2, "gap")
+    await store.checkpoint("gap", 0, [], None)
+    await store.fail_chunk("gap", 1, PROBLEM, Gap(1.0, 2.0, "It crashed."))
+    assert not (await store.move("gap", Cause.FINISH)).job.no_speech, "nobody knows what the gap holds"
+    for cause in (Cause.FAULT, Cause.CANCEL):
+        await working(store, 0, cause.value)
+        assert not (await store.move(cause.value, cause)).job.no_speech
 
 
 async def test_recovery_puts_work_back_into_the_queue(store: Store) -> None:

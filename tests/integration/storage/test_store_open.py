@@ -251,6 +251,42 @@ async def test_migrations_are_applied_once_in_their_order(path: Path, schema: Pa
             assert await everything(store) == before
 
 
+async def test_jobs_from_before_say_that_nobody_speaks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = database._migrations()
+    monkeypatch.setattr(database, "_migrations", lambda: {n: file for n, file in known.items() if n < 16})
+    job = (
+        "INSERT INTO job (id, name, status, options, created_at, bytes, sha256, progress, message, position_s,"
+        " chunks_done, chunks_total, decoded, attempts, rank, gaps, language)"
+        " VALUES (:id, 'recording.wav', :status, :options, 0, 1, 'x', 1, '', 0, 1, 1, 1, 1, 0, :gaps, 'en')"
+    )
+    silent = {"status": "completed", "options": "{}", "gaps": "[]"}
+    gap = '[{"start": 0, "end": 1, "reason": "It crashed."}]'
+    async with database.connect(path) as connection:
+        await database.prepare(connection, path)
+        for row in (
+            {"id": "silent"},
+            {"id": "spoken"},
+            {"id": "gap", "gaps": gap},
+            {"id": "failed", "status": "failed"},
+            {"id": "language", "options": '{"task": "detect"}'},
+        ):
+            await connection.execute(job, silent | row)
+        await connection.execute(
+            """INSERT INTO chunk (job_id, "index", start_sample, samples, start, "end", state)
+               VALUES ('spoken', 0, 0, 1, 0, 1, 'done')"""
+        )
+        await connection.execute(
+            """INSERT INTO segment (job_id, chunk, "index", start, "end", text, words)
+               VALUES ('spoken', 0, 0, 0, 1, 'a word', '[]')"""
+        )
+    monkeypatch.undo()
+    async with Store.open(path) as store:
+        assert {job.id: job.no_speech for job in await store.jobs()} == {
+            "silent": True,
+            **dict.fromkeys(("spoken", "gap", "failed", "language"), False),
+        }
+
+
 @pytest.mark.parametrize(
     "sql",
     [

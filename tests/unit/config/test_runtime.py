@@ -20,6 +20,29 @@ def test_every_setting_is_described() -> None:
     assert [s.key for s in runtime.describe(Config(), {}, {})] == list(setting_fields())
 
 
+def test_bounds_are_told_and_hold() -> None:
+    told = {s.key: (s.minimum, s.exclusive_minimum, s.maximum) for s in runtime.describe(Config(), {}, {})}
+    assert told["captions.lines"] == (1, None, 2)
+    assert told["speech.batch_size"] == (0, None, None)
+    assert told["models.read_timeout_s"] == (None, 0, None)
+    assert told["speech.preset"] == (None, None, None)
+    refused = 0
+    for key, (minimum, exclusive, maximum) in told.items():
+        if not runtime.is_changeable(key, {}) or key in ("captions.min_s", "captions.max_s"):  # each bounds the other
+            continue
+        whole = isinstance(setting_fields()[key].default, int)
+        for bound, beyond in ((minimum, -1), (exclusive, 0), (maximum, 1)):
+            if bound is None:
+                continue
+            if beyond:
+                runtime.check(Config(), {}, {}, {key: int(bound) if whole else float(bound)})
+            with pytest.raises(InvalidRequest) as caught:
+                runtime.check(Config(), {}, {}, {key: (int if whole else float)(bound + beyond)})
+            assert caught.value.params["field"] == key
+            refused += 1
+    assert refused > 20
+
+
 def test_addresses_paths_access_and_messages_are_for_the_operator_alone() -> None:
     closed = (
         "security.",

@@ -50,7 +50,13 @@ async def stream_all(service: Service, since: int | None) -> AsyncIterator[bytes
     """
     log = service.events
     with log.subscribe(log.head if since is None else since) as cursor:
-        hello = {"seq": log.head, "version": __version__, "boot": BOOT, "ui_version": page.ui_version()}
+        hello = {
+            "seq": log.head,
+            "version": __version__,
+            "boot": BOOT,
+            "ui_version": page.ui_version(),
+            "heartbeat_s": service.config.server.heartbeat_s,
+        }
         yield b"retry: %d\n" % RETRY_MS + frame("hello", msgspec.json.encode(hello))
         while True:
             try:
@@ -180,8 +186,9 @@ def _number(text: str) -> int:
     summary="Everything that happens, live",
     description=(
         "Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `model` (one of `/api/models`), "
-        "`ping` (when nothing happened for a while), and `reset` when the log does not reach back to where the client "
-        "was: fetch /api/state again. Without `since` and Last-Event-ID the stream begins now."
+        "`ping` (when nothing happened for the `heartbeat_s` seconds of `hello`), and `reset` when the log does not "
+        "reach back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream "
+        "begins now."
     ),
     media_type=MEDIA_TYPE,
     responses=problems(422),

@@ -170,7 +170,7 @@ async def test_everything_begins_with_hello_and_now(web: Running) -> None:
     async with watching(web, "/api/events") as stream:
         hello = await anext(stream)
         same = {name: state[name] for name in ("seq", "boot", "ui_version")}
-        said = {**same, "version": state["system"]["version"]}
+        said = {**same, "version": state["system"]["version"], "heartbeat_s": web.service.config.server.heartbeat_s}
         assert hello == Event("hello", said, None)
         job_id = await posted(web, SLOW)
         first = await anext(stream)
