@@ -19,6 +19,7 @@ from anyio import CancelScope, to_thread
 from msgspec.structs import replace
 
 from whisper_service.config import schema
+from whisper_service.core.address_policy import NotAllowed, Unreachable, check_url, parse_networks, to_ascii
 from whisper_service.core.domain import Job, Problem
 from whisper_service.core.errors import (
     EmptyFile,
@@ -30,7 +31,6 @@ from whisper_service.core.errors import (
 )
 from whisper_service.core.files import full_disk_as_error, sha256_of, sync_file, write_all
 from whisper_service.core.wakeup import Wakeup
-from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check_url, parse_networks, to_ascii
 from whisper_service.integrations.link_answers import (
     RANGE_NOT_SATISFIABLE,
     LinkUnavailable,

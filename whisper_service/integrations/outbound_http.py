@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 import anyio
 import httpcore
 
-from whisper_service.integrations.address_policy import (
+from whisper_service.core.address_policy import (
     Network,
     NotAllowed,
     Unreachable,

@@ -22,11 +22,11 @@ import msgspec
 
 from whisper_service import __version__
 from whisper_service.config import schema
+from whisper_service.core.address_policy import NotAllowed, Unreachable, check_url, parse_networks
 from whisper_service.core.domain import Change, Delivery, DeliveryState, Status
 from whisper_service.core.errors import InvalidConfig, InvalidRequest, ServiceError
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.core.wakeup import Wakeup
-from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check_url, parse_networks
 from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
 from whisper_service.storage.store import Store
 

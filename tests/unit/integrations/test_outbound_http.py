@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whisper_service.core.address_policy import NotAllowed, Unreachable, check_url, is_permitted, to_ascii
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.integrations import outbound_http
-from whisper_service.integrations.address_policy import NotAllowed, Unreachable, check_url, is_permitted, to_ascii
 
 pytestmark = pytest.mark.anyio
 

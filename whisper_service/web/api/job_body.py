@@ -13,11 +13,11 @@ import msgspec
 from litestar.openapi.spec import OpenAPIType, Schema
 
 from whisper_service.core import languages
+from whisper_service.core.address_policy import MAX_URL_LENGTH
 from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Options, Preset
 from whisper_service.core.errors import InvalidRequest, UnsupportedMedia
 from whisper_service.core.text import quoted
-from whisper_service.integrations.address_policy import MAX_URL_LENGTH
 from whisper_service.storage.uploads import Received, Uploads
 from whisper_service.web.http.errors import Incoming, in_words
 from whisper_service.web.http.model_aliases import configured_model
