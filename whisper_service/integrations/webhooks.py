@@ -174,21 +174,20 @@ class WebhookSender:
         from whisper_service.integrations.outbound_http import post
 
         headers = signed_headers(self._key, delivery.id, int(time.time()), delivery.body)
-        attempts = delivery.attempts + 1
-        final = False
+        attempts, due_at = delivery.attempts + 1, delivery.due_at
+        state = DeliveryState.WAITING if attempts <= len(BACK_OFF_S) else DeliveryState.FAILED
         try:
             status = await post(delivery.url, delivery.body, headers, allowed=self._allowed, timeout_s=self._timeout_s)
         except NotAllowed as error:
-            detail, final = str(error), True
+            detail, state = str(error), DeliveryState.FAILED
         except Unreachable as error:
             detail = str(error)
         else:
-            detail, final = f"The receiver answered with status {status}.", status == GONE
+            detail = f"The receiver answered with status {status}."
             if 200 <= status < 300:
-                await self._store.webhook_queue.record_attempt(
-                    delivery.id, DeliveryState.DELIVERED, attempts, delivery.due_at, ""
-                )
-                return
+                detail, state = "", DeliveryState.DELIVERED
+            elif status == GONE:
+                state = DeliveryState.FAILED
         facts = {
             "action": "webhook_failed",
             "job": delivery.job_id,
@@ -196,15 +195,12 @@ class WebhookSender:
             "attempt": attempts,
             "cause": detail,
         }
-        if final or attempts > len(BACK_OFF_S):
+        if state is DeliveryState.FAILED:
             logger.error("A webhook is given up: %s", detail, extra=facts)
-            await self._store.webhook_queue.record_attempt(
-                delivery.id, DeliveryState.FAILED, attempts, delivery.due_at, detail
-            )
-            return
-        logger.warning("A webhook was not accepted: %s", detail, extra=facts)
-        due_at = time.time() + BACK_OFF_S[attempts - 1]
-        await self._store.webhook_queue.record_attempt(delivery.id, DeliveryState.WAITING, attempts, due_at, detail)
+        elif state is DeliveryState.WAITING:
+            logger.warning("A webhook was not accepted: %s", detail, extra=facts)
+            due_at = time.time() + BACK_OFF_S[attempts - 1]
+        await self._store.webhook_queue.record_attempt(delivery.id, state, attempts, due_at, detail)
 
 
 def parse_secret(secret: str) -> bytes:
