@@ -82,17 +82,7 @@ def read_facts(directory: Path) -> ModelFacts:
     path = directory / WEIGHTS
     size = path.stat().st_size
     with path.open("rb") as file:
-        try:
-            facts = _parse(_Reader(file, size), size)
-        except _TruncatedError as error:
-            raise ModelBroken(
-                f"model.bin of {directory.name} is truncated: it ends after {size} bytes, in the middle of {error}.",
-                hint=_REINSTALL,
-            ) from None
-        except _NotAModelError as error:
-            raise ModelBroken(
-                f"{directory.name} is not a Whisper model in CTranslate2's format: {error}.", hint=CONVERSION
-            ) from None
+        facts = _parse(_Reader(file, size, directory.name))
     for name in REQUIRED[1:]:
         _check_json(directory / name)
     return facts
@@ -143,20 +133,13 @@ def _read_sums(directory: Path) -> dict[str, str]:
     return {name: digest for digest, gap, name in (line.partition("  ") for line in lines) if gap}
 
 
-class _TruncatedError(Exception):
-    """The file ends too early. Its text names what should have come."""
-
-
-class _NotAModelError(Exception):
-    """The file is of another kind. Its text is the reason."""
-
-
 class _Reader:
     """Little-endian values from a file of `size` bytes."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
+    def __init__(self, file: BinaryIO, size: int, model: str) -> None:
+        self.size = self._left = size
         self._file = file
-        self._left = size
+        self._model = model
         self.place = "its head"  # what is read now, for errors
 
     def integer(self, width: int) -> int:
@@ -165,7 +148,7 @@ class _Reader:
     def string(self) -> str:
         length = self.integer(2)
         if length > MAX_STRING:
-            raise _NotAModelError("model.bin has no names of tensors where they belong")
+            raise self.wrong("model.bin has no names of tensors where they belong")
         return self._take(length).rstrip(b"\0").decode("utf-8", "replace")
 
     def skip(self, count: int) -> None:
@@ -178,25 +161,30 @@ class _Reader:
 
     def _count(self, count: int) -> None:
         if count > self._left:
-            raise _TruncatedError(self.place)
+            end = f"it ends after {self.size} bytes, in the middle of {self.place}"
+            raise ModelBroken(f"model.bin of {self._model} is truncated: {end}.", hint=_REINSTALL)
         self._left -= count
 
+    def wrong(self, reason: str) -> ModelBroken:
+        """Return the error for a file of another kind."""
+        return ModelBroken(f"{self._model} is not a Whisper model in CTranslate2's format: {reason}.", hint=CONVERSION)
 
-def _parse(reader: _Reader, size: int) -> ModelFacts:
+
+def _parse(reader: _Reader) -> ModelFacts:
     if reader.integer(4) not in VERSIONS:
-        raise _NotAModelError("model.bin has another format or another version of it")
+        raise reader.wrong("model.bin has another format or another version of it")
     if (kind := reader.string()) != SPECIFICATION:
-        raise _NotAModelError(f"model.bin holds a {quoted(kind, 40)}")
+        raise reader.wrong(f"model.bin holds a {quoted(kind, 40)}")
     reader.integer(4)
     if (count := reader.integer(4)) > MAX_TENSORS:
-        raise _NotAModelError(f"model.bin claims to hold {count} tensors")
+        raise reader.wrong(f"model.bin claims to hold {count} tensors")
     dimensions: dict[str, tuple[int, ...]] = {}
     weights: dict[int, int] = {}  # bytes by type
     for _ in range(count):
         name = reader.string()
         reader.place = name[:80]
         if (rank := reader.integer(1)) > MAX_RANK:
-            raise _NotAModelError(f"model.bin holds a tensor of {rank} dimensions")
+            raise reader.wrong(f"model.bin holds a tensor of {rank} dimensions")
         dimensions[name] = tuple(reader.integer(4) for _ in range(rank))
         kind_id, length = reader.integer(1), reader.integer(4)
         reader.skip(length)
@@ -206,15 +194,15 @@ def _parse(reader: _Reader, size: int) -> ModelFacts:
     for _ in range(2 * min(reader.integer(4), MAX_TENSORS)):
         reader.string()
     stored = max(weights, key=lambda kind_id: weights[kind_id], default=-1)
-    return ModelFacts(_shape(dimensions), _TYPES.get(stored, "unknown"), size)
+    return ModelFacts(_shape(reader, dimensions), _TYPES.get(stored, "unknown"), reader.size)
 
 
-def _shape(dimensions: dict[str, tuple[int, ...]]) -> Shape:
+def _shape(reader: _Reader, dimensions: dict[str, tuple[int, ...]]) -> Shape:
     try:
         vocabulary, width = dimensions["decoder/embeddings/weight"]
         mels = dimensions["encoder/conv1/weight"][1]
     except (KeyError, ValueError, IndexError):
-        raise _NotAModelError("model.bin lacks the tensors of a Whisper network") from None
+        raise reader.wrong("model.bin lacks the tensors of a Whisper network") from None
     layers = {
         side: len({name.split("/")[1] for name in dimensions if name.startswith(f"{side}/layer_")} - {"layer_norm"})
         for side in ("encoder", "decoder")
