@@ -15,7 +15,6 @@ from collections.abc import Callable
 from importlib import import_module
 from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
-from typing import overload
 
 from whisper_service.supervision.faults import EXIT_UNCAUGHT
 from whisper_service.supervision.protocol import Cancel, Command, Decode, Report, Transcribe, decode_command, encode
@@ -51,12 +50,6 @@ class Inbox:
             self._cancelled[command.job_id] = self._arrived
         else:
             self._queue.put((self._arrived, command))
-
-    @overload
-    def get(self) -> Command: ...
-
-    @overload
-    def get(self, timeout: float | None) -> Command | None: ...
 
     def get(self, timeout: float | None = None) -> Command | None:
         """Wait for the next command. None: no command came within `timeout` seconds."""

@@ -37,7 +37,7 @@ class ActorProcess:
         )
         self._exited = False
         self._process.start()
-        self._pid = self._process.pid or 0
+        self.pid = self._process.pid or 0
         commands_in.close()  # while this end is open, no side sees the end of the pipe
         reports_out.close()
         loop = asyncio.get_running_loop()
@@ -45,10 +45,6 @@ class ActorProcess:
         threading.Thread(
             target=self._read, args=(reports, loop, on_message), name=f"reports of {entry}", daemon=True
         ).start()
-
-    @property
-    def pid(self) -> int:
-        return self._pid
 
     def send(self, data: bytes) -> None:
         """Send a message. An actor that is gone is no error here: `on_exit` is called soon."""
