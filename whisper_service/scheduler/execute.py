@@ -8,6 +8,7 @@ from typing import assert_never
 
 from anyio import to_thread
 
+from whisper_service.core.domain import Job
 from whisper_service.core.errors import ServiceError, StoreBusy
 from whisper_service.models.catalog import AUTO
 from whisper_service.scheduler import model_actions, views
@@ -44,14 +45,8 @@ async def carry_out(context: Context, step: views.Step) -> bool:
 
 async def choose_model(context: Context, run: Run) -> None:
     """Choose the model of a job that was claimed before the device was known."""
-    try:
-        model = await _obtain(context, run.job.options.model)
-    except StoreBusy:  # says nothing about the model
-        raise
-    except (ServiceError, OSError) as error:
-        await fail(context, run.job.id, problem_of(error))
-        return
-    await context.ledger.update(run, model=model)
+    if (model := await _obtain(context, run.job)) is not None:
+        await context.ledger.update(run, model=model)
 
 
 async def load_default(context: Context) -> None:
@@ -66,25 +61,26 @@ async def load_default(context: Context) -> None:
 async def _claim(context: Context, job_id: str) -> None:
     """Take the job into work, or fail it when neither this machine nor a hub has its model."""
     job = await context.store.job(job_id)
-    try:
-        model = await _obtain(context, job.options.model)
-    except StoreBusy:
-        raise
-    except (ServiceError, OSError) as error:
-        await context.ledger.fail(job_id, problem_of(error))
+    if (model := await _obtain(context, job)) is None:
         return
     undecided = context.speech.device.name is None and context.models.catalog.depends_on_device(job.options.model)
     await context.ledger.claim(job, None if undecided else model)
     context.speech.actor.start()
 
 
-async def _obtain(context: Context, wanted: str) -> str:
-    """Return the name of the model that a job wants. Start its download if it is not on this machine."""
-    catalog = context.models.catalog
-    name = await to_thread.run_sync(partial(catalog.name_of, wanted, device=context.speech.device.name_or_cpu))
-    if not await to_thread.run_sync(catalog.has, name):
-        await context.downloads.start(name)
-    return name
+async def _obtain(context: Context, job: Job) -> str | None:
+    """Return the name of the model of a job. Start its download if it is not on this machine. None: the job failed."""
+    catalog, device = context.models.catalog, context.speech.device.name_or_cpu
+    try:
+        name = await to_thread.run_sync(partial(catalog.name_of, job.options.model, device=device))
+        if not await to_thread.run_sync(catalog.has, name):
+            await context.downloads.start(name)
+        return name
+    except StoreBusy:  # says nothing about the model
+        raise
+    except (ServiceError, OSError) as error:
+        await fail(context, job.id, problem_of(error))
+        return None
 
 
 async def _load(context: Context, model: str) -> None:
