@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 from litestar.openapi.spec import OpenAPIType, Schema
@@ -58,30 +58,23 @@ async def receive(request: Incoming, uploads: Uploads, preset: Preset) -> tuple[
         return await receiver.finish(), options
 
 
-class JobSource(NamedTuple):
+class JobSource(msgspec.Struct):
     """What a JSON body names instead of a recording: a complete resumable upload, a link, or a job that has it.
 
     Two of the three are None.
     """
 
-    upload: str | None
-    url: str | None
-    job: str | None
-    options: Options
-
-
-class _JobFields(msgspec.Struct):
     upload: str | None = None
     url: str | None = None
     job: str | None = None
 
 
-def parse_source(body: bytes, preset: Preset) -> JobSource:
+def parse_source(body: bytes, preset: Preset) -> tuple[JobSource, Options]:
     """Return what a JSON body names, and the options beside it. Raises `InvalidRequest`."""
     hint = 'Send {"upload": ID}, {"url": ADDRESS} or {"job": ID} and options, or the recording itself.'
     try:
         content = msgspec.json.decode(body, type=dict[str, Any])
-        named = msgspec.convert(content, _JobFields)
+        named = msgspec.convert(content, JobSource)
     except msgspec.MsgspecError as error:
         raise InvalidRequest(f"The JSON cannot be read: {in_words(str(error))}.", hint=hint, field="upload") from error
     if [named.upload, named.url, named.job].count(None) != 2:
@@ -89,9 +82,9 @@ def parse_source(body: bytes, preset: Preset) -> JobSource:
     given = {
         name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
         for name, value in content.items()
-        if name not in _JobFields.__struct_fields__ and value is not None
+        if name not in JobSource.__struct_fields__ and value is not None
     }
-    return JobSource(named.upload, named.url, named.job, parse_options(given, preset))
+    return named, parse_options(given, preset)
 
 
 def single(fields: Fields) -> dict[str, str]:

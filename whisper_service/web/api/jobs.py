@@ -47,13 +47,13 @@ from whisper_service.web.http.parameters import MAX_ID, JobId, Served
 async def create(request: Incoming, service: Served) -> Response[Job]:
     preset = service.config.speech.preset
     if request.content_type[0] == "application/json":
-        source = job_body.parse_source(await request.body(), preset)
+        source, options = job_body.parse_source(await request.body(), preset)
         if source.job is not None:
-            job = await service.jobs.submit_again(source.job, source.options)
+            job = await service.jobs.submit_again(source.job, options)
         elif source.url is not None:
-            job = await service.jobs.submit_link(source.url, source.options)
+            job = await service.jobs.submit_link(source.url, options)
         else:
-            job = await service.jobs.submit_upload(source.upload or "", source.options)
+            job = await service.jobs.submit_upload(source.upload or "", options)
     else:
         received, options = await job_body.receive(request, service.uploads, preset)
         try:
