@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
 from litestar.openapi.spec import OpenAPIType, Schema
 
@@ -15,6 +16,7 @@ from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.text import quoted
 from whisper_service.web.http.operations import OPTIONS, text
 
+E = TypeVar("E", bound=StrEnum)
 Given = Mapping[str, Sequence[str]]
 """Every value of every field. A missing field has none."""
 
@@ -70,11 +72,16 @@ def check_temperature(given: Given) -> None:
 
 def preset(given: Given, default: Preset) -> Preset:
     """Return the preset, a field that this service adds to every interface."""
-    value = one(given, "preset")
+    return chosen(one(given, "preset"), default, "preset", "a preset")
+
+
+def chosen(value: str, default: E, name: str, kind: str) -> E:
+    """Return the value as one of the enum of `default`. `kind` says with its article what it should be."""
+    choices = type(default)
     try:
-        return Preset(value or default)
+        return choices(value or default)
     except ValueError:
-        raise invalid("preset", f"{quoted(value, 40)} is not a preset.", f"Use one of {', '.join(Preset)}.") from None
+        raise invalid(name, f"{quoted(value, 40)} is not {kind}.", f"Use one of {', '.join(choices)}.") from None
 
 
 def prompt(sentence: str, keywords: Sequence[str] = ()) -> str | None:

@@ -97,14 +97,10 @@ def _model(name: str) -> str:
 
 
 def _reply(name: str) -> OpenAIFormat:
-    try:
-        return OpenAIFormat(name or OpenAIFormat.JSON)
-    except ValueError:
-        hint = f"Use one of {', '.join(OpenAIFormat)}."
-        if name == "diarized_json":
-            message = "This service does not tell speakers apart."
-            raise invalid("response_format", message, hint, "unsupported_value") from None
-        raise invalid("response_format", f"{quoted(name, 40)} is not a response format.", hint) from None
+    if name == "diarized_json":
+        message, hint = "This service does not tell speakers apart.", f"Use one of {', '.join(OpenAIFormat)}."
+        raise invalid("response_format", message, hint, "unsupported_value")
+    return form_values.chosen(name, OpenAIFormat.JSON, "response_format", "a response format")
 
 
 def _granularities(wanted: Sequence[str]) -> frozenset[str]:

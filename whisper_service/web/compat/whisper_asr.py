@@ -79,9 +79,7 @@ class AsrStatus(Value, frozen=True):
 
 def parse(given: Given, *, task: Task | None = None, service: Service) -> AsrCall:
     """Return the request in these fields. `task`: the address says it, not a field. Raises `InvalidRequest`."""
-    output = one(given, "output").lower() or AsrFormat.TXT
-    if output not in list(AsrFormat):
-        raise invalid("output", f"{quoted(output, 40)} is not an output format.", f"Use one of {', '.join(AsrFormat)}.")
+    output = form_values.chosen(one(given, "output").lower(), AsrFormat.TXT, "output", "an output format")
     wanted = one(given, "task").lower() or Task.TRANSCRIBE
     if wanted not in TASKS:
         raise invalid("task", f"{quoted(wanted, 40)} is not a task.", f"Use {' or '.join(TASKS)}.")
@@ -92,7 +90,7 @@ def parse(given: Given, *, task: Task | None = None, service: Service) -> AsrCal
         preset=form_values.preset(given, service.config.speech.preset),
         prompt=None if task is Task.DETECT else form_values.prompt(one(given, "initial_prompt")),
     )
-    return AsrCall(options, AsrFormat(output), words=form_values.boolean(given, "word_timestamps"))
+    return AsrCall(options, output, words=form_values.boolean(given, "word_timestamps"))
 
 
 async def submit(request: Incoming, service: Service, task: Task | None = None) -> tuple[AsrCall, Job]:

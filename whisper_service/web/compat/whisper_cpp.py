@@ -21,7 +21,7 @@ from whisper_service.core import languages
 from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Options, Preset, Problem, Segment, Task, Transcript, Value
 from whisper_service.core.errors import InvalidRequest
-from whisper_service.core.text import clean, quoted
+from whisper_service.core.text import clean
 from whisper_service.export import render
 from whisper_service.export.captions.style import Style
 from whisper_service.export.layout import Layout
@@ -105,10 +105,7 @@ def refusal(status: int, problem: Problem) -> ErrorAnswer:
 
 def parse(given: Given, *, preset: Preset) -> CppCall:
     """Return the request in these fields. Raises `InvalidRequest` that names the field."""
-    reply = one(given, "response_format") or CppFormat.JSON
-    if reply not in list(CppFormat):
-        hint = f"Use one of {', '.join(CppFormat)}."
-        raise invalid("response_format", f"{quoted(reply, 40)} is not a response format.", hint)
+    reply = form_values.chosen(one(given, "response_format"), CppFormat.JSON, "response_format", "a response format")
     for name in PARTS:
         if form_values.number(given, name, 0, 1e12):
             raise invalid(name, *PARTS[name], "unsupported_value")
@@ -121,7 +118,7 @@ def parse(given: Given, *, preset: Preset) -> CppCall:
         preset=form_values.preset(given, preset),
         prompt=form_values.prompt(one(given, "prompt")),
     )
-    return CppCall(options, CppFormat(reply), max_len=int(form_values.number(given, "max_len", 0, 1e6)))
+    return CppCall(options, reply, max_len=int(form_values.number(given, "max_len", 0, 1e6)))
 
 
 def plain(transcript: Transcript) -> str:
