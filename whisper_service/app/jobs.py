@@ -1,4 +1,4 @@
-"""What clients may ask of jobs. Reads go to the store. Changes run on the scheduler's loop (`scheduler.requests`)."""
+"""What clients may ask of jobs. Reads go to the store. Changes run on the scheduler's loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from anyio import move_on_after, to_thread
 
@@ -17,7 +17,6 @@ from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.integrations.link_answers import name_from_url
 from whisper_service.scheduler import requests
-from whisper_service.scheduler.context import Context
 from whisper_service.storage.browse import JobPage, JobSnapshot
 from whisper_service.storage.change_feed import Closed, Pruned
 from whisper_service.storage.uploads import Received
@@ -62,7 +61,7 @@ class JobService:
         )
         if reuse:
             return await self._context.ask(requests.reuse_or_submit, received, job, reuse_finished=reuse_finished)
-        return await self._context.ask(requests.submit, job)
+        return await self._context.mailbox.ask(self._context.ledger.add, job)
 
     async def submit_upload(self, upload_id: str, options: Options) -> Job:
         """Make a job of a resumable upload, or return the job that was made of it.
@@ -93,7 +92,7 @@ class JobService:
             message="Fetching the recording.",
             origin=LinkOrigin(url),
         )
-        return await self._ask_and_fetch(requests.submit, job)
+        return await self._ask_and_fetch(self._context.ledger.add, job)
 
     async def submit_again(self, job_id: str, options: Options) -> Job:
         """Make a new job of the recording of a job, which stays as it is. Nothing is uploaded.
@@ -128,29 +127,27 @@ class JobService:
         A cancelled job keeps its text; a retry keeps what is done. Raises `NotFound`, `IllegalTransition` and
         `MediaRemoved`.
         """
-        return await self._ask_and_fetch(requests.change, job_id, cause, model=model)
+        return await self._ask_and_fetch(requests.change, self._context, job_id, cause, model=model)
 
     async def rename(self, job_id: str, name: str) -> Job:
         """Give the job another name. Raises `InvalidRequest` for a name without a visible character."""
         if not name.strip():
             raise InvalidRequest("A job needs a name.", hint="Send some characters.", field="name")
-        return await self._context.ask(requests.rename, job_id, clean_name(name))
+        return await self._context.mailbox.ask(self._context.ledger.rename, job_id, clean_name(name))
 
     async def delete(self, job_id: str, *, for_good: bool = False) -> None:
         """Delete the job, whatever its state. For `storage.undo_s` seconds `restore` undoes that, unless `for_good`."""
         for_good = for_good or not self._parts.active.config.storage.undo_s
-        await self._ask_and_fetch(requests.delete, job_id, for_good=for_good)
+        await self._ask_and_fetch(requests.delete, self._context, job_id, for_good=for_good)
         self._parts.trash.notify()
 
     async def restore(self, job_id: str) -> Job:
         """Take a job out of the trash. Raises `NotFound` once it is gone for good, `Conflict` if it is not deleted."""
-        return await self._ask_and_fetch(requests.restore, job_id)
+        return await self._ask_and_fetch(self._context.ledger.restore, job_id)
 
-    async def _ask_and_fetch(
-        self, act: Callable[Concatenate[Context, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
+    async def _ask_and_fetch(self, act: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a request that may change which links have to be fetched, and wake the fetcher."""
-        result = await self._context.ask(act, *args, **kwargs)
+        result = await self._context.mailbox.ask(act, *args, **kwargs)
         self._parts.links.notify()
         return result
 

@@ -144,7 +144,7 @@ class ModelService:
         hub = self._context.downloads.hub
         repo = self._catalog.repo_of(model) if model else None
         command = hub.test(repo, endpoints=endpoints, proxy=proxy, token=token)
-        test = await self._context.mailbox.ask(partial(self._context.hub_tests.start, command))
+        test = await self._context.mailbox.ask(self._context.hub_tests.start, command)
         await test.done.wait()
         return HubTest(command.repo, list(test.results), hub.info.proxy)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from whisper_service.app.wiring import Parts
@@ -22,7 +21,7 @@ class SettingsService:
 
     async def change(self, changes: Mapping[str, Any]) -> None:
         """Change settings, all or none. None takes a change back. Raises `InvalidRequest`."""
-        await self._parts.context.mailbox.ask(partial(self._change, changes))
+        await self._parts.context.mailbox.ask(self._change, changes)
 
     async def _change(self, changes: Mapping[str, Any]) -> None:
         stored = self._parts.active.check(changes)

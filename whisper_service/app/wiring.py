@@ -175,7 +175,7 @@ def _build(
             store,
             uploads,
             data,
-            lambda job_id, **fields: context.ask(requests.update_link, job_id, **fields),
+            lambda job_id, **fields: mailbox.ask(context.ledger.update_link, job_id, **fields),
             lambda job_id, problem: context.ask(requests.fail_link, job_id, problem),
         ),
         retention=Retention(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from whisper_service.core.domain import Problem
@@ -60,4 +59,4 @@ class Context:
 
         Raises what `act` raises, and `Unavailable` when the service ends.
         """
-        return await self.mailbox.ask(partial(act, self, *args, **kwargs))
+        return await self.mailbox.ask(act, self, *args, **kwargs)

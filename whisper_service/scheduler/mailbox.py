@@ -7,7 +7,8 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 import anyio
 
@@ -16,6 +17,7 @@ from whisper_service.supervision.supervisor import ActorEvent
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(eq=False)
@@ -63,12 +65,12 @@ class Mailbox:
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             logger.debug("An event came after the end.", extra={"action": "late_event"})
 
-    async def ask(self, act: Callable[[], Awaitable[T]]) -> T:
+    async def ask(self, act: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act` on the loop and return its result. It runs even if the caller goes away.
 
         Raises what `act` raises, and `Unavailable` if the loop ends before.
         """
-        request = Request(act)
+        request = Request(partial(act, *args, **kwargs))
         try:
             self._send.send_nowait(request)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):

@@ -1,4 +1,4 @@
-"""What clients ask of jobs: submit, pause, resume, cancel, retry, move, rename, delete, restore.
+"""What clients ask of jobs, where that takes more than a change in the ledger.
 
 Each function is one use case and runs on the scheduler's loop, through `Mailbox.ask`. The next plan follows from what
 the function has written.
@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
 
 from anyio import to_thread
 
@@ -33,11 +32,6 @@ CONTINUE: dict[Status, Cause] = {
 """The act that continues a job with this status."""
 
 
-async def submit(context: Context, job: Job) -> Job:
-    """Add a pending job."""
-    return await context.ledger.add(job)
-
-
 async def reuse_or_submit(context: Context, received: Received, job: Job, *, reuse_finished: bool) -> Job:
     """Continue the job with equal bytes and options, and delete the new copy of the recording. Else add `job`.
 
@@ -45,15 +39,10 @@ async def reuse_or_submit(context: Context, received: Received, job: Job, *, reu
     """
     same = await context.store.find_duplicate(received.sha256, job.options)
     if same is None or (same.status in TERMINAL and not reuse_finished):
-        return await submit(context, job)
+        return await context.ledger.add(job)
     await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))
     cause = CONTINUE.get(same.status)
     return await change(context, same.id, cause) if cause else same
-
-
-async def update_link(context: Context, /, job_id: str, **fields: Any) -> Job | None:
-    """Write how much of a link's recording has arrived. None: the job is not pending any more."""
-    return await context.ledger.update_link(job_id, **fields)
 
 
 async def fail_link(context: Context, job_id: str, problem: Problem) -> None:
@@ -93,11 +82,6 @@ async def change(context: Context, job_id: str, cause: Cause, *, model: str | No
     return job
 
 
-async def rename(context: Context, job_id: str, name: str) -> Job:
-    """Give the job another name."""
-    return await context.ledger.rename(job_id, name)
-
-
 async def delete(context: Context, job_id: str, *, for_good: bool = True) -> None:
     """Delete a job with its text and files, whatever its state. Without `for_good`, put it into the trash."""
     run = context.ledger.runs.get(job_id)
@@ -105,11 +89,6 @@ async def delete(context: Context, job_id: str, *, for_good: bool = True) -> Non
     async with _start_again_on_error(context, job_id):
         await (context.ledger.delete(job_id) if for_good else context.ledger.trash(job_id))
     await _release_model(context, run)
-
-
-async def restore(context: Context, job_id: str) -> Job:
-    """Take a job out of the trash. A job that was in work is back in the queue."""
-    return await context.ledger.restore(job_id)
 
 
 async def remove_media(context: Context, job_id: str) -> None:

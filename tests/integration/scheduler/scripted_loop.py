@@ -18,7 +18,6 @@ from whisper_service.host.machine import Machine
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Inventory
-from whisper_service.scheduler import requests
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
@@ -136,7 +135,7 @@ class ScriptedLoop:
 
     async def submit(self, job_id: str = "job", **options: Any) -> None:
         job = self.job_of(job_id, **options)
-        await self.context.ask(requests.submit, job)
+        await self.mailbox.ask(self.context.ledger.add, job)
         await self.settled()
 
     async def decoded(self, job_id: str = "job", chunks: int = 3, warning: Problem | None = None) -> None:

@@ -45,7 +45,7 @@ async def test_the_death_is_dealt_with_before_anything_is_given_to_the_next_chil
         await scripted.loaded()
         scripted.speech.generation += 1
         call = replace(scripted.job_of("call"), rank=CALL_RANK)
-        await scripted.context.ask(requests.submit, call)
+        await scripted.mailbox.ask(scripted.context.ledger.add, call)
         await scripted.decoded("call", chunks=1)
         assert scripted.speech.commands(Transcribe)[-1].express
         assert {meant for meant, _ in scripted.speech.got} == {1}

@@ -239,7 +239,7 @@ async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident
 
 async def add(scripted: ScriptedLoop, job_id: str, language: str | None) -> None:
     """Submit a job."""
-    await requests.submit(scripted.context, scripted.job_of(job_id, language=language))
+    await scripted.context.ledger.add(scripted.job_of(job_id, language=language))
 
 
 async def ended(scripted: ScriptedLoop) -> None:
