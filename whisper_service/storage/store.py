@@ -42,10 +42,11 @@ RANK_STEP: Final = 1e-5
 _COUNTED: Final = (
     "chunks_total = (SELECT count(*) FROM chunk WHERE job_id = job.id)",
     "chunks_done = (SELECT count(*) FROM chunk WHERE job_id = job.id AND state = 'done')",
-    # Only a job that asks for a language has one without a segment.
+    # A job that asks for the language has no segments: its chunks have languages.
     "no_speech = CASE WHEN :status <> 'completed' THEN 0 ELSE gaps = '[]'"
     " AND NOT EXISTS (SELECT 1 FROM segment WHERE job_id = job.id)"
-    " AND NOT (json_extract(options, '$.task') IS 'detect' AND language IS NOT NULL) END",
+    " AND NOT (json_extract(options, '$.task') IS 'detect'"
+    " AND EXISTS (SELECT 1 FROM chunk WHERE job_id = job.id AND language IS NOT NULL)) END",
 )
 """Assignments of an UPDATE that sets the status to `:status`. They see the row as it was."""
 _JOB: Final = row_mapping.names(row_mapping.JOB)

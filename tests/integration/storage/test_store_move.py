@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
 import msgspec
 import pytest
@@ -132,24 +131,24 @@ async def test_a_job_of_gaps_alone_does_not_finish(store: Store) -> None:
 
 
 async def test_a_complete_job_says_that_nobody_speaks(store: Store) -> None:
-    async def ended(job_id: str, options: Options, segments: list[Segment], **fields: Any) -> bool:
+    async def ended(job_id: str, options: Options, segments: list[Segment], language: str | None) -> bool:
         """Return whether a job of one chunk with this outcome says that nobody speaks, from its end on."""
         await store.add(new(job_id, options=options))
         await store.move(job_id, Cause.CLAIM)
         await store.add_chunk(job_id, span(0))
-        written = await store.checkpoint(job_id, 0, segments, None, **fields)
+        written = await store.checkpoint(job_id, 0, segments, language)
         assert written is not None
         assert not written.job.no_speech, "it may still come"
-        job = (await store.move(job_id, Cause.FINISH)).job
+        job = (await store.move(job_id, Cause.FINISH, language=language)).job
         assert job == await store.job(job_id)
         assert (await store.rename(job_id, "another.mp3")).job.no_speech == job.no_speech
         return job.no_speech
 
     detect = Options(task=Task.DETECT)
-    assert await ended("music", Options(), [], language="en")
-    assert not await ended("talk", Options(), said(0, "one"), language="en")
-    assert not await ended("german", detect, [], language="de")
-    assert await ended("noise", detect, [])
+    assert await ended("music", Options(), [], "en")
+    assert not await ended("talk", Options(), said(0, "one"), "en")
+    assert not await ended("german", detect, [], "de")
+    assert await ended("noise", detect, [], None)
     await working(store, 2, "gap")
     await store.checkpoint("gap", 0, [], None)
     await store.fail_chunk("gap", 1, PROBLEM, Gap(1.0, 2.0, "It crashed."))
