@@ -201,11 +201,12 @@ class Ledger:
             await self.fail(run.job.id, run.failure)
             return
         warned = [note.message for note in run.job.history if note.code in WARNINGS]
+        language = run.job.language or await self._likeliest_language(run.job)
         detects = run.job.options.task is Task.DETECT
-        heard = run.gaps or (run.job.language if detects else await self._store.has_segments(run.job.id))
+        heard = run.gaps or (language if detects else await self._store.has_segments(run.job.id))
         message = warned[-1] if warned else "" if heard else "No speech was found."
         position = run.duration_s or run.job.position_s
-        fields = {"progress": 1.0, "position_s": position, "duration_s": run.duration_s}
+        fields = {"progress": 1.0, "position_s": position, "duration_s": run.duration_s, "language": language}
         await self._end(run.job.id, Cause.FINISH, message=message, **fields)
 
     async def fail(self, job_id: str, problem: Problem) -> None:
@@ -329,6 +330,15 @@ class Ledger:
             for job_id, index in chunks:
                 if run := self.runs.get(job_id):
                     yield run, index, batch
+
+    async def _likeliest_language(self, job: Job) -> str | None:
+        """Return the most probable language of a short job whose chunks were not sure of theirs. None: no speech."""
+        spoken = [chunk for chunk in await self._store.chunks(job.id) if chunk.language_probability is not None]
+        if job.options.task is not Task.DETECT:
+            with_text = {segment.chunk for segment in await self._store.segments(job.id)}
+            spoken = [chunk for chunk in spoken if chunk.span.index in with_text]
+        likeliest = max(spoken, key=lambda chunk: chunk.language_probability or 0.0, default=None)
+        return likeliest.language if likeliest is not None else None
 
     async def _stored_progress(self, job_id: str, *, done: int | None = None, retry: bool = False) -> dict[str, Any]:
         """Return the progress of a job that is not in work, from its chunks. Raises `NotFound`.

@@ -95,6 +95,19 @@ async def test_where_nobody_speaks_the_language_is_undetermined(web: Running) ->
     assert found.json() == {"detected_language": "undetermined", "language_code": "und", "confidence": 0.0}
 
 
+async def test_a_short_recording_has_its_likeliest_language(web: Running) -> None:
+    """One chunk is never sure enough for a long recording, but all that there is of a short one."""
+    unsure = {"language": "es", "sure": 0.39}
+    found = await web.client.post("/detect-language", files=recording(chunks=1, **unsure))
+    assert found.json() == {"detected_language": "spanish", "language_code": "es", "confidence": 0.39}
+    answer = await web.client.post("/asr?output=json", files=recording(chunks=2, **unsure))
+    assert answer.json()["language"] == "es"
+    (transcribed, detected) = await web.service.parts.store.jobs()
+    assert (transcribed.language, detected.language, detected.message) == ("es", "es", "")
+    silent = await web.client.post("/asr?output=json", files=recording(chunks=2, segments=0, **unsure))
+    assert silent.json()["language"] == "", "a chunk without text tells no language"
+
+
 async def test_a_language_is_found_before_the_recording_is_read(web: Running) -> None:
     play = recording(chunks=30, decode_delay=0.2)
     found = await web.client.post("/detect-language", files=play)

@@ -166,3 +166,16 @@ def test_a_long_recording_gives_its_first_text_early(duration_s: float | None) -
     clip = speech(12) + pause(0.5) + speech(8)
     first, *_ = cut(clip, policy_for(duration_s))
     assert first.end < 13
+
+
+def test_music_that_sounds_like_speech_for_a_moment_tells_no_language() -> None:
+    music = [*speech(0.2), *pause(0.3), *speech(0.28), *pause(2.0)]
+    brief = policy_for(180.0, brief=True)
+    assert len(cut(music)) == 1
+    assert cut(music, brief) == []
+    assert cut(music * 20, brief) == []
+    assert len(cut(music * 20)) > 1
+    word = [*pause(1.0), *speech(0.4), *pause(1.0)]
+    assert len(cut(word, brief)) == 1
+    (said,) = cut([*music * 4, *speech(3.0)], brief)
+    assert said.end == pytest.approx(len(music * 4) * FRAME / SAMPLE_RATE + 3.0, abs=0.1)
