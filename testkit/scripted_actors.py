@@ -114,7 +114,7 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
             problem = Problem("spool_missing", "The spool is not there.")
             emit(Fault(scope="media", kind="media", problem=problem, job_id=command.job_id))
         return
-    emit(MediaInfo(job_id=command.job_id, duration_s=duration, format="fake", codec="fake"))
+    emit(MediaInfo(job_id=command.job_id, duration_s=duration))
     for index, (start, end) in enumerate(cuts):
         time.sleep(play.get("decode_delay", 0.0))
         if inbox.cancelled(command.job_id):
@@ -125,7 +125,7 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
         Path(command.peaks).write_bytes(
             bytes(value & 255 for index in range(count) for value in (-(index % 100), index % 100))
         )
-    emit(Decoded(job_id=command.job_id, duration_s=duration, chunks=len(cuts)))
+    emit(Decoded(job_id=command.job_id, duration_s=duration))
 
 
 def _cuts(play: dict[str, Any]) -> list[tuple[float, float]]:

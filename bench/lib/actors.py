@@ -60,13 +60,13 @@ def script(inbox: Inbox, emit: Emit) -> None:
         Path(command.spool).write_bytes(data)
         play = json.loads(data)
         count = int(play["chunks"])
-        emit(MediaInfo(job_id=command.job_id, duration_s=count * CHUNK_S, format="script", codec="script"))
+        emit(MediaInfo(job_id=command.job_id, duration_s=count * CHUNK_S))
         for index in range(count):
             time.sleep(play["interval_s"] / 5)
             start = index * CHUNK_S
             span = Span(index, int(start * SAMPLE_RATE), int(CHUNK_S * SAMPLE_RATE), start, start + CHUNK_S)
             emit(ChunkFound(job_id=command.job_id, span=span))
-        emit(Decoded(job_id=command.job_id, duration_s=count * CHUNK_S, chunks=count))
+        emit(Decoded(job_id=command.job_id, duration_s=count * CHUNK_S))
 
 
 def journalled(inbox: Inbox, emit: Emit) -> None:

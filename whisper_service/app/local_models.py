@@ -23,8 +23,8 @@ from whisper_service.host import machine
 from whisper_service.models import bundled, hubs, importing
 from whisper_service.models import files as model_files
 from whisper_service.models.catalog import Catalog
-from whisper_service.models.inventory import EndpointState, Inventory, ModelInfo, Situation
-from whisper_service.scheduler.model_downloads import STALL_S, TRIES, transfer_of
+from whisper_service.models.inventory import Inventory, ModelInfo, Situation
+from whisper_service.scheduler.model_downloads import STALL_S, TRIES
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.supervision.conversation import Conversation, conversation
@@ -34,6 +34,7 @@ from whisper_service.supervision.protocol import (
     Download,
     Downloaded,
     DownloadProgress,
+    EndpointState,
     Fault,
     TestConnection,
 )
@@ -65,7 +66,7 @@ class LocalModels:
 
     def list(self) -> ModelsInfo:
         """Return all models and the hubs."""
-        return ModelsInfo(self._inventory.all(Situation()), self._hub.info)
+        return ModelsInfo(self._inventory.all(Situation()), hubs.info_of(self._hub))
 
     def show(self, name: str) -> ModelInfo:
         """Return one model."""
@@ -78,15 +79,15 @@ class LocalModels:
             return self.show(name)
         if (source := self._catalog.source_of(name)) is None:
             raise self._catalog.unavailable(name)
-        spare_bytes = self._config.storage.min_free_bytes
-        command = self._hub.download(name, source.repo, self._catalog.target_of(name), spare_bytes=spare_bytes)
+        target, spare_bytes = str(self._catalog.target_of(name)), self._config.storage.min_free_bytes
+        command = Download(name, source.repo, target, self._hub, spare_bytes)
         return anyio.run(self._download, command, show)
 
     def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> HubTest:
         """Ask each endpoint whether this model could be downloaded. Raises what `download` raises."""
         repo = self._catalog.repo_of(model) if model else None
-        command = self._hub.test(repo, endpoints=endpoints, proxy=proxy)
-        return HubTest(command.repo, list(anyio.run(self._test, command)), self._hub.info.proxy)
+        command = hubs.asking_for(self._hub, repo, endpoints, proxy)
+        return HubTest(command.repo, list(anyio.run(self._test, command)), hubs.info_of(self._hub).proxy)
 
     def unload(self, wanted: str) -> ModelInfo:
         """Raise `Conflict`: only a running service has a model in memory."""
@@ -143,16 +144,15 @@ class LocalModels:
                     problems[command.model] = answer.problem if isinstance(answer, Fault) else answer
                     break
                 if isinstance(answer, DownloadProgress):
-                    moved = {command.model: transfer_of(answer, None)}
-                    show(self._inventory.one(command.model, Situation(transfers=moved)))
+                    show(self._inventory.one(command.model, Situation(transfers={command.model: answer.transfer})))
         return self._inventory.one(command.model, Situation(problems=problems))
 
     async def _test(self, command: TestConnection) -> tuple[EndpointState, ...]:
-        async with self._conversation("connection", command, STALL_S * len(command.endpoints)) as actor:
+        async with self._conversation("connection", command, STALL_S * len(command.hub.endpoints)) as actor:
             while not isinstance(answer := await actor.report(), ConnectionTested):
                 if isinstance(answer, Problem):
-                    return tuple(EndpointState(endpoint, answer) for endpoint in command.endpoints)
-        return tuple(EndpointState(result.endpoint, result.problem) for result in answer.results)
+                    return tuple(EndpointState(endpoint, answer) for endpoint in command.hub.endpoints)
+        return answer.results
 
     def _conversation(self, name: str, command: Command, within_s: float) -> AbstractAsyncContextManager[Conversation]:
         """Return a conversation with an actor that downloads models or tests connections."""

@@ -16,13 +16,14 @@ from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidRequest
 from whisper_service.core.model_names import is_name
 from whisper_service.core.text import quoted
-from whisper_service.models import importing
+from whisper_service.models import hubs, importing
 from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.models.hubs import HubInfo
 from whisper_service.models.importing import ImportLimits
-from whisper_service.models.inventory import EndpointState, ModelInfo
+from whisper_service.models.inventory import ModelInfo
 from whisper_service.scheduler import model_actions
 from whisper_service.storage.uploads import Uploads
+from whisper_service.supervision.protocol import EndpointState
 
 
 class ModelsInfo(Value, frozen=True):
@@ -75,7 +76,7 @@ class ModelService:
 
     async def list(self) -> ModelsInfo:
         """Return all models and the hubs."""
-        return ModelsInfo(await self._context.models.list(), self._context.downloads.hub.info)
+        return ModelsInfo(await self._context.models.list(), hubs.info_of(self._context.downloads.hub))
 
     async def installed(self) -> tuple[str, ...]:
         """Return the names of the models on this machine."""
@@ -143,10 +144,10 @@ class ModelService:
         """Ask each endpoint whether this model could be downloaded. The settings say what is not given."""
         hub = self._context.downloads.hub
         repo = self._catalog.repo_of(model) if model else None
-        command = hub.test(repo, endpoints=endpoints, proxy=proxy, token=token)
+        command = hubs.asking_for(hub, repo, endpoints, proxy, token)
         test = await self._context.mailbox.ask(self._context.hub_tests.start, command)
         await test.done.wait()
-        return HubTest(command.repo, list(test.results), hub.info.proxy)
+        return HubTest(command.repo, list(test.results), hubs.info_of(hub).proxy)
 
     async def _adopt(self, folder: Path, name: str) -> ModelInfo:
         return await self._context.ask(model_actions.adopt, folder, self._catalog.name_of(name))

@@ -7,15 +7,15 @@ proxies of the environment (HTTPS_PROXY and others) itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from whisper_service.config.schema import ModelSettings
 from whisper_service.core.domain import Value
-from whisper_service.models.files import PATTERNS
 from whisper_service.models.known import BY_NAME
-from whisper_service.supervision.protocol import Download, TestConnection
+from whisper_service.supervision.protocol import Hub, TestConnection
 
 PUBLIC: Final = "https://huggingface.co"
 PROBE: Final = BY_NAME["tiny"].repo
@@ -32,60 +32,18 @@ class HubInfo(Value, frozen=True):
     offline: bool
 
 
-class Hub(Value, frozen=True):
-    """The settings in force."""
+def info_of(hub: Hub) -> HubInfo:
+    """Return the settings as a user may see them."""
+    proxy = None if hub.proxy is None else _public(hub.proxy)
+    return HubInfo(tuple(map(_public, hub.endpoints)), proxy, hub.token is not None, hub.offline)
 
-    endpoints: tuple[str, ...] = (PUBLIC,)
-    proxy: str | None = None  # None: as the environment says
-    token: str | None = None
-    offline: bool = False
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 10.0
 
-    def __repr__(self) -> str:
-        """Return the settings without their secrets."""
-        return f"Hub({self.info})"
-
-    def download(self, name: str, repo: str, target: Path, *, spare_bytes: int) -> Download:
-        """Return the command to download this repo into the folder `target`."""
-        return Download(
-            model=name,
-            repo=repo,
-            target=str(target),
-            endpoints=self.endpoints,
-            patterns=PATTERNS,
-            token=self.token,
-            proxy=self.proxy,
-            offline=self.offline,
-            connect_timeout_s=self.connect_timeout_s,
-            read_timeout_s=self.read_timeout_s,
-            spare_bytes=spare_bytes,
-        )
-
-    def test(
-        self,
-        repo: str | None = None,
-        *,
-        endpoints: tuple[str, ...] = (),
-        proxy: str | None = None,
-        token: str | None = None,
-    ) -> TestConnection:
-        """Return the command to ask for this repo without downloading. The settings fill in what is not given."""
-        return TestConnection(
-            repo=repo or PROBE,
-            endpoints=endpoints or self.endpoints,
-            token=token or self.token,
-            proxy=proxy or self.proxy,
-            offline=self.offline,
-            connect_timeout_s=self.connect_timeout_s,
-            read_timeout_s=self.read_timeout_s,
-        )
-
-    @property
-    def info(self) -> HubInfo:
-        """The settings as a user may see them."""
-        proxy = None if self.proxy is None else _public(self.proxy)
-        return HubInfo(tuple(map(_public, self.endpoints)), proxy, self.token is not None, self.offline)
+def asking_for(
+    hub: Hub, repo: str | None, endpoints: tuple[str, ...], proxy: str | None = None, token: str | None = None
+) -> TestConnection:
+    """Return the command to ask for this repo without downloading. The settings fill in what is not given."""
+    asked = replace(hub, endpoints=endpoints or hub.endpoints, token=token or hub.token, proxy=proxy or hub.proxy)
+    return TestConnection(repo or PROBE, asked)
 
 
 def resolve(models: ModelSettings, environ: Mapping[str, str]) -> Hub:

@@ -14,6 +14,7 @@ from whisper_service.host.machine import Machine
 from whisper_service.models.catalog import Catalog, CatalogEntry, in_order
 from whisper_service.models.files import WEIGHTS, ModelFacts, read_facts
 from whisper_service.models.known import BY_NAME, ON_CPU, ON_GPU, Shape, Suitability
+from whisper_service.supervision.protocol import Transfer
 
 
 class ModelState(StrEnum):
@@ -24,24 +25,6 @@ class ModelState(StrEnum):
     INSTALLED = "installed"
     LOADED = "loaded"  # a speech actor holds it
     BROKEN = "broken"  # its folder is there and cannot be loaded; `problem` says why
-
-
-class EndpointState(Value, frozen=True):
-    """How a hub answered. The address has no name and password. `problem` None: the hub answered as it should."""
-
-    endpoint: str
-    problem: Problem | None = None
-
-
-class Transfer(Value, frozen=True):
-    """The progress of a download."""
-
-    bytes: int = 0  # on this disk, from earlier attempts too
-    total: int | None = None  # None: not known yet
-    speed_bps: float = 0.0  # bytes per second
-    eta_s: float | None = None  # None: nothing moves
-    endpoint: str = ""  # in use; empty: none yet, or the download waits for its turn
-    failed: tuple[EndpointState, ...] = ()  # endpoints that were tried before
 
 
 class ModelInfo(Value, frozen=True):

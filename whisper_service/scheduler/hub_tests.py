@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from whisper_service.core.domain import Problem
-from whisper_service.models.inventory import EndpointState
-from whisper_service.supervision.protocol import ConnectionTested, TestConnection
+from whisper_service.supervision.protocol import ConnectionTested, EndpointState, TestConnection
 from whisper_service.supervision.supervisor import Supervisor
 
 STALL_S = 60.0
@@ -55,14 +54,14 @@ class HubTests:
         """Record the answers of the endpoints."""
         self.actor.clear_deadline("test")
         self.actor.mark_useful(generation=self.generation)
-        self._end(tuple(EndpointState(result.endpoint, result.problem) for result in report.results))
+        self._end(report.results)
 
     def on_died(self, problem: Problem) -> None:
         """End the running test with the death of its actor as the result."""
         self.generation = 0
         if self._sent:
             found = Problem("download_failed", f"The test broke off: {problem.message}", "Try again.", problem.params)
-            self._end(tuple(EndpointState(endpoint, found) for endpoint in self._tests[0].command.endpoints))
+            self._end(tuple(EndpointState(endpoint, found) for endpoint in self._tests[0].command.hub.endpoints))
 
     def _end(self, results: tuple[EndpointState, ...]) -> None:
         self._sent = False
@@ -85,5 +84,5 @@ class HubTests:
         else:
             self._sent = True
             command = self._tests[0].command
-            within_s = STALL_S * max(1, len(command.endpoints))
+            within_s = STALL_S * max(1, len(command.hub.endpoints))
             self.actor.send(command, generation=self.generation, within_s=within_s, key="test")

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from msgspec.structs import replace
+
 from whisper_service.core.domain import Problem
-from whisper_service.models.hubs import Hub
-from whisper_service.models.inventory import EndpointState, Transfer
 from whisper_service.scheduler.model_states import ModelStates, WantedModel
 from whisper_service.storage.row_mapping import ModelRow
-from whisper_service.supervision.protocol import Downloaded, DownloadProgress
+from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress, Hub, Transfer
 from whisper_service.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -120,13 +120,14 @@ class ModelDownloads:
         if wanted is None or self._current != report.model:
             return
         self.actor.set_deadline("download", STALL_S, generation=self.generation)
-        if report.bytes > wanted.transfer.bytes:
+        now = report.transfer
+        if now.bytes > wanted.transfer.bytes:
             self.actor.mark_useful(generation=self.generation)
             wanted.deaths = 0
-        wanted.transfer = transfer_of(report, wanted.source.bytes)
-        step = min(MESSAGE_BYTES, (report.total or 0) / 100)
-        if wanted.message_bytes < 0 or report.bytes - wanted.message_bytes >= step:
-            wanted.message_bytes, wanted.message = report.bytes, describe(report.model, wanted.transfer)
+        wanted.transfer = replace(now, total=now.total or wanted.source.bytes)
+        step = min(MESSAGE_BYTES, (now.total or 0) / 100)
+        if wanted.message_bytes < 0 or now.bytes - wanted.message_bytes >= step:
+            wanted.message_bytes, wanted.message = now.bytes, describe(report.model, wanted.transfer)
         await self._announce(report.model, wanted)
 
     async def on_downloaded(self, report: Downloaded) -> None:
@@ -180,7 +181,7 @@ class ModelDownloads:
             name, wanted = next(iter(self._wanted.items()))
             self._current = name
             target = self._catalog.target_of(name)
-            command = self.hub.download(name, wanted.source.repo, target, spare_bytes=self.spare_bytes)
+            command = Download(name, wanted.source.repo, str(target), self.hub, self.spare_bytes)
             self.actor.send(command, generation=self.generation, within_s=STALL_S, key="download")
 
     def _end(self) -> None:
@@ -201,9 +202,3 @@ def describe(name: str, transfer: Transfer) -> str:
     if (left := transfer.eta_s) is not None:
         said += f", {max(1, round(left))} s left" if left < 90 else f", {round(left / 60)} min left"
     return f"{said}."
-
-
-def transfer_of(report: DownloadProgress, expected: int | None) -> Transfer:
-    """Return a report as users see it, with `expected` bytes until the hub has told how many there are."""
-    failed = tuple(EndpointState(result.endpoint, result.problem) for result in report.failed)
-    return Transfer(report.bytes, report.total or expected, report.speed_bps, report.eta_s, report.endpoint, failed)

@@ -11,11 +11,12 @@ from anyio import to_thread
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import ModelTooBig
 from whisper_service.models.catalog import Catalog, RepoSource
-from whisper_service.models.inventory import Inventory, ModelInfo, Situation, Transfer
+from whisper_service.models.inventory import Inventory, ModelInfo, Situation
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.storage.store import Store
+from whisper_service.supervision.protocol import Transfer
 
 SHARE_OF_GPU: Final = 0.8
 """Share of the GPU's free memory for model and batches. Screens and other programs need the rest."""

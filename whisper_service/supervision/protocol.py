@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from whisper_service.core.domain import AudioTrack, Problem, Script, Segment, Span, Task
+from whisper_service.core.domain import AudioTrack, Problem, Script, Segment, Span, Task, Value
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -83,6 +83,21 @@ class Decode(Message, frozen=True):
     name: str = ""  # of the file, as the client sent it: its extension tells the format of sound without a header
 
 
+class Hub(Value, frozen=True):
+    """Where models come from. The token goes to each of `endpoints` and to no host that they redirect to."""
+
+    endpoints: tuple[str, ...]  # addresses, tried in order
+    token: str | None = None  # None: no token, not even one that is stored on this machine
+    proxy: str | None = None  # URL, perhaps with name and password; None: as the environment says
+    offline: bool = False
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 10.0  # without a single byte
+
+    def __repr__(self) -> str:
+        """Return no secret."""
+        return f"Hub({len(self.endpoints)} endpoints)"
+
+
 class Download(Message, frozen=True):
     """Download a model. Answered by `DownloadProgress` every second, then by `Downloaded` or `Fault(scope="download")`.
 
@@ -94,14 +109,7 @@ class Download(Message, frozen=True):
     model: str  # the name in reports
     repo: str  # "owner/name" on the hub
     target: str  # the directory of the finished model; its parent need not exist
-    endpoints: tuple[str, ...]  # addresses of hubs, tried in order
-    revision: str | None = None  # branch, tag or commit; None: the main branch
-    patterns: tuple[str, ...] = ()  # names of files to download, with wildcards; none: every file
-    token: str | None = None  # None: no token, not even one that is stored on this machine
-    proxy: str | None = None  # URL, perhaps with name and password; None: as the environment says
-    offline: bool = False
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 10.0  # without a single byte
+    hub: Hub
     spare_bytes: int = 0  # bytes that must stay free on the disk afterwards
 
 
@@ -109,13 +117,7 @@ class TestConnection(Message, frozen=True):
     """Ask every endpoint for this repo, and download nothing. Answered by `ConnectionTested`."""
 
     repo: str
-    endpoints: tuple[str, ...]
-    revision: str | None = None
-    token: str | None = None
-    proxy: str | None = None
-    offline: bool = False
-    connect_timeout_s: float = 10.0
-    read_timeout_s: float = 10.0
+    hub: Hub
 
 
 class Cancel(Message, frozen=True):
@@ -183,8 +185,6 @@ class MediaInfo(Message, frozen=True):
 
     job_id: str
     duration_s: float | None  # None: unknown
-    format: str
-    codec: str
     tracks: tuple[AudioTrack, ...] = ()  # the audio tracks of the file
 
 
@@ -207,45 +207,46 @@ class Decoded(Message, frozen=True):
 
     job_id: str
     duration_s: float
-    chunks: int
     warnings: tuple[Problem, ...] = ()  # what was not read, and why
 
 
-class EndpointResult(Message, frozen=True):
-    """How an endpoint answered. No `problem`: as it should. The address has no name and no password."""
+class EndpointState(Value, frozen=True):
+    """How a hub answered. The address has no name and password. `problem` None: the hub answered as it should."""
 
     endpoint: str
     problem: Problem | None = None
+
+
+class Transfer(Value, frozen=True):
+    """The progress of a download."""
+
+    bytes: int = 0  # of the model on this disk, also from earlier attempts; falls when a file must be downloaded again
+    total: int | None = None  # None: not known yet
+    speed_bps: float = 0.0  # bytes per second, over the last seconds
+    eta_s: float | None = None  # None: no byte comes
+    endpoint: str = ""  # in use; empty: none yet, or the download waits for its turn
+    failed: tuple[EndpointState, ...] = ()  # the endpoints that were tried before this one
 
 
 class DownloadProgress(Message, frozen=True):
     """How much of a model has come, from the endpoint in use. Sent every second, also when no byte comes."""
 
     model: str
-    bytes: int  # of the model on this disk, also from earlier attempts; falls when a file must be downloaded again
-    total: int | None = None  # None: not known yet
-    speed_bps: float = 0.0  # bytes per second, over the last seconds
-    eta_s: float | None = None  # None: no byte comes
-    endpoint: str = ""
-    failed: tuple[EndpointResult, ...] = ()  # the endpoints that were tried before this one
+    transfer: Transfer
 
 
 class Downloaded(Message, frozen=True):
     """The model is complete, checked, and in its place."""
 
     model: str
-    path: str
     bytes: int  # of all its files
     endpoint: str = ""  # empty: the model was here already
-    revision: str | None = None  # the commit; None: unknown, because this service did not download the model
-    failed: tuple[EndpointResult, ...] = ()
 
 
 class ConnectionTested(Message, frozen=True):
     """How each endpoint answered, in the order of the command."""
 
-    repo: str
-    results: tuple[EndpointResult, ...]
+    results: tuple[EndpointState, ...]
 
 
 class Fault(Message, frozen=True):

@@ -16,7 +16,6 @@ from whisper_service.core.domain import SAMPLE_RATE, ActorState, Job, Options, P
 from whisper_service.core.errors import DiskFull
 from whisper_service.host.machine import Machine
 from whisper_service.models.catalog import Catalog
-from whisper_service.models.hubs import Hub
 from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
@@ -39,6 +38,7 @@ from whisper_service.supervision.protocol import (
     Decode,
     Decoded,
     Fault,
+    Hub,
     Load,
     Loaded,
     Ready,
@@ -96,7 +96,7 @@ class ScriptedLoop:
             speech=speech,
             media=MediaActors([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6),  # type: ignore[list-item]
             models=models,
-            downloads=ModelDownloads(self.download, models, Hub(), spare_bytes=0),  # type: ignore[arg-type]
+            downloads=ModelDownloads(self.download, models, Hub(()), spare_bytes=0),  # type: ignore[arg-type]
             hub_tests=HubTests(ScriptedActor("connection")),  # type: ignore[arg-type]
             preload=False,
         )
@@ -146,7 +146,7 @@ class ScriptedLoop:
         (command,) = (c for c in self.media.commands(Decode)[-1:] if c.job_id == job_id)
         await anyio.Path(command.spool).write_bytes(bytes(2 * SAMPLE_RATE * chunks))
         found = [ChunkFound(job_id, Span(n, n * SAMPLE_RATE, SAMPLE_RATE, float(n), n + 1.0)) for n in range(chunks)]
-        self.say(self.media, *found, Decoded(job_id, float(chunks), chunks, (warning,) if warning else ()))
+        self.say(self.media, *found, Decoded(job_id, float(chunks), (warning,) if warning else ()))
         await self.settled()
 
     async def loaded(self) -> None:

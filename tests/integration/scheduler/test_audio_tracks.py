@@ -32,7 +32,7 @@ async def test_a_job_lists_tracks_if_there_are_several(
         await scripted.submit()
         scripted.say(scripted.media, Ready(pid=1))
         await scripted.settled()
-        scripted.say(scripted.media, MediaInfo("job", 3.0, "mp4", "aac", TRACKS[:count]))
+        scripted.say(scripted.media, MediaInfo("job", 3.0, TRACKS[:count]))
         await scripted.settled()
         assert (await scripted.job()).tracks == listed
 
@@ -43,7 +43,7 @@ async def test_each_kind_of_warning_is_noted_once(tmp_path: Path) -> None:
         scripted.say(scripted.media, Ready(pid=1))
         await scripted.settled()
         warnings = tuple(Problem(code, code) for code in ("other_tracks", "unread"))
-        scripted.say(scripted.media, Decoded("job", 3.0, 0, warnings))
+        scripted.say(scripted.media, Decoded("job", 3.0, warnings))
         await scripted.settled()
         job = await scripted.job()
         assert [note.code for note in job.history] == ["other_tracks", "unread"]

@@ -135,11 +135,11 @@ class Player:
         with Path(command.spool).open("wb") as spool:
             spool.truncate(2 * SAMPLE_RATE * chunks)
         found = [ChunkFound(job_id, Span(n, n * SAMPLE_RATE, SAMPLE_RATE, float(n), n + 1.0)) for n in range(chunks)]
-        say(actor, MediaInfo(job_id, float(chunks), "fake", "fake"), found[0])
+        say(actor, MediaInfo(job_id, float(chunks)), found[0])
         if self._accident == "media" and self._due():
             self._die(actor)
             return False
-        say(actor, *found[1:], Decoded(job_id, float(chunks), chunks))
+        say(actor, *found[1:], Decoded(job_id, float(chunks)))
         return True
 
     def _fail(self, actor: ScriptedActor, command: Transcribe) -> bool:

@@ -14,18 +14,18 @@ import pytest
 from whisper_service.core.domain import Problem
 from whisper_service.supervision import protocol
 from whisper_service.supervision.conversation import Conversation, conversation
-from whisper_service.supervision.protocol import ConnectionTested, Ready
+from whisper_service.supervision.protocol import ConnectionTested, EndpointState, Ready
 
 pytestmark = pytest.mark.anyio
 
 HERE = "tests.integration.supervision.test_conversation"
-COMMAND = protocol.TestConnection(repo="owner/name", endpoints=())
+COMMAND = protocol.TestConnection("owner/name", protocol.Hub(()))
 
 
 def answer(inbox: Any, emit: Any) -> None:
     """Answer one command."""
     emit(Ready(pid=os.getpid()))
-    emit(ConnectionTested(repo=inbox.get().repo, results=()))
+    emit(ConnectionTested((EndpointState(inbox.get().repo),)))
     inbox.get()
 
 
@@ -36,7 +36,7 @@ def die_once(inbox: Any, emit: Any) -> None:
     if not mark.exists():
         mark.touch()
         os.abort()
-    emit(ConnectionTested(repo=command.repo, results=()))
+    emit(ConnectionTested((EndpointState(command.repo),)))
     inbox.get()
 
 
@@ -58,7 +58,7 @@ async def test_a_command_is_answered(tmp_path: Path) -> None:
     with anyio.fail_after(60):
         async with with_actor(tmp_path, "answer") as actor:
             assert isinstance(await actor.report(), Ready)
-            assert await actor.report() == ConnectionTested(repo="owner/name", results=())
+            assert await actor.report() == ConnectionTested((EndpointState("owner/name"),))
 
 
 @pytest.mark.parametrize("tries", [1, 2])

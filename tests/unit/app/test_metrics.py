@@ -127,7 +127,7 @@ def test_speed_is_audio_by_time() -> None:
     for event in (
         speech(BatchDone(batch=1, seconds=2.0, audio_s=58.0)),
         speech(BatchDone(batch=2, seconds=1.0, audio_s=20.0)),
-        Reported("media-1", 1, Decoded(job_id="job", duration_s=90.0, chunks=3)),
+        Reported("media-1", 1, Decoded(job_id="job", duration_s=90.0)),
         speech(Loaded(model='we"ird\n', device="cpu", compute_type="int8", seconds=1.0)),
     ):
         metrics.count(event)

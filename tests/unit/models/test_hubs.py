@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from whisper_service.config.schema import ModelSettings
 from whisper_service.models import hubs
-from whisper_service.models.files import PATTERNS
-from whisper_service.models.hubs import PUBLIC, Hub
+from whisper_service.models.hubs import PUBLIC
+from whisper_service.supervision import protocol
+from whisper_service.supervision.protocol import Hub
 
 SECRETS = {"token": "hf_NobodyMaySee", "proxy": "http://name:NobodyMaySee@proxy:3128"}
 
@@ -40,15 +39,21 @@ def test_what_is_shown_of_it_holds_no_secret() -> None:
     hub = hubs.resolve(
         ModelSettings(endpoints=("https://user:NobodyMaySee@hub.example/path?sign=NobodyMaySee",), **SECRETS), {}
     )
-    assert hub.info.endpoints == ("https://hub.example/path",)
-    assert hub.info.proxy == "http://proxy:3128"
-    assert hub.info.token
-    assert "NobodyMaySee" not in f"{hub} {hub!r} {hub.info}"
+    info = hubs.info_of(hub)
+    assert info.endpoints == ("https://hub.example/path",)
+    assert info.proxy == "http://proxy:3128"
+    assert info.token
+    assert "NobodyMaySee" not in f"{hub} {hub!r} {info} {hubs.asking_for(hub, None, ())!r}"
 
 
-def test_the_command_has_everything() -> None:
-    command = hubs.resolve(ModelSettings(**SECRETS, read_timeout_s=3.0), {}).download(
-        "a/b", "a/b", Path("/models/a--b"), spare_bytes=7
+def test_a_test_of_the_connection_asks_with_the_settings_and_what_is_given_instead() -> None:
+    hub = hubs.resolve(ModelSettings(**SECRETS, read_timeout_s=3.0), {})
+    assert hubs.asking_for(hub, None, ()) == protocol.TestConnection(hubs.PROBE, hub)
+    given = hubs.asking_for(hub, "a/b", ("https://mirror.example",), "http://p:1", "other")
+    assert (given.repo, given.hub.endpoints, given.hub.proxy, given.hub.token) == (
+        "a/b",
+        ("https://mirror.example",),
+        "http://p:1",
+        "other",
     )
-    assert (command.repo, command.target, command.patterns, command.spare_bytes) == ("a/b", "/models/a--b", PATTERNS, 7)
-    assert (command.token, command.proxy, command.read_timeout_s) == (SECRETS["token"], SECRETS["proxy"], 3.0)
+    assert given.hub.read_timeout_s == 3.0

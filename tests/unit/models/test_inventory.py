@@ -12,8 +12,9 @@ from whisper_service.core.domain import Problem
 from whisper_service.host.machine import Machine
 from whisper_service.models.bundled import BUNDLED, missing_packages
 from whisper_service.models.catalog import Catalog
-from whisper_service.models.inventory import Inventory, ModelState, Situation, Transfer
+from whisper_service.models.inventory import Inventory, ModelState, Situation
 from whisper_service.models.known import BY_NAME, Fit
+from whisper_service.supervision.protocol import Transfer
 
 GB = 1_000_000_000
 SMALL = Machine(cpus=2, memory_bytes=2 * GB)

@@ -12,12 +12,11 @@ from whisper_service.core.domain import Problem
 from whisper_service.core.errors import DiskFull, ModelUnavailable
 from whisper_service.host.machine import Machine
 from whisper_service.models.catalog import Catalog
-from whisper_service.models.hubs import Hub
-from whisper_service.models.inventory import Inventory, Transfer
+from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler.model_downloads import TRIES, ModelDownloads, describe
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.storage.row_mapping import ModelRow
-from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress
+from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress, Hub, Transfer
 
 pytestmark = pytest.mark.anyio
 PROBLEM = Problem("killed", "It was killed.")
@@ -66,7 +65,7 @@ class Isolated:
         self.actor = Actor()
         self.told: list[tuple[str, ModelRow | None]] = []
         self.states = States(root, self.told)
-        self.downloads = ModelDownloads(self.actor, self.states, Hub(), spare_bytes=0)  # type: ignore[arg-type]
+        self.downloads = ModelDownloads(self.actor, self.states, Hub(()), spare_bytes=0)  # type: ignore[arg-type]
 
     def ready(self) -> None:
         self.actor.generation += 1
@@ -92,7 +91,7 @@ async def test_an_actor_is_started_and_ends_when_there_is_nothing_more(isolated:
     assert (isolated.actor.wanted, isolated.actor.sent) == (1, [])
     isolated.ready()
     assert isolated.actor.models == ["tiny"]
-    await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
+    await isolated.downloads.on_downloaded(Downloaded("tiny", 1))
     assert isolated.actor.idle_generation == 1
     assert states(isolated.told) == [("tiny", "downloading"), ("tiny", None)]
     assert not isolated.downloads.has("tiny")
@@ -102,7 +101,7 @@ async def test_what_is_wanted_twice_is_fetched_once_and_others_follow_in_turn(is
     await wanted(isolated, "tiny", "base", "tiny")
     isolated.ready()
     assert isolated.actor.models == ["tiny"]
-    await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
+    await isolated.downloads.on_downloaded(Downloaded("tiny", 1))
     assert isolated.actor.models == ["tiny", "base"]
     assert isolated.actor.idle_generation == 0
 
@@ -127,7 +126,7 @@ async def test_cancelling_ends_the_actor_and_what_waited_is_next(isolated: Isola
     assert isolated.actor.models == ["tiny"]
     isolated.ready()
     assert isolated.actor.models == ["tiny", "base"]
-    await isolated.downloads.on_progress(DownloadProgress("tiny", 5, 10))  # of the one before
+    await isolated.downloads.on_progress(DownloadProgress("tiny", Transfer(5, 10)))  # of the one before
     assert isolated.states.wanted.keys() == {"base"}
 
 
@@ -159,7 +158,9 @@ async def test_another_actor_goes_on_after_a_death_but_not_for_ever(isolated: Is
         assert await isolated.downloads.on_died(PROBLEM) is None
         assert isolated.actor.models == ["tiny"] * (number + 1)
     isolated.ready()
-    await isolated.downloads.on_progress(DownloadProgress("tiny", 5, 10))  # it gets further: the count begins anew
+    await isolated.downloads.on_progress(
+        DownloadProgress("tiny", Transfer(5, 10))
+    )  # it gets further: the count begins anew
     for _ in range(TRIES - 1):
         assert await isolated.downloads.on_died(PROBLEM) is None
         isolated.ready()
@@ -202,7 +203,7 @@ async def test_a_disk_that_is_full_stops_no_other_download(isolated: Isolated) -
 
     isolated.states.announce = refuse
     with pytest.raises(DiskFull):
-        await isolated.downloads.on_downloaded(Downloaded("tiny", "/x", 1))
+        await isolated.downloads.on_downloaded(Downloaded("tiny", 1))
     assert isolated.actor.models == ["tiny", "base"]
     with pytest.raises(DiskFull):
         await isolated.downloads.on_failed("base", PROBLEM)
@@ -221,7 +222,8 @@ async def test_jobs_hear_of_it_in_steps(isolated: Isolated) -> None:
     isolated.ready()
     heard = set()
     for percent in range(0, 1001):
-        await isolated.downloads.on_progress(DownloadProgress("tiny", percent * 10_000_000, 10_000_000_000, 1e6, 60.0))
+        now = Transfer(percent * 10_000_000, 10_000_000_000, 1e6, 60.0)
+        await isolated.downloads.on_progress(DownloadProgress("tiny", now))
         heard.add(isolated.downloads.message("tiny"))
     assert 50 <= len(heard) <= 180
 

@@ -39,7 +39,8 @@ from whisper_service.actors.download import huggingface_private  # noqa: E402
 from whisper_service.actors.download.hub_problems import HubError, problem  # noqa: E402
 from whisper_service.actors.download.network_errors import host_of, public  # noqa: E402
 from whisper_service.core.files import sha256_of, sync_file  # noqa: E402
-from whisper_service.models.files import missing_files  # noqa: E402
+from whisper_service.models.files import PATTERNS, missing_files  # noqa: E402
+from whisper_service.supervision.protocol import Hub  # noqa: E402
 
 BLOCK: Final = 256 * 1024
 """Bytes that a kill may lose. The library's own 10 MB are many seconds on a slow connection."""
@@ -76,7 +77,6 @@ class Repo(NamedTuple):
 
     endpoint: str
     repo: str
-    revision: str | None
     token: str | None
 
     @property
@@ -94,14 +94,14 @@ class Repo(NamedTuple):
         return str(hf_hub_url(self.repo, file, revision=commit, endpoint=self.endpoint.rstrip("/")))
 
 
-def configure(proxy: str | None, connect_timeout_s: float, read_timeout_s: float) -> None:
+def configure(settings: Hub) -> None:
     """Make every request of the library use this proxy (None: that of the environment) and these timeouts."""
     for name, original in _PROXIES.items():
-        if (value := proxy or original) is None:
+        if (value := settings.proxy or original) is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    limits = {"connect": connect_timeout_s, "read": read_timeout_s, "write": read_timeout_s, "pool": read_timeout_s}
+    limits = dict.fromkeys(("read", "write", "pool"), settings.read_timeout_s) | {"connect": settings.connect_timeout_s}
 
     def limit(request: Any) -> None:
         request.extensions["timeout"] = limits  # some requests of the library have no timeout
@@ -115,14 +115,14 @@ def configure(proxy: str | None, connect_timeout_s: float, read_timeout_s: float
     huggingface_hub.set_client_factory(create_client)
 
 
-def list_files(source: Repo, patterns: tuple[str, ...] = ()) -> RepoFiles:
+def list_files(source: Repo) -> RepoFiles:
     """Return the files in the top folder of the repo that match.
 
     Raises `HubError` if the repo is no model in CTranslate2's format, or the endpoint no hub.
     """
     api = huggingface_hub.HfApi(endpoint=source.endpoint.rstrip("/"), token=source.token or False, library_name=_CLIENT)
     try:
-        info = api.model_info(source.repo, revision=source.revision, files_metadata=True)
+        info = api.model_info(source.repo, files_metadata=True)
         if not info.sha or info.siblings is None:
             raise TypeError("the answer names no commit or no files")
     except (TypeError, KeyError, AttributeError) as error:  # the answer is JSON, but not that of a hub
@@ -132,7 +132,7 @@ def list_files(source: Repo, patterns: tuple[str, ...] = ()) -> RepoFiles:
             entry.rfilename, entry.size, entry.lfs.sha256 if entry.lfs else None, None if entry.lfs else entry.blob_id
         )
         for entry in info.siblings
-        if _matches(entry.rfilename, patterns)
+        if _matches(entry.rfilename)
     )
     if missing := missing_files([file.name for file in files]):
         raise HubError(problem("not_a_model", **source.about, missing=", ".join(missing)))
@@ -211,9 +211,9 @@ def part_path(file: RepoFile, directory: Path) -> Path:
     return directory / f"{file.sha256}.part"
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+def _matches(name: str) -> bool:
     plain = PurePath(name).name == name and "\\" not in name and not name.startswith(".")
-    return plain and (not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns))
+    return plain and any(fnmatch.fnmatch(name, pattern) for pattern in PATTERNS)
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -37,7 +37,7 @@ from whisper_service.supervision.protocol import (
     ConnectionTested,
     Download,
     Downloaded,
-    EndpointResult,
+    EndpointState,
     Fault,
     Ready,
     Report,
@@ -69,36 +69,36 @@ def download(command: Download, emit: Emit) -> Report:
     try:
         if (installed := _installed(command)) is not None:
             return installed
-        if command.offline:
+        if command.hub.offline:
             return _fault(command, problem("offline", repo=command.repo, model=command.model))
         with ProgressReporter(command, emit) as progress:
             return _try_endpoints(command, progress)
     except Exception as error:
-        return _fault(command, _explain(error, command, command.endpoints[0] if command.endpoints else ""))
+        return _fault(command, _explain(error, command, next(iter(command.hub.endpoints), "")))
 
 
 def test_connection(command: TestConnection) -> ConnectionTested:
     """Request the list of files and one byte from each endpoint. Raises nothing."""
     results = []
-    for endpoint in command.endpoints:
+    for endpoint in command.hub.endpoints:
         found: Problem | None = None
         try:
-            if command.offline:
+            if command.hub.offline:
                 raise HubError(problem("offline", repo=command.repo, host=host_of(endpoint)))
             source = _repo(command, endpoint)
             hub.request_one_byte(source, hub.list_files(source))
         except Exception as error:
             found = _explain(error, command, endpoint)
-        results.append(EndpointResult(public(endpoint), found))
-    return ConnectionTested(repo=command.repo, results=tuple(results))
+        results.append(EndpointState(public(endpoint), found))
+    return ConnectionTested(tuple(results))
 
 
 def _try_endpoints(command: Download, progress: ProgressReporter) -> Report:
     """Try the endpoints in order. If all fail and some bytes came, try all of them again."""
     while True:
         before = progress.on_disk()
-        failed: list[EndpointResult] = []
-        for endpoint in command.endpoints:
+        failed: list[EndpointState] = []
+        for endpoint in command.hub.endpoints:
             address = public(endpoint)
             progress.use_endpoint(address, tuple(failed))
             try:
@@ -109,7 +109,7 @@ def _try_endpoints(command: Download, progress: ProgressReporter) -> Report:
             logger.warning("endpoint %s failed: %s", address, found.message, extra=facts)
             if found.code in LOCAL_CODES:
                 return _fault(command, found)
-            failed.append(EndpointResult(address, found))
+            failed.append(EndpointState(address, found))
         if progress.on_disk() <= before:
             return _fault(command, *(result.problem for result in failed if result.problem))
 
@@ -118,7 +118,7 @@ def _download_from(command: Download, endpoint: str, progress: ProgressReporter)
     """Download the model from this endpoint. Raises `HubError`, `OSError` and every exception of the library."""
     target, partial = Path(command.target), Path(partial_of(command.target))
     source = _repo(command, endpoint)
-    listing = hub.list_files(source, command.patterns)
+    listing = hub.list_files(source)
     partial.mkdir(parents=True, exist_ok=True)
     large = [file for file in listing.files if file.sha256 is not None]
     parts = {file.name: hub.part_path(file, partial) for file in large}
@@ -138,13 +138,13 @@ def _download_from(command: Download, endpoint: str, progress: ProgressReporter)
     origin = ModelOrigin(command.repo, listing.commit, address, sizes, hashes)
     (partial / ORIGIN).write_bytes(msgspec.json.encode(origin))
     _install(partial, target)
-    return _downloaded(command, endpoint=address, revision=listing.commit, failed=progress.failed)
+    return _downloaded(command, address)
 
 
 def _repo(command: Download | TestConnection, endpoint: str) -> hub.Repo:
     """Return the repo of a command, after the library got the settings of that command."""
-    hub.configure(command.proxy, command.connect_timeout_s, command.read_timeout_s)
-    return hub.Repo(endpoint, command.repo, command.revision, command.token)
+    hub.configure(command.hub)
+    return hub.Repo(endpoint, command.repo, command.hub.token)
 
 
 def _installed(command: Download) -> Downloaded | None:
@@ -161,21 +161,12 @@ def _installed(command: Download) -> Downloaded | None:
         sizes.get(name) != size for name, size in origin.files.items()
     ):
         raise HubError(problem("target_occupied", path=str(target), repo=command.repo))
-    return _downloaded(command, revision=origin.revision)
+    return _downloaded(command)
 
 
-def _downloaded(
-    command: Download, *, revision: str | None, endpoint: str = "", failed: tuple[EndpointResult, ...] = ()
-) -> Downloaded:
+def _downloaded(command: Download, endpoint: str = "") -> Downloaded:
     files = (path for path in Path(command.target).iterdir() if path.is_file() and path.name != ORIGIN)
-    return Downloaded(
-        model=command.model,
-        path=command.target,
-        bytes=sum(map(file_size, files)),
-        endpoint=endpoint,
-        revision=revision,
-        failed=failed,
-    )
+    return Downloaded(command.model, sum(map(file_size, files)), endpoint)
 
 
 def _delete_leftovers(partial: Path, parts: set[Path]) -> None:
@@ -211,10 +202,9 @@ def _explain(
     found = explain(
         error,
         endpoint=endpoint,
-        proxy=proxy_for(endpoint, command.proxy),
+        proxy=proxy_for(endpoint, command.hub.proxy),
         repo=command.repo,
-        revision=command.revision,
-        secrets=secrets_of(command.token, command.proxy, *command.endpoints),
+        secrets=secrets_of(command.hub.token, command.hub.proxy, *command.hub.endpoints),
     )
     if found.code == "download_failed":
         facts = {"action": "download_failed"}

@@ -43,7 +43,6 @@ def explain(
     endpoint: str,
     proxy: str | None,
     repo: str,
-    revision: str | None = None,
     secrets: Collection[str] = (),
     connected: Callable[[], bool] | None = None,
 ) -> Problem:
@@ -67,7 +66,7 @@ def explain(
     return (
         _local(chain, about, detail)
         or _transport(chain, names, about, detail, connected or has_route)
-        or _answer(chain, names, about, revision, detail)
+        or _answer(chain, names, about, detail)
         or problem("download_failed", **about, detail=detail)
     )
 
@@ -118,15 +117,13 @@ def _transport(
     return None if code is None else problem(code, **about, detail=detail)
 
 
-def _answer(
-    chain: list[BaseException], names: set[str], about: dict[str, Any], revision: str | None, detail: str
-) -> Problem | None:
+def _answer(chain: list[BaseException], names: set[str], about: dict[str, Any], detail: str) -> Problem | None:
     """Return the problem that the hub reports, or the way in which its answer broke off; None: unknown."""
     status = _status(chain)
     if "GatedRepoError" in names:
         return problem("gated", **about)
     if "RevisionNotFoundError" in names:
-        return problem("revision_not_found", **about, revision=revision or "main")
+        return problem("revision_not_found", **about, revision="main")
     if status is not None and (code := "server_error" if status >= 500 else _STATUS.get(status)):
         if code == "proxy_password":
             about = {"proxy": "", **about}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from whisper_service.models.files import file_size
 from whisper_service.supervision.boot import Emit
-from whisper_service.supervision.protocol import Download, DownloadProgress, EndpointResult, partial_of
+from whisper_service.supervision.protocol import Download, DownloadProgress, EndpointState, Transfer, partial_of
 
 if TYPE_CHECKING:
     from whisper_service.actors.download.hub import RepoFile
@@ -30,7 +30,7 @@ class ProgressReporter:
     """
 
     def __init__(self, command: Download, emit: Emit, clock: Callable[[], float] = time.monotonic) -> None:
-        self.failed: tuple[EndpointResult, ...] = ()
+        self.failed: tuple[EndpointState, ...] = ()
         self._model = command.model
         self._partial = Path(partial_of(command.target))
         self._emit = emit
@@ -53,7 +53,7 @@ class ProgressReporter:
         self._stop.set()
         self._thread.join()  # no progress may follow the report that ends the download
 
-    def use_endpoint(self, endpoint: str, failed: tuple[EndpointResult, ...]) -> None:
+    def use_endpoint(self, endpoint: str, failed: tuple[EndpointState, ...]) -> None:
         """Report this endpoint from now on, and the endpoints that failed before."""
         self._endpoint, self.failed = endpoint, failed
 
@@ -94,12 +94,4 @@ class ProgressReporter:
         sizes = list(self._sizes.values())
         total = sum(size or 0 for size in sizes) if sizes and None not in sizes else None
         left = None if total is None or not speed else max(0, total - have) / speed
-        return DownloadProgress(
-            model=self._model,
-            bytes=have,
-            total=total,
-            speed_bps=speed,
-            eta_s=left,
-            endpoint=self._endpoint,
-            failed=self.failed,
-        )
+        return DownloadProgress(self._model, Transfer(have, total, speed, left, self._endpoint, self.failed))

@@ -147,8 +147,6 @@ def decode(
         yield MediaInfo(
             job_id=command.job_id,
             duration_s=recording.duration_s,
-            format=recording.format,
-            codec=recording.codec,
             tracks=tuple(replace(track, used=track.index == recording.track) for track in recording.tracks),
         )
         _check_length(recording.duration_s, command)
@@ -199,7 +197,6 @@ def decode(
         yield Decoded(
             job_id=command.job_id,
             duration_s=recording.position_s,
-            chunks=len(chunks),
             warnings=_warnings(recording, None if limited else unheard.remark(chunks, recording.start_s), limited),
         )
 
