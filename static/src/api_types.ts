@@ -959,6 +959,12 @@ export interface components {
          * @enum {string}
          */
         DeliveryState: "waiting" | "delivered" | "failed";
+        /** DiskUse */
+        DiskUse: {
+            recordings_bytes: number;
+            transcripts_bytes: number;
+            models_bytes: number;
+        };
         /**
          * Effect
          * @description When a change of a setting takes effect.
@@ -995,6 +1001,7 @@ export interface components {
         Found: {
             name: string[];
             excerpts: components["schemas"]["Excerpt"][];
+            total: number;
         };
         /** Gap */
         Gap: {
@@ -1215,7 +1222,7 @@ export interface components {
              * @default true
              */
             word_timestamps: boolean;
-            /** @description How Chinese is written. Without it, Mandarin is simplified. */
+            /** @description How Chinese is written. None: simplified Mandarin. recognized: unchanged. */
             script?: components["schemas"]["Script"] | null;
             /** @description An audio track, from 0. Without it, one in the language, or the default. */
             track?: number | null;
@@ -1267,7 +1274,7 @@ export interface components {
          * @description A way to write Chinese.
          * @enum {string}
          */
-        Script: "simplified" | "traditional";
+        Script: "simplified" | "traditional" | "recognized";
         /** Segment */
         Segment: {
             chunk: number;
@@ -1348,6 +1355,8 @@ export interface components {
             memory_free_bytes: number | null;
             cpus: number;
             subscribers: number;
+            title: string;
+            storage: components["schemas"]["DiskUse"];
         };
         /**
          * Task
@@ -1506,7 +1515,7 @@ export interface operations {
                 preset?: "fast" | "balanced" | "accurate";
                 prompt?: string;
                 word_timestamps?: boolean;
-                script?: "simplified" | "traditional";
+                script?: "simplified" | "traditional" | "recognized";
                 track?: number;
                 webhook?: string;
             };
@@ -1548,10 +1557,10 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, Mandarin is simplified.
+                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
                      * @enum {string}
                      */
-                    script?: "simplified" | "traditional";
+                    script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
                     /** @description A URL that gets a message when the job ends. */
@@ -1586,10 +1595,10 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, Mandarin is simplified.
+                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
                      * @enum {string}
                      */
-                    script?: "simplified" | "traditional";
+                    script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
                     /** @description A URL that gets a message when the job ends. */
@@ -1623,10 +1632,10 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, Mandarin is simplified.
+                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
                      * @enum {string}
                      */
-                    script?: "simplified" | "traditional";
+                    script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
                     /** @description A URL that gets a message when the job ends. */
@@ -1660,10 +1669,10 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. Without it, Mandarin is simplified.
+                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
                      * @enum {string}
                      */
-                    script?: "simplified" | "traditional";
+                    script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
                     /** @description A URL that gets a message when the job ends. */
@@ -2323,7 +2332,8 @@ export interface operations {
                 linger_s?: number;
                 word_times?: boolean;
                 times?: boolean;
-                script?: "simplified" | "traditional";
+                script?: "simplified" | "traditional" | "recognized";
+                author?: string;
                 bom?: boolean;
             };
             header?: never;

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 from whisper_service.app import system
+from whisper_service.app.disk_use import DiskMeter
 from whisper_service.app.jobs import JobService
 from whisper_service.app.models import ModelService
 from whisper_service.app.settings import SettingsService
@@ -35,6 +36,7 @@ class Service:
         self.metrics = parts.metrics
         self.log = parts.log
         self.started_at = time.time()
+        self._disk = DiskMeter(parts.data, self.models)
 
     @classmethod
     @asynccontextmanager
@@ -86,6 +88,8 @@ class Service:
             models=await self.models.installed(),
             jobs=await self.parts.store.count(),
             subscribers=self.events.subscribers,
+            title=self.config.page.title,
+            storage=await self._disk.read(),
         )
 
     def readiness(self) -> Readiness:

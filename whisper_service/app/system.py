@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from whisper_service import __version__
+from whisper_service.app.disk_use import DiskUse
 from whisper_service.core.domain import ActorState, Death, Problem, Status, Value
 from whisper_service.host import memory
 from whisper_service.scheduler.context import Context
@@ -48,6 +49,8 @@ class System(Value, frozen=True):
     memory_free_bytes: int | None  # None: unknown
     cpus: int
     subscribers: int  # open event streams
+    title: str  # what the page is called: the setting page.title
+    storage: DiskUse
 
 
 class Readiness(Value, frozen=True):
@@ -59,7 +62,14 @@ class Readiness(Value, frozen=True):
 
 
 def system(
-    context: Context, *, started_at: float, models: tuple[str, ...], jobs: Mapping[Status, int], subscribers: int
+    context: Context,
+    *,
+    started_at: float,
+    models: tuple[str, ...],
+    jobs: Mapping[Status, int],
+    subscribers: int,
+    title: str,
+    storage: DiskUse,
 ) -> System:
     """Return the state of now. `models` are the installed ones, `jobs` their number by status."""
     speech, loaded = context.speech, context.speech.loaded
@@ -84,6 +94,8 @@ def system(
         memory_free_bytes=memory.free(),
         cpus=os.cpu_count() or 1,
         subscribers=subscribers,
+        title=title,
+        storage=storage,
     )
 
 

@@ -91,7 +91,8 @@ def run(
             _check_replaceable(written, target)
     Catalog(DataDir(config.data_dir).models, default=config.speech.model).obtainable("auto")  # raises if no hub has it
     options = options_of(config, wishes)
-    layout = layout_of(config.captions, {name: value for name, value in looks.items() if value is not None})
+    given = {name: value for name, value in looks.items() if value is not None}
+    layout = layout_of(config.captions, {"author": config.page.title, **given})
     work = _TranscribeRun(items, options, layout, written, overwrite=overwrite)
     try:
         with _display() as display:

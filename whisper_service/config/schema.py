@@ -75,6 +75,14 @@ class ServerSettings(Section, frozen=True):
     root_path: Annotated[UrlPath, setting('path at which a proxy shows the service, like "/transcribe"')] = ""
 
 
+class PageSettings(Section, frozen=True):
+    """How the page presents the service."""
+
+    title: Annotated[
+        str, setting("name in the header, the tab and the author of documents", NOW, min_length=1, max_length=60)
+    ] = "whisper_service"
+
+
 class SecuritySettings(Section, frozen=True):
     """Who may use the service. Without a token only this machine may, unless `open` is set."""
 
@@ -211,6 +219,7 @@ class Config(Section, frozen=True):
 
     data_dir: Annotated[Path, setting("relative to this file")] = Path("data")
     server: ServerSettings = ServerSettings()
+    page: PageSettings = PageSettings()
     security: SecuritySettings = SecuritySettings()
     api: ApiSettings = ApiSettings()
     captions: Annotated[Style, setting("how srt, vtt, ass and lrc look", NOW)] = Style()

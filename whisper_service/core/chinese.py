@@ -82,6 +82,8 @@ def convert_all(segments: Iterable[Segment], script: Script, language: str | Non
 
 def convert_segment(segment: Segment, script: Script) -> Segment:
     """Return a segment in a script, whatever its language is."""
+    if script is Script.RECOGNIZED:
+        return segment
     to_script = _converter(script)
     before = [word.word for word in segment.words]
     whole = "".join(before)

@@ -68,6 +68,7 @@ class Script(StrEnum):
 
     SIMPLIFIED = "simplified"
     TRADITIONAL = "traditional"
+    RECOGNIZED = "recognized"  # as the model writes it: often both in one recording
 
 
 LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
@@ -94,7 +95,7 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     prompt: Annotated[LongText, Meta(description="Names and spellings to expect.")] | None = None
     word_timestamps: Annotated[bool, Meta(description="Keep the time of every word.")] = True
     script: Annotated[
-        Script | None, Meta(description="How Chinese is written. Without it, Mandarin is simplified.")
+        Script | None, Meta(description="How Chinese is written. None: simplified Mandarin. recognized: unchanged.")
     ] = None
     track: TrackNumber | None = None
     webhook: Annotated[LongText, Meta(description="A URL that gets a message when the job ends.")] | None = None

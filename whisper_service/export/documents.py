@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from whisper_service.core.domain import Transcript
+from whisper_service.core.file_names import stem_of
 from whisper_service.core.text import clean, wide_mark
 from whisper_service.core.timecode import clock, hms, milliseconds
 from whisper_service.export.layout import Layout
@@ -41,7 +42,7 @@ def to_tsv(transcript: Transcript, layout: Layout) -> str:
 
 def to_md(transcript: Transcript, layout: Layout) -> str:
     """Write Markdown (CommonMark): the name as heading, then paragraphs that begin with their time and speaker."""
-    blocks = [f"# {_literal(clean(transcript.name))}".rstrip()]
+    blocks = [f"# {_literal(clean(stem_of(transcript.name)))}".rstrip()]
     for paragraph in _paragraphs(transcript):
         marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(times=layout.times)]
         text = _literal(paragraph.text)
@@ -51,12 +52,13 @@ def to_md(transcript: Transcript, layout: Layout) -> str:
 
 def to_docx(transcript: Transcript, layout: Layout) -> bytes:
     """Write Office Open XML: the name as title, then paragraphs as in `to_md`. Equal transcripts give equal bytes."""
-    body = [_paragraph(clean(transcript.name), style="Title")]
+    title = clean(stem_of(transcript.name))
+    body = [_paragraph(title, style="Title")]
     body += (_paragraph(p.text, marks=p.marks(times=layout.times)) for p in _paragraphs(transcript))
     files = {
         "[Content_Types].xml": _CONTENT_TYPES,
         "_rels/.rels": _RELATIONS,
-        "docProps/core.xml": _CORE.format(title=_xml(clean(transcript.name))),
+        "docProps/core.xml": _CORE.format(title=_xml(title), author=_xml(clean(layout.author))),
         "word/_rels/document.xml.rels": _DOCUMENT_RELATIONS,
         "word/styles.xml": _STYLES,
         "word/document.xml": _DOCUMENT.format(body="".join(body)),
@@ -188,7 +190,7 @@ _DOCUMENT_RELATIONS: Final = (
 _CORE: Final = (
     f'{_HEAD}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties"'
     ' xmlns:dc="http://purl.org/dc/elements/1.1/">'
-    "<dc:title>{title}</dc:title><dc:creator>whisper_service</dc:creator></cp:coreProperties>"
+    "<dc:title>{title}</dc:title><dc:creator>{author}</dc:creator></cp:coreProperties>"
 )
 _STYLES: Final = (
     f"{_HEAD}<w:styles {_MAIN}><w:docDefaults><w:rPrDefault><w:rPr>"

@@ -23,6 +23,9 @@ class Layout(Value, frozen=True, forbid_unknown_fields=True):
     )
     times: Annotated[bool, Meta(description="md, docx: the time at which every paragraph begins.")] = True
     script: Annotated[Script | None, Meta(description="Chinese in this script. Without it, as it is stored.")] = None
+    author: Annotated[str, Meta(max_length=200, description="docx: its author. Without it, page.title.")] = (
+        "whisper_service"
+    )
     bom: Annotated[
         bool, Meta(description="A byte order mark before text, for programs on Windows that misread UTF-8 without it.")
     ] = False

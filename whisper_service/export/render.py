@@ -38,7 +38,7 @@ class Format(StrEnum):
     LRC = "lrc", Exporter("text/x-lrc; charset=utf-8", subtitles.to_lrc, _CAPTIONS)
     ASS = "ass", Exporter("text/x-ssa; charset=utf-8", subtitles.to_ass, _CAPTIONS)
     MD = "md", Exporter("text/markdown; charset=utf-8", documents.to_md, ("times", "script", "bom"))
-    DOCX = "docx", Exporter(documents.DOCX_TYPE, documents.to_docx, ("times", "script"))
+    DOCX = "docx", Exporter(documents.DOCX_TYPE, documents.to_docx, ("times", "script", "author"))
 
     def __new__(cls, name: str, exporter: Exporter | None = None) -> Format:
         assert exporter is not None, "Only the entries above come here: Format(name) looks up one of them."

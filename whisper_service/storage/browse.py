@@ -73,10 +73,15 @@ class Excerpt(Value, frozen=True):
 
 
 class Found(Value, frozen=True):
-    """Where the terms stand in a job: its name in pieces, every second piece is a find, and its first excerpts."""
+    """Where the terms stand in a job.
+
+    `name` is its name in pieces; every second piece is a find. Among the excerpts, lines with more of the terms come
+    first.
+    """
 
     name: list[str]
     excerpts: list[Excerpt]
+    total: int  # lines that have any of the terms
 
 
 class JobPage(NamedTuple):
@@ -159,8 +164,8 @@ class JobBrowser:
                 break
         counts, complete = await self._count(matches)
         jobs = [row_mapping.job(row) for row in page]
-        excerpts = await self._excerpts([row["number"] for row in page], wanted)
-        found = {job.id: Found(search_terms.marked(job.name, wanted), excerpts.get(job.id, [])) for job in jobs}
+        lines = await self._lines([row["number"] for row in page], wanted)
+        found = {job.id: Found(search_terms.marked(job.name, wanted), *lines.get(job.id, ([], 0))) for job in jobs}
         return JobPage(jobs, counts, found, complete)
 
     async def _count(self, matches: _CachedBlocks) -> tuple[dict[Status, int], bool]:
@@ -248,56 +253,59 @@ class JobBrowser:
             found = await self._run(sql, before=before)
         return int(found[0][0]) if found else 0
 
-    async def _excerpts(self, numbers: Sequence[int], wanted: Sequence[str]) -> dict[str, list[Excerpt]]:
-        """Return the first excerpts of each job (the newest first), by job id. Longer terms come first."""
-        rowids: dict[int, list[int]] = {number: [] for number in numbers}
-        for term in wanted:
-            if not (lacking := [number for number, known in rowids.items() if len(known) < EXCERPTS]):
-                break
-            for rowid in await self._first_finds(term, lacking):
-                known = rowids[rowid >> _JOB_SHIFT]
-                if rowid not in known and len(known) < EXCERPTS:
-                    known.append(rowid)
-        found = await self._run(
-            f"""SELECT segment.job_id, chunk, "index", start, "end", text FROM json_each(:rowids)
+    async def _lines(self, numbers: Sequence[int], wanted: Sequence[str]) -> dict[str, tuple[list[Excerpt], int]]:
+        """Return the best excerpts of each job (the newest first) and how many lines have a term, by job id."""
+        places: list[int] = []
+        totals: dict[int, int] = {}
+        for place, total in await self._best_places(numbers, wanted):
+            places.append(place)
+            totals[place >> _JOB_SHIFT] = total
+        rows = await self._run(
+            f"""SELECT number, segment.job_id, chunk, "index", start, "end", text FROM json_each(:places)
                 JOIN document ON number = value >> {_JOB_SHIFT}
                 JOIN segment ON segment.job_id = document.job_id
                     AND chunk = ((value & {_IN_JOB}) >> {_CHUNK_SHIFT}) - 1
                     AND "index" = value & {(1 << _CHUNK_SHIFT) - 1}
-                ORDER BY value""",
-            rowids=_json([rowid for known in rowids.values() for rowid in known]),
+                ORDER BY json_each.key""",
+            places=_json(places),
         )
-        excerpts: dict[str, list[Excerpt]] = {}
-        for job_id, chunk, index, start, end, text in found:
+        found: dict[str, tuple[list[Excerpt], int]] = {}
+        for number, job_id, chunk, index, start, end, text in rows:
             excerpt = Excerpt(chunk, index, start, end, search_terms.excerpt(text, wanted))
-            excerpts.setdefault(job_id, []).append(excerpt)
-        return excerpts
+            found.setdefault(job_id, ([], totals[number]))[0].append(excerpt)
+        return found
 
-    async def _first_finds(self, term: str, numbers: Sequence[int]) -> list[int]:
-        """Return the rowids of the first finds in the transcript of each of the jobs (the newest first).
+    async def _best_places(self, numbers: Sequence[int], wanted: Sequence[str]) -> list[tuple[int, int]]:
+        """Return the rowids of the best lines of each job (the newest first), each with the job's number of lines.
 
         Jobs with close numbers are read in one pass. Scattered ones are read one by one, because a pass would read the
         finds of all jobs between them.
         """
-        table, q = _table(term), search_terms.match(term)
-        source = f"FROM {table} WHERE {table} MATCH :q AND rowid > :first AND rowid < :end"
-        if numbers[0] - numbers[-1] > MAX_SPREAD * len(numbers):
-            sql = f"SELECT rowid {source} ORDER BY rowid LIMIT {EXCERPTS}"
-            found: list[sqlite3.Row] = []
-            for number in numbers:
-                found += await self._run(sql, q=q, first=number << _JOB_SHIFT, end=(number + 1) << _JOB_SHIFT)
-        else:
-            found = await self._run(
-                f"SELECT place FROM (SELECT rowid AS place,"
-                f" row_number() OVER (PARTITION BY rowid >> {_JOB_SHIFT} ORDER BY rowid) AS nth"
-                f" {source} AND rowid & {_IN_JOB})"
-                f" WHERE nth <= {EXCERPTS} AND place >> {_JOB_SHIFT} IN (SELECT value FROM json_each(:numbers))",
-                q=q,
-                first=numbers[-1] << _JOB_SHIFT,
-                end=(numbers[0] + 1) << _JOB_SHIFT,
-                numbers=_json(numbers),
-            )
-        return [row[0] for row in found]
+        if not numbers:
+            return []
+        terms = {f"q{at}": search_terms.match(term) for at, term in enumerate(wanted)}
+        finds = " UNION ALL ".join(
+            f"SELECT rowid AS place FROM {table} WHERE {table} MATCH :q{at}"
+            f" AND rowid > :first AND rowid < :end AND rowid & {_IN_JOB}"
+            for at, table in enumerate(map(_table, wanted))
+        )
+        # A row of the indexes is found once by each of its terms. One term alone needs no grouping.
+        lines = f"SELECT place, count(*) AS terms FROM ({finds}) GROUP BY place"
+        sql = (
+            "SELECT place, total FROM (SELECT place,"
+            f" row_number() OVER (PARTITION BY place >> {_JOB_SHIFT} ORDER BY terms DESC, place) AS nth,"
+            f" count(*) OVER (PARTITION BY place >> {_JOB_SHIFT}) AS total"
+            f" FROM ({lines if len(wanted) > 1 else finds.replace('AS place', 'AS place, 1 AS terms', 1)}))"
+            f" WHERE nth <= {EXCERPTS} AND place >> {_JOB_SHIFT} IN (SELECT value FROM json_each(:numbers))"
+            f" ORDER BY place >> {_JOB_SHIFT}, nth"
+        )
+        scattered = numbers[0] - numbers[-1] > MAX_SPREAD * len(numbers)
+        passes = [(number, number) for number in numbers] if scattered else [(numbers[-1], numbers[0])]
+        found: list[tuple[int, int]] = []
+        for first, last in passes:
+            ends = {"first": first << _JOB_SHIFT, "end": (last + 1) << _JOB_SHIFT}
+            found += map(tuple, await self._run(sql, numbers=_json(numbers), **terms, **ends))
+        return found
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:

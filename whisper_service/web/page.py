@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from html import escape
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from whisper_service.config.load import resource
 from whisper_service.core.errors import NotFound
 from whisper_service.web.http.errors import Incoming
 from whisper_service.web.http.file_response import FileResponse
+from whisper_service.web.http.parameters import Served
 from whisper_service.web.security.guard import ASSET_ROUTE, PAGE_ROUTES
 
 POLICY: Final = (
@@ -55,9 +57,10 @@ def ui_version() -> str | None:
     return _version(_built().read_bytes()) if _built().is_file() else None
 
 
-async def show_page(request: Incoming) -> ASGIApp:
-    """Return the page. Links to its assets get the path below which a proxy shows the service."""
+async def show_page(request: Incoming, service: Served) -> ASGIApp:
+    """Return the page with its title. Links to its assets get the path below which a proxy shows the service."""
     html = await to_thread.run_sync(_read)
+    html = html.replace(b"<title>whisper_service</title>", _title(service.config.page.title))
     root = str(request.scope.get("root_path", "")).rstrip("/").encode()
     html = html.replace(b'="./assets/', b'="/static/dist/assets/').replace(b'="/', b'="%b/' % root)
     return FileResponse(html, "text/html; charset=utf-8", f'"{_version(html)}"', _PAGE_HEADERS)
@@ -81,6 +84,10 @@ async def show_asset(file: FromPath[Path]) -> ASGIApp:
 
 def _built() -> Path:
     return resource("static") / "dist" / "index.html"
+
+
+def _title(text: str) -> bytes:
+    return f"<title>{escape(text)}</title>".encode()
 
 
 def _read() -> bytes:

@@ -85,6 +85,22 @@ async def test_a_found_job_has_its_finds_marked(store: Store) -> None:
     assert [e.parts for e in named.excerpts] == [["zebra ", "four", ""]]
 
 
+async def test_lines_with_more_of_the_terms_come_first_and_every_line_is_counted(store: Store) -> None:
+    await add(store, "a", "", "a horse", "a zebra", "zebra", "a horse and a zebra", "会议 horse", "zebra, horse 会议")
+    await add(store, "b", "", *(f"zebra {n}" for n in range(90)), "horse", per_chunk=30)
+    await add(store, "horse", "horse.wav", "zebra")
+    page = await store.browser.jobs(q="horse zebra")
+    where = page.found["a"]
+    assert [(e.chunk, e.index) for e in where.excerpts] == [(1, 1), (2, 1), (0, 0)]
+    assert where.total == 6
+    assert [(e.chunk, e.index) for e in page.found["b"].excerpts] == [(0, 0), (0, 1), (0, 2)]
+    assert page.found["b"].total == 91
+    assert page.found["horse"].total == 1  # the name is no line
+    short = (await store.browser.jobs(q="议 horse zebra")).found["a"]
+    assert [(e.chunk, e.index) for e in short.excerpts] == [(2, 1), (1, 1), (2, 0)]
+    assert (await store.browser.jobs(q="horse.wav")).found["horse"].total == 0
+
+
 async def test_scattered_jobs_have_the_same_excerpts_as_jobs_side_by_side(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,8 @@ def transcript(*segments: Segment, language: str | None = "zh") -> Transcript:
         (Script.SIMPLIFIED, TRADITIONAL, SIMPLIFIED),
         (Script.TRADITIONAL, SIMPLIFIED, TRADITIONAL),
         (Script.SIMPLIFIED, SIMPLIFIED, SIMPLIFIED),
+        (Script.RECOGNIZED, TRADITIONAL, TRADITIONAL),
+        (Script.RECOGNIZED, SIMPLIFIED, SIMPLIFIED),
     ],
 )
 def test_text_and_words_are_converted_together(wanted: Script, before: str, after: str) -> None:
@@ -101,6 +103,7 @@ def test_a_language_tag_may_say_the_script(tag: str, wanted: Script | None) -> N
     [
         ("zh", None, SIMPLIFIED),
         ("zh", Script.TRADITIONAL, TRADITIONAL),
+        ("zh", Script.RECOGNIZED, TRADITIONAL),
         ("yue", None, TRADITIONAL),
         ("yue", Script.SIMPLIFIED, SIMPLIFIED),
         ("ja", Script.SIMPLIFIED, TRADITIONAL),

@@ -63,7 +63,7 @@ def text(value: Transcript, format: Format, layout: Layout | None = None) -> str
         (Format.VTT, "WEBVTT\n"),
         (Format.TSV, "start\tend\ttext\n"),
         (Format.LRC, "[ti:a.wav]\n[re:whisper_service]\n"),
-        (Format.MD, "# a.wav\n"),
+        (Format.MD, "# a\n"),
     ],
 )
 def test_a_transcript_without_speech_is_a_valid_file(format: Format, said: str) -> None:
@@ -73,7 +73,7 @@ def test_a_transcript_without_speech_is_a_valid_file(format: Format, said: str) 
 
 def test_empty_ass_and_docx_open() -> None:
     assert pysubs2.SSAFile.from_string(text(EMPTY, Format.ASS)).events == []
-    assert [p.text for p in open_docx(EMPTY).paragraphs] == ["a.wav"]
+    assert [p.text for p in open_docx(EMPTY).paragraphs] == ["a"]
 
 
 def test_txt() -> None:
@@ -153,7 +153,7 @@ def test_md_has_paragraphs_with_their_time() -> None:
         segment(0, 2, "*One*."), segment(2.5, 4, "Two."), segment(9, 10, "Three."), gaps=(Gap(20, 30, "x"),)
     )
     assert text(value, Format.MD) == (
-        "# a.wav\n\n**00:00:00** \\*One\\*. Two.\n\n**00:00:09** Three.\n\n"
+        "# a\n\n**00:00:00** \\*One\\*. Two.\n\n**00:00:09** Three.\n\n"
         "**00:00:20** \\[00:00:20.000 - 00:00:30.000 not transcribed: x\\]\n"
     )
     assert text(value, Format.MD, Layout(times=False)).splitlines()[2] == "\\*One\\*. Two."
@@ -175,7 +175,10 @@ def test_docx_runs_from_right_to_left_where_its_text_does() -> None:
 
 def test_docx_has_a_title_and_is_the_same_every_time() -> None:
     document = open_docx(TALK)
-    assert (document.core_properties.title, document.paragraphs[0].style.name) == ("a.wav", "Title")
+    assert (document.core_properties.title, document.paragraphs[0].style.name) == ("a", "Title")
+    assert document.core_properties.author == "whisper_service"
+    named = render.render(TALK, Format.DOCX, Layout(author="Acme & <Sons>"))
+    assert docx.Document(io.BytesIO(named)).core_properties.author == "Acme & <Sons>"
     assert [run.bold for run in document.paragraphs[1].runs] == [True, None]
     assert render.render(TALK, Format.DOCX) == render.render(TALK, Format.DOCX)
     assert zipfile.ZipFile(io.BytesIO(render.render(TALK, Format.DOCX))).testzip() is None
@@ -211,7 +214,7 @@ def test_a_format_has_the_options_that_it_names_and_no_others(format: Format) ->
     chinese = msgspec.structs.replace(segment(6.0, 9.0, "这些头发"), language="zh")
     value = msgspec.structs.replace(TALK, segments=(*TALK.segments, chinese))
     plain = render.render(value, format)
-    others = {"line_columns": 9, "word_times": True, "times": False, "script": "traditional", "bom": True}
+    others = {"line_columns": 9, "word_times": True, "times": False, "script": "traditional", "bom": True, "author": "Li"}
     for name, other in others.items():
         assert (render.render(value, format, layout_of(Style(), {name: other})) != plain) == (
             name in format.exporter.options
@@ -337,7 +340,7 @@ def test_whatever_is_chosen_every_format_opens_and_says_the_same(
         case Format.JSON:
             assert msgspec.json.decode(said, type=Transcript).name == value.name
         case Format.DOCX:
-            assert docx.Document(io.BytesIO(said)).paragraphs[0].text == "a.wav"
+            assert docx.Document(io.BytesIO(said)).paragraphs[0].text == "a"
         case Format.TXT | Format.TSV | Format.MD:
             assert said.decode("utf-8-sig").endswith("\n") or not list(documents.passages(value))
 
@@ -439,14 +442,14 @@ def test_md_shows_the_text_as_it_is(value: Transcript) -> None:
     tokens = MarkdownIt("commonmark").parse(text(value, Format.MD, Layout(times=False)))
     shown = ["".join(child.content for child in token.children or ()) for token in tokens if token.type == "inline"]
     heading, *paragraphs = shown
-    assert heading == "a.wav"
+    assert heading == "a"
     assert "".join("".join(paragraphs).split()) == wanted(value)
 
 
 @given(transcripts)
 def test_docx_is_read_back(value: Transcript) -> None:
     title, *paragraphs = [p.text for p in open_docx(value, times=False).paragraphs]
-    assert title == "a.wav"
+    assert title == "a"
     assert "".join("".join(paragraphs).split()) == wanted(value)
 
 

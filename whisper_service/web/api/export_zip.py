@@ -69,7 +69,7 @@ class _ZipBuffer:
     responses=problems(403, 404, 422),
 )
 async def export_many(service: Served, data: JSONBody[ZipRequest]) -> Stream:
-    layout = layout_of(service.config.captions, data.layout)
+    layout = layout_of(service.config.captions, {"author": service.config.page.title, **data.layout})
     jobs = [await service.jobs.get(job_id) for job_id in dict.fromkeys(data.ids)]
     headers = {"Content-Disposition": content_disposition("attachment", f"transcripts-{data.format.value}.zip")}
     return Stream(pack(service, jobs, data.format, layout), media_type=ZIP, headers=headers)

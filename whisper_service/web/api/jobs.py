@@ -163,7 +163,7 @@ async def transcript(service: Served, job_id: JobId) -> Transcript:
     "/{job_id:str}/export",
     operation_id="exportTranscript",
     operation_class=operation(
-        query=schemas_of(Layout, set_elsewhere=STYLE),
+        query=schemas_of(Layout, set_elsewhere=(*STYLE, "author")),
         answers={
             **{kind.exporter.media_type: TEXT for kind in Format},
             Format.JSON.exporter.media_type: Reference("#/components/schemas/Transcript"),
@@ -178,7 +178,7 @@ async def export(
     request: Incoming, service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT
 ) -> Response[bytes]:
     given = {name: value for name, value in request.query_params.items() if name != "format" and value}
-    layout = layout_of(service.config.captions, given)
+    layout = layout_of(service.config.captions, {"author": service.config.page.title, **given})
     text = await service.jobs.transcript(job_id)
     content = await to_thread.run_sync(render.render, text, format, layout)  # captions of ten hours take seconds
     headers = {"Content-Disposition": transcript_disposition(text.name, format.value)}

@@ -18,6 +18,7 @@ from litestar.params import SkipValidation
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.web.http.errors import Incoming, problems, status_of
+from whisper_service.web.http.parameters import Served
 from whisper_service.web.security.auth import COOKIE, SESSION_S, Access
 
 MAX_BODY: Final = 4096
@@ -58,7 +59,7 @@ async def login_state(request: Incoming, access: AccessControl) -> AccessInfo:
     request_max_body_size=MAX_BODY,
     responses=problems(403, 413, 422),
 )
-async def login(request: Incoming, access: AccessControl) -> Response[None]:
+async def login(request: Incoming, access: AccessControl, service: Served) -> Response[None]:
     body = await request.body()
     is_form = request.content_type[0] == FORM
     try:
@@ -68,7 +69,7 @@ async def login(request: Incoming, access: AccessControl) -> Response[None]:
     except ServiceError as error:
         if not is_form:
             raise
-        page: Response[str] = _page(error.message, status_of(error))
+        page: Response[str] = _page(service.config.page.title, error.message, status_of(error))
         return page  # type: ignore[return-value]
     answer: Response[Any] = Response(None, status_code=204)
     if is_form:
@@ -86,8 +87,8 @@ async def logout(request: Incoming, access: AccessControl) -> Response[None]:
 
 
 @get("/login", include_in_schema=False)
-async def login_page() -> Response[str]:
-    return _page("", 200)
+async def login_page(service: Served) -> Response[str]:
+    return _page(service.config.page.title, "", 200)
 
 
 def _token(body: bytes, *, is_form: bool) -> str:
@@ -108,18 +109,18 @@ def _cookie(request: Incoming, access: Access, value: str, seconds: int) -> Cook
     return Cookie(COOKIE, access.path, value, max_age=seconds, httponly=True, samesite="strict", secure=secure)
 
 
-def _page(error: str, status: int) -> Response[str]:
+def _page(title: str, error: str, status: int) -> Response[str]:
     notice = f'<p role="alert">{escape(error)}</p>' if error else ""
     label, button = (
         " / ".join(f'<span lang="{language}">{texts[place]}</span>' for language, texts in TEXTS.items())
         for place in (0, 1)
     )
     text = (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>whisper_service</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<title>{escape(title)}</title><meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         '<link rel="icon" href="static/icon.svg"><link rel="stylesheet" href="static/app.css">'
-        f'<body><main><h1>whisper_service</h1>{notice}<form method="post" action="api/login"><label>{label} '
+        f'<body><main><h1>{escape(title)}</h1>{notice}<form method="post" action="api/login"><label>{label} '
         '<input type="password" name="token" autocomplete="current-password" required '
         f'maxlength="{MAX_TOKEN}"></label> <button>{button}</button></form></main></body></html>'
     )

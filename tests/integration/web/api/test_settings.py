@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import zipfile
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import docx
 import pytest
 
 from testkit.event_stream import events
-from testkit.service import Running, running
+from testkit.scripted_actors import script
+from testkit.service import Running, running, until
+from whisper_service.core.domain import Options
+from whisper_service.storage.uploads import Received
 
 pytestmark = pytest.mark.anyio
 
@@ -76,3 +82,33 @@ async def test_a_wrong_value_changes_nothing(tmp_path: Path) -> None:
             answer = await web.client.patch("/api/settings", content=raw, headers={"content-type": "application/json"})
             assert answer.status_code in (400, 422)
         assert await told(web) == before
+
+
+async def test_the_title_is_that_of_the_page_the_login_and_documents(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        job = await web.service.jobs.submit(await received(web), Options(language="en"), reuse=False)
+        await until(web.service, job.id, lambda job: job.status == "completed")
+        answer = await web.client.patch("/api/settings", json={"page.title": "Acme & <Sons>"})
+        assert answer.status_code == 200, answer.text
+        for path in ("/", "/login"):
+            assert "<title>Acme &amp; &lt;Sons&gt;</title>" in (await web.client.get(path)).text, path
+        assert (await web.client.get("/api/state")).json()["system"]["title"] == "Acme & <Sons>"
+        one = await web.client.get(f"/api/jobs/{job.id}/export", params={"format": "docx"})
+        many = await web.client.post("/api/export", json={"ids": [job.id], "format": "docx"})
+        inside = zipfile.ZipFile(io.BytesIO(many.content))
+        for content in (one.content, inside.read(inside.namelist()[0])):
+            properties = docx.Document(io.BytesIO(content)).core_properties
+            assert (properties.author, properties.title) == ("Acme & <Sons>", "talk")
+        asked = await web.client.get(f"/api/jobs/{job.id}/export", params={"format": "docx", "author": "Li"})
+        assert docx.Document(io.BytesIO(asked.content)).core_properties.author == "Li"
+        for wrong in ("", "x" * 61, 5):
+            assert (await web.client.patch("/api/settings", json={"page.title": wrong})).status_code == 422
+        assert (await web.client.patch("/api/settings", json={"page.title": None})).status_code == 200
+        assert "<title>whisper_service</title>" in (await web.client.get("/")).text
+
+
+async def received(web: Running) -> Received:
+    """A scripted recording with the name of a file, on the disk of the service."""
+    async with web.service.uploads.receive("talk.wav") as receiver:
+        await receiver.write(script(chunks=1))
+        return await receiver.finish()
