@@ -305,12 +305,12 @@ export const en = {
     waiting_actor: 'Restarting soon',
     model_loaded: 'Loaded model',
     here_settings: 'This browser',
+    server_settings: 'Server',
     theme: 'Theme',
     language_name: 'Language',
     keys_setting: 'Single-key shortcuts in transcripts',
     follow_setting: 'Auto-scroll while playing',
     settings_text: 'Addresses, access and folders are set in config.toml only.',
-    tab_page: 'Page',
     filter_settings: 'Find a setting',
     no_setting: 'No setting matches “{q}”.',
     automatic: 'Automatic',
@@ -381,6 +381,10 @@ export const en = {
   },
 
   settings: {
+    page: {
+      title: 'Page',
+      labels: { 'page.title': 'Name of this site' },
+    },
     recognition: {
       title: 'Recognition',
       labels: {

@@ -305,12 +305,12 @@ export const zh: Translation = {
     waiting_actor: '等待重启',
     model_loaded: '已加载模型',
     here_settings: '当前浏览器',
+    server_settings: '服务器',
     theme: '主题',
     language_name: '界面语言',
     keys_setting: '转写页的单键快捷键',
     follow_setting: '播放时自动滚动',
     settings_text: '地址、访问权限和目录只能在 config.toml 中设置。',
-    tab_page: '页面',
     filter_settings: '查找设置',
     no_setting: '没有与“{q}”匹配的设置。',
     automatic: '自动',
@@ -378,6 +378,10 @@ export const zh: Translation = {
   },
 
   settings: {
+    page: {
+      title: '页面',
+      labels: { 'page.title': '站点名称' },
+    },
     recognition: {
       title: '识别',
       labels: {
