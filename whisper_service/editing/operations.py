@@ -1,0 +1,324 @@
+"""Operations on the lines of a transcript, and their inverses. Pure.
+
+An edit is one act of a person: operations that are done as a whole or not at all. Every operation names the version of
+each line it changes, so that an edit never overwrites another one that was made meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
+from typing import Annotated, Any, Final, assert_never
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from whisper_service.core.domain import Value
+from whisper_service.core.text import clean
+from whisper_service.editing.cutting import cut_words, joined, moved
+from whisper_service.editing.lines import PERSON, Line, LineList
+from whisper_service.editing.retiming import retime, spread
+
+MAX_CHARACTERS: Final = 2_000
+MAX_OPERATIONS: Final = 5_000
+
+LineId = Annotated[str, Meta(min_length=1, max_length=40)]
+Version = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class _Operation(Value, frozen=True, forbid_unknown_fields=True, tag_field="op"):
+    """What all operations share: their JSON names the operation in `op`."""
+
+
+class ChangeText(_Operation, frozen=True, tag="text"):
+    """Give a line another text. An empty text deletes the line."""
+
+    id: LineId
+    v: Version
+    text: str
+
+
+class SplitLine(_Operation, frozen=True, tag="split"):
+    """Cut a line in two. `at` counts characters of the text; spaces at the cut go. `new` is the ID of the second."""
+
+    id: LineId
+    v: Version
+    at: Annotated[int, Meta(gt=0)]
+    new: LineId
+
+
+class MergeLines(_Operation, frozen=True, tag="merge"):
+    """Join neighbouring lines. The first keeps its ID and its speaker."""
+
+    ids: Annotated[tuple[LineId, ...], Meta(min_length=2)]
+    v: tuple[Version, ...]
+
+
+class DeleteLine(_Operation, frozen=True, tag="delete"):
+    """Delete a line."""
+
+    id: LineId
+    v: Version
+
+
+class InsertLine(_Operation, frozen=True, tag="insert"):
+    """Write a new line behind another one. `after` None: before every other line of the transcript."""
+
+    after: LineId | None
+    new: LineId
+    start: Seconds
+    end: Seconds
+    text: str
+
+
+class SetTimes(_Operation, frozen=True, tag="time"):
+    """Set the times of a line by hand, in seconds."""
+
+    id: LineId
+    v: Version
+    start: Seconds
+    end: Seconds
+
+
+class SetSpeaker(_Operation, frozen=True, tag="speaker"):
+    """Give lines a speaker, or none. The last one wins, so no version is needed."""
+
+    ids: Annotated[tuple[LineId, ...], Meta(min_length=1)]
+    speaker: str | None
+
+
+class SetChecked(_Operation, frozen=True, tag="check"):
+    """Mark lines as checked by a person, or not."""
+
+    ids: Annotated[tuple[LineId, ...], Meta(min_length=1)]
+    on: bool
+
+
+class PutLines(_Operation, frozen=True, tag="put"):
+    """Set lines to what they were and take others away: the inverse of every other operation.
+
+    `v` are the versions that the lines have now, by ID. A line that is not there has none.
+    """
+
+    v: dict[str, Version]
+    lines: tuple[Line, ...] = ()
+    gone: tuple[LineId, ...] = ()
+
+
+Operation = (
+    ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked | PutLines
+)
+
+
+class EditConflict(Exception):
+    """A line has another version than the operation says, or is gone."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        super().__init__("The lines changed meanwhile.")
+        self.ids = tuple(ids)
+
+
+class BadEdit(Exception):
+    """An operation cannot be done. `code` is stable, the text says why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Outcome(Value, frozen=True):
+    """What an edit changed. `inverse` undoes it, as long as the same lines stay as they are."""
+
+    lines: tuple[Line, ...]
+    gone: tuple[str, ...]
+    inverse: tuple[Operation, ...]
+
+
+def apply(lines: LineList, operations: Sequence[Operation]) -> Outcome:
+    """Do an edit on `lines`, which holds whole chunks and their neighbours.
+
+    Raises EditConflict or BadEdit. `lines` is then spoilt: do not use it again.
+    """
+    if not 0 < len(operations) <= MAX_OPERATIONS:
+        raise BadEdit("operations", f"An edit has 1 to {MAX_OPERATIONS} operations.")
+    before = {line.id: line for line in lines}
+    for operation in operations:
+        _do(lines, operation)
+    changed = tuple(line for line in lines if before.get(line.id) != line)
+    gone = tuple(line_id for line_id in before if lines.get(line_id) is None)
+    for line in changed:
+        _check(lines, line, before.get(line.id))
+    return Outcome(lines=changed, gone=gone, inverse=tuple(_inverse(before, changed, gone)))
+
+
+def _do(lines: LineList, operation: Operation) -> None:
+    match operation:
+        case ChangeText():
+            _write(lines, _current(lines, operation.id, operation.v), clean(operation.text))
+        case SplitLine():
+            _split(lines, operation)
+        case MergeLines():
+            _merge(lines, operation)
+        case DeleteLine():
+            lines.remove(_current(lines, operation.id, operation.v).id)
+        case InsertLine():
+            _insert(lines, operation)
+        case SetTimes():
+            line = _current(lines, operation.id, operation.v)
+            lines.put(_next(moved(line, operation.start, operation.end), held=True))
+        case SetSpeaker():
+            for line in _present(lines, operation.ids):
+                lines.put(replace(line, speaker=operation.speaker))
+        case SetChecked():
+            for line in _present(lines, operation.ids):
+                lines.put(replace(line, checked=operation.on))
+        case PutLines():
+            _put(lines, operation)
+        case _:
+            assert_never(operation)
+
+
+def _inverse(before: Mapping[str, Line], changed: Sequence[Line], gone: Sequence[str]) -> Iterator[Operation]:
+    """Yield the operations that undo an edit. Speakers and checks are undone apart from the text, as they are made."""
+    edited = [line for line in changed if line.id not in before or before[line.id].version != line.version]
+    if edited or gone:
+        ids = [*(line.id for line in edited), *gone]
+        yield PutLines(
+            v={line.id: line.version for line in edited},
+            lines=tuple(before[line_id] for line_id in ids if line_id in before),
+            gone=tuple(line.id for line in edited if line.id not in before),
+        )
+    for line in changed:
+        if (old := before.get(line.id)) is not None and old.speaker != line.speaker:
+            yield SetSpeaker(ids=(line.id,), speaker=old.speaker)
+        if old is not None and old.checked != line.checked:
+            yield SetChecked(ids=(line.id,), on=old.checked)
+
+
+def _write(lines: LineList, line: Line, text: str) -> None:
+    """Give a line another text. Its times follow its words, unless they were set by hand."""
+    if not text:
+        lines.remove(line.id)
+    elif text != line.text:
+        words = retime(line.words, text, *_room(lines, line)) if line.words else ()
+        line = _next(line, text=text, words=words)
+        if words and not line.held and words[0].start < words[-1].end:
+            line = replace(line, start=words[0].start, end=words[-1].end)
+        lines.put(line)
+
+
+def _split(lines: LineList, operation: SplitLine) -> None:
+    line = _current(lines, operation.id, operation.v)
+    _must_be_new(lines, operation.new)
+    left, right = line.text[: operation.at].rstrip(), line.text[operation.at :].lstrip()
+    if not left or not right:
+        raise BadEdit("split", "A line can be split only between two of its characters.")
+    first, second = cut_words(line, operation.at)
+    middle = line.start + (line.end - line.start) * len(left) / (len(left) + len(right))
+    position = lines.position_behind(line)
+    line = lines.get(line.id) or line  # its position may be another one now
+    lines.put(_next(line, text=left, words=first, end=first[-1].end if first else middle))
+    start = second[0].start if second else middle
+    behind = replace(line, id=operation.new, version=1, position=position, source=PERSON)
+    lines.put(replace(behind, text=right, words=second, start=start))
+
+
+def _merge(lines: LineList, operation: MergeLines) -> None:
+    if len(operation.ids) != len(operation.v):
+        raise BadEdit("versions", "Every line of a merge needs its version.")
+    first, *others = (_current(lines, *one) for one in zip(operation.ids, operation.v, strict=True))
+    merged = first
+    for other in others:
+        if (following := lines.neighbour(first, 1)) is None or following.id != other.id:
+            raise BadEdit("not_neighbours", "Only lines that follow each other can be joined.")
+        lines.remove(other.id)
+        merged = joined(merged, other)
+    lines.put(_next(merged))
+
+
+def _insert(lines: LineList, operation: InsertLine) -> None:
+    _must_be_new(lines, operation.new)
+    text = clean(operation.text)
+    if not text or operation.start >= operation.end:
+        raise BadEdit("empty", "A new line needs a text and a time.")
+    if operation.after is None:
+        first = next(iter(lines), None)
+        chunk, position = (first.chunk, first.position - 1) if first else (0, 0.0)
+    else:
+        (before,) = _present(lines, [operation.after])
+        chunk, position = before.chunk, lines.position_behind(before)
+    lines.put(
+        Line(
+            id=operation.new,
+            version=1,
+            chunk=chunk,
+            position=position,
+            start=operation.start,
+            end=operation.end,
+            text=text,
+            words=spread(text, operation.start, operation.end),
+            source=PERSON,
+        )
+    )
+
+
+def _put(lines: LineList, operation: PutLines) -> None:
+    wrong = [line.id for line in operation.lines if _version(lines, line.id) != operation.v.get(line.id)]
+    wrong += [line_id for line_id in operation.gone if _version(lines, line_id) != operation.v.get(line_id)]
+    if wrong:
+        raise EditConflict(wrong)
+    for line_id in operation.gone:
+        lines.remove(line_id)
+    for line in operation.lines:
+        now = lines.get(line.id)
+        if now is not None:
+            line = replace(line, speaker=now.speaker, checked=now.checked)
+        lines.put(replace(line, version=max(line.version, now.version if now else 0) + 1))
+
+
+def _current(lines: LineList, line_id: str, version: int) -> Line:
+    line = lines.get(line_id)
+    if line is None or line.version != version:
+        raise EditConflict([line_id])
+    return line
+
+
+def _present(lines: LineList, ids: Iterable[str]) -> list[Line]:
+    found = {line_id: lines.get(line_id) for line_id in ids}
+    if missing := [line_id for line_id, line in found.items() if line is None]:
+        raise EditConflict(missing)
+    return [line for line in found.values() if line is not None]
+
+
+def _version(lines: LineList, line_id: str) -> int | None:
+    line = lines.get(line_id)
+    return None if line is None else line.version
+
+
+def _must_be_new(lines: LineList, line_id: str) -> None:
+    if lines.get(line_id) is not None or line_id.startswith("c"):
+        raise BadEdit("id_taken", "The ID of a new line must be new.")
+
+
+def _next(line: Line, **changes: Any) -> Line:
+    return replace(line, version=line.version + 1, **changes)
+
+
+def _room(lines: LineList, line: Line) -> tuple[float, float]:
+    """Return the end of the line before and the start of the line behind, in seconds."""
+    before, behind = lines.neighbour(line, -1), lines.neighbour(line, 1)
+    return before.end if before else 0.0, behind.start if behind else inf
+
+
+def _check(lines: LineList, line: Line, old: Line | None) -> None:
+    """Raise BadEdit for a line that cannot be stored. Times that nobody touched are not looked at."""
+    if len(line.text) > MAX_CHARACTERS:
+        raise BadEdit("too_long", f"A line has at most {MAX_CHARACTERS} characters.")
+    if old is not None and (old.start, old.end) == (line.start, line.end):
+        return
+    before, behind = lines.neighbour(line, -1), lines.neighbour(line, 1)
+    if not line.start < line.end:
+        raise BadEdit("no_time", "A line must end after it begins.")
+    if (before and before.start > line.start) or (behind and behind.start < line.start):
+        raise BadEdit("order", "A line must begin after the line before it and before the line behind it.")
