@@ -29,7 +29,8 @@ from whisper_service.core.domain import (
 )
 from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL, Cause
-from whisper_service.scheduler import planner
+from whisper_service.scheduler import admission
+from whisper_service.scheduler.batches import GIVE_UP_AFTER, GIVE_UP_AFTER_KILLS
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.views import ChunkKey, WaitingJob
 from whisper_service.storage.change_feed import ChangeFeed
@@ -166,7 +167,7 @@ class Ledger:
     async def queue(self) -> tuple[WaitingJob, ...]:
         """Return the first pending jobs. They are read only when they may have changed."""
         if self._queue is None:
-            self._queue = await self._store.queue(planner.MAX_SHORT + planner.MAX_LONG)
+            self._queue = await self._store.queue(admission.MAX_SHORT + admission.MAX_LONG)
         return tuple(WaitingJob(job.id, job.bytes) for job in self._queue)
 
     async def claim(self, pending: Job, model: str | None) -> Run:
@@ -296,7 +297,7 @@ class Ledger:
         for run, chunk, batch in counted:
             facts = {"chunk": chunk.span.index, "batch": batch, "attempts": chunk.attempts, "kills": chunk.kills}
             _log(run.job, "A chunk is given again.", action="chunk_struck", cause=problem.code, **facts)
-            if chunk.attempts >= planner.GIVE_UP_AFTER or chunk.kills >= planner.GIVE_UP_AFTER_KILLS:
+            if chunk.attempts >= GIVE_UP_AFTER or chunk.kills >= GIVE_UP_AFTER_KILLS:
                 await self.give_up_chunk(run, chunk, problem)
 
     async def give_up_chunk(self, run: Run, chunk: Chunk, problem: Problem) -> None:

@@ -16,7 +16,8 @@ from whisper_service.core import fallback
 from whisper_service.core.domain import Problem
 from whisper_service.core.fallback import Adjustment
 from whisper_service.core.timecode import hms, milliseconds
-from whisper_service.scheduler import aborts, planner
+from whisper_service.scheduler import aborts
+from whisper_service.scheduler.batches import GIVE_UP_AFTER_KILLS
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.views import ChunkKey
@@ -113,7 +114,7 @@ async def media_died(context: Context, run: Run, diagnosis: Diagnosis) -> None:
     """Decode the recording again, or fail it after too many deaths at the same place."""
     problem = diagnosis.problem
     run.count_media_death(killed=diagnosis.kind is FaultKind.KILLED)
-    if run.media_deaths >= MEDIA_TRIES or run.media_kills >= planner.GIVE_UP_AFTER_KILLS:
+    if run.media_deaths >= MEDIA_TRIES or run.media_kills >= GIVE_UP_AFTER_KILLS:
         message = f"The recording cannot be read beyond {run.decoded_s:.0f} s: {problem.message}"
         hint = "The file may be damaged. Convert it with another program and send it again."
         run.stop_decoding(Problem("decode_failed", message, hint, {"position_s": run.decoded_s, **problem.params}))

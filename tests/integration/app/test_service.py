@@ -18,7 +18,7 @@ from whisper_service.app.service import Service
 from whisper_service.core.domain import ActorState, Change, ChunkState, Job, Options, Phase, Status
 from whisper_service.core.errors import DataDirectoryInUse, IllegalTransition, NotFound, ServiceError
 from whisper_service.core.job_states import Cause
-from whisper_service.scheduler import planner
+from whisper_service.scheduler import admission
 from whisper_service.scheduler.speech_device import BATCH
 
 pytestmark = pytest.mark.anyio
@@ -424,7 +424,7 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
-    monkeypatch.setattr(planner, "MAX_SHORT", 2)
+    monkeypatch.setattr(admission, "MAX_SHORT", 2)
     patience = {"max_restarts": 2}
     async with open_service(tmp_path, speech_actor="broken_until_mended", supervision=patience) as service:
         jobs = [await send(service, name=f"job{n}", chunks=2) for n in range(4)]  # two of them are not even taken up

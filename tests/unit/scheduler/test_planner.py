@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from testkit.strategies import shares
 from whisper_service.core.domain import CALL_RANK
-from whisper_service.scheduler import planner
+from whisper_service.scheduler import admission, lanes, planner
+from whisper_service.scheduler import batches as batching
 from whisper_service.scheduler.planner import plan
 from whisper_service.scheduler.views import (
     ClaimJob,
@@ -134,7 +135,7 @@ def test_chunks_of_a_dead_actor_come_in_smaller_batches_and_then_alone() -> None
 
 
 def test_a_suspect_waits_until_it_can_be_alone_and_nothing_is_given_beside_it() -> None:
-    job = work("a", given=100, ready=(ReadyChunk(0, planner.ALONE_AFTER), ReadyChunk(1)))
+    job = work("a", given=100, ready=(ReadyChunk(0, batching.ALONE_AFTER), ReadyChunk(1)))
     two = SpeechView(ready=True, model="base", slots=2)
     assert plan(View(jobs=(job,), speech=two), 0.0) == [GiveBatch((("a", 0),), suspect=True)]
     assert batches(View(jobs=(job,), speech=SpeechView(ready=True, model="base", slots=2, batches=1))) == []
@@ -158,7 +159,7 @@ def test_the_loaded_model_keeps_its_work_until_a_job_waited_too_long() -> None:
 
 
 def test_long_recordings_leave_a_media_actor_for_short_ones() -> None:
-    long = planner.LONG_BYTES + 1
+    long = admission.LONG_BYTES + 1
     actors = (MediaActorView("m1", True), MediaActorView("m2", True))
     works = (
         work("x", decoding=Decoding.WAITING, bytes=long),
@@ -186,7 +187,7 @@ def test_files_of_some_minutes_leave_a_media_actor_for_small_ones() -> None:
         steps = plan(View(jobs=jobs, media=actors), 0.0)
         return [sizes[step.job_id] for step in steps if isinstance(step, StartDecode)]
 
-    small, middle, long = planner.SMALL_BYTES, planner.SMALL_BYTES + 1, planner.LONG_BYTES + 1
+    small, middle, long = admission.SMALL_BYTES, admission.SMALL_BYTES + 1, admission.LONG_BYTES + 1
     assert decodes(middle, middle) == decodes(long, long) == []
     assert decodes(middle, middle, middle, small) == decodes(long, long, middle, small) == [small]
     assert decodes(long, middle) == [middle], "minutes of decoding are too long to wait for"
@@ -195,17 +196,17 @@ def test_files_of_some_minutes_leave_a_media_actor_for_small_ones() -> None:
 
 
 def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> None:
-    long = planner.LONG_BYTES + 1
+    long = admission.LONG_BYTES + 1
     queue = (*(WaitingJob(f"l{n}", long) for n in range(10)), WaitingJob("short", 1))
-    assert plan(View(queue=queue), 0.0) == [*(ClaimJob(f"l{n}") for n in range(planner.MAX_LONG)), ClaimJob("short")]
+    assert plan(View(queue=queue), 0.0) == [*(ClaimJob(f"l{n}") for n in range(admission.MAX_LONG)), ClaimJob("short")]
 
 
 def test_many_recordings_in_work_leave_some_places_for_small_files() -> None:
-    middle = planner.SMALL_BYTES + 1
-    works = tuple(work(f"w{n}", 1, bytes=middle) for n in range(planner.MAX_SHORT))
-    queue = (WaitingJob("middle", middle), *(WaitingJob(f"s{n}", 1) for n in range(planner.MAX_SHORT)))
+    middle = admission.SMALL_BYTES + 1
+    works = tuple(work(f"w{n}", 1, bytes=middle) for n in range(admission.MAX_SHORT))
+    queue = (WaitingJob("middle", middle), *(WaitingJob(f"s{n}", 1) for n in range(admission.MAX_SHORT)))
     claimed = [step.job_id for step in plan(View(jobs=works, queue=queue), 0.0) if isinstance(step, ClaimJob)]
-    assert claimed == [f"s{n}" for n in range(planner.MAX_SHORT // 8)]
+    assert claimed == [f"s{n}" for n in range(admission.MAX_SHORT // 8)]
 
 
 def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[int, float, float]:
@@ -285,17 +286,17 @@ def test_a_job_whose_model_is_on_its_way_is_neither_read_nor_worked_on() -> None
 
 
 def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without_number() -> None:
-    long = planner.LONG_BYTES + 1
+    long = admission.LONG_BYTES + 1
     waits = tuple(
         work(f"w{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long)
-        for n in range(planner.MAX_WITHOUT_MODEL)
+        for n in range(admission.MAX_WITHOUT_MODEL)
     )
-    queue = tuple(WaitingJob(f"l{n}", long) for n in range(planner.MAX_LONG + 2))
+    queue = tuple(WaitingJob(f"l{n}", long) for n in range(admission.MAX_LONG + 2))
     claimed = [step for step in plan(View(jobs=waits, queue=queue), 0.0) if isinstance(step, ClaimJob)]
-    assert len(claimed) == planner.MAX_LONG
+    assert len(claimed) == admission.MAX_LONG
     more = (
         *waits,
-        *(work(f"m{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long) for n in range(planner.MAX_LONG)),
+        *(work(f"m{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long) for n in range(admission.MAX_LONG)),
     )
     assert plan(View(jobs=more, queue=queue), 0.0) == []
 
@@ -333,7 +334,7 @@ works = st.builds(
     batch_key=st.sampled_from(["k1", "k2"]),
     rank=st.sampled_from([0.0, CALL_RANK, -1.7e9]),
     order=st.integers(0, 50),
-    bytes=st.sampled_from([1, planner.SMALL_BYTES + 1, planner.LONG_BYTES + 1]),
+    bytes=st.sampled_from([1, admission.SMALL_BYTES + 1, admission.LONG_BYTES + 1]),
     duration_s=st.sampled_from([None, 5.0, 600.0]),
     decoding=st.sampled_from(Decoding),
     ready=chunks(0),
@@ -373,7 +374,7 @@ free = st.builds(
 )
 """Speech actors that can take a batch."""
 queues = st.lists(
-    st.builds(WaitingJob, job_id=NAMES.map("queued{}".format), bytes=st.sampled_from([1, planner.LONG_BYTES + 1])),
+    st.builds(WaitingJob, job_id=NAMES.map("queued{}".format), bytes=st.sampled_from([1, admission.LONG_BYTES + 1])),
     max_size=10,
     unique_by=lambda job: job.job_id,
 ).map(tuple)
@@ -459,7 +460,7 @@ def simulate(
         for job, index in lost:
             deaths[job, index] += 1
             left[job][index] += 1
-            if left[job][index] == planner.GIVE_UP_AFTER:
+            if left[job][index] == batching.GIVE_UP_AFTER:
                 del left[job][index]
     return deaths
 
@@ -520,7 +521,7 @@ def test_a_call_has_no_company_but_other_calls() -> None:
 
 def test_a_call_has_priority_for_its_first_chunks_only() -> None:
     film = work("film", 40, given=100, last_batch=3)
-    long = work("long", 40, rank=CALL_RANK, given=planner.CALL_CHUNKS, last_batch=5)
+    long = work("long", 40, rank=CALL_RANK, given=lanes.CALL_CHUNKS, last_batch=5)
     (batch,) = batches(View(jobs=(film, long), speech=IDLE))
     assert [job for job, _ in batch] == ["film", "long"] * 4
     assert plan(View(jobs=(film, long), speech=BUSY), 0.0) == []
@@ -560,9 +561,9 @@ def test_a_short_recording_does_not_wait_for_the_end_of_a_batch() -> None:
     for slots in range(1, 5):
         assert plan(View(jobs=(FILM, clip()), speech=busy(slots)), 0.0) == beside
     assert plan(View(jobs=(FILM, clip(duration_s=59.9)), speech=BUSY), 0.0) == beside
-    for length in (None, planner.SHORT_S, 600.0):
+    for length in (None, lanes.SHORT_S, 600.0):
         assert plan(View(jobs=(FILM, clip(duration_s=length)), speech=BUSY), 0.0) == [], "not known to be short"
-    many = clip(chunks=9, given=planner.CALL_CHUNKS)
+    many = clip(chunks=9, given=lanes.CALL_CHUNKS)
     assert plan(View(jobs=(FILM, many), speech=BUSY), 0.0) == [], "its file does not tell the truth"
 
 
@@ -610,8 +611,8 @@ def test_a_short_recording_takes_turns_beside_calls_that_use_up_its_share() -> N
         (batch,) = batches(View(jobs=(film, clip(waiting_since=100.0)), speech=busy(batches=1, urgent=1)))
         return batch[0][0]
 
-    assert next_job(100.0 - planner.HEAD_START_S + 1) == "clip"
-    assert next_job(100.0 - planner.HEAD_START_S - 1) == "film"
+    assert next_job(100.0 - batching.HEAD_START_S + 1) == "clip"
+    assert next_job(100.0 - batching.HEAD_START_S - 1) == "film"
 
 
 def test_a_second_chunk_of_a_short_recording_is_not_overtaken_by_all_that_come_later() -> None:
@@ -693,7 +694,7 @@ def flood(slots: int, express: int, clips: int, chunks: int, clip_s: float, run_
 @given(
     slots=st.integers(1, 5),
     express=st.integers(0, 1),
-    clips=st.sampled_from([1, 3, 20, planner.MAX_SHORT]),
+    clips=st.sampled_from([1, 3, 20, admission.MAX_SHORT]),
     chunks=st.integers(1, 3),
     clip_s=st.sampled_from([0.2, 0.5, 1.0]),
 )
