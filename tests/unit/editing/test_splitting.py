@@ -1,32 +1,23 @@
-"""How a text is cut into words."""
+"""How a text is cut into words. The page cuts by the same cases."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.editing.splitting import joint, key, split_words
 
+CASES: list[dict[str, Any]] = msgspec.json.decode(Path(__file__).with_name("split.json").read_bytes())
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("Hello, world!", ["Hello,", " world!"]),
-        (" It's — “fine” (really).", [" It's", " — “fine”", " (really)."]),
-        ("www.example.org has 1,000 pages", ["www.example.org", " has", " 1,000", " pages"]),
-        ("那么苹果吗？", ["那", "么", "苹", "果", "吗？"]),
-        ("在2024年，iPhone降价10%。", ["在", "2024", "年，", "iPhone", "降", "价", "10%。"]),
-        ("怎麼樣?How do I go，OK", ["怎", "麼", "樣?", "How", " do", " I", " go，", "OK"]),
-        ("他说“你好”", ["他", "说", "“你", "好”"]),
-        ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
-        ("…", ["…"]),
-        ("", []),
-        ("end  ", ["end  "]),
-    ],
-)
-def test_words_end_as_the_script_ends_them(text: str, words: list[str]) -> None:
-    assert split_words(text) == words
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["text"])
+def test_words_end_as_the_script_ends_them(case: dict[str, Any]) -> None:
+    assert split_words(case["text"]) == case["words"]
 
 
 @given(st.text())

@@ -1,0 +1,53 @@
+// Cuts a text into words as the model writes them. The service does the same (editing/splitting.py), to the same result.
+
+/** Code points of the scripts that write no spaces between words: Thai to Burmese, Khmer, kana, Han. */
+const UNSPACED =
+  /[\u0e00-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\u{20000}-\u{3ffff}]/u
+/** Marks that need no space behind them. */
+const WIDE_MARK = /[\u3001-\u303f\uff01-\uff65]/
+const SPOKEN = /[\p{L}\p{N}\p{M}\p{Sc}%&+]/u
+const COMBINING = /\p{M}/u
+const OPENING = '“«([{（【「『《〈¿¡'
+
+export const isSpoken = (character: string): boolean => SPOKEN.test(character)
+export const isUnspaced = (character: string): boolean => UNSPACED.test(character)
+
+function ends(word: string, last: string, character: string): boolean {
+  if (!last || COMBINING.test(character)) return false
+  if (isSpoken(character)) {
+    const before = word.at(-1)!
+    return isUnspaced(character) || isUnspaced(last) || (WIDE_MARK.test(before) && !isSpoken(before))
+  }
+  return /\s/.test(character) || OPENING.includes(character)
+}
+
+/** The words of a text, each with the spaces before it and its marks. Joined they are the text. */
+export function splitWords(text: string): string[] {
+  const words: string[] = []
+  let word = ''
+  let last = '' // the last letter or number of `word`
+  for (const character of text) {
+    if (ends(word, last, character)) {
+      words.push(word)
+      word = last = ''
+    }
+    word += character
+    if (isSpoken(character) && !COMBINING.test(character)) last = character
+  }
+  if (word && (last || !words.length)) words.push(word)
+  else if (word) words[words.length - 1] += word // marks behind the last word
+  return words
+}
+
+/** What two words must share to be the same word: letters and numbers, without case, width and marks. */
+export function wordKey(word: string): string {
+  const normal = word.normalize('NFKC').toLowerCase()
+  return [...normal].filter(isSpoken).join('') || normal.trim()
+}
+
+/** What stands between two texts that become one: nothing beside a script without spaces, else a space. */
+export function joint(before: string, after: string): string {
+  const end = [...before].filter(isSpoken).at(-1)
+  const begin = [...after].find(isSpoken)
+  return end && begin && isUnspaced(end) && isUnspaced(begin) ? '' : ' '
+}
