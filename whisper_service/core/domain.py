@@ -199,6 +199,13 @@ class AudioTrack(Value, frozen=True):
     used: bool = False  # the track that is transcribed
 
 
+class Playable(StrEnum):
+    """What a player gets of a recording that is kept."""
+
+    RECORDING = "recording"  # as it was sent
+    COPY = "copy"  # the listening copy: browsers do not play the recording, or not at the times of its transcript
+
+
 class LinkOrigin(Value, frozen=True):
     """The link that a recording is fetched from. Until it is complete, `Job.bytes` grows and `sha256` is empty."""
 

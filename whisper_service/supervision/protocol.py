@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from whisper_service.core.domain import AudioTrack, Problem, Script, Segment, Span, Task, Value
+from whisper_service.core.domain import AudioTrack, Playable, Problem, Script, Segment, Span, Task, Value
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -81,6 +81,8 @@ class Decode(Message, frozen=True):
     track: int | None = None  # the audio track to decode, from 0; None: the best one
     language: str | None = None  # tracks in this language are better
     name: str = ""  # of the file, as the client sent it: its extension tells the format of sound without a header
+    copy: str = ""  # where a listening copy goes if browsers cannot play the file; empty: none is wanted
+    spare_bytes: int = 0  # bytes that the copy leaves free on the disk
 
 
 class Hub(Value, frozen=True):
@@ -208,6 +210,8 @@ class Decoded(Message, frozen=True):
     job_id: str
     duration_s: float
     warnings: tuple[Problem, ...] = ()  # what was not read, and why
+    playable: Playable | None = None  # what a player gets; None: there is nothing that plays
+    copy_bytes: int = 0  # of the listening copy; 0: there is none
 
 
 class EndpointState(Value, frozen=True):

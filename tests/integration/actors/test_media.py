@@ -19,6 +19,7 @@ from testkit.media_files import encode, write_wav
 from testkit.sounds import RATE, Samples, babble, join, silence
 from whisper_service.actors.media import main as media
 from whisper_service.actors.media.chunker import BRIEF_S, ChunkPolicy
+from whisper_service.core.domain import Playable
 from whisper_service.supervision import boot
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
@@ -93,7 +94,7 @@ def test_a_recording_becomes_pcm_peaks_and_chunks(tmp_path: Path) -> None:
     assert [(track.index, track.codec, track.channels, track.used) for track in info.tracks] == [
         (0, "pcm_s16le", 1, True)
     ]
-    assert decoded == Decoded(job_id="job", duration_s=56.0)
+    assert decoded == Decoded(job_id="job", duration_s=56.0, playable=Playable.RECORDING)
 
     spans = [report.span for report in found if isinstance(report, ChunkFound)]
     assert len(spans) == len(found) == 3
@@ -164,7 +165,7 @@ def test_times_are_on_the_clock_of_the_film(tmp_path: Path) -> None:
 
 def test_silence_is_decoded_and_has_no_chunks(tmp_path: Path) -> None:
     reports = work(job(tmp_path, write_wav(tmp_path / "silence.wav", silence(10))))
-    assert reports[-1] == Decoded(job_id="job", duration_s=10.0)
+    assert reports[-1] == Decoded(job_id="job", duration_s=10.0, playable=Playable.RECORDING)
     assert not any(isinstance(report, ChunkFound) for report in reports)
 
 

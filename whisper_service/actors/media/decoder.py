@@ -51,6 +51,7 @@ class Recording:
             raise NotFound("The recording is not on the disk any more.", hint="Send the file again.") from None
         first = self._open = OpenPart(self._path, self._parts.parts[0], self._choice)
         self.format, self.codec, self.start_s = first.format, first.codec, first.start_s
+        self.rate, self.picture = first.rate, first.picture  # samples per second; codec of the pictures, None: none
         self.tracks, self.track_count, self.track = first.tracks, first.track_count, first.track
         self.passed_over = first.passed_over  # tracks that come before `track`, but cannot be decoded
         self.duration_s = self._duration()
@@ -74,6 +75,11 @@ class Recording:
     def position_s(self) -> float:
         """The end of the last block, in seconds on the file's own clock."""
         return self.start_s + self.samples / SAMPLE_RATE
+
+    @property
+    def whole(self) -> bool:
+        """Whether the recording is one part and ends where it states: as far as players read."""
+        return len(self._parts.parts) == 1 and not self._parts.parts[0].endless
 
     def blocks(self) -> Iterator[npt.NDArray[np.int16]]:
         """Decode the file and yield blocks of `BLOCK` samples, 16 kHz mono; the last blocks may be shorter.

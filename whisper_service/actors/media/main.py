@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from whisper_service.actors.media import remarks
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actors.media.decoder import Recording
+from whisper_service.actors.media.listening_copy import ListeningCopy
 from whisper_service.actors.media.spool import SpoolFile
 from whisper_service.actors.media.unheard import Unheard
 from whisper_service.actors.media.waveform import Waveform
@@ -127,9 +128,9 @@ def decode(
     """Decode one file and yield `MediaInfo`, `ChunkFound` for each chunk, `DecodeProgress`, and at last `Decoded`.
 
     Speech is detected in a second thread: FFmpeg and the network take about the same time, and both release the GIL.
-    The files for samples and waveform must exist. The decode ends without `Decoded` when `cancelled()` is true; this
-    is asked after every half second of sound, some milliseconds of work. Raises `ServiceError` for problems of the
-    file and `OSError` for problems of the disk.
+    The listening copy follows behind the chunks. The files for samples and waveform must exist. The decode ends without
+    `Decoded` when `cancelled()` is true; this is asked after every half second of sound, some milliseconds of work.
+    Raises `ServiceError` for problems of the file and `OSError` for problems of the disk.
     """
     detector = detector or SpeechDetector()
     detector.reset()
@@ -155,6 +156,7 @@ def decode(
             policy or policy_for(recording.duration_s, brief=command.limit_s is not None), recording.start_s
         )
         detection = files.enter_context(ThreadPoolExecutor(1, "speech detection"))
+        copy = files.enter_context(ListeningCopy(command, recording))
         waiting: deque[Future[list[float]]] = deque()  # probabilities of the blocks, in order
         unheard = Unheard()
         chunks: list[Span] = []
@@ -164,6 +166,7 @@ def decode(
                 chunks.append(span)
                 spool.flush()
                 yield ChunkFound(job_id=command.job_id, span=span)
+                copy.follow(recording.samples)
 
         limited = False
         due = time.monotonic() + PROGRESS_S
@@ -194,10 +197,21 @@ def decode(
             return
         waveform.seal()
         spool.seal()
+        copy.follow(recording.samples, last=True)
+        while not copy.ended(PROGRESS_S):
+            if cancelled():
+                return
+            yield DecodeProgress(job_id=command.job_id, position_s=recording.position_s)
+        copied = copy.result()
         yield Decoded(
             job_id=command.job_id,
             duration_s=recording.position_s,
-            warnings=_warnings(recording, None if limited else unheard.remark(chunks, recording.start_s), limited),
+            warnings=(
+                *_warnings(recording, None if limited else unheard.remark(chunks, recording.start_s), limited),
+                *([copied.remark] if copied.remark is not None else []),
+            ),
+            playable=copied.playable,
+            copy_bytes=copied.bytes,
         )
 
 

@@ -25,6 +25,7 @@ from whisper_service.actors.media.tracks import (
     is_plain,
     make_plain,
     passed_over,
+    picture_codec,
 )
 from whisper_service.core.errors import NotFound, ServiceError
 
@@ -98,6 +99,8 @@ class OpenPart:
             raise
         self.format: str = self._container.format.name
         self.codec: str = self._stream.codec_context.name
+        self.rate: int = self._stream.codec_context.sample_rate
+        self.picture = picture_codec(self._container)
         self.packets = 0  # read so far
         self.damaged = 0  # packets that could not be read or decoded, so far
         self.jumps: list[tuple[float, float]] = []  # places and lengths in seconds of holes that were not filled

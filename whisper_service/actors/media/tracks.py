@@ -47,6 +47,14 @@ def audio_streams(container: av.container.InputContainer) -> list[av.AudioStream
     return [stream for stream in container.streams if isinstance(stream, av.AudioStream)]
 
 
+def picture_codec(container: av.container.InputContainer) -> str | None:
+    """Return FFmpeg's name of the codec of the pictures, empty if it is unknown. None: no pictures, or a cover only."""
+    for stream in container.streams:
+        if stream.type == "video" and not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream.codec_context.name if stream.codec_context is not None else ""
+    return None
+
+
 def describe(streams: Sequence[av.AudioStream]) -> tuple[AudioTrack, ...]:
     """Return the tracks as a job lists them. Their layouts must be plain: see `make_plain`."""
     return tuple(
