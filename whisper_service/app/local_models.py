@@ -156,7 +156,7 @@ class LocalModels:
 
     def _conversation(self, name: str, command: Command, within_s: float) -> AbstractAsyncContextManager[Conversation]:
         """Return a conversation with an actor that downloads models or tests connections."""
-        timeout = self._config.supervision.ready_timeout_s
+        limits = self._config.supervision
         return conversation(
-            name, DOWNLOAD, command, logs=self._data.logs, ready_timeout_s=timeout, within_s=within_s, tries=TRIES
+            name, DOWNLOAD, command, logs=self._data.logs, limits=limits, within_s=within_s, tries=TRIES
         )

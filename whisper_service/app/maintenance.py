@@ -17,11 +17,6 @@ from whisper_service.storage.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 
-async def recover(store: Store) -> None:
-    """Put the jobs that the last service had in work back into the queue."""
-    await store.recover(phase=None, speed=None, eta_s=None, problem=None, message="Goes on after a restart.")
-
-
 async def prune_changes(store: Store, feed: ChangeFeed, keep: int) -> None:
     """Delete old changes now, and whenever there are a tenth more than `keep`. Ends with the feed."""
     while True:

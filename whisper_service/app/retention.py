@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from whisper_service.core.domain import Status, Value
+from whisper_service.config.schema import StorageSettings
+from whisper_service.core.domain import Status
 from whisper_service.core.errors import ServiceError, Unavailable
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.storage.change_feed import ChangeFeed, Closed
@@ -30,17 +31,6 @@ JUMP_S: Final = 3_600.0
 """A clock that gained more seconds than this on the real time was set. Until the next look, nothing counts as old."""
 
 
-class RetentionRules(Value, frozen=True):
-    """The limits. 0: none."""
-
-    media_s: float = 0.0  # seconds that a recording stays after the end of its job
-    jobs_s: float = 0.0  # seconds that a job with its text stays after its end
-    media_bytes: int = 0  # of all recordings together
-
-    def __bool__(self) -> bool:
-        return bool(self.media_s or self.jobs_s or self.media_bytes)
-
-
 class DueJobs(NamedTuple):
     """The ids of jobs that have to go."""
 
@@ -48,7 +38,7 @@ class DueJobs(NamedTuple):
     jobs: Sequence[str]  # the whole job
 
 
-def due(rules: RetentionRules, stored: Collection[StoredJob], now: float) -> DueJobs:
+def due(rules: StorageSettings, stored: Collection[StoredJob], now: float) -> DueJobs:
     """Return what has to be deleted, oldest first. `now` is in Unix seconds.
 
     A job that can be retried, because it failed or has gaps, loses its recording by age only, not for space.
@@ -57,13 +47,14 @@ def due(rules: RetentionRules, stored: Collection[StoredJob], now: float) -> Due
         (job for job in stored if job.status in TERMINAL and job.finished_at is not None),
         key=lambda job: (job.finished_at, job.id),
     )
-    jobs = [job.id for job in ended if rules.jobs_s and now - (job.finished_at or now) > rules.jobs_s]
+    media_s, jobs_s = rules.keep_media_days * DAY_S, rules.keep_jobs_days * DAY_S
+    jobs = [job.id for job in ended if jobs_s and now - (job.finished_at or now) > jobs_s]
     with_media = [job for job in ended if not job.media_removed and job.id not in set(jobs)]
-    media = [job.id for job in with_media if rules.media_s and now - (job.finished_at or now) > rules.media_s]
+    media = [job.id for job in with_media if media_s and now - (job.finished_at or now) > media_s]
     gone = {*media, *jobs}
     used = sum(job.bytes for job in stored if not job.media_removed and job.id not in gone)
     for job in with_media:
-        if not rules.media_bytes or used <= rules.media_bytes:
+        if not rules.max_media_bytes or used <= rules.max_media_bytes:
             break
         if job.id not in gone and job.status is not Status.FAILED and not job.gaps:
             media.append(job.id)
@@ -76,13 +67,12 @@ class Retention:
 
     def __init__(
         self,
-        rules: RetentionRules,
+        rules: StorageSettings,
         store: Store,
         feed: ChangeFeed,
         remove_media: Callable[[str], Awaitable[object]],
         remove_job: Callable[[str], Awaitable[object]],
         *,
-        look_s: float = LOOK_S,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,21 +81,21 @@ class Retention:
         self._feed = feed
         self._remove_media = remove_media
         self._remove_job = remove_job
-        self._look_s = look_s
         self._wall = wall
         self._clock = clock
         self._last_look = (wall(), clock())
 
     async def run(self) -> None:
-        """Look now and every `look_s` seconds. Ends at once if there are no rules."""
-        while self._rules:
+        """Look now and every `LOOK_S` seconds. Ends at once if there are no rules."""
+        rules = self._rules
+        while rules.keep_media_days or rules.keep_jobs_days or rules.max_media_bytes:
             try:
                 await self.look()
             except Unavailable:  # the service ends
                 return
             except (sqlite3.Error, OSError, ServiceError):
                 logger.exception("Old recordings or jobs could not be removed.", extra={"action": "retention_failed"})
-            with anyio.move_on_after(self._look_s):
+            with anyio.move_on_after(LOOK_S):
                 try:
                     await self._feed.wait_closed()
                 except Closed:

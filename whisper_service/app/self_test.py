@@ -11,7 +11,6 @@ import time
 import wave
 from array import array
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +22,10 @@ from whisper_service.app.wiring import MEDIA, SPEECH
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Value
 from whisper_service.models.catalog import Located
-from whisper_service.supervision.conversation import Conversation, conversation
+from whisper_service.supervision.conversation import conversation
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
     ChunkFound,
-    Command,
     Decode,
     Decoded,
     Fault,
@@ -80,8 +78,10 @@ async def media(config: Config, scratch: Path) -> Check:
     command = Decode(job_id="doctor", source=str(source), spool=str(spool), peaks=str(peaks))
     chunks = 0
     facts: dict[str, Any] = {}
-    within_s = config.supervision.decode_stall_s
-    async with _supervised("doctor-media", MEDIA, command, within_s, config, scratch) as actor:
+    limits = config.supervision
+    async with conversation(
+        "doctor-media", MEDIA, command, logs=scratch, limits=limits, within_s=limits.decode_stall_s
+    ) as actor:
         while not isinstance(answer := await actor.report(), Decoded):
             match answer:
                 case Ready():
@@ -136,8 +136,10 @@ async def _device(config: Config, scratch: Path, located: Located | None, device
             slots=1,
             threads=config.speech.threads,
         )
-    within_s = config.supervision.load_timeout_s
-    async with _supervised(f"doctor-{device.replace(':', '-')}", SPEECH, load, within_s, config, scratch) as actor:
+    actor_name, limits = f"doctor-{device.replace(':', '-')}", config.supervision
+    async with conversation(
+        actor_name, SPEECH, load, logs=scratch, limits=limits, within_s=limits.load_timeout_s
+    ) as actor:
         answer = await actor.report()
         gpus = int(answer.facts.get("cuda_devices", 0)) if isinstance(answer, Ready) else 0
         if isinstance(answer, Ready) and load is not None:
@@ -155,13 +157,6 @@ async def _device(config: Config, scratch: Path, located: Located | None, device
             return _death(name, answer), gpus
     problem = Problem(code="internal", message=f"The engine answered {type(answer).__name__}.")
     return failed(name, problem), gpus
-
-
-def _supervised(
-    name: str, entry: str, command: Command | None, within_s: float, config: Config, scratch: Path
-) -> AbstractAsyncContextManager[Conversation]:
-    ready_timeout_s = config.supervision.ready_timeout_s
-    return conversation(name, entry, command, logs=scratch, ready_timeout_s=ready_timeout_s, within_s=within_s)
 
 
 def _death(name: str, problem: Problem) -> Check:

@@ -31,12 +31,10 @@ class Trash:
         delete: Callable[[str], Awaitable[None]],
         *,
         keep_s: float,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self.keep_s = keep_s
         self._store = store
         self._delete = delete
-        self._wall = wall
         self._news = Wakeup()
         self._closed = False
 
@@ -64,7 +62,7 @@ class Trash:
     async def _delete_due(self) -> float:
         """Delete the jobs whose time is over, and return the seconds until the next one is due."""
         for job_id, deleted_at in await self._store.trashed():
-            left_s = min(self.keep_s, deleted_at + self.keep_s - self._wall())  # the clock may have been set back
+            left_s = min(self.keep_s, deleted_at + self.keep_s - time.time())  # the clock may have been set back
             if left_s > 0:
                 return left_s
             if self._closed:

@@ -13,12 +13,12 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
-from whisper_service.app.maintenance import prune_changes, recover, sweep
+from whisper_service.app.maintenance import prune_changes, sweep
 from whisper_service.app.metrics import Metrics
-from whisper_service.app.retention import DAY_S, Retention, RetentionRules
+from whisper_service.app.retention import Retention
 from whisper_service.app.trash import Trash
 from whisper_service.config.active import ActiveSettings
-from whisper_service.config.schema import Config, SettingSource, StorageSettings
+from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.job_states import OPEN
 from whisper_service.core.logs import LogTail
 from whisper_service.core.wall_clock import WallClock
@@ -31,7 +31,7 @@ from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler import requests
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
-from whisper_service.scheduler.ledger import Ledger
+from whisper_service.scheduler.ledger import IDLE_FIELDS, Ledger
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
@@ -44,7 +44,6 @@ from whisper_service.storage.resumable_uploads import ResumableUploads
 from whisper_service.storage.store import Store
 from whisper_service.storage.uploads import Uploads
 from whisper_service.supervision.orphans import OrphanList
-from whisper_service.supervision.restart_limit import RestartPolicy
 from whisper_service.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -90,7 +89,7 @@ async def assembled(
         orphans.end_orphans()
         store = await stack.enter_async_context(Store.open(data.database))
         active = ActiveSettings(config, sources, await store.service_state.settings())
-        await recover(store)
+        await store.recover(message="Goes on after a restart.", **IDLE_FIELDS)
         _, head = await store.change_log.bounds()
         feed = ChangeFeed(store.change_log, head)
         stack.callback(feed.close)
@@ -128,8 +127,7 @@ def _build(
         logs=data.logs,
         orphans=orphans,
         deliver=metrics.counting(mailbox.deliver),
-        ready_timeout_s=limits.ready_timeout_s,
-        policy=RestartPolicy(limits.max_restarts, limits.restart_window_s, limits.probe_s),
+        limits=limits,
     )
     speech = SpeechActor(supervise("speech", speech_entry, ready_is_useful=False), config.speech, limits)
     catalog = Catalog(data.models, default=config.speech.model)
@@ -144,9 +142,8 @@ def _build(
         media=MediaActors(
             [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
             data,
-            stall_s=limits.decode_stall_s,
-            max_duration_s=config.media.max_duration_s,
-            max_expansion=config.media.max_expansion,
+            config.media,
+            limits,
         ),
         models=models,
         downloads=ModelDownloads(supervise("download", DOWNLOAD), models, hub, spare_bytes=spare_bytes),
@@ -179,7 +176,7 @@ def _build(
             lambda job_id, problem: context.ask(requests.fail_link, job_id, problem),
         ),
         retention=Retention(
-            _rules(config.storage),
+            config.storage,
             store,
             feed,
             lambda job_id: context.ask(requests.remove_media, job_id),
@@ -224,7 +221,3 @@ def _apply(parts: Parts, config: Config) -> None:
     parts.context.downloads.hub = hubs.resolve(config.models, os.environ)
     parts.context.downloads.spare_bytes = config.storage.min_free_bytes
     logging.getLogger("whisper_service").setLevel(config.log.level.upper())
-
-
-def _rules(storage: StorageSettings) -> RetentionRules:
-    return RetentionRules(storage.keep_media_days * DAY_S, storage.keep_jobs_days * DAY_S, storage.max_media_bytes)

@@ -32,9 +32,7 @@ class OptionField(Value, frozen=True):
     choices: tuple[str, ...] = ()  # in the order of the enum; (): any value within the bounds
     minimum: float | None = None
     maximum: float | None = None
-    min_length: int | None = None
     max_length: int | None = None
-    pattern: str | None = None
 
 
 def option_fields(kind: type[msgspec.Struct]) -> tuple[OptionField, ...]:
@@ -62,7 +60,5 @@ def _options(field: inspect.Field) -> Iterator[OptionField]:
         choices=tuple(kind.cls) if isinstance(kind, inspect.EnumType) else (),
         minimum=getattr(kind, "ge", None),
         maximum=getattr(kind, "le", None),
-        min_length=getattr(kind, "min_length", None),
         max_length=getattr(kind, "max_length", None),
-        pattern=getattr(kind, "pattern", None),
     )

@@ -67,14 +67,12 @@ class Ledger:
         feed: ChangeFeed,
         data: DataDir,
         *,
-        clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.runs: dict[str, Run] = {}
         self._store = store
         self._feed = feed
         self._data = data
-        self._clock = clock
         self._wall = wall
         self._queue: list[Job] | None = None  # the first pending jobs; None: read them again
         self._claims = 0
@@ -190,7 +188,7 @@ class Ledger:
         chunks = await self._store.chunks(job_id)
         needed = max((chunk.span.start_sample + chunk.span.samples for chunk in chunks), default=0)
         spooled = job.decoded and self._data.spooled_samples(job_id) >= max(1, needed)
-        run = Run.resume(job, chunks, order=self._claims, spooled=spooled, now=self._clock())
+        run = Run.resume(job, chunks, order=self._claims, spooled=spooled, now=time.monotonic())
         self.runs[job_id] = run
         facts = {"model": model, "chunks_done": job.chunks_done, "attempt": job.attempts}
         _log(job, "The job is taken into work.", logging.INFO, action="job_begun", **facts)
@@ -227,7 +225,7 @@ class Ledger:
 
     async def update_progress(self, run: Run, **fields: Any) -> None:
         """Write the progress of a job in work, and other fields."""
-        await self.update(run, **run.progress(self._clock()), **fields)
+        await self.update(run, **run.progress(time.monotonic()), **fields)
 
     async def add_note(self, run: Run, problem: Problem) -> None:
         """Add to the history of a job in work what its user should know."""
@@ -263,7 +261,7 @@ class Ledger:
             probability = report.language_probability
             language = run.language_after(report.language, probability, text=bool(report.segments))
             run.finish_chunk(index)
-            fields = run.progress(self._clock()) | {"language": language, "probability": probability}
+            fields = run.progress(time.monotonic()) | {"language": language, "probability": probability}
             if unclear is not None:
                 fields["history"] = self._history_with(run, unclear)
         elif report.language_probability is not None or report.dropped:  # done again, in order, when the job goes on
@@ -304,7 +302,7 @@ class Ledger:
         """Make a chunk a gap in the transcript. Until that is written, the chunk is still to be done."""
         index = chunk.span.index
         gap = Gap(start=chunk.span.start, end=chunk.span.end, reason=problem.message)
-        progress = run.with_finished(index).progress(self._clock())
+        progress = run.with_finished(index).progress(time.monotonic())
         written = await self._store.fail_chunk(run.job.id, index, problem, gap, **progress)
         run.finish_chunk(index, problem)
         _log(run.job, "A chunk is given up.", action="chunk_given_up", chunk=index, cause=problem.code)
@@ -352,8 +350,8 @@ class Ledger:
             if retry and state is ChunkState.FAILED:
                 state = ChunkState.WAITING
             chunks.append(Chunk(chunk.span, state))
-        run = Run.resume(await self._store.job(job_id), chunks, order=0, spooled=False, now=self._clock())
-        return run.progress(self._clock())
+        run = Run.resume(await self._store.job(job_id), chunks, order=0, spooled=False, now=time.monotonic())
+        return run.progress(time.monotonic())
 
     async def _end(self, job_id: str, cause: Cause, **fields: Any) -> Job:
         """Move a job into a terminal status and delete its spool."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from whisper_service.config.schema import MediaSettings, SupervisionSettings
 from whisper_service.core.domain import ActorState, Job, Problem
 from whisper_service.scheduler.views import MediaActorView
 from whisper_service.storage.data_dir import DataDir
@@ -21,16 +22,13 @@ class MediaActors:
         self,
         actors: Sequence[Supervisor],
         data: DataDir,
-        *,
-        stall_s: float,
-        max_duration_s: float,
-        max_expansion: float,
+        media: MediaSettings,
+        limits: SupervisionSettings,
     ) -> None:
         self.actors = {actor.name: actor for actor in actors}
         self._data = data
-        self._stall_s = stall_s
-        self._max_duration_s = max_duration_s
-        self._max_expansion = max_expansion
+        self._media = media
+        self._stall_s = limits.decode_stall_s
         self._generations: dict[str, int] = {}  # of actors that take commands, as far as the loop knows
         self._jobs: dict[str, str] = {}  # actor -> job
 
@@ -87,8 +85,8 @@ class MediaActors:
             source=str(self._data.source_of(job.id)),
             spool=str(spool),
             peaks=str(peaks),
-            max_duration_s=self._max_duration_s,
-            max_expansion=self._max_expansion,
+            max_duration_s=self._media.max_duration_s,
+            max_expansion=self._media.max_expansion,
             limit_s=limit_s,
             track=job.options.track,
             language=job.options.language,

@@ -6,7 +6,7 @@ Turns the steps of a plan into commands. Reads and writes nothing in the store, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +26,7 @@ EXPRESS_SLOTS: Final = 1
 class SpeechActor:
     """The speech actor and its work."""
 
-    def __init__(
-        self,
-        actor: Supervisor,
-        speech: schema.SpeechSettings,
-        limits: schema.SupervisionSettings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, actor: Supervisor, speech: schema.SpeechSettings, limits: schema.SupervisionSettings) -> None:
         self.actor = actor
         self.device = SpeechDevice(actor, speech)
         self.deadlines = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)
@@ -47,8 +40,8 @@ class SpeechActor:
         self._express_slots = EXPRESS_SLOTS
         self._speech = speech
         self._limits = limits
-        self._clock = clock
-        self._used_at = self._loaded_at = clock()  # when the loaded model last had work, and when it was loaded
+        # when the loaded model last had work, and when it was loaded
+        self._used_at = self._loaded_at = time.monotonic()
         self._batches: dict[int, GiveBatch] = {}
         self._last_batch = 0
 
@@ -91,11 +84,11 @@ class SpeechActor:
 
     def block(self, model: str, problem: Problem) -> None:
         """Let the jobs of a model wait that cannot be loaded on any rung. It is tried again after `probe_s` seconds."""
-        self._blocked[model] = (problem, self._clock() + self._limits.probe_s)
+        self._blocked[model] = (problem, time.monotonic() + self._limits.probe_s)
 
     def is_blocked(self, model: str | None) -> bool:
         """Return whether the jobs of this model wait for its next try."""
-        return model in self._blocked and self._blocked[model][1] > self._clock()
+        return model in self._blocked and self._blocked[model][1] > time.monotonic()
 
     def obstacle(self, model: str | None) -> Problem | None:
         """Return what keeps jobs of this model from going on until a person acts. None: nothing."""
@@ -106,7 +99,7 @@ class SpeechActor:
     @property
     def probe_at(self) -> float | None:
         """When the next blocked model is tried again. None: no model is blocked."""
-        return min((at for _, at in self._blocked.values() if at > self._clock()), default=None)
+        return min((at for _, at in self._blocked.values() if at > time.monotonic()), default=None)
 
     def reset(self, *, device: bool) -> None:
         """Try again what failed, because a person says that the cause is gone. With `device`, also the GPU."""
@@ -215,7 +208,7 @@ class SpeechActor:
         """Record that the model is loaded."""
         self.actor.clear_deadline("load")
         self.actor.mark_useful(generation=self.generation)
-        self._used_at = self._loaded_at = self._clock()
+        self._used_at = self._loaded_at = time.monotonic()
         self.loaded, self.loading, self.problem = report, None, None
         self._blocked.pop(report.model, None)
         self.deadlines.add_first(report.model, self.rung, report.window_s)
@@ -233,7 +226,7 @@ class SpeechActor:
 
     def end_batch(self, number: int) -> tuple[ChunkKey, ...]:
         """Record that the actor does not have a batch any more, and return its chunks."""
-        self._used_at = self._clock()
+        self._used_at = time.monotonic()
         self.actor.clear_deadline(number)
         batch = self._batches.pop(number, None)
         return batch.chunks if batch else ()

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,11 +70,10 @@ class _Sending:
 class ResumableUploads:
     """The uploads in pieces. They share the limits of `Uploads` and expire `keep_s` seconds after the last byte."""
 
-    def __init__(self, root: Path, uploads: Uploads, *, keep_s: float, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, root: Path, uploads: Uploads, *, keep_s: float) -> None:
         self.root = root
         self.keep_s = keep_s
         self._uploads = uploads
-        self._wall = wall
         self._sending: dict[str, _Sending] = {}
         self._hashes: dict[str, tuple[int, Any]] = {}  # hashed bytes and hash; lost at a restart
         self._news = Wakeup()
@@ -84,7 +83,7 @@ class ResumableUploads:
     async def create(self, length: int, name: str, metadata: str) -> UploadStatus:
         """Begin an upload of `length` bytes. Raises `TooLarge` and `DiskFull`."""
         self._uploads.check_room(length)
-        now = self._wall()
+        now = time.time()
         upload = UploadInfo(identifier(now), clean_name(name), length, metadata, now)
         await to_thread.run_sync(self._create, upload)
         self._hashes[upload.id] = (0, hashlib.sha256())
@@ -173,7 +172,7 @@ class ResumableUploads:
         """Delete uploads when they expire, until `close`."""
         while not self._closed:
             due = await to_thread.run_sync(self._sweep)
-            await self._news.wait(None if due is None else max(1.0, due - self._wall()))
+            await self._news.wait(None if due is None else max(1.0, due - time.time()))
 
     def close(self) -> None:
         """Let `run` end."""
@@ -194,7 +193,7 @@ class ResumableUploads:
                 upload = msgspec.json.decode(self._facts_of(upload_id).read_bytes(), type=UploadInfo)
                 stat = self._bytes_of(upload_id).stat()
                 expires_at = max(upload.created_at, stat.st_mtime) + self.keep_s
-                if expires_at > self._wall() or upload_id in self._sending:
+                if expires_at > time.time() or upload_id in self._sending:
                     return UploadStatus(upload, min(stat.st_size, upload.length), expires_at)
         hint = "The upload may have expired, or it may be a job already. Begin a new one."
         raise NotFound("There is no such upload.", hint=hint, upload=upload_id[:64])
@@ -268,7 +267,7 @@ class ResumableUploads:
                 due.append(self._status(path.stem).expires_at)
             except NotFound:
                 with suppress(FileNotFoundError):
-                    if path.stem not in self._sending and path.stat().st_mtime + BEGIN_S < self._wall():
+                    if path.stem not in self._sending and path.stat().st_mtime + BEGIN_S < time.time():
                         self._delete(path.stem)
                         path.unlink(missing_ok=True)
         return min(due, default=None)

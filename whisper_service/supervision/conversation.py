@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.protocol import Command, Ready, Report
 from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
@@ -48,7 +49,7 @@ async def conversation(
     command: Command | None,
     *,
     logs: Path,
-    ready_timeout_s: float,
+    limits: SupervisionSettings,
     within_s: float,
     tries: int = 1,
 ) -> AsyncIterator[Conversation]:
@@ -57,7 +58,7 @@ async def conversation(
     An actor is replaced when no report comes within `within_s` seconds, and given up after `tries` deaths.
     """
     send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
-    supervisor = Supervisor(name, entry, logs=logs, deliver=send.send_nowait, ready_timeout_s=ready_timeout_s)
+    supervisor = Supervisor(name, entry, logs=logs, deliver=send.send_nowait, limits=limits)
     with send, receive:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(supervisor.run)

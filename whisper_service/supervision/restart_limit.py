@@ -6,29 +6,21 @@ nothing useful between them. A useful result or a user's request resets it. Unti
 
 from __future__ import annotations
 
-from whisper_service.core.domain import Value
-
-
-class RestartPolicy(Value, frozen=True):
-    """How many deaths within how many seconds reach the limit, and the seconds between two starts after that."""
-
-    max_restarts: int = 8
-    window_s: float = 120.0
-    probe_s: float = 180.0
+from whisper_service.config.schema import SupervisionSettings
 
 
 class RestartLimit:
     """The limit of one actor. Times are of any clock that does not jump."""
 
-    def __init__(self, policy: RestartPolicy) -> None:
+    def __init__(self, limits: SupervisionSettings) -> None:
         self.reached = False
-        self.policy = policy
+        self._limits = limits
         self._deaths: list[float] = []
 
     def count_death(self, now: float) -> None:
         """Count a death. Once reached, the limit stays reached."""
-        self._deaths = [at for at in self._deaths if now - at < self.policy.window_s] + [now]
-        self.reached = self.reached or len(self._deaths) >= self.policy.max_restarts
+        self._deaths = [at for at in self._deaths if now - at < self._limits.restart_window_s] + [now]
+        self.reached = self.reached or len(self._deaths) >= self._limits.max_restarts
 
     def reset(self) -> None:
         """Start to count anew."""

@@ -22,13 +22,14 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import ActorState, Death, Problem, Value
 from whisper_service.host import oom_kills
 from whisper_service.supervision import actor_logs, faults
 from whisper_service.supervision.orphans import OrphanList
 from whisper_service.supervision.process import STOP_S, ActorProcess
 from whisper_service.supervision.protocol import Command, Fault, Ready, Report, Shutdown, decode_report, encode
-from whisper_service.supervision.restart_limit import RestartLimit, RestartPolicy
+from whisper_service.supervision.restart_limit import RestartLimit
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,7 @@ class Supervisor:
         *,
         logs: Path,
         deliver: Callable[[ActorEvent], None],
-        ready_timeout_s: float,
-        policy: RestartPolicy = RestartPolicy(),  # noqa: B008  it is frozen
+        limits: SupervisionSettings,
         ready_is_useful: bool = True,
         orphans: OrphanList | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -92,9 +92,9 @@ class Supervisor:
         self._entry = entry
         self._logs = logs
         self._deliver = deliver
-        self._ready_timeout_s = ready_timeout_s
+        self._limits = limits
         self._clock = clock
-        self._limit = RestartLimit(policy)
+        self._limit = RestartLimit(limits)
         self._ready_is_useful = ready_is_useful
         self._orphans = orphans
         self._retry = anyio.Event()  # ends the wait after a death
@@ -282,7 +282,7 @@ class Supervisor:
             self._orphans.add(process.pid)
         facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": process.pid}
         logger.info("The actor %s started.", self.name, extra=facts)
-        self.set_deadline("ready", self._ready_timeout_s)
+        self.set_deadline("ready", self._limits.ready_timeout_s)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._end_at_stop, process, exited)
@@ -309,5 +309,5 @@ class Supervisor:
 
     def _back_off(self) -> float:
         if self.broken:
-            return self._limit.policy.probe_s
+            return self._limits.probe_s
         return BACK_OFF_S[min(max(self.failures - 1, 0), len(BACK_OFF_S) - 1)]

@@ -9,8 +9,9 @@ import pytest
 
 from testkit.scripted_actors import text_of
 from testkit.service import ended, log_of, running, send, texts
-from whisper_service.app.retention import Retention, RetentionRules
+from whisper_service.app.retention import Retention
 from whisper_service.app.service import Service
+from whisper_service.config.schema import StorageSettings
 from whisper_service.core.domain import Status
 from whisper_service.core.job_states import Cause
 from whisper_service.scheduler import requests
@@ -22,7 +23,7 @@ HOUR = 3_600.0
 class Clock:
     """A wall clock, and the time that really passes."""
 
-    def __init__(self, service: Service, rules: RetentionRules) -> None:
+    def __init__(self, service: Service, rules: StorageSettings) -> None:
         self.wall = service.started_at
         self.passed = 0.0
         context = service.parts.context
@@ -53,7 +54,7 @@ async def test_a_recording_goes_and_its_text_stays(tmp_path: Path) -> None:
         failed = await ended(service, (await send(service, chunks=1, bad=(0,))).id)
         assert failed.status is Status.FAILED
         work = await send(service, chunks=400, delay=0.1)
-        clock = Clock(service, RetentionRules(media_s=24 * HOUR, jobs_s=72 * HOUR))
+        clock = Clock(service, StorageSettings(keep_media_days=1, keep_jobs_days=3))
         await clock.after(23 * HOUR)
         assert recordings(tmp_path) >= {done.id, failed.id}
         await clock.after(2 * HOUR)
@@ -77,7 +78,7 @@ async def test_when_room_is_short_the_oldest_go_that_nobody_needs(tmp_path: Path
     async with running(tmp_path) as (service, _, _):
         jobs = [await ended(service, (await send(service, chunks=1, says=f"job {n}")).id) for n in range(3)]
         failed = await ended(service, (await send(service, chunks=1, bad=(0,))).id)
-        clock = Clock(service, RetentionRules(media_bytes=jobs[2].bytes + failed.bytes))
+        clock = Clock(service, StorageSettings(max_media_bytes=jobs[2].bytes + failed.bytes))
         await clock.after(1.0)
         assert recordings(tmp_path) == {jobs[2].id, failed.id}
         assert await texts(service, jobs[0].id) == ["job 0 0."]
@@ -88,7 +89,7 @@ async def test_when_room_is_short_the_oldest_go_that_nobody_needs(tmp_path: Path
 async def test_the_same_bytes_come_anew_where_the_recording_is_gone(tmp_path: Path) -> None:
     async with running(tmp_path) as (service, _, _):
         failed = await ended(service, (await send(service, chunks=1, bad=(0,))).id)
-        await Clock(service, RetentionRules(media_s=1.0)).after(10.0)
+        await Clock(service, StorageSettings(keep_media_days=1 / 24 / HOUR)).after(10.0)
         other = await send(service, reuse=True, chunks=1, bad=(0,))
         assert other.id != failed.id
         assert other.status is Status.PENDING
@@ -99,7 +100,7 @@ async def test_a_clock_that_is_set_forward_is_not_believed_at_once(
 ) -> None:
     async with running(tmp_path) as (service, _, _):
         done = await ended(service, (await send(service, chunks=1)).id)
-        clock = Clock(service, RetentionRules(jobs_s=24 * HOUR))
+        clock = Clock(service, StorageSettings(keep_jobs_days=1))
         clock.wall += 365 * 24 * HOUR
         with caplog.at_level(logging.WARNING, "whisper_service"):
             await clock.after(1.0)

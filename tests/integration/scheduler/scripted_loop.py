@@ -94,7 +94,7 @@ class ScriptedLoop:
             data=data,
             ledger=Ledger(store, feed, data),
             speech=speech,
-            media=MediaActors([self.media], data, stall_s=60, max_duration_s=1e6, max_expansion=1e6),  # type: ignore[list-item]
+            media=MediaActors([self.media], data, settings.media, settings.supervision),  # type: ignore[list-item]
             models=models,
             downloads=ModelDownloads(self.download, models, Hub(()), spare_bytes=0),  # type: ignore[arg-type]
             hub_tests=HubTests(ScriptedActor("connection")),  # type: ignore[arg-type]

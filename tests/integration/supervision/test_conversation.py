@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import Problem
 from whisper_service.supervision import protocol
 from whisper_service.supervision.conversation import Conversation, conversation
@@ -50,7 +51,7 @@ def with_actor(
     tmp_path: Path, entry: str, within_s: float = 30.0, **options: Any
 ) -> AbstractAsyncContextManager[Conversation]:
     return conversation(
-        "test", f"{HERE}:{entry}", COMMAND, logs=tmp_path, ready_timeout_s=30.0, within_s=within_s, **options
+        "test", f"{HERE}:{entry}", COMMAND, logs=tmp_path, limits=SupervisionSettings(), within_s=within_s, **options
     )
 
 

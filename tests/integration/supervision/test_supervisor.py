@@ -17,21 +17,21 @@ import pytest
 
 from testkit.repository import ROOT
 from testkit.scripted_actors import script
+from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import ActorState, Span
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import ChunkDone, ChunkInput, Load, Loaded, Ready, Shutdown, Transcribe
-from whisper_service.supervision.restart_limit import RestartPolicy
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported, Supervisor
 
 pytestmark = pytest.mark.anyio
+LIMITS = SupervisionSettings(ready_timeout_s=30.0)
 
 
 @asynccontextmanager
 async def supervised(tmp_path: Path, entry: str, **options: Any) -> AsyncIterator[tuple[Supervisor, Any]]:
     send, receive = anyio.create_memory_object_stream[ActorEvent](1000)
-    supervisor = Supervisor(
-        "actor", entry, logs=tmp_path / "logs", deliver=send.send_nowait, **{"ready_timeout_s": 30.0, **options}
-    )
+    options = {"limits": LIMITS, **options}
+    supervisor = Supervisor("actor", entry, logs=tmp_path / "logs", deliver=send.send_nowait, **options)
 
     async def until(kind: type, generation: int | None = None) -> Any:
         """Wait for the next event or report of this kind."""
@@ -143,8 +143,8 @@ async def test_an_actor_that_dies_too_often_starts_again_after_a_while_or_a_rese
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
-    often = RestartPolicy(max_restarts=2, window_s=60.0, probe_s=0.2)
-    async with supervised(tmp_path, "testkit.scripted_actors:broken_until_mended", policy=often) as (
+    often = msgspec.structs.replace(LIMITS, max_restarts=2, restart_window_s=60.0, probe_s=0.2)
+    async with supervised(tmp_path, "testkit.scripted_actors:broken_until_mended", limits=often) as (
         supervisor,
         until,
     ):
@@ -155,7 +155,7 @@ async def test_an_actor_that_dies_too_often_starts_again_after_a_while_or_a_rese
         assert (await until(Died)).generation == 3  # started again without a reset
         assert supervisor.broken
     seldom = msgspec.structs.replace(often, probe_s=3600.0)
-    async with supervised(tmp_path, "testkit.scripted_actors:broken_until_mended", policy=seldom) as (
+    async with supervised(tmp_path, "testkit.scripted_actors:broken_until_mended", limits=seldom) as (
         supervisor,
         until,
     ):
@@ -168,7 +168,7 @@ async def test_an_actor_that_dies_too_often_starts_again_after_a_while_or_a_rese
 
 
 async def test_kills_from_outside_do_not_reach_the_limit(tmp_path: Path) -> None:
-    options = {"policy": RestartPolicy(max_restarts=2), "ready_is_useful": False}
+    options = {"limits": msgspec.structs.replace(LIMITS, max_restarts=2), "ready_is_useful": False}
     async with supervised(tmp_path, "testkit.scripted_actors:speech", **options) as (supervisor, until):
         supervisor.start()
         for generation in range(1, 4):
@@ -180,7 +180,9 @@ async def test_kills_from_outside_do_not_reach_the_limit(tmp_path: Path) -> None
 
 async def test_an_actor_that_never_becomes_ready_is_replaced(tmp_path: Path) -> None:
     async with supervised(
-        tmp_path, "tests.integration.supervision.test_supervisor:never_ready", ready_timeout_s=1.0
+        tmp_path,
+        "tests.integration.supervision.test_supervisor:never_ready",
+        limits=SupervisionSettings(ready_timeout_s=1.0),
     ) as (
         supervisor,
         until,
@@ -201,12 +203,13 @@ async def test_the_actor_exits_when_the_service_is_killed(tmp_path: Path) -> Non
     code = (
         "import anyio, sys\n"
         "from pathlib import Path\n"
+        "from whisper_service.config.schema import SupervisionSettings\n"
         "from whisper_service.supervision.supervisor import Supervisor\n"
         "async def main():\n"
         "    def deliver(event):\n"
         "        print(event.report.pid, flush=True)\n"
         "    entry = 'testkit.scripted_actors:speech'\n"
-        "    s = Supervisor('actor', entry, logs=Path(sys.argv[1]), deliver=deliver, ready_timeout_s=30)\n"
+        "    s = Supervisor('actor', entry, logs=Path(sys.argv[1]), deliver=deliver, limits=SupervisionSettings())\n"
         "    s.start()\n"
         "    await s.run()\n"
         "if __name__ == '__main__':\n"

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.app.retention import DueJobs, RetentionRules, due
+from whisper_service.app.retention import DAY_S, DueJobs, due
+from whisper_service.config.schema import StorageSettings
 from whisper_service.core.domain import Status
 from whisper_service.core.job_states import OPEN, TERMINAL
 from whisper_service.storage.queries import StoredJob
@@ -32,23 +33,27 @@ JOBS = [
 ]
 
 
+def rules(media_s: float = 0, jobs_s: float = 0, media_bytes: int = 0) -> StorageSettings:
+    return StorageSettings(keep_media_days=media_s / DAY_S, keep_jobs_days=jobs_s / DAY_S, max_media_bytes=media_bytes)
+
+
 @pytest.mark.parametrize(
-    ("rules", "wanted"),
+    ("limits", "wanted"),
     [
-        (RetentionRules(), DueJobs([], [])),
-        (RetentionRules(media_s=75), DueJobs(["old", "gappy", "failed"], [])),
-        (RetentionRules(media_s=1_000), DueJobs([], [])),
-        (RetentionRules(jobs_s=75), DueJobs([], ["gone", "old", "gappy", "failed"])),
-        (RetentionRules(media_s=50, jobs_s=84), DueJobs(["failed", "cancelled"], ["gone", "old", "gappy"])),
-        (RetentionRules(media_bytes=1_050), DueJobs([], [])),
-        (RetentionRules(media_bytes=1_049), DueJobs(["old"], [])),
-        (RetentionRules(media_bytes=1_031), DueJobs(["old", "cancelled"], [])),
-        (RetentionRules(media_bytes=1), DueJobs(["old", "cancelled", "new"], [])),  # there is no more that may go
-        (RetentionRules(media_bytes=1_021, media_s=81), DueJobs(["old", "gappy", "cancelled"], [])),
+        (rules(), DueJobs([], [])),
+        (rules(media_s=75), DueJobs(["old", "gappy", "failed"], [])),
+        (rules(media_s=1_000), DueJobs([], [])),
+        (rules(jobs_s=75), DueJobs([], ["gone", "old", "gappy", "failed"])),
+        (rules(media_s=50, jobs_s=84), DueJobs(["failed", "cancelled"], ["gone", "old", "gappy"])),
+        (rules(media_bytes=1_050), DueJobs([], [])),
+        (rules(media_bytes=1_049), DueJobs(["old"], [])),
+        (rules(media_bytes=1_031), DueJobs(["old", "cancelled"], [])),
+        (rules(media_bytes=1), DueJobs(["old", "cancelled", "new"], [])),  # there is no more that may go
+        (rules(media_bytes=1_021, media_s=81), DueJobs(["old", "gappy", "cancelled"], [])),
     ],
 )
-def test_what_is_due(rules: RetentionRules, wanted: DueJobs) -> None:
-    assert due(rules, JOBS, 100.0) == wanted
+def test_what_is_due(limits: StorageSettings, wanted: DueJobs) -> None:
+    assert due(limits, JOBS, 100.0) == wanted
 
 
 ANY = st.builds(
@@ -61,7 +66,7 @@ ANY = st.builds(
     media_removed=st.booleans(),
 )
 RULES = st.builds(
-    RetentionRules,
+    rules,
     media_s=st.just(0) | st.floats(1, 1_000),
     jobs_s=st.just(0) | st.floats(1, 1_000),
     media_bytes=st.integers(0, 500),
@@ -70,12 +75,13 @@ RULES = st.builds(
 
 @given(RULES, st.lists(ANY, max_size=20, unique_by=lambda job: job.id), st.floats(-1_000, 3_000))
 def test_nothing_goes_that_is_not_over_or_not_old_enough(
-    rules: RetentionRules, jobs: list[StoredJob], now: float
+    limits: StorageSettings, jobs: list[StoredJob], now: float
 ) -> None:
-    found, by_id = due(rules, jobs, now), {job.id: job for job in jobs}
+    media_s, jobs_s = limits.keep_media_days * DAY_S, limits.keep_jobs_days * DAY_S
+    found, by_id = due(limits, jobs, now), {job.id: job for job in jobs}
     assert not {*found.media} & {*found.jobs}
     for job_id in found.jobs:
-        assert now - (by_id[job_id].finished_at or now) > rules.jobs_s > 0
+        assert now - (by_id[job_id].finished_at or now) > jobs_s > 0
     for job_id in (*found.media, *found.jobs):
         assert by_id[job_id].status in TERMINAL
         assert by_id[job_id].status not in OPEN
@@ -83,11 +89,11 @@ def test_nothing_goes_that_is_not_over_or_not_old_enough(
     for job_id in found.media:
         job = by_id[job_id]
         assert not job.media_removed
-        if not (rules.media_s and now - (job.finished_at or now) > rules.media_s):  # it went because room is short
-            assert rules.media_bytes
+        if not (media_s and now - (job.finished_at or now) > media_s):  # it went because room is short
+            assert limits.max_media_bytes
             assert not job.gaps
             assert job.status is not Status.FAILED
-            assert left <= rules.media_bytes or all(
+            assert left <= limits.max_media_bytes or all(
                 other.id in {*found.media, *found.jobs}
                 or other.media_removed
                 or other.gaps

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.supervision.restart_limit import RestartLimit, RestartPolicy
+from whisper_service.config.schema import SupervisionSettings
+from whisper_service.supervision.restart_limit import RestartLimit
 
-FOUR = RestartPolicy(max_restarts=4, window_s=10.0)
+FOUR = SupervisionSettings(max_restarts=4, restart_window_s=10.0)
 
 
 def test_many_deaths_in_a_short_time_reach_the_limit() -> None:
