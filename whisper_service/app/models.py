@@ -22,7 +22,7 @@ from whisper_service.models.hubs import HubInfo
 from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import ModelInfo
 from whisper_service.scheduler import model_actions
-from whisper_service.storage.uploads import Uploads
+from whisper_service.storage.uploads import UploadLimits, Uploads
 from whisper_service.supervision.protocol import EndpointState
 
 
@@ -117,7 +117,7 @@ class ModelService:
         """
         limits = import_limits(self._active.config)
         with import_folder(self._catalog, name) as scratch:
-            uploads = Uploads(scratch, max_bytes=limits.bytes, min_free=limits.spare)
+            uploads = Uploads(scratch, UploadLimits(limits.bytes, limits.spare))
             async with uploads.receive("archive", expected=expected) as receiver:
                 async for block in data:
                     await receiver.write(block)

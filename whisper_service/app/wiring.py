@@ -42,7 +42,7 @@ from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.resumable_uploads import ResumableUploads
 from whisper_service.storage.store import Store
-from whisper_service.storage.uploads import Uploads
+from whisper_service.storage.uploads import UploadLimits, Uploads
 from whisper_service.supervision.orphans import OrphanList
 from whisper_service.supervision.supervisor import Supervisor
 
@@ -150,13 +150,7 @@ def _build(
         hub_tests=HubTests(supervise("connection", DOWNLOAD)),
         preload=config.speech.preload,
     )
-    uploads = Uploads(
-        data.media,
-        max_bytes=config.server.max_upload_bytes,
-        min_free=config.storage.min_free_bytes,
-        at_once=config.server.max_uploads,
-        wall=wall,
-    )
+    uploads = Uploads(data.media, _upload_limits(config), wall)
     parts = Parts(
         active=active,
         data=data,
@@ -210,11 +204,13 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
                 actor.stop()
 
 
+def _upload_limits(config: Config) -> UploadLimits:
+    return UploadLimits(config.server.max_upload_bytes, config.storage.min_free_bytes, config.server.max_uploads)
+
+
 def _apply(parts: Parts, config: Config) -> None:
     """Hand changed settings to the parts that keep a copy. Other settings are read when needed, or after a restart."""
-    parts.uploads.max_bytes = config.server.max_upload_bytes
-    parts.uploads.min_free = config.storage.min_free_bytes
-    parts.uploads.at_once = config.server.max_uploads
+    parts.uploads.limits = _upload_limits(config)
     parts.resumable.keep_s = config.storage.keep_uploads_s
     parts.trash.keep_s = config.storage.undo_s
     parts.trash.notify()

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from anyio import to_thread
 
@@ -41,25 +41,20 @@ class Received(Value, frozen=True):
     sha256: str
 
 
+class UploadLimits(NamedTuple):
+    """The limits of files that clients send."""
+
+    max_bytes: int  # of one file
+    min_free: int  # bytes that stay free on the disk
+    at_once: int | None = None  # open uploads; None: no limit
+
+
 class Uploads:
-    """The directory of recordings, and the limits of uploads.
+    """The directory of recordings."""
 
-    `max_bytes`: of one file. `min_free`: bytes that stay free on the disk. `at_once`: open uploads (None: no limit).
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        *,
-        max_bytes: int,
-        min_free: int,
-        at_once: int | None = None,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, root: Path, limits: UploadLimits, wall: Callable[[], float] = time.time) -> None:
         self.root = root
-        self.max_bytes = max_bytes
-        self.min_free = min_free
-        self.at_once = at_once
+        self.limits = limits
         self.wall = wall  # identifiers sort by its time
         self.open_count = 0
         root.mkdir(parents=True, exist_ok=True)
@@ -82,8 +77,9 @@ class Uploads:
     @contextmanager
     def count_open(self) -> Iterator[None]:
         """Count one upload as open for the time of the block. Raises `TooManyUploads`."""
-        if self.at_once is not None and self.open_count >= self.at_once:
-            raise TooManyUploads(retry_after_s=RETRY_S, limit=self.at_once)
+        limit = self.limits.at_once
+        if limit is not None and self.open_count >= limit:
+            raise TooManyUploads(retry_after_s=RETRY_S, limit=limit)
         self.open_count += 1
         try:
             yield
@@ -92,15 +88,16 @@ class Uploads:
 
     def check_room(self, size: int, held: int = 0) -> None:
         """Raise `TooLarge` or `DiskFull` unless a file may grow to `size` bytes, of which `held` are on the disk."""
-        if size > self.max_bytes:
+        max_bytes, min_free, _ = self.limits
+        if size > max_bytes:
             raise TooLarge(
-                f"The file is larger than the {_readable(self.max_bytes)} that this service accepts.",
+                f"The file is larger than the {_readable(max_bytes)} that this service accepts.",
                 hint="Send a shorter or a compressed recording, or raise server.max_upload_bytes.",
-                limit=self.max_bytes,
+                limit=max_bytes,
             )
         free = shutil.disk_usage(self.root).free
-        if free < size - held + self.min_free:
-            raise DiskFull(free=free, wanted=size - held, reserve=self.min_free)
+        if free < size - held + min_free:
+            raise DiskFull(free=free, wanted=size - held, reserve=min_free)
 
     def share(self, source: str, name: str, size: int, sha256: str) -> Received | None:
         """Return the stored recording `source` once more, under an identifier of its own. None: its file is gone.

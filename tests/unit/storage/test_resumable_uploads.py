@@ -10,14 +10,14 @@ import pytest
 from anyio import to_thread
 
 from whisper_service.storage.resumable_uploads import ResumableUploads
-from whisper_service.storage.uploads import Uploads
+from whisper_service.storage.uploads import UploadLimits, Uploads
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_close_during_a_sweep_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "uploads").mkdir()
-    uploads = ResumableUploads(tmp_path / "uploads", Uploads(tmp_path / "media", max_bytes=1, min_free=0), keep_s=1.0)
+    uploads = ResumableUploads(tmp_path / "uploads", Uploads(tmp_path / "media", UploadLimits(1, 0)), keep_s=1.0)
     begun, go_on = threading.Event(), threading.Event()
 
     def sweep() -> None:

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from whisper_service.core.errors import DiskFull, EmptyFile, TooLarge
 from whisper_service.core.identifiers import MAX_NAME, clean_name, identifier
 from whisper_service.storage import uploads as module
-from whisper_service.storage.uploads import Uploads
+from whisper_service.storage.uploads import UploadLimits, Uploads
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def uploads(tmp_path: Path) -> Uploads:
-    return Uploads(tmp_path / "media", max_bytes=10_000_000, min_free=0)
+    return Uploads(tmp_path / "media", UploadLimits(10_000_000, 0))
 
 
 def left(uploads: Uploads) -> list[str]:
@@ -104,7 +104,7 @@ async def test_too_large_is_noticed_while_it_grows(uploads: Uploads) -> None:
 
 
 async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path, max_bytes=10, min_free=0)
+    uploads = Uploads(tmp_path, UploadLimits(10, 0))
     async with uploads.receive("a") as receiver:
         await receiver.write(b"x" * 11)
         with pytest.raises(TooLarge):
@@ -113,7 +113,7 @@ async def test_too_large_by_one_byte_is_noticed_at_the_end(tmp_path: Path) -> No
 
 
 async def test_exactly_the_limit_is_accepted(tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path, max_bytes=10, min_free=0)
+    uploads = Uploads(tmp_path, UploadLimits(10, 0))
     async with uploads.receive("a", expected=10) as receiver:
         await receiver.write(b"x" * 10)
         assert (await receiver.finish()).bytes == 10
@@ -121,7 +121,7 @@ async def test_exactly_the_limit_is_accepted(tmp_path: Path) -> None:
 
 async def test_a_disk_that_is_too_small_is_known_before_a_byte_is_written(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
-    uploads = Uploads(tmp_path, max_bytes=10 * free, min_free=0)
+    uploads = Uploads(tmp_path, UploadLimits(10 * free, 0))
     with pytest.raises(DiskFull):
         async with uploads.receive("a", expected=2 * free):
             raise AssertionError
@@ -129,11 +129,11 @@ async def test_a_disk_that_is_too_small_is_known_before_a_byte_is_written(tmp_pa
 
 
 async def test_the_reserve_is_kept_free(tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path, max_bytes=10, min_free=2 * shutil.disk_usage(tmp_path).free)
+    uploads = Uploads(tmp_path, UploadLimits(10, 2 * shutil.disk_usage(tmp_path).free))
     with pytest.raises(DiskFull) as caught:
         async with uploads.receive("a"):
             raise AssertionError
-    assert caught.value.params["reserve"] == uploads.min_free
+    assert caught.value.params["reserve"] == uploads.limits.min_free
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full on this system to write to")

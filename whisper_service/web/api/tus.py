@@ -50,7 +50,7 @@ async def options(service: Served) -> Response[None]:
         **_HEADERS,
         "Tus-Version": VERSION,
         "Tus-Extension": EXTENSIONS,
-        "Tus-Max-Size": str(service.uploads.max_bytes),
+        "Tus-Max-Size": str(service.uploads.limits.max_bytes),
         "Tus-Checksum-Algorithm": ",".join(CHECKSUMS),
     }
     return Response(None, status_code=204, headers=headers)

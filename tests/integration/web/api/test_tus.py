@@ -259,7 +259,7 @@ async def test_what_nobody_comes_back_for_goes(tmp_path: Path) -> None:
 async def test_a_full_disk_is_told_and_what_came_stays(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     path = await begun(web)
     assert (await piece(web, path, 0, DATA[:1_000])).status_code == 204
-    monkeypatch.setattr(web.service.uploads, "min_free", 1 << 60)
+    monkeypatch.setattr(web.service.uploads, "limits", web.service.uploads.limits._replace(min_free=1 << 60))
     assert_refused(await piece(web, path, 1_000, DATA[1_000:]), 507, "disk_full")
     assert_refused(await web.client.post("/api/uploads", headers={**TUS, "upload-length": "5"}), 507, "disk_full")
     monkeypatch.undo()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core.domain import Preset, Task
 from whisper_service.core.errors import InvalidRequest, ServiceError
-from whisper_service.storage.uploads import Received, Uploads
+from whisper_service.storage.uploads import Received, UploadLimits, Uploads
 from whisper_service.web.compat import openai_form, whisper_asr, whisper_cpp
 from whisper_service.web.compat.form_values import Given
 from whisper_service.web.http.multipart import Fields, Form
@@ -61,7 +61,7 @@ def read(root: Path, body: bytes, step: int, **keywords: Any) -> tuple[Received,
 
     request: Any = SimpleNamespace(headers={}, content_type=("multipart/form-data", {"boundary": "b"}), receive=receive)
 
-    form = Form(Uploads(root, max_bytes=100_000, min_free=0), lambda fields: None, **keywords)
+    form = Form(Uploads(root, UploadLimits(100_000, 0)), lambda fields: None, **keywords)
     return anyio.run(form.read, request), form.fields
 
 
