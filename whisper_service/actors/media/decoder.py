@@ -20,6 +20,7 @@ from whisper_service.actors.media.open_part import JUMP_S, OpenPart
 from whisper_service.actors.media.parts import STRAY_BYTES, FilePart, find_parts
 from whisper_service.actors.media.resampler import MonoResampler, silence
 from whisper_service.actors.media.tracks import DecodeFailed, NoAudio, TrackChoice
+from whisper_service.actors.media.wide_frames import MAX_DECODED
 from whisper_service.core.domain import SAMPLE_RATE
 from whisper_service.core.errors import NotFound, ServiceError
 
@@ -100,7 +101,15 @@ class Recording:
         except (av.FFmpegError, ValueError) as error:  # FFmpeg's resampler does not take these frames
             raise DecodeFailed(at_s=self.position_s, codec=self.codec, detail=str(error)) from error
         if not self.samples:
-            raise DecodeFailed(at_s=self.start_s, codec=self.codec) if self._packets else NoAudio
+            raise self._no_sound()
+
+    def _no_sound(self) -> ServiceError:
+        """Return why there is not one sample."""
+        if not self._packets:
+            return NoAudio()
+        uncountable = not self._open.channels
+        message = f"The recording does not say how many channels it has, or has more than {MAX_DECODED}."
+        return DecodeFailed(message if uncountable else None, at_s=self.start_s, codec=self.codec)
 
     def _duration(self) -> float | None:
         """Return how long the file says that it is. None: the length is unknown, or there are too many parts to ask."""

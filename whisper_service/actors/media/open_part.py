@@ -116,6 +116,11 @@ class OpenPart:
         self._stated_s, self._most_s = self._stated_lengths(path)
 
     @property
+    def channels(self) -> int:
+        """The channels of the track. 0: unknown so far, or more than FFmpeg decodes."""
+        return self._stream.codec_context.layout.nb_channels
+
+    @property
     def tried(self) -> tuple[int, ...]:
         """The tracks that give no sound, this one included."""
         return (*self.passed_over, self.track)

@@ -20,14 +20,13 @@ import numpy.typing as npt
 from whisper_service.actors.media.downmix import BLOCK as MIX_BLOCK
 from whisper_service.actors.media.downmix import Downmix
 from whisper_service.actors.media.tracks import DecodeFailed
+from whisper_service.actors.media.wide_frames import MAX_CHANNELS, split
 from whisper_service.core.domain import SAMPLE_RATE
 
 BLOCK: Final = 5 * MIX_BLOCK
 """Samples in a block of the result, 0.5 s."""
 GATHERED_S: Final = 0.25
 """Seconds that are resampled at once. A frame has about 20 ms; a call of the resampler costs as much as its work."""
-MAX_CHANNELS: Final = 64
-"""The most channels that FFmpeg's resampler takes."""
 RATES: Final = range(1_000, 3_000_001)
 """Samples per second of a recording: beyond telephones and studios on either side. Of others, FFmpeg makes hours."""
 
@@ -36,22 +35,34 @@ class MonoResampler:
     """Resampling and mixing of frames that have one format, layout and rate."""
 
     def __init__(self, frame: av.AudioFrame) -> None:
-        if frame.layout.nb_channels > MAX_CHANNELS:
-            message = f"The recording has {frame.layout.nb_channels} channels; at most {MAX_CHANNELS} can be read."
-            raise DecodeFailed(message, channels=frame.layout.nb_channels)
         if frame.sample_rate not in RATES:
             message = f"The recording states {frame.sample_rate} samples per second, which is no rate of sound."
             raise DecodeFailed(message, rate=frame.sample_rate)
         self._kind = _kind(frame)
+        self._strands = [_Strand(part) for part in split(frame)]
+        self._mix = Downmix(("",) * len(self._strands))
+
+    def fits(self, frame: av.AudioFrame) -> bool:
+        """Return whether the frame has the format, layout and rate of those before."""
+        return _kind(frame) == self._kind
+
+    def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
+        """Take the next frame, or None at the end, and yield the blocks that are complete."""
+        parts = [None] * len(self._strands) if frame is None else split(frame)
+        resampled = (strand.feed(part) for strand, part in zip(self._strands, parts, strict=True))
+        for mixed in zip(*resampled, strict=True):
+            yield self._mix.feed(np.stack(mixed))
+
+
+class _Strand:
+    """Some channels of a recording that are resampled and mixed together: at most as many as the resampler takes."""
+
+    def __init__(self, frame: av.AudioFrame) -> None:
         self._channels = frame.layout.nb_channels
         self._resampler = av.AudioResampler("s16", frame.layout, SAMPLE_RATE, frame_size=BLOCK)
         self._gathered = av.AudioFifo()
         self._wanted = int(GATHERED_S * frame.sample_rate)
         self._mix = Downmix(tuple(channel.name for channel in frame.layout.channels))
-
-    def fits(self, frame: av.AudioFrame) -> bool:
-        """Return whether the frame has the format, layout and rate of those before."""
-        return _kind(frame) == self._kind
 
     def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
@@ -70,15 +81,16 @@ class MonoResampler:
 
 
 def silence(like: av.AudioFrame, seconds: float) -> Iterator[av.AudioFrame]:
-    """Yield frames of silence with the format of `like`, of one second at most."""
-    converter = av.AudioResampler(like.format.name, like.layout, like.sample_rate)
+    """Yield frames of silence, of one second at most. They have the format of `like`, unless it is a wide frame."""
+    wide = like.layout.nb_channels > MAX_CHANNELS
+    converter = None if wide else av.AudioResampler(like.format.name, like.layout, like.sample_rate)
     left = round(seconds * like.sample_rate)
     while left > 0:
         frame = av.AudioFrame("s16", like.layout.name, min(left, like.sample_rate))
         frame.sample_rate = like.sample_rate
         frame.planes[0].update(bytes(frame.planes[0].buffer_size))
         left -= frame.samples
-        for ready in converter.resample(frame):
+        for ready in [frame] if converter is None else converter.resample(frame):
             ready.pts, ready.time_base = None, like.time_base
             yield ready
 

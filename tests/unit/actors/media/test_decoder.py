@@ -15,6 +15,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from testkit.media_files import encode, write_wav
@@ -363,9 +364,65 @@ def test_a_hole_in_sound_of_eight_channels(tmp_path: Path) -> None:
     assert len(decode(path)) == pytest.approx(8 * RATE, abs=0.2 * RATE)
 
 
-def test_more_channels_than_can_be_mixed_are_refused_in_words(tmp_path: Path) -> None:
-    path = write_wav(tmp_path / "a.wav", np.zeros((RATE, 65), dtype=np.int16))
-    with pytest.raises(DecodeFailed, match="65 channels; at most 64"):
+def wide_wav(path: Path, sound: Samples, kind: str) -> Path:
+    """Write a WAV file of the extensible form. `kind`: u8, s16, s32 or flt."""
+    types = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32}
+    scaled: dict[str, npt.NDArray[np.float64]] = {
+        "u8": sound / 256.0 + 128,
+        "s16": sound * 1.0,
+        "s32": sound * 65_536.0,
+        "flt": sound / 32_768,
+    }
+    data = scaled[kind].astype(types[kind])
+    channels, size = data.shape[1], data.itemsize
+    guid = struct.pack("<IHH", 3 if kind == "flt" else 1, 0, 16) + bytes.fromhex("800000aa00389b71")
+    layout = struct.pack("<HHIIHH", 0xFFFE, channels, RATE, RATE * channels * size, channels * size, 8 * size)
+    described = layout + struct.pack("<HHI", 22, 8 * size, 0) + guid
+    head = b"WAVEfmt " + struct.pack("<I", len(described)) + described + b"data" + struct.pack("<I", data.nbytes)
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(head) + data.nbytes) + head + data.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("channels", "kind"), [(65, "s16"), (100, "u8"), (100, "s32"), (128, "flt"), (255, "s16")])
+def test_a_voice_in_any_of_hundreds_of_channels_is_heard(tmp_path: Path, channels: int, kind: str) -> None:
+    voice = VOICE[:RATE]
+    for channel in (0, 64, channels - 1):
+        sound = np.zeros((len(voice), channels), dtype=np.int16)
+        sound[:, channel] = voice
+        decoded = decode(wide_wav(tmp_path / "a.wav", sound, kind))
+        assert len(decoded) == len(voice)
+        assert loudness(decoded) == pytest.approx(loudness(voice), abs=0.3 if kind == "u8" else 0.02), channel
+
+
+@pytest.mark.parametrize("channels", [65, 200])
+def test_a_voice_in_one_of_many_planes_is_heard(tmp_path: Path, channels: int) -> None:
+    sound = np.zeros((3 * len(VOICE), channels), dtype=np.int16)
+    sound[:, -1] = np.repeat(VOICE, 3)
+    options = {"mapping_family": "255"}
+    with av.open(str(tmp_path / "a.opus"), "w") as container:
+        stream = container.add_stream("libopus", rate=48_000, layout=f"{channels} channels", options=options)
+        stream.bit_rate = 6_000 * channels
+        frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), format="s16", layout=f"{channels} channels")
+        frame.sample_rate = 48_000
+        for ready in (frame, None):
+            container.mux(stream.encode(ready))
+    with av.open(str(tmp_path / "a.opus")) as container:
+        assert next(container.decode(audio=0)).format.is_planar
+    assert -4 < loudness(decode(tmp_path / "a.opus")) < 1.5
+
+
+def test_a_hole_in_sound_of_a_hundred_channels(tmp_path: Path) -> None:
+    sound = np.repeat(VOICE[: 4 * RATE, None], 100, axis=1)
+    decoded = decode(encode(tmp_path / "a.mka", sound, "pcm_s16le", layout="100 channels", hole=(2, 3)))
+    assert len(decoded) == pytest.approx(7 * RATE, abs=0.2 * RATE)
+    assert not decoded[int(2.2 * RATE) : int(4.8 * RATE)].any()
+    assert loudness(decoded[5 * RATE :]) == pytest.approx(0, abs=1.5)
+
+
+@pytest.mark.parametrize("channels", [513, 4_000])
+def test_more_channels_than_can_be_decoded_are_refused_in_words(tmp_path: Path, channels: int) -> None:
+    path = wide_wav(tmp_path / "a.wav", np.zeros((RATE // 10, channels), dtype=np.int16), "s16")
+    with pytest.raises(DecodeFailed, match="how many channels it has, or has more than 512"):
         decode(path)
 
 
