@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sqlite3
 from collections.abc import Collection
 
@@ -34,8 +35,10 @@ async def prune_changes(store: Store, feed: ChangeFeed, keep: int) -> None:
 def sweep(data: DataDir, uploads: Uploads, with_media: Collection[str], open_jobs: Collection[str]) -> None:
     """Delete files that no job has: broken uploads, recordings and waveforms of deleted jobs, spools of ended jobs.
 
-    The last service may have ended before it could delete them.
+    The last service may have ended before it could delete them. What was fetched from web pages is fetched anew.
     """
+    for path in data.sites.iterdir():
+        shutil.rmtree(path, ignore_errors=True)
     uploads.sweep(with_media)
     for directory, owners in ((data.spool, open_jobs), (data.peaks, with_media)):
         for path in directory.iterdir():

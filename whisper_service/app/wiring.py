@@ -24,6 +24,7 @@ from whisper_service.core.logs import LogTail
 from whisper_service.core.wall_clock import WallClock
 from whisper_service.host import machine
 from whisper_service.integrations.link_fetcher import LinkFetcher
+from whisper_service.integrations.site_fetcher import SiteFetcher
 from whisper_service.integrations.webhooks import WebhookSender
 from whisper_service.models import hubs
 from whisper_service.models.catalog import Catalog
@@ -168,6 +169,7 @@ def _build(
             data,
             lambda job_id, **fields: mailbox.ask(context.ledger.update_link, job_id, **fields),
             lambda job_id, problem: context.ask(requests.fail_link, job_id, problem),
+            SiteFetcher(config.links, uploads, data, orphans, limits),
         ),
         retention=Retention(
             config.storage,

@@ -119,6 +119,10 @@ class LinkSettings(Section, frozen=True):
     allowed_networks: Annotated[Strings, setting('beside the public internet, like "192.168.1.0/24"')] = ()
     at_once: Annotated[Positive, setting("more wait for their turn")] = 2
     timeout_s: Annotated[Seconds, setting("to connect, and without a single byte")] = 30.0
+    sites: Annotated[bool, setting("also from web pages, if yt-dlp is installed")] = True
+    site_look_s: Annotated[Seconds, setting("until a web page has told where its recording is")] = 120.0
+    site_max_bytes: Annotated[Positive, setting("4 GiB; larger recordings of web pages are refused")] = 4 * 1024**3
+    site_max_duration_s: Annotated[Seconds, setting("longer recordings of web pages are refused")] = 12 * 3600.0
 
 
 class StorageSettings(Section, frozen=True):

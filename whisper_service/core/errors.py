@@ -25,6 +25,7 @@
     ├── StoreBusy                       database_busy            503
     ├── UploadBroken                    upload_broken            400
     ├── LinkFailed                      url_failed               -
+    ├── WebPage                         web_page                 -
     ├── UploadLocked                    upload_locked            423
     ├── ChecksumMismatch                checksum_mismatch        460
     ├── UploadProtocol                  upload_protocol          412
@@ -204,6 +205,12 @@ class LinkFailed(ServiceError):
 
     code = "url_failed"
     hint = "Check the address, or download the file yourself and send it."
+
+
+class WebPage(ServiceError):
+    """This is a web page, not an audio or video file."""
+
+    hint = "Give the address of the audio or video file itself, or download the file and send it."
 
 
 class Unauthorized(ServiceError):

@@ -8,17 +8,20 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from whisper_service import __version__
 from whisper_service.core.domain import LinkOrigin
-from whisper_service.core.errors import LinkFailed
+from whisper_service.core.errors import LinkFailed, WebPage
 from whisper_service.core.file_names import decode_name, disposition_parameters
 from whisper_service.core.identifiers import clean_name
 
 RANGE_NOT_SATISFIABLE: Final = 416
 """The requested range begins at the end of the recording."""
 _PAGES: Final = ("text/html", "application/xhtml+xml")
-
-_HTML: Final = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*|<\?xml.*?\?>\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
-)
+_LISTS: Final = (
+    "application/rss+xml", "application/atom+xml", "application/dash+xml", "application/vnd.apple.mpegurl",
+    "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl",
+)  # fmt: skip
+"""Feeds, and lists of the pieces of a recording: yt-dlp follows them."""
+_UNWELCOME: Final = (401, 403, 406, 429)
+"""How some sites answer programs. yt-dlp asks like a browser."""
 
 
 class LinkUnavailable(Exception):
@@ -31,18 +34,13 @@ def name_from_url(url: str) -> str:
     return clean_name(decode_name(unquote_to_bytes(parts.path.rstrip("/").rpartition("/")[2])) or parts.hostname or "")
 
 
+def name_from_title(title: str) -> str:
+    """Return the name that the title of a web page gives to its recording."""
+    return clean_name(re.sub(r"\s*[/\\]\s*", "-", " ".join(title.split())))
+
+
 def link_failed(reason: str, hint: str | None = None) -> LinkFailed:
     return LinkFailed(f"The link could not be fetched: {reason}.", hint=hint)
-
-
-def web_page() -> LinkFailed:
-    hint = "Give the address of the audio or video file itself, or download the file and send it."
-    return LinkFailed("This is a web page, not an audio or video file.", hint=hint)
-
-
-def is_web_page(head: bytes) -> bool:
-    """Return whether a file with these first bytes is a web page, whatever its server calls it."""
-    return _HTML.match(head) is not None
 
 
 def request_headers(origin: LinkOrigin, have: int) -> dict[str, str]:
@@ -55,11 +53,17 @@ def request_headers(origin: LinkOrigin, have: int) -> dict[str, str]:
     return headers | {"range": f"bytes={have}-", "if-range": origin.mark} if have else headers
 
 
-def check_answer(status: int, headers: dict[str, str]) -> None:
-    """Raise `LinkUnavailable` or `LinkFailed` unless the answer is a recording, a part of it, or its end."""
+def check_answer(status: int, headers: dict[str, str], *, sites: bool = False) -> None:
+    """Raise `LinkUnavailable` or `LinkFailed` unless the answer is a recording, a part of it, or its end.
+
+    Raise `WebPage` if the recording must be looked for behind the answer. `sites`: yt-dlp can do that.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     match status:
-        case 200 if headers.get("content-type", "").partition(";")[0].strip().lower() in _PAGES:
-            raise web_page()
+        case 200 if kind in _PAGES or (sites and kind in _LISTS):
+            raise WebPage
+        case _ if sites and status in _UNWELCOME and kind in _PAGES:
+            raise WebPage
         case 200 | 206 | 416:
             return
         case 401 | 403:

@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import anyio
 from anyio import CancelScope, to_thread
@@ -28,25 +28,29 @@ from whisper_service.core.errors import (
     ServiceError,
     StoreBusy,
     Unavailable,
+    WebPage,
 )
-from whisper_service.core.files import full_disk_as_error, sha256_of, sync_file, write_all
+from whisper_service.core.files import sha256_of
 from whisper_service.core.wakeup import Wakeup
+from whisper_service.core.web_page import is_web_page
 from whisper_service.integrations.link_answers import (
     RANGE_NOT_SATISFIABLE,
     LinkUnavailable,
     check_answer,
-    is_web_page,
     link_failed,
     mark_in,
+    name_from_title,
     name_from_url,
     name_in,
     request_headers,
     start_of,
-    web_page,
 )
+from whisper_service.integrations.partial_file import PartialFile, stored_bytes
+from whisper_service.integrations.site_fetcher import SiteFetcher, SiteRefused
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.storage.uploads import BLOCK, Uploads
+from whisper_service.supervision.protocol import SiteFound, SiteProgress
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ class LinkFetcher:
         data: DataDir,
         update: UpdateLink,
         fail: FailLink,
+        sites: SiteFetcher,
     ) -> None:
         """Raise `InvalidConfig` if a network in the settings is wrong."""
         self._settings = settings
@@ -84,6 +89,7 @@ class LinkFetcher:
         self._data = data
         self._update = update
         self._fail = fail
+        self.sites = sites
         self._fetching: dict[str, CancelScope] = {}  # by job
         self._news = Wakeup()
         self._closed = False
@@ -170,24 +176,73 @@ class LinkFetcher:
                 )
                 await self._fail(job_id, link_failed(str(error).rstrip("."), hint).problem)
                 return
-            except ServiceError as error:
+            except (ServiceError, SiteRefused) as error:
                 await self._fail(job_id, error.problem)
                 return
 
     async def _attempt(self, job: Job) -> None:
-        """Send one request and receive the recording.
+        """Fetch the recording, from the link or from the web page behind it.
 
         Raises `LinkUnavailable`, what `outbound_http.get` raises, and errors after which another attempt is of no use.
         """
+        try:
+            await self._fetch_file(job)
+        except WebPage:
+            if not self.sites.support.usable:
+                raise self.sites.refusal() from None
+            await self._fetch_from_site(job)
+
+    async def _fetch_from_site(self, job: Job) -> None:
+        """Have an actor fetch the recording of a web page. Raises what `SiteFetcher.fetched` raises."""
+        assert job.origin is not None
+        origin, stored_at = job.origin, 0.0
+
+        async def take(report: SiteFound | SiteProgress) -> bool:
+            nonlocal stored_at, origin
+            if isinstance(report, SiteProgress):
+                if time.monotonic() - stored_at < PROGRESS_S:
+                    return True
+                stored_at = time.monotonic()
+                fields: dict[str, Any] = {"bytes": report.bytes}
+            else:
+                fields = {"bytes": 0, "duration_s": report.duration_s}
+                if report.title and (await self._store.job(job.id)).name == name_from_url(origin.url):
+                    fields["name"] = name_from_title(report.title)
+            origin = replace(origin, total=report.total or origin.total, mark="")
+            message = "Fetching the recording."
+            return await self._update(job.id, message=message, origin=origin, **fields) is not None
+
+        async with self.sites.fetched(job.id, origin.url, take) as done:
+            if done is None:
+                return
+            digest = await to_thread.run_sync(sha256_of, Path(done.path))
+            source = self._data.source_of(job.id)
+            with CancelScope(shield=True):  # a file that is moved has its job, or is deleted
+                origin = replace(origin, total=done.bytes)
+                if await self._update(job.id, origin=origin, bytes=done.bytes) is None:
+                    return
+                await to_thread.run_sync(Path(done.path).replace, source)
+                if not await self._store_end(job, done.bytes, digest) and not await self._exists(job.id):
+                    source.unlink(missing_ok=True)
+
+    async def _exists(self, job_id: str) -> bool:
+        try:
+            await self._store.job(job_id)
+        except NotFound:
+            return False
+        return True
+
+    async def _fetch_file(self, job: Job) -> None:
+        """Send one request and receive the recording. Raises as `_attempt`, and `WebPage`."""
         # Imports an HTTP client: a service that fetches nothing starts without one.
         from whisper_service.integrations.outbound_http import get
 
         origin = job.origin
         assert origin is not None
-        have = await to_thread.run_sync(_stored_bytes, self._data.source_of(job.id), job.bytes) if origin.mark else 0
+        have = await to_thread.run_sync(stored_bytes, self._data.source_of(job.id), job.bytes) if origin.mark else 0
         headers = request_headers(origin, have)
         async with get(origin.url, headers, allowed=self._allowed, timeout_s=self._settings.timeout_s) as answer:
-            check_answer(answer.status, answer.headers)
+            check_answer(answer.status, answer.headers, sites=self.sites.support.usable)
             start = start_of(answer.status, answer.headers, have)
             if start is None:
                 await self._update(job.id, origin=replace(origin, total=None, mark=""))
@@ -212,12 +267,12 @@ class LinkFetcher:
 
     async def _receive(self, job: Job, blocks: AsyncIterator[bytes], start: int) -> int | None:
         """Write the recording from `start` on, and return its size. None: the job is not pending any more."""
-        file = _PartialFile(self._data.source_of(job.id), start)
+        file = PartialFile(self._data.source_of(job.id), start)
         held, stored_at, size = bytearray(), time.monotonic(), start
         try:
             async for block in blocks:
                 if size == 0 and is_web_page(block):
-                    raise web_page()
+                    raise WebPage
                 held += block
                 size += len(block)
                 due = time.monotonic() - stored_at >= PROGRESS_S
@@ -245,32 +300,11 @@ class LinkFetcher:
         if not size:
             raise EmptyFile
         digest = await to_thread.run_sync(sha256_of, self._data.source_of(job.id))
-        if await self._update(job.id, bytes=size, sha256=digest, message="Waiting for its turn.") is not None:
-            logger.info("A recording was fetched.", extra={"action": "fetched", "job": job.id, "bytes": size})
+        await self._store_end(job, size, digest)
 
-
-class _PartialFile:
-    """The file of an unfinished recording, written from `start` on. The file must exist."""
-
-    def __init__(self, path: Path, start: int) -> None:
-        self._file: BinaryIO = path.open("r+b", buffering=0)
-        self._file.truncate(start)
-        self._file.seek(start)
-
-    def write(self, data: bytes, sync: bool) -> None:
-        """Append bytes. With `sync` wait until the whole file is on stable storage."""
-        with full_disk_as_error():
-            write_all(self._file, data)
-            if sync:
-                sync_file(self._file)
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _stored_bytes(path: Path, known: int) -> int:
-    """Return how many of the known bytes are really on the disk: all or none."""
-    try:
-        return known if path.stat().st_size >= known else 0
-    except OSError:
-        return 0
+    async def _store_end(self, job: Job, size: int, digest: str) -> bool:
+        """Store that the recording is complete. False: the job is not pending any more."""
+        if await self._update(job.id, bytes=size, sha256=digest, message="Waiting for its turn.") is None:
+            return False
+        logger.info("A recording was fetched.", extra={"action": "fetched", "job": job.id, "bytes": size})
+        return True

@@ -21,6 +21,10 @@ from whisper_service.supervision.protocol import (
     Loaded,
     MediaInfo,
     Ready,
+    SiteFailed,
+    SiteFetched,
+    SiteFound,
+    SiteProgress,
 )
 from whisper_service.supervision.supervisor import Died, Reported
 
@@ -70,6 +74,8 @@ async def take_report(context: Context, event: Reported) -> None:
             await context.downloads.on_downloaded(report)
         case ConnectionTested():
             context.hub_tests.on_tested(report)
+        case SiteFound() | SiteProgress() | SiteFetched() | SiteFailed():
+            pass  # `integrations.site_fetcher` listens to its actors itself
         case _:
             assert_never(report)
 

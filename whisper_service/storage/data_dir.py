@@ -27,6 +27,7 @@ class DataDir:
         self.peaks = root / "peaks"
         self.models = root / "models"
         self.logs = root / "logs"
+        self.sites = root / "sites"
         self.orphans = root / "children"
         self._address = root / "address"
 
@@ -48,6 +49,10 @@ class DataDir:
     def peaks_of(self, job_id: str) -> Path:
         """Return the path of the waveform that the page draws."""
         return self.peaks / job_id
+
+    def site_of(self, job_id: str) -> Path:
+        """Return the folder for the recording of a web page while it is fetched. It exists only so long."""
+        return self.sites / job_id
 
     @contextmanager
     def advertise(self, address: str) -> Iterator[None]:
@@ -74,7 +79,9 @@ class DataDir:
     def hold(self) -> Iterator[None]:
         """Create the directories and keep other services out for the time of the block. Raises `DataDirectoryInUse`."""
         try:
-            for path in (self.root, self.media, self.uploads, self.spool, self.peaks, self.models, self.logs):
+            for path in (
+                self.root, self.media, self.uploads, self.spool, self.peaks, self.models, self.logs, self.sites
+            ):  # fmt: skip
                 path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:

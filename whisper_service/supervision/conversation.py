@@ -1,4 +1,4 @@
-"""One command to one actor outside the service: start the actor, send the command, wait for reports, stop the actor.
+"""One command to one actor of its own: start the actor, send the command, wait for reports, stop the actor.
 
 The actor runs under a `Supervisor`, as in the service. An actor that dies starts again and gets the same command again.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import Problem
+from whisper_service.supervision.orphans import OrphanList
 from whisper_service.supervision.protocol import Command, Ready, Report
 from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
 
@@ -52,13 +53,19 @@ async def conversation(
     limits: SupervisionSettings,
     within_s: float,
     tries: int = 1,
+    orphans: OrphanList | None = None,
 ) -> AsyncIterator[Conversation]:
     """Start an actor and send it `command`. None: start it only. The actor ends with the context.
 
     An actor is replaced when no report comes within `within_s` seconds, and given up after `tries` deaths.
     """
     send, receive = anyio.create_memory_object_stream[ActorEvent](math.inf)
-    supervisor = Supervisor(name, entry, logs=logs, deliver=send.send_nowait, limits=limits)
+
+    def deliver(event: ActorEvent) -> None:
+        with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):  # the context has ended
+            send.send_nowait(event)
+
+    supervisor = Supervisor(name, entry, logs=logs, deliver=deliver, limits=limits, orphans=orphans)
     with send, receive:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(supervisor.run)

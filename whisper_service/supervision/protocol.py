@@ -122,6 +122,22 @@ class TestConnection(Message, frozen=True):
     hub: Hub
 
 
+class FetchSite(Message, frozen=True):
+    """Fetch the recording behind a web page.
+
+    Answered by one `SiteFound`, `SiteProgress` every half second while bytes come, then by `SiteFetched`; or by
+    `SiteFailed` at any time. An actor takes one such command, because it can write into one folder only. To cancel,
+    kill the actor: the same command begins anew.
+    """
+
+    url: str
+    folder: str  # an existing directory, the only one that the actor writes into
+    allowed_networks: tuple[str, ...] = ()  # beside the public internet
+    max_bytes: int = 0  # larger recordings are refused
+    max_duration_s: float = 0.0  # longer ones too
+    timeout_s: float = 30.0  # to connect, and without a single byte
+
+
 class Cancel(Message, frozen=True):
     """Drop the chunks or the decode of a job. Chunks that the model works on still end in a report."""
 
@@ -132,7 +148,7 @@ class Shutdown(Message, frozen=True):
     """Exit now, without finishing any work."""
 
 
-Command = Load | Transcribe | Decode | Download | TestConnection | Cancel | Shutdown
+Command = Load | Transcribe | Decode | Download | TestConnection | FetchSite | Cancel | Shutdown
 
 
 # -- from an actor ---------------------------------------------------------------------------------------------------
@@ -253,6 +269,35 @@ class ConnectionTested(Message, frozen=True):
     results: tuple[EndpointState, ...]
 
 
+class SiteFound(Message, frozen=True):
+    """What a web page says of its recording, before the recording is fetched."""
+
+    title: str  # empty: the page gives none
+    duration_s: float | None = None  # None: unknown
+    total: int | None = None  # bytes; None: unknown
+
+
+class SiteProgress(Message, frozen=True):
+    """How much of a recording has come."""
+
+    bytes: int
+    total: int | None = None  # None: unknown
+
+
+class SiteFetched(Message, frozen=True):
+    """The recording is complete and on stable storage."""
+
+    path: str  # in the folder of the command
+    bytes: int
+
+
+class SiteFailed(Message, frozen=True):
+    """The recording cannot be fetched."""
+
+    problem: Problem
+    again: bool = False  # another attempt may succeed
+
+
 class Fault(Message, frozen=True):
     """A failure. The actor lives on, unless the fault is `fatal`: then it exits at once.
 
@@ -272,7 +317,7 @@ class Fault(Message, frozen=True):
 
 Report = (
     Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded
-    | DownloadProgress | Downloaded | ConnectionTested | Fault
+    | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed | Fault
 )  # fmt: skip
 
 

@@ -274,6 +274,8 @@ class Supervisor:
             self._deliver(Reported(self.name, generation, report))
 
         def on_exit(code: int | None) -> None:
+            if self._orphans is not None:
+                self._orphans.remove(process.pid)
             codes.append(code)
             exited.set()
 
@@ -293,8 +295,6 @@ class Supervisor:
                 process.kill()
             for key in list(self._deadlines):
                 self.clear_deadline(key)
-            if self._orphans is not None and exited.is_set():
-                self._orphans.remove(process.pid)
             self._process = None
         return codes[0]
 

@@ -23,7 +23,7 @@ from whisper_service.integrations.link_answers import name_from_url
 
 pytestmark = pytest.mark.anyio
 
-HERE = {"allowed_networks": ("127.0.0.1",)}
+HERE = {"allowed_networks": ("127.0.0.1",), "sites": False}
 MIB = 1 << 20
 
 
@@ -208,8 +208,8 @@ NO_RECORDING = "This is a web page, not an audio or video file."
         (ServedFile(status=403), "url_failed", "refuses access (403)"),
         (ServedFile(status=418), "url_failed", "answers with status 418"),
         (ServedFile(status=503), "url_failed", "cannot answer now (503)"),
-        (PAGE, "url_failed", NO_RECORDING),
-        (HIDDEN_PAGE, "url_failed", NO_RECORDING),
+        (PAGE, "web_page", NO_RECORDING),
+        (HIDDEN_PAGE, "web_page", NO_RECORDING),
         (
             ServedFile(status=302, headers={"location": "http://192.168.99.99/secret"}),
             "url_failed",
@@ -280,7 +280,9 @@ async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(
     monkeypatch.setattr(fetcher, "REST_S", 3_600.0)
     monkeypatch.setattr(web.service.parts.store, "to_fetch", broken)
     parts = web.service.parts
-    one = fetcher.LinkFetcher(schema.LinkSettings(**HERE), parts.store, web.service.uploads, parts.data, never, never)
+    one = fetcher.LinkFetcher(
+        schema.LinkSettings(**HERE), parts.store, web.service.uploads, parts.data, never, never, parts.links.sites
+    )
     with anyio.fail_after(WAIT):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one.run)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import whisper_service
 from testkit.repository import DOCS, PACKAGE
 from whisper_service.actors.download.hub_problems import CASES
+from whisper_service.actors.sites.site_problems import CASES as SITE_CASES
 from whisper_service.core import errors
 from whisper_service.core.errors import ServiceError
 from whisper_service.supervision.faults import FaultKind
@@ -60,6 +61,7 @@ def codes() -> set[str]:
         *(kind.value for kind in FaultKind),
         *web._CODES.values(),
         *CASES,
+        *SITE_CASES,
         *written(),
     }
 

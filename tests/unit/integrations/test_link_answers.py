@@ -4,17 +4,64 @@ from __future__ import annotations
 
 import pytest
 
-from whisper_service.core.errors import LinkFailed
-from whisper_service.integrations.link_answers import check_answer, is_web_page, name_from_url, name_in
+from whisper_service.core.errors import LinkFailed, WebPage
+from whisper_service.core.web_page import is_web_page
+from whisper_service.integrations.link_answers import (
+    LinkUnavailable,
+    check_answer,
+    name_from_title,
+    name_from_url,
+    name_in,
+)
 
 
 @pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "application/xhtml+xml"])
 def test_a_page_says_what_it_is(kind: str) -> None:
-    with pytest.raises(LinkFailed) as caught:
+    with pytest.raises(WebPage) as caught:
         check_answer(200, {"content-type": kind})
     problem = caught.value.problem
-    assert (problem.code, problem.message) == ("url_failed", "This is a web page, not an audio or video file.")
+    assert (problem.code, problem.message) == ("web_page", "This is a web page, not an audio or video file.")
     assert problem.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "page"),
+    [
+        (200, "audio/mpeg", False),
+        (200, "application/rss+xml", True),
+        (200, "application/vnd.apple.mpegurl; charset=utf-8", True),
+        (403, "text/html", True),
+        (429, "text/html; charset=utf-8", True),
+        (403, "application/json", False),
+        (404, "text/html", False),
+        (503, "text/html", False),
+    ],
+)
+def test_with_yt_dlp_more_answers_lead_to_a_page(status: int, kind: str, page: bool) -> None:
+    headers = {"content-type": kind}
+    for sites in (False, True):
+        try:
+            check_answer(status, headers, sites=sites)
+            got = False
+        except WebPage:
+            got = True
+        except (LinkFailed, LinkUnavailable):
+            got = False
+        assert got is (page and sites)
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("A talk", "A talk"),
+        ("AC/DC \\ live\n at home", "AC-DC-live at home"),
+        ("..", "recording"),
+        ("录音 / 第一集", "录音-第一集"),
+        ("x" * 400, "x" * 300),
+    ],
+)
+def test_a_title_becomes_a_name(title: str, name: str) -> None:
+    assert name_from_title(title) == name
 
 
 @pytest.mark.parametrize(
