@@ -29,16 +29,11 @@ class CallFailed(ServiceError):
 
     hint: ClassVar[str] = "The list of jobs shows why. A retry transcribes only what is missing."
 
-    def __init__(self, message: str | None = None, *, hint: str | None = None, problem: Problem | None = None) -> None:
-        """Take the message from the job's problem, if there is one: the client gets that problem."""
-        super().__init__(problem.message if problem else message, hint=hint)
-        self._problem = problem
-        self.params = problem.params if problem else self.params
-
-    @property
-    def problem(self) -> Problem:
-        """The problem of the job."""
-        return self._problem or super().problem
+    def __init__(self, problem: Problem | None = None) -> None:
+        """Let the client get the job's problem, if there is one."""
+        super().__init__(problem.message if problem else None)
+        if problem is not None:
+            self.problem, self.params = problem, problem.params
 
 
 class CallWaits(CallFailed):
@@ -122,10 +117,10 @@ async def language(service: Service, job_id: str) -> Detected:
 def _complete(job: Job) -> Job:
     """Return the job if it is complete. Raises what `finished` raises."""
     if job.status is Status.FAILED:
-        raise CallFailed(problem=job.error)
+        raise CallFailed(job.error)
     if job.problem is not None and job.status not in TERMINAL:
         problem = job.problem
-        raise CallWaits(problem=replace(problem, params=problem.params | {"retry_after_s": RETRY_AFTER_S}))
+        raise CallWaits(replace(problem, params=problem.params | {"retry_after_s": RETRY_AFTER_S}))
     if job.status is Status.CANCELLED:
         hint = "Send the recording again to go on with it."
         raise Conflict("The job was cancelled while you waited.", hint=hint, id=job.id)

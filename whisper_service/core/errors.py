@@ -73,12 +73,8 @@ class ServiceError(Exception):
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
         self.advice = hint if hint is not None else self.hint
         self.params = params
+        self.problem = Problem(self.code, self.message, self.advice, params)  # for the API and the database
         super().__init__(self.message)
-
-    @property
-    def problem(self) -> Problem:
-        """The error as a value for the API and the database."""
-        return Problem(code=self.code, message=self.message, hint=self.advice, params=self.params)
 
 
 class InvalidRequest(ServiceError):
