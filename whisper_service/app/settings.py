@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from whisper_service.app.wiring import Parts
-from whisper_service.config.runtime import Setting
+from whisper_service.config.active import Setting
 
 
 class SettingsService:

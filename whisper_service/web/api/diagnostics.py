@@ -22,7 +22,7 @@ from litestar import Response, Router, get
 from litestar.params import QueryParameter
 
 from whisper_service.app.service import Service
-from whisper_service.config import runtime
+from whisper_service.config.active import secrets_of
 from whisper_service.config.tokens import read_tokens
 from whisper_service.core.domain import Value
 from whisper_service.core.logs import LogEntry
@@ -105,7 +105,7 @@ async def diagnostics(service: Served) -> Response[bytes]:
 def secrets(service: Service) -> list[str]:
     """Return every secret that the process knows."""
     from_environment = [value for name, value in os.environ.items() if any(word in name for word in SECRET_WORDS)]
-    return [*runtime.secrets_of(service.config), *read_tokens(service.config.security), *from_environment]
+    return [*secrets_of(service.config), *read_tokens(service.config.security), *from_environment]
 
 
 def _redacted(entries: list[LogEntry], hidden: Collection[str]) -> list[LogEntry]:

@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Router, get, patch
 from litestar.params import JSONBody
 
-from whisper_service.config.runtime import Setting
+from whisper_service.config.active import Setting
 from whisper_service.core.domain import Value
 from whisper_service.web.http.errors import problems
 from whisper_service.web.http.parameters import Served

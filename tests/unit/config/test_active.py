@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from whisper_service.config import runtime
+from whisper_service.config.active import ActiveSettings
 from whisper_service.config.load import find_sources, load
 from whisper_service.config.schema import Config, Effect, SettingSource, setting_fields
 from whisper_service.core.errors import InvalidRequest
@@ -17,27 +18,28 @@ SECRET = "hf_verysecret"
 
 
 def test_every_setting_is_described() -> None:
-    assert [s.key for s in runtime.describe(Config(), {}, {})] == list(setting_fields())
+    assert [s.key for s in ActiveSettings(Config(), {}, {}).describe()] == list(setting_fields())
 
 
 def test_bounds_are_told_and_hold() -> None:
-    told = {s.key: (s.minimum, s.exclusive_minimum, s.maximum) for s in runtime.describe(Config(), {}, {})}
+    settings = ActiveSettings(Config(), {}, {})
+    told = {s.key: (s.minimum, s.exclusive_minimum, s.maximum) for s in settings.describe()}
     assert told["captions.lines"] == (1, None, 2)
     assert told["speech.batch_size"] == (0, None, None)
     assert told["models.read_timeout_s"] == (None, 0, None)
     assert told["speech.preset"] == (None, None, None)
     refused = 0
     for key, (minimum, exclusive, maximum) in told.items():
-        if not runtime.is_changeable(key, {}) or key in ("captions.min_s", "captions.max_s"):  # each bounds the other
+        if not settings.is_changeable(key) or key in ("captions.min_s", "captions.max_s"):  # each bounds the other
             continue
         whole = isinstance(setting_fields()[key].default, int)
         for bound, beyond in ((minimum, -1), (exclusive, 0), (maximum, 1)):
             if bound is None:
                 continue
             if beyond:
-                runtime.check(Config(), {}, {}, {key: int(bound) if whole else float(bound)})
+                settings.check({key: int(bound) if whole else float(bound)})
             with pytest.raises(InvalidRequest) as caught:
-                runtime.check(Config(), {}, {}, {key: (int if whole else float)(bound + beyond)})
+                settings.check({key: (int if whole else float)(bound + beyond)})
             assert caught.value.params["field"] == key
             refused += 1
     assert refused > 20
@@ -64,7 +66,7 @@ def test_a_setting_without_an_effect_of_its_own_has_that_of_its_section() -> Non
     assert setting_fields()["supervision.probe_s"].effect is None
 
 
-def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
+def test_each_source_wins_over_those_before_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "config.toml"
     file.write_text('data_dir = "d"\n[speech]\npreset = "fast"\nbatch_size = 3\n[log]\nlevel = "debug"\n')
     environ = {"WHISPER_SERVICE_SPEECH__BATCH_SIZE": "4", "WHISPER_SERVICE_CONFIG": str(file), "HOME": "/"}
@@ -78,15 +80,16 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
     }
     base = load(None, environ, overrides)
     stored = {"speech.preset": "accurate", "speech.batch_size": 9, "log.level": "info", "storage.undo_s": 5.0}
-    now, refused = runtime.merge(base, sources, stored)
-    assert refused == []
+    settings = ActiveSettings(base, sources, stored)
+    assert not caplog.records, "a stored setting was refused"
+    now = settings.config
     assert (now.speech.preset, now.speech.batch_size, now.log.level, now.storage.undo_s) == (
         "accurate",
         4,
         "error",
         5.0,
     )
-    described = {s.key: s for s in runtime.describe(now, sources, stored)}
+    described = {s.key: s for s in settings.describe()}
     assert (described["speech.preset"].source, described["speech.preset"].changeable) == (SettingSource.STORED, True)
     assert (described["speech.batch_size"].source, described["speech.batch_size"].changeable) == (
         SettingSource.ENVIRONMENT,
@@ -100,9 +103,10 @@ def test_each_source_wins_over_those_before_it(tmp_path: Path) -> None:
 
 def test_secrets_go_in_and_never_out() -> None:
     stored = {"models.token": SECRET, "models.proxy": f"http://me:{SECRET}@proxy:1"}
-    now, _ = runtime.merge(Config(), {}, stored)
+    settings = ActiveSettings(Config(), {}, stored)
+    now = settings.config
     assert now.models.token == SECRET
-    described = runtime.describe(now, {}, stored)
+    described = settings.describe()
     assert SECRET not in msgspec.json.encode(described).decode()
     token = next(s for s in described if s.key == "models.token")
     assert (token.secret, token.given, token.value, token.default) == (True, True, None, None)
@@ -136,22 +140,25 @@ def test_secrets_go_in_and_never_out() -> None:
 )
 def test_what_cannot_be_set_is_refused_by_name(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        runtime.check(Config(), {"log.level": SettingSource.COMMAND_LINE}, {}, changes)
+        ActiveSettings(Config(), {"log.level": SettingSource.COMMAND_LINE}, {}).check(changes)
     assert refused.value.params["field"] == field
     assert refused.value.advice
 
 
 def test_a_value_can_be_taken_back() -> None:
     stored = {"speech.preset": "fast", "storage.undo_s": 5}
-    assert runtime.check(
-        Config(), {}, stored, {"speech.preset": None, "models.endpoints": ["https://hf-mirror.example"]}
-    ) == {
+    changes = {"speech.preset": None, "models.endpoints": ["https://hf-mirror.example"]}
+    assert ActiveSettings(Config(), {}, stored).check(changes) == {
         "storage.undo_s": 5,
         "models.endpoints": ["https://hf-mirror.example"],
     }
 
 
-def test_what_is_not_valid_any_more_is_left_out() -> None:
-    now, refused = runtime.merge(Config(), {}, {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"})
-    assert refused == ["speech.preset"]
+def test_what_is_not_valid_any_more_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    stored = {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"}
+    with caplog.at_level(logging.WARNING, "whisper_service"):
+        now = ActiveSettings(Config(), {}, stored).config
+    assert [record.getMessage() for record in caplog.records] == [
+        "the stored setting speech.preset is no longer valid"
+    ]
     assert (now.speech.preset, now.storage.undo_s, now.server.host) == ("balanced", 5.0, "127.0.0.1")
