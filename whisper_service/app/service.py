@@ -6,14 +6,15 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from whisper_service.app import system
 from whisper_service.app.disk_use import DiskMeter
 from whisper_service.app.jobs import JobService
 from whisper_service.app.models import ModelService
-from whisper_service.app.settings import SettingsService
 from whisper_service.app.system import Readiness, System
 from whisper_service.app.wiring import MEDIA, SPEECH, Parts, assembled
+from whisper_service.config.active import Setting
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Delivery
 from whisper_service.scheduler import requests
@@ -29,7 +30,6 @@ class Service:
         self.parts = parts
         self.jobs = JobService(parts)
         self.models = ModelService(parts)
-        self.settings = SettingsService(parts)
         self.uploads = parts.uploads
         self.resumable = parts.resumable
         self.events = parts.feed
@@ -61,6 +61,19 @@ class Service:
     def config(self) -> Config:
         """The settings in force."""
         return self.parts.active.config
+
+    def settings(self) -> list[Setting]:
+        """Return every setting, where its value comes from, and whether it can be changed here."""
+        return self.parts.active.describe()
+
+    async def change_settings(self, changes: Mapping[str, Any]) -> None:
+        """Change settings, all or none. None takes a change back. Raises `InvalidRequest`."""
+        await self.parts.context.mailbox.ask(self._change_settings, changes)
+
+    async def _change_settings(self, changes: Mapping[str, Any]) -> None:
+        stored = self.parts.active.check(changes)
+        self.parts.feed.publish([await self.parts.store.service_state.set_settings(stored)])
+        self.parts.active.replace_stored(stored)
 
     @property
     def device(self) -> str | None:

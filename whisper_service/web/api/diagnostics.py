@@ -92,7 +92,7 @@ async def diagnostics(service: Served) -> Response[bytes]:
     parts = {
         "system.json": await service.system(),
         "readiness.json": service.readiness(),
-        "settings.json": service.settings.list(),
+        "settings.json": service.settings(),
         "jobs.json": [_anonymous(job) for job in await service.jobs.newest(JOBS)],
         "log.json": service.log.entries(limit=LINES),
     }

@@ -27,7 +27,7 @@ class SettingList(Value, frozen=True):
     responses=problems(),
 )
 async def show(service: Served) -> SettingList:
-    return SettingList(service.settings.list())
+    return SettingList(service.settings())
 
 
 @patch(
@@ -42,8 +42,8 @@ async def show(service: Served) -> SettingList:
     responses=problems(403, 422, 503),
 )
 async def change(service: Served, data: JSONBody[dict[str, Any]]) -> SettingList:
-    await service.settings.change(data)
-    return SettingList(service.settings.list())
+    await service.change_settings(data)
+    return SettingList(service.settings())
 
 
 router = Router("/api/settings", tags=["System"], route_handlers=[show, change])
