@@ -139,7 +139,7 @@ class JobService:
         """Delete the job, whatever its state. For `storage.undo_s` seconds `restore` undoes that, unless `for_good`."""
         for_good = for_good or not self._parts.active.config.storage.undo_s
         await self._ask_and_fetch(requests.delete, self._context, job_id, for_good=for_good)
-        self._parts.trash.notify()
+        self._parts.trash.news.notify()
 
     async def restore(self, job_id: str) -> Job:
         """Take a job out of the trash. Raises `NotFound` once it is gone for good, `Conflict` if it is not deleted."""
@@ -148,7 +148,7 @@ class JobService:
     async def _ask_and_fetch(self, act: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a request that may change which links have to be fetched, and wake the fetcher."""
         result = await self._context.mailbox.ask(act, *args, **kwargs)
-        self._parts.links.notify()
+        self._parts.links.news.notify()
         return result
 
     # -- read ---------------------------------------------------------------------------------------------------------

@@ -35,21 +35,11 @@ class Trash:
         self.keep_s = keep_s
         self._store = store
         self._delete = delete
-        self._news = Wakeup()
-        self._closed = False
-
-    def notify(self) -> None:
-        """Look again: a job came into the trash, or `keep_s` was changed."""
-        self._news.notify()
-
-    def close(self) -> None:
-        """Let `run` end."""
-        self._closed = True
-        self.notify()
+        self.news = Wakeup()  # a job came into the trash, or `keep_s` was changed
 
     async def run(self) -> None:
-        """Delete each job when its time is over, until `close`."""
-        while not self._closed:
+        """Delete each job when its time is over, until `news` is closed."""
+        while not self.news.closed:
             try:
                 wait_s = await self._delete_due()
             except Unavailable:  # the service ends
@@ -57,7 +47,7 @@ class Trash:
             except (sqlite3.Error, OSError, ServiceError):
                 logger.exception("Deleted jobs could not be removed.", extra={"action": "purge_failed"})
                 wait_s = RETRY_S
-            await self._news.wait(wait_s)
+            await self.news.wait(wait_s)
 
     async def _delete_due(self) -> float:
         """Delete the jobs whose time is over, and return the seconds until the next one is due."""
@@ -65,7 +55,7 @@ class Trash:
             left_s = min(self.keep_s, deleted_at + self.keep_s - time.time())  # the clock may have been set back
             if left_s > 0:
                 return left_s
-            if self._closed:
+            if self.news.closed:
                 break
             try:
                 await self._delete(job_id)

@@ -200,8 +200,8 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            for closing in (feed, parts.resumable, parts.links, parts.trash, context.mailbox):
-                closing.close()
+            for ended in (feed, parts.resumable.news, parts.links.news, parts.trash.news, context.mailbox):
+                ended.close()
             for actor in context.actors:
                 actor.stop()
 
@@ -215,7 +215,7 @@ def _apply(parts: Parts, config: Config) -> None:
     parts.uploads.limits = _upload_limits(config)
     parts.resumable.keep_s = config.storage.keep_uploads_s
     parts.trash.keep_s = config.storage.undo_s
-    parts.trash.notify()
+    parts.trash.news.notify()
     parts.context.downloads.hub = hubs.resolve(config.models, os.environ)
     parts.context.downloads.spare_bytes = config.storage.min_free_bytes
     logging.getLogger("whisper_service").setLevel(config.log.level.upper())

@@ -12,11 +12,17 @@ class Wakeup:
     """
 
     def __init__(self) -> None:
+        self.closed = False  # the task is to end
         self._event = anyio.Event()
 
     def notify(self) -> None:
         """Wake the task that waits, or let its next wait return at once."""
         self._event.set()
+
+    def close(self) -> None:
+        """Wake the task that waits, and let it end."""
+        self.closed = True
+        self.notify()
 
     async def wait(self, timeout_s: float | None = None) -> None:
         """Wait until `notify` was called since the last wait, at most `timeout_s` seconds. None: no limit."""

@@ -91,8 +91,7 @@ class LinkFetcher:
         self._fail = fail
         self.sites = sites
         self._fetching: dict[str, CancelScope] = {}  # by job
-        self._news = Wakeup()
-        self._closed = False
+        self.news = Wakeup()  # jobs came, went or changed
 
     def check(self, url: str) -> str:
         """Return the address as it will be requested. Raises `InvalidRequest`."""
@@ -103,24 +102,15 @@ class LinkFetcher:
         check_url(url, self._allowed, field="url", setting=_NETWORKS)
         return url
 
-    def notify(self) -> None:
-        """Look at the pending jobs again, because jobs came, went or changed."""
-        self._news.notify()
-
-    def close(self) -> None:
-        """Let `run` end. The next service continues the unfinished fetches."""
-        self._closed = True
-        self.notify()
-
     async def run(self) -> None:
-        """Fetch the recordings of pending jobs until `close`."""
+        """Fetch the recordings of pending jobs until `news` is closed. The next service continues the rest."""
         async with anyio.create_task_group() as tasks:
-            while not self._closed:
+            while not self.news.closed:
                 try:
                     wanted = await self._store.to_fetch()
                 except (sqlite3.Error, ServiceError):
                     logger.exception("The jobs with links could not be read.", extra={"action": "fetch_failed"})
-                    await self._news.wait(REST_S)
+                    await self.news.wait(REST_S)
                     continue
                 ids = {job.id for job in wanted}
                 for job_id in self._fetching.keys() - ids:
@@ -129,7 +119,7 @@ class LinkFetcher:
                     if job.id not in self._fetching and len(self._fetching) < self._settings.at_once:
                         self._fetching[job.id] = CancelScope()
                         tasks.start_soon(self._fetch, job.id, self._fetching[job.id])
-                await self._news.wait()
+                await self.news.wait()
             tasks.cancel_scope.cancel()
 
     async def _fetch(self, job_id: str, scope: CancelScope) -> None:
@@ -144,7 +134,7 @@ class LinkFetcher:
             await anyio.sleep(REST_S)
         finally:
             del self._fetching[job_id]
-            self.notify()
+            self.news.notify()
 
     async def _attempt_repeatedly(self, job_id: str) -> None:
         """Try until the recording is complete, the job is not pending any more, or another attempt is of no use."""

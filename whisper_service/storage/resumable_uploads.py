@@ -76,8 +76,7 @@ class ResumableUploads:
         self._uploads = uploads
         self._sending: dict[str, _Sending] = {}
         self._hashes: dict[str, tuple[int, Any]] = {}  # hashed bytes and hash; lost at a restart
-        self._news = Wakeup()
-        self._closed = False
+        self.news = Wakeup()  # an upload begins or ends
         root.mkdir(parents=True, exist_ok=True)
 
     async def create(self, length: int, name: str, metadata: str) -> UploadStatus:
@@ -87,7 +86,7 @@ class ResumableUploads:
         upload = UploadInfo(identifier(now), clean_name(name), length, metadata, now)
         await to_thread.run_sync(self._create, upload)
         self._hashes[upload.id] = (0, hashlib.sha256())
-        self._news.notify()
+        self.news.notify()
         return await self.status(upload.id)
 
     async def status(self, upload_id: str) -> UploadStatus:
@@ -169,15 +168,10 @@ class ResumableUploads:
         await to_thread.run_sync(self._delete, upload_id)
 
     async def run(self) -> None:
-        """Delete uploads when they expire, until `close`."""
-        while not self._closed:
+        """Delete uploads when they expire, until `news` is closed."""
+        while not self.news.closed:
             due = await to_thread.run_sync(self._sweep)
-            await self._news.wait(None if due is None else max(1.0, due - time.time()))
-
-    def close(self) -> None:
-        """Let `run` end."""
-        self._closed = True
-        self._news.notify()
+            await self.news.wait(None if due is None else max(1.0, due - time.time()))
 
     # -- files; these run in threads ---------------------------------------------------------------------------------
 
@@ -230,7 +224,7 @@ class ResumableUploads:
                     await to_thread.run_sync(writer.close)
                     if writer.digest is not None:
                         self._hashes[upload.id] = (writer.offset, writer.digest)
-                    self._news.notify()
+                    self.news.notify()
         if own is not None and own.digest() != wanted:
             raise ChecksumMismatch(offset=offset)
 

@@ -287,7 +287,7 @@ async def test_the_end_does_not_wait_for_a_database_that_cannot_be_read(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one.run)
             await asked.wait()
-            one.close()
+            one.news.close()
 
 
 async def test_work_goes_on_while_a_recording_comes(web: Running, there: RecordingServer) -> None:

@@ -44,3 +44,18 @@ async def test_a_wait_ends_after_its_time(timeout_s: float) -> None:
     with anyio.fail_after(5):
         await Wakeup().wait(timeout_s)
     assert time.monotonic() - began >= timeout_s
+
+
+async def test_a_task_is_woken_to_end() -> None:
+    wakeup = Wakeup()
+    assert not wakeup.closed
+
+    async def work() -> None:
+        while not wakeup.closed:
+            await wakeup.wait()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work)
+            await anyio.wait_all_tasks_blocked()
+            wakeup.close()

@@ -29,5 +29,5 @@ async def test_a_close_during_a_sweep_is_not_missed(tmp_path: Path, monkeypatch:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(uploads.run)
             await to_thread.run_sync(begun.wait, 10)
-            uploads.close()
+            uploads.news.close()
             go_on.set()
