@@ -1314,6 +1314,14 @@ export interface components {
          * @enum {string}
          */
         SettingSource: "default" | "file" | "stored" | "environment" | "command_line";
+        /** SiteSupport */
+        SiteSupport: {
+            usable: boolean;
+            version: string | null;
+            age_days: number | null;
+            /** @default  */
+            hint: string;
+        };
         /** Snapshot */
         Snapshot: {
             seq: number;
@@ -1357,6 +1365,7 @@ export interface components {
             subscribers: number;
             title: string;
             storage: components["schemas"]["DiskUse"];
+            sites: components["schemas"]["SiteSupport"];
         };
         /**
          * Task

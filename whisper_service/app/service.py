@@ -103,6 +103,7 @@ class Service:
             subscribers=self.events.subscribers,
             title=self.config.page.title,
             storage=await self._disk.read(),
+            sites=self.parts.links.sites.support,
         )
 
     def readiness(self) -> Readiness:

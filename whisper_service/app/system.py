@@ -13,6 +13,7 @@ from whisper_service import __version__
 from whisper_service.app.disk_use import DiskUse
 from whisper_service.core.domain import ActorState, Death, Problem, Status, Value
 from whisper_service.host import memory
+from whisper_service.integrations.site_support import SiteSupport
 from whisper_service.scheduler.context import Context
 
 FAILING: Final = 3
@@ -51,6 +52,7 @@ class System(Value, frozen=True):
     subscribers: int  # open event streams
     title: str  # what the page is called: the setting page.title
     storage: DiskUse
+    sites: SiteSupport
 
 
 class Readiness(Value, frozen=True):
@@ -70,6 +72,7 @@ def system(
     subscribers: int,
     title: str,
     storage: DiskUse,
+    sites: SiteSupport,
 ) -> System:
     """Return the state of now. `models` are the installed ones, `jobs` their number by status."""
     speech, loaded = context.speech, context.speech.loaded
@@ -96,6 +99,7 @@ def system(
         subscribers=subscribers,
         title=title,
         storage=storage,
+        sites=sites,
     )
 
 

@@ -32,6 +32,7 @@ from whisper_service.config.load import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Job, Options, Problem, Status
 from whisper_service.core.errors import DataDirectoryInUse, ServiceError
+from whisper_service.integrations.site_support import site_support
 from whisper_service.models.catalog import Catalog, Located
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -77,6 +78,7 @@ async def _examine(config: Config, add: Callable[[Check], None]) -> None:
     add(check)
     add(port(config, running=running))
     add(static_files())
+    add(sites(config))
     if check.verdict is Verdict.FAIL:
         return  # the other checks need the directory
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=data.root, ignore_cleanup_errors=True) as name:
@@ -192,6 +194,17 @@ def static_files() -> Check:
         hint = "The API works without it. Install whisper_service again to get it back."
         return Check("web page", Verdict.WARN, f"{page} is missing.", hint=hint)
     return Check("web page", Verdict.OK, str(page))
+
+
+def sites(config: Config) -> Check:
+    """Describe whether recordings can be fetched from web pages, and warn of an old yt-dlp."""
+    if not (config.links.enabled and config.links.sites):
+        return Check("links to sites", Verdict.OK, "Switched off.")
+    support = site_support(True)
+    if support.version is None:
+        return Check("links to sites", Verdict.OK, "yt-dlp is not installed: only links to files work.", support.hint)
+    verdict = Verdict.WARN if support.hint else Verdict.OK
+    return Check("links to sites", verdict, f"yt-dlp {support.version} fetches recordings from them.", support.hint)
 
 
 async def model(config: Config, data: DataDir) -> tuple[Check, Located | None]:

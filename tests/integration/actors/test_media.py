@@ -242,7 +242,11 @@ def test_a_file_that_was_cut_off_is_decoded_with_a_warning(tmp_path: Path) -> No
 
 def faults(directory: Path) -> dict[str, Path]:
     (directory / "text.mp3").write_text("not a recording")
+    (directory / "page.mp3").write_text(
+        "<!DOCTYPE html><html><title>Log in</title>" + "<p>Your session ended.</p>\n" * 9000
+    )
     return {
+        "web_page": directory / "page.mp3",
         "not_media": directory / "text.mp3",
         "no_audio": encode(directory / "mute.mp4", None, video_s=2),
         "not_found": directory / "gone.mp3",
@@ -250,7 +254,7 @@ def faults(directory: Path) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("code", ["not_media", "no_audio", "not_found", "too_long"])
+@pytest.mark.parametrize("code", ["not_media", "web_page", "no_audio", "not_found", "too_long"])
 def test_what_is_wrong_with_a_file_is_said_and_the_actor_lives_on(tmp_path: Path, code: str) -> None:
     bad = job(tmp_path, faults(tmp_path)[code], "bad", max_duration_s=60.0)
     good = job(tmp_path, write_wav(tmp_path / "talk.wav", TALK), "good")

@@ -27,7 +27,8 @@ from whisper_service.actors.media.tracks import (
     passed_over,
     picture_codec,
 )
-from whisper_service.core.errors import NotFound, ServiceError
+from whisper_service.core.errors import NotFound, ServiceError, WebPage
+from whisper_service.core.web_page import HEAD_BYTES, is_web_page
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +75,8 @@ class NotMedia(ServiceError):
 class OpenPart:
     """One open part of a file, and the track that is read.
 
-    `tried` are the numbers of tracks that gave no sound before. Raises `NotFound`, `NotMedia`, `NoAudio`,
-    `NoSuchTrack` or `DecodeFailed`.
+    `tried` are the numbers of tracks that gave no sound before. Raises `NotFound`, `NotMedia`, `WebPage`,
+    `NoAudio`, `NoSuchTrack` or `DecodeFailed`.
     """
 
     def __init__(self, path: Path, place: FilePart, choice: TrackChoice, tried: tuple[int, ...] = ()) -> None:
@@ -240,6 +241,11 @@ def _hint(path: Path) -> str | None:
     )
 
 
+def _is_web_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_web_page(file.read(HEAD_BYTES))
+
+
 def _open(path: Path, place: FilePart) -> av.container.InputContainer:
     """Open a part so that its content cannot make FFmpeg open anything else."""
     options = {"protocol_whitelist": "file,subfile", "format_whitelist": DEMUXERS}
@@ -253,6 +259,8 @@ def _open(path: Path, place: FilePart) -> av.container.InputContainer:
         format = place.headerless.format
         options |= place.headerless.options | {"format_whitelist": format}
     try:
+        if place.begin == 0 and _is_web_page(path):  # FFmpeg takes long ones for damaged sound
+            raise WebPage
         return av.open(address, format=format, options=options, metadata_errors="replace")
     except FileNotFoundError:
         raise NotFound("The recording is not on the disk any more.", hint="Send the file again.") from None

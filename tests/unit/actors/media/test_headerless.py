@@ -64,7 +64,7 @@ def test_a_header_counts_more_than_a_name(tmp_path: Path) -> None:
 
 
 def test_text_is_no_telephone_sound(tmp_path: Path) -> None:
-    (tmp_path / "upload").write_bytes(b"<!doctype html><html><body>404</body></html>" * 40)
+    (tmp_path / "upload").write_bytes(b"Nothing was said. " * 100)
     with pytest.raises(NotMedia):
         Recording(tmp_path / "upload", name="call.ulaw")
 
