@@ -167,7 +167,7 @@ async def test_a_job_is_moved_to_the_front_by_a_button(visitor: Visitor, site: S
 async def test_jobs_that_wait_change_places_by_buttons(
     visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MAX_SHORT", 1)
+    monkeypatch.setattr(admission, "MAX_TOGETHER", 1)
     busy = await site.send("busy.wav", chunks=100, delay=0.2)
     await visitor.shows("busy.wav", "processing")
     for name in ("a.wav", "b.wav", "c.wav"):
@@ -417,7 +417,7 @@ async def test_a_search_goes_on_in_the_transcript_it_opens(visitor: Visitor, sit
 async def test_the_queue_counts_what_is_to_do_and_what_is_in_work(
     visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MAX_SHORT", 1)
+    monkeypatch.setattr(admission, "MAX_TOGETHER", 1)
     busy = await site.send("busy.wav", chunks=100, delay=0.2)
     await visitor.shows("busy.wav", "processing")
     await site.send("next.wav", chunks=100, delay=0.2)

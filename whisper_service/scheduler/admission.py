@@ -1,71 +1,103 @@
 """Decide which pending jobs are taken into work, and which recordings are read next. Pure.
 
-A short recording does not wait until long ones are read. How long it is is not known then, so its bytes count. Small
-files are decoded first. One media actor is kept for them, unless long and middle-sized recordings wait side by side.
-Some places for jobs in work are kept for them, too. Few long recordings are claimed ahead of the model: their spools
-fill the disk.
+Short, middle-sized and long recordings have places of their own, so that none waits for the others' work. Until a
+recording is read, its length is what its file states, or its bytes are a guess. Short recordings are read first, and
+one media actor is kept for them, unless long and middle-sized ones wait side by side. Few long recordings are claimed
+ahead of the model: their spools fill the disk. Calls, and what users put at the front, have some places more.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import Final
 
-from whisper_service.scheduler.lanes import at_front, turn
-from whisper_service.scheduler.views import ClaimJob, Decoding, JobView, StartDecode, View
+from whisper_service.scheduler.lanes import SHORT_S, at_front, turn
+from whisper_service.scheduler.views import ClaimJob, Decoding, JobView, StartDecode, View, WaitingJob
 
+LONG_S: Final = 3_600.0
+"""A longer recording is a long one. Its spool takes 230 MB, and reading an hour takes 10 to 20 s."""
 LONG_BYTES: Final = 48 * 1024**2
-"""A larger file is a long recording. So much compressed speech is about an hour, and decodes in about a second."""
+"""A larger file of unknown length counts as long: so much compressed speech is about an hour."""
 SMALL_BYTES: Final = 2 * 1024**2
-"""A file up to this size may be a short recording: a minute as 16 kHz WAV, or as MP3 of 256 kbit/s. Decoded soon."""
+"""A file of unknown length counts as short up to this size: a minute as 16 kHz WAV, or as MP3 of 256 kbit/s."""
 MAX_LONG: Final = 4
 """Long recordings in work."""
 MAX_SHORT: Final = 64
-"""Recordings in work that are not long. Their spools are small, and together they fill batches. Small files may be an
-eighth more."""
+"""Short recordings in work, and as many middle-sized ones. Their spools are small, and together they fill batches."""
+MAX_TOGETHER: Final = MAX_SHORT + MAX_SHORT // 8
+"""Short and middle-sized recordings in work. The difference is what each kind leaves to the other at least."""
+MORE_AT_FRONT: Final = 2
+"""Places of each kind that only calls have, and what users put at the front: a call does not wait for a place until one
+of many recordings is complete."""
+HEADS: Final = MAX_TOGETHER + MORE_AT_FRONT
+"""Pending jobs of each length that the planner sees. No plan claims more."""
 MAX_WITHOUT_MODEL: Final = 64
 """Claimed jobs that wait for the download of a model and do not count as in work."""
 
 
+class Length(IntEnum):
+    """How long a recording is, as far as is known."""
+
+    SHORT = 0
+    MIDDLE = 1
+    LONG = 2
+
+
+def length_of(job: JobView | WaitingJob) -> Length:
+    """Return the length by the seconds, and where they are unknown by the bytes."""
+    amount, middle, long = (
+        (job.bytes, SMALL_BYTES + 1, LONG_BYTES) if job.duration_s is None else (job.duration_s, SHORT_S, LONG_S)
+    )
+    return Length.LONG if amount > long else Length.MIDDLE if amount >= middle else Length.SHORT
+
+
+def with_last(queue: tuple[WaitingJob, ...], job: WaitingJob) -> tuple[WaitingJob, ...]:
+    """Return the first pending jobs of each length after one more came last."""
+    length = length_of(job)
+    return queue if sum(length_of(other) is length for other in queue) >= HEADS else (*queue, job)
+
+
 def claim(view: View) -> Iterator[ClaimJob]:
-    long, short, uncounted = 0, 0, MAX_WITHOUT_MODEL
+    """Yield the claims of pending jobs for which there are places."""
+    at_work: Counter[Length] = Counter()
+    uncounted = MAX_WITHOUT_MODEL
     for work in view.jobs:
         if work.model_missing and uncounted:
             uncounted -= 1
-        elif work.bytes > LONG_BYTES:
-            long += 1
         else:
-            short += 1
+            at_work[length_of(work)] += 1
     for job in view.queue:
-        if job.bytes > LONG_BYTES:
-            if long < MAX_LONG:
-                long += 1
-                yield ClaimJob(job.job_id)
-        elif short < MAX_SHORT + (MAX_SHORT // 8 if job.bytes <= SMALL_BYTES else 0):
-            short += 1
+        length = length_of(job)
+        if _has_place(length, at_work, MORE_AT_FRONT if job.rank < 0 else 0):
+            at_work[length] += 1
             yield ClaimJob(job.job_id)
 
 
+def _has_place(length: Length, at_work: Counter[Length], more: int) -> bool:
+    if length is Length.LONG:
+        return at_work[length] < MAX_LONG + more
+    together = at_work[Length.SHORT] + at_work[Length.MIDDLE]
+    return at_work[length] < MAX_SHORT + more and together < MAX_TOGETHER + more
+
+
 def decode(view: View) -> Iterator[StartDecode]:
+    """Yield the recordings that the idle media actors read now."""
     idle = deque(actor.name for actor in view.media if actor.idle)
-    running = [job.bytes for job in view.jobs if job.decoding is Decoding.RUNNING]
-    long = sum(size > LONG_BYTES for size in running)
-    middle = sum(SMALL_BYTES < size <= LONG_BYTES for size in running)
+    running = Counter(length_of(job) for job in view.jobs if job.decoding is Decoding.RUNNING)
     for job in sorted(view.jobs, key=_decode_turn):
         if job.decoding is not Decoding.WAITING or job.model_missing or not idle:
             continue
-        if job.bytes > LONG_BYTES:
-            if long >= max(1, len(view.media) - 1 - middle):
+        length = length_of(job)
+        if length is not Length.SHORT:
+            other = Length.MIDDLE if length is Length.LONG else Length.LONG
+            if running[length] >= max(1, len(view.media) - 1 - running[other]):
                 continue
-            long += 1
-        elif job.bytes > SMALL_BYTES:
-            if middle >= max(1, len(view.media) - 1 - long):
-                continue
-            middle += 1
+        running[length] += 1
         yield StartDecode(job.job_id, idle.popleft())
 
 
 def _decode_turn(job: JobView) -> tuple[bool, bool, tuple[int, float, int, int]]:
-    """Return the sort key of decodes: jobs with priority, then small files, then the others."""
-    return (not at_front(job), job.bytes > SMALL_BYTES, turn(job))
+    """Return the sort key of decodes: jobs with priority, then short recordings, then the others."""
+    return (not at_front(job), length_of(job) is not Length.SHORT, turn(job))

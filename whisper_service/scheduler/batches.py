@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from whisper_service.scheduler.lanes import Lane, at_front, is_urgent, lane_of
+from whisper_service.scheduler.lanes import Lane, is_urgent, lane_of
 from whisper_service.scheduler.views import ChunkKey, Decoding, GiveBatch, JobView, ReadyChunk, SpeechView
 
 LAST_BATCH: Final = 2
@@ -21,6 +21,8 @@ GIVE_UP_AFTER_KILLS: Final = 10
 """Kills from outside after which a chunk is given up. The work on this chunk may be what provokes them."""
 HEAD_START_S: Final = 10.0
 """Seconds that a short recording counts as having waited longer where it takes turns: about one full batch of base."""
+CALL_SHARE: Final = 4
+"""Chunks of calls for each chunk of the other jobs, where both wait."""
 
 
 def fill_slots(able: Sequence[JobView], speech: SpeechView, *, short_at_work: bool) -> Iterator[GiveBatch]:
@@ -30,11 +32,13 @@ def fill_slots(able: Sequence[JobView], speech: SpeechView, *, short_at_work: bo
     """
     lanes = {job.job_id: lane_of(job) for job in able}
     given: dict[str, int] = {}  # chunks of each job in the batches so far
-    urgent = speech.urgent + speech.express_batches
+    urgent, lead = speech.urgent + speech.express_batches, speech.call_lead
     for free in range(speech.slots - speech.batches, 0, -1):
         willing = [job for job in able if job.language_known or job.job_id not in given]
         left = {job.job_id: deque(job.ready[given.get(job.job_id, 0) :]) for job in willing}
         willing = [job for job in willing if left[job.job_id]]
+        if _is_enough(lead, speech):
+            willing = [job for job in willing if lanes[job.job_id] is not Lane.CALL] or willing
         if urgent >= speech.slots // 2:
             willing = _beyond_share(willing, short_at_work=short_at_work)
         batch = _next_batch(willing, left, given, speech, free)
@@ -46,7 +50,22 @@ def fill_slots(able: Sequence[JobView], speech: SpeechView, *, short_at_work: bo
         for job_id, _ in batch.chunks:
             given[job_id] = given.get(job_id, 0) + 1
         urgent += batch.urgent
+        lead = lead_after(lead, batch, speech.batch_size)
         short_at_work = short_at_work or lanes[batch.chunks[0][0]] is Lane.SHORT
+
+
+def lead_after(lead: int, batch: GiveBatch, batch_size: int) -> int:
+    """Return the chunks by which calls are ahead of other jobs after a batch. Before it they were `lead` ahead.
+
+    They are never further ahead than others can make up with one full batch: nobody else waited meanwhile.
+    """
+    chunks = len(batch.chunks)
+    return min(lead + chunks, CALL_SHARE * batch_size) if batch.call else max(0, lead - CALL_SHARE * chunks)
+
+
+def _is_enough(lead: int, speech: SpeechView) -> bool:
+    """Return whether calls are so far ahead that other jobs come first."""
+    return lead >= CALL_SHARE * speech.batch_size
 
 
 def _beyond_share(willing: Sequence[JobView], *, short_at_work: bool) -> list[JobView]:
@@ -84,21 +103,35 @@ def _next_batch(
         return GiveBatch(((first.job_id, chunk.index),), suspect=True) if alone else None
     peers = [job for job in willing if _company(job) == _company(first)]
     size = _batch_size(peers, sum(len(left[job.job_id]) for job in peers), given, speech, free_slots)
-    return GiveBatch(_take_turns(peers, left, size, speech.batch_size), urgent=is_urgent(first))
+    chunks = _take_turns(peers, left, size, speech.batch_size)
+    return GiveBatch(chunks, urgent=is_urgent(first), call=lane_of(first) is Lane.CALL)
 
 
-def give_beside(able: Sequence[JobView], speech: SpeechView, batches: Sequence[GiveBatch]) -> Iterator[GiveBatch]:
-    """Yield one urgent chunk beside the slots, which have the `batches` of this plan as well."""
+def give_beside(
+    able: Sequence[JobView], speech: SpeechView, batches: Sequence[GiveBatch], *, others: bool
+) -> Iterator[GiveBatch]:
+    """Yield one urgent chunk beside the slots, which have the `batches` of this plan as well.
+
+    `others`: jobs that are neither calls nor short wait or are at work.
+    """
     urgent = speech.urgent + sum(batch.urgent for batch in batches)
     free = speech.express_batches < speech.express_slots
     if not free or speech.batches + len(batches) < speech.slots or urgent >= speech.slots:
         return
+    lead, since = speech.call_lead, speech.urgent_chunks
+    for batch in batches:
+        lead, since = lead_after(lead, batch, speech.batch_size), since if batch.urgent else 0
     share_left = urgent + speech.express_batches < max(1, speech.slots // 2)
+    if speech.slots == 1 and others:  # what comes beside the only slot makes that one pause
+        share_left = share_left and since < speech.batch_size
+    calls_left = not (others and _is_enough(lead, speech))
     given = {job_id for batch in batches for job_id, _ in batch.chunks}
     for job in able:
-        if is_urgent(job) and job.job_id not in given and (share_left or at_front(job)):
+        lane = lane_of(job)
+        may = lane is Lane.FRONT or (calls_left if lane is Lane.CALL else share_left)
+        if is_urgent(job) and job.job_id not in given and may:
             if not job.ready[0].deaths:
-                yield GiveBatch(((job.job_id, job.ready[0].index),), urgent=True, express=True)
+                yield GiveBatch(((job.job_id, job.ready[0].index),), urgent=True, call=lane is Lane.CALL, express=True)
             return
 
 

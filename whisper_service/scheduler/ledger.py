@@ -29,8 +29,10 @@ from whisper_service.core.domain import (
 )
 from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL, Cause
+from whisper_service.core.stated_length import stated_length
 from whisper_service.scheduler import admission
 from whisper_service.scheduler.batches import GIVE_UP_AFTER, GIVE_UP_AFTER_KILLS
+from whisper_service.scheduler.lanes import SHORT_S
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.views import ChunkKey, WaitingJob
 from whisper_service.storage.change_feed import ChangeFeed
@@ -74,20 +76,28 @@ class Ledger:
         self._feed = feed
         self._data = data
         self._wall = wall
-        self._queue: list[Job] | None = None  # the first pending jobs; None: read them again
+        self._queue: tuple[WaitingJob, ...] | None = None  # the first pending jobs; None: read them again
         self._claims = 0
 
     # -- what clients ask ---------------------------------------------------------------------------------------------
 
     async def add(self, job: Job) -> Job:
-        """Add a pending job."""
-        return self._publish(await self._store.add(job))
+        """Add a pending job. Its length is what its recording states."""
+        if job.duration_s is None and job.sha256:
+            job = replace(job, duration_s=await self._stated_length(job.id))
+        queue = self._queue
+        added = self._publish(await self._store.add(job))
+        if queue is not None and added.sha256 and added.rank >= 0:  # else it does not come last
+            self._queue = admission.with_last(queue, _waiting(added))
+        return added
 
     async def update_link(self, job_id: str, **fields: Any) -> Job | None:
         """Write fields of a pending job whose recording is fetched, and create its file. None: it is not pending.
 
         The file is created here: a fetcher that hears late of a deleted job must not create it again.
         """
+        if "sha256" in fields and fields.get("duration_s") is None:  # the recording is complete
+            fields["duration_s"] = await self._stated_length(job_id)
         if (written := await self._store.update_link(job_id, **fields)) is None:
             return None
         self._data.source_of(job_id).touch()
@@ -163,10 +173,12 @@ class Ledger:
     # -- claiming and ending ------------------------------------------------------------------------------------------
 
     async def queue(self) -> tuple[WaitingJob, ...]:
-        """Return the first pending jobs. They are read only when they may have changed."""
+        """Return the first pending jobs of each length. They are read only when they may have changed."""
         if self._queue is None:
-            self._queue = await self._store.queue(admission.MAX_SHORT + admission.MAX_LONG)
-        return tuple(WaitingJob(job.id, job.bytes) for job in self._queue)
+            seconds, sizes = (SHORT_S, admission.LONG_S), (admission.SMALL_BYTES, admission.LONG_BYTES)
+            found = await self._store.queue_heads(admission.HEADS, seconds=seconds, sizes=sizes)
+            self._queue = tuple(WaitingJob(*job) for job in found)
+        return self._queue
 
     async def claim(self, pending: Job, model: str | None) -> Run:
         """Take a pending job into work, from what is stored of it. Without a model, `execute.choose_model` follows."""
@@ -323,6 +335,13 @@ class Ledger:
 
     # -- small parts --------------------------------------------------------------------------------------------------
 
+    async def _stated_length(self, job_id: str) -> float | None:
+        """Return how long the recording says that it is. None: it does not say."""
+        try:
+            return await to_thread.run_sync(stated_length, self._data.source_of(job_id))
+        except OSError:  # whoever reads the recording finds out why
+            return None
+
     def _chunks_of(self, batches: Mapping[int, Sequence[ChunkKey]]) -> Iterator[tuple[Run, int, int]]:
         """Yield the chunks of jobs in work: the run, the index of the chunk, and its batch."""
         for batch, chunks in batches.items():
@@ -386,6 +405,10 @@ class Ledger:
         else:
             self._queue = None  # only jobs that are not in work are in the queue
         return written.job
+
+
+def _waiting(job: Job) -> WaitingJob:
+    return WaitingJob(job.id, job.bytes, job.duration_s, job.rank)
 
 
 def _unclear(dropped: Sequence[Dropped]) -> Problem | None:

@@ -93,6 +93,7 @@ class MediaActors:
             name=job.name,
         )
         actor.send(command, generation=generation, within_s=self._stall_s, key=job.id)
+        self._start_spare()
         return True
 
     def cancel(self, name: str, job_id: str) -> None:
@@ -118,6 +119,15 @@ class MediaActors:
         """Record the death of an actor, and return the job whose recording it decoded."""
         self._generations.pop(name, None)
         return self._jobs.pop(name, None)
+
+    def _start_spare(self) -> None:
+        """Start one more actor if none is free, so that the next recording does not wait for a start.
+
+        An idle actor takes 35 MB of memory, and its start 0.2 s of CPU time.
+        """
+        free = [actor for name, actor in self.actors.items() if name not in self._jobs]
+        if free and all(actor.state is ActorState.IDLE for actor in free):
+            free[0].start()
 
     def _release(self, name: str, job_id: str) -> bool:
         """Free the actor. False: it does not decode this recording."""

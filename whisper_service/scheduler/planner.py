@@ -19,14 +19,14 @@ The rules, in the order in which they bind:
    of calls or short recordings, nothing comes beside them: one batch more would make theirs later.
 7. A recording shorter than a minute has the lane of calls, behind them: its first chunks are urgent, and one of them
    comes beside the slots. Its length is what its file says, or what was read of it where that is more.
-8. The lane has its share: half of the slots, and one batch in any case. Beyond its share nothing short comes beside the
-   slots, and a free slot goes to other jobs that wait. Where the share is used up by calls, or where there is only one
-   slot, short recordings and other jobs take turns, and short ones count as if they had waited ten seconds longer. So
-   a flood of clips leaves a long recording its share, and the clips have theirs. A job at the front needs no share.
-9. A short recording does not wait until long ones are decoded. How long it is is not known then, so its bytes count.
-   Small files are decoded first. One media actor is kept for them, unless long and middle-sized recordings wait side by
-   side. Some places for jobs in work are kept for them, too. Few long recordings are claimed ahead of the model: their
-   spools fill the disk.
+8. Short recordings have their share: half of the slots, and one batch in any case. Beyond it nothing short comes beside
+   the slots, and a free slot goes to other jobs that wait. Where the share is used up by calls, or where there is only
+   one slot, short recordings and other jobs take turns, and short ones count as if they had waited ten seconds longer.
+   Beside the only slot come at most as many of their chunks as a full batch has, then the next batch is due. So a flood
+   of clips leaves a long recording its share, and the clips have theirs. A job at the front needs no share.
+9. Where both wait, calls have four chunks for each chunk of the other jobs. Once they are four full batches ahead, a
+   free slot goes to the others, and no call comes beside the slots. So a stream of calls leaves the others a fifth of
+   the chunks, and a call waits for one of their batches at most.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from typing import Final
 
 from whisper_service.scheduler.admission import claim, decode
 from whisper_service.scheduler.batches import fill_slots, give_beside
-from whisper_service.scheduler.lanes import Lane, at_front, lane_of, turn
+from whisper_service.scheduler.lanes import Lane, is_urgent, lane_of, turn
 from whisper_service.scheduler.views import (
     Decoding,
     FinishJob,
@@ -84,7 +84,8 @@ def _transcribe(view: View, now: float) -> Iterator[Step]:
     batches = list(fill_slots(able, speech, short_at_work=short_at_work))
     yield from batches
     if not any(batch.suspect for batch in batches):
-        yield from give_beside(able, speech, batches)
+        others = any(not is_urgent(job) and (job.in_flight or is_able(job)) for job in view.jobs)
+        yield from give_beside(able, speech, batches, others=others)
 
 
 def _unload(view: View, now: float) -> Iterator[Step]:
@@ -104,15 +105,18 @@ def _choose_model(able: Sequence[JobView], speech: SpeechView, now: float) -> st
     """Return the model to work with: the loaded one while it has work.
 
     Another one is chosen earlier for a job at the front, or for a job that has waited too long, once the loaded model
-    was worth its loading. With n models, no job waits longer than n - 1 such stretches and `SWITCH_AFTER_S`.
+    was worth its loading. With n models, no job waits longer than n - 1 such stretches and `SWITCH_AFTER_S`. A model
+    that was loaded for such a job gives it a batch before a call can have another one.
     """
     first, loaded = able[0], speech.model
-    if at_front(first) or all(job.model != loaded for job in able):
+    overdue = [job.model for job in able if now - job.waiting_since > SWITCH_AFTER_S]
+    lane = lane_of(first)
+    if lane is Lane.FRONT or all(job.model != loaded for job in able):
         return first.model
+    if lane is Lane.CALL and first.model != loaded:
+        return loaded if loaded in overdue else first.model
     if now - speech.loaded_at >= max(KEEP_S, KEEP_LOADS * speech.load_s):
-        for job in able:
-            if job.model != loaded and now - job.waiting_since > SWITCH_AFTER_S:
-                return job.model
+        return next((model for model in overdue if model != loaded), loaded)
     return loaded
 
 

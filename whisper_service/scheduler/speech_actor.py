@@ -13,6 +13,7 @@ from typing import Final
 from whisper_service.config import schema
 from whisper_service.core.domain import SAMPLE_RATE, Problem
 from whisper_service.core.fallback import Fallback, Rung
+from whisper_service.scheduler.batches import lead_after
 from whisper_service.scheduler.deadlines import Deadlines
 from whisper_service.scheduler.speech_device import SpeechDevice
 from whisper_service.scheduler.views import ChunkKey, GiveBatch, SpeechView
@@ -44,6 +45,7 @@ class SpeechActor:
         self._used_at = self._loaded_at = time.monotonic()
         self._batches: dict[int, GiveBatch] = {}
         self._last_batch = 0
+        self._call_lead = self._urgent_chunks = 0  # as in `SpeechView`
 
     @property
     def model(self) -> str | None:
@@ -70,6 +72,8 @@ class SpeechActor:
             slots=self.rung.slots,
             batches=len(in_slots),
             urgent=sum(batch.urgent for batch in in_slots),
+            call_lead=self._call_lead,
+            urgent_chunks=self._urgent_chunks,
             express_slots=self._express_slots,
             express_batches=len(self._batches) - len(in_slots),
             suspect=any(batch.suspect for batch in self._batches.values()),
@@ -177,6 +181,8 @@ class SpeechActor:
     ) -> None:
         """Send a batch, with a deadline that grows with its sound."""
         self._batches[number] = batch
+        self._call_lead = lead_after(self._call_lead, batch, self.rung.batch)
+        self._urgent_chunks = self._urgent_chunks + len(batch.chunks) if batch.urgent else 0
         audio_s = sum(chunk.span.samples for chunk in inputs) / SAMPLE_RATE
         command = Transcribe(
             batch=number,

@@ -55,6 +55,8 @@ class WaitingJob(Value, frozen=True):
 
     job_id: str
     bytes: int
+    duration_s: float | None = None  # None: unknown so far
+    rank: float = 0.0  # below zero: at the front of the queue
 
 
 class MediaActorView(Value, frozen=True):
@@ -73,6 +75,8 @@ class SpeechView(Value, frozen=True):
     slots: int = 1
     batches: int = 0  # in the slots
     urgent: int = 0  # how many of `batches` are urgent
+    call_lead: int = 0  # chunks by which calls are ahead of other jobs
+    urgent_chunks: int = 0  # chunks of calls and short recordings since the last batch that was not urgent
     suspect: bool = False  # it has a chunk that must be alone
     batch_size: int = 8
     express_slots: int = 0  # places for batches of one chunk beside the slots
@@ -91,7 +95,7 @@ class View(Value, frozen=True):
     """All that the planner may know."""
 
     jobs: tuple[JobView, ...] = ()
-    queue: tuple[WaitingJob, ...] = ()  # pending jobs, in order
+    queue: tuple[WaitingJob, ...] = ()  # pending jobs, in order; the first ones of each length are enough
     media: tuple[MediaActorView, ...] = ()
     speech: SpeechView = SpeechView()
 
@@ -125,6 +129,7 @@ class GiveBatch(Value, frozen=True):
     chunks: tuple[ChunkKey, ...]
     suspect: bool = False  # its only chunk may kill actors
     urgent: bool = False  # of calls, or of short recordings
+    call: bool = False  # of calls
     express: bool = False  # beside the slots
 
 

@@ -424,7 +424,7 @@ async def test_a_speech_engine_that_cannot_start_keeps_the_jobs_waiting_until_it
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
-    monkeypatch.setattr(admission, "MAX_SHORT", 2)
+    monkeypatch.setattr(admission, "MAX_TOGETHER", 2)
     patience = {"max_restarts": 2}
     async with open_service(tmp_path, speech_actor="broken_until_mended", supervision=patience) as service:
         jobs = [await send(service, name=f"job{n}", chunks=2) for n in range(4)]  # two of them are not even taken up

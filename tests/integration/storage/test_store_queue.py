@@ -23,6 +23,25 @@ async def test_the_queue_goes_by_rank_then_age(store: Store) -> None:
     assert [job.id for job in await store.queue(1)] == ["d"]
 
 
+async def test_the_first_of_each_length_are_found_behind_any_number_of_others(store: Store) -> None:
+    for number in range(30):
+        await store.add(new(f"long{number:02}", bytes=101))
+    for job_id, size, seconds in (("a", 10, None), ("b", 11, None), ("c", 999, 9.0), ("d", 1, 10.0), ("e", 1, 21.0)):
+        await store.add(new(job_id, bytes=size, duration_s=seconds))
+    await store.add(new("call", bytes=101, rank=CALL_RANK))
+    await store.add(new("gone", bytes=1))
+    await store.move("gone", Cause.CLAIM)
+
+    async def heads(limit: int) -> list[str]:
+        return [job.id for job in await store.queue_heads(limit, seconds=(10.0, 20.0), sizes=(10, 100))]
+
+    assert await heads(2) == ["call", "long00", "a", "b", "c", "d"]
+    assert await heads(1) == ["call", "a", "b"]
+    assert await heads(1_000) == [job.id for job in await store.queue(1_000)]
+    (first,) = [job for job in await store.queue_heads(1, seconds=(0.0, 0.0), sizes=(0, 0)) if job.id == "call"]
+    assert first == ("call", 101, None, CALL_RANK)
+
+
 async def test_jobs_that_wait_change_places(store: Store) -> None:
     for job_id in "abcd":
         await store.add(new(job_id))

@@ -209,6 +209,49 @@ def test_many_recordings_in_work_leave_some_places_for_small_files() -> None:
     assert claimed == [f"s{n}" for n in range(admission.MAX_SHORT // 8)]
 
 
+def test_no_length_of_recordings_takes_all_the_places() -> None:
+    def claimed(at_work: str, waiting: str, **fields: float) -> str:
+        """Return the lengths of what is claimed, by their first letters."""
+        lengths = {"s": 5.0, "m": 600.0, "l": 9_000.0}
+        works = tuple(work(f"w{n}", 1, duration_s=lengths[kind]) for n, kind in enumerate(at_work))
+        queue = tuple(WaitingJob(f"{kind}{n}", 1, lengths[kind], **fields) for n, kind in enumerate(waiting))
+        return "".join(
+            step.job_id[0] for step in plan(View(jobs=works, queue=queue), 0.0) if isinstance(step, ClaimJob)
+        )
+
+    most, kept = admission.MAX_SHORT, admission.MAX_TOGETHER - admission.MAX_SHORT
+    assert claimed("", "s" * 200) == "s" * most
+    assert claimed("s" * most, "s" * 9 + "m" * 200) == "m" * kept, "a stream of clips leaves places"
+    assert claimed("m" * most, "m" * 9 + "s" * 200) == "s" * kept
+    assert claimed("m" * most + "s" * kept, "smsm" + "l" * 9) == "l" * admission.MAX_LONG
+    full = "m" * most + "s" * kept + "l" * admission.MAX_LONG
+    assert claimed(full, "sml") == ""
+    assert claimed(full, "smllll", rank=CALL_RANK) == "smll", "a call does not wait until a recording is complete"
+
+
+def test_what_a_file_states_counts_more_than_its_bytes() -> None:
+    big, small = admission.LONG_BYTES + 1, 1
+    queue = (
+        *(WaitingJob(f"l{n}", small, admission.LONG_S + 1) for n in range(9)),
+        WaitingJob("phone", big, 20.0),
+    )
+    claimed = [step.job_id for step in plan(View(queue=queue), 0.0) if isinstance(step, ClaimJob)]
+    assert claimed == [*(f"l{n}" for n in range(admission.MAX_LONG)), "phone"]
+    works = (
+        work("talk", decoding=Decoding.WAITING, bytes=small, duration_s=900.0),
+        work("phone", decoding=Decoding.WAITING, bytes=big, duration_s=20.0, order=1),
+    )
+    assert plan(View(jobs=works, media=(MediaActorView("m", True),)), 0.0) == [StartDecode("phone", "m")]
+
+
+def test_a_job_that_comes_last_is_seen_if_few_are_before_it() -> None:
+    queue: tuple[WaitingJob, ...] = ()
+    for n in range(admission.HEADS + 9):
+        queue = admission.with_last(queue, WaitingJob(f"m{n}", 1, 600.0))
+    assert [job.job_id for job in queue] == [f"m{n}" for n in range(admission.HEADS)]
+    assert admission.with_last(queue, WaitingJob("clip", 1, 5.0))[-1].job_id == "clip"
+
+
 def serve(jobs: list[tuple[str, int]], load_s: float, batch_s: float) -> tuple[int, float, float]:
     """Do all the work in one slot.
 
@@ -488,7 +531,7 @@ def test_a_call_does_not_wait_for_the_end_of_a_batch() -> None:
     film = work("film", 40, given=100, last_batch=9)
     call = work("call", 3, rank=CALL_RANK, order=1)
     (step,) = plan(View(jobs=(film, call), speech=BUSY), 0.0)
-    assert step == GiveBatch((("call", 0),), urgent=True, express=True)
+    assert step == GiveBatch((("call", 0),), urgent=True, call=True, express=True)
     occupied = SpeechView(ready=True, model="base", slots=2, batches=2, express_slots=1, express_batches=1)
     assert plan(View(jobs=(film, call), speech=occupied), 0.0) == []
     assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "no client waits for the film"
@@ -537,7 +580,7 @@ def test_a_call_comes_beside_a_long_recording_that_was_put_at_the_front() -> Non
     film = work("film", 40, rank=-1.7e9, given=100)
     call = work("call", 1, rank=CALL_RANK, order=1)
     (step,) = plan(View(jobs=(film, call), speech=BUSY), 0.0)
-    assert step == GiveBatch((("call", 0),), urgent=True, express=True)
+    assert step == GiveBatch((("call", 0),), urgent=True, call=True, express=True)
     assert plan(View(jobs=(film,), speech=BUSY), 0.0) == [], "the film itself has the slots"
     (batch,) = batches(View(jobs=(film, call), speech=IDLE))
     assert {job for job, _ in batch} == {"film"}, "and is no company for it"
@@ -584,7 +627,7 @@ def test_calls_go_before_short_recordings_and_what_users_put_at_the_front_before
     call = work("call", 1, rank=CALL_RANK, order=2)
     first = work("first", 1, rank=-1.7e9, given=100)
     (step,) = plan(View(jobs=(FILM, clip(), call), speech=BUSY), 0.0)
-    assert step == GiveBatch((("call", 0),), urgent=True, express=True)
+    assert step == GiveBatch((("call", 0),), urgent=True, call=True, express=True)
     (batch,) = batches(View(jobs=(clip(), call, first), speech=IDLE))
     assert batch == (("first", 0),)
     front = clip("front", rank=-1.7e9)
@@ -602,7 +645,7 @@ def test_short_recordings_have_one_batch_of_two_slots_while_others_wait() -> Non
     assert batches(View(jobs=(works, clip()), speech=busy(batches=1, urgent=1))) == [(("clip", 0),)], "nobody waits"
     call = work("call", 1, rank=CALL_RANK)
     (step,) = plan(View(jobs=(FILM, works, call), speech=busy(urgent=1)), 0.0)
-    assert step == GiveBatch((("call", 0),), urgent=True, express=True), "a call needs no share"
+    assert step == GiveBatch((("call", 0),), urgent=True, call=True, express=True), "a call needs no share"
 
 
 def test_a_short_recording_takes_turns_beside_calls_that_use_up_its_share() -> None:
@@ -628,69 +671,91 @@ def test_a_short_recording_of_another_model_does_not_replace_the_loaded_one() ->
     assert isinstance(step, GiveBatch)
 
 
-def flood(slots: int, express: int, clips: int, chunks: int, clip_s: float, run_s: float) -> tuple[float, int]:
-    """Keep so many clips waiting beside a film. A chunk takes a second, one of a clip `clip_s`.
+class Flood:
+    """Keeps so many clips and calls waiting beside a film. Its chunks take a second, those of the others `short_s`."""
 
-    Return the share of the slots' time that the film had, and the number of clips that were answered.
-    """
-    now, turn, served, film_s, done = 0.0, 0, 8, 0.0, 0
-    since, last = {"film": 0.0}, {"film": 0}
-    left: dict[str, list[int]] = {}
-    flying: list[tuple[float, GiveBatch]] = []
-    born = 0
-    while now < run_s:
-        while len(left) < clips:
-            name, born = f"clip{born}", born + 1
-            left[name], since[name], last[name] = list(range(chunks)), now, 0
-        flying_now = [chunk for _, batch in flying for chunk in batch.chunks]
-        jobs = tuple(
-            clip(
+    def __init__(self, slots: int, express: int, short_s: float, chunks: int, **waiting: int) -> None:
+        self.slots, self.express, self.short_s, self.chunks, self.waiting = slots, express, short_s, chunks, waiting
+        self.now, self.turn, self.born = 0.0, 0, 0
+        self.since, self.last, self.given = {"film": 0.0}, {"film": 0}, {"film": 8}
+        self.left: dict[str, list[int]] = {}
+        self.flying: list[tuple[float, GiveBatch]] = []
+        self.call_lead = self.urgent_chunks = 0
+        self.work_s = dict.fromkeys(("film", *waiting), 0.0)  # seconds of work on each kind
+        self.longest_s = dict.fromkeys(("film", *waiting), 0.0)  # of a wait for a batch
+
+    def run(self, seconds: float) -> None:
+        """Give batches and let them end, until the time is over."""
+        while self.now < seconds:
+            self._come()
+            for step in plan(self._view(), self.now):
+                if isinstance(step, GiveBatch):
+                    self._give(step)
+            self.flying.sort(key=lambda one: one[0])
+            self.now, ended = self.flying.pop(0)
+            for job, index in ended.chunks:
+                if job != "film":
+                    self.left[job].remove(index)
+                    if not self.left[job]:
+                        del self.left[job]
+
+    def _come(self) -> None:
+        for kind, number in self.waiting.items():
+            while sum(job.startswith(kind) for job in self.left) < number:
+                name, self.born = f"{kind}{self.born}", self.born + 1
+                self.left[name] = list(range(self.chunks))
+                self.since[name], self.last[name], self.given[name] = self.now, 0, 0
+
+    def _view(self) -> View:
+        flying = [chunk for _, batch in self.flying for chunk in batch.chunks]
+        jobs = [
+            work(
                 name,
-                ready=tuple(ReadyChunk(n) for n in waiting if (name, n) not in flying_now),
-                order=int(name[4:]),
-                given=chunks - len(waiting),
-                in_flight=sum(job == name for job, _ in flying_now),
-                last_batch=last[name],
-                waiting_since=since[name],
+                ready=tuple(ReadyChunk(n) for n in left if (name, n) not in flying),
+                order=int("".join(filter(str.isdigit, name)) or 0),
+                given=self.given[name],
+                in_flight=sum(job == name for job, _ in flying),
+                last_batch=self.last[name],
+                waiting_since=self.since[name],
+                duration_s=9e4 if name == "film" else 5.0,
+                rank=CALL_RANK if name.startswith("call") else 0.0,
             )
-            for name, waiting in left.items()
-        )
-        film = work("film", 64, given=served, last_batch=last["film"], waiting_since=since["film"], duration_s=9e4)
-        beside = [batch for _, batch in flying if batch.express]
-        within = [batch for _, batch in flying if not batch.express]
+            for name, left in {"film": range(64), **self.left}.items()
+        ]
+        beside = sum(batch.express for _, batch in self.flying)
         speech = SpeechView(
             ready=True,
             model="base",
-            slots=slots,
-            batches=len(within),
-            urgent=sum(batch.urgent for batch in within),
-            express_slots=express,
-            express_batches=len(beside),
+            slots=self.slots,
+            batches=len(self.flying) - beside,
+            urgent=sum(batch.urgent and not batch.express for _, batch in self.flying),
+            call_lead=self.call_lead,
+            urgent_chunks=self.urgent_chunks,
+            express_slots=self.express,
+            express_batches=beside,
         )
-        for step in plan(View(jobs=(film, *jobs), speech=speech), now):
-            if not isinstance(step, GiveBatch):
-                continue
-            turn += 1
-            took_s = sum(1.0 if job == "film" else clip_s for job, _ in step.chunks)
-            flying.append((now + took_s, step))
-            for job in {job for job, _ in step.chunks}:
-                since[job], last[job] = now, turn
-            if step.chunks[0][0] == "film":
-                served, film_s = served + len(step.chunks), film_s + took_s
-        short = sum(batch.urgent for _, batch in flying)
-        assert short <= max(1, slots // 2) or slots == 1, "the share is exceeded"
-        flying.sort(key=lambda one: one[0])
-        now, ended = flying.pop(0)
-        for job, index in ended.chunks:
-            if job != "film":
-                left[job].remove(index)
-                if not left[job]:
-                    done += 1
-                    del left[job]
-    return film_s / (slots * run_s), done
+        return View(jobs=tuple(jobs), speech=speech)
+
+    def _give(self, step: GiveBatch) -> None:
+        self.turn += 1
+        self.call_lead = batching.lead_after(self.call_lead, step, 8)
+        self.urgent_chunks = self.urgent_chunks + len(step.chunks) if step.urgent else 0
+        took_s = sum(1.0 if job == "film" else self.short_s for job, _ in step.chunks)
+        if step.express:  # a slot pauses for what comes beside it
+            paused = next((n for n, (_, batch) in enumerate(self.flying) if not batch.urgent), None)
+            if paused is not None:
+                self.flying[paused] = (self.flying[paused][0] + took_s, self.flying[paused][1])
+        self.flying.append((self.now + took_s, step))
+        for job, _ in step.chunks:
+            kind = job.rstrip("0123456789")
+            self.longest_s[kind] = max(self.longest_s[kind], self.now - self.since[job])
+            self.work_s[kind] += 1.0 if job == "film" else self.short_s
+            self.given[job] += 1
+        for job in {job for job, _ in step.chunks}:
+            self.since[job], self.last[job] = self.now, self.turn
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     slots=st.integers(1, 5),
     express=st.integers(0, 1),
@@ -701,9 +766,77 @@ def flood(slots: int, express: int, clips: int, chunks: int, clip_s: float, run_
 def test_a_flood_of_short_recordings_leaves_a_long_one_its_share(
     slots: int, express: int, clips: int, chunks: int, clip_s: float
 ) -> None:
-    share, answered = flood(slots, express, clips, chunks, clip_s, run_s=400.0)
-    assert share >= (0.45 if slots > 1 else 0.1)
-    assert answered * chunks * clip_s >= 400.0 * 0.1, "and the clips have theirs"
+    flood = Flood(slots, express, clip_s, chunks, clip=clips)
+    flood.run(400.0)
+    assert flood.work_s["film"] >= (0.45 if slots > 1 else 0.05) * slots * 400.0
+    assert flood.work_s["clip"] >= 400.0 * 0.1, "and the clips have theirs"
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    slots=st.integers(1, 5),
+    express=st.integers(0, 1),
+    calls=st.sampled_from([1, 3, 20]),
+    clips=st.sampled_from([0, 1, 9]),
+    chunks=st.integers(1, 3),
+    short_s=st.sampled_from([0.2, 0.5, 1.0]),
+)
+def test_a_stream_of_calls_leaves_the_others_a_share_and_none_of_them_waits_for_ever(
+    slots: int, express: int, calls: int, clips: int, chunks: int, short_s: float
+) -> None:
+    flood = Flood(slots, express, short_s, chunks, call=calls, clip=clips)
+    flood.run(300.0)
+    total = sum(flood.work_s.values())
+    assert flood.work_s["film"] + flood.work_s["clip"] >= 0.15 * total
+    assert flood.work_s["film"] >= (0.03 if clips else 0.15) * total, "clips take turns with it"
+    assert flood.longest_s["film"] <= 150.0
+    assert flood.work_s["call"] >= 0.15 * total, "nor do they starve the calls"
+    if calls == 1:
+        assert flood.longest_s["call"] <= 20.0, "about one batch, while one of the others pauses"
+
+
+def test_calls_have_some_batches_and_then_the_others_have_one() -> None:
+    call = work("call", 20, rank=CALL_RANK)
+    limit = batching.CALL_SHARE * 8
+
+    def next_job(call_lead: int, *others: JobView) -> str:
+        speech = replace(busy(batches=1, urgent=1), call_lead=call_lead)
+        return batches(View(jobs=(call, *others), speech=speech))[0][0][0]
+
+    assert [next_job(count, FILM) for count in (0, limit - 1, limit)] == ["call", "call", "film"]
+    assert next_job(limit, clip()) == "clip", "a short recording is one of the others"
+    assert next_job(limit) == "call", "nobody else waits"
+    full = replace(BUSY, call_lead=limit)
+    assert plan(View(jobs=(call, FILM), speech=full), 0.0) == [], "the slots that pause for calls have to end first"
+    assert plan(View(jobs=(call,), speech=full), 0.0) != []
+
+
+def test_beside_the_only_slot_come_as_many_chunks_of_clips_as_a_batch_has() -> None:
+    def beside(urgent_chunks: int, *jobs: JobView) -> int:
+        return len(plan(View(jobs=jobs, speech=replace(busy(1), urgent_chunks=urgent_chunks)), 0.0))
+
+    at_work = replace(FILM, in_flight=8)
+    assert [beside(count, at_work, clip()) for count in (0, 7, 8)] == [1, 1, 0]
+    assert beside(8, clip()) == 1, "nobody else is at work"
+    two = replace(busy(2), urgent_chunks=8)
+    assert len(plan(View(jobs=(at_work, clip()), speech=two), 0.0)) == 1, "one slot goes on"
+
+
+def test_calls_of_another_model_let_a_job_have_a_batch_that_waited_too_long() -> None:
+    call = work("call", 3, rank=CALL_RANK, model="large", batch_key="large", waiting_since=99.0)
+    film = work("film", 40, given=8, waiting_since=0.0)
+    loaded = SpeechView(ready=True, model="large", load_s=2.0, loaded_at=50.0)
+    assert plan(View(jobs=(call, film), speech=loaded), 100.0) == [LoadModel("base")]
+    fresh = replace(loaded, loaded_at=95.0)
+    (step,) = plan(View(jobs=(call, film), speech=fresh), 100.0)
+    assert isinstance(step, GiveBatch), "a model has to be worth its loading"
+    (step,) = plan(View(jobs=(call, film), speech=replace(loaded, model="base", loaded_at=102.0)), 102.0)
+    assert isinstance(step, GiveBatch)
+    assert step.chunks[0][0] == "film", "its model was loaded for this batch"
+    served = replace(film, waiting_since=102.0)
+    assert plan(View(jobs=(call, served), speech=replace(loaded, model="base", loaded_at=102.0)), 103.0) == [
+        LoadModel("large")
+    ]
 
 
 def test_a_job_whose_model_is_not_decided_waits_and_others_do_not() -> None:

@@ -33,6 +33,24 @@ def test_the_actor_hears_that_somebody_waits_for_a_batch(urgent: bool, express: 
     )
 
 
+def test_how_far_calls_and_short_recordings_are_ahead_of_others_is_counted() -> None:
+    actor: Any = SimpleNamespace(facts={}, send=lambda command, **_: None)
+    speech = SpeechActor(actor, schema.SpeechSettings(), schema.SupervisionSettings())
+
+    def after(size: int, **fields: bool) -> tuple[int, int]:
+        speech.give(speech.next_batch(), GiveBatch((("job", 0),) * size, **fields), [], preset="balanced", prompt=None)
+        return speech.view().call_lead, speech.view().urgent_chunks
+
+    assert after(3, urgent=True, call=True) == (3, 3)
+    assert after(1, urgent=True, call=True, express=True) == (4, 4)
+    for _ in range(4):
+        most = after(8, urgent=True, call=True)
+    assert most == (32, 36)
+    assert after(2, urgent=True) == (24, 38), "a short recording is one of the others of a call"
+    assert after(5) == (4, 0)
+    assert after(2) == (0, 0)
+
+
 GPU: dict[str, Any] = {"cuda_devices": 2, "vram_free": [80_000_000_000, None]}
 
 

@@ -331,7 +331,7 @@ async def test_what_was_said_is_found_with_its_place(web: Running) -> None:
 
 
 async def test_jobs_that_wait_change_places(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "MAX_SHORT", 1)
+    monkeypatch.setattr(admission, "MAX_TOGETHER", 1)
     busy = await posted(web, script(chunks=100, delay=0.2))
     await until_job(web.service, busy["id"], lambda job: job.status is Status.PROCESSING)
     a, b, c = [(await posted(web, name=f"{name}.wav"))["id"] for name in "abc"]
