@@ -20,8 +20,9 @@ from contextlib import nullcontext
 from queue import SimpleQueue
 from typing import Final
 
+from whisper_service.actors.samples import UnreadableChunk
 from whisper_service.actors.speech import allocator
-from whisper_service.actors.speech.chunk_io import UnreadableChunk, read_audio, segments_of
+from whisper_service.actors.speech.chunk_io import read_audio, segments_of
 from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Recognizer
 from whisper_service.core import chinese
