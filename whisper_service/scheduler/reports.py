@@ -9,6 +9,7 @@ from whisper_service.scheduler import aborts, execute, recovery
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
 from whisper_service.supervision.protocol import (
+    Assigned,
     BatchDone,
     ChunkDone,
     ChunkFound,
@@ -18,6 +19,7 @@ from whisper_service.supervision.protocol import (
     Downloaded,
     DownloadProgress,
     Fault,
+    Heard,
     Loaded,
     MediaInfo,
     Ready,
@@ -76,6 +78,8 @@ async def take_report(context: Context, event: Reported) -> None:
             context.hub_tests.on_tested(report)
         case SiteFound() | SiteProgress() | SiteFetched() | SiteFailed():
             pass  # `integrations.site_fetcher` listens to its actors itself
+        case Heard() | Assigned():
+            pass  # no actor that sends these is started yet
         case _:
             assert_never(report)
 

@@ -17,7 +17,17 @@ from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 
 from whisper_service.supervision.faults import EXIT_UNCAUGHT
-from whisper_service.supervision.protocol import Cancel, Command, Decode, Report, Transcribe, decode_command, encode
+from whisper_service.supervision.protocol import (
+    Assign,
+    Cancel,
+    Command,
+    Decode,
+    Listen,
+    Report,
+    Transcribe,
+    decode_command,
+    encode,
+)
 
 Emit = Callable[[Report], None]
 PINNED = {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}
@@ -58,7 +68,7 @@ class Inbox:
         except Empty:
             return None
         jobs: tuple[str, ...] = ()
-        if isinstance(command, Decode):
+        if isinstance(command, (Decode, Listen, Assign)):
             jobs = (command.job_id,)
         elif isinstance(command, Transcribe):
             jobs = tuple(chunk.job_id for chunk in command.chunks)

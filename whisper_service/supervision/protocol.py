@@ -138,6 +138,32 @@ class FetchSite(Message, frozen=True):
     timeout_s: float = 30.0  # to connect, and without a single byte
 
 
+class Listen(Message, frozen=True):
+    """Hear the voices of one chunk. Answered by `Heard` or `Fault(scope="speakers")`, unless its job was cancelled.
+
+    The answer is a function of the samples, the segments and the networks. So a chunk may be given again to any actor.
+    """
+
+    job_id: str
+    span: Span
+    spool: str  # raw little-endian int16 PCM, 16 kHz mono
+    networks: str  # the directory of both networks, see `models.speaker_networks`
+    segments: tuple[Segment, ...] = ()  # the text of the chunk
+
+
+class Assign(Message, frozen=True):
+    """Name the speakers of a job. Answered by `Assigned` or `Fault(scope="speakers")`, unless the job was cancelled.
+
+    The answer is a function of `voices` and of the two limits, in whatever order the voices come.
+    """
+
+    job_id: str
+    request: int  # comes back in the answer
+    voices: tuple[tuple[int, bytes], ...]  # chunk, `Heard.voices`
+    least: int = 1  # speakers
+    most: int | None = None  # None: no limit
+
+
 class Cancel(Message, frozen=True):
     """Drop the chunks or the decode of a job. Chunks that the model works on still end in a report."""
 
@@ -148,7 +174,7 @@ class Shutdown(Message, frozen=True):
     """Exit now, without finishing any work."""
 
 
-Command = Load | Transcribe | Decode | Download | TestConnection | FetchSite | Cancel | Shutdown
+Command = Load | Transcribe | Decode | Download | TestConnection | FetchSite | Listen | Assign | Cancel | Shutdown
 
 
 # -- from an actor ---------------------------------------------------------------------------------------------------
@@ -298,6 +324,42 @@ class SiteFailed(Message, frozen=True):
     again: bool = False  # another attempt may succeed
 
 
+class Heard(Message, frozen=True):
+    """The voices of one chunk. `voices` are bytes to store with the chunk: they are what `Assign` takes."""
+
+    job_id: str
+    index: int  # of the chunk
+    voices: bytes
+
+
+class AssignedSpeaker(msgspec.Struct, frozen=True):
+    """A speaker of a job."""
+
+    name: str  # "A", "B" ... in order of first word
+    seconds: float  # of the units of the speaker
+    centroid: bytes  # mean direction of the voice: 192 little-endian float32. Biometric: it never leaves the service
+
+
+class AssignedTurns(msgspec.Struct, frozen=True):
+    """Who says which words of a segment."""
+
+    chunk: int
+    index: int
+    turns: tuple[tuple[int, str], ...]  # first word of the turn, name of the speaker
+
+
+class Assigned(Message, frozen=True):
+    """The speakers of a job, and the turns of every segment that was in `Listen`. Both are empty if nobody was heard.
+
+    Segments of chunks without voices are missing.
+    """
+
+    job_id: str
+    request: int  # of the command
+    speakers: tuple[AssignedSpeaker, ...]
+    segments: tuple[AssignedTurns, ...]
+
+
 class Fault(Message, frozen=True):
     """A failure. The actor lives on, unless the fault is `fatal`: then it exits at once.
 
@@ -305,7 +367,7 @@ class Fault(Message, frozen=True):
     on. Without an `index` the fault ends the batch: the chunks that were not reported have no text.
     """
 
-    scope: str  # "model" | "batch" | "media" | "download" | "actor"
+    scope: str  # "model" | "batch" | "media" | "download" | "speakers" | "actor"
     kind: str  # a `faults.FaultKind`
     problem: Problem
     batch: int | None = None
@@ -317,7 +379,8 @@ class Fault(Message, frozen=True):
 
 Report = (
     Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded
-    | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed | Fault
+    | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
+    | Heard | Assigned | Fault
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ whatever order the chunks were heard.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, product
 from string import ascii_uppercase
@@ -53,7 +54,8 @@ class Labels(NamedTuple):
 def label(chunks: Mapping[int, ChunkVoices], how_many: HowMany = UNKNOWN) -> Labels:
     """Return the speakers of a recording, given the voices of its chunks by number of chunk.
 
-    Chunks that are missing have no voices. A person of whom no unit is left has no name.
+    Chunks that are missing have no voices. A person without a unit has no name, unless so many people are asked for:
+    then the unit that fits best is theirs.
     """
     ordered = [(number, chunks[number]) for number in sorted(chunks)]
     centroids = _people([heard for _, heard in ordered], how_many)
@@ -61,6 +63,7 @@ def label(chunks: Mapping[int, ChunkVoices], how_many: HowMany = UNKNOWN) -> Lab
         return Labels((), ())
     units = [(number, unit) for number, heard in ordered for unit in heard.units]
     owners = _filled([owner for _, heard in ordered for owner in _owners(heard, centroids)])
+    owners = _all_present(owners, [unit.embedding for _, unit in units], centroids, how_many.least)
     names = {owner: _name(place) for place, owner in enumerate(dict.fromkeys(owners))}
     seconds = dict.fromkeys(names, 0.0)
     for (_, unit), owner in zip(units, owners, strict=True):
@@ -143,6 +146,23 @@ def _filled(owners: Sequence[int | None]) -> list[int]:
         last = last if owner is None else owner
         filled.append(last)
     return filled
+
+
+def _all_present(owners: list[int], embeddings: Sequence[Vector | None], centroids: Vectors, least: int) -> list[int]:
+    """Give people without a unit one each, until there are `least`: of others who have more, the one that fits best."""
+    owners = list(owners)
+    for person in range(len(centroids)):
+        counts = Counter(owners)
+        if len(counts) >= least:
+            break
+        fits = [
+            (float((centroids[person] - centroids[owner]) @ embedding), -place)
+            for place, (owner, embedding) in enumerate(zip(owners, embeddings, strict=True))
+            if embedding is not None and counts[owner] > 1
+        ]
+        if person not in counts and fits:
+            owners[-max(fits)[1]] = person
+    return owners
 
 
 def _segments(units: Sequence[tuple[int, Unit]], names: Sequence[str]) -> Iterator[SegmentTurns]:

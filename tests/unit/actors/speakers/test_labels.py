@@ -90,6 +90,18 @@ def test_told_how_many_people_there_are_so_many_are_named(k: int, seed: int) -> 
     assert sum(speaker.seconds for speaker in labels.speakers) == pytest.approx(30.0)
 
 
+def test_a_person_that_is_asked_for_gets_the_unit_that_fits_best() -> None:
+    dice = np.random.default_rng(5)
+    late = np.arange(FRAMES) >= 520  # where there is no text
+    window = VoiceWindow(0, (Voice(~late, spoken(SIX[0], dice)), Voice(late, spoken(SIX[4], dice))))
+    mixed = spoken(SIX[0] + 0.4 * SIX[4], dice)
+    units = (Unit(0, 0, 0, 60_000, spoken(SIX[0], dice)), Unit(1, 0, 60_000, 60_000, mixed))
+    heard = {0: ChunkVoices((window,), units), 1: chunk(SIX, [(1, 4.0)], 1)}
+    assert names(label(heard)) == ["A", "A", "B"]
+    assert names(label(heard, HowMany(3, 3))) == ["A", "B", "C"]
+    assert np.argmax(SIX @ label(heard, HowMany(3, 3)).speakers[1].centroid) == 4
+
+
 def test_a_longer_recording_does_not_change_who_was_who() -> None:
     heard = conversation()
     for last, following in pairwise(sorted(heard)):
