@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import permutations
 
+import numpy as np
 import pytest
 
 from bench.__main__ import benchmarks
 from bench.lib import report, subscribers, usage
 from bench.lib.actors import CHUNK_S, sentences
+from bench.lib.diarization import Turn, error_rate, matched, words_right
 from bench.robustness import kills
 from testkit.repository import ROOT
 from whisper_service.core.domain import SAMPLE_RATE, Span
@@ -79,6 +82,34 @@ def test_events_are_found_however_the_network_cuts_them() -> None:
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.0, 1)])
 def test_quantiles_are_the_nearest_rank(share: float, value: int) -> None:
     assert report.quantile([*range(100, 0, -1)], share) == value
+
+
+def test_turns_under_other_names_are_right() -> None:
+    reference = [Turn(0, 4, "Ann"), Turn(4, 6, "Bob"), Turn(6, 10, "Ann")]
+    found = [Turn(0, 4, "B"), Turn(4, 6, "A"), Turn(6, 10, "B")]
+    assert str(error_rate(reference, found)) == "0.0 (0.0 + 0.0 + 0.0)"
+    assert str(error_rate(reference, [])) == "100.0 (100.0 + 0.0 + 0.0)"
+
+
+def test_missed_false_and_confused_turns_are_counted_apart() -> None:
+    reference = [Turn(0, 4, "Ann"), Turn(3, 7, "Bob")]  # two at once for a second
+    found = [Turn(0, 2, "A"), Turn(2, 6, "B"), Turn(8, 9, "B")]
+    errors = error_rate(reference, found)
+    assert errors == pytest.approx((2.0, 1.0, 1.0, 8.0))  # 3..4 has one voice, 6..7 none; 8..9; 2..3
+
+
+def test_words_count_under_the_best_match_of_names() -> None:
+    said = [("Ann", "B")] * 5 + [("Bob", "A")] * 3 + [("Bob", "B")] * 2
+    assert words_right(said) == (8, 10)
+    assert words_right([]) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_match_is_that_of_all_matches(seed: int) -> None:
+    gains = np.random.default_rng(seed).uniform(size=(4, 6 - seed % 3))
+    best = max(sum(gains[i, j] for i, j in enumerate(p)) for p in permutations(range(gains.shape[1]), 4))
+    assert sum(gains[i, j] for i, j in matched(gains)) == pytest.approx(best)
+    assert sum(gains.T[i, j] for i, j in matched(gains.T)) == pytest.approx(best)
 
 
 def test_a_scripted_chunk_has_as_much_text_as_speech_has() -> None:
