@@ -21,7 +21,7 @@ KEPT_S: Final = 30.0
 class DiskUse(Value, frozen=True):
     """Bytes on the disk by kind."""
 
-    recordings_bytes: int  # with uploads that are not complete, waveforms and decoded audio
+    recordings_bytes: int  # with uploads that are not complete, listening copies, waveforms, decoded audio
     transcripts_bytes: int  # the database: jobs, texts and the index of the search
     models_bytes: int  # also of models outside the data directory
 
@@ -46,7 +46,7 @@ class DiskMeter:
 
 def measure(data: DataDir, models_bytes: int) -> DiskUse:
     """Return the disk use of a data directory. A recording that several jobs share counts once."""
-    kinds = (data.media, data.uploads, data.spool, data.peaks)
+    kinds = (data.media, data.uploads, data.spool, data.peaks, data.copies)
     recordings = {mark: size for kind in kinds for mark, size in _files(kind)}
     database = (data.database.with_name(data.database.name + ending) for ending in ("", "-wal", "-shm"))
     transcripts = sum(path.stat().st_size for path in database if path.exists())

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from anyio.lowlevel import checkpoint
 
 from whisper_service.core.errors import ServiceError
+from whisper_service.core.files import draft_of
 from whisper_service.storage.change_feed import ChangeFeed, Closed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -35,12 +36,15 @@ async def prune_changes(store: Store, feed: ChangeFeed, keep: int) -> None:
 def sweep(data: DataDir, uploads: Uploads, with_media: Collection[str], open_jobs: Collection[str]) -> None:
     """Delete files that no job has: broken uploads, recordings and waveforms of deleted jobs, spools of ended jobs.
 
+    A draft of a listening copy is of no use: a new decode makes the copy anew.
+
     The last service may have ended before it could delete them. What was fetched from web pages is fetched anew.
     """
     for path in data.sites.iterdir():
         shutil.rmtree(path, ignore_errors=True)
     uploads.sweep(with_media)
-    for directory, owners in ((data.spool, open_jobs), (data.peaks, with_media)):
+    for directory, owners in ((data.spool, open_jobs), (data.peaks, with_media), (data.copies, with_media)):
         for path in directory.iterdir():
-            if path.name.partition(".")[0] not in owners and not path.is_dir():
+            kept = path.name.partition(".")[0] in owners and path != draft_of(path.with_suffix(""))
+            if not kept and not path.is_dir():
                 path.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """Delete the recordings and jobs that are too old or take too much space, oldest first, as configured.
 
+A listening copy goes with its recording. Where space is short, copies go before any recording: they can be made again.
+
 `due` is pure. Only jobs that have ended are ever due. `Retention` asks for each deletion, and who carries it out checks
 again that the job has not been started since.
 """
@@ -34,14 +36,16 @@ JUMP_S: Final = 3_600.0
 class DueJobs(NamedTuple):
     """The ids of jobs that have to go."""
 
-    media: Sequence[str]  # only the recording
+    media: Sequence[str]  # only the recording, with its listening copy
     jobs: Sequence[str]  # the whole job
+    copies: Sequence[str] = ()  # only the listening copy
 
 
 def due(rules: StorageSettings, stored: Collection[StoredJob], now: float) -> DueJobs:
     """Return what has to be deleted, oldest first. `now` is in Unix seconds.
 
     A job that can be retried, because it failed or has gaps, loses its recording by age only, not for space.
+    Listening copies go first for space, of any job.
     """
     ended = sorted(
         (job for job in stored if job.status in TERMINAL and job.finished_at is not None),
@@ -52,14 +56,21 @@ def due(rules: StorageSettings, stored: Collection[StoredJob], now: float) -> Du
     with_media = [job for job in ended if not job.media_removed and job.id not in set(jobs)]
     media = [job.id for job in with_media if media_s and now - (job.finished_at or now) > media_s]
     gone = {*media, *jobs}
-    used = sum(job.bytes for job in stored if not job.media_removed and job.id not in gone)
+    used = sum(job.bytes + job.copy_bytes for job in stored if not job.media_removed and job.id not in gone)
+    copies: list[str] = []
+    for job in with_media:
+        if not rules.max_media_bytes or used <= rules.max_media_bytes:
+            break
+        if job.id not in gone and job.copy_bytes:
+            copies.append(job.id)
+            used -= job.copy_bytes
     for job in with_media:
         if not rules.max_media_bytes or used <= rules.max_media_bytes:
             break
         if job.id not in gone and job.status is not Status.FAILED and not job.gaps:
             media.append(job.id)
             used -= job.bytes
-    return DueJobs(media, jobs)
+    return DueJobs(media, jobs, tuple(job_id for job_id in copies if job_id not in set(media)))
 
 
 class Retention:
@@ -70,6 +81,7 @@ class Retention:
         rules: StorageSettings,
         store: Store,
         feed: ChangeFeed,
+        remove_copy: Callable[[str], Awaitable[object]],
         remove_media: Callable[[str], Awaitable[object]],
         remove_job: Callable[[str], Awaitable[object]],
         *,
@@ -79,6 +91,7 @@ class Retention:
         self._rules = rules
         self._store = store
         self._feed = feed
+        self._remove_copy = remove_copy
         self._remove_media = remove_media
         self._remove_job = remove_job
         self._wall = wall
@@ -107,14 +120,17 @@ class Retention:
             message = "The clock was set forward. Nothing is removed for its age yet."
             logger.warning(message, extra={"action": "clock_jumped"})
             return
-        media, jobs = due(self._rules, await self._store.stored_jobs(), self._wall())
+        media, jobs, copies = due(self._rules, await self._store.stored_jobs(), self._wall())
+        for job_id in copies:
+            await self._remove_copy(job_id)
         for job_id in media:
             await self._remove_media(job_id)
         for job_id in jobs:
             await self._remove_job(job_id)
-        if media or jobs:
-            facts = {"action": "retention", "media": len(media), "jobs": len(jobs)}
-            logger.info("Removed %d recordings and %d jobs as configured.", len(media), len(jobs), extra=facts)
+        if media or jobs or copies:
+            facts = {"action": "retention", "media": len(media), "jobs": len(jobs), "copies": len(copies)}
+            text = "Removed %d listening copies, %d recordings and %d jobs as configured."
+            logger.info(text, len(copies), len(media), len(jobs), extra=facts)
 
     def _clock_jumped(self) -> bool:
         """Return whether the clock was set forward since the last look."""

@@ -145,6 +145,7 @@ def _build(
             data,
             config.media,
             limits,
+            config.storage,
         ),
         models=models,
         downloads=ModelDownloads(supervise("download", DOWNLOAD), models, hub, spare_bytes=spare_bytes),
@@ -175,6 +176,7 @@ def _build(
             config.storage,
             store,
             feed,
+            lambda job_id: context.ask(requests.remove_copy, job_id),
             lambda job_id: context.ask(requests.remove_media, job_id),
             lambda job_id: context.ask(requests.expire, job_id),
         ),
@@ -218,4 +220,5 @@ def _apply(parts: Parts, config: Config) -> None:
     parts.trash.news.notify()
     parts.context.downloads.hub = hubs.resolve(config.models, os.environ)
     parts.context.downloads.spare_bytes = config.storage.min_free_bytes
+    parts.context.media.storage = config.storage
     logging.getLogger("whisper_service").setLevel(config.log.level.upper())

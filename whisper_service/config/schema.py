@@ -141,6 +141,9 @@ class StorageSettings(Section, frozen=True):
     max_media_bytes: Annotated[
         Count, setting("above this, the oldest recordings of finished jobs are deleted; 0: no limit", RESTART)
     ] = 0
+    listening_copy: Annotated[
+        bool, setting("keep a small copy of recordings that browsers cannot play: 21 MB an hour", NOW)
+    ] = True
 
 
 class SpeechSettings(Section, frozen=True):

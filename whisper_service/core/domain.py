@@ -247,6 +247,8 @@ class Job(Value, frozen=True):
     origin: LinkOrigin | None = None  # None: the recording was uploaded
     tracks: tuple[AudioTrack, ...] = ()  # of a recording with several audio tracks
     media_removed: bool = False  # the recording was deleted, as storage.keep_media_days and others ask; its text stays
+    playable: Playable | None = None  # what a player gets; None: not known, or nothing that every browser plays
+    copy_bytes: int = 0  # of the listening copy; 0: there is none
     no_speech: bool = False  # it is complete, and nobody speaks in it
 
 

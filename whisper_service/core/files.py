@@ -75,6 +75,11 @@ def write_whole(path: Path, data: bytes, *, draft: Path | None = None) -> None:
         draft.unlink(missing_ok=True)
 
 
+def draft_of(path: Path) -> Path:
+    """Return the path of a file that is not complete and gets its name later. Beside `path`."""
+    return path.with_name(f"{path.name}.part")
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits. Blocks for as long as the disk takes."""
     with path.open("rb") as file:

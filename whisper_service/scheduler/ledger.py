@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from anyio import to_thread
@@ -22,12 +23,14 @@ from whisper_service.core.domain import (
     Job,
     JobNote,
     Phase,
+    Playable,
     Problem,
     Span,
     Status,
     Task,
 )
 from whisper_service.core.errors import NotFound
+from whisper_service.core.files import draft_of
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.core.stated_length import stated_length
 from whisper_service.scheduler import admission
@@ -162,13 +165,25 @@ class Ledger:
         await to_thread.run_sync(self._data.delete_files, job_id)
 
     async def remove_media(self, job_id: str) -> None:
-        """Delete the recording and the waveform of a job that has ended; keep its text."""
+        """Delete the recording, its listening copy and the waveform of a job that has ended; keep its text."""
         job = await self._store.job(job_id)
         if job.status not in TERMINAL or job.media_removed:
             return
-        if (written := await self._store.update(job_id, expected=job.status, media_removed=True)) is not None:
+        fields: dict[str, Any] = {"media_removed": True, "playable": None, "copy_bytes": 0}
+        if (written := await self._store.update(job_id, expected=job.status, **fields)) is not None:
             self._publish(written)
             await to_thread.run_sync(self._data.delete_files, job_id)
+
+    async def remove_copy(self, job_id: str) -> None:
+        """Delete the listening copy of a job that has ended. A player gets the recording, if it plays."""
+        job = await self._store.job(job_id)
+        if job.status not in TERMINAL or not job.copy_bytes:
+            return
+        playable = None if job.playable is Playable.COPY else job.playable
+        written = await self._store.update(job_id, expected=job.status, playable=playable, copy_bytes=0)
+        if written is not None:
+            self._publish(written)
+            await to_thread.run_sync(partial(self._data.copy_of(job_id).unlink, missing_ok=True))
 
     # -- claiming and ending ------------------------------------------------------------------------------------------
 
@@ -243,10 +258,18 @@ class Ledger:
         """Add to the history of a job in work what its user should know."""
         await self.update(run, history=self._history_with(run, problem))
 
-    async def finish_decoding(self, run: Run, duration_s: float, warnings: Sequence[Problem] = ()) -> None:
+    async def finish_decoding(
+        self,
+        run: Run,
+        duration_s: float,
+        warnings: Sequence[Problem] = (),
+        *,
+        playable: Playable | None = None,
+        copy_bytes: int = 0,
+    ) -> None:
         """Record that the whole recording is in the spool. Warnings are stored: the job may end after a restart."""
         run.finish_decoding(duration_s)
-        fields: dict[str, Any] = {"decoded": True}
+        fields: dict[str, Any] = {"decoded": True, "playable": playable, "copy_bytes": copy_bytes}
         known = {note.code for note in run.job.history}
         if new := [warning for warning in warnings if warning.code not in known]:
             fields["history"] = self._history_with(run, *new)
@@ -330,8 +353,9 @@ class Ledger:
             run.take_back(index, batch)
 
     def delete_spool(self, job_id: str) -> None:
-        """Delete the samples of a job."""
-        self._data.spool_of(job_id).unlink(missing_ok=True)
+        """Delete the samples of a job, and a listening copy that is not complete."""
+        for path in (draft_of(self._data.copy_of(job_id)), self._data.spool_of(job_id)):
+            path.unlink(missing_ok=True)
 
     # -- small parts --------------------------------------------------------------------------------------------------
 
@@ -378,6 +402,8 @@ class Ledger:
         self._forget(job_id)
         job = self._publish(written)
         self.delete_spool(job_id)
+        if not job.copy_bytes:  # one that was complete, but not reported yet, has no owner
+            self._data.copy_of(job_id).unlink(missing_ok=True)
         level = logging.WARNING if job.status is Status.FAILED else logging.INFO
         facts: dict[str, Any] = {"status": job.status.value, "gaps": len(job.gaps), "cause": cause.value}
         if job.error:

@@ -5,14 +5,18 @@ Turns the steps of a plan into commands. Reads and writes nothing in the store, 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-from whisper_service.config.schema import MediaSettings, SupervisionSettings
+from whisper_service.config.schema import MediaSettings, StorageSettings, SupervisionSettings
 from whisper_service.core.domain import ActorState, Job, Problem
+from whisper_service.core.files import draft_of
 from whisper_service.scheduler.views import MediaActorView
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.supervision.protocol import Cancel, Decode
 from whisper_service.supervision.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
 
 
 class MediaActors:
@@ -24,7 +28,9 @@ class MediaActors:
         data: DataDir,
         media: MediaSettings,
         limits: SupervisionSettings,
+        storage: StorageSettings,
     ) -> None:
+        self.storage = storage  # says whether listening copies are made, and what they leave free on the disk
         self.actors = {actor.name: actor for actor in actors}
         self._data = data
         self._media = media
@@ -91,6 +97,8 @@ class MediaActors:
             track=job.options.track,
             language=job.options.language,
             name=job.name,
+            copy=self._copy_of(job, limit_s),
+            spare_bytes=self.storage.min_free_bytes,
         )
         actor.send(command, generation=generation, within_s=self._stall_s, key=job.id)
         self._start_spare()
@@ -128,6 +136,20 @@ class MediaActors:
         free = [actor for name, actor in self.actors.items() if name not in self._jobs]
         if free and all(actor.state is ActorState.IDLE for actor in free):
             free[0].start()
+
+    def _copy_of(self, job: Job, limit_s: float | None) -> str:
+        """Return where the listening copy goes, and create its draft. Empty: none is wanted, or it has no room."""
+        if not self.storage.listening_copy or limit_s is not None:
+            return ""
+        copy = self._data.copy_of(job.id)
+        try:
+            if not copy.exists():
+                draft_of(copy).touch()
+        except OSError as error:  # the text does not need the copy
+            facts = {"action": "listening_copy_failed", "job": job.id}
+            logger.warning("There is no place for a listening copy: %s", error, extra=facts)
+            return ""
+        return str(copy)
 
     def _release(self, name: str, job_id: str) -> bool:
         """Free the actor. False: it does not decode this recording."""

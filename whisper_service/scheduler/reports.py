@@ -67,7 +67,13 @@ async def take_report(context: Context, event: Reported) -> None:
             run = _run_at(context, actor, report.job_id)
             context.media.on_end(actor, report.job_id)
             if run is not None:
-                await context.ledger.finish_decoding(run, report.duration_s, report.warnings)
+                await context.ledger.finish_decoding(
+                    run,
+                    report.duration_s,
+                    report.warnings,
+                    playable=report.playable,
+                    copy_bytes=report.copy_bytes,
+                )
         case Fault():
             await _fault(context, actor, event.generation, report)
         case DownloadProgress():

@@ -97,6 +97,12 @@ async def remove_media(context: Context, job_id: str) -> None:
         await context.ledger.remove_media(job_id)
 
 
+async def remove_copy(context: Context, job_id: str) -> None:
+    """Delete the listening copy of a job that has ended. The recording stays."""
+    with suppress(NotFound):
+        await context.ledger.remove_copy(job_id)
+
+
 async def expire(context: Context, job_id: str) -> None:
     """Delete a job, unless it was started again since."""
     with suppress(NotFound):

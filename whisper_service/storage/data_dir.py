@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from whisper_service.core.errors import DataDirectoryInUse, DiskFull, ServiceError
-from whisper_service.core.files import is_disk_full
+from whisper_service.core.files import draft_of, is_disk_full
 
 SAMPLE_BYTES: Final = 2
 """Bytes of one int16 sample in a spool."""
@@ -25,6 +25,7 @@ class DataDir:
         self.uploads = root / "uploads"
         self.spool = root / "spool"
         self.peaks = root / "peaks"
+        self.copies = root / "copies"
         self.models = root / "models"
         self.logs = root / "logs"
         self.sites = root / "sites"
@@ -50,6 +51,10 @@ class DataDir:
         """Return the path of the waveform that the page draws."""
         return self.peaks / job_id
 
+    def copy_of(self, job_id: str) -> Path:
+        """Return the path of the listening copy. Until it is complete, it is a draft (`core.files.draft_of`)."""
+        return self.copies / job_id
+
     def site_of(self, job_id: str) -> Path:
         """Return the folder for the recording of a web page while it is fetched. It exists only so long."""
         return self.sites / job_id
@@ -71,8 +76,9 @@ class DataDir:
             return None
 
     def delete_files(self, job_id: str) -> None:
-        """Delete every file of a job."""
-        for path in (self.source_of(job_id), self.spool_of(job_id), self.peaks_of(job_id)):
+        """Delete every file of a job. The draft of the copy goes first: what has no draft cannot become complete."""
+        copy = self.copy_of(job_id)
+        for path in (draft_of(copy), copy, self.source_of(job_id), self.spool_of(job_id), self.peaks_of(job_id)):
             path.unlink(missing_ok=True)
 
     @contextmanager
@@ -80,7 +86,8 @@ class DataDir:
         """Create the directories and keep other services out for the time of the block. Raises `DataDirectoryInUse`."""
         try:
             for path in (
-                self.root, self.media, self.uploads, self.spool, self.peaks, self.models, self.logs, self.sites
+                self.root, self.media, self.uploads, self.spool, self.peaks, self.copies, self.models, self.logs,
+                self.sites,
             ):  # fmt: skip
                 path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -25,6 +25,7 @@ class StoredJob(NamedTuple):
     bytes: int
     gaps: bool
     media_removed: bool
+    copy_bytes: int = 0
 
 
 class Queued(NamedTuple):
@@ -107,9 +108,12 @@ class JobQueries:
 
     async def stored_jobs(self) -> list[StoredJob]:
         """Return what retention needs to know of every job, in no order."""
-        sql = "SELECT id, status, finished_at, bytes, gaps <> '[]' AS gaps, media_removed FROM kept"
+        sql = "SELECT id, status, finished_at, bytes, gaps <> '[]' AS gaps, media_removed, copy_bytes FROM kept"
         rows = await self._db.read(sql)
-        return [StoredJob(row["id"], Status(row["status"]), *row[2:4], *map(bool, row[4:])) for row in rows]
+        return [
+            StoredJob(row["id"], Status(row["status"]), row[2], row[3], bool(row[4]), bool(row[5]), row[6])
+            for row in rows
+        ]
 
     async def find_duplicate(self, sha256: str, options: Options) -> Job | None:
         """Return the newest job with this recording and these options that has its text or can still get it."""

@@ -31,6 +31,7 @@ class Clock:
             rules,
             service.parts.store,
             service.events,
+            lambda job_id: context.ask(requests.remove_copy, job_id),
             lambda job_id: context.ask(requests.remove_media, job_id),
             lambda job_id: context.ask(requests.expire, job_id),
             wall=lambda: self.wall,

@@ -94,7 +94,13 @@ class ScriptedLoop:
             data=data,
             ledger=Ledger(store, feed, data),
             speech=speech,
-            media=MediaActors([self.media], data, settings.media, settings.supervision),  # type: ignore[list-item]
+            media=MediaActors(
+                [self.media],  # type: ignore[list-item]
+                data,
+                settings.media,
+                settings.supervision,
+                settings.storage,
+            ),
             models=models,
             downloads=ModelDownloads(self.download, models, Hub(()), spare_bytes=0),  # type: ignore[arg-type]
             hub_tests=HubTests(ScriptedActor("connection")),  # type: ignore[arg-type]

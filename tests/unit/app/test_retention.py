@@ -56,6 +56,29 @@ def test_what_is_due(limits: StorageSettings, wanted: DueJobs) -> None:
     assert due(limits, JOBS, 100.0) == wanted
 
 
+WITH_COPIES = [
+    StoredJob("new", DONE, 90.0, 10, False, False, copy_bytes=3),
+    StoredJob("failed", Status.FAILED, 20.0, 10, False, False, copy_bytes=4),
+    StoredJob("old", DONE, 10.0, 10, False, False),
+    StoredJob("again", Status.PROCESSING, None, 10, False, False, copy_bytes=2),
+]
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [
+        (rules(media_bytes=49), DueJobs([], [])),
+        (rules(media_bytes=48), DueJobs([], [], ("failed",))),
+        (rules(media_bytes=44), DueJobs([], [], ("failed", "new"))),
+        (rules(media_bytes=41), DueJobs(["old"], [], ("failed", "new"))),
+        (rules(media_bytes=31), DueJobs(["old", "new"], [], ("failed",))),  # a recording takes its copy along
+        (rules(media_s=75, media_bytes=22), DueJobs(["old", "failed"], [], ("new",))),
+    ],
+)
+def test_copies_go_before_any_recording(limits: StorageSettings, wanted: DueJobs) -> None:
+    assert due(limits, WITH_COPIES, 100.0) == wanted
+
+
 ANY = st.builds(
     StoredJob,
     id=st.uuids().map(str),
@@ -64,6 +87,7 @@ ANY = st.builds(
     bytes=st.integers(0, 100),
     gaps=st.booleans(),
     media_removed=st.booleans(),
+    copy_bytes=st.integers(0, 30),
 )
 RULES = st.builds(
     rules,
@@ -82,7 +106,11 @@ def test_nothing_goes_that_is_not_over_or_not_old_enough(
     assert not {*found.media} & {*found.jobs}
     for job_id in found.jobs:
         assert now - (by_id[job_id].finished_at or now) > jobs_s > 0
-    for job_id in (*found.media, *found.jobs):
+    assert not {*found.copies} & {*found.media, *found.jobs}
+    for job_id in found.copies:
+        assert limits.max_media_bytes
+        assert by_id[job_id].copy_bytes
+    for job_id in (*found.media, *found.jobs, *found.copies):
         assert by_id[job_id].status in TERMINAL
         assert by_id[job_id].status not in OPEN
     left = sum(job.bytes for job in jobs if not job.media_removed and job.id not in {*found.media, *found.jobs})

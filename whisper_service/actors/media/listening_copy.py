@@ -25,7 +25,7 @@ from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.playback import AS_SENT, Playback, playback_of
 from whisper_service.core.domain import SAMPLE_RATE, Playable, Problem
 from whisper_service.core.errors import DiskFull
-from whisper_service.core.files import is_disk_full, sync_directory, sync_file
+from whisper_service.core.files import draft_of, is_disk_full, sync_directory, sync_file
 from whisper_service.supervision.protocol import Decode
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Copied(NamedTuple):
 class ListeningCopy:
     """The copy of a recording in work, as a context manager. A copy that is not complete at the end is deleted.
 
-    The service creates the file `part_of(command.copy)`, and the actor never does: a file that was deleted with its
+    The service creates the file `draft_of(command.copy)`, and the actor never does: a file that was deleted with its
     job must not come back. The copy gets its name when it is complete. One from an earlier decode is kept.
     """
 
@@ -85,7 +85,7 @@ class ListeningCopy:
             self._encoder.abandon()
         if self._target is not None:
             with suppress(OSError):
-                part_of(self._target).unlink(missing_ok=True)
+                draft_of(self._target).unlink(missing_ok=True)
 
     def follow(self, samples: int, *, last: bool = False) -> None:
         """Take note that the spool has so many samples, and whether these are all."""
@@ -118,7 +118,7 @@ class ListeningCopy:
         if self._stopped or _size(target):
             return
         try:
-            self._encoder = self._encoder or _Encoder(part_of(target))
+            self._encoder = self._encoder or _Encoder(draft_of(target))
             while self._late and not self._stopped:
                 piece = min(PIECE, self._late)
                 self._write(self._encoder, np.zeros(piece, dtype=np.int16))
@@ -192,11 +192,6 @@ class _Encoder:
         for close in (self._container.close, self._file.close):
             with suppress(OSError, av.FFmpegError):  # the disk may be full
                 close()
-
-
-def part_of(target: Path) -> Path:
-    """Return the path of a copy that is not complete."""
-    return target.with_name(f"{target.name}.part")
 
 
 def _size(target: Path) -> int:

@@ -15,9 +15,9 @@ import pytest
 from testkit.media_files import encode, write_wav
 from testkit.sounds import RATE, Samples, babble, join, silence
 from whisper_service.actors.media import listening_copy
-from whisper_service.actors.media.listening_copy import part_of
 from whisper_service.actors.media.main import decode
 from whisper_service.core.domain import Playable
+from whisper_service.core.files import draft_of
 from whisper_service.supervision.protocol import ChunkFound, Decode, Decoded, Report
 
 TALK = join(silence(1), babble(9), silence(3), babble(40, seed=1), silence(2))
@@ -26,7 +26,7 @@ TALK = join(silence(1), babble(9), silence(3), babble(40, seed=1), silence(2))
 def command(directory: Path, source: Path, **fields: Any) -> Decode:
     """Return the command to decode a recording, with the files that the service creates for it."""
     target = directory / "copy"
-    for path in (directory / "pcm", directory / "peaks", part_of(target)):
+    for path in (directory / "pcm", directory / "peaks", draft_of(target)):
         path.touch()
     known = {"spool": str(directory / "pcm"), "peaks": str(directory / "peaks"), "copy": str(target)}
     return Decode(job_id="job", source=str(source), **known | fields)
@@ -78,7 +78,7 @@ def test_the_times_of_the_copy_are_those_of_the_samples(tmp_path: Path) -> None:
     assert abs(len(sound) - len(samples)) < RATE // 20
     lags = [lag_s(sound, samples, at) for at in (RATE, 200 * RATE, 400 * RATE, 590 * RATE)]
     assert max(map(abs, lags)) < 0.01, lags
-    assert not part_of(Path(job.copy)).exists()
+    assert not draft_of(Path(job.copy)).exists()
 
 
 def test_sound_that_begins_late_begins_late_in_the_copy(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_copy_of_an_earlier_decode_is_kept(tmp_path: Path) -> None:
 
 def test_half_a_copy_of_a_killed_actor_is_written_over(tmp_path: Path) -> None:
     job = command(tmp_path, caf(tmp_path))
-    part_of(Path(job.copy)).write_bytes(b"half" * 500_000)
+    draft_of(Path(job.copy)).write_bytes(b"half" * 500_000)
     done = decoded(list(decode(job)))
     assert done.copy_bytes < 1_000_000
     assert len(heard(Path(job.copy))[0]) > 50 * RATE
@@ -213,7 +213,7 @@ def test_a_copy_that_was_deleted_with_its_job_does_not_come_back(tmp_path: Path)
     job = command(tmp_path, caf(tmp_path))
     for report in decode(job):
         if isinstance(report, ChunkFound):
-            part_of(Path(job.copy)).unlink(missing_ok=True)
+            draft_of(Path(job.copy)).unlink(missing_ok=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pcm", "peaks", "talk.caf"]
 
 
