@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from testkit.browser import Site, Visitor, visiting
+from testkit.browser import Site, Visitor, running_site, visiting
 from testkit.recording_server import RecordingServer, ServedFile, recording_server
 from testkit.scripted_actors import BEHIND, script
 
@@ -134,11 +135,32 @@ async def test_a_link_that_cannot_be_had_says_why_in_the_language_of_the_page(
         await visitor.shows("gone.mp3", "completed")
 
 
-async def test_a_web_page_is_told_from_a_recording_before_it_is_sent(visitor: Visitor) -> None:
-    page = visitor.page
-    await page.fill("[data-url]", "https://www.youtube.com/watch?v=x")
-    await page.get_by_text("This is a web page, not an audio or video file.").wait_for()
-    await page.keyboard.press("Enter")
-    assert await page.input_value("[data-url]") == "https://www.youtube.com/watch?v=x"
-    await page.fill("[data-url]", "https://example.org/talk.mp3")
-    await page.wait_for_selector("[data-link-page]", state="detached")
+async def test_a_link_to_a_web_page_becomes_a_job_with_the_title_of_the_page(
+    visitor: Visitor, there: RecordingServer
+) -> None:
+    pytest.importorskip("yt_dlp")
+    text = b'<!doctype html><title>A talk</title><video src="/talk.mp4"></video>'
+    there.things["/talk.html"] = ServedFile(text, headers={"content-type": "text/html"})
+    there.things["/talk.mp4"] = ServedFile(script(chunks=1), headers={"content-type": "video/mp4"})
+    await visitor.page.fill("[data-url]", f"{there.url}/talk.html")
+    await visitor.page.keyboard.press("Enter")
+    await visitor.shows("A talk", "completed")
+    await visitor.go("/system")
+    assert "yt-dlp 2" in await visitor.page.inner_text("[data-sites]")
+
+
+async def test_where_only_files_are_fetched_a_web_page_is_told_from_one_before_it_is_sent(
+    browser: Any, tmp_path: Path
+) -> None:
+    async with (
+        running_site(tmp_path, links={"sites": False}) as site,
+        visiting(browser, site.url) as visitor,
+    ):
+        page = visitor.page
+        await visitor.go()
+        await page.fill("[data-url]", "https://www.youtube.com/watch?v=x")
+        await page.get_by_text("This is a web page, not an audio or video file.").wait_for()
+        await page.keyboard.press("Enter")
+        assert await page.input_value("[data-url]") == "https://www.youtube.com/watch?v=x"
+        await page.fill("[data-url]", "https://example.org/talk.mp3")
+        await page.wait_for_selector("[data-link-page]", state="detached")
