@@ -85,6 +85,20 @@ def test_a_window_without_text_has_no_words_beside_one_with_text(model: Path) ->
     assert (words[0], bool(words[1])) == ([], True)
 
 
+def test_a_text_is_cut_off_at_its_own_limit_whoever_is_beside(model: Path) -> None:
+    engine = Engine(str(model), "cpu", "int8", slots=1, threads=1)
+    states = engine.encode(sounds()[:1] * 2)
+    english, task = ["en"] * 2, [Task.TRANSCRIBE] * 2
+    (alone,) = engine.decode(states[:1], english[:1], task[:1], Search(), limits=[5])
+    whole, cut = engine.decode(states, english, task, Search(), limits=[100, 5])
+    assert (whole.complete, cut.complete) == (True, False)
+    assert cut == alone
+    assert cut.tokens == whole.tokens[:5]
+    beams = engine.decode(states, english, task, Search(beam_size=5), limits=[100, 5])
+    assert [beam.complete for beam in beams] == [True, False]
+    engine.unload()
+
+
 def test_a_network_that_was_made_larger_gives_the_same_text(model: Path, tmp_path: Path) -> None:
     widen(model, tmp_path / "large", times=2, encoder=7, decoder=8)
     small, large = (Engine(str(path), "cpu", "float32", slots=1, threads=1) for path in (model, tmp_path / "large"))

@@ -47,6 +47,8 @@ SPECTRUM_THREADS: Final = 8
 """Spectrograms computed at once for a GPU, which would otherwise wait: a window takes a core 10 to 40 ms."""
 MAX_TOKENS: Final = 224
 """The decoder has 448 positions; half of them are for the text."""
+UNFINISHED_LOGPROB: Final = -1.0
+"""Stands for the mean log-probability of a text that was cut off. The true one depends on where the batch ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +199,19 @@ class Engine:
         tasks: Sequence[Task],
         search: Search,
         prompt: str | None = None,
+        limits: Sequence[int] | None = None,
     ) -> list[Hypothesis]:
-        """Return the texts of windows, without timestamp tokens."""
+        """Return the texts of windows, without timestamp tokens. Each is cut off at its limit, by default `MAX_TOKENS`.
+
+        A greedy search goes on to the highest limit of its group, and the other texts are cut off afterwards. A beam
+        would find another text, so there all windows of a group have one limit.
+        """
         previous = self._prompt_tokens(prompt)
+        limits = limits or [MAX_TOKENS] * len(states)
         found: dict[int, Hypothesis] = {}
-        for members in _groups([_width(state) for state in states]):
+        greedy = search.beam_size == 1
+        keys = [(_width(state), 0 if greedy else limit) for state, limit in zip(states, limits, strict=True)]
+        for members in _groups(keys):
             prompts = [previous + self._start_tokens(languages[i], tasks[i]) for i in members]
             self._before_call()
             results = self._model.generate(
@@ -210,12 +220,12 @@ class Engine:
                 beam_size=search.beam_size,
                 no_repeat_ngram_size=search.no_repeat_ngram_size,
                 repetition_penalty=search.repetition_penalty,
-                max_length=2 * MAX_TOKENS,
+                max_length=2 * max(limits[i] for i in members),  # CTranslate2 takes half
                 suppress_tokens=self._suppressed,
                 return_scores=True,
                 return_no_speech_prob=True,
             )
-            found |= {i: _hypothesis(result) for i, result in zip(members, results, strict=True)}
+            found |= {i: _hypothesis(result, limits[i]) for i, result in zip(members, results, strict=True)}
         return [found[i] for i in range(len(states))]
 
     def text(self, hypothesis: Hypothesis) -> str:
@@ -266,11 +276,8 @@ class Engine:
     def _spectrum(self, audio: Audio, *, wide: bool, tight: bool) -> npt.NDArray[np.float32]:
         mel: npt.NDArray[np.float32] = self._features(audio)[:, : ceil(len(audio) / self._features.hop_length)]
         seconds = len(audio) / SAMPLE_RATE
-        if tight:
-            width = min(WINDOW_S, ceil(seconds + TIGHT_MARGIN_S)) * 100
-        else:
-            wanted = WINDOW_S if wide else seconds + MARGIN_S
-            width = next((width for width in WIDTHS_S if width >= wanted), WINDOW_S) * 100
+        width_s = min(WINDOW_S, ceil(seconds + TIGHT_MARGIN_S)) if tight else padded_s(seconds, wide=wide)
+        width = width_s * 100
         return np.pad(mel[:, :width], ((0, 0), (0, max(0, width - mel.shape[1]))))
 
     def _start_tokens(self, language: str, task: Task) -> list[int]:
@@ -286,6 +293,12 @@ class Engine:
     @lru_cache(maxsize=256)  # noqa: B019  the engine lives as long as its process, or `unload` clears the cache
     def _tokenizer_for(self, language: str, task: Task) -> Tokenizer:
         return Tokenizer(self._tokenizer, self.multilingual, task=task.value, language=language)
+
+
+def padded_s(seconds: float, *, wide: bool = False) -> int:
+    """Return the width of the window for so much audio, in seconds."""
+    wanted = WINDOW_S if wide else seconds + MARGIN_S
+    return next((width for width in WIDTHS_S if width >= wanted), WINDOW_S)
 
 
 def resolve_compute_type(device: str, index: int, wanted: str) -> str:
@@ -318,8 +331,10 @@ def _groups(keys: Sequence[Hashable]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _hypothesis(result: Any) -> Hypothesis:
+def _hypothesis(result: Any, limit: int) -> Hypothesis:
     tokens = tuple(result.sequences_ids[0])
+    if len(tokens) >= limit:
+        return Hypothesis(tokens[:limit], UNFINISHED_LOGPROB, float(result.no_speech_prob), complete=False)
     # CTranslate2 divides the sum by the length. Whisper's own mean counts the end-of-text token too.
     mean = result.scores[0] * len(tokens) / (len(tokens) + 1) if tokens else result.scores[0]
-    return Hypothesis(tokens, float(mean), float(result.no_speech_prob), complete=len(tokens) < MAX_TOKENS)
+    return Hypothesis(tokens, float(mean), float(result.no_speech_prob), complete=True)

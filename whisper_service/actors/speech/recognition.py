@@ -15,7 +15,7 @@ A chunk is decoded in rounds:
 Where the language may change, `language_choice` looks at every window before it is decoded. A window in two languages
 is cut at pauses, and its parts are decoded in the next rounds, each in its own language.
 
-A chunk in a doubtful language has a limited `EFFORT`, or a wrong language would cost many times a right one.
+A chunk in a doubtful language has a limited `effort`, or a wrong language would cost many times a right one.
 A text that still repeats itself after every search is dropped, and its place is reported.
 """
 
@@ -33,8 +33,9 @@ from msgspec.structs import replace
 
 from whisper_service.actors.speech import language_choice
 from whisper_service.actors.speech.coverage import LOST_S, Interval, fit
+from whisper_service.actors.speech.effort import Effort, greedy_s, most_tokens, token_s
 from whisper_service.actors.speech.engine import (
-    MARGIN_S,
+    MAX_TOKENS,
     WINDOW_S,
     Audio,
     DecodedWindow,
@@ -42,6 +43,7 @@ from whisper_service.actors.speech.engine import (
     Hypothesis,
     Search,
     States,
+    padded_s,
 )
 from whisper_service.actors.speech.language_choice import Probabilities
 from whisper_service.actors.speech.repetition import LOOP_RATIO, compression_ratio, overlap, repeats_itself, repetition
@@ -79,14 +81,6 @@ ALIEN: Final = 0.05
 right language. No search makes such a text better."""
 DOUBT: Final = 0.5
 """Probability of the language below which the work for a chunk is limited."""
-EFFORT: Final = 6.5
-"""Work for one chunk, in seconds of encoded audio for each second of the chunk, after which no search begins. Measured:
-a chunk in the right language takes 2.2 on average. What a text in a doubtful language leaves out is not worth more."""
-MIN_EFFORT_S: Final = 12.0
-"""A shorter chunk may take as much work as one of this length: its window is no narrower."""
-TOKEN_S: Final = 0.4
-BEAM_TOKEN_S: Final = 0.55
-"""A token costs as much as encoding so many seconds; measured with base on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +154,12 @@ class _Progress:
 
     chunk: AudioChunk
     language: str | None
+    effort: Effort
     probability: float | None = None
     pending: deque[_Range] = field(default_factory=deque)
     passages: list[_Passage] = field(default_factory=list)
     dropped: list[Interval] = field(default_factory=list)
     resumes: int = 0
-    in_doubt: bool = False  # a window is hardly in the language it was decoded in
-    effort: float = 0.0  # seconds of audio that could have been encoded with the work so far
-
-    @property
-    def tired(self) -> bool:
-        """Whether the chunk has had the work that is due to a chunk in a doubtful language."""
-        return self.in_doubt and self.effort >= EFFORT * max(MIN_EFFORT_S, len(self.chunk.audio) / SAMPLE_RATE)
 
 
 @dataclass(slots=True)
@@ -203,6 +191,15 @@ class _Window:
         return len(self.audio) / SAMPLE_RATE
 
     @property
+    def effort(self) -> Effort:
+        return self.progress.effort
+
+    @property
+    def beam_s(self) -> float:
+        """The work of a beam: that of a text as long as the one that is there."""
+        return len(self.hypothesis.tokens) * token_s(BEAM.beam_size) if self.hypothesis else 0.0
+
+    @property
     def decoded(self) -> DecodedWindow:
         """The window with its text. There must be one."""
         assert self.hypothesis is not None
@@ -220,9 +217,7 @@ class Recognizer:
         self, chunks: Sequence[AudioChunk], preset: Preset, prompt: str | None = None
     ) -> Iterator[tuple[int, Recognition]]:
         """Yield (index, text) of every chunk, each as soon as its text is complete."""
-        unfinished = {
-            i: _Progress(chunk, self._engine.known_language(chunk.language)) for i, chunk in enumerate(chunks)
-        }
+        unfinished = {i: self._begin(chunk, STRATEGIES[preset]) for i, chunk in enumerate(chunks)}
         for progress in unfinished.values():
             detected = progress.chunk.task is Task.DETECT and progress.language is not None
             if len(progress.chunk.audio) >= MIN_AUDIO_S * SAMPLE_RATE and not detected:
@@ -239,6 +234,11 @@ class Recognizer:
             aligned = self._engine.words([window.decoded for window in plausible])
             for window, words in zip(plausible, aligned, strict=True):
                 self._accept(window, words)
+
+    def _begin(self, chunk: AudioChunk, strategy: Strategy) -> _Progress:
+        seconds = len(chunk.audio) / SAMPLE_RATE
+        effort = Effort.of(seconds, wide=strategy.wide, beam_size=strategy.search.beam_size)
+        return _Progress(chunk, self._engine.known_language(chunk.language), effort)
 
     def _encode(self, unfinished: dict[int, _Progress], *, wide: bool) -> list[_Window]:
         """Encode the next pending range of every chunk, and choose the languages of those that have none.
@@ -262,7 +262,7 @@ class Recognizer:
         mixed = [w for w, probabilities in zip(open_windows, heard, strict=True) if _choose(w, probabilities)]
         self._divide(mixed)
         for window in windows:
-            self._count(window.progress, window)
+            window.progress.effort.done += padded_s(window.seconds, wide=self._engine.is_wide(window.states))
         return [window for window in windows if not window.divided]
 
     def _divide(self, windows: Sequence[_Window]) -> None:
@@ -281,7 +281,7 @@ class Recognizer:
             expected = window.progress.language or window.language
             of_pieces = [next(heard) for _ in pieces]
             stretches = language_choice.stretches(pieces, of_pieces, window.heard, expected, window.seconds)
-            window.progress.effort += sum(end - begin for begin, end in pieces)
+            window.progress.effort.done += sum(end - begin for begin, end in pieces)
             if len(stretches) == 1:
                 window.language = stretches[0].language
             elif stretches:
@@ -306,16 +306,8 @@ class Recognizer:
         doubtful = [window for window in windows if _is_doubtful(window, strategy)]
         self._find_aliens([window for window in doubtful if window.fixed])
         doubtful = [window for window in doubtful if not window.alien]
-        again = [w for w in doubtful if strategy.search != BEAM or not self._engine.is_wide(w.states)]
-        again = [window for window in again if not window.progress.tired]
-        narrow = [window for window in again if not self._engine.is_wide(window.states)]
-        widened = self._engine.encode([window.audio for window in narrow], wide=True)
-        for window, states in zip(narrow, widened, strict=True):
-            window.states = states
-            self._count(window.progress, window)
-        self._search(again, BEAM, prompt)
-        looping = [window for window in doubtful if window.loops and not window.progress.tired]
-        self._search(looping, NO_REPEATS, prompt)
+        self._search_beam([window for window in doubtful if not self._was_exhaustive(window, strategy)], prompt)
+        self._search_again([window for window in doubtful if window.loops], NO_REPEATS, prompt)
         return windows
 
     def _find_aliens(self, windows: Sequence[_Window]) -> None:
@@ -324,7 +316,7 @@ class Recognizer:
         for window, probabilities in zip(windows, heard, strict=True):
             probability = probabilities.get(window.language, 0.0)
             window.alien = probability < ALIEN
-            window.progress.in_doubt |= probability < DOUBT
+            window.progress.effort.in_doubt |= probability < DOUBT
 
     def _search_second(self, windows: Sequence[_Window], prompt: str | None) -> None:
         """Decode the windows in their second language. A window keeps its language if that text is better."""
@@ -336,18 +328,36 @@ class Recognizer:
             if (not other.loops, other.avg_logprob) > (not window.loops, window.avg_logprob):
                 window.language, window.hypothesis, window.loops = other.language, other.hypothesis, other.loops
 
-    def _count(self, progress: _Progress, window: _Window) -> None:
-        """Count the work of encoding a window."""
-        progress.effort += WINDOW_S if self._engine.is_wide(window.states) else window.seconds + MARGIN_S
+    def _was_exhaustive(self, window: _Window, strategy: Strategy) -> bool:
+        """Return whether a beam at full width has searched, and the text was not cut off."""
+        return strategy.search == BEAM and self._engine.is_wide(window.states) and window.decoded.hypothesis.complete
 
-    def _search(self, windows: Sequence[_Window], search: Search, prompt: str | None) -> None:
-        """Decode the windows. A window keeps its old text if that is better."""
+    def _search_beam(self, windows: Sequence[_Window], prompt: str | None) -> None:
+        """Search with a beam, at full width where the effort allows."""
+        narrow = [window for window in windows if not self._engine.is_wide(window.states)]
+        narrow = [window for window in narrow if window.effort.allows(WINDOW_S + window.beam_s)]
+        widened = self._engine.encode([window.audio for window in narrow], wide=True)
+        for window, states in zip(narrow, widened, strict=True):
+            window.states = states
+            window.effort.done += WINDOW_S
+        self._search_again(windows, BEAM, prompt)
+
+    def _search_again(self, windows: Sequence[_Window], search: Search, prompt: str | None) -> None:
+        """Search with a beam once more where the effort allows."""
+        self._search([window for window in windows if window.effort.allows(window.beam_s)], search, prompt, again=True)
+
+    def _search(self, windows: Sequence[_Window], search: Search, prompt: str | None, *, again: bool = False) -> None:
+        """Decode the windows. A window keeps its old text if that is better. A second search is not cut off early."""
         if not windows:
             return
         languages, tasks = [window.language for window in windows], [window.task for window in windows]
-        found = self._engine.decode([window.states for window in windows], languages, tasks, search, prompt)
+        limits = [
+            MAX_TOKENS if again and not window.effort.in_doubt else most_tokens(window.seconds, search.beam_size)
+            for window in windows
+        ]
+        found = self._engine.decode([w.states for w in windows], languages, tasks, search, prompt, limits)
         for window, hypothesis in zip(windows, found, strict=True):
-            window.progress.effort += len(hypothesis.tokens) * (TOKEN_S if search.beam_size == 1 else BEAM_TOKEN_S)
+            window.effort.done += len(hypothesis.tokens) * token_s(search.beam_size)
             loops = not hypothesis.complete or repeats_itself(self._engine.text(hypothesis))
             if window.hypothesis is None or (not loops, hypothesis.avg_logprob) > (
                 not window.loops,
@@ -371,7 +381,7 @@ class Recognizer:
         if not window.loops or not self._is_loop(window.decoded.hypothesis):
             return False
         progress = window.progress
-        if window.alien or progress.tired or progress.resumes >= MAX_RESUMES or not self._decode_halves(window):
+        if window.alien or progress.resumes >= MAX_RESUMES or not self._decode_halves(window):
             speech = self._speech_between(window.audio, 0.0, window.seconds)
             if sum(end - begin for begin, end in speech) >= LOST_S:
                 offset = window.begin / SAMPLE_RATE
@@ -387,7 +397,7 @@ class Recognizer:
         progress = window.progress
         if window.task is Task.TRANSCRIBE:
             kept, uncovered = fit(words, window.seconds, lambda a, b: self._speech_between(window.audio, a, b))
-            more = progress.resumes < MAX_RESUMES and not progress.tired and not window.alien
+            more = progress.resumes < MAX_RESUMES and not window.alien
             if uncovered is None or (more and self._decode_rest(window, kept, uncovered.begin)):
                 words = kept
         if not words:
@@ -405,13 +415,15 @@ class Recognizer:
         begin_s = max(kept[-1].end if kept else 0.0, uncovered_s - PAD_S)
         if begin_s < (MIN_AUDIO_S if kept else 0.5):  # kept words are progress, however short
             return not kept and self._decode_halves(window)
+        if not window.effort.allows(greedy_s(window.seconds - begin_s)):
+            return False
         window.progress.resumes += 1
         begin, end = window.begin + int(begin_s * SAMPLE_RATE), window.begin + len(window.audio)
         window.progress.pending.appendleft(_Range(begin, end, window.language if window.fixed else None))
         return True
 
     def _decode_halves(self, window: _Window) -> bool:
-        """Have both halves of the window decoded again. Return False if there is no pause to cut at.
+        """Have both halves of the window decoded again. Return False if that is too much work or there is no pause.
 
         The cut is at the pause nearest to the middle.
         """
@@ -421,6 +433,8 @@ class Recognizer:
         if not pauses:
             return False
         nearest = min(pauses, key=lambda pause: abs(pause - window.seconds / 2))
+        if not window.effort.allows(greedy_s(nearest) + greedy_s(window.seconds - nearest)):
+            return False
         cut, end = window.begin + int(nearest * SAMPLE_RATE), window.begin + len(window.audio)
         language = window.language if window.fixed else None
         window.progress.resumes += 1
@@ -449,7 +463,7 @@ def _choose(window: _Window, heard: Probabilities) -> bool:
         return True
     window.language = spoken
     window.second = language_choice.second(heard, spoken)
-    progress.in_doubt |= heard.get(spoken, 0.0) < DOUBT
+    progress.effort.in_doubt |= heard.get(spoken, 0.0) < DOUBT
     return False
 
 

@@ -32,6 +32,7 @@ class Text:
     avg_logprob: float = SURE
     no_speech_prob: float = 0.1
     complete: bool = True
+    tokens: int = 1
 
 
 @dataclass
@@ -48,6 +49,7 @@ class FakeEngine:
     searches: list[tuple[Search, int]] = field(default_factory=list)
     looked: list[tuple[float, float, Search, bool]] = field(default_factory=list)
     prompts: list[str | None] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
     worded: list[tuple[str, Task, float]] = field(default_factory=list)
     encoded: list[tuple[float, float, bool]] = field(default_factory=list)
     detections: int = 0
@@ -80,18 +82,20 @@ class FakeEngine:
         tasks: Sequence[Task],
         search: Search,
         prompt: str | None,
+        limits: Sequence[int],
     ) -> list[Hypothesis]:
         self.searches.append((search, len(states)))
         self.languages += languages
         self.tasks += tasks
         self.prompts.append(prompt)
+        self.limits += limits
         return [self._decoded(state, search, language) for state, language in zip(states, languages, strict=True)]
 
     def _decoded(self, state: States, search: Search, language: str) -> Hypothesis:
         stretch = float(state[0]) / SAMPLE_RATE, float(state[1]) / SAMPLE_RATE
         self.looked.append((*stretch, search, bool(state[2])))
         text = self.says(*stretch, language) if self.says else self.script(*stretch, search, bool(state[2]))
-        tokens = (len(self.texts),)
+        tokens = (len(self.texts),) * text.tokens
         self.texts[tokens] = text
         return Hypothesis(tokens, text.avg_logprob, text.no_speech_prob, text.complete)
 

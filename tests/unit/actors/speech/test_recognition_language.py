@@ -18,7 +18,8 @@ from tests.unit.actors.speech.scripted_engine import (
     sound,
     words,
 )
-from whisper_service.actors.speech.engine import Search
+from whisper_service.actors.speech.effort import most_tokens
+from whisper_service.actors.speech.engine import MAX_TOKENS, Search
 from whisper_service.actors.speech.recognition import GREEDY, UNLIKELY_LOGPROB, AudioChunk, Recognition, Recognizer
 from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Preset, Task
@@ -183,3 +184,23 @@ def test_a_chunk_in_a_doubtful_language_has_an_end_of_its_work() -> None:
         return len(engine.searches)
 
     assert work(0.3) < work(0.9) / 2
+
+
+def test_a_loop_in_a_doubtful_language_is_dropped_when_its_work_is_done() -> None:
+    def loop(begin: float, end: float, search: Search, wide: bool) -> Text:
+        return Text(words(begin, *["la"] * 60), complete=False, tokens=most_tokens(end - begin))
+
+    long_ago = [(n * 1.5, n * 1.5 + 1.2) for n in range(18)]
+    engine = FakeEngine(loop, heard=lambda *_: {"en": 0.7, "zh": 0.3})
+    ((_, found),) = listening(engine, long_ago, AudioChunk(sound(28), "zh"))
+    assert [search for search, _ in engine.searches] == [GREEDY]
+    assert (found.sentences, found.dropped) == ((), ((0.0, 26.7),))
+
+
+@pytest.mark.parametrize(("probability", "limit"), [(0.9, MAX_TOKENS), (0.3, most_tokens(6, beam_size=5))])
+def test_only_a_text_whose_language_is_not_in_doubt_may_be_as_long_as_the_decoder_can(
+    probability: float, limit: int
+) -> None:
+    engine = FakeEngine(lambda *_: Text(FIRST, DOUBTFUL), heard=lambda *_: {"en": 1 - probability, "zh": probability})
+    hear(engine, SPEECH[:1], AudioChunk(sound(6), "zh"))
+    assert engine.limits == [most_tokens(6), limit]
