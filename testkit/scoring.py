@@ -4,7 +4,8 @@ A deletion alone is mostly a matter of spelling ("lower case" heard as "lowercas
 Deletions in a row are not: `lost` counts those, the words that were said and of which nothing was written.
 
 English is compared as words after Whisper's English normaliser, other languages as words after the basic one; Chinese
-and Japanese as characters without spaces and punctuation, Chinese in simplified script.
+and Japanese as characters without spaces and punctuation, Chinese in simplified script. Several languages in one
+recording have a plus between them: `en+zh`. They are compared as characters if one of them is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from opencc import OpenCC
 from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
-CHARACTERS = frozenset({"zh", "ja", "en+zh"})
+CHARACTERS = frozenset({"zh", "ja"})
 LOST_WORDS = 3
 LOST_CHARACTERS = 4
 """Units in a row without any text in their place that count as lost."""
@@ -67,10 +68,15 @@ def units(language: str, text: str) -> list[str]:
     english, basic, simplify = _normalizers()
     if language == "en":
         return str(english(text)).split()
-    if language in CHARACTERS:
-        script = text if language == "ja" else simplify.convert(text)
+    if in_characters(language):
+        script = text if "ja" in language else simplify.convert(text)
         return list(str(basic(script)).replace(" ", ""))
     return str(basic(text)).split()
+
+
+def in_characters(languages: str) -> bool:
+    """Return whether a text is compared as characters."""
+    return not CHARACTERS.isdisjoint(languages.split("+"))
 
 
 def score(language: str, reference: str, hypothesis: str) -> Score:
@@ -79,7 +85,7 @@ def score(language: str, reference: str, hypothesis: str) -> Score:
         return Score(extra=len(hypothesis.strip()))
     wanted, got = units(language, reference), units(language, hypothesis)
     found = jiwer.process_words(" ".join(wanted), " ".join(got))
-    least = LOST_CHARACTERS if language in CHARACTERS else LOST_WORDS
+    least = LOST_CHARACTERS if in_characters(language) else LOST_WORDS
     runs = [c.ref_end_idx - c.ref_start_idx for c in found.alignments[0] if c.type == "delete"]
     lost = sum(run for run in runs if run >= least)
     return Score(len(wanted), found.substitutions, found.deletions, found.insertions, lost=lost)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from whisper_service.actors.media.chunker import ChunkPolicy
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speech import allocator
@@ -24,8 +26,8 @@ class Pipeline:
 
     def __init__(self, model: str, policy: ChunkPolicy | None = None) -> None:
         allocator.tune()
-        self._engine = Engine(model, "cpu", "int8", slots=1, threads=1)
-        self._recognizer = Recognizer(self._engine, SpeechFinder())
+        self.engine = Engine(model, "cpu", "int8", slots=1, threads=1)
+        self.recognizer = Recognizer(self.engine, SpeechFinder())
         self._policy = policy
 
     def transcribe(
@@ -35,23 +37,25 @@ class Pipeline:
 
         Without a language the first sure chunk decides what is expected.
         """
+        chunks = self.chunks(path, scratch)
+        follow, size = language is None, 1 if language is None else BATCH
+        while batch := list(islice(chunks, size)):
+            rows = [replace(row, language=language, follow=follow) for row in batch]
+            heard = dict(
+                self.recognizer.recognise(
+                    [AudioChunk(read_audio(row), row.language, row.task, row.follow) for row in rows], Preset(preset)
+                )
+            )
+            for index, row in enumerate(rows):
+                yield from segments_of(heard[index], row.span, word_timestamps=True)
+            if language is None and (heard[0].language_probability or 0.0) > 0.5:
+                language, size = heard[0].language, BATCH
+
+    def chunks(self, path: Path, scratch: Path) -> Iterator[ChunkInput]:
+        """Yield the chunks of a recording in order. Their audio is in `scratch`."""
         spool, peaks = scratch / "spool", scratch / "peaks"
         for file in (spool, peaks):
             file.touch()
         order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
-        spans = iter([r.span for r in decode(order, policy=self._policy) if isinstance(r, ChunkFound)])
-        follow, size = language is None, 1 if language is None else BATCH
-        while batch := list(islice(spans, size)):
-            rows = [
-                ChunkInput(job_id="bench", span=span, spool=str(spool), language=language, follow=follow)
-                for span in batch
-            ]
-            heard = dict(
-                self._recognizer.recognise(
-                    [AudioChunk(read_audio(row), row.language, row.task, row.follow) for row in rows], Preset(preset)
-                )
-            )
-            for index, span in enumerate(batch):
-                yield from segments_of(heard[index], span, word_timestamps=True)
-            if language is None and (heard[0].language_probability or 0.0) > 0.5:
-                language, size = heard[0].language, BATCH
+        spans = [r.span for r in decode(order, policy=self._policy) if isinstance(r, ChunkFound)]
+        return (ChunkInput(job_id="bench", span=span, spool=str(spool)) for span in spans)

@@ -3,12 +3,15 @@
     python -m bench.quality.error_rates --corpus DIR --model DIR [--cache FILE] [--sets a,b] [--language given|auto]
                                         [--systems ...]
     python -m bench.quality.error_rates ... --systems sequential,late-20,late-100,late-250
+    python -m bench.quality.error_rates --corpus DIR --systems "" --texts before=FILE --texts after=FILE
 
 DIR has recordings and a `manifest.jsonl` with one `{"id", "file", "set", "language", "text"}` a line. `text` is the
-reference: empty where nobody speaks, null where there is nothing to compare. The output is one Markdown row a set:
-the error rate in % (deleted, substituted, inserted units). The baselines always give the same text, so `--cache`
-keeps them between runs. The systems `late-N` are the baseline on a recording that begins N ms later: they show how
-far the baseline itself moves.
+reference: empty where nobody speaks, null where there is nothing to compare. The language `en+zh` stands for several;
+such a recording is heard without a language. The output is one Markdown row a set: the error rate in % (deleted,
+substituted, inserted units), and the CPU seconds. The baselines always give the same text, so `--cache` keeps them
+between runs. The systems `late-N` are the baseline on a recording that begins N ms later: they show how far the
+baseline itself moves. `--hypotheses FILE` writes the texts of a run, and `--texts NAME=FILE` is a column of such texts:
+that of another version, for example.
 """
 
 from __future__ import annotations
@@ -18,11 +21,14 @@ import json
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from bench.lib import report
 from testkit.scoring import Score, score
 
 Hear = Callable[[Path, str | None], str]
@@ -96,14 +102,71 @@ def _entries(corpus: Path, sets: set[str]) -> list[dict[str, Any]]:
     return [e for e in entries if e["text"] is not None and (not sets or e["set"] in sets)]
 
 
+class Text(msgspec.Struct):
+    """What a system heard in a recording."""
+
+    system: str
+    id: str
+    text: str
+    cpu_s: float = 0.0
+
+
+def hear_all(
+    name: str, model: str, corpus: Path, entries: list[dict[str, Any]], language: str, cached: dict[str, str]
+) -> Iterator[Text]:
+    """Yield what a system hears in the recordings. Baselines are taken from `cached`, and added there."""
+    hear = (SYSTEMS | LATE)[name](model)
+    for entry in entries:
+        spoken = entry["language"] if language == "given" and "+" not in (entry["language"] or "") else None
+        key = f"{name}|{language}|{entry['file']}"
+        began = time.process_time()
+        if name in BASELINES and key in cached:
+            text = cached[key]
+        else:
+            try:
+                text = hear(corpus / entry["file"], spoken)
+            except (IndexError, ValueError, OSError) as error:
+                text = f"{type(error).__name__}"
+            cached[key] = text
+        yield Text(name, entry["id"], text, round(time.process_time() - began, 2))
+
+
+def read_texts(argument: str) -> tuple[str, list[Text]]:
+    """Return the name and the texts of `NAME=FILE`."""
+    name, _, file = argument.partition("=")
+    return name, msgspec.json.Decoder(Text).decode_lines(Path(file).read_bytes())
+
+
+def table(entries: list[dict[str, Any]], columns: dict[str, list[Text]]) -> Iterator[list[str]]:
+    """Yield the rows: one for each set and language, then all together, and the CPU seconds."""
+    by_id = {name: {text.id: text for text in texts} for name, texts in columns.items()}
+    rows: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
+    for entry in entries:
+        spoken = "en+zh" if entry["set"] == "codeswitch" else entry["language"] or "none"
+        row = rows[entry["set"], spoken]
+        for name, texts in by_id.items():
+            if entry["id"] in texts:
+                row[name] = row.get(name, Score()) + score(spoken, entry["text"], texts[entry["id"]].text)
+    yield ["set", "units", *columns]
+    for (group, spoken), row in rows.items():
+        if row:
+            units = max(found.units for found in row.values())
+            yield [f"{group} {spoken}", str(units), *(str(row.get(name, "-")) for name in columns)]
+    whole = [sum((row[name] for row in rows.values() if name in row), Score()) for name in columns]
+    yield ["all", str(max((found.units for found in whole), default=0)), *map(str, whole)]
+    seconds = [sum(text.cpu_s for text in texts) for texts in columns.values()]
+    yield ["CPU s", "", *(f"{each:.1f}" if each else "-" for each in seconds)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model", default="", help="not needed without --systems")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--sets", default="", help="comma-separated; all without it")
     parser.add_argument("--language", choices=("given", "auto"), default="given")
     parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--texts", action="append", default=[], metavar="NAME=FILE", help="texts of another run")
     parser.add_argument("--hypotheses", type=Path, help="write every text here, one JSON object a line")
     arguments = parser.parse_args()
 
@@ -111,43 +174,16 @@ def main() -> None:
     if arguments.cache and arguments.cache.exists():
         cached = json.loads(arguments.cache.read_text(encoding="utf-8"))
     entries = _entries(arguments.corpus, {s for s in arguments.sets.split(",") if s})
-    names = arguments.systems.split(",")
-    table: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
-    texts: list[dict[str, Any]] = []
-    cpu: dict[str, float] = {}
-    for name in names:
-        hear = (SYSTEMS | LATE)[name](arguments.model)
-        began = time.process_time()
-        for entry in entries:
-            language = entry["language"] if arguments.language == "given" else None
-            key = f"{name}|{arguments.language}|{entry['file']}"
-            if name in BASELINES and key in cached:
-                text = cached[key]
-            else:
-                try:
-                    text = hear(arguments.corpus / entry["file"], language)
-                except (IndexError, ValueError, OSError) as error:
-                    text = f"{type(error).__name__}"
-                cached[key] = text
-            spoken = "en+zh" if entry["set"] == "codeswitch" else entry["language"] or "none"
-            row = table[entry["set"], spoken]
-            row[name] = row.get(name, Score()) + score(spoken, entry["text"], text)
-            texts.append({"system": name, "id": entry["id"], "text": text})
-            if arguments.cache and name in BASELINES:
-                arguments.cache.write_text(json.dumps(cached, ensure_ascii=False), encoding="utf-8")
-        cpu[name] = time.process_time() - began
-
-    print(f"| set | units | {' | '.join(names)} |")
-    print("| --- | --- |" + " --- |" * len(names))
-    for (group, spoken), row in table.items():
-        first = row[names[0]]
-        print(f"| {group} {spoken} | {first.units} | {' | '.join(str(row[n]) for n in names)} |")
-    whole = [sum((row[n] for row in table.values()), Score()) for n in names]
-    print(f"| all | {whole[0].units} | {' | '.join(map(str, whole))} |")
-    print(f"| CPU s | | {' | '.join(f'{cpu[n]:.1f}' for n in names)} |")
+    columns = dict(map(read_texts, arguments.texts))
+    for name in filter(None, arguments.systems.split(",")):
+        columns[name] = list(hear_all(name, arguments.model, arguments.corpus, entries, arguments.language, cached))
+        if arguments.cache and name in BASELINES:
+            arguments.cache.write_text(json.dumps(cached, ensure_ascii=False), encoding="utf-8")
+    head, *rows = table(entries, columns)
+    report.table(head, rows)
     if arguments.hypotheses:
-        lines = (json.dumps(t, ensure_ascii=False) for t in texts)
-        arguments.hypotheses.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = msgspec.json.Encoder().encode_lines([text for texts in columns.values() for text in texts])
+        arguments.hypotheses.write_bytes(lines)
 
 
 if __name__ == "__main__":
