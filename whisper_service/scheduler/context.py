@@ -50,6 +50,10 @@ class Context:
         """The supervisors of the actors without which nothing is transcribed."""
         return (self.speech.actor, *self.media.actors.values())
 
+    def actor(self, name: str) -> Supervisor:
+        """Return the supervisor of this name."""
+        return next(actor for actor in self.actors if actor.name == name)
+
     def runs_of_model(self, model: str | None) -> list[Run]:
         """Return the jobs in work that use this model. None: jobs whose model is not chosen yet."""
         return [run for run in self.ledger.runs.values() if run.job.model == model]

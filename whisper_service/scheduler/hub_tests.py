@@ -32,7 +32,6 @@ class HubTests:
 
     def __init__(self, actor: Supervisor) -> None:
         self.actor = actor
-        self.generation = 0  # of the actor that takes commands; 0: none
         self._tests: deque[RunningTest] = deque()
         self._sent = False  # whether the actor has the first test
 
@@ -43,22 +42,19 @@ class HubTests:
         self._next()
         return test
 
-    def on_ready(self, generation: int) -> None:
+    def on_ready(self) -> None:
         """Record that an actor takes commands."""
-        if generation <= self.actor.idle_generation:
-            return
-        self.generation, self._sent = generation, False
+        self._sent = False
         self._next()
 
     def on_tested(self, report: ConnectionTested) -> None:
         """Record the answers of the endpoints."""
         self.actor.clear_deadline("test")
-        self.actor.mark_useful(generation=self.generation)
+        self.actor.mark_useful(generation=self.actor.ready_generation)
         self._end(report.results)
 
     def on_died(self, problem: Problem) -> None:
         """End the running test with the death of its actor as the result."""
-        self.generation = 0
         if self._sent:
             found = Problem("download_failed", f"The test broke off: {problem.message}", "Try again.", problem.params)
             self._end(tuple(EndpointState(endpoint, found) for endpoint in self._tests[0].command.hub.endpoints))
@@ -73,16 +69,8 @@ class HubTests:
 
     def _next(self) -> None:
         """Send the next test to the actor, or let the actor end when there is none."""
-        if self._sent:
-            return
-        if not self._tests:
-            if self.generation:
-                self.actor.go_idle()
-                self.generation = 0
-        elif not self.generation:
-            self.actor.start()
-        else:
+        if not self._sent and self.actor.takes_command(work=bool(self._tests)):
             self._sent = True
             command = self._tests[0].command
             within_s = STALL_S * max(1, len(command.hub.endpoints))
-            self.actor.send(command, generation=self.generation, within_s=within_s, key="test")
+            self.actor.send(command, generation=self.actor.ready_generation, within_s=within_s, key="test")

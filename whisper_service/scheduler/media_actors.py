@@ -35,7 +35,6 @@ class MediaActors:
         self._data = data
         self._media = media
         self._stall_s = limits.decode_stall_s
-        self._generations: dict[str, int] = {}  # of actors that take commands, as far as the loop knows
         self._jobs: dict[str, str] = {}  # actor -> job
 
     def view(self) -> tuple[MediaActorView, ...]:
@@ -48,7 +47,7 @@ class MediaActors:
 
         def idle(name: str, actor: Supervisor) -> bool:
             startable = actor.state is ActorState.IDLE and not starting
-            return name not in self._jobs and (name in self._generations or startable)
+            return name not in self._jobs and (bool(actor.ready_generation) or startable)
 
         return tuple(MediaActorView(name, idle(name, actor)) for name, actor in self.actors.items())
 
@@ -64,10 +63,6 @@ class MediaActors:
             if actor.broken:
                 actor.reset()
 
-    def generation_of(self, name: str) -> int:
-        """Return the generation of this actor that takes commands; 0: none does."""
-        return self._generations.get(name, 0)
-
     def decodes(self, name: str | None, job_id: str) -> bool:
         """Return whether this actor decodes the recording of this job."""
         return self._jobs.get(name or "") == job_id
@@ -79,7 +74,7 @@ class MediaActors:
         actor that hears late of a cancelled job must not create them again.
         """
         actor = self.actors[name]
-        if (generation := self.generation_of(name)) == 0:
+        if not actor.ready_generation:
             actor.start()
             return False
         spool, peaks = self._data.spool_of(job.id), self._data.peaks_of(job.id)
@@ -100,32 +95,27 @@ class MediaActors:
             copy=self._copy_of(job, limit_s),
             spare_bytes=self.storage.min_free_bytes,
         )
-        actor.send(command, generation=generation, within_s=self._stall_s, key=job.id)
+        actor.send(command, generation=actor.ready_generation, within_s=self._stall_s, key=job.id)
         self._start_spare()
         return True
 
     def cancel(self, name: str, job_id: str) -> None:
         """Let the actor stop decoding this recording. The actor is free at once."""
         if self._release(name, job_id):
-            self.actors[name].send(Cancel(job_id=job_id), generation=self.generation_of(name))
-
-    def on_ready(self, name: str, generation: int) -> None:
-        """Record that an actor takes commands."""
-        self._generations[name] = generation
+            self.actors[name].send(Cancel(job_id=job_id), generation=self.actors[name].ready_generation)
 
     def on_progress(self, name: str, job_id: str) -> None:
         """Start the deadline of the actor anew."""
         if self.decodes(name, job_id):
-            self.actors[name].set_deadline(job_id, self._stall_s, generation=self.generation_of(name))
+            self.actors[name].set_deadline(job_id, self._stall_s, generation=self.actors[name].ready_generation)
 
     def on_end(self, name: str, job_id: str) -> None:
         """Record that the actor is done with this recording, unless it has another one by now."""
-        self.actors[name].mark_useful(generation=self.generation_of(name))
+        self.actors[name].mark_useful(generation=self.actors[name].ready_generation)
         self._release(name, job_id)
 
     def on_died(self, name: str) -> str | None:
         """Record the death of an actor, and return the job whose recording it decoded."""
-        self._generations.pop(name, None)
         return self._jobs.pop(name, None)
 
     def _start_spare(self) -> None:

@@ -40,7 +40,6 @@ class ModelDownloads:
         self.actor = actor
         self.hub = hub
         self.spare_bytes = spare_bytes  # that stay free on the disk
-        self.generation = 0  # of the actor that takes commands; 0: none
         self._states = states
         self._catalog = states.catalog
         self._wanted = states.wanted
@@ -98,7 +97,7 @@ class ModelDownloads:
             return False
         if self._current == name:
             self.actor.go_idle()
-            self._current, self.generation = None, 0
+            self._current = None
         try:
             await self._states.announce(name, None)
         finally:
@@ -107,11 +106,9 @@ class ModelDownloads:
 
     # -- reports ------------------------------------------------------------------------------------------------------
 
-    def on_ready(self, generation: int) -> None:
+    def on_ready(self) -> None:
         """Record that an actor takes commands."""
-        if generation <= self.actor.idle_generation:
-            return
-        self.generation, self._current = generation, None
+        self._current = None
         self._next()
 
     async def on_progress(self, report: DownloadProgress) -> None:
@@ -119,10 +116,10 @@ class ModelDownloads:
         wanted = self._wanted.get(report.model)
         if wanted is None or self._current != report.model:
             return
-        self.actor.set_deadline("download", STALL_S, generation=self.generation)
+        self.actor.set_deadline("download", STALL_S, generation=self.actor.ready_generation)
         now = report.transfer
         if now.bytes > wanted.transfer.bytes:
-            self.actor.mark_useful(generation=self.generation)
+            self.actor.mark_useful(generation=self.actor.ready_generation)
             wanted.deaths = 0
         wanted.transfer = replace(now, total=now.total or wanted.source.bytes)
         step = min(MESSAGE_BYTES, (now.total or 0) / 100)
@@ -153,7 +150,7 @@ class ModelDownloads:
 
     async def on_died(self, problem: Problem) -> str | None:
         """Record the death of the actor; the next one goes on. Return the model that is given up, if it had `TRIES`."""
-        name, self._current, self.generation = self._current, None, 0
+        name, self._current = self._current, None
         wanted = self._wanted.get(name or "")
         if name is None or wanted is None:
             return None
@@ -169,24 +166,16 @@ class ModelDownloads:
 
     def _next(self) -> None:
         """Give the next model to the actor, or let the actor end when there is none."""
-        if self._current is not None:
-            return
-        if not self._wanted:
-            if self.generation:
-                self.actor.go_idle()
-                self.generation = 0
-        elif not self.generation:
-            self.actor.start()
-        else:
+        if self._current is None and self.actor.takes_command(work=bool(self._wanted)):
             name, wanted = next(iter(self._wanted.items()))
             self._current = name
             target = self._catalog.target_of(name)
             command = Download(name, wanted.source.repo, str(target), self.hub, self.spare_bytes)
-            self.actor.send(command, generation=self.generation, within_s=STALL_S, key="download")
+            self.actor.send(command, generation=self.actor.ready_generation, within_s=STALL_S, key="download")
 
     def _end(self) -> None:
         self.actor.clear_deadline("download")
-        self.actor.mark_useful(generation=self.generation)
+        self.actor.mark_useful(generation=self.actor.ready_generation)
         self._current = None
 
     async def _announce(self, name: str, wanted: WantedModel) -> None:

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 async def take_report(context: Context, event: Reported) -> None:
     """Take in a report of a living actor."""
     report, actor = event.report, event.actor
-    if not isinstance(report, Ready) and event.generation != _generation_of(context, actor):
+    if not isinstance(report, Ready) and event.generation != context.actor(actor).ready_generation:
         return  # its death has been handled
     match report:
         case Ready():
@@ -93,6 +93,7 @@ async def take_report(context: Context, event: Reported) -> None:
 async def take_death(context: Context, event: Died) -> None:
     """Give again what the dead actor had."""
     problem = event.diagnosis.problem
+    context.actor(event.actor).ready_generation = 0
     if event.actor == context.downloads.actor.name:
         if (model := await context.downloads.on_died(problem)) is not None:
             await aborts.fail_all(context, model, context.models.problems[model])
@@ -104,19 +105,17 @@ async def take_death(context: Context, event: Died) -> None:
         await recovery.media_died(context, run, event.diagnosis)
 
 
-async def _ready(context: Context, actor: str, generation: int) -> None:
-    """Record that an actor takes commands."""
-    speech = context.speech
-    for single in (context.downloads, context.hub_tests):
-        if actor == single.actor.name:
-            single.on_ready(generation)
-            return
-    if actor != speech.actor.name:
-        context.media.on_ready(actor, generation)
-    elif generation > speech.actor.idle_generation:
-        speech.on_ready(generation)
-        if context.preload and not context.ledger.runs and speech.problem is None:  # else the planner names the model
-            await execute.load_default(context)
+async def _ready(context: Context, name: str, generation: int) -> None:
+    """Record that an actor takes commands. Nothing changes if the actor was ended before its report came."""
+    actor, speech = context.actor(name), context.speech
+    if generation <= actor.idle_generation:
+        return
+    actor.ready_generation = generation
+    for part in (context.downloads, context.hub_tests, speech):
+        if actor is part.actor:
+            part.on_ready()
+    if actor is speech.actor and context.preload and not context.ledger.runs and speech.problem is None:
+        await execute.load_default(context)  # for a job in work, the planner names the model
 
 
 async def _loaded(context: Context, report: Loaded) -> None:
@@ -157,14 +156,6 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
                 run.stop_decoding(report.problem)
         case _:
             logger.error("%s: %s", actor, report.problem.message, extra={"action": "actor_fault", "actor": actor})
-
-
-def _generation_of(context: Context, actor: str) -> int:
-    """Return the generation of this actor that the scheduler knows; 0: it takes no commands."""
-    for single in (context.downloads, context.hub_tests, context.speech):
-        if actor == single.actor.name:
-            return single.generation
-    return context.media.generation_of(actor)
 
 
 def _run_at(context: Context, actor: str, job_id: str | None) -> Run | None:

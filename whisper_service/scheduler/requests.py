@@ -112,11 +112,12 @@ async def expire(context: Context, job_id: str) -> None:
 
 async def reset(context: Context) -> None:
     """Start the actors that died too often, load what could not be loaded, and try the GPU again."""
-    context.speech.reset(device=True)
+    speech = context.speech
+    speech.reset(device=True)
     for actor in context.actors:
         if actor.broken:
             actor.reset()
-    if context.preload and context.speech.generation and not context.ledger.runs and not context.speech.model:
+    if context.preload and speech.actor.ready_generation and not context.ledger.runs and not speech.model:
         await execute.load_default(context)
 
 

@@ -31,7 +31,6 @@ class SpeechActor:
         self.actor = actor
         self.device = SpeechDevice(actor, speech)
         self.deadlines = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)
-        self.generation = 0  # of the actor that takes commands, as far as the loop knows; 0: none
         self.loaded: Loaded | None = None
         self.loading: str | None = None
         self.problem: Problem | None = None  # why the last model could not be loaded
@@ -66,7 +65,7 @@ class SpeechActor:
         """Return the actor as the planner sees it."""
         in_slots = [batch for batch in self._batches.values() if not batch.express]
         return SpeechView(
-            ready=bool(self.generation),
+            ready=bool(self.actor.ready_generation),
             loading=self.loading is not None,
             model=self.model,
             slots=self.rung.slots,
@@ -134,7 +133,9 @@ class SpeechActor:
             threads=self._speech.threads,
             express=self._express_slots,
         )
-        self.actor.send(command, generation=self.generation, within_s=self._limits.load_timeout_s, key="load")
+        self.actor.send(
+            command, generation=self.actor.ready_generation, within_s=self._limits.load_timeout_s, key="load"
+        )
 
     @property
     def idle_until(self) -> float | None:
@@ -146,7 +147,7 @@ class SpeechActor:
     def unload(self) -> None:
         """Free the memory of the loaded model: the actor ends, and a new one starts when there is work."""
         self.actor.go_idle()
-        self.generation, self.loaded, self.loading = 0, None, None
+        self.loaded = self.loading = None
         self._batches.clear()  # only jobs that are paused or have ended still had some
 
     def step_down(self, problem: Problem, now: float) -> bool:
@@ -193,7 +194,7 @@ class SpeechActor:
             express=batch.express,
         )
         within_s = self.deadlines.limit_s(self.model or "", self.rung, audio_s)
-        self.actor.send(command, generation=self.generation, within_s=within_s, key=number)
+        self.actor.send(command, generation=self.actor.ready_generation, within_s=within_s, key=number)
 
     def has_batch(self, number: int) -> bool:
         """Return whether the actor has this batch."""
@@ -202,18 +203,18 @@ class SpeechActor:
     def cancel(self, job_id: str) -> None:
         """Let the actor skip the chunks of a job that it has not begun."""
         if any(job == job_id for batch in self._batches.values() for job, _ in batch.chunks):
-            self.actor.send(Cancel(job_id=job_id), generation=self.generation)
+            self.actor.send(Cancel(job_id=job_id), generation=self.actor.ready_generation)
 
     # -- reports ------------------------------------------------------------------------------------------------------
 
-    def on_ready(self, generation: int) -> None:
+    def on_ready(self) -> None:
         """Record that an actor takes commands. The death of the one before has been handled: events come in order."""
-        self.generation, self.announced = generation, None
+        self.announced = None
 
     def on_loaded(self, report: Loaded) -> None:
         """Record that the model is loaded."""
         self.actor.clear_deadline("load")
-        self.actor.mark_useful(generation=self.generation)
+        self.actor.mark_useful(generation=self.actor.ready_generation)
         self._used_at = self._loaded_at = time.monotonic()
         self.loaded, self.loading, self.problem = report, None, None
         self._blocked.pop(report.model, None)
@@ -226,7 +227,7 @@ class SpeechActor:
 
     def on_batch_done(self, report: BatchDone) -> tuple[ChunkKey, ...]:
         """Record that a batch is complete, and return its chunks."""
-        self.actor.mark_useful(generation=self.generation)
+        self.actor.mark_useful(generation=self.actor.ready_generation)
         self.deadlines.add(self.model or "", self.rung, report.seconds, report.audio_s)
         return self.end_batch(report.batch)
 
@@ -239,7 +240,6 @@ class SpeechActor:
 
     def on_died(self) -> dict[int, tuple[ChunkKey, ...]]:
         """Record the death of the actor, and return the chunks of every batch that it had."""
-        self.generation = 0
         self.loaded = self.loading = None
         batches, self._batches = self._batches, {}
         return {number: batch.chunks for number, batch in batches.items()}

@@ -89,6 +89,7 @@ class Supervisor:
         self.deaths: deque[Death] = deque(maxlen=DEATHS)  # the newest last
         self.failures = 0  # deaths in a row without a useful result
         self.idle_generation = 0  # the last one that `go_idle` ended; its reports no longer count
+        self.ready_generation = 0  # the one that takes commands, as far as its owner has heard; 0: none
         self._entry = entry
         self._logs = logs
         self._deliver = deliver
@@ -124,8 +125,19 @@ class Supervisor:
         """Start the actor unless it runs."""
         self._wanted.set()
 
+    def takes_command(self, *, work: bool) -> bool:
+        """Return whether the actor takes a command now. Start it for work; let it end when there is none."""
+        if work and self.ready_generation:
+            return True
+        if work:
+            self.start()
+        elif self.ready_generation:
+            self.go_idle()
+        return False
+
     def go_idle(self) -> None:
         """End the actor and its work until the next `start`. All its memory becomes free, and no `Died` comes."""
+        self.ready_generation = 0
         if self._stop.is_set():
             return
         if self._wanted.is_set():

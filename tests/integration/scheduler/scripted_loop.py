@@ -45,7 +45,7 @@ from whisper_service.supervision.protocol import (
     Report,
     Transcribe,
 )
-from whisper_service.supervision.supervisor import Died, Reported
+from whisper_service.supervision.supervisor import Died, Reported, Supervisor
 
 
 class ScriptedActor:
@@ -58,15 +58,19 @@ class ScriptedActor:
         self.facts: dict[str, Any] = {}
         self.problem: Problem | None = None
         self.failures = 0
-        self.idle_generation = 0
+        self.idle_generation = self.ready_generation = 0
         self.broken = False
         self.got: list[tuple[int, Command]] = []  # with the generation that it was meant for
 
     def start(self) -> None: ...
-    def go_idle(self) -> None: ...
     def clear_deadline(self, key: object) -> None: ...
     def set_deadline(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
     def mark_useful(self, *, generation: int | None = None) -> None: ...
+
+    takes_command = Supervisor.takes_command
+
+    def go_idle(self) -> None:
+        self.ready_generation = 0
 
     def send(self, command: Command, *, generation: int, **deadline: Any) -> None:
         self.got.append((generation, command))

@@ -184,3 +184,17 @@ async def test_a_chunk_is_given_up_for_the_tenth_kill_from_outside(tmp_path: Pat
         assert job.history[0].message == "At 00:00:00: The process was killed from outside. This part is tried again."
         assert job.history[-1].message.endswith("This part is left out.")
         assert job.history[-1].params == {"position_s": 1.0, "change": {"kind": "chunk_left_out"}}
+
+
+async def test_an_actor_that_was_ended_before_it_said_ready_gets_nothing(tmp_path: Path) -> None:
+    async with scripted_loop(tmp_path) as scripted:
+        actor = scripted.download
+        actor.idle_generation = 1
+        scripted.mailbox.deliver(Reported("download", 1, Ready(pid=1)))
+        await scripted.settled()
+        assert actor.ready_generation == 0
+        await scripted.context.downloads.start("tiny")
+        assert actor.got == []
+        scripted.mailbox.deliver(Reported("download", 2, Ready(pid=2)))
+        await scripted.settled()
+        assert [(meant, command.model) for meant, command in actor.got] == [(2, "tiny")]  # type: ignore[union-attr]

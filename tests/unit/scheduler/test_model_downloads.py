@@ -17,6 +17,7 @@ from whisper_service.scheduler.model_downloads import TRIES, ModelDownloads, des
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress, Hub, Transfer
+from whisper_service.supervision.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio
 PROBLEM = Problem("killed", "It was killed.")
@@ -26,17 +27,19 @@ class Actor:
     """Takes the place of a supervisor."""
 
     def __init__(self) -> None:
-        self.idle_generation = self.generation = self.wanted = 0
+        self.idle_generation = self.generation = self.ready_generation = self.wanted = 0
         self.sent: list[tuple[int, Download]] = []
 
     def start(self) -> None:
         self.wanted += 1
 
     def go_idle(self) -> None:
-        self.idle_generation = self.generation
+        self.idle_generation, self.ready_generation = self.generation, 0
 
     def send(self, command: Download, *, generation: int, **_: Any) -> None:
         self.sent.append((generation, command))
+
+    takes_command = Supervisor.takes_command
 
     def clear_deadline(self, key: object) -> None: ...
     def set_deadline(self, key: object, within_s: float, *, generation: int | None = None) -> None: ...
@@ -69,7 +72,8 @@ class Isolated:
 
     def ready(self) -> None:
         self.actor.generation += 1
-        self.downloads.on_ready(self.actor.generation)
+        self.actor.ready_generation = self.actor.generation
+        self.downloads.on_ready()
 
 
 @pytest.fixture
@@ -122,7 +126,6 @@ async def test_cancelling_ends_the_actor_and_what_waited_is_next(isolated: Isola
     assert await isolated.downloads.cancel("tiny")
     assert not await isolated.downloads.cancel("tiny")
     assert isolated.actor.idle_generation == 1
-    isolated.downloads.on_ready(1)  # sent before the actor was ended
     assert isolated.actor.models == ["tiny"]
     isolated.ready()
     assert isolated.actor.models == ["tiny", "base"]
