@@ -356,8 +356,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The recording as it was sent
-         * @description Accepts `Range`, `If-Range` and `If-None-Match`. A request for more than one range gets the whole file.
+         * What plays of the recording
+         * @description The recording as it was sent, or its listening copy (Opus in WebM, mono) where browsers cannot play the recording, or not at the times of its transcript. Accepts `Range`, `If-Range` and `If-None-Match`. A request for more than one range gets the whole file.
          */
         get: operations["getMedia"];
         put?: never;
@@ -1078,6 +1078,9 @@ export interface components {
             tracks: components["schemas"]["AudioTrack"][];
             /** @default false */
             media_removed: boolean;
+            playable?: components["schemas"]["Playable"] | null;
+            /** @default 0 */
+            copy_bytes: number;
             /** @default false */
             no_speech: boolean;
         };
@@ -1235,6 +1238,12 @@ export interface components {
          * @enum {string}
          */
         Phase: "downloading_model" | "loading_model" | "decoding" | "transcribing" | "finalizing";
+        /**
+         * Playable
+         * @description What a player gets of a recording that is kept.
+         * @enum {string}
+         */
+        Playable: "recording" | "copy";
         /**
          * Preset
          * @description How much work to spend on the best text.
@@ -3811,7 +3820,10 @@ export interface operations {
     };
     getMedia: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description true: the recording as it was sent. false: its listening copy, if there is one. Without it: what `playable` of the job says, else the recording. */
+                original?: boolean | null;
+            };
             header?: never;
             path: {
                 /** @description The identifier of a job. */

@@ -211,6 +211,10 @@ class JobService:
         """Return the path of the recording. The file may be missing."""
         return self._parts.data.source_of(job_id)
 
+    def listening_copy(self, job_id: str) -> Path:
+        """Return the path of the listening copy. The file may be missing."""
+        return self._parts.data.copy_of(job_id)
+
     def waveform(self, job_id: str) -> Path:
         """Return the path of the waveform: pairs of int8 per 20 ms. The file grows while the recording is decoded."""
         return self._parts.data.peaks_of(job_id)

@@ -1,16 +1,18 @@
-"""Send the recording to a player, which may jump within it, and the waveform."""
+"""Send the recording or its listening copy to a player, which may jump within it, and the waveform."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
+from pathlib import Path, PurePath
+from typing import Annotated, Final
 
 from anyio import to_thread
 from litestar import Router
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
+from whisper_service.core.domain import Playable
 from whisper_service.core.errors import NotFound
 from whisper_service.web.http.content_disposition import content_disposition
 from whisper_service.web.http.errors import problems
@@ -18,6 +20,8 @@ from whisper_service.web.http.file_response import FileResponse
 from whisper_service.web.http.parameters import JobId, Served
 
 UNKNOWN: Final = "application/octet-stream"
+COPY: Final = "audio/webm"
+"""The type of a listening copy: Opus in WebM."""
 HEAD: Final = 64
 """Bytes at the beginning of a file that tell its type."""
 _AUDIO_BRANDS: Final = frozenset({b"M4A ", b"M4B ", b"F4A ", b"F4B "})
@@ -58,7 +62,16 @@ def media_type(head: bytes) -> str:
     return UNKNOWN
 
 
-async def media(service: Served, job_id: JobId) -> ASGIApp:
+Original = Annotated[
+    bool | None,
+    QueryParameter(
+        description="true: the recording as it was sent. false: its listening copy, if there is one. Without it: what "
+        "`playable` of the job says, else the recording."
+    ),
+]
+
+
+async def media(service: Served, job_id: JobId, original: Original = None) -> ASGIApp:
     job = await service.jobs.get(job_id)
     if job.media_removed:
         message = "The recording was deleted, as configured. Its text was kept."
@@ -66,6 +79,11 @@ async def media(service: Served, job_id: JobId) -> ASGIApp:
     if not job.sha256:
         hint = "The service is fetching it. Try again when the job is in work."
         raise NotFound("The recording is not here yet.", hint=hint)
+    wants_copy = job.playable is Playable.COPY if original is None else not original
+    if job.copy_bytes and wants_copy:
+        copy = await _existing(service.jobs.listening_copy(job.id), "The listening copy is not on the disk any more.")
+        name = content_disposition("inline", PurePath(job.name).stem + ".webm")
+        return FileResponse(copy, COPY, await _etag_of(copy), {**_HEADERS, "Content-Disposition": name})
     path = await _existing(service.jobs.recording(job.id), "The recording of this job is not on the disk any more.")
     kind = media_type(await to_thread.run_sync(_head, path))
     headers = {**_HEADERS, "Content-Disposition": content_disposition("inline", job.name)}
@@ -75,8 +93,7 @@ async def media(service: Served, job_id: JobId) -> ASGIApp:
 async def peaks(service: Served, job_id: JobId) -> ASGIApp:
     job = await service.jobs.get(job_id)
     path = await _existing(service.jobs.waveform(job.id), "There is no waveform of this job yet.")
-    stat = await to_thread.run_sync(path.stat)
-    return FileResponse(path, UNKNOWN, f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"', _HEADERS)
+    return FileResponse(path, UNKNOWN, await _etag_of(path), _HEADERS)
 
 
 async def _existing(path: Path, message: str) -> Path:
@@ -84,6 +101,11 @@ async def _existing(path: Path, message: str) -> Path:
         hint = "The waveform is written while the recording is decoded. The text can be exported in any case."
         raise NotFound(message, hint=hint)
     return path
+
+
+async def _etag_of(path: Path) -> str:
+    stat = await to_thread.run_sync(path.stat)
+    return f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
 
 
 def _head(path: Path) -> bytes:
@@ -101,8 +123,10 @@ _GET: Final = {
     "/api/jobs/{job_id:str}/media": (
         media,
         "getMedia",
-        "The recording as it was sent",
-        "Accepts `Range`, `If-Range` and `If-None-Match`. A request for more than one range gets the whole file.",
+        "What plays of the recording",
+        "The recording as it was sent, or its listening copy (Opus in WebM, mono) where browsers cannot play the "
+        "recording, or not at the times of its transcript. Accepts `Range`, `If-Range` and `If-None-Match`. A request "
+        "for more than one range gets the whole file.",
     ),
     "/api/jobs/{job_id:str}/peaks": (
         peaks,

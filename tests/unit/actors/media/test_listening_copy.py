@@ -172,13 +172,13 @@ def test_a_full_disk_ends_the_copy_and_not_the_job(tmp_path: Path, monkeypatch: 
         def __getattr__(self, name: str) -> Any:
             return getattr(self._file, name)
 
-    real = av.open
+    real: Any = av.open
 
     def on_full_disk(file: Any, mode: str = "r", **options: Any) -> Any:
         return real(Full(file) if mode == "w" else file, mode, **options)
 
     source = caf(tmp_path)
-    monkeypatch.setattr(listening_copy.av, "open", on_full_disk)
+    monkeypatch.setattr(av, "open", on_full_disk)
     job = command(tmp_path, source)
     done = decoded(list(decode(job)))
     assert Full.writes > at
@@ -191,7 +191,7 @@ def test_a_full_disk_ends_the_copy_and_not_the_job(tmp_path: Path, monkeypatch: 
 
 def test_a_copy_leaves_room_for_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(listening_copy.shutil, "disk_usage", lambda _: usage._replace(free=50 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=50 << 20))
     done, left = attempt(tmp_path)
     assert [remark.code for remark in done.warnings] == ["no_listening_copy"]
     assert left == ["pcm", "peaks", "talk.caf"]
