@@ -84,6 +84,11 @@ def test_a_turn_needs_two_words_and_time(turns: list[tuple[int, float, float]], 
     assert pieces(segments, cut(segments, SPAN, [window(*turns)])) == expected
 
 
+def test_one_long_word_is_no_turn() -> None:
+    slow = segment(0, (0, 1, " a"), (1, 2, " b"), (2, 3, " well"), (3, 4, " d"), (4, 5, " e"))
+    assert len(cut([slow], SPAN, [window((0, 0, 2), (1, 2, 3), (0, 3, 5))])) == 1
+
+
 def test_two_quick_words_are_no_turn() -> None:
     quick = segment(0, (0, 1, " a"), (1, 2, " b"), (2, 2.2, " c"), (2.2, 2.5, " d"), (2.5, 3, " e"), (3, 4, " f"))
     units = cut([quick], SPAN, [window((0, 0, 2), (1, 2, 2.5), (0, 2.5, 4))])
