@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -82,6 +83,28 @@ def test_web_and_cli_use_the_facade_and_not_its_parts() -> None:
         if isinstance(node, ast.Attribute) and node.attr == "parts"
     ]
     assert used == []
+
+
+def python_notation(tree: ast.AST) -> Iterator[int]:
+    """Yield the lines that put a value in Python's notation into a text: `!r`, `%r` or `repr`."""
+    methods = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__repr__"]
+    inside = {id(child) for method in methods for child in ast.walk(method)}
+    for node in ast.walk(tree):
+        formatted = isinstance(node, ast.FormattedValue) and node.conversion == ord("r")
+        template = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        template = template and re.search(r"\{\w*!r\}|%r\b", node.value) is not None
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "repr"
+        if (formatted or template or called) and id(node) not in inside:
+            yield node.lineno
+
+
+def test_no_message_shows_a_value_in_pythons_notation() -> None:
+    wrong = 'f"{a!r} {b}"; "{a!r}".format(a=1); "%r" % a; repr(a); str(a); "100%"; "{a}"'
+    assert len(list(python_notation(ast.parse(wrong)))) == 4
+    files = sorted(PACKAGE.rglob("*.py"))
+    assert len(files) > 100
+    found = [(file, line) for file in files for line in python_notation(ast.parse(file.read_text("utf-8")))]
+    assert [f"{file.relative_to(ROOT)}:{line}" for file, line in found] == []
 
 
 def test_only_the_package_is_installed() -> None:

@@ -19,6 +19,7 @@ from whisper_service.config.active import ActiveSettings
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import Conflict, ServiceError
+from whisper_service.core.text import reason
 from whisper_service.host import machine
 from whisper_service.models import bundled, hubs, importing
 from whisper_service.models import files as model_files
@@ -129,7 +130,7 @@ class LocalModels:
                 else:
                     checked = model_files.verify(entry.path)
             except (ServiceError, OSError) as error:
-                unreadable = Problem("model_broken", f"The model cannot be read: {error}.")
+                unreadable = Problem("model_broken", f"The model cannot be read: {reason(error)}.")
                 problem = error.problem if isinstance(error, ServiceError) else unreadable
                 yield name, problem.message, problem
             else:

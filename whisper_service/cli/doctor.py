@@ -32,6 +32,7 @@ from whisper_service.config.load import CONFIG_VARIABLE, ENV_PREFIX, NO_SETTINGS
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Job, Options, Problem, Status
 from whisper_service.core.errors import DataDirectoryInUse, ServiceError
+from whisper_service.core.text import reason
 from whisper_service.integrations.site_support import site_support
 from whisper_service.models.catalog import Catalog, Located
 from whisper_service.storage.data_dir import DataDir
@@ -164,7 +165,7 @@ async def database(scratch: Path) -> Check:
             read = await store.job("doctor")
             wal = await anyio.Path(f"{path}-wal").exists()
     except (sqlite3.Error, OSError, ServiceError) as error:
-        problem = Problem(code="database", message=f"{error}.", hint="Choose a local disk with --data-dir.")
+        problem = Problem(code="database", message=f"{reason(error)}.", hint="Choose a local disk with --data-dir.")
         return failed("database", problem)
     if not wal or read != written.job:
         hint = "The file system is probably a network share. Choose a local disk with --data-dir."

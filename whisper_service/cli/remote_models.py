@@ -24,6 +24,7 @@ from whisper_service.config.tokens import read_tokens
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import DataDirectoryInUse, ServiceError
 from whisper_service.core.model_names import folder_of
+from whisper_service.core.text import reason
 from whisper_service.models.inventory import ModelInfo
 from whisper_service.storage.data_dir import DataDir
 
@@ -106,7 +107,9 @@ class RemoteModels:
                 raise _error(msgspec.json.decode(answer.read(), type=Problem))
             yield answer
         except OSError as error:
-            raise DataDirectoryInUse(f"The service that has the data directory does not answer: {error}.") from error
+            raise DataDirectoryInUse(
+                f"The service that has the data directory does not answer: {reason(error)}."
+            ) from error
         finally:
             connection.close()
 

@@ -31,6 +31,7 @@ from whisper_service.core.domain import Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.core.file_names import MAX_BYTES, shortened
 from whisper_service.core.job_states import TERMINAL, Cause
+from whisper_service.core.text import reason
 from whisper_service.export import render
 from whisper_service.export.layout import Layout, layout_of
 from whisper_service.export.render import Format
@@ -165,7 +166,7 @@ def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
     given = {key: value for key, value in wishes.items() if value is not None}
     tag = given.get("language", "")
     given["language"] = languages.check_code(tag)
-    given.setdefault("script", script_of(tag))
+    given.setdefault("script", script_of(tag) or config.speech.default_script)
     try:
         return msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
     except msgspec.ValidationError as error:
@@ -231,7 +232,7 @@ class _TranscribeRun:
     def _give_up(self, item: InputFile, error: ServiceError | OSError, display: Display) -> None:
         self.failed += 1
         advice = f" {error.advice}" if isinstance(error, ServiceError) else ""
-        display.end(item, f"failed: {error}{advice}")
+        display.end(item, f"failed: {reason(error)}{advice}")
 
 
 async def _receive(service: Service, source: Path | None) -> Received:

@@ -111,4 +111,4 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
 def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise TypeError(f"{value!r} is not a {kind.__name__}")
+    raise TypeError("A path is written as text")

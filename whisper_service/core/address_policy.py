@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from whisper_service.core.errors import InvalidConfig, InvalidRequest
+from whisper_service.core.text import quoted
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,10 +30,14 @@ class Unreachable(Exception):
 
 def parse_networks(listed: Sequence[str], setting: str) -> tuple[Network, ...]:
     """Return the networks of a setting. Raises `InvalidConfig`, which names the setting and the wrong network."""
-    try:
-        return tuple(map(ipaddress.ip_network, listed))
-    except ValueError as error:
-        raise InvalidConfig(f"{setting}: {error}.", hint="Write 127.0.0.1 or 192.168.1.0/24.") from error
+    found = []
+    for text in listed:
+        try:
+            found.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            message = f"{setting}: {quoted(text)} is not a network."
+            raise InvalidConfig(message, hint="Write 127.0.0.1 or 192.168.1.0/24.") from error
+    return tuple(found)
 
 
 def to_ascii(url: str) -> str:

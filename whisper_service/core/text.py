@@ -37,6 +37,13 @@ def quoted(text: str, most: int = 80) -> str:
     return f"“{shown[:most]}…”" if len(shown) > most else f"“{shown}”"
 
 
+def reason(error: BaseException) -> str:
+    """Return why something failed, as a message shows it: of an error of the system without its number and quotes."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
+
+
 def columns(text: str) -> int:
     """Return the width of a text on a screen: wide characters take two columns, combining marks none."""
     return len(text) if text.isascii() else sum(map(_width, text))

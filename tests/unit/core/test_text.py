@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from whisper_service.core.text import (
@@ -9,6 +11,7 @@ from whisper_service.core.text import (
     columns,
     ends_sentence,
     ideographic,
+    reason,
     unspaced,
     wide_columns,
     wide_mark,
@@ -66,3 +69,12 @@ def test_wide_characters_take_two_columns_and_combining_marks_none() -> None:
 
 def test_a_wide_mark_brings_its_own_space_and_a_letter_or_combining_mark_does_not() -> None:
     assert [wide_mark(character) for character in "。，」中か\u3099.a"] == [True] * 3 + [False] * 5
+
+
+def test_an_error_of_the_system_is_told_in_words(tmp_path: Path) -> None:
+    missing = tmp_path / "it's here"
+    with pytest.raises(OSError, match="No such file") as caught:
+        missing.read_bytes()
+    assert reason(caught.value) == f"No such file or directory: {missing}"
+    assert reason(OSError(28, "No space left on device")) == "No space left on device"
+    assert [reason(error) for error in (OSError("broken"), ValueError("odd"))] == ["broken", "odd"]

@@ -11,8 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisper_service.core.address_policy import NotAllowed, Unreachable, check_url, is_permitted, to_ascii
-from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.address_policy import (
+    NotAllowed,
+    Unreachable,
+    check_url,
+    is_permitted,
+    parse_networks,
+    to_ascii,
+)
+from whisper_service.core.errors import InvalidConfig, InvalidRequest
 from whisper_service.integrations import outbound_http
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +41,16 @@ def test_addresses_inside_are_not_permitted(address: str) -> None:
 @pytest.mark.parametrize("address", OUTSIDE)
 def test_addresses_of_the_internet_are_permitted(address: str) -> None:
     assert is_permitted(ipaddress.ip_address(address), ())
+
+
+def test_a_wrong_network_is_named_with_its_setting() -> None:
+    assert parse_networks(["10.0.0.0/8", "::1"], "links.allowed_networks") == (
+        ipaddress.ip_network("10.0.0.0/8"),
+        ipaddress.ip_network("::1"),
+    )
+    with pytest.raises(InvalidConfig) as caught:
+        parse_networks(["10.0.0.0/8", "10.0.0.1/8"], "links.allowed_networks")
+    assert caught.value.message == "links.allowed_networks: “10.0.0.1/8” is not a network."
 
 
 def test_only_the_allowed_networks_are_permitted_beside_the_internet() -> None:

@@ -96,7 +96,7 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         "Leave out the revision to get the current one, or correct it.",
     ),
     "repo_invalid": (
-        "{repo!r} cannot be the name of a model on a hub.",
+        "“{repo}” cannot be the name of a model on a hub.",
         "Write the name as owner/name.",
     ),
     "rate_limited": (

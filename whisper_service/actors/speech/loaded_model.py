@@ -21,6 +21,7 @@ from whisper_service.actors.speech.slots import FATAL, Slots
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core import errors
 from whisper_service.core.domain import Problem
+from whisper_service.core.text import reason
 from whisper_service.host.cpu import cores
 from whisper_service.models import files as model_files
 from whisper_service.supervision import faults
@@ -109,7 +110,7 @@ def _reason(path: Path, error: Exception) -> tuple[str, str]:
         return broken.message, broken.advice
     except OSError:
         pass
-    return f"{error}", "Remove the model and install it again, or choose another."
+    return reason(error), "Remove the model and install it again, or choose another."
 
 
 def _fault(command: Load, error: Exception) -> Fault:
