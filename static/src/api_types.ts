@@ -67,23 +67,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/jobs/{job_id}/transcript": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The text so far, with times */
-        get: operations["getTranscript"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/jobs/{job_id}/export": {
         parameters: {
             query?: never;
@@ -220,6 +203,87 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/transcript": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The text so far, with times
+         * @description As people edited it, or with `version=machine` as the model wrote it.
+         */
+        get: operations["getTranscript"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The log of edits, newest first */
+        get: operations["listEdits"];
+        put?: never;
+        /**
+         * Edit the text
+         * @description Operations on lines, done as a whole or not at all. Each names the version of its line (`v`); 409 `edit_conflict` with the lines as they are now says that another edit came first. A line's id is in the transcript. The segments of the model stay as they are.
+         */
+        post: operations["editTranscript"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/edits/{number}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take an edit back
+         * @description The undo is an edit itself, so it can be taken back too. 409: its lines were changed since.
+         */
+        post: operations["undoEdit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/transcript/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set the text back to an earlier one
+         * @description An edit of its own, which can be taken back. 409: there is a newer edit than `newest`.
+         */
+        post: operations["restoreTranscript"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/export": {
         parameters: {
             query?: never;
@@ -246,7 +310,7 @@ export interface paths {
         };
         /**
          * Everything that happens, live
-         * @description Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `model` (one of `/api/models`), `ping` (when nothing happened for the `heartbeat_s` seconds of `hello`), and `reset` when the log does not reach back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream begins now.
+         * @description Events: `hello` (first, without id), `update` (a job), `segment`, `edit` (lines that a person changed), `deleted`, `model` (one of `/api/models`), `ping` (when nothing happened for the `heartbeat_s` seconds of `hello`), and `reset` when the log does not reach back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream begins now.
          */
         get: operations["streamEvents"];
         put?: never;
@@ -266,7 +330,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
+         * @description Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
          */
         get: operations["streamJob"];
         put?: never;
@@ -286,7 +350,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
+         * @description Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
          */
         get: operations["streamJobAlias"];
         put?: never;
@@ -943,6 +1007,14 @@ export interface components {
             /** @default false */
             used: boolean;
         };
+        /** ChangeText */
+        ChangeText: {
+            id: string;
+            v: number;
+            text: string;
+            /** @constant */
+            op: "text";
+        };
         /** CppError */
         CppError: {
             error: string;
@@ -952,6 +1024,13 @@ export interface components {
             at: number;
             generation: number;
             problem: components["schemas"]["Problem"];
+        };
+        /** DeleteLine */
+        DeleteLine: {
+            id: string;
+            v: number;
+            /** @constant */
+            op: "delete";
         };
         /**
          * DeliveryState
@@ -964,6 +1043,58 @@ export interface components {
             recordings_bytes: number;
             transcripts_bytes: number;
             models_bytes: number;
+        };
+        /** EditList */
+        EditList: {
+            edits: components["schemas"]["EditRecord"][];
+            next?: number | null;
+        };
+        /** EditRecord */
+        EditRecord: {
+            number: number;
+            at: number;
+            client: string;
+            author: string;
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["PutLines"])[];
+            undoes?: number | null;
+            /** @default false */
+            undone: boolean;
+        };
+        /** EditRequest */
+        EditRequest: {
+            /** @description Made by the client. Sent twice, it is one edit. */
+            batch: string;
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"])[];
+            /**
+             * @description The browser or program; the events tell it.
+             * @default
+             */
+            client: string;
+            /**
+             * @description A name for the log of edits.
+             * @default
+             */
+            author: string;
+        };
+        /** EditResult */
+        EditResult: {
+            job_id: string;
+            number: number;
+            batch: string;
+            client: string;
+            lines: components["schemas"]["Line"][];
+            gone: string[];
+        };
+        /** EditableTranscript */
+        EditableTranscript: {
+            name: string;
+            duration_s: number | null;
+            language: string | null;
+            model: string | null;
+            /** @default [] */
+            gaps: components["schemas"]["Gap"][];
+            segments: components["schemas"]["TranscriptLine"][];
+            edits: number;
         };
         /**
          * Effect
@@ -1034,6 +1165,16 @@ export interface components {
             proxy?: string | null;
             token?: string | null;
         };
+        /** InsertLine */
+        InsertLine: {
+            after: string | null;
+            new: string;
+            start: number;
+            end: number;
+            text: string;
+            /** @constant */
+            op: "insert";
+        };
         /** Job */
         Job: {
             id: string;
@@ -1083,6 +1224,8 @@ export interface components {
             copy_bytes: number;
             /** @default false */
             no_speech: boolean;
+            /** @default 0 */
+            edits: number;
         };
         /** JobEdit */
         JobEdit: {
@@ -1116,6 +1259,28 @@ export interface components {
             language_code: string;
             confidence: number;
         };
+        /** Line */
+        Line: {
+            id: string;
+            version: number;
+            content: number;
+            chunk: number;
+            index: number;
+            position: number;
+            start: number;
+            end: number;
+            text: string;
+            /** @default [] */
+            words: components["schemas"]["TimedWord"][];
+            language?: string | null;
+            speaker?: string | null;
+            /** @default false */
+            held: boolean;
+            /** @default false */
+            checked: boolean;
+            /** @default machine */
+            source: string;
+        };
         /** LinkOrigin */
         LinkOrigin: {
             url: string;
@@ -1142,6 +1307,13 @@ export interface components {
         /** LogLines */
         LogLines: {
             entries: components["schemas"]["LogEntry"][];
+        };
+        /** MergeLines */
+        MergeLines: {
+            ids: string[];
+            v: number[];
+            /** @constant */
+            op: "merge";
         };
         /** ModelInfo */
         ModelInfo: {
@@ -1225,7 +1397,7 @@ export interface components {
              * @default true
              */
             word_timestamps: boolean;
-            /** @description How Chinese is written. None: simplified Mandarin. recognized: unchanged. */
+            /** @description How Chinese is written. None: as the setting speech.script says. */
             script?: components["schemas"]["Script"] | null;
             /** @description An audio track, from 0. Without it, one in the language, or the default. */
             track?: number | null;
@@ -1261,6 +1433,18 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** PutLines */
+        PutLines: {
+            v: {
+                [key: string]: number;
+            };
+            /** @default [] */
+            lines: components["schemas"]["Line"][];
+            /** @default [] */
+            gone: string[];
+            /** @constant */
+            op: "put";
+        };
         /** Readiness */
         Readiness: {
             ready: boolean;
@@ -1268,6 +1452,25 @@ export interface components {
             problems: components["schemas"]["Problem"][];
             /** @default [] */
             warnings: components["schemas"]["Problem"][];
+        };
+        /** RestoreRequest */
+        RestoreRequest: {
+            /** @description Made by the client. Sent twice, it is one edit. */
+            batch: string;
+            /** @description As it was after this edit. 0: as the model wrote it. */
+            number: number;
+            /** @description The newest edit that the client knows. */
+            newest: number;
+            /**
+             * @description The browser or program; the events tell it.
+             * @default
+             */
+            client: string;
+            /**
+             * @description A name for the log of edits.
+             * @default
+             */
+            author: string;
         };
         /**
          * RetryRequest
@@ -1298,6 +1501,29 @@ export interface components {
             no_speech_prob?: number | null;
             compression_ratio?: number | null;
             speaker?: string | null;
+        };
+        /** SetChecked */
+        SetChecked: {
+            ids: string[];
+            on: boolean;
+            /** @constant */
+            op: "check";
+        };
+        /** SetSpeaker */
+        SetSpeaker: {
+            ids: string[];
+            speaker: string | null;
+            /** @constant */
+            op: "speaker";
+        };
+        /** SetTimes */
+        SetTimes: {
+            id: string;
+            v: number;
+            start: number;
+            end: number;
+            /** @constant */
+            op: "time";
         };
         /** Setting */
         Setting: {
@@ -1339,6 +1565,15 @@ export interface components {
             jobs: components["schemas"]["JobList"];
             models: components["schemas"]["ModelsInfo"];
             system: components["schemas"]["System"];
+        };
+        /** SplitLine */
+        SplitLine: {
+            id: string;
+            v: number;
+            at: number;
+            new: string;
+            /** @constant */
+            op: "split";
         };
         /**
          * Status
@@ -1383,6 +1618,21 @@ export interface components {
          * @enum {string}
          */
         Task: "transcribe" | "translate" | "detect";
+        /**
+         * TimedBy
+         * @description Where the times of a word come from.
+         * @default machine
+         * @enum {string}
+         */
+        TimedBy: "machine" | "spread" | "aligned" | "person";
+        /** TimedWord */
+        TimedWord: {
+            start: number;
+            end: number;
+            word: string;
+            probability: number;
+            by?: components["schemas"]["TimedBy"];
+        };
         /** Transcript */
         Transcript: {
             name: string;
@@ -1392,6 +1642,29 @@ export interface components {
             segments: components["schemas"]["Segment"][];
             /** @default [] */
             gaps: components["schemas"]["Gap"][];
+        };
+        /** TranscriptLine */
+        TranscriptLine: {
+            chunk: number;
+            index: number;
+            start: number;
+            end: number;
+            text: string;
+            language?: string | null;
+            avg_logprob?: number | null;
+            no_speech_prob?: number | null;
+            compression_ratio?: number | null;
+            speaker?: string | null;
+            /** @default [] */
+            words: components["schemas"]["TimedWord"][];
+            id: string;
+            version: number;
+            /** @default false */
+            held: boolean;
+            /** @default false */
+            checked: boolean;
+            /** @default machine */
+            source: string;
         };
         /** Transfer */
         Transfer: {
@@ -1406,6 +1679,28 @@ export interface components {
             /** @default [] */
             failed: components["schemas"]["EndpointState"][];
         };
+        /** UndoRequest */
+        UndoRequest: {
+            /** @description Made by the client. Sent twice, it is one edit. */
+            batch: string;
+            /**
+             * @description The browser or program; the events tell it.
+             * @default
+             */
+            client: string;
+            /**
+             * @description A name for the log of edits.
+             * @default
+             */
+            author: string;
+        };
+        /**
+         * Version
+         * @description Which text of a job is meant.
+         * @default current
+         * @enum {string}
+         */
+        Version: "current" | "machine";
         /** WebhookInfo */
         WebhookInfo: {
             id: string;
@@ -1575,7 +1870,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
+                     * @description How Chinese is written. None: as the setting speech.script says.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional" | "recognized";
@@ -1613,7 +1908,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
+                     * @description How Chinese is written. None: as the setting speech.script says.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional" | "recognized";
@@ -1650,7 +1945,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
+                     * @description How Chinese is written. None: as the setting speech.script says.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional" | "recognized";
@@ -1687,7 +1982,7 @@ export interface operations {
                      */
                     word_timestamps?: boolean;
                     /**
-                     * @description How Chinese is written. None: simplified Mandarin. recognized: unchanged.
+                     * @description How Chinese is written. None: as the setting speech.script says.
                      * @enum {string}
                      */
                     script?: "simplified" | "traditional" | "recognized";
@@ -2247,97 +2542,13 @@ export interface operations {
             };
         };
     };
-    getTranscript: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description The identifier of a job. */
-                job_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Request fulfilled, document follows */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Transcript"];
-                };
-            };
-            /** @description The request or the recording is not valid */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description A token is required */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description What the request names does not exist */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service does not answer to the name in the Host header */
-            421: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Something in the request is not valid; params.field names it */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Too many requests; Retry-After says when to try again */
-            429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The service failed; message says why */
-            500: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     exportTranscript: {
         parameters: {
             query?: {
                 /** @description What a transcript can be exported as. The value is the name of the format and the extension of its files. */
                 format?: components["schemas"]["Format"];
+                /** @description Which text of a job is meant. */
+                version?: components["schemas"]["Version"];
                 line_columns?: number;
                 cjk_line_columns?: number;
                 lines?: number;
@@ -2363,11 +2574,9 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Request fulfilled, document follows */
+            /** @description The file */
             200: {
                 headers: {
-                    /** @description The name. */
-                    "Content-Disposition"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -3229,6 +3438,574 @@ export interface operations {
             };
             /** @description The service cannot do this now; message says why */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTranscript: {
+        parameters: {
+            query?: {
+                /** @description Which text of a job is meant. */
+                version?: components["schemas"]["Version"];
+            };
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditableTranscript"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listEdits: {
+        parameters: {
+            query?: {
+                /** @description Only edits before this one. */
+                before?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditList"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    editTranscript: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditResult"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undoEdit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+                /** @description The number of an edit of the job. */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UndoRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditResult"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restoreTranscript: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditResult"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

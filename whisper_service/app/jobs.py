@@ -10,11 +10,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from anyio import move_on_after, to_thread
 
+from whisper_service.app.edits import Version
 from whisper_service.app.wiring import Parts
 from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Status, Transcript
 from whisper_service.core.errors import Conflict, InvalidRequest, MediaRemoved, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
+from whisper_service.editing.lines import segment_of
 from whisper_service.integrations.link_answers import name_from_url
 from whisper_service.scheduler import requests
 from whisper_service.storage.browse import JobPage, JobSnapshot
@@ -191,20 +193,23 @@ class JobService:
         """Return the newest jobs with the number of the last change that is in them."""
         return await self._store.browser.snapshot(limit)
 
-    async def transcript(self, job_id: str) -> Transcript:
-        """Return the text so far, in order."""
+    async def transcript(self, job_id: str, version: Version = Version.CURRENT) -> Transcript:
+        """Return the text so far, in order: as people edited it, or as the model wrote it."""
         job = await self.get(job_id)
+        edited = version is Version.CURRENT and job.edits
         return Transcript(
             name=job.name,
             duration_s=job.duration_s,
             language=job.language,
             model=job.model,
-            segments=tuple(await self.segments(job_id)),
+            segments=tuple(
+                map(segment_of, await self._store.edits.lines(job_id)) if edited else await self.segments(job_id)
+            ),
             gaps=job.gaps,
         )
 
     async def segments(self, job_id: str) -> list[Segment]:
-        """Return the segments so far, in order."""
+        """Return the segments so far, in order, as the model wrote them."""
         return await self._store.segments(job_id)
 
     def recording(self, job_id: str) -> Path:

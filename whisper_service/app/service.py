@@ -10,6 +10,7 @@ from typing import Any
 
 from whisper_service.app import system
 from whisper_service.app.disk_use import DiskMeter
+from whisper_service.app.edits import EditService
 from whisper_service.app.jobs import JobService
 from whisper_service.app.models import ModelService
 from whisper_service.app.system import Readiness, System
@@ -29,6 +30,7 @@ class Service:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.jobs = JobService(parts)
+        self.edits = EditService(parts)
         self.models = ModelService(parts)
         self.uploads = parts.uploads
         self.resumable = parts.resumable

@@ -250,6 +250,7 @@ class Job(Value, frozen=True):
     playable: Playable | None = None  # what a player gets; None: not known, or nothing that every browser plays
     copy_bytes: int = 0  # of the listening copy; 0: there is none
     no_speech: bool = False  # it is complete, and nobody speaks in it
+    edits: int = 0  # the number of the newest edit of its text
 
 
 class Transcript(Value, frozen=True):

@@ -2,6 +2,7 @@
 
     ServiceError                        code                     status (mapped in web/http/errors.py)
     ├── InvalidRequest                  invalid_request          422
+    │   ├── BadEdit                     bad_edit                 422
     │   ├── EmptyFile                   empty_file               422
     │   ├── BadArchive                  bad_archive              422
     │   └── InvalidConfig               invalid_config           -
@@ -10,6 +11,7 @@
     ├── NotFound                        not_found                404
     ├── Conflict                        conflict                 409
     │   ├── IllegalTransition           illegal_transition       409
+    │   ├── EditConflict                edit_conflict            409
     │   ├── UploadOffset                upload_offset            409
     │   ├── UploadIncomplete            upload_incomplete        409
     │   ├── MediaRemoved                media_removed            409
@@ -81,6 +83,12 @@ class InvalidRequest(ServiceError):
     """The request is not valid."""
 
 
+class BadEdit(InvalidRequest):
+    """This edit cannot be made."""
+
+    hint = "Nothing was changed. Correct the edit and send it again."
+
+
 class EmptyFile(InvalidRequest):
     """The file is empty."""
 
@@ -117,6 +125,12 @@ class Conflict(ServiceError):
 
 class IllegalTransition(Conflict):
     """The job cannot do this in its present state."""
+
+
+class EditConflict(Conflict):
+    """A line was changed meanwhile."""
+
+    hint = "Look at the line as it is now, and choose which text to keep."
 
 
 class ModelInUse(Conflict):

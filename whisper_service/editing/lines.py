@@ -6,6 +6,7 @@ with version 0. The segments themselves stay as the model wrote them.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -20,12 +21,14 @@ MACHINE: Final = "machine"
 
 
 class Line(Value, frozen=True):
-    """A line. Its place is (`chunk`, `position`); times are seconds from the beginning of the recording."""
+    """A line. Times are seconds from the beginning of the recording."""
 
     id: str  # "c12.3" for segment 3 of chunk 12; else 26 characters that the client made
     version: int  # counts the changes; 0 is the segment itself
+    content: int  # the version that first had this text and these times; an undo takes an old one up again
     chunk: int
-    position: float
+    index: int  # number within the chunk; that of the segment it was. -1: the store still has to give one.
+    position: float  # order within the chunk; that of a segment is its index
     start: float
     end: float
     text: str
@@ -42,20 +45,42 @@ def line_of(segment: Segment) -> Line:
     return Line(
         id=segment_id(segment.chunk, segment.index),
         version=0,
+        content=0,
         chunk=segment.chunk,
+        index=segment.index,
         position=float(segment.index),
         start=segment.start,
         end=segment.end,
-        text=segment.text.strip(),
+        text=segment.text,
         words=tuple(map(timed, segment.words)),
         language=segment.language,
         speaker=segment.speaker,
     )
 
 
+def segment_of(line: Line) -> Segment:
+    """Return a line as a segment, for files and answers that know segments only."""
+    return Segment(
+        chunk=line.chunk,
+        index=line.index,
+        start=line.start,
+        end=line.end,
+        text=line.text,
+        words=line.words,
+        language=line.language,
+        speaker=line.speaker,
+    )
+
+
 def segment_id(chunk: int, index: int) -> str:
     """Return the ID of the line that a segment is until somebody changes it."""
     return f"c{chunk}.{index}"
+
+
+def place_of_segment(line_id: str) -> tuple[int, int] | None:
+    """Return chunk and index of the segment that a line is or was. None: a person wrote the line."""
+    found = re.fullmatch(r"c(\d{1,9})\.(\d{1,9})", line_id, re.ASCII)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 class LineList:

@@ -14,17 +14,19 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from whisper_service.core.domain import Value
+from whisper_service.core.errors import BadEdit, EditConflict
 from whisper_service.core.text import clean
 from whisper_service.editing.cutting import cut_words, joined, moved
-from whisper_service.editing.lines import PERSON, Line, LineList
+from whisper_service.editing.lines import PERSON, Line, LineList, place_of_segment
 from whisper_service.editing.retiming import retime, spread
 
 MAX_CHARACTERS: Final = 2_000
 MAX_OPERATIONS: Final = 5_000
 
-LineId = Annotated[str, Meta(min_length=1, max_length=40)]
-Version = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(ge=0)]
+LineId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,40}$")]
+Version = Annotated[int, Meta(ge=0, lt=2**53)]
+Seconds = Annotated[float, Meta(ge=0, le=1e7)]
+SpeakerId = Annotated[str, Meta(min_length=1, max_length=60)]
 
 
 class _Operation(Value, frozen=True, forbid_unknown_fields=True, tag_field="op"):
@@ -44,7 +46,7 @@ class SplitLine(_Operation, frozen=True, tag="split"):
 
     id: LineId
     v: Version
-    at: Annotated[int, Meta(gt=0)]
+    at: Annotated[int, Meta(gt=0, le=MAX_CHARACTERS)]
     new: LineId
 
 
@@ -85,7 +87,7 @@ class SetSpeaker(_Operation, frozen=True, tag="speaker"):
     """Give lines a speaker, or none. The last one wins, so no version is needed."""
 
     ids: Annotated[tuple[LineId, ...], Meta(min_length=1)]
-    speaker: str | None
+    speaker: SpeakerId | None
 
 
 class SetChecked(_Operation, frozen=True, tag="check"):
@@ -98,7 +100,7 @@ class SetChecked(_Operation, frozen=True, tag="check"):
 class PutLines(_Operation, frozen=True, tag="put"):
     """Set lines to what they were and take others away: the inverse of every other operation.
 
-    `v` are the versions that the lines have now, by ID. A line that is not there has none.
+    `v` says what the lines are now, by ID: the `content` of each. A line that is not there has none.
     """
 
     v: dict[str, Version]
@@ -106,25 +108,22 @@ class PutLines(_Operation, frozen=True, tag="put"):
     gone: tuple[LineId, ...] = ()
 
 
-Operation = (
-    ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked | PutLines
-)
+ClientOperation = ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked
+"""What clients may send. `PutLines` is only made by the service."""
+Operation = ClientOperation | PutLines
 
 
-class EditConflict(Exception):
-    """A line has another version than the operation says, or is gone."""
-
-    def __init__(self, ids: Iterable[str]) -> None:
-        super().__init__("The lines changed meanwhile.")
-        self.ids = tuple(ids)
-
-
-class BadEdit(Exception):
-    """An operation cannot be done. `code` is stable, the text says why."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+def ids_of(operation: Operation) -> tuple[str, ...]:
+    """Return the lines that an operation names, and not those that it makes."""
+    match operation:
+        case MergeLines() | SetSpeaker() | SetChecked():
+            return operation.ids
+        case InsertLine():
+            return (operation.after,) if operation.after is not None else ()
+        case PutLines():
+            return (*(line.id for line in operation.lines), *operation.gone)
+        case _:
+            return (operation.id,)
 
 
 class Outcome(Value, frozen=True):
@@ -141,7 +140,7 @@ def apply(lines: LineList, operations: Sequence[Operation]) -> Outcome:
     Raises EditConflict or BadEdit. `lines` is then spoilt: do not use it again.
     """
     if not 0 < len(operations) <= MAX_OPERATIONS:
-        raise BadEdit("operations", f"An edit has 1 to {MAX_OPERATIONS} operations.")
+        raise BadEdit(f"An edit has 1 to {MAX_OPERATIONS} operations.", reason="operations")
     before = {line.id: line for line in lines}
     for operation in operations:
         _do(lines, operation)
@@ -149,7 +148,7 @@ def apply(lines: LineList, operations: Sequence[Operation]) -> Outcome:
     gone = tuple(line_id for line_id in before if lines.get(line_id) is None)
     for line in changed:
         _check(lines, line, before.get(line.id))
-    return Outcome(lines=changed, gone=gone, inverse=tuple(_inverse(before, changed, gone)))
+    return Outcome(lines=changed, gone=gone, inverse=tuple(way_back(before, changed, gone)))
 
 
 def _do(lines: LineList, operation: Operation) -> None:
@@ -179,13 +178,16 @@ def _do(lines: LineList, operation: Operation) -> None:
             assert_never(operation)
 
 
-def _inverse(before: Mapping[str, Line], changed: Sequence[Line], gone: Sequence[str]) -> Iterator[Operation]:
-    """Yield the operations that undo an edit. Speakers and checks are undone apart from the text, as they are made."""
-    edited = [line for line in changed if line.id not in before or before[line.id].version != line.version]
-    if edited or gone:
-        ids = [*(line.id for line in edited), *gone]
+def way_back(before: Mapping[str, Line], changed: Iterable[Line], gone: Iterable[str]) -> Iterator[Operation]:
+    """Yield the operations that lead back to the lines `before`, from others that are `changed` or `gone`.
+
+    Speakers and checks are set apart from the text, as they are made.
+    """
+    edited = [line for line in changed if line.id not in before or before[line.id].content != line.content]
+    ids = [*(line.id for line in edited), *gone]
+    if ids:
         yield PutLines(
-            v={line.id: line.version for line in edited},
+            v={line.id: line.content for line in edited},
             lines=tuple(before[line_id] for line_id in ids if line_id in before),
             gone=tuple(line.id for line in edited if line.id not in before),
         )
@@ -213,25 +215,25 @@ def _split(lines: LineList, operation: SplitLine) -> None:
     _must_be_new(lines, operation.new)
     left, right = line.text[: operation.at].rstrip(), line.text[operation.at :].lstrip()
     if not left or not right:
-        raise BadEdit("split", "A line can be split only between two of its characters.")
+        raise BadEdit("A line can be split only between two of its characters.", reason="split")
     first, second = cut_words(line, operation.at)
     middle = line.start + (line.end - line.start) * len(left) / (len(left) + len(right))
     position = lines.position_behind(line)
     line = lines.get(line.id) or line  # its position may be another one now
     lines.put(_next(line, text=left, words=first, end=first[-1].end if first else middle))
     start = second[0].start if second else middle
-    behind = replace(line, id=operation.new, version=1, position=position, source=PERSON)
+    behind = replace(line, id=operation.new, version=1, content=1, index=-1, position=position, source=PERSON)
     lines.put(replace(behind, text=right, words=second, start=start))
 
 
 def _merge(lines: LineList, operation: MergeLines) -> None:
     if len(operation.ids) != len(operation.v):
-        raise BadEdit("versions", "Every line of a merge needs its version.")
+        raise BadEdit("Every line of a merge needs its version.", reason="versions")
     first, *others = (_current(lines, *one) for one in zip(operation.ids, operation.v, strict=True))
     merged = first
     for other in others:
         if (following := lines.neighbour(first, 1)) is None or following.id != other.id:
-            raise BadEdit("not_neighbours", "Only lines that follow each other can be joined.")
+            raise BadEdit("Only lines that follow each other can be joined.", reason="not_neighbours")
         lines.remove(other.id)
         merged = joined(merged, other)
     lines.put(_next(merged))
@@ -241,7 +243,7 @@ def _insert(lines: LineList, operation: InsertLine) -> None:
     _must_be_new(lines, operation.new)
     text = clean(operation.text)
     if not text or operation.start >= operation.end:
-        raise BadEdit("empty", "A new line needs a text and a time.")
+        raise BadEdit("A new line needs a text and a time.", reason="empty")
     if operation.after is None:
         first = next(iter(lines), None)
         chunk, position = (first.chunk, first.position - 1) if first else (0, 0.0)
@@ -252,7 +254,9 @@ def _insert(lines: LineList, operation: InsertLine) -> None:
         Line(
             id=operation.new,
             version=1,
+            content=1,
             chunk=chunk,
+            index=-1,
             position=position,
             start=operation.start,
             end=operation.end,
@@ -264,10 +268,9 @@ def _insert(lines: LineList, operation: InsertLine) -> None:
 
 
 def _put(lines: LineList, operation: PutLines) -> None:
-    wrong = [line.id for line in operation.lines if _version(lines, line.id) != operation.v.get(line.id)]
-    wrong += [line_id for line_id in operation.gone if _version(lines, line_id) != operation.v.get(line_id)]
-    if wrong:
-        raise EditConflict(wrong)
+    ids = [*(line.id for line in operation.lines), *operation.gone]
+    if wrong := [line_id for line_id in ids if _content(lines, line_id) != operation.v.get(line_id)]:
+        raise EditConflict(ids=wrong)
     for line_id in operation.gone:
         lines.remove(line_id)
     for line in operation.lines:
@@ -280,29 +283,29 @@ def _put(lines: LineList, operation: PutLines) -> None:
 def _current(lines: LineList, line_id: str, version: int) -> Line:
     line = lines.get(line_id)
     if line is None or line.version != version:
-        raise EditConflict([line_id])
+        raise EditConflict(ids=[line_id])
     return line
 
 
 def _present(lines: LineList, ids: Iterable[str]) -> list[Line]:
     found = {line_id: lines.get(line_id) for line_id in ids}
     if missing := [line_id for line_id, line in found.items() if line is None]:
-        raise EditConflict(missing)
+        raise EditConflict(ids=missing)
     return [line for line in found.values() if line is not None]
 
 
-def _version(lines: LineList, line_id: str) -> int | None:
+def _content(lines: LineList, line_id: str) -> int | None:
     line = lines.get(line_id)
-    return None if line is None else line.version
+    return None if line is None else line.content
 
 
 def _must_be_new(lines: LineList, line_id: str) -> None:
-    if lines.get(line_id) is not None or line_id.startswith("c"):
-        raise BadEdit("id_taken", "The ID of a new line must be new.")
+    if lines.get(line_id) is not None or place_of_segment(line_id):
+        raise BadEdit("The ID of a new line must be new.", reason="id_taken")
 
 
 def _next(line: Line, **changes: Any) -> Line:
-    return replace(line, version=line.version + 1, **changes)
+    return replace(line, version=line.version + 1, content=line.version + 1, **changes)
 
 
 def _room(lines: LineList, line: Line) -> tuple[float, float]:
@@ -314,11 +317,11 @@ def _room(lines: LineList, line: Line) -> tuple[float, float]:
 def _check(lines: LineList, line: Line, old: Line | None) -> None:
     """Raise BadEdit for a line that cannot be stored. Times that nobody touched are not looked at."""
     if len(line.text) > MAX_CHARACTERS:
-        raise BadEdit("too_long", f"A line has at most {MAX_CHARACTERS} characters.")
+        raise BadEdit(f"A line has at most {MAX_CHARACTERS} characters.", reason="too_long")
     if old is not None and (old.start, old.end) == (line.start, line.end):
         return
     before, behind = lines.neighbour(line, -1), lines.neighbour(line, 1)
     if not line.start < line.end:
-        raise BadEdit("no_time", "A line must end after it begins.")
+        raise BadEdit("A line must end after it begins.", reason="no_time")
     if (before and before.start > line.start) or (behind and behind.start < line.start):
-        raise BadEdit("order", "A line must begin after the line before it and before the line behind it.")
+        raise BadEdit("A line must begin after the line before it and before the line behind it.", reason="order")

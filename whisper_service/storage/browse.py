@@ -261,12 +261,16 @@ class JobBrowser:
             places.append(place)
             totals[place >> _JOB_SHIFT] = total
         rows = await self._run(
-            f"""SELECT number, segment.job_id, chunk, "index", start, "end", text FROM json_each(:places)
-                JOIN document ON number = value >> {_JOB_SHIFT}
-                JOIN segment ON segment.job_id = document.job_id
-                    AND chunk = ((value & {_IN_JOB}) >> {_CHUNK_SHIFT}) - 1
-                    AND "index" = value & {(1 << _CHUNK_SHIFT) - 1}
-                ORDER BY json_each.key""",
+            f"""WITH place AS (
+                    SELECT key, number, job_id, ((value & {_IN_JOB}) >> {_CHUNK_SHIFT}) - 1 AS chunk,
+                        value & {(1 << _CHUNK_SHIFT) - 1} AS "index"
+                    FROM json_each(:places) JOIN document ON number = value >> {_JOB_SHIFT}
+                )
+                SELECT number, job_id, chunk, "index", coalesce(line.start, segment.start),
+                    coalesce(line."end", segment."end"), coalesce(line.text, segment.text)
+                FROM place
+                LEFT JOIN line USING (job_id, chunk, "index") LEFT JOIN segment USING (job_id, chunk, "index")
+                ORDER BY key""",
             places=_json(places),
         )
         found: dict[str, tuple[list[Excerpt], int]] = {}

@@ -25,11 +25,13 @@ from whisper_service.storage.change_log import ChangeLog
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.queries import JOBS, TO_FETCH, JobQueries, raise_not_found
 from whisper_service.storage.service_state import ServiceState
+from whisper_service.storage.transcript_edits import TranscriptEdits
 from whisper_service.storage.webhook_queue import WebhookQueue
 
 CHANGEABLE: Final = frozenset(row_mapping.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or changed by a `Cause`
     *("chunks_done", "chunks_total", "gaps", "no_speech"),  # follow from the chunks and their segments
+    "edits",  # counted by `TranscriptEdits`
 }
 """Fields of a job that callers may set with a write."""
 
@@ -64,7 +66,7 @@ class Store(JobQueries):
     """The database. Any task may read; writes wait for one another.
 
     Jobs are read with the inherited methods and written with those of this class. The other tables have a class each:
-    `browser` (slow reads, with a connection of their own), `change_log`, `webhook_queue` and `service_state`.
+    `browser` (slow reads, with a connection of their own), `edits`, `change_log`, `webhook_queue` and `service_state`.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Store(JobQueries):
         self.path = path
         self.browser = JobBrowser(path, browser)
         self.change_log = ChangeLog(self._db)
+        self.edits = TranscriptEdits(self._db, self.change_log)
         self.webhook_queue = WebhookQueue(self._db)
         self.service_state = ServiceState(self._db, self.change_log)
 

@@ -15,6 +15,7 @@ from whisper_service.core.errors import Unavailable
 from whisper_service.web import page
 from whisper_service.web.api import (
     diagnostics,
+    edits,
     events,
     export_zip,
     jobs,
@@ -35,7 +36,7 @@ from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard
 
 API: Final = (
-    jobs, export_zip, events, diagnostics, media, metrics, models, settings, state, system, tus, webhooks,
+    jobs, edits, export_zip, events, diagnostics, media, metrics, models, settings, state, system, tus, webhooks,
 )  # fmt: skip
 """The modules with routes of the own API, in the order of the documentation."""
 

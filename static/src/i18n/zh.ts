@@ -560,6 +560,8 @@ export const zh: Translation = {
       not_found: ['没有找到。', '可能已被删除，请返回列表。'],
       method_not_allowed: ['此地址不支持该操作。', '请更新服务或页面。'],
       conflict: ['与当前状态冲突。', '请查看任务的最新状态后再决定。'],
+      edit_conflict: ['此行已被修改。', '请查看该行现在的内容，并选择保留哪个版本。'],
+      bad_edit: ['无法进行此更改。', '内容未作任何改动。请修改后重试。'],
       illegal_transition: ['任务在当前状态下不能执行此操作。', '请选择所显示的操作之一。'],
       cross_site: ['其他网站的页面试图进行更改，已被拒绝。', '请用服务自身的地址打开本页面。'],
       host_not_allowed: ['服务不允许以此名称访问。', '请使用 localhost，或设置 server.host。'],

@@ -17,8 +17,10 @@ import pytest
 
 from tests.integration.storage.rows import everything, new, said, working
 from whisper_service.core.errors import StoreBroken, StoreBusy
+from whisper_service.editing.operations import ChangeText
 from whisper_service.storage import database
 from whisper_service.storage.store import Store
+from whisper_service.storage.transcript_edits import Edit
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +54,8 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
         "document",
         "setting",
         "tally",
+        "line",
+        "edit",
     )
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 
@@ -285,6 +289,37 @@ async def test_jobs_from_before_say_that_nobody_speaks(path: Path, monkeypatch: 
             "silent": True,
             **dict.fromkeys(("spoken", "gap", "failed", "language"), False),
         }
+
+
+async def test_transcripts_from_before_can_be_edited_and_found(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = database._migrations()
+    monkeypatch.setattr(database, "_migrations", lambda: {n: file for n, file in known.items() if n < 16})
+    async with database.connect(path) as connection:
+        await database.prepare(connection, path)
+        await connection.execute(
+            "INSERT INTO job (id, name, status, options, created_at, bytes, sha256, progress, message, position_s,"
+            " chunks_done, chunks_total, decoded, attempts, rank, gaps)"
+            " VALUES ('old', 'talk.wav', 'completed', '{}', 0, 1, 'x', 1, '', 0, 1, 1, 1, 1, 0, '[]')"
+        )
+        await connection.execute(
+            """INSERT INTO chunk (job_id, "index", start_sample, samples, start, "end", state)
+               VALUES ('old', 0, 0, 1, 0, 1, 'done')"""
+        )
+        await connection.execute(
+            """INSERT INTO segment (job_id, chunk, "index", start, "end", text, words)
+               VALUES ('old', 0, 0, 0, 1, 'a hedgehog', '[]')"""
+        )
+    monkeypatch.undo()
+    async with Store.open(path) as store:
+        assert (await store.job("old")).edits == 0
+        edit = Edit("b", (ChangeText(id="c0.0", v=0, text="a badger"),))
+        await store.edits.apply("old", edit, 1.0)
+        assert [line.text for line in await store.edits.lines("old")] == ["a badger"]
+        assert [segment.text for segment in await store.segments("old")] == ["a hedgehog"]
+        for word, expected in (("badger", ["old"]), ("hedgehog", [])):
+            assert [job.id for job in (await store.browser.jobs(q=word)).jobs] == expected
+        await store.delete("old")
+        assert (await store.browser.jobs(q="badger")).jobs == []
 
 
 @pytest.mark.parametrize(

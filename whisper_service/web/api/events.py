@@ -127,9 +127,13 @@ class _Brief(msgspec.Struct):
 
 def _may_be_last(changes: Sequence[Change]) -> bool:
     """Return whether the job may have ended with the last of these changes."""
-    if not changes or changes[-1].kind == "segment":
-        return False
-    return changes[-1].kind == "deleted" or msgspec.json.decode(changes[-1].payload, type=_Brief).status in TERMINAL
+    match changes[-1].kind if changes else "segment":
+        case "segment":
+            return False
+        case "update":
+            return msgspec.json.decode(changes[-1].payload, type=_Brief).status in TERMINAL
+        case _:  # deleted, or edited, also after the end
+            return True
 
 
 async def _is_over(service: Service, job_id: str, seq: int) -> bool:
@@ -185,7 +189,8 @@ def _number(text: str) -> int:
     operation_id="streamEvents",
     summary="Everything that happens, live",
     description=(
-        "Events: `hello` (first, without id), `update` (a job), `segment`, `deleted`, `model` (one of `/api/models`), "
+        "Events: `hello` (first, without id), `update` (a job), `segment`, `edit` (lines that a person changed), "
+        "`deleted`, `model` (one of `/api/models`), "
         "`ping` (when nothing happened for the `heartbeat_s` seconds of `hello`), and `reset` when the log does not "
         "reach back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream "
         "begins now."
@@ -213,10 +218,9 @@ def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
         operation_id=operation_id,
         summary="One job, live",
         description=(
-            "Events: `update` (the job) and `segment` (its text), from the beginning or after Last-Event-ID. When the "
-            "job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it "
-            "gets "
-            "204, so that a browser does not come back."
+            "Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the "
+            "beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the "
+            "stream closes. A client that has all of it gets 204, so that a browser does not come back."
         ),
         media_type=MEDIA_TYPE,
         responses={

@@ -9,9 +9,11 @@ from anyio import to_thread
 from litestar import Response, Router, delete, get, patch, post
 from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Reference
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
+from whisper_service.app.edits import Version
 from whisper_service.core.domain import Job, Status, Transcript, Value
 from whisper_service.core.errors import ServiceError
 from whisper_service.core.job_states import Cause
@@ -150,16 +152,6 @@ async def retry(service: Served, job_id: JobId, data: JSONBody[RetryRequest] = R
 
 
 @get(
-    "/{job_id:str}/transcript",
-    operation_id="getTranscript",
-    summary="The text so far, with times",
-    responses=problems(404, 422),
-)
-async def transcript(service: Served, job_id: JobId) -> Transcript:
-    return await service.jobs.transcript(job_id)
-
-
-@get(
     "/{job_id:str}/export",
     operation_id="exportTranscript",
     operation_class=operation(
@@ -172,19 +164,24 @@ async def transcript(service: Served, job_id: JobId) -> Transcript:
     response_headers=[ResponseHeader(name="Content-Disposition", description="The name.", documentation_only=True)],
     summary="The text so far as a file",
     media_type="text/plain",
-    responses=problems(404, 422),
+    responses={200: ResponseSpec(Transcript, description="The file", generate_examples=False), **problems(404, 422)},
 )
 async def export(
-    request: Incoming, service: Served, job_id: JobId, format: FromQuery[Format] = Format.TXT
+    request: Incoming,
+    service: Served,
+    job_id: JobId,
+    format: FromQuery[Format] = Format.TXT,
+    version: FromQuery[Version] = Version.CURRENT,
 ) -> Response[bytes]:
-    given = {name: value for name, value in request.query_params.items() if name != "format" and value}
+    given = {name: value for name, value in request.query_params.items() if name not in _NO_LAYOUT and value}
     layout = layout_of(service.config.captions, {"author": service.config.page.title, **given})
-    text = await service.jobs.transcript(job_id)
+    text = await service.jobs.transcript(job_id, version)
     content = await to_thread.run_sync(render.render, text, format, layout)  # captions of ten hours take seconds
     headers = {"Content-Disposition": transcript_disposition(text.name, format.value)}
     return Response(content, media_type=without_charset(format.exporter.media_type), headers=headers)
 
 
+_NO_LAYOUT: Final = frozenset({"format", "version"})
 _CHANGES: Final[tuple[tuple[Cause, str], ...]] = (
     (Cause.PAUSE, "Pause a job"),
     (Cause.RESUME, "Continue a paused job"),
@@ -198,7 +195,7 @@ router = Router(
     "/api/jobs",
     tags=["Jobs"],
     route_handlers=[
-        *(create, browse, show, edit, remove, retry, transcript, export, restore),
+        *(create, browse, show, edit, remove, retry, export, restore),
         *(_change(*change) for change in _CHANGES),
     ],
 )

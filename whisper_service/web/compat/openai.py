@@ -17,6 +17,7 @@ from litestar.params import PathParameter
 from litestar.response import Stream
 
 from whisper_service.app import calls
+from whisper_service.app.edits import Version
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Segment, Task, Transcript, Value
 from whisper_service.core.errors import ServiceError
@@ -85,7 +86,7 @@ async def transcribe(request: Incoming, service: Served, task: Task) -> Response
         more = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return Events(events(first, segments), headers=headers | more)
     await calls.finished(service, job.id)
-    return await answer(await service.jobs.transcript(job.id), call, service.config.captions, headers)
+    return await answer(await service.jobs.transcript(job.id, Version.MACHINE), call, service.config.captions, headers)
 
 
 async def _receive(

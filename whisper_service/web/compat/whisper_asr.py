@@ -15,6 +15,7 @@ from litestar import Response, Router, get, post
 
 from whisper_service import __version__
 from whisper_service.app import calls
+from whisper_service.app.edits import Version
 from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.chinese import script_of
@@ -161,7 +162,9 @@ _ROUTE: Final[dict[str, Any]] = {
 async def transcribe(request: Incoming, service: Served) -> Response[bytes]:
     call, job = await submit(request, service)
     await calls.finished(service, job.id)
-    content = await to_thread.run_sync(write, await service.jobs.transcript(job.id), call, service.config.captions)
+    content = await to_thread.run_sync(
+        write, await service.jobs.transcript(job.id, Version.MACHINE), call, service.config.captions
+    )
     disposition = transcript_disposition(job.name, call.output.value)
     headers = {"Asr-Engine": "whisper_service", "X-Request-Id": job.id, "Content-Disposition": disposition}
     return Response(content, media_type="text/plain", headers=headers)

@@ -17,6 +17,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from msgspec import structs
 
 from whisper_service.app import calls
+from whisper_service.app.edits import Version
 from whisper_service.core import languages
 from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Options, Preset, Problem, Segment, Task, Transcript, Value
@@ -188,7 +189,7 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
     call = parse_fields(recording.fields)
     job = await calls.submit(service, received, call.options)
     await calls.finished(service, job.id)
-    transcript = await service.jobs.transcript(job.id)
+    transcript = await service.jobs.transcript(job.id, Version.MACHINE)
     headers = {"X-Request-Id": job.id}
     detected = call.options.task is Task.DETECT
     match call.reply:

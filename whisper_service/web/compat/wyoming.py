@@ -26,6 +26,7 @@ from wyoming.ping import Ping, Pong
 
 from whisper_service import __version__
 from whisper_service.app import calls
+from whisper_service.app.edits import Version
 from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.domain import Options
@@ -162,7 +163,7 @@ async def _transcribe(
     preset = service.config.speech.preset
     job = await calls.submit(service, received, Options(language=language, preset=preset))
     await calls.finished(service, job.id)
-    transcript = await service.jobs.transcript(job.id)
+    transcript = await service.jobs.transcript(job.id, Version.MACHINE)
     return Transcript(text=plain_text(transcript.segments), language=transcript.language)
 
 

@@ -1,0 +1,281 @@
+"""The lines of transcripts and the log of edits. An edit, its lines and its change are one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from whisper_service.core.domain import Change, Value
+from whisper_service.core.errors import BadEdit, EditConflict, NotFound
+from whisper_service.editing.lines import Line, LineList, line_of, place_of_segment, segment_id
+from whisper_service.editing.operations import Operation, Outcome, apply, ids_of
+from whisper_service.editing.retiming import TimedWord
+from whisper_service.editing.rollback import rollback
+from whisper_service.storage import row_mapping
+from whisper_service.storage.change_log import ChangeLog
+from whisper_service.storage.connections import Connections
+from whisper_service.storage.queries import raise_not_found
+
+FIRST_INDEX: Final = 2_048
+LAST_INDEX: Final = 4_095
+"""Numbers within a chunk for lines that people wrote. A chunk has far fewer segments. The search index ends there."""
+CHANGE_KIND: Final = "edit"
+
+LAST_CHUNK: Final = 2**62
+_LINE: Final = Line.__struct_fields__
+_NOT_REPLACED: Final = (
+    "NOT EXISTS (SELECT 1 FROM line WHERE line.job_id = segment.job_id AND line.chunk = segment.chunk"
+    ' AND line."index" = segment."index")'
+)
+"""Condition on rows of `segment`: no line stands for it."""
+_words = msgspec.json.Decoder(tuple[TimedWord, ...])
+_operations = msgspec.json.Decoder(tuple[Operation, ...])
+_encode = msgspec.json.Encoder().encode
+_Run = Callable[..., Awaitable[list[sqlite3.Row]]]
+
+
+class Edit(Value, frozen=True):
+    """One act of a person, as a client sends it. `batch` is made by the client: sent twice, it is one edit."""
+
+    batch: str
+    operations: tuple[Operation, ...]
+    client: str = ""  # the browser or program
+    author: str = ""  # the name that its user gave
+    undoes: int | None = None
+
+
+class EditResult(Value, frozen=True):
+    """What an edit changed. Also the payload of its change."""
+
+    job_id: str
+    number: int  # 1, 2, 3 ... of this job
+    batch: str
+    client: str
+    lines: tuple[Line, ...]  # as they are now, whole
+    gone: tuple[str, ...]  # IDs
+
+
+class EditRecord(Value, frozen=True):
+    """A row of the log of edits. `at` in Unix seconds."""
+
+    number: int
+    at: float
+    client: str
+    author: str
+    operations: tuple[Operation, ...]
+    undoes: int | None = None
+    undone: bool = False
+
+
+class WrittenEdit(NamedTuple):
+    """An edit and the changes to publish. None: the edit had been made before."""
+
+    result: EditResult
+    changes: tuple[Change, ...]
+
+
+class TranscriptEdits:
+    """The tables `line` and `edit`."""
+
+    def __init__(self, connections: Connections, change_log: ChangeLog) -> None:
+        self._db = connections
+        self._change_log = change_log
+
+    async def lines(self, job_id: str) -> list[Line]:
+        """Return the lines that are shown of a job, in order."""
+        return list(await self._lines(self._db.read, job_id))
+
+    async def history(self, job_id: str, *, before: int | None = None, limit: int = 100) -> list[EditRecord]:
+        """Return the edits of a job before the one with a number, the newest first."""
+        rows = await self._db.read(
+            "SELECT number, at, client, author, operations, undoes, EXISTS (SELECT 1 FROM edit AS later"
+            " WHERE later.job_id = edit.job_id AND later.undoes = edit.number) AS undone FROM edit"
+            " WHERE job_id = :id AND (:before IS NULL OR number < :before) ORDER BY number DESC LIMIT :limit",
+            id=job_id, before=before, limit=limit,
+        )  # fmt: skip
+        return [
+            EditRecord(
+                **dict(row) | {"operations": _operations.decode(row["operations"]), "undone": bool(row["undone"])}
+            )
+            for row in rows
+        ]
+
+    async def apply(self, job_id: str, edit: Edit, now: float) -> WrittenEdit:
+        """Make an edit. The same batch again gives the same result and changes nothing.
+
+        Raises `NotFound`, `EditConflict` and `BadEdit`.
+        """
+        async with self._db.transaction():
+            return await self._apply(job_id, edit, now)
+
+    async def undo(self, job_id: str, number: int, edit: Edit, now: float) -> WrittenEdit:
+        """Take back the edit with a number. `edit` has no operations: they are the inverse.
+
+        Raises `NotFound`, `EditConflict` if its lines were changed since, and `BadEdit`.
+        """
+        async with self._db.transaction():
+            await self._edits(job_id)
+            if (known := await self._known(job_id, edit)) is not None:
+                return known
+            found = await self._db.run(
+                "SELECT inverse FROM edit WHERE job_id = :id AND number = :number", id=job_id, number=number
+            )
+            if not found:
+                raise NotFound(f"The job has no edit {number}.", id=job_id)
+            operations = _operations.decode(found[0]["inverse"])
+            return await self._apply(job_id, replace(edit, operations=operations, undoes=number), now)
+
+    async def restore(self, job_id: str, number: int, edit: Edit, now: float, newest: int) -> WrittenEdit:
+        """Set the transcript back to what it was after the edit with a number, 0: as the model wrote it.
+
+        That is an edit of its own, which can be undone. `edit` has no operations. `newest` is the newest edit that the
+        client knows. Raises as `undo`, and `EditConflict` when there is a newer one.
+        """
+        async with self._db.transaction():
+            if (known := await self._known(job_id, edit)) is not None:
+                return known
+            if (number_now := await self._edits(job_id)) != newest:
+                message = "The transcript was changed meanwhile."
+                raise EditConflict(message, hint="Look at it again, then repeat.", id=job_id, number=number_now)
+            if number > newest:
+                raise NotFound(f"The job has no edit {number}.", id=job_id)
+            later = await self._db.run(
+                "SELECT inverse FROM edit WHERE job_id = :id AND number > :number ORDER BY number DESC",
+                id=job_id, number=number,
+            )  # fmt: skip
+            lines = await self._lines(self._db.run, job_id)
+            operations = rollback(lines, [_operations.decode(row["inverse"]) for row in later])
+            return await self._apply(job_id, replace(edit, operations=operations), now)
+
+    # -- inside a transaction ----------------------------------------------------------------------------------------
+
+    async def _apply(self, job_id: str, edit: Edit, now: float) -> WrittenEdit:
+        number = await self._edits(job_id) + 1
+        if (known := await self._known(job_id, edit)) is not None:
+            return known
+        window = await self._window(job_id, edit.operations)
+        try:
+            outcome = apply(await self._lines(self._db.run, job_id, *window), edit.operations)
+        except EditConflict as error:
+            lines = await self._lines(self._db.run, job_id, *window)
+            error.params |= {"number": number - 1, "lines": [lines.get(each) for each in error.params["ids"]]}
+            raise
+        written = await self._write(job_id, outcome)
+        result = EditResult(job_id, number, edit.batch, edit.client, written, outcome.gone)
+        payload = _encode(result)
+        await self._db.run(
+            "INSERT INTO edit (job_id, number, batch, at, client, author, operations, inverse, result, undoes)"
+            " VALUES (:job_id, :number, :batch, :at, :client, :author, :operations, :inverse, :result, :undoes)",
+            job_id=job_id, number=number, batch=edit.batch, at=now, client=edit.client, author=edit.author,
+            operations=row_mapping.json(edit.operations), inverse=row_mapping.json(outcome.inverse), result=payload,
+            undoes=edit.undoes,
+        )  # fmt: skip
+        await self._db.run("UPDATE job SET edits = :number WHERE id = :id", id=job_id, number=number)
+        return WrittenEdit(result, await self._change_log.append(job_id, [(CHANGE_KIND, payload)]))
+
+    async def _known(self, job_id: str, edit: Edit) -> WrittenEdit | None:
+        """Return the edit with the same batch, if it was made before."""
+        sql = "SELECT result FROM edit WHERE job_id = :id AND batch = :batch"
+        found = await self._db.run(sql, id=job_id, batch=edit.batch)
+        return WrittenEdit(msgspec.json.decode(found[0]["result"], type=EditResult), ()) if found else None
+
+    async def _edits(self, job_id: str) -> int:
+        """Return the number of the newest edit. Raises `NotFound`."""
+        found = await self._db.run("SELECT edits FROM kept WHERE id = :id", id=job_id)
+        return int(found[0]["edits"]) if found else raise_not_found(job_id)
+
+    async def _write(self, job_id: str, outcome: Outcome) -> tuple[Line, ...]:
+        """Write the lines of an edit and return them with their numbers."""
+        written: list[Line] = []
+        for line in outcome.lines:
+            if line.index < 0:
+                line = replace(line, index=await self._free_index(job_id, line))
+            written.append(line)
+        columns = row_mapping.names(["job_id", *_LINE, "deleted"])
+        values = row_mapping.marks(["job_id", *_LINE])
+        changed = ", ".join(f'"{field}" = excluded."{field}"' for field in (*_LINE, "deleted"))
+        await self._db.run_many(
+            f"INSERT INTO line ({columns}) VALUES ({values}, 0)"
+            f' ON CONFLICT (job_id, chunk, "index") DO UPDATE SET {changed}',
+            [row_mapping.cells(_LINE, line) | {"job_id": job_id} for line in written],
+        )
+        await self._delete(job_id, outcome.gone)
+        return tuple(written)
+
+    async def _delete(self, job_id: str, ids: Sequence[str]) -> None:
+        """Show these lines no more. A segment without a line gets one, which says that it is deleted."""
+        marked = row_mapping.json(list(ids))
+        found = await self._db.run(
+            "UPDATE line SET deleted = 1 WHERE job_id = :id AND id IN (SELECT value FROM json_each(:ids)) RETURNING id",
+            id=job_id, ids=marked,
+        )  # fmt: skip
+        known = {row["id"] for row in found}
+        segments = [place for line_id in ids if line_id not in known and (place := place_of_segment(line_id))]
+        await self._db.run_many(
+            'INSERT INTO line SELECT job_id, chunk, "index", ?, 1, 1, "index", start, "end", text, words, language,'
+            " speaker, 0, 0, 'machine', 1 FROM segment WHERE job_id = ? AND chunk = ? AND \"index\" = ?",
+            [(segment_id(*place), job_id, *place) for place in segments],
+        )
+
+    async def _free_index(self, job_id: str, line: Line) -> int:
+        """Return the number of a new line in its chunk. Raises `BadEdit` if it is not new, or the chunk is full."""
+        known = await self._db.run("SELECT 1 FROM line WHERE job_id = :id AND id = :line", id=job_id, line=line.id)
+        sql = f'SELECT coalesce(max("index"), {FIRST_INDEX - 1}) + 1 FROM line WHERE job_id = :id AND chunk = :chunk'
+        free = await self._db.run(f'{sql} AND "index" >= {FIRST_INDEX}', id=job_id, chunk=line.chunk)
+        if known or free[0][0] > LAST_INDEX:
+            raise BadEdit("There is no room for this line.", reason="no_room", id=job_id)
+        return int(free[0][0])
+
+    # -- reads, of what is committed or inside a transaction -----------------------------------------------------------
+
+    async def _window(self, job_id: str, operations: Iterable[Operation]) -> tuple[int, int]:
+        """Return the first and the last chunk that operations and the times of their lines depend on."""
+        named = {line_id for operation in operations for line_id in ids_of(operation)}
+        chunks = {place[0] for line_id in named if (place := place_of_segment(line_id))}
+        rows = await self._db.run(
+            "SELECT DISTINCT chunk FROM line WHERE job_id = :id AND id IN (SELECT value FROM json_each(:ids))",
+            id=job_id, ids=row_mapping.json(sorted(named)),
+        )  # fmt: skip
+        chunks.update(row["chunk"] for row in rows)
+        if not chunks:
+            return 0, LAST_CHUNK
+        before = await self._next_chunk(job_id, "<", min(chunks), "DESC")
+        behind = await self._next_chunk(job_id, ">", max(chunks), "ASC")
+        return 0 if before is None else before, LAST_CHUNK if behind is None else behind
+
+    async def _next_chunk(self, job_id: str, side: str, chunk: int, order: str) -> int | None:
+        """Return the nearest chunk with a line that is shown, on one side of a chunk."""
+        limit = f"AND chunk {side} :chunk ORDER BY chunk {order} LIMIT 1"
+        rows = await self._db.run(
+            "SELECT chunk FROM ("
+            f"SELECT * FROM (SELECT chunk FROM segment WHERE job_id = :id AND {_NOT_REPLACED} {limit})"
+            f" UNION ALL SELECT * FROM (SELECT chunk FROM line WHERE job_id = :id AND NOT deleted {limit}))"
+            f" ORDER BY chunk {order} LIMIT 1",
+            id=job_id, chunk=chunk,
+        )  # fmt: skip
+        return int(rows[0]["chunk"]) if rows else None
+
+    async def _lines(self, run: _Run, job_id: str, first: int = 0, last: int = LAST_CHUNK) -> LineList:
+        """Return the lines that are shown of the chunks from `first` to `last`."""
+        within = {"id": job_id, "first": first, "last": last}
+        lines = await run(
+            f"SELECT {row_mapping.names(_LINE)} FROM line"
+            " WHERE job_id = :id AND NOT deleted AND chunk BETWEEN :first AND :last",
+            **within,
+        )
+        segments = await run(
+            f"SELECT {row_mapping.names(row_mapping.SEGMENT)} FROM segment"
+            f" WHERE job_id = :id AND chunk BETWEEN :first AND :last AND {_NOT_REPLACED}",
+            **within,
+        )
+        return LineList([*map(_line, lines), *(line_of(row_mapping.segment(row)) for row in segments)])
+
+
+def _line(row: sqlite3.Row) -> Line:
+    values: dict[str, Any] = dict(row)
+    flags = {field: bool(values[field]) for field in ("held", "checked")}
+    return Line(**values | flags | {"words": _words.decode(values["words"])})
