@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -165,12 +166,12 @@ class Visitor:
         await self.page.evaluate(DROP, [[(name, data.decode()) for name, data in files], kind])
 
     def row(self, name: str) -> Any:
-        """Return the row of a job."""
-        return self.page.locator(".job[data-job]", has_text=name)
+        """Return the row of a job by the name of its file, which the row shows without its ending."""
+        return self.page.locator(f".job[data-job]:has(.about[title*={json.dumps(name, ensure_ascii=False)}])")
 
     async def shows(self, name: str, status: str, timeout_s: float = 20) -> Any:
         """Wait until the row of this name has this state. Return it."""
-        row = self.page.locator(f".job[data-status={status}]", has_text=name)
+        row = self.row(name).and_(self.page.locator(f"[data-status={status}]"))
         await row.wait_for(timeout=timeout_s * 1000)
         return row
 

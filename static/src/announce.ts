@@ -1,6 +1,8 @@
 // What a screen reader announces: a change of status once and politely, a percentage never.
 import { ref } from 'vue'
 import { t } from './i18n/index.ts'
+import { statusOf } from './jobs.ts'
+import { titleOf } from './media.ts'
 import type { Job } from './types.ts'
 
 export const announcement = ref('')
@@ -21,5 +23,7 @@ function flush(): void {
   announcement.value =
     jobs.length > MOST_BY_NAME
       ? t('announce_many', { n: jobs.length })
-      : jobs.map((job) => `${job.name}: ${t(job.status)}`).join('. ')
+      : jobs
+          .map((job) => `${titleOf(job.name)}: ${t(statusOf(job) === 'no_speech' ? 'no_speech' : job.status)}`)
+          .join('. ')
 }

@@ -22,8 +22,7 @@ export const isHopeless = (job: Job): boolean =>
   job.status === 'failed' && HOPELESS_CODES.includes(job.error?.code ?? '')
 
 /** Whether a recording was transcribed and no one speaks in it. */
-export const isSilent = (job: Job): boolean =>
-  job.status === 'completed' && job.chunks_total === 0 && job.gaps.length === 0
+export const isSilent = (job: Job): boolean => job.no_speech
 
 /** What the status of a job is called: a key of the messages. */
 export const statusOf = (job: Job): Status | Phase | 'fetching' | 'no_speech' =>

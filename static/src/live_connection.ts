@@ -8,7 +8,8 @@ export interface Network {
 }
 
 const HELLO_MS = 8_000 // a proxy that holds the stream back answers 200 and then sends nothing
-const SILENCE_MS = 35_000 // two heartbeats of the service (15 s each), and 5 s
+const HEARTBEAT_S = 15 // of a service that does not tell its own
+const SPARE_MS = 5_000
 const RETRY_MS = 3_000
 const POLL_MS = 5_000
 const ANSWER_MS = 4_500 // a frozen service takes a request and never answers
@@ -21,6 +22,7 @@ export function openConnection(
   let source: EventSource | undefined
   let seq = ''
   let failures = 0
+  let silence = 2_000 * HEARTBEAT_S + SPARE_MS // milliseconds without a word after which the connection counts as cut
   let closed = false
   let retryTimer: ReturnType<typeof setTimeout> | undefined
   let silenceTimer: ReturnType<typeof setTimeout> | undefined // until the next event is overdue
@@ -67,15 +69,17 @@ export function openConnection(
       stream.addEventListener(kind, (event) => {
         if (closed || stream !== source) return
         clearTimeout(silenceTimer)
-        silenceTimer = setTimeout(reconnect, SILENCE_MS)
         const { data, lastEventId } = event as MessageEvent<string>
         if (lastEventId) seq = lastEventId
-        emit(toMessage(JSON.parse(data), Number(lastEventId)))
+        const message = toMessage(JSON.parse(data), Number(lastEventId)) // the hello says how long a silence may be
+        silenceTimer = setTimeout(reconnect, silence)
+        emit(message)
       })
     on('hello', (data) => {
       clearInterval(pollTimer)
       pollTimer = undefined
       failures = 0
+      if (data.heartbeat_s > 0) silence = 2_000 * data.heartbeat_s + SPARE_MS
       if (seq === '') seq = String(data.seq)
       emit({ type: 'connection', connection: 'live' })
       return { type: 'hello', seq: data.seq, boot: data.boot, ui: data.ui_version }
@@ -85,6 +89,7 @@ export function openConnection(
     on('segment', (data, id) => ({ type: 'segment', seq: id, id: data.job_id, segment: data.segment }))
     on('model', (model, id) => ({ type: 'model', seq: id, model }))
     on('deleted', (data, id) => ({ type: 'deleted', seq: id, id: data.id }))
+    on('settings', (_, id) => ({ type: 'settings', seq: id }))
     on('reset', () => ({ type: 'reset' }))
   }
 

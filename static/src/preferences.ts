@@ -1,5 +1,6 @@
 // What this browser remembers: the options of new jobs, and how the reader likes to read.
 import { reactive, watch } from 'vue'
+import type { Job } from './types.ts'
 
 /** How Chinese is written where the browser or the page prefers a way. '': as the model writes it. */
 export function preferredScript(): string {
@@ -16,6 +17,7 @@ const DEFAULTS = {
   preset: '',
   prompt: '', // '': the service decides
   chinese: 'auto', // how new transcripts write Chinese; 'auto': as this browser prefers
+  track: '' as number | '', // of recordings with several; '': the service decides. Not remembered: it is about few files
   keys: true,
   follow: true,
   rate: 1,
@@ -40,22 +42,44 @@ function stored(): Partial<typeof DEFAULTS> {
 }
 
 export const preferences = reactive({ ...DEFAULTS, ...stored() })
+if (preferences.chinese === '') preferences.chinese = 'recognized' // of earlier versions
 
-watch(preferences, (now) => localStorage.setItem('preferences', JSON.stringify(now)))
+watch(preferences, (now) => localStorage.setItem('preferences', JSON.stringify({ ...now, track: '' })))
 
 const withoutEmpty = <T>(values: Record<string, T | ''>): Record<string, T> =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== '')) as Record<string, T>
 
+/** What a person chooses for a job. '': the service decides. */
+export type JobChoice = Pick<
+  typeof preferences,
+  'model' | 'language' | 'task' | 'preset' | 'prompt' | 'chinese' | 'track'
+>
+
+/** What was chosen for a job, to begin another one with. */
+export function choiceOf({ options }: Job): JobChoice {
+  const { model, language, task, preset, prompt, script, track } = options
+  return {
+    model,
+    language: language ?? '',
+    task: task === 'translate' ? task : 'transcribe',
+    preset,
+    prompt: prompt ?? '',
+    chinese: script ?? 'auto',
+    track: track ?? '',
+  }
+}
+
 /** The options of a new job that differ from the defaults of the service. */
-export function jobOptions(): Record<string, string> {
-  const { model, language, task, preset, prompt, chinese } = preferences
-  return withoutEmpty({
+export function jobOptions(choice: JobChoice = preferences): Record<string, string | number> {
+  const { model, language, task, preset, prompt, chinese, track } = choice
+  return withoutEmpty<string | number>({
     model: model === 'auto' ? '' : model,
     language,
     task: task === 'transcribe' ? '' : task,
     preset,
     prompt: prompt.trim(),
     script: chinese === 'auto' ? preferredScript() : chinese,
+    track: typeof track === 'number' ? track : '',
   })
 }
 

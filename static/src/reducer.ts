@@ -7,6 +7,7 @@ export type Message =
   | { type: 'connection'; connection: ConnectionState }
   | { type: 'hello'; seq: number; boot: string; ui: string | null }
   | { type: 'ping' }
+  | { type: 'settings'; seq: number }
   | { type: 'snapshot'; snapshot: Snapshot }
   | { type: 'reset' }
   | { type: 'update'; seq: number; job: Job }
@@ -67,6 +68,8 @@ export function reduce(state: State, message: Message): State {
       return { ...state, connection: message.connection }
     case 'ping':
       return state
+    case 'settings':
+      return { ...state, seq: Math.max(state.seq, message.seq) }
     case 'hello':
       // A stream repeats what came since our snapshot only if it was asked to. A new snapshot is always right.
       return {

@@ -50,13 +50,6 @@ const WHOLE = new Set([
   'captions.cjk_line_columns',
   'captions.lines',
 ])
-/** The least and the greatest value that a field takes. The service has the same bounds, in its own units. */
-const BOUNDS: Record<string, readonly [number, number]> = {
-  'captions.line_columns': [8, 500],
-  'captions.cjk_line_columns': [4, 250],
-  'captions.lines': [1, 2],
-}
-
 const UNITS: Record<string, number> = { s: 1, min: 60, h: 3600, d: 86_400, GB: 1e9, MB: 1e6, days: 1, chars: 2 }
 const FINE = /^captions\.|_timeout_s$/ // seconds and parts of seconds
 
@@ -117,7 +110,7 @@ export function fromDraft({ key, value, secret }: Setting, draft: Draft): unknow
 
 /** What is wrong with a field: a key of the messages and its values. Null: nothing is known to be wrong. */
 export function faultOf(
-  { key, value, secret }: Setting,
+  { key, value, secret, minimum, exclusive_minimum, maximum }: Setting,
   draft: Draft,
 ): { key: MessageKey; least?: number; most?: number } | null {
   if (key === 'models.endpoints' && draft.text.split(/[\s,]+/).some((url) => url && !/^https?:\/\//.test(url)))
@@ -125,11 +118,16 @@ export function faultOf(
   if (typeof value !== 'number' || secret || draft.off) return null
   const text = draft.text.trim()
   const number = text === '' ? NaN : Number(text)
-  const [least, most] = BOUNDS[key] ?? [WHOLE.has(key) ? 1 : 0, Infinity]
-  const wrong = Number.isNaN(number) || number < least || number > most || number === Infinity
-  if (WHOLE.has(key) && (wrong || !Number.isInteger(number)))
+  const unit = UNITS[draft.unit] ?? 1
+  const whole = WHOLE.has(key)
+  const above = exclusive_minimum ?? (key in ZERO ? 0 : null) // a 0 that means "never" has a switch of its own
+  const least = whole && above !== null ? Math.floor(above / unit) + 1 : (minimum ?? above ?? -Infinity) / unit
+  const most = (maximum ?? Infinity) / unit
+  const wrong =
+    !Number.isFinite(number) || number < least || number > most || (above !== null && number <= above / unit)
+  if (whole && (wrong || !Number.isInteger(number)))
     return most < Infinity ? { key: 'wrong_whole_between', least, most } : { key: 'wrong_whole_from', least }
-  const mayBeZero = key === 'storage.undo_s' || key === 'storage.min_free_bytes' || key.startsWith('captions.')
-  if (wrong || (number === 0 && !mayBeZero)) return { key: 'wrong_number' }
-  return null
+  if (!wrong) return null
+  if (most < Infinity) return { key: 'wrong_between', least: Math.max(0, least), most }
+  return least === 0 && above === null ? { key: 'wrong_negative' } : { key: 'wrong_number' }
 }

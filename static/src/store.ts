@@ -1,14 +1,18 @@
 // The state of this tab. Every message goes through the one reducer.
-import { ref, shallowRef } from 'vue'
+import { computed, ref, shallowRef } from 'vue'
 import { announce } from './announce.ts'
 import { request } from './api.ts'
 import { openConnection } from './live_connection.ts'
 import workerUrl from './live_connection.worker.ts?worker&url'
 import { INITIAL, reduce, type Message, type State } from './reducer.ts'
-import type { Models, Snapshot, Transcript } from './types.ts'
+import type { Models, Snapshot, System, Transcript } from './types.ts'
 
 export const state = shallowRef<State>(INITIAL)
 export const lastMessageAt = ref(Date.now())
+
+const served = document.title // the service writes it into the page
+/** What the site is called. */
+export const siteTitle = computed(() => state.value.system?.title ?? served)
 
 const RETRY_MS = 3_000
 let fetching = false
@@ -17,6 +21,7 @@ let fetching = false
 export function dispatch(message: Message): void {
   if (message.type !== 'connection') lastMessageAt.value = Date.now()
   if (message.type === 'update') announce(state.value.jobs[message.job.id], message.job)
+  if (message.type === 'settings') void fetchSystem()
   apply(message)
   if (state.value.stale && !fetching) void fetchSnapshot()
 }
@@ -45,6 +50,12 @@ export async function fetchTranscript(id: string): Promise<boolean> {
   const answer = await request<Transcript>('GET', `/api/jobs/${id}/transcript`)
   if (answer.ok) apply({ type: 'transcript', id, transcript: answer.value })
   return answer.ok
+}
+
+/** Fetch the state of the service, which has the title and the models. */
+async function fetchSystem(): Promise<void> {
+  const answer = await request<System>('GET', '/api/system')
+  if (answer.ok) apply({ type: 'system', system: answer.value })
 }
 
 /** Fetch the list of models. The live connection brings the changes of each. */

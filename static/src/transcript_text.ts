@@ -48,9 +48,21 @@ function lowerText(segment: Segment): string {
 /** Whether a phrase is long enough to look for: two characters, or one Chinese character. */
 export const isLongEnough = (phrase: string): boolean => phrase.trim().length > 1 || /\p{Script=Han}/u.test(phrase)
 
-/** Every place of `phrase` in upper or lower case: the index of the segment, and the characters. */
+/** Every place of `phrase` in upper or lower case. A text without it is searched for its words, as the list does. */
 export function findPhrase(segments: readonly Segment[], phrase: string): Hit[] {
   const wanted = phrase.trim().toLocaleLowerCase()
+  const hits = findExactly(segments, wanted)
+  const words = [...new Set(wanted.split(/\s+/))]
+  if (hits.length || words.length < 2) return hits
+  const each = words.flatMap((word) => findExactly(segments, word))
+  each.sort((a, b) => a.segment - b.segment || a.from - b.from || b.to - a.to)
+  return each.filter((hit, at) => {
+    const before = each[at - 1]
+    return !before || before.segment !== hit.segment || before.to <= hit.from
+  })
+}
+
+function findExactly(segments: readonly Segment[], wanted: string): Hit[] {
   if (!isLongEnough(wanted)) return []
   return segments.flatMap((one, segment) => {
     const text = lowerText(one)

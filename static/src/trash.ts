@@ -2,6 +2,7 @@
 import { request } from './api.ts'
 import { t } from './i18n/index.ts'
 import { explain } from './i18n/problems.ts'
+import { titleOf } from './media.ts'
 import { notify } from './notices.ts'
 import type { Job, Problem } from './types.ts'
 
@@ -15,7 +16,7 @@ export async function trashJobs(jobs: readonly Job[]): Promise<Problem | null> {
     else problem = answer.problem
   }
   const text =
-    trashed.length === 1 ? t('deleted', { name: trashed[0]!.name }) : t('deleted_many', { n: trashed.length })
+    trashed.length === 1 ? t('deleted', { name: titleOf(trashed[0]!.name) }) : t('deleted_many', { n: trashed.length })
   if (trashed.length) notify(text, t('undo'), () => void restoreJobs(trashed))
   return problem
 }
@@ -23,6 +24,6 @@ export async function trashJobs(jobs: readonly Job[]): Promise<Problem | null> {
 async function restoreJobs(jobs: readonly Job[]): Promise<void> {
   for (const job of jobs) {
     const answer = await request('POST', `/api/jobs/${job.id}/restore`)
-    if (!answer.ok) notify(`${job.name}: ${explain(answer.problem).what}`) // the trash was emptied meanwhile
+    if (!answer.ok) notify(`${titleOf(job.name)}: ${explain(answer.problem).what}`) // the trash was emptied meanwhile
   }
 }

@@ -32,6 +32,7 @@ export type SettingList = Sent<Schemas['SettingList']>
 export type Snapshot = Sent<Schemas['Snapshot']>
 export type Status = Schemas['Status']
 export type System = Sent<Schemas['System']>
+export type Track = Sent<Schemas['AudioTrack']>
 export type Transcript = Sent<Schemas['Transcript']>
 export type Transfer = Sent<Schemas['Transfer']>
 export type Word = Sent<Schemas['Word']>

@@ -9,7 +9,7 @@ import type { Job, Problem } from './types.ts'
 export interface Upload {
   key: number
   file: File
-  options: Record<string, string>
+  options: Record<string, string | number>
   sent: number
   speed: number // bytes per second, smoothed
   state: 'waiting' | 'sending' | 'cut' | 'paused' | 'failed' | 'known'

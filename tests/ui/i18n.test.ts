@@ -11,7 +11,8 @@ vi.stubGlobal('navigator', { languages: ['fr', 'zh-TW', 'en'] })
 const { fill, language, languages, loadLanguage, nextLanguage, setLanguage, t } = await import(
   '../../static/src/i18n/index.ts'
 )
-const { describeNote, explain } = await import('../../static/src/i18n/problems.ts')
+const { describeNote, explain, isRemark } = await import('../../static/src/i18n/problems.ts')
+const { trackName } = await import('../../static/src/i18n/format.ts')
 const en = await languages.en.load()
 const zh = await languages.zh.load()
 const loaded = { en, zh }
@@ -68,24 +69,101 @@ describe('a note', () => {
 
   it('is described by its codes, not by its message', async () => {
     await setLanguage('zh')
-    expect(note({ kind: 'batch', to: 4 })).toBe('0:05：内存不足，缩小批次后仍然不够。此后批大小为 4。')
-    expect(note({ kind: 'device', to: 'cpu' })).toMatch(/此后改用 CPU。$/)
-    expect(note({ kind: 'compute_type', to: 'int8' })).toMatch(/此后使用 int8 数值格式。$/)
-    expect(note({ kind: 'chunk_left_out' })).toMatch(/这一段已略过。$/)
+    expect(note({ kind: 'batch', to: 4 })).toEqual({
+      what: '内存不足，缩小批次后仍然不够。此后批大小为 4。',
+      hint: '',
+      places: [{ from: 5, to: null }],
+    })
+    expect(note({ kind: 'device', to: 'cpu' }).what).toMatch(/此后改用 CPU。$/)
+    expect(note({ kind: 'compute_type', to: 'int8' }).what).toMatch(/此后使用 int8 数值格式。$/)
+    expect(note({ kind: 'chunk_left_out' }).what).toMatch(/这一段已略过。$/)
   })
 
   it('shows only the cause if the change is missing or unknown', async () => {
     await setLanguage('zh')
     for (const change of [undefined, { kind: 'later', to: 1 }])
-      expect(note(change)).toBe('0:05：内存不足，缩小批次后仍然不够。')
+      expect(note(change).what).toBe('内存不足，缩小批次后仍然不够。')
   })
 
   it('keeps the message of the service in its language, or for an unknown code', async () => {
     await setLanguage('zh')
-    expect(note(undefined, 'new_code')).toBe('At 00:00:05: In English.')
+    expect(note(undefined, 'new_code').what).toBe('At 00:00:05: In English.')
     await setLanguage('en')
-    expect(note({ kind: 'batch', to: 4 })).toBe('At 00:00:05: In English.')
+    expect(note({ kind: 'batch', to: 4 }).what).toBe('At 00:00:05: In English.')
   })
+})
+
+describe('a remark on a recording', () => {
+  /** Every code that the service writes, with its parameters. */
+  const PARAMS: Record<keyof typeof en.remarks, object> = {
+    unread: { bytes: 3_100_000, at_byte: 7, at_s: 62.5 },
+    unheard: { seconds: 80.2, at_s: 61, end_s: 100, places: 3 },
+    time_jump: { at_s: 90, seconds: 4_000, jumps: 1 },
+    truncated: { at_s: 30, missing_s: 45 },
+    damaged: { packets: 1 },
+    unclear_speech: { at_s: 3, end_s: 9.5 },
+    track_undecodable: { tracks: [1, 2], track: 0 },
+    other_tracks: { track: 1, tracks: 3 },
+  }
+  const told = (code: keyof typeof PARAMS, params: object = PARAMS[code]) =>
+    describeNote({ at: 0, code, message: 'In English.', params: params as Record<string, never> })
+
+  it('has a text for each code that the service knows', () => {
+    const folder = new URL('../../whisper_service/', import.meta.url)
+    const written = ['actors/media/remarks.py', 'actors/media/unheard.py', 'scheduler/ledger.py']
+      .map((name) => readFileSync(new URL(name, folder), 'utf8'))
+      .join('\n')
+    const codes = [...written.matchAll(/(?:code=|Problem\()"(\w+)"/g)].map((found) => found[1]!)
+    expect(codes.length).toBeGreaterThan(7)
+    for (const code of codes) expect(Object.keys(PARAMS)).toContain(code)
+  })
+
+  it.each(['en', 'zh'] as const)('says what happened, why, and what to do: %s', async (language) => {
+    await setLanguage(language)
+    for (const code of Object.keys(PARAMS) as (keyof typeof PARAMS)[]) {
+      const { what, hint } = told(code)
+      expect(what).not.toMatch(/[{}]|In English/)
+      expect(hint.length).toBeGreaterThan(8)
+      expect(/\p{Script=Han}/u.test(what)).toBe(language === 'zh')
+      expect(told(code, {}).hint).toBe(hint) // parameters that an older service did not write
+      expect(told(code, {}).what).not.toMatch(/[{}]/)
+    }
+  })
+
+  it('names its places, numbers and lengths', async () => {
+    await setLanguage('en')
+    expect(told('unheard')).toEqual({
+      what: '1 min of sound have no text: no speech was found there.',
+      hint: en.remarks.unheard[1],
+      places: [{ from: 61, to: 100 }],
+    })
+    expect(told('unread').what).toBe('3 MB of the file could not be read as sound.')
+    expect(told('unread').places).toEqual([{ from: 62.5, to: null }])
+    expect(told('damaged').what).toBe('Parts of the file are damaged; 1 piece was skipped.')
+    expect(told('track_undecodable').what).toBe('Track 1, 2 cannot be decoded. Track 0 is transcribed in its place.')
+    expect(told('unclear_speech').places).toEqual([{ from: 3, to: 9.5 }])
+    const many = { seconds: 9, stretches: [[1, 4], [20, 26], 'odd'] }
+    expect(told('unheard', many).places).toEqual([
+      { from: 1, to: 4 },
+      { from: 20, to: 26 },
+    ])
+    expect(isRemark({ at: 0, code: 'unread', message: '', params: {} })).toBe(true)
+    expect(isRemark({ at: 0, code: 'oom', message: '', params: {} })).toBe(false)
+  })
+})
+
+it('names tracks by their number and what their file says', async () => {
+  const track = { index: 2, codec: 'aac', language: 'ger', title: 'Kommentar', channels: 2, default: false }
+  const named = (more: object) => trackName({ ...track, decodable: true, used: false, ...more })
+  await setLanguage('en')
+  expect(named({})).toBe('Track 2: German, Kommentar, stereo')
+  expect(named({ language: 'eng', title: '', channels: 1 })).toBe('Track 2: English, mono')
+  expect(named({ language: 'und', title: '', channels: 0 })).toBe('Track 2')
+  expect(named({ language: 'x', title: '', channels: 6, decodable: false })).toBe(
+    'Track 2: x, 6 channels, cannot be decoded',
+  )
+  await setLanguage('zh')
+  expect(named({ language: 'chi' })).toBe('音轨 2：中文、Kommentar、立体声')
 })
 
 it('explains an error of the page in every language, and keeps the message of the service as a detail', async () => {

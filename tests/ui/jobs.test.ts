@@ -138,9 +138,9 @@ it('offers no retry where only another recording can help', () => {
 })
 
 it('says that a recording has no speech, which is no failure and no success', () => {
-  expect(isSilent(job('1', 'completed', { chunks_total: 0 }))).toBe(true)
-  expect(statusOf(job('1', 'completed', { chunks_total: 0 }))).toBe('no_speech')
-  expect(statusOf(job('1', 'completed', { chunks_total: 3 }))).toBe('completed')
+  expect(isSilent(job('1', 'completed', { no_speech: true }))).toBe(true)
+  expect(statusOf(job('1', 'completed', { chunks_total: 2, no_speech: true }))).toBe('no_speech')
+  expect(statusOf(job('1', 'completed', { chunks_total: 0, no_speech: false }))).toBe('completed') // a language only
   expect(statusOf(job('1', 'processing', { phase: 'decoding', chunks_total: 0 }))).toBe('decoding')
 })
 

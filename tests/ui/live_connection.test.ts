@@ -94,6 +94,14 @@ it('reconnects when two heartbeats are missing, and not before', async () => {
   expect(connections().at(-1)).toBe('live')
 })
 
+it('waits as long for a heartbeat as the service says', () => {
+  newest().send('hello', { ...hello, heartbeat_s: 40 })
+  vi.advanceTimersByTime(84_000)
+  expect(connections()).toEqual(['live'])
+  vi.advanceTimersByTime(1_500)
+  expect(connections()).toEqual(['live', 'reconnecting'])
+})
+
 it('gives up a poll that is never answered', async () => {
   newest().onerror!()
   vi.advanceTimersByTime(3_000)

@@ -9,7 +9,7 @@ vi.stubGlobal('localStorage', {
 })
 vi.stubGlobal('document', { createElement: () => ({}) })
 vi.stubGlobal('navigator', { languages: ['zh-TW', 'en'] })
-const { BOUNDS, exportLayout, jobOptions, preferences, preferredScript } = await import(
+const { BOUNDS, choiceOf, exportLayout, jobOptions, preferences, preferredScript } = await import(
   '../../static/src/preferences.ts'
 )
 
@@ -34,6 +34,15 @@ it('sends what differs from the defaults of the service, and no number out of bo
   expect(exportLayout()).toEqual({ line_columns: 42, cjk_line_columns: 42 })
 })
 
+it('begins another try with what was chosen for a job', () => {
+  const options = { model: 'small', language: 'de', task: 'translate', preset: 'accurate', prompt: 'Li', track: 0 }
+  const job = { options: { ...options, script: 'recognized', word_timestamps: true, webhook: 'https://a.example' } }
+  expect(jobOptions(choiceOf(job as any))).toEqual({ ...options, script: 'recognized' })
+  const plain = { model: 'auto', language: null, task: 'transcribe', preset: 'fast', prompt: null, script: null }
+  vi.stubGlobal('navigator', { languages: ['en'] })
+  expect(jobOptions(choiceOf({ options: { ...plain, track: null } } as any))).toEqual({ preset: 'fast' })
+})
+
 it('asks for the way of writing Chinese that the browser or the page prefers', () => {
   const preferred = (languages: string[], page: string | null = null) => {
     vi.stubGlobal('navigator', { languages })
@@ -45,8 +54,10 @@ it('asks for the way of writing Chinese that the browser or the page prefers', (
   expect(preferred(['zh-Hant-TW'], 'zh')).toBe('traditional')
   expect(preferred(['en-US'], 'zh')).toBe('simplified')
   expect(preferred(['en-US', 'de'])).toBe('')
-  preferences.chinese = ''
+  preferences.chinese = 'auto'
   expect(jobOptions()).not.toHaveProperty('script')
+  preferences.chinese = 'recognized'
+  expect(jobOptions()).toHaveProperty('script', 'recognized')
   preferences.chinese = 'simplified'
   expect(jobOptions()).toHaveProperty('script', 'simplified')
 })

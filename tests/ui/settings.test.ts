@@ -67,15 +67,38 @@ it('has a switch instead of a 0 that is no number', () => {
 })
 
 it('knows what is wrong with a value before the service does', () => {
-  const fault = (key: string, value: unknown, text: string) =>
-    faultOf(setting(key, value), { ...toDraft(setting(key, value)), text })
-  expect(fault('captions.line_columns', 42, 'x7')).toEqual({ key: 'wrong_whole_between', least: 8, most: 500 })
-  expect(fault('captions.lines', 2, '1.5')).toEqual({ key: 'wrong_whole_between', least: 1, most: 2 })
-  expect(fault('media.workers', 2, '0')).toEqual({ key: 'wrong_whole_from', least: 1 })
-  expect(fault('media.max_duration_s', 360_000, '')).toEqual({ key: 'wrong_number' })
-  expect(fault('media.max_duration_s', 360_000, '0')).toEqual({ key: 'wrong_number' })
-  expect(fault('storage.undo_s', 600, '0')).toBeNull()
-  expect(fault('captions.line_columns', 42, ' 60 ')).toBeNull()
+  type Bounds = Partial<Pick<Setting, 'minimum' | 'exclusive_minimum' | 'maximum'>>
+  const fault = (key: string, value: unknown, text: string, bounds: Bounds = {}) =>
+    faultOf(setting(key, value, bounds), { ...toDraft(setting(key, value)), text })
+  const columns = { minimum: 8, maximum: 500 }
+  expect(fault('captions.line_columns', 42, 'x7', columns)).toEqual({
+    key: 'wrong_whole_between',
+    least: 8,
+    most: 500,
+  })
+  expect(fault('captions.line_columns', 42, ' 60 ', columns)).toBeNull()
+  expect(fault('captions.cjk_line_columns', 32, '3', columns)).toEqual({
+    key: 'wrong_whole_between', // a character takes two columns
+    least: 4,
+    most: 250,
+  })
+  expect(fault('captions.lines', 2, '1.5', { minimum: 1, maximum: 2 })).toEqual({
+    key: 'wrong_whole_between',
+    least: 1,
+    most: 2,
+  })
+  expect(fault('captions.max_s', 7, '61', { minimum: 0.5, maximum: 60 })).toEqual({
+    key: 'wrong_between',
+    least: 0.5,
+    most: 60,
+  })
+  expect(fault('media.workers', 2, '0', { minimum: 1 })).toEqual({ key: 'wrong_whole_from', least: 1 })
+  expect(fault('speech.batch_size', 8, '0', { minimum: 0 })).toEqual({ key: 'wrong_whole_from', least: 1 })
+  expect(fault('media.max_duration_s', 360_000, '', { exclusive_minimum: 0 })).toEqual({ key: 'wrong_number' })
+  expect(fault('media.max_duration_s', 360_000, '0', { exclusive_minimum: 0 })).toEqual({ key: 'wrong_number' })
+  expect(fault('speech.unload_after_s', 90, '0', { minimum: 0 })).toEqual({ key: 'wrong_number' })
+  expect(fault('storage.undo_s', 600, '0', { minimum: 0 })).toBeNull()
+  expect(fault('storage.undo_s', 600, '-1', { minimum: 0 })).toEqual({ key: 'wrong_negative' })
   expect(fault('models.endpoints', [], 'hub.example')).toEqual({ key: 'wrong_url' })
   expect(fault('models.endpoints', [], 'https://hub.example')).toBeNull()
 })

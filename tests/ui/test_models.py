@@ -14,7 +14,9 @@ import pytest
 
 from testkit.browser import LANGUAGES, Site, Visitor, recording, running_site, visiting
 from testkit.fake_hub import REPO, FakeHub, closed_port, wire_model
+from testkit.playable import sound
 from testkit.weights import weights
+from whisper_service.app import disk_use
 from whisper_service.config import schema
 from whisper_service.models.known import BY_NAME
 
@@ -272,6 +274,28 @@ async def test_the_system_page_tells_a_restart_and_why_less_is_done_at_once(visi
     assert "B free" in await page.inner_text("[data-card=hardware]")
     assert re.search(r"Idle|× real time", await page.inner_text("[data-speed]"))
     assert await page.locator("main .card").first.get_attribute("data-card") == "storage"
+
+
+async def test_the_status_page_begins_with_what_takes_the_disk_and_names_what_sleeps(
+    visitor: Visitor, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_use, "KEPT_S", 0.0)
+    job = await site.send("large.wav", data=sound(800, chunks=2))
+    await site.until(job.id, "completed")
+    await visitor.go("/system")
+    await visitor.live()
+    page = visitor.page
+    card = page.locator("main .card").first
+    assert await card.get_attribute("data-card") == "storage"
+    assert await card.locator("[data-disk=recordings]").inner_text() == "6 MB"  # 800 s of 8,000 bytes
+    used = (await site.service.system()).storage
+    assert used.transcripts_bytes >= 100_000
+    transcripts = await card.locator("[data-disk=transcripts]").inner_text()
+    assert re.fullmatch(r"[1-9]\d* (kB|MB)", transcripts)
+    assert await card.locator("[data-disk=free]").inner_text() != transcripts
+    assert await page.locator("[data-actor=download] .tag").inner_text() == "Starts when needed"
+    await page.get_by_text("1, with this one").wait_for()  # the page is told from others
+    assert await page.inner_text("[data-speed]") == "Idle"
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)

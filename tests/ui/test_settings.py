@@ -180,3 +180,24 @@ async def test_axe_finds_nothing_where_settings_and_the_log_are_open(
         await visitor.go("/models")
         found += [rule["id"] for rule in (await axe.run(visitor.page)).response["violations"]]
     assert found == []
+
+
+async def test_the_name_of_the_site_is_that_of_the_header_and_the_tab_of_everybody(
+    browser: Any, visitor: Visitor, site: Site
+) -> None:
+    page = visitor.page
+    async with visiting(browser, site.url) as other:
+        await other.go("/models")
+        await other.live()
+        await visitor.go("/settings")
+        field = page.locator("[data-setting='page.title']")
+        assert await field.locator("input").input_value() == "whisper_service"
+        await field.locator("input").fill("Acme & <Sons>")
+        await page.keyboard.press("Enter")
+        for tab in (visitor, other):
+            await tab.reads("document.querySelector('.brand span').innerText", "Acme & <Sons>")
+            await tab.reads("document.title.split(' · ').at(-1)", "Acme & <Sons>")
+        await other.go("/settings")
+        assert await other.page.evaluate("document.title.split(' · ').at(-1)") == "Acme & <Sons>"
+        await field.locator("[data-reset]").click()
+        await other.reads("document.querySelector('.brand span').innerText", "whisper_service")

@@ -174,7 +174,7 @@ async def test_a_restarted_service_is_found_again_and_a_newer_one_asks_once_for_
             job = await site.send("long.wav", chunks=12, seconds=1.0, delay=0.3)
             await (await visitor.shows("long.wav", "processing")).locator("progress[value]").wait_for()
         await visitor.page.wait_for_selector(".chip:not([data-link=live])")
-        assert "long.wav" in await visitor.words()  # what is known stays readable
+        assert "long" in await visitor.words()  # what is known stays readable
         monkeypatch.setattr(page, "ui_version", lambda: "newer")
         async with running_site(tmp_path, server={"port": port}) as site:
             await visitor.page.wait_for_selector(".chip[data-link=live]", timeout=20_000)
@@ -193,7 +193,7 @@ async def test_every_address_can_be_opened_directly(visitor: Visitor, site: Site
         answer = await visitor.page.goto(site.url + path)
         assert answer.status == 200
         await visitor.page.wait_for_selector("h1")
-    await visitor.page.locator("h1", has_text="linked.wav").wait_for()
+    await visitor.page.locator("h1", has_text="linked").wait_for()
 
 
 def weight(names: Iterable[str]) -> int:
@@ -299,3 +299,25 @@ async def test_a_confirmation_goes_by_itself_and_does_not_cover_the_player(visit
     below = f"{box.format('.notices p')}.bottom <= {box.format('.player')}.top"
     assert await page.evaluate(below)
     await notice.wait_for(state="detached", timeout=8_000)
+
+
+async def test_texts_come_compressed_and_streams_and_recordings_do_not(visitor: Visitor, site: Site) -> None:
+    page, encodings = visitor.page, {}
+
+    def note(answer: Any) -> None:
+        path = answer.url.removeprefix(site.url).partition("?")[0]
+        kind = path.rpartition("/")[2] if path.startswith("/api") else path.rpartition(".")[2]
+        encodings[kind] = answer.headers.get("content-encoding")
+
+    page.context.on("response", note)
+    job = await site.send("read.wav", data=sound(60, chunks=40))
+    await site.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}")
+    await page.wait_for_selector(".player")
+    assert {kind: encodings[kind] for kind in ("transcript", "js", "css", "state", "media")} == {
+        **dict.fromkeys(("transcript", "js", "css", "state"), "gzip"),
+        "media": None,
+    }
+    headers = "fetch('/api/events').then((r) => [r.headers.get('content-encoding'), r.headers.get('content-type')])"
+    encoding, kind = await page.evaluate(headers)
+    assert (encoding, kind.partition(";")[0]) == (None, "text/event-stream")

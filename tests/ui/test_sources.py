@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from testkit.browser import need
+from whisper_service.actors.media import headerless
 
 STATIC = Path(__file__).parents[2] / "static"
 TOOLS = ("openapi-typescript", "prettier", "tus-js-client", "vitest", "vue-tsc")
@@ -55,3 +57,57 @@ SCRIPTS = {
 def test_the_sources_of_the_page_pass(npm: list[str], script: str) -> None:
     done = _run(npm, "run", script)
     assert done.returncode == 0, f"{SCRIPTS[script]}\n{done.stdout[-3_000:]}\n{done.stderr[-1_000:]}"
+
+
+DEMUXERS = {
+    **dict.fromkeys(["mp3", "mp2", "m2a", "mpa"], "mp3"),
+    **dict.fromkeys(["m4a", "m4b", "m4r", "mp4", "m4v", "mov", "3gp", "3g2", "3ga", "f4v"], "mov"),
+    **dict.fromkeys(["mka", "mkv", "webm"], "matroska"),
+    **dict.fromkeys(["ogg", "oga", "opus", "spx", "ogv", "ogm"], "ogg"),
+    **dict.fromkeys(["wav", "wave", "rf64", "bwf"], "wav"),
+    **dict.fromkeys(["wma", "asf", "wmv"], "asf"),
+    **dict.fromkeys(["aif", "aiff", "aifc"], "aiff"),
+    **dict.fromkeys(["amr", "awb"], "amr"),
+    **dict.fromkeys(["ra", "rm", "rmvb"], "rm"),
+    **dict.fromkeys(["oma", "aa3"], "oma"),
+    **dict.fromkeys(["mpg", "mpeg", "mpe", "vob"], "mpeg"),
+    **dict.fromkeys(["ts", "m2ts", "mts", "m2t"], "mpegts"),
+    **dict.fromkeys(["eac3", "ec3"], "eac3"),
+    **{"au": "au", "snd": "au", "dff": "iff", "nist": "nistsphere", "sph": "nistsphere", "thd": "truehd"},
+    **{
+        name: name
+        for name in [
+            "aac",
+            "ac3",
+            "dts",
+            "dtshd",
+            "mlp",
+            "w64",
+            "flac",
+            "caf",
+            "ape",
+            "wv",
+            "tta",
+            "tak",
+            "shn",
+            "mpc",
+            "dsf",
+            "voc",
+            "aptx",
+            "sbc",
+        ]
+    },
+    **{name: name for name in ["qcp", "dss", "avi", "flv", "mxf", "dv", "wtv", "gxf", "nut"]},
+}
+"""FFmpeg's reader of each ending that a file with a header has."""
+
+
+def test_the_page_offers_what_the_service_reads() -> None:
+    av = pytest.importorskip("av")
+    readers = {name for names in av.formats_available for name in names.split(",")}
+    source = (STATIC / "src" / "media.ts").read_text("utf-8")
+    offered = " ".join(re.findall(r"'([a-z0-9_ ]+)'", source.partition("const KNOWN")[0])).split()
+    assert len(offered) == len(set(offered)) > 100
+    plain = [name.removeprefix(".") for name in headerless.FORMATS]
+    assert sorted(offered) == sorted({*plain, *DEMUXERS})
+    assert [name for name, reader in DEMUXERS.items() if reader not in readers] == []

@@ -293,9 +293,13 @@ async def test_every_seek_shows_its_line_also_while_nothing_plays(visitor: Visit
         await page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
         await visitor.reads(f"Math.abs({PLACE} - {3600 * share}) < 60", True)
         await visitor.reads(SEEN, True)
-    for _ in range(12):
-        await page.keyboard.press("l")
+    for key in "l" * 12 + "j" * 20:
+        await page.keyboard.press(key)
     await visitor.reads(SEEN, True)
+    for name in ("Forward 5 seconds", "Back 5 seconds"):
+        for _ in range(20):
+            await page.get_by_role("button", name=name).click()
+        await visitor.reads(SEEN, True)
     for place in ("33:20", "10:00"):  # a new page, and another time in the same one
         await visitor.go(f"/t/{job_id}#t={place}")
         await page.get_by_text(f"{place} / 1:00:00").wait_for()
@@ -405,9 +409,9 @@ async def test_a_failed_recording_says_one_thing_and_has_its_actions(visitor: Vi
     await page.click(".more[data-menu]")
     assert await page.locator("[data-report]").is_visible()
     await page.click("[data-verb=rename]")
-    await page.fill(".rename input", "note.wav")
+    await page.fill(".rename input", "note")
     await page.keyboard.press("Enter")
-    await page.locator("h1", has_text="note.wav").wait_for()
+    await page.locator("h1", has_text="note").wait_for()
     await page.click("[data-discard]")
     await visitor.reads("location.pathname", "/")
     await visitor.count(".jobs .job", 0)

@@ -38,6 +38,22 @@ it('finds a phrase everywhere, in any case and script', () => {
   expect(findPhrase(lines, ' ')).toEqual([])
 })
 
+it('finds the words of a phrase that is nowhere as a whole, each place once', () => {
+  const lines = [{ text: 'the zebra and the horse' }, { text: 'Horse' }, { text: 'a zebrahorse' }] as any
+  expect(findPhrase(lines, 'the horse')).toEqual([{ segment: 0, from: 14, to: 23 }])
+  expect(findPhrase(lines, 'horse zebra')).toEqual([
+    { segment: 0, from: 4, to: 9 },
+    { segment: 0, from: 18, to: 23 },
+    { segment: 1, from: 0, to: 5 },
+    { segment: 2, from: 2, to: 7 },
+    { segment: 2, from: 7, to: 12 },
+  ])
+  expect(findPhrase(lines, 'zebrahorse zebra')).toEqual([
+    { segment: 0, from: 4, to: 9 },
+    { segment: 2, from: 2, to: 12 },
+  ])
+})
+
 it('puts gaps in their places and keeps the index of every line', () => {
   const lines = [
     { chunk: 0, index: 0, start: 1 },

@@ -3,6 +3,7 @@ import type { ErrorText } from './translation.ts'
 
 export const en = {
   separator: '; ',
+  comma: ', ',
 
   messages: {
     // the frame
@@ -96,6 +97,7 @@ export const en = {
     deselect: 'Deselect all',
     drop_file: 'Remove',
     more: 'Show older',
+    more_lines: '{n} more',
     all: 'All',
     active: 'Active',
     done: 'Done',
@@ -131,6 +133,26 @@ export const en = {
     front: 'Move to front',
     another: 'Upload another',
     copy_link: 'Copy link',
+    again: 'Transcribe again…',
+    again_title: 'Transcribe again',
+    again_go: 'Transcribe again',
+    again_why: 'This makes a new transcript from the stored recording. The present one stays as it is.',
+    again_made: 'Transcribing again: {name}',
+    again_no_media: 'The recording is not on the server yet.',
+    other_versions: 'Other transcripts of this recording',
+    track: 'Audio track',
+    track_hint: 'For recordings with several audio tracks. The first one is 0.',
+    track_n: 'Track {n}',
+    tracks: 'Audio tracks',
+    track_used: 'transcribed',
+    mono: 'mono',
+    stereo: 'stereo',
+    channels: '{n} channels',
+    undecodable: 'cannot be decoded',
+    remarks: 'Remarks',
+    remarks_n: '{n} {n|remark|remarks}',
+    play_from: 'Play from {t}',
+    play_span: 'Play {start}–{end}',
     link_copied: 'Link copied',
     no_speech: 'No speech found',
     sooner: 'Move up',
@@ -206,7 +228,7 @@ export const en = {
     info: 'Information',
     history: 'Processing log',
     duration: 'Length',
-    size: 'File size',
+    size: 'File',
     made: 'Added',
     took: 'Processing time',
     key_sheet: 'Keyboard shortcuts',
@@ -294,8 +316,11 @@ export const en = {
     server: 'Server',
     hardware: 'Hardware',
     storage_card: 'Storage',
+    disk_recordings: 'Recordings',
+    disk_transcripts: 'Transcripts',
     disk_models: 'Models',
-    subscribers: 'Connected pages',
+    subscribers: 'Connected browsers',
+    subscribers_this: '{n}, with this one',
     actors: 'Processes',
     generation: 'started {n} {n|time|times}',
     healthy: 'Everything is running normally.',
@@ -303,7 +328,7 @@ export const en = {
     actor_media: 'Audio decoding',
     actor_download: 'Downloads',
     actor_connection: 'Connection tests',
-    idle: 'On demand',
+    idle: 'Starts when needed',
     starting: 'Starting',
     ready: 'Ready',
     stopped: 'Stopped',
@@ -325,6 +350,8 @@ export const en = {
     wrong_whole_from: 'Enter a whole number from {least} up.',
     wrong_whole_between: 'Enter a whole number from {least} to {most}.',
     wrong_number: 'Enter a number greater than 0.',
+    wrong_negative: 'Enter a number, 0 or greater.',
+    wrong_between: 'Enter a number from {least} to {most}.',
     wrong_url: 'Enter addresses that begin with http:// or https://.',
     wrong_value: 'The server does not accept this value.',
     unit_min: 'minutes',
@@ -463,6 +490,41 @@ export const en = {
   pageErrors: {
     unreachable: ['The server is not answering.', 'Check that it is running and try again.'],
     upload_broken: ['The upload broke off before it was complete.', 'Upload it again.'],
+  } satisfies Record<string, ErrorText>,
+
+  remarks: {
+    unread: [
+      '{bytes} of the file could not be read as sound.',
+      'Everything else is transcribed. If that part holds sound, convert the file and upload the result.',
+    ],
+    unheard: [
+      '{seconds} of sound have no text: no speech was found there.',
+      'Music and noise are left out. If somebody speaks there, upload that part alone, or made louder.',
+    ],
+    time_jump: [
+      'The clock of the recording jumps by {seconds}.',
+      'All sound is transcribed. Times after the jump are counted as if the clock had not jumped.',
+    ],
+    truncated: [
+      'The file ends {missing_s} before the length that it states.',
+      'Everything up to its end is transcribed. If the original is longer, upload the original.',
+    ],
+    damaged: [
+      'Parts of the file are damaged; {packets} {packets|piece was|pieces were} skipped.',
+      'The rest is transcribed. If you have an undamaged copy, upload that copy.',
+    ],
+    unclear_speech: [
+      'The speech there is unclear: every text for it repeats itself. It is left out.',
+      'Choose the language that is spoken, or a larger model, and transcribe again.',
+    ],
+    track_undecodable: [
+      'Track {tracks} cannot be decoded. Track {track} is transcribed in its place.',
+      'To have the other track transcribed, convert it with the program that made it.',
+    ],
+    other_tracks: [
+      'The recording has {tracks} audio tracks. Track {track} is transcribed; the others are not.',
+      'To have another one transcribed, transcribe again and choose the track.',
+    ],
   } satisfies Record<string, ErrorText>,
 
   service: null, // the service itself speaks English

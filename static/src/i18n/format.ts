@@ -1,4 +1,5 @@
 // Times, sizes and names in the language of the page.
+import type { Track } from '../types.ts'
 import { t, tag, translation } from './index.ts'
 
 const pad = (part: number) => String(part).padStart(2, '0')
@@ -49,10 +50,33 @@ export function moment(at: number, time: 'short' | 'medium' = 'short'): string {
   return date.toLocaleString(tag.value, today ? { timeStyle: time } : { dateStyle: 'medium', timeStyle: time })
 }
 
-/** The name of a language that Whisper knows. */
+/** Codes that browsers do not know: what Whisper calls Javanese, and the bibliographic codes of ISO 639 in old films. */
+const OTHER_CODES: Record<string, string> = {
+  ...{ jw: 'jv', alb: 'sq', arm: 'hy', baq: 'eu', bur: 'my', chi: 'zh', cze: 'cs', dut: 'nl', fre: 'fr', geo: 'ka' },
+  ...{ ger: 'de', gre: 'el', ice: 'is', mac: 'mk', mao: 'mi', may: 'ms', per: 'fa', rum: 'ro', slo: 'sk', tib: 'bo' },
+  wel: 'cy',
+}
+
+/** The name of a language that Whisper knows or that a file names. */
 export function languageName(code: string): string {
   const { languageNames } = translation.value
-  const asked = code === 'jw' ? 'jv' : code // what Whisper calls Javanese
-  const name = new Intl.DisplayNames(tag.value, { type: 'language' }).of(asked)
-  return name && name !== asked ? name : (languageNames[code] ?? code)
+  const asked = OTHER_CODES[code] ?? code
+  try {
+    const name = new Intl.DisplayNames(tag.value, { type: 'language' }).of(asked)
+    return name && name !== asked ? name : (languageNames[asked] ?? code)
+  } catch {
+    return code // no code of a language, but a file may say so
+  }
+}
+
+/** A track with what its file says of it: `Track 1: English, Commentary`. */
+export function trackName({ index, language, title, channels, decodable }: Track): string {
+  const facts = [
+    language && language !== 'und' ? languageName(language) : '',
+    title,
+    channels === 1 ? t('mono') : channels === 2 ? t('stereo') : channels ? t('channels', { n: channels }) : '',
+    decodable ? '' : t('undecodable'),
+  ].filter(Boolean)
+  const name = t('track_n', { n: index })
+  return facts.length ? t('act_on', { verb: name, name: facts.join(translation.value.comma) }) : name
 }

@@ -1,6 +1,6 @@
 // Errors and notes of the service, by their codes. In the language of the service its own message is shown: it has more details.
 import type { Note, Problem } from '../types.ts'
-import { clock } from './format.ts'
+import { bytes, clock, duration } from './format.ts'
 import { fill, tag, translation } from './index.ts'
 import type { ErrorText, ServiceTexts } from './translation.ts'
 
@@ -17,16 +17,64 @@ export function explain({ code, message, hint, params }: Problem): { what: strin
     : { what: message || code, hint: hint ?? '', detail }
 }
 
+/** A stretch of a recording, in seconds. `to` is null for a moment. */
+export interface Place {
+  from: number
+  to: number | null
+}
+/** What happened, what to do, and where in the recording. */
+export interface Told {
+  what: string
+  hint: string
+  places: Place[]
+}
+
+/** Whether a note is about the recording: what was not read or not heard. The others are about the work on it. */
+export const isRemark = ({ code }: Note): boolean => code in translation.value.remarks
+
 /** What happened to a job on its way, where, and what was changed. */
-export function describeNote({ code, message, params }: Note): string {
-  const { service } = translation.value
+export function describeNote(note: Note): Told {
+  const { service, remarks } = translation.value
+  const { code, message, params } = note
+  const places = placesOf(note)
+  const remark = (remarks as Record<string, ErrorText>)[code]
+  if (remark) {
+    const values = valuesOf(params ?? {})
+    const complete = [...remark[0].matchAll(/\{(\w+)/g)].every(([, name]) => name! in values)
+    if (complete) return { what: fill(remark[0], values, tag.value), hint: remark[1], places }
+    return { what: message || code, hint: remark[1], places }
+  }
   const known = service?.errors[code]
-  if (!service || !known) return message || code
-  const position =
-    typeof params?.position_s === 'number'
-      ? fill(service.position, { position: clock(params.position_s) }, tag.value)
-      : ''
-  return position + known[0] + describeChange(params?.change as NoteChange | undefined, service)
+  if (!service || !known) return { what: message || code, hint: '', places }
+  return { what: known[0] + describeChange(params?.change as NoteChange | undefined, service), hint: '', places }
+}
+
+/** The places that a note names: a stretch, a moment, or several of them. */
+function placesOf({ params }: Note): Place[] {
+  const { at_s, end_s, position_s, stretches } = (params ?? {}) as Record<string, unknown>
+  if (Array.isArray(stretches))
+    return (stretches as unknown[]).flatMap((one) =>
+      Array.isArray(one) && typeof one[0] === 'number'
+        ? [{ from: one[0], to: typeof one[1] === 'number' ? one[1] : null }]
+        : [],
+    )
+  const from = typeof at_s === 'number' ? at_s : position_s
+  if (typeof from !== 'number') return []
+  return [{ from, to: typeof end_s === 'number' && end_s > from ? end_s : null }]
+}
+
+/** The parameters of a remark as its words show them: lengths, sizes, places and numbers of tracks. */
+function valuesOf(params: Record<string, unknown>): Record<string, string | number> {
+  const shown: Record<string, string | number> = {}
+  for (const [name, value] of Object.entries(params)) {
+    if (Array.isArray(value)) shown[name] = value.join(translation.value.comma)
+    else if (typeof value === 'string') shown[name] = value
+    else if (typeof value !== 'number') continue
+    else if (name === 'at_s' || name === 'end_s') shown[name] = clock(value)
+    else if (name === 'bytes') shown[name] = bytes(value)
+    else shown[name] = name === 'seconds' || name === 'missing_s' ? duration(value) : value
+  }
+  return shown
 }
 
 interface NoteChange {

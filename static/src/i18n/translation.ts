@@ -11,12 +11,14 @@ export type ErrorText = readonly [what: string, hint: string]
 /** Everything that the page says in one language. Names in braces are filled in: see `fill`. */
 export interface Translation {
   separator: string // between two remarks
+  comma: string // between the items of a list
   messages: Record<MessageKey, string>
   /** The settings of the service that may be changed while it runs, in groups as people look for them. */
   settings: { [G in SettingGroup]: { title: string; labels: Record<keyof Settings[G]['labels'], string> } }
   models: Record<string, string> | null // what each model is good for, by its name; null: as the service says
   languageNames: Record<string, string> // by code: languages that some browsers cannot name
   pageErrors: Record<keyof typeof en.pageErrors, ErrorText> // codes that the page itself gives
+  remarks: Record<keyof typeof en.remarks, ErrorText> // notes about a recording, with their parameters: see `problems.ts`
   service: ServiceTexts | null // null: the service itself speaks this language
 }
 
@@ -24,7 +26,6 @@ export interface Translation {
 export interface ServiceTexts {
   errors: Record<string, ErrorText> // every code in docs/operations.md
   changes: Record<Change, string> // what was changed after an error, the `change` of a note
-  position: string // the place in a recording, before the error
 }
 
 type Change = 'batch' | 'slots' | 'device' | 'compute_type' | 'chunk_retried' | 'chunk_left_out' | 'decoded_again'
