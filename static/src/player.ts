@@ -1,14 +1,29 @@
 // The recording of one transcript: its position, whether it plays, and the actions of the player.
 import { computed, onMounted, onUnmounted, ref, watch, type Ref } from 'vue'
+import { awaitsFetch } from './jobs.ts'
 import { preferences } from './preferences.ts'
 import { indexAt } from './transcript_text.ts'
-import type { Segment } from './types.ts'
+import type { Job, Segment } from './types.ts'
 
 export const RATES = Array.from({ length: 26 }, (_, step) => (5 + step) / 10) // 0.5 to 3
 
+/** What may be played of a recording, best first: the recording as it was sent, and its listening copy. */
+export function soundsOf(job: Job): string[] {
+  if (awaitsFetch(job)) return []
+  const address = `/api/jobs/${job.id}/media`
+  if (!job.copy_bytes) return [address]
+  const copy = `${address}?original=0`
+  return job.playable === 'copy' ? [copy, `${address}?original=1`] : [address, copy]
+}
+
 export type Player = ReturnType<typeof usePlayer>
 
-export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: Ref<Segment[]>) {
+/** `sources`: what may be played, best first. The next one is tried when the browser cannot play one. */
+export function usePlayer(
+  media: Readonly<Ref<HTMLMediaElement | null>>,
+  lines: Ref<Segment[]>,
+  sources: Readonly<Ref<string[]>>,
+) {
   const time = ref(0)
   const length = ref(0)
   const playing = ref(false)
@@ -16,6 +31,16 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
   const loop = ref(false)
   const moves = ref(0) // how often the reader went to a place or pressed Play: each time the text shows the line
   let pendingSeek: number | null = null // asked for before the recording was loaded
+  let pendingPlay = false
+  const refused = ref(0) // how many of the sources the browser cannot play
+  const source = computed(() => sources.value[Math.min(refused.value, sources.value.length - 1)])
+  watch(
+    () => sources.value.join(),
+    () => {
+      refused.value = 0
+    },
+    { flush: 'sync' }, // before the element gets the new source
+  )
   let loopLine = -1
 
   const currentLine = computed(() => (playable.value ? indexAt(lines.value, time.value) : -1))
@@ -72,13 +97,25 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
       playable.value = true
       media.value!.playbackRate = preferences.rate
       media.value!.volume = preferences.volume
-      if (pendingSeek !== null) seek(pendingSeek)
+      if (pendingSeek !== null) seek(pendingSeek, pendingPlay)
+      pendingSeek = null
+      pendingPlay = false
+    },
+    emptied: () => {
+      // another source: go on at the same place
+      if (playable.value && time.value) {
+        pendingSeek ??= time.value
+        pendingPlay = playing.value
+      }
+      playable.value = null
+      playing.value = false
     },
     durationchange: () => {
       length.value = media.value!.duration || length.value
     },
     error: () => {
-      playable.value = false
+      if (refused.value < sources.value.length - 1) refused.value += 1
+      else playable.value = false
     },
     play: () => {
       playing.value = true
@@ -117,6 +154,7 @@ export function usePlayer(media: Readonly<Ref<HTMLMediaElement | null>>, lines: 
   )
 
   return {
+    source,
     time,
     length,
     playing,

@@ -447,6 +447,7 @@ export const en = {
         'storage.keep_media_days': 'Delete recordings after',
         'storage.keep_jobs_days': 'Delete transcripts after',
         'storage.max_media_bytes': 'Storage limit for recordings',
+        'storage.listening_copy': 'Keep playable copies',
         'storage.min_free_bytes': 'Minimum free disk space',
         'storage.undo_s': 'Deleted items can be restored for',
         'storage.keep_uploads_s': 'Keep interrupted uploads for',

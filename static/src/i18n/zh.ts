@@ -444,6 +444,7 @@ export const zh: Translation = {
         'storage.keep_media_days': '多久后删除录音',
         'storage.keep_jobs_days': '多久后删除转写',
         'storage.max_media_bytes': '录音总容量上限',
+        'storage.listening_copy': '保留可播放的副本',
         'storage.min_free_bytes': '最小剩余磁盘空间',
         'storage.undo_s': '删除后可恢复时间',
         'storage.keep_uploads_s': '中断的上传保留',
