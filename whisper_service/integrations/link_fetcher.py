@@ -185,17 +185,18 @@ class LinkFetcher:
     async def _fetch_from_site(self, job: Job) -> None:
         """Have an actor fetch the recording of a web page. Raises what `SiteFetcher.fetched` raises."""
         assert job.origin is not None
-        origin, stored_at = job.origin, 0.0
+        origin, stored_at, duration_s = job.origin, 0.0, job.duration_s
 
         async def take(report: SiteFound | SiteProgress) -> bool:
-            nonlocal stored_at, origin
+            nonlocal stored_at, origin, duration_s
             if isinstance(report, SiteProgress):
                 if time.monotonic() - stored_at < PROGRESS_S:
                     return True
                 stored_at = time.monotonic()
                 fields: dict[str, Any] = {"bytes": report.bytes}
             else:
-                fields = {"bytes": 0, "duration_s": report.duration_s}
+                duration_s = report.duration_s
+                fields = {"bytes": 0, "duration_s": duration_s}
                 if report.title and (await self._store.job(job.id)).name == name_from_url(origin.url):
                     fields["name"] = name_from_title(report.title)
             origin = replace(origin, total=report.total or origin.total, mark="")
@@ -212,7 +213,8 @@ class LinkFetcher:
                 if await self._update(job.id, origin=origin, bytes=done.bytes) is None:
                     return
                 await to_thread.run_sync(Path(done.path).replace, source)
-                if not await self._store_end(job, done.bytes, digest) and not await self._exists(job.id):
+                stored = await self._store_end(job, done.bytes, digest, duration_s)
+                if not stored and not await self._exists(job.id):
                     source.unlink(missing_ok=True)
 
     async def _exists(self, job_id: str) -> bool:
@@ -292,9 +294,10 @@ class LinkFetcher:
         digest = await to_thread.run_sync(sha256_of, self._data.source_of(job.id))
         await self._store_end(job, size, digest)
 
-    async def _store_end(self, job: Job, size: int, digest: str) -> bool:
+    async def _store_end(self, job: Job, size: int, digest: str, duration_s: float | None = None) -> bool:
         """Store that the recording is complete. False: the job is not pending any more."""
-        if await self._update(job.id, bytes=size, sha256=digest, message="Waiting for its turn.") is None:
+        fields = {"bytes": size, "sha256": digest, "duration_s": duration_s, "message": "Waiting for its turn."}
+        if await self._update(job.id, **fields) is None:
             return False
         logger.info("A recording was fetched.", extra={"action": "fetched", "job": job.id, "bytes": size})
         return True

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
+import json
 import os
 import signal
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -17,7 +20,7 @@ import pytest
 from testkit.event_stream import collect
 from testkit.recording_server import RecordingServer, ServedFile, recording_server
 from testkit.scripted_actors import BEHIND, script
-from testkit.service import WAIT, Running, running
+from testkit.service import WAIT, Running, log_of, running
 from whisper_service.core.errors import WebPage
 from whisper_service.integrations import link_fetcher, site_support
 
@@ -34,6 +37,12 @@ HTML = {"content-type": "text/html; charset=utf-8"}
 def page(body: str, title: str = "") -> ServedFile:
     text = f"<!doctype html><html><head><title>{title}</title></head><body>{body}</body></html>"
     return ServedFile(text.encode(), headers=HTML)
+
+
+def page_with_length(url: str) -> ServedFile:
+    """Return a page that says of its recording, in the words of schema.org, that it lasts 2 hours and 5 seconds."""
+    facts = {"@context": "https://schema.org", "@type": "VideoObject", "name": "A talk", "duration": "PT2H5S"}
+    return page(f'<script type="application/ld+json">{json.dumps(facts | {"contentUrl": url})}</script>')
 
 
 def large(size: int = 3 * MIB) -> bytes:
@@ -122,6 +131,42 @@ async def test_the_bytes_are_counted_while_they_come(web: Running, there: Record
     assert (half["status"], half["sha256"], half["origin"]["total"]) == ("pending", "", len(data))
     assert half["bytes"] < len(data)
     assert (await ended(web, asked["id"]))["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+async def test_the_length_that_a_page_tells_is_known_before_the_recording_is_read(
+    web: Running, there: RecordingServer
+) -> None:
+    there.things["/talk"] = page_with_length(f"{there.url}/a.mp4")
+    there.things["/a.mp4"] = ServedFile(large(2 * MIB), rate=2 * MIB)
+    asked = await ask(web, f"{there.url}/talk")
+    coming = await until_bytes(web, asked["id"], MIB // 4)
+    assert (coming["name"], coming["duration_s"], coming["sha256"]) == ("A talk", 7205.0, "")
+    assert (await ended(web, asked["id"]))["status"] == "completed"
+    changes = [
+        json.loads(change.payload) for change in await log_of(web.service, asked["id"]) if change.kind == "update"
+    ]
+    complete = [job for job in changes if job["status"] == "pending" and job["sha256"]]
+    assert [job["duration_s"] for job in complete] == [7205.0], "the length stays when the recording is complete"
+
+
+async def test_a_recording_that_is_too_long_is_not_fetched(there: RecordingServer, tmp_path: Path) -> None:
+    there.things["/talk"] = page_with_length(f"{there.url}/a.mp4")
+    there.things["/a.mp4"] = ServedFile(script(chunks=1))
+    async with running(tmp_path, links=HERE | {"site_max_duration_s": 3600.0}) as web:
+        job = await ended(web, (await ask(web, f"{there.url}/talk"))["id"])
+    assert (job["status"], job["error"]["code"]) == ("failed", "site_too_long")
+    assert "120 min long, more than the 60 min" in job["error"]["message"]
+    assert (job["bytes"], job["sha256"]) == (0, "")
+
+
+async def test_the_logs_do_not_tell_what_was_fetched(web: Running, there: RecordingServer) -> None:
+    there.things["/whispered"] = page('<video src="/gone.mp4?token=word"></video>', title="Secret talk")
+    job = await ended(web, (await ask(web, f"{there.url}/whispered?token=word"))["id"])
+    assert job["status"] == "failed"
+    packed = zipfile.ZipFile(io.BytesIO((await web.client.get("/api/diagnostics")).content))
+    files = {name: packed.read(name) for name in packed.namelist()}
+    assert [name for name in files if "sites" in name], "the log of the actor is in the report"
+    assert not [name for name, data in files.items() if b"whispered" in data or b"token=word" in data]
 
 
 async def test_a_broken_connection_loses_nothing(web: Running, there: RecordingServer) -> None:
