@@ -1,0 +1,47 @@
+"""Which media actors are started, and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from whisper_service.config.schema import MediaSettings, StorageSettings, SupervisionSettings
+from whisper_service.core.domain import ActorState, Job, Options, Status
+from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.storage.data_dir import DataDir
+
+
+class Actor:
+    """An actor that can be started and takes commands."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = ActorState.IDLE
+        self.ready_generation = 0
+
+    def start(self) -> None:
+        self.state = ActorState.STARTING
+
+    def send(self, *_: Any, **__: Any) -> None: ...
+
+
+def test_while_recordings_are_read_one_actor_more_is_ready(tmp_path: Path) -> None:
+    actors = [Actor(f"media-{n}") for n in range(3)]
+    data = DataDir(tmp_path)
+    for folder in (data.spool, data.peaks, data.copies):
+        folder.mkdir(parents=True, exist_ok=True)
+    media = MediaActors(actors, data, MediaSettings(), SupervisionSettings(), StorageSettings())  # type: ignore[arg-type]
+
+    def read(name: str, job_id: str) -> list[str]:
+        """Let an actor read a recording. Return the states of all."""
+        actor: Any = media.actors[name]
+        actor.state, actor.ready_generation = ActorState.READY, 1
+        assert media.start(Job(job_id, "talk", Status.PROCESSING, Options(), 0.0, 1, "0"), name)
+        return [actor.state.value for actor in actors]
+
+    assert [actor.state.value for actor in actors] == ["idle"] * 3, "nothing is read"
+    assert read("media-0", "a") == ["ready", "starting", "idle"]
+    actors[1].state = ActorState.READY
+    assert read("media-0", "a") == ["ready", "ready", "idle"], "one is free"
+    assert read("media-1", "b") == ["ready", "ready", "starting"]
+    assert read("media-2", "c") == ["ready"] * 3, "there are no more"
