@@ -54,10 +54,10 @@ def boolean(given: Given, name: str, *, default: bool = False) -> bool:
     raise invalid(name, f"{quoted(value, 40)} is neither true nor false.", "Send true or false.")
 
 
-def number(given: Given, name: str, least: float, most: float, default: float = 0.0) -> float:
+def number(given: Given, name: str, least: float, most: float) -> float:
     value = one(given, name)
     try:
-        found = float(value) if value else default
+        found = float(value or 0)
     except ValueError:
         found = float("nan")
     if not least <= found <= most:
