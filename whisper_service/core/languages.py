@@ -93,6 +93,14 @@ def find_code(language: str) -> str | None:
     return _NAMES.get(language.strip().lower()) or check_code(language)
 
 
+def known_code(language: str) -> str | None:
+    """Return the code like `find_code`; None also for a language that Whisper does not know."""
+    try:
+        return find_code(language)
+    except InvalidRequest:
+        return None
+
+
 def _code_of(wanted: str) -> str | None:
     """Return Whisper's code for a tag in small letters. None: there is none."""
     found = _TAG.fullmatch(_LOCALE.sub("", wanted).replace("_", "-"))

@@ -115,3 +115,14 @@ def test_anything_else_is_refused_with_the_code_that_was_probably_meant(written:
 def test_every_alias_leads_to_a_language() -> None:
     assert {*languages._CODES.values(), *languages._NAMES.values()} <= set(languages.LANGUAGES)
     assert not languages._CODES.keys() & languages.LANGUAGES.keys()
+
+
+def test_a_tag_of_a_file_is_known_or_it_is_not() -> None:
+    assert [languages.known_code(tag) for tag in ("ger", "German", "de-AT", "", "tlh", "no such tag")] == [
+        "de",
+        "de",
+        "de",
+        None,
+        None,
+        None,
+    ]

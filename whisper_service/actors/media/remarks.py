@@ -7,8 +7,7 @@ from typing import Final
 
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.core.domain import AudioTrack, Problem
-from whisper_service.core.errors import ServiceError
-from whisper_service.core.languages import LANGUAGES, find_code
+from whisper_service.core.languages import LANGUAGES, known_code
 
 CUT_OFF_S: Final = 1.0
 CUT_OFF_SHARE: Final = 0.02
@@ -74,8 +73,5 @@ def on_tracks(recording: Recording) -> Iterator[Problem]:
 
 def _called(track: AudioTrack) -> str:
     """Return a track with its number and, if it is tagged, its language."""
-    try:
-        code = find_code(track.language) if track.language else None
-    except ServiceError:
-        code = None
+    code = known_code(track.language)
     return f"Track {track.index}" + (f" ({LANGUAGES[code]})" if code else "")

@@ -11,7 +11,7 @@ import av
 
 from whisper_service.core.domain import AudioTrack
 from whisper_service.core.errors import ServiceError
-from whisper_service.core.languages import find_code
+from whisper_service.core.languages import known_code
 
 MAX_LISTED: Final = 32
 """Tracks that a job lists. A film has a dozen."""
@@ -118,7 +118,7 @@ def _ranked(container: av.container.InputContainer, choice: TrackChoice) -> list
 
     def rank(number: int) -> tuple[bool, bool, int]:
         stream = streams[number]
-        spoken = choice.language is not None and _language(stream) == choice.language
+        spoken = choice.language is not None and known_code(stream.metadata.get("language", "")) == choice.language
         return not spoken, stream is not best, number
 
     return sorted(range(len(streams)), key=rank)
@@ -144,12 +144,3 @@ def is_plain(layout: av.AudioLayout) -> bool:
     names = [channel.name for channel in layout.channels]
     known = [ORDER.index(name) for name in names if name in ORDER]
     return len(known) == len(names) and all(a < b for a, b in pairwise(known))
-
-
-def _language(stream: av.AudioStream) -> str | None:
-    """Return Whisper's code of the language that a track is tagged with. None: it has no tag, or another one."""
-    tag = stream.metadata.get("language", "")
-    try:
-        return find_code(tag) if tag else None
-    except ServiceError:
-        return None

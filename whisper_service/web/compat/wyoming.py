@@ -188,10 +188,7 @@ def _number(start: Event, name: str, allowed: Sequence[int]) -> int:
 
 def _language(wanted: object) -> str | None:
     """Return the code of the language that Home Assistant is set to. None: unknown, so the language is detected."""
-    try:
-        return languages.find_code(wanted) if isinstance(wanted, str) else None
-    except InvalidRequest:
-        return None
+    return languages.known_code(wanted) if isinstance(wanted, str) else None
 
 
 async def _info(service: Service) -> Info:
