@@ -13,6 +13,7 @@ export interface Draft {
 /** The values of settings that have a fixed choice. */
 export const CHOICES: Record<string, readonly string[]> = {
   'speech.preset': ['fast', 'balanced', 'accurate'],
+  'speech.script': ['auto', 'simplified', 'traditional', 'recognized'],
   'speech.device': ['auto', 'cpu', 'cuda'],
   'log.level': ['debug', 'info', 'warning', 'error'],
   'speech.compute_type': ['auto', 'int8', 'float32', 'float16', 'int8_float16'],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from anyio import move_on_after, to_thread
+from msgspec.structs import replace
 
 from whisper_service.app.edits import Version
 from whisper_service.app.wiring import Parts
@@ -117,6 +118,7 @@ class JobService:
             raise
 
     def _new_job(self, options: Options, **fields: Any) -> Job:
+        options = replace(options, script=options.script or self._parts.active.config.speech.default_script)
         if options.webhook:
             self._parts.webhooks.check(options.webhook)
         return Job(status=Status.PENDING, options=options, language=options.language, **fields)

@@ -166,7 +166,7 @@ def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
     given = {key: value for key, value in wishes.items() if value is not None}
     tag = given.get("language", "")
     given["language"] = languages.check_code(tag)
-    given.setdefault("script", script_of(tag))
+    given.setdefault("script", script_of(tag) or config.speech.default_script)
     try:
         return msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
     except msgspec.ValidationError as error:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
 
-from whisper_service.core.domain import Preset
+from whisper_service.core.domain import Preset, Script
 from whisper_service.export.captions.style import Style
 
 
@@ -155,6 +155,14 @@ class SpeechSettings(Section, frozen=True):
     device: Annotated[str, setting("auto, cpu, cuda, cuda:1", RESTART, pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     compute_type: Annotated[str, setting("auto, int8, float32, float16, int8_float16 and others", RESTART)] = "auto"
     preset: Annotated[Preset, setting("fast, balanced, accurate: for jobs that name none", NOW)] = Preset.BALANCED
+    script: Annotated[
+        str,
+        setting(
+            "auto, simplified, traditional, recognized: Chinese of jobs that name none",
+            NOW,
+            pattern=r"^(auto|simplified|traditional|recognized)$",
+        ),
+    ] = "auto"
     batch_size: Annotated[Count, setting("chunks recognised together; 0: 8 on a CPU, by memory on a GPU", RESTART)] = 0
     slots: Annotated[Count, setting("batches at the same time; 0: one per core on a CPU, 4 on a GPU", RESTART)] = 0
     threads: Annotated[Count, setting("cores to use; 0: all", RESTART)] = 0
@@ -164,6 +172,11 @@ class SpeechSettings(Section, frozen=True):
     unload_after_s: Annotated[
         SecondsOrZero, setting("idle time until the model is removed from memory; 0: never", RESTART)
     ] = 0.0
+
+    @property
+    def default_script(self) -> Script | None:
+        """The option `script` of a job that has none. None: simplified Mandarin, Cantonese as the model writes it."""
+        return None if self.script == "auto" else Script(self.script)
 
 
 class ModelSettings(Section, frozen=True):

@@ -95,7 +95,7 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     prompt: Annotated[LongText, Meta(description="Names and spellings to expect.")] | None = None
     word_timestamps: Annotated[bool, Meta(description="Keep the time of every word.")] = True
     script: Annotated[
-        Script | None, Meta(description="How Chinese is written. None: simplified Mandarin. recognized: unchanged.")
+        Script | None, Meta(description="How Chinese is written. None: as the setting speech.script says.")
     ] = None
     track: TrackNumber | None = None
     webhook: Annotated[LongText, Meta(description="A URL that gets a message when the job ends.")] | None = None

@@ -422,6 +422,7 @@ export const en = {
       labels: {
         'speech.model': 'Model',
         'speech.preset': 'Default quality',
+        'speech.script': 'Chinese characters by default',
         'speech.device': 'Device',
         'speech.compute_type': 'Compute type',
         'speech.cpu_fallback': 'Use the CPU if the GPU fails',

@@ -419,6 +419,7 @@ export const zh: Translation = {
       labels: {
         'speech.model': '模型',
         'speech.preset': '默认转写质量',
+        'speech.script': '默认汉字',
         'speech.device': '设备',
         'speech.compute_type': '计算精度',
         'speech.cpu_fallback': 'GPU 出错时改用 CPU',

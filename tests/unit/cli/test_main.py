@@ -17,8 +17,8 @@ from testkit.repository import ROOT
 from whisper_service import __version__
 from whisper_service.cli import main as cli
 from whisper_service.cli import transcribe
-from whisper_service.config.schema import Config
-from whisper_service.core.domain import Gap, Job, Options, Phase, Preset, Problem, Status, Task
+from whisper_service.config.schema import Config, SpeechSettings
+from whisper_service.core.domain import Gap, Job, Options, Phase, Preset, Problem, Script, Status, Task
 from whisper_service.core.errors import DataDirectoryInUse, DiskFull, InvalidRequest
 from whisper_service.export.render import Format
 from whisper_service.web import server
@@ -265,6 +265,13 @@ def test_options_leave_the_model_open_and_take_the_preset_of_the_configuration()
     wishes = {"language": "zh", "task": "translate", "preset": None, "prompt": None}
     options = transcribe.options_of(Config(), wishes)
     assert options == Options(model="auto", language="zh", task=Task.TRANSLATE, preset=Preset.BALANCED)
+
+
+def test_a_tag_of_chinese_says_the_script_else_the_setting_does() -> None:
+    config = Config(speech=SpeechSettings(script="traditional"))
+    scripts = [transcribe.options_of(config, {"language": tag}).script for tag in ("zh-CN", "zh", None)]
+    assert scripts == [Script.SIMPLIFIED, Script.TRADITIONAL, Script.TRADITIONAL]
+    assert transcribe.options_of(Config(), {"language": "zh"}).script is None
 
 
 @pytest.mark.parametrize("wishes", [{"language": "Klingon"}, {"prompt": "x" * 2001}])

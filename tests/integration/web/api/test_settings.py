@@ -70,6 +70,25 @@ async def test_a_change_shows_at_once_is_told_to_all_and_stays(tmp_path: Path) -
         logging.getLogger("whisper_service").setLevel(level)
 
 
+async def test_the_chinese_script_is_that_of_the_job_else_that_of_the_setting(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+
+        async def script_of_job(**options: str) -> str | None:
+            answer = await web.client.post("/api/jobs", content=script(), params={"filename": "a.wav", **options})
+            assert answer.status_code == 202, answer.text
+            chosen: str | None = answer.json()["options"]["script"]
+            return chosen
+
+        assert await script_of_job() is None
+        for chosen in ("traditional", "recognized"):
+            answer = await web.client.patch("/api/settings", json={"speech.script": chosen})
+            assert answer.status_code == 200, answer.text
+            assert await script_of_job() == chosen
+            assert await script_of_job(script="simplified") == "simplified"
+        assert (await web.client.patch("/api/settings", json={"speech.script": "latin"})).status_code == 422
+        assert await script_of_job() == "recognized"
+
+
 async def test_a_wrong_value_changes_nothing(tmp_path: Path) -> None:
     async with running(tmp_path) as web:
         before = await told(web)
