@@ -8,16 +8,22 @@ import io
 import json
 import os
 import signal
+import subprocess
+import time
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
+import psutil
 import pytest
 
 from testkit.event_stream import collect
+from testkit.process import spawn
 from testkit.recording_server import RecordingServer, ServedFile, recording_server
 from testkit.scripted_actors import BEHIND, script
 from testkit.service import WAIT, Running, log_of, running
@@ -213,6 +219,47 @@ async def test_the_next_service_begins_anew_with_the_same_result(there: Recordin
         after = await ended(web, job["id"])
         assert leftovers(web) == []
     assert (after["status"], after["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
+
+
+def test_a_service_that_is_killed_leaves_no_process_and_the_next_one_has_the_same_result(
+    there: RecordingServer, tmp_path: Path
+) -> None:
+    data, scripted = large(4 * MIB), "testkit.scripted_actors"
+    there.things["/talk"] = page('<video src="/a.mp4"></video>')
+    there.things["/a.mp4"] = ServedFile(data, rate=MIB)
+    module = ("testkit.serve", "--speech", f"{scripted}:speech", "--media", f"{scripted}:media")
+    settings = {"links__allowed_networks": "127.0.0.1"}
+
+    @contextmanager
+    def serving() -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+        service, url = spawn(tmp_path / "data", tmp_path / "log", module=module, settings=settings)
+        assert url is not None, (tmp_path / "log").read_text()
+        with service, httpx.Client(base_url=url, timeout=WAIT) as client:
+            yield service, client
+
+    def until_true(client: httpx.Client, job_id: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        latest = time.monotonic() + WAIT
+        while not wanted(job := client.get(f"/api/jobs/{job_id}").json()):
+            assert time.monotonic() < latest, job
+            time.sleep(0.02)
+        return dict(job)
+
+    with serving() as (service, client):
+        job_id = client.post("/api/jobs", json={"url": f"{there.url}/talk"}).json()["id"]
+        until_true(client, job_id, lambda job: job["bytes"] >= MIB)
+        known = {actor["pid"] for actor in client.get("/api/system").json()["actors"]}
+        actors = psutil.Process(service.pid).children(recursive=True)
+        assert {actor.pid for actor in actors} - known, "the one that fetches runs"
+        service.kill()
+        service.wait(WAIT)
+        assert psutil.wait_procs(actors, timeout=10)[1] == []
+    there.things["/a.mp4"].rate = 0
+    with serving() as (service, client):
+        job = until_true(client, job_id, lambda job: job["status"] in ("completed", "failed"))
+        service.terminate()
+        service.wait(WAIT)
+    assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(data).hexdigest())
+    assert list((tmp_path / "data" / "sites").iterdir()) == []
 
 
 async def test_a_killed_process_is_replaced(web: Running, there: RecordingServer) -> None:
