@@ -17,7 +17,7 @@ from whisper_service.actors.speakers.chunk_voices import decode, encode
 from whisper_service.actors.speakers.clustering import HowMany
 from whisper_service.actors.speakers.labels import label
 from whisper_service.actors.speakers.listener import Listener
-from whisper_service.core.errors import ServiceError
+from whisper_service.core.errors import ModelBroken, ModelUnavailable
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import Diagnosis, FaultKind, classify
 from whisper_service.supervision.protocol import (
@@ -71,8 +71,10 @@ def answer(command: Listen | Assign, listeners: Listeners) -> Report:
         return heard(command, listeners) if isinstance(command, Listen) else assigned(command)
     except UnreadableChunk as error:
         return _fault(command, Diagnosis(FaultKind.MEDIA, error.problem))
-    except ServiceError as error:
-        return _fault(command, Diagnosis(FaultKind(error.code), error.problem))
+    except ModelUnavailable as error:
+        return _fault(command, Diagnosis(FaultKind.MODEL_UNAVAILABLE, error.problem))
+    except ModelBroken as error:
+        return _fault(command, Diagnosis(FaultKind.MODEL_BROKEN, error.problem))
     except Exception as error:
         logger.exception("the speakers failed with an unexpected error", extra={"action": "speakers_failed"})
         return _fault(command, classify(f"{type(error).__name__}: {error}"))
