@@ -1095,6 +1095,7 @@ export interface components {
             gaps: components["schemas"]["Gap"][];
             segments: components["schemas"]["TranscriptLine"][];
             edits: number;
+            deleted: string[];
         };
         /**
          * Effect
@@ -1659,6 +1660,7 @@ export interface components {
             words: components["schemas"]["TimedWord"][];
             id: string;
             version: number;
+            position: number;
             /** @default false */
             held: boolean;
             /** @default false */

@@ -1,5 +1,17 @@
 // Messages in, state out. Pure: nothing here needs a browser.
-import type { Hub, Job, JobList, Model, Models, Segment, Snapshot, Status, System, Transcript } from './types.ts'
+import type {
+  EditResult,
+  Hub,
+  Job,
+  JobList,
+  Model,
+  Models,
+  Segment,
+  Snapshot,
+  Status,
+  System,
+  Transcript,
+} from './types.ts'
 
 export type ConnectionState = 'connecting' | 'live' | 'reconnecting' | 'polling' | 'offline'
 
@@ -12,6 +24,7 @@ export type Message =
   | { type: 'reset' }
   | { type: 'update'; seq: number; job: Job }
   | { type: 'segment'; seq: number; id: string; segment: Segment }
+  | { type: 'edit'; seq: number; edit: EditResult }
   | { type: 'model'; seq: number; model: Model }
   | { type: 'system'; system: System }
   | { type: 'models'; models: Models }
@@ -39,6 +52,7 @@ export interface State {
   hub: Hub | null
   ui: { first: string; now: string } | null // the build of the page: when this tab was opened, and now
   texts: Record<string, Segment[]>
+  deletedLines: Record<string, string[]> // IDs of lines that people deleted, of the jobs in `texts`
   lastText: Record<string, string> // by job id: the text of the newest segment
 }
 
@@ -59,6 +73,7 @@ export const INITIAL: State = {
   hub: null,
   ui: null,
   texts: {},
+  deletedLines: {},
   lastText: {},
 }
 
@@ -97,9 +112,11 @@ export function reduce(state: State, message: Message): State {
       return addSegment(state, message.seq, message.id, message.segment)
     case 'reading': // from now on the segments of this job are kept: some may come before the transcript
       return state.texts[message.id] ? state : { ...state, texts: { ...state.texts, [message.id]: [] } }
+    case 'edit':
+      return applyEdit(state, message.seq, message.edit)
     case 'transcript': {
-      const known = state.texts[message.id] ?? []
-      return { ...state, texts: { ...state.texts, [message.id]: mergeSegments(known, message.transcript.segments) } }
+      const { segments, deleted } = message.transcript
+      return changeText(state, message.id, segments, [...(state.deletedLines[message.id] ?? []), ...deleted])
     }
   }
 }
@@ -127,8 +144,10 @@ function deleteJob(state: State, seq: number, id: string): State {
   if (seq <= (state.seen[id] ?? -1)) return state
   const { [id]: job, ...jobs } = state.jobs
   const { [id]: _text, ...texts } = state.texts
+  const { [id]: _lines, ...deletedLines } = state.deletedLines
   const counts = job ? { ...state.counts, [job.status]: Math.max(0, state.counts[job.status] - 1) } : state.counts
-  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, counts, seen: { ...state.seen, [id]: seq } }
+  const seen = { ...state.seen, [id]: seq }
+  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, counts, seen }
 }
 
 function updateModel(state: State, seq: number, model: Model): State {
@@ -149,6 +168,27 @@ function addSegment(state: State, seq: number, id: string, segment: Segment): St
   const known = state.texts[id]
   const texts = known ? { ...state.texts, [id]: mergeSegments(known, [segment]) } : state.texts
   return { ...state, seq: Math.max(state.seq, seq), lastText: { ...state.lastText, [id]: segment.text.trim() }, texts }
+}
+
+const lineId = ({ id, chunk, index }: Segment): string => id ?? `c${chunk}.${index}`
+
+/** Put lines into the text of a job, and take those out that are deleted. */
+function changeText(state: State, id: string, lines: Segment[], deleted: string[]): State {
+  const gone = new Set(deleted)
+  const text = mergeSegments(state.texts[id] ?? [], lines).filter((line) => !gone.has(lineId(line)))
+  return {
+    ...state,
+    texts: { ...state.texts, [id]: text },
+    deletedLines: { ...state.deletedLines, [id]: [...gone] },
+  }
+}
+
+function applyEdit(state: State, seq: number, { job_id: id, lines, gone }: EditResult): State {
+  const newest = { ...state, seq: Math.max(state.seq, seq) }
+  if (!state.texts[id]) return newest
+  const back = new Set(lines.map(lineId))
+  const deleted = [...(state.deletedLines[id] ?? []), ...gone].filter((line) => !back.has(line))
+  return changeText(newest, id, lines, deleted)
 }
 
 const pageBuild = (before: State['ui'], now: string | null): State['ui'] =>
@@ -187,17 +227,21 @@ function addOlder(state: State, page: Older): State {
   return { ...state, jobs, next: page.next }
 }
 
-const compareSegments = (a: Segment, b: Segment) => a.chunk - b.chunk || a.index - b.index
+const compareSegments = (a: Segment, b: Segment) =>
+  a.chunk - b.chunk || (a.position ?? a.index) - (b.position ?? b.index) || a.index - b.index
 
-/** Merge two lists in order. Of two segments at one place, the newer counts. */
+/** Merge two lists in order. Of two lines at one place, the one with the higher version counts, else the newer. */
 export function mergeSegments(known: Segment[], newer: Segment[]): Segment[] {
   const last = known.at(-1)
-  if (last === undefined || (newer[0] !== undefined && newer.length === 1 && compareSegments(last, newer[0]) < 0))
-    return [...known, ...newer]
+  const [first] = newer
+  const isNext = first && !first.version && newer.length === 1 && last && compareSegments(last, first) < 0
+  if (last === undefined || isNext) return [...known, ...newer]
   const byPlace = new Map(known.map((segment) => [`${segment.chunk}.${segment.index}`, segment]))
   for (const segment of newer) {
     const place = `${segment.chunk}.${segment.index}`
-    if (JSON.stringify(byPlace.get(place)) !== JSON.stringify(segment)) byPlace.set(place, segment) // an equal one is not drawn again
+    const old = byPlace.get(place)
+    if ((old?.version ?? 0) > (segment.version ?? 0)) continue // of an answer that was late
+    if (JSON.stringify(old) !== JSON.stringify(segment)) byPlace.set(place, segment) // an equal one is not drawn again
   }
   return [...byPlace.values()].sort(compareSegments)
 }

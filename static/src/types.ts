@@ -26,13 +26,18 @@ export type Models = Sent<Schemas['ModelsInfo']>
 export type Note = Sent<Schemas['JobNote']>
 export type Phase = Schemas['Phase']
 export type Problem = Sent<Schemas['Problem']>
-export type Segment = Sent<Schemas['Segment']>
+/** A line of a transcript: as the API gives it, or, without its later part, as the event `segment` does. */
+export type Segment = Pick<Sent<Schemas['TranscriptLine']>, HeardField> &
+  Partial<Pick<Sent<Schemas['Line']>, EditField>>
+type HeardField = 'chunk' | 'index' | 'start' | 'end' | 'text' | 'words' | 'language' | 'speaker'
+type EditField = 'id' | 'version' | 'position' | 'held' | 'checked' | 'source'
+export type EditResult = Sent<Schemas['EditResult']>
 export type Setting = Sent<Schemas['Setting']>
 export type SettingList = Sent<Schemas['SettingList']>
 export type Snapshot = Sent<Schemas['Snapshot']>
 export type Status = Schemas['Status']
 export type System = Sent<Schemas['System']>
 export type Track = Sent<Schemas['AudioTrack']>
-export type Transcript = Sent<Schemas['Transcript']>
+export type Transcript = Sent<Schemas['EditableTranscript']>
 export type Transfer = Sent<Schemas['Transfer']>
 export type Word = Sent<Schemas['Word']>

@@ -83,7 +83,7 @@ it('asks for a snapshot after a reset, a restart, and a hello that is ahead', ()
 })
 
 it('keeps a line that comes while the transcript is fetched', () => {
-  const fetched = { segments: [line(0, 0), line(2, 0)] } as any
+  const fetched = { segments: [line(0, 0), line(2, 0)], deleted: [] } as any
   const state = after([
     { type: 'reading', id: '1' },
     { type: 'segment', seq: 3, id: '1', segment: line(1, 0) },
@@ -94,7 +94,7 @@ it('keeps a line that comes while the transcript is fetched', () => {
 })
 
 it('sorts lines and has none twice, live or fetched', () => {
-  const fetched = { segments: [line(0, 0), line(1, 0)] } as any
+  const fetched = { segments: [line(0, 0), line(1, 0)], deleted: [] } as any
   const state = after([
     { type: 'transcript', id: '1', transcript: fetched },
     { type: 'segment', seq: 3, id: '1', segment: line(2, 0) },
@@ -110,7 +110,11 @@ it('sorts lines and has none twice, live or fetched', () => {
 })
 
 it('keeps the object of a line that is fetched again unchanged', () => {
-  const fetch = (...segments: Segment[]): Message => ({ type: 'transcript', id: '1', transcript: { segments } as any })
+  const fetch = (...segments: Segment[]): Message => ({
+    type: 'transcript',
+    id: '1',
+    transcript: { segments, deleted: [] } as any,
+  })
   const state = after([fetch(line(0, 0, 'a'), line(1, 0, 'b'))])
   const again = after([fetch(line(0, 0, 'a'), line(1, 0, 'c'), line(2, 0))], state)
   expect(again.texts['1']!.map((each, nth) => each === state.texts['1']![nth])).toEqual([true, false, false])
@@ -170,4 +174,31 @@ it('puts a new model where the service lists it: behind the known ones, by name'
   const told: Message = { type: 'model', seq: 5, model: model('brought') }
   const state = after([{ type: 'models', models: { models: listed, hub: {} as any } }, told])
   expect(state.models!.map(({ name }) => name)).toEqual(['small', 'base', 'acme/x', 'brought', 'zoo'])
+})
+
+it('shows what another window edited, and no line that was deleted there', () => {
+  const edited = (chunk: number, index: number, text: string, more = {}) =>
+    ({ ...line(chunk, index, text), id: `c${chunk}.${index}`, version: 1, position: index, ...more }) as any
+  const transcript = { segments: [line(0, 0, 'one'), line(0, 1, 'two'), line(1, 0, 'three')], deleted: [] } as any
+  const edit = (seq: number, lines: any[], gone: string[] = []): Message => ({
+    type: 'edit',
+    seq,
+    edit: { job_id: '1', number: seq, batch: 'b', client: '', lines, gone },
+  })
+  const texts = (...messages: Message[]) =>
+    after([{ type: 'reading', id: '1' }, { type: 'transcript', id: '1', transcript }, ...messages]).texts['1']!.map(
+      ({ text }) => text,
+    )
+  expect(texts(edit(5, [edited(0, 1, 'TWO')]))).toEqual(['one', 'TWO', 'three'])
+  const inserted = edited(0, 2048, 'between', { id: 'new', position: 0.5 })
+  expect(texts(edit(5, [inserted]))).toEqual(['one', 'between', 'two', 'three'])
+  expect(texts(edit(5, [inserted], ['c0.1']))).toEqual(['one', 'between', 'three'])
+  // An answer or an event that comes late brings nothing old back.
+  const late: Message = { type: 'transcript', id: '1', transcript }
+  expect(texts(edit(5, [edited(0, 0, 'ONE')], ['c0.1']), late)).toEqual(['ONE', 'three'])
+  expect(
+    texts(edit(5, [edited(0, 1, 'TWO')]), { type: 'segment', seq: 6, id: '1', segment: line(0, 1, 'two') }),
+  ).toEqual(['one', 'TWO', 'three'])
+  expect(texts(edit(5, [], ['c0.1']), edit(6, [edited(0, 1, 'two', { version: 3 })]))).toEqual(['one', 'two', 'three'])
+  expect(after([edit(7, [edited(0, 0, 'x')])]).texts).toEqual({}) // nobody reads it
 })

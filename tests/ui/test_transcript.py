@@ -16,7 +16,9 @@ import webvtt
 
 from testkit.browser import Site, Visitor, visiting
 from testkit.playable import film, sound
+from whisper_service.editing.operations import ChangeText, ClientOperation, DeleteLine, InsertLine
 from whisper_service.scheduler import requests
+from whisper_service.storage.transcript_edits import Edit
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -516,3 +518,22 @@ async def test_why_a_recording_cannot_be_played_is_said_exactly(browser: Any, si
         await said.get_by_text("Your browser cannot play this format.").wait_for()
         await site.service.parts.context.ask(requests.remove_media, job.id)
         await said.get_by_text("deleted by the storage rules").wait_for()
+
+
+async def test_what_another_program_edits_shows_at_once_in_an_open_page(visitor: Visitor, site: Site) -> None:
+    job = await opened(site, visitor, "edited.wav", sound(20, chunks=4, seconds=5.0))
+    page, lines = visitor.page, "[...document.querySelectorAll('.line p')].map((line) => line.innerText)"
+    before = ["This is chunk 0.", "This is chunk 1.", "This is chunk 2.", "This is chunk 3."]
+    await visitor.reads(lines, before)
+    operations: tuple[ClientOperation, ...] = (
+        ChangeText(id="c0.0", v=0, text="This was chunk 0."),
+        InsertLine(after="c0.0", new="between", start=4.9, end=5.0, text="A line between."),
+        DeleteLine(id="c2.0", v=0),
+    )
+    result = await site.service.edits.apply(job, Edit("b1", operations))
+    edited = ["This was chunk 0.", "A line between.", "This is chunk 1.", "This is chunk 3."]
+    await visitor.reads(lines, edited)
+    await page.reload()
+    await visitor.reads(lines, edited)
+    await site.service.edits.undo(job, result.number, Edit("b2", ()))
+    await visitor.reads(lines, before)

@@ -35,6 +35,10 @@ class EditService:
             return list(map(line_of, await self._store.segments(job_id)))
         return await self._store.edits.lines(job_id)
 
+    async def deleted(self, job_id: str) -> list[str]:
+        """Return the IDs of the lines that people deleted."""
+        return await self._store.edits.deleted(job_id)
+
     async def history(self, job_id: str, *, before: int | None = None, limit: int) -> list[EditRecord]:
         """Return the edits before the one with a number, the newest first."""
         return await self._store.edits.history(job_id, before=before, limit=limit)

@@ -89,6 +89,11 @@ class TranscriptEdits:
         """Return the lines that are shown of a job, in order."""
         return list(await self._lines(self._db.read, job_id))
 
+    async def deleted(self, job_id: str) -> list[str]:
+        """Return the IDs of the lines that were deleted, also of segments."""
+        rows = await self._db.read("SELECT id FROM line WHERE job_id = :id AND deleted ORDER BY id", id=job_id)
+        return [row["id"] for row in rows]
+
     async def history(self, job_id: str, *, before: int | None = None, limit: int = 100) -> list[EditRecord]:
         """Return the edits of a job before the one with a number, the newest first."""
         rows = await self._db.read(

@@ -68,6 +68,7 @@ class TranscriptLine(Segment, frozen=True, kw_only=True):
     words: tuple[TimedWord, ...] = ()
     id: str
     version: int  # for the operations on this line; 0: nobody changed it
+    position: float  # order within the chunk
     held: bool = False  # its times were set by hand
     checked: bool = False  # a person looked at it
     source: str = MACHINE
@@ -78,6 +79,7 @@ class EditableTranscript(Transcript, frozen=True, kw_only=True):
 
     segments: tuple[TranscriptLine, ...]
     edits: int  # the number of the newest edit
+    deleted: tuple[str, ...]  # IDs of lines that people deleted
 
 
 @get(
@@ -100,6 +102,7 @@ async def transcript(
         segments=tuple(map(_shown, lines)),
         gaps=job.gaps,
         edits=job.edits,
+        deleted=tuple(await service.edits.deleted(job_id) if version is Version.CURRENT else ()),
     )
 
 

@@ -172,6 +172,7 @@ async def test_history_undo_and_the_text_of_the_model(web: Running, job: str) ->
     ]
     page = (await web.client.get(f"/api/jobs/{job}/edits", params={"before": page["next"]})).json()
     assert ([each["author"] for each in page["edits"]], page["next"]) == (["Li"], None)
+    assert (await transcript(web, job))["deleted"] == [before[1][0]]
     answer = await web.client.post(f"/api/jobs/{job}/edits/1/undo", json={"batch": "b3"})
     assert answer.status_code == 200, answer.text
     texts = [text for _, _, text in before]
