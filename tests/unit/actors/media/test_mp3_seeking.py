@@ -50,11 +50,11 @@ def test_one_bit_rate_is_enough(tmp_path: Path, rate: int, header: bool) -> None
 
 def test_changing_bit_rates_need_a_table(tmp_path: Path) -> None:
     assert not seeks_exactly(mp3(tmp_path / "a", CHANGING, vbr=True, header=False))
-    assert seeks_exactly(mp3(tmp_path / "b", CHANGING[: 50 * RATE], vbr=True))
+    assert seeks_exactly(mp3(tmp_path / "b", CHANGING[10 * RATE : 30 * RATE], vbr=True))
 
 
 def test_the_table_of_a_long_file_is_too_coarse(tmp_path: Path) -> None:
-    assert not seeks_exactly(mp3(tmp_path / "a", np.tile(CHANGING, 2), vbr=True))
+    assert not seeks_exactly(mp3(tmp_path / "a", CHANGING[: 50 * RATE], vbr=True))
 
 
 def test_a_tag_with_a_picture_is_skipped(tmp_path: Path) -> None:
