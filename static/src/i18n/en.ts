@@ -43,7 +43,7 @@ export const en = {
     choose: 'Choose files',
     choose_folder: 'Choose a folder',
     link: 'Or paste a link to an audio or video file',
-    link_any: 'Or paste a link to a recording, or to a web page with one',
+    link_any: 'Or paste a link to a recording or a web page',
     link_go: 'Add link',
     link_page: 'This is a web page, not an audio or video file.',
     add: 'Add recording',
