@@ -16,10 +16,12 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from whisper_service.actors.media.file_part import FilePart
 from whisper_service.actors.media.open_part import JUMP_S, OpenPart
-from whisper_service.actors.media.parts import STRAY_BYTES, FilePart, find_parts
+from whisper_service.actors.media.parts import find_parts
 from whisper_service.actors.media.resampler import MonoResampler, silence
 from whisper_service.actors.media.tracks import DecodeFailed, NoAudio, TrackChoice
+from whisper_service.actors.media.unread_bytes import STRAY_BYTES
 from whisper_service.actors.media.wide_frames import MAX_DECODED
 from whisper_service.core.domain import SAMPLE_RATE
 from whisper_service.core.errors import NotFound, ServiceError

@@ -9,12 +9,13 @@ import logging
 from collections.abc import Iterator
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import av
 
 from whisper_service.actors.media import stated_length
-from whisper_service.actors.media.parts import FilePart
+from whisper_service.actors.media.file_part import FilePart
+from whisper_service.actors.media.patched_file import PatchedFile
 from whisper_service.actors.media.resampler import silence
 from whisper_service.actors.media.tracks import (
     DecodeFailed,
@@ -27,6 +28,7 @@ from whisper_service.actors.media.tracks import (
     passed_over,
     picture_codec,
 )
+from whisper_service.actors.media.unread_bytes import UnreadBytes
 from whisper_service.core.errors import NotFound, ServiceError, WebPage
 from whisper_service.core.web_page import HEAD_BYTES, is_web_page
 
@@ -81,7 +83,8 @@ class OpenPart:
 
     def __init__(self, path: Path, place: FilePart, choice: TrackChoice, tried: tuple[int, ...] = ()) -> None:
         self.place = place
-        self._container = _open(path, place)
+        self._patched = PatchedFile(path, place) if place.lengths else None
+        self._container = _open(path, place, self._patched)
         try:
             streams = audio_streams(self._container)
             for stream in streams:
@@ -96,7 +99,7 @@ class OpenPart:
             self._stream = streams[self.track]
             self._discard_others()
         except ServiceError:
-            self._container.close()
+            self.close()
             raise
         self.format: str = self._container.format.name
         self.codec: str = self._stream.codec_context.name
@@ -105,7 +108,7 @@ class OpenPart:
         self.packets = 0  # read so far
         self.damaged = 0  # packets that could not be read or decoded, so far
         self.jumps: list[tuple[float, float]] = []  # places and lengths in seconds of holes that were not filled
-        self._read_to = 0  # bytes
+        self._unread = UnreadBytes() if self.format in STREAMS and len(self._container.streams) == 1 else None
         origin = self._container.start_time
         self._first_s = _seconds(self._stream, self._stream.start_time)
         late_s = 0.0 if self._first_s is None or origin is None else self._first_s - origin / av.time_base
@@ -129,6 +132,8 @@ class OpenPart:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+        if self._patched is not None:
+            self._patched.close()
 
     def missing_s(self, seconds: float) -> float:
         """Return how many seconds the sound is shorter than the part states. 0: nothing is stated."""
@@ -136,10 +141,11 @@ class OpenPart:
 
     @property
     def unread(self) -> tuple[int, int]:
-        """The first byte that FFmpeg left unread at the end, and how many. Valid after the last frame."""
-        if self.format not in STREAMS or len(self._container.streams) > 1 or not self._read_to:
+        """The first byte that FFmpeg left unread, and how many. Valid after the last frame."""
+        if self._unread is None:
             return 0, 0
-        return self.place.begin + self._read_to, self.place.end - self.place.begin - self._read_to
+        first, count = self._unread.up_to(self.place.end - self.place.begin)
+        return self.place.begin + first, count
 
     def frames(self) -> Iterator[av.AudioFrame]:
         """Yield the frames, with silence where time stamps say that sound is missing.
@@ -175,8 +181,8 @@ class OpenPart:
             try:
                 for packet in self._container.demux(self._stream):
                     self.packets += bool(packet.size)  # empty packets flush the decoder at the end
-                    if packet.pos is not None:
-                        self._read_to = max(self._read_to, packet.pos + packet.size)
+                    if self._unread is not None:
+                        self._unread.count(packet)
                     yield from self._decode(packet)
                 return
             except IndexError:  # a track that begins later: PyAV does not know the track, and skips it the next time
@@ -195,6 +201,8 @@ class OpenPart:
         if any(not is_plain(frame.layout) for frame in frames):
             _kept.extend(frames)
             raise DecodeFailed("The channels of the file are in an order that cannot be read.", codec=self.codec)
+        if self._unread is not None:
+            self._unread.count_surplus(packet, frames)
         return [frame for frame in frames if frame.samples and frame.sample_rate]
 
     def _count_damage(self, error: av.FFmpegError) -> None:
@@ -217,7 +225,7 @@ class OpenPart:
         """
         if self.format in GUESSED or self.place.endless:
             return None, None
-        if self.format == "mp3" and not stated_length.mp3_has_length(path):
+        if self.format == "mp3" and not stated_length.mp3_has_length(path, self.place.begin):
             return None, None
         is_wav = self.format == "wav" and self.codec.startswith("pcm_")
         if (seconds := stated_length.wav_seconds(path, self.place.begin) if is_wav else None) is not None:
@@ -246,7 +254,7 @@ def _is_web_page(path: Path) -> bool:
         return is_web_page(file.read(HEAD_BYTES))
 
 
-def _open(path: Path, place: FilePart) -> av.container.InputContainer:
+def _open(path: Path, place: FilePart, patched: PatchedFile | None) -> av.container.InputContainer:
     """Open a part so that its content cannot make FFmpeg open anything else."""
     options = {"protocol_whitelist": "file,subfile", "format_whitelist": DEMUXERS}
     address = f"file:{path}"
@@ -261,7 +269,11 @@ def _open(path: Path, place: FilePart) -> av.container.InputContainer:
     try:
         if place.begin == 0 and _is_web_page(path):  # FFmpeg takes long ones for damaged sound
             raise WebPage
-        return av.open(address, format=format, options=options, metadata_errors="replace")
+        source: Any = patched or address
+        container: av.container.InputContainer = av.open(
+            source, "r", format=format, options=options, metadata_errors="replace"
+        )
+        return container
     except FileNotFoundError:
         raise NotFound("The recording is not on the disk any more.", hint="Send the file again.") from None
     except av.FFmpegError as error:

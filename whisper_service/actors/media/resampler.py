@@ -11,6 +11,7 @@ PyAV 18 has two traps, and both kill the process:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Final
 
 import av
@@ -67,7 +68,8 @@ class _Strand:
     def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
         if frame is not None:
-            frame.pts = None  # the clock has used the time stamp; the resampler must not add silence again
+            # The clock has used the time stamp; the resampler must not add silence again. Parts differ in their ticks.
+            frame.pts, frame.time_base = None, Fraction(1, frame.sample_rate)
             self._gathered.write(frame)
         if self._gathered.samples and (frame is None or self._gathered.samples >= self._wanted):
             yield from self._resampled(self._gathered.read())

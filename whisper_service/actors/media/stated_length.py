@@ -13,15 +13,19 @@ MAX_CHUNKS: Final = 1_000
 """Chunks of a WAV file that are read to find the sound, which comes early."""
 
 
-def mp3_has_length(path: Path) -> bool:
-    """Return whether an MP3 file states its length: in a Xing, Info or VBRI header in its first frame."""
+def mp3_has_length(path: Path, begin: int = 0) -> bool:
+    """Return whether an MP3 file states its length: in a Xing, Info or VBRI header in its first frame.
+
+    `begin` is the first byte, for a file that is part of another.
+    """
     with path.open("rb") as file:
+        file.seek(begin)
         head = file.read(10)
         if head[:3] == b"ID3":  # its size is 4 x 7 bits
             size = sum(byte << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-            file.seek(10 + size)
+            file.seek(begin + 10 + size)
         else:
-            file.seek(0)
+            file.seek(begin)
         first = file.read(4096)
     return any(mark in first for mark in (b"Xing", b"Info", b"VBRI"))
 

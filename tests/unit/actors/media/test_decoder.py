@@ -507,6 +507,108 @@ def test_sound_behind_the_stated_end_of_a_wav_is_read(tmp_path: Path, codec: str
         assert recording.missing_s == 0
 
 
+KINDS = {
+    "a.wav": ("pcm_s16le", 16_000),
+    "a.aiff": ("pcm_s16be", 44_100),
+    "a.mp4": ("aac", 48_000),
+    "a.mkv": ("aac", 44_100),
+    "a.webm": ("libopus", 48_000),
+    "a.ogg": ("libopus", 48_000),
+    "a.flac": ("flac", 16_000),
+    "a.mp3": ("libmp3lame", 44_100),
+    "a.aac": ("aac", 48_000),
+    "a.ts": ("aac", 48_000),
+    "a.wma": ("wmav2", 44_100),
+    "a.avi": ("ac3", 48_000),
+    "a.caf": ("pcm_s16le", 16_000),
+    "a.w64": ("pcm_s16le", 16_000),
+    "a.au": ("pcm_s16be", 16_000),
+}
+"""How files of each kind are made."""
+
+
+@pytest.fixture(scope="module")
+def one_of_each(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    directory = tmp_path_factory.mktemp("kinds")
+    return {
+        name: encode(directory / name, VOICE[: 2 * RATE], codec, rate=rate).read_bytes()
+        for name, (codec, rate) in KINDS.items()
+    }
+
+
+@pytest.mark.parametrize("first", KINDS)
+def test_all_of_glued_files_of_different_kinds_is_read(
+    tmp_path: Path, one_of_each: dict[str, bytes], first: str
+) -> None:
+    path = tmp_path / "glued"
+    for second, data in one_of_each.items():
+        if second == first or (first, second) in [("a.flac", "a.aac"), ("a.flac", "a.ts")]:
+            continue
+        path.write_bytes(one_of_each[first] + data + one_of_each[first])
+        with Recording(path) as recording:
+            sound = np.concatenate(list(recording.blocks()))
+            assert (recording.unread, recording.damaged) == (0, 0), second
+            assert recording.missing_s == pytest.approx(0, abs=0.1), second
+        if (first, second) not in [("a.aac", "a.flac"), ("a.ts", "a.flac")]:
+            assert len(sound) == pytest.approx(6 * RATE, abs=0.4 * RATE), second
+            for at in (0.5, 2.6, 4.6):
+                assert loudness(sound[int(at * RATE) : int((at + 0.8) * RATE)]) == pytest.approx(0, abs=3.5), (
+                    second,
+                    at,
+                )
+
+
+def test_what_is_glued_to_flac_without_a_header_is_told(tmp_path: Path, one_of_each: dict[str, bytes]) -> None:
+    first, path = one_of_each["a.flac"], tmp_path / "glued"
+    path.write_bytes(first + encode(tmp_path / "a.ts", babble(20), "aac", rate=48_000).read_bytes())
+    with Recording(path) as recording:
+        assert sum(map(len, recording.blocks())) == 2 * RATE
+        assert recording.unread > 100_000
+        assert recording.unread_at == pytest.approx(len(first), abs=20_000)
+
+
+def shortened(name: str, data: bytearray) -> None:
+    """Write another length of the sound into a file: half a second."""
+    half = RATE
+    match name.partition(".")[2]:
+        case "aiff":
+            at = data.index(b"SSND")
+            data[at + 4 : at + 8] = struct.pack(">I", 8 + half)
+            data[4:8] = struct.pack(">I", at + half)
+        case "caf":
+            at = data.index(b"data")
+            data[at + 4 : at + 12] = struct.pack(">q", 4 + half)
+        case "w64":
+            at = data.index(b"data\xf3")
+            data[at + 16 : at + 24] = struct.pack("<q", 24 + half)
+        case _:
+            data[8:12] = struct.pack(">I", half)
+
+
+@pytest.mark.parametrize("name", ["a.aiff", "a.caf", "a.w64", "a.au"])
+def test_sound_behind_the_stated_end_is_read(tmp_path: Path, name: str) -> None:
+    codec = "pcm_s16be" if name in ("a.aiff", "a.au") else "pcm_s16le"
+    data = bytearray(encode(tmp_path / name, VOICE, codec).read_bytes())
+    shortened(name, data)
+    path = tmp_path / "upload"
+    for front in (b"", (tmp_path / name).read_bytes()):  # alone, and behind another one
+        path.write_bytes(front + data)
+        with Recording(path) as recording:
+            sound = np.concatenate(list(recording.blocks()))
+            assert (sound[-len(VOICE) :] == VOICE).all()
+            assert (recording.unread, recording.missing_s, recording.damaged) == (0, 0, 0)
+            assert not recording.whole
+
+
+@pytest.mark.parametrize("stated", [0, RATE, 10 * RATE])
+def test_all_of_a_long_wav_is_read_whatever_it_states(tmp_path: Path, stated: int) -> None:
+    pcm, form = VOICE.tobytes(), struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 16)
+    long = b"ds64" + struct.pack("<IQQQI", 28, 0, stated, 0, 0)
+    head = b"RF64\xff\xff\xff\xffWAVE" + long + b"fmt " + struct.pack("<I", 16) + form + b"data\xff\xff\xff\xff"
+    (tmp_path / "a.wav").write_bytes(head + pcm)
+    assert (decode(tmp_path / "a.wav") == VOICE).all()
+
+
 def test_bytes_that_nothing_reads_are_told(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mp4", VOICE)
     whole = path.read_bytes()

@@ -10,7 +10,8 @@ import pytest
 from testkit.media_files import encode, write_wav
 from testkit.sounds import babble
 from whisper_service.actors.media import parts
-from whisper_service.actors.media.parts import FilePart, FileParts, find_parts
+from whisper_service.actors.media.file_part import FilePart
+from whisper_service.actors.media.parts import FileParts, find_parts
 
 ONE, TWO = babble(2), babble(3, seed=1)
 
