@@ -13,6 +13,7 @@ import pytest
 
 from testkit.media_files import encode, write_wav
 from testkit.service import ended, running, texts
+from testkit.small_disk import small_disk
 from testkit.sounds import RATE, Samples, babble, join, silence
 from whisper_service.app.retention import Retention
 from whisper_service.app.service import Service
@@ -155,6 +156,34 @@ async def test_a_copy_is_made_again_when_its_actor_is_killed(tmp_path: Path) -> 
         assert files(service) == [f"copies/{job.id}", f"media/{job.id}"]
         assert copy.stat().st_size == done.copy_bytes
         assert abs(seconds(copy) - len(long) / RATE) < 0.2
+
+
+async def test_a_copy_goes_with_a_job_that_is_deleted_while_it_is_made(tmp_path: Path) -> None:
+    source = wma(tmp_path, np.tile(babble(60), 15))
+    async with running(tmp_path, **REAL) as (service, _, _):
+        job = await send(service, source)
+        draft = draft_of(service.parts.data.copy_of(job.id))
+        with anyio.fail_after(60):
+            while not draft.exists() or not draft.stat().st_size:  # noqa: ASYNC110 - no event tells it
+                await anyio.sleep(0.002)
+        await service.jobs.delete(job.id, for_good=True)
+        later = await ended(service, (await send(service, wma(tmp_path))).id)  # the actor is done with the first one
+        assert later.playable is Playable.COPY
+        assert files(service) == [f"copies/{later.id}", f"media/{later.id}"]
+
+
+async def test_a_full_disk_costs_the_copy_and_not_the_text(tmp_path: Path) -> None:
+    source = wma(tmp_path)
+    with small_disk(tmp_path / "disk", 60) as reason:
+        if reason is not None:
+            pytest.skip(reason)
+        async with running(tmp_path / "disk", **REAL) as (service, client, _):
+            job = await ended(service, (await send(service, source)).id)
+            assert (job.status, job.playable, job.copy_bytes) == (Status.COMPLETED, None, 0)
+            assert [note.code for note in job.history] == ["no_listening_copy"]
+            assert await texts(service, job.id)
+            assert files(service) == [f"media/{job.id}"]
+            assert (await client.get(f"/api/jobs/{job.id}/media")).content == source.read_bytes()
 
 
 async def test_what_a_killed_service_left_is_swept(tmp_path: Path) -> None:
