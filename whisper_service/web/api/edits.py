@@ -106,9 +106,11 @@ async def transcript(
     )
 
 
+_SHARED: Final = tuple(field for field in TranscriptLine.__struct_fields__ if field in Line.__struct_fields__)
+
+
 def _shown(line: Line) -> TranscriptLine:
-    fields = {field: getattr(line, field) for field in TranscriptLine.__struct_fields__ if hasattr(line, field)}
-    return TranscriptLine(**fields)
+    return TranscriptLine(**{field: getattr(line, field) for field in _SHARED})
 
 
 @post(
