@@ -11,7 +11,16 @@ import pytest
 
 from whisper_service.core.domain import Span
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import Cancel, ChunkInput, Decode, Shutdown, Transcribe
+from whisper_service.supervision.protocol import (
+    Assign,
+    Cancel,
+    ChunkInput,
+    Command,
+    Decode,
+    Listen,
+    Shutdown,
+    Transcribe,
+)
 
 
 def decode(job_id: str) -> Decode:
@@ -22,6 +31,14 @@ def batch(*jobs: str) -> Transcribe:
     return Transcribe(
         batch=1, chunks=tuple(ChunkInput(job_id=job, span=Span(0, 0, 1, 0.0, 1.0), spool="p") for job in jobs)
     )
+
+
+def listen(job_id: str) -> Listen:
+    return Listen(job_id=job_id, span=Span(0, 0, 1, 0.0, 1.0), spool="p", networks="n")
+
+
+def assign(job_id: str) -> Assign:
+    return Assign(job_id=job_id, request=1, voices=())
 
 
 def test_commands_come_in_order() -> None:
@@ -36,8 +53,8 @@ def test_no_command_within_the_time_is_none() -> None:
     assert Inbox().get(0.001) is None
 
 
-@pytest.mark.parametrize("command", [decode("a"), batch("b", "a")])
-def test_a_cancellation_counts_for_what_came_before_it(command: Decode | Transcribe) -> None:
+@pytest.mark.parametrize("command", [decode("a"), batch("b", "a"), listen("a"), assign("a")])
+def test_a_cancellation_counts_for_what_came_before_it(command: Command) -> None:
     inbox = Inbox()
     inbox.put(command)
     inbox.get()
@@ -55,11 +72,12 @@ def test_a_cancellation_overtakes_waiting_commands() -> None:
     assert inbox.cancelled("a")
 
 
-def test_a_job_that_is_given_again_is_not_cancelled() -> None:
+@pytest.mark.parametrize("command", [decode("a"), batch("a"), listen("a"), assign("a")])
+def test_a_job_that_is_given_again_is_not_cancelled(command: Command) -> None:
     inbox = Inbox()
-    inbox.put(decode("a"))
+    inbox.put(command)
     inbox.put(Cancel(job_id="a"))
-    inbox.put(decode("a"))
+    inbox.put(command)
     inbox.get()
     assert inbox.cancelled("a")
     inbox.get()
