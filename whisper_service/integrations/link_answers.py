@@ -17,7 +17,7 @@ RANGE_NOT_SATISFIABLE: Final = 416
 _PAGES: Final = ("text/html", "application/xhtml+xml")
 _LISTS: Final = (
     "application/rss+xml", "application/atom+xml", "application/dash+xml", "application/vnd.apple.mpegurl",
-    "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl",
+    "application/x-mpegurl", "application/xml", "audio/mpegurl", "audio/x-mpegurl", "text/xml",
 )  # fmt: skip
 """Feeds, and lists of the pieces of a recording: yt-dlp follows them."""
 _UNWELCOME: Final = (401, 403, 406, 429)

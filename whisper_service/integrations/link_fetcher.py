@@ -32,7 +32,7 @@ from whisper_service.core.errors import (
 )
 from whisper_service.core.files import sha256_of
 from whisper_service.core.wakeup import Wakeup
-from whisper_service.core.web_page import is_web_page
+from whisper_service.core.web_page import is_list, is_web_page
 from whisper_service.integrations.link_answers import (
     RANGE_NOT_SATISFIABLE,
     LinkUnavailable,
@@ -263,7 +263,7 @@ class LinkFetcher:
         held, stored_at, size = bytearray(), time.monotonic(), start
         try:
             async for block in blocks:
-                if size == 0 and is_web_page(block):
+                if size == 0 and (is_web_page(block) or (is_list(block) and self.sites.support.usable)):
                     raise WebPage
                 held += block
                 size += len(block)

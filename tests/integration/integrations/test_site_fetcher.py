@@ -349,14 +349,13 @@ async def test_a_feed_of_one_episode_is_that_episode(web: Running, there: Record
     assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(script(chunks=1)).hexdigest())
 
 
-async def test_a_recording_in_pieces_is_joined(web: Running, there: RecordingServer) -> None:
+@pytest.mark.parametrize("kind", ["application/vnd.apple.mpegurl", "application/octet-stream"])
+async def test_a_recording_in_pieces_is_joined(web: Running, there: RecordingServer, kind: str) -> None:
     pieces = [b"a" * 1000, b"b" * 1000, BEHIND + script(chunks=1)]
     for number, piece in enumerate(pieces):
         there.things[f"/{number}.ts"] = ServedFile(piece)
-    text = (
-        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n" + "".join(f"#EXTINF:4,\n/{n}.ts\n" for n in range(3)) + "#EXT-X-ENDLIST\n"
-    )
-    there.things["/list.m3u8"] = ServedFile(text.encode(), headers={"content-type": "application/vnd.apple.mpegurl"})
+    there.things["/list.m3u8"] = pieces_list(3)
+    there.things["/list.m3u8"].headers = {"content-type": kind}
     job = await ended(web, (await ask(web, f"{there.url}/list.m3u8"))["id"])
     assert (job["status"], job["sha256"]) == ("completed", hashlib.sha256(b"".join(pieces)).hexdigest())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from whisper_service.core.errors import LinkFailed, WebPage
-from whisper_service.core.web_page import is_web_page
+from whisper_service.core.web_page import is_list, is_web_page
 from whisper_service.integrations.link_answers import (
     LinkUnavailable,
     check_answer,
@@ -30,6 +30,7 @@ def test_a_page_says_what_it_is(kind: str) -> None:
         (200, "audio/mpeg", False),
         (200, "application/rss+xml", True),
         (200, "application/vnd.apple.mpegurl; charset=utf-8", True),
+        (200, "text/xml; charset=utf-8", True),
         (403, "text/html", True),
         (429, "text/html; charset=utf-8", True),
         (403, "application/json", False),
@@ -79,6 +80,23 @@ def test_a_title_becomes_a_name(title: str, name: str) -> None:
 )
 def test_a_page_is_known_by_its_first_bytes(head: bytes, page: bool) -> None:
     assert is_web_page(head) is page
+
+
+@pytest.mark.parametrize(
+    ("head", "listed"),
+    [
+        (b"#EXTM3U\n#EXTINF:4,\n/0.ts", True),
+        (b'<?xml version="1.0"?>\n<?xml-stylesheet href="a"?><!-- x --><rss version="2.0">', True),
+        (b'\xef\xbb\xbf<feed xmlns="http://www.w3.org/2005/Atom">', True),
+        (b'<MPD xmlns="urn:mpeg:dash:schema:mpd:2011">', True),
+        (b"<html><rss>", False),
+        (b"<rssx>", False),
+        (b"RIFF....WAVE#EXTM3U", False),
+        (b"", False),
+    ],
+)
+def test_a_list_is_known_by_its_first_bytes(head: bytes, listed: bool) -> None:
+    assert is_list(head) is listed
 
 
 @pytest.mark.parametrize(
