@@ -1279,6 +1279,9 @@ export interface components {
             held: boolean;
             /** @default false */
             checked: boolean;
+            avg_logprob?: number | null;
+            no_speech_prob?: number | null;
+            compression_ratio?: number | null;
             /** @default machine */
             source: string;
         };

@@ -37,6 +37,9 @@ class Line(Value, frozen=True):
     speaker: str | None = None
     held: bool = False  # its times were set by hand: it is one subtitle as it is
     checked: bool = False
+    avg_logprob: float | None = None  # this and the next two are the model's, of the segment that the line was
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
     source: str = MACHINE  # machine, person, or machine:MODEL for a stretch that was recognised again
 
 
@@ -55,6 +58,9 @@ def line_of(segment: Segment) -> Line:
         words=tuple(map(timed, segment.words)),
         language=segment.language,
         speaker=segment.speaker,
+        avg_logprob=segment.avg_logprob,
+        no_speech_prob=segment.no_speech_prob,
+        compression_ratio=segment.compression_ratio,
     )
 
 
@@ -68,6 +74,9 @@ def segment_of(line: Line) -> Segment:
         text=line.text,
         words=line.words,
         language=line.language,
+        avg_logprob=line.avg_logprob,
+        no_speech_prob=line.no_speech_prob,
+        compression_ratio=line.compression_ratio,
         speaker=line.speaker,
     )
 

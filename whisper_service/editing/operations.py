@@ -222,8 +222,25 @@ def _split(lines: LineList, operation: SplitLine) -> None:
     line = lines.get(line.id) or line  # its position may be another one now
     lines.put(_next(line, text=left, words=first, end=first[-1].end if first else middle))
     start = second[0].start if second else middle
-    behind = replace(line, id=operation.new, version=1, content=1, index=-1, position=position, source=PERSON)
-    lines.put(replace(behind, text=right, words=second, start=start))
+    lines.put(
+        Line(
+            id=operation.new,
+            version=1,
+            content=1,
+            chunk=line.chunk,
+            index=-1,
+            position=position,
+            start=start,
+            end=line.end,
+            text=right,
+            words=second,
+            language=line.language,
+            speaker=line.speaker,
+            held=line.held,
+            checked=line.checked,
+            source=PERSON,
+        )
+    )
 
 
 def _merge(lines: LineList, operation: MergeLines) -> None:

@@ -26,7 +26,10 @@ LAST_INDEX: Final = 4_095
 CHANGE_KIND: Final = "edit"
 
 LAST_CHUNK: Final = 2**62
-_LINE: Final = Line.__struct_fields__
+_OF_SEGMENT: Final = ("avg_logprob", "no_speech_prob", "compression_ratio")
+"""Fields of a line that only its segment stores."""
+_LINE: Final = tuple(field for field in Line.__struct_fields__ if field not in _OF_SEGMENT)
+_COLUMNS: Final = ", ".join([*(f'line."{field}"' for field in _LINE), *_OF_SEGMENT])
 _NOT_REPLACED: Final = (
     "NOT EXISTS (SELECT 1 FROM line WHERE line.job_id = segment.job_id AND line.chunk = segment.chunk"
     ' AND line."index" = segment."index")'
@@ -268,7 +271,8 @@ class TranscriptEdits:
         """Return the lines that are shown of the chunks from `first` to `last`."""
         within = {"id": job_id, "first": first, "last": last}
         lines = await run(
-            f"SELECT {row_mapping.names(_LINE)} FROM line"
+            f"SELECT {_COLUMNS}"
+            ' FROM line LEFT JOIN segment USING (job_id, chunk, "index")'
             " WHERE job_id = :id AND NOT deleted AND chunk BETWEEN :first AND :last",
             **within,
         )

@@ -9,7 +9,7 @@ from tests.integration.storage.rows import new as new_job
 from whisper_service.core.domain import Segment, Span, Word
 from whisper_service.core.errors import BadEdit, EditConflict, NotFound
 from whisper_service.core.job_states import Cause
-from whisper_service.editing.lines import Line
+from whisper_service.editing.lines import Line, line_of, segment_of
 from whisper_service.editing.operations import (
     ChangeText,
     DeleteLine,
@@ -34,7 +34,7 @@ async def add(store: Store, job_id: str, *texts: str) -> None:
     for chunk, first in enumerate(range(0, len(texts), 2)):
         await store.add_chunk(job_id, Span(chunk, chunk * 16_000, 16_000, float(chunk), chunk + 1.0))
         segments = [
-            Segment(chunk, index, chunk + index / 10, chunk + index / 10 + 0.1, text)
+            Segment(chunk, index, chunk + index / 10, chunk + index / 10 + 0.1, text, avg_logprob=-0.1 * (index + 1))
             for index, text in enumerate(texts[first : first + 2])
         ]
         await store.checkpoint(job_id, chunk, segments, "en")
@@ -89,6 +89,13 @@ async def test_an_edit_changes_lines_and_never_a_segment(store: Store, job: str)
     assert (change.kind, change.job_id) == ("edit", job)
     assert msgspec.json.decode(change.payload, type=EditResult) == written.result
     assert await store.change_log.changes(change.seq - 1) == [change]
+
+
+async def test_what_the_model_said_of_a_segment_stays_with_its_line(store: Store, job: str) -> None:
+    await edit(store, job, ChangeText(id="c0.1", v=0, text="beta too"), SplitLine(id="c0.0", v=0, at=6, new="n1"))
+    assert [line.avg_logprob for line in await store.edits.lines(job)] == [-0.1, None, -0.2, -0.1, -0.2]
+    heard = await store.segments(job)
+    assert [segment_of(line_of(segment)) for segment in heard] == heard
 
 
 async def test_the_same_batch_twice_is_one_edit(store: Store, job: str) -> None:

@@ -38,7 +38,7 @@ def segment(chunk: int, index: int, start: float, text: str) -> Segment:
         Word(start=start + 0.4 * at, end=start + 0.4 * at + 0.3, word=word, probability=0.5)
         for at, word in enumerate(split_words(f" {text}"))
     )
-    return Segment(chunk=chunk, index=index, start=start, end=words[-1].end, text=text, words=words)
+    return Segment(chunk, index, start, words[-1].end, text, words, "en", avg_logprob=-0.3, no_speech_prob=0.1)
 
 
 def transcript() -> list[Line]:
@@ -261,8 +261,8 @@ def test_the_log_folds_to_the_lines_and_its_inverses_lead_back(data: st.DataObje
         assert folded == list(LineList(line for line in shown.values() if line.id not in outcome.gone))
     assert folded == states[-1]
     at = data.draw(st.integers(0, len(log)))
-    if operations := rollback(LineList(folded), [outcome.inverse for _, outcome in reversed(log[at:])]):
-        restored, _ = do(folded, *operations)
+    if back := rollback(LineList(folded), [outcome.inverse for _, outcome in reversed(log[at:])]):
+        restored, _ = do(folded, *back)
         assert content(restored) == content(states[at])
     else:
         assert content(folded) == content(states[at])
