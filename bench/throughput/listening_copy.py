@@ -49,11 +49,17 @@ def read(source: str, directory: str, *, with_copy: bool) -> Read:
     copy.unlink(missing_ok=True)
     for path in (folder / "pcm", folder / "peaks", draft_of(copy)):
         path.write_bytes(b"")
-    names = {"spool": str(folder / "pcm"), "peaks": str(folder / "peaks"), "copy": str(copy) if with_copy else ""}
+    command = Decode(
+        job_id="job",
+        source=source,
+        spool=str(folder / "pcm"),
+        peaks=str(folder / "peaks"),
+        copy=str(copy) if with_copy else "",
+    )
     detector = SpeechDetector()
     began, cpu = time.perf_counter(), time.process_time()
     first, copy_bytes = 0.0, 0
-    for message in decode(Decode(job_id="job", source=source, **names), detector=detector):
+    for message in decode(command, detector=detector):
         if isinstance(message, ChunkFound) and not first:
             first = time.perf_counter() - began
         if isinstance(message, Decoded):
