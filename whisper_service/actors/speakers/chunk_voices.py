@@ -8,7 +8,7 @@ with its place and its embedding. The bytes are all that is needed to tell speak
     unit:   segment, first word, first sample, samples, embedding
 
 Samples count from the beginning of the chunk. An embedding is 192 float16, little-endian, or empty. Rounding to float16
-moves a cosine by less than 0.001, and halves what is stored: 3 to 5 MB for ten hours of talk.
+moves a cosine by less than 0.001, and halves what is stored: up to 1 MB for an hour of talk.
 """
 
 from __future__ import annotations

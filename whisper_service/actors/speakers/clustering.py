@@ -17,8 +17,8 @@ Vectors = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.float64]
 
 DISTANCE: Final = 0.5
-"""Two clusters are two people if their distance, 1 less the mean cosine, is larger. Of 0.45 to 0.6, this value splits a
-voice now and then; 0.55 joins two like voices, which people cannot undo."""
+"""Two clusters are two people if their distance, 1 less the mean cosine, is larger. Of 0.5, 0.55 and 0.6, this
+value splits a voice now and then; the others join two like voices, which people cannot undo."""
 LEAST_S: Final = 2.0
 """Seconds of speech of a person. A smaller cluster is a phantom: a cough, or two voices at once."""
 LEAST_SHARE: Final = 0.01
