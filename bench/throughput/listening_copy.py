@@ -110,10 +110,8 @@ def main() -> None:
                 for with_copy in (False, True):
                     words = {"with_copy": with_copy}
                     found[with_copy].append(pool.apply(read, (str(source), scratch), words))
-        lags = [
-            lag_ms(folder / "copy", folder / "pcm", round(share * given.minutes * 60 * RATE) + 2 * RATE)
-            for share in (0, 0.5, 0.98)
-        ]
+        minutes = (0, given.minutes // 2, given.minutes - 1)
+        lags = [lag_ms(folder / "copy", folder / "pcm", (60 * minute + 2) * RATE) for minute in minutes]
     rows = []
     for with_copy, reads in found.items():
         first, wall, cpu, copy_bytes = map(statistics.median, zip(*reads, strict=True))
