@@ -15,6 +15,7 @@ from typing import Final, Self
 import av
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from whisper_service.actors.media.file_part import FilePart
 from whisper_service.actors.media.open_part import JUMP_S, OpenPart
@@ -23,7 +24,7 @@ from whisper_service.actors.media.resampler import MonoResampler, silence
 from whisper_service.actors.media.tracks import DecodeFailed, NoAudio, TrackChoice
 from whisper_service.actors.media.unread_bytes import STRAY_BYTES
 from whisper_service.actors.media.wide_frames import MAX_DECODED
-from whisper_service.core.domain import SAMPLE_RATE
+from whisper_service.core.domain import SAMPLE_RATE, AudioTrack
 from whisper_service.core.errors import NotFound, ServiceError
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Recording:
         first = self._open = OpenPart(self._path, self._parts.parts[0], self._choice)
         self.format, self.codec, self.start_s = first.format, first.codec, first.start_s
         self.rate, self.picture = first.rate, first.picture  # samples per second; codec of the pictures, None: none
-        self.tracks, self.track_count, self.track = first.tracks, first.track_count, first.track
+        self._tracks, self.track_count, self.track = first.tracks, first.track_count, first.track
         self.passed_over = first.passed_over  # tracks that come before `track`, but cannot be decoded
         self.duration_s = self._duration()
         self.samples = 0  # of 16 kHz mono, so far
@@ -65,6 +66,7 @@ class Recording:
         self.jumps: list[tuple[float, float]] = []  # places and lengths in seconds of holes that were not filled
         self._count_unread(self._parts.stray_at, self._parts.stray)
         self._packets = 0  # read so far
+        self._silent = False  # no track gave any sound
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +75,19 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+    @property
+    def tracks(self) -> tuple[AudioTrack, ...]:
+        """The first audio tracks, as far as they are known by now: which one is read, and which cannot be decoded."""
+        broken = (*self.passed_over, *((self.track,) if self._silent and self._packets else ()))
+        return tuple(
+            replace(
+                track,
+                used=track.index == self.track and not self._silent,
+                decodable=track.decodable and track.index not in broken,
+            )
+            for track in self._tracks
+        )
 
     @property
     def position_s(self) -> float:
@@ -103,6 +118,7 @@ class Recording:
         except (av.FFmpegError, ValueError) as error:  # FFmpeg's resampler does not take these frames
             raise DecodeFailed(at_s=self.position_s, codec=self.codec, detail=str(error)) from error
         if not self.samples:
+            self._silent = True
             raise self._no_sound()
 
     def _no_sound(self) -> ServiceError:

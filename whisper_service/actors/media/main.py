@@ -18,7 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from msgspec.structs import replace
+import numpy as np
+import numpy.typing as npt
 
 from whisper_service.actors.media import remarks
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
@@ -145,11 +146,7 @@ def decode(
             if cancelled():  # the files were deleted with the job
                 return
             raise SpoolMissing(detail=str(error)) from error
-        yield MediaInfo(
-            job_id=command.job_id,
-            duration_s=recording.duration_s,
-            tracks=tuple(replace(track, used=track.index == recording.track) for track in recording.tracks),
-        )
+        yield _info(command, recording)
         _check_length(recording.duration_s, command)
         max_s = _max_seconds(command)
         chunker = Chunker(
@@ -170,9 +167,12 @@ def decode(
 
         limited = False
         due = time.monotonic() + PROGRESS_S
-        for block in recording.blocks():
+        for block in _blocks(command, recording):
             if cancelled():
                 return
+            if isinstance(block, MediaInfo):
+                yield block
+                continue
             _check_length(recording.position_s, command)
             if recording.samples > max_s * SAMPLE_RATE:
                 raise Inflated(at_s=round(recording.position_s, 1))
@@ -213,6 +213,25 @@ def decode(
             playable=copied.playable,
             copy_bytes=copied.bytes,
         )
+
+
+def _info(command: Decode, recording: Recording) -> MediaInfo:
+    return MediaInfo(job_id=command.job_id, duration_s=recording.duration_s, tracks=recording.tracks)
+
+
+def _blocks(command: Decode, recording: Recording) -> Iterator[npt.NDArray[np.int16] | MediaInfo]:
+    """Yield the blocks, and what is known of the tracks whenever another track takes the place of one without sound."""
+    told = recording.tracks
+    try:
+        for block in recording.blocks():
+            if recording.tracks != told:
+                told = recording.tracks
+                yield _info(command, recording)
+            yield block
+    except ServiceError:
+        if recording.tracks != told:
+            yield _info(command, recording)
+        raise
 
 
 def _check_length(seconds: float | None, command: Decode) -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 
 from testkit.media_files import write_wav
 from testkit.sounds import RATE, babble
+from whisper_service.actors.media import main as media
 from whisper_service.actors.media import remarks
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.tracks import DecodeFailed, NoSuchTrack
+from whisper_service.supervision.protocol import Decode, MediaInfo
 
 
 def film(path: Path, *tracks: tuple[str, str, int], default: int = 0) -> Path:
@@ -100,6 +101,33 @@ def test_the_next_track_stands_in_for_one_without_any_sound(tmp_path: Path) -> N
     found, recording = read(path)
     assert (found, recording.track, recording.passed_over) == (3, 1, (0,))
     assert codes(recording) == ["track_undecodable", "other_tracks"]
+    assert [(track.used, track.decodable) for track in recording.tracks] == [(False, False), (True, True)]
+
+
+def reported(path: Path, **wish: Any) -> list[list[tuple[bool, bool]]]:
+    """Return what the media actor reports of the tracks, each time: used, decodable."""
+    for name in ("spool", "peaks"):
+        (path.parent / name).touch()
+    command = Decode("job", str(path), str(path.parent / "spool"), str(path.parent / "peaks"), **wish)
+    found = []
+    try:
+        for report in media.decode(command):
+            if isinstance(report, MediaInfo):
+                found.append([(track.used, track.decodable) for track in report.tracks])
+    except DecodeFailed:
+        found.append([])
+    return found
+
+
+def test_the_track_that_is_used_is_the_one_that_is_heard(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.mkv", ("aac", "eng", 2), ("aac", "eng", 3))
+    whole = path.read_bytes()
+    assert reported(path) == [[(True, True), (False, True)]]
+    path.write_bytes(whole.replace(b"A_AAC", b"A_AC3", 1))
+    assert reported(path) == [[(True, True), (False, True)], [(False, False), (True, True)]]
+    assert reported(path, track=0) == [[(True, True), (False, True)], [(False, False), (False, True)], []]
+    path.write_bytes(whole.replace(b"A_AAC", b"A_AC3"))
+    assert reported(path)[-2:] == [[(False, False), (False, False)], []]
 
 
 def test_hundreds_of_tracks(tmp_path: Path) -> None:
@@ -115,4 +143,4 @@ def test_hundreds_of_tracks(tmp_path: Path) -> None:
 def test_one_track_is_nothing_to_speak_of(tmp_path: Path) -> None:
     _, recording = read(film(tmp_path / "a.mkv", ("aac", "eng", 2)))
     assert codes(recording) == []
-    assert np.array_equal([track.used for track in recording.tracks], [False])
+    assert [track.used for track in recording.tracks] == [True]
