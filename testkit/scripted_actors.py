@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from whisper_service.core import chinese
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Segment, Span, Task, Word
 from whisper_service.core.errors import DiskFull
 from whisper_service.supervision import faults
@@ -228,25 +229,26 @@ def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDo
     else:
         text = f"{play['says']} {row.span.index}." if "says" in play else text_of(row.span.index)
     count = 0 if row.task is Task.DETECT else int(play.get("segments", 1))
-    segments = tuple(_sentence(row, number, count, text) for number in range(count))
+    language = row.language or play.get("language", "en")
+    segments = chinese.written((_sentence(row, number, count, text, language) for number in range(count)), row.script)
     probability = None if row.language else float(play.get("sure", 0.9))
     return ChunkDone(
         batch=command.batch,
         job_id=row.job_id,
         index=row.span.index,
         segments=segments,
-        language=row.language or play.get("language", "en"),
+        language=language,
         language_probability=probability,
     )
 
 
-def _sentence(row: ChunkInput, number: int, count: int, text: str) -> Segment:
+def _sentence(row: ChunkInput, number: int, count: int, text: str, language: str) -> Segment:
     """Return one of `count` equal parts of the chunk."""
     step = (row.span.end - row.span.start) / count
     start = row.span.start + number * step
     end = row.span.end if number == count - 1 else start + step
     words = (Word(start, end, f" {text}", 0.9),)
-    return Segment(row.span.index, number, start, end, text, words, language=row.language or "en")
+    return Segment(row.span.index, number, start, end, text, words, language=language)
 
 
 def _calm(play: dict[str, Any]) -> bool:

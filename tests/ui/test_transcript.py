@@ -13,8 +13,9 @@ import docx
 import pytest
 import srt
 import webvtt
+from opencc import OpenCC
 
-from testkit.browser import Site, Visitor, visiting
+from testkit.browser import Site, Visitor, recording, visiting
 from testkit.playable import film, sound
 from whisper_service.editing.operations import ChangeText, ClientOperation, DeleteLine, InsertLine
 from whisper_service.scheduler import requests
@@ -537,3 +538,42 @@ async def test_what_another_program_edits_shows_at_once_in_an_open_page(visitor:
     await visitor.reads(lines, edited)
     await site.service.edits.undo(job, result.number, Edit("b2", ()))
     await visitor.reads(lines, before)
+
+
+HAN = r"[\u3400-\u9fff]"
+MIXED = "今天的會議 討論 图书馆 的 預算"
+"""Chinese as a model writes it: in both scripts, and with spaces."""
+
+
+async def test_chinese_is_in_the_readers_script_or_as_recognized_and_has_no_spaces(browser: Any, site: Site) -> None:
+    async def read(visitor: Visitor, name: str) -> tuple[str, str]:
+        """Upload a recording and open it; the id of the job and the text of the view."""
+        await visitor.choose(recording(name, chunks=3, says=MIXED, language="zh"))
+        await (await visitor.shows(name, "completed")).locator("a.name").click()
+        await visitor.count(".text .line", 3)
+        job_id = (await visitor.page.evaluate("location.pathname")).rpartition("/")[2]
+        return job_id, "\n".join(await visitor.page.locator(".line p").all_inner_texts())
+
+    async with visiting(browser, site.url, locale="zh-CN") as visitor:
+        page = visitor.page
+        await visitor.go()
+        job_id, shown = await read(visitor, "会议.wav")
+        assert len(re.findall(HAN, shown)) > 30
+        assert OpenCC("t2s").convert(shown) == shown
+        texts = [shown]
+        for kind in ("txt", "srt"):
+            texts.append(await page.evaluate(f"fetch('/api/jobs/{job_id}/export?format={kind}').then((r) => r.text())"))
+        for text in texts:
+            assert "今天的会议讨论图书馆的预算" in text
+            assert not re.search(rf"{HAN}[ \u3000]+{HAN}", text)
+        await visitor.go()
+        await page.click("[data-options]")
+        await page.select_option(".sheet [data-option=chinese]", "recognized")
+        await page.click("[data-close]")
+        job_id, shown = await read(visitor, "原样.wav")
+        assert "今天的會議討論图书馆的預算" in shown
+        machine = await page.evaluate(
+            f"fetch('/api/jobs/{job_id}/transcript?version=machine').then((r) => r.json())"
+            ".then(({ segments }) => segments.map(({ text }) => text.trim()).join('\\n'))"
+        )
+        assert shown == machine
