@@ -19,13 +19,13 @@ THEMES: tuple[Any, ...] = ("light", "dark")
 HAN = re.compile(r"[\u3400-\u9fff]")
 LATIN = re.compile(r"[A-Za-z]{2,}")
 NAMES = "|".join(re.escape(name) for name in sorted((model.name for model in KNOWN), key=len, reverse=True))
-TITLES = r"\b(?:meeting|letter|paused|cancelled|work)\b|"
+TITLES = r"(?<![A-Za-z])(?:meeting|letter|paused|cancelled|work)(?![A-Za-z])|"
 """Of the recordings of `_full`, as the page shows them: without their ending."""
 TERMS = set(
     re.findall(
         r"\S+",
         "ID CTranslate English faster whisper http https config toml CPU GPU CUDA fake int8 int float auto wav"
-        " kB MB GB WAV PID Kubernetes base model api SRT VTT TXT DOCX Word Markdown MD JSON TSV LRC ASS",
+        " kB MB GB WAV PID yt dlp Kubernetes base model api SRT VTT TXT DOCX Word Markdown MD JSON TSV LRC ASS",
     )
 )
 """Latin words that belong on a Chinese page: names of things, units and formats."""
@@ -227,7 +227,7 @@ async def test_no_page_mixes_the_languages_or_shows_the_name_of_a_text(browser: 
                 ]
             else:
                 said = re.sub(
-                    NAMES + r"|whisper_service|[\w .]*\.wav|This is chunk \d+\.|\w+://\S+",
+                    TITLES + NAMES + r"|whisper_service|[\w .]*\.wav|This is chunk \d+\.|\w+://\S+",
                     "",
                     words,
                 )
