@@ -158,7 +158,5 @@ def test_what_is_not_valid_any_more_is_left_out(caplog: pytest.LogCaptureFixture
     stored = {"speech.preset": "gone", "storage.undo_s": 5, "server.host": "0.0.0.0"}
     with caplog.at_level(logging.WARNING, "whisper_service"):
         now = ActiveSettings(Config(), {}, stored).config
-    assert [record.getMessage() for record in caplog.records] == [
-        "the stored setting speech.preset is no longer valid"
-    ]
+    assert [record.getMessage() for record in caplog.records] == ["the stored setting speech.preset is no longer valid"]
     assert (now.speech.preset, now.storage.undo_s, now.server.host) == ("balanced", 5.0, "127.0.0.1")

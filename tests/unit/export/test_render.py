@@ -214,7 +214,14 @@ def test_a_format_has_the_options_that_it_names_and_no_others(format: Format) ->
     chinese = msgspec.structs.replace(segment(6.0, 9.0, "这些头发"), language="zh")
     value = msgspec.structs.replace(TALK, segments=(*TALK.segments, chinese))
     plain = render.render(value, format)
-    others = {"line_columns": 9, "word_times": True, "times": False, "script": "traditional", "bom": True, "author": "Li"}
+    others = {
+        "line_columns": 9,
+        "word_times": True,
+        "times": False,
+        "script": "traditional",
+        "bom": True,
+        "author": "Li",
+    }
     for name, other in others.items():
         assert (render.render(value, format, layout_of(Style(), {name: other})) != plain) == (
             name in format.exporter.options
