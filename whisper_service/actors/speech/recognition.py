@@ -46,7 +46,14 @@ from whisper_service.actors.speech.engine import (
     padded_s,
 )
 from whisper_service.actors.speech.language_choice import Probabilities
-from whisper_service.actors.speech.repetition import LOOP_RATIO, compression_ratio, overlap, repeats_itself, repetition
+from whisper_service.actors.speech.repetition import (
+    LOOP_RATIO,
+    compression_ratio,
+    overlap,
+    repeats_itself,
+    repetition,
+    stutters,
+)
 from whisper_service.actors.speech.words import sentences, text_of
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 
@@ -378,7 +385,7 @@ class Recognizer:
 
     def _drop_loop(self, window: _Window) -> bool:
         """Return whether the text is a loop. Its place is decoded by halves, or reported as dropped."""
-        if not window.loops or not self._is_loop(window.decoded.hypothesis):
+        if not self._is_loop(window):
             return False
         progress = window.progress
         if window.alien or progress.resumes >= MAX_RESUMES or not self._decode_halves(window):
@@ -388,9 +395,16 @@ class Recognizer:
                 progress.dropped.append((speech[0][0] + offset, speech[-1][1] + offset))
         return True
 
-    def _is_loop(self, hypothesis: Hypothesis) -> bool:
-        """Return whether a text has no end or repeats itself all the time. A phrase may be said twice."""
-        return not hypothesis.complete or repetition(self._engine.text(hypothesis)) > LOOP_RATIO
+    def _is_loop(self, window: _Window) -> bool:
+        """Return whether a text has no end or repeats itself all the time.
+
+        A phrase may be said twice, and three times where the language is not in doubt.
+        """
+        hypothesis = window.decoded.hypothesis
+        text = self._engine.text(hypothesis)
+        if window.effort.in_doubt and stutters(text):
+            return True
+        return window.loops and (not hypothesis.complete or repetition(text) > LOOP_RATIO)
 
     def _accept(self, window: _Window, words: Sequence[Word]) -> None:
         """Keep the words of the window up to its first uncovered speech, and have the rest decoded again."""

@@ -12,6 +12,8 @@ LOOP_RATIO: Final = 2.4
 """Compression ratio above which a text repeats itself; OpenAI's value."""
 SQUEEZED_SHARE: Final = 0.5
 """Words that take less than this share of their time were put by the alignment where they were not said."""
+STUTTER_SHARE: Final = 0.75
+"""Share of a text that is one piece again and again, from which nothing else is worth to be kept."""
 PHRASE_LETTERS: Final = 6
 """Least letters of a phrase whose text is suspect if it is the phrase twice and nothing else."""
 
@@ -36,6 +38,17 @@ def repeats_itself(text: str) -> bool:
     letters = _letters(text)
     half = len(letters) // 2
     return repetition(text) > LOOP_RATIO or (half >= PHRASE_LETTERS and letters == 2 * letters[:half])
+
+
+def stutters(text: str) -> bool:
+    """Return whether most of a text is one piece three times or more, as in a short loop that compresses badly."""
+    letters = _letters(text)
+    for period in range(1, len(letters) // 3 + 1):
+        same = "".join("x" if a == b else " " for a, b in zip(letters, letters[period:], strict=False))
+        run = period + max(map(len, same.split()), default=0)
+        if run >= max(3 * period, PHRASE_LETTERS) and run >= STUTTER_SHARE * len(letters):
+            return True
+    return False
 
 
 def compression_ratio(text: str) -> float:

@@ -204,3 +204,16 @@ def test_only_a_text_whose_language_is_not_in_doubt_may_be_as_long_as_the_decode
     engine = FakeEngine(lambda *_: Text(FIRST, DOUBTFUL), heard=lambda *_: {"en": 1 - probability, "zh": probability})
     hear(engine, SPEECH[:1], AudioChunk(sound(6), "zh"))
     assert engine.limits == [most_tokens(6), limit]
+
+
+@pytest.mark.parametrize(("probability", "shown"), [(0.3, False), (0.9, True)])
+def test_one_piece_again_and_again_is_a_text_only_if_its_language_is_not_in_doubt(
+    probability: float, shown: bool
+) -> None:
+    engine = FakeEngine(
+        lambda *_: Text(words(0.0, "good", "time,", "good", "time,", "good", "time."), DOUBTFUL),
+        heard=lambda *_: {"en": 1 - probability, "zh": probability},
+    )
+    ((_, found),) = listening(engine, [(0.0, 3.0)], AudioChunk(sound(3.2), "zh"))
+    assert bool(found.sentences) is shown
+    assert bool(found.dropped) is not shown

@@ -14,6 +14,7 @@ from whisper_service.actors.speech.repetition import (
     overlap,
     repeats_itself,
     repetition,
+    stutters,
 )
 from whisper_service.core.domain import Word
 
@@ -66,3 +67,21 @@ def test_words_squeezed_before_a_seam_are_dropped_for_those_behind_it() -> None:
 def test_what_takes_its_time_was_really_said_twice(share: float) -> None:
     before = [Word(2.0, 3.0, " Other", 0.9), Word(3.0, 3.0 + share, " Word,", 0.9)]
     assert overlap(before, [Word(4.0, 5.0, " word.", 0.9)]) == (1 if share < SQUEEZED_SHARE else 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Good time, good time, good time, good time.", True),
+        ("Po-o-o-o-o-o-o-o-o", True),
+        ("你好你好你好你好", True),
+        ("So: la la la la la la la", True),
+        ("Come here, come here.", False),
+        ("no no no", True),
+        ("No, no.", False),
+        ("We shall fight on the beaches, we shall fight on the landing grounds, we shall fight in the fields.", False),
+        ("", False),
+    ],
+)
+def test_a_short_loop_stutters(text: str, expected: bool) -> None:
+    assert stutters(text) is expected
