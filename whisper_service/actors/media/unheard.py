@@ -64,10 +64,11 @@ class Unheard:
             return None
         total = sum(end - begin for begin, end in found)
         begin, end = max(found, key=lambda stretch: stretch[1] - stretch[0])
+        others = f"{len(found) - 1} other place{'s' if len(found) > 2 else ''}"
         return Problem(
             code="unheard",
-            message=f"{total:.0f} seconds of sound have no text, the longest from {begin:.0f} to {end:.0f} seconds:"
-            " no speech was found there.",
-            hint="Music and noise are left out. If somebody speaks there, send that part alone, or made louder.",
+            message=f"Sound without recognised speech from {begin:.0f} to {end:.0f} seconds"
+            + (f", and in {others}: {total:.0f} seconds in all." if len(found) > 1 else "."),
+            hint="Music and noise have no text. If somebody speaks there, send that part alone, or made louder.",
             params={"seconds": round(total, 1), "at_s": round(begin, 1), "end_s": round(end, 1), "places": len(found)},
         )

@@ -28,6 +28,12 @@ def test_sound_outside_of_all_chunks_is_told_with_its_place() -> None:
     remark = unheard.remark([], 100.0)
     assert remark is not None
     assert (remark.code, remark.params) == ("unheard", {"seconds": 15.0, "at_s": 120.0, "end_s": 130.0, "places": 2})
+    assert remark.message == (
+        "Sound without recognised speech from 120 to 130 seconds, and in 1 other place: 15 seconds in all."
+    )
+    alone = unheard.remark([span(49.5, 55.5)], 0.0)
+    assert alone is not None
+    assert alone.message == "Sound without recognised speech from 20 to 30 seconds."
 
 
 @pytest.mark.parametrize(
