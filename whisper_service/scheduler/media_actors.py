@@ -118,15 +118,6 @@ class MediaActors:
         """Record the death of an actor, and return the job whose recording it decoded."""
         return self._jobs.pop(name, None)
 
-    def _start_spare(self) -> None:
-        """Start one more actor if none is free, so that the next recording does not wait for a start.
-
-        An idle actor takes 35 MB of memory, and its start 0.2 s of CPU time.
-        """
-        free = [actor for name, actor in self.actors.items() if name not in self._jobs]
-        if free and all(actor.state is ActorState.IDLE for actor in free):
-            free[0].start()
-
     def _copy_of(self, job: Job, limit_s: float | None) -> str:
         """Return where the listening copy goes, and create its draft. Empty: none is wanted, or it has no room."""
         if not self.storage.listening_copy or limit_s is not None:
@@ -140,6 +131,15 @@ class MediaActors:
             logger.warning("There is no place for a listening copy: %s", error, extra=facts)
             return ""
         return str(copy)
+
+    def _start_spare(self) -> None:
+        """Start one more actor if none is free, so that the next recording does not wait for a start.
+
+        An idle actor takes 35 MB of memory, and its start 0.2 s of CPU time.
+        """
+        free = [actor for name, actor in self.actors.items() if name not in self._jobs]
+        if free and all(actor.state is ActorState.IDLE for actor in free):
+            free[0].start()
 
     def _release(self, name: str, job_id: str) -> bool:
         """Free the actor. False: it does not decode this recording."""
