@@ -104,13 +104,19 @@ describe('a remark on a recording', () => {
     unclear_speech: { at_s: 3, end_s: 9.5 },
     track_undecodable: { tracks: [1, 2], track: 0 },
     other_tracks: { track: 1, tracks: 3 },
+    no_listening_copy: {},
   }
   const told = (code: keyof typeof PARAMS, params: object = PARAMS[code]) =>
     describeNote({ at: 0, code, message: 'In English.', params: params as Record<string, never> })
 
   it('has a text for each code that the service knows', () => {
     const folder = new URL('../../whisper_service/', import.meta.url)
-    const written = ['actors/media/remarks.py', 'actors/media/unheard.py', 'scheduler/ledger.py']
+    const written = [
+      'actors/media/remarks.py',
+      'actors/media/unheard.py',
+      'actors/media/listening_copy.py',
+      'scheduler/run_ledger.py',
+    ]
       .map((name) => readFileSync(new URL(name, folder), 'utf8'))
       .join('\n')
     const codes = [...written.matchAll(/(?:code=|Problem\()"(\w+)"/g)].map((found) => found[1]!)

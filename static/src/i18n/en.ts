@@ -523,6 +523,10 @@ export const en = {
       'Track {tracks} cannot be decoded. Track {track} is transcribed in its place.',
       'To have the other track transcribed, convert it with the program that made it.',
     ],
+    no_listening_copy: [
+      'Browsers do not play this recording, and a copy that they play could not be made.',
+      'The text is complete. To listen here, free disk space or convert the recording, and upload it again.',
+    ],
     other_tracks: [
       'The recording has {tracks} audio tracks. Track {track} is transcribed; the others are not.',
       'To have another one transcribed, transcribe again and choose the track.',
