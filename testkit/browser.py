@@ -94,9 +94,10 @@ class Site(NamedTuple):
     async def clear(self) -> None:
         """Delete all jobs."""
         for job in await self.service.parts.store.jobs(limit=1000):
-            with suppress(ServiceError):
-                if job.status not in TERMINAL:
+            if job.status not in TERMINAL:
+                with suppress(ServiceError):  # it may end just now
                     await self.service.jobs.change(job.id, Cause.CANCEL)
+            with suppress(ServiceError):
                 await self.service.jobs.delete(job.id, for_good=True)
 
 

@@ -83,7 +83,7 @@ async def test_after_a_reload_the_same_file_goes_on_from_there(
     await page.set_input_files(CHOOSE, file)
     await visitor.shows("later.wav", "completed", timeout_s=40)
     assert gate.offsets[0] == 2 * PIECE
-    assert await notice.count() == 0
+    await notice.wait_for(state="detached")
 
 
 async def test_an_upload_is_paused_and_resumed_and_a_discarded_one_is_forgotten(
@@ -107,7 +107,7 @@ async def test_an_upload_is_paused_and_resumed_and_a_discarded_one_is_forgotten(
     await page.click("[data-unfinished] button")
     await page.wait_for_selector("[data-unfinished]", state="detached")
     await visitor.go()
-    assert await page.locator("[data-unfinished]").count() == 0
+    await page.locator("[data-unfinished]").wait_for(state="detached")
 
 
 async def test_an_upload_can_be_cancelled(visitor: Visitor, site: Site, gate: Gate, tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ async def test_an_upload_can_be_cancelled(visitor: Visitor, site: Site, gate: Ga
     await page.click("[data-upload] [data-verb=cancel]")
     await page.wait_for_selector("[data-upload]", state="detached")
     await visitor.go()
-    assert await page.locator("[data-unfinished]").count() == 0
+    await page.locator("[data-unfinished]").wait_for(state="detached")
     assert await site.service.parts.store.jobs(limit=10) == []
 
 
