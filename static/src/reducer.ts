@@ -53,6 +53,7 @@ export interface State {
   ui: { first: string; now: string } | null // the build of the page: when this tab was opened, and now
   texts: Record<string, Segment[]>
   deletedLines: Record<string, string[]> // IDs of lines that people deleted, of the jobs in `texts`
+  edits: Record<string, number> // the number of the newest edit in a text
   lastText: Record<string, string> // by job id: the text of the newest segment
 }
 
@@ -74,6 +75,7 @@ export const INITIAL: State = {
   ui: null,
   texts: {},
   deletedLines: {},
+  edits: {},
   lastText: {},
 }
 
@@ -115,8 +117,10 @@ export function reduce(state: State, message: Message): State {
     case 'edit':
       return applyEdit(state, message.seq, message.edit)
     case 'transcript': {
-      const { segments, deleted } = message.transcript
-      return changeText(state, message.id, segments, [...(state.deletedLines[message.id] ?? []), ...deleted])
+      const { segments, deleted, edits } = message.transcript
+      const isLate = edits < (state.edits[message.id] ?? 0) // what it says was deleted may be back by now
+      const gone = isLate ? [] : deleted
+      return changeText(state, message.id, edits, segments, [...(state.deletedLines[message.id] ?? []), ...gone])
     }
   }
 }
@@ -173,22 +177,23 @@ function addSegment(state: State, seq: number, id: string, segment: Segment): St
 const lineId = ({ id, chunk, index }: Segment): string => id ?? `c${chunk}.${index}`
 
 /** Put lines into the text of a job, and take those out that are deleted. */
-function changeText(state: State, id: string, lines: Segment[], deleted: string[]): State {
+function changeText(state: State, id: string, edits: number, lines: Segment[], deleted: string[]): State {
   const gone = new Set(deleted)
   const text = mergeSegments(state.texts[id] ?? [], lines).filter((line) => !gone.has(lineId(line)))
   return {
     ...state,
     texts: { ...state.texts, [id]: text },
     deletedLines: { ...state.deletedLines, [id]: [...gone] },
+    edits: { ...state.edits, [id]: Math.max(edits, state.edits[id] ?? 0) },
   }
 }
 
-function applyEdit(state: State, seq: number, { job_id: id, lines, gone }: EditResult): State {
+function applyEdit(state: State, seq: number, { job_id: id, number, lines, gone }: EditResult): State {
   const newest = { ...state, seq: Math.max(state.seq, seq) }
-  if (!state.texts[id]) return newest
+  if (!state.texts[id] || number <= (state.edits[id] ?? 0)) return newest
   const back = new Set(lines.map(lineId))
   const deleted = [...(state.deletedLines[id] ?? []), ...gone].filter((line) => !back.has(line))
-  return changeText(newest, id, lines, deleted)
+  return changeText(newest, id, number, lines, deleted)
 }
 
 const pageBuild = (before: State['ui'], now: string | null): State['ui'] =>

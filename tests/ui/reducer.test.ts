@@ -83,7 +83,7 @@ it('asks for a snapshot after a reset, a restart, and a hello that is ahead', ()
 })
 
 it('keeps a line that comes while the transcript is fetched', () => {
-  const fetched = { segments: [line(0, 0), line(2, 0)], deleted: [] } as any
+  const fetched = { segments: [line(0, 0), line(2, 0)], deleted: [], edits: 0 } as any
   const state = after([
     { type: 'reading', id: '1' },
     { type: 'segment', seq: 3, id: '1', segment: line(1, 0) },
@@ -94,7 +94,7 @@ it('keeps a line that comes while the transcript is fetched', () => {
 })
 
 it('sorts lines and has none twice, live or fetched', () => {
-  const fetched = { segments: [line(0, 0), line(1, 0)], deleted: [] } as any
+  const fetched = { segments: [line(0, 0), line(1, 0)], deleted: [], edits: 0 } as any
   const state = after([
     { type: 'transcript', id: '1', transcript: fetched },
     { type: 'segment', seq: 3, id: '1', segment: line(2, 0) },
@@ -113,7 +113,7 @@ it('keeps the object of a line that is fetched again unchanged', () => {
   const fetch = (...segments: Segment[]): Message => ({
     type: 'transcript',
     id: '1',
-    transcript: { segments, deleted: [] } as any,
+    transcript: { segments, deleted: [], edits: 0 } as any,
   })
   const state = after([fetch(line(0, 0, 'a'), line(1, 0, 'b'))])
   const again = after([fetch(line(0, 0, 'a'), line(1, 0, 'c'), line(2, 0))], state)
@@ -179,7 +179,11 @@ it('puts a new model where the service lists it: behind the known ones, by name'
 it('shows what another window edited, and no line that was deleted there', () => {
   const edited = (chunk: number, index: number, text: string, more = {}) =>
     ({ ...line(chunk, index, text), id: `c${chunk}.${index}`, version: 1, position: index, ...more }) as any
-  const transcript = { segments: [line(0, 0, 'one'), line(0, 1, 'two'), line(1, 0, 'three')], deleted: [] } as any
+  const transcript = {
+    segments: [line(0, 0, 'one'), line(0, 1, 'two'), line(1, 0, 'three')],
+    deleted: [],
+    edits: 0,
+  } as any
   const edit = (seq: number, lines: any[], gone: string[] = []): Message => ({
     type: 'edit',
     seq,
@@ -200,5 +204,11 @@ it('shows what another window edited, and no line that was deleted there', () =>
     texts(edit(5, [edited(0, 1, 'TWO')]), { type: 'segment', seq: 6, id: '1', segment: line(0, 1, 'two') }),
   ).toEqual(['one', 'TWO', 'three'])
   expect(texts(edit(5, [], ['c0.1']), edit(6, [edited(0, 1, 'two', { version: 3 })]))).toEqual(['one', 'two', 'three'])
+  // An undo brings a line back. An answer or an edit from before that does not take it away again.
+  const before = { segments: [line(0, 0, 'one'), line(1, 0, 'three')], deleted: ['c0.1'], edits: 5 } as any
+  const back = edit(6, [edited(0, 1, 'two', { version: 2 })])
+  const stale: Message = { type: 'transcript', id: '1', transcript: before }
+  expect(texts(edit(5, [], ['c0.1']), back, stale)).toEqual(['one', 'two', 'three'])
+  expect(texts(stale, back, edit(5, [], ['c0.1']))).toEqual(['one', 'two', 'three'])
   expect(after([edit(7, [edited(0, 0, 'x')])]).texts).toEqual({}) // nobody reads it
 })

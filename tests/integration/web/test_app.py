@@ -176,11 +176,11 @@ async def test_built_assets_are_kept_for_ever_and_nothing_else_of_the_sources_is
         assert b"secret" not in answer
 
 
-async def test_the_page_finds_its_parts_below_a_root_path(built: Path) -> None:
+async def test_the_page_finds_its_parts_below_a_root_path(built: Path, web: Running) -> None:
     class Asked:
         scope: ClassVar = {"root_path": "/whisper"}
 
-    answer = await page.show_page(Asked())  # type: ignore[arg-type]
+    answer = await page.show_page(Asked(), web.service)  # type: ignore[arg-type]
     assert b'src="/whisper/static/dist/assets/index-1.js"' in answer.source  # type: ignore[attr-defined]
 
 
