@@ -56,6 +56,20 @@ def end_of(data: mmap.mmap, place: int, size_of: SizeOf) -> int:
         place = behind
 
 
+def last_run(data: mmap.mmap, begin: int, end: int, size_of: SizeOf) -> int | None:
+    """Return the first byte from `begin` on from which frames go on to `end`. None: none do."""
+    at = begin
+    while (at := data.find(b"\xff", at, end)) >= 0:
+        if follow(data, at, size_of):
+            reached = end_of(data, at, size_of)
+            if reached >= end - LAST_FRAME:
+                return at
+            at = reached
+        else:
+            at += 1
+    return None
+
+
 def fill(data: mmap.mmap, begin: int, size_of: SizeOf) -> bool:
     """Return whether frames go on to the end of a file, or to the tags there, as far as some places tell."""
     for probe in range(PROBES):

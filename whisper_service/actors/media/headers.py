@@ -16,7 +16,9 @@ FLAC_INFOS: Final = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 WAVE64: Final = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 ASF: Final = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 TS_PACKET: Final = 188
-"""Bytes in a packet of MPEG-TS, of which the first is 0x47."""
+"""Bytes in a packet of MPEG-TS."""
+TS_BEGINS: Final = 0x47
+"""The first byte of each."""
 WINDOW: Final = 1 << 24
 """Bytes that are searched for all marks before the next bytes are."""
 MAX_LOOKS: Final = 1_000

@@ -11,7 +11,16 @@ from typing import Final
 
 from whisper_service.actors.media import frames
 from whisper_service.actors.media.file_part import FilePart
-from whisper_service.actors.media.headers import ALL_MARKS, MARKS, TS_PACKET, Kind, kind_at, next_header, next_mark
+from whisper_service.actors.media.headers import (
+    ALL_MARKS,
+    MARKS,
+    TS_BEGINS,
+    TS_PACKET,
+    Kind,
+    kind_at,
+    next_header,
+    next_mark,
+)
 
 SEARCHED_TAIL: Final = 1 << 20
 """Bytes at the end of a FLAC file in which every kind of file is searched in any case."""
@@ -29,7 +38,28 @@ def flac(data: mmap.mmap, begin: int, size: int) -> FilePart:
     found = next_mark(data, place, MARKS if most and frames.fill_flac(data, place, most) else ALL_MARKS)
     if found is None:  # what is longer shows as unread in the end
         found = next_mark(data, max(place, size - SEARCHED_TAIL), ALL_MARKS)
-    return FilePart(begin, size if found is None else found)
+    end = size if found is None else found
+    return FilePart(begin, _packets_up_to(data, place, end) or _frames_up_to(data, place, end) or end)
+
+
+def _packets_up_to(data: mmap.mmap, first: int, end: int) -> int | None:
+    """Return the first byte of packets of MPEG-TS that go on to this end. None: there are none."""
+    at = end
+    while at - TS_PACKET >= first and data[at - TS_PACKET] == TS_BEGINS:
+        at -= TS_PACKET
+    return at if end - at >= frames.ENOUGH * TS_PACKET else None
+
+
+def _frames_up_to(data: mmap.mmap, first: int, end: int) -> int | None:
+    """Return the first byte of frames of AAC or MP3 that go on to this end. None: there are none."""
+    span = SEARCHED_TAIL
+    while True:
+        begin = max(first, end - span)
+        runs = [frames.last_run(data, begin, end, size_of) for size_of in (frames.adts_size, frames.mp3_size)]
+        found = min((at for at in runs if at is not None), default=None)
+        if found is None or begin == first or found - begin > frames.LAST_FRAME:
+            return found
+        span *= 2  # the frames may begin before the bytes that were searched
 
 
 def ogg(data: mmap.mmap, begin: int, size: int) -> FilePart:

@@ -542,25 +542,24 @@ def test_all_of_glued_files_of_different_kinds_is_read(
 ) -> None:
     path = tmp_path / "glued"
     for second, data in one_of_each.items():
-        if second == first or (first, second) in [("a.flac", "a.aac"), ("a.flac", "a.ts")]:
+        if second == first:
             continue
         path.write_bytes(one_of_each[first] + data + one_of_each[first])
         with Recording(path) as recording:
             sound = np.concatenate(list(recording.blocks()))
             assert (recording.unread, recording.damaged) == (0, 0), second
             assert recording.missing_s == pytest.approx(0, abs=0.1), second
-        if (first, second) not in [("a.aac", "a.flac"), ("a.ts", "a.flac")]:
-            assert len(sound) == pytest.approx(6 * RATE, abs=0.4 * RATE), second
-            for at in (0.5, 2.6, 4.6):
-                assert loudness(sound[int(at * RATE) : int((at + 0.8) * RATE)]) == pytest.approx(0, abs=3.5), (
-                    second,
-                    at,
-                )
+        assert len(sound) == pytest.approx(6 * RATE, abs=0.4 * RATE), second
+        for at in (0.5, 2.6, 4.6):
+            assert loudness(sound[int(at * RATE) : int((at + 0.8) * RATE)]) == pytest.approx(0, abs=3.5), (
+                second,
+                at,
+            )
 
 
-def test_what_is_glued_to_flac_without_a_header_is_told(tmp_path: Path, one_of_each: dict[str, bytes]) -> None:
+def test_what_is_no_sound_behind_flac_is_told(tmp_path: Path, one_of_each: dict[str, bytes]) -> None:
     first, path = one_of_each["a.flac"], tmp_path / "glued"
-    path.write_bytes(first + encode(tmp_path / "a.ts", babble(20), "aac", rate=48_000).read_bytes())
+    path.write_bytes(first + np.random.default_rng(1).bytes(200_000))
     with Recording(path) as recording:
         assert sum(map(len, recording.blocks())) == 2 * RATE
         assert recording.unread > 100_000

@@ -48,6 +48,23 @@ def test_glued_files_are_told_apart(tmp_path: Path, name: str, codec: str, rate:
     assert glued.stray == 0
 
 
+@pytest.mark.parametrize(("name", "codec"), [("b.aac", "aac"), ("b.mp3", "libmp3lame"), ("b.ts", "aac")])
+@pytest.mark.parametrize("seconds", [2, 200])
+def test_frames_without_a_header_behind_flac_are_a_part(tmp_path: Path, name: str, codec: str, seconds: int) -> None:
+    format = "mpegts" if name.endswith("ts") else None  # FFmpeg's name of it
+    flac = bytes_of(tmp_path, "a.flac", "flac")
+    behind = encode(tmp_path / name, babble(seconds), codec, format=format).read_bytes()
+    found = find_parts(written(tmp_path, flac + behind))
+    assert [(part.begin, part.end) for part in found.parts] == [
+        (0, len(flac)), (len(flac), len(flac + behind)),
+    ]  # fmt: skip
+    assert found.stray == 0
+    again = find_parts(written(tmp_path, behind + flac + behind))
+    assert again.parts[-1].begin == len(behind + flac)
+    between = find_parts(written(tmp_path, flac + behind + flac))
+    assert [part.begin for part in between.parts] == [0, len(flac), len(flac + behind)]
+
+
 def test_other_files_are_one_part(tmp_path: Path) -> None:
     for data in (b"", b"OggS", bytes(100), bytes_of(tmp_path, "a.mp3", "libmp3lame")):
         assert find_parts(written(tmp_path, data)).parts == (FilePart(0, len(data), whole=True),)
