@@ -25,6 +25,7 @@ const DEFAULTS = {
   rewind: 1, // seconds, after a pause
   format: 'srt', // of the last export
   picture: 38, // the width of a film beside its text, %
+  captions: true, // on films
   columns: '' as number | '',
   lines: '' as number | '',
   script: '',

@@ -211,7 +211,7 @@ async def test_every_export_is_a_file_with_the_name_of_the_recording(visitor: Vi
 
 
 async def test_a_film_plays_beside_its_text_with_captions(visitor: Visitor, site: Site, tmp_path: Path) -> None:
-    await opened(site, visitor, "film.webm", film(tmp_path / "film.webm", 12, chunks=1, seconds=9.0))
+    job = await opened(site, visitor, "film.webm", film(tmp_path / "film.webm", 12, chunks=1, seconds=9.0))
     page = visitor.page
     await page.wait_for_selector("video:visible")
     boxes = await page.evaluate("['video', '.text'].map((s) => document.querySelector(s).getBoundingClientRect().left)")
@@ -227,6 +227,15 @@ async def test_a_film_plays_beside_its_text_with_captions(visitor: Visitor, site
     await page.keyboard.press("Escape")
     await page.click("[data-play]")
     await visitor.reads("document.querySelector('video').textTracks[0].activeCues[0]?.text", "This is chunk 0.")
+    await page.click(".player [data-menu]")
+    await page.uncheck("[data-captions]")
+    await visitor.reads("document.querySelector('video track')", None)
+    await page.click("[data-full-screen]")
+    await visitor.reads("document.fullscreenElement?.tagName", "VIDEO")
+    await page.evaluate("document.exitFullscreen()")
+    await visitor.go(f"/t/{job}")
+    await page.wait_for_selector("video:visible")
+    assert await page.locator("video track").count() == 0
 
 
 async def test_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: Any, site: Site) -> None:
@@ -577,3 +586,13 @@ async def test_chinese_is_in_the_readers_script_or_as_recognized_and_has_no_spac
             ".then(({ segments }) => segments.map(({ text }) => text.trim()).join('\\n'))"
         )
         assert shown == machine
+
+
+async def test_all_languages_of_a_text_are_told_as_they_come(visitor: Visitor, site: Site) -> None:
+    job = await opened(site, visitor, "two.wav", sound(20, chunks=2, seconds=5.0))
+    page = visitor.page
+    assert await page.inner_text("[data-languages]") == "English"
+    async with site.service.parts.store._db.transaction():
+        await site.service.parts.store._db.run("UPDATE segment SET language = 'zh' WHERE job_id = ? AND chunk = 1", job)
+    await page.reload()
+    await visitor.reads("document.querySelector('[data-languages]')?.innerText", "English, Chinese")

@@ -247,6 +247,7 @@ export const en = {
     captions: 'Subtitles',
     video: 'Video',
     picture: 'Video size',
+    full_screen: 'Full screen',
 
     // models, system, settings
     models_text: 'Installed models work offline. If a job needs another model, it is downloaded first.',

@@ -247,6 +247,7 @@ export const zh: Translation = {
     captions: '字幕',
     video: '视频',
     picture: '视频大小',
+    full_screen: '全屏',
 
     // models, system, settings
     models_text: '已安装的模型可离线使用；任务需要其他模型时会先下载。',
