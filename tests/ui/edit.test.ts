@@ -1,5 +1,5 @@
 // The rules of editing that the page and the service share: the same cases as tests/unit/editing.
-import mergeCases from '../unit/editing/merge.json'
+import mergeCases from './merge.json'
 import retimeCases from '../unit/editing/retime.json'
 import splitCases from '../unit/editing/split.json'
 import { mergeTexts } from '../../static/src/edit/merge.ts'

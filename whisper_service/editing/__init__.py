@@ -1,1 +1,1 @@
-"""What people change in a transcript: lines, operations on them, the times of edited words, merges. Pure."""
+"""What people change in a transcript: lines, operations on them, the times of edited words. Pure."""

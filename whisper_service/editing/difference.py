@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
 MAX_CELLS: Final = 250_000
 """A larger table is not made: words between the common beginning and the common end then count as replaced."""
-
-
-class Hunk(NamedTuple):
-    """`old[first:last]` became `new`, a range of the other list."""
-
-    first: int
-    last: int
-    new: range
 
 
 def pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
@@ -31,15 +23,6 @@ def pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
         *((head + one, head + other) for one, other in inner),
         *((len(old) - at, len(new) - at) for at in range(tail, 0, -1)),
     ]
-
-
-def hunks(old: Sequence[str], new: Sequence[str]) -> Iterator[Hunk]:
-    """Yield what changed, in order. Between two hunks there is at least one common word."""
-    one = other = 0
-    for first, second in [*pairs(old, new), (len(old), len(new))]:
-        if first > one or second > other:
-            yield Hunk(one, first, range(other, second))
-        one, other = first + 1, second + 1
 
 
 def _longest(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:

@@ -21,7 +21,6 @@ from whisper_service.editing.lines import PERSON, Line, LineList, place_of_segme
 from whisper_service.editing.retiming import retime, spread
 
 MAX_CHARACTERS: Final = 2_000
-MAX_OPERATIONS: Final = 5_000
 
 LineId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,40}$")]
 Version = Annotated[int, Meta(ge=0, lt=2**53)]
@@ -139,8 +138,8 @@ def apply(lines: LineList, operations: Sequence[Operation]) -> Outcome:
 
     Raises EditConflict or BadEdit. `lines` is then spoilt: do not use it again.
     """
-    if not 0 < len(operations) <= MAX_OPERATIONS:
-        raise BadEdit(f"An edit has 1 to {MAX_OPERATIONS} operations.", reason="operations")
+    if not operations:
+        raise BadEdit("There is nothing to change.", reason="nothing")
     before = {line.id: line for line in lines}
     for operation in operations:
         _do(lines, operation)
@@ -178,7 +177,7 @@ def _do(lines: LineList, operation: Operation) -> None:
             assert_never(operation)
 
 
-def way_back(before: Mapping[str, Line], changed: Iterable[Line], gone: Iterable[str]) -> Iterator[Operation]:
+def way_back(before: Mapping[str, Line], changed: Sequence[Line], gone: Iterable[str]) -> Iterator[Operation]:
     """Yield the operations that lead back to the lines `before`, from others that are `changed` or `gone`.
 
     Speakers and checks are set apart from the text, as they are made.
@@ -191,11 +190,13 @@ def way_back(before: Mapping[str, Line], changed: Iterable[Line], gone: Iterable
             lines=tuple(before[line_id] for line_id in ids if line_id in before),
             gone=tuple(line.id for line in edited if line.id not in before),
         )
-    for line in changed:
-        if (old := before.get(line.id)) is not None and old.speaker != line.speaker:
-            yield SetSpeaker(ids=(line.id,), speaker=old.speaker)
-        if old is not None and old.checked != line.checked:
-            yield SetChecked(ids=(line.id,), on=old.checked)
+    known = [(line, before[line.id]) for line in changed if line.id in before]
+    spoke = [(line.id, old.speaker) for line, old in known if old.speaker != line.speaker]
+    for speaker in dict.fromkeys(name for _, name in spoke):
+        yield SetSpeaker(ids=tuple(line_id for line_id, name in spoke if name == speaker), speaker=speaker)
+    for on in (True, False):
+        if flipped := tuple(line.id for line, old in known if old.checked is on and line.checked is not on):
+            yield SetChecked(ids=flipped, on=on)
 
 
 def _write(lines: LineList, line: Line, text: str) -> None:

@@ -75,7 +75,7 @@ class EditRecord(Value, frozen=True):
 
 
 class WrittenEdit(NamedTuple):
-    """An edit and the changes to publish. None: the edit had been made before."""
+    """An edit and the changes to publish. Without changes: the edit had been made before."""
 
     result: EditResult
     changes: tuple[Change, ...]

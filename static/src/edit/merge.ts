@@ -1,4 +1,4 @@
-// Merges two edits of the same text word by word. The service does the same (editing/merging.py), to the same result.
+// Merges two edits of the same text word by word. The service never merges: it says which line changed meanwhile.
 import { hunks } from './difference.ts'
 import { splitWords } from './words.ts'
 

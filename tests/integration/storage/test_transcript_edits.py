@@ -147,6 +147,27 @@ async def test_split_merge_insert_and_delete_are_shown_in_order(store: Store, jo
     assert await texts(store) == ["alpha", "one", "beta two", "gamma three", "delta four"]
 
 
+async def test_where_nothing_is_to_be_changed_nothing_is_written(store: Store, job: str) -> None:
+    await edit(store, job, ChangeText(id="c0.0", v=0, text="alpha one"))
+    for write in (
+        store.edits.undo(job, 1, Edit("undo", ()), NOW),
+        store.edits.restore(job, 0, Edit("machine", ()), NOW, 1),
+    ):
+        with pytest.raises(BadEdit) as caught:
+            await write
+        assert caught.value.params["reason"] == "nothing"
+    assert (await store.job(job)).edits == 1
+
+
+async def test_thousands_of_speakers_are_set_back_in_one_edit(store: Store) -> None:
+    texts_of = [f"line {number}" for number in range(5_200)]
+    await add(store, "long", *texts_of)
+    ids = tuple(line.id for line in await store.edits.lines("long"))
+    await edit(store, "long", SetSpeaker(ids=ids, speaker="s1"))
+    await store.edits.restore("long", 0, Edit("machine", ()), NOW, 1)
+    assert {line.speaker for line in await store.edits.lines("long")} == {None}
+
+
 async def test_an_undo_of_a_line_that_changed_since_is_refused(store: Store, job: str) -> None:
     await edit(store, job, ChangeText(id="c0.0", v=0, text="first"))
     await edit(store, job, ChangeText(id="c0.0", v=1, text="second"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.editing import difference
-from whisper_service.editing.difference import hunks, pairs
+from whisper_service.editing.difference import pairs
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=9)
 
@@ -27,15 +27,6 @@ def test_the_pairs_are_equal_ascending_and_as_many_as_can_be(old: list[str], new
     assert found == sorted(found)
     assert len({one for one, _ in found}) == len({other for _, other in found}) == len(found)
     assert len(found) == longest(old, new)
-
-
-@given(WORDS, WORDS)
-def test_the_hunks_turn_the_old_list_into_the_new_one(old: list[str], new: list[str]) -> None:
-    made, at = [], 0
-    for hunk in hunks(old, new):
-        made += [*old[at : hunk.first], *(new[place] for place in hunk.new)]
-        at = hunk.last
-    assert [*made, *old[at:]] == new
 
 
 def test_a_very_long_difference_keeps_only_the_common_ends() -> None:

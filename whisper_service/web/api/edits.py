@@ -11,13 +11,14 @@ from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from whisper_service.app.edits import Version
 from whisper_service.core.domain import Segment, Transcript, Value
 from whisper_service.editing.lines import MACHINE, Line
-from whisper_service.editing.operations import MAX_OPERATIONS, ClientOperation
+from whisper_service.editing.operations import ClientOperation
 from whisper_service.editing.retiming import TimedWord
 from whisper_service.storage.transcript_edits import Edit, EditRecord, EditResult
 from whisper_service.web.http.errors import problems
 from whisper_service.web.http.parameters import JobId, Served
 
 MAX_BODY: Final = 1_000_000
+MAX_OPERATIONS: Final = 5_000
 Batch = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9A-Za-z._-]{1,64}$", description="Made by the client. Sent twice, it is one edit.")
 ]
