@@ -39,8 +39,25 @@ export function usePlayer(
     () => {
       refused.value = 0
     },
-    { flush: 'sync' }, // before the element gets the new source
+    { flush: 'sync' },
   )
+  // What was playing goes on at the same place with another source. Taken before the element gets it: from then on
+  // its position is 0, and it says `emptied` only some frames later.
+  watch(
+    source,
+    () => {
+      if (playable.value && time.value) {
+        pendingSeek ??= time.value
+        pendingPlay = playing.value
+      }
+      forget()
+    },
+    { flush: 'sync' },
+  )
+  function forget(): void {
+    playable.value = null
+    playing.value = false
+  }
   let loopLine = -1
 
   const currentLine = computed(() => (playable.value ? indexAt(lines.value, time.value) : -1))
@@ -101,15 +118,7 @@ export function usePlayer(
       pendingSeek = null
       pendingPlay = false
     },
-    emptied: () => {
-      // another source: go on at the same place
-      if (playable.value && time.value) {
-        pendingSeek ??= time.value
-        pendingPlay = playing.value
-      }
-      playable.value = null
-      playing.value = false
-    },
+    emptied: forget,
     durationchange: () => {
       length.value = media.value!.duration || length.value
     },
@@ -124,7 +133,7 @@ export function usePlayer(
       playing.value = false
     },
     seeked: () => {
-      time.value = media.value!.currentTime
+      if (playable.value) time.value = media.value!.currentTime
     },
   }
   let frame = 0

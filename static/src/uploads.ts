@@ -182,7 +182,7 @@ export async function findUnfinished(): Promise<void> {
 
 /** Delete an unfinished upload here and at the service. */
 export async function discardUnfinished(one: Unfinished): Promise<void> {
-  removeUnfinished(one.key)
   await (await loadStorage()).removeUpload(one.key)
-  await fetch(one.url, { method: 'DELETE', headers: TUS }).catch(() => null)
+  removeUnfinished(one.key) // what is seen to be gone stays gone, however soon the page is left
+  await fetch(one.url, { method: 'DELETE', headers: TUS, keepalive: true }).catch(() => null)
 }
