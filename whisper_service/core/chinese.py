@@ -19,6 +19,7 @@ from whisper_service.core.domain import Script, Segment, Transcript
 CHINESE: Final = frozenset(["zh", "yue"])
 """Languages that are converted. Japanese shares the characters but is not converted."""
 _HAN: Final = r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_COMMON_HAN: Final = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF))
 _BETWEEN_HAN: Final = re.compile(rf"(?<={_HAN})[ \u3000]+(?={_HAN})")
 _TRADITIONAL: Final = frozenset(["hant", "tw", "hk", "mo"])
 _SIMPLIFIED: Final = frozenset(["hans", "cn", "sg", "my"])
@@ -100,6 +101,18 @@ def convert_segment(segment: Segment, script: Script) -> Segment:
     else:  # the text was edited, or there are no words
         text = to_script(segment.text)
     return replace(segment, text=text, words=words)
+
+
+@lru_cache
+def variants() -> dict[int, str]:
+    """Return the traditional characters that have a simplified form each, with that form, for `str.translate`.
+
+    By character, without phrases: enough to find a text in either script. Rare characters beyond the basic plane are
+    left out, so that a text keeps its length also where characters are counted in UTF-16.
+    """
+    known = [chr(code) for first, last in _COMMON_HAN for code in range(first, last + 1)]
+    simplified = _converter(Script.SIMPLIFIED)("\n".join(known)).split("\n")
+    return {ord(one): other for one, other in zip(known, simplified, strict=True) if one != other <= "\uffff"}
 
 
 @lru_cache
