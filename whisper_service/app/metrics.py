@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Loaded, Ready
+from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Heard, Loaded, Ready
 from whisper_service.supervision.supervisor import ActorEvent, Died
 
 PREFIX: Final = "whisper_service"
@@ -55,6 +55,7 @@ class Metrics:
         self._decoded = counter(
             "decoded_audio_seconds_total", "Length of the recordings that were decoded to their end."
         )
+        self._voices = counter("voices_seconds_total", "Sound in the chunks whose voices were heard.")
         self._loads = counter("model_loads_total", "Models loaded.", "model", "device", "compute_type")
         self._faults = counter("faults_total", "Failures that actors reported and survived.", "scope", "kind")
         self._memory = counter(
@@ -98,6 +99,8 @@ class Metrics:
                 self._audio.inc(audio_s)
             case Decoded(duration_s=duration_s):
                 self._decoded.inc(duration_s)
+            case Heard(audio_s=audio_s):
+                self._voices.inc(audio_s)
             case Loaded(model=model, device=device, compute_type=compute_type):
                 self._loads.labels(model, device, compute_type).inc()
             case Fault(scope=scope, kind=kind, fatal=fatal):

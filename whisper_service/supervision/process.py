@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final
 
 from whisper_service.supervision import boot
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 STOP_S: Final = 1.5
 """Seconds that an actor has to exit after it was told to, or after it closed its pipe."""
+AT_ONCE: Final = 32 * 1024
+"""Bytes of a message that the buffer of a pipe takes without a reader: half of 64 KiB. A longer message would block the
+event loop for as long as the actor does not read, for ever if the actor is stopped."""
 
 
 class ActorProcess:
@@ -36,6 +40,8 @@ class ActorProcess:
             target=boot.run_actor, args=(entry, commands_in, reports_out, str(log)), name=entry, daemon=True
         )
         self._exited = False
+        self._entry = entry
+        self._outgoing: SimpleQueue[bytes | None] | None = None  # since the first long message; None ends its thread
         self._process.start()
         self.pid = self._process.pid or 0
         commands_in.close()  # while this end is open, no side sees the end of the pipe
@@ -47,11 +53,19 @@ class ActorProcess:
         ).start()
 
     def send(self, data: bytes) -> None:
-        """Send a message. An actor that is gone is no error here: `on_exit` is called soon."""
-        try:
-            self._commands.send_bytes(data)
-        except OSError:
-            logger.debug("The actor is gone.", extra={"action": "send_failed", "pid": self.pid})
+        """Send a message. An actor that is gone is no error here: `on_exit` is called soon.
+
+        A long message, and all after it, are written by a thread.
+        """
+        if self._outgoing is None and len(data) > AT_ONCE:
+            self._outgoing = SimpleQueue()
+            threading.Thread(
+                target=self._write, args=(self._outgoing,), name=f"commands to {self._entry}", daemon=True
+            ).start()
+        if self._outgoing is not None:
+            self._outgoing.put(data)
+        else:
+            self._write_one(data)
 
     def signal(self, number: int) -> None:
         """Send a signal if the actor still lives."""
@@ -62,6 +76,18 @@ class ActorProcess:
         """Kill the actor if it still lives."""
         if not self._exited:
             self._process.kill()
+
+    def _write(self, outgoing: SimpleQueue[bytes | None]) -> None:
+        """Write messages until the actor is gone, then close the pipe. Runs in a thread."""
+        with self._commands:
+            while (data := outgoing.get()) is not None:
+                self._write_one(data)
+
+    def _write_one(self, data: bytes) -> None:
+        try:
+            self._commands.send_bytes(data)
+        except OSError:
+            logger.debug("The actor is gone.", extra={"action": "send_failed", "pid": self.pid})
 
     def _read(self, reports: Connection, loop: asyncio.AbstractEventLoop, on_message: Callable[[bytes], None]) -> None:
         """Read reports until the actor exits. Runs in a thread, because reading half a message would block the loop."""
@@ -85,6 +111,9 @@ class ActorProcess:
     def _end(self) -> None:
         self._exited = True
         self._process.join()
-        self._commands.close()
+        if self._outgoing is None:
+            self._commands.close()
+        else:
+            self._outgoing.put(None)
         self._on_exit(self._process.exitcode)
         self._process.close()

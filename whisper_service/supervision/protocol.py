@@ -330,6 +330,7 @@ class Heard(Message, frozen=True):
     job_id: str
     index: int  # of the chunk
     voices: bytes
+    audio_s: float = 0.0  # of the chunk
 
 
 class AssignedSpeaker(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,16 @@ from testkit.scripted_actors import script
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import ActorState, Span
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import ChunkDone, ChunkInput, Load, Loaded, Ready, Shutdown, Transcribe
+from whisper_service.supervision.protocol import (
+    Assign,
+    ChunkDone,
+    ChunkInput,
+    Load,
+    Loaded,
+    Ready,
+    Shutdown,
+    Transcribe,
+)
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported, Supervisor
 
 pytestmark = pytest.mark.anyio
@@ -365,3 +375,34 @@ async def test_an_idle_supervisor_still_stops(tmp_path: Path) -> None:
         supervisor.start()
         await until(Ready)
         supervisor.go_idle()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes cannot be stopped on this system")
+async def test_a_long_message_to_a_stopped_actor_does_not_hold_up_the_service(tmp_path: Path) -> None:
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
+        await until(Ready)
+        os.kill(supervisor.pid, signal.SIGSTOP)
+        rescue = threading.Timer(5.0, os.kill, (supervisor.pid, signal.SIGCONT))
+        rescue.start()
+        supervisor.send(Assign("job", 1, ((0, bytes(1 << 20)),)))
+        supervisor.send(Transcribe(batch=1, chunks=rows(tmp_path, chunks=1)))
+        assert rescue.is_alive(), "sending took until the actor went on"
+        rescue.cancel()
+        os.kill(supervisor.pid, signal.SIGCONT)
+        assert (await until(ChunkDone)).batch == 1
+
+
+async def test_an_actor_that_dies_over_a_long_message_leaves_no_thread(tmp_path: Path) -> None:
+    async with supervised(tmp_path, "testkit.scripted_actors:speech") as (supervisor, until):
+        supervisor.start()
+        await until(Ready)
+        supervisor.send(Assign("job", 1, ((0, bytes(1 << 20)),)))
+        os.kill(supervisor.pid, signal.SIGKILL)
+        await until(Died)
+    for _ in range(50):
+        left = [thread.name for thread in threading.enumerate() if thread.name.startswith("commands to")]
+        if not left:
+            break
+        await anyio.sleep(0.1)
+    assert not left

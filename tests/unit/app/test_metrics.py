@@ -12,7 +12,17 @@ from whisper_service.app import metrics as module
 from whisper_service.app.metrics import Metrics
 from whisper_service.core.domain import Problem, Span
 from whisper_service.supervision.faults import Diagnosis, FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Loaded, Ready, Report
+from whisper_service.supervision.protocol import (
+    BatchDone,
+    ChunkDone,
+    ChunkFound,
+    Decoded,
+    Fault,
+    Heard,
+    Loaded,
+    Ready,
+    Report,
+)
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported
 
 PROBLEM = Problem("oom", "There was not enough memory.")
@@ -151,3 +161,12 @@ def test_the_newer_form_is_there_for_those_who_ask() -> None:
     text, kind = metrics.text("application/openmetrics-text; version=1.0.0", [])
     assert kind.startswith("application/openmetrics-text")
     assert "whisper_service_actor_deaths" in {family.name for family in read_openmetrics(text.decode())}
+
+
+def test_the_sound_whose_voices_were_heard_and_the_deaths_of_its_actor() -> None:
+    metrics = Metrics()
+    for index, seconds in enumerate((28.0, 1.5)):
+        metrics.count(Reported("speakers", 1, Heard("job", index, b"", seconds)))
+    metrics.count(died(FaultKind.KILLED, "speakers"))
+    assert value(metrics, "voices_seconds_total") == 29.5
+    assert value(metrics, "actor_deaths_total", actor="speakers", cause="killed") == 1

@@ -17,6 +17,7 @@ from whisper_service.actors.speakers.chunk_voices import decode, encode
 from whisper_service.actors.speakers.clustering import HowMany
 from whisper_service.actors.speakers.labels import label
 from whisper_service.actors.speakers.listener import Listener
+from whisper_service.core.domain import SAMPLE_RATE
 from whisper_service.core.errors import ModelBroken, ModelUnavailable
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import Diagnosis, FaultKind, classify
@@ -84,7 +85,8 @@ def heard(command: Listen, listeners: Listeners) -> Heard:
     """Hear the voices of a chunk."""
     listener = listeners.of(Path(command.networks))
     voices = listener.hear(read_samples(command.spool, command.span), command.span, command.segments)
-    return Heard(job_id=command.job_id, index=command.span.index, voices=encode(voices))
+    audio_s = command.span.samples / SAMPLE_RATE
+    return Heard(job_id=command.job_id, index=command.span.index, voices=encode(voices), audio_s=audio_s)
 
 
 def assigned(command: Assign) -> Assigned:
