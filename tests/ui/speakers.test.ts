@@ -16,7 +16,7 @@ import {
 } from '../../static/src/edit/speakers.ts'
 
 const speaker = (id: string, position: number, more: Partial<Speaker> = {}): Speaker => ({
-  ...{ id, position, name: '', colour: position, merged_into: null },
+  ...{ id, position, name: '', colour: position, merged_into: null, found: false },
   ...more,
 })
 const said = (start: number, words: number[], chosen: string | null = null) => ({
@@ -26,8 +26,8 @@ const said = (start: number, words: number[], chosen: string | null = null) => (
   words: words.map((at) => ({ start: at, end: at + 0.25 })),
 })
 
-it.each(turnCases)('tells whose words they are: $name', ({ line, timeline, merged, turns }) => {
-  const resolve = resolver(Object.entries(merged).map(([id, into], at) => speaker(id, at, { merged_into: into })))
+it.each(turnCases)('tells whose words they are: $name', ({ line, timeline, speakers, turns }) => {
+  const resolve = resolver(Object.entries(speakers).map(([id, into], at) => speaker(id, at, { merged_into: into })))
   expect(turnsOf(said(line.start, line.words, line.speaker), timeline as unknown as Timeline, resolve)).toEqual(turns)
 })
 

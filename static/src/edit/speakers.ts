@@ -9,12 +9,13 @@ export interface Speaker {
   position: number
   colour: number
   merged_into: string | null // taken for another speaker
+  found: boolean // by the voice; else a person made the speaker
 }
 
-/** Who speaks from when on, in seconds, over the whole recording. Ascending; neighbours differ. */
-export type Timeline = readonly (readonly [start: number, speaker: string])[]
+/** Who speaks from when on, in seconds, ascending. Null: nobody is known from there on. */
+export type Timeline = readonly (readonly [start: number, speaker: string | null])[]
 
-/** From which word of a line on who speaks. */
+/** From which word of a line on who speaks. Words before the first turn have no known speaker. */
 export type Turn = readonly [word: number, speaker: string]
 
 export type Resolve = (id: string) => string
@@ -28,7 +29,7 @@ export function resolver(speakers: readonly Speaker[]): Resolve {
     let found = id
     for (let steps = into.size; steps > 0; steps -= 1) {
       const next = into.get(found)
-      if (!next) break
+      if (!next || !into.has(next)) break
       found = next
     }
     return found
@@ -164,5 +165,5 @@ function afterOne(speakers: readonly Speaker[], operation: SpeakerOperation): re
 
 function newSpeaker(speakers: readonly Speaker[], id: string, name: string): Speaker {
   const position = 1 + Math.max(-1, ...speakers.map((one) => one.position))
-  return { id, name, position, colour: position % COLOURS, merged_into: null }
+  return { id, name, position, colour: position % COLOURS, merged_into: null, found: false }
 }
