@@ -24,6 +24,7 @@ const DEFAULTS = {
   volume: 1,
   rewind: 1, // seconds, after a pause
   format: 'srt', // of the last export
+  panel: 'info', // which tab is shown beside a text
   picture: 38, // the width of a film beside its text, %
   captions: true, // on films
   columns: '' as number | '',

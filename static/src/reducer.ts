@@ -1,4 +1,5 @@
 // Messages in, state out. Pure: nothing here needs a browser.
+import { lineId } from './transcript_text.ts'
 import type {
   EditResult,
   Hub,
@@ -173,8 +174,6 @@ function addSegment(state: State, seq: number, id: string, segment: Segment): St
   const texts = known ? { ...state.texts, [id]: mergeSegments(known, [segment]) } : state.texts
   return { ...state, seq: Math.max(state.seq, seq), lastText: { ...state.lastText, [id]: segment.text.trim() }, texts }
 }
-
-const lineId = ({ id, chunk, index }: Segment): string => id ?? `c${chunk}.${index}`
 
 /** Put lines into the text of a job, and take those out that are deleted. */
 function changeText(state: State, id: string, edits: number, lines: Segment[], deleted: string[]): State {

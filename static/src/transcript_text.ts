@@ -7,6 +7,9 @@ export interface Hit {
   to: number
 }
 
+/** The ID of a line. An event of a segment does not say it. */
+export const lineId = ({ id, chunk, index }: Segment): string => id ?? `c${chunk}.${index}`
+
 /** The index of the last item that starts at or before `time`, or -1. */
 export function indexAt(items: readonly { start: number }[], time: number): number {
   let low = 0

@@ -225,6 +225,7 @@ export const en = {
     gap: 'Not transcribed: {start}–{end}',
     seek: 'Play from {t}',
     text_label: 'Transcript',
+    side: 'Beside the text',
     info: 'Information',
     history: 'Processing log',
     duration: 'Length',

@@ -225,6 +225,7 @@ export const zh: Translation = {
     gap: '未转写：{start}–{end}',
     seek: '从 {t} 播放',
     text_label: '转写文字',
+    side: '侧栏',
     info: '信息',
     history: '处理记录',
     duration: '时长',
