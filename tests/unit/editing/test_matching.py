@@ -46,11 +46,9 @@ def test_finds_are_in_order_and_do_not_overlap(text: str, wanted: str, case: boo
     assert all(0 <= first < last <= len(text) for first, last in found)
 
 
-@given(TEXTS)
+@given(TEXTS.map(str.strip))
 def test_a_text_is_found_in_itself(text: str) -> None:
-    found = occurrences(text, Phrase(text))
-    trimmed = text.strip()
-    assert [text[first:last].strip() for first, last in found] == ([trimmed] if trimmed else [])
+    assert occurrences(text, Phrase(text)) == ([(0, len(text))] if text else [])
 
 
 @given(TEXTS)
