@@ -18,6 +18,7 @@ from whisper_service.core.errors import BadEdit, EditConflict
 from whisper_service.core.text import clean
 from whisper_service.editing.cutting import cut_words, joined, moved
 from whisper_service.editing.lines import PERSON, Line, LineList, place_of_segment
+from whisper_service.editing.marks import COLOURS, Mark, MarkKind
 from whisper_service.editing.retiming import retime, spread
 
 MAX_CHARACTERS: Final = 2_000
@@ -96,6 +97,52 @@ class SetChecked(_Operation, frozen=True, tag="check"):
     on: bool
 
 
+class Place(Value, frozen=True, forbid_unknown_fields=True):
+    """A place in the text: behind `at` characters of a line."""
+
+    line: LineId
+    at: Annotated[int, Meta(ge=0, le=MAX_CHARACTERS)]
+
+
+Colour = Annotated[int, Meta(ge=1, le=COLOURS)]
+NoteText = Annotated[str, Meta(max_length=MAX_CHARACTERS)]
+
+
+class MakeMark(_Operation, frozen=True, tag="mark"):
+    """Mark words, or a line: `first` and `last` of a bookmark are one place. Marks need no version of a line.
+
+    The operations on marks of an edit are done behind all others of it.
+    """
+
+    id: LineId
+    kind: MarkKind
+    first: Place
+    last: Place
+    colour: Colour = 1
+    text: NoteText = ""
+
+
+class ChangeMark(_Operation, frozen=True, tag="change_mark"):
+    """Give a mark another colour or text. None: as it is. The last one wins."""
+
+    id: LineId
+    colour: Colour | None = None
+    text: NoteText | None = None
+
+
+class RemoveMarks(_Operation, frozen=True, tag="unmark"):
+    """Take marks away. Those that are gone already do no harm."""
+
+    ids: Annotated[tuple[LineId, ...], Meta(min_length=1)]
+
+
+class PutMarks(_Operation, frozen=True, tag="put_marks"):
+    """Set marks to what they were, `then`, where they still are as the edit left them, `now`."""
+
+    then: tuple[Mark, ...] = ()
+    now: tuple[Mark, ...] = ()
+
+
 class PutLines(_Operation, frozen=True, tag="put"):
     """Set lines to what they were and take others away: the inverse of every other operation.
 
@@ -108,8 +155,8 @@ class PutLines(_Operation, frozen=True, tag="put"):
 
 
 ClientOperation = ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked
-"""What clients may send. `PutLines` is only made by the service."""
-Operation = ClientOperation | PutLines
+"""What clients may send. `PutLines` and `PutMarks` are only made by the service."""
+Operation = ClientOperation | MakeMark | ChangeMark | RemoveMarks | PutLines | PutMarks
 
 
 def ids_of(operation: Operation) -> tuple[str, ...]:
@@ -121,6 +168,12 @@ def ids_of(operation: Operation) -> tuple[str, ...]:
             return (operation.after,) if operation.after is not None else ()
         case PutLines():
             return (*(line.id for line in operation.lines), *operation.gone)
+        case MakeMark():
+            return operation.first.line, operation.last.line
+        case PutMarks():
+            return tuple(anchor.line for mark in operation.then for anchor in (mark.first, mark.last))
+        case ChangeMark() | RemoveMarks():
+            return ()
         case _:
             return (operation.id,)
 
@@ -173,6 +226,8 @@ def _do(lines: LineList, operation: Operation) -> None:
                 lines.put(replace(line, checked=operation.on))
         case PutLines():
             _put(lines, operation)
+        case MakeMark() | ChangeMark() | RemoveMarks() | PutMarks():
+            pass  # `marking.mark_changes` does them
         case _:
             assert_never(operation)
 

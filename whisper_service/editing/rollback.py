@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from whisper_service.editing.lines import LineList
-from whisper_service.editing.operations import Operation, apply, way_back
+from whisper_service.editing.marking import places_before, texts
+from whisper_service.editing.marks import Mark, follow
+from whisper_service.editing.operations import Operation, PutMarks, apply, way_back
 
 
-def rollback(lines: LineList, inverses: Iterable[Sequence[Operation]]) -> tuple[Operation, ...]:
+def rollback(
+    lines: LineList, inverses: Iterable[Sequence[Operation]], marks: Sequence[Mark] = ()
+) -> tuple[Operation, ...]:
     """Return the operations that do in one edit what the inverses, those of the newest edit first, do one by one.
 
-    `lines` is the whole transcript as it is now. It is then spoilt: do not use it again.
+    Marks stay, and go back with their words. `lines` is the whole transcript as it is now. It is then spoilt: do not
+    use it again.
     """
     now = {line.id: line for line in lines}
+    placed = {mark.id: mark for mark in marks}
     for inverse in inverses:
         if inverse:
+            was = texts(lines) if placed else []
             apply(lines, inverse)
+            if placed:
+                placed = places_before(placed, inverse, was, texts(lines))
     then = {line.id: line for line in lines}
     changed = [line for line in now.values() if then.get(line.id) != line]
-    return tuple(way_back(then, changed, [line_id for line_id in then if line_id not in now]))
+    with_words = {was.id: there for was, there in follow(marks, texts(now.values()), texts(then.values()))}
+    apart = [mark for mark in marks if placed[mark.id] != with_words.get(mark.id, mark)]
+    back = [PutMarks(then=tuple(placed[mark.id] for mark in apart), now=tuple(apart))] if apart else []
+    return (*way_back(then, changed, [line_id for line_id in then if line_id not in now]), *back)

@@ -18,7 +18,7 @@ import msgspec
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Mark(msgspec.Struct, frozen=True):
+class FileMark(msgspec.Struct, frozen=True):
     """A sound file: as it was when it was closed, or without size and time while it is open."""
 
     inode: int
@@ -30,7 +30,7 @@ class Mark(msgspec.Struct, frozen=True):
 def is_known_good(path: Path) -> bool:
     """Return whether the file is still the one that the mark describes."""
     try:
-        mark = msgspec.json.decode(_mark_of(path).read_bytes(), type=Mark)
+        mark = msgspec.json.decode(_mark_of(path).read_bytes(), type=FileMark)
         status = path.stat()
     except (OSError, msgspec.DecodeError):
         return False
@@ -41,7 +41,7 @@ def is_known_good(path: Path) -> bool:
 
 def mark_open(path: Path) -> None:
     """Mark the file as sound and open."""
-    _write(path, Mark(path.stat().st_ino, _boot()))
+    _write(path, FileMark(path.stat().st_ino, _boot()))
 
 
 def mark_closed(path: Path) -> None:
@@ -49,7 +49,7 @@ def mark_closed(path: Path) -> None:
     if not _mark_of(path).exists():
         return
     status = path.stat()
-    _write(path, Mark(status.st_ino, _boot(), status.st_size, status.st_mtime_ns))
+    _write(path, FileMark(status.st_ino, _boot(), status.st_size, status.st_mtime_ns))
 
 
 def delete_mark(path: Path) -> None:
@@ -58,7 +58,7 @@ def delete_mark(path: Path) -> None:
         _mark_of(path).unlink(missing_ok=True)
 
 
-def _write(path: Path, mark: Mark) -> None:
+def _write(path: Path, mark: FileMark) -> None:
     """Write the mark. Without room for it the next start checks the file."""
     try:
         _mark_of(path).write_bytes(msgspec.json.encode(mark))
