@@ -983,6 +983,11 @@ export interface components {
          * @enum {string}
          */
         ActorState: "idle" | "starting" | "ready" | "waiting" | "broken" | "stopped";
+        /** Anchor */
+        Anchor: {
+            line: string;
+            at: number;
+        };
         /** AsrStatus */
         AsrStatus: {
             version: string;
@@ -1006,6 +1011,14 @@ export interface components {
             decodable: boolean;
             /** @default false */
             used: boolean;
+        };
+        /** ChangeMark */
+        ChangeMark: {
+            id: string;
+            colour?: number | null;
+            text?: string | null;
+            /** @constant */
+            op: "change_mark";
         };
         /** ChangeText */
         ChangeText: {
@@ -1055,7 +1068,7 @@ export interface components {
             at: number;
             client: string;
             author: string;
-            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["PutLines"])[];
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["PutLines"] | components["schemas"]["PutMarks"])[];
             undoes?: number | null;
             /** @default false */
             undone: boolean;
@@ -1312,6 +1325,42 @@ export interface components {
         LogLines: {
             entries: components["schemas"]["LogEntry"][];
         };
+        /** MakeMark */
+        MakeMark: {
+            id: string;
+            kind: components["schemas"]["MarkKind"];
+            first: components["schemas"]["Place"];
+            last: components["schemas"]["Place"];
+            /** @default 1 */
+            colour: number;
+            /** @default  */
+            text: string;
+            /** @constant */
+            op: "mark";
+        };
+        /** Mark */
+        Mark: {
+            id: string;
+            kind: components["schemas"]["MarkKind"];
+            first: components["schemas"]["Anchor"];
+            last: components["schemas"]["Anchor"];
+            /** @default 1 */
+            colour: number;
+            /** @default  */
+            text: string;
+            /** @default  */
+            lost: string;
+            /** @default  */
+            author: string;
+            /** @default 0 */
+            at: number;
+        };
+        /**
+         * MarkKind
+         * @description What a mark is.
+         * @enum {string}
+         */
+        MarkKind: "bookmark" | "highlight" | "note";
         /** MergeLines */
         MergeLines: {
             ids: string[];
@@ -1414,6 +1463,11 @@ export interface components {
          * @enum {string}
          */
         Phase: "downloading_model" | "loading_model" | "decoding" | "transcribing" | "finalizing";
+        /** Place */
+        Place: {
+            line: string;
+            at: number;
+        };
         /**
          * Playable
          * @description What a player gets of a recording that is kept.
@@ -1449,6 +1503,15 @@ export interface components {
             /** @constant */
             op: "put";
         };
+        /** PutMarks */
+        PutMarks: {
+            /** @default [] */
+            then: components["schemas"]["Mark"][];
+            /** @default [] */
+            now: components["schemas"]["Mark"][];
+            /** @constant */
+            op: "put_marks";
+        };
         /** Readiness */
         Readiness: {
             ready: boolean;
@@ -1456,6 +1519,12 @@ export interface components {
             problems: components["schemas"]["Problem"][];
             /** @default [] */
             warnings: components["schemas"]["Problem"][];
+        };
+        /** RemoveMarks */
+        RemoveMarks: {
+            ids: string[];
+            /** @constant */
+            op: "unmark";
         };
         /** RestoreRequest */
         RestoreRequest: {
@@ -1570,6 +1639,11 @@ export interface components {
             models: components["schemas"]["ModelsInfo"];
             system: components["schemas"]["System"];
         };
+        /** SpeakingTime */
+        SpeakingTime: {
+            name: string;
+            seconds: number;
+        };
         /** SplitLine */
         SplitLine: {
             id: string;
@@ -1636,16 +1710,6 @@ export interface components {
             word: string;
             probability: number;
             by?: components["schemas"]["TimedBy"];
-        };
-        /** Transcript */
-        Transcript: {
-            name: string;
-            duration_s: number | null;
-            language: string | null;
-            model: string | null;
-            segments: components["schemas"]["Segment"][];
-            /** @default [] */
-            gaps: components["schemas"]["Gap"][];
         };
         /** TranscriptLine */
         TranscriptLine: {
@@ -1716,6 +1780,17 @@ export interface components {
             created_at: number;
             due_at: number;
             detail: string;
+        };
+        /** WholeTranscript */
+        WholeTranscript: {
+            name: string;
+            duration_s: number | null;
+            language: string | null;
+            model: string | null;
+            segments: components["schemas"]["Segment"][];
+            /** @default [] */
+            gaps: components["schemas"]["Gap"][];
+            speakers?: components["schemas"]["SpeakingTime"][];
         };
         /** Word */
         Word: {
@@ -2565,6 +2640,7 @@ export interface operations {
                 pause_s?: number;
                 linger_s?: number;
                 word_times?: boolean;
+                speakers?: boolean;
                 times?: boolean;
                 script?: "simplified" | "traditional" | "recognized";
                 author?: string;
@@ -2585,7 +2661,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Transcript"];
+                    "application/json": components["schemas"]["WholeTranscript"];
                     "text/plain; charset=utf-8": string;
                     "application/x-subrip; charset=utf-8": string;
                     "text/vtt; charset=utf-8": string;

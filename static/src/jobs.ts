@@ -75,20 +75,21 @@ export function reportOf(job: Job, service: string | undefined): string {
 export const FORMATS = ['srt', 'vtt', 'txt', 'docx', 'md', 'json', 'tsv', 'lrc', 'ass'] as const
 
 export type Format = (typeof FORMATS)[number]
-export type ExportOption = 'columns' | 'lines' | 'script' | 'times' | 'word_times' | 'bom'
+export type ExportOption = 'columns' | 'lines' | 'script' | 'times' | 'word_times' | 'bom' | 'speakers'
 
 const CAPTIONS = ['columns', 'lines', 'script', 'bom'] as const
+const NAMED = [...CAPTIONS, 'speakers'] as const
 /** The options that change a format. The service ignores the others. */
 export const EXPORT_OPTIONS: Record<Format, readonly ExportOption[]> = {
-  srt: CAPTIONS,
-  vtt: [...CAPTIONS, 'word_times'],
-  txt: ['script', 'bom'],
-  docx: ['script', 'times'],
-  md: ['times', 'script', 'bom'],
-  json: ['script'],
-  tsv: ['script', 'bom'],
+  srt: NAMED,
+  vtt: [...NAMED, 'word_times'],
+  txt: ['speakers', 'script', 'bom'],
+  docx: ['speakers', 'script', 'times'],
+  md: ['times', 'speakers', 'script', 'bom'],
+  json: ['speakers', 'script'],
+  tsv: ['speakers', 'script', 'bom'],
   lrc: CAPTIONS,
-  ass: CAPTIONS,
+  ass: NAMED,
 }
 
 /** Actions that can be done to many jobs at once. */

@@ -32,6 +32,8 @@ const DEFAULTS = {
   script: '',
   times: true,
   word_times: false,
+  speakers: true, // their names in texts and captions
+  speaker_column: false, // their names in tables
   bom: false, // of exports
 }
 
@@ -94,8 +96,8 @@ function within(value: number | '', [least, most]: readonly [number, number]): n
 }
 
 /** The layout of exports where it differs from the defaults of the service. A Chinese character takes two columns. */
-export function exportLayout(): Record<string, string | number | boolean> {
-  const { columns, lines, script, times, word_times, bom } = preferences
+export function exportLayout(format: string): Record<string, string | number | boolean> {
+  const { columns, lines, script, times, word_times, speakers, speaker_column, bom } = preferences
   const wide = within(columns, BOUNDS.columns)
   return withoutEmpty<string | number | boolean>({
     line_columns: wide,
@@ -104,6 +106,7 @@ export function exportLayout(): Record<string, string | number | boolean> {
     script,
     times: times ? '' : false,
     word_times: word_times || '',
+    speakers: format === 'tsv' ? speaker_column || '' : speakers ? '' : false,
     bom: bom || '',
   })
 }

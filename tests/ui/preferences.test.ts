@@ -31,7 +31,15 @@ it('offers every format of the API', () => {
 
 it('sends what differs from the defaults of the service, and no number out of bounds', () => {
   expect(jobOptions()).toEqual({ model: 'small', prompt: 'Nguyen', script: 'traditional' })
-  expect(exportLayout()).toEqual({ line_columns: 42, cjk_line_columns: 42 })
+  expect(exportLayout('srt')).toEqual({ line_columns: 42, cjk_line_columns: 42 })
+})
+
+it('has names of speakers in a file, unless they are switched off, and in a table on request', () => {
+  const asked = (format: string) => exportLayout(format).speakers
+  expect([asked('srt'), asked('tsv')]).toEqual([undefined, undefined])
+  Object.assign(preferences, { speakers: false, speaker_column: true })
+  expect([asked('srt'), asked('json'), asked('tsv')]).toEqual([false, false, true])
+  Object.assign(preferences, { speakers: true, speaker_column: false })
 })
 
 it('begins another try with what was chosen for a job', () => {
@@ -66,9 +74,11 @@ it('shows the options that the service has for each format, and no others', () =
   const source = readFileSync(new URL('../../whisper_service/export/render.py', import.meta.url), 'utf8')
   for (const format of FORMATS) {
     const line = source.split('\n').find((each) => each.includes(` = "${format}", Exporter(`))!
-    const captions = line.includes('_CAPTIONS') ? ['script', 'bom', 'columns', 'lines'] : []
-    const has = (name: string) => line.includes(`"${name}"`) || captions.includes(name)
-    for (const name of ['columns', 'lines', 'script', 'times', 'word_times', 'bom'] as const)
+    const named = line.includes('_NAMED')
+    const captions = named || line.includes('_CAPTIONS') ? ['script', 'bom', 'columns', 'lines'] : []
+    const has = (name: string) =>
+      line.includes(`"${name}"`) || captions.includes(name) || (named && name === 'speakers')
+    for (const name of ['columns', 'lines', 'script', 'times', 'word_times', 'bom', 'speakers'] as const)
       expect([format, name, EXPORT_OPTIONS[format].includes(name)]).toEqual([format, name, has(name)])
   }
 })

@@ -40,6 +40,8 @@ LOOKS: Final = (
     "script", "word_times", "times", "bom",
 )  # fmt: skip
 """The options of an export that `transcribe` has."""
+SPEAKER_NAMES: Final = "speakers"
+"""The option of an export that `transcribe` has under another name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -131,6 +133,10 @@ def _add_transcribe(commands: Any, common: argparse.ArgumentParser) -> None:
     for field in option_fields(Layout):
         if field.name in LOOKS:
             _add_option(looks, field)
+        elif field.name == SPEAKER_NAMES:  # --speakers says how many there are
+            looks.add_argument(
+                "--speaker-names", action=argparse.BooleanOptionalAction, default=None, help=field.description
+            )
     transcribe.set_defaults(command=_transcribe)
 
 
@@ -192,6 +198,7 @@ def _transcribe(options: argparse.Namespace) -> int:
     from whisper_service.cli import transcribe
 
     wishes, looks = ({name: getattr(options, name) for name in names} for names in (WISHES, LOOKS))
+    looks[SPEAKER_NAMES] = options.speaker_names
     return transcribe.run(
         chosen,
         options.files,

@@ -20,31 +20,49 @@ from whisper_service.core.file_names import stem_of
 from whisper_service.core.text import clean, wide_mark
 from whisper_service.core.timecode import clock, hms, milliseconds
 from whisper_service.export.layout import Layout
+from whisper_service.export.speaker_names import WholeTranscript, names_shown, speaking_times
 
 DOCX_TYPE: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
 def to_json(transcript: Transcript, layout: Layout) -> str:
-    """Write everything, with the field names of the API."""
-    return msgspec.json.format(msgspec.json.encode(transcript), indent=2).decode() + "\n"
+    """Write everything, with the field names of the API. `speakers` are left out where no names are shown."""
+    whole = WholeTranscript(**msgspec.structs.asdict(transcript))
+    if names_shown(transcript, layout):
+        whole = msgspec.structs.replace(whole, speakers=speaking_times(transcript))
+    elif layout.speakers is False:
+        whole = msgspec.structs.replace(
+            whole, segments=tuple(msgspec.structs.replace(segment, speaker=None) for segment in whole.segments)
+        )
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
 
 
 def to_txt(transcript: Transcript, layout: Layout) -> str:
-    """Write one line for each segment."""
-    return "".join(f"{passage.text}\n" for passage in passages(transcript))
+    """Write one line for each segment. It begins with the name of its speaker if another one spoke before."""
+    named = names_shown(transcript, layout)
+    lines, last = [], None
+    for passage in passages(transcript):
+        changed = named and not passage.gap and passage.speaker != last
+        lines.append(f"{passage.label if changed else ''}{passage.text}\n")
+        last = last if passage.gap else passage.speaker
+    return "".join(lines)
 
 
 def to_tsv(transcript: Transcript, layout: Layout) -> str:
-    """Write start and end in whole milliseconds and the text, separated by tabs, like the original Whisper."""
-    rows = (f"{passage.start}\t{passage.end}\t{passage.text}\n" for passage in passages(transcript))
-    return "start\tend\ttext\n" + "".join(rows)
+    """Write start and end in whole milliseconds and the text, separated by tabs, like the original Whisper.
+
+    If `layout` asks for speakers, their names are a fourth column.
+    """
+    rows: list[tuple[object, ...]] = [("start", "end", "text", "speaker")]
+    rows += ((row.start, row.end, row.text, row.name) for row in passages(transcript))
+    return "".join("\t".join(map(str, row if layout.speakers else row[:3])) + "\n" for row in rows)
 
 
 def to_md(transcript: Transcript, layout: Layout) -> str:
     """Write Markdown (CommonMark): the name as heading, then paragraphs that begin with their time and speaker."""
     blocks = [f"# {_literal(clean(stem_of(transcript.name)))}".rstrip()]
     for paragraph in _paragraphs(transcript):
-        marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(times=layout.times)]
+        marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(layout)]
         text = _literal(paragraph.text)
         blocks.append(" ".join([*marks, text]) if marks else _LIST.sub(r"\1\\\2", text))
     return "\n\n".join(blocks) + "\n"
@@ -54,7 +72,7 @@ def to_docx(transcript: Transcript, layout: Layout) -> bytes:
     """Write Office Open XML: the name as title, then paragraphs as in `to_md`. Equal transcripts give equal bytes."""
     title = clean(stem_of(transcript.name))
     body = [_paragraph(title, style="Title")]
-    body += (_paragraph(p.text, marks=p.marks(times=layout.times)) for p in _paragraphs(transcript))
+    body += (_paragraph(p.text, marks=p.marks(layout)) for p in _paragraphs(transcript))
     files = {
         "[Content_Types].xml": _CONTENT_TYPES,
         "_rels/.rels": _RELATIONS,
@@ -81,10 +99,20 @@ class Passage(NamedTuple):
     speaker: str | None = None
     gap: bool = False
 
-    def marks(self, *, times: bool) -> list[str]:
-        """Return what stands before the text in bold: time and speaker."""
-        when = [hms(self.start)] if times else []
-        return [*when, f"{clean(self.speaker)}:"] if self.speaker and clean(self.speaker) else when
+    @property
+    def name(self) -> str:
+        """The name of the speaker on one line."""
+        return clean(self.speaker or "")
+
+    @property
+    def label(self) -> str:
+        """The name as it stands before the text."""
+        return f"{self.name}: " if self.name else ""
+
+    def marks(self, layout: Layout) -> list[str]:
+        """Return what stands before the text in bold: time and speaker, as far as the layout shows them."""
+        when = [hms(self.start)] if layout.times else []
+        return [*when, f"{self.name}:"] if self.name and layout.speakers is not False else when
 
 
 def passages(transcript: Transcript) -> Iterator[Passage]:

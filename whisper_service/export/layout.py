@@ -21,6 +21,15 @@ class Layout(Value, frozen=True, forbid_unknown_fields=True):
     word_times: Annotated[bool, Meta(description="vtt: the time of every word, for players that highlight words.")] = (
         False
     )
+    speakers: (
+        Annotated[
+            bool,
+            Meta(
+                description="Names of speakers, if there are two or more. Asked for, also in tsv, as a fourth column."
+            ),
+        ]
+        | None
+    ) = None
     times: Annotated[bool, Meta(description="md, docx: the time at which every paragraph begins.")] = True
     script: Annotated[Script | None, Meta(description="Chinese in this script. Without it, as it is stored.")] = None
     author: Annotated[str, Meta(max_length=200, description="docx: its author. Without it, page.title.")] = (

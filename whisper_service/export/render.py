@@ -15,6 +15,7 @@ from whisper_service.export import documents, subtitles
 from whisper_service.export.layout import STYLE, Layout
 
 _CAPTIONS: Final = (*STYLE, "script", "bom")
+_NAMED: Final = (*_CAPTIONS, "speakers")
 
 
 class Exporter(NamedTuple):
@@ -30,15 +31,15 @@ class Format(StrEnum):
 
     exporter: Exporter  # a new format is one entry below and its writer
 
-    JSON = "json", Exporter("application/json", documents.to_json, ("script",))
-    TXT = "txt", Exporter("text/plain; charset=utf-8", documents.to_txt, ("script", "bom"))
-    SRT = "srt", Exporter("application/x-subrip; charset=utf-8", subtitles.to_srt, _CAPTIONS)
-    VTT = "vtt", Exporter("text/vtt; charset=utf-8", subtitles.to_vtt, (*_CAPTIONS, "word_times"))
-    TSV = "tsv", Exporter("text/tab-separated-values; charset=utf-8", documents.to_tsv, ("script", "bom"))
+    JSON = "json", Exporter("application/json", documents.to_json, ("speakers", "script"))
+    TXT = "txt", Exporter("text/plain; charset=utf-8", documents.to_txt, ("speakers", "script", "bom"))
+    SRT = "srt", Exporter("application/x-subrip; charset=utf-8", subtitles.to_srt, _NAMED)
+    VTT = "vtt", Exporter("text/vtt; charset=utf-8", subtitles.to_vtt, (*_NAMED, "word_times"))
+    TSV = "tsv", Exporter("text/tab-separated-values; charset=utf-8", documents.to_tsv, ("speakers", "script", "bom"))
     LRC = "lrc", Exporter("text/x-lrc; charset=utf-8", subtitles.to_lrc, _CAPTIONS)
-    ASS = "ass", Exporter("text/x-ssa; charset=utf-8", subtitles.to_ass, _CAPTIONS)
-    MD = "md", Exporter("text/markdown; charset=utf-8", documents.to_md, ("times", "script", "bom"))
-    DOCX = "docx", Exporter(documents.DOCX_TYPE, documents.to_docx, ("times", "script", "author"))
+    ASS = "ass", Exporter("text/x-ssa; charset=utf-8", subtitles.to_ass, _NAMED)
+    MD = "md", Exporter("text/markdown; charset=utf-8", documents.to_md, ("times", "speakers", "script", "bom"))
+    DOCX = "docx", Exporter(documents.DOCX_TYPE, documents.to_docx, ("times", "speakers", "script", "author"))
 
     def __new__(cls, name: str, exporter: Exporter | None = None) -> Format:
         assert exporter is not None, "Only the entries above come here: Format(name) looks up one of them."

@@ -17,13 +17,17 @@ from whisper_service.core.timecode import clock, hms
 from whisper_service.export.captions.pieces import line
 from whisper_service.export.captions.timing import Cue, cues
 from whisper_service.export.layout import Layout
+from whisper_service.export.speaker_names import names_shown
 
 
 def to_srt(transcript: Transcript, layout: Layout) -> str:
-    """Write SubRip. It has no escapes: an arrow, which parsers may take for a time line, becomes `→`."""
+    """Write SubRip. A caption begins with the name of its speaker if another one spoke before.
+
+    SubRip has no escapes: an arrow, which parsers may take for a time line, becomes `→`.
+    """
     return "".join(
         f"{number}\n{clock(cue.start, ',')} --> {clock(cue.end, ',')}\n{_text(cue).replace('-->', '→')}\n\n"
-        for number, cue in enumerate(cues(transcript, layout.style), start=1)
+        for number, cue in enumerate(cues(transcript, layout.style, named=names_shown(transcript, layout)), start=1)
     )
 
 
@@ -35,7 +39,7 @@ def to_vtt(transcript: Transcript, layout: Layout) -> str:
     parts = ["WEBVTT\n"]
     for cue in cues(transcript, layout.style):
         text = _timed_text(cue) if layout.word_times else _escaped(_text(cue))
-        parts.append(f"\n{clock(cue.start)} --> {clock(cue.end)}\n{_voice(cue)}{text}\n")
+        parts.append(f"\n{clock(cue.start)} --> {clock(cue.end)}\n{_voice(cue, layout)}{text}\n")
     return "".join(parts)
 
 
@@ -47,7 +51,7 @@ def to_ass(transcript: Transcript, layout: Layout) -> str:
     parts = [_ASS_HEAD.format(title=clean(transcript.name))]
     for cue in cues(transcript, layout.style):
         start, end = _ass_clock(cue.start), _ass_clock(max(cue.end, cue.start + 10))
-        parts.append(f"Dialogue: 0,{start},{end},Default,{_ass_name(cue)},0,0,0,,{_ass_text(cue)}\n")
+        parts.append(f"Dialogue: 0,{start},{end},Default,{_ass_name(cue, layout)},0,0,0,,{_ass_text(cue)}\n")
     return "".join(parts)
 
 
@@ -87,12 +91,16 @@ def _text(cue: Cue) -> str:
     return "\n".join(cue.lines)
 
 
+def _name(cue: Cue, layout: Layout) -> str:
+    return "" if layout.speakers is False else clean(cue.speaker or "")
+
+
 def _escaped(text: str) -> str:
     return text.translate(_VTT_ESCAPES)
 
 
-def _voice(cue: Cue) -> str:
-    name = _escaped(clean(cue.speaker or ""))
+def _voice(cue: Cue, layout: Layout) -> str:
+    name = _escaped(_name(cue, layout))
     return f"<v {name}>" if name else ""
 
 
@@ -117,8 +125,8 @@ def _ass_clock(milliseconds: int) -> str:
     return f"{hms(milliseconds).removeprefix('0')}.{milliseconds % 1000 // 10:02}"
 
 
-def _ass_name(cue: Cue) -> str:
-    return clean((cue.speaker or "").replace(",", " "))
+def _ass_name(cue: Cue, layout: Layout) -> str:
+    return clean(_name(cue, layout).replace(",", " "))
 
 
 def _ass_text(cue: Cue) -> str:

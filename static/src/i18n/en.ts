@@ -411,6 +411,7 @@ export const en = {
     traditional: 'Traditional',
     shape_times: 'Show timestamps',
     shape_word_times: 'Word timestamps',
+    shape_speakers: 'Names of speakers',
     shape_bom: 'Add BOM for older Windows players',
   },
 

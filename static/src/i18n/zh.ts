@@ -408,6 +408,7 @@ export const zh: Translation = {
     traditional: '繁体',
     shape_times: '显示时间',
     shape_word_times: '逐词时间',
+    shape_speakers: '发言人姓名',
     shape_bom: '添加 BOM（兼容旧版 Windows 播放器）',
   },
 

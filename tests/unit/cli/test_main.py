@@ -267,6 +267,14 @@ def test_options_leave_the_model_open_and_take_the_preset_of_the_configuration()
     assert options == Options(model="auto", language="zh", task=Task.TRANSLATE, preset=Preset.BALANCED)
 
 
+def test_names_of_speakers_are_asked_for_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(transcribe, "run", lambda *given, **_: asked.append(given[5]["speakers"]) or 0)
+    for words in ([], ["--speaker-names"], ["--no-speaker-names"]):
+        assert cli.main(["transcribe", "talk.wav", *words]) == 0
+    assert asked == [None, True, False]
+
+
 def test_a_tag_of_chinese_says_the_script_else_the_setting_does() -> None:
     config = Config(speech=SpeechSettings(script="traditional"))
     scripts = [transcribe.options_of(config, {"language": tag}).script for tag in ("zh-CN", "zh", None)]

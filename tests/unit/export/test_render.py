@@ -32,6 +32,7 @@ from whisper_service.export.captions.style import Style
 from whisper_service.export.captions.timing import Cue, cues
 from whisper_service.export.layout import OPTIONS, Layout, layout_of
 from whisper_service.export.render import Format
+from whisper_service.export.speaker_names import names_shown
 
 
 def transcript(*segments: Segment, gaps: tuple[Gap, ...] = ()) -> Transcript:
@@ -212,7 +213,8 @@ def test_every_format_has_a_media_type_that_names_the_encoding_of_its_text() -> 
 @pytest.mark.parametrize("format", Format)
 def test_a_format_has_the_options_that_it_names_and_no_others(format: Format) -> None:
     chinese = msgspec.structs.replace(segment(6.0, 9.0, "这些头发"), language="zh")
-    value = msgspec.structs.replace(TALK, segments=(*TALK.segments, chinese))
+    named = (msgspec.structs.replace(each, speaker=str(at)) for at, each in enumerate([*TALK.segments, chinese]))
+    value = msgspec.structs.replace(TALK, segments=tuple(named))
     plain = render.render(value, format)
     others = {
         "line_columns": 9,
@@ -221,6 +223,7 @@ def test_a_format_has_the_options_that_it_names_and_no_others(format: Format) ->
         "script": "traditional",
         "bom": True,
         "author": "Li",
+        "speakers": format is Format.TSV,  # the only format that has names on request only
     }
     for name, other in others.items():
         assert (render.render(value, format, layout_of(Style(), {name: other})) != plain) == (
@@ -315,6 +318,7 @@ choices = st.fixed_dictionaries(
         "script": st.sampled_from([*Script]),
         "bom": st.booleans(),
         "times": st.sampled_from(["0", "1"]),
+        "speakers": st.booleans(),
     },
 )
 
@@ -329,7 +333,8 @@ def test_whatever_is_chosen_every_format_opens_and_says_the_same(
     said = render.render(value, format, layout)
     marked = layout.bom and format not in (Format.JSON, Format.DOCX)
     assert said.startswith(b"\xef\xbb\xbf") == marked
-    found = cues(value if layout.script is None else convert(value, layout.script), layout.style)
+    chosen = value if layout.script is None else convert(value, layout.script)
+    found = cues(chosen, layout.style, named=format is Format.SRT and names_shown(value, layout))
     match format:
         case Format.SRT:
             times = [
@@ -360,6 +365,7 @@ def test_whatever_is_chosen_every_format_opens_and_says_the_same(
         ({"min_s": "9"}, "min_s"),
         ({"script": "pinyin"}, "script"),
         ({"bom": "maybe"}, "bom"),
+        ({"speakers": "2"}, "speakers"),
         ({"colour": "red"}, "colour"),
         ({"style": "big"}, "style"),
     ],
@@ -390,7 +396,7 @@ def test_srt_is_read_back(value: Transcript) -> None:
     read = [(c.start, c.end, c.content) for c in srt.parse(text(value, Format.SRT))]
     assert read == [
         (timedelta(milliseconds=c.start), timedelta(milliseconds=c.end), "\n".join(c.lines).replace("-->", "→"))
-        for c in cues(value)
+        for c in cues(value, named=names_shown(value, Layout()))
     ]
 
 
@@ -441,7 +447,9 @@ def test_tsv_and_txt_have_one_line_per_passage(value: Transcript) -> None:
     found = list(documents.passages(value))
     rows = list(csv.reader(io.StringIO(text(value, Format.TSV), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
     assert rows == [["start", "end", "text"], *([str(p.start), str(p.end), p.text] for p in found)]
-    assert text(value, Format.TXT).split("\n")[:-1] == [p.text for p in found]
+    assert text(value, Format.TXT, Layout(speakers=False)).split("\n")[:-1] == [p.text for p in found]
+    lines = text(value, Format.TXT).split("\n")[:-1]
+    assert all(line in (p.text, f"{p.name}: {p.text}") for line, p in zip(lines, found, strict=True))
 
 
 @given(transcripts)
@@ -463,7 +471,9 @@ def test_docx_is_read_back(value: Transcript) -> None:
 def wanted(value: Transcript) -> str:
     """Return the paragraphs with the names of speakers, without spaces."""
     found = documents._paragraphs(value)
-    said = "".join("".join([*p.marks(times=False), p.text]) for p in found).translate({0xFFFE: None, 0xFFFF: None})
+    said = "".join("".join([*p.marks(Layout(times=False)), p.text]) for p in found).translate(
+        {0xFFFE: None, 0xFFFF: None}
+    )
     return "".join(said.split())
 
 

@@ -65,8 +65,11 @@ def line(row: Sequence[Piece]) -> str:
     return "".join(f" {piece.text}" if piece.space and at else piece.text for at, piece in enumerate(row))
 
 
-def blocks(transcript: Transcript, style: Style) -> Iterator[Block]:
-    """Yield speech and gaps in the order of time, cut at silences and where the speaker changes."""
+def blocks(transcript: Transcript, style: Style, *, named: bool = False) -> Iterator[Block]:
+    """Yield speech and gaps in the order of time, cut at silences and where the speaker changes.
+
+    With `named`, the first piece of a speaker after another one has the name before it, so that lines are cut with it.
+    """
     gaps = sorted(transcript.gaps, key=lambda gap: gap.start)
     held: list[Piece] = []
     speaker: str | None = None
@@ -80,6 +83,8 @@ def blocks(transcript: Transcript, style: Style) -> Iterator[Block]:
             held = []
         for gap in gaps[passed:ahead]:
             yield _gap_block(gap, at)
+        if named and voice != speaker and (name := clean(voice or "")):
+            piece = piece._replace(text=f"{name}: {piece.text}")
         passed, at, speaker = ahead, piece.start, voice
         if held and wide_mark(held[-1].text[-1]):
             piece = piece._replace(space=False)

@@ -41,14 +41,15 @@ class Draft(NamedTuple):
     block: Block
 
 
-def cues(transcript: Transcript, style: Style | None = None) -> list[Cue]:
+def cues(transcript: Transcript, style: Style | None = None, *, named: bool = False) -> list[Cue]:
     """Return the captions of a transcript in the order of time. None overlaps another.
 
     Only a cue of one piece may break the limits of length and width. A gap is a cue of its own, as long as the gap.
+    With `named`, the text of a speaker begins with the name where another one spoke before.
     """
     style = style or Style()
     drafts: list[Draft] = []
-    for block in blocks(transcript, style):
+    for block in blocks(transcript, style, named=named):
         if block.gap:
             drafts.append(Draft(tuple(wrap(block.pieces, style)), block))
         else:

@@ -14,12 +14,13 @@ from litestar.openapi.spec import Reference
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from whisper_service.app.edits import Version
-from whisper_service.core.domain import Job, Status, Transcript, Value
+from whisper_service.core.domain import Job, Status, Value
 from whisper_service.core.errors import ServiceError
 from whisper_service.core.job_states import Cause
 from whisper_service.export import render
 from whisper_service.export.layout import STYLE, Layout, layout_of
 from whisper_service.export.render import Format
+from whisper_service.export.speaker_names import WholeTranscript
 from whisper_service.web.api import job_body
 from whisper_service.web.api.job_list import JobList, job_list
 from whisper_service.web.http.content_disposition import transcript_disposition, without_charset
@@ -158,13 +159,16 @@ async def retry(service: Served, job_id: JobId, data: JSONBody[RetryRequest] = R
         query=schemas_of(Layout, set_elsewhere=(*STYLE, "author")),
         answers={
             **{kind.exporter.media_type: TEXT for kind in Format},
-            Format.JSON.exporter.media_type: Reference("#/components/schemas/Transcript"),
+            Format.JSON.exporter.media_type: Reference("#/components/schemas/WholeTranscript"),
         },
     ),
     response_headers=[ResponseHeader(name="Content-Disposition", description="The name.", documentation_only=True)],
     summary="The text so far as a file",
     media_type="text/plain",
-    responses={200: ResponseSpec(Transcript, description="The file", generate_examples=False), **problems(404, 422)},
+    responses={
+        200: ResponseSpec(WholeTranscript, description="The file", generate_examples=False),
+        **problems(404, 422),
+    },
 )
 async def export(
     request: Incoming,
