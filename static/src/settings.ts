@@ -13,7 +13,9 @@ export interface Draft {
 /** The values of settings that have a fixed choice. */
 export const CHOICES: Record<string, readonly string[]> = {
   'speech.preset': ['fast', 'balanced', 'accurate'],
+  'speech.speakers': ['off', 'auto'],
   'speech.script': ['auto', 'simplified', 'traditional', 'recognized'],
+  'speech.speakers': ['off', 'auto', ...Array.from({ length: 20 }, (_, at) => String(at + 1))],
   'speech.device': ['auto', 'cpu', 'cuda'],
   'log.level': ['debug', 'info', 'warning', 'error'],
   'speech.compute_type': ['auto', 'int8', 'float32', 'float16', 'int8_float16'],
@@ -27,6 +29,7 @@ export const ZERO: Record<string, MessageKey> = {
   'speech.unload_after_s': 'never',
   'storage.keep_media_days': 'never',
   'storage.keep_jobs_days': 'never',
+  'storage.keep_voices_days': 'with_text',
   'storage.max_media_bytes': 'unlimited',
 }
 /** What a field offers when such a switch is turned off. */
@@ -37,6 +40,8 @@ const FIRST: Record<string, string> = {
   'speech.unload_after_s': '10',
   'storage.keep_media_days': '30',
   'storage.keep_jobs_days': '90',
+  'storage.keep_voices_days': '30',
+  'storage.keep_voices_days': '30',
   'storage.max_media_bytes': '100',
 }
 

@@ -39,6 +39,7 @@ it('ends the search for a merged speaker even where the merges go round', () => 
 const A: Turn[] = [[0, 'a']]
 const B: Turn[] = [[0, 'b']]
 const AB: Turn[] = [...A, [2, 'b']]
+const LATE: Turn[] = [[1, 'b']] // nobody is known for its first word
 
 it('says who speaks at each change, also behind a line that changes inside', () => {
   const turns = [A, A, AB, B, A, [], [], A]
@@ -46,8 +47,8 @@ it('says who speaks at each change, also behind a line that changes inside', () 
 })
 
 it('goes from a line on until another one speaks', () => {
-  const turns = [A, A, A, AB, B, [], []]
-  expect(turns.map((_, at) => untilChange(turns, at))).toEqual([3, 3, 3, 4, 5, 7, 7])
+  const turns = [A, A, A, AB, B, [], [], LATE, B]
+  expect(turns.map((_, at) => untilChange(turns, at))).toEqual([3, 3, 3, 4, 5, 7, 7, 8, 9])
 })
 
 it('counts lines and the seconds of the words, a line of two for both', () => {
@@ -69,6 +70,7 @@ it('finds the beginnings of turns in the text', () => {
       [...A, [1, 'b']],
     ),
   ).toEqual([0, 2])
+  expect(turnOffsets('the cat the dog', words, LATE)).toEqual([4])
   expect(turnOffsets('the cat', words, [...A, [3, 'b']])).toEqual([0]) // the words are of another text
 })
 

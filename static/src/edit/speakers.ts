@@ -91,6 +91,8 @@ export function tallies(lines: readonly Spoken[], turns: readonly (readonly Turn
 
 /** The first and the last speaker of a line. Null: nobody is known. */
 const first = (turns: readonly Turn[]): string | null => turns[0]?.[1] ?? null
+/** Whether one speaker has a whole line. */
+const isWhole = (turns: readonly Turn[]): boolean => turns.length === 1 && turns[0]![0] === 0
 const last = (turns: readonly Turn[]): string | null => turns.at(-1)?.[1] ?? null
 
 /** Whether a line says who speaks: its speaker is not the one that spoke last, or another one speaks in the line. */
@@ -101,8 +103,8 @@ export const isChange = (turns: readonly (readonly Turn[])[], at: number): boole
 export function untilChange(turns: readonly (readonly Turn[])[], at: number): number {
   const who = first(turns[at]!)
   let end = at + 1
-  if (turns[at]!.length > 1) return end
-  while (end < turns.length && turns[end]!.length === (who ? 1 : 0) && first(turns[end]!) === who) end += 1
+  if (who && !isWhole(turns[at]!)) return end
+  while (end < turns.length && first(turns[end]!) === who && (!who || isWhole(turns[end]!))) end += 1
   return end
 }
 
@@ -115,7 +117,7 @@ export function turnOffsets(text: string, words: readonly { word: string }[], tu
     const found = text.indexOf(word.trim(), from)
     if (found < 0) return
     if (turns[nth]?.[0] === index) {
-      offsets.push(nth ? found : 0)
+      offsets.push(index ? found : 0)
       nth += 1
     }
     from = found + word.trim().length

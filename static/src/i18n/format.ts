@@ -80,3 +80,7 @@ export function trackName({ index, language, title, channels, decodable }: Track
   const name = t('track_n', { n: index })
   return facts.length ? t('act_on', { verb: name, name: facts.join(translation.value.comma) }) : name
 }
+
+/** Whether speakers are told apart, and how many: `off`, `auto` or a number. */
+export const speakersName = (choice: string): string =>
+  choice === 'off' || choice === 'auto' ? t(`tell_${choice}`) : t('speakers_n', { n: choice })
