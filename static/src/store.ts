@@ -17,6 +17,13 @@ export const siteTitle = computed(() => state.value.system?.title ?? served)
 const RETRY_MS = 3_000
 let fetching = false
 
+const listeners = new Set<(message: Message) => void>()
+/** Hear every message after it was applied. Returns what ends that. */
+export function listen(listener: (message: Message) => void): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+
 /** Apply a message that came from outside. Fetch a snapshot if the state is stale afterwards. */
 export function dispatch(message: Message): void {
   if (message.type !== 'connection') lastMessageAt.value = Date.now()
@@ -28,6 +35,7 @@ export function dispatch(message: Message): void {
 
 function apply(message: Message): void {
   state.value = reduce(state.value, message)
+  for (const listener of listeners) listener(message)
 }
 
 async function fetchSnapshot(): Promise<void> {

@@ -30,7 +30,11 @@ export type Problem = Sent<Schemas['Problem']>
 export type Segment = Pick<Sent<Schemas['TranscriptLine']>, HeardField> &
   Partial<Pick<Sent<Schemas['Line']>, EditField>>
 type HeardField = 'chunk' | 'index' | 'start' | 'end' | 'text' | 'words' | 'language' | 'speaker'
-type EditField = 'id' | 'version' | 'position' | 'held' | 'checked' | 'source'
+type EditField = 'id' | 'version' | 'content' | 'position' | 'held' | 'checked' | 'source'
+/** What a client may do with lines. */
+export type ClientOperation = Schemas['EditRequest']['operations'][number]
+/** What undoes an edit. */
+export type PutLines = Schemas['PutLines']
 export type EditResult = Sent<Schemas['EditResult']>
 export type Setting = Sent<Schemas['Setting']>
 export type SettingList = Sent<Schemas['SettingList']>

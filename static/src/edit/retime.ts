@@ -1,15 +1,10 @@
 // The times of the words of an edited text, shown at once. What the service computes (editing/retiming.py) replaces them;
 // it has the same rules and comes to the same result.
+import type { Segment } from '../types.ts'
 import { pairs } from './difference.ts'
 import { isSpoken, isUnspaced, splitWords, wordKey } from './words.ts'
 
-export interface TimedWord {
-  start: number
-  end: number
-  word: string
-  probability: number
-  by?: 'machine' | 'spread' | 'aligned' | 'person'
-}
+export type TimedWord = Segment['words'][number]
 /** The fewest words that begin and end where words of `splitWords` begin and end: nearly always one. */
 interface Group {
   words: TimedWord[]

@@ -1,0 +1,69 @@
+// A change: one act of a person on its way to the service. It is in the outbox until the service has it.
+import type { ClientOperation, Problem, Segment } from '../types.ts'
+import type { Line, LineList } from './lines.ts'
+
+/** A line as it was when a person began to change it: the common beginning of both sides when somebody else does too. */
+export interface Base {
+  text: string
+  start: number
+  end: number
+  before: string | null // the line before it
+}
+
+/** The only form in which changes are stored. Plain data. */
+export interface Change {
+  batch: string // sent twice, it is one edit
+  job: string
+  tab: string // the tab that sends it
+  order: number
+  open: boolean // still being typed: it is not sent
+  operations: ClientOperation[] // as they are sent, with the versions of their lines
+  bases: Record<string, Base>
+  tried: boolean // perhaps the service has it already: it must be sent again as it is
+  undoes?: string // the batch that this one takes back; it has no operations
+  number?: number // of the edit that this one takes back
+  problem?: Problem // why the service will never take it
+}
+
+const LETTERS = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+/** An ID of a new line or a batch. Its first letter tells it from the IDs of segments. */
+export function newId(): string {
+  const random = crypto.getRandomValues(new Uint8Array(23))
+  return `n${[...random].map((byte) => LETTERS[byte % 36]).join('')}`
+}
+
+/** The lines that an operation names and whose text or times it changes. */
+export function changedBy(operation: ClientOperation): string[] {
+  switch (operation.op) {
+    case 'text':
+    case 'split':
+    case 'delete':
+    case 'time':
+      return [operation.id]
+    case 'merge':
+      return operation.ids
+    default:
+      return []
+  }
+}
+
+/** The lines that an operation makes. */
+export const madeBy = (operation: ClientOperation): string[] => ('new' in operation ? [operation.new] : [])
+
+export function baseOf(lines: LineList, line: Line): Base {
+  const { text, start, end } = line
+  return { text, start, end, before: lines.neighbour(line, -1)?.id ?? null }
+}
+
+/** The line that begins last of those that begin before a time, in seconds: where a line without its neighbours belongs. */
+export function lineAt(lines: readonly Segment[], start: number): Line | undefined {
+  let low = 0
+  let high = lines.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (lines[middle]!.start <= start) low = middle + 1
+    else high = middle
+  }
+  return lines[low - 1] as Line | undefined
+}
