@@ -13,7 +13,6 @@ export interface Draft {
 /** The values of settings that have a fixed choice. */
 export const CHOICES: Record<string, readonly string[]> = {
   'speech.preset': ['fast', 'balanced', 'accurate'],
-  'speech.speakers': ['off', 'auto'],
   'speech.script': ['auto', 'simplified', 'traditional', 'recognized'],
   'speech.speakers': ['off', 'auto', ...Array.from({ length: 20 }, (_, at) => String(at + 1))],
   'speech.device': ['auto', 'cpu', 'cuda'],
@@ -40,7 +39,6 @@ const FIRST: Record<string, string> = {
   'speech.unload_after_s': '10',
   'storage.keep_media_days': '30',
   'storage.keep_jobs_days': '90',
-  'storage.keep_voices_days': '30',
   'storage.keep_voices_days': '30',
   'storage.max_media_bytes': '100',
 }
