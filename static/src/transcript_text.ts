@@ -1,4 +1,5 @@
 // Places in a text: the segment and the word at a time, and where a phrase occurs.
+import type { Head } from './edit/speakers.ts'
 import type { Gap, Segment, Word } from './types.ts'
 
 export interface Hit {
@@ -94,10 +95,11 @@ export interface Row {
   index: number
   line?: Segment
   gap?: Gap
+  head?: Head // who speaks, where that is said
 }
 
-/** Lines and gaps in the order of their times. `index` is that of the line. */
-export function rowsOf(lines: readonly Segment[], gaps: readonly Gap[]): Row[] {
+/** Lines and gaps in the order of their times. `index` is that of the line. `heads` has an item for each line, or none. */
+export function rowsOf(lines: readonly Segment[], gaps: readonly Gap[], heads: readonly (Head | null)[] = []): Row[] {
   const open = [...gaps].sort((a, b) => a.start - b.start)
   const rows: Row[] = []
   const addGaps = (until: number, index: number) => {
@@ -108,7 +110,8 @@ export function rowsOf(lines: readonly Segment[], gaps: readonly Gap[]): Row[] {
   }
   lines.forEach((line, index) => {
     addGaps(line.start, index)
-    rows.push({ key: `${line.chunk}.${line.index}`, index, line })
+    const head = heads[index]
+    rows.push({ key: `${line.chunk}.${line.index}`, index, line, ...(head && { head }) })
   })
   addGaps(Infinity, lines.length)
   return rows
@@ -122,7 +125,10 @@ export function toBlocks(rows: Row[], before: Row[][] = []): Row[][] {
     const block = rows.slice(BLOCK_ROWS * nth, BLOCK_ROWS * (nth + 1))
     const old = before[nth]
     const same = (row: Row, at: number) =>
-      row.line === old![at]!.line && row.gap === old![at]!.gap && row.index === old![at]!.index
+      row.line === old![at]!.line &&
+      row.gap === old![at]!.gap &&
+      row.index === old![at]!.index &&
+      row.head?.key === old![at]!.head?.key
     return old?.length === block.length && block.every(same) ? old : block
   })
 }

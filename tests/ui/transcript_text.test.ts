@@ -78,6 +78,12 @@ it('uses a block again if nothing in it changed', () => {
     false,
   ])
   expect(same(toBlocks(rowsOf(lines.with(30, { ...lines[30] }), []), before))).toEqual([true, false, true])
+  const heads = (name: string) =>
+    lines.map((_, at) => (at === 40 ? ({ key: name, faces: [], parts: [] } as any) : null))
+  const headed = toBlocks(rowsOf(lines, [], heads('Anna')), before)
+  expect(same(headed)).toEqual([true, false, true])
+  expect(toBlocks(rowsOf(lines, [], heads('Anna')), headed).every((block, nth) => block === headed[nth])).toBe(true)
+  expect(toBlocks(rowsOf(lines, [], heads('Bo')), headed)[1] === headed[1]).toBe(false)
   expect(same(toBlocks(rowsOf(lines, [{ start: 20.5, end: 21, reason: '' }]), before))).toEqual([false, false, false])
 })
 

@@ -131,6 +131,25 @@ export function initialOf(name: string, number: number): string {
   return letter ? letter.toLocaleUpperCase() : String(number)
 }
 
+/** A speaker as the page shows one. */
+export interface Face {
+  id: string
+  name: string
+  number: number // for keys, and for the name where nobody gave one
+  initial: string
+  slot: number // of the colours
+  found: boolean // by the voice
+  named: boolean
+}
+
+/** Who speaks in a line, where that has to be said. Equal ones have equal keys. */
+export interface Head {
+  key: string
+  faces: Face[] // empty: nobody is known from here on
+  /** Where others speak inside the line, in UTF-16 units: from, to, and the place of the speaker in `faces`. */
+  parts: readonly (readonly [from: number, to: number, face: number])[]
+}
+
 export const COLOURS = 8
 
 /** An operation on the speakers of a job. */
