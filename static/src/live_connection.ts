@@ -88,6 +88,13 @@ export function openConnection(
     on('update', (job, id) => ({ type: 'update', seq: id, job }))
     on('segment', (data, id) => ({ type: 'segment', seq: id, id: data.job_id, segment: data.segment }))
     on('edit', (edit, id) => ({ type: 'edit', seq: id, edit }))
+    on('speakers', ({ job_id, speakers, timeline_changed }, id) => ({
+      type: 'speakers',
+      seq: id,
+      id: job_id,
+      speakers,
+      timeline_changed,
+    }))
     on('model', (model, id) => ({ type: 'model', seq: id, model }))
     on('deleted', (data, id) => ({ type: 'deleted', seq: id, id: data.id }))
     on('settings', (_, id) => ({ type: 'settings', seq: id }))

@@ -1,4 +1,5 @@
 // Messages in, state out. Pure: nothing here needs a browser.
+import type { Speaker } from './edit/speakers.ts'
 import { lineId } from './transcript_text.ts'
 import type {
   EditResult,
@@ -9,6 +10,7 @@ import type {
   Models,
   Segment,
   Snapshot,
+  SpeakerList,
   Status,
   System,
   Transcript,
@@ -26,6 +28,8 @@ export type Message =
   | { type: 'update'; seq: number; job: Job }
   | { type: 'segment'; seq: number; id: string; segment: Segment }
   | { type: 'edit'; seq: number; edit: EditResult }
+  | { type: 'speakers'; seq: number; id: string; speakers: Speaker[]; timeline_changed: boolean }
+  | { type: 'speaker_list'; id: string; changes: number; list: SpeakerList }
   | { type: 'model'; seq: number; model: Model }
   | { type: 'system'; system: System }
   | { type: 'models'; models: Models }
@@ -55,7 +59,13 @@ export interface State {
   texts: Record<string, Segment[]>
   deletedLines: Record<string, string[]> // IDs of lines that people deleted, of the jobs in `texts`
   edits: Record<string, number> // the number of the newest edit in a text
+  speakers: Record<string, KnownSpeakers> // of the jobs in `texts`, by id
   lastText: Record<string, string> // by job id: the text of the newest segment
+}
+
+/** Who speaks in a job. `changes`: how often the speakers changed since the page was opened. */
+export interface KnownSpeakers extends SpeakerList {
+  changes: number
 }
 
 const NO_COUNTS: Counts = { pending: 0, processing: 0, paused: 0, completed: 0, failed: 0, cancelled: 0 }
@@ -77,6 +87,7 @@ export const INITIAL: State = {
   texts: {},
   deletedLines: {},
   edits: {},
+  speakers: {},
   lastText: {},
 }
 
@@ -117,11 +128,23 @@ export function reduce(state: State, message: Message): State {
       return state.texts[message.id] ? state : { ...state, texts: { ...state.texts, [message.id]: [] } }
     case 'edit':
       return applyEdit(state, message.seq, message.edit)
+    case 'speakers': {
+      const newest = { ...state, seq: Math.max(state.seq, message.seq) }
+      return state.texts[message.id] ? setSpeakers(newest, message.id, message.speakers) : newest
+    }
+    case 'speaker_list': {
+      const { id, changes, list } = message
+      const known = state.speakers[id]
+      const isLate = known !== undefined && known.changes > changes // its speakers are older than those that are known
+      const speakers = isLate ? known.speakers : list.speakers
+      return { ...state, speakers: { ...state.speakers, [id]: { ...list, speakers, changes: known?.changes ?? 0 } } }
+    }
     case 'transcript': {
-      const { segments, deleted, edits } = message.transcript
+      const { segments, deleted, edits, speakers = [] } = message.transcript
       const isLate = edits < (state.edits[message.id] ?? 0) // what it says was deleted may be back by now
       const gone = isLate ? [] : deleted
-      return changeText(state, message.id, edits, segments, [...(state.deletedLines[message.id] ?? []), ...gone])
+      const text = changeText(state, message.id, edits, segments, [...(state.deletedLines[message.id] ?? []), ...gone])
+      return isLate ? text : setSpeakers(text, message.id, speakers)
     }
   }
 }
@@ -150,9 +173,10 @@ function deleteJob(state: State, seq: number, id: string): State {
   const { [id]: job, ...jobs } = state.jobs
   const { [id]: _text, ...texts } = state.texts
   const { [id]: _lines, ...deletedLines } = state.deletedLines
+  const { [id]: _speakers, ...speakers } = state.speakers
   const counts = job ? { ...state.counts, [job.status]: Math.max(0, state.counts[job.status] - 1) } : state.counts
   const seen = { ...state.seen, [id]: seq }
-  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, counts, seen }
+  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, speakers, counts, seen }
 }
 
 function updateModel(state: State, seq: number, model: Model): State {
@@ -187,12 +211,19 @@ function changeText(state: State, id: string, edits: number, lines: Segment[], d
   }
 }
 
-function applyEdit(state: State, seq: number, { job_id: id, number, lines, gone }: EditResult): State {
+function setSpeakers(state: State, id: string, speakers: readonly Speaker[]): State {
+  const known = state.speakers[id] ?? { timeline: [], can_recount: false, why_not: null, changes: 0 }
+  const now = { ...known, speakers, changes: known.changes + 1 }
+  return { ...state, speakers: { ...state.speakers, [id]: now } }
+}
+
+function applyEdit(state: State, seq: number, { job_id: id, number, lines, gone, speakers }: EditResult): State {
   const newest = { ...state, seq: Math.max(state.seq, seq) }
   if (!state.texts[id] || number <= (state.edits[id] ?? 0)) return newest
   const back = new Set(lines.map(lineId))
   const deleted = [...(state.deletedLines[id] ?? []), ...gone].filter((line) => !back.has(line))
-  return changeText(newest, id, number, lines, deleted)
+  const text = changeText(newest, id, number, lines, deleted)
+  return speakers ? setSpeakers(text, id, speakers) : text
 }
 
 const pageBuild = (before: State['ui'], now: string | null): State['ui'] =>

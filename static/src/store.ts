@@ -5,7 +5,7 @@ import { request } from './api.ts'
 import { openConnection } from './live_connection.ts'
 import workerUrl from './live_connection.worker.ts?worker&url'
 import { INITIAL, reduce, type Message, type State } from './reducer.ts'
-import type { Models, Snapshot, System, Transcript } from './types.ts'
+import type { Models, Snapshot, SpeakerList, System, Transcript } from './types.ts'
 
 export const state = shallowRef<State>(INITIAL)
 export const lastMessageAt = ref(Date.now())
@@ -30,6 +30,8 @@ export function dispatch(message: Message): void {
   if (message.type === 'update') announce(state.value.jobs[message.job.id], message.job)
   if (message.type === 'settings') void fetchSystem()
   apply(message)
+  if (message.type === 'speakers' && message.timeline_changed && state.value.texts[message.id])
+    void fetchSpeakers(message.id)
   if (state.value.stale && !fetching) void fetchSnapshot()
 }
 
@@ -57,7 +59,18 @@ export async function fetchTranscript(id: string): Promise<boolean> {
   apply({ type: 'reading', id })
   const answer = await request<Transcript>('GET', `/api/jobs/${id}/transcript`)
   if (answer.ok) apply({ type: 'transcript', id, transcript: answer.value })
+  if (answer.ok && answer.value.speakers?.length) void fetchSpeakers(id)
   return answer.ok
+}
+
+const asked = new Map<string, number>()
+/** Fetch who speaks when in a job. Of several answers the last one that was asked for counts. */
+export async function fetchSpeakers(id: string): Promise<void> {
+  const nth = (asked.get(id) ?? 0) + 1
+  asked.set(id, nth)
+  const changes = state.value.speakers[id]?.changes ?? 0
+  const answer = await request<SpeakerList>('GET', `/api/jobs/${id}/speakers`)
+  if (answer.ok && asked.get(id) === nth) apply({ type: 'speaker_list', id, changes, list: answer.value })
 }
 
 /** Fetch the state of the service, which has the title and the models. */

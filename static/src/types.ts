@@ -1,5 +1,6 @@
 // The types of the API, made from docs/openapi.json: `npm run types`. This is the only file that names its schemas.
 import type { components } from './api_types.ts'
+import type { Speaker } from './edit/speakers.ts'
 
 type Schemas = components['schemas']
 
@@ -35,13 +36,21 @@ type EditField = 'id' | 'version' | 'content' | 'position' | 'held' | 'checked' 
 export type ClientOperation = Schemas['EditRequest']['operations'][number]
 /** What undoes an edit. */
 export type PutLines = Schemas['PutLines']
-export type EditResult = Sent<Schemas['EditResult']>
+export type EditList = Sent<Schemas['EditList']>
+export type EditResult = Sent<Schemas['EditResult']> & { speakers?: Speaker[] | null }
 export type Setting = Sent<Schemas['Setting']>
 export type SettingList = Sent<Schemas['SettingList']>
 export type Snapshot = Sent<Schemas['Snapshot']>
 export type Status = Schemas['Status']
 export type System = Sent<Schemas['System']>
 export type Track = Sent<Schemas['AudioTrack']>
-export type Transcript = Sent<Schemas['EditableTranscript']>
+/** Who speaks in a job, and when. */
+export interface SpeakerList {
+  speakers: readonly Speaker[]
+  timeline: readonly (readonly [number, string | null])[]
+  can_recount: boolean
+  why_not: Problem | null
+}
+export type Transcript = Sent<Schemas['EditableTranscript']> & { speakers?: Speaker[] }
 export type Transfer = Sent<Schemas['Transfer']>
 export type Word = Sent<Schemas['Word']>

@@ -212,3 +212,51 @@ it('shows what another window edited, and no line that was deleted there', () =>
   expect(texts(stale, back, edit(5, [], ['c0.1']))).toEqual(['one', 'two', 'three'])
   expect(after([edit(7, [edited(0, 0, 'x')])]).texts).toEqual({}) // nobody reads it
 })
+
+describe('speakers', () => {
+  const person = (id: string, name = '') => ({
+    ...{ id, name, position: 0, colour: 0, merged_into: null, found: true },
+  })
+  const transcript = (edits: number, speakers: object[]): Message => ({
+    type: 'transcript',
+    id: 'a',
+    transcript: { segments: [], gaps: [], deleted: [], edits, speakers } as any,
+  })
+  const edit = (number: number, speakers: object[] | null): Message => ({
+    type: 'edit',
+    seq: 10 + number,
+    edit: { job_id: 'a', number, lines: [], gone: [], speakers } as any,
+  })
+  const list = (changes: number, name: string): Message => ({
+    type: 'speaker_list',
+    id: 'a',
+    changes,
+    list: { speakers: [person('s1', name)], timeline: [[0, 's1']], can_recount: true, why_not: null },
+  })
+  const names = (state: State) => state.speakers.a?.speakers.map(({ id, name }) => name || id)
+  const reading: Message = { type: 'reading', id: 'a' }
+
+  it('come with the transcript, an edit, and a new count', () => {
+    let state = after([reading, transcript(0, [person('s1')]), edit(1, [person('s1', 'Anna')]), edit(2, null)])
+    expect(names(state)).toEqual(['Anna'])
+    state = after([{ type: 'speakers', seq: 20, id: 'a', speakers: [person('s2')], timeline_changed: true }], state)
+    expect([names(state), state.seq]).toEqual([['s2'], 20])
+    expect(after([edit(1, [person('s1', 'Old')])], state).speakers).toBe(state.speakers)
+    expect(after([transcript(1, [person('s1', 'Old')])], state).speakers).toBe(state.speakers)
+  })
+
+  it('of an answer that was late are not shown, but its timeline is', () => {
+    const state = after([reading, transcript(0, [person('s1')]), edit(1, [person('s1', 'Anna')])])
+    const late = after([list(state.speakers.a!.changes - 1, '')], state)
+    expect([names(late), late.speakers.a!.timeline]).toEqual([['Anna'], [[0, 's1']]])
+    expect(names(after([list(state.speakers.a!.changes, 'Bo')], state))).toEqual(['Bo'])
+  })
+
+  it('of a job that no page shows are not kept', () => {
+    const told: Message = { type: 'speakers', seq: 20, id: 'a', speakers: [person('s1')], timeline_changed: true }
+    expect(after([told])).toMatchObject({ speakers: {}, seq: 20 })
+    const shown = after([reading, told])
+    expect(names(shown)).toEqual(['s1'])
+    expect(after([{ type: 'deleted', seq: 21, id: 'a' }], shown).speakers).toEqual({})
+  })
+})

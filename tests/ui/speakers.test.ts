@@ -1,7 +1,9 @@
 // Who speaks where: the same cases as the service has, and what the page makes of them.
+import { readFileSync } from 'node:fs'
 import turnCases from './turns.json'
 import {
   afterOperations,
+  COLOURS,
   initialOf,
   isChange,
   resolver,
@@ -103,4 +105,45 @@ it('shows at once what operations will make of the speakers', () => {
     { op: 'remove_speaker', id: 'p1' },
   ])
   expect(back).toEqual(before)
+})
+
+describe('the colours', () => {
+  const css = readFileSync(new URL('../../static/src/edit/speakers.css', import.meta.url), 'utf8')
+  const long = (hex: string) =>
+    hex.length === 4 ? `#${[...hex.slice(1)].map((digit) => digit + digit).join('')}` : hex
+  const both = (text: string) => {
+    const found = [...text.matchAll(/#[0-9a-f]{3,6}/g)].map(([hex]) => long(hex))
+    return [found[0]!, found.at(-1)!] as const // light, dark
+  }
+  const variables = (name: string) =>
+    [...css.matchAll(new RegExp(`--${name}: (.*);`, 'g'))].map(([, value]) => both(value!))
+  const [plainInk] = variables('on-speaker')
+  const slots = [...css.matchAll(/\n {2}[^\n{]*\{\n {4}--speaker: (.*);\n(?: {4}--on-speaker: (.*);\n)?/g)].map(
+    ([, colour, ink]) => ({ colour: both(colour!), ink: ink ? both(ink) : plainInk! }),
+  )
+  const luminance = (hex: string) => {
+    const [r, g, b] = [1, 3, 5].map((at) => {
+      const part = parseInt(hex.slice(at, at + 2), 16) / 255
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+    }) as [number, number, number]
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
+  const contrast = (a: string, b: string) => {
+    const [dark, light] = [luminance(a), luminance(b)].sort((x, y) => x - y) as [number, number]
+    return (light + 0.05) / (dark + 0.05)
+  }
+  const lightness = (hex: string) => 116 * Math.cbrt(luminance(hex)) - 16
+
+  it.each([
+    ['light', 0, ['#ffffff', '#f7f7f5', '#e6f2ed']],
+    ['dark', 1, ['#1b1e22', '#131518', '#17322a']],
+  ] as const)('have a lightness each, are seen on every ground, and carry their letter: %s', (_, theme, grounds) => {
+    expect(slots.length).toBe(COLOURS)
+    for (const { colour, ink } of slots) {
+      expect(contrast(colour[theme], ink[theme]), colour[theme]).toBeGreaterThanOrEqual(4.5)
+      for (const ground of grounds) expect(contrast(colour[theme], ground), colour[theme]).toBeGreaterThanOrEqual(3)
+    }
+    const steps = slots.map(({ colour }) => lightness(colour[theme])).sort((a, b) => a - b)
+    for (let at = 1; at < steps.length; at += 1) expect(steps[at]! - steps[at - 1]!).toBeGreaterThan(3)
+  })
 })
