@@ -1,17 +1,11 @@
-"""Write texts to read and edit: txt, tsv, json, md, docx. Pure.
-
-A docx is a zip of a few small XML files. They are written here: the library for it needs an XML parser of 12 MB.
-"""
+"""Write texts to read and edit: txt, tsv, json, md, docx. Pure."""
 
 from __future__ import annotations
 
-import io
 import re
-import unicodedata
-import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
-from xml.sax.saxutils import escape
 
 import msgspec
 
@@ -21,8 +15,7 @@ from whisper_service.core.text import clean, wide_mark
 from whisper_service.core.timecode import clock, hms, milliseconds
 from whisper_service.export.layout import Layout
 from whisper_service.export.speaker_names import WholeTranscript, names_shown, speaking_times
-
-DOCX_TYPE: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+from whisper_service.export.word_file import paragraph, run, word_file
 
 
 def to_json(transcript: Transcript, layout: Layout) -> str:
@@ -60,34 +53,26 @@ def to_tsv(transcript: Transcript, layout: Layout) -> str:
 
 def to_md(transcript: Transcript, layout: Layout) -> str:
     """Write Markdown (CommonMark): the name as heading, then paragraphs that begin with their time and speaker."""
-    blocks = [f"# {_literal(clean(stem_of(transcript.name)))}".rstrip()]
-    for paragraph in _paragraphs(transcript):
-        marks = [f"**{_literal(mark)}**" for mark in paragraph.marks(layout)]
-        text = _literal(paragraph.text)
+    blocks = [f"# {literal(clean(stem_of(transcript.name)))}".rstrip()]
+    for each in map(joined, paragraphs(transcript)):
+        marks = [f"**{literal(mark)}**" for mark in each.marks(layout)]
+        text = literal(each.text)
         blocks.append(" ".join([*marks, text]) if marks else _LIST.sub(r"\1\\\2", text))
     return "\n\n".join(blocks) + "\n"
 
 
 def to_docx(transcript: Transcript, layout: Layout) -> bytes:
     """Write Office Open XML: the name as title, then paragraphs as in `to_md`. Equal transcripts give equal bytes."""
-    title = clean(stem_of(transcript.name))
-    body = [_paragraph(title, style="Title")]
-    body += (_paragraph(p.text, marks=p.marks(layout)) for p in _paragraphs(transcript))
-    files = {
-        "[Content_Types].xml": _CONTENT_TYPES,
-        "_rels/.rels": _RELATIONS,
-        "docProps/core.xml": _CORE.format(title=_xml(title), author=_xml(clean(layout.author))),
-        "word/_rels/document.xml.rels": _DOCUMENT_RELATIONS,
-        "word/styles.xml": _STYLES,
-        "word/document.xml": _DOCUMENT.format(body="".join(body)),
-    }
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            entry = zipfile.ZipInfo(name)  # with a fixed date
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, text.encode())
-    return written.getvalue()
+    body = (paragraph(_runs(p, layout), p.text) for p in map(joined, paragraphs(transcript)))
+    return word_file(clean(stem_of(transcript.name)), "".join(body), author=clean(layout.author))
+
+
+def _runs(passage: Passage, layout: Layout) -> str:
+    return "".join([*(run(f"{mark} ", "<w:b/>") for mark in passage.marks(layout)), run(passage.text)])
+
+
+Key = tuple[int, int]
+"""The chunk and the number of a segment: what a line and its segment have in common."""
 
 
 class Passage(NamedTuple):
@@ -98,6 +83,7 @@ class Passage(NamedTuple):
     text: str
     speaker: str | None = None
     gap: bool = False
+    key: Key | None = None  # of its segment
 
     @property
     def name(self) -> str:
@@ -117,12 +103,12 @@ class Passage(NamedTuple):
 
 def passages(transcript: Transcript) -> Iterator[Passage]:
     """Yield segments and gaps in the order of time, without segments that have no text."""
-    found = [(s.start, s.end, s.text, s.speaker, False) for s in transcript.segments]
-    found += ((g.start, g.end, _gap(g.start, g.end, g.reason), None, True) for g in transcript.gaps)
-    for start, end, text, speaker, gap in sorted(found, key=lambda item: item[0]):
+    found = [(s.start, s.end, s.text, s.speaker, False, (s.chunk, s.index)) for s in transcript.segments]
+    found += ((g.start, g.end, _gap(g.start, g.end, g.reason), None, True, None) for g in transcript.gaps)
+    for start, end, text, *others in sorted(found, key=lambda item: item[0]):
         if text := clean(text):
             first = milliseconds(start)
-            yield Passage(first, max(milliseconds(end), first + 1), text, speaker, gap)
+            yield Passage(first, max(milliseconds(end), first + 1), text, *others)
 
 
 def _gap(start: float, end: float, reason: str) -> str:
@@ -136,97 +122,44 @@ LONG: Final = 600
 """A paragraph with so many characters ends at the next end of a segment."""
 
 
-def _paragraphs(transcript: Transcript) -> Iterator[Passage]:
-    """Join passages of one speaker without a pause, until they are long."""
-    held: Passage | None = None
+def paragraphs(transcript: Transcript) -> Iterator[list[Passage]]:
+    """Yield the passages of each paragraph: those of one speaker without a pause, until they are long."""
+    held: list[Passage] = []
     for passage in passages(transcript):
-        if held is None:
-            held = passage
-        elif (
-            held.gap
-            or passage.gap
-            or held.speaker != passage.speaker
-            or passage.start - held.end >= PAUSE_MS
-            or len(held.text) >= LONG
-        ):
+        if held and ends_paragraph(held, passage):
             yield held
-            held = passage
-        else:
-            space = "" if wide_mark(held.text[-1]) else " "
-            held = held._replace(end=max(held.end, passage.end), text=f"{held.text}{space}{passage.text}")
-    if held is not None:
+            held = []
+        held.append(passage)
+    if held:
         yield held
+
+
+def ends_paragraph(held: Sequence[Passage], passage: Passage) -> bool:
+    """Return whether a passage begins a new paragraph behind the passages `held`. The page has the same rule."""
+    return (
+        held[-1].gap
+        or passage.gap
+        or held[-1].speaker != passage.speaker
+        or passage.start - max(each.end for each in held) >= PAUSE_MS
+        or sum(len(each.text) for each in held) + sum(len(between(*two)) for two in pairwise(held)) >= LONG
+    )
+
+
+def between(before: Passage, passage: Passage) -> str:
+    """Return what stands between two passages of a paragraph."""
+    return "" if wide_mark(before.text[-1]) else " "
+
+
+def joined(held: Sequence[Passage]) -> Passage:
+    """Return the passages of a paragraph as one."""
+    text = held[0].text + "".join(f"{between(*two)}{two[1].text}" for two in pairwise(held))
+    return held[0]._replace(end=max(each.end for each in held), text=text)
 
 
 _LIST: Final = re.compile(r"^(\d*)([-+.)])")  # at the beginning of a paragraph this would make a list
 _SYNTAX: Final = re.compile(r"([\\`*_{}\[\]<>&~|#!$])")
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Return a text in which nothing is syntax of Markdown."""
     return _SYNTAX.sub(r"\\\1", text)
-
-
-_NO_XML: Final = dict.fromkeys([*range(0xD800, 0xE000), 0xFFFE, 0xFFFF])
-
-
-def _xml(text: str) -> str:
-    return escape(text.translate(_NO_XML))
-
-
-def _paragraph(text: str, *, marks: Iterable[str] = (), style: str = "Normal") -> str:
-    rtl = _right_to_left(text)
-    head = "".join(_run(f"{mark} ", "<w:b/>", rtl=False) for mark in marks)
-    bidi = "<w:bidi/>" if rtl else ""
-    return f'<w:p><w:pPr><w:pStyle w:val="{style}"/>{bidi}</w:pPr>{head}{_run(text, rtl=rtl)}</w:p>'
-
-
-def _run(text: str, properties: str = "", *, rtl: bool) -> str:
-    properties += "<w:rtl/>" if rtl else ""
-    return f'<w:r><w:rPr>{properties}</w:rPr><w:t xml:space="preserve">{_xml(text)}</w:t></w:r>'
-
-
-def _right_to_left(text: str) -> bool:
-    """Return whether the first letter that has a direction runs from right to left."""
-    kinds = (unicodedata.bidirectional(character) for character in text)
-    return next((kind for kind in kinds if kind in ("L", "R", "AL")), "L") != "L"
-
-
-_HEAD: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-_PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
-_OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-_WORD: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml"
-_MAIN: Final = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
-_CONTENT_TYPES: Final = (
-    f'{_HEAD}<Types xmlns="{_PACKAGE}/content-types">'
-    '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-    '<Default Extension="xml" ContentType="application/xml"/>'
-    f'<Override PartName="/word/document.xml" ContentType="{_WORD}.document.main+xml"/>'
-    f'<Override PartName="/word/styles.xml" ContentType="{_WORD}.styles+xml"/>'
-    '<Override PartName="/docProps/core.xml"'
-    ' ContentType="application/vnd.openxmlformats-package.core-properties+xml"/></Types>'
-)
-_RELATIONS: Final = (
-    f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
-    f'<Relationship Id="rId1" Type="{_OFFICE}/officeDocument" Target="word/document.xml"/>'
-    f'<Relationship Id="rId2" Type="{_PACKAGE}/relationships/metadata/core-properties" Target="docProps/core.xml"/>'
-    "</Relationships>"
-)
-_DOCUMENT_RELATIONS: Final = (
-    f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
-    f'<Relationship Id="rId1" Type="{_OFFICE}/styles" Target="styles.xml"/></Relationships>'
-)
-_CORE: Final = (
-    f'{_HEAD}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties"'
-    ' xmlns:dc="http://purl.org/dc/elements/1.1/">'
-    "<dc:title>{title}</dc:title><dc:creator>{author}</dc:creator></cp:coreProperties>"
-)
-_STYLES: Final = (
-    f"{_HEAD}<w:styles {_MAIN}><w:docDefaults><w:rPrDefault><w:rPr>"
-    '<w:rFonts w:ascii="Calibri" w:hAnsi="Calibri" w:eastAsia="Microsoft YaHei" w:cs="Arial"/>'
-    '<w:sz w:val="22"/><w:szCs w:val="22"/></w:rPr></w:rPrDefault><w:pPrDefault><w:pPr>'
-    '<w:spacing w:after="160" w:line="276" w:lineRule="auto"/></w:pPr></w:pPrDefault></w:docDefaults>'
-    '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/></w:style>'
-    '<w:style w:type="paragraph" w:styleId="Title"><w:name w:val="Title"/><w:basedOn w:val="Normal"/>'
-    '<w:next w:val="Normal"/><w:rPr><w:sz w:val="40"/><w:szCs w:val="40"/></w:rPr></w:style></w:styles>'
-)
-_DOCUMENT: Final = f"{_HEAD}<w:document {_MAIN}><w:body>{{body}}<w:sectPr/></w:body></w:document>"

@@ -13,6 +13,7 @@ from whisper_service.core.chinese import convert
 from whisper_service.core.domain import Transcript
 from whisper_service.export import documents, subtitles
 from whisper_service.export.layout import STYLE, Layout
+from whisper_service.export.word_file import DOCX_TYPE
 
 _CAPTIONS: Final = (*STYLE, "script", "bom")
 _NAMED: Final = (*_CAPTIONS, "speakers")
@@ -39,7 +40,7 @@ class Format(StrEnum):
     LRC = "lrc", Exporter("text/x-lrc; charset=utf-8", subtitles.to_lrc, _CAPTIONS)
     ASS = "ass", Exporter("text/x-ssa; charset=utf-8", subtitles.to_ass, _NAMED)
     MD = "md", Exporter("text/markdown; charset=utf-8", documents.to_md, ("times", "speakers", "script", "bom"))
-    DOCX = "docx", Exporter(documents.DOCX_TYPE, documents.to_docx, ("times", "speakers", "script", "author"))
+    DOCX = "docx", Exporter(DOCX_TYPE, documents.to_docx, ("times", "speakers", "script", "author"))
 
     def __new__(cls, name: str, exporter: Exporter | None = None) -> Format:
         assert exporter is not None, "Only the entries above come here: Format(name) looks up one of them."

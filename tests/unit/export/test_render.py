@@ -470,7 +470,7 @@ def test_docx_is_read_back(value: Transcript) -> None:
 
 def wanted(value: Transcript) -> str:
     """Return the paragraphs with the names of speakers, without spaces."""
-    found = documents._paragraphs(value)
+    found = map(documents.joined, documents.paragraphs(value))
     said = "".join("".join([*p.marks(Layout(times=False)), p.text]) for p in found).translate(
         {0xFFFE: None, 0xFFFF: None}
     )
