@@ -83,7 +83,7 @@ class Passage(NamedTuple):
     text: str
     speaker: str | None = None
     gap: bool = False
-    key: Key | None = None  # of its segment
+    key: Key | None = None  # of its segment; None: a gap
 
     @property
     def name(self) -> str:
@@ -103,12 +103,13 @@ class Passage(NamedTuple):
 
 def passages(transcript: Transcript) -> Iterator[Passage]:
     """Yield segments and gaps in the order of time, without segments that have no text."""
-    found = [(s.start, s.end, s.text, s.speaker, False, (s.chunk, s.index)) for s in transcript.segments]
-    found += ((g.start, g.end, _gap(g.start, g.end, g.reason), None, True, None) for g in transcript.gaps)
-    for start, end, text, *others in sorted(found, key=lambda item: item[0]):
+    found = [(s.start, s.end, s.text, s.speaker, (s.chunk, s.index)) for s in transcript.segments]
+    told: list[tuple[float, float, str, str | None, Key | None]] = [*found]
+    told += ((g.start, g.end, _gap(g.start, g.end, g.reason), None, None) for g in transcript.gaps)
+    for start, end, text, speaker, key in sorted(told, key=lambda item: item[0]):
         if text := clean(text):
             first = milliseconds(start)
-            yield Passage(first, max(milliseconds(end), first + 1), text, *others)
+            yield Passage(first, max(milliseconds(end), first + 1), text, speaker, key is None, key)
 
 
 def _gap(start: float, end: float, reason: str) -> str:
