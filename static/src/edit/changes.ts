@@ -2,38 +2,40 @@
 import type { ClientOperation, Problem, Segment } from '../types.ts'
 import type { Line, LineList } from './lines.ts'
 
-/** A line as it was when a person began to change it: the common beginning of both sides when somebody else does too. */
+/** A line as it was before an operation: the common beginning of both sides when somebody else changes it too. */
 export interface Base {
   text: string
   start: number
   end: number
   before: string | null // the line before it
 }
-
-/** The only form in which changes are stored. Plain data. */
+export interface Act {
+  operation: ClientOperation // with the version that its line has, as far as this tab knows
+  base: Base | null // of operations that depend on the text of a line
+}
+/** The form in which changes are stored: plain data. */
 export interface Change {
   batch: string // sent twice, it is one edit
   job: string
   tab: string // the tab that sends it
   order: number
   open: boolean // still being typed: it is not sent
-  operations: ClientOperation[] // as they are sent, with the versions of their lines
-  bases: Record<string, Base>
+  acts: Act[]
   tried: boolean // perhaps the service has it already: it must be sent again as it is
-  undoes?: string // the batch that this one takes back; it has no operations
+  undoes?: string // the batch that this one takes back; it has no acts
   number?: number // of the edit that this one takes back
-  problem?: Problem // why the service will never take it
+  problem?: Problem // why the service does not take it
 }
 
 const LETTERS = '0123456789abcdefghijklmnopqrstuvwxyz'
 
-/** An ID of a new line or a batch. Its first letter tells it from the IDs of segments. */
+/** An ID of a new line, a batch or a tab. Its first letter tells it from the IDs of segments. */
 export function newId(): string {
   const random = crypto.getRandomValues(new Uint8Array(23))
   return `n${[...random].map((byte) => LETTERS[byte % 36]).join('')}`
 }
 
-/** The lines that an operation names and whose text or times it changes. */
+/** The lines whose text or times an operation changes. */
 export function changedBy(operation: ClientOperation): string[] {
   switch (operation.op) {
     case 'text':
@@ -51,7 +53,10 @@ export function changedBy(operation: ClientOperation): string[] {
 /** The lines that an operation makes. */
 export const madeBy = (operation: ClientOperation): string[] => ('new' in operation ? [operation.new] : [])
 
-export function baseOf(lines: LineList, line: Line): Base {
+/** The line of an operation as it is before it. */
+export function baseOf(lines: LineList, operation: ClientOperation): Base | null {
+  const line = 'id' in operation ? lines.get(operation.id) : undefined
+  if (!line) return null
   const { text, start, end } = line
   return { text, start, end, before: lines.neighbour(line, -1)?.id ?? null }
 }

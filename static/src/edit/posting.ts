@@ -16,9 +16,10 @@ const MOST_WAIT_S = 30
 export const LAST_BYTES = 60_000
 
 function requestOf(change: Change, author: string): [path: string, body: string] {
-  const { batch, tab: client, operations, undoes, number } = change
+  const { batch, tab: client, undoes, number } = change
   const path = `/api/jobs/${change.job}/edits`
   if (undoes) return [`${path}/${number}/undo`, JSON.stringify({ batch, client, author })]
+  const operations = change.acts.map(({ operation }) => operation)
   return [path, JSON.stringify({ batch, client, author, operations })]
 }
 

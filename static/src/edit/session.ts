@@ -1,28 +1,28 @@
 // The editing of one transcript in this tab: what is typed is shown at once, stored in this browser, and sent.
-// The rules of merging are in rebase.ts, the store in outbox.ts, the requests in posting.ts, undo in undo.ts.
-import { computed, ref, type ComputedRef, type Ref } from 'vue'
-import type { Message } from '../reducer.ts'
-import { dispatch, fetchTranscript, listen, state as page } from '../store.ts'
-import type { ClientOperation, EditResult, Problem, Segment } from '../types.ts'
-import { clean } from './apply.ts'
-import { baseOf, changedBy, newId, type Base, type Change } from './changes.ts'
-import { LineList } from './lines.ts'
-import { Postman, type Reply } from './posting.ts'
+import { computed, ref, watch, type ComputedRef, type Ref } from 'vue'
+import { holdLogin } from '../api.ts'
+import { explain } from '../i18n/problems.ts'
+import { t } from '../i18n/index.ts'
+import { notify } from '../notices.ts'
+import type { ClientOperation, Problem, Segment } from '../types.ts'
+import { newId, type Act, type Change } from './changes.ts'
+import { decide, lastAuthor, useConflicts, type Choice, type Conflict } from './decisions.ts'
+import { Delivery, type SaveState } from './delivery.ts'
+import { Draft } from './draft.ts'
 import { Queue } from './queue.ts'
-import { fits, type Clash } from './rebase.ts'
+import { plan } from './rebase.ts'
+import { recover, TAB } from './recovery.ts'
 import { Steps, type Place, type Step } from './undo.ts'
 
+export type { Conflict } from './decisions.ts'
+export type { SaveState } from './delivery.ts'
 export type { Place } from './undo.ts'
 
-/** A line that needs a decision. `gone`: it was deleted, and what was typed into it is a line of its own now. */
-export interface Conflict extends Clash {
-  author: string // '': nobody gave a name
-  at: number | null // Unix seconds; null: not known yet
-}
-export type SaveState = 'saved' | 'saving' | 'unsent' | 'memory' | 'login'
-
 export interface Session {
-  /** What the service said, with everything on top that this tab changed. What is typed right now comes with a pause. */
+  /**
+   * What the service says, with everything on top that this tab changed. What is typed right now may come with a pause,
+   * so that a key draws only its own line; but no older text of that line comes behind a newer one.
+   */
   lines: ComputedRef<Segment[]>
   state: ComputedRef<SaveState>
   /** How many changes the service does not have. */
@@ -31,261 +31,259 @@ export interface Session {
   recovered: Ref<number>
   /** Lines that need a decision, by ID. */
   conflicts: ComputedRef<Record<string, Conflict>>
-  /** Why the service takes no changes: the transcript was deleted, or a change is refused. */
+  /** Why the service does not take changes: the transcript was deleted, or a change is refused. */
   problem: Ref<Problem | null>
   canUndo: Ref<boolean>
   canRedo: Ref<boolean>
-  /** Set while an input method composes in the line that is edited: nothing of that line is sent or merged. */
+  /** Set while an input method composes: nothing of the line that is typed into is sent or merged. */
   composing: Ref<boolean>
   /** The text of a line that is being edited, after each key. */
   type(id: string, text: string): void
-  /** Do one act: one edit and one step of undo. `place`: the caret before it. False: it cannot be done. */
-  perform(operations: ClientOperation[], place?: Place | null, after?: Place | null): boolean
-  /** Send what was typed: the line is left. */
+  /**
+   * Do one act: one edit and one step of undo. The session fills in the versions of lines. `before` and `after`: where
+   * the caret stands after an undo and a redo. False: it cannot be done.
+   */
+  perform(operations: ClientOperation[], before?: Place | null, after?: Place | null): boolean
+  /** The line is left: send what was typed. An empty line is deleted. */
   flush(): void
   undo(): Place | null
   redo(): Place | null
-  resolve(id: string, choice: 'mine' | 'theirs' | 'both'): void
-  /** The ID of the line that has the text of a line now: another one if that was deleted while somebody typed in it. */
+  resolve(id: string, choice: Choice): void
+  /** The line that has the text of a line now: another one if that was deleted while somebody typed in it. */
   idOf(id: string): string
-  /** The page is left: no more changes come. Those that are there are sent still. */
+  /** The texts that the service does not have, to be copied elsewhere. */
+  unsaved(): string
+  /** Give up the changes that the service refuses. */
+  discard(): void
+  /** The page is left. What is not saved yet is sent still. */
   close(): void
 }
 
-const PAUSE_MS = 700 // without a key: then what was typed is sent
-const STORE_MS = 200 // what was typed is stored this soon
-const CATCH_UP_MS = 2_000 // this long the event of an edit may take; then the transcript is fetched
+const MOST_CHARACTERS = 300_000 // of the operations of one request: the service takes 1 MB
+const MOST_OPERATIONS = 4_000
 
-const sessions = new Map<string, Session>()
-/** Who this tab is in the log of edits. */
-export const TAB = newId()
+const sessions = new Map<string, Session & { left: boolean }>()
 
-/** The session of a transcript. There is one for each in a tab. */
+/** The session of a transcript. There is one for each in a tab; it lives until nothing is to be sent. */
 export function openSession(job: string): Session {
-  const known = sessions.get(job)
-  if (known) return known
-  const session = start(job)
+  const session = sessions.get(job) ?? start(job)
+  session.left = false
   sessions.set(job, session)
   return session
 }
 
-function start(job: string): Session {
+// While something is not saved, an ended login does not lead away.
+holdLogin(() => [...sessions.values()].some(({ pending }) => pending.value > 0))
+
+function start(job: string): Session & { left: boolean } {
   const queue = new Queue(job)
   const steps = new Steps(job)
   const recovered = ref(0)
-  const problem = ref<Problem | null>(null)
-  const composing = ref(false)
   const canUndo = ref(false)
   const canRedo = ref(false)
-  const reported = ref<Reply['kind']>('done')
-  let open: Change | null = null
+  const composing = ref(false)
+  const { conflicts, stop: stopConflicts } = useConflicts(queue)
   let order = Date.now()
-  let pause: ReturnType<typeof setTimeout> | undefined
-  let storing: ReturnType<typeof setTimeout> | undefined
 
-  const postman = new Postman(
-    next,
-    settle,
-    (kind) => (reported.value = kind),
-    () => '',
-  )
-
-  function makeChange(operations: ClientOperation[], bases: Record<string, Base>): Change {
-    return { batch: newId(), job, tab: TAB, order: ++order, open: false, operations, bases, tried: false }
+  const make = (acts: Act[]): Change => {
+    return { batch: newId(), job, tab: TAB, order: ++order, open: false, acts, tried: false }
   }
-  function update(): void {
-    canUndo.value = steps.done.length > 0 || open !== null
-    canRedo.value = steps.undone.length > 0
-    postman.wake()
-  }
-
-  // What comes from the service
-  function onMessage(message: Message): void {
-    if (message.type === 'edit' && message.edit.job_id === job) {
-      const { batch, number } = message.edit
-      if (queue.find(batch)) acknowledge(batch, number)
-      else queue.settle()
-    } else if ((message.type === 'transcript' || message.type === 'segment') && message.id === job) queue.settle()
-    else if (message.type === 'connection' && message.connection === 'live') postman.wake(true)
-    else return
+  const draft = new Draft(queue, make, ({ batch, before, after, goesOn }) => {
+    const last = steps.done.at(-1)
+    if (last && goesOn && last.typed) Object.assign(last, { batches: [...last.batches, batch], after })
+    else steps.add({ batches: [batch], before, after, typed: true })
+    queue.refresh()
     update()
-  }
-  function acknowledge(batch: string, number: number): void {
-    steps.tell(batch, number)
-    queue.acknowledge(batch, number)
-  }
+  })
+  const delivery = new Delivery(queue, {
+    vanish: (ids) => draft.remember(ids),
+    made: (batch, number) => steps.tell(batch, number),
+    refused: (batch, problem) => void tellRefused(batch, problem),
+    empty: forget,
+    changed: update,
+  })
 
-  // What goes to the service
-  function next(): Change | null {
-    const [change] = queue.sendable(forget)
-    if (change) change.tried = true
-    return change ?? null
+  function update(): void {
+    canUndo.value = steps.done.length > 0 || draft.open
+    canRedo.value = steps.undone.length > 0
+    if (session.left && !queue.pending.value) return end()
+    delivery.wake()
   }
   function forget(batch: string): void {
     steps.forget(batch)
-    queue.remove([batch])
-    queue.refresh()
+    queue.remove(batch)
   }
-  async function settle(change: Change, reply: Reply): Promise<void> {
-    if (reply.kind === 'done') take(change, reply.result)
-    else if (reply.kind === 'conflict') await refuse(change, reply.problem)
-    else if ('problem' in reply) {
-      change.problem = problem.value = reply.problem
-      void queue.keep([change])
-      queue.refresh()
-    }
+  async function tellRefused(batch: string, problem: Problem): Promise<void> {
+    forget(batch)
     update()
-  }
-  function take({ batch }: Change, edit: EditResult): void {
-    const has = queue.edits ?? 0
-    if (edit.number === has + 1) dispatch({ type: 'edit', seq: page.value.seq, edit })
-    if (!queue.find(batch)) return
-    acknowledge(batch, edit.number)
-    setTimeout(() => {
-      if ((queue.edits ?? 0) < edit.number) void fetchTranscript(job)
-    }, CATCH_UP_MS)
-  }
-  async function refuse(change: Change, { params }: Problem): Promise<void> {
-    if (change.undoes) {
-      forget(change.batch)
-      return
-    }
-    change.tried = false
-    const number = Number(params?.number ?? 0)
-    if ((queue.edits ?? 0) < number) await caughtUp(number)
-    queue.refresh()
-  }
-  async function caughtUp(number: number): Promise<void> {
-    const end = Date.now() + CATCH_UP_MS
-    while ((queue.edits ?? 0) < number && Date.now() < end) await new Promise((done) => setTimeout(done, 50))
-    if ((queue.edits ?? 0) < number) await fetchTranscript(job)
+    if (problem.code !== 'edit_conflict') return notify(explain(problem).what)
+    const { author } = await lastAuthor(job, (problem.params?.ids ?? []) as string[])
+    notify(t('undo_blocked', { name: author || t('someone') }))
   }
 
-  // What the person does
-  function begin(id: string): Change | null {
-    const lines = new LineList(queue.view.value.lines)
-    const line = lines.get(id)
-    if (!line) return null
-    const change = makeChange([{ op: 'text', id, v: line.version, text: line.text }], { [id]: baseOf(lines, line) })
-    change.open = true
-    return change
-  }
-  function type(given: string, text: string): void {
-    const id = idOf(given)
-    if (open && open.operations[0]!.op === 'text' && open.operations[0]!.id !== id) closeDraft()
-    if (!open) {
-      open = begin(id)
-      if (!open) return
-      queue.changes.push(open)
-    }
-    Object.assign(open.operations[0]!, { text })
-    storing ??= setTimeout(() => {
-      storing = undefined
-      if (open) void queue.keep([open])
-    }, STORE_MS)
-    wait()
-    queue.count()
-    canUndo.value = true
-  }
-  function wait(): void {
-    clearTimeout(pause)
-    pause = setTimeout(() => {
-      const isEmpty = open?.operations.some((operation) => operation.op === 'text' && !operation.text.trim())
-      if (!isEmpty) closeDraft() // an empty line is deleted only when it is left
-    }, PAUSE_MS)
-  }
-  /** What was typed becomes a change that is sent. */
-  function closeDraft(): void {
-    clearTimeout(pause)
-    if (!open || composing.value) return
-    const change = open
-    open = null
-    change.open = false
-    const [operation] = change.operations as [Extract<ClientOperation, { op: 'text' }>]
-    const { text: before } = change.bases[operation.id]!
-    if (clean(operation.text) === before.trim()) queue.remove([change.batch])
-    else {
-      void queue.keep([change])
-      addStep(change.batch, ...placesOf(operation.id, before, operation.text))
-    }
-    queue.refresh()
-    update()
-  }
-  function addStep(batch: string, before: Place | null, after: Place | null): void {
-    steps.add({ batches: [batch], before, after })
-  }
   function perform(operations: ClientOperation[], before: Place | null = null, after = before): boolean {
-    closeDraft()
-    if (!fits(queue.view.value.lines, operations)) return false
-    const lines = new LineList(queue.view.value.lines)
-    const named = operations.flatMap(changedBy).flatMap((id) => lines.get(id) ?? [])
-    const change = makeChange(operations, Object.fromEntries(named.map((line) => [line.id, baseOf(lines, line)])))
-    steps.add({ batches: [change.batch], before, after })
-    queue.add(change)
+    draft.close()
+    const acts = plan(queue.view.value.lines, operations)
+    if (!acts) return false
+    const changes = parts(acts).map(make)
+    steps.add({ batches: changes.map(({ batch }) => batch), before, after })
+    queue.add(...changes)
     update()
     return true
   }
-  function back(from: Step[], to: Step[]): Step | null {
-    closeDraft()
-    const step = from.pop()
+  /** Take the newest step of `from` back. A change that was never made is forgotten. */
+  function takeBack(from: () => Step[], to: () => Step[]): Step | null {
+    draft.close()
+    const step = from().pop()
     if (!step) return null
-    const batches = [...step.batches].reverse().map((undoes) => {
+    const batches: string[] = []
+    for (const undoes of [...step.batches].reverse()) {
+      if (queue.isHeld(undoes)) {
+        queue.remove(undoes)
+        continue
+      }
+      const change: Change = { ...make([]), undoes }
       const number = steps.number(undoes)
-      const change: Change = { ...makeChange([], {}), undoes, ...(number === undefined ? {} : { number }) }
+      if (number !== undefined) change.number = number
+      batches.push(change.batch)
       queue.add(change)
-      return change.batch
-    })
-    to.push({ ...step, batches })
+    }
+    if (batches.length) to().push({ ...step, batches, typed: false })
     steps.save()
     update()
     return step
   }
-  const idOf = (id: string): string => queue.moved.get(id) ?? queue.view.value.moved.get(id) ?? id
+  const done = () => steps.done
+  const undone = () => steps.undone
 
-  const stop = listen(onMessage)
-  queue.refresh()
-  update()
+  /** Take over what tabs that are gone have left. */
+  async function takeOver(): Promise<void> {
+    const changes = await recover(job)
+    if (changes === null) queue.memory.value = true
+    if (!changes?.length) return
+    queue.changes.unshift(...changes)
+    queue.refresh()
+    const counted = () => {
+      const news = changes.filter(({ batch }) => {
+        const rebased = queue.view.value.changes.get(batch)
+        return rebased && rebased.ready.length + rebased.held.length > 0
+      })
+      recovered.value += news.length
+      update()
+    }
+    if (queue.loaded) counted()
+    else {
+      const stop = watch(queue.view, () => {
+        if (!queue.loaded) return
+        stop()
+        counted()
+      })
+    }
+  }
 
-  const session: Session = {
+  function onVisibility(): void {
+    if (document.hidden) draft.closeIfFull()
+    else wakeUp()
+  }
+  function wakeUp(): void {
+    delivery.wake(true)
+    void takeOver()
+  }
+  function onPageHide(): void {
+    draft.closeIfFull()
+    delivery.last()
+  }
+  function onBeforeUnload(event: BeforeUnloadEvent): void {
+    if (queue.memory.value && queue.pending.value) event.preventDefault()
+  }
+  document.addEventListener('visibilitychange', onVisibility)
+  const stopComposing = watch(
+    composing,
+    (now) => {
+      queue.composing = now ? (draft.line ?? '') : null
+      queue.refresh()
+      if (!now && draft.open) draft.wait()
+    },
+    { flush: 'sync' },
+  )
+  addEventListener('pagehide', onPageHide)
+  addEventListener('online', wakeUp)
+  addEventListener('focus', wakeUp)
+  addEventListener('beforeunload', onBeforeUnload)
+  function end(): void {
+    delivery.stop()
+    stopConflicts()
+    stopComposing()
+    document.removeEventListener('visibilitychange', onVisibility)
+    removeEventListener('pagehide', onPageHide)
+    removeEventListener('online', wakeUp)
+    removeEventListener('focus', wakeUp)
+    removeEventListener('beforeunload', onBeforeUnload)
+    sessions.delete(job)
+  }
+
+  const session = {
+    left: false,
     lines: computed(() => queue.view.value.lines),
-    state: computed(() => {
-      if (!queue.pending.value) return 'saved'
-      if (reported.value === 'unauthorized') return 'login'
-      if (queue.memory.value) return 'memory'
-      return reported.value === 'later' ? 'unsent' : 'saving'
-    }),
+    state: delivery.state,
     pending: queue.pending,
     recovered,
-    conflicts: computed(() =>
-      Object.fromEntries([...queue.view.value.clashes].map(([id, clash]) => [id, { ...clash, author: '', at: null }])),
-    ),
-    problem,
+    conflicts,
+    problem: delivery.problem,
     canUndo,
     canRedo,
     composing,
-    type,
+    type(id: string, text: string) {
+      draft.type(session.idOf(id), text)
+      if (queue.composing !== null) queue.composing = draft.line ?? ''
+      canUndo.value = true
+    },
     perform,
-    flush: closeDraft,
-    undo: () => back(steps.done, steps.undone)?.before ?? null,
-    redo: () => back(steps.undone, steps.done)?.after ?? null,
-    resolve: () => undefined,
-    idOf,
+    flush: () => draft.close(),
+    undo: () => takeBack(done, undone)?.before ?? null,
+    redo: () => takeBack(undone, done)?.after ?? null,
+    resolve(id: string, choice: Choice) {
+      draft.close()
+      const { operations, dropped } = decide(queue, id, choice)
+      for (const batch of dropped) steps.forget(batch)
+      if (operations.length) perform(operations)
+      else update()
+    },
+    idOf: (id: string) => queue.moved.get(id) ?? queue.view.value.moved.get(id) ?? id,
+    unsaved: () =>
+      queue.changes
+        .flatMap(({ acts }) => acts.map(({ operation }) => ('text' in operation ? operation.text : '')))
+        .filter(Boolean)
+        .join('\n'),
+    discard() {
+      for (const { batch } of queue.changes.filter(({ problem }) => problem)) forget(batch)
+      delivery.problem.value = null
+      update()
+    },
     close() {
-      closeDraft()
-      stop()
-      sessions.delete(job)
+      draft.close()
+      session.left = true
+      update()
     },
   }
+  queue.refresh()
+  update()
+  void takeOver()
   return session
 }
 
-/** Where the caret stands after a text was taken back, and after it was written again: behind what changed. */
-function placesOf(id: string, before: string, after: string): [Place, Place] {
-  let same = 0
-  const shorter = Math.min(before.length, after.length)
-  while (same < shorter && before.at(-1 - same) === after.at(-1 - same)) same += 1
-  return [
-    { id, offset: before.length - same },
-    { id, offset: after.length - same },
-  ]
+/** Acts in as many changes as the service takes them. */
+function parts(acts: Act[]): Act[][] {
+  const found: Act[][] = []
+  let size = Infinity
+  for (const act of acts) {
+    const more = JSON.stringify(act.operation).length
+    if (size + more > MOST_CHARACTERS || found.at(-1)!.length >= MOST_OPERATIONS) {
+      found.push([])
+      size = 0
+    }
+    found.at(-1)!.push(act)
+    size += more
+  }
+  return found
 }

@@ -10,6 +10,7 @@ export interface Step {
   batches: string[]
   before: Place | null // where the caret stands after an undo, and
   after: Place | null // after a redo
+  typed?: boolean // more may be typed right behind it
 }
 interface Stored {
   done: Step[]

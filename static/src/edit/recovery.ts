@@ -1,0 +1,44 @@
+// Finds changes of tabs that are gone. A tab that has changes of its own holds a lock, so that others leave them alone.
+// Where a browser has no locks, two tabs may send the same change: the service makes it once.
+import { newId, type Change } from './changes.ts'
+import { store, stored } from './outbox.ts'
+
+/** Who this tab is in the outbox and in the log of edits. */
+export const TAB = newId()
+const LOCK = 'edits '
+const locks = (globalThis.navigator as Navigator | undefined)?.locks as LockManager | undefined
+
+const busy = new Set<string>() // transcripts with changes of this tab
+let release: (() => void) | null = null
+
+/** Say whether this tab has changes of a transcript. */
+export function hold(job: string, has: boolean): void {
+  if (has) busy.add(job)
+  else busy.delete(job)
+  if (busy.size && !release) {
+    const done = new Promise<void>((free) => {
+      release = free
+    })
+    void locks?.request(LOCK + TAB, () => done)
+  } else if (!busy.size && release) {
+    release() // so that the browser may keep the page for the way back
+    release = null
+  }
+}
+
+/** Take over the changes of a transcript whose tabs are gone, the oldest first. Null: this browser stores nothing. */
+export async function recover(job: string): Promise<Change[] | null> {
+  const take = async (): Promise<Change[] | null> => {
+    const changes = await stored()
+    if (!changes) return null
+    const names = (await locks?.query())?.held?.map(({ name }) => name) ?? []
+    const found = changes.filter((change) => {
+      return change.job === job && change.tab !== TAB && !names.includes(LOCK + change.tab)
+    })
+    // Perhaps the service has them: only their answer was lost.
+    for (const change of found) Object.assign(change, { tab: TAB, open: false, tried: true })
+    if (found.length) await store(found)
+    return found
+  }
+  return locks ? locks.request('recovered edits', take) : take()
+}
