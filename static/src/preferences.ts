@@ -35,6 +35,7 @@ const DEFAULTS = {
   speakers: true, // their names in texts and captions
   speaker_column: false, // their names in tables
   bom: false, // of exports
+  author: '', // how this person is called in the log of edits
 }
 
 function stored(): Partial<typeof DEFAULTS> {
