@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from whisper_service.core.domain import Value
@@ -122,3 +123,16 @@ def _fold_letter(letter: str, phrase: Phrase, variants: Mapping[int, str] | None
         letter = unicodedata.normalize("NFC", letter)
     letter = (letter if phrase.case else letter.lower()).translate(_QUOTES)
     return letter.translate(variants) if variants else letter
+
+
+def excerpt(text: str, places: Sequence[tuple[int, int]], around: int = 60) -> list[str]:
+    """Return the text around finds in pieces; every second piece is a find. An ellipsis stands for what is left out."""
+    bounds = [0, *(at for place in places for at in place), len(text)]
+    parts = [text[first:last] for first, last in pairwise(bounds)]
+    last = len(parts) - 1
+    for index in range(0, len(parts), 2):
+        part = parts[index].lstrip() if index == 0 else parts[index].rstrip() if index == last else parts[index]
+        if index in (0, last) and len(part) > around:
+            part = f"…{part[-around:].lstrip()}" if index == 0 else f"{part[:around].rstrip()}…"
+        parts[index] = part
+    return parts
