@@ -93,6 +93,22 @@ describe('a note', () => {
   })
 })
 
+it('says why speakers are not known, where, and what to do', async () => {
+  const at = { cause: 'model_unavailable', start: 3, end: 9.5 }
+  const message = 'The voices could not be heard: There is no such model.'
+  const note = { at: 0, code: 'speakers_incomplete', message, params: at }
+  expect(isRemark(note)).toBe(true)
+  await setLanguage('en')
+  expect(describeNote(note)).toEqual({ what: message, hint: '', places: [{ from: 3, to: 9.5 }] })
+  await setLanguage('zh')
+  const { errors } = zh.service!
+  for (const code of ['speakers_incomplete', 'speakers_unavailable']) {
+    const { what, hint } = describeNote({ ...note, code })
+    expect(what).toBe(errors[code]![0] + errors.model_unavailable![0])
+    expect(hint).toBe(errors[code]![1])
+  }
+})
+
 describe('a remark on a recording', () => {
   /** Every code that the service writes, with its parameters. */
   const PARAMS: Record<keyof typeof en.remarks, object> = {

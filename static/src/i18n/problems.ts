@@ -29,8 +29,11 @@ export interface Told {
   places: Place[]
 }
 
-/** Whether a note is about the recording: what was not read or not heard. The others are about the work on it. */
-export const isRemark = ({ code }: Note): boolean => code in translation.value.remarks
+/** Notes of a job whose speakers are not all known. The text is complete. */
+export const SPEAKER_NOTES: readonly string[] = ['speakers_unavailable', 'speakers_incomplete']
+
+/** Whether a note is about the result: what was not read, heard or told apart. The others are about the work on it. */
+export const isRemark = ({ code }: Note): boolean => code in translation.value.remarks || SPEAKER_NOTES.includes(code)
 
 /** What happened to a job on its way, where, and what was changed. */
 export function describeNote(note: Note): Told {
@@ -46,21 +49,26 @@ export function describeNote(note: Note): Told {
   }
   const known = service?.errors[code]
   if (!service || !known) return { what: message || code, hint: '', places }
+  if (SPEAKER_NOTES.includes(code)) {
+    const cause = service.errors[String(params?.cause)]
+    return { what: known[0] + (cause?.[0] ?? ''), hint: known[1], places }
+  }
   return { what: known[0] + describeChange(params?.change as NoteChange | undefined, service), hint: '', places }
 }
 
 /** The places that a note names: a stretch, a moment, or several of them. */
 function placesOf({ params }: Note): Place[] {
-  const { at_s, end_s, position_s, stretches } = (params ?? {}) as Record<string, unknown>
+  const { at_s, start, end_s, end, position_s, stretches } = (params ?? {}) as Record<string, unknown>
   if (Array.isArray(stretches))
     return (stretches as unknown[]).flatMap((one) =>
       Array.isArray(one) && typeof one[0] === 'number'
         ? [{ from: one[0], to: typeof one[1] === 'number' ? one[1] : null }]
         : [],
     )
-  const from = typeof at_s === 'number' ? at_s : position_s
-  if (typeof from !== 'number') return []
-  return [{ from, to: typeof end_s === 'number' && end_s > from ? end_s : null }]
+  const from = [at_s, start, position_s].find((time) => typeof time === 'number')
+  const to = [end_s, end].find((time) => typeof time === 'number')
+  if (from === undefined) return []
+  return [{ from, to: to !== undefined && to > from ? to : null }]
 }
 
 /** The parameters of a remark as its words show them: lengths, sizes, places and numbers of tracks. */

@@ -740,6 +740,8 @@ export const zh: Translation = {
       database_busy: ['其他程序正占用数据库。', '请关闭该程序后重试。'],
       call_waits: ['等待结果的程序所提交的任务暂时无法继续。', '请先按提示处理原因，然后重新发送录音。'],
       media_removed: ['录音已按设置删除，只保留文字。', '如需重新转写，请重新上传录音。'],
+      speakers_unavailable: ['未能区分发言人，文字不受影响。', '请按原因处理后重新转写，或手动指定发言人。'],
+      speakers_incomplete: ['有一段声音无法辨认，其文字没有自己的发言人。', '请手动指定发言人，或重新转写。'],
       compute_type_unsupported: ['设备不支持所设的数值格式，已改用其他格式。', '请设置 speech.compute_type = "auto"。'],
     },
   },
