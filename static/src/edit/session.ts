@@ -24,6 +24,8 @@ export interface Session {
    * so that a key draws only its own line; but no older text of that line comes behind a newer one.
    */
   lines: ComputedRef<Segment[]>
+  /** The operations that the service does not have, in their order. */
+  operations: ComputedRef<ClientOperation[]>
   state: ComputedRef<SaveState>
   /** How many changes the service does not have. */
   pending: Ref<number>
@@ -225,6 +227,9 @@ function start(job: string): Session & { left: boolean } {
   const session = {
     left: false,
     lines: computed(() => queue.view.value.lines),
+    operations: computed(() =>
+      [...queue.view.value.changes.values()].flatMap(({ ready }) => ready.map(({ operation }) => operation)),
+    ),
     state: delivery.state,
     pending: queue.pending,
     recovered,
