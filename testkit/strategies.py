@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from hypothesis import Phase, given, settings
@@ -32,9 +32,17 @@ _LEAVES: dict[Any, st.SearchStrategy[Any]] = {
 
 @cache
 def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Return a strategy for any value of this type, by its annotations. The caller sees to limits in `msgspec.Meta`."""
+    """Return a strategy for any value of this type, by its annotations.
+
+    Of the limits in `msgspec.Meta` it keeps the patterns of texts and the bounds of whole numbers that have two. The
+    caller sees to the others.
+    """
     if kind in _LEAVES:
         return _LEAVES[kind]
+    if get_origin(kind) is Annotated:
+        plain, *metas = get_args(kind)
+        limited = [found for meta in metas if (found := _limited(plain, meta)) is not None]
+        return limited[0] if limited else values(plain)
     if get_origin(kind) in (Union, types.UnionType):
         return st.one_of(*map(values, get_args(kind)))
     if get_origin(kind) is tuple:
@@ -49,8 +57,22 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(list(kind))
     assert issubclass(kind, msgspec.Struct), kind
     return st.builds(
-        kind, **{field: values(hint) for field, hint in get_type_hints(kind).items() if field in kind.__struct_fields__}
+        kind,
+        **{
+            field: values(hint)
+            for field, hint in get_type_hints(kind, include_extras=True).items()
+            if field in kind.__struct_fields__
+        },
     )
+
+
+def _limited(plain: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any] | None:
+    """Return a strategy that keeps the limits. None: there are none, or none that it can keep."""
+    if meta.pattern is not None:
+        return st.from_regex(meta.pattern, fullmatch=True)
+    if plain is int and meta.ge is not None and meta.le is not None:
+        return st.integers(int(meta.ge), int(meta.le))
+    return None
 
 
 def shares(

@@ -1240,6 +1240,8 @@ export interface components {
             no_speech: boolean;
             /** @default 0 */
             edits: number;
+            speakers?: number | null;
+            of?: string | null;
         };
         /** JobEdit */
         JobEdit: {
@@ -1454,6 +1456,12 @@ export interface components {
             script?: components["schemas"]["Script"] | null;
             /** @description An audio track, from 0. Without it, one in the language, or the default. */
             track?: number | null;
+            /** @description Tell speakers apart: off, auto, or how many there are, from 1 to 20. None: as the setting speech.speakers says. */
+            speakers?: string | null;
+            /** @description With auto: there are at least so many. */
+            min_speakers?: number | null;
+            /** @description With auto: there are at most so many. */
+            max_speakers?: number | null;
             /** @description A URL that gets a message when the job ends. */
             webhook?: string | null;
         };
@@ -1462,7 +1470,7 @@ export interface components {
          * @description What a job in `Status.PROCESSING` is doing.
          * @enum {string}
          */
-        Phase: "downloading_model" | "loading_model" | "decoding" | "transcribing" | "finalizing";
+        Phase: "downloading_model" | "loading_model" | "decoding" | "transcribing" | "speakers" | "finalizing";
         /** Place */
         Place: {
             line: string;
@@ -1910,6 +1918,9 @@ export interface operations {
                 word_timestamps?: boolean;
                 script?: "simplified" | "traditional" | "recognized";
                 track?: number;
+                speakers?: string;
+                min_speakers?: number;
+                max_speakers?: number;
                 webhook?: string;
             };
             header?: never;
@@ -1956,6 +1967,12 @@ export interface operations {
                     script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
+                    /** @description Tell speakers apart: off, auto, or how many there are, from 1 to 20. None: as the setting speech.speakers says. */
+                    speakers?: string;
+                    /** @description With auto: there are at least so many. */
+                    min_speakers?: number;
+                    /** @description With auto: there are at most so many. */
+                    max_speakers?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };
@@ -1994,6 +2011,12 @@ export interface operations {
                     script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
+                    /** @description Tell speakers apart: off, auto, or how many there are, from 1 to 20. None: as the setting speech.speakers says. */
+                    speakers?: string;
+                    /** @description With auto: there are at least so many. */
+                    min_speakers?: number;
+                    /** @description With auto: there are at most so many. */
+                    max_speakers?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 } | {
@@ -2031,6 +2054,12 @@ export interface operations {
                     script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
+                    /** @description Tell speakers apart: off, auto, or how many there are, from 1 to 20. None: as the setting speech.speakers says. */
+                    speakers?: string;
+                    /** @description With auto: there are at least so many. */
+                    min_speakers?: number;
+                    /** @description With auto: there are at most so many. */
+                    max_speakers?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 } | {
@@ -2068,6 +2097,12 @@ export interface operations {
                     script?: "simplified" | "traditional" | "recognized";
                     /** @description An audio track, from 0. Without it, one in the language, or the default. */
                     track?: number;
+                    /** @description Tell speakers apart: off, auto, or how many there are, from 1 to 20. None: as the setting speech.speakers says. */
+                    speakers?: string;
+                    /** @description With auto: there are at least so many. */
+                    min_speakers?: number;
+                    /** @description With auto: there are at most so many. */
+                    max_speakers?: number;
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };

@@ -138,6 +138,9 @@ class StorageSettings(Section, frozen=True):
     keep_jobs_days: Annotated[
         Days, setting("jobs and their text are deleted so long after they ended; 0: never", RESTART)
     ] = 0.0
+    keep_voices_days: Annotated[
+        Days, setting("what tells speakers apart is deleted so long after a job ended; 0: with its text", RESTART)
+    ] = 0.0
     max_media_bytes: Annotated[
         Count, setting("above this, the oldest recordings of finished jobs are deleted; 0: no limit", RESTART)
     ] = 0
@@ -163,6 +166,14 @@ class SpeechSettings(Section, frozen=True):
             pattern=r"^(auto|simplified|traditional|recognized)$",
         ),
     ] = "auto"
+    speakers: Annotated[
+        str,
+        setting(
+            "off, auto, or a number to 20: tell speakers apart in jobs that do not say",
+            NOW,
+            pattern=r"^(off|auto|[1-9]|1[0-9]|20)$",
+        ),
+    ] = "off"
     batch_size: Annotated[Count, setting("chunks recognised together; 0: 8 on a CPU, by memory on a GPU", RESTART)] = 0
     slots: Annotated[Count, setting("batches at the same time; 0: one per core on a CPU, 4 on a GPU", RESTART)] = 0
     threads: Annotated[Count, setting("cores to use; 0: all", RESTART)] = 0

@@ -44,6 +44,7 @@ class Phase(StrEnum):
     LOADING_MODEL = "loading_model"
     DECODING = "decoding"
     TRANSCRIBING = "transcribing"
+    SPEAKERS = "speakers"  # the text is there; who says what is still being found
     FINALIZING = "finalizing"
 
 
@@ -76,6 +77,9 @@ TrackNumber = Annotated[
     int, Meta(ge=0, le=999, description="An audio track, from 0. Without it, one in the language, or the default.")
 ]
 LongText = Annotated[str, Meta(max_length=2_000)]
+MAX_SPEAKERS: Final = 20
+"""The most people that a client may say speak in a recording. A recording may have more: then nobody says how many."""
+SpeakerLimit = Annotated[int, Meta(ge=1, le=MAX_SPEAKERS)]
 
 
 class Options(Value, frozen=True, forbid_unknown_fields=True):
@@ -98,6 +102,19 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
         Script | None, Meta(description="How Chinese is written. None: as the setting speech.script says.")
     ] = None
     track: TrackNumber | None = None
+    speakers: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^(off|auto|[1-9]|1[0-9]|20)$",
+                description="Tell speakers apart: off, auto, or how many there are, from 1 to 20. None: as the setting"
+                " speech.speakers says.",
+            ),
+        ]
+        | None
+    ) = None
+    min_speakers: Annotated[SpeakerLimit, Meta(description="With auto: there are at least so many.")] | None = None
+    max_speakers: Annotated[SpeakerLimit, Meta(description="With auto: there are at most so many.")] | None = None
     webhook: Annotated[LongText, Meta(description="A URL that gets a message when the job ends.")] | None = None
 
 
@@ -251,6 +268,8 @@ class Job(Value, frozen=True):
     copy_bytes: int = 0  # of the listening copy; 0: there is none
     no_speech: bool = False  # it is complete, and nobody speaks in it
     edits: int = 0  # the number of the newest edit of its text
+    speakers: int | None = None  # how many are told apart; None: nobody asked, or it is not known yet
+    of: str | None = None  # the job whose recording this one transcribes again
 
 
 class Transcript(Value, frozen=True):
@@ -269,7 +288,7 @@ class Change(Value, frozen=True):
 
     seq: int
     job_id: str  # for a model: "model:" and its name
-    kind: str  # update | segment | deleted | model
+    kind: str  # update | segment | edit | speakers | deleted | model
     payload: bytes
 
     @property

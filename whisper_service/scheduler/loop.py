@@ -188,6 +188,8 @@ class Loop:
                 return "Reading the recording."
             case Phase.TRANSCRIBING:
                 return "Transcribing."
+            case Phase.SPEAKERS:
+                return "Telling the speakers apart."
             case Phase.FINALIZING:
                 return "Finishing."
             case Phase.DOWNLOADING_MODEL:

@@ -27,8 +27,9 @@ from whisper_service.scheduler.batches import GIVE_UP_AFTER, GIVE_UP_AFTER_KILLS
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.views import ChunkKey, WaitingJob
 from whisper_service.storage.change_feed import ChangeFeed
+from whisper_service.storage.change_log import Written
 from whisper_service.storage.data_dir import DataDir
-from whisper_service.storage.store import Store, Written
+from whisper_service.storage.store import Store
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import ChunkDone, Dropped
 

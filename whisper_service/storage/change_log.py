@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from whisper_service.core.domain import Change
+from whisper_service.core.domain import Change, Job
 from whisper_service.storage import row_mapping
 from whisper_service.storage.connections import Connections
 
 _CHANGES: Final = f"SELECT {row_mapping.names(row_mapping.CHANGE)} FROM change"
+
+
+class Written(NamedTuple):
+    """The result of a write: the job as it is now, and the changes to publish, in order."""
+
+    job: Job
+    changes: tuple[Change, ...]
 
 
 class ChangeLog:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, NamedTuple, NoReturn
 
+from msgspec.structs import replace
+
 from whisper_service.core.domain import Chunk, Job, Options, Segment, Status
 from whisper_service.core.errors import NotFound
+from whisper_service.core.speaker_count import OFF
 from whisper_service.storage import row_mapping
 from whisper_service.storage.connections import Connections
 
@@ -119,7 +122,8 @@ class JobQueries:
         """Return the newest job with this recording and these options that has its text or can still get it."""
         sql = f"{JOBS} WHERE sha256 = :sha256 AND (status = 'completed' OR NOT media_removed) ORDER BY id DESC"
         jobs = map(row_mapping.job, await self._db.read(sql, sha256=sha256))
-        return next((job for job in jobs if job.options == options), None)
+        wanted = _comparable(options)
+        return next((job for job in jobs if _comparable(job.options) == wanted), None)
 
     async def chunks(self, job_id: str) -> list[Chunk]:
         """Return the chunks of a job that are known so far, in order."""
@@ -144,6 +148,11 @@ class JobQueries:
             (SELECT min("index") FROM chunk WHERE job_id = :id AND state = 'waiting'),
             (SELECT max("index") + 1 FROM chunk WHERE job_id = :id), 0)"""
         return int((await self._db.read(sql, id=job_id))[0][0])
+
+
+def _comparable(options: Options) -> Options:
+    """Return options that say what they mean: a job from before speakers were told apart has none."""
+    return replace(options, speakers=options.speakers or OFF)
 
 
 def raise_not_found(job_id: str) -> NoReturn:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from math import inf, nextafter
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import aiosqlite
 import msgspec
@@ -21,10 +21,11 @@ from whisper_service.core.errors import Conflict, IllegalTransition, MediaRemove
 from whisper_service.core.job_states import Cause, advance
 from whisper_service.storage import database, integrity, row_mapping
 from whisper_service.storage.browse import JobBrowser
-from whisper_service.storage.change_log import ChangeLog
+from whisper_service.storage.change_log import ChangeLog, Written
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.queries import JOBS, TO_FETCH, JobQueries, raise_not_found
 from whisper_service.storage.service_state import ServiceState
+from whisper_service.storage.speakers import Speakers
 from whisper_service.storage.transcript_edits import TranscriptEdits
 from whisper_service.storage.webhook_queue import WebhookQueue
 
@@ -32,6 +33,7 @@ CHANGEABLE: Final = frozenset(row_mapping.JOB) - {
     *("id", "status", "options", "created_at", "bytes", "sha256"),  # fixed, or changed by a `Cause`
     *("chunks_done", "chunks_total", "gaps", "no_speech"),  # follow from the chunks and their segments
     "edits",  # counted by `TranscriptEdits`
+    *("speakers", "of"),  # counted by `Speakers`, fixed
 }
 """Fields of a job that callers may set with a write."""
 
@@ -55,18 +57,12 @@ _JOB: Final = row_mapping.names(row_mapping.JOB)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Written(NamedTuple):
-    """The result of a write: the job as it is now, and the changes to publish, in order."""
-
-    job: Job
-    changes: tuple[Change, ...]
-
-
 class Store(JobQueries):
     """The database. Any task may read; writes wait for one another.
 
     Jobs are read with the inherited methods and written with those of this class. The other tables have a class each:
-    `browser` (slow reads, with a connection of their own), `edits`, `change_log`, `webhook_queue` and `service_state`.
+    `browser` (slow reads, with a connection of their own), `edits`, `speakers`, `change_log`, `webhook_queue` and
+    `service_state`.
     """
 
     def __init__(
@@ -76,6 +72,7 @@ class Store(JobQueries):
         self.path = path
         self.browser = JobBrowser(path, browser)
         self.change_log = ChangeLog(self._db)
+        self.speakers = Speakers(self._db, self.change_log)
         self.edits = TranscriptEdits(self._db, self.change_log)
         self.webhook_queue = WebhookQueue(self._db)
         self.service_state = ServiceState(self._db, self.change_log)

@@ -32,7 +32,8 @@ from whisper_service.core.domain import (
 )
 from whisper_service.core.errors import IllegalTransition, NotFound
 from whisper_service.core.job_states import TERMINAL, TRANSITIONS, Cause
-from whisper_service.storage.store import Store, Written
+from whisper_service.storage.change_log import Written
+from whisper_service.storage.store import Store
 
 T = TypeVar("T")
 

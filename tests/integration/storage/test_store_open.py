@@ -56,6 +56,9 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
         "tally",
         "line",
         "edit",
+        "voice",
+        "speaker",
+        "speaker_timeline",
     )
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 

@@ -128,8 +128,8 @@ async def test_where_a_model_stands_is_known_for_each_device(store: Store) -> No
 
 async def test_every_field_is_either_for_callers_or_for_the_store() -> None:
     """A new field of `Job` has to be thought about here and in the schema."""
-    fixed = {"id", "status", "options", "created_at", "bytes", "sha256"}
-    counted = {"chunks_done", "chunks_total", "gaps", "no_speech", "edits"}
+    fixed = {"id", "status", "options", "created_at", "bytes", "sha256", "of"}
+    counted = {"chunks_done", "chunks_total", "gaps", "no_speech", "edits", "speakers"}
     assert fixed | counted | module.CHANGEABLE == set(Job.__struct_fields__)
 
 

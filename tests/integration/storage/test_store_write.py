@@ -15,7 +15,8 @@ from tests.integration.storage.rows import everything, new, said, working
 from whisper_service.core.domain import ChunkState, Job, Status
 from whisper_service.core.errors import DiskFull
 from whisper_service.storage import database
-from whisper_service.storage.store import Store, Written
+from whisper_service.storage.change_log import Written
+from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
 

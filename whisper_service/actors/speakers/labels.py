@@ -28,7 +28,7 @@ NEARER: Final = 0.1
 """By so much, as a cosine, a unit must be nearer to another person than to the one whose turn it is in."""
 
 
-class Speaker(NamedTuple):
+class Person(NamedTuple):
     """A person: name, seconds of their units, and the direction of their voice, a unit vector of 192 numbers."""
 
     name: str
@@ -36,7 +36,7 @@ class Speaker(NamedTuple):
     centroid: Vectors
 
 
-class SegmentTurns(NamedTuple):
+class LabelledSegment(NamedTuple):
     """Who says which words of a segment: the first word of each turn, and the speaker."""
 
     chunk: int
@@ -47,8 +47,8 @@ class SegmentTurns(NamedTuple):
 class Labels(NamedTuple):
     """The speakers in order of first word, and the turns of every segment. Both are empty if nobody was heard."""
 
-    speakers: tuple[Speaker, ...]
-    segments: tuple[SegmentTurns, ...]
+    speakers: tuple[Person, ...]
+    segments: tuple[LabelledSegment, ...]
 
 
 def label(chunks: Mapping[int, ChunkVoices], how_many: HowMany = UNKNOWN) -> Labels:
@@ -68,7 +68,7 @@ def label(chunks: Mapping[int, ChunkVoices], how_many: HowMany = UNKNOWN) -> Lab
     seconds = dict.fromkeys(names, 0.0)
     for (_, unit), owner in zip(units, owners, strict=True):
         seconds[owner] += unit.samples / SAMPLE_RATE
-    speakers = tuple(Speaker(name, seconds[owner], centroids[owner]) for owner, name in names.items())
+    speakers = tuple(Person(name, seconds[owner], centroids[owner]) for owner, name in names.items())
     return Labels(speakers, tuple(_segments(units, [names[owner] for owner in owners])))
 
 
@@ -165,7 +165,7 @@ def _all_present(owners: list[int], embeddings: Sequence[Vector | None], centroi
     return owners
 
 
-def _segments(units: Sequence[tuple[int, Unit]], names: Sequence[str]) -> Iterator[SegmentTurns]:
+def _segments(units: Sequence[tuple[int, Unit]], names: Sequence[str]) -> Iterator[LabelledSegment]:
     """Yield the turns of each segment; units of one speaker in a row are one turn."""
     rows = zip(units, names, strict=True)
     for (chunk, segment), group in groupby(rows, key=lambda row: (row[0][0], row[0][1].segment)):
@@ -173,7 +173,7 @@ def _segments(units: Sequence[tuple[int, Unit]], names: Sequence[str]) -> Iterat
         for (_, unit), name in group:
             if not turns or turns[-1][1] != name:
                 turns.append((unit.word, name))
-        yield SegmentTurns(chunk, segment, tuple(turns))
+        yield LabelledSegment(chunk, segment, tuple(turns))
 
 
 def _name(place: int) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from testkit.voices import FRAMES, chunk, people, spoken
 from whisper_service.actors.speakers.chunk_voices import ChunkVoices, Unit, Voice, VoiceWindow, decode, encode
 from whisper_service.actors.speakers.clustering import HowMany
-from whisper_service.actors.speakers.labels import Labels, SegmentTurns, label
+from whisper_service.actors.speakers.labels import LabelledSegment, Labels, label
 
 SIX = people(6)
 CONVERSATION = {
@@ -55,7 +55,7 @@ def test_speakers_are_named_by_their_first_word() -> None:
         2,
         3,
     ]
-    assert labels.segments[3] == SegmentTurns(1, 0, ((0, "B"),))
+    assert labels.segments[3] == LabelledSegment(1, 0, ((0, "B"),))
 
 
 @given(st.permutations(list(CONVERSATION)), st.integers(0, 50))
@@ -114,7 +114,7 @@ def test_turns_inside_a_segment_are_told_by_their_first_word() -> None:
     heard = chunk(SIX, [(0, 2.0), (0, 1.0), (1, 2.0), (0, 2.0)], 1)
     units = [unit._replace(segment=place // 3, word=(0, 3, 5, 0)[place]) for place, unit in enumerate(heard.units)]
     labels = label({7: heard._replace(units=tuple(units))})
-    assert labels.segments == (SegmentTurns(7, 0, ((0, "A"), (5, "B"))), SegmentTurns(7, 1, ((0, "A"),)))
+    assert labels.segments == (LabelledSegment(7, 0, ((0, "A"), (5, "B"))), LabelledSegment(7, 1, ((0, "A"),)))
 
 
 def test_a_unit_belongs_to_the_voice_that_it_sounds_like_if_that_is_clear() -> None:
