@@ -7,6 +7,7 @@ file that is no script is no recording.
 - `cuts`: the chunks themselves, [[start, end], ...] in seconds. `recuts`: those of every decode but the first.
 - `decode_delay`, `delay`: seconds before each chunk is found, and before each is recognised.
 - `says`: how every sentence begins, so that two recordings differ. `segments`: how many sentences a chunk has.
+- `lines`: the sentences themselves, one for each chunk in turn, each with its words; other sentences are one word.
 - `language`, `sure`: what is detected, and with which probability.
 - `peaks`: how many pairs the waveform has.
 - `faults`: {"1": "abort"} is what happens at chunk 1, every time it is given: abort, kill, hang, spin (in a call that
@@ -26,12 +27,14 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from whisper_service.core import chinese
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Segment, Span, Task, Word
 from whisper_service.core.errors import DiskFull
+from whisper_service.editing.splitting import split_words
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
@@ -224,13 +227,16 @@ def _fail(fault: str, command: Transcribe, emit: Emit) -> bool:
 
 
 def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDone:
-    if "cuts" in play:
+    if "lines" in play:
+        text = play["lines"][row.span.index % len(play["lines"])]
+    elif "cuts" in play:
         text = f"{row.span.start:g}-{row.span.end:g}"
     else:
         text = f"{play['says']} {row.span.index}." if "says" in play else text_of(row.span.index)
     count = 0 if row.task is Task.DETECT else int(play.get("segments", 1))
     language = row.language or play.get("language", "en")
-    segments = chinese.written((_sentence(row, number, count, text, language) for number in range(count)), row.script)
+    texts = split_words(f" {text}") if "lines" in play else [f" {text}"]
+    segments = chinese.written((_sentence(row, number, count, texts, language) for number in range(count)), row.script)
     probability = None if row.language else float(play.get("sure", 0.9))
     return ChunkDone(
         batch=command.batch,
@@ -242,13 +248,15 @@ def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDo
     )
 
 
-def _sentence(row: ChunkInput, number: int, count: int, text: str, language: str) -> Segment:
-    """Return one of `count` equal parts of the chunk."""
+def _sentence(row: ChunkInput, number: int, count: int, texts: list[str], language: str) -> Segment:
+    """Return one of `count` equal parts of the chunk. Its words are equally long."""
     step = (row.span.end - row.span.start) / count
     start = row.span.start + number * step
     end = row.span.end if number == count - 1 else start + step
-    words = (Word(start, end, f" {text}", 0.9),)
-    return Segment(row.span.index, number, start, end, text, words, language=language)
+    length = (end - start) / len(texts)
+    edges = [start + nth * length for nth in range(len(texts))] + [end]
+    words = tuple(Word(*edge, text, 0.9) for edge, text in zip(pairwise(edges), texts, strict=True))
+    return Segment(row.span.index, number, start, end, "".join(texts).strip(), words, language=language)
 
 
 def _calm(play: dict[str, Any]) -> bool:
