@@ -31,6 +31,13 @@ class Layout(Value, frozen=True, forbid_unknown_fields=True):
         | None
     ) = None
     times: Annotated[bool, Meta(description="md, docx: the time at which every paragraph begins.")] = True
+    notes: Annotated[
+        bool, Meta(description="md: bookmarks, highlights and notes at its end. docx: as comments and colours.")
+    ] = False
+    unchecked: Annotated[bool, Meta(description="txt, md, docx: a mark before each line that nobody checked.")] = False
+    compare: Annotated[
+        bool, Meta(description="docx: what people changed in the text of the model, as tracked changes.")
+    ] = False
     script: Annotated[Script | None, Meta(description="Chinese in this script. Without it, as it is stored.")] = None
     author: Annotated[str, Meta(max_length=200, description="docx: its author. Without it, page.title.")] = (
         "whisper_service"
@@ -38,6 +45,11 @@ class Layout(Value, frozen=True, forbid_unknown_fields=True):
     bom: Annotated[
         bool, Meta(description="A byte order mark before text, for programs on Windows that misread UTF-8 without it.")
     ] = False
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether the file says what people did with the text."""
+        return self.notes or self.unchecked or self.compare
 
 
 STYLE: Final = Style.__struct_fields__
