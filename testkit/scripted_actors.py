@@ -14,6 +14,7 @@ file that is no script is no recording.
   holds the interpreter's lock), oom or error. With "_once" behind the word it happens once; a file in the folder
   `marks` remembers.
 - `decode_fault`: the same for the media actor: abort, kill, hang or spin; or "not_media".
+- `echo`: the text of each chunk is the prompt.
 - `bad`: chunks that always fail alone, as chunks do whose samples are not in the spool.
 - `calm`: a path. Before it exists, nothing fails on purpose, and "once" means once for every job.
 """
@@ -231,6 +232,8 @@ def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDo
         text = play["lines"][row.span.index % len(play["lines"])]
     elif "cuts" in play:
         text = f"{row.span.start:g}-{row.span.end:g}"
+    elif play.get("echo"):
+        text = command.prompt or "no prompt"
     else:
         text = f"{play['says']} {row.span.index}." if "says" in play else text_of(row.span.index)
     count = 0 if row.task is Task.DETECT else int(play.get("segments", 1))

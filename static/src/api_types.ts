@@ -284,6 +284,88 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/replace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace words in many transcripts
+         * @description First without `expected`: the answer tells the finds in each job of `ids`, or in those that the search `q` finds. Then with `expected`, the count and the number of the newest edit of each job as they were told: each job gets one edit, and all of them share the group `batch`. A job that was changed meanwhile is left out and named. Sent twice with one batch, it is made once.
+         */
+        post: operations["replaceInTranscripts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/edits/groups/{group}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a replacement in many transcripts back
+         * @description One edit in each transcript. A transcript whose lines were changed since is left out and named.
+         */
+        post: operations["undoGroup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/characters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Traditional characters and the simplified ones that they count as */
+        get: operations["getCharacters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/vocabulary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The vocabulary */
+        get: operations["getVocabulary"];
+        /**
+         * Replace the vocabulary
+         * @description 409: it was changed since `version`. Terms that are left out are removed; the others keep their uses.
+         */
+        put: operations["putVocabulary"];
+        /**
+         * Add a term to the vocabulary
+         * @description If it is there in this language, it gets what it was heard as, and its uses are added.
+         */
+        post: operations["addTerm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/export": {
         parameters: {
             query?: never;
@@ -1028,6 +1110,11 @@ export interface components {
             /** @constant */
             op: "text";
         };
+        /** CharacterPairs */
+        CharacterPairs: {
+            traditional: string;
+            simplified: string;
+        };
         /** CppError */
         CppError: {
             error: string;
@@ -1057,6 +1144,13 @@ export interface components {
             transcripts_bytes: number;
             models_bytes: number;
         };
+        /**
+         * EditKind
+         * @description How an edit came about.
+         * @default edit
+         * @enum {string}
+         */
+        EditKind: "edit" | "undo" | "restore" | "replace" | "vocabulary";
         /** EditList */
         EditList: {
             edits: components["schemas"]["EditRecord"][];
@@ -1072,6 +1166,12 @@ export interface components {
             undoes?: number | null;
             /** @default false */
             undone: boolean;
+            kind?: components["schemas"]["EditKind"];
+            group?: string | null;
+            /** @default [] */
+            changes: components["schemas"]["LineChange"][];
+            /** @default 0 */
+            lines: number;
         };
         /** EditRequest */
         EditRequest: {
@@ -1129,6 +1229,17 @@ export interface components {
             end: number;
             parts: string[];
         };
+        /** Expected */
+        Expected: {
+            count: number;
+            edits: number;
+        };
+        /** Finds */
+        Finds: {
+            count: number;
+            jobs: components["schemas"]["JobFinds"][];
+            complete: boolean;
+        };
         /**
          * Fit
          * @description How well a model runs on a machine.
@@ -1153,6 +1264,13 @@ export interface components {
             start: number;
             end: number;
             reason: string;
+        };
+        /** GroupResult */
+        GroupResult: {
+            group: string;
+            count: number;
+            jobs: components["schemas"]["ReplacedJob"][];
+            left_out: components["schemas"]["LeftOut"][];
         };
         /** Health */
         Health: {
@@ -1247,6 +1365,15 @@ export interface components {
         JobEdit: {
             name: string;
         };
+        /** JobFinds */
+        JobFinds: {
+            id: string;
+            name: string;
+            count: number;
+            lines: number;
+            edits: number;
+            excerpts: components["schemas"]["ReplaceExcerpt"][];
+        };
         /** JobList */
         JobList: {
             jobs: components["schemas"]["Job"][];
@@ -1275,6 +1402,39 @@ export interface components {
             language_code: string;
             confidence: number;
         };
+        /** LearntTerm */
+        LearntTerm: {
+            /** @description As it is written. */
+            term: string;
+            /**
+             * @description What the model writes instead.
+             * @default []
+             */
+            heard: string[];
+            /** @description None: any. */
+            language?: string | null;
+            /**
+             * @description The model is told to expect it.
+             * @default true
+             */
+            hint: boolean;
+            /**
+             * @description What was heard instead is corrected when a job ends.
+             * @default false
+             */
+            replace: boolean;
+            /**
+             * @description Corrections so far.
+             * @default 0
+             */
+            uses: number;
+        };
+        /** LeftOut */
+        LeftOut: {
+            id: string;
+            name: string;
+            problem: components["schemas"]["Problem"];
+        };
         /** Line */
         Line: {
             id: string;
@@ -1300,12 +1460,46 @@ export interface components {
             /** @default machine */
             source: string;
         };
+        /** LineChange */
+        LineChange: {
+            id: string;
+            start: number;
+            before: string | null;
+            after: string | null;
+        };
         /** LinkOrigin */
         LinkOrigin: {
             url: string;
             total?: number | null;
             /** @default  */
             mark: string;
+        };
+        /** ListedTerm */
+        ListedTerm: {
+            /** @description As it is written. */
+            term: string;
+            /**
+             * @description What the model writes instead.
+             * @default []
+             */
+            heard: string[];
+            /** @description None: any. */
+            language?: string | null;
+            /**
+             * @description The model is told to expect it.
+             * @default true
+             */
+            hint: boolean;
+            /**
+             * @description What was heard instead is corrected when a job ends.
+             * @default false
+             */
+            replace: boolean;
+            /**
+             * @description 0: a new one.
+             * @default 0
+             */
+            id: number;
         };
         /** Live */
         Live: {
@@ -1534,6 +1728,64 @@ export interface components {
             /** @constant */
             op: "unmark";
         };
+        /** ReplaceExcerpt */
+        ReplaceExcerpt: {
+            id: string;
+            start: number;
+            parts: string[];
+        };
+        /** ReplaceRequest */
+        ReplaceRequest: {
+            find: string;
+            replace: string;
+            /**
+             * @description Upper and lower case differ.
+             * @default false
+             */
+            case: boolean;
+            /**
+             * @description Whole words only, in scripts with spaces between words.
+             * @default false
+             */
+            whole: boolean;
+            /**
+             * @description Traditional characters count as simplified ones.
+             * @default false
+             */
+            scripts: boolean;
+            /**
+             * @description Look in these jobs.
+             * @default []
+             */
+            ids: string[];
+            /**
+             * @description Look in the jobs that this search finds.
+             * @default
+             */
+            q: string;
+            /** @description Replace in these jobs, if they are still as the answer said. */
+            expected?: {
+                [key: string]: components["schemas"]["Expected"];
+            } | null;
+            /** @description Made by the client. Sent twice, it is one edit. */
+            batch?: string | null;
+            /**
+             * @description The browser or program; the events tell it.
+             * @default
+             */
+            client: string;
+            /**
+             * @description A name for the log of edits.
+             * @default
+             */
+            author: string;
+        };
+        /** ReplacedJob */
+        ReplacedJob: {
+            id: string;
+            name: string;
+            number: number;
+        };
         /** RestoreRequest */
         RestoreRequest: {
             /** @description Made by the client. Sent twice, it is one edit. */
@@ -1704,6 +1956,25 @@ export interface components {
          * @enum {string}
          */
         Task: "transcribe" | "translate" | "detect";
+        /** Term */
+        Term: {
+            id: number;
+            term: string;
+            /** @default [] */
+            heard: string[];
+            language?: string | null;
+            /** @default true */
+            hint: boolean;
+            /** @default false */
+            replace: boolean;
+            /** @default 0 */
+            uses: number;
+        };
+        /** TermList */
+        TermList: {
+            terms: components["schemas"]["Term"][];
+            version: string;
+        };
         /**
          * TimedBy
          * @description Where the times of a word come from.
@@ -1778,6 +2049,11 @@ export interface components {
          * @enum {string}
          */
         Version: "current" | "machine";
+        /** VocabularyRequest */
+        VocabularyRequest: {
+            terms: components["schemas"]["ListedTerm"][];
+            version: string;
+        };
         /** WebhookInfo */
         WebhookInfo: {
             id: string;
@@ -2677,6 +2953,9 @@ export interface operations {
                 word_times?: boolean;
                 speakers?: boolean;
                 times?: boolean;
+                notes?: boolean;
+                unchecked?: boolean;
+                compare?: boolean;
                 script?: "simplified" | "traditional" | "recognized";
                 author?: string;
                 bom?: boolean;
@@ -4068,6 +4347,604 @@ export interface operations {
             };
             /** @description The request does not fit the present state */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replaceInTranscripts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplaceRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Finds"] | components["schemas"]["GroupResult"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request is too large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    undoGroup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The batch of a replacement. */
+                group: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UndoRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupResult"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCharacters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CharacterPairs"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getVocabulary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TermList"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putVocabulary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VocabularyRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TermList"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    addTerm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LearntTerm"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Term"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

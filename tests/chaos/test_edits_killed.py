@@ -110,7 +110,7 @@ async def test_edits_while_the_service_is_killed_are_made_once(tmp_path: Path, s
 async def _log(store: Store, job: str) -> Any:
     """Yield the whole log of edits, the oldest first."""
     edits, before = [], None
-    while page := await store.edits.history(job, before=before, limit=100):
+    while page := await store.edits.log.history(job, before=before, limit=100):
         edits += page
         before = page[-1].number
     for edit in reversed(edits):

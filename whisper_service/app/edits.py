@@ -8,7 +8,8 @@ from typing import ParamSpec
 
 from whisper_service.app.wiring import Parts
 from whisper_service.editing.lines import Line, line_of
-from whisper_service.storage.transcript_edits import Edit, EditRecord, EditResult, WrittenEdit
+from whisper_service.storage.edit_log import EditRecord
+from whisper_service.storage.transcript_edits import Edit, EditResult, WrittenEdit
 
 P = ParamSpec("P")
 
@@ -41,7 +42,7 @@ class EditService:
 
     async def history(self, job_id: str, *, before: int | None = None, limit: int) -> list[EditRecord]:
         """Return the edits before the one with a number, the newest first."""
-        return await self._store.edits.history(job_id, before=before, limit=limit)
+        return await self._store.edits.log.history(job_id, before=before, limit=limit)
 
     async def apply(self, job_id: str, edit: Edit) -> EditResult:
         """Make an edit. Sent twice, it is made once. Raises `NotFound`, `EditConflict` and `BadEdit`."""

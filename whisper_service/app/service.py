@@ -13,7 +13,9 @@ from whisper_service.app.disk_use import DiskMeter
 from whisper_service.app.edits import EditService
 from whisper_service.app.jobs import JobService
 from whisper_service.app.models import ModelService
+from whisper_service.app.replace import ReplaceService
 from whisper_service.app.system import Readiness, System
+from whisper_service.app.vocabulary import VocabularyService
 from whisper_service.app.wiring import MEDIA, SPEECH, Parts, assembled
 from whisper_service.config.active import Setting
 from whisper_service.config.schema import Config, SettingSource
@@ -31,6 +33,8 @@ class Service:
         self.parts = parts
         self.jobs = JobService(parts)
         self.edits = EditService(parts)
+        self.replacements = ReplaceService(parts, self.edits)
+        self.vocabulary = VocabularyService(parts)
         self.models = ModelService(parts)
         self.uploads = parts.uploads
         self.resumable = parts.resumable

@@ -116,5 +116,5 @@ def _give(context: Context, batch: views.GiveBatch) -> None:
                 script=run.job.options.script,
             )
         )
-    options = context.ledger.runs[batch.chunks[0][0]].job.options
-    context.speech.give(number, batch, inputs, preset=options.preset.value, prompt=options.prompt)
+    first = context.ledger.runs[batch.chunks[0][0]]
+    context.speech.give(number, batch, inputs, preset=first.job.options.preset.value, prompt=first.prompt)

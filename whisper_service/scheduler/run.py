@@ -15,6 +15,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from whisper_service.core.domain import DETECT_S, SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span, Task
+from whisper_service.editing.vocabulary import prompt_with
 from whisper_service.scheduler.views import Decoding, JobView, ReadyChunk
 
 LANGUAGE_SURE: Final = 0.5
@@ -55,6 +56,7 @@ class Run:
     batch_of: dict[int, int] = field(default_factory=dict)  # the batch of each chunk in flight
     finished: set[int] = field(default_factory=set)
     gaps: dict[int, Problem] = field(default_factory=dict)  # why finished chunks have no text
+    hints: dict[str, str] = field(default_factory=dict)  # what the model is told of the vocabulary, by language
     given: int = 0  # chunks given since the speech actor started
     last_batch: int = 0
     waiting_since: float = 0.0
@@ -86,6 +88,11 @@ class Run:
     def language(self) -> str | None:
         """The language that was asked for or detected. None: unknown so far."""
         return self.job.options.language or self.job.language
+
+    @property
+    def prompt(self) -> str | None:
+        """What the model is told before the text: by who sent the recording, and of the vocabulary."""
+        return prompt_with(self.job.options.prompt, self.hints, self.language)
 
     @property
     def limit_s(self) -> float | None:
@@ -264,7 +271,7 @@ class Run:
         return JobView(
             job_id=job.id,
             model=job.model,
-            batch_key="\n".join([str(job.model), options.preset, detect, options.prompt or ""]),
+            batch_key="\n".join([str(job.model), options.preset, detect, self.prompt or ""]),
             rank=job.rank,
             order=self.order,
             bytes=job.bytes,

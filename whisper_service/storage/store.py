@@ -6,7 +6,7 @@ publishes `Written.changes` afterwards, in their order.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf, nextafter
 from pathlib import Path
@@ -27,6 +27,7 @@ from whisper_service.storage.queries import JOBS, TO_FETCH, JobQueries, raise_no
 from whisper_service.storage.service_state import ServiceState
 from whisper_service.storage.speakers import Speakers
 from whisper_service.storage.transcript_edits import TranscriptEdits
+from whisper_service.storage.vocabulary import Vocabulary
 from whisper_service.storage.webhook_queue import WebhookQueue
 
 CHANGEABLE: Final = frozenset(row_mapping.JOB) - {
@@ -74,6 +75,7 @@ class Store(JobQueries):
         self.change_log = ChangeLog(self._db)
         self.speakers = Speakers(self._db, self.change_log)
         self.edits = TranscriptEdits(self._db, self.change_log)
+        self.vocabulary = Vocabulary(self._db)
         self.webhook_queue = WebhookQueue(self._db)
         self.service_state = ServiceState(self._db, self.change_log)
 
@@ -91,8 +93,11 @@ class Store(JobQueries):
 
     # -- writes ------------------------------------------------------------------------------------------------------
 
-    async def add(self, job: Job) -> Written:
-        """Add a new pending job. It goes to the end of the queue unless its rank is negative, which means urgent."""
+    async def add(self, job: Job, hints: Mapping[str, str] | None = None) -> Written:
+        """Add a new pending job. It goes to the end of the queue unless its rank is negative, which means urgent.
+
+        `hints`: what the model is told of the vocabulary, by language.
+        """
         if job.status is not Status.PENDING:
             raise ValueError(f"a new job is pending, not {job.status.value}")
         async with self._db.transaction():
@@ -101,6 +106,9 @@ class Store(JobQueries):
                 job = replace(job, rank=max(job.created_at, last + RANK_STEP))  # the clock may have been set back
             sql = f"{row_mapping.insert('job', row_mapping.JOB)} RETURNING {_JOB}"
             found = await self._db.run(sql, **row_mapping.cells(row_mapping.JOB, job))
+            if hints:
+                told = row_mapping.json(dict(hints))
+                await self._db.run("UPDATE job SET hints = :hints WHERE id = :id", hints=told, id=job.id)
             return await self._written(row_mapping.job(found[0]))
 
     async def move(self, job_id: str, cause: Cause, **fields: Any) -> Written:

@@ -18,6 +18,7 @@ from whisper_service.editing.rollback import rollback
 from whisper_service.storage import row_mapping
 from whisper_service.storage.change_log import ChangeLog
 from whisper_service.storage.connections import Connections
+from whisper_service.storage.edit_log import EditKind, EditLog
 from whisper_service.storage.queries import raise_not_found
 
 FIRST_INDEX: Final = 2_048
@@ -49,6 +50,8 @@ class Edit(Value, frozen=True):
     client: str = ""  # the browser or program
     author: str = ""  # the name that its user gave
     undoes: int | None = None
+    kind: EditKind = EditKind.EDIT
+    group: str | None = None  # edits of several jobs that were one act
 
 
 class EditResult(Value, frozen=True):
@@ -62,16 +65,13 @@ class EditResult(Value, frozen=True):
     gone: tuple[str, ...]  # IDs
 
 
-class EditRecord(Value, frozen=True):
-    """A row of the log of edits. `at` in Unix seconds."""
+class LineText(Value, frozen=True):
+    """The text of a line that is shown. `start` in seconds."""
 
-    number: int
-    at: float
-    client: str
-    author: str
-    operations: tuple[Operation, ...]
-    undoes: int | None = None
-    undone: bool = False
+    id: str
+    version: int
+    start: float
+    text: str
 
 
 class WrittenEdit(NamedTuple):
@@ -82,10 +82,11 @@ class WrittenEdit(NamedTuple):
 
 
 class TranscriptEdits:
-    """The tables `line` and `edit`."""
+    """The tables `line` and `edit`. `log` reads the latter."""
 
     def __init__(self, connections: Connections, change_log: ChangeLog) -> None:
         self._db = connections
+        self.log = EditLog(connections)
         self._change_log = change_log
 
     async def lines(self, job_id: str) -> list[Line]:
@@ -97,20 +98,16 @@ class TranscriptEdits:
         rows = await self._db.read("SELECT id FROM line WHERE job_id = :id AND deleted ORDER BY id", id=job_id)
         return [row["id"] for row in rows]
 
-    async def history(self, job_id: str, *, before: int | None = None, limit: int = 100) -> list[EditRecord]:
-        """Return the edits of a job before the one with a number, the newest first."""
+    async def line_texts(self, job_id: str) -> list[LineText]:
+        """Return the texts of the lines that are shown of a job, in order, without their words."""
         rows = await self._db.read(
-            "SELECT number, at, client, author, operations, undoes, EXISTS (SELECT 1 FROM edit AS later"
-            " WHERE later.job_id = edit.job_id AND later.undoes = edit.number) AS undone FROM edit"
-            " WHERE job_id = :id AND (:before IS NULL OR number < :before) ORDER BY number DESC LIMIT :limit",
-            id=job_id, before=before, limit=limit,
-        )  # fmt: skip
-        return [
-            EditRecord(
-                **dict(row) | {"operations": _operations.decode(row["operations"]), "undone": bool(row["undone"])}
-            )
-            for row in rows
-        ]
+            "SELECT id, version, start, text FROM ("
+            "SELECT id, version, chunk, position, start, text FROM line WHERE job_id = :id AND NOT deleted UNION ALL"
+            " SELECT 'c' || chunk || '.' || \"index\", 0, chunk, \"index\", start, text FROM segment"
+            f" WHERE job_id = :id AND {_NOT_REPLACED}) ORDER BY chunk, position, id",
+            id=job_id,
+        )
+        return [LineText(*row) for row in rows]
 
     async def apply(self, job_id: str, edit: Edit, now: float) -> WrittenEdit:
         """Make an edit. The same batch again gives the same result and changes nothing.
@@ -135,7 +132,12 @@ class TranscriptEdits:
             if not found:
                 raise NotFound(f"The job has no edit {number}.", id=job_id)
             operations = _operations.decode(found[0]["inverse"])
-            return await self._apply(job_id, replace(edit, operations=operations, undoes=number), now)
+            undo = replace(edit, operations=operations, undoes=number, kind=EditKind.UNDO)
+            try:
+                return await self._apply(job_id, undo, now)
+            except EditConflict as error:
+                error.params["author"] = await self.log.changed_by(job_id, error.params["ids"], after=number)
+                raise
 
     async def restore(self, job_id: str, number: int, edit: Edit, now: float, newest: int) -> WrittenEdit:
         """Set the transcript back to what it was after the edit with a number, 0: as the model wrote it.
@@ -157,7 +159,7 @@ class TranscriptEdits:
             )  # fmt: skip
             lines = await self._lines(self._db.run, job_id)
             operations = rollback(lines, [_operations.decode(row["inverse"]) for row in later])
-            return await self._apply(job_id, replace(edit, operations=operations), now)
+            return await self._apply(job_id, replace(edit, operations=operations, kind=EditKind.RESTORE), now)
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
@@ -176,11 +178,12 @@ class TranscriptEdits:
         result = EditResult(job_id, number, edit.batch, edit.client, written, outcome.gone)
         payload = _encode(result)
         await self._db.run(
-            "INSERT INTO edit (job_id, number, batch, at, client, author, operations, inverse, result, undoes)"
-            " VALUES (:job_id, :number, :batch, :at, :client, :author, :operations, :inverse, :result, :undoes)",
+            "INSERT INTO edit (job_id, number, batch, at, client, author, operations, inverse, result, undoes, kind,"
+            ' "group") VALUES (:job_id, :number, :batch, :at, :client, :author, :operations, :inverse, :result,'
+            " :undoes, :kind, :group)",
             job_id=job_id, number=number, batch=edit.batch, at=now, client=edit.client, author=edit.author,
             operations=row_mapping.json(edit.operations), inverse=row_mapping.json(outcome.inverse), result=payload,
-            undoes=edit.undoes,
+            undoes=edit.undoes, kind=edit.kind, group=edit.group,
         )  # fmt: skip
         await self._db.run("UPDATE job SET edits = :number WHERE id = :id", id=job_id, number=number)
         return WrittenEdit(result, await self._change_log.append(job_id, [(CHANGE_KIND, payload)]))

@@ -22,10 +22,12 @@ from whisper_service.web.api import (
     media,
     metrics,
     models,
+    replace,
     settings,
     state,
     system,
     tus,
+    vocabulary,
     webhooks,
 )
 from whisper_service.web.compat.registry import DIALECTS
@@ -36,7 +38,8 @@ from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard
 
 API: Final = (
-    jobs, edits, export_zip, events, diagnostics, media, metrics, models, settings, state, system, tus, webhooks,
+    jobs, edits, replace, vocabulary, export_zip, events, diagnostics, media, metrics, models, settings, state, system,
+    tus, webhooks,
 )  # fmt: skip
 """The modules with routes of the own API, in the order of the documentation."""
 

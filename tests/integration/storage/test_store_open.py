@@ -59,6 +59,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
         "voice",
         "speaker",
         "speaker_timeline",
+        "term",
     )
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 

@@ -76,7 +76,7 @@ async def test_without_edits_the_lines_are_the_segments(store: Store, job: str) 
     assert [(line.id, line.version, line.text) for line in lines] == [
         ("c0.0", 0, "alpha one"), ("c0.1", 0, "beta two"), ("c1.0", 0, "gamma three"), ("c1.1", 0, "delta four"),
     ]  # fmt: skip
-    assert await store.edits.history(job) == []
+    assert await store.edits.log.history(job) == []
 
 
 async def test_an_edit_changes_lines_and_never_a_segment(store: Store, job: str) -> None:
@@ -103,7 +103,7 @@ async def test_the_same_batch_twice_is_one_edit(store: Store, job: str) -> None:
     again = await edit(store, job, ChangeText(id="c0.0", v=0, text="twice"), batch="x")
     assert again == WrittenEdit(first.result, ())
     assert await texts(store) == ["once", "beta two", "gamma three", "delta four"]
-    assert len(await store.edits.history(job)) == 1
+    assert len(await store.edits.log.history(job)) == 1
 
 
 async def test_a_line_that_changed_meanwhile_is_told_as_it_is_now(store: Store, job: str) -> None:
@@ -140,7 +140,7 @@ async def test_split_merge_insert_and_delete_are_shown_in_order(store: Store, jo
     for number in (3, 2, 1):
         await store.edits.undo(job, number, Edit(f"undo {number}", ()), NOW)
     assert await texts(store) == ["alpha one", "beta two", "gamma three", "delta four"]
-    assert [(record.number, record.undoes, record.undone) for record in await store.edits.history(job)] == [
+    assert [(record.number, record.undoes, record.undone) for record in await store.edits.log.history(job)] == [
         (6, 1, False), (5, 2, False), (4, 3, False), (3, None, True), (2, None, True), (1, None, True),
     ]  # fmt: skip
     await store.edits.undo(job, 6, Edit("redo", ()), NOW)

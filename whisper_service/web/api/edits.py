@@ -13,7 +13,8 @@ from whisper_service.core.domain import Segment, Transcript, Value
 from whisper_service.editing.lines import MACHINE, Line
 from whisper_service.editing.operations import ClientOperation
 from whisper_service.editing.retiming import TimedWord
-from whisper_service.storage.transcript_edits import Edit, EditRecord, EditResult
+from whisper_service.storage.edit_log import EditRecord
+from whisper_service.storage.transcript_edits import Edit, EditResult
 from whisper_service.web.http.errors import problems
 from whisper_service.web.http.parameters import JobId, Served
 
