@@ -24,6 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from whisper_service.models.speaker_networks import PAIR
+
 LARGE = ("model.bin",)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = "acme/whisper-wire"
@@ -38,6 +40,17 @@ def wire_model(size: int = 3_000_000) -> dict[str, bytes]:
         "model.bin": random.Random(1).randbytes(size),
         "tokenizer.json": json.dumps({"model": {"vocab": list(range(20_000))}}).encode(),
         "vocabulary.json": b'["a", "b"]',
+    }
+
+
+def wire_networks(size: int = 300_000) -> dict[str, dict[str, bytes]]:
+    """Return repos with the networks for speakers, which are never loaded: the first source of each file."""
+    return {
+        network.sources[0].repo: {
+            "README.md": b"# A network\n",
+            network.sources[0].path: b"\x08" + random.Random(place).randbytes(size),
+        }
+        for place, network in enumerate(PAIR)
     }
 
 
@@ -83,8 +96,10 @@ class FakeHub:
         repo: str = REPO,
         revisions: tuple[str, ...] = ("main",),
         token: str | None = None,
+        others: Mapping[str, Mapping[str, bytes]] | None = None,
     ) -> None:
         self.files = dict(files)
+        self.others = {name: dict(each) for name, each in (others or {}).items()}  # more repos; their files are large
         self.repo = repo
         self.revisions = (*revisions, COMMIT)
         self.token = token  # who does not send it gets 401
@@ -226,6 +241,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _api(self, path: str, files: Mapping[str, bytes], *, body: bool) -> None:
         hub = self.server.hub
+        for repo, other in hub.others.items():
+            if path.partition("/revision/")[0] == repo:
+                siblings = [
+                    {"rfilename": name, **_facts(name, data, "sha256", large=True)} for name, data in other.items()
+                ]
+                info = {"id": repo, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
+                return self._send(200, json.dumps(info).encode(), {"X-Repo-Commit": COMMIT}, body=body)
         if not path.startswith(hub.repo):
             return self._send(404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"}, body=body)
         what, _, revision = path.removeprefix(hub.repo).partition("/")[2].partition("/")
@@ -245,6 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         prefix, _, rest = path.partition("/resolve/")
         name = rest.partition("/")[2]
+        if (other := hub.others.get(prefix.strip("/"))) is not None and name in other:
+            return self._file(name, start, fault, body=body, extra={"X-Repo-Commit": COMMIT}, data=other[name])
         if not prefix.startswith(f"/{hub.repo}") or name not in hub.files:
             return self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body=body)
         data = hub.files[name]
@@ -260,10 +284,17 @@ class _Handler(BaseHTTPRequestHandler):
         return self._send(302, b"", headers, body=body)
 
     def _file(
-        self, name: str, start: int | None, fault: HubFault | None, *, body: bool, extra: dict[str, str] | None = None
+        self,
+        name: str,
+        start: int | None,
+        fault: HubFault | None,
+        *,
+        body: bool,
+        extra: dict[str, str] | None = None,
+        data: bytes | None = None,
     ) -> None:
         hub = self.server.hub
-        data = hub.files[name]
+        data = hub.files[name] if data is None else data
         headers = {"ETag": f'"{_git_hash(data)}"', "Accept-Ranges": "bytes", **(extra or {})}
         if fault and fault.kind == "corrupt":
             data = bytes(byte ^ 1 for byte in data)
@@ -397,10 +428,10 @@ def _range_end(headers: Message, whole: int) -> int:
     return int(last) + 1 if last else whole
 
 
-def _facts(name: str, data: bytes, hash_key: str) -> dict[str, Any]:
+def _facts(name: str, data: bytes, hash_key: str, *, large: bool = False) -> dict[str, Any]:
     """Return what the lists of a hub tell about a file."""
     facts: dict[str, Any] = {"size": len(data), "oid" if hash_key == "oid" else "blobId": _git_hash(data)}
-    if name in LARGE:
+    if large or name in LARGE:
         facts["lfs"] = {hash_key: hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
     return facts
 

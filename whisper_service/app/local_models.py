@@ -25,6 +25,7 @@ from whisper_service.models import bundled, hubs, importing
 from whisper_service.models import files as model_files
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory, ModelInfo, Situation
+from whisper_service.models.speaker_networks import SPEAKERS, verify_networks
 from whisper_service.scheduler.model_downloads import STALL_S, TRIES
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -71,17 +72,17 @@ class LocalModels:
 
     def show(self, name: str) -> ModelInfo:
         """Return one model."""
-        return self._inventory.one(self._catalog.name_of(name), Situation())
+        return self._inventory.one(self._catalog.managed(name), Situation())
 
     def download(self, wanted: str, show: Callable[[ModelInfo], None]) -> ModelInfo:
         """Download a model and `show` every change of its state. Raises `InvalidRequest` and `ModelUnavailable`."""
-        name = self._catalog.name_of(wanted)
+        name = self._catalog.managed(wanted)
         if self._catalog.has(name):
             return self.show(name)
         if (source := self._catalog.source_of(name)) is None:
             raise self._catalog.unavailable(name)
         target, spare_bytes = str(self._catalog.target_of(name)), self._config.storage.min_free_bytes
-        command = Download(name, source.repo, target, self._hub, spare_bytes)
+        command = Download(name, source.repo, target, self._hub, spare_bytes, source.files)
         return anyio.run(self._download, command, show)
 
     def test(self, model: str | None, endpoints: tuple[str, ...], proxy: str | None) -> HubTest:
@@ -102,7 +103,7 @@ class LocalModels:
 
     def remove(self, wanted: str) -> None:
         """Delete a model from this machine. Raises `Conflict` and `NotFound`."""
-        self._catalog.remove(self._catalog.name_of(wanted))
+        self._catalog.remove(self._catalog.managed(wanted))
 
     def import_model(self, source: Path, name: str) -> ModelInfo:
         """Make a model of a folder or an archive. Raises what `ModelService.import_archive` raises."""
@@ -110,15 +111,15 @@ class LocalModels:
         with import_folder(self._catalog, name) as scratch:
             fresh = scratch / "model"
             if source.is_dir():
-                importing.from_folder(source, [source], fresh, limits)
+                importing.from_folder(source, [source], fresh, limits, pair=name == SPEAKERS)
             else:
-                importing.from_archive(source, fresh, limits)
-            fresh.rename(self._catalog.target_of(self._catalog.name_of(name)))
+                importing.from_archive(source, fresh, limits, pair=name == SPEAKERS)
+            fresh.rename(self._catalog.target_of(self._catalog.managed(name)))
         return self.show(name)
 
     def verify(self, names: Sequence[str]) -> Iterator[tuple[str, str, Problem | None]]:
         """Yield each model with a result in words, and its problem. None: the model is complete."""
-        for name in [self._catalog.name_of(name) for name in names] or self._catalog.installed():
+        for name in [self._catalog.managed(name) for name in names] or self._on_this_machine():
             entry = self._catalog.entry(name)
             packed = entry.builtin and entry.path is None
             note = "built in, is unpacked with the first job; " if packed else ""
@@ -127,6 +128,8 @@ class LocalModels:
                     checked = bundled.check(name, bundled.BUNDLED[name])
                 elif entry.path is None:
                     raise self._catalog.unavailable(name)
+                elif name == SPEAKERS:
+                    checked = verify_networks(entry.path)
                 else:
                     checked = model_files.verify(entry.path)
             except (ServiceError, OSError) as error:
@@ -136,6 +139,11 @@ class LocalModels:
             else:
                 known = f"hashes of {', '.join(checked)} are right" if checked else "complete; its hashes are unknown"
                 yield name, note + known, None
+
+    def _on_this_machine(self) -> list[str]:
+        """Return the names of all models on this machine, and that of the networks for speakers."""
+        pair = [SPEAKERS] if self._catalog.entry(SPEAKERS).path is not None else []
+        return [*self._catalog.installed(), *pair]
 
     async def _download(self, command: Download, show: Callable[[ModelInfo], None]) -> ModelInfo:
         problems: dict[str, Problem] = {}

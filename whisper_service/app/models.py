@@ -21,6 +21,7 @@ from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.models.hubs import HubInfo
 from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import ModelInfo
+from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler import model_actions
 from whisper_service.storage.uploads import UploadLimits, Uploads
 from whisper_service.supervision.protocol import EndpointState
@@ -53,7 +54,7 @@ def import_folder(catalog: Catalog, name: str) -> Iterator[Path]:
             hint="Use letters, digits, dots and dashes, or owner/name.",
             field="name",
         )
-    model_actions.refuse_if_here(catalog, catalog.name_of(name))
+    model_actions.refuse_if_here(catalog, catalog.managed(name))
     scratch = catalog.scratch()
     try:
         yield scratch
@@ -84,7 +85,7 @@ class ModelService:
 
     async def show(self, name: str) -> ModelInfo:
         """Return one model. Raises `InvalidRequest` for an impossible name."""
-        return await self._context.models.show(self._catalog.name_of(name))
+        return await self._context.models.show(self._catalog.managed(name))
 
     async def resolve(self, wanted: str) -> str:
         """Return the name of the model that would do the work. Raises `InvalidRequest` and `ModelUnavailable`.
@@ -122,7 +123,8 @@ class ModelService:
                 async for block in data:
                     await receiver.write(block)
                 received = await receiver.finish()
-            await to_thread.run_sync(importing.from_archive, received.path, scratch / "model", limits)
+            build = partial(importing.from_archive, pair=name == SPEAKERS)
+            await to_thread.run_sync(build, received.path, scratch / "model", limits)
             return await self._adopt(scratch / "model", name)
 
     async def import_folder(self, name: str, path: str) -> ModelInfo:
@@ -130,7 +132,8 @@ class ModelService:
         with import_folder(self._catalog, name) as scratch:
             target, config = scratch / "model", self._active.config
             allowed = [Path(folder) for folder in config.models.import_dirs]
-            await to_thread.run_sync(importing.from_folder, Path(path), allowed, target, import_limits(config))
+            build = partial(importing.from_folder, pair=name == SPEAKERS)
+            await to_thread.run_sync(build, Path(path), allowed, target, import_limits(config))
             return await self._adopt(target, name)
 
     async def test(
@@ -150,4 +153,4 @@ class ModelService:
         return HubTest(command.repo, list(test.results), hubs.info_of(hub).proxy)
 
     async def _adopt(self, folder: Path, name: str) -> ModelInfo:
-        return await self._context.ask(model_actions.adopt, folder, self._catalog.name_of(name))
+        return await self._context.ask(model_actions.adopt, folder, self._catalog.managed(name))

@@ -6,6 +6,8 @@ needed. Only the configuration may name a path; a job names a model by its name.
 
 A name is one of `known.KNOWN`, "owner/name" as on a hub, or the name of a folder in `models_dir`. The folder of
 "owner/name" is called "owner--name": no repo on a hub can have that name.
+
+The pair of networks for speakers is an entry as well, under the name `SPEAKERS`. It makes no text: no job can name it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from whisper_service.models.bundled import (
 )
 from whisper_service.models.files import REQUIRED, VOCABULARIES, file_size, missing_files
 from whisper_service.models.known import BY_NAME, BY_REPO, ON_CPU, ON_GPU
-from whisper_service.supervision.protocol import partial_of
+from whisper_service.models.speaker_networks import DOWNLOAD_BYTES, PAIR, SPEAKERS, missing_networks
+from whisper_service.supervision.protocol import RemoteFile, partial_of
 
 AUTO: Final = "auto"
 ALIASES: Final = {"large": "large-v3", "turbo": "large-v3-turbo"}
@@ -50,6 +53,14 @@ class RepoSource(Value, frozen=True):
 
     repo: str
     bytes: int | None = None
+    files: tuple[RemoteFile, ...] = ()  # of a model whose files lie in several repos; `repo` is the first of them
+
+
+PAIR_SOURCE: Final = RepoSource(
+    PAIR[0].sources[0].repo,
+    DOWNLOAD_BYTES,
+    tuple(RemoteFile(each.file, tuple((source.repo, source.path) for source in each.sources)) for each in PAIR),
+)
 
 
 class CatalogEntry(Value, frozen=True):
@@ -114,6 +125,12 @@ class Catalog:
             return BY_REPO[name].name
         if "/" not in name:
             name = name_of_folder(name)
+        if name == SPEAKERS:
+            raise InvalidRequest(
+                f"{SPEAKERS} tells speakers apart and makes no text.",
+                hint=f"Installed: {', '.join(self.installed()) or 'none'}. Speakers are an option of a job: speakers.",
+                model=wanted,
+            )
         if not is_name(name):
             raise InvalidRequest(
                 f"{quoted(wanted)} is not the name of a model.",
@@ -121,6 +138,10 @@ class Catalog:
                 model=wanted,
             )
         return name
+
+    def managed(self, wanted: str, *, device: str = "cpu") -> str:
+        """Return the name of what is to be downloaded, shown or removed: a model, or the pair. Raises as `resolve`."""
+        return SPEAKERS if wanted == SPEAKERS else self.name_of(wanted, device=device)
 
     def obtainable(self, wanted: str) -> str:
         """Return the name of the model that `wanted` means, if this machine or a hub has it. Raises as `resolve`."""
@@ -133,6 +154,8 @@ class Catalog:
         """Return whether this machine has a model of this name, complete or not."""
         if self._configured and name == self._default:
             return True
+        if name == SPEAKERS:
+            return not missing_networks(self.target_of(name))
         return self.target_of(name).is_dir() or self._comes_with_packages(name)
 
     def target_of(self, name: str) -> Path:
@@ -141,13 +164,15 @@ class Catalog:
 
     def source_of(self, name: str) -> RepoSource | None:
         """Return where a model can be downloaded from. None: no hub has a model of this name."""
+        if name == SPEAKERS:
+            return PAIR_SOURCE
         if model := BY_NAME.get(name):
             return RepoSource(model.repo, model.download_bytes)
         return RepoSource(name) if "/" in name and is_name(name) else None
 
     def repo_of(self, wanted: str) -> str:
         """Return the repo on a hub that `wanted` means. Raises `InvalidRequest`; without a repo `ModelUnavailable`."""
-        name = self.name_of(wanted)
+        name = self.managed(wanted)
         if (source := self.source_of(name)) is None:
             raise self.unavailable(name)
         return source.repo
@@ -181,8 +206,8 @@ class Catalog:
         return sorted(names, key=_rank(ON_GPU))
 
     def entries(self) -> list[CatalogEntry]:
-        """Return every known model and every model on this machine, the best first."""
-        names = {*BY_NAME, *self.installed(), *(name for name, _ in self._folders())}
+        """Return every known model and every model on this machine, the best first, and the pair for speakers."""
+        names = {*BY_NAME, SPEAKERS, *self.installed(), *(name for name, _ in self._folders())}
         return in_order(map(self.entry, names))
 
     def entry(self, name: str) -> CatalogEntry:
@@ -191,7 +216,7 @@ class Catalog:
         path = self._configured if configured and self._configured else self.target_of(name)
         builtin = not configured and is_replaceable(path) and self._comes_with_packages(name)
         there = path.is_dir()
-        missing = tuple(_missing(path)) if there else ()
+        missing = tuple(missing_networks(path) if name == SPEAKERS else _missing(path)) if there else ()
         if there:
             size = sum(file_size(file) for file in path.iterdir() if file.is_file())
         else:
@@ -251,9 +276,10 @@ class Catalog:
         return self._unavailable(f"The model {name} is not on this machine.", name)
 
     def _folders(self) -> Iterable[tuple[str, Path]]:
-        """Return the name and the folder of every model in `models_dir`, complete or not."""
+        """Return the name and the folder of every model in `models_dir`, complete or not. The pair is none."""
         folders = (path for path in self._root.iterdir() if path.is_dir()) if self._root.is_dir() else ()
-        return ((name_of_folder(path.name), path) for path in folders if is_folder(path.name))
+        named = ((name_of_folder(path.name), path) for path in folders if is_folder(path.name))
+        return (found for found in named if found[0] != SPEAKERS)
 
     def _comes_with_packages(self, name: str) -> bool:
         return name in self._bundled and not missing_packages(self._bundled[name])
@@ -291,9 +317,9 @@ def _missing(path: Path) -> list[str]:
 
 
 def in_order(entries: Iterable[CatalogEntry]) -> list[CatalogEntry]:
-    """Return the known models, the best first, and then the others by name."""
+    """Return the known models, the best first, then the others by name, and the pair for speakers last."""
     rank = _rank(ON_GPU)
-    return sorted(entries, key=lambda entry: rank(entry.name))
+    return sorted(entries, key=lambda entry: (entry.name == SPEAKERS, rank(entry.name)))
 
 
 def _rank(order: tuple[str, ...]) -> Callable[[str], tuple[int, str]]:

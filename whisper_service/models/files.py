@@ -112,6 +112,11 @@ def verify(directory: Path) -> tuple[str, ...]:
     Blocks for as long as the disk takes. Raises `ModelBroken` with the first difference, and `OSError`.
     """
     read_facts(directory)
+    return compare_with_origin(directory)
+
+
+def compare_with_origin(directory: Path) -> tuple[str, ...]:
+    """Compare the files of a model with its origin. Return and raise as `verify`."""
     origin = read_origin(directory)
     for name, size in origin.files.items():
         path = directory / name

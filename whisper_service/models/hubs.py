@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from whisper_service.config.schema import ModelSettings
 from whisper_service.core.domain import Value
 from whisper_service.models.known import BY_NAME
+from whisper_service.models.speaker_networks import SEGMENTATION
 from whisper_service.supervision.protocol import Hub, TestConnection
 
 PUBLIC: Final = "https://huggingface.co"
@@ -43,7 +44,8 @@ def asking_for(
 ) -> TestConnection:
     """Return the command to ask for this repo without downloading. The settings fill in what is not given."""
     asked = replace(hub, endpoints=endpoints or hub.endpoints, token=token or hub.token, proxy=proxy or hub.proxy)
-    return TestConnection(repo or PROBE, asked)
+    of_pair = SEGMENTATION.sources[0]
+    return TestConnection(repo or PROBE, asked, of_pair.path if repo == of_pair.repo else "")
 
 
 def resolve(models: ModelSettings, environ: Mapping[str, str]) -> Hub:

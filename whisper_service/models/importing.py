@@ -7,6 +7,7 @@ and devices are refused. Unpacked bytes are counted as they come, whatever the a
 from __future__ import annotations
 
 import bz2
+import errno
 import fnmatch
 import gzip
 import hashlib
@@ -16,7 +17,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, NamedTuple
 
@@ -26,6 +27,7 @@ from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, Inv
 from whisper_service.core.files import full_disk_as_error, sync_file, write_whole
 from whisper_service.core.text import quoted
 from whisper_service.models.files import ORIGIN, PATTERNS, WEIGHTS, ModelOrigin, missing_files, read_facts
+from whisper_service.models.speaker_networks import PAIR, check_networks
 
 BLOCK: Final = 1 << 20
 MAX_MEMBERS: Final = 1_000
@@ -45,13 +47,13 @@ class ImportLimits(NamedTuple):
     spare: int
 
 
-def from_archive(archive: Path, into: Path, limits: ImportLimits) -> None:
-    """Unpack a model into the new folder `into`.
+def from_archive(archive: Path, into: Path, limits: ImportLimits, *, pair: bool = False) -> None:
+    """Unpack a model into the new folder `into`. `pair`: unpack the networks for speakers.
 
     Raises `BadArchive`, `ModelBroken` or `DiskFull`. The caller then removes `into`.
     """
     into.mkdir()
-    folder = _ModelFolder(into, limits)
+    folder = _PairFolder(into, limits) if pair else _ModelFolder(into, limits)
     try:
         if zipfile.is_zipfile(archive):
             _unzip(archive, folder)
@@ -59,11 +61,17 @@ def from_archive(archive: Path, into: Path, limits: ImportLimits) -> None:
             _untar(archive, folder)
     except _DAMAGED as error:
         raise BadArchive(f"The archive cannot be read: {str(error) or type(error).__name__}.") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a damaged archive may name a place before its beginning
+            raise
+        raise BadArchive(f"The archive cannot be read: {error.strerror}.") from error
     folder.finish()
 
 
-def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: ImportLimits) -> None:
+def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: ImportLimits, *, pair: bool = False) -> None:
     """Copy a model into the new folder `into`. `source` must lie in one of the `allowed` folders.
+
+    `pair`: copy the networks for speakers.
 
     Raises `ImportRefused`, `InvalidRequest`, `BadArchive`, `ModelBroken` or `DiskFull`. The caller then removes `into`.
     """
@@ -76,7 +84,7 @@ def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: Impor
             f"{source} is not a folder.", hint="Name the folder that contains model.bin.", field="path"
         )
     into.mkdir()
-    folder = _ModelFolder(into, limits)
+    folder = _PairFolder(into, limits) if pair else _ModelFolder(into, limits)
     for path in sorted(real.iterdir()):
         if path.is_file() and path.resolve().is_relative_to(real):  # a link may lead anywhere
             with path.open("rb") as content:
@@ -86,6 +94,9 @@ def from_folder(source: Path, allowed: Sequence[Path], into: Path, limits: Impor
 
 class _ModelFolder:
     """The new folder of a model: checks the names and sizes of what is written into it."""
+
+    _one_parent = True  # all files come from one folder
+    _hashed: Collection[str] = (WEIGHTS,)  # files whose hashes are kept
 
     def __init__(self, folder: Path, limits: ImportLimits) -> None:
         self._folder = folder
@@ -117,16 +128,20 @@ class _ModelFolder:
     def write(self, name: str, size: int, content: IO[bytes]) -> None:
         """Write a file if a model has files of this name; skip it otherwise."""
         path = PurePosixPath(name.replace("\\", "/"))
-        if not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in PATTERNS):
+        if (own := self._own_name(path)) is None:
             return
-        if self._parent not in (None, path.parent) or path.name in self._sizes:
+        if (self._one_parent and self._parent not in (None, path.parent)) or own in self._sizes:
             raise BadArchive("There is more than one model in the archive.", hint="Pack the folder of one model only.")
         self._parent = path.parent
-        limit = self._limits.bytes if path.name == WEIGHTS else MAX_SMALL
+        limit = self._limits.bytes if own == WEIGHTS else MAX_SMALL
         with full_disk_as_error(DISK_FULL):
             if shutil.disk_usage(self._folder).free < size + self._limits.spare:
-                raise DiskFull(f"The disk is too full for the model: {path.name} needs {size} bytes.")
-            self._copy(path.name, content, limit)
+                raise DiskFull(f"The disk is too full for the model: {own} needs {size} bytes.")
+            self._copy(own, content, limit)
+
+    def _own_name(self, path: PurePosixPath) -> str | None:
+        """Return the name that a file has in the folder. None: it does not belong to a model."""
+        return path.name if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in PATTERNS) else None
 
     def _copy(self, name: str, content: IO[bytes], limit: int) -> None:
         digest, count = hashlib.sha256(), 0
@@ -140,17 +155,38 @@ class _ModelFolder:
                 sink.write(block)
             sync_file(sink)
         self._sizes[name] = count
-        if name == WEIGHTS:
+        if name in self._hashed:
             self._hashes[name] = digest.hexdigest()
 
     def finish(self) -> None:
         """Check that the folder holds a model, and write the sizes and hashes of its files beside them."""
-        if missing := missing_files(self._sizes):
-            raise BadArchive(f"The model is incomplete: there is no {' and no '.join(missing)}.")
-        read_facts(self._folder)
+        self._check()
         origin = ModelOrigin(files=self._sizes, sha256=self._hashes)
         with full_disk_as_error(DISK_FULL):
             write_whole(self._folder / ORIGIN, msgspec.json.encode(origin))
+
+    def _check(self) -> None:
+        if missing := missing_files(self._sizes):
+            raise BadArchive(f"The model is incomplete: there is no {' and no '.join(missing)}.")
+        read_facts(self._folder)
+
+
+class _PairFolder(_ModelFolder):
+    """The new folder of the networks for speakers. Their files may have the names that they have on hubs."""
+
+    _one_parent = False
+    _hashed = tuple(network.file for network in PAIR)
+
+    def _own_name(self, path: PurePosixPath) -> str | None:
+        return next((network.file for network in PAIR if path.name in network.names), None)
+
+    def _check(self) -> None:
+        if missing := [network.file for network in PAIR if network.file not in self._sizes]:
+            raise BadArchive(
+                f"The networks for speakers are incomplete: there is no {' and no '.join(missing)}.",
+                hint=f"Pack one folder with {' and '.join(network.file for network in PAIR)}.",
+            )
+        check_networks(self._folder)
 
 
 def _unzip(archive: Path, folder: _ModelFolder) -> None:

@@ -14,6 +14,7 @@ from whisper_service.host.machine import Machine
 from whisper_service.models.catalog import Catalog, CatalogEntry, in_order
 from whisper_service.models.files import WEIGHTS, ModelFacts, read_facts
 from whisper_service.models.known import BY_NAME, ON_CPU, ON_GPU, Shape, Suitability
+from whisper_service.models.speaker_networks import GOOD_FOR, MEMORY_BYTES, SPEAKERS, check_networks
 from whisper_service.supervision.protocol import Transfer
 
 
@@ -25,6 +26,13 @@ class ModelState(StrEnum):
     INSTALLED = "installed"
     LOADED = "loaded"  # a speech actor holds it
     BROKEN = "broken"  # its folder is there and cannot be loaded; `problem` says why
+
+
+class ModelKind(StrEnum):
+    """What a model is for."""
+
+    SPEECH = "speech"  # makes text
+    SPEAKERS = "speakers"  # tells speakers apart; no job can name it as its model
 
 
 class ModelInfo(Value, frozen=True):
@@ -46,6 +54,7 @@ class ModelInfo(Value, frozen=True):
     removable: bool = True  # by DELETE
     problem: Problem | None = None
     transfer: Transfer | None = None  # while it is downloading
+    kind: ModelKind = ModelKind.SPEECH
 
 
 class Situation(Value, frozen=True):
@@ -96,7 +105,34 @@ class Inventory:
         facts, _ = self._read(self.catalog.entry(name))
         return facts.shape if facts else None
 
+    def _pair(self, entry: CatalogEntry, now: Situation) -> ModelInfo:
+        """Return the networks for speakers."""
+        problem = None
+        if entry.path is not None:
+            try:
+                check_networks(entry.path)
+            except ModelBroken as error:
+                problem = error.problem
+            except OSError as error:
+                message = f"The networks for speakers cannot be read: {error.strerror}."
+                problem = Problem(ModelBroken.code, message, ModelBroken.hint)
+        return ModelInfo(
+            name=entry.name,
+            state=_state(entry, now, problem),
+            repo=entry.source.repo if entry.source else None,
+            good_for=GOOD_FOR,
+            download_bytes=entry.source.bytes if entry.source else None,
+            disk_bytes=entry.bytes,
+            memory_bytes=MEMORY_BYTES,
+            removable=entry.path is not None,
+            problem=now.problems.get(entry.name) or problem,
+            transfer=now.transfers.get(entry.name),
+            kind=ModelKind.SPEAKERS,
+        )
+
     def _info(self, entry: CatalogEntry, now: Situation, recommended: str | None, default: str | None) -> ModelInfo:
+        if entry.name == SPEAKERS:
+            return self._pair(entry, now)
         known = BY_NAME.get(entry.name)
         facts, problem = self._read(entry)
         shape, languages, suits, memory = None, None, None, None

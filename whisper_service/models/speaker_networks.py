@@ -7,11 +7,21 @@ sizes, which are about right; the hub tells exact sizes and hashes when it is as
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from whisper_service.core.domain import Value
-from whisper_service.models.files import file_size
+from whisper_service.core.errors import ModelBroken
+from whisper_service.models.files import compare_with_origin, file_size
+
+SPEAKERS: Final = "speakers"
+"""The name of the pair among the models, and of its folder."""
+MEMORY_BYTES: Final = 310_000_000
+"""Memory of the actor at work, measured after 20 minutes of talk."""
+GOOD_FOR: Final = "telling speakers apart; makes no text"
+_HINT: Final = "Remove the networks, then install them again: `models remove speakers`, `models download speakers`."
+_FIRST_BYTE: Final = b"\x08"
+"""Of every ONNX file: the number of its format comes first. A pointer of Git LFS begins otherwise, as does a page."""
 
 
 class HubFile(Value, frozen=True):
@@ -29,6 +39,11 @@ class SpeakerNetwork(Value, frozen=True):
     licence: str
     origin: str  # who made it
     sources: tuple[HubFile, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that its file has in the folder of the pair, and on hubs."""
+        return frozenset({self.file, *(PurePosixPath(source.path).name for source in self.sources)})
 
 
 SEGMENTATION: Final = SpeakerNetwork(
@@ -58,8 +73,30 @@ EMBEDDING: Final = SpeakerNetwork(
 """Turns speech into 192 numbers that are alike for one person, and different for two."""
 
 PAIR: Final = (SEGMENTATION, EMBEDDING)
+DOWNLOAD_BYTES: Final = sum(network.size for network in PAIR)
 
 
 def missing_networks(folder: Path) -> list[str]:
     """Return the names of the files that the folder lacks. Blocks."""
     return [network.file for network in PAIR if not file_size(folder / network.file)]
+
+
+def check_networks(folder: Path) -> None:
+    """Look at the beginning of both files. Blocks. Raises `ModelBroken` with the reason, and `OSError`."""
+    if missing := missing_networks(folder):
+        raise ModelBroken(
+            f"The networks for speakers are incomplete: there is no {' and no '.join(missing)}.", hint=_HINT
+        )
+    for network in PAIR:
+        with (folder / network.file).open("rb") as file:
+            if file.read(1) != _FIRST_BYTE:
+                raise ModelBroken(f"{network.file} of the networks for speakers is no ONNX file.", hint=_HINT)
+
+
+def verify_networks(folder: Path) -> tuple[str, ...]:
+    """Read both files, compare them with their origin, and return those whose hash is known and right.
+
+    Blocks. Raises `ModelBroken` with the first difference, and `OSError`.
+    """
+    check_networks(folder)
+    return compare_with_origin(folder)

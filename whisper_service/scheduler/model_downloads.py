@@ -170,7 +170,8 @@ class ModelDownloads:
             name, wanted = next(iter(self._wanted.items()))
             self._current = name
             target = self._catalog.target_of(name)
-            command = Download(name, wanted.source.repo, str(target), self.hub, self.spare_bytes)
+            source = wanted.source
+            command = Download(name, source.repo, str(target), self.hub, self.spare_bytes, source.files)
             self.actor.send(command, generation=self.actor.ready_generation, within_s=STALL_S, key="download")
 
     def _end(self) -> None:

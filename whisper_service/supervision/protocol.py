@@ -100,6 +100,13 @@ class Hub(Value, frozen=True):
         return f"Hub({len(self.endpoints)} endpoints)"
 
 
+class RemoteFile(Value, frozen=True):
+    """A file of a model whose files lie in several repos. `sources`, repo and path in it, are tried in order."""
+
+    name: str  # in the directory of the model
+    sources: tuple[tuple[str, str], ...]
+
+
 class Download(Message, frozen=True):
     """Download a model. Answered by `DownloadProgress` every second, then by `Downloaded` or `Fault(scope="download")`.
 
@@ -113,6 +120,7 @@ class Download(Message, frozen=True):
     target: str  # the directory of the finished model; its parent need not exist
     hub: Hub
     spare_bytes: int = 0  # bytes that must stay free on the disk afterwards
+    files: tuple[RemoteFile, ...] = ()  # the files of the model, if they are not those of `repo`
 
 
 class TestConnection(Message, frozen=True):
@@ -120,6 +128,7 @@ class TestConnection(Message, frozen=True):
 
     repo: str
     hub: Hub
+    path: str = ""  # a file of the repo; empty: the repo is a model
 
 
 class FetchSite(Message, frozen=True):

@@ -23,6 +23,7 @@ from whisper_service.models import bundled as module
 from whisper_service.models.bundled import BUNDLED, REQUIREMENTS, BundledFile, Part
 from whisper_service.models.catalog import Catalog, RepoSource
 from whisper_service.models.known import BY_NAME
+from whisper_service.models.speaker_networks import PAIR, SPEAKERS
 
 COMPLETE = ("model.bin", "config.json", "tokenizer.json", "vocabulary.json")
 
@@ -430,3 +431,44 @@ def test_a_start_deletes_what_a_removal_and_an_import_left(models: Path) -> None
         put(models / name)
     plain(models).delete_leftovers()
     assert sorted(path.name for path in models.iterdir()) == [".tiny.partial", "base"]
+
+
+def test_the_networks_for_speakers_are_an_entry_and_never_a_model_for_text(models: Path) -> None:
+    catalog = Catalog(models, default="auto", bundled={})
+    entry = catalog.entry(SPEAKERS)
+    assert (entry.path, entry.complete, catalog.has(SPEAKERS)) == (None, False, False)
+    assert entry.source is not None
+    assert [file.name for file in entry.source.files] == [network.file for network in PAIR]
+    assert catalog.managed(SPEAKERS) == SPEAKERS
+    put(models / SPEAKERS, *(network.file for network in PAIR))
+    entry = catalog.entry(SPEAKERS)
+    assert (entry.path, entry.complete, entry.bytes) == (models / SPEAKERS, True, 2)
+    assert catalog.has(SPEAKERS)
+    assert catalog.installed() == []
+    assert [each.name for each in catalog.entries()].count(SPEAKERS) == 1
+    with pytest.raises(ModelUnavailable):
+        catalog.resolve("auto")
+    for act in (catalog.name_of, catalog.resolve, catalog.locate, catalog.obtainable):
+        with pytest.raises(InvalidRequest, match="makes no text"):
+            act(SPEAKERS)
+    with pytest.raises(InvalidRequest, match="makes no text"):
+        Catalog(models, default=SPEAKERS, bundled={}).name_of("auto")
+    assert catalog.repo_of(SPEAKERS) == PAIR[0].sources[0].repo
+    catalog.remove(SPEAKERS)
+    assert not (models / SPEAKERS).exists()
+    with pytest.raises(NotFound):
+        catalog.remove(SPEAKERS)
+
+
+def test_a_model_beside_the_networks_is_still_what_auto_means(models: Path) -> None:
+    put(models / SPEAKERS, *(network.file for network in PAIR))
+    put(models / "base")
+    catalog = Catalog(models, default="auto", bundled={})
+    assert (catalog.resolve("auto"), catalog.installed()) == ("base", ["base"])
+
+
+def test_networks_of_which_one_is_missing_are_not_here(models: Path) -> None:
+    put(models / SPEAKERS, PAIR[0].file)
+    catalog = Catalog(models, default="auto", bundled={})
+    assert not catalog.has(SPEAKERS)
+    assert catalog.entry(SPEAKERS).missing == (PAIR[1].file,)

@@ -20,6 +20,7 @@ from whisper_service.core.errors import BadArchive, DiskFull, ImportRefused, Inv
 from whisper_service.models import files as model_files
 from whisper_service.models import importing
 from whisper_service.models.importing import ImportLimits
+from whisper_service.models.speaker_networks import PAIR, verify_networks
 
 FILES = {"model.bin": weights(), "config.json": b"{}", "tokenizer.json": b"{}", "vocabulary.txt": b"a\n"}
 LIMITS = ImportLimits(1_000_000, 0)
@@ -216,3 +217,48 @@ def test_a_link_in_an_allowed_folder_leads_nowhere(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_said_inside_the_allowed_ones(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="not a folder"):
         importing.from_folder(tmp_path / "gone", [tmp_path], tmp_path / "model", LIMITS)
+
+
+NETWORKS = {network.file: b"\x08" + bytes(place + 5) for place, network in enumerate(PAIR)}
+ON_HUBS = {network.sources[0].path: NETWORKS[network.file] for network in PAIR}
+
+
+@pytest.mark.parametrize("files", [NETWORKS, {f"speakers/{name}": data for name, data in NETWORKS.items()}, ON_HUBS])
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_the_networks_for_speakers_are_imported_under_their_own_names(
+    tmp_path: Path, pack: Callable[[Path, dict[str, bytes]], Path], files: dict[str, bytes]
+) -> None:
+    archive = pack(tmp_path / "archive", {**files, "LICENSE": b"MIT", "model.bin": b"no"})
+    importing.from_archive(archive, tmp_path / "new", LIMITS, pair=True)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {*NETWORKS, model_files.ORIGIN}
+    for name, data in NETWORKS.items():
+        assert (tmp_path / "new" / name).read_bytes() == data
+    assert verify_networks(tmp_path / "new") == tuple(NETWORKS)
+
+
+def test_a_folder_with_the_networks_is_imported_and_a_change_is_noticed(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, data in NETWORKS.items():
+        (folder / name).write_bytes(data)
+    importing.from_folder(folder, [tmp_path], tmp_path / "new", LIMITS, pair=True)
+    (tmp_path / "new" / PAIR[0].file).write_bytes(b"\x08" + b"1" * 5)
+    with pytest.raises(ModelBroken, match="original content"):
+        verify_networks(tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "words"),
+    [
+        ({PAIR[0].file: b"\x08"}, BadArchive, "no embedding.onnx"),
+        ({}, BadArchive, "no segmentation.onnx and no embedding.onnx"),
+        ({**NETWORKS, PAIR[1].file: b"version https://git-lfs"}, ModelBroken, "no ONNX file"),
+        ({**NETWORKS, "other/model.onnx": b"\x08"}, BadArchive, "more than one"),
+        (FILES, BadArchive, "no segmentation.onnx"),
+    ],
+)
+def test_what_are_no_networks_is_refused(
+    tmp_path: Path, files: dict[str, bytes], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        importing.from_archive(zipped(tmp_path / "archive", files), tmp_path / "new", LIMITS, pair=True)

@@ -12,8 +12,9 @@ from whisper_service.core.domain import Problem
 from whisper_service.host.machine import Machine
 from whisper_service.models.bundled import BUNDLED, missing_packages
 from whisper_service.models.catalog import Catalog
-from whisper_service.models.inventory import Inventory, ModelState, Situation
+from whisper_service.models.inventory import Inventory, ModelKind, ModelState, Situation
 from whisper_service.models.known import BY_NAME, Fit
+from whisper_service.models.speaker_networks import PAIR, SPEAKERS
 from whisper_service.supervision.protocol import Transfer
 
 GB = 1_000_000_000
@@ -34,6 +35,7 @@ def inventory(root: Path, default: str = "auto", machine: Machine = SMALL) -> In
 
 def test_every_known_model_is_listed_with_what_it_needs_and_is_good_for(tmp_path: Path) -> None:
     listed = {info.name: info for info in inventory(tmp_path).all(Situation())}
+    assert listed.pop(SPEAKERS).kind is ModelKind.SPEAKERS
     assert listed.keys() == BY_NAME.keys()
     for name, info in listed.items():
         assert info.state is ModelState.ABSENT
@@ -62,7 +64,7 @@ def test_own_models_and_those_on_their_way_follow_the_known_ones_by_name(tmp_pat
     put(tmp_path / "small")
     now = Situation(transfers={"acme/first": Transfer(0), "zoo/last": Transfer(0)})
     listed = [info.name for info in inventory(tmp_path).all(now)]
-    assert listed[len(BY_NAME) :] == ["acme/first", "brought", "zoo/last"]
+    assert listed[len(BY_NAME) :] == ["acme/first", "brought", "zoo/last", SPEAKERS]
 
 
 def test_the_states_of_a_model(tmp_path: Path) -> None:
@@ -137,3 +139,26 @@ def test_the_built_in_model_is_installed_before_it_is_joined(tmp_path: Path) -> 
 def test_no_path_of_the_machine_is_told(tmp_path: Path) -> None:
     put(tmp_path / "own", model_bin=weights()[:50])
     assert str(tmp_path).encode() not in msgspec.json.encode(inventory(tmp_path).all(Situation()))
+
+
+def test_the_networks_for_speakers_in_every_state(tmp_path: Path) -> None:
+    def shown(now: Situation | None = None) -> tuple[ModelState, str | None]:
+        info = inventory(tmp_path).one(SPEAKERS, now or Situation())
+        assert (info.kind, info.suits, info.default, info.recommended) == (ModelKind.SPEAKERS, None, False, False)
+        return info.state, info.problem and info.problem.code
+
+    failed = Problem("no_network", "There is no network.")
+    assert shown() == (ModelState.ABSENT, None)
+    assert shown(Situation(problems={SPEAKERS: failed})) == (ModelState.ABSENT, "no_network")
+    assert shown(Situation(transfers={SPEAKERS: Transfer()})) == (ModelState.DOWNLOADING, None)
+    folder = tmp_path / SPEAKERS
+    folder.mkdir()
+    (folder / PAIR[0].file).write_bytes(b"\x08network")
+    assert shown() == (ModelState.BROKEN, "model_broken")
+    (folder / PAIR[1].file).write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    assert shown() == (ModelState.BROKEN, "model_broken")
+    (folder / PAIR[1].file).write_bytes(b"\x08network")
+    assert shown() == (ModelState.INSTALLED, None)
+    info = inventory(tmp_path).one(SPEAKERS, Situation())
+    assert (info.disk_bytes, info.removable, info.repo) == (16, True, PAIR[0].sources[0].repo)
+    assert info.download_bytes == sum(network.size for network in PAIR)

@@ -120,6 +120,24 @@ def list_files(source: Repo) -> RepoFiles:
 
     Raises `HubError` if the repo is no model in CTranslate2's format, or the endpoint no hub.
     """
+    listing = _listing(source)
+    files = tuple(file for file in listing.files if _matches(file.name))
+    if missing := missing_files([file.name for file in files]):
+        raise HubError(problem("not_a_model", **source.about, missing=", ".join(missing)))
+    return RepoFiles(listing.commit, files)
+
+
+def find_file(source: Repo, path: str) -> RepoFiles:
+    """Return a file in any folder of the repo. Raises `HubError` if the repo lacks it, or the endpoint is no hub."""
+    listing = _listing(source)
+    files = tuple(file for file in listing.files if file.name == path)
+    if not files:
+        raise HubError(problem("file_missing", **source.about, missing=path))
+    return RepoFiles(listing.commit, files)
+
+
+def _listing(source: Repo) -> RepoFiles:
+    """Return all files of the repo. Raises `HubError` if the endpoint is no hub."""
     api = huggingface_hub.HfApi(endpoint=source.endpoint.rstrip("/"), token=source.token or False, library_name=_CLIENT)
     try:
         info = api.model_info(source.repo, files_metadata=True)
@@ -132,10 +150,7 @@ def list_files(source: Repo) -> RepoFiles:
             entry.rfilename, entry.size, entry.lfs.sha256 if entry.lfs else None, None if entry.lfs else entry.blob_id
         )
         for entry in info.siblings
-        if _matches(entry.rfilename)
     )
-    if missing := missing_files([file.name for file in files]):
-        raise HubError(problem("not_a_model", **source.about, missing=", ".join(missing)))
     return RepoFiles(info.sha, files)
 
 
@@ -148,8 +163,11 @@ def request_one_byte(source: Repo, listing: RepoFiles) -> None:
         huggingface_private.hf_raise_for_status(response)
 
 
-def download_large(source: Repo, commit: str, file: RepoFile, directory: Path) -> None:
-    """Download one large file into `directory` and check it. A part that is there already is continued."""
+def download_large(source: Repo, commit: str, file: RepoFile, directory: Path, path: str | None = None) -> None:
+    """Download one large file into `directory` and check it. A part that is there already is continued.
+
+    `path`: where the file is in the repo; None: at the top, with its own name.
+    """
     final, part = directory / file.name, part_path(file, directory)
     if final.exists():
         if _is_right(final, file):
@@ -160,7 +178,7 @@ def download_large(source: Repo, commit: str, file: RepoFile, directory: Path) -
     with part.open("ab") as sink:
         try:
             huggingface_private.http_get(
-                source.url(file.name, commit),
+                source.url(path or file.name, commit),
                 sink,
                 resume_size=sink.tell(),
                 headers=source.headers(),
@@ -208,7 +226,7 @@ def part_path(file: RepoFile, directory: Path) -> Path:
 
     The name is its hash, so that any endpoint can continue the part, and no part is continued with another content.
     """
-    return directory / f"{file.sha256}.part"
+    return directory / f"{file.sha256 or file.git_hash or file.name}.part"
 
 
 def _matches(name: str) -> bool:

@@ -120,6 +120,10 @@ CASES: Final[dict[str, tuple[str, str]]] = {
         "{repo} is not a Whisper model in CTranslate2's format: it has no {missing}.",
         CONVERSION,
     ),
+    "file_missing": (
+        "{repo} has no file {missing}.",
+        "Try again later, set another endpoint (mirror), or copy the files from another machine: `models import`.",
+    ),
     "download_failed": (
         "The download from {host} failed: {detail}.",
         "Try again. If it happens again, report it with the log of the download actor.",

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,7 @@ from whisper_service.supervision.protocol import (
     EndpointState,
     Fault,
     Ready,
+    RemoteFile,
     Report,
     Shutdown,
     TestConnection,
@@ -86,7 +87,8 @@ def test_connection(command: TestConnection) -> ConnectionTested:
             if command.hub.offline:
                 raise HubError(problem("offline", repo=command.repo, host=host_of(endpoint)))
             source = _repo(command, endpoint)
-            hub.request_one_byte(source, hub.list_files(source))
+            listing = hub.find_file(source, command.path) if command.path else hub.list_files(source)
+            hub.request_one_byte(source, listing)
         except Exception as error:
             found = _explain(error, command, endpoint)
         results.append(EndpointState(public(endpoint), found))
@@ -116,7 +118,10 @@ def _try_endpoints(command: Download, progress: ProgressReporter) -> Report:
 
 def _download_from(command: Download, endpoint: str, progress: ProgressReporter) -> Downloaded:
     """Download the model from this endpoint. Raises `HubError`, `OSError` and every exception of the library."""
-    target, partial = Path(command.target), Path(partial_of(command.target))
+    partial = Path(partial_of(command.target))
+    if command.files:
+        origin = _download_files(command, endpoint, progress, partial)
+        return _complete(command, endpoint, origin)
     source = _repo(command, endpoint)
     listing = hub.list_files(source)
     partial.mkdir(parents=True, exist_ok=True)
@@ -124,21 +129,74 @@ def _download_from(command: Download, endpoint: str, progress: ProgressReporter)
     parts = {file.name: hub.part_path(file, partial) for file in large}
     _delete_leftovers(partial, set(parts.values()))
     progress.expect(listing.files, parts)
-    needed, have = progress.missing() + command.spare_bytes, shutil.disk_usage(partial).free
-    if have < needed:
-        raise HubError(problem("disk_full", **source.about, needed=needed, have=have))
+    _check_room(command, source, progress, partial)
     for file in large:
         hub.download_large(source, listing.commit, file, partial)
     hub.download_rest(source, listing, partial)
     progress.report()
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
     sizes = {file.name: (partial / file.name).stat().st_size for file in listing.files}
     hashes = {file.name: file.sha256 for file in large if file.sha256}
-    address = public(endpoint)
-    origin = ModelOrigin(command.repo, listing.commit, address, sizes, hashes)
+    return _complete(command, endpoint, ModelOrigin(command.repo, listing.commit, public(endpoint), sizes, hashes))
+
+
+def _download_files(command: Download, endpoint: str, progress: ProgressReporter, partial: Path) -> ModelOrigin:
+    """Download the files of a model from the repos that have them, and return their origin. Raises as its caller."""
+    found = [_find(command, endpoint, wanted) for wanted in command.files]
+    partial.mkdir(parents=True, exist_ok=True)
+    files = tuple(each.file for each in found)
+    parts = {file.name: hub.part_path(file, partial) for file in files}
+    _delete_leftovers(partial, set(parts.values()))
+    progress.expect(files, parts)
+    _check_room(command, found[0].source, progress, partial)
+    for each in found:
+        hub.download_large(each.source, each.commit, each.file, partial, each.path)
+    progress.report()
+    sizes = {file.name: (partial / file.name).stat().st_size for file in files}
+    hashes = {file.name: file.sha256 for file in files if file.sha256}
+    return ModelOrigin(command.repo, None, public(endpoint), sizes, hashes)
+
+
+class _Found(NamedTuple):
+    """A file that a repo has under `path`. The name of `file` is that in the directory of the model."""
+
+    source: hub.Repo
+    commit: str
+    path: str
+    file: hub.RepoFile
+
+
+def _find(command: Download, endpoint: str, wanted: RemoteFile) -> _Found:
+    """Return the first source that has a file. Raises what the last source raised."""
+    *others, last = wanted.sources
+    for repo, path in others:
+        try:
+            return _find_in(command, endpoint, repo, path, wanted.name)
+        except Exception as error:
+            facts = {"action": "source_failed", "model": command.model, "repo": repo}
+            logger.warning("%s has no %s: %s", repo, path, _explain(error, command, endpoint).message, extra=facts)
+    return _find_in(command, endpoint, *last, wanted.name)
+
+
+def _find_in(command: Download, endpoint: str, repo: str, path: str, name: str) -> _Found:
+    source = _repo(command, endpoint)._replace(repo=repo)
+    listing = hub.find_file(source, path)
+    return _Found(source, listing.commit, path, listing.files[0]._replace(name=name))
+
+
+def _check_room(command: Download, source: hub.Repo, progress: ProgressReporter, partial: Path) -> None:
+    """Raise `HubError` if what is missing does not fit on the disk."""
+    needed, have = progress.missing() + command.spare_bytes, shutil.disk_usage(partial).free
+    if have < needed:
+        raise HubError(problem("disk_full", **source.about, needed=needed, have=have))
+
+
+def _complete(command: Download, endpoint: str, origin: ModelOrigin) -> Downloaded:
+    """Write the origin of a downloaded model, and bring the model to its place."""
+    partial = Path(partial_of(command.target))
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
     (partial / ORIGIN).write_bytes(msgspec.json.encode(origin))
-    _install(partial, target)
-    return _downloaded(command, address)
+    _install(partial, Path(command.target))
+    return _downloaded(command, public(endpoint))
 
 
 def _repo(command: Download | TestConnection, endpoint: str) -> hub.Repo:
@@ -157,9 +215,9 @@ def _installed(command: Download) -> Downloaded | None:
         return None
     sizes = {path.name: file_size(path) for path in target.iterdir() if path.is_file()} if target.is_dir() else {}
     origin = read_origin(target)
-    if missing_files([name for name, size in sizes.items() if size]) or any(
-        sizes.get(name) != size for name, size in origin.files.items()
-    ):
+    names = [name for name, size in sizes.items() if size]
+    missing = [file.name for file in command.files if file.name not in names] if command.files else missing_files(names)
+    if missing or any(sizes.get(name) != size for name, size in origin.files.items()):
         raise HubError(problem("target_occupied", path=str(target), repo=command.repo))
     return _downloaded(command)
 
