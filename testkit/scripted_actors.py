@@ -16,6 +16,8 @@ file that is no script is no recording.
 - `decode_fault`: the same for the media actor: abort, kill, hang or spin; or "not_media".
 - `echo`: the text of each chunk is the prompt.
 - `bad`: chunks that always fail alone, as chunks do whose samples are not in the spool.
+- `people`: a letter for each sentence, in turn, of whoever says it: "AB" at first. `voice_delay`: seconds before the
+  voices of a chunk are heard. `voice_faults`: as `faults`, for the speakers actor; "naming" is the naming of speakers.
 - `calm`: a path. Before it exists, nothing fails on purpose, and "once" means once for every job.
 """
 
@@ -26,6 +28,7 @@ import json
 import os
 import re
 import signal
+import struct
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -39,6 +42,10 @@ from whisper_service.editing.splitting import split_words
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
+    Assign,
+    Assigned,
+    AssignedSpeaker,
+    AssignedTurns,
     BatchDone,
     ChunkDone,
     ChunkFound,
@@ -46,6 +53,8 @@ from whisper_service.supervision.protocol import (
     Decode,
     Decoded,
     Fault,
+    Heard,
+    Listen,
     Load,
     Loaded,
     MediaInfo,
@@ -170,7 +179,7 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
     for row in command.chunks:
         if inbox.cancelled(row.job_id):
             continue
-        play = _read(row)
+        play = _read(row.spool, row.span)
         if play is None or (row.span.index in play.get("bad", ()) and not _calm(play)):
             kind, code = ("media", "spool_missing") if play is None else ("unknown", "unknown")
             problem = Problem(code, "This chunk cannot be read.")
@@ -186,15 +195,15 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
     emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=audio))
 
 
-def _read(row: ChunkInput) -> dict[str, Any] | None:
+def _read(spool: str, span: Span) -> dict[str, Any] | None:
     """Return the script at the beginning of the spool. None: the samples of the chunk are not all there."""
     try:
-        with Path(row.spool).open("rb") as file:
+        with Path(spool).open("rb") as file:
             data = file.read(100_000)
             size = os.fstat(file.fileno()).st_size
     except FileNotFoundError:
         return None
-    if size < 2 * (row.span.start_sample + row.span.samples):
+    if size < 2 * (span.start_sample + span.samples):
         return None
     try:
         play: dict[str, Any] = json.loads(data.rstrip(b"\0"))
@@ -260,6 +269,66 @@ def _sentence(row: ChunkInput, number: int, count: int, texts: list[str], langua
     edges = [start + nth * length for nth in range(len(texts))] + [end]
     words = tuple(Word(*edge, text, 0.9) for edge, text in zip(pairwise(edges), texts, strict=True))
     return Segment(row.span.index, number, start, end, "".join(texts).strip(), words, language=language)
+
+
+def speakers(inbox: Inbox, emit: Emit) -> None:
+    """Run a speakers actor that hears who says what from the script. No network is read."""
+    emit(Ready(pid=os.getpid(), facts={"fake": True}))
+    while not isinstance(command := inbox.get(), Shutdown):
+        if isinstance(command, (Listen, Assign)) and not inbox.cancelled(command.job_id):
+            emit(_heard(command) if isinstance(command, Listen) else _named(command))
+
+
+def _heard(command: Listen) -> Heard | Fault:
+    index, play = command.span.index, _read(command.spool, command.span)
+    if play is None:
+        problem = Problem("spool_missing", "This chunk cannot be read.")
+        return Fault("speakers", "media", problem, job_id=command.job_id, index=index)
+    time.sleep(play.get("voice_delay", 0.0))
+    fault = play.get("voice_faults", {}).get(str(index))
+    if fault is not None and _due(play, fault, f"voices {index}", command.job_id):
+        _end(fault.removesuffix("_once"))
+        return _speakers_fault(command, fault, index)
+    people, count = play.get("people", "AB"), int(play.get("segments", 1))
+    said = [[segment.index, people[(index * count + segment.index) % len(people)]] for segment in command.segments]
+    naming = play.get("voice_faults", {}).get("naming")
+    due = naming is not None and _due(play, naming, "naming", command.job_id)
+    voices = json.dumps({"said": said, "naming": naming.removesuffix("_once") if due else None}).encode()
+    return Heard(command.job_id, index, voices, command.span.samples / SAMPLE_RATE)
+
+
+def _named(command: Assign) -> Assigned | Fault:
+    said: list[tuple[int, int, str]] = []
+    for chunk, data in sorted(command.voices):
+        voices = json.loads(data)
+        if fault := voices["naming"]:
+            _end(fault)
+            return _speakers_fault(command, fault, None)
+        said += [(chunk, index, person) for index, person in voices["said"]]
+    people = list(dict.fromkeys(person for *_, person in said))
+    seen = people[: command.most]
+    names = {person: "ABCDEFGHIJ"[min(place, len(seen) - 1)] for place, person in enumerate(people)}
+    count = {name: sum(names[person] == name for *_, person in said) for name in names.values()}
+    return Assigned(
+        command.job_id,
+        command.request,
+        tuple(AssignedSpeaker(names[person], float(count[names[person]]), voice_of(person)) for person in seen),
+        tuple(AssignedTurns(chunk, index, ((0, names[person]),)) for chunk, index, person in said),
+    )
+
+
+def voice_of(person: str) -> bytes:
+    """Return the direction of the voice of a person, who is a letter."""
+    return struct.pack("<192f", *(float(place == ord(person)) for place in range(192)))
+
+
+def _speakers_fault(command: Listen | Assign, fault: str, index: int | None) -> Fault:
+    """Return a fault that says what the script wants: the code of a model's fault, or something odd."""
+    kind = fault.removesuffix("_once")
+    if kind not in ("model_broken", "model_unavailable"):
+        kind = "unknown"
+    problem = Problem(kind, "The script says so.", "Change the script.")
+    return Fault("speakers", kind, problem, job_id=command.job_id, index=index)
 
 
 def _calm(play: dict[str, Any]) -> bool:

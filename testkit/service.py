@@ -16,6 +16,7 @@ from whisper_service.app.service import Service
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Change, Job, Options
 from whisper_service.core.job_states import TERMINAL
+from whisper_service.models.speaker_networks import PAIR, SPEAKERS
 from whisper_service.storage.store import Store
 from whisper_service.web.server import serving
 
@@ -31,9 +32,9 @@ class Running(NamedTuple):
     url: str
 
 
-def entries(speech: str = "speech", media: str = "media") -> dict[str, Any]:
+def entries(speech: str = "speech", media: str = "media", speakers: str = "speakers") -> dict[str, Any]:
     """Return the arguments of `Service.open` for functions of `testkit.scripted_actors`, or for other entries."""
-    named = {"speech_entry": speech, "media_entry": media}
+    named = {"speech_entry": speech, "media_entry": media, "speakers_entry": speakers}
     return {key: name if ":" in name else f"testkit.scripted_actors:{name}" for key, name in named.items()}
 
 
@@ -42,6 +43,15 @@ def placeholder_model(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
         (folder / name).write_bytes(b"{}")
+    return folder
+
+
+def placeholder_networks(root: Path) -> Path:
+    """Make the networks for speakers of the service in `root`, with nothing in them."""
+    folder = root / "data" / "models" / SPEAKERS
+    folder.mkdir(parents=True, exist_ok=True)
+    for network in PAIR:
+        (folder / network.file).write_bytes(b"no network")
     return folder
 
 
@@ -70,6 +80,7 @@ async def open_service(
     *,
     speech_actor: str = "speech",
     media_actor: str = "media",
+    speakers_actor: str = "speakers",
     sources: Mapping[str, Any] | None = None,
     **sections: Mapping[str, Any],
 ) -> AsyncIterator[Service]:
@@ -78,7 +89,7 @@ async def open_service(
     The actors are functions of `testkit.scripted_actors`; `sources` say who set a setting.
     """
     config = configuration(root, **sections)
-    async with Service.open(config, sources=sources, **entries(speech_actor, media_actor)) as service:
+    async with Service.open(config, sources=sources, **entries(speech_actor, media_actor, speakers_actor)) as service:
         yield service
 
 

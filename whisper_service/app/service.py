@@ -14,9 +14,10 @@ from whisper_service.app.edits import EditService
 from whisper_service.app.jobs import JobService
 from whisper_service.app.models import ModelService
 from whisper_service.app.replace import ReplaceService
+from whisper_service.app.reviews import ReviewService
 from whisper_service.app.system import Readiness, System
 from whisper_service.app.vocabulary import VocabularyService
-from whisper_service.app.wiring import MEDIA, SPEECH, Parts, assembled
+from whisper_service.app.wiring import MEDIA, SPEAKERS_ENTRY, SPEECH, Parts, assembled
 from whisper_service.config.active import Setting
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Delivery
@@ -35,6 +36,7 @@ class Service:
         self.edits = EditService(parts)
         self.replacements = ReplaceService(parts, self.edits)
         self.vocabulary = VocabularyService(parts)
+        self.reviews = ReviewService(parts, self.jobs)
         self.models = ModelService(parts)
         self.uploads = parts.uploads
         self.resumable = parts.resumable
@@ -53,13 +55,18 @@ class Service:
         sources: Mapping[str, SettingSource] | None = None,
         speech_entry: str = SPEECH,
         media_entry: str = MEDIA,
+        speakers_entry: str = SPEAKERS_ENTRY,
     ) -> AsyncIterator[Service]:
         """Run a service on `config.data_dir`. Raises `DataDirectoryInUse`, `StoreBroken` and `StoreBusy`.
 
         The entries name the functions that run in the actors; tests put others there.
         """
         async with assembled(
-            config, sources=sources or {}, speech_entry=speech_entry, media_entry=media_entry
+            config,
+            sources=sources or {},
+            speech_entry=speech_entry,
+            media_entry=media_entry,
+            speakers_entry=speakers_entry,
         ) as parts:
             yield cls(parts)
 

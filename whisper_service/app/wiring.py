@@ -29,6 +29,7 @@ from whisper_service.integrations.webhooks import WebhookSender
 from whisper_service.models import hubs
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory
+from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler import requests
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
@@ -38,6 +39,7 @@ from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
+from whisper_service.scheduler.speakers_actor import SpeakersActor
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
@@ -52,6 +54,7 @@ logger = logging.getLogger(__name__)
 SPEECH: Final = "whisper_service.actors.speech.main:run"
 MEDIA: Final = "whisper_service.actors.media.main:run"
 DOWNLOAD: Final = "whisper_service.actors.download.main:run"
+SPEAKERS_ENTRY: Final = "whisper_service.actors.speakers.main:run"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,12 @@ class Parts:
 
 @asynccontextmanager
 async def assembled(
-    config: Config, *, sources: Mapping[str, SettingSource], speech_entry: str, media_entry: str
+    config: Config,
+    *,
+    sources: Mapping[str, SettingSource],
+    speech_entry: str,
+    media_entry: str,
+    speakers_entry: str,
 ) -> AsyncIterator[Parts]:
     """Run the parts of a service on `config.data_dir` inside the block.
 
@@ -98,7 +106,17 @@ async def assembled(
         mailbox = Mailbox()
         stack.enter_context(mailbox.attended())  # closes it when a part cannot be made
         parts = _build(
-            active, data, store, feed, mailbox, wall, log, orphans, speech_entry=speech_entry, media_entry=media_entry
+            active,
+            data,
+            store,
+            feed,
+            mailbox,
+            wall,
+            log,
+            orphans,
+            speech_entry=speech_entry,
+            media_entry=media_entry,
+            speakers_entry=speakers_entry,
         )
         with_media, open_jobs = await store.ids_with_media(), await store.ids(OPEN)
         await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs)
@@ -119,6 +137,7 @@ def _build(
     *,
     speech_entry: str,
     media_entry: str,
+    speakers_entry: str,
 ) -> Parts:
     """Make every part and connect them. Nothing runs yet."""
     config = active.config
@@ -146,6 +165,9 @@ def _build(
             config.media,
             limits,
             config.storage,
+        ),
+        speakers=SpeakersActor(
+            supervise("speakers", speakers_entry, ready_is_useful=False), catalog.target_of(SPEAKERS)
         ),
         models=models,
         downloads=ModelDownloads(supervise("download", DOWNLOAD), models, hub, spare_bytes=spare_bytes),

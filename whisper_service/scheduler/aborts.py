@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from whisper_service.core.domain import Problem
 from whisper_service.core.errors import IllegalTransition, NotFound, ServiceError, StoreBusy
+from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
 from whisper_service.supervision import faults
@@ -29,6 +30,7 @@ def stop_work(context: Context, job_id: str) -> None:
     """Cancel the job on all actors. Call this before its files are deleted."""
     stop_decoding(context, context.ledger.runs.get(job_id))
     context.speech.cancel(job_id)
+    context.speakers.cancel(job_id)
 
 
 async def fail(context: Context, job_id: str, problem: Problem) -> None:
@@ -38,9 +40,19 @@ async def fail(context: Context, job_id: str, problem: Problem) -> None:
 
 
 async def fail_all(context: Context, model: str | None, problem: Problem) -> None:
-    """Fail every job in work that uses this model."""
+    """Fail every job in work that uses this model. Jobs go on without the networks for speakers."""
+    if model == SPEAKERS:
+        do_without_speakers(context, problem)
     for run in context.runs_of_model(model):
         await fail(context, run.job.id, problem)
+
+
+def do_without_speakers(context: Context, problem: Problem) -> None:
+    """Let the jobs in work end without speakers if some of their chunks are not heard."""
+    for run in context.ledger.runs.values():
+        speakers = run.speakers
+        if speakers is not None and speakers.left and (speakers.unheard or not run.has_all_text):
+            speakers.problem = problem
 
 
 async def give_up(context: Context, job_id: str, error: Exception) -> bool:

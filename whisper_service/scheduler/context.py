@@ -14,6 +14,7 @@ from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.speakers_actor import SpeakersActor
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -33,6 +34,7 @@ class Context:
     ledger: Ledger
     speech: SpeechActor
     media: MediaActors
+    speakers: SpeakersActor
     models: ModelStates
     downloads: ModelDownloads
     hub_tests: HubTests
@@ -43,7 +45,7 @@ class Context:
     @property
     def actors(self) -> tuple[Supervisor, ...]:
         """The supervisor of every actor."""
-        return (*self.transcribing_actors, self.downloads.actor, self.hub_tests.actor)
+        return (*self.transcribing_actors, self.speakers.actor, self.downloads.actor, self.hub_tests.actor)
 
     @property
     def transcribing_actors(self) -> tuple[Supervisor, ...]:

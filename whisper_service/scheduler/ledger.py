@@ -30,14 +30,24 @@ from whisper_service.editing import vocabulary
 from whisper_service.scheduler import admission
 from whisper_service.scheduler.lanes import SHORT_S
 from whisper_service.scheduler.run import Run
-from whisper_service.scheduler.run_ledger import RunLedger, log_job
+from whisper_service.scheduler.run_ledger import log_job
+from whisper_service.scheduler.speakers_ledger import INCOMPLETE, UNAVAILABLE, SpeakersLedger
 from whisper_service.scheduler.views import WaitingJob
 from whisper_service.storage.edit_log import EditKind
 from whisper_service.storage.transcript_edits import Edit
 
 IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None, "problem": None}
 """Fields that mean something only while a job is in work."""
-WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", "unclear_speech")
+WARNINGS: Final = (
+    "track_undecodable",
+    "time_jump",
+    "damaged",
+    "truncated",
+    "unread",
+    "unclear_speech",
+    INCOMPLETE,
+    UNAVAILABLE,
+)
 """Notes that a completed job shows as its message."""
 
 
@@ -46,8 +56,8 @@ def waiting_message(problem: Problem | None) -> str:
     return "Waiting for its turn." if problem is None else f"Waits: {problem.message} {problem.hint}"
 
 
-class Ledger(RunLedger):
-    """The changes of all jobs. What happens to the chunks of those in work is inherited."""
+class Ledger(SpeakersLedger):
+    """The changes of all jobs. What happens to the chunks and speakers of those in work is inherited."""
 
     # -- what clients ask ---------------------------------------------------------------------------------------------
 
@@ -185,6 +195,7 @@ class Ledger(RunLedger):
         spooled = job.decoded and self._data.spooled_samples(job_id) >= max(1, needed)
         run = Run.resume(job, chunks, order=self._claims, spooled=spooled, now=time.monotonic())
         run.hints = await self._store.vocabulary.hints(job_id)
+        run.speakers = await self.speakers_of(run, spooled=spooled)
         self.runs[job_id] = run
         facts = {"model": model, "chunks_done": job.chunks_done, "attempt": job.attempts}
         log_job(job, "The job is taken into work.", logging.INFO, action="job_begun", **facts)

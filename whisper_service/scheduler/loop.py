@@ -13,12 +13,14 @@ import time
 from typing import Final, assert_never
 
 from whisper_service.core.domain import Phase, Problem
-from whisper_service.core.errors import ServiceError
+from whisper_service.core.errors import ServiceError, Unavailable
+from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler import aborts, execute, planner, reports, views
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.ledger import waiting_message
 from whisper_service.scheduler.mailbox import Request
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.run_views import phase_of, view_of
 from whisper_service.scheduler.views import Decoding
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported
 
@@ -51,6 +53,7 @@ class Loop:
                     await self._handle(event)
                 if not context.mailbox.closed:  # else nothing new is started
                     await self._plan()
+            context.speakers.end_recounts(Unavailable().problem)
 
     async def _resume_downloads(self) -> None:
         """Go on with the downloads of the last service. An error (a full disk) leaves them to the next request."""
@@ -90,7 +93,7 @@ class Loop:
 
     def _reclaim(self) -> None:
         """Take back work that a job counts as in flight and no actor has. This never happens unless there is a bug."""
-        speech, media = self._context.speech, self._context.media
+        speech, media, speakers = self._context.speech, self._context.media, self._context.speakers
         for run in self._context.ledger.runs.values():
             lost = {index: batch for index, batch in run.batch_of.items() if not speech.has_batch(batch)}
             for index, batch in lost.items():
@@ -98,6 +101,8 @@ class Loop:
             unread = run.decoding is Decoding.RUNNING and not media.decodes(run.media_actor, run.job.id)
             if unread:
                 run.restart_decoding()
+            if run.speakers is not None and run.speakers.hearing is not None and not speakers.has(run.job.id):
+                run.speakers.take_back()
             if lost or unread:
                 facts = {"job": run.job.id, "batches": sorted(set(lost.values())), "unread": unread}
                 message = "No actor had work that was given. Please report this."
@@ -112,7 +117,12 @@ class Loop:
         while await self._carry_out_plan():
             pass
         for run in list(context.ledger.runs.values()):
-            phase = run.phase(context.speech.model, model_missing=context.downloads.has(run.job.model))
+            phase = phase_of(
+                run,
+                context.speech.model,
+                model_missing=context.downloads.has(run.job.model),
+                fetching=context.downloads.has(SPEAKERS),
+            )
             problem = self._obstacle(run)
             message = waiting_message(problem) if problem is not None else self._message(phase, run)
             if (phase, message, problem) != (run.job.phase, run.job.message, run.job.problem):
@@ -128,7 +138,7 @@ class Loop:
             try:
                 again |= await execute.carry_out(context, step)
             except (sqlite3.Error, OSError, ServiceError) as error:
-                if isinstance(step, views.LoadModel | views.GiveBatch | views.UnloadModel):
+                if not isinstance(step, views.ClaimJob | views.StartDecode | views.FinishJob):
                     raise
                 facts = {"action": "step_failed", "job": step.job_id, "step": type(step).__name__}
                 logger.exception("A step of the plan failed.", extra=facts)
@@ -144,10 +154,11 @@ class Loop:
             return context.downloads.has(model) or context.speech.is_blocked(model)
 
         return views.View(
-            jobs=tuple(run.view(model_missing=missing(run.job.model)) for run in context.ledger.runs.values()),
+            jobs=tuple(view_of(run, model_missing=missing(run.job.model)) for run in context.ledger.runs.values()),
             queue=await context.ledger.queue(),
             media=context.media.view(),
             speech=context.speech.view(),
+            speakers=context.speakers.view(fetching=context.downloads.has(SPEAKERS)),
         )
 
     def _obstacle(self, run: Run) -> Problem | None:
@@ -165,13 +176,14 @@ class Loop:
         self._waiting_blocked = problem is not None
 
     def _set_timer(self) -> None:
-        """Plan again when the idle model is to be unloaded, or a blocked model is to be tried again."""
+        """Plan again when something idle is to end, or a blocked model is to be tried again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         speech = self._context.speech
+        resting = self._context.speakers.rest_at
         idle = speech.idle_until if not self._context.ledger.runs else None
-        due = min((at for at in (idle, speech.probe_at) if at is not None), default=None)
+        due = min((at for at in (idle, speech.probe_at, resting) if at is not None), default=None)
         if due is not None:
             wait_s = max(0.0, due - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._context.mailbox.nudge)
@@ -188,11 +200,12 @@ class Loop:
                 return "Reading the recording."
             case Phase.TRANSCRIBING:
                 return "Transcribing."
-            case Phase.SPEAKERS:
-                return "Telling the speakers apart."
             case Phase.FINALIZING:
                 return "Finishing."
+            case Phase.SPEAKERS:
+                return "Telling the speakers apart."
             case Phase.DOWNLOADING_MODEL:
-                return self._context.downloads.message(run.job.model or "")
+                missing = self._context.downloads.has(run.job.model)
+                return self._context.downloads.message((run.job.model or "") if missing else SPEAKERS)
             case _:
                 assert_never(phase)

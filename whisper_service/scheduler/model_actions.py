@@ -9,6 +9,7 @@ from anyio import to_thread
 from whisper_service.core.errors import Conflict, ModelInUse
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import ModelInfo
+from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler.aborts import fail_all
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.model_downloads import CANCELLED
@@ -38,6 +39,8 @@ async def remove(context: Context, wanted: str) -> None:
     if name in (context.speech.model, context.speech.loading):
         await unload_idle(context)
     await context.downloads.cancel(name)
+    if name == SPEAKERS:
+        context.speakers.rest()  # it holds the networks in memory
     await to_thread.run_sync(context.models.catalog.remove, name)
     await context.models.clear(name)
 
@@ -76,11 +79,14 @@ def refuse_if_here(catalog: Catalog, name: str) -> None:
 
 
 def _name(context: Context, wanted: str) -> str:
-    return context.models.catalog.name_of(wanted, device=context.speech.device.name_or_cpu)
+    return context.models.catalog.managed(wanted, device=context.speech.device.name_or_cpu)
 
 
 def _refuse_if_in_use(context: Context, name: str) -> None:
-    jobs = [run.job.id for run in context.runs_of_model(name)]
+    runs = context.runs_of_model(name)
+    if name == SPEAKERS:
+        runs = [run for run in context.ledger.runs.values() if run.speakers is not None and run.speakers.left]
+    jobs = [run.job.id for run in runs]
     if jobs:
         raise ModelInUse(f"The model {name} is used by {len(jobs)} jobs in work.", jobs=jobs[:20])
 

@@ -27,6 +27,7 @@ The rules, in the order in which they bind:
 9. Where both wait, calls have four chunks for each chunk of the other jobs. Once they are four full batches ahead, a
    free slot goes to the others, and no call comes beside the slots. So a stream of calls leaves the others a fifth of
    the chunks, and a call waits for one of their batches at most.
+10. Speakers never hold text up (`speakers_plan`): they follow it, and a job whose text is there waits for them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from typing import Final
 from whisper_service.scheduler.admission import claim, decode
 from whisper_service.scheduler.batches import fill_slots, give_beside
 from whisper_service.scheduler.lanes import Lane, is_urgent, lane_of, turn
+from whisper_service.scheduler.speakers_plan import has_all_text, plan_speakers, waits_for_speakers
 from whisper_service.scheduler.views import (
     Decoding,
     FinishJob,
@@ -58,12 +60,19 @@ KEEP_S: Final = 1.0
 
 def plan(view: View, now: float) -> list[Step]:
     """Return every step that can be taken now. `now` is on the clock of `JobView.waiting_since`."""
-    return [*_finish(view), *claim(view), *decode(view), *_transcribe(view, now), *_unload(view, now)]
+    return [
+        *_finish(view),
+        *claim(view),
+        *decode(view),
+        *_transcribe(view, now),
+        *plan_speakers(view, now),
+        *_unload(view, now),
+    ]
 
 
 def _finish(view: View) -> Iterator[Step]:
     for job in view.jobs:
-        if job.decoding is Decoding.DONE and not job.ready and not job.in_flight:
+        if has_all_text(job) and not waits_for_speakers(job, view.speakers):
             yield FinishJob(job.job_id)
 
 

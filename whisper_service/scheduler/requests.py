@@ -17,6 +17,7 @@ from anyio import to_thread
 from whisper_service.core.domain import Job, Problem, Status
 from whisper_service.core.errors import IllegalTransition, NotFound, ServiceError
 from whisper_service.core.job_states import OPEN, TERMINAL, Cause
+from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler import aborts, execute
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
@@ -61,6 +62,7 @@ async def change(context: Context, job_id: str, cause: Cause, *, model: str | No
     if cause is Cause.RETRY:
         context.speech.reset(device=False)
         context.media.reset()
+        context.speakers.reset()
         job = await context.store.job(job_id)
         if job.problem is not None and job.status in OPEN:  # it waits for the actors that were just reset
             return job
@@ -73,6 +75,7 @@ async def change(context: Context, job_id: str, cause: Cause, *, model: str | No
             job = await context.ledger.pause(job_id)
         case Cause.CANCEL:
             context.speech.cancel(job_id)  # before its spool is deleted
+            context.speakers.cancel(job_id)
             async with _start_again_on_error(context, job_id):
                 job = await context.ledger.cancel(job_id)
         case _:
@@ -133,10 +136,15 @@ async def _start_again_on_error(context: Context, job_id: str) -> AsyncIterator[
 
 
 async def _release_model(context: Context, run: Run | None) -> None:
-    """Stop the download of the model if no other job wants it. The request is done, so an error is only logged."""
-    if run is None or context.runs_of_model(run.job.model):
+    """Stop the downloads for this job that no other job wants. The request is done, so an error is only logged."""
+    if run is None:
         return
+    others = context.ledger.runs.values()
     try:
+        if not any(other.speakers is not None and other.speakers.left for other in others):
+            await context.downloads.release(SPEAKERS)
+        if context.runs_of_model(run.job.model):
+            return
         await context.downloads.release(run.job.model)
     except (sqlite3.Error, OSError, ServiceError):
         facts = {"action": "release_failed", "model": run.job.model}

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Final
 
-from whisper_service.core.domain import DETECT_S, SAMPLE_RATE, Chunk, ChunkState, Job, Phase, Problem, Span, Task
+from whisper_service.core.domain import DETECT_S, SAMPLE_RATE, Chunk, ChunkState, Job, Problem, Span, Task
 from whisper_service.editing.vocabulary import prompt_with
-from whisper_service.scheduler.views import Decoding, JobView, ReadyChunk
+from whisper_service.scheduler.run_speakers import RunSpeakers
+from whisper_service.scheduler.views import Decoding
 
 LANGUAGE_SURE: Final = 0.5
 """Probability from which the language of one chunk counts as the language of the recording."""
 LANGUAGE_TRIES: Final = 3
 """Chunks after which the language counts whatever its probability."""
-MAX_READY: Final = 64
-"""Waiting chunks that the planner sees. No batch takes more."""
 SHORTEST_CHUNK: Final = SAMPLE_RATE // 10
 """Fewer samples make no chunk: what a new cut leaves after an old one may be shorter than any word."""
 MAX_PROGRESS: Final = 0.99
@@ -56,6 +55,7 @@ class Run:
     batch_of: dict[int, int] = field(default_factory=dict)  # the batch of each chunk in flight
     finished: set[int] = field(default_factory=set)
     gaps: dict[int, Problem] = field(default_factory=dict)  # why finished chunks have no text
+    speakers: RunSpeakers | None = None  # None: they are not told apart
     hints: dict[str, str] = field(default_factory=dict)  # what the model is told of the vocabulary, by language
     given: int = 0  # chunks given since the speech actor started
     last_batch: int = 0
@@ -95,6 +95,11 @@ class Run:
         return prompt_with(self.job.options.prompt, self.hints, self.language)
 
     @property
+    def has_all_text(self) -> bool:
+        """Whether nothing is left to read or to recognise."""
+        return self.decoding is Decoding.DONE and not self.waiting and not self.in_flight
+
+    @property
     def limit_s(self) -> float | None:
         """The seconds of the recording that are decoded. None: all of it."""
         return DETECT_S if self.job.options.task is Task.DETECT else None
@@ -122,13 +127,13 @@ class Run:
     def spool_reaches(self, span: Span) -> None:
         """Let known chunks wait for a batch that end before the end of this span: the spool has their samples."""
         self.decoded_s = max(self.decoded_s, span.end)
-        self._move_to_waiting(span.start_sample + span.samples)
+        self._spool_has(span.start_sample + span.samples)
 
     def finish_decoding(self, duration_s: float) -> None:
         """Record that the whole recording is in the spool."""
         self.decoding, self.media_actor = Decoding.DONE, None
         self.duration_s = self.decoded_s = self.cut_s = duration_s
-        self._move_to_waiting(None)
+        self._spool_has(None)
 
     def stop_decoding(self, problem: Problem) -> None:
         """Record that the recording cannot be read any further. The chunks found so far are still transcribed."""
@@ -163,6 +168,8 @@ class Run:
         self.last_batch_before_loss = self.last_batch
         self.unspooled = dict(sorted({**self.unspooled, **self.waiting, index: chunk}.items()))
         self.waiting = {}
+        if self.speakers is not None:
+            self.speakers.lose_spool()
         return True
 
     # -- batches ------------------------------------------------------------------------------------------------------
@@ -226,9 +233,13 @@ class Run:
 
     @property
     def failure(self) -> Problem | None:
-        """Why the job fails although nothing is left to do: it was not read to its end, or all of it is gaps."""
-        if self.decode_problem is not None or not self.gaps or len(self.gaps) < len(self.finished):
-            return self.decode_problem
+        """Why the job fails although nothing is left to do: it was not read to its end, or all of it is gaps.
+
+        A recording that is read once more for its speakers alone need not be read to its end.
+        """
+        unread = self.decode_problem if not self.job.decoded or any(self._open()) else None
+        if unread is not None or not self.gaps or len(self.gaps) < len(self.finished):
+            return unread
         last = self.gaps[max(self.gaps)]
         message = f"No part of the recording could be transcribed. {last.message}"
         return Problem(code=last.code, message=message, hint=last.hint, params=last.params)
@@ -256,39 +267,6 @@ class Run:
             fields["progress"] = round(min(MAX_PROGRESS, done / duration), 4)
         return fields
 
-    def phase(self, loaded: str | None, *, model_missing: bool = False) -> Phase:
-        """Return what the job is doing. `loaded`: the loaded model; `model_missing`: the job's own is downloaded."""
-        if model_missing:
-            return Phase.DOWNLOADING_MODEL
-        if self.waiting or self.in_flight:
-            return Phase.TRANSCRIBING if loaded is not None and loaded == self.job.model else Phase.LOADING_MODEL
-        return Phase.DECODING if self.decoding is not Decoding.DONE else Phase.FINALIZING
-
-    def view(self, *, model_missing: bool = False) -> JobView:
-        """Return the job as the planner sees it."""
-        job, options = self.job, self.job.options
-        detect = "detect" if options.task is Task.DETECT else ""
-        return JobView(
-            job_id=job.id,
-            model=job.model,
-            batch_key="\n".join([str(job.model), options.preset, detect, self.prompt or ""]),
-            rank=job.rank,
-            order=self.order,
-            bytes=job.bytes,
-            duration_s=None if self.duration_s is None else max(self.duration_s, self.decoded_s, self.cut_s),
-            decoding=self.decoding,
-            ready=tuple(
-                ReadyChunk(index, chunk.attempts, chunk.kills)
-                for index, chunk in islice(self.waiting.items(), MAX_READY)
-            ),
-            in_flight=len(self.in_flight),
-            given=self.given,
-            last_batch=self.last_batch,
-            language_known=self.language is not None,
-            waiting_since=self.waiting_since,
-            model_missing=model_missing,
-        )
-
     # -- small parts --------------------------------------------------------------------------------------------------
 
     def _open(self) -> Iterator[Chunk]:
@@ -300,8 +278,10 @@ class Run:
         self.cut_samples = max(self.cut_samples, span.start_sample + span.samples)
         self.cut_s = max(self.cut_s, span.end)
 
-    def _move_to_waiting(self, samples: int | None) -> None:
-        """Let chunks wait for a batch that end within the first `samples` of the spool; None: all of them."""
+    def _spool_has(self, samples: int | None) -> None:
+        """Let chunks wait for an actor that end within the first `samples` of the spool; None: all of them."""
+        if self.speakers is not None:
+            self.speakers.spool_reaches(samples)
         ready = {
             index: chunk
             for index, chunk in self.unspooled.items()

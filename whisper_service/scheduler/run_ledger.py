@@ -113,6 +113,7 @@ class RunLedger:
                 return
             probability = report.language_probability
             language = run.language_after(report.language, probability, text=bool(report.segments))
+            unspooled = run.unspooled.get(index)
             run.finish_chunk(index)
             fields = run.progress(time.monotonic()) | {"language": language, "probability": probability}
             if unclear is not None:
@@ -125,6 +126,8 @@ class RunLedger:
             except NotFound:
                 return
         self._publish_if(await self._store.checkpoint(job_id, index, report.segments, report.language, **fields))
+        if run is not None and run.speakers is not None and report.segments and (done := unspooled or chunk):
+            run.speakers.add(done.span, spooled=unspooled is None)
 
     async def finish_batch(self, batch: int, chunks: Sequence[ChunkKey]) -> None:
         """Close a finished batch. A chunk without an answer counts as failed, or it could block the actor for ever."""

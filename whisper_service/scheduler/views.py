@@ -48,6 +48,9 @@ class JobView(Value, frozen=True):
     language_known: bool = True
     waiting_since: float = 0.0  # the time of its last batch, or of its claim
     model_missing: bool = False  # its model is being downloaded, or cannot be loaded for now
+    unheard: int | None = None  # the first chunk whose voices can be heard; None: there is none
+    unassigned: bool = False  # its speakers are to be named before it ends
+    heard_last: int = 0  # the number of the last command for its speakers; 0: none
 
 
 class WaitingJob(Value, frozen=True):
@@ -91,6 +94,17 @@ class SpeechView(Value, frozen=True):
         return self.batches + self.express_batches > 0
 
 
+class SpeakersView(Value, frozen=True):
+    """The speakers actor."""
+
+    ready: bool = False
+    busy: bool = False
+    broken: bool = False  # it died too often
+    fetching: bool = False  # its networks are being downloaded
+    recounts: tuple[str, ...] = ()  # ended jobs for which another number of speakers was asked for, in order
+    rest_at: float = 0.0  # when it ends if it gets no work until then
+
+
 class View(Value, frozen=True):
     """All that the planner may know."""
 
@@ -98,6 +112,7 @@ class View(Value, frozen=True):
     queue: tuple[WaitingJob, ...] = ()  # pending jobs, in order; the first ones of each length are enough
     media: tuple[MediaActorView, ...] = ()
     speech: SpeechView = SpeechView()
+    speakers: SpeakersView = SpeakersView()
 
 
 class ClaimJob(Value, frozen=True):
@@ -133,10 +148,29 @@ class GiveBatch(Value, frozen=True):
     express: bool = False  # beside the slots
 
 
+class HearChunk(Value, frozen=True):
+    """Have the voices of a chunk heard. Its text is stored."""
+
+    job_id: str
+    index: int
+
+
+class AssignSpeakers(Value, frozen=True):
+    """Have the speakers of a job named, from the voices of all its chunks."""
+
+    job_id: str
+
+
+class RestSpeakers(Value, frozen=True):
+    """End the idle speakers actor, which frees its memory."""
+
+
 class FinishJob(Value, frozen=True):
     """End a job that has nothing left to do."""
 
     job_id: str
 
 
-Step = ClaimJob | StartDecode | LoadModel | UnloadModel | GiveBatch | FinishJob
+Step = (
+    ClaimJob | StartDecode | LoadModel | UnloadModel | GiveBatch | HearChunk | AssignSpeakers | RestSpeakers | FinishJob
+)

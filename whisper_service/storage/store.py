@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from whisper_service.core.domain import CALL_RANK, Change, Gap, Job, Problem, Segment, Span, Status
 from whisper_service.core.errors import Conflict, IllegalTransition, MediaRemoved
 from whisper_service.core.job_states import Cause, advance
+from whisper_service.core.speaker_count import wanted
 from whisper_service.storage import database, integrity, row_mapping
 from whisper_service.storage.browse import JobBrowser
 from whisper_service.storage.change_log import ChangeLog, Written
@@ -116,7 +117,8 @@ class Store(JobQueries):
 
         A job finishes only when no chunk is waiting, and not when it has chunks and all of them failed. A retry makes
         failed chunks wait again and clears the error. It is the only move that may lower the progress and change the
-        `options`. A completed job can be retried only if it has gaps.
+        `options`. A completed job can be retried only if it has gaps, or lacks its
+        speakers.
         """
         _check(fields.keys() - {"options"} if cause is Cause.RETRY else fields)
         async with self._db.transaction():
@@ -284,7 +286,7 @@ class Store(JobQueries):
         status = advance(job.status, cause)
         params = {"status": job.status.value, "cause": cause.value}
         if cause is Cause.RETRY:
-            if job.status is Status.COMPLETED and not job.gaps:
+            if job.status is Status.COMPLETED and not job.gaps and not await self._lacks_speakers(job):
                 hint = "To transcribe the recording again, perhaps with other options, send it again."
                 raise IllegalTransition("The job is complete. There is nothing to retry.", hint=hint, **params)
             if job.media_removed:
@@ -303,6 +305,13 @@ class Store(JobQueries):
             if [state for (state,) in states] == ["failed"]:
                 raise IllegalTransition("The job cannot finish: all its chunks failed.", **params)
         return await self._written(await self._set(job_id, status, fields, falls=cause is Cause.RETRY))
+
+    async def _lacks_speakers(self, job: Job) -> bool:
+        """Return whether a job has text whose speakers were asked for and not told apart."""
+        sql = """SELECT 1 FROM segment WHERE job_id = :id AND (
+            NOT EXISTS (SELECT 1 FROM voice WHERE voice.job_id = segment.job_id AND voice.chunk = segment.chunk)
+            OR NOT EXISTS (SELECT 1 FROM speaker_timeline WHERE speaker_timeline.job_id = segment.job_id)) LIMIT 1"""
+        return wanted(job.options) is not None and bool(await self._db.run(sql, id=job.id))
 
     async def _end_chunk(self, job_id: str, index: int, state: str, **fields: Any) -> Status | None:
         """Change a waiting chunk to `state` and set its fields. Return the status of its job. None: nothing changed."""

@@ -25,6 +25,7 @@ from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
+from whisper_service.scheduler.speakers_actor import SpeakersActor
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
@@ -91,6 +92,7 @@ class ScriptedLoop:
         speech = SpeechActor(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
         feed = ChangeFeed(store.change_log, 0)
         self.download = ScriptedActor("download")
+        self.speakers = ScriptedActor("speakers")
         models = ModelStates(store, feed, Inventory(catalog, Machine(cpus=2, memory_bytes=0)), speech)
         self.context = Context(
             mailbox=self.mailbox,
@@ -105,6 +107,7 @@ class ScriptedLoop:
                 settings.supervision,
                 settings.storage,
             ),
+            speakers=SpeakersActor(self.speakers, catalog.target_of("speakers")),  # type: ignore[arg-type]
             models=models,
             downloads=ModelDownloads(self.download, models, Hub(()), spare_bytes=0),  # type: ignore[arg-type]
             hub_tests=HubTests(ScriptedActor("connection")),  # type: ignore[arg-type]

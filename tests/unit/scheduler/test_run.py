@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core.domain import DETECT_S, Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
 from whisper_service.scheduler.run import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST_CHUNK, Run
+from whisper_service.scheduler.run_views import phase_of, view_of
 from whisper_service.scheduler.views import Decoding, ReadyChunk
 
 
@@ -242,7 +243,7 @@ def test_after_a_death_the_batches_grow_from_one_again() -> None:
     run.give(0, 1, 0.0)
     run.give(1, 1, 0.0)
     run.start_small()
-    assert run.view().given == 0
+    assert view_of(run).given == 0
 
 
 def test_kills_from_outside_are_counted_apart() -> None:
@@ -251,7 +252,7 @@ def test_kills_from_outside_are_counted_apart() -> None:
         run.give(0, turn, 0.0)
         run.count_failure(0, turn, killed=killed)
     assert (run.waiting[0].attempts, run.waiting[0].kills) == (1, 2)
-    assert run.view().ready == (ReadyChunk(0, 1, 2),)
+    assert view_of(run).ready == (ReadyChunk(0, 1, 2),)
 
 
 def test_position_is_what_is_done_without_a_gap_before() -> None:
@@ -294,20 +295,20 @@ def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
 
 def test_phases() -> None:
     run = run_with(0)
-    assert run.phase(None) is Phase.DECODING
+    assert phase_of(run, None) is Phase.DECODING
     add(run, span(0))
-    assert run.phase(None) is Phase.LOADING_MODEL
-    assert run.phase("other") is Phase.LOADING_MODEL
-    assert run.phase("base") is Phase.TRANSCRIBING
+    assert phase_of(run, None) is Phase.LOADING_MODEL
+    assert phase_of(run, "other") is Phase.LOADING_MODEL
+    assert phase_of(run, "base") is Phase.TRANSCRIBING
     run.give(0, 1, 0.0)
-    assert run.phase("base") is Phase.TRANSCRIBING
+    assert phase_of(run, "base") is Phase.TRANSCRIBING
     run.finish_chunk(0)
-    assert run.phase("base") is Phase.DECODING
+    assert phase_of(run, "base") is Phase.DECODING
     run.finish_decoding(10.0)
-    assert run.phase("base") is Phase.FINALIZING
+    assert phase_of(run, "base") is Phase.FINALIZING
     undecided = run_with(1, model=None)
-    assert undecided.phase(None) is Phase.LOADING_MODEL
-    assert undecided.view().model is None
+    assert phase_of(undecided, None) is Phase.LOADING_MODEL
+    assert view_of(undecided).model is None
 
 
 def test_the_language_is_taken_when_it_is_sure_or_at_the_last_try() -> None:
@@ -337,14 +338,14 @@ def test_a_media_actor_that_gets_further_each_time_is_not_given_up() -> None:
 
 
 def test_the_planner_sees_what_it_needs() -> None:
-    work = run_with(2, options=Options(language="en", prompt="names"), rank=-1.0).view()
+    work = view_of(run_with(2, options=Options(language="en", prompt="names"), rank=-1.0))
     assert (work.model, work.rank, work.language_known, [chunk.index for chunk in work.ready]) == (
         "base",
         -1.0,
         True,
         [0, 1],
     )
-    assert work.batch_key != run_with(2).view().batch_key
+    assert work.batch_key != view_of(run_with(2)).batch_key
 
 
 def test_who_asks_for_the_language_alone_gets_it_without_any_text() -> None:
@@ -353,15 +354,15 @@ def test_who_asks_for_the_language_alone_gets_it_without_any_text() -> None:
     assert run.language_after("de", 0.9, text=False) == "de"
     assert run.limit_s == DETECT_S
     assert run_with(1).limit_s is None
-    assert run.view().batch_key != run_with(1).view().batch_key
+    assert view_of(run).batch_key != view_of(run_with(1)).batch_key
 
 
 def test_a_file_that_says_less_than_was_read_of_it_is_as_long_as_what_was_read() -> None:
     run = run_with(1, duration_s=None)
-    assert run.view().duration_s is None
+    assert view_of(run).duration_s is None
     run.duration_s = 5.0
-    assert run.view().duration_s == 10.0
+    assert view_of(run).duration_s == 10.0
     run.decoded_s = 3_600.0
-    assert run.view().duration_s == 3_600.0
+    assert view_of(run).duration_s == 3_600.0
     run.finish_decoding(3_601.0)
-    assert run.view().duration_s == 3_601.0
+    assert view_of(run).duration_s == 3_601.0
