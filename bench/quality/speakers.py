@@ -1,21 +1,23 @@
-"""Measure who is heard to speak: speakers found, error rate of turns, words under the right speaker, CPU time.
+"""Measure who is heard to speak: speakers found, error rate of turns, words under the right speaker, CPU, memory.
 
     python -m bench.quality.speakers --corpus DIR --model DIR [--networks DIR] [--recordings call_2spk,katie_steve]
-                                     [--speakers N] [--texts FILE] [--repeat]
+                                     [--manifest FILE] [--speakers N] [--texts FILE] [--repeat] [--compare]
     python -m bench.quality.speakers --voices 11000
 
 DIR is as for `bench.quality.error_rates`. A line of `manifest.jsonl` may have `n_speakers`, `turns` with `start`, `end`
 and `speaker`, and `utterances` that have `text` too. Without `--recordings`, every line with one of these is measured.
-The output is one Markdown row a recording:
+`--manifest` names another list of recordings of your own; their files are given from DIR. The output is one Markdown
+row a recording:
 
 - speakers found, of those there are;
 - the error rate of turns in %, without a collar, with its parts: missed, nobody's, another's;
 - words under the right speaker, of those that stand in the text and in the reference;
 - changes of speaker in the text;
-- CPU seconds for a second of sound, and bytes stored for an hour.
+- CPU seconds for a second of sound, memory of the process at most, and bytes stored for an hour.
 
 `--texts` keeps what Whisper heard in a file, so that only the voices are heard again. `--repeat` hears every chunk
-three times, forwards, backwards and in another process, and compares the bytes. `--voices` measures the clustering of
+twice more, backwards and in another process, and compares the bytes. `--compare` computes the error rate with
+`pyannote.metrics` too, which the extra `bench` has. `--voices` measures the clustering of
 so many voices of 40 people. Without `--networks` they come from the package index (`testkit.speaker_networks`).
 """
 
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import multiprocessing
 import tempfile
@@ -39,39 +42,40 @@ import numpy as np
 
 from bench.lib import report
 from bench.lib.diarization import Turn, error_rate, reference_turns, words_right
+from bench.lib.hearing import Chunk, Hearing, hear
 from bench.lib.pipeline import Pipeline
+from bench.lib.usage import MB
 from testkit.scoring import units
 from testkit.speaker_networks import NoNetworks, speaker_networks
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speakers.chunk_voices import ChunkVoices, encode
 from whisper_service.actors.speakers.clustering import HowMany, cluster
-from whisper_service.actors.speakers.labels import Labels, assigned, label
-from whisper_service.actors.speakers.listener import Listener
+from whisper_service.actors.speakers.labels import Labels, assigned
 from whisper_service.actors.speakers.segmentation import FIELD, FRAME_S
-from whisper_service.core.domain import SAMPLE_RATE, Segment, Span, Word
+from whisper_service.core.domain import SAMPLE_RATE, Span, Word
 from whisper_service.supervision.protocol import ChunkFound, Decode
 
 SPOOL: Final = "spool"
 """The file with the decoded sound."""
 PEOPLE: Final = 40
 """Of the voices that are made up to measure the clustering."""
-HEAD: Final = ("recording", "speakers", "error rate of turns, %", "words right", "changes", "CPU s per s", "kB an hour")
-
-
-class Chunk(msgspec.Struct):
-    """A chunk with its text."""
-
-    span: Span
-    segments: tuple[Segment, ...]
+HEAD: Final = (
+    *("recording", "speakers", "error rate of turns, %", "words right", "changes"),
+    *("CPU s per s", "MB", "kB an hour"),
+)
 
 
 class Heard(NamedTuple):
-    """A recording with the voices of its chunks."""
+    """A recording of so many seconds with the voices of its chunks."""
 
     chunks: list[Chunk]
-    voices: dict[int, ChunkVoices]
-    cpu_s: float
+    hearing: Hearing
     seconds: float
+
+    @property
+    def voices(self) -> dict[int, ChunkVoices]:
+        """The voices of each chunk."""
+        return self.hearing.voices
 
 
 def texts(path: Path | None) -> dict[str, list[Chunk]]:
@@ -96,23 +100,15 @@ def recognised(pipeline: Pipeline, recording: Path, spans: Sequence[Span], langu
     return [Chunk(span, tuple(s for s in segments if s.chunk == span.index)) for span in spans]
 
 
-def hear(listener: Listener, spool: Path, chunks: Sequence[Chunk]) -> dict[int, ChunkVoices]:
-    """Return the voices of these chunks, heard in this order."""
-    heard: dict[int, ChunkVoices] = {}
-    for span, segments in ((chunk.span, chunk.segments) for chunk in chunks):
-        samples = np.fromfile(spool, dtype="<i2", count=span.samples, offset=2 * span.start_sample)
-        heard[span.index] = listener.hear(samples.astype(np.float32) / np.float32(32768), span, segments)
-    return heard
+def hear_elsewhere(networks: Path, spool: Path, chunks: Sequence[Chunk], how_many: HowMany) -> Hearing:
+    """Hear these chunks in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(hear, networks, spool, chunks, how_many).result()
 
 
 def digest(voices: dict[int, ChunkVoices]) -> str:
     """Return a hash of all that is stored of a recording."""
     return hashlib.sha256(b"".join(encode(voices[index]) for index in sorted(voices))).hexdigest()
-
-
-def digest_elsewhere(networks: Path, spool: Path, chunks: Sequence[Chunk]) -> str:
-    """Return that hash, in a process of its own."""
-    return digest(hear(Listener(networks), spool, chunks))
 
 
 def turns_of(heard: Heard, labels: Labels) -> list[Turn]:
@@ -167,20 +163,40 @@ def under_right_speaker(entry: dict[str, Any], words: Iterable[tuple[Word, str]]
     return f"{100 * right / count:.1f} % of {count}" if count else "-"
 
 
-def row(entry: dict[str, Any], heard: Heard, how_many: HowMany) -> list[object]:
+def compared(reference: Sequence[Turn], found: Sequence[Turn]) -> float:
+    """Return the error rate in % as `pyannote.metrics` computes it."""
+    core, metrics = importlib.import_module("pyannote.core"), importlib.import_module("pyannote.metrics.diarization")
+
+    def annotation(turns: Sequence[Turn]) -> Any:
+        annotated = core.Annotation()
+        for number, turn in enumerate(turns):
+            annotated[core.Segment(turn.start, turn.end), number] = turn.speaker
+        return annotated
+
+    end = max(turn.end for turn in (*reference, *found))
+    rate = metrics.DiarizationErrorRate()(
+        annotation(reference), annotation(found), uem=core.Timeline([core.Segment(0, end)])
+    )
+    return 100 * float(rate)
+
+
+def row(entry: dict[str, Any], heard: Heard, *, compare: bool = False) -> list[object]:
     """Return the row of a recording."""
-    labels = label(heard.voices, how_many)
+    labels = heard.hearing.labels
     words = list(said(heard, labels)) if labels.speakers else []
     reference = reference_turns(entry)
     there = entry.get("n_speakers") or len({turn.speaker for turn in reference}) or "?"
     stored = sum(len(encode(voices)) for voices in heard.voices.values())
+    turns = turns_of(heard, labels)
+    rate = str(error_rate(reference, turns)) if reference else "-"
     return [
         entry["id"],
         f"{len(labels.speakers)} of {there}",
-        str(error_rate(reference, turns_of(heard, labels))) if reference else "-",
+        f"{rate}; pyannote.metrics {compared(reference, turns):.1f}" if compare and reference else rate,
         under_right_speaker(entry, words),
         sum(before != after for (_, before), (_, after) in pairwise(words)),
-        f"{heard.cpu_s / heard.seconds:.4f}",
+        f"{heard.hearing.cpu_s / heard.seconds:.4f}",
+        heard.hearing.peak // MB,
         f"{stored / heard.seconds * 3.6:.0f}",
     ]
 
@@ -205,6 +221,8 @@ def main() -> None:
     parser.add_argument("--speakers", type=int, help="exactly so many")
     parser.add_argument("--texts", type=Path, help="a file that keeps what Whisper heard")
     parser.add_argument("--repeat", action="store_true")
+    parser.add_argument("--manifest", type=Path, help="a list of other recordings. Default: manifest.jsonl in DIR")
+    parser.add_argument("--compare", action="store_true", help="with pyannote.metrics")
     parser.add_argument("--voices", type=int)
     arguments = parser.parse_args()
     if arguments.voices:
@@ -217,7 +235,7 @@ def main() -> None:
     except NoNetworks as error:
         raise SystemExit(f"There are no networks: {error}.") from None
     wanted = {name for name in arguments.recordings.split(",") if name}
-    lines = (arguments.corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (arguments.manifest or arguments.corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [
         entry
         for entry in map(json.loads, filter(None, lines))
@@ -225,7 +243,7 @@ def main() -> None:
     ]
     how_many = HowMany(arguments.speakers or 1, arguments.speakers)
     known = texts(arguments.texts)
-    listener, pipeline = Listener(networks), None
+    pipeline: Pipeline | None = None
     report.table(HEAD, [])
     for entry in entries:
         with tempfile.TemporaryDirectory() as folder:
@@ -238,16 +256,12 @@ def main() -> None:
                 if arguments.texts:
                     arguments.texts.write_bytes(msgspec.json.encode(known))
             chunks_of = known[entry["id"]]
-            began = time.process_time()
-            voices = hear(listener, spool, chunks_of)
-            spent = time.process_time() - began
-            heard = Heard(chunks_of, voices, spent, spool.stat().st_size / 2 / SAMPLE_RATE)
-            print("|", " | ".join(map(str, row(entry, heard, how_many))), "|", flush=True)
+            hearing = hear_elsewhere(networks, spool, chunks_of, how_many)
+            heard = Heard(chunks_of, hearing, spool.stat().st_size / 2 / SAMPLE_RATE)
+            print("|", " | ".join(map(str, row(entry, heard, compare=arguments.compare))), "|", flush=True)
             if arguments.repeat:
-                backwards = hear(listener, spool, chunks_of[::-1])
-                with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                    elsewhere = pool.submit(digest_elsewhere, networks, spool, chunks_of).result()
-                equal = len({digest(voices), digest(backwards), elsewhere}) == 1
+                again = [hear_elsewhere(networks, spool, order, how_many) for order in (chunks_of[::-1], chunks_of)]
+                equal = len({digest(each.voices) for each in (hearing, *again)}) == 1
                 print(f"{entry['id']}: the bytes are {'equal' if equal else 'NOT EQUAL'} in three runs")
 
 
