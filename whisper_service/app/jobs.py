@@ -118,6 +118,8 @@ class JobService:
             raise
 
     def _new_job(self, options: Options, **fields: Any) -> Job:
+        if options.end_s is not None and options.end_s <= (options.begin_s or 0.0):
+            raise InvalidRequest("end_s must be later than begin_s.", hint="Send both in seconds.", field="end_s")
         options = replace(options, script=options.script or self._parts.active.config.speech.default_script)
         if options.webhook:
             self._parts.webhooks.check(options.webhook)

@@ -72,10 +72,19 @@ class Script(StrEnum):
     RECOGNIZED = "recognized"  # as the model writes it: often both in one recording
 
 
+class Channels(StrEnum):
+    """What is made of a recording with several channels."""
+
+    MIX = "mix"  # all channels are heard together
+    APART = "apart"  # each channel is another person, and is recognised by itself
+    AUTO = "auto"  # apart, if each channel turns out to be another person
+
+
 LanguageCode = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
 TrackNumber = Annotated[
     int, Meta(ge=0, le=999, description="An audio track, from 0. Without it, one in the language, or the default.")
 ]
+Seconds = Annotated[float, Meta(ge=0, le=1e7)]
 LongText = Annotated[str, Meta(max_length=2_000)]
 MAX_SPEAKERS: Final = 20
 """The most people that a client may say speak in a recording. A recording may have more: then nobody says how many."""
@@ -115,6 +124,13 @@ class Options(Value, frozen=True, forbid_unknown_fields=True):
     ) = None
     min_speakers: Annotated[SpeakerLimit, Meta(description="With auto: there are at least so many.")] | None = None
     max_speakers: Annotated[SpeakerLimit, Meta(description="With auto: there are at most so many.")] | None = None
+    begin_s: (
+        Annotated[Seconds, Meta(description="Transcribe from this second on. None: from the beginning.")] | None
+    ) = None
+    end_s: Annotated[Seconds, Meta(description="Transcribe up to this second. None: up to the end.")] | None = None
+    channels: Annotated[
+        Channels, Meta(description="apart: each channel is another speaker. auto: if they are different people.")
+    ] = Channels.MIX
     webhook: Annotated[LongText, Meta(description="A URL that gets a message when the job ends.")] | None = None
 
 
@@ -268,6 +284,7 @@ class Job(Value, frozen=True):
     copy_bytes: int = 0  # of the listening copy; 0: there is none
     no_speech: bool = False  # it is complete, and nobody speaks in it
     edits: int = 0  # the number of the newest edit of its text
+    channels: int = 0  # that are recognised one by one, each as a speaker; 0: their mix is
     speakers: int | None = None  # how many are told apart; None: nobody asked, or it is not known yet
     of: str | None = None  # the job whose recording this one transcribes again
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 
 from whisper_service.config.schema import MediaSettings, StorageSettings, SupervisionSettings
-from whisper_service.core.domain import ActorState, Job, Problem
+from whisper_service.core.domain import ActorState, Channels, Job, Problem
 from whisper_service.core.files import draft_of
 from whisper_service.scheduler.views import MediaActorView
 from whisper_service.storage.data_dir import DataDir
@@ -78,7 +78,9 @@ class MediaActors:
             actor.start()
             return False
         spool, peaks = self._data.spool_of(job.id), self._data.peaks_of(job.id)
-        for path in (spool, peaks):
+        channels = Channels.MIX if limit_s is not None else job.options.channels
+        apart = [] if channels is Channels.MIX else [self._data.channels_of(job.id)]
+        for path in (spool, peaks, *apart):
             path.touch()
         self._jobs[name] = job.id
         command = Decode(
@@ -89,11 +91,15 @@ class MediaActors:
             max_duration_s=self._media.max_duration_s,
             max_expansion=self._media.max_expansion,
             limit_s=limit_s,
+            begin_s=job.options.begin_s or 0.0,
+            end_s=job.options.end_s,
             track=job.options.track,
             language=job.options.language,
             name=job.name,
             copy=self._copy_of(job, limit_s),
             spare_bytes=self.storage.min_free_bytes,
+            channels=channels,
+            apart="".join(map(str, apart)),
         )
         actor.send(command, generation=actor.ready_generation, within_s=self._stall_s, key=job.id)
         self._start_spare()
@@ -120,7 +126,8 @@ class MediaActors:
 
     def _copy_of(self, job: Job, limit_s: float | None) -> str:
         """Return where the listening copy goes, and create its draft. Empty: none is wanted, or it has no room."""
-        if not self.storage.listening_copy or limit_s is not None:
+        is_part = limit_s is not None or job.options.begin_s or job.options.end_s
+        if not self.storage.listening_copy or is_part:  # a copy of a part would be at other times
             return ""
         copy = self._data.copy_of(job.id)
         try:

@@ -184,7 +184,7 @@ class SpeechActor:
         self._batches[number] = batch
         self._call_lead = lead_after(self._call_lead, batch, self.rung.batch)
         self._urgent_chunks = self._urgent_chunks + len(batch.chunks) if batch.urgent else 0
-        audio_s = sum(chunk.span.samples for chunk in inputs) / SAMPLE_RATE
+        audio_s = sum(chunk.span.samples * max(1, chunk.channels) for chunk in inputs) / SAMPLE_RATE
         command = Transcribe(
             batch=number,
             chunks=tuple(inputs),

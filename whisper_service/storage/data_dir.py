@@ -40,6 +40,10 @@ class DataDir:
         """Return the path of the job's samples: 16 kHz, mono, int16. The file exists only while it is needed."""
         return self.spool / f"{job_id}.pcm"
 
+    def channels_of(self, job_id: str) -> Path:
+        """Return the path of the job's samples before they were mixed, if its channels are kept apart."""
+        return self.spool / f"{job_id}.channels.pcm"
+
     def spooled_samples(self, job_id: str) -> int:
         """Return the number of samples in the spool of a job, 0 without a spool."""
         try:
@@ -78,7 +82,8 @@ class DataDir:
     def delete_files(self, job_id: str) -> None:
         """Delete every file of a job. The draft of the copy goes first: what has no draft cannot become complete."""
         copy = self.copy_of(job_id)
-        for path in (draft_of(copy), copy, self.source_of(job_id), self.spool_of(job_id), self.peaks_of(job_id)):
+        others = (self.source_of(job_id), self.spool_of(job_id), self.channels_of(job_id), self.peaks_of(job_id))
+        for path in (draft_of(copy), copy, *others):
             path.unlink(missing_ok=True)
 
     @contextmanager

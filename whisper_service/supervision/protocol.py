@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from whisper_service.core.domain import AudioTrack, Playable, Problem, Script, Segment, Span, Task, Value
+from whisper_service.core.domain import AudioTrack, Channels, Playable, Problem, Script, Segment, Span, Task, Value
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -40,12 +40,13 @@ class ChunkInput(Message, frozen=True):
 
     job_id: str
     span: Span
-    spool: str  # raw little-endian int16 PCM, 16 kHz mono
+    spool: str  # raw little-endian int16 PCM, 16 kHz
     language: str | None = None  # None: detect it on this chunk
     follow: bool = False  # another language that is surely spoken in the chunk is followed
     task: Task = Task.TRANSCRIBE
     word_timestamps: bool = True
     script: Script | None = None  # how Chinese is written; None: Mandarin is simplified
+    channels: int = 0  # the spool has so many channels, which are recognised one by one; 0: it is mono
 
 
 class Transcribe(Message, frozen=True):
@@ -77,12 +78,16 @@ class Decode(Message, frozen=True):
     peaks: str
     max_duration_s: float | None = None
     max_expansion: float | None = None  # bytes of samples per byte of the file, beyond an hour
-    limit_s: float | None = None  # decode only so much from the beginning; None: all
+    limit_s: float | None = None  # look for the language in only so much from the beginning; None: all
+    begin_s: float = 0.0  # what lies before this time of the recording is not transcribed
+    end_s: float | None = None  # nor is what lies behind this one; None: the end
     track: int | None = None  # the audio track to decode, from 0; None: the best one
     language: str | None = None  # tracks in this language are better
     name: str = ""  # of the file, as the client sent it: its extension tells the format of sound without a header
     copy: str = ""  # where a listening copy goes if browsers cannot play the file; empty: none is wanted
     spare_bytes: int = 0  # bytes that the copy leaves free on the disk
+    channels: Channels = Channels.MIX
+    apart: str = ""  # a second spool, for the channels of each sample if they are kept apart
 
 
 class Hub(Value, frozen=True):
@@ -239,6 +244,7 @@ class MediaInfo(Message, frozen=True):
     job_id: str
     duration_s: float | None  # None: unknown
     tracks: tuple[AudioTrack, ...] = ()  # the audio tracks of the file
+    channels: int = 0  # that are kept apart; 0: the mix is transcribed
 
 
 class ChunkFound(Message, frozen=True):

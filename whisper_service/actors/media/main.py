@@ -7,7 +7,6 @@ files give equal spools and equal chunks, so an interrupted decode is simply rep
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections import deque
@@ -15,17 +14,17 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from whisper_service.actors.media import remarks
+from whisper_service.actors.media import channels, remarks
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.listening_copy import ListeningCopy
+from whisper_service.actors.media.resampler import Block
 from whisper_service.actors.media.spool import SpoolFile
+from whisper_service.actors.media.stretch import Stretch
 from whisper_service.actors.media.unheard import Unheard
 from whisper_service.actors.media.waveform import Waveform
 from whisper_service.actors.vad import SpeechDetector
@@ -141,17 +140,19 @@ def decode(
             Recording(command.source, track=command.track, language=command.language, name=command.name)
         )
         try:
+            apart = channels.channels_of(command) if command.apart else 0
             spool, waveform = (files.enter_context(SpoolFile(path)) for path in (command.spool, command.peaks))
+            by_channel = files.enter_context(SpoolFile(command.apart)) if apart else None
         except FileNotFoundError as error:
             if cancelled():  # the files were deleted with the job
                 return
             raise SpoolMissing(detail=str(error)) from error
-        yield _info(command, recording)
+        yield _info(command, recording, apart)
         _check_length(recording.duration_s, command)
         max_s = _max_seconds(command)
-        chunker = Chunker(
-            policy or policy_for(recording.duration_s, brief=command.limit_s is not None), recording.start_s
-        )
+        stretch = Stretch(command.begin_s, command.end_s, recording.start_s)
+        length_s = stretch.length_s(recording.duration_s)
+        chunker = Chunker(policy or policy_for(length_s, brief=command.limit_s is not None), stretch.start_s)
         detection = files.enter_context(ThreadPoolExecutor(1, "speech detection"))
         copy = files.enter_context(ListeningCopy(command, recording))
         waiting: deque[Future[list[float]]] = deque()  # probabilities of the blocks, in order
@@ -162,12 +163,14 @@ def decode(
             for span in spans:
                 chunks.append(span)
                 spool.flush()
+                if by_channel is not None:
+                    by_channel.flush()
                 yield ChunkFound(job_id=command.job_id, span=span)
-                copy.follow(recording.samples)
+                copy.follow(stretch.samples)
 
         limited = False
         due = time.monotonic() + PROGRESS_S
-        for block in _blocks(command, recording):
+        for block in _blocks(command, recording, apart):
             if cancelled():
                 return
             if isinstance(block, MediaInfo):
@@ -176,28 +179,34 @@ def decode(
             _check_length(recording.position_s, command)
             if recording.samples > max_s * SAMPLE_RATE:
                 raise Inflated(at_s=round(recording.position_s, 1))
-            spool.write(block.data)
-            waveform.write(peaks.feed(block))
-            unheard.feed(block)
-            waiting.append(detection.submit(detector.feed, block))
+            waveform.write(peaks.feed(block.mono))
+            if len((inside := stretch.inside(block)).mono):
+                if by_channel is not None:
+                    by_channel.write(channels.interleaved(inside, apart))
+                spool.write(inside.mono.tobytes())
+                unheard.feed(inside.mono)
+                waiting.append(detection.submit(detector.feed, inside.mono))
             while waiting and (waiting[0].done() or len(waiting) > MAX_WAITING):
                 yield from found(chunker.feed(waiting.popleft().result()))
             if (now := time.monotonic()) >= due:
                 due = now + PROGRESS_S
                 waveform.flush()
                 yield DecodeProgress(job_id=command.job_id, position_s=recording.position_s)
-            if limited := command.limit_s is not None and recording.position_s >= command.limit_s:
+            if limited := stretch.is_over or _is_enough(recording.position_s, command):
                 break  # behind the last block: the last chunk reaches to the end of what was written
+        stretch.check()
         waiting.append(detection.submit(detector.finish))
         for probabilities in waiting:
             yield from found(chunker.feed(probabilities.result()))
-        yield from found(chunker.finish(recording.samples))
+        yield from found(chunker.finish(stretch.samples))
         waveform.write(peaks.finish())
         if cancelled():
             return
         waveform.seal()
-        spool.seal()
-        copy.follow(recording.samples, last=True)
+        if by_channel is not None:
+            by_channel.seal()
+        spool.seal()  # last: a complete spool says that everything was written
+        copy.follow(stretch.samples, last=True)
         while not copy.ended(PROGRESS_S):
             if cancelled():
                 return
@@ -205,9 +214,10 @@ def decode(
         copied = copy.result()
         yield Decoded(
             job_id=command.job_id,
-            duration_s=recording.position_s,
+            duration_s=min(recording.position_s, command.end_s or inf),
             warnings=(
-                *_warnings(recording, None if limited else unheard.remark(chunks, recording.start_s), limited),
+                *_warnings(recording, None if limited else unheard.remark(chunks, stretch.start_s), limited),
+                *channels.remark(command, apart),
                 *([copied.remark] if copied.remark is not None else []),
             ),
             playable=copied.playable,
@@ -215,23 +225,30 @@ def decode(
         )
 
 
-def _info(command: Decode, recording: Recording) -> MediaInfo:
-    return MediaInfo(job_id=command.job_id, duration_s=recording.duration_s, tracks=recording.tracks)
+def _info(command: Decode, recording: Recording, apart: int) -> MediaInfo:
+    duration_s = recording.duration_s
+    if duration_s is not None and command.end_s is not None:
+        duration_s = min(duration_s, command.end_s)
+    return MediaInfo(command.job_id, duration_s, recording.tracks, apart)
 
 
-def _blocks(command: Decode, recording: Recording) -> Iterator[npt.NDArray[np.int16] | MediaInfo]:
+def _blocks(command: Decode, recording: Recording, apart: int) -> Iterator[Block | MediaInfo]:
     """Yield the blocks, and what is known of the tracks whenever another track takes the place of one without sound."""
     told = recording.tracks
     try:
-        for block in recording.blocks():
+        for block in recording.blocks_by_channel():
             if recording.tracks != told:
                 told = recording.tracks
-                yield _info(command, recording)
+                yield _info(command, recording, apart)
             yield block
     except ServiceError:
         if recording.tracks != told:
-            yield _info(command, recording)
+            yield _info(command, recording, apart)
         raise
+
+
+def _is_enough(seconds: float, command: Decode) -> bool:
+    return command.limit_s is not None and seconds >= command.limit_s
 
 
 def _check_length(seconds: float | None, command: Decode) -> None:
@@ -245,7 +262,7 @@ def _max_seconds(command: Decode) -> float:
     Silence compresses well, but hours of it in kilobytes are an attack on the disk.
     """
     if command.max_expansion is None:
-        return math.inf
+        return inf
     return max(FREE_S, Path(command.source).stat().st_size * command.max_expansion / BYTES_PER_S)
 
 

@@ -1,4 +1,4 @@
-"""The resampler: decoded frames of any channels, rate and sample format as blocks of 16 kHz mono.
+"""The resampler: decoded frames of any channels, rate and sample format as blocks of 16 kHz, mixed and by channel.
 
 PyAV 18 has two traps, and both kill the process:
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 import av
 import numpy as np
@@ -32,6 +32,13 @@ RATES: Final = range(1_000, 3_000_001)
 """Samples per second of a recording: beyond telephones and studios on either side. Of others, FFmpeg makes hours."""
 
 
+class Block(NamedTuple):
+    """Some samples of a recording, 16 kHz."""
+
+    mono: npt.NDArray[np.int16]  # shape (samples,)
+    channels: npt.NDArray[np.int16]  # before they were mixed, shape (channels, samples); the first `MAX_CHANNELS`
+
+
 class MonoResampler:
     """Resampling and mixing of frames that have one format, layout and rate."""
 
@@ -47,12 +54,12 @@ class MonoResampler:
         """Return whether the frame has the format, layout and rate of those before."""
         return _kind(frame) == self._kind
 
-    def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
+    def feed(self, frame: av.AudioFrame | None) -> Iterator[Block]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
         parts = [None] * len(self._strands) if frame is None else split(frame)
         resampled = (strand.feed(part) for strand, part in zip(self._strands, parts, strict=True))
-        for mixed in zip(*resampled, strict=True):
-            yield self._mix.feed(np.stack(mixed))
+        for blocks in zip(*resampled, strict=True):
+            yield Block(self._mix.feed(np.stack([block.mono for block in blocks])), blocks[0].channels)
 
 
 class _Strand:
@@ -65,7 +72,7 @@ class _Strand:
         self._wanted = int(GATHERED_S * frame.sample_rate)
         self._mix = Downmix(tuple(channel.name for channel in frame.layout.channels))
 
-    def feed(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
+    def feed(self, frame: av.AudioFrame | None) -> Iterator[Block]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
         if frame is not None:
             # The clock has used the time stamp; the resampler must not add silence again. Parts differ in their ticks.
@@ -76,10 +83,10 @@ class _Strand:
         if frame is None:
             yield from self._resampled(None)
 
-    def _resampled(self, frame: av.AudioFrame | None) -> Iterator[npt.NDArray[np.int16]]:
+    def _resampled(self, frame: av.AudioFrame | None) -> Iterator[Block]:
         for ready in self._resampler.resample(frame):
-            packed = ready.to_ndarray().astype(np.int16, copy=False)
-            yield self._mix.feed(packed.reshape(-1, self._channels).T)
+            planes = ready.to_ndarray().astype(np.int16, copy=False).reshape(-1, self._channels).T
+            yield Block(self._mix.feed(planes), planes)
 
 
 def silence(like: av.AudioFrame, seconds: float) -> Iterator[av.AudioFrame]:

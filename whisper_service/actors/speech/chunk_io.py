@@ -8,18 +8,24 @@ import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
 
-from whisper_service.actors.samples import read_samples
+from whisper_service.actors.samples import read_channels, read_samples
+from whisper_service.actors.speech import channels
 from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Segment, Span
 from whisper_service.supervision.protocol import ChunkInput
 
 if TYPE_CHECKING:
-    from whisper_service.actors.speech.recognition import Recognition
+    from whisper_service.actors.speech.recognition import FindSpeech, Recognition
 
 
-def read_audio(chunk: ChunkInput) -> npt.NDArray[np.float32]:
-    """Return the audio of a chunk, 16 kHz mono, -1..1. Raises `UnreadableChunk` unless all of it is in the spool."""
-    return read_samples(chunk.spool, chunk.span)
+def read_audio(chunk: ChunkInput, find_speech: FindSpeech) -> list[tuple[int, npt.NDArray[np.float32]]]:
+    """Return the audio of a chunk, 16 kHz mono, -1..1, by channel with the number of each.
+
+    Where the channels are not apart, channel 0 is all of it. Raises `UnreadableChunk` unless all is in the spool.
+    """
+    if not chunk.channels:
+        return [(0, read_samples(chunk.spool, chunk.span))]
+    return channels.spoken(read_channels(chunk.spool, chunk.span, chunk.channels), find_speech)
 
 
 def segments_of(recognition: Recognition, span: Span, word_timestamps: bool) -> tuple[Segment, ...]:

@@ -218,7 +218,7 @@ class Recognizer:
 
     def __init__(self, engine: Engine, find_speech: FindSpeech) -> None:
         self._engine = engine
-        self._find_speech = find_speech
+        self.find_speech = find_speech
 
     def recognise(
         self, chunks: Sequence[AudioChunk], preset: Preset, prompt: str | None = None
@@ -458,7 +458,7 @@ class Recognizer:
     def _speech_between(self, audio: Audio, begin: float, end: float) -> list[Interval]:
         """Return the speech between two times. The detector gets up to 0.5 s of audio before them to settle."""
         first = begin - min(begin, 0.5)
-        found = self._find_speech(audio[int(first * SAMPLE_RATE) : int(end * SAMPLE_RATE)])
+        found = self.find_speech(audio[int(first * SAMPLE_RATE) : int(end * SAMPLE_RATE)])
         shifted = ((max(begin, a + first), min(end, b + first)) for a, b in found)
         return [(a, b) for a, b in shifted if b > a]
 

@@ -15,13 +15,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from queue import SimpleQueue
 from typing import Final
 
 from whisper_service.actors.samples import UnreadableChunk
 from whisper_service.actors.speech import allocator
+from whisper_service.actors.speech.channels import in_order
 from whisper_service.actors.speech.chunk_io import read_audio, segments_of
 from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Recognizer
@@ -151,38 +153,53 @@ class _Batch:
         return None
 
     def _recognise(self, indices: list[int]) -> None:
-        readable: list[tuple[int, ChunkInput]] = []
-        audio: list[AudioChunk] = []
+        parts: list[tuple[int, int, AudioChunk]] = []  # chunk, channel, its sound
         for index in indices:
             chunk = self._batch.chunks[index]
             if self._inbox.cancelled(chunk.job_id):
                 continue
             try:
-                audio.append(AudioChunk(read_audio(chunk), chunk.language, chunk.task, chunk.follow))
-                readable.append((index, chunk))
+                sounds = read_audio(chunk, self._recognizer.find_speech)
+                parts += [
+                    (index, channel, AudioChunk(audio, chunk.language, chunk.task, chunk.follow))
+                    for channel, audio in sounds
+                ]
             except UnreadableChunk as error:
                 del self._open[index]
                 self._emit(self._fault(FaultKind.MEDIA, error.problem, chunk))
-        for number, found in self._recognizer.recognise(audio, Preset(self._batch.preset), self._batch.prompt):
-            index, chunk = readable[number]
-            report = self._report(chunk, found)
-            del self._open[index]
-            self._done_samples += chunk.span.samples
-            self._emit(report)
-            if all(self._inbox.cancelled(self._batch.chunks[left].job_id) for left in indices if left in self._open):
-                return
+        unread = Counter(index for index, _, _ in parts)
+        texts: dict[int, list[tuple[int, Recognition]]] = {index: [] for index in unread}
+        for first in range(0, len(parts), max(1, len(indices))):  # channels are more windows, but no more at once
+            group = parts[first : first + len(indices)]
+            audio = [sound for _, _, sound in group]
+            for number, found in self._recognizer.recognise(audio, Preset(self._batch.preset), self._batch.prompt):
+                index, channel, _ = group[number]
+                texts[index].append((channel, found))
+                if len(texts[index]) < unread[index]:
+                    continue
+                report = self._report(self._batch.chunks[index], texts[index])
+                del self._open[index]
+                self._done_samples += self._batch.chunks[index].span.samples
+                self._emit(report)
+                if all(self._inbox.cancelled(self._batch.chunks[n].job_id) for n in indices if n in self._open):
+                    return
 
-    def _report(self, chunk: ChunkInput, found: Recognition) -> ChunkDone:
+    def _report(self, chunk: ChunkInput, texts: Sequence[tuple[int, Recognition]]) -> ChunkDone:
+        """Return the text of a chunk from that of its channels. Its language is the one that most is said in."""
         start = chunk.span.start
-        segments = chinese.written(segments_of(found, chunk.span, chunk.word_timestamps), chunk.script)
+        said = [(channel, segments_of(text, chunk.span, chunk.word_timestamps)) for channel, text in texts]
+        _, most = max(texts, key=lambda each: sum(len(sentence.words) for sentence in each[1].sentences))
         return ChunkDone(
             batch=self._batch.batch,
             job_id=chunk.job_id,
             index=chunk.span.index,
-            segments=segments,
-            language=found.language,
-            language_probability=found.language_probability,
-            dropped=tuple(Dropped(round(start + a, 3), round(start + b, 3)) for a, b in found.dropped),
+            segments=chinese.written(in_order(said) if chunk.channels else said[0][1], chunk.script),
+            language=most.language,
+            language_probability=most.language_probability,
+            dropped=tuple(
+                Dropped(round(start + begin, 3), round(start + end, 3))
+                for begin, end in sorted(interval for _, text in texts for interval in text.dropped)
+            ),
         )
 
     def _fault(self, kind: FaultKind, problem: Problem, chunk: ChunkInput | None = None, fatal: bool = False) -> Fault:

@@ -15,10 +15,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from testkit.sounds import babble
 from whisper_service.actors.speech import slots as module
 from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Sentence
 from whisper_service.actors.speech.slots import Slots
+from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Word
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Dropped, Fault, Report, Transcribe
@@ -37,6 +39,7 @@ class FakeRecognizer:
 
     def __init__(self, trouble: Callable[[list[int], int | None], None] = lambda batch, chunk: None) -> None:
         self._trouble = trouble
+        self.find_speech = SpeechFinder()
         self.batches: list[list[int]] = []
 
     def recognise(
@@ -431,3 +434,48 @@ def test_segments_are_in_the_language_of_their_words_and_mandarin_is_simplified(
     assert isinstance(reports[0], ChunkDone)
     assert [(s.language, s.text) for s in reports[0].segments] == [("zh", "头发后来"), ("ja", "結論")]
     assert [word.word for word in reports[0].segments[0].words] == ["头发", "后来"]
+
+
+def call_chunk(path: Path, index: int) -> ChunkInput:
+    """Return one second of a call with a person in each of its two channels."""
+    span = Span(index, index * SECOND, SECOND, index + 100.0, index + 101.0)
+    return ChunkInput(job_id="job", span=span, spool=str(path), language="en", channels=2)
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Path:
+    """Three seconds of two people who talk at once."""
+    frames = np.stack([babble(3, seed=1), babble(3, seed=2)], axis=1)
+    path = tmp_path / "call"
+    path.write_bytes(frames.astype("<i2").tobytes())
+    return path
+
+
+def test_the_channels_of_a_chunk_are_one_report_with_a_speaker_each(
+    monkeypatch: pytest.MonkeyPatch, call: Path
+) -> None:
+    recognizer = FakeRecognizer()
+    batch = Transcribe(batch=1, chunks=tuple(call_chunk(call, index) for index in range(3)))
+    reports, codes = work(monkeypatch, recognizer, batch)
+    assert codes == []
+    assert sorted(recognised(reports)) == [0, 1, 2]
+    for report in reports[:-1]:
+        assert isinstance(report, ChunkDone)
+        assert [(segment.index, segment.speaker) for segment in report.segments] == [(0, "s1"), (1, "s2")]
+    assert sum(map(len, recognizer.batches)) == 6
+    assert max(map(len, recognizer.batches)) == 3  # no more memory than for a batch without channels
+
+
+def test_a_chunk_whose_channel_fails_is_tried_again_as_a_whole(monkeypatch: pytest.MonkeyPatch, call: Path) -> None:
+    failures = iter([False, True])
+
+    def trouble(batch: list[int], chunk: int | None) -> None:
+        if chunk is not None and next(failures, False):
+            raise RuntimeError("no")
+
+    reports, codes = work(monkeypatch, FakeRecognizer(trouble), Transcribe(batch=1, chunks=(call_chunk(call, 0),)))
+    assert codes == []
+    first, done = reports
+    assert isinstance(first, ChunkDone)
+    assert isinstance(done, BatchDone)
+    assert [segment.speaker for segment in first.segments] == ["s1", "s2"]
