@@ -17,6 +17,9 @@ const DEFAULTS = {
   preset: '',
   prompt: '', // '': the service decides
   chinese: 'auto', // how new transcripts write Chinese; 'auto': as this browser prefers
+  tell_speakers: '', // off, auto, or how many there are; '': the service decides
+  least_speakers: '' as number | '', // with auto
+  most_speakers: '' as number | '',
   track: '' as number | '', // of recordings with several; '': the service decides. Not remembered: it is about few files
   keys: true,
   follow: true,
@@ -49,7 +52,15 @@ function stored(): Partial<typeof DEFAULTS> {
 export const preferences = reactive({ ...DEFAULTS, ...stored() })
 if (preferences.chinese === '') preferences.chinese = 'recognized' // of earlier versions
 
-watch(preferences, (now) => localStorage.setItem('preferences', JSON.stringify({ ...now, track: '' })))
+/** What is about one recording, or a few of them, is not remembered: the track, and how many people speak. */
+const remembered = (now: typeof DEFAULTS): typeof DEFAULTS => ({
+  ...now,
+  track: '',
+  tell_speakers: /\d/.test(now.tell_speakers) ? 'auto' : now.tell_speakers,
+  least_speakers: '',
+  most_speakers: '',
+})
+watch(preferences, (now) => localStorage.setItem('preferences', JSON.stringify(remembered(now))))
 
 const withoutEmpty = <T>(values: Record<string, T | ''>): Record<string, T> =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== '')) as Record<string, T>
@@ -57,12 +68,24 @@ const withoutEmpty = <T>(values: Record<string, T | ''>): Record<string, T> =>
 /** What a person chooses for a job. '': the service decides. */
 export type JobChoice = Pick<
   typeof preferences,
-  'model' | 'language' | 'task' | 'preset' | 'prompt' | 'chinese' | 'track'
+  | 'model'
+  | 'language'
+  | 'task'
+  | 'preset'
+  | 'prompt'
+  | 'chinese'
+  | 'tell_speakers'
+  | 'least_speakers'
+  | 'most_speakers'
+  | 'track'
 >
+
+/** The most speakers that can be asked for. The service has the same bound. */
+export const MOST_SPEAKERS = 20
 
 /** What was chosen for a job, to begin another one with. */
 export function choiceOf({ options }: Job): JobChoice {
-  const { model, language, task, preset, prompt, script, track } = options
+  const { model, language, task, preset, prompt, script, speakers, min_speakers, max_speakers, track } = options
   return {
     model,
     language: language ?? '',
@@ -70,6 +93,9 @@ export function choiceOf({ options }: Job): JobChoice {
     preset,
     prompt: prompt ?? '',
     chinese: script ?? 'auto',
+    tell_speakers: speakers ?? '',
+    least_speakers: min_speakers ?? '',
+    most_speakers: max_speakers ?? '',
     track: track ?? '',
   }
 }
@@ -77,6 +103,8 @@ export function choiceOf({ options }: Job): JobChoice {
 /** The options of a new job that differ from the defaults of the service. */
 export function jobOptions(choice: JobChoice = preferences): Record<string, string | number> {
   const { model, language, task, preset, prompt, chinese, track } = choice
+  const { tell_speakers, least_speakers, most_speakers } = choice
+  const told = tell_speakers === 'auto'
   return withoutEmpty<string | number>({
     model: model === 'auto' ? '' : model,
     language,
@@ -84,6 +112,9 @@ export function jobOptions(choice: JobChoice = preferences): Record<string, stri
     preset,
     prompt: prompt.trim(),
     script: chinese === 'auto' ? preferredScript() : chinese,
+    speakers: tell_speakers,
+    min_speakers: told ? least_speakers : '',
+    max_speakers: told ? most_speakers : '',
     track: typeof track === 'number' ? track : '',
   })
 }

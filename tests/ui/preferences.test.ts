@@ -9,7 +9,7 @@ vi.stubGlobal('localStorage', {
 })
 vi.stubGlobal('document', { createElement: () => ({}) })
 vi.stubGlobal('navigator', { languages: ['zh-TW', 'en'] })
-const { BOUNDS, choiceOf, exportLayout, jobOptions, preferences, preferredScript } = await import(
+const { BOUNDS, choiceOf, exportLayout, jobOptions, MOST_SPEAKERS, preferences, preferredScript } = await import(
   '../../static/src/preferences.ts'
 )
 
@@ -43,12 +43,46 @@ it('has names of speakers in a file, unless they are switched off, and in a tabl
 })
 
 it('begins another try with what was chosen for a job', () => {
-  const options = { model: 'small', language: 'de', task: 'translate', preset: 'accurate', prompt: 'Li', track: 0 }
+  const options = {
+    model: 'small',
+    language: 'de',
+    task: 'translate',
+    preset: 'accurate',
+    prompt: 'Li',
+    track: 0,
+    speakers: 'auto',
+    min_speakers: 2,
+    max_speakers: 3,
+  }
   const job = { options: { ...options, script: 'recognized', word_timestamps: true, webhook: 'https://a.example' } }
   expect(jobOptions(choiceOf(job as any))).toEqual({ ...options, script: 'recognized' })
-  const plain = { model: 'auto', language: null, task: 'transcribe', preset: 'fast', prompt: null, script: null }
+  const plain = {
+    model: 'auto',
+    language: null,
+    task: 'transcribe',
+    preset: 'fast',
+    prompt: null,
+    script: null,
+    speakers: null,
+    min_speakers: null,
+    max_speakers: null,
+  }
   vi.stubGlobal('navigator', { languages: ['en'] })
   expect(jobOptions(choiceOf({ options: { ...plain, track: null } } as any))).toEqual({ preset: 'fast' })
+})
+
+it('tells speakers apart as was chosen, with bounds only for an automatic number', () => {
+  const bounds = { least_speakers: 2, most_speakers: 4 } as const
+  Object.assign(preferences, { tell_speakers: 'auto', ...bounds })
+  expect(jobOptions()).toMatchObject({ speakers: 'auto', min_speakers: 2, max_speakers: 4 })
+  preferences.tell_speakers = '3'
+  expect(jobOptions()).toMatchObject({ speakers: '3' })
+  expect(jobOptions()).not.toHaveProperty('min_speakers')
+  preferences.tell_speakers = ''
+  for (const name of ['speakers', 'min_speakers', 'max_speakers']) expect(jobOptions()).not.toHaveProperty(name)
+  const { speakers } = api.components.schemas.Options.properties
+  const [most] = [...JSON.stringify(speakers).matchAll(/\|(\d+)\)\$/g)].map((found) => Number(found[1]))
+  expect(MOST_SPEAKERS).toBe(most)
 })
 
 it('asks for the way of writing Chinese that the browser or the page prefers', () => {
@@ -81,4 +115,16 @@ it('shows the options that the service has for each format, and no others', () =
     for (const name of ['columns', 'lines', 'script', 'times', 'word_times', 'bom', 'speakers'] as const)
       expect([format, name, EXPORT_OPTIONS[format].includes(name)]).toEqual([format, name, has(name)])
   }
+})
+
+it('remembers for the next visit whether speakers are told apart, and not how many there were', async () => {
+  const kept: string[] = []
+  vi.stubGlobal('localStorage', { getItem: () => null, setItem: (_: string, value: string) => kept.push(value) })
+  Object.assign(preferences, { tell_speakers: '3', least_speakers: 2, most_speakers: 3, track: 1 })
+  await Promise.resolve()
+  const now = JSON.parse(kept.at(-1)!)
+  expect([now.tell_speakers, now.least_speakers, now.most_speakers, now.track]).toEqual(['auto', '', '', ''])
+  preferences.tell_speakers = 'off'
+  await Promise.resolve()
+  expect(JSON.parse(kept.at(-1)!).tell_speakers).toBe('off')
 })
