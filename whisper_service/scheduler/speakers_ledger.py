@@ -55,7 +55,7 @@ class SpeakersLedger(RunLedger):
             " the recording again."
         )
         params = {"cause": problem.code, "start": span.start, "end": span.end}
-        await self.add_note(run, Problem(INCOMPLETE, message, params=params))
+        await self.add_note(run, Problem("speakers_incomplete", message, params=params))
 
     async def store_speakers(self, report: Assigned, counted: Wanted) -> None:
         """Store the speakers of a job, and who says what. Raises `NotFound`."""

@@ -23,7 +23,6 @@ from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.run_speakers import SPOOL_TRIES
 from whisper_service.scheduler.speakers_actor import Recount, Work
-from whisper_service.scheduler.speakers_ledger import UNAVAILABLE
 from whisper_service.scheduler.views import Decoding
 from whisper_service.supervision.faults import Diagnosis, FaultKind
 from whisper_service.supervision.protocol import Assigned, Fault, Heard
@@ -93,7 +92,8 @@ async def tell_what_is_missing(context: Context, run: Run) -> None:
     if problem is not None:
         message = f"The speakers could not be told apart: {problem.message} {problem.hint} {RETRY}"
         params = {"cause": problem.code, **problem.params}
-        await context.ledger.add_note(run, Problem(UNAVAILABLE, " ".join(message.split()), params=params))
+        note = Problem("speakers_unavailable", " ".join(message.split()), params=params)
+        await context.ledger.add_note(run, note)
     elif speakers.unheard and run.decode_problem is not None:
         await context.ledger.note_unheard(run, speakers.unheard[0], run.decode_problem)
 
