@@ -11,7 +11,7 @@ from anyio import to_thread
 from whisper_service.core.domain import Job
 from whisper_service.core.errors import ServiceError, StoreBusy
 from whisper_service.models.catalog import AUTO
-from whisper_service.scheduler import model_actions, views
+from whisper_service.scheduler import model_actions, speakers_work, views
 from whisper_service.scheduler.aborts import fail, fail_all, problem_of
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
@@ -35,7 +35,14 @@ async def carry_out(context: Context, step: views.Step) -> bool:
             await model_actions.unload_idle(context)
         case views.GiveBatch():
             _give(context, step)
+        case views.HearChunk(job_id, index):
+            await speakers_work.hear(context, runs[job_id], index)
+        case views.AssignSpeakers(job_id):
+            return await speakers_work.name(context, job_id)
+        case views.RestSpeakers():
+            context.speakers.rest()
         case views.FinishJob(job_id):
+            await speakers_work.tell_what_is_missing(context, runs[job_id])
             await context.ledger.finish(runs[job_id])
             return True
         case _:
@@ -64,7 +71,8 @@ async def _claim(context: Context, job_id: str) -> None:
     if (model := await _obtain(context, job)) is None:
         return
     undecided = context.speech.device.name is None and context.models.catalog.depends_on_device(job.options.model)
-    await context.ledger.claim(job, None if undecided else model)
+    run = await context.ledger.claim(job, None if undecided else model)
+    await speakers_work.obtain_networks(context, run)
     context.speech.actor.start()
 
 
@@ -117,5 +125,5 @@ def _give(context: Context, batch: views.GiveBatch) -> None:
                 channels=channels,
             )
         )
-    options = context.ledger.runs[batch.chunks[0][0]].job.options
-    context.speech.give(number, batch, inputs, preset=options.preset.value, prompt=options.prompt)
+    first = context.ledger.runs[batch.chunks[0][0]]
+    context.speech.give(number, batch, inputs, preset=first.job.options.preset.value, prompt=first.prompt)

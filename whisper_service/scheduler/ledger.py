@@ -22,18 +22,32 @@ from whisper_service.core.domain import (
     Status,
     Task,
 )
+from whisper_service.core.errors import BadEdit, EditConflict
 from whisper_service.core.files import draft_of
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.core.stated_length import stated_length
+from whisper_service.editing import vocabulary
 from whisper_service.scheduler import admission
 from whisper_service.scheduler.lanes import SHORT_S
 from whisper_service.scheduler.run import Run
-from whisper_service.scheduler.run_ledger import RunLedger, log_job
+from whisper_service.scheduler.run_ledger import log_job
+from whisper_service.scheduler.speakers_ledger import INCOMPLETE, UNAVAILABLE, SpeakersLedger
 from whisper_service.scheduler.views import WaitingJob
+from whisper_service.storage.edit_log import EditKind
+from whisper_service.storage.transcript_edits import Edit
 
 IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None, "problem": None}
 """Fields that mean something only while a job is in work."""
-WARNINGS: Final = ("track_undecodable", "time_jump", "damaged", "truncated", "unread", "unclear_speech")
+WARNINGS: Final = (
+    "track_undecodable",
+    "time_jump",
+    "damaged",
+    "truncated",
+    "unread",
+    "unclear_speech",
+    INCOMPLETE,
+    UNAVAILABLE,
+)
 """Notes that a completed job shows as its message."""
 
 
@@ -42,8 +56,8 @@ def waiting_message(problem: Problem | None) -> str:
     return "Waiting for its turn." if problem is None else f"Waits: {problem.message} {problem.hint}"
 
 
-class Ledger(RunLedger):
-    """The changes of all jobs. What happens to the chunks of those in work is inherited."""
+class Ledger(SpeakersLedger):
+    """The changes of all jobs. What happens to the chunks and speakers of those in work is inherited."""
 
     # -- what clients ask ---------------------------------------------------------------------------------------------
 
@@ -52,7 +66,8 @@ class Ledger(RunLedger):
         if job.duration_s is None and job.sha256:
             job = replace(job, duration_s=await self._stated_length(job.id))
         queue = self._queue
-        added = self._publish(await self._store.add(job))
+        hints = vocabulary.hints(await self._store.vocabulary.terms(), job.options)
+        added = self._publish(await self._store.add(job, hints))
         if queue is not None and added.sha256 and added.rank >= 0:  # else it does not come last
             self._queue = admission.with_last(queue, _waiting(added))
         return added
@@ -179,6 +194,8 @@ class Ledger(RunLedger):
         needed = max((chunk.span.start_sample + chunk.span.samples for chunk in chunks), default=0)
         spooled = job.decoded and self._data.spooled_samples(job_id) >= max(1, needed)
         run = Run.resume(job, chunks, order=self._claims, spooled=spooled, now=time.monotonic())
+        run.hints = await self._store.vocabulary.hints(job_id)
+        run.speakers = await self.speakers_of(run, spooled=spooled)
         self.runs[job_id] = run
         facts = {"model": model, "chunks_done": job.chunks_done, "attempt": job.attempts}
         log_job(job, "The job is taken into work.", logging.INFO, action="job_begun", **facts)
@@ -189,6 +206,7 @@ class Ledger(RunLedger):
         if run.failure is not None:
             await self.fail(run.job.id, run.failure)
             return
+        await self._correct(run)
         warned = [note.message for note in run.job.history if note.code in WARNINGS]
         language = run.job.language or await self._likeliest_language(run.job)
         detects = run.job.options.task is Task.DETECT
@@ -214,6 +232,30 @@ class Ledger(RunLedger):
             path.unlink(missing_ok=True)
 
     # -- small parts --------------------------------------------------------------------------------------------------
+
+    async def _correct(self, run: Run) -> None:
+        """Correct what the vocabulary says, in lines that nobody has changed. An end that is repeated makes one edit.
+
+        After a retry more chunks are done: their lines get an edit of their own.
+        """
+        terms = await self._store.vocabulary.terms()
+        if not any(term.replace for term in terms):
+            return
+        job = run.job
+        language = "en" if job.options.task is Task.TRANSLATE else run.language
+        operations, uses = vocabulary.corrections(await self._store.edits.lines(job.id), terms, language)
+        if not operations:
+            return
+        batch = f"vocabulary.{job.chunks_done}"
+        edit = Edit(batch, operations, author=vocabulary.AUTHOR, kind=EditKind.VOCABULARY)
+        try:
+            written = await self._store.edits.apply(job.id, edit, self._wall())
+        except (BadEdit, EditConflict) as error:
+            log_job(job, "The vocabulary could not correct a text.", action="not_corrected", cause=error.problem.code)
+            return
+        self._feed.publish(written.changes)
+        if written.changes:
+            await self._store.vocabulary.count(uses)
 
     async def _stated_length(self, job_id: str) -> float | None:
         """Return how long the recording says that it is. None: it does not say."""
