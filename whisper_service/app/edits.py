@@ -8,6 +8,7 @@ from typing import ParamSpec
 
 from whisper_service.app.wiring import Parts
 from whisper_service.editing.lines import Line, line_of
+from whisper_service.editing.marks import Mark
 from whisper_service.storage.edit_log import EditRecord
 from whisper_service.storage.transcript_edits import Edit, EditResult, WrittenEdit
 
@@ -39,6 +40,10 @@ class EditService:
     async def deleted(self, job_id: str) -> list[str]:
         """Return the IDs of the lines that people deleted."""
         return await self._store.edits.deleted(job_id)
+
+    async def marks(self, job_id: str) -> list[Mark]:
+        """Return the bookmarks, highlights and notes of a job, the oldest first."""
+        return await self._store.edits.marks(job_id)
 
     async def history(self, job_id: str, *, before: int | None = None, limit: int) -> list[EditRecord]:
         """Return the edits before the one with a number, the newest first."""

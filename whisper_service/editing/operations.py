@@ -154,9 +154,12 @@ class PutLines(_Operation, frozen=True, tag="put"):
     gone: tuple[LineId, ...] = ()
 
 
-ClientOperation = ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked
+ClientOperation = (
+    ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked
+    | MakeMark | ChangeMark | RemoveMarks
+)  # fmt: skip
 """What clients may send. `PutLines` and `PutMarks` are only made by the service."""
-Operation = ClientOperation | MakeMark | ChangeMark | RemoveMarks | PutLines | PutMarks
+Operation = ClientOperation | PutLines | PutMarks
 
 
 def ids_of(operation: Operation) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from whisper_service.editing.marks import MarkKind
 from whisper_service.export.documents import Key
 from whisper_service.export.layout import Layout
 from whisper_service.export.notes import FILLS, Remark, comment, notes_as_md
-from whisper_service.export.tracked_changes import BREAK, Piece, Side, pieces
+from whisper_service.export.tracked_changes import BREAK, Side, TextPiece, pieces
 from whisper_service.export.word_file import paragraph, run, word_file, xml
 
 _NOTES: Final = {"zh": "备注", "yue": "備註"}
@@ -75,13 +75,13 @@ def reviewed_docx(transcript: Transcript, layout: Layout, review: Review) -> byt
         for place in (each.first, each.last)
         if place and place.key not in review.checked
     }
-    writer = _Writer(remarks, shifts, clean(layout.author))
+    writer = _DocxWriter(remarks, shifts, clean(layout.author))
     body = "".join(writer.paragraphs(pieces(transcript, layout, machine)))
     comments = "".join(comment(number, each) for number, each in enumerate(remarks) if number in writer.closed)
     return word_file(clean(stem_of(transcript.name)), body, author=clean(layout.author), comments=comments)
 
 
-class _Writer:
+class _DocxWriter:
     """Writes pieces as paragraphs. Comments begin and end between characters of a piece."""
 
     def __init__(self, remarks: Sequence[Remark], shifts: Mapping[Key, int], author: str) -> None:
@@ -97,7 +97,7 @@ class _Writer:
                 assert place is not None
                 found.setdefault(place.key, []).append((place.at + shifts.get(place.key, 0), number))
 
-    def paragraphs(self, found: Sequence[Piece]) -> Iterator[str]:
+    def paragraphs(self, found: Sequence[TextPiece]) -> Iterator[str]:
         """Yield the paragraphs."""
         runs: list[str] = []
         text, begun = "", False
@@ -116,7 +116,7 @@ class _Writer:
     def _end_mark(self, side: Side) -> str:
         return f"<w:rPr><w:ins {self._change()}/></w:rPr>" if side is Side.NEW else ""
 
-    def _written(self, piece: Piece) -> Iterator[str]:
+    def _written(self, piece: TextPiece) -> Iterator[str]:
         if piece.key is None:
             yield self._run(piece, piece.text)
             return
@@ -141,7 +141,7 @@ class _Writer:
         self.closed.add(number)
         return f'<w:commentRangeEnd w:id="{number}"/><w:r><w:rPr/><w:commentReference w:id="{number}"/></w:r>'
 
-    def _run(self, piece: Piece, text: str) -> str:
+    def _run(self, piece: TextPiece, text: str) -> str:
         fills = [
             FILLS[each.colour - 1]
             for number in sorted(self._open)

@@ -31,7 +31,7 @@ class Side(Enum):
     GONE = "gone"
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """Some characters, or `BREAK`. `key` and `at` say where they begin in the passages of the current text."""
 
     text: str
@@ -41,32 +41,32 @@ class Piece(NamedTuple):
     at: int = 0  # characters of the passages with this key before the piece
 
 
-def pieces(current: Transcript, layout: Layout, old: Transcript | None = None) -> list[Piece]:
+def pieces(current: Transcript, layout: Layout, old: Transcript | None = None) -> list[TextPiece]:
     """Return the current text in pieces, compared with an `old` one if there is one. It begins with a `BREAK`."""
     new_parts = list(_current_parts(current, layout))
     if old is None:
         return [piece for part in new_parts for piece in part.pieces]
-    found: list[Piece] = []
-    lost: list[Piece] = []  # what was deleted before the first passage
+    found: list[TextPiece] = []
+    lost: list[TextPiece] = []  # what was deleted before the first passage
     for new_group, old_group in _groups(new_parts, list(_old_parts(old))):
         if not new_group:
             lost = [piece for part in old_group for piece in part.pieces]
             continue
         found += _compared(new_group, old_group, lost)
         lost = []
-    return list(_joined(found or [Piece(BREAK), *_gone(lost)]))
+    return list(_joined(found or [TextPiece(BREAK), *_gone(lost)]))
 
 
 class _Part(NamedTuple):
     """A passage in pieces. `lead` are those of the paragraph that it begins."""
 
     key: tuple[object, ...]
-    lead: tuple[Piece, ...]
-    between: tuple[Piece, ...]
-    words: tuple[Piece, ...]
+    lead: tuple[TextPiece, ...]
+    between: tuple[TextPiece, ...]
+    words: tuple[TextPiece, ...]
 
     @property
-    def pieces(self) -> tuple[Piece, ...]:
+    def pieces(self) -> tuple[TextPiece, ...]:
         return self.lead + self.between + self.words
 
 
@@ -74,10 +74,9 @@ def _current_parts(transcript: Transcript, layout: Layout) -> Iterator[_Part]:
     ends: dict[Key | None, int] = {}
     for held in paragraphs(transcript):
         for number, passage in enumerate(held):
-            lead = (
-                [Piece(BREAK), *(Piece(f"{mark} ", bold=True) for mark in passage.marks(layout))] if not number else []
-            )
-            gap = [Piece(text) for text in [between(held[number - 1], passage)] if number and text]
+            marks = [TextPiece(f"{mark} ", bold=True) for mark in passage.marks(layout)]
+            lead = [] if number else [TextPiece(BREAK), *marks]
+            gap = [TextPiece(text) for text in [between(held[number - 1], passage)] if number and text]
             at = ends.get(passage.key, 0)
             ends[passage.key] = at + len(passage.text)
             yield _Part(_key_of(passage), tuple(lead), tuple(gap), tuple(_words(passage, at)))
@@ -87,7 +86,7 @@ def _old_parts(transcript: Transcript) -> Iterator[_Part]:
     before: Passage | None = None
     for passage in passages(transcript):
         gap = between(before, passage) if before else ""
-        yield _Part(_key_of(passage), (), (Piece(gap),) if gap else (), tuple(_words(passage, 0)))
+        yield _Part(_key_of(passage), (), (TextPiece(gap),) if gap else (), tuple(_words(passage, 0)))
         before = passage
 
 
@@ -95,10 +94,10 @@ def _key_of(passage: Passage) -> tuple[object, ...]:
     return passage.key or ("gap", passage.start)
 
 
-def _words(passage: Passage, at: int) -> Iterator[Piece]:
+def _words(passage: Passage, at: int) -> Iterator[TextPiece]:
     """Yield words, the spaces between them, and single characters where a script has no spaces."""
     for token in _tokens(passage.text):
-        yield Piece(token, key=passage.key, at=at)
+        yield TextPiece(token, key=passage.key, at=at)
         at += len(token)
 
 
@@ -124,7 +123,7 @@ def _groups(new: Sequence[_Part], old: Sequence[_Part]) -> Iterator[tuple[Sequen
         yield new[new_begin:new_end], old[old_begin:old_end]
 
 
-def _compared(new: Sequence[_Part], old: Sequence[_Part], lost: Sequence[Piece]) -> Iterator[Piece]:
+def _compared(new: Sequence[_Part], old: Sequence[_Part], lost: Sequence[TextPiece]) -> Iterator[TextPiece]:
     """Yield the pieces of a group. `lost` are gone before its first passage."""
     first, before = new[0], [piece for part in old[1:] for piece in part.pieces]
     yield from first.lead
@@ -138,7 +137,7 @@ def _compared(new: Sequence[_Part], old: Sequence[_Part], lost: Sequence[Piece])
     yield from _words_compared(before, [*first.words, *(piece for part in new[1:] for piece in part.pieces)])
 
 
-def _words_compared(old: Sequence[Piece], new: Sequence[Piece]) -> Iterator[Piece]:
+def _words_compared(old: Sequence[TextPiece], new: Sequence[TextPiece]) -> Iterator[TextPiece]:
     one = other = 0
     same = pairs([piece.text for piece in old], [piece.text for piece in new])
     for gone, kept in [*same, (len(old), len(new))]:
@@ -148,13 +147,13 @@ def _words_compared(old: Sequence[Piece], new: Sequence[Piece]) -> Iterator[Piec
         one, other = gone + 1, kept + 1
 
 
-def _gone(old: Iterable[Piece]) -> Iterator[Piece]:
+def _gone(old: Iterable[TextPiece]) -> Iterator[TextPiece]:
     return (piece._replace(side=Side.GONE, key=None) for piece in old)
 
 
-def _joined(found: Iterable[Piece]) -> Iterator[Piece]:
+def _joined(found: Iterable[TextPiece]) -> Iterator[TextPiece]:
     """Yield the pieces with neighbours of one kind as one."""
-    held: Piece | None = None
+    held: TextPiece | None = None
     for piece in found:
         if (
             held

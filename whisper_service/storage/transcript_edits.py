@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from whisper_service.core.domain import Change, Value
 from whisper_service.core.errors import BadEdit, EditConflict, NotFound
 from whisper_service.editing.lines import Line, LineList, line_of, place_of_segment, segment_id
-from whisper_service.editing.operations import Operation, Outcome, apply, ids_of
+from whisper_service.editing.marking import mark_changes, texts
+from whisper_service.editing.marks import Mark
+from whisper_service.editing.operations import InsertLine, Operation, Outcome, apply, ids_of
 from whisper_service.editing.retiming import TimedWord
 from whisper_service.editing.rollback import rollback
 from whisper_service.storage import row_mapping
@@ -20,6 +22,7 @@ from whisper_service.storage.change_log import ChangeLog
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.edit_log import EditKind, EditLog
 from whisper_service.storage.queries import raise_not_found
+from whisper_service.storage.transcript_marks import read_marks, write_marks
 
 FIRST_INDEX: Final = 2_048
 LAST_INDEX: Final = 4_095
@@ -63,6 +66,8 @@ class EditResult(Value, frozen=True):
     client: str
     lines: tuple[Line, ...]  # as they are now, whole
     gone: tuple[str, ...]  # IDs
+    marks: tuple[Mark, ...] = ()  # those that changed, also because their words moved
+    marks_gone: tuple[str, ...] = ()  # IDs
 
 
 class LineText(Value, frozen=True):
@@ -97,6 +102,10 @@ class TranscriptEdits:
         """Return the IDs of the lines that were deleted, also of segments."""
         rows = await self._db.read("SELECT id FROM line WHERE job_id = :id AND deleted ORDER BY id", id=job_id)
         return [row["id"] for row in rows]
+
+    async def marks(self, job_id: str) -> list[Mark]:
+        """Return the bookmarks, highlights and notes of a job, the oldest first."""
+        return await read_marks(self._db.read, job_id)
 
     async def line_texts(self, job_id: str) -> list[LineText]:
         """Return the texts of the lines that are shown of a job, in order, without their words."""
@@ -158,7 +167,8 @@ class TranscriptEdits:
                 id=job_id, number=number,
             )  # fmt: skip
             lines = await self._lines(self._db.run, job_id)
-            operations = rollback(lines, [_operations.decode(row["inverse"]) for row in later])
+            marks = await read_marks(self._db.run, job_id)
+            operations = rollback(lines, [_operations.decode(row["inverse"]) for row in later], marks)
             return await self._apply(job_id, replace(edit, operations=operations, kind=EditKind.RESTORE), now)
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
@@ -168,21 +178,28 @@ class TranscriptEdits:
         if (known := await self._known(job_id, edit)) is not None:
             return known
         window = await self._window(job_id, edit.operations)
+        lines = await self._lines(self._db.run, job_id, *window)
+        marks, before = await read_marks(self._db.run, job_id), texts(lines)
         try:
-            outcome = apply(await self._lines(self._db.run, job_id, *window), edit.operations)
+            outcome = apply(lines, edit.operations)
+            marked = mark_changes(marks, edit.operations, before, texts(lines), author=edit.author, now=now)
         except EditConflict as error:
             lines = await self._lines(self._db.run, job_id, *window)
             error.params |= {"number": number - 1, "lines": [lines.get(each) for each in error.params["ids"]]}
             raise
         written = await self._write(job_id, outcome)
-        result = EditResult(job_id, number, edit.batch, edit.client, written, outcome.gone)
+        await write_marks(self._db, job_id, marked)
+        result = EditResult(
+            job_id, number, edit.batch, edit.client, written, outcome.gone, marks=marked.marks, marks_gone=marked.gone
+        )
         payload = _encode(result)
         await self._db.run(
             "INSERT INTO edit (job_id, number, batch, at, client, author, operations, inverse, result, undoes, kind,"
             ' "group") VALUES (:job_id, :number, :batch, :at, :client, :author, :operations, :inverse, :result,'
             " :undoes, :kind, :group)",
             job_id=job_id, number=number, batch=edit.batch, at=now, client=edit.client, author=edit.author,
-            operations=row_mapping.json(edit.operations), inverse=row_mapping.json(outcome.inverse), result=payload,
+            operations=row_mapping.json(edit.operations), inverse=row_mapping.json(outcome.inverse + marked.inverse),
+            result=payload,
             undoes=edit.undoes, kind=edit.kind, group=edit.group,
         )  # fmt: skip
         await self._db.run("UPDATE job SET edits = :number WHERE id = :id", id=job_id, number=number)
@@ -243,7 +260,7 @@ class TranscriptEdits:
 
     # -- reads, of what is committed or inside a transaction -----------------------------------------------------------
 
-    async def _window(self, job_id: str, operations: Iterable[Operation]) -> tuple[int, int]:
+    async def _window(self, job_id: str, operations: Sequence[Operation]) -> tuple[int, int]:
         """Return the first and the last chunk that operations and the times of their lines depend on."""
         named = {line_id for operation in operations for line_id in ids_of(operation)}
         chunks = {place[0] for line_id in named if (place := place_of_segment(line_id))}
@@ -253,7 +270,8 @@ class TranscriptEdits:
         )  # fmt: skip
         chunks.update(row["chunk"] for row in rows)
         if not chunks:
-            return 0, LAST_CHUNK
+            lineless = not named and not any(isinstance(operation, InsertLine) for operation in operations)
+            return 0, -1 if lineless else LAST_CHUNK
         before = await self._next_chunk(job_id, "<", min(chunks), "DESC")
         behind = await self._next_chunk(job_id, ">", max(chunks), "ASC")
         return 0 if before is None else before, LAST_CHUNK if behind is None else behind

@@ -11,6 +11,7 @@ from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 from whisper_service.app.edits import Version
 from whisper_service.core.domain import Segment, Transcript, Value
 from whisper_service.editing.lines import MACHINE, Line
+from whisper_service.editing.marks import Mark
 from whisper_service.editing.operations import ClientOperation
 from whisper_service.editing.retiming import TimedWord
 from whisper_service.storage.edit_log import EditRecord
@@ -82,6 +83,7 @@ class EditableTranscript(Transcript, frozen=True, kw_only=True):
     segments: tuple[TranscriptLine, ...]
     edits: int  # the number of the newest edit
     deleted: tuple[str, ...]  # IDs of lines that people deleted
+    marks: tuple[Mark, ...] = ()  # bookmarks, highlights and notes, the oldest first
 
 
 @get(
@@ -105,6 +107,7 @@ async def transcript(
         gaps=job.gaps,
         edits=job.edits,
         deleted=tuple(await service.edits.deleted(job_id) if version is Version.CURRENT else ()),
+        marks=tuple(await service.edits.marks(job_id) if version is Version.CURRENT else ()),
     )
 
 

@@ -84,7 +84,8 @@ async def pack(service: Service, jobs: Sequence[Job], kind: Format, layout: Layo
             transcript = await service.jobs.transcript(job.id)
         except NotFound:
             continue
-        content = await to_thread.run_sync(render.render, transcript, kind, layout)
+        review = await service.reviews.review(job.id, transcript, layout)
+        content = await to_thread.run_sync(render.render, transcript, kind, layout, review)
         entry = zipfile.ZipInfo(free_name(job.name, kind.value, names), gmtime(job.created_at)[:6])
         await to_thread.run_sync(archive.writestr, entry, content, zipfile.ZIP_DEFLATED)
         yield buffer.take()

@@ -180,7 +180,9 @@ async def export(
     given = {name: value for name, value in request.query_params.items() if name not in _NO_LAYOUT and value}
     layout = layout_of(service.config.captions, {"author": service.config.page.title, **given})
     text = await service.jobs.transcript(job_id, version)
-    content = await to_thread.run_sync(render.render, text, format, layout)  # captions of ten hours take seconds
+    review = await service.reviews.review(job_id, text, layout)
+    # In a thread: captions of ten hours take seconds.
+    content = await to_thread.run_sync(render.render, text, format, layout, review)
     headers = {"Content-Disposition": transcript_disposition(text.name, format.value)}
     return Response(content, media_type=without_charset(format.exporter.media_type), headers=headers)
 
