@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from whisper_service.scheduler import aborts, execute, recovery
+from whisper_service.scheduler import aborts, execute, recovery, speakers_work
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
 from whisper_service.supervision.protocol import (
@@ -85,8 +85,10 @@ async def take_report(context: Context, event: Reported) -> None:
             context.hub_tests.on_tested(report)
         case SiteFound() | SiteProgress() | SiteFetched() | SiteFailed():
             pass  # `integrations.site_fetcher` listens to its actors itself
-        case Heard() | Assigned():
-            pass  # no actor that sends these is started yet
+        case Heard():
+            await speakers_work.take_heard(context, report)
+        case Assigned():
+            await speakers_work.take_assigned(context, report)
         case _:
             assert_never(report)
 
@@ -100,6 +102,8 @@ async def take_death(context: Context, event: Died) -> None:
             await aborts.fail_all(context, model, context.models.problems[model])
     elif event.actor == context.hub_tests.actor.name:
         context.hub_tests.on_died(problem)
+    elif event.actor == context.speakers.actor.name:
+        await speakers_work.take_death(context, event.diagnosis)
     elif event.actor == context.speech.actor.name:
         await recovery.speech_died(context, event.diagnosis)
     elif run := _run_at(context, event.actor, context.media.on_died(event.actor)):
@@ -148,6 +152,8 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
             await recovery.chunk_failed(context, report.job_id, report.index, report.batch, report)
         case "batch" if report.batch is not None:
             await recovery.batch_failed(context, report.batch, report)
+        case "speakers":
+            await speakers_work.take_fault(context, report)
         case "media" if report.job_id is not None:
             run = _run_at(context, actor, report.job_id)
             context.media.on_end(actor, report.job_id)
