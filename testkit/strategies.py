@@ -72,6 +72,8 @@ def _limited(plain: Any, meta: msgspec.Meta) -> st.SearchStrategy[Any] | None:
         return st.from_regex(meta.pattern, fullmatch=True)
     if plain is int and meta.ge is not None and meta.le is not None:
         return st.integers(int(meta.ge), int(meta.le))
+    if plain is float and meta.ge is not None and meta.le is not None:
+        return st.floats(float(meta.ge), float(meta.le))
     return None
 
 
