@@ -1,6 +1,8 @@
 """A service that can be killed. It submits the given files, each once, and ends when all jobs have ended.
 
-python -m testkit.killable DATA_DIR fake|real FILE...
+python -m testkit.killable DATA_DIR fake|speakers|real FILE...
+
+"speakers" are fake actors as well, and every job has its speakers told apart.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import anyio
 
-from testkit.service import configuration, entries
+from testkit.service import configuration, entries, placeholder_networks
 from whisper_service.app.service import Service
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Options
@@ -18,14 +20,18 @@ from whisper_service.core.job_states import TERMINAL
 
 
 async def main(data_dir: Path, actors: str, files: list[Path]) -> None:
-    fake = actors == "fake"
+    fake = actors != "real"
     config = configuration(data_dir.parent) if fake else Config(data_dir=data_dir)
+    options = Options()
+    if actors == "speakers":
+        placeholder_networks(data_dir.parent)
+        options = Options(speakers="auto")
     async with Service.open(config, **(entries() if fake else {})) as service:
         for path in files:
             async with service.uploads.receive(path.name) as receiver:
                 await receiver.write(path.read_bytes())
                 received = await receiver.finish()
-            await service.jobs.submit(received, Options(), reuse=True)
+            await service.jobs.submit(received, options, reuse=True)
         print("submitted", flush=True)
         cursor = service.events.cursor(service.events.head)
         while any(job.status not in TERMINAL for job in await service.parts.store.jobs(limit=1000)):

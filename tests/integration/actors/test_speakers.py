@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from testkit.actor_process import ActorProcess
-from testkit.prompts import NO_PROMPTS, PROMPTS, prompt
 from testkit.sounds import RATE, Samples, hiss, join
 from testkit.speaker_networks import NoNetworks, speaker_networks
+from testkit.two_people import HERE, NOT_HERE, clip
 from whisper_service.actors.speakers.chunk_voices import decode, encode
 from whisper_service.actors.speakers.embedding import WIDTH
 from whisper_service.actors.speakers.main import NICE
@@ -35,20 +35,14 @@ from whisper_service.supervision.protocol import (
 )
 
 ENTRY = "whisper_service.actors.speakers.main:run"
-READER = Path("/usr/share/pocketsphinx/test/data/librivox")
-pytestmark = pytest.mark.skipif(
-    not (PROMPTS.is_dir() and READER.is_dir()),
-    reason=f"{NO_PROMPTS}, or pocketsphinx-testdata is not",
-)
+pytestmark = pytest.mark.skipif(not HERE, reason=NOT_HERE)
 
 CONVERSATION = (
     (("A", "demo-abouttotry"), ("B", "0870"), ("A", "vm-options"), ("B", "0890")),
     (("B", "0880"), ("B", "0920"), ("A", "dir-intro"), ("B", "0930"), ("A", "demo-nogo")),
     (("A", "demo-moreinfo"),),
 )
-"""By chunk: who speaks, and which clip. "A" is the voice of Debian's asterisk, "B" reads an audio book."""
-LONGEST_S = 7.0
-"""Of a clip."""
+"""By chunk: who speaks, and which clip."""
 PAUSE_S = 0.4
 
 
@@ -87,15 +81,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     spool.write_bytes(join(*sounds).astype("<i2").tobytes())
     assert all(span.samples < 30 * RATE for span in spans)
     return Recording(spool, spans, texts)
-
-
-def clip(name: str) -> Samples:
-    if name.isdigit():
-        raw = (READER / f"sense_and_sensibility_01_austen_64kb-{name}.wav").read_bytes()[44:]
-        sound = np.frombuffer(raw[: len(raw) // 2 * 2], dtype="<i2")
-    else:
-        sound = prompt(name)
-    return sound[: round(LONGEST_S * RATE)]
 
 
 def segment(chunk: int, index: int, start: float, seconds: float) -> Segment:
