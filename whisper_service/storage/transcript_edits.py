@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -219,9 +220,11 @@ class TranscriptEdits:
     async def _write(self, job_id: str, outcome: Outcome) -> tuple[Line, ...]:
         """Write the lines of an edit and return them with their numbers."""
         written: list[Line] = []
+        made = Counter[int]()  # new lines of this edit, by chunk
         for line in outcome.lines:
             if line.index < 0:
-                line = replace(line, index=await self._free_index(job_id, line))
+                line = replace(line, index=await self._free_index(job_id, line, made[line.chunk]))
+                made[line.chunk] += 1
             written.append(line)
         columns = row_mapping.names(["job_id", *_LINE, "deleted"])
         values = row_mapping.marks(["job_id", *_LINE])
@@ -249,14 +252,18 @@ class TranscriptEdits:
             [(segment_id(*place), job_id, *place) for place in segments],
         )
 
-    async def _free_index(self, job_id: str, line: Line) -> int:
-        """Return the number of a new line in its chunk. Raises `BadEdit` if it is not new, or the chunk is full."""
+    async def _free_index(self, job_id: str, line: Line, made: int) -> int:
+        """Return the number of a new line in its chunk, behind the `made` ones that are not stored yet.
+
+        Raises `BadEdit` if it is not new, or the chunk is full.
+        """
         known = await self._db.run("SELECT 1 FROM line WHERE job_id = :id AND id = :line", id=job_id, line=line.id)
         sql = f'SELECT coalesce(max("index"), {FIRST_INDEX - 1}) + 1 FROM line WHERE job_id = :id AND chunk = :chunk'
         free = await self._db.run(f'{sql} AND "index" >= {FIRST_INDEX}', id=job_id, chunk=line.chunk)
-        if known or free[0][0] > LAST_INDEX:
+        index = int(free[0][0]) + made
+        if known or index > LAST_INDEX:
             raise BadEdit("There is no room for this line.", reason="no_room", id=job_id)
-        return int(free[0][0])
+        return index
 
     # -- reads, of what is committed or inside a transaction -----------------------------------------------------------
 

@@ -147,6 +147,17 @@ async def test_split_merge_insert_and_delete_are_shown_in_order(store: Store, jo
     assert await texts(store) == ["alpha", "one", "beta two", "gamma three", "delta four"]
 
 
+async def test_several_new_lines_of_one_edit_in_one_chunk_are_all_stored(store: Store, job: str) -> None:
+    split = [SplitLine(id="c0.0", v=v, at=at, new=f"n{v}") for v, at in enumerate((6, 3))]
+    written = await edit(store, job, *split, InsertLine(after="c0.1", new="n3", start=0.15, end=0.16, text="three"))
+    expected = ["alp", "ha", "one", "beta two", "three", "gamma three", "delta four"]
+    assert await texts(store) == expected
+    assert len({(line.chunk, line.index) for line in written.result.lines}) == 4
+    await edit(store, job, SplitLine(id="n3", v=1, at=2, new="n4"))
+    assert await texts(store) == [*expected[:4], "th", "ree", *expected[5:]]
+    await check_index(store)
+
+
 async def test_where_nothing_is_to_be_changed_nothing_is_written(store: Store, job: str) -> None:
     await edit(store, job, ChangeText(id="c0.0", v=0, text="alpha one"))
     for write in (
