@@ -366,6 +366,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/marks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Bookmarks, highlights and notes
+         * @description Each holds on to words: from `first` to `last`, places behind so many characters of a line. Edits move them. Edits with the operations `mark`, `change_mark` and `unmark` make, change and remove them.
+         */
+        get: operations["listMarks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/marks/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Bookmarks, highlights and notes as a file
+         * @description In order of time: as a table (csv), or as a list (md) with the name of the recording.
+         */
+        get: operations["exportMarks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/export": {
         parameters: {
             query?: never;
@@ -1110,6 +1150,13 @@ export interface components {
             /** @constant */
             op: "text";
         };
+        /**
+         * Channels
+         * @description apart: each channel is another speaker. auto: if they are different people.
+         * @default mix
+         * @enum {string}
+         */
+        Channels: "mix" | "apart" | "auto";
         /** CharacterPairs */
         CharacterPairs: {
             traditional: string;
@@ -1177,7 +1224,7 @@ export interface components {
         EditRequest: {
             /** @description Made by the client. Sent twice, it is one edit. */
             batch: string;
-            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"])[];
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"])[];
             /**
              * @description The browser or program; the events tell it.
              * @default
@@ -1197,6 +1244,10 @@ export interface components {
             client: string;
             lines: components["schemas"]["Line"][];
             gone: string[];
+            /** @default [] */
+            marks: components["schemas"]["Mark"][];
+            /** @default [] */
+            marks_gone: string[];
         };
         /** EditableTranscript */
         EditableTranscript: {
@@ -1209,6 +1260,8 @@ export interface components {
             segments: components["schemas"]["TranscriptLine"][];
             edits: number;
             deleted: string[];
+            /** @default [] */
+            marks: components["schemas"]["Mark"][];
         };
         /**
          * Effect
@@ -1358,6 +1411,8 @@ export interface components {
             no_speech: boolean;
             /** @default 0 */
             edits: number;
+            /** @default 0 */
+            channels: number;
             speakers?: number | null;
             of?: string | null;
         };
@@ -1557,6 +1612,10 @@ export interface components {
          * @enum {string}
          */
         MarkKind: "bookmark" | "highlight" | "note";
+        /** MarkList */
+        MarkList: {
+            marks: components["schemas"]["Mark"][];
+        };
         /** MergeLines */
         MergeLines: {
             ids: string[];
@@ -1588,7 +1647,15 @@ export interface components {
             removable: boolean;
             problem?: components["schemas"]["Problem"] | null;
             transfer?: components["schemas"]["Transfer"] | null;
+            kind?: components["schemas"]["ModelKind"];
         };
+        /**
+         * ModelKind
+         * @description What a model is for.
+         * @default speech
+         * @enum {string}
+         */
+        ModelKind: "speech" | "speakers";
         /**
          * ModelState
          * @description The state of a model.
@@ -1600,6 +1667,13 @@ export interface components {
             models: components["schemas"]["ModelInfo"][];
             hub: components["schemas"]["HubInfo"];
         };
+        /**
+         * NotesFormat
+         * @description As what notes can be exported. The value is also the extension of the file.
+         * @default csv
+         * @enum {string}
+         */
+        NotesFormat: "csv" | "md";
         /** OpenAIError */
         OpenAIError: {
             message: string;
@@ -1656,6 +1730,12 @@ export interface components {
             min_speakers?: number | null;
             /** @description With auto: there are at most so many. */
             max_speakers?: number | null;
+            /** @description Transcribe from this second on. None: from the beginning. */
+            begin_s?: number | null;
+            /** @description Transcribe up to this second. None: up to the end. */
+            end_s?: number | null;
+            /** @description apart: each channel is another speaker. auto: if they are different people. */
+            channels?: components["schemas"]["Channels"];
             /** @description A URL that gets a message when the job ends. */
             webhook?: string | null;
         };
@@ -2197,6 +2277,9 @@ export interface operations {
                 speakers?: string;
                 min_speakers?: number;
                 max_speakers?: number;
+                begin_s?: number;
+                end_s?: number;
+                channels?: "mix" | "apart" | "auto";
                 webhook?: string;
             };
             header?: never;
@@ -2249,6 +2332,16 @@ export interface operations {
                     min_speakers?: number;
                     /** @description With auto: there are at most so many. */
                     max_speakers?: number;
+                    /** @description Transcribe from this second on. None: from the beginning. */
+                    begin_s?: number;
+                    /** @description Transcribe up to this second. None: up to the end. */
+                    end_s?: number;
+                    /**
+                     * @description apart: each channel is another speaker. auto: if they are different people.
+                     * @default mix
+                     * @enum {string}
+                     */
+                    channels?: "mix" | "apart" | "auto";
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };
@@ -2293,6 +2386,16 @@ export interface operations {
                     min_speakers?: number;
                     /** @description With auto: there are at most so many. */
                     max_speakers?: number;
+                    /** @description Transcribe from this second on. None: from the beginning. */
+                    begin_s?: number;
+                    /** @description Transcribe up to this second. None: up to the end. */
+                    end_s?: number;
+                    /**
+                     * @description apart: each channel is another speaker. auto: if they are different people.
+                     * @default mix
+                     * @enum {string}
+                     */
+                    channels?: "mix" | "apart" | "auto";
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 } | {
@@ -2336,6 +2439,16 @@ export interface operations {
                     min_speakers?: number;
                     /** @description With auto: there are at most so many. */
                     max_speakers?: number;
+                    /** @description Transcribe from this second on. None: from the beginning. */
+                    begin_s?: number;
+                    /** @description Transcribe up to this second. None: up to the end. */
+                    end_s?: number;
+                    /**
+                     * @description apart: each channel is another speaker. auto: if they are different people.
+                     * @default mix
+                     * @enum {string}
+                     */
+                    channels?: "mix" | "apart" | "auto";
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 } | {
@@ -2379,6 +2492,16 @@ export interface operations {
                     min_speakers?: number;
                     /** @description With auto: there are at most so many. */
                     max_speakers?: number;
+                    /** @description Transcribe from this second on. None: from the beginning. */
+                    begin_s?: number;
+                    /** @description Transcribe up to this second. None: up to the end. */
+                    end_s?: number;
+                    /**
+                     * @description apart: each channel is another speaker. auto: if they are different people.
+                     * @default mix
+                     * @enum {string}
+                     */
+                    channels?: "mix" | "apart" | "auto";
                     /** @description A URL that gets a message when the job ends. */
                     webhook?: string;
                 };
@@ -4999,6 +5122,184 @@ export interface operations {
             };
             /** @description There is not enough space on the disk */
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listMarks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarkList"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    exportMarks: {
+        parameters: {
+            query?: {
+                /** @description As what notes can be exported. The value is also the extension of the file. */
+                format?: components["schemas"]["NotesFormat"];
+                /** @description A byte order mark before the text, for programs that misread UTF-8 without. */
+                bom?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "text/markdown": string;
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
