@@ -140,7 +140,7 @@ class LocalModels:
                 known = f"hashes of {', '.join(checked)} are right" if checked else "complete; its hashes are unknown"
                 yield name, note + known, None
 
-    def _on_this_machine(self) -> list[str]:
+    def _on_this_machine(self) -> Sequence[str]:
         """Return the names of all models on this machine, and that of the networks for speakers."""
         pair = [SPEAKERS] if self._catalog.entry(SPEAKERS).path is not None else []
         return [*self._catalog.installed(), *pair]

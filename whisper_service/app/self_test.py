@@ -18,10 +18,12 @@ from typing import Any, Final
 import msgspec
 from anyio import to_thread
 
-from whisper_service.app.wiring import MEDIA, SPEECH
+from whisper_service.app.wiring import MEDIA, SPEAKERS_ENTRY, SPEECH
 from whisper_service.config.schema import Config
-from whisper_service.core.domain import SAMPLE_RATE, Problem, Value
+from whisper_service.core.domain import SAMPLE_RATE, Problem, Span, Value
+from whisper_service.core.speaker_count import OFF
 from whisper_service.models.catalog import Located
+from whisper_service.models.speaker_networks import SPEAKERS, missing_networks
 from whisper_service.supervision.conversation import conversation
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
@@ -29,6 +31,8 @@ from whisper_service.supervision.protocol import (
     Decode,
     Decoded,
     Fault,
+    Heard,
+    Listen,
     Load,
     Loaded,
     Ready,
@@ -121,6 +125,38 @@ async def speech(config: Config, scratch: Path, located: Located | None) -> Asyn
         detail = f"The configuration asks for {used}; the engine sees {gpus} CUDA devices."
         hint = 'Check `nvidia-smi` and the driver, install "whisper_service[cuda]", or set speech.device = "auto".'
         yield Check(f"speech on {used}", Verdict.FAIL, detail, hint=hint)
+
+
+async def speakers(config: Config, scratch: Path, networks: Path) -> Check:
+    """Load the networks for speakers and hear a second of silence, in a speakers actor. They are not needed for text.
+
+    `networks`: the folder of the pair.
+    """
+    name, limits = "speakers", config.supervision
+    if missing := await to_thread.run_sync(missing_networks, networks):
+        wanted = config.speech.speakers != OFF
+        detail = f"The networks are not here: {networks} has no {' and no '.join(missing)}."
+        hint = f"They are downloaded with the first job that wants speakers. Or: `models download {SPEAKERS}`."
+        return Check(name, Verdict.WARN if wanted else Verdict.OK, detail, hint=hint)
+    spool = scratch / "doctor-speakers.pcm"
+    spool.write_bytes(bytes(2 * SAMPLE_RATE))
+    command = Listen("doctor", Span(0, 0, SAMPLE_RATE, 0.0, 1.0), str(spool), str(networks))
+    async with conversation(
+        "doctor-speakers", SPEAKERS_ENTRY, command, logs=scratch, limits=limits, within_s=limits.load_timeout_s
+    ) as actor:
+        began = time.monotonic()
+        while isinstance(answer := await actor.report(), Ready):
+            began = time.monotonic()
+    match answer:
+        case Heard():
+            return Check(name, Verdict.OK, f"The networks are loaded and tried in {time.monotonic() - began:.1f} s.")
+        case Fault():
+            check = failed(name, answer.problem)
+        case Problem():
+            check = _death(name, answer)
+        case _:
+            check = failed(name, Problem(code="internal", message=f"The actor answered {type(answer).__name__}."))
+    return _warn_unless(check, needed=False)
 
 
 async def _device(config: Config, scratch: Path, located: Located | None, device: str) -> tuple[Check, int]:

@@ -35,6 +35,7 @@ from whisper_service.core.errors import DataDirectoryInUse, ServiceError
 from whisper_service.core.text import reason
 from whisper_service.integrations.site_support import site_support
 from whisper_service.models.catalog import Catalog, Located
+from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.web import server
@@ -90,6 +91,8 @@ async def _examine(config: Config, add: Callable[[Check], None]) -> None:
         add(check)
         async for check in self_test.speech(config, scratch, located):
             add(check)
+        networks = Catalog(data.models, default=config.speech.model).target_of(SPEAKERS)
+        add(await self_test.speakers(config, scratch, networks))
 
 
 def python() -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,9 +18,11 @@ import pytest
 
 from testkit.repository import ROOT
 from testkit.service import placeholder_model
+from testkit.speaker_networks import NoNetworks, speaker_networks
 from whisper_service.app import self_test
 from whisper_service.app import wiring as assembly
 from whisper_service.cli import main as cli
+from whisper_service.models.speaker_networks import EMBEDDING, SPEAKERS
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.faults import FaultKind
@@ -93,7 +96,10 @@ def test_a_healthy_machine(examine: Examine, tmp_path: Path) -> None:
         "decoding",
         "model",
         "speech on cpu",
+        "speakers",
     ]
+    assert "no segmentation.onnx" in checks["speakers"]["detail"]
+    assert "models download speakers" in checks["speakers"]["hint"]
     assert "2.0 s of sound decoded and the voice found" in checks["decoding"]["detail"]
     assert "tiny loaded" in checks["speech on cpu"]["detail"]
     assert "WHISPER_SERVICE_SPEECH__MODEL" in checks["configuration"]["detail"]
@@ -243,3 +249,27 @@ def test_the_real_engine_with_the_built_in_model(examine: Examine, monkeypatch: 
     code, checks = examine("--model", "base", "--device", "cpu")
     assert code == 0, checks
     assert "base loaded and tried in" in checks["speech on cpu"]["detail"]
+
+
+def test_the_networks_for_speakers_are_tried(examine: Examine, tmp_path: Path) -> None:
+    try:
+        networks = speaker_networks()
+    except NoNetworks as error:
+        pytest.skip(str(error))
+    folder = tmp_path / "data" / "models" / SPEAKERS
+    shutil.copytree(networks, folder)
+    code, checks = examine()
+    assert (code, checks["speakers"]["verdict"]) == (0, "ok")
+    assert "loaded and tried" in checks["speakers"]["detail"]
+    (folder / EMBEDDING.file).write_bytes(b"no network")
+    code, checks = examine()
+    assert (code, checks["speakers"]["verdict"]) == (0, "warn")
+    assert "cannot be loaded" in checks["speakers"]["detail"]
+
+
+def test_networks_that_every_job_wants_and_are_not_here_are_a_warning(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHISPER_SERVICE_SPEECH__SPEAKERS", "auto")
+    code, checks = examine()
+    assert (code, checks["speakers"]["verdict"]) == (0, "warn")
