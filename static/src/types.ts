@@ -37,12 +37,16 @@ export type ClientOperation = Schemas['EditRequest']['operations'][number]
 /** What undoes an edit. */
 export type PutLines = Schemas['PutLines']
 export type EditList = Sent<Schemas['EditList']>
+export type EditRecord = Sent<Schemas['EditRecord']>
+export type Finds = Sent<Schemas['Finds']>
+export type GroupResult = Sent<Schemas['GroupResult']>
 export type EditResult = Sent<Schemas['EditResult']> & { speakers?: Speaker[] | null }
 export type Setting = Sent<Schemas['Setting']>
 export type SettingList = Sent<Schemas['SettingList']>
 export type Snapshot = Sent<Schemas['Snapshot']>
 export type Status = Schemas['Status']
 export type System = Sent<Schemas['System']>
+export type TermList = Sent<Schemas['TermList']>
 export type Track = Sent<Schemas['AudioTrack']>
 /** Who speaks in a job, and when. */
 export interface SpeakerList {
