@@ -284,6 +284,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/speakers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who speaks, and when
+         * @description A speaker without a name is shown as Speaker N, where N is `position` plus 1.
+         */
+        get: operations["getSpeakers"];
+        put?: never;
+        /**
+         * Count the speakers again
+         * @description For a job that has ended, from what is stored of its voices, without the recording. It answers when the new speakers are stored. Names and merges stay with their voices. 409: it is not possible, and why.
+         */
+        post: operations["countSpeakers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/jobs/{job_id}/speakers/{speaker_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Name a speaker, or join two
+         * @description An edit of the text like others: it is in the log of edits and can be taken back.
+         */
+        patch: operations["editSpeaker"];
+        trace?: never;
+    };
     "/api/replace": {
         parameters: {
             query?: never;
@@ -1209,7 +1253,7 @@ export interface components {
             at: number;
             client: string;
             author: string;
-            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["PutLines"] | components["schemas"]["PutMarks"])[];
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"] | components["schemas"]["PutLines"] | components["schemas"]["PutMarks"] | components["schemas"]["PutSpeakers"])[];
             undoes?: number | null;
             /** @default false */
             undone: boolean;
@@ -1224,7 +1268,7 @@ export interface components {
         EditRequest: {
             /** @description Made by the client. Sent twice, it is one edit. */
             batch: string;
-            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"])[];
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"])[];
             /**
              * @description The browser or program; the events tell it.
              * @default
@@ -1244,6 +1288,7 @@ export interface components {
             client: string;
             lines: components["schemas"]["Line"][];
             gone: string[];
+            speakers?: components["schemas"]["Speaker"][] | null;
             /** @default [] */
             marks: components["schemas"]["Mark"][];
             /** @default [] */
@@ -1260,6 +1305,8 @@ export interface components {
             segments: components["schemas"]["TranscriptLine"][];
             edits: number;
             deleted: string[];
+            /** @default [] */
+            speakers: components["schemas"]["Speaker"][];
             /** @default [] */
             marks: components["schemas"]["Mark"][];
         };
@@ -1450,6 +1497,13 @@ export interface components {
             params?: {
                 [key: string]: unknown;
             };
+        };
+        /** JoinSpeakers */
+        JoinSpeakers: {
+            id: string;
+            into: string | null;
+            /** @constant */
+            op: "join_speakers";
         };
         /** Language */
         Language: {
@@ -1667,6 +1721,13 @@ export interface components {
             models: components["schemas"]["ModelInfo"][];
             hub: components["schemas"]["HubInfo"];
         };
+        /** NameSpeaker */
+        NameSpeaker: {
+            id: string;
+            name: string;
+            /** @constant */
+            op: "name_speaker";
+        };
         /**
          * NotesFormat
          * @description As what notes can be exported. The value is also the extension of the file.
@@ -1794,6 +1855,15 @@ export interface components {
             /** @constant */
             op: "put_marks";
         };
+        /** PutSpeakers */
+        PutSpeakers: {
+            /** @default [] */
+            speakers: components["schemas"]["Speaker"][];
+            /** @default [] */
+            unused: string[];
+            /** @constant */
+            op: "put_speakers";
+        };
         /** Readiness */
         Readiness: {
             ready: boolean;
@@ -1802,11 +1872,24 @@ export interface components {
             /** @default [] */
             warnings: components["schemas"]["Problem"][];
         };
+        /** RecountRequest */
+        RecountRequest: {
+            /** @default auto */
+            speakers: number | string;
+            min_speakers?: number | null;
+            max_speakers?: number | null;
+        };
         /** RemoveMarks */
         RemoveMarks: {
             ids: string[];
             /** @constant */
             op: "unmark";
+        };
+        /** RemoveSpeaker */
+        RemoveSpeaker: {
+            id: string;
+            /** @constant */
+            op: "remove_speaker";
         };
         /** ReplaceExcerpt */
         ReplaceExcerpt: {
@@ -1979,6 +2062,39 @@ export interface components {
             models: components["schemas"]["ModelsInfo"];
             system: components["schemas"]["System"];
         };
+        /** Speaker */
+        Speaker: {
+            id: string;
+            /** @default  */
+            name: string;
+            /** @default 0 */
+            position: number;
+            /** @default 0 */
+            colour: number;
+            merged_into?: string | null;
+            /** @default 0 */
+            seconds: number;
+            /** @default false */
+            found: boolean;
+        };
+        /** SpeakerEdit */
+        SpeakerEdit: {
+            /** @description "": no name. */
+            name?: string;
+            /** @description The speaker that is the same. null: none is. */
+            merged_into?: string | null;
+        };
+        /** SpeakerOverview */
+        SpeakerOverview: {
+            speakers: components["schemas"]["Speaker"][];
+            timeline: [
+                number,
+                string | null
+            ][];
+            wanted: components["schemas"]["Wanted"] | null;
+            can_recount: boolean;
+            why_not?: components["schemas"]["Problem"] | null;
+        };
         /** SpeakingTime */
         SpeakingTime: {
             name: string;
@@ -2091,6 +2207,11 @@ export interface components {
             held: boolean;
             /** @default false */
             checked: boolean;
+            /** @default [] */
+            turns: [
+                number,
+                string
+            ][];
             /** @default machine */
             source: string;
         };
@@ -2133,6 +2254,12 @@ export interface components {
         VocabularyRequest: {
             terms: components["schemas"]["ListedTerm"][];
             version: string;
+        };
+        /** Wanted */
+        Wanted: {
+            /** @default 1 */
+            least: number;
+            most?: number | null;
         };
         /** WebhookInfo */
         WebhookInfo: {
@@ -4470,6 +4597,337 @@ export interface operations {
             };
             /** @description The request does not fit the present state */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSpeakers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SpeakerOverview"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    countSpeakers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RecountRequest"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SpeakerOverview"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not fit the present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service cannot do this now; message says why */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is not enough space on the disk */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    editSpeaker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+                /** @description The identifier of a speaker of the job. */
+                speaker_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SpeakerEdit"];
+            };
+        };
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditResult"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a page of another site, or is not allowed */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -15,6 +15,7 @@ from whisper_service.app.jobs import JobService
 from whisper_service.app.models import ModelService
 from whisper_service.app.replace import ReplaceService
 from whisper_service.app.reviews import ReviewService
+from whisper_service.app.speakers import SpeakerService
 from whisper_service.app.system import Readiness, System
 from whisper_service.app.vocabulary import VocabularyService
 from whisper_service.app.wiring import MEDIA, SPEAKERS_ENTRY, SPEECH, Parts, assembled
@@ -34,6 +35,7 @@ class Service:
         self.parts = parts
         self.jobs = JobService(parts)
         self.edits = EditService(parts)
+        self.speakers = SpeakerService(parts, self.edits)
         self.replacements = ReplaceService(parts, self.edits)
         self.vocabulary = VocabularyService(parts)
         self.reviews = ReviewService(parts, self.jobs)

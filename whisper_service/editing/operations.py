@@ -20,6 +20,7 @@ from whisper_service.editing.cutting import cut_words, joined, moved
 from whisper_service.editing.lines import PERSON, Line, LineList, place_of_segment
 from whisper_service.editing.marks import COLOURS, Mark, MarkKind
 from whisper_service.editing.retiming import retime, spread
+from whisper_service.editing.speakers import Speaker
 
 MAX_CHARACTERS: Final = 2_000
 
@@ -27,6 +28,7 @@ LineId = Annotated[str, Meta(pattern=r"^[0-9A-Za-z._-]{1,40}$")]
 Version = Annotated[int, Meta(ge=0, lt=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=1e7)]
 SpeakerId = Annotated[str, Meta(min_length=1, max_length=60)]
+SpeakerName = Annotated[str, Meta(max_length=60)]
 
 
 class _Operation(Value, frozen=True, forbid_unknown_fields=True, tag_field="op"):
@@ -90,6 +92,26 @@ class SetSpeaker(_Operation, frozen=True, tag="speaker"):
     speaker: SpeakerId | None
 
 
+class NameSpeaker(_Operation, frozen=True, tag="name_speaker"):
+    """Give a speaker a name; "" takes it away. A speaker that is new is made. The last one wins, so no version."""
+
+    id: SpeakerId
+    name: SpeakerName
+
+
+class JoinSpeakers(_Operation, frozen=True, tag="join_speakers"):
+    """Say that two speakers are one: what `id` says counts as said by `into`. None takes that back."""
+
+    id: SpeakerId
+    into: SpeakerId | None
+
+
+class RemoveSpeaker(_Operation, frozen=True, tag="remove_speaker"):
+    """Take away a speaker that a person made. Lines of that speaker have none then."""
+
+    id: SpeakerId
+
+
 class SetChecked(_Operation, frozen=True, tag="check"):
     """Mark lines as checked by a person, or not."""
 
@@ -143,6 +165,13 @@ class PutMarks(_Operation, frozen=True, tag="put_marks"):
     now: tuple[Mark, ...] = ()
 
 
+class PutSpeakers(_Operation, frozen=True, tag="put_speakers"):
+    """Bring back speakers that were taken away, and take away those of `unused` that no line has."""
+
+    speakers: tuple[Speaker, ...] = ()
+    unused: tuple[SpeakerId, ...] = ()
+
+
 class PutLines(_Operation, frozen=True, tag="put"):
     """Set lines to what they were and take others away: the inverse of every other operation.
 
@@ -156,10 +185,10 @@ class PutLines(_Operation, frozen=True, tag="put"):
 
 ClientOperation = (
     ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked
-    | MakeMark | ChangeMark | RemoveMarks
+    | MakeMark | ChangeMark | RemoveMarks | NameSpeaker | JoinSpeakers | RemoveSpeaker
 )  # fmt: skip
-"""What clients may send. `PutLines` and `PutMarks` are only made by the service."""
-Operation = ClientOperation | PutLines | PutMarks
+"""What clients may send. `PutLines`, `PutMarks` and `PutSpeakers` are only made by the service."""
+Operation = ClientOperation | PutLines | PutMarks | PutSpeakers
 
 
 def ids_of(operation: Operation) -> tuple[str, ...]:
@@ -175,7 +204,7 @@ def ids_of(operation: Operation) -> tuple[str, ...]:
             return operation.first.line, operation.last.line
         case PutMarks():
             return tuple(anchor.line for mark in operation.then for anchor in (mark.first, mark.last))
-        case ChangeMark() | RemoveMarks():
+        case ChangeMark() | RemoveMarks() | NameSpeaker() | JoinSpeakers() | RemoveSpeaker() | PutSpeakers():
             return ()
         case _:
             return (operation.id,)
@@ -229,6 +258,11 @@ def _do(lines: LineList, operation: Operation) -> None:
                 lines.put(replace(line, checked=operation.on))
         case PutLines():
             _put(lines, operation)
+        case RemoveSpeaker():
+            for line in [line for line in lines if line.speaker == operation.id]:
+                lines.put(replace(line, speaker=None))
+        case NameSpeaker() | JoinSpeakers() | PutSpeakers():
+            pass  # `speaker_changes` does them
         case MakeMark() | ChangeMark() | RemoveMarks() | PutMarks():
             pass  # `marking.mark_changes` does them
         case _:

@@ -129,7 +129,8 @@ class Attribution:
         """Return how long each speaker speaks: the sum of their words, or of lines that have no times of words."""
         found: dict[str, float] = {}
         for line in lines:
-            turns = self.turns_of(line)
+            if not (turns := self.turns_of(line)):
+                continue
             for (first, speaker), after in zip(turns, [*(at for at, _ in turns[1:]), len(line.words)], strict=True):
                 parts: Iterable[Word | Spoken] = line.words[first:after] or (line,)
                 found[speaker] = found.get(speaker, 0.0) + sum(max(0.0, part.end - part.start) for part in parts)

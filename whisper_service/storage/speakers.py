@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from whisper_service.core.domain import Job, Value
 from whisper_service.core.speaker_count import Wanted
+from whisper_service.editing.operations import Operation
+from whisper_service.editing.speaker_changes import SpeakerOutcome, speakers_back, without_unused
 from whisper_service.editing.speakers import Speaker, Timeline, who_speaks
 from whisper_service.storage import row_mapping
 from whisper_service.storage.change_log import ChangeLog, Written
@@ -41,6 +43,13 @@ class SpeakersChanged(Value, frozen=True):
     job_id: str
     speakers: list[Speaker]
     timeline_changed: bool
+
+
+class SpeakersEdited(NamedTuple):
+    """What an edit did with speakers."""
+
+    inverse: tuple[Operation, ...]
+    speakers: tuple[Speaker, ...] | None  # all of them, in order; None: none of them changed
 
 
 class _Times(Value, frozen=True):
@@ -124,6 +133,11 @@ class Speakers:
         sql = f"SELECT {row_mapping.names(_SPEAKER)} FROM speaker WHERE job_id = :id ORDER BY position, id"
         return [_speaker(row) for row in await self._db.read(sql, id=job_id)]
 
+    async def directions(self, job_id: str) -> dict[str, bytes]:
+        """Return the directions of the voices of a job, by IDs of speakers. Biometric: they stay in the service."""
+        sql = "SELECT id, centroid FROM speaker WHERE job_id = :id AND centroid IS NOT NULL ORDER BY position, id"
+        return {row["id"]: row["centroid"] for row in await self._db.read(sql, id=job_id)}
+
     async def timeline(self, job_id: str) -> Timeline:
         """Return who speaks when. Empty: nobody was told apart."""
         rows = await self._db.read("SELECT turns FROM speaker_timeline WHERE job_id = :id", id=job_id)
@@ -166,6 +180,37 @@ class Speakers:
             return Written(job, await self._change_log.append(job_id, news))
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
+
+    async def known(self, job_id: str) -> list[Speaker]:
+        """Return the speakers of a job, in their order."""
+        return [row.speaker for row in await self._rows(job_id)]
+
+    async def change(self, job_id: str, before: Sequence[Speaker], outcome: SpeakerOutcome) -> SpeakersEdited:
+        """Write what an edit does with speakers. Its lines are written already."""
+        was = {speaker.id: speaker for speaker in before}
+        lines = await self._db.run(
+            "SELECT DISTINCT speaker FROM line WHERE job_id = :id AND NOT deleted"
+            " AND speaker IN (SELECT value FROM json_each(:unused))",
+            id=job_id, unused=row_mapping.json(sorted(outcome.unused)),
+        )  # fmt: skip
+        now = without_unused(outcome.speakers, outcome.unused, {row["speaker"] for row in lines})
+        if now == was:
+            return SpeakersEdited((), None)
+        await self._db.run_many(
+            "DELETE FROM speaker WHERE job_id = ? AND id = ?", [(job_id, each) for each in was if each not in now]
+        )
+        changed = ", ".join(f'"{field}" = excluded."{field}"' for field in _SPEAKER)
+        await self._db.run_many(
+            f"{row_mapping.insert('speaker', _SPEAKER, 'job_id')} ON CONFLICT (job_id, id) DO UPDATE SET {changed}",
+            [_cells(speaker) | {"job_id": job_id} for each, speaker in now.items() if was.get(each) != speaker],
+        )
+        return SpeakersEdited(tuple(speakers_back(was, now)), tuple(await self.known(job_id)))
+
+    async def recounted(self, job_id: str) -> list[tuple[str, bytes]]:
+        """Count the speakers of a job again, and return the change to log if there is another number of them."""
+        before = await self._db.run("SELECT speakers FROM job WHERE id = :id", id=job_id)
+        job = await self.count(job_id)
+        return [] if job.speakers == before[0]["speakers"] else [("update", _encode(job))]
 
     async def count(self, job_id: str) -> Job:
         """Write into a job how many speakers it has, if they were told apart, and return it. Raises `NotFound`."""

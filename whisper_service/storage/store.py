@@ -75,7 +75,7 @@ class Store(JobQueries):
         self.browser = JobBrowser(path, browser)
         self.change_log = ChangeLog(self._db)
         self.speakers = Speakers(self._db, self.change_log)
-        self.edits = TranscriptEdits(self._db, self.change_log)
+        self.edits = TranscriptEdits(self._db, self.change_log, self.speakers)
         self.vocabulary = Vocabulary(self._db)
         self.webhook_queue = WebhookQueue(self._db)
         self.service_state = ServiceState(self._db, self.change_log)

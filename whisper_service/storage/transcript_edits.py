@@ -15,14 +15,17 @@ from whisper_service.core.errors import BadEdit, EditConflict, NotFound
 from whisper_service.editing.lines import Line, LineList, line_of, place_of_segment, segment_id
 from whisper_service.editing.marking import mark_changes, texts
 from whisper_service.editing.marks import Mark
-from whisper_service.editing.operations import InsertLine, Operation, Outcome, apply, ids_of
+from whisper_service.editing.operations import InsertLine, Operation, Outcome, RemoveSpeaker, apply, ids_of
 from whisper_service.editing.retiming import TimedWord
 from whisper_service.editing.rollback import rollback
+from whisper_service.editing.speaker_changes import CONCERNED, speaker_changes
+from whisper_service.editing.speakers import Speaker
 from whisper_service.storage import row_mapping
 from whisper_service.storage.change_log import ChangeLog
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.edit_log import EditKind, EditLog
 from whisper_service.storage.queries import raise_not_found
+from whisper_service.storage.speakers import Speakers
 from whisper_service.storage.transcript_marks import read_marks, write_marks
 
 FIRST_INDEX: Final = 2_048
@@ -67,6 +70,7 @@ class EditResult(Value, frozen=True):
     client: str
     lines: tuple[Line, ...]  # as they are now, whole
     gone: tuple[str, ...]  # IDs
+    speakers: tuple[Speaker, ...] | None = None  # all of them, in order; None: none of them changed
     marks: tuple[Mark, ...] = ()  # those that changed, also because their words moved
     marks_gone: tuple[str, ...] = ()  # IDs
 
@@ -90,8 +94,9 @@ class WrittenEdit(NamedTuple):
 class TranscriptEdits:
     """The tables `line` and `edit`. `log` reads the latter."""
 
-    def __init__(self, connections: Connections, change_log: ChangeLog) -> None:
+    def __init__(self, connections: Connections, change_log: ChangeLog, speakers: Speakers) -> None:
         self._db = connections
+        self._speakers = speakers
         self.log = EditLog(connections)
         self._change_log = change_log
 
@@ -169,7 +174,8 @@ class TranscriptEdits:
             )  # fmt: skip
             lines = await self._lines(self._db.run, job_id)
             marks = await read_marks(self._db.run, job_id)
-            operations = rollback(lines, [_operations.decode(row["inverse"]) for row in later], marks)
+            inverses = [_operations.decode(row["inverse"]) for row in later]
+            operations = rollback(lines, inverses, marks, await self._speakers.known(job_id))
             return await self._apply(job_id, replace(edit, operations=operations, kind=EditKind.RESTORE), now)
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
@@ -179,32 +185,39 @@ class TranscriptEdits:
         if (known := await self._known(job_id, edit)) is not None:
             return known
         window = await self._window(job_id, edit.operations)
+        people = await self._speakers.known(job_id)
+        spoken = speaker_changes(people, edit.operations, strict=edit.undoes is None)
         lines = await self._lines(self._db.run, job_id, *window)
         marks, before = await read_marks(self._db.run, job_id), texts(lines)
         try:
-            outcome = apply(lines, edit.operations)
+            outcome = apply(lines, spoken.operations)
             marked = mark_changes(marks, edit.operations, before, texts(lines), author=edit.author, now=now)
         except EditConflict as error:
             lines = await self._lines(self._db.run, job_id, *window)
             error.params |= {"number": number - 1, "lines": [lines.get(each) for each in error.params["ids"]]}
             raise
         written = await self._write(job_id, outcome)
+        talk = await self._speakers.change(job_id, people, spoken)
         await write_marks(self._db, job_id, marked)
         result = EditResult(
-            job_id, number, edit.batch, edit.client, written, outcome.gone, marks=marked.marks, marks_gone=marked.gone
-        )
+            job_id, number, edit.batch, edit.client, written, outcome.gone,
+            speakers=talk.speakers, marks=marked.marks, marks_gone=marked.gone,
+        )  # fmt: skip
         payload = _encode(result)
         await self._db.run(
             "INSERT INTO edit (job_id, number, batch, at, client, author, operations, inverse, result, undoes, kind,"
             ' "group") VALUES (:job_id, :number, :batch, :at, :client, :author, :operations, :inverse, :result,'
             " :undoes, :kind, :group)",
             job_id=job_id, number=number, batch=edit.batch, at=now, client=edit.client, author=edit.author,
-            operations=row_mapping.json(edit.operations), inverse=row_mapping.json(outcome.inverse + marked.inverse),
-            result=payload,
+            operations=row_mapping.json(edit.operations),
+            inverse=row_mapping.json((*talk.inverse, *outcome.inverse, *marked.inverse)), result=payload,
             undoes=edit.undoes, kind=edit.kind, group=edit.group,
         )  # fmt: skip
         await self._db.run("UPDATE job SET edits = :number WHERE id = :id", id=job_id, number=number)
-        return WrittenEdit(result, await self._change_log.append(job_id, [(CHANGE_KIND, payload)]))
+        news = [(CHANGE_KIND, payload)]
+        if any(isinstance(operation, CONCERNED) for operation in edit.operations):
+            news += await self._speakers.recounted(job_id)
+        return WrittenEdit(result, await self._change_log.append(job_id, news))
 
     async def _known(self, job_id: str, edit: Edit) -> WrittenEdit | None:
         """Return the edit with the same batch, if it was made before."""
@@ -271,9 +284,11 @@ class TranscriptEdits:
         """Return the first and the last chunk that operations and the times of their lines depend on."""
         named = {line_id for operation in operations for line_id in ids_of(operation)}
         chunks = {place[0] for line_id in named if (place := place_of_segment(line_id))}
+        removed = [operation.id for operation in operations if isinstance(operation, RemoveSpeaker)]
         rows = await self._db.run(
-            "SELECT DISTINCT chunk FROM line WHERE job_id = :id AND id IN (SELECT value FROM json_each(:ids))",
-            id=job_id, ids=row_mapping.json(sorted(named)),
+            "SELECT DISTINCT chunk FROM line WHERE job_id = :id AND (id IN (SELECT value FROM json_each(:ids))"
+            " OR speaker IN (SELECT value FROM json_each(:removed)) AND NOT deleted)",
+            id=job_id, ids=row_mapping.json(sorted(named)), removed=row_mapping.json(removed),
         )  # fmt: skip
         chunks.update(row["chunk"] for row in rows)
         if not chunks:

@@ -16,14 +16,15 @@ SAME_VOICE: Final = 0.5
 """Cosine above which two directions may be one person: where the actor, too, takes two voices for one."""
 
 
-def same_people(found: Sequence[bytes], known: Sequence[bytes]) -> dict[int, int]:
+def same_people(found: Sequence[bytes], known: Sequence[bytes], least: float = SAME_VOICE) -> dict[int, int]:
     """Return, for the places of found voices, the places of the known ones that are the same people.
 
-    Nobody is two people. The sum of the cosines is the largest possible. A voice with nobody near it is left out.
+    Nobody is two people. The sum of the cosines is the largest possible. A voice that is not nearer to anybody than the
+    cosine `least` is left out.
     """
     ones, others = [_direction(voice) for voice in found], [_direction(voice) for voice in known]
     likeness = [[sum(map(mul, one, other)) if len(one) == len(other) else 0.0 for other in others] for one in ones]
-    gains = [[cosine if cosine > SAME_VOICE else 0.0 for cosine in row] for row in likeness]
+    gains = [[cosine if cosine > least else 0.0 for cosine in row] for row in likeness]
     return {row: column for row, column in enumerate(_assignment(gains, len(others))) if column is not None}
 
 

@@ -25,6 +25,7 @@ from whisper_service.web.api import (
     models,
     replace,
     settings,
+    speakers,
     state,
     system,
     tus,
@@ -39,8 +40,8 @@ from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard
 
 API: Final = (
-    jobs, edits, replace, vocabulary, marks, export_zip, events, diagnostics, media, metrics, models, settings, state,
-    system, tus, webhooks,
+    jobs, edits, speakers, replace, vocabulary, marks, export_zip, events, diagnostics, media, metrics, models,
+    settings, state, system, tus, webhooks,
 )  # fmt: skip
 """The modules with routes of the own API, in the order of the documentation."""
 

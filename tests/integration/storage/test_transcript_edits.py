@@ -15,6 +15,7 @@ from whisper_service.editing.operations import (
     DeleteLine,
     InsertLine,
     MergeLines,
+    NameSpeaker,
     Operation,
     SetSpeaker,
     SplitLine,
@@ -174,7 +175,7 @@ async def test_thousands_of_speakers_are_set_back_in_one_edit(store: Store) -> N
     texts_of = [f"line {number}" for number in range(5_200)]
     await add(store, "long", *texts_of)
     ids = tuple(line.id for line in await store.edits.lines("long"))
-    await edit(store, "long", SetSpeaker(ids=ids, speaker="s1"))
+    await edit(store, "long", NameSpeaker("s1", "Anna"), SetSpeaker(ids=ids, speaker="s1"))
     await store.edits.restore("long", 0, Edit("machine", ()), NOW, 1)
     assert {line.speaker for line in await store.edits.lines("long")} == {None}
 
@@ -190,7 +191,8 @@ async def test_an_undo_of_a_line_that_changed_since_is_refused(store: Store, job
 
 
 async def test_the_machines_text_comes_back_and_can_be_undone(store: Store, job: str) -> None:
-    await edit(store, job, ChangeText(id="c0.0", v=0, text="first"), SetSpeaker(ids=("c0.1",), speaker="s1"))
+    speaker = NameSpeaker("s1", "Anna"), SetSpeaker(ids=("c0.1",), speaker="s1")
+    await edit(store, job, ChangeText(id="c0.0", v=0, text="first"), *speaker)
     await edit(store, job, MergeLines(ids=("c0.0", "c0.1"), v=(1, 0)), DeleteLine(id="c1.1", v=0))
     edited = await texts(store)
     await store.edits.restore(job, 0, Edit("machine", ()), NOW, 2)

@@ -109,4 +109,5 @@ def test_a_speaker_without_a_name_has_a_number(language: str | None, name: str) 
 def test_speaking_time_is_that_of_the_words_and_of_lines_without_any() -> None:
     attribution = Attribution(BOTH, TWO)
     spoken = [line(" a", " b", " c"), Segment(0, 1, 2.5, 2.9, "no times"), line(" x", speaker="s2", start=9.0)]
+    assert Attribution(speakers=TWO).seconds(spoken) == {"s2": 0.5}
     assert attribution.seconds(spoken) == pytest.approx({"s1": 1.0, "s2": 0.5 + 0.4 + 0.5})

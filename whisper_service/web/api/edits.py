@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
+from anyio import to_thread
 from litestar import Router, get, post
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 
 from whisper_service.app.edits import Version
+from whisper_service.app.speakers import with_seconds
 from whisper_service.core.domain import Segment, Transcript, Value
 from whisper_service.editing.lines import MACHINE, Line
 from whisper_service.editing.marks import Mark
 from whisper_service.editing.operations import ClientOperation
 from whisper_service.editing.retiming import TimedWord
+from whisper_service.editing.speakers import Attribution, Speaker, Turns
 from whisper_service.storage.edit_log import EditRecord
 from whisper_service.storage.transcript_edits import Edit, EditResult
 from whisper_service.web.http.errors import problems
@@ -74,6 +78,7 @@ class TranscriptLine(Segment, frozen=True, kw_only=True):
     position: float  # order within the chunk
     held: bool = False  # its times were set by hand
     checked: bool = False  # a person looked at it
+    turns: Turns = ()  # from which word on which speaker speaks; empty: nobody knows. `speaker` is what a person chose
     source: str = MACHINE
 
 
@@ -83,6 +88,7 @@ class EditableTranscript(Transcript, frozen=True, kw_only=True):
     segments: tuple[TranscriptLine, ...]
     edits: int  # the number of the newest edit
     deleted: tuple[str, ...]  # IDs of lines that people deleted
+    speakers: tuple[Speaker, ...] = ()  # in order, with those that were merged into others
     marks: tuple[Mark, ...] = ()  # bookmarks, highlights and notes, the oldest first
 
 
@@ -98,15 +104,17 @@ async def transcript(
 ) -> EditableTranscript:
     job = await service.jobs.get(job_id)
     lines = await service.edits.lines(job_id, version)
+    speakers, attribution = await service.speakers.attribution(job_id)
     return EditableTranscript(
         name=job.name,
         duration_s=job.duration_s,
         language=job.language,
         model=job.model,
-        segments=tuple(map(_shown, lines)),
+        segments=await to_thread.run_sync(_shown, lines, attribution),
         gaps=job.gaps,
         edits=job.edits,
         deleted=tuple(await service.edits.deleted(job_id) if version is Version.CURRENT else ()),
+        speakers=await to_thread.run_sync(with_seconds, speakers, attribution, lines),
         marks=tuple(await service.edits.marks(job_id) if version is Version.CURRENT else ()),
     )
 
@@ -114,8 +122,11 @@ async def transcript(
 _SHARED: Final = tuple(field for field in TranscriptLine.__struct_fields__ if field in Line.__struct_fields__)
 
 
-def _shown(line: Line) -> TranscriptLine:
-    return TranscriptLine(**{field: getattr(line, field) for field in _SHARED})
+def _shown(lines: Iterable[Line], attribution: Attribution) -> tuple[TranscriptLine, ...]:
+    return tuple(
+        TranscriptLine(**{field: getattr(line, field) for field in _SHARED}, turns=attribution.turns_of(line))
+        for line in lines
+    )
 
 
 @post(
