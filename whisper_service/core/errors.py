@@ -41,6 +41,7 @@
     ├── NotMedia                        not_media                -        (actors.media.open_part)
     ├── NoAudio                         no_audio                 -        (actors.media.tracks)
     ├── NoSuchTrack                     no_such_track            -        (actors.media.tracks)
+    ├── BeginsTooLate                   begins_too_late          -        (actors.media.time_range)
     ├── DecodeFailed                    decode_failed            -        (actors.media.tracks)
     ├── SpoolMissing                    spool_missing            -        (actors.media.main)
     ├── TooLong                         too_long                 -        (actors.media.main)

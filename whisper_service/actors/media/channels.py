@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whisper_service.actors.media.decoder import Recording
-from whisper_service.actors.media.resampler import Block
+from whisper_service.actors.media.resampler import SoundBlock
 from whisper_service.actors.vad import FRAME, ONSET, SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Channels, Problem
 from whisper_service.core.errors import ServiceError
@@ -70,7 +70,7 @@ def are_people(channels: Samples) -> bool:
     return bool((correlations[~np.eye(len(people), dtype=bool)] < TOGETHER).all())
 
 
-def interleaved(block: Block, count: int) -> bytes:
+def interleaved(block: SoundBlock, count: int) -> bytes:
     """Return the samples of a block, the `count` channels of each sample together.
 
     Where the recording changes its channels, the mix is in the first one.

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from whisper_service.actors.media.file_part import FilePart
 from whisper_service.actors.media.open_part import JUMP_S, OpenPart
 from whisper_service.actors.media.parts import find_parts
-from whisper_service.actors.media.resampler import Block, MonoResampler, silence
+from whisper_service.actors.media.resampler import MonoResampler, SoundBlock, silence
 from whisper_service.actors.media.tracks import DecodeFailed, NoAudio, TrackChoice
 from whisper_service.actors.media.unread_bytes import STRAY_BYTES
 from whisper_service.actors.media.wide_frames import MAX_DECODED
@@ -103,7 +103,7 @@ class Recording:
         """Yield the mixed samples of `blocks_by_channel`. Raises as it does."""
         return (block.mono for block in self.blocks_by_channel())
 
-    def blocks_by_channel(self) -> Iterator[Block]:
+    def blocks_by_channel(self) -> Iterator[SoundBlock]:
         """Decode the file and yield blocks of `BLOCK` samples, 16 kHz; the last blocks may be shorter.
 
         Missing sound becomes silence, so that the samples follow the file's own clock. Raises `NoAudio` or
@@ -150,7 +150,7 @@ class Recording:
             total += part.duration_s
         return total
 
-    def _counted(self, blocks: Iterator[Block]) -> Iterator[Block]:
+    def _counted(self, blocks: Iterator[SoundBlock]) -> Iterator[SoundBlock]:
         for block in blocks:
             self.samples += len(block.mono)
             yield block

@@ -22,9 +22,9 @@ from whisper_service.actors.media import channels, remarks
 from whisper_service.actors.media.chunker import Chunker, ChunkPolicy, policy_for
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.listening_copy import ListeningCopy
-from whisper_service.actors.media.resampler import Block
+from whisper_service.actors.media.resampler import SoundBlock
 from whisper_service.actors.media.spool import SpoolFile
-from whisper_service.actors.media.stretch import Stretch
+from whisper_service.actors.media.time_range import TimeRange
 from whisper_service.actors.media.unheard import Unheard
 from whisper_service.actors.media.waveform import Waveform
 from whisper_service.actors.vad import SpeechDetector
@@ -150,9 +150,9 @@ def decode(
         yield _info(command, recording, apart)
         _check_length(recording.duration_s, command)
         max_s = _max_seconds(command)
-        stretch = Stretch(command.begin_s, command.end_s, recording.start_s)
-        length_s = stretch.length_s(recording.duration_s)
-        chunker = Chunker(policy or policy_for(length_s, brief=command.limit_s is not None), stretch.start_s)
+        part = TimeRange(command.begin_s, command.end_s, recording.start_s)
+        length_s = part.length_s(recording.duration_s)
+        chunker = Chunker(policy or policy_for(length_s, brief=command.limit_s is not None), part.start_s)
         detection = files.enter_context(ThreadPoolExecutor(1, "speech detection"))
         copy = files.enter_context(ListeningCopy(command, recording))
         waiting: deque[Future[list[float]]] = deque()  # probabilities of the blocks, in order
@@ -166,7 +166,7 @@ def decode(
                 if by_channel is not None:
                     by_channel.flush()
                 yield ChunkFound(job_id=command.job_id, span=span)
-                copy.follow(stretch.samples)
+                copy.follow(part.samples)
 
         limited = False
         due = time.monotonic() + PROGRESS_S
@@ -180,7 +180,7 @@ def decode(
             if recording.samples > max_s * SAMPLE_RATE:
                 raise Inflated(at_s=round(recording.position_s, 1))
             waveform.write(peaks.feed(block.mono))
-            if len((inside := stretch.inside(block)).mono):
+            if len((inside := part.inside(block)).mono):
                 if by_channel is not None:
                     by_channel.write(channels.interleaved(inside, apart))
                 spool.write(inside.mono.tobytes())
@@ -192,13 +192,13 @@ def decode(
                 due = now + PROGRESS_S
                 waveform.flush()
                 yield DecodeProgress(job_id=command.job_id, position_s=recording.position_s)
-            if limited := stretch.is_over or _is_enough(recording.position_s, command):
+            if limited := part.is_over or _is_enough(recording.position_s, command):
                 break  # behind the last block: the last chunk reaches to the end of what was written
-        stretch.check()
+        part.check()
         waiting.append(detection.submit(detector.finish))
         for probabilities in waiting:
             yield from found(chunker.feed(probabilities.result()))
-        yield from found(chunker.finish(stretch.samples))
+        yield from found(chunker.finish(part.samples))
         waveform.write(peaks.finish())
         if cancelled():
             return
@@ -206,7 +206,7 @@ def decode(
         if by_channel is not None:
             by_channel.seal()
         spool.seal()  # last: a complete spool says that everything was written
-        copy.follow(stretch.samples, last=True)
+        copy.follow(part.samples, last=True)
         while not copy.ended(PROGRESS_S):
             if cancelled():
                 return
@@ -216,7 +216,7 @@ def decode(
             job_id=command.job_id,
             duration_s=min(recording.position_s, command.end_s or inf),
             warnings=(
-                *_warnings(recording, None if limited else unheard.remark(chunks, stretch.start_s), limited),
+                *_warnings(recording, None if limited else unheard.remark(chunks, part.start_s), limited),
                 *channels.remark(command, apart),
                 *([copied.remark] if copied.remark is not None else []),
             ),
@@ -232,7 +232,7 @@ def _info(command: Decode, recording: Recording, apart: int) -> MediaInfo:
     return MediaInfo(command.job_id, duration_s, recording.tracks, apart)
 
 
-def _blocks(command: Decode, recording: Recording, apart: int) -> Iterator[Block | MediaInfo]:
+def _blocks(command: Decode, recording: Recording, apart: int) -> Iterator[SoundBlock | MediaInfo]:
     """Yield the blocks, and what is known of the tracks whenever another track takes the place of one without sound."""
     told = recording.tracks
     try:

@@ -32,7 +32,7 @@ RATES: Final = range(1_000, 3_000_001)
 """Samples per second of a recording: beyond telephones and studios on either side. Of others, FFmpeg makes hours."""
 
 
-class Block(NamedTuple):
+class SoundBlock(NamedTuple):
     """Some samples of a recording, 16 kHz."""
 
     mono: npt.NDArray[np.int16]  # shape (samples,)
@@ -54,12 +54,12 @@ class MonoResampler:
         """Return whether the frame has the format, layout and rate of those before."""
         return _kind(frame) == self._kind
 
-    def feed(self, frame: av.AudioFrame | None) -> Iterator[Block]:
+    def feed(self, frame: av.AudioFrame | None) -> Iterator[SoundBlock]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
         parts = [None] * len(self._strands) if frame is None else split(frame)
         resampled = (strand.feed(part) for strand, part in zip(self._strands, parts, strict=True))
         for blocks in zip(*resampled, strict=True):
-            yield Block(self._mix.feed(np.stack([block.mono for block in blocks])), blocks[0].channels)
+            yield SoundBlock(self._mix.feed(np.stack([block.mono for block in blocks])), blocks[0].channels)
 
 
 class _Strand:
@@ -72,7 +72,7 @@ class _Strand:
         self._wanted = int(GATHERED_S * frame.sample_rate)
         self._mix = Downmix(tuple(channel.name for channel in frame.layout.channels))
 
-    def feed(self, frame: av.AudioFrame | None) -> Iterator[Block]:
+    def feed(self, frame: av.AudioFrame | None) -> Iterator[SoundBlock]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
         if frame is not None:
             # The clock has used the time stamp; the resampler must not add silence again. Parts differ in their ticks.
@@ -83,10 +83,10 @@ class _Strand:
         if frame is None:
             yield from self._resampled(None)
 
-    def _resampled(self, frame: av.AudioFrame | None) -> Iterator[Block]:
+    def _resampled(self, frame: av.AudioFrame | None) -> Iterator[SoundBlock]:
         for ready in self._resampler.resample(frame):
             planes = ready.to_ndarray().astype(np.int16, copy=False).reshape(-1, self._channels).T
-            yield Block(self._mix.feed(planes), planes)
+            yield SoundBlock(self._mix.feed(planes), planes)
 
 
 def silence(like: av.AudioFrame, seconds: float) -> Iterator[av.AudioFrame]:
