@@ -70,7 +70,7 @@ MOUNTED = """async () => {
   return [window.whole, window.whole - answer, window.painted].map((ms) => ms / 1000)
 }"""
 CHANGE = """async ([starts, order]) => {
-  const video = document.querySelector('video'), spent = []
+  const video = document.querySelector('video'), lines = document.querySelectorAll('[data-line]'), spent = []
   let place = 0
   Object.defineProperty(video, 'currentTime', { get: () => place, set: () => {}, configurable: true })
   for (const index of order) {
@@ -82,13 +82,13 @@ CHANGE = """async ([starts, order]) => {
     const now = document.querySelector('.line.now')
     now?.getBoundingClientRect()
     spent.push(performance.now() - began)
-    if (Number(now?.dataset.line) !== index) throw new Error(`line ${now?.dataset.line} is marked instead of ${index}`)
+    if (now !== lines[index]) throw new Error(`${now?.dataset.line} is marked instead of line ${index}`)
   }
   delete video.currentTime
   return spent
 }"""
 JUMP = """async (index) => {
-  const line = document.querySelector(`[data-line="${index}"]`), video = document.querySelector('video')
+  const line = document.querySelectorAll('[data-line]')[index], video = document.querySelector('video')
   const playing = new Promise((resolve) =>
     video.addEventListener('seeked', () => resolve(performance.now()), { once: true }))
   const marked = () => line.classList.contains('now')
@@ -100,14 +100,15 @@ JUMP = """async (index) => {
 }"""
 PLAY = """async ([starts, seconds]) => {
   const video = document.querySelector('video'), late = [], frames = []
-  let line = document.querySelector('.line.now')?.dataset.line, last = performance.now()
+  const lines = [...document.querySelectorAll('[data-line]')], current = () => document.querySelector('.line.now')
+  let line = current(), last = performance.now()
   const end = last + 1000 * seconds
   while (last < end) {
     await new Promise(requestAnimationFrame)
     frames.push(performance.now() - last)
     last = performance.now()
-    const now = document.querySelector('.line.now')?.dataset.line
-    if (now !== undefined && now !== line) late.push(1000 * (video.currentTime - starts[now]))
+    const now = current()
+    if (now && now !== line) late.push(1000 * (video.currentTime - starts[lines.indexOf(now)]))
     line = now
   }
   return [late, frames]

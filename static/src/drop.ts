@@ -59,7 +59,7 @@ export function watchDrops(onAdded: () => void): void {
   })
   document.addEventListener('paste', (event) => {
     const text = event.clipboardData?.getData('text').trim() ?? ''
-    const typing = event.target instanceof Element && event.target.closest('input, textarea')
+    const typing = event.target instanceof Element && event.target.closest('input, textarea, [contenteditable]')
     if (typing || !isLink(text)) return void uploadFiles(event.clipboardData)
     void fetchLink(text)
     onAdded()

@@ -7,6 +7,9 @@ import type { Job, Segment } from './types.ts'
 
 export const RATES = Array.from({ length: 26 }, (_, step) => (5 + step) / 10) // 0.5 to 3
 
+const SLOWER = 0.7 // of the speed, while somebody types
+const SLOW_MS = 1_500 // after the last key
+
 /** What may be played of a recording, best first: the recording as it was sent, and its listening copy. */
 export function soundsOf(job: Job): string[] {
   if (awaitsFetch(job)) return []
@@ -60,6 +63,8 @@ export function usePlayer(
   }
   let loopLine = -1
 
+  const slow = ref(false)
+  let slowTimer: ReturnType<typeof setTimeout> | undefined
   const currentLine = computed(() => (playable.value ? indexAt(lines.value, time.value) : -1))
 
   /** Go to a place. The text shows the line. */
@@ -90,6 +95,14 @@ export function usePlayer(
   }
   function setRate(rate: number): void {
     preferences.rate = rate
+  }
+  /** Play slower for a moment: somebody types. */
+  function slowDown(): void {
+    slow.value = true
+    clearTimeout(slowTimer)
+    slowTimer = setTimeout(() => {
+      slow.value = false
+    }, SLOW_MS)
   }
   function changeRate(by: 1 | -1): void {
     setRate(Math.min(3, Math.max(0.5, Math.round(10 * preferences.rate + by) / 10)))
@@ -148,9 +161,12 @@ export function usePlayer(
     for (const [name, listener] of Object.entries(listeners)) media.value!.addEventListener(name, listener)
     frame = requestAnimationFrame(tick)
   })
-  onUnmounted(() => cancelAnimationFrame(frame))
+  onUnmounted(() => {
+    cancelAnimationFrame(frame)
+    clearTimeout(slowTimer)
+  })
   watch(
-    () => preferences.rate,
+    () => preferences.rate * (slow.value ? SLOWER : 1),
     (rate) => {
       if (media.value) media.value.playbackRate = rate
     },
@@ -175,6 +191,7 @@ export function usePlayer(
     toggle,
     setRate,
     changeRate,
+    slowDown,
     step,
     replay,
     setLoop,

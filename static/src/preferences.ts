@@ -1,5 +1,6 @@
 // What this browser remembers: the options of new jobs, and how the reader likes to read.
 import { reactive, watch } from 'vue'
+import type { Bindings } from './keys.ts'
 import type { Job } from './types.ts'
 
 /** How Chinese is written where the browser or the page prefers a way. '': as the model writes it. */
@@ -22,6 +23,11 @@ const DEFAULTS = {
   most_speakers: '' as number | '',
   track: '' as number | '', // of recordings with several; '': the service decides. Not remembered: it is about few files
   keys: true,
+  bindings: {} as Bindings, // keys that a person set
+  pedals: false, // F3, F4 and F5 are those of a foot pedal
+  slow: false, // play slower while somebody types
+  click_seeks: true,
+  hinted: false, // the keys of a line that is edited were told
   follow: true,
   rate: 1,
   volume: 1,

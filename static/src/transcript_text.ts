@@ -1,5 +1,6 @@
 // Places in a text: the segment and the word at a time, and where a phrase occurs.
 import type { Head } from './edit/speakers.ts'
+import type { NewLine } from './edit/line_editor.ts'
 import type { Gap, Segment, Word } from './types.ts'
 
 export interface Hit {
@@ -92,43 +93,65 @@ export function wordAt(segment: Segment, offset: number): Word | null {
 
 export interface Row {
   key: string
-  index: number
   line?: Segment
+  fresh?: boolean // the line is new and has no text yet: it is in no list of lines
   gap?: Gap
   head?: Head // who speaks, where that is said
+  tight?: boolean // nothing stands between it and the line before, in a paragraph
 }
 
-/** Lines and gaps in the order of their times. `index` is that of the line. `heads` has an item for each line, or none. */
+/** Put the row of a new line behind that of another one, or before all. */
+export function withNewLine(rows: Row[], line: NewLine | null): Row[] {
+  if (!line || rows.some(({ key }) => key === line.id)) return rows
+  const { id, start, end } = line
+  const at = line.after === null ? 0 : 1 + rows.findIndex(({ key }) => key === line.after)
+  const blank = { id, chunk: -1, index: -1, start, end, text: '', words: [], language: null, speaker: null }
+  return rows.toSpliced(at, 0, { key: id, line: blank, fresh: true })
+}
+
+/** Lines and gaps in the order of their times. `heads` has an item for each line, or none. */
 export function rowsOf(lines: readonly Segment[], gaps: readonly Gap[], heads: readonly (Head | null)[] = []): Row[] {
   const open = [...gaps].sort((a, b) => a.start - b.start)
   const rows: Row[] = []
-  const addGaps = (until: number, index: number) => {
+  const addGaps = (until: number) => {
     for (let gap = open[0]; gap && gap.start < until; gap = open[0]) {
-      rows.push({ key: `gap ${gap.start}`, index, gap })
+      rows.push({ key: `gap ${gap.start}`, gap })
       open.shift()
     }
   }
   lines.forEach((line, index) => {
-    addGaps(line.start, index)
+    addGaps(line.start)
     const head = heads[index]
-    rows.push({ key: `${line.chunk}.${line.index}`, index, line, ...(head && { head }) })
+    rows.push({ key: lineId(line), line, ...(head && { head }) })
   })
-  addGaps(Infinity, lines.length)
+  addGaps(Infinity)
   return rows
 }
 
 const BLOCK_ROWS = 25
+const MOST_ROWS = 2 * BLOCK_ROWS // so many rows a block may have after lines were split or written
 
-/** Cut rows into blocks. A block of `before` in which nothing changed is used again. */
+const isSame = (row: Row, old: Row): boolean =>
+  row.key === old.key && row.line === old.line && row.gap === old.gap && row.head?.key === old.head?.key
+
+/**
+ * Cut rows into blocks. Blocks of `before` keep their first rows, so that one more line changes one block. A block in which
+ * nothing changed is used again.
+ */
 export function toBlocks(rows: Row[], before: Row[][] = []): Row[][] {
-  return Array.from({ length: Math.ceil(rows.length / BLOCK_ROWS) }, (_, nth) => {
-    const block = rows.slice(BLOCK_ROWS * nth, BLOCK_ROWS * (nth + 1))
-    const old = before[nth]
-    const same = (row: Row, at: number) =>
-      row.line === old![at]!.line &&
-      row.gap === old![at]!.gap &&
-      row.index === old![at]!.index &&
-      row.head?.key === old![at]!.head?.key
-    return old?.length === block.length && block.every(same) ? old : block
+  const known = new Map(before.map((block) => [block[0]!.key, block]))
+  const blocks: Row[][] = []
+  let block: Row[] = []
+  let begun = 0 // how many of the blocks before have begun
+  for (const row of rows) {
+    const begins = known.has(row.key)
+    if (!block.length || begins || block.length === (begun < before.length ? MOST_ROWS : BLOCK_ROWS))
+      blocks.push((block = []))
+    if (begins) begun += 1
+    block.push(row)
+  }
+  return blocks.map((one) => {
+    const old = known.get(one[0]!.key)
+    return old?.length === one.length && one.every((row, at) => isSame(row, old[at]!)) ? old : one
   })
 }

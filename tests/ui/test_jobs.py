@@ -437,7 +437,7 @@ async def test_lines_with_all_terms_come_first_and_the_rest_is_counted_and_opene
     await more.click()
     await page.get_by_text("1 of 41").wait_for()  # forty times the one term, once the other
     assert await page.input_value("input[type=search]") == "39 tone"
-    seen = "(n) => { const r = document.querySelector(`[data-line='${n}']`).getBoundingClientRect()"
+    seen = "(n) => { const r = document.querySelectorAll('[data-line]')[n].getBoundingClientRect()"
     seen += "; return r.top > 0 && r.bottom <= innerHeight }"
     assert await page.evaluate(seen, 0)
     await page.go_back()

@@ -54,7 +54,7 @@ it('finds the words of a phrase that is nowhere as a whole, each place once', ()
   ])
 })
 
-it('puts gaps in their places and keeps the index of every line', () => {
+it('puts gaps in their places', () => {
   const lines = [
     { chunk: 0, index: 0, start: 1 },
     { chunk: 2, index: 0, start: 30 },
@@ -63,7 +63,7 @@ it('puts gaps in their places and keeps the index of every line', () => {
     { start: 90, end: 99, reason: '' },
     { start: 10, end: 20, reason: '' },
   ])
-  expect(made.map((row) => row.gap?.start ?? `line ${row.index}`)).toEqual(['line 0', 10, 'line 1', 90])
+  expect(made.map((row) => row.gap?.start ?? row.key)).toEqual(['c0.0', 10, 'c2.0', 90])
 })
 
 it('uses a block again if nothing in it changed', () => {
@@ -84,7 +84,24 @@ it('uses a block again if nothing in it changed', () => {
   expect(same(headed)).toEqual([true, false, true])
   expect(toBlocks(rowsOf(lines, [], heads('Anna')), headed).every((block, nth) => block === headed[nth])).toBe(true)
   expect(toBlocks(rowsOf(lines, [], heads('Bo')), headed)[1] === headed[1]).toBe(false)
-  expect(same(toBlocks(rowsOf(lines, [{ start: 20.5, end: 21, reason: '' }]), before))).toEqual([false, false, false])
+  expect(same(toBlocks(rowsOf(lines, [{ start: 20.5, end: 21, reason: '' }]), before))).toEqual([false, true, true])
+})
+
+it('changes one block where a line is split, joined or deleted', () => {
+  const line = (chunk: number, index = 0) => ({ chunk, index, start: chunk }) as any
+  const lines = Array.from({ length: 100 }, (_, index) => line(index))
+  const before = toBlocks(rowsOf(lines, []))
+  const changed = (after: (typeof lines)[0][]) => {
+    const blocks = toBlocks(rowsOf(after, []), before)
+    expect(blocks.flat().map(({ line: one }) => one)).toEqual(after)
+    return blocks.filter((block) => !before.includes(block)).map((block) => block.length)
+  }
+  expect(changed(lines.toSpliced(30, 0, line(29, 1)))).toEqual([26])
+  expect(changed(lines.toSpliced(30, 1))).toEqual([24])
+  expect(changed(lines.toSpliced(25, 1))).toEqual([49]) // the first of a block: its rows join the block before
+  const many = Array.from({ length: 40 }, (_, index) => line(29, 1 + index))
+  expect(changed(lines.toSpliced(30, 0, ...many))).toEqual([50, 15])
+  expect(changed([])).toEqual([])
 })
 
 it('looks for two characters at least, or for one Chinese character', () => {

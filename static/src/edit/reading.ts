@@ -3,22 +3,39 @@ import { inject, provide, type ComputedRef, type InjectionKey, type Ref } from '
 import type { Action } from '../keys.ts'
 import type { Player } from '../player.ts'
 import type { Job, Segment } from '../types.ts'
+import type { Place, Session } from './session.ts'
 
 export interface Reading {
   id: string // of the job
   job: ComputedRef<Job | undefined>
   lines: ComputedRef<Segment[]>
+  session: Session
   player: Player
   panel: Ref<string> // which tab beside the text is shown, by its name
   sheet: Ref<boolean> // on a narrow window the tabs lie over the text while this is true
-  /** Play from a time. */
+  /** Play from a time, in seconds. */
   play(from: number): void
   /** Show a line, given by its ID, in the middle of the window. */
   reveal(id: string): void
+  /** Put the caret into a line. */
+  edit(place: Place): void
+  /** The line that a key is about: the one that is edited, else the one with the focus, else the one that plays. */
+  lineInHand(): Segment | undefined
+  /** The lines that a key is about, by ID: those that are selected, else the one in hand. */
+  linesInHand(): string[]
   /** Show a tab beside the text. */
   openPanel(name: string): void
-  /** What a key does. The last one that was given counts. */
-  onKey(action: Action, act: () => void): void
+  /** What an action does. The last one that was given counts. `anyway`: also if the recording cannot be played. */
+  onKey(action: Action, act: () => void, anyway?: boolean): void
+  /** Do what an action does. False: it does nothing now. */
+  act(action: Action): boolean
+  /** Have a screen reader say something. */
+  say(text: string, urgent?: boolean): void
+  /** Tell the person what happened in the line that is edited. */
+  told(what: 'deleted' | 'too_long' | 'typed'): void
+  copyLink(seconds: number): Promise<void>
+  deleteLine(id: string): void
+  showOriginal(id: string): Promise<void>
 }
 
 const KEY: InjectionKey<Reading> = Symbol('reading')

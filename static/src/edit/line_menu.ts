@@ -1,0 +1,49 @@
+// The menu of a line, in its order. An entry that is not for this line now is shown, and switched off.
+import type { MessageKey } from '../i18n/index.ts'
+import type { Segment } from '../types.ts'
+import type { LineEditor } from './line_editor.ts'
+import type { Reading } from './reading.ts'
+
+/** The line, and where the caret is or was in it. */
+export interface LineContext {
+  reading: Reading
+  editor: LineEditor
+  line: Segment
+  id: string
+  index: number
+  offset: number | null
+}
+export interface LineEntry {
+  name: string
+  label: MessageKey | ((context: LineContext) => MessageKey)
+  may?: (context: LineContext) => boolean
+  run: (context: LineContext) => unknown
+}
+
+const hasText = (text: string) => text.trim() !== ''
+
+export const LINE_MENU: LineEntry[] = [
+  {
+    name: 'split',
+    label: 'split_here',
+    may: ({ line: { text }, offset }) =>
+      offset !== null && hasText(text.trim().slice(0, offset)) && hasText(text.trim().slice(offset)),
+    run: ({ editor, id, offset }) => editor.begin(id, offset!) && editor.split(),
+  },
+  {
+    name: 'join-before',
+    label: 'join_before',
+    may: ({ index }) => index > 0,
+    run: ({ editor, id }) => editor.begin(id, 0) && editor.join(-1),
+  },
+  {
+    name: 'join-after',
+    label: 'join_after',
+    may: ({ index, reading }) => index < reading.lines.value.length - 1,
+    run: ({ editor, id, line, offset }) => editor.begin(id, offset ?? line.text.length) && editor.join(1),
+  },
+  { name: 'insert', label: 'insert_line', run: ({ editor, id }) => editor.insertBelow(id) },
+  { name: 'copy-link', label: 'copy_place', run: ({ reading, line }) => reading.copyLink(line.start) },
+  { name: 'original', label: 'original_text', run: ({ reading, id }) => reading.showOriginal(id) },
+  { name: 'delete', label: 'delete_line', run: ({ reading, id }) => reading.deleteLine(id) },
+]

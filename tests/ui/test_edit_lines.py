@@ -1,0 +1,458 @@
+"""Editing the text where it stands: the caret, the keys, input methods, the clipboard, a phone, and who cannot see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from testkit.browser import Site, Visitor, visiting
+from testkit.playable import sound
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+LINES = ("The quick brown fox jumps over the lazy dog.", "Please call Stella and ask her.", "One two three four five.")
+HAN = ("那么苹果能突破一万亿大关吗？", "今天天气很好。")
+PLACE = "document.querySelector('video').currentTime"
+CARET = """(() => { const { focusNode: node, focusOffset: at } = getSelection()
+  const line = (node?.nodeType === 3 ? node.parentElement : node)?.closest('[data-line]')
+  return line && [[...document.querySelectorAll('[data-line]')].indexOf(line), node.nodeType === 3 ? at : 0] })()"""
+TEXTS = "[...document.querySelectorAll('.text [data-line] > p')].map((p) => p.textContent)"
+
+
+async def opened(
+    site: Site, visitor: Visitor, name: str = "talk.wav", lines: tuple[str, ...] = LINES, **play: Any
+) -> str:
+    """Open the page of a finished transcript with one line in each chunk. Return the id of the job."""
+    job = await site.send(name, data=sound(13 * len(lines), chunks=len(lines), lines=lines, **play))
+    await site.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}")
+    await visitor.page.wait_for_selector(".player")
+    return job.id
+
+
+async def transcript(site: Site, job_id: str, **query: str) -> list[dict[str, Any]]:
+    """Return the lines as the API gives them."""
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        answer = (await client.get(f"/api/jobs/{job_id}/transcript", params=query)).raise_for_status()
+    lines: list[dict[str, Any]] = answer.json()["segments"]
+    return lines
+
+
+async def stored(site: Site, job_id: str, wanted: list[str]) -> list[dict[str, Any]]:
+    """Wait until the service has these lines. Return them."""
+    lines = await transcript(site, job_id)
+    with anyio.move_on_after(10):
+        while [line["text"] for line in lines] != wanted:
+            await anyio.sleep(0.05)
+            lines = await transcript(site, job_id)
+    assert [line["text"] for line in lines] == wanted
+    return lines
+
+
+async def click_at(visitor: Visitor, line: int, offset: int) -> None:
+    """Click between two characters of a line."""
+    x, y = await visitor.page.evaluate(
+        """([line, offset]) => {
+          const p = document.querySelectorAll('[data-line] > p')[line], range = new Range()
+          p.scrollIntoView({ block: 'center' })
+          range.setStart(p.firstChild, offset)
+          range.setEnd(p.firstChild, Math.min(offset + 1, p.firstChild.length))
+          const { left, top, height } = range.getBoundingClientRect()
+          return [left + 1, top + height / 2] }""",
+        [line, offset],
+    )
+    await visitor.page.mouse.click(x, y)
+
+
+async def test_a_click_on_a_word_goes_there_and_what_is_typed_is_stored(visitor: Visitor, site: Site) -> None:
+    """Criterion 10."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    segments = await site.service.parts.store.segments(job_id)
+    await click_at(visitor, 1, LINES[1].index("Stella") + 2)
+    await visitor.reads(f"Math.abs({PLACE} - {segments[1].words[2].start}) < 0.05", True)
+    assert await page.evaluate(CARET) == [1, LINES[1].index("Stella") + 2]
+    assert await page.evaluate("document.activeElement.isContentEditable")
+    await page.keyboard.type("x")
+    edited = LINES[1].replace("Stella", "Stxella")
+    assert (await page.evaluate(TEXTS))[1] == edited
+    await stored(site, job_id, [LINES[0], edited, LINES[2]])
+    assert await site.service.parts.store.segments(job_id) == segments
+
+
+async def test_what_is_edited_is_in_every_file_and_search_and_the_original_stays(visitor: Visitor, site: Site) -> None:
+    """Criterion 11."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    await click_at(visitor, 0, 5)
+    await page.keyboard.press("Control+A")
+    await page.keyboard.type("A slow zebra walks.")
+    await page.keyboard.press("Escape")
+    await stored(site, job_id, ["A slow zebra walks.", *LINES[1:]])
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        for kind in ("srt", "vtt", "txt", "json", "tsv", "md", "lrc", "ass"):
+            said = (await client.get(f"/api/jobs/{job_id}/export", params={"format": kind})).text
+            assert "zebra" in said, kind
+            assert "brown" not in said, kind
+        for query, found in (("zebra", 1), ("brown", 0)):
+            answer = (await client.get("/api/jobs", params={"q": query})).json()
+            assert len(answer["jobs"]) == found, answer
+    machine = await transcript(site, job_id, version="machine")
+    assert [line["text"] for line in machine] == list(LINES)
+
+
+async def test_a_word_that_is_replaced_leaves_the_times_of_all_others(visitor: Visitor, site: Site) -> None:
+    """Criteria 12, 13 and 14."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    before = await transcript(site, job_id)
+    await click_at(visitor, 1, LINES[1].index("Stella"))
+    for _ in "Stella":
+        await page.keyboard.press("Shift+ArrowRight")
+    await page.keyboard.type("Bella")
+    one = LINES[1].replace("Stella", "Bella")
+    lines = await stored(site, job_id, [LINES[0], one, LINES[2]])
+    old, new = before[1]["words"], lines[1]["words"]
+    assert [(w["start"], w["end"], w["probability"]) for w in old[:2] + old[3:]] == [
+        (w["start"], w["end"], w["probability"]) for w in new[:2] + new[3:]
+    ]
+    assert [new[2][edge] for edge in ("start", "end")] == [old[2][edge] for edge in ("start", "end")]
+    await click_at(visitor, 2, 0)
+    for _ in "One two":
+        await page.keyboard.press("Shift+ArrowRight")
+    await page.keyboard.type("Six seven eight")
+    two = LINES[2].replace("One two", "Six seven eight")
+    words = (await stored(site, job_id, [LINES[0], one, two]))[2]["words"]
+    old = before[2]["words"]
+    assert [word.get("by", "machine") for word in words] == ["spread"] * 3 + ["machine"] * 3
+    times = [word[edge] for word in words[:3] for edge in ("start", "end")]
+    assert times == sorted(times)
+    assert (times[0], times[-1]) == (old[0]["start"], old[1]["end"])
+    await page.keyboard.press("End")
+    await page.keyboard.press("Backspace")
+    await page.keyboard.type("!")
+    last = (await stored(site, job_id, [LINES[0], one, two[:-1] + "!"]))[2]["words"]
+    assert [(word["start"], word["end"]) for word in last] == [(word["start"], word["end"]) for word in words]
+
+
+async def test_enter_splits_a_line_and_backspace_joins_the_halves(visitor: Visitor, site: Site) -> None:
+    """Criteria 15 and 16."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    before = await transcript(site, job_id)
+    await click_at(visitor, 0, LINES[0].index("jumps"))
+    await page.keyboard.press("Enter")
+    halves = ["The quick brown fox", "jumps over the lazy dog."]
+    assert await page.evaluate(CARET) == [1, 0]
+    assert (await page.evaluate(TEXTS))[:2] == halves
+    lines = await stored(site, job_id, [*halves, *LINES[1:]])
+    assert lines[0]["end"] <= lines[1]["start"]
+    assert await page.inner_text("[data-said]") == "Line split"
+    await page.keyboard.press("Backspace")
+    assert await page.evaluate(CARET) == [0, LINES[0].index("jumps")]
+    assert (await stored(site, job_id, list(LINES)))[0]["words"] == before[0]["words"]
+    assert (await page.inner_text("[data-said]")).strip() == "Lines joined"
+    await page.keyboard.press("Home")
+    await page.keyboard.press("Enter")  # at the start: nothing
+    assert await page.evaluate(CARET) == [0, 0]
+    await page.keyboard.press("End")
+    await page.keyboard.press("Enter")  # at the end: the next line
+    assert await page.evaluate(CARET) == [1, 0]
+    assert await page.evaluate(TEXTS) == list(LINES)
+    await page.keyboard.press("End")
+    await page.keyboard.press("Delete")
+    await stored(site, job_id, [LINES[0], f"{LINES[1]} {LINES[2]}"])
+    assert await page.evaluate(CARET) == [1, len(LINES[1])]
+
+
+async def test_chinese_lines_are_split_and_joined_without_a_space(visitor: Visitor, site: Site) -> None:
+    """Criterion 15."""
+    job_id = await opened(site, visitor, lines=HAN, language="zh")
+    page = visitor.page
+    before = await transcript(site, job_id)
+    await click_at(visitor, 0, 4)
+    await page.keyboard.press("Enter")
+    await stored(site, job_id, ["那么苹果", "能突破一万亿大关吗？", HAN[1]])
+    await page.keyboard.press("Backspace")
+    assert await page.evaluate(CARET) == [0, 4]
+    assert (await stored(site, job_id, list(HAN)))[0]["words"] == before[0]["words"]
+
+
+async def test_lines_of_several_chunks_become_one(visitor: Visitor, site: Site) -> None:
+    """Criterion 17."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    await click_at(visitor, 2, 0)
+    await page.keyboard.press("Home")
+    await page.keyboard.press("Backspace")
+    await page.keyboard.press("Home")
+    await page.keyboard.press("Backspace")
+    whole = " ".join(LINES)
+    lines = await stored(site, job_id, [whole])
+    times = [word["start"] for word in lines[0]["words"]]
+    assert times == sorted(times)
+    assert lines[0]["end"] > 30
+    await page.reload()
+    await page.locator("[data-line]").wait_for()
+    assert await page.evaluate(TEXTS) == [whole]
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        found = (await client.get("/api/jobs", params={"q": "lazy five"})).json()
+    assert [job["id"] for job in found["jobs"]] == [job_id]
+
+
+async def test_arrow_keys_go_over_lines_in_their_column_and_nobody_is_trapped(browser: Any, site: Site) -> None:
+    """Criterion 18."""
+    long = "several words that fill more than one row of a narrow window, whatever its letters are like"
+    async with visiting(browser, site.url, viewport={"width": 700, "height": 700}) as visitor:
+        job_id = await opened(site, visitor, lines=(f"First {long}", f"Then {long}", f"Last {long}"))
+        page = visitor.page
+        await click_at(visitor, 1, 9)
+        column = "(() => { const r = getSelection().getRangeAt(0).getClientRects()[0]; return [r.left, r.top] })()"
+        left, top = await page.evaluate(column)
+        await page.keyboard.press("ArrowUp")
+        assert (await page.evaluate(CARET))[0] == 0
+        up, above = await page.evaluate(column)
+        assert abs(up - left) < 9
+        assert above < top
+        await page.keyboard.press("ArrowDown")
+        line, offset = await page.evaluate(CARET)
+        assert line == 1
+        assert abs(offset - 9) <= 1
+        await page.keyboard.press("ArrowDown")  # another row of the same line
+        assert (await page.evaluate(CARET))[0] == 1
+        for _ in range(6):
+            await page.keyboard.press("ArrowDown")
+        assert (await page.evaluate(CARET))[0] == 2
+        await page.keyboard.type("x")
+        await page.keyboard.press("Escape")
+        assert await page.evaluate("document.activeElement.dataset.line") is not None
+        assert await page.locator("[contenteditable]").count() == 0
+        text = (await page.evaluate(TEXTS))[2]
+        assert "x" in text.replace("Last", "")
+        await stored(site, job_id, [f"First {long}", f"Then {long}", text])
+        for key in ("Tab", "Shift+Tab"):
+            await page.keyboard.press("Enter")
+            assert await page.evaluate("document.activeElement.isContentEditable")
+            await page.keyboard.press(key)
+            assert await page.evaluate("document.activeElement.closest('.text')") is None, key
+            await page.locator("[data-line]").first.focus()
+
+
+async def test_an_empty_line_is_deleted_when_it_is_left_and_an_undo_brings_it_back(
+    visitor: Visitor, site: Site
+) -> None:
+    """Criterion 19."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    before = await transcript(site, job_id)
+    await click_at(visitor, 1, 3)
+    await page.keyboard.press("Control+A")
+    await page.keyboard.press("Delete")
+    await page.wait_for_timeout(1_000)  # longer than a pause of typing
+    assert await page.evaluate(TEXTS) == [LINES[0], "", LINES[2]]
+    await page.keyboard.press("ArrowDown")
+    await stored(site, job_id, [LINES[0], LINES[2]])
+    assert await page.evaluate(CARET) == [1, 0]
+    await page.locator(".notices").get_by_text("Line deleted").wait_for()
+    assert "Undo is available" in await page.inner_text("[data-urgent]")
+    await page.locator(".notices button", has_text="Undo").click()
+    lines = await stored(site, job_id, list(LINES))
+    assert lines[1]["words"] == before[1]["words"]
+    await page.keyboard.press("Escape")
+    await page.locator("[data-line]").nth(2).focus()
+    await page.keyboard.press("Shift+Delete")
+    await stored(site, job_id, list(LINES[:2]))
+    await page.keyboard.press("Control+z")
+    await stored(site, job_id, list(LINES))
+
+
+async def test_a_new_line_is_written_into_a_pause(visitor: Visitor, site: Site) -> None:
+    """Criterion 20."""
+    job = await site.send("pause.wav", data=sound(40, cuts=[[0.0, 10.0], [13.0, 20.0]], lines=LINES))
+    await site.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}")
+    page = visitor.page
+    await page.locator("[data-line]").first.hover()
+    await page.click("[data-line-menu]")
+    await page.click("[data-line-act=insert]")
+    assert await page.evaluate(CARET) == [1, 0]
+    await page.keyboard.type("In the pause.")
+    await page.keyboard.press("Escape")
+    lines = await stored(site, job.id, [LINES[0], "In the pause.", LINES[1]])
+    assert 10 <= lines[1]["start"] < lines[1]["end"] <= 13
+    assert lines[1]["source"] == "person"
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        said = (await client.get(f"/api/jobs/{job.id}/export", params={"format": "txt"})).text
+    assert said.index("lazy dog") < said.index("In the pause.") < said.index("Stella")
+    await page.locator("[data-line]").first.focus()
+    await page.click("[data-line-menu]")
+    await page.click("[data-line-act=insert]")
+    await page.keyboard.press("Escape")  # a new line without a text is none
+    assert await page.locator("[data-line]").count() == 3
+
+
+async def test_five_acts_are_undone_and_done_again_with_the_caret_where_they_were(visitor: Visitor, site: Site) -> None:
+    """Criteria 21 and 22."""
+    job_id = await opened(site, visitor, lines=(*LINES, "Six seven eight.", "Nine ten."))
+    page = visitor.page
+    start = [*LINES, "Six seven eight.", "Nine ten."]
+    states = [start]
+    await click_at(visitor, 0, 4)
+    await page.keyboard.type("very ")
+    await page.keyboard.press("Escape")
+    states.append(["The very quick brown fox jumps over the lazy dog.", *start[1:]])
+    await stored(site, job_id, states[-1])
+    await click_at(visitor, 1, LINES[1].index("Stella"))
+    await page.keyboard.press("Enter")
+    states.append([states[-1][0], "Please call", "Stella and ask her.", *start[2:]])
+    await stored(site, job_id, states[-1])
+    await click_at(visitor, 4, 0)
+    await page.keyboard.press("Home")
+    await page.keyboard.press("Backspace")
+    states.append([*states[-1][:3], f"{LINES[2]} Six seven eight.", "Nine ten."])
+    await stored(site, job_id, states[-1])
+    await page.keyboard.press("Escape")
+    await page.locator("[data-line]").nth(4).focus()
+    await page.keyboard.press("Shift+Delete")
+    states.append(states[-1][:4])
+    await stored(site, job_id, states[-1])
+    await page.locator("[data-line]").nth(0).focus()
+    await page.click("[data-line-menu]")
+    await page.click("[data-line-act=insert]")
+    await page.keyboard.type("New")
+    await page.keyboard.press("Escape")
+    states.append([states[-1][0], "New", *states[-1][1:]])
+    await stored(site, job_id, states[-1])
+    await click_at(visitor, 0, 3)
+    undone = 0
+    while await page.evaluate(TEXTS) != start:
+        undone += 1
+        assert undone <= 7  # typing into a new line may be two steps
+        await page.keyboard.press("Control+z")
+    assert (await page.evaluate(CARET))[0] == 0
+    assert abs((await page.evaluate(CARET))[1] - 4) <= 1  # beside "very ", whose spaces are alike
+    await stored(site, job_id, start)
+    for _ in range(undone):
+        await page.keyboard.press("Control+Shift+z")
+    await visitor.reads(TEXTS, states[-1])
+    await stored(site, job_id, states[-1])
+    await page.reload()
+    await page.locator("[data-line]").first.wait_for()
+    await click_at(visitor, 0, 3)
+    for _ in range(undone - 4):
+        await page.keyboard.press("Control+z")
+    await stored(site, job_id, states[4])
+    await page.keyboard.press("Escape")
+    await click_at(visitor, 2, 3)
+    await page.keyboard.type("zz")
+    assert "zz" in (await page.evaluate(TEXTS))[2]
+    await page.evaluate("document.execCommand('undo')")  # as the context menu of the browser
+    await visitor.reads(TEXTS, states[4])
+    await stored(site, job_id, states[4])
+
+
+async def test_an_input_method_composes_undisturbed(visitor: Visitor, site: Site) -> None:
+    """Criterion 31."""
+    job_id = await opened(site, visitor, lines=HAN, language="zh")
+    page = visitor.page
+    posts: list[str] = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    await page.click("[data-play]")
+    await click_at(visitor, 0, 2)
+    devices = await page.context.new_cdp_session(page)
+    for text in ("p", "pi", "ping", "pingguo"):
+        await devices.send(
+            "Input.imeSetComposition", {"text": text, "selectionStart": len(text), "selectionEnd": len(text)}
+        )
+        await page.wait_for_timeout(250)
+    composed = "那么pingguo苹果能突破一万亿大关吗？"
+    assert (await page.evaluate(TEXTS))[0] == composed
+    await page.evaluate(
+        """() => { const line = document.querySelector('[contenteditable]')
+          for (const more of [{ isComposing: true }, { keyCode: 229 }])
+            line.dispatchEvent(
+              new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', bubbles: true, ...more })) }"""
+    )
+    assert posts == []
+    await devices.send("Input.insertText", {"text": "蘋果"})
+    await page.evaluate(
+        """() => { const line = document.querySelector('[contenteditable]')
+          line.dispatchEvent(new CompositionEvent('compositionend', { bubbles: true }))
+          line.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', bubbles: true })) }"""
+    )
+    assert await page.locator("[data-line]").count() == 2  # an Enter right behind a composition ends that only
+    edited = "那么蘋果苹果能突破一万亿大关吗？"
+    assert (await page.evaluate(TEXTS))[0] == edited
+    assert await page.evaluate(
+        "[...document.querySelector('[contenteditable]').childNodes].map((n) => n.nodeType)"
+    ) == [3]
+    await stored(site, job_id, [edited, HAN[1]])
+    assert posts
+    await page.wait_for_timeout(50)
+    await page.keyboard.press("Enter")
+    await stored(site, job_id, ["那么蘋果", "苹果能突破一万亿大关吗？", HAN[1]])
+
+
+async def test_a_change_of_somebody_else_waits_for_the_end_of_a_composition(visitor: Visitor, site: Site) -> None:
+    """Criterion 32."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    await click_at(visitor, 0, len("The quick"))
+    devices = await page.context.new_cdp_session(page)
+    await devices.send("Input.imeSetComposition", {"text": "shi", "selectionStart": 3, "selectionEnd": 3})
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        operation = {"op": "text", "id": "c0.0", "v": 0, "text": LINES[0].replace("lazy", "sleepy")}
+        other = {"op": "text", "id": "c1.0", "v": 0, "text": "Another line."}
+        for batch, one in (("b1", operation), ("b2", other)):
+            (
+                await client.post(f"/api/jobs/{job_id}/edits", json={"batch": batch, "operations": [one]})
+            ).raise_for_status()
+    await visitor.reads(f"{TEXTS}[1]", "Another line.")
+    assert (await page.evaluate(TEXTS))[0] == LINES[0].replace("quick", "quickshi")
+    await devices.send("Input.insertText", {"text": "是"})
+    merged = "The quick是 brown fox jumps over the sleepy dog."
+    await visitor.reads(f"{TEXTS}[0]", merged)
+    assert await page.evaluate(CARET) == [0, len("The quick是")]
+    await stored(site, job_id, [merged, "Another line.", LINES[2]])
+
+
+PASTE = """(items) => { const data = new DataTransfer()
+  for (const [type, text] of Object.entries(items)) data.setData(type, text)
+  document.activeElement.dispatchEvent(
+    new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })) }"""
+
+
+async def test_only_plain_text_is_pasted_and_several_lines_after_a_question(visitor: Visitor, site: Site) -> None:
+    """Criterion 33."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    html = {"text/html": "<b>a</b><br><i>b</i>", "text/plain": "<b>a</b>\n<i>b</i>"}
+    await click_at(visitor, 0, 4)
+    await page.evaluate(PASTE, html)
+    await page.get_by_text("Paste as 2 lines?").wait_for()
+    await page.click("dialog[open] button[value=one]")
+    pasted = LINES[0].replace("The ", "The <b>a</b> <i>b</i>")
+    await stored(site, job_id, [pasted, *LINES[1:]])
+    assert await page.locator(".text b, .text i").count() == 0
+    assert await page.evaluate(CARET) == [0, 4 + len("<b>a</b> <i>b</i>")]
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Home")
+    await page.evaluate(PASTE, {"text/plain": "first\r\n\r\nsecond\nthird "})
+    await page.click("dialog[open] button[value=lines]")
+    await stored(site, job_id, [pasted, "first", "second", "third" + LINES[1], LINES[2]])
+    assert await page.evaluate(CARET) == [3, len("third")]
+    await page.evaluate(PASTE, {"text/plain": "one\ntwo"})
+    await page.keyboard.press("Escape")
+    assert await page.locator("dialog[open]").count() == 0
+    assert (await page.evaluate(TEXTS))[3] == "third" + LINES[1]
+    dropped = await page.evaluate(
+        """() => { const data = new DataTransfer()
+          data.setData('text/plain', 'dropped')
+          return !document.activeElement.dispatchEvent(
+            new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true })) }"""
+    )
+    assert dropped  # it was refused
+    assert "dropped" not in await visitor.words()
