@@ -54,6 +54,8 @@ async def take_report(context: Context, event: Reported) -> None:
                 tracks = report.tracks if len(report.tracks) > 1 else ()
                 facts = {"duration_s": report.duration_s, "tracks": tracks, "channels": report.channels}
                 await context.ledger.update(run, **facts)
+                if report.channels:  # they are the speakers
+                    run.speakers = None
         case ChunkFound():
             context.media.on_progress(actor, report.job_id)
             if run := _run_at(context, actor, report.job_id):

@@ -22,12 +22,12 @@ class SpeakersLedger(RunLedger):
     """The changes that concern the speakers of jobs."""
 
     async def speakers_of(self, run: Run, *, spooled: bool) -> RunSpeakers | None:
-        """Return what is left to do for the speakers of a job. None: they are not told apart.
+        """Return what is left to do for the speakers of a job. None: they are not told apart, or their channels are.
 
         A count that a person asked for later holds for the text that a retry adds, too.
         """
         job_id = run.job.id
-        if (asked := wanted(run.job.options)) is None:
+        if run.job.channels or (asked := wanted(run.job.options)) is None:
             return None
         latest = await self._store.speakers.wanted(job_id)
         chunks, unheard = await self._store.chunks(job_id), await self._store.speakers.unheard(job_id)

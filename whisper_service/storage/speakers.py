@@ -6,7 +6,7 @@ Voices and their directions (centroids) are biometric. They are read by the sche
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ from whisper_service.core.domain import Job, Value
 from whisper_service.core.speaker_count import Wanted
 from whisper_service.editing.operations import Operation
 from whisper_service.editing.speaker_changes import SpeakerOutcome, speakers_back, without_unused
-from whisper_service.editing.speakers import Speaker, Timeline, who_speaks
+from whisper_service.editing.speakers import COLOURS, Speaker, Timeline, who_speaks
 from whisper_service.storage import row_mapping
 from whisper_service.storage.change_log import ChangeLog, Written
 from whisper_service.storage.connections import Connections
@@ -206,6 +206,25 @@ class Speakers:
         )
         return SpeakersEdited(tuple(speakers_back(was, now)), tuple(await self.known(job_id)))
 
+    async def add_channels(self, job_id: str, channels: Iterable[str]) -> list[tuple[str, bytes]]:
+        """Add the speakers of channels that are kept apart, with their first words. Return the changes to log.
+
+        The segments with these speakers must be written already. Speakers that are known stay as they are.
+        """
+        rows = [(job_id, each, int(each[1:]) - 1, (int(each[1:]) - 1) % COLOURS) for each in sorted(set(channels))]
+        before = await self.known(job_id)
+        await self._db.run_many(
+            "INSERT OR IGNORE INTO speaker (job_id, id, position, colour, found) VALUES (?, ?, ?, ?, 1)", rows
+        )
+        if (now := await self.known(job_id)) == before:
+            return []
+        await self._db.run(
+            "INSERT OR IGNORE INTO speaker_timeline (job_id, turns, wanted) VALUES (:id, '[]', :wanted)",
+            id=job_id, wanted=row_mapping.json(Wanted()),
+        )  # fmt: skip
+        await self.count(job_id)
+        return [(CHANGE_KIND, _encode(SpeakersChanged(job_id, now, timeline_changed=False)))]
+
     async def recounted(self, job_id: str) -> list[tuple[str, bytes]]:
         """Count the speakers of a job again, and return the change to log if there is another number of them."""
         before = await self._db.run("SELECT speakers FROM job WHERE id = :id", id=job_id)
@@ -219,7 +238,9 @@ class Speakers:
             who = who_speaks(row.speaker for row in await self._rows(job_id))
             heard = {speaker for _, speaker in _turns.decode(rows[0]["turns"]) if speaker is not None}
             chosen = await self._db.run(
-                "SELECT DISTINCT speaker FROM line WHERE job_id = :id AND speaker IS NOT NULL AND NOT deleted",
+                "SELECT speaker FROM line WHERE job_id = :id AND speaker IS NOT NULL AND NOT deleted"
+                " UNION SELECT segment.speaker FROM job CROSS JOIN segment ON segment.job_id = job.id"
+                " WHERE job.id = :id AND job.channels AND segment.speaker IS NOT NULL",
                 id=job_id,
             )
             people = {who.get(each, each) for each in heard.union(row["speaker"] for row in chosen)}

@@ -205,7 +205,9 @@ class Store(JobQueries):
                 row_mapping.insert("segment", row_mapping.SEGMENT, "job_id"),
                 [row_mapping.cells(row_mapping.SEGMENT, segment) | {"job_id": job_id} for segment in segments],
             )
-            return await self._written(await self._set(job_id, status, fields), segments)
+            channels = {segment.speaker for segment in segments if segment.speaker is not None}
+            news = await self.speakers.add_channels(job_id, channels) if channels else []
+            return await self._written(await self._set(job_id, status, fields), segments, news)
 
     async def fail_chunk(self, job_id: str, index: int, problem: Problem, gap: Gap, **fields: Any) -> Written | None:
         """Give a chunk up; the job gets a gap in its place. None: the chunk was not waiting."""
@@ -311,7 +313,7 @@ class Store(JobQueries):
         sql = """SELECT 1 FROM segment WHERE job_id = :id AND (
             NOT EXISTS (SELECT 1 FROM voice WHERE voice.job_id = segment.job_id AND voice.chunk = segment.chunk)
             OR NOT EXISTS (SELECT 1 FROM speaker_timeline WHERE speaker_timeline.job_id = segment.job_id)) LIMIT 1"""
-        return wanted(job.options) is not None and bool(await self._db.run(sql, id=job.id))
+        return not job.channels and wanted(job.options) is not None and bool(await self._db.run(sql, id=job.id))
 
     async def _end_chunk(self, job_id: str, index: int, state: str, **fields: Any) -> Status | None:
         """Change a waiting chunk to `state` and set its fields. Return the status of its job. None: nothing changed."""
@@ -342,10 +344,12 @@ class Store(JobQueries):
         )
         return row_mapping.job(found[0])
 
-    async def _written(self, job: Job, segments: Sequence[Segment] = ()) -> Written:
-        """Log the segments and the job as it is now."""
+    async def _written(
+        self, job: Job, segments: Sequence[Segment] = (), others: Sequence[tuple[str, bytes]] = ()
+    ) -> Written:
+        """Log other changes, the segments, and the job as it is now."""
         news = [("segment", _encode({"job_id": job.id, "segment": segment})) for segment in segments]
-        return Written(job, await self.change_log.append(job.id, [*news, ("update", _encode(job))]))
+        return Written(job, await self.change_log.append(job.id, [*others, *news, ("update", _encode(job))]))
 
     async def _log_deleted(self, job_id: str) -> Change:
         return (await self.change_log.append(job_id, [("deleted", _encode({"id": job_id}))]))[0]
