@@ -115,8 +115,11 @@ export function actionsOf(job: Job): readonly JobAction[] {
 export const lacksMedia = (job: Job): boolean => job.media_removed === true && actionsWithMedia(job).includes('retry')
 
 function actionsWithMedia(job: Job): readonly JobAction[] {
-  return job.status === 'completed' && job.gaps.length ? ['retry'] : ACTIONS[job.status]
+  return job.status === 'completed' && (job.gaps.length || lacksSpeakers(job)) ? ['retry'] : ACTIONS[job.status]
 }
+
+/** Whether the job ended without the speakers that were asked for. A retry finds them alone. */
+const lacksSpeakers = (job: Job): boolean => !!job.history?.some(({ code }) => code === 'speakers_unavailable')
 
 /** Whether the service has yet to fetch the recording from its link. */
 export const awaitsFetch = (job: Job): boolean => job.status === 'pending' && job.origin != null && !job.sha256
@@ -129,7 +132,10 @@ export function smallerModel(job: Job, models: readonly Model[]): string | null 
   if (job.status !== 'failed' || !MEMORY_CODES.includes(job.error?.code ?? '') || !needed || job.media_removed)
     return null
   const smaller = models
-    .filter(({ memory_bytes, suits }) => memory_bytes !== null && memory_bytes < needed && suits?.fit !== 'too_big')
+    .filter(
+      ({ kind, memory_bytes, suits }) =>
+        kind !== 'speakers' && memory_bytes !== null && memory_bytes < needed && suits?.fit !== 'too_big',
+    )
     .sort((a, b) => b.memory_bytes! - a.memory_bytes!)
   return (smaller.find(({ state }) => state === 'installed' || state === 'loaded') ?? smaller[0])?.name ?? null
 }

@@ -85,6 +85,12 @@ it('selects a range of rows in either direction, or one row without a start', ()
   expect(idRange(['a', 'b'], 'gone', 'b')).toEqual(['b'])
 })
 
+it('offers a retry of a completed job for the speakers that it lacks', () => {
+  const note = (code: string) => ({ at: 0, code, message: '', params: {} })
+  expect(actionsOf(job('1', 'completed', { history: [note('speakers_unavailable')] }))).toEqual(['retry'])
+  expect(actionsOf(job('1', 'completed', { history: [note('speakers_incomplete')] }))).toEqual([])
+})
+
 it('offers no retry without the recording', () => {
   expect(actionsOf(job('1', 'failed'))).toEqual(['retry'])
   expect(actionsOf(job('1', 'failed', { media_removed: true }))).toEqual([])

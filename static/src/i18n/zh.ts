@@ -709,6 +709,7 @@ export const zh: Translation = {
 
   models: {
     speakers: '区分说话人；不产生文字',
+    speakers: '区分说话人；不产生文字',
     'large-v3-turbo': '文字质量接近 large-v3，速度快得多；不支持翻译',
     'large-v3': '文字质量最好，适合难度高的录音和少见语言',
     'large-v2': '适合 large-v3 容易编造文字的高难度录音',
