@@ -6,6 +6,7 @@ import type {
   Hub,
   Job,
   JobList,
+  Mark,
   Model,
   Models,
   Segment,
@@ -60,6 +61,7 @@ export interface State {
   deletedLines: Record<string, string[]> // IDs of lines that people deleted, of the jobs in `texts`
   edits: Record<string, number> // the number of the newest edit in a text
   speakers: Record<string, KnownSpeakers> // of the jobs in `texts`, by id
+  marks: Record<string, Mark[]> // of the jobs in `texts`, by id, the oldest first
   lastText: Record<string, string> // by job id: the text of the newest segment
 }
 
@@ -88,6 +90,7 @@ export const INITIAL: State = {
   deletedLines: {},
   edits: {},
   speakers: {},
+  marks: {},
   lastText: {},
 }
 
@@ -140,11 +143,12 @@ export function reduce(state: State, message: Message): State {
       return { ...state, speakers: { ...state.speakers, [id]: { ...list, speakers, changes: known?.changes ?? 0 } } }
     }
     case 'transcript': {
-      const { segments, deleted, edits, speakers = [] } = message.transcript
+      const { segments, deleted, edits, marks = [], speakers = [] } = message.transcript
       const isLate = edits < (state.edits[message.id] ?? 0) // what it says was deleted may be back by now
       const gone = isLate ? [] : deleted
       const text = changeText(state, message.id, edits, segments, [...(state.deletedLines[message.id] ?? []), ...gone])
-      return isLate ? text : setSpeakers(text, message.id, speakers)
+      if (isLate) return text
+      return setSpeakers({ ...text, marks: { ...text.marks, [message.id]: marks } }, message.id, speakers)
     }
   }
 }
@@ -174,9 +178,10 @@ function deleteJob(state: State, seq: number, id: string): State {
   const { [id]: _text, ...texts } = state.texts
   const { [id]: _lines, ...deletedLines } = state.deletedLines
   const { [id]: _speakers, ...speakers } = state.speakers
+  const { [id]: _marks, ...marks } = state.marks
   const counts = job ? { ...state.counts, [job.status]: Math.max(0, state.counts[job.status] - 1) } : state.counts
   const seen = { ...state.seen, [id]: seq }
-  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, speakers, counts, seen }
+  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, speakers, marks, counts, seen }
 }
 
 function updateModel(state: State, seq: number, model: Model): State {
@@ -217,13 +222,25 @@ function setSpeakers(state: State, id: string, speakers: readonly Speaker[]): St
   return { ...state, speakers: { ...state.speakers, [id]: now } }
 }
 
-function applyEdit(state: State, seq: number, { job_id: id, number, lines, gone, speakers }: EditResult): State {
+function applyEdit(state: State, seq: number, edit: EditResult): State {
+  const { job_id: id, number, lines, gone, speakers } = edit
   const newest = { ...state, seq: Math.max(state.seq, seq) }
   if (!state.texts[id] || number <= (state.edits[id] ?? 0)) return newest
   const back = new Set(lines.map(lineId))
   const deleted = [...(state.deletedLines[id] ?? []), ...gone].filter((line) => !back.has(line))
-  const text = changeText(newest, id, number, lines, deleted)
+  const text = { ...changeText(newest, id, number, lines, deleted), marks: changeMarks(state.marks, edit) }
   return speakers ? setSpeakers(text, id, speakers) : text
+}
+
+function changeMarks(
+  known: State['marks'],
+  { job_id: id, marks = [], marks_gone: gone = [] }: EditResult,
+): State['marks'] {
+  if (!marks.length && !gone.length) return known
+  const byId = new Map((known[id] ?? []).map((mark) => [mark.id, mark]))
+  for (const mark of marks) byId.set(mark.id, mark)
+  for (const mark of gone) byId.delete(mark)
+  return { ...known, [id]: [...byId.values()].sort((a, b) => a.at - b.at) }
 }
 
 const pageBuild = (before: State['ui'], now: string | null): State['ui'] =>

@@ -22,6 +22,7 @@ export type Job = Sent<Schemas['Job']>
 export type JobList = Sent<Schemas['JobList']>
 export type LogEntry = Sent<Schemas['LogEntry']>
 export type LogLines = Sent<Schemas['LogLines']>
+export type Mark = Sent<Schemas['Mark']>
 export type Model = Sent<Schemas['ModelInfo']>
 export type Models = Sent<Schemas['ModelsInfo']>
 export type Note = Sent<Schemas['JobNote']>

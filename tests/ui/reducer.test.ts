@@ -260,3 +260,24 @@ describe('speakers', () => {
     expect(after([{ type: 'deleted', seq: 21, id: 'a' }], shown).speakers).toEqual({})
   })
 })
+
+it('keeps the marks of a text that is read', () => {
+  const mark = (id: string, at: number, more = {}) => ({ id, kind: 'note', text: '', at, ...more }) as any
+  const transcript = { segments: [], deleted: [], edits: 1, marks: [mark('a', 1), mark('b', 2)] } as any
+  const opened: Message[] = [
+    { type: 'reading', id: '1' },
+    { type: 'transcript', id: '1', transcript },
+  ]
+  const edit = (number: number, marks: any[], marks_gone: string[] = []): Message => ({
+    type: 'edit',
+    seq: number,
+    edit: { job_id: '1', number, batch: 'b', client: '', lines: [], gone: [], marks, marks_gone } as any,
+  })
+  const told = (...messages: Message[]) => after([...opened, ...messages]).marks['1']!.map(({ id, text }) => id + text)
+  expect(told()).toEqual(['a', 'b'])
+  expect(told(edit(2, [mark('c', 1.5), mark('b', 2, { text: '!' })], ['a']))).toEqual(['c', 'b!'])
+  expect(told(edit(2, [], ['a']), edit(2, [mark('a', 1)]))).toEqual(['b']) // told twice
+  const late: Message = { type: 'transcript', id: '1', transcript }
+  expect(told(edit(2, [], ['a']), late)).toEqual(['b'])
+  expect(after([edit(2, [mark('a', 1)])]).marks).toEqual({}) // nobody reads it
+})
