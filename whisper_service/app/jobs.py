@@ -17,7 +17,9 @@ from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Statu
 from whisper_service.core.errors import Conflict, InvalidRequest, MediaRemoved, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
+from whisper_service.core.speaker_count import decided
 from whisper_service.editing.lines import segment_of
+from whisper_service.editing.speakers import Attribution
 from whisper_service.integrations.link_answers import name_from_url
 from whisper_service.scheduler import requests
 from whisper_service.storage.browse import JobPage, JobSnapshot
@@ -46,11 +48,12 @@ class JobService:
         reuse: bool = False,
         reuse_finished: bool = True,
         rank: float = 0.0,
+        of: str | None = None,
     ) -> Job:
-        """Make a job of an upload. Raises `InvalidRequest` for a webhook that is not allowed.
+        """Make a job of an upload. Raises `InvalidRequest` for options that are not allowed.
 
         With `reuse`, a job with equal bytes and options is continued instead; without `reuse_finished`, only a job that
-        has not ended.
+        has not ended. `of`: the job whose recording is transcribed again.
         """
         job = self._new_job(
             options,
@@ -61,6 +64,7 @@ class JobService:
             sha256=received.sha256,
             message="Waiting for its turn.",
             rank=rank,
+            of=of,
         )
         if reuse:
             return await self._context.ask(requests.reuse_or_submit, received, job, reuse_finished=reuse_finished)
@@ -112,7 +116,7 @@ class JobService:
         if received is None:
             raise MediaRemoved(id=job.id)
         try:
-            return await self.submit(received, options)
+            return await self.submit(received, options, of=job.id)
         except ServiceError:
             received.path.unlink(missing_ok=True)
             raise
@@ -120,7 +124,8 @@ class JobService:
     def _new_job(self, options: Options, **fields: Any) -> Job:
         if options.end_s is not None and options.end_s <= (options.begin_s or 0.0):
             raise InvalidRequest("end_s must be later than begin_s.", hint="Send both in seconds.", field="end_s")
-        options = replace(options, script=options.script or self._parts.active.config.speech.default_script)
+        speech = self._parts.active.config.speech
+        options = replace(decided(options, speech.speakers), script=options.script or speech.default_script)
         if options.webhook:
             self._parts.webhooks.check(options.webhook)
         return Job(status=Status.PENDING, options=options, language=options.language, **fields)
@@ -198,17 +203,21 @@ class JobService:
         return await self._store.browser.snapshot(limit)
 
     async def transcript(self, job_id: str, version: Version = Version.CURRENT) -> Transcript:
-        """Return the text so far, in order: as people edited it, or as the model wrote it."""
-        job = await self.get(job_id)
+        """Return the text so far, in order: as people edited it, or as the model wrote it.
+
+        If two or more speakers are known, segments are cut where the speaker changes, and `speaker` is a name.
+        """
+        job, store = await self.get(job_id), self._store
         edited = version is Version.CURRENT and job.edits
+        segments = list(map(segment_of, await store.edits.lines(job_id))) if edited else await self.segments(job_id)
+        speakers = await store.speakers.speakers(job_id)
+        spoken = Attribution(await store.speakers.timeline(job_id), speakers)
         return Transcript(
             name=job.name,
             duration_s=job.duration_s,
             language=job.language,
             model=job.model,
-            segments=tuple(
-                map(segment_of, await self._store.edits.lines(job_id)) if edited else await self.segments(job_id)
-            ),
+            segments=await to_thread.run_sync(spoken.labelled, segments, job.language) if speakers else tuple(segments),
             gaps=job.gaps,
         )
 

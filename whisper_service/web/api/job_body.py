@@ -123,6 +123,8 @@ def _expected(option: Schema) -> str:
         return f"It can be {' or '.join(map(str, option.enum))}."
     if option.type is OpenAPIType.BOOLEAN:
         return "It can be true or false."
+    if option.type is OpenAPIType.STRING and option.max_length is None:
+        return str(option.description)
     if option.type is OpenAPIType.STRING:
         return f"It is a text of at most {option.max_length} characters."
     return f"It is a whole number from {option.minimum:g} to {option.maximum:g}."
