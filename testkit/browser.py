@@ -80,12 +80,12 @@ class Site(NamedTuple):
     url: str
     marks: Path  # where scripts remember what they did once
 
-    async def send(self, name: str, **play: Any) -> Job:
-        """Submit a script, as another client would."""
+    async def send(self, name: str, *, options: Options | None = None, **play: Any) -> Job:
+        """Submit a script, as another client would. Without `options` it is in English."""
         async with self.service.uploads.receive(name) as receiver:
             await receiver.write(play.pop("data", None) or script(name=name, marks=str(self.marks), **play))
             received = await receiver.finish()
-        return await self.service.jobs.submit(received, Options(language="en"), reuse=False)
+        return await self.service.jobs.submit(received, options or Options(language="en"), reuse=False)
 
     async def until(self, job_id: str, *statuses: str) -> Job:
         """Wait until the job has one of these states. Return it."""

@@ -1,6 +1,6 @@
 // The tabs beside a transcript, in their order. Each is a component that gets all it needs from `useReading`. One that is
 // not shown first is loaded when it is opened: `defineAsyncComponent(() => import(...))`.
-import { type Component } from 'vue'
+import { defineAsyncComponent, type Component } from 'vue'
 import JobInfo from './components/JobInfo.vue'
 import type { MessageKey } from './i18n/index.ts'
 
@@ -10,4 +10,16 @@ export interface Panel {
   component: Component
 }
 
-export const PANELS: Panel[] = [{ name: 'info', label: 'info', component: JobInfo }]
+export const PANELS: Panel[] = [
+  {
+    name: 'speakers',
+    label: 'speaker_list',
+    component: defineAsyncComponent(() => import('./components/edit/SpeakerPanel.vue')),
+  },
+  {
+    name: 'notes',
+    label: 'notes',
+    component: defineAsyncComponent(() => import('./components/edit/NotesPanel.vue')),
+  },
+  { name: 'info', label: 'info', component: JobInfo },
+]

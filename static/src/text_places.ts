@@ -1,5 +1,5 @@
 // Where the lines of a text are in the page, and what is marked in them by the CSS Custom Highlight API, without drawing.
-import { computed, onMounted, onUnmounted, watch, type ComputedRef, type Ref } from 'vue'
+import { computed, nextTick, onMounted, onUnmounted, watch, type ComputedRef, type Ref } from 'vue'
 import type { Row } from './transcript_text.ts'
 
 interface Highlights {
@@ -52,7 +52,7 @@ export function useTextPlaces(text: Readonly<Ref<HTMLElement | null>>, blocks: C
   /** Mark what `stretches` gives, near the window. Marks follow when that changes. */
   function markAll(name: string, stretches: () => readonly Stretch[]): void {
     marks.set(name, stretches)
-    watch([stretches, blocks], () => markNear(name), { flush: 'post' })
+    watch([stretches, blocks], () => void nextTick(() => markNear(name)), { flush: 'post' }) // behind the texts of lines
   }
   const observer = new IntersectionObserver(
     (entries) => {

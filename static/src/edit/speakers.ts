@@ -1,6 +1,6 @@
 // Who speaks: which words of a line are whose, and what a speaker is called. Pure. The service has the same rules in
 // `editing/speakers.py`; tests/ui/turns.json holds both to the same results.
-import type { Segment } from '../types.ts'
+import type { ClientOperation, Segment } from '../types.ts'
 
 /** A person who speaks in a recording. `position` orders them, from 0 on. */
 export interface Speaker {
@@ -152,24 +152,15 @@ export interface Head {
 
 export const COLOURS = 8
 
-/** An operation on the speakers of a job. */
-export type SpeakerOperation =
-  | { op: 'name_speaker'; id: string; name: string }
-  | { op: 'join_speakers'; id: string; into: string | null }
-  | { op: 'remove_speaker'; id: string }
-
 /** The speakers as they will be once operations are stored. Operations on lines change nothing here. */
 export function afterOperations(
   speakers: readonly Speaker[],
-  operations: readonly (SpeakerOperation | { op: string })[],
+  operations: readonly ClientOperation[],
 ): readonly Speaker[] {
-  return operations.reduce<readonly Speaker[]>(
-    (now, operation) => afterOne(now, operation as SpeakerOperation),
-    speakers,
-  )
+  return operations.reduce<readonly Speaker[]>(afterOne, speakers)
 }
 
-function afterOne(speakers: readonly Speaker[], operation: SpeakerOperation): readonly Speaker[] {
+function afterOne(speakers: readonly Speaker[], operation: ClientOperation): readonly Speaker[] {
   switch (operation.op) {
     case 'name_speaker':
       if (speakers.some(({ id }) => id === operation.id))

@@ -8,6 +8,7 @@ import { lineId } from '../transcript_text.ts'
 import type { Problem, Segment, SpeakerList } from '../types.ts'
 import { newId } from './changes.ts'
 import { characters } from './cutting.ts'
+import type { Session } from './session.ts'
 import {
   afterOperations,
   COLOURS,
@@ -23,28 +24,13 @@ import {
   type Head,
   type Resolve,
   type Speaker,
-  type SpeakerOperation,
   type Tally,
   type Timeline,
   type Turn,
 } from './speakers.ts'
 
-export type SpeakerAct =
-  | SpeakerOperation
-  | { op: 'speaker'; ids: string[]; speaker: string | null }
-  | { op: 'split'; id: string; v: number; at: number; new: string }
-
 /** To which lines a choice applies. `all`: wherever the speaker of the line speaks. */
 export type Scope = 'line' | 'from' | 'all'
-
-/** What of a text its speakers need. */
-interface Text {
-  id: string // of the job
-  lines: ComputedRef<Segment[]>
-  pending: ComputedRef<readonly { op: string }[]> // operations that the service does not have yet
-  perform(operations: SpeakerAct[]): void
-  undo(): void
-}
 
 export interface Speaking {
   faces: ComputedRef<Face[]> // those that are shown, in their order
@@ -55,6 +41,7 @@ export interface Speaking {
   counting: Ref<boolean>
   problem: Ref<Problem | null> // of the last count
   picking: Ref<{ line: string; at: DOMRect } | null> // the line whose speaker is being chosen, and where on the screen
+  pick(line: string, at: DOMRect): void
   faceOf(line: string): Face | null
   /** What a screen reader says behind a line's number: the names of who speaks. */
   namesIn(index: number): string
@@ -76,10 +63,10 @@ export interface Speaking {
 
 const NONE: Timeline = []
 const NOBODY: readonly Speaker[] = []
-export function openSpeaking({ id, lines, pending, perform, undo }: Text): Speaking {
+export function openSpeaking(id: string, { lines, operations, perform, undo }: Session): Speaking {
   const known = computed(() => state.value.speakers[id])
   const timeline = computed(() => known.value?.timeline ?? NONE)
-  const speakers = computed(() => afterOperations(known.value?.speakers ?? NOBODY, pending.value as SpeakerOperation[]))
+  const speakers = computed(() => afterOperations(known.value?.speakers ?? NOBODY, operations.value))
   const resolve = computed<Resolve>(() => resolver(speakers.value))
   const faces = computed(() => shownSpeakers(speakers.value).map(toFace))
   const byId = computed(() => new Map(speakers.value.map((one) => [one.id, toFace(one)])))
@@ -200,6 +187,11 @@ export function openSpeaking({ id, lines, pending, perform, undo }: Text): Speak
     if (name.trim() !== speakers.value.find((one) => one.id === speaker)?.name)
       perform([{ op: 'name_speaker', id: speaker, name: name.trim() }])
   }
+  function remove(speaker: string): void {
+    const own = lines.value.filter((one) => one.speaker === speaker).map(lineId)
+    const ofLines = own.length ? [{ op: 'speaker', ids: own, speaker: null } as const] : []
+    perform([...ofLines, { op: 'remove_speaker', id: speaker }])
+  }
   async function count(wanted: number | 'auto'): Promise<void> {
     counting.value = true
     const answer = await request<SpeakerList>('POST', `/api/jobs/${id}/speakers`, { speakers: wanted })
@@ -217,6 +209,7 @@ export function openSpeaking({ id, lines, pending, perform, undo }: Text): Speak
     counting,
     problem,
     picking,
+    pick: (line, at) => (picking.value = { line, at }),
     faceOf,
     namesIn: (index) =>
       quiet.value
@@ -232,8 +225,8 @@ export function openSpeaking({ id, lines, pending, perform, undo }: Text): Speak
     press,
     rename,
     merge,
-    remove: (speaker) => perform([{ op: 'remove_speaker', id: speaker }]),
-    add: (name) => perform([{ op: 'name_speaker', id: newId(), name: name.trim() }]),
+    remove,
+    add: (name) => void perform([{ op: 'name_speaker', id: newId(), name: name.trim() }]),
     count,
   }
 }
