@@ -304,6 +304,8 @@ export const zh: Translation = {
     show_original: '显示原始结果',
     showing_original: '这是最初识别的文字，之后改动过的部分带下划线。',
     hide_original: '返回编辑后的文字',
+    also_heard_here: '此处另有识别结果',
+    fill_gap: '输入此处内容',
     saves_itself: '已保存。输入内容会自动保存。',
     more_coming: '后续内容仍在转写，现在即可编辑。',
     line_keys: '此行的按键',
@@ -708,8 +710,7 @@ export const zh: Translation = {
   },
 
   models: {
-    speakers: '区分说话人；不产生文字',
-    speakers: '区分说话人；不产生文字',
+    speakers: '区分发言人；不产生文字',
     'large-v3-turbo': '文字质量接近 large-v3，速度快得多；不支持翻译',
     'large-v3': '文字质量最好，适合难度高的录音和少见语言',
     'large-v2': '适合 large-v3 容易编造文字的高难度录音',
