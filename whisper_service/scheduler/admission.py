@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Final
 
 from whisper_service.scheduler.lanes import SHORT_S, at_front, turn
+from whisper_service.scheduler.speakers_plan import has_all_text
 from whisper_service.scheduler.views import ClaimJob, Decoding, JobView, StartDecode, View, WaitingJob
 
 LONG_S: Final = 3_600.0
@@ -34,7 +35,8 @@ of many recordings is complete."""
 HEADS: Final = MAX_TOGETHER + MORE_AT_FRONT
 """Pending jobs of each length that the planner sees. No plan claims more."""
 MAX_WITHOUT_MODEL: Final = 64
-"""Claimed jobs that wait for the download of a model and do not count as in work."""
+"""Claimed jobs that do not count as in work: they wait for the download of a model, or have all their text and wait for
+their speakers."""
 
 
 class Length(IntEnum):
@@ -64,7 +66,7 @@ def claim(view: View) -> Iterator[ClaimJob]:
     at_work: Counter[Length] = Counter()
     uncounted = MAX_WITHOUT_MODEL
     for work in view.jobs:
-        if work.model_missing and uncounted:
+        if (work.model_missing or (work.unassigned and has_all_text(work))) and uncounted:
             uncounted -= 1
         else:
             at_work[length_of(work)] += 1

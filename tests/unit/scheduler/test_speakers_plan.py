@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from testkit.strategies import shares
 from whisper_service.core.domain import CALL_RANK
+from whisper_service.scheduler import admission
 from whisper_service.scheduler.planner import plan
 from whisper_service.scheduler.views import (
     AssignSpeakers,
+    ClaimJob,
     Decoding,
     FinishJob,
     GiveBatch,
@@ -22,6 +24,7 @@ from whisper_service.scheduler.views import (
     SpeechView,
     Step,
     View,
+    WaitingJob,
 )
 
 FREE = SpeakersView(ready=True, rest_at=100.0)
@@ -94,6 +97,20 @@ def test_an_idle_actor_rests_after_a_while() -> None:
     assert steps(speakers=FREE, now=100.0) == [RestSpeakers()]
     assert steps(speakers=replace(FREE, ready=False), now=100.0) == []
     assert steps(work("a", decoding=Decoding.RUNNING), speakers=FREE, now=100.0) == []
+
+
+def test_jobs_that_wait_for_speakers_alone_keep_no_other_from_its_place() -> None:
+    """Their text is complete. Only so many of them are left out of the count: their spools fill the disk."""
+    long = 2 * admission.LONG_S
+    queue = tuple(WaitingJob(f"new{n}", 1, long) for n in range(10))
+
+    def claims(count: int) -> int:
+        jobs = tuple(work(f"{n}", unheard=0, duration_s=long) for n in range(count))
+        view = View(jobs=jobs, queue=queue, speech=SPEECH, speakers=replace(FREE, busy=True))
+        return sum(isinstance(step, ClaimJob) for step in plan(view, 0.0))
+
+    assert claims(admission.MAX_LONG) == admission.MAX_LONG
+    assert claims(admission.MAX_WITHOUT_MODEL + admission.MAX_LONG) == 0
 
 
 JOBS = st.lists(
