@@ -83,6 +83,12 @@ async def test_a_form_makes_a_job(web: Running) -> None:
         "word_timestamps": False,
         "script": None,
         "track": None,
+        "speakers": "off",
+        "min_speakers": None,
+        "max_speakers": None,
+        "channels": "mix",
+        "begin_s": None,
+        "end_s": None,
         "webhook": None,
     }
     assert job["options"] == asked
@@ -274,7 +280,7 @@ async def test_a_recording_becomes_a_transcript_and_files(web: Running) -> None:
             fields = written["segments"][0].keys()
             lines = [{field: line[field] for field in fields} for line in said["segments"]]
             assert written == {field: said[field] for field in written} | {"segments": lines}
-            assert said.keys() - written.keys() == {"edits", "deleted"}
+            assert said.keys() - written.keys() == {"edits", "deleted", "marks", "speakers"}
         if format == "srt":
             assert [cue.content for cue in srt.parse(answer.text)] == [text_of(0), text_of(1)]
 
