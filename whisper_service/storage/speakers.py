@@ -138,11 +138,6 @@ class Speakers:
         sql = "SELECT id, centroid FROM speaker WHERE job_id = :id AND centroid IS NOT NULL ORDER BY position, id"
         return {row["id"]: row["centroid"] for row in await self._db.read(sql, id=job_id)}
 
-    async def directions(self, job_id: str) -> dict[str, bytes]:
-        """Return the directions of the voices of a job, by IDs of speakers. Biometric: they stay in the service."""
-        sql = "SELECT id, centroid FROM speaker WHERE job_id = :id AND centroid IS NOT NULL ORDER BY position, id"
-        return {row["id"]: row["centroid"] for row in await self._db.read(sql, id=job_id)}
-
     async def timeline(self, job_id: str) -> Timeline:
         """Return who speaks when. Empty: nobody was told apart."""
         rows = await self._db.read("SELECT turns FROM speaker_timeline WHERE job_id = :id", id=job_id)
