@@ -17,6 +17,7 @@ export type Action =
   | 'loop'
   | 'export'
   | 'find'
+  | 'replace'
   | 'help'
   | 'edit'
   | 'undo'
@@ -60,6 +61,7 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     speaker_none: ['Minus'],
     undo: ['Mod+KeyZ'],
     redo: ['Mod+Shift+KeyZ', 'Mod+KeyY'],
+    replace: ['Mod+KeyH', 'Mod+Alt+KeyF'],
     find: ['Slash'],
     export: ['KeyE'],
     saved: ['Mod+KeyS'],
@@ -75,6 +77,7 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     faster: ['Alt+BracketRight'],
     undo: ['Mod+KeyZ'],
     redo: ['Mod+Shift+KeyZ', 'Mod+KeyY'],
+    replace: ['Mod+KeyH', 'Mod+Alt+KeyF'],
     saved: ['Mod+KeyS'],
   },
 }

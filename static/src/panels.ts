@@ -21,5 +21,10 @@ export const PANELS: Panel[] = [
     label: 'notes',
     component: defineAsyncComponent(() => import('./components/edit/NotesPanel.vue')),
   },
+  {
+    name: 'history',
+    label: 'edit_history',
+    component: defineAsyncComponent(() => import('./components/edit/HistoryPanel.vue')),
+  },
   { name: 'info', label: 'info', component: JobInfo },
 ]

@@ -1,13 +1,7 @@
-// Places in a text: the segment and the word at a time, and where a phrase occurs.
+// Places in a text: the segment and the word at a time.
 import type { Head } from './edit/speakers.ts'
 import type { NewLine } from './edit/line_editor.ts'
 import type { Gap, Segment, Word } from './types.ts'
-
-export interface Hit {
-  segment: number
-  from: number
-  to: number
-}
 
 /** The ID of a line. An event of a segment does not say it. */
 export const lineId = ({ id, chunk, index }: Segment): string => id ?? `c${chunk}.${index}`
@@ -42,42 +36,6 @@ export function wordRange(segment: Segment, time: number): [number, number] | nu
   return null
 }
 
-const lowered = new WeakMap<Segment, string>() // of ten hours, lower case takes longer than the search
-
-function lowerText(segment: Segment): string {
-  let text = lowered.get(segment)
-  if (text === undefined) lowered.set(segment, (text = segment.text.trim().toLocaleLowerCase()))
-  return text
-}
-
-/** Whether a phrase is long enough to look for: two characters, or one Chinese character. */
-export const isLongEnough = (phrase: string): boolean => phrase.trim().length > 1 || /\p{Script=Han}/u.test(phrase)
-
-/** Every place of `phrase` in upper or lower case. A text without it is searched for its words, as the list does. */
-export function findPhrase(segments: readonly Segment[], phrase: string): Hit[] {
-  const wanted = phrase.trim().toLocaleLowerCase()
-  const hits = findExactly(segments, wanted)
-  const words = [...new Set(wanted.split(/\s+/))]
-  if (hits.length || words.length < 2) return hits
-  const each = words.flatMap((word) => findExactly(segments, word))
-  each.sort((a, b) => a.segment - b.segment || a.from - b.from || b.to - a.to)
-  return each.filter((hit, at) => {
-    const before = each[at - 1]
-    return !before || before.segment !== hit.segment || before.to <= hit.from
-  })
-}
-
-function findExactly(segments: readonly Segment[], wanted: string): Hit[] {
-  if (!isLongEnough(wanted)) return []
-  return segments.flatMap((one, segment) => {
-    const text = lowerText(one)
-    const hits: Hit[] = []
-    for (let from = text.indexOf(wanted); from >= 0; from = text.indexOf(wanted, from + wanted.length))
-      hits.push({ segment, from, to: from + wanted.length })
-    return hits
-  })
-}
-
 /** The word at an offset in the text of its segment (in UTF-16 units, as browsers count), or null. */
 export function wordAt(segment: Segment, offset: number): Word | null {
   const text = segment.text.trim()
@@ -97,6 +55,7 @@ export interface Row {
   fresh?: boolean // the line is new and has no text yet: it is in no list of lines
   gap?: Gap
   head?: Head // who speaks, where that is said
+  double?: boolean // a person wrote the line, and later the model recognised something there
   tight?: boolean // nothing stands between it and the line before, in a paragraph
 }
 
@@ -107,6 +66,24 @@ export function withNewLine(rows: Row[], line: NewLine | null): Row[] {
   const at = line.after === null ? 0 : 1 + rows.findIndex(({ key }) => key === line.after)
   const blank = { id, chunk: -1, index: -1, start, end, text: '', words: [], language: null, speaker: null }
   return rows.toSpliced(at, 0, { key: id, line: blank, fresh: true })
+}
+
+const DOUBLE_SHARE = 0.5 // of a line that a person wrote: so much of it is another line as well
+const NEIGHBOURS = 8
+
+/** Mark lines that a person wrote into a gap where a retry found the text too: both are shown. */
+export function withDoubles(rows: Row[]): Row[] {
+  return rows.map((row, at) => {
+    const { line } = row
+    if (line?.source !== 'person' || line.end <= line.start) return row
+    const near = rows.slice(Math.max(0, at - NEIGHBOURS), at + NEIGHBOURS + 1)
+    const heard = near.some(({ line: other }) => {
+      if (!other || other.version || other.chunk === line.chunk) return false
+      const both = Math.min(line.end, other.end) - Math.max(line.start, other.start)
+      return both / (line.end - line.start) > DOUBLE_SHARE
+    })
+    return heard ? { ...row, double: true } : row
+  })
 }
 
 /** Lines and gaps in the order of their times. `heads` has an item for each line, or none. */
@@ -132,7 +109,11 @@ const BLOCK_ROWS = 25
 const MOST_ROWS = 2 * BLOCK_ROWS // so many rows a block may have after lines were split or written
 
 const isSame = (row: Row, old: Row): boolean =>
-  row.key === old.key && row.line === old.line && row.gap === old.gap && row.head?.key === old.head?.key
+  row.key === old.key &&
+  row.line === old.line &&
+  row.gap === old.gap &&
+  row.head?.key === old.head?.key &&
+  row.double === old.double
 
 /**
  * Cut rows into blocks. Blocks of `before` keep their first rows, so that one more line changes one block. A block in which

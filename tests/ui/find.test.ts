@@ -1,6 +1,6 @@
 // A phrase in lines: the same cases as tests/unit/editing/test_matching.py.
 import cases from '../unit/editing/find.json'
-import { Finder, isLongEnough, occurrences, withReplacement } from '../../static/src/edit/find.ts'
+import { Finder, isLongEnough, occurrences, stretchesOf, withReplacement } from '../../static/src/edit/find.ts'
 
 const VARIANTS = new Map([...'蘋苹發发髮发頭头現现'].flatMap((one, at, all) => (at % 2 ? [] : [[one, all[at + 1]!]])))
 
@@ -37,9 +37,24 @@ it('finds over the edge of two lines, with the space that stands between them', 
 
 it('finds the words of a phrase that does not occur, each place once', () => {
   expect(find(['key pound', 'pounds'], 'pound key')).toEqual([
-    { segment: 0, from: 0, to: 3 },
-    { segment: 0, from: 4, to: 9 },
-    { segment: 1, from: 0, to: 5 },
+    { segment: 0, from: 0, to: 3, part: true },
+    { segment: 0, from: 4, to: 9, part: true },
+    { segment: 1, from: 0, to: 5, part: true },
+  ])
+})
+
+it('takes the longest of words at one place, and each word at its own', () => {
+  expect(find(['the zebra and the horse', 'Horse', 'a zebrahorse'], 'zebrahorse zebra')).toEqual([
+    { segment: 0, from: 4, to: 9, part: true },
+    { segment: 2, from: 2, to: 12, part: true },
+  ])
+})
+
+it('marks a find in both lines that it is in', () => {
+  expect(stretchesOf({ segment: 3, from: 4, to: 9 })).toEqual([[3, 4, 9]])
+  expect(stretchesOf({ segment: 3, from: 4, to: 9, over: 2 })).toEqual([
+    [3, 4, 9],
+    [4, 0, 2],
   ])
 })
 

@@ -1,12 +1,4 @@
-import {
-  findPhrase,
-  indexAt,
-  isLongEnough,
-  rowsOf,
-  toBlocks,
-  wordAt,
-  wordRange,
-} from '../../static/src/transcript_text.ts'
+import { indexAt, rowsOf, toBlocks, wordAt, wordRange } from '../../static/src/transcript_text.ts'
 
 const word = (text: string, start: number) => ({ word: text, start, end: start + 1, probability: 1 })
 const segment = {
@@ -26,32 +18,6 @@ it('finds the spoken word, also if the word occurs twice', () => {
 
 it('finds the word at a place of the text', () => {
   expect([0, 3, 5, 8, 14].map((offset) => wordAt(segment, offset)?.start)).toEqual([0, 1, 1, 2, 3])
-})
-
-it('finds a phrase everywhere, in any case and script', () => {
-  const lines = [{ text: ' Ab aB' }, { text: '今天天气' }] as any
-  expect(findPhrase(lines, 'ab')).toEqual([
-    { segment: 0, from: 0, to: 2 },
-    { segment: 0, from: 3, to: 5 },
-  ])
-  expect(findPhrase(lines, '天气')).toEqual([{ segment: 1, from: 2, to: 4 }])
-  expect(findPhrase(lines, ' ')).toEqual([])
-})
-
-it('finds the words of a phrase that is nowhere as a whole, each place once', () => {
-  const lines = [{ text: 'the zebra and the horse' }, { text: 'Horse' }, { text: 'a zebrahorse' }] as any
-  expect(findPhrase(lines, 'the horse')).toEqual([{ segment: 0, from: 14, to: 23 }])
-  expect(findPhrase(lines, 'horse zebra')).toEqual([
-    { segment: 0, from: 4, to: 9 },
-    { segment: 0, from: 18, to: 23 },
-    { segment: 1, from: 0, to: 5 },
-    { segment: 2, from: 2, to: 7 },
-    { segment: 2, from: 7, to: 12 },
-  ])
-  expect(findPhrase(lines, 'zebrahorse zebra')).toEqual([
-    { segment: 0, from: 4, to: 9 },
-    { segment: 2, from: 2, to: 12 },
-  ])
 })
 
 it('puts gaps in their places', () => {
@@ -102,9 +68,4 @@ it('changes one block where a line is split, joined or deleted', () => {
   const many = Array.from({ length: 40 }, (_, index) => line(29, 1 + index))
   expect(changed(lines.toSpliced(30, 0, ...many))).toEqual([50, 15])
   expect(changed([])).toEqual([])
-})
-
-it('looks for two characters at least, or for one Chinese character', () => {
-  expect(['a', ' a ', 'ab', '天', ''].map(isLongEnough)).toEqual([false, false, true, true, false])
-  expect(findPhrase([{ text: 'a cat' }] as any, 'a')).toEqual([])
 })

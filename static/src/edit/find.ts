@@ -16,6 +16,13 @@ export interface Hit {
   from: number
   to: number
   over?: number // it goes on over so many characters of the next line
+  part?: true // only a word of the phrase is there, as the whole phrase is nowhere
+}
+
+/** The stretches of lines that a find has: the line, and its first and last character. */
+export function stretchesOf({ segment, from, to, over }: Hit): (readonly [number, number, number])[] {
+  const first = [segment, from, to] as const
+  return over ? [first, [segment + 1, 0, over]] : [first]
 }
 
 const QUOTES: Record<string, string> = { '\u00a0': ' ', '\u3000': ' ', ς: 'σ' }
@@ -137,10 +144,11 @@ export class Finder {
     if (hits.length || words.length < 2) return hits
     const each = words.flatMap((text) => this.findExactly(lines, { ...phrase, text }, variants))
     each.sort((a, b) => a.segment - b.segment || a.from - b.from || b.to - a.to)
-    return each.filter((hit, at) => {
+    const apart = each.filter((hit, at) => {
       const before = each[at - 1]
       return !before || before.segment !== hit.segment || before.to <= hit.from
     })
+    return apart.map((hit) => ({ ...hit, part: true }))
   }
 
   private findExactly(lines: readonly Line[], phrase: Phrase, variants?: Variants): Hit[] {

@@ -1,0 +1,131 @@
+"""Find and replace, here and in many transcripts, and the vocabulary that learns from it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from testkit.browser import Site, Visitor
+from whisper_service.core.domain import Options
+from whisper_service.editing.operations import ChangeText
+from whisper_service.editing.vocabulary import Term
+from whisper_service.storage.transcript_edits import Edit
+from whisper_service.storage.vocabulary import version_of
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+SHOWN = "[...document.querySelectorAll('.line[data-line] > p')].map((p) => p.textContent)"
+FOUND = "[...(CSS.highlights.get('hit') ?? [])].map(String)"
+
+
+async def done(site: Site, name: str, **play: Any) -> str:
+    job = await site.send(name, **play)
+    await site.until(job.id, "completed")
+    return job.id
+
+
+async def texts(site: Site, job_id: str) -> list[str]:
+    return [line.text.strip() for line in await site.service.edits.lines(job_id)]
+
+
+async def forget_terms(site: Site) -> None:
+    vocabulary = site.service.parts.store.vocabulary
+    await vocabulary.put([], version_of(await vocabulary.terms()))
+
+
+async def test_words_are_replaced_in_the_ticked_transcripts_of_a_search(visitor: Visitor, site: Site) -> None:
+    """Criterion 42: a dry run with counts and lines, a group that is undone, a transcript that was edited meanwhile."""
+    await forget_terms(site)
+    jobs = [await done(site, f"talk {number}.wav", says="The pound key", chunks=2) for number in range(5)]
+    page = visitor.page
+    await page.fill("input[type=search]", "pound")
+    await page.click("[data-replace-in]")
+    rows = page.locator("[data-replace-many] li[data-job]")
+    await rows.nth(4).wait_for()
+    assert (await rows.nth(0).inner_text()).splitlines()[:2] == ["talk 4", "2 matches"]
+    assert await rows.nth(0).locator(".words").all_inner_texts() == ["0:00 The pound key 0.", "0:11 The pound key 1."]
+    await page.fill("[data-replace-many] [data-replacement]", "hash")
+    assert "The poundhash key 0." in (await rows.nth(0).locator(".words").nth(0).inner_text()).replace(" hash", "hash")
+    for number in (4, 3):
+        await page.uncheck(f"[data-replace-many] li[data-job='{jobs[number]}'] input")
+    assert await page.inner_text("[data-replace-go]") == "Replace in 3 transcripts"
+    edit = Edit("b1", (ChangeText(id="c0.0", v=0, text="The pound key, edited"),), author="Li")
+    await site.service.edits.apply(jobs[0], edit)
+    await page.click("[data-replace-go]")
+    await page.get_by_text("Replaced 4 matches in 2 transcripts").wait_for()
+    await page.get_by_text("“talk 0” stays as it is").or_(page.get_by_text("talk 0 stays as it is")).wait_for()
+    assert [await texts(site, job) for job in jobs] == [
+        ["The pound key, edited", "The pound key 1."],
+        *[["The hash key 0.", "The hash key 1."]] * 2,
+        *[["The pound key 0.", "The pound key 1."]] * 2,
+    ]
+    await page.locator(".notices p", has_text="Replaced 4").get_by_role("button", name="Undo").click()
+    await page.get_by_text("Taken back in 2 transcripts").wait_for()
+    for job in jobs[1:]:
+        assert await texts(site, job) == ["The pound key 0.", "The pound key 1."]
+
+
+async def test_a_term_is_remembered_told_to_the_model_and_replaced(visitor: Visitor, site: Site) -> None:
+    """Criterion 43: Remember after a replacement, hints in the next prompt, automatic replacement as an edit."""
+    await forget_terms(site)
+    await done(site, "first.wav", says="Cooper netties", chunks=1)
+    page = visitor.page
+    await page.fill("input[type=search]", "cooper netties")
+    await page.click("[data-replace-in]")
+    await page.fill("[data-replace-many] [data-replacement]", "Kubernetes")
+    await page.click("[data-replace-go]:enabled")
+    await page.get_by_text("Remember “Kubernetes” for new recordings?").wait_for()
+    await page.get_by_role("button", name="Remember", exact=True).click()
+    await page.get_by_text("“Kubernetes” is in the vocabulary now").wait_for()
+    (term,) = await site.service.parts.store.vocabulary.terms()
+    assert (term.term, term.heard, term.hint, term.replace, term.uses) == (
+        "Kubernetes", ("cooper netties",), True, False, 1
+    )  # fmt: skip
+    told = await done(site, "told.wav", echo=True, chunks=1, options=Options(language="en", prompt="About us."))
+    assert await texts(site, told) == ["About us. Kubernetes."]
+
+    await visitor.go("/settings")
+    await page.click("[data-tab=vocabulary]")
+    row = page.locator("[data-vocabulary] tbody tr")
+    assert await row.locator("[data-name]").input_value() == "Kubernetes"
+    assert await row.locator("[data-heard]").input_value() == "cooper netties"
+    async with page.expect_response("**/api/vocabulary"):
+        await row.locator("[data-auto-replace]").check()
+    job = await done(site, "second.wav", says="We use cooper netties", chunks=2)
+    assert await texts(site, job) == ["We use Kubernetes 0.", "We use Kubernetes 1."]
+    await visitor.go("/")
+    await visitor.go("/settings#vocabulary")
+    await row.wait_for()
+    assert (await row.locator("td").nth(5).inner_text()) == "3"
+
+
+async def test_the_vocabulary_is_written_in_the_settings(visitor: Visitor, site: Site) -> None:
+    """A new term, its spellings and language; what another window changed is not overwritten; a term is removed."""
+    await forget_terms(site)
+    vocabulary = site.service.parts.store.vocabulary
+    page, visitor.expected = visitor.page, re.compile("/api/vocabulary")  # the refusal
+    await visitor.go("/settings")
+    await page.click("[data-tab=vocabulary]")
+    await page.click("[data-add-term]")
+    await page.keyboard.type("李雷")
+    async with page.expect_response("**/api/vocabulary"):
+        await page.keyboard.press("Tab")
+    await page.fill("[data-heard]", "里雷，李磊, 黎雷")
+    async with page.expect_response("**/api/vocabulary"):
+        await page.keyboard.press("Tab")
+    async with page.expect_response("**/api/vocabulary"):
+        await page.select_option("[data-vocabulary] [data-language]", "zh")
+    (term,) = await vocabulary.terms()
+    assert (term.term, term.heard, term.language) == ("李雷", ("里雷", "李磊", "黎雷"), "zh")
+    await vocabulary.put([Term(term.id, "韩梅梅")], version_of([term]))  # by another window
+    async with page.expect_response("**/api/vocabulary"):
+        await page.uncheck("[data-vocabulary] [data-hint]")
+    await page.locator("[data-vocabulary] [role=alert]").wait_for()
+    await page.locator("[data-vocabulary] tr[data-term=韩梅梅]").wait_for()
+    assert [one.term for one in await vocabulary.terms()] == ["韩梅梅"]
+    async with page.expect_response("**/api/vocabulary"):
+        await page.click("[data-vocabulary] [data-remove]")
+    assert await vocabulary.terms() == []
+    await page.get_by_text("No terms yet").wait_for()
