@@ -75,7 +75,17 @@ export function reportOf(job: Job, service: string | undefined): string {
 export const FORMATS = ['srt', 'vtt', 'txt', 'docx', 'md', 'json', 'tsv', 'lrc', 'ass'] as const
 
 export type Format = (typeof FORMATS)[number]
-export type ExportOption = 'columns' | 'lines' | 'script' | 'times' | 'word_times' | 'bom' | 'speakers'
+export type ExportOption =
+  | 'columns'
+  | 'lines'
+  | 'script'
+  | 'times'
+  | 'word_times'
+  | 'bom'
+  | 'speakers'
+  | 'notes'
+  | 'unchecked'
+  | 'compare'
 
 const CAPTIONS = ['columns', 'lines', 'script', 'bom'] as const
 const NAMED = [...CAPTIONS, 'speakers'] as const
@@ -83,9 +93,9 @@ const NAMED = [...CAPTIONS, 'speakers'] as const
 export const EXPORT_OPTIONS: Record<Format, readonly ExportOption[]> = {
   srt: NAMED,
   vtt: [...NAMED, 'word_times'],
-  txt: ['speakers', 'script', 'bom'],
-  docx: ['speakers', 'script', 'times'],
-  md: ['times', 'speakers', 'script', 'bom'],
+  txt: ['speakers', 'unchecked', 'script', 'bom'],
+  docx: ['speakers', 'notes', 'unchecked', 'compare', 'script', 'times'],
+  md: ['times', 'speakers', 'notes', 'unchecked', 'script', 'bom'],
   json: ['speakers', 'script'],
   tsv: ['speakers', 'script', 'bom'],
   lrc: CAPTIONS,

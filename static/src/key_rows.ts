@@ -18,11 +18,13 @@ export const KEY_ROWS: Record<Mode, KeyRow[]> = {
     { label: 'key_loop', actions: ['loop'] },
     { label: 'key_edit', actions: ['edit'] },
     { label: 'key_delete', actions: ['delete_line'] },
+    { label: 'key_check', actions: ['check'] },
+    { label: 'key_marks', actions: ['bookmark', 'highlight', 'note'] },
+    { label: 'key_doubts', actions: ['doubt_next', 'doubt_before'] },
     { label: 'key_speaker', actions: ['speaker'] },
     { label: 'key_speakers', actions: [...SPEAKER_DIGITS.map((digit) => `speaker_${digit}` as const), 'speaker_none'] },
     { label: 'key_undo', actions: ['undo', 'redo'] },
     { label: 'key_search', actions: ['find'] },
-    { label: 'key_replace', actions: ['replace'] },
     { label: 'key_export', actions: ['export'] },
   ],
   typing: [
@@ -33,7 +35,6 @@ export const KEY_ROWS: Record<Mode, KeyRow[]> = {
     { label: 'key_speaker', actions: ['speaker'] },
     { label: 'key_rate', actions: ['slower', 'faster'] },
     { label: 'key_undo', actions: ['undo', 'redo'] },
-    { label: 'key_replace', actions: ['replace'] },
     { label: 'key_saved', actions: ['saved'] },
   ],
 }

@@ -17,13 +17,18 @@ export type Action =
   | 'loop'
   | 'export'
   | 'find'
-  | 'replace'
   | 'help'
   | 'edit'
   | 'undo'
   | 'redo'
   | 'saved'
   | 'delete_line'
+  | 'check'
+  | 'bookmark'
+  | 'highlight'
+  | 'note'
+  | 'doubt_next'
+  | 'doubt_before'
   | 'speaker'
   | 'speaker_none'
   | `speaker_${SpeakerDigit}`
@@ -59,9 +64,14 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     speaker: ['KeyS'],
     ...speakerKeys,
     speaker_none: ['Minus'],
+    check: ['KeyC'],
+    bookmark: ['KeyB'],
+    highlight: ['KeyH'],
+    note: ['KeyM'],
+    doubt_next: ['KeyN'],
+    doubt_before: ['Shift+KeyN'],
     undo: ['Mod+KeyZ'],
     redo: ['Mod+Shift+KeyZ', 'Mod+KeyY'],
-    replace: ['Mod+KeyH', 'Mod+Alt+KeyF'],
     find: ['Slash'],
     export: ['KeyE'],
     saved: ['Mod+KeyS'],
@@ -77,7 +87,6 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     faster: ['Alt+BracketRight'],
     undo: ['Mod+KeyZ'],
     redo: ['Mod+Shift+KeyZ', 'Mod+KeyY'],
-    replace: ['Mod+KeyH', 'Mod+Alt+KeyF'],
     saved: ['Mod+KeyS'],
   },
 }

@@ -29,6 +29,9 @@ const DEFAULTS = {
   click_seeks: true,
   hinted: false, // the keys of a line that is edited were told
   follow: true,
+  view: 'lines' as 'lines' | 'paragraphs',
+  doubts: false, // doubtful words are marked
+  colour: 1, // of the last highlight
   rate: 1,
   volume: 1,
   rewind: 1, // seconds, after a pause
@@ -43,6 +46,9 @@ const DEFAULTS = {
   word_times: false,
   speakers: true, // their names in texts and captions
   speaker_column: false, // their names in tables
+  notes: false, // in exports, and the next two as well
+  unchecked: false,
+  compare: false,
   bom: false, // of exports
   author: '', // how this person is called in the log of edits
 }
@@ -135,7 +141,8 @@ function within(value: number | '', [least, most]: readonly [number, number]): n
 
 /** The layout of exports where it differs from the defaults of the service. A Chinese character takes two columns. */
 export function exportLayout(format: string): Record<string, string | number | boolean> {
-  const { columns, lines, script, times, word_times, speakers, speaker_column, bom } = preferences
+  const { columns, lines, script, times, word_times, speakers, speaker_column, notes, unchecked, compare, bom } =
+    preferences
   const wide = within(columns, BOUNDS.columns)
   return withoutEmpty<string | number | boolean>({
     line_columns: wide,
@@ -145,6 +152,9 @@ export function exportLayout(format: string): Record<string, string | number | b
     times: times ? '' : false,
     word_times: word_times || '',
     speakers: format === 'tsv' ? speaker_column || '' : speakers ? '' : false,
+    notes: notes || '',
+    unchecked: unchecked || '',
+    compare: compare || '',
     bom: bom || '',
   })
 }

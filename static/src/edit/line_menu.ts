@@ -1,7 +1,9 @@
 // The menu of a line, in its order. An entry that is not for this line now is shown, and switched off.
 import type { MessageKey } from '../i18n/index.ts'
 import type { Segment } from '../types.ts'
+import { preferences } from '../preferences.ts'
 import type { LineEditor } from './line_editor.ts'
+import { freshNote, useMarking } from './marking.ts'
 import type { Reading } from './reading.ts'
 
 /** The line, and where the caret is or was in it. */
@@ -43,6 +45,22 @@ export const LINE_MENU: LineEntry[] = [
     run: ({ editor, id, line, offset }) => editor.begin(id, offset ?? line.text.length) && editor.join(1),
   },
   { name: 'insert', label: 'insert_line', run: ({ editor, id }) => editor.insertBelow(id) },
+  {
+    name: 'check',
+    label: ({ line }) => (line.checked ? 'uncheck_line' : 'check_line'),
+    run: ({ reading, id, line }) => reading.session.perform([{ op: 'check', ids: [id], on: !line.checked }]),
+  },
+  { name: 'bookmark', label: 'bookmark', run: ({ reading, id }) => useMarking(reading).bookmark(id) },
+  {
+    name: 'note',
+    label: 'note',
+    may: ({ line }) => hasText(line.text),
+    run: ({ reading, id, line }) => {
+      const last = { line: id, at: [...line.text].length }
+      freshNote.value = useMarking(reading).make('note', { line: id, at: 0 }, last, { colour: preferences.colour })
+      reading.openPanel('notes')
+    },
+  },
   { name: 'copy-link', label: 'copy_place', run: ({ reading, line }) => reading.copyLink(line.start) },
   { name: 'original', label: 'original_text', run: ({ reading, id }) => reading.showOriginal(id) },
   { name: 'delete', label: 'delete_line', run: ({ reading, id }) => reading.deleteLine(id) },

@@ -17,6 +17,8 @@ export interface Reading {
   play(from: number): void
   /** Show a line, given by its ID, in the middle of the window. */
   reveal(id: string): void
+  /** Give a line the focus. */
+  focus(id: string): void
   /** Put the caret into a line. */
   edit(place: Place): void
   /** The line that a key is about: the one that is edited, else the one with the focus, else the one that plays. */

@@ -1,0 +1,134 @@
+// The marks of the transcript that is read: bookmarks, highlights and notes, as the service says them, with what this tab
+// changed on top.
+import { computed, ref, type ComputedRef } from 'vue'
+import { state } from '../store.ts'
+import { lineId } from '../transcript_text.ts'
+import type { Stretch } from '../text_places.ts'
+import type { ClientOperation, Mark, Segment } from '../types.ts'
+import { newId } from './changes.ts'
+import { follow, type MarkedLine } from './marks.ts'
+import type { Session } from './session.ts'
+
+export const COLOURS = [1, 2, 3, 4, 5] as const
+/** The note that is to be written now: the list of notes puts the caret into it. */
+export const freshNote = ref('')
+export type MarkKind = Mark['kind']
+export type Anchor = Mark['first']
+
+/** The part of the page's state that marks are made of. */
+export interface Marked {
+  id: string // of the job
+  lines: ComputedRef<Segment[]>
+  session: Session
+}
+export interface Marking {
+  /** All marks, in the order of the text. */
+  marks: ComputedRef<Mark[]>
+  indexOf(line: string): number
+  make(kind: MarkKind, first: Anchor, last: Anchor, more?: { colour?: number; text?: string }): string
+  change(id: string, more: { colour?: number; text?: string }): void
+  remove(...ids: string[]): void
+  /** Set a bookmark on a line, or take it away. True: it is there now. */
+  bookmark(line: string): boolean
+}
+
+const known = new WeakMap<Session, Marking>()
+
+export function useMarking(page: Marked): Marking {
+  const marking = known.get(page.session) ?? start(page)
+  known.set(page.session, marking)
+  return marking
+}
+
+const asMarked = new WeakMap<Segment, MarkedLine>()
+function markedLine(segment: Segment): MarkedLine {
+  const found = asMarked.get(segment) ?? { id: lineId(segment), text: segment.text }
+  asMarked.set(segment, found)
+  return found
+}
+const NONE: never[] = []
+
+function start({ id, lines, session }: Marked): Marking {
+  const places = computed(() => new Map(lines.value.map((line, index) => [lineId(line), index])))
+  const indexOf = (line: string): number => places.value.get(line) ?? -1
+  const order = ({ first }: Mark): number => indexOf(first.line) * 10_000 + first.at
+
+  const marks = computed(() => {
+    const said = state.value.marks[id] ?? NONE
+    const before = state.value.texts[id] ?? NONE
+    const now =
+      said.length && before !== lines.value
+        ? follow(said, before.map(markedLine), lines.value.map(markedLine))
+        : [...said]
+    return withOperations(now, session.operations.value).sort((one, other) => order(one) - order(other))
+  })
+  return {
+    marks,
+    indexOf,
+    make(kind, first, last, more = {}) {
+      const made = newId()
+      session.perform([{ op: 'mark', id: made, kind, first, last, colour: 1, text: '', ...more }])
+      return made
+    },
+    change(mark, more) {
+      session.perform([{ op: 'change_mark', id: mark, ...more }])
+    },
+    remove(...ids) {
+      session.perform([{ op: 'unmark', ids }])
+    },
+    bookmark(line) {
+      const there = marks.value.filter(({ kind, first }) => kind === 'bookmark' && first.line === line)
+      if (there.length) this.remove(...there.map((mark) => mark.id))
+      else this.make('bookmark', { line, at: 0 }, { line, at: 0 })
+      return !there.length
+    },
+  }
+}
+
+/** Marks with operations that the service does not have yet. */
+export function withOperations(marks: Mark[], operations: readonly ClientOperation[]): Mark[] {
+  let now = marks
+  for (const operation of operations) {
+    if (operation.op === 'mark' && !now.some(({ id }) => id === operation.id)) {
+      const { op: _op, ...mark } = operation
+      now = [...now, { ...mark, lost: '', author: '', at: Date.now() / 1000 }]
+    } else if (operation.op === 'change_mark') {
+      const { id, colour, text } = operation
+      now = now.map((mark) =>
+        mark.id === id ? { ...mark, colour: colour ?? mark.colour, text: text ?? mark.text } : mark,
+      )
+    } else if (operation.op === 'unmark') {
+      now = now.filter(({ id }) => !operation.ids.includes(id))
+    }
+  }
+  return now
+}
+
+/** The UTF-16 units of a line as the page shows it, without spaces at its ends, for a place in code points. */
+export function shownAt({ text }: Pick<Segment, 'text'>, at: number): number {
+  const lead = text.length - text.trimStart().length
+  return Math.max(0, Math.min([...text].slice(0, at).join('').length - lead, text.trim().length))
+}
+/** The place in code points of UTF-16 units of a line as the page shows it. */
+export function anchorOf(line: Segment, offset: number): Anchor {
+  const lead = line.text.length - line.text.trimStart().length
+  return { line: lineId(line), at: [...line.text.slice(0, lead + offset)].length }
+}
+
+/** What marks cover, line by line. Lost ones cover nothing. */
+export function stretchesOf(
+  marks: readonly Mark[],
+  lines: readonly Segment[],
+  indexOf: (line: string) => number,
+): Stretch[] {
+  return marks.flatMap(({ kind, first, last, lost }) => {
+    const [begin, end] = [indexOf(first.line), indexOf(last.line)]
+    if (kind === 'bookmark' || lost || begin < 0 || end < begin) return []
+    return lines.slice(begin, end + 1).flatMap((line, nth): Stretch[] => {
+      const index = begin + nth
+      const from = index === begin ? shownAt(line, first.at) : 0
+      const to = index === end ? shownAt(line, last.at) : line.text.trim().length
+      return from < to ? [[index, from, to]] : []
+    })
+  })
+}

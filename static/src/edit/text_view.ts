@@ -1,0 +1,23 @@
+// Lines or paragraphs. A switch keeps the line in sight that is at the top of the window.
+import { nextTick } from 'vue'
+import { preferences } from '../preferences.ts'
+import { room } from '../text_places.ts'
+
+export async function switchView(view: typeof preferences.view): Promise<void> {
+  const [top] = room()
+  const line = [...document.querySelectorAll<HTMLElement>('.text [data-line]')].find(
+    (one) => one.getBoundingClientRect().bottom > top,
+  )
+  const id = line?.dataset.line
+  const before = line?.getBoundingClientRect().top ?? 0
+  preferences.view = view
+  if (id === undefined) return
+  await nextTick()
+  let looks = 4 // blocks above are drawn now, and are seldom as high as was assumed
+  const settle = () => {
+    const now = document.querySelector(`.text [data-line="${CSS.escape(id)}"]`)
+    if (now) scrollBy({ top: now.getBoundingClientRect().top - Math.max(before, top), behavior: 'instant' })
+    if (--looks) requestAnimationFrame(settle)
+  }
+  settle()
+}
