@@ -25,6 +25,7 @@ export const KEY_ROWS: Record<Mode, KeyRow[]> = {
     { label: 'key_speakers', actions: [...SPEAKER_DIGITS.map((digit) => `speaker_${digit}` as const), 'speaker_none'] },
     { label: 'key_undo', actions: ['undo', 'redo'] },
     { label: 'key_search', actions: ['find'] },
+    { label: 'key_replace', actions: ['replace'] },
     { label: 'key_export', actions: ['export'] },
   ],
   typing: [
@@ -35,6 +36,7 @@ export const KEY_ROWS: Record<Mode, KeyRow[]> = {
     { label: 'key_speaker', actions: ['speaker'] },
     { label: 'key_rate', actions: ['slower', 'faster'] },
     { label: 'key_undo', actions: ['undo', 'redo'] },
+    { label: 'key_replace', actions: ['replace'] },
     { label: 'key_saved', actions: ['saved'] },
   ],
 }

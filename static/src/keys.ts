@@ -17,6 +17,7 @@ export type Action =
   | 'loop'
   | 'export'
   | 'find'
+  | 'replace'
   | 'help'
   | 'edit'
   | 'undo'
@@ -72,6 +73,7 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     doubt_before: ['Shift+KeyN'],
     undo: ['Mod+KeyZ'],
     redo: ['Mod+Shift+KeyZ', 'Mod+KeyY'],
+    replace: ['Mod+KeyH', 'Mod+Alt+KeyF'],
     find: ['Slash'],
     export: ['KeyE'],
     saved: ['Mod+KeyS'],
@@ -87,6 +89,7 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     faster: ['Alt+BracketRight'],
     undo: ['Mod+KeyZ'],
     redo: ['Mod+Shift+KeyZ', 'Mod+KeyY'],
+    replace: ['Mod+KeyH', 'Mod+Alt+KeyF'],
     saved: ['Mod+KeyS'],
   },
 }
