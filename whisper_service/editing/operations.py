@@ -7,19 +7,20 @@ each line it changes, so that an edit never overwrites another one that was made
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from math import inf
 from typing import Annotated, Any, Final, assert_never
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from whisper_service.core.domain import Value
+from whisper_service.core.domain import Value, Word
 from whisper_service.core.errors import BadEdit, EditConflict
 from whisper_service.core.text import clean
 from whisper_service.editing.cutting import cut_words, joined, moved
-from whisper_service.editing.lines import PERSON, Line, LineList, place_of_segment
+from whisper_service.editing.lines import MACHINE, PERSON, Line, LineList, place_of_segment
 from whisper_service.editing.marks import COLOURS, Mark, MarkKind
-from whisper_service.editing.retiming import retime, spread
+from whisper_service.editing.retiming import retime, spread, timed
 from whisper_service.editing.speakers import Speaker
 
 MAX_CHARACTERS: Final = 2_000
@@ -112,6 +113,26 @@ class RemoveSpeaker(_Operation, frozen=True, tag="remove_speaker"):
     id: SpeakerId
 
 
+class HeardLine(Value, frozen=True, forbid_unknown_fields=True):
+    """What was recognised again, as a new line. Times in seconds from the beginning of the recording."""
+
+    id: LineId
+    start: Seconds
+    end: Seconds
+    text: str
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+
+
+class UseHeard(_Operation, frozen=True, tag="heard"):
+    """Put what was recognised again in the place of lines that follow each other. `model` is the one that heard it."""
+
+    ids: Annotated[tuple[LineId, ...], Meta(min_length=1)]
+    v: tuple[Version, ...]
+    lines: Annotated[tuple[HeardLine, ...], Meta(min_length=1)]
+    model: Annotated[str, Meta(min_length=1, max_length=300)]
+
+
 class SetChecked(_Operation, frozen=True, tag="check"):
     """Mark lines as checked by a person, or not."""
 
@@ -184,7 +205,7 @@ class PutLines(_Operation, frozen=True, tag="put"):
 
 
 ClientOperation = (
-    ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked
+    ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked | UseHeard
     | MakeMark | ChangeMark | RemoveMarks | NameSpeaker | JoinSpeakers | RemoveSpeaker
 )  # fmt: skip
 """What clients may send. `PutLines`, `PutMarks` and `PutSpeakers` are only made by the service."""
@@ -194,7 +215,7 @@ Operation = ClientOperation | PutLines | PutMarks | PutSpeakers
 def ids_of(operation: Operation) -> tuple[str, ...]:
     """Return the lines that an operation names, and not those that it makes."""
     match operation:
-        case MergeLines() | SetSpeaker() | SetChecked():
+        case MergeLines() | SetSpeaker() | SetChecked() | UseHeard():
             return operation.ids
         case InsertLine():
             return (operation.after,) if operation.after is not None else ()
@@ -256,6 +277,8 @@ def _do(lines: LineList, operation: Operation) -> None:
         case SetChecked():
             for line in _present(lines, operation.ids):
                 lines.put(replace(line, checked=operation.on))
+        case UseHeard():
+            _use_heard(lines, operation)
         case PutLines():
             _put(lines, operation)
         case RemoveSpeaker():
@@ -337,16 +360,53 @@ def _split(lines: LineList, operation: SplitLine) -> None:
 
 
 def _merge(lines: LineList, operation: MergeLines) -> None:
-    if len(operation.ids) != len(operation.v):
-        raise BadEdit("Every line of a merge needs its version.", reason="versions")
-    first, *others = (_current(lines, *one) for one in zip(operation.ids, operation.v, strict=True))
+    first, *others = _in_a_row(lines, operation.ids, operation.v)
     merged = first
     for other in others:
-        if (following := lines.neighbour(first, 1)) is None or following.id != other.id:
-            raise BadEdit("Only lines that follow each other can be joined.", reason="not_neighbours")
         lines.remove(other.id)
         merged = joined(merged, other)
     lines.put(_next(merged))
+
+
+def _in_a_row(lines: LineList, ids: Sequence[str], versions: Sequence[int]) -> list[Line]:
+    """Return lines that follow each other, as they are now."""
+    if len(ids) != len(versions):
+        raise BadEdit("Every line needs its version.", reason="versions")
+    found = [_current(lines, *one) for one in zip(ids, versions, strict=True)]
+    for line, following in pairwise(found):
+        if (other := lines.neighbour(line, 1)) is None or other.id != following.id:
+            raise BadEdit("Only lines that follow each other can be joined or replaced.", reason="not_neighbours")
+    return found
+
+
+def _use_heard(lines: LineList, operation: UseHeard) -> None:
+    replaced = _in_a_row(lines, operation.ids, operation.v)
+    speakers = {line.speaker for line in replaced}
+    for line in operation.lines:
+        _must_be_new(lines, line.id)
+    for line in replaced:
+        lines.remove(line.id)
+    position, chunk = replaced[0].position, replaced[0].chunk
+    for heard in operation.lines:
+        if not (text := clean(heard.text)):
+            raise BadEdit("A new line needs a text and a time.", reason="empty")
+        new = Line(
+            id=heard.id,
+            version=1,
+            content=1,
+            chunk=chunk,
+            index=-1,
+            position=position,
+            start=heard.start,
+            end=heard.end,
+            text=text,
+            words=tuple(map(timed, heard.words)),
+            language=heard.language,
+            speaker=replaced[0].speaker if len(speakers) == 1 else None,
+            source=f"{MACHINE}:{operation.model}",
+        )
+        lines.put(new)
+        position = lines.position_behind(new)
 
 
 def _insert(lines: LineList, operation: InsertLine) -> None:

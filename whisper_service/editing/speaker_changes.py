@@ -56,7 +56,7 @@ def speaker_changes(
             case RemoveSpeaker():
                 _remove(now, operation.id, strict=strict)
             case PutSpeakers():
-                now = {speaker.id: speaker for speaker in operation.speakers} | now
+                now |= {speaker.id: _put(now.get(speaker.id), speaker) for speaker in operation.speakers}
                 unused.update(operation.unused)
             case SetSpeaker() if operation.speaker is not None and operation.speaker not in now:
                 if strict:
@@ -80,7 +80,7 @@ def without_unused(
 
 def speakers_back(before: Mapping[str, Speaker], after: Mapping[str, Speaker]) -> Iterator[Operation]:
     """Yield the operations that lead back to the speakers `before`. They stand in front of those for the lines."""
-    gone = tuple(speaker for each, speaker in before.items() if each not in after)
+    gone = tuple(was for each, was in before.items() if _place(was) != _place(after.get(each)))
     made = tuple(each for each in after if each not in before)
     if gone or made:
         yield PutSpeakers(gone, made)
@@ -94,6 +94,15 @@ def speakers_back(before: Mapping[str, Speaker], after: Mapping[str, Speaker]) -
     for was in joined:
         if was.merged_into is not None:
             yield JoinSpeakers(was.id, was.merged_into)
+
+
+def _place(speaker: Speaker | None) -> tuple[int, int] | None:
+    return None if speaker is None else (speaker.position, speaker.colour)
+
+
+def _put(now: Speaker | None, was: Speaker) -> Speaker:
+    """Return a speaker that comes back. If somebody made the same one anew, only its place and colour come back."""
+    return was if now is None else replace(now, position=was.position, colour=was.colour)
 
 
 def _named(now: Mapping[str, Speaker], operation: NameSpeaker) -> Speaker:

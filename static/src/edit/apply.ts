@@ -35,7 +35,9 @@ export function perform(lines: LineList, operation: Operation): void {
     case 'split':
       return split(lines, current(lines, operation.id, operation.v), operation.at, operation.new)
     case 'merge':
-      return merge(lines, operation.ids.map((id, at) => current(lines, id, operation.v[at])) as Line[])
+      return merge(lines, inARow(lines, operation))
+    case 'heard':
+      return useHeard(lines, operation)
     case 'delete':
       return lines.remove(current(lines, operation.id, operation.v).id)
     case 'insert':
@@ -119,15 +121,39 @@ function split(lines: LineList, line: Line, at: number, id: string): void {
 }
 
 function merge(lines: LineList, [first, ...others]: Line[]): void {
-  others.forEach((other, at) => {
-    if (lines.neighbour(first!, at + 1)?.id !== other.id) throw new Refused('not_neighbours')
-  })
   let merged = first!
   for (const other of others) {
     lines.remove(other.id)
     merged = joined(merged, other)
   }
   lines.put(next(merged))
+}
+
+/** Lines that follow each other, as they are now. */
+function inARow(lines: LineList, { ids, v }: { ids: string[]; v: number[] }): Line[] {
+  const found = ids.map((id, at) => current(lines, id, v[at]))
+  found.slice(1).forEach((line, at) => {
+    if (lines.neighbour(found[at]!, 1)?.id !== line.id) throw new Refused('not_neighbours')
+  })
+  return found
+}
+
+/** What was recognised again takes the place of lines that follow each other. */
+function useHeard(lines: LineList, operation: Extract<ClientOperation, { op: 'heard' }>): void {
+  const replaced = inARow(lines, operation)
+  for (const { id } of operation.lines) mustBeNew(lines, id)
+  for (const { id } of replaced) lines.remove(id)
+  let { position } = replaced[0]!
+  const { chunk, speaker } = replaced[0]!
+  const same = replaced.every((line) => line.speaker === speaker)
+  for (const { id, start, end, words = [], language = null, ...heard } of operation.lines) {
+    const text = clean(heard.text)
+    if (!text) throw new Refused('empty')
+    const timed = words.map((word) => ({ ...word, by: 'machine' as const }))
+    const line = written(id, chunk, position, start, end, text, timed)
+    lines.put({ ...line, language, speaker: same ? speaker : null, source: `machine:${operation.model}` })
+    position = lines.positionBehind(line)
+  }
 }
 
 function insert(lines: LineList, operation: Extract<ClientOperation, { op: 'insert' }>): void {

@@ -15,6 +15,7 @@ from whisper_service.editing.lines import Line, LineList, line_of
 from whisper_service.editing.operations import (
     ChangeText,
     DeleteLine,
+    HeardLine,
     InsertLine,
     MergeLines,
     Operation,
@@ -24,9 +25,11 @@ from whisper_service.editing.operations import (
     SetSpeaker,
     SetTimes,
     SplitLine,
+    UseHeard,
     apply,
 )  # fmt: skip
 from whisper_service.editing.rollback import rollback
+from whisper_service.editing.speakers import Speaker
 from whisper_service.editing.splitting import split_words
 
 TEXTS = ["Good day.", "那么苹果呢？", "We go home now.", "Yes.", "在2024年。"]
@@ -209,7 +212,7 @@ def test_the_json_of_an_operation_names_it() -> None:
 def batches(draw: st.DrawFn, lines: list[Line], number: int) -> list[Operation]:
     """Return a batch of one or two operations that the lines may allow."""
     line = draw(st.sampled_from(lines))
-    one = draw(st.sampled_from(["text", "split", "merge", "delete", "insert", "time", "speaker", "check"]))
+    one = draw(st.sampled_from(["text", "split", "merge", "delete", "insert", "time", "speaker", "check", "heard"]))
     following = [other for other in lines if (other.chunk, other.position) > (line.chunk, line.position)]
     match one:
         case "text":
@@ -230,6 +233,17 @@ def batches(draw: st.DrawFn, lines: list[Line], number: int) -> list[Operation]:
             return [SetTimes(id=line.id, v=line.version, start=start, end=start + draw(st.floats(0.1, 5)))]
         case "speaker":
             return [SetSpeaker(ids=(line.id,), speaker="s1"), SetChecked(ids=(line.id,), on=True)]
+        case "heard":
+            replaced = [line, *following[: draw(st.integers(0, 2))]]
+            middle = (line.start + replaced[-1].end) / 2
+            heard = (
+                HeardLine(f"n{number}", line.start, middle, "Once again"),
+                HeardLine(
+                    f"m{number}", middle, replaced[-1].end, "and again", (Word(middle, middle, "and again", 0.5),)
+                ),
+            )
+            ids, versions = (tuple(getattr(each, name) for each in replaced) for name in ("id", "version"))
+            return [UseHeard(ids, versions, heard[: draw(st.integers(1, 2))], "small")]
         case "check":
             return [
                 SetChecked(ids=(line.id,), on=False),
@@ -261,7 +275,8 @@ def test_the_log_folds_to_the_lines_and_its_inverses_lead_back(data: st.DataObje
         assert folded == list(LineList(line for line in shown.values() if line.id not in outcome.gone))
     assert folded == states[-1]
     at = data.draw(st.integers(0, len(log)))
-    if back := rollback(LineList(folded), [outcome.inverse for _, outcome in reversed(log[at:])]):
+    inverses = [outcome.inverse for _, outcome in reversed(log[at:])]
+    if back := rollback(LineList(folded), inverses, speakers=[Speaker("s1")]):
         restored, _ = do(folded, *back)
         assert content(restored) == content(states[at])
     else:
