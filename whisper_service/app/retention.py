@@ -1,6 +1,7 @@
 """Delete the recordings and jobs that are too old or take too much space, oldest first, as configured.
 
 A listening copy goes with its recording. Where space is short, copies go before any recording: they can be made again.
+What tells speakers apart may go before the text of its job; who says what stays.
 
 `due` is pure. Only jobs that have ended are ever due. `Retention` asks for each deletion, and who carries it out checks
 again that the job has not been started since.
@@ -101,7 +102,7 @@ class Retention:
     async def run(self) -> None:
         """Look now and every `LOOK_S` seconds. Ends at once if there are no rules."""
         rules = self._rules
-        while rules.keep_media_days or rules.keep_jobs_days or rules.max_media_bytes:
+        while rules.keep_media_days or rules.keep_jobs_days or rules.keep_voices_days or rules.max_media_bytes:
             try:
                 await self.look()
             except Unavailable:  # the service ends
@@ -131,6 +132,15 @@ class Retention:
             facts = {"action": "retention", "media": len(media), "jobs": len(jobs), "copies": len(copies)}
             text = "Removed %d listening copies, %d recordings and %d jobs as configured."
             logger.info(text, len(copies), len(media), len(jobs), extra=facts)
+        await self._delete_voices()
+
+    async def _delete_voices(self) -> None:
+        """Delete the voices of jobs that ended long ago."""
+        if not (kept_s := self._rules.keep_voices_days * DAY_S):
+            return
+        if jobs := await self._store.speakers.delete_voices(before=self._wall() - kept_s):
+            facts = {"action": "retention", "voices": jobs}
+            logger.info("Removed what told the speakers of %d jobs apart, as configured.", jobs, extra=facts)
 
     def _clock_jumped(self) -> bool:
         """Return whether the clock was set forward since the last look."""

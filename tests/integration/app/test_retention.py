@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from testkit.scripted_actors import text_of
-from testkit.service import ended, log_of, running, send, texts
+from testkit.service import ended, log_of, placeholder_networks, running, send, texts
 from whisper_service.app.retention import Retention
 from whisper_service.app.service import Service
 from whisper_service.config.schema import StorageSettings
-from whisper_service.core.domain import Status
+from whisper_service.core.domain import Options, Status
 from whisper_service.core.job_states import Cause
 from whisper_service.scheduler import requests
 
@@ -94,6 +94,35 @@ async def test_the_same_bytes_come_anew_where_the_recording_is_gone(tmp_path: Pa
         other = await send(service, reuse=True, chunks=1, bad=(0,))
         assert other.id != failed.id
         assert other.status is Status.PENDING
+
+
+async def test_voices_go_before_the_text_and_who_says_what_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    placeholder_networks(tmp_path)
+    async with running(tmp_path) as (service, client, _):
+        options = Options(language="en", speakers="auto")
+        done = await ended(service, (await send(service, chunks=3, people="ABA", options=options)).id)
+        stored = service.parts.store.speakers
+        before = [(await client.get(f"/api/jobs/{done.id}/{path}")).json() for path in ("transcript", "speakers")]
+        assert before[1]["can_recount"]
+        clock = Clock(service, StorageSettings(keep_voices_days=1))
+        await clock.after(23 * HOUR)
+        assert await stored.has_voices(done.id)
+        with caplog.at_level(logging.INFO, "whisper_service"):
+            await clock.after(2 * HOUR)
+        assert "the speakers of 1 jobs" in caplog.text
+        assert await stored.voices(done.id) == []
+        assert await stored.directions(done.id) == {}
+        after = [(await client.get(f"/api/jobs/{done.id}/{path}")).json() for path in ("transcript", "speakers")]
+        assert after[0] == before[0]
+        assert after[1] == before[1] | {"can_recount": False, "why_not": after[1]["why_not"]}
+        assert after[1]["why_not"]["code"] == "no_voices"
+        answer = await client.post(f"/api/jobs/{done.id}/speakers", json={"speakers": 1})
+        assert (answer.status_code, answer.json()["params"]["cause"]) == (409, "no_voices")
+        caplog.clear()
+        await clock.after(1.0)
+        assert "speakers" not in caplog.text
 
 
 async def test_a_clock_that_is_set_forward_is_not_believed_at_once(
