@@ -55,9 +55,12 @@ async function fetchSnapshot(): Promise<void> {
 }
 
 /** Fetch a whole transcript. False: there is none. */
-export async function fetchTranscript(id: string): Promise<boolean> {
+export async function fetchTranscript(id: string, tries = 3): Promise<boolean> {
   apply({ type: 'reading', id })
   const answer = await request<Transcript>('GET', `/api/jobs/${id}/transcript`)
+  // Edits came meanwhile: what it says was deleted may be back. And lines that were deleted before may have been missed.
+  const isLate = answer.ok && answer.value.edits < (state.value.edits[id] ?? 0)
+  if (isLate && tries > 1) return fetchTranscript(id, tries - 1)
   if (answer.ok) apply({ type: 'transcript', id, transcript: answer.value })
   if (answer.ok && answer.value.speakers?.length) void fetchSpeakers(id)
   return answer.ok

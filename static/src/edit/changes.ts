@@ -43,19 +43,27 @@ export function changedBy(operation: ClientOperation): string[] {
     case 'delete':
     case 'time':
       return [operation.id]
-    case 'merge':
-      return operation.ids
     default:
-      return []
+      return 'ids' in operation && 'v' in operation ? operation.ids : [] // those without versions disturb no text
   }
 }
+
+/** The lines that an operation names. */
+export const namedBy = (operation: ClientOperation): string[] =>
+  'ids' in operation
+    ? operation.ids
+    : 'id' in operation
+      ? [operation.id]
+      : 'after' in operation && operation.after
+        ? [operation.after]
+        : []
 
 /** The lines that an operation makes. */
 export const madeBy = (operation: ClientOperation): string[] => ('new' in operation ? [operation.new] : [])
 
-/** The line of an operation as it is before it. */
-export function baseOf(lines: LineList, operation: ClientOperation): Base | null {
-  const line = 'id' in operation ? lines.get(operation.id) : undefined
+/** A line as it is before an operation on it. */
+export function baseOf(lines: LineList, id: string): Base | null {
+  const line = lines.get(id)
   if (!line) return null
   const { text, start, end } = line
   return { text, start, end, before: lines.neighbour(line, -1)?.id ?? null }

@@ -2,10 +2,11 @@
 import { computed, shallowRef, watch, type ComputedRef } from 'vue'
 import { request } from '../api.ts'
 import type { ClientOperation, EditList } from '../types.ts'
-import { newId } from './changes.ts'
+import { newId, type Act } from './changes.ts'
 import type { Queue } from './queue.ts'
-import type { Clash } from './rebase.ts'
+import { LEAST_S, type Clash } from './rebase.ts'
 import { TAB } from './recovery.ts'
+import { joint } from './words.ts'
 
 /** A line that needs a decision. `gone`: it was deleted, and what was typed into it is a line of its own. */
 export interface Conflict extends Clash {
@@ -33,7 +34,9 @@ export async function lastAuthor(job: string, ids: string[]): Promise<Author> {
 export function useConflicts(queue: Queue): { conflicts: ComputedRef<Record<string, Conflict>>; stop: () => void } {
   const authors = shallowRef<Record<string, Author>>({})
   const conflicts = computed(() => {
-    const clashes = [...queue.view.value.clashes, ...queue.kept].filter(([id]) => !queue.noticed.has(id))
+    const clashes = [...queue.view.value.clashes, ...queue.kept].filter(
+      ([id, { gone }]) => !gone || !queue.noticed.has(id),
+    )
     return Object.fromEntries(clashes.map(([id, clash]) => [id, { ...clash, ...(authors.value[id] ?? UNKNOWN) }]))
   })
   const stop = watch(conflicts, (now) => {
@@ -49,24 +52,45 @@ export function useConflicts(queue: Queue): { conflicts: ComputedRef<Record<stri
   return { conflicts, stop }
 }
 
-/** Do what a person decided about a line. Returns the operations for it, and the batches that are not wanted any more. */
-export function decide(queue: Queue, id: string, choice: Choice): { operations: ClientOperation[]; dropped: string[] } {
-  const { clashes, lines } = queue.view.value
-  const kept = queue.kept.has(id) || clashes.get(id)?.gone
-  const clash = clashes.get(id)
-  if (kept) {
+/**
+ * Do what a person decided about a line. `perform` does operations, or says that they cannot be done; `keep` makes a
+ * change of a text that needs a decision again. Returns the batches that are not wanted any more.
+ */
+export function decide(
+  queue: Queue,
+  id: string,
+  choice: Choice,
+  perform: (operations: ClientOperation[]) => boolean,
+  keep: (act: Act) => void,
+): string[] {
+  const clash = queue.view.value.clashes.get(id)
+  if (queue.kept.has(id) || clash?.gone) {
     queue.kept.delete(id)
     queue.noticed.add(id)
-    const operations: ClientOperation[] = choice === 'theirs' ? [{ op: 'delete', id, v: 0 }] : []
     queue.refresh()
-    return { operations, dropped: [] }
+    if (choice === 'theirs') perform([{ op: 'delete', id, v: 0 }])
+    return []
   }
-  const line = lines.find((one) => one.id === id)
-  if (!clash || !line) return { operations: [], dropped: [] }
+  if (!clash) return []
+  const { mine: text, theirs } = clash
+  const old = queue.view.value.lines.find((one) => one.id === id)!
   const dropped = queue.withdraw(id)
-  const { start, end } = line
-  const text = clash.mine
-  const mine: ClientOperation = { op: 'text', id, v: 0, text }
-  const second: ClientOperation = { op: 'insert', after: id, new: newId(), start: (start + end) / 2, end, text }
-  return { operations: choice === 'theirs' ? [] : [choice === 'mine' ? mine : second], dropped }
+  if (choice === 'theirs') return dropped
+  const write = (text: string) => perform([{ op: 'text', id, v: 0, text }])
+  /** The line may be joined to another one now, by an act that waited too; and a new line may not fit. */
+  const add = (): boolean => {
+    const { lines } = queue.view.value
+    const at = lines.findIndex((one) => one.id === id)
+    const line = lines[at]
+    if (!line) return false
+    const start = Math.min((line.start + line.end) / 2, lines[at + 1]?.start ?? Infinity)
+    const end = Math.max(line.end, start + LEAST_S)
+    const insert = perform([{ op: 'insert', after: id, new: newId(), start, end, text }])
+    return insert || write(theirs + joint(theirs, text) + text)
+  }
+  if (!(choice === 'mine' ? write(text) : add())) {
+    const { start, end } = old
+    keep({ operation: { op: 'text', id, v: 0, text }, base: { text: '', start, end, before: null } })
+  }
+  return dropped
 }

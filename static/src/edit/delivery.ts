@@ -4,7 +4,7 @@ import { preferences } from '../preferences.ts'
 import type { Message } from '../reducer.ts'
 import { dispatch, fetchTranscript, listen, state as page } from '../store.ts'
 import type { Problem } from '../types.ts'
-import type { Change } from './changes.ts'
+import { madeBy, namedBy, type Change } from './changes.ts'
 import { Postman, type Reply } from './posting.ts'
 import type { Queue } from './queue.ts'
 
@@ -16,8 +16,8 @@ export interface Receiver {
   vanish(ids: string[]): void
   /** A batch is an edit now. */
   made(batch: string, number: number): void
-  /** An undo is refused, because its lines were changed since. */
-  refused(batch: string, problem: Problem): void
+  /** An act without a text is refused, as an undo of lines that were changed since. */
+  refused(change: Change, problem: Problem): void
   /** A batch has nothing to do any more. */
   empty(batch: string): void
   changed(): void
@@ -28,8 +28,8 @@ const LOOK_MS = 50
 const MOST_STRIKES = 5 // refused so often though the page knows the newest lines: it cannot be sent
 
 export class Delivery {
-  /** Why the service takes no change. */
-  readonly problem = ref<Problem | null>(null)
+  /** Why the service does not take the newest of the changes that it refuses. */
+  readonly problem: ComputedRef<Problem | null>
   readonly state: ComputedRef<SaveState>
   readonly #postman: Postman
   readonly #strikes = new Map<string, number>()
@@ -50,6 +50,7 @@ export class Delivery {
       () => preferences.author,
     )
     this.#stop = listen((message) => this.#hear(message))
+    this.problem = computed(() => (queue.view.value, queue.changes.findLast(({ problem }) => problem)?.problem ?? null))
     this.state = computed(() => {
       if (!queue.pending.value) return 'saved'
       if (last.value === 'unauthorized') return 'login'
@@ -62,10 +63,19 @@ export class Delivery {
   wake(again = false): void {
     this.#postman.wake(again)
   }
-  /** The page is left: send what can be sent. */
+  /** The page is left: send what can be sent. What depends on another change waits: that one may be refused. */
   last(): void {
-    const changes = this.queue.sendable((batch) => this.receiver.empty(batch))
+    const named = new Set<string>()
+    const changes = this.queue
+      .sendable((batch) => this.receiver.empty(batch))
+      .filter((change, nth) => {
+        const names = change.acts.flatMap(({ operation }) => [...namedBy(operation), ...madeBy(operation)])
+        const isFirst = change.undoes ? nth === 0 : !names.some((id) => named.has(id))
+        for (const id of names) named.add(id)
+        return isFirst
+      })
     for (const change of changes) change.tried = true
+    void this.queue.keep(changes)
     this.#postman.last(changes)
   }
   stop(): void {
@@ -78,29 +88,35 @@ export class Delivery {
       const { batch, number, gone } = message.edit
       if (gone.length) receiver.vanish(gone)
       if (queue.find(batch)) this.#acknowledge(batch, number)
-      else queue.settle()
-    } else if ((message.type === 'transcript' || message.type === 'segment') && message.id === queue.job) queue.settle()
+      this.#revive('bad_edit')
+    } else if ((message.type === 'transcript' || message.type === 'segment') && message.id === queue.job)
+      this.#revive('bad_edit')
     else if (message.type === 'connection' && message.connection === 'live') this.wake(true)
-    else if (message.type === 'update' && message.job.id === queue.job) this.#revive()
+    else if (message.type === 'update' && message.job.id === queue.job) this.#revive('not_found')
     else return
     receiver.changed()
   }
-  /** A deleted transcript may come back. */
-  #revive(): void {
-    const waiting = this.queue.changes.filter(({ problem }) => problem?.code === 'not_found')
-    if (!waiting.length) return
+  /** Lines changed, or a deleted transcript is back: what was refused may be taken now. */
+  #revive(code: 'bad_edit' | 'not_found'): void {
+    const waiting = this.queue.changes.filter(
+      ({ problem }) => problem?.code === code && problem.params?.reason !== 'too_long',
+    )
     for (const change of waiting) delete change.problem
-    this.problem.value = null
-    void fetchTranscript(this.queue.job)
+    this.queue.settle()
+    if (waiting.length && code === 'not_found') void fetchTranscript(this.queue.job)
   }
   #acknowledge(batch: string, number: number): void {
     this.receiver.made(batch, number)
     this.queue.acknowledge(batch, number)
   }
-  #next(): Change | null {
+  async #next(): Promise<Change | null> {
     const [change] = this.queue.sendable((batch) => this.receiver.empty(batch))
-    if (change) change.tried = true
-    return change ?? null
+    if (!change) return null
+    if (!change.tried) {
+      change.tried = true
+      await this.queue.keep([change]) // a tab that dies now leaves it to others, who must not send anything else for it
+    }
+    return change
   }
   async #settle(change: Change, reply: Reply): Promise<void> {
     const { queue } = this
@@ -112,27 +128,30 @@ export class Delivery {
       setTimeout(() => {
         if (queue.edits < result.number) void fetchTranscript(queue.job)
       }, CATCH_UP_MS)
-    } else if (reply.kind === 'conflict') await this.#conflict(change, reply.problem)
-    else if (reply.kind === 'refused' || reply.kind === 'gone') this.#refuse(change, reply.problem)
+    } else if (reply.kind === 'conflict') await this.#conflict(change, reply.problem, MOST_STRIKES)
+    else if (reply.kind === 'refused')
+      await this.#conflict(change, reply.problem, 1) // perhaps only other lines moved
+    else if (reply.kind === 'gone') this.#refuse(change, reply.problem)
     this.receiver.changed()
   }
-  async #conflict(change: Change, problem: Problem): Promise<void> {
+  /** A change does not fit to the newest lines. With those it may. */
+  async #conflict(change: Change, problem: Problem, most: number): Promise<void> {
     const { queue } = this
-    if (change.undoes) return this.receiver.refused(change.batch, problem)
+    if (change.undoes) return this.#refuse(change, problem)
     change.tried = false
     const number = Number(problem.params?.number ?? 0)
     const strikes = (this.#strikes.get(change.batch) ?? 0) + 1
     this.#strikes.set(change.batch, strikes)
-    if (strikes > MOST_STRIKES) return this.#refuse(change, problem)
-    const end = strikes > 1 ? 0 : Date.now() + CATCH_UP_MS
+    if (strikes > most) return this.#refuse(change, problem)
+    const end = strikes > 1 || most === 1 ? 0 : Date.now() + CATCH_UP_MS
     while (queue.edits < number && Date.now() < end) await new Promise((done) => setTimeout(done, LOOK_MS))
-    if (queue.edits < number || strikes > 1) await fetchTranscript(queue.job)
+    if (queue.edits < number || strikes > 1 || most === 1) await fetchTranscript(queue.job)
     queue.refresh()
   }
   #refuse(change: Change, problem: Problem): void {
-    if (change.undoes && problem.code !== 'not_found') return this.receiver.refused(change.batch, problem)
+    const isText = change.acts.some(({ operation }) => 'text' in operation)
+    if (!isText && problem.code !== 'not_found') return this.receiver.refused(change, problem)
     change.problem = problem
-    this.problem.value = problem
     void this.queue.keep([change])
     this.queue.refresh()
   }

@@ -43,7 +43,7 @@ export class Draft {
   remember(ids: string[]): void {
     const lines = new LineList(this.queue.view.value.lines)
     for (const id of ids) {
-      const base = baseOf(lines, { op: 'delete', id, v: 0 })
+      const base = baseOf(lines, id)
       if (base) this.#gone.set(id, base)
     }
   }
@@ -76,7 +76,7 @@ export class Draft {
       return refused.acts[0]!
     }
     const lines = new LineList(this.queue.view.value.lines)
-    const base = baseOf(lines, { op: 'delete', id, v: 0 }) ?? this.#gone.get(id)
+    const base = baseOf(lines, id) ?? this.#gone.get(id)
     return base ? { operation: { op: 'text', id, v: lines.get(id)?.version ?? 0, text: '' }, base } : null
   }
   #store(): void {

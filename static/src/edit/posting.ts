@@ -53,7 +53,7 @@ export class Postman {
    * `report` is told after each attempt.
    */
   constructor(
-    private readonly next: () => Change | null,
+    private readonly next: () => Promise<Change | null>,
     private readonly settle: (change: Change, reply: Reply) => Promise<void>,
     private readonly report: (reply: Reply['kind']) => void,
     private readonly author: () => string,
@@ -68,18 +68,21 @@ export class Postman {
   }
   async #run(): Promise<void> {
     this.#running = true
-    for (let change = this.next(); change; change = this.next()) {
-      const reply = await post(...requestOf(change, this.author()), AbortSignal.timeout(ANSWER_MS))
-      this.report(reply.kind)
-      if (reply.kind === 'later' || reply.kind === 'unauthorized') {
-        const wait = Math.min(MOST_WAIT_S, 2 ** this.#failures++)
-        this.#timer = setTimeout(() => this.wake(true), wait * 1000)
-        break
+    try {
+      for (let change = await this.next(); change; change = await this.next()) {
+        const reply = await post(...requestOf(change, this.author()), AbortSignal.timeout(ANSWER_MS))
+        this.report(reply.kind)
+        if (reply.kind === 'later' || reply.kind === 'unauthorized') {
+          const wait = Math.min(MOST_WAIT_S, 2 ** this.#failures++)
+          this.#timer = setTimeout(() => this.wake(true), wait * 1000)
+          return
+        }
+        this.#failures = 0
+        await this.settle(change, reply)
       }
-      this.#failures = 0
-      await this.settle(change, reply)
+    } finally {
+      this.#running = false
     }
-    this.#running = false
   }
   /** Send what still can be while the page is left. Nobody may be there for the answers. */
   last(changes: Change[]): void {

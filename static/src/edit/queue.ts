@@ -22,14 +22,16 @@ export class Queue {
   readonly memory = ref(false)
   composing: string | null = null
   #said: readonly Segment[] = []
+  #loaded = false
   readonly #inverses: Inverses = new Map()
   readonly #answered = new Map<string, number>() // batches that the service has, but not yet the lines of this tab
 
   constructor(readonly job: string) {}
 
-  /** The transcript has come. */
+  /** The transcript has come. Of a deleted one it is known what it was. */
   get loaded(): boolean {
-    return page.value.texts[this.job] !== undefined && page.value.edits[this.job] !== undefined
+    this.#loaded ||= page.value.texts[this.job] !== undefined && page.value.edits[this.job] !== undefined
+    return this.#loaded
   }
   /** The number of the newest edit in the lines of the service. */
   get edits(): number {

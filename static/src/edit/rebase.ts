@@ -2,9 +2,10 @@
 // Somebody else may have changed the lines meanwhile. Then texts are merged word by word, or a person must choose.
 import type { ClientOperation, Segment } from '../types.ts'
 import { apply, clean, perform, wayBack, withText, type Operation } from './apply.ts'
-import { baseOf, changedBy, lineAt, madeBy, type Act, type Base, type Change } from './changes.ts'
+import { baseOf, changedBy, lineAt, type Act, type Base, type Change } from './changes.ts'
 import { LineList, type Line } from './lines.ts'
 import { mergeTexts } from './merge.ts'
+import { joint } from './words.ts'
 
 /** Two texts of a line of which a person must choose one. `gone`: the line was deleted, and `mine` is a line of its own. */
 export interface Clash {
@@ -28,6 +29,8 @@ export type Inverses = Map<string, Operation[]>
 
 /** A character that nobody types: it marks a place in a text while that text is merged. */
 const PLACE = '\ue000'
+/** How long a new line is at least, in seconds. */
+export const LEAST_S = 0.1
 
 /** Lines with all changes, in order. A text that is typed into `composing` is not merged: the input method has it. */
 export function fold(said: readonly Segment[], changes: Change[], inverses: Inverses, composing: string | null): View {
@@ -52,17 +55,21 @@ function foldActs(lines: LineList, change: Change, view: View, held: Set<string>
     if (!adapted && !now.mine) return
     const names = changedBy(act.operation).map((id) => view.moved.get(id) ?? id)
     const waits = Boolean(change.problem || now.mine) || names.some((id) => held.has(id))
-    if (!waits) result.ready.push({ operation: adapted!, base: baseOf(lines, adapted!) })
-    if (adapted) attempt(lines, adapted)
-    else lines.put(now.mine!)
+    if (!waits) result.ready.push({ operation: adapted!, base: startOf(lines, adapted!) })
+    // A line that needs a decision stays before the eyes: it is not cut, joined or deleted before.
+    if (adapted && (!waits || adapted.op === 'text')) attempt(lines, adapted)
+    else if (now.mine) lines.put(now.mine)
     if (!waits) return
     result.held.push(act)
-    for (const id of [...names, ...madeBy(act.operation)]) held.add(id)
+    for (const id of names) held.add(id)
     const clash = view.clashes.get(names[0] ?? '')
-    if (clash && act.operation.op === 'text') clash.mine = clean(act.operation.text) // the newest of several
+    if (clash && !clash.gone) clash.mine = lines.get(names[0]!)?.text ?? clash.mine // the newest of several
   })
   return result
 }
+
+const startOf = (lines: LineList, operation: ClientOperation): Base | null =>
+  'id' in operation ? baseOf(lines, operation.id) : null
 
 /** Do an operation if it can be done. If not, it is not shown, and the service says why. */
 function attempt(lines: LineList, operation: Operation): boolean {
@@ -109,10 +116,12 @@ class Adaption {
         const line = lines.get(operation.id)
         return line && (!base || base.text === line.text) ? { ...operation, v: line.version } : null
       }
-      case 'insert':
+      case 'insert': {
         if (lines.get(operation.new)) return null
-        if (operation.after === null || lines.get(operation.after)) return operation
-        return { ...operation, after: lineAt(lines.items, operation.start)?.id ?? null }
+        const after =
+          operation.after === null ? null : (lines.get(operation.after) ?? lineAt(lines.items, operation.start))
+        return { ...operation, ...this.#placeBehind(after, operation) }
+      }
       case 'time': {
         const line = lines.get(operation.id)
         return line ? { ...operation, v: line.version } : null
@@ -137,9 +146,11 @@ class Adaption {
     const same = { ...operation, id, v: line.version, text }
     if (!base || base.text === line.text) return same
     if (!text) return null // somebody wrote into the line that was to go
-    const merged =
-      change.tried || (change.open && this.composing === id) ? null : mergeTexts(base.text, text, line.text)
+    const untouched = change.tried || (change.open && this.composing === id)
+    const merged = untouched ? null : mergeTexts(base.text, text, line.text)
     if (merged !== null) return { ...same, text: merged }
+    // Already in need of a decision, and typed for a line that was cut or joined since: both texts are kept.
+    if (view.clashes.has(id)) return { ...same, text: line.text + joint(line.text, text) + text }
     this.mine = withText(lines, line, text)
     const certain = !change.tried && this.composing !== id
     if (certain) view.clashes.set(id, { mine: text, theirs: line.text, gone: false })
@@ -153,9 +164,19 @@ class Adaption {
     if (lines.get(spare)) return null
     if (!this.change.tried) view.clashes.set(spare, { mine: text, theirs: '', gone: true })
     const before = (base.before !== null && lines.get(base.before)) || lineAt(lines.items, base.start)
-    const behind = before ? lines.neighbour(before, 1) : lines.items[0]
-    const start = Math.min(Math.max(base.start, before?.start ?? 0), behind?.start ?? Infinity)
-    return { op: 'insert', after: before?.id ?? null, new: spare, start, end: Math.max(base.end, start + 0.1), text }
+    return { op: 'insert', new: spare, text, ...this.#placeBehind(before, base) }
+  }
+
+  /** Where and when a new line behind another one can be: as given, but between the starts of both neighbours. */
+  #placeBehind(line: Line | null | undefined, { start, end }: { start: number; end: number }) {
+    let before = line ?? undefined
+    let behind = before ? this.lines.neighbour(before, 1) : this.lines.items[0]
+    while (before && behind && behind.start < before.start) {
+      before = behind
+      behind = this.lines.neighbour(before, 1)
+    }
+    const from = Math.min(Math.max(start, before?.start ?? 0), behind?.start ?? Infinity)
+    return { after: before?.id ?? null, start: from, end: Math.max(end, from + LEAST_S) }
   }
 }
 
@@ -171,20 +192,18 @@ function placeIn(text: string, at: number, base: Base | null): number | null {
 /** Operations as acts on these lines, with the versions that the lines have. Null: they cannot be done. */
 export function plan(said: readonly Segment[], operations: ClientOperation[]): Act[] | null {
   const lines = new LineList(said)
+  const version = (id: string) => lines.get(id)?.version ?? -1
   const acts = operations.map((given) => {
-    const version = (id: string) => lines.get(id)?.version ?? -1
     let operation = given
-    if (operation.op === 'merge') operation = { ...operation, v: operation.ids.map(version) }
+    if ('ids' in operation && 'v' in operation) operation = { ...operation, v: operation.ids.map(version) }
     else if ('v' in operation) operation = { ...operation, v: version(operation.id) }
-    const act = { operation, base: baseOf(lines, operation) }
+    const act = { operation, base: startOf(lines, operation) }
     attempt(lines, operation)
     return act
   })
   try {
-    apply(
-      new LineList(said),
-      acts.map(({ operation }) => operation),
-    )
+    const checked = acts.map(({ operation }) => operation)
+    apply(new LineList(said), checked)
     return acts
   } catch {
     return null

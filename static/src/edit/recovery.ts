@@ -35,8 +35,7 @@ export async function recover(job: string): Promise<Change[] | null> {
     const found = changes.filter((change) => {
       return change.job === job && change.tab !== TAB && !names.includes(LOCK + change.tab)
     })
-    // Perhaps the service has them: only their answer was lost.
-    for (const change of found) Object.assign(change, { tab: TAB, open: false, tried: true })
+    for (const change of found) Object.assign(change, { tab: TAB, open: false })
     if (found.length) await store(found)
     return found
   }

@@ -5,10 +5,11 @@ import { explain } from '../i18n/problems.ts'
 import { t } from '../i18n/index.ts'
 import { notify } from '../notices.ts'
 import type { ClientOperation, Problem, Segment } from '../types.ts'
-import { newId, type Act, type Change } from './changes.ts'
+import { baseOf, changedBy, newId, type Act, type Change } from './changes.ts'
 import { decide, lastAuthor, useConflicts, type Choice, type Conflict } from './decisions.ts'
 import { Delivery, type SaveState } from './delivery.ts'
 import { Draft } from './draft.ts'
+import { LineList } from './lines.ts'
 import { Queue } from './queue.ts'
 import { plan } from './rebase.ts'
 import { recover, TAB } from './recovery.ts'
@@ -34,7 +35,7 @@ export interface Session {
   /** Lines that need a decision, by ID. */
   conflicts: ComputedRef<Record<string, Conflict>>
   /** Why the service does not take changes: the transcript was deleted, or a change is refused. */
-  problem: Ref<Problem | null>
+  problem: ComputedRef<Problem | null>
   canUndo: Ref<boolean>
   canRedo: Ref<boolean>
   /** Set while an input method composes: nothing of the line that is typed into is sent or merged. */
@@ -100,7 +101,7 @@ function start(job: string): Session & { left: boolean } {
   const delivery = new Delivery(queue, {
     vanish: (ids) => draft.remember(ids),
     made: (batch, number) => steps.tell(batch, number),
-    refused: (batch, problem) => void tellRefused(batch, problem),
+    refused: (change, problem) => void tellRefused(change, problem),
     empty: forget,
     changed: update,
   })
@@ -115,18 +116,27 @@ function start(job: string): Session & { left: boolean } {
     steps.forget(batch)
     queue.remove(batch)
   }
-  async function tellRefused(batch: string, problem: Problem): Promise<void> {
+  async function tellRefused({ batch, undoes }: Change, { code, params, ...problem }: Problem): Promise<void> {
     forget(batch)
     update()
-    if (problem.code !== 'edit_conflict') return notify(explain(problem).what)
-    const { author } = await lastAuthor(job, (problem.params?.ids ?? []) as string[])
-    notify(t('undo_blocked', { name: author || t('someone') }))
+    if (code !== 'edit_conflict') return notify(explain({ code, params, ...problem }).what)
+    const { author } = await lastAuthor(job, (params?.ids ?? []) as string[])
+    notify(t(undoes ? 'undo_blocked' : 'not_done', { name: author || t('someone') }))
   }
 
   function perform(operations: ClientOperation[], before: Place | null = null, after = before): boolean {
+    const typed = draft.line
+    const seen = typed === null ? null : baseOf(new LineList(queue.view.value.lines), typed)
     draft.close()
-    const acts = plan(queue.view.value.lines, operations)
+    const { lines, clashes } = queue.view.value
+    const undecided = operations
+      .flatMap((one) => (one.op === 'text' ? [] : changedBy(one)))
+      .some((id) => clashes.has(id))
+    const acts = undecided ? null : plan(lines, operations)
     if (!acts) return false
+    // The operations may have been made before the newest keys were in `lines`: then those are merged.
+    const first = acts.find(({ operation }) => 'id' in operation && operation.id === typed)
+    if (seen && first?.operation.op === 'text') first.base = seen
     const changes = parts(acts).map(make)
     steps.add({ batches: changes.map(({ batch }) => batch), before, after })
     queue.add(...changes)
@@ -249,10 +259,9 @@ function start(job: string): Session & { left: boolean } {
     redo: () => takeBack(undone, done)?.after ?? null,
     resolve(id: string, choice: Choice) {
       draft.close()
-      const { operations, dropped } = decide(queue, id, choice)
-      for (const batch of dropped) steps.forget(batch)
-      if (operations.length) perform(operations)
-      else update()
+      const keep = (act: Act) => queue.add(make([act]))
+      for (const batch of decide(queue, id, choice, perform, keep)) steps.forget(batch)
+      update()
     },
     idOf: (id: string) => queue.moved.get(id) ?? queue.view.value.moved.get(id) ?? id,
     unsaved: () =>
@@ -262,7 +271,6 @@ function start(job: string): Session & { left: boolean } {
         .join('\n'),
     discard() {
       for (const { batch } of queue.changes.filter(({ problem }) => problem)) forget(batch)
-      delivery.problem.value = null
       update()
     },
     close() {
