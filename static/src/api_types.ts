@@ -1253,7 +1253,7 @@ export interface components {
             at: number;
             client: string;
             author: string;
-            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"] | components["schemas"]["PutLines"] | components["schemas"]["PutMarks"] | components["schemas"]["PutSpeakers"])[];
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["UseHeard"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"] | components["schemas"]["PutLines"] | components["schemas"]["PutMarks"] | components["schemas"]["PutSpeakers"])[];
             undoes?: number | null;
             /** @default false */
             undone: boolean;
@@ -1268,7 +1268,7 @@ export interface components {
         EditRequest: {
             /** @description Made by the client. Sent twice, it is one edit. */
             batch: string;
-            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"])[];
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["UseHeard"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"])[];
             /**
              * @description The browser or program; the events tell it.
              * @default
@@ -1375,6 +1375,16 @@ export interface components {
         /** Health */
         Health: {
             status: string;
+        };
+        /** HeardLine */
+        HeardLine: {
+            id: string;
+            start: number;
+            end: number;
+            text: string;
+            /** @default [] */
+            words: components["schemas"]["Word"][];
+            language?: string | null;
         };
         /** HubInfo */
         HubInfo: {
@@ -2242,6 +2252,15 @@ export interface components {
              * @default
              */
             author: string;
+        };
+        /** UseHeard */
+        UseHeard: {
+            ids: string[];
+            v: number[];
+            lines: components["schemas"]["HeardLine"][];
+            model: string;
+            /** @constant */
+            op: "heard";
         };
         /**
          * Version
@@ -8511,7 +8530,7 @@ export interface operations {
                      * @default json
                      * @enum {string}
                      */
-                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
+                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt" | "diarized_json";
                     /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
@@ -8521,6 +8540,10 @@ export interface operations {
                      * @default false
                      */
                     stream?: boolean;
+                    /** @description For diarized_json: who speaks in the references, in their order. */
+                    "known_speaker_names[]"?: string[];
+                    /** @description For diarized_json: speech of each known speaker. */
+                    "known_speaker_references[]"?: string[];
                 };
                 "application/json": {
                     /** @description A model on this machine. whisper-1 and OpenAI's other names mean the configured model. */
@@ -8533,7 +8556,7 @@ export interface operations {
                      * @default json
                      * @enum {string}
                      */
-                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
+                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt" | "diarized_json";
                     /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
@@ -8543,6 +8566,10 @@ export interface operations {
                      * @default false
                      */
                     stream?: boolean;
+                    /** @description For diarized_json: who speaks in the references, in their order. */
+                    "known_speaker_names[]"?: string[];
+                    /** @description For diarized_json: speech of each known speaker. */
+                    "known_speaker_references[]"?: string[];
                     /** @description The recording as base64. */
                     input_audio: {
                         data: string;
@@ -8702,7 +8729,7 @@ export interface operations {
                      * @default json
                      * @enum {string}
                      */
-                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
+                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt" | "diarized_json";
                     /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
@@ -8712,6 +8739,10 @@ export interface operations {
                      * @default false
                      */
                     stream?: boolean;
+                    /** @description For diarized_json: who speaks in the references, in their order. */
+                    "known_speaker_names[]"?: string[];
+                    /** @description For diarized_json: speech of each known speaker. */
+                    "known_speaker_references[]"?: string[];
                 };
                 "application/json": {
                     /** @description A model on this machine. whisper-1 and OpenAI's other names mean the configured model. */
@@ -8724,7 +8755,7 @@ export interface operations {
                      * @default json
                      * @enum {string}
                      */
-                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt";
+                    response_format?: "json" | "text" | "srt" | "verbose_json" | "vtt" | "diarized_json";
                     /** @description Checked and ignored: the search is deterministic. */
                     temperature?: number;
                     /** @description For verbose_json. */
@@ -8734,6 +8765,10 @@ export interface operations {
                      * @default false
                      */
                     stream?: boolean;
+                    /** @description For diarized_json: who speaks in the references, in their order. */
+                    "known_speaker_names[]"?: string[];
+                    /** @description For diarized_json: speech of each known speaker. */
+                    "known_speaker_references[]"?: string[];
                     /** @description The recording as base64. */
                     input_audio: {
                         data: string;
@@ -9018,6 +9053,9 @@ export interface operations {
                 language?: string;
                 initial_prompt?: string;
                 word_timestamps?: boolean;
+                diarize?: boolean;
+                min_speakers?: number;
+                max_speakers?: number;
                 output?: "txt" | "vtt" | "srt" | "tsv" | "json";
                 video_file?: string;
             };
@@ -9173,6 +9211,9 @@ export interface operations {
                 language?: string;
                 initial_prompt?: string;
                 word_timestamps?: boolean;
+                diarize?: boolean;
+                min_speakers?: number;
+                max_speakers?: number;
                 output?: "txt" | "vtt" | "srt" | "tsv" | "json";
                 video_file?: string;
             };
@@ -9429,6 +9470,15 @@ export interface operations {
                      * @default 0
                      */
                     max_len?: number;
+                    /**
+                     * @description Say who speaks, by the voices: the recording need not have two channels.
+                     * @default false
+                     */
+                    diarize?: boolean;
+                    /** @description With auto: there are at least so many. */
+                    min_speakers?: number;
+                    /** @description With auto: there are at most so many. */
+                    max_speakers?: number;
                 };
             };
         };

@@ -7,17 +7,21 @@ nothing, and no work is done twice.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import ClassVar, Final
 
-from anyio import current_time
+from anyio import current_time, to_thread
 from msgspec.structs import replace
 
+from whisper_service.app.edits import Version
 from whisper_service.app.service import Service
-from whisper_service.core.domain import CALL_RANK, Job, Options, Problem, Segment, Status, Value
-from whisper_service.core.errors import Conflict, ServiceError
+from whisper_service.core.domain import CALL_RANK, Job, Options, Problem, Segment, Status, Transcript, Value
+from whisper_service.core.errors import Conflict, InvalidRequest, ServiceError
 from whisper_service.core.job_states import TERMINAL
+from whisper_service.editing.speakers import Attribution
+from whisper_service.models.speaker_networks import missing_networks
+from whisper_service.scheduler.speakers_ledger import UNAVAILABLE
 from whisper_service.storage.uploads import Received
 
 RETRY_AFTER_S: Final = 300
@@ -42,11 +46,43 @@ class CallWaits(CallFailed):
     hint: ClassVar[str] = "Solve the problem that the job names. Then send the recording again to get its text."
 
 
+class SpeakersMissing(CallFailed):
+    """The speakers could not be told apart."""
+
+    code: ClassVar[str] = UNAVAILABLE
+    hint: ClassVar[str] = "The text is in the list of jobs. Send the recording again to have only the speakers found."
+
+    def __init__(self, job: Job) -> None:
+        """Let the client get what the job notes about its speakers."""
+        message = next((note.message for note in reversed(job.history) if note.code == UNAVAILABLE), str(self.__doc__))
+        super().__init__(Problem(UNAVAILABLE, message, self.hint, {"id": job.id, "retry_after_s": RETRY_AFTER_S}))
+
+
 class Detected(Value, frozen=True):
     """The language of a recording, and its probability. None: nobody speaks."""
 
     language: str | None
     probability: float
+
+
+async def check_speakers(service: Service, field: str) -> None:
+    """Raise `InvalidRequest` for a field that asks for speakers if they will surely not be told apart."""
+    context = service.parts.context
+    missing = await to_thread.run_sync(missing_networks, context.speakers.networks)
+    if missing and context.downloads.hub.offline:
+        message = "The networks that tell speakers apart are not on this machine, and downloads are switched off."
+        hint = "Import the model speakers on the page or with `whisper_service models import`, or allow downloads."
+        raise InvalidRequest(message, hint=hint, field=field, reason="unsupported_value")
+
+
+@contextmanager
+def deleted_on_error(received: Received) -> Iterator[None]:
+    """Delete a recording of which no job was made yet, if the block ends with an error."""
+    try:
+        yield
+    except BaseException:
+        received.path.unlink(missing_ok=True)
+        raise
 
 
 async def submit(service: Service, received: Received, options: Options) -> Job:
@@ -55,14 +91,11 @@ async def submit(service: Service, received: Received, options: Options) -> Job:
     Raises `InvalidRequest`, and `ModelUnavailable` for a model that is not here. After an error, the recording is
     deleted.
     """
-    try:
+    with deleted_on_error(received):
         model = await service.models.resolve(options.model)
         reuse_finished = service.config.api.reuse_results
         named = replace(options, model=model)
         return await service.jobs.submit(received, named, reuse=True, reuse_finished=reuse_finished, rank=CALL_RANK)
-    except ServiceError:
-        received.path.unlink(missing_ok=True)
-        raise
 
 
 async def finished(service: Service, job_id: str) -> Job:
@@ -95,6 +128,32 @@ async def segments(service: Service, job_id: str, heartbeat_s: float) -> AsyncGe
                 if not fresh:
                     yield None
     _complete(job)
+
+
+async def heartbeats(service: Service, job_id: str, heartbeat_s: float) -> AsyncGenerator[None, None]:
+    """Yield after every heartbeat until the job is complete. Raises what `finished` raises."""
+    silent_since = current_time()
+    async with aclosing(service.jobs.watch(job_id, heartbeat_s)) as states:
+        async for last in states:
+            job = last
+            if current_time() - silent_since >= heartbeat_s:
+                silent_since = current_time()
+                yield
+    _complete(job)
+
+
+async def told_apart(service: Service, job_id: str) -> Transcript:
+    """Return the text of a complete job as the model wrote it, cut where the speaker changes.
+
+    `speaker` of a segment is the ID of its speaker; None: what nobody could hear. Raises `SpeakersMissing`.
+    """
+    job, store = await service.jobs.get(job_id), service.parts.store
+    segments = await service.jobs.segments(job_id)
+    if segments and job.speakers is None:
+        raise SpeakersMissing(job)
+    spoken = Attribution(await store.speakers.timeline(job_id))
+    transcript = await service.jobs.transcript(job_id, Version.MACHINE)
+    return replace(transcript, segments=tuple(piece for segment in segments for piece in spoken.pieces_of(segment)))
 
 
 async def language(service: Service, job_id: str) -> Detected:

@@ -40,6 +40,7 @@ class Service:
         self.vocabulary = VocabularyService(parts)
         self.reviews = ReviewService(parts, self.jobs)
         self.models = ModelService(parts)
+        self.known_speakers = parts.known_speakers
         self.uploads = parts.uploads
         self.resumable = parts.resumable
         self.events = parts.feed

@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
+from whisper_service.app.known_speakers import KnownSpeakers
 from whisper_service.app.maintenance import prune_changes, sweep
 from whisper_service.app.metrics import Metrics
 from whisper_service.app.retention import Retention
@@ -68,6 +69,7 @@ class Parts:
     uploads: Uploads
     resumable: ResumableUploads
     context: Context
+    known_speakers: KnownSpeakers
     metrics: Metrics
     webhooks: WebhookSender
     links: LinkFetcher
@@ -183,6 +185,15 @@ def _build(
         uploads=uploads,
         resumable=ResumableUploads(data.uploads, uploads, keep_s=config.storage.keep_uploads_s),
         context=context,
+        known_speakers=KnownSpeakers(
+            store,
+            data,
+            limits,
+            orphans,
+            media_entry=media_entry,
+            speakers_entry=speakers_entry,
+            networks=context.speakers.networks,
+        ),
         metrics=metrics,
         webhooks=WebhookSender(config.webhooks, store, feed),
         links=LinkFetcher(

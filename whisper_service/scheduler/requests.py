@@ -21,6 +21,7 @@ from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler import aborts, execute
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.speakers_ledger import UNAVAILABLE
 from whisper_service.storage.uploads import Received
 
 logger = logging.getLogger(__name__)
@@ -36,13 +37,18 @@ CONTINUE: dict[Status, Cause] = {
 async def reuse_or_submit(context: Context, received: Received, job: Job, *, reuse_finished: bool) -> Job:
     """Continue the job with equal bytes and options, and delete the new copy of the recording. Else add `job`.
 
-    Without `reuse_finished`, jobs that have ended do not count.
+    A complete job whose speakers could not be told apart is retried for them. Without `reuse_finished`, jobs that have
+    ended do not count.
     """
     same = await context.store.find_duplicate(received.sha256, job.options)
     if same is None or (same.status in TERMINAL and not reuse_finished):
         return await context.ledger.add(job)
-    await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))
     cause = CONTINUE.get(same.status)
+    if same.status is Status.COMPLETED and UNAVAILABLE in {note.code for note in same.history}:
+        if same.media_removed:
+            return await context.ledger.add(job)
+        cause = Cause.RETRY
+    await to_thread.run_sync(partial(received.path.unlink, missing_ok=True))
     return await change(context, same.id, cause) if cause else same
 
 

@@ -1,4 +1,4 @@
-"""One command to one actor of its own: start the actor, send the command, wait for reports, stop the actor.
+"""Commands to one actor of its own: start the actor, send a command, wait for reports, stop the actor.
 
 The actor runs under a `Supervisor`, as in the service. An actor that dies starts again and gets the same command again.
 """
@@ -41,6 +41,10 @@ class Conversation:
             self.supervisor.send(self.command, generation=event.generation)
         self.supervisor.set_deadline("report", self.within_s, generation=event.generation)
         return event.report
+
+    def send(self, command: Command) -> None:
+        """Send one more command, to an actor that is ready. An actor that starts after a death does not get it."""
+        self.supervisor.send(command, within_s=self.within_s, key="report")
 
 
 @asynccontextmanager

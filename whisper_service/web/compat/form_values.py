@@ -10,9 +10,11 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from litestar.openapi.spec import OpenAPIType, Schema
+from msgspec.structs import replace
 
-from whisper_service.core.domain import Preset
+from whisper_service.core.domain import Options, Preset
 from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.speaker_count import AUTO, decided
 from whisper_service.core.text import quoted
 from whisper_service.web.http.operations import OPTIONS, text
 
@@ -41,8 +43,12 @@ def one(given: Given, name: str) -> str:
 
 def many(given: Given, name: str) -> list[str]:
     """Return the values of a list, however the client writes it: `name[]` or `name`, repeated or with commas."""
-    values = [*given.get(f"{name}[]", ()), *given.get(name, ())]
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+    return [part.strip() for value in each(given, name) for part in value.split(",") if part.strip()]
+
+
+def each(given: Given, name: str) -> list[str]:
+    """Return the values of a list whose values may have commas: `name[]` or `name`, repeated."""
+    return [*given.get(f"{name}[]", ()), *given.get(name, ())]
 
 
 def boolean(given: Given, name: str, *, default: bool = False) -> bool:
@@ -64,6 +70,19 @@ def number(given: Given, name: str, least: float, most: float) -> float:
         hint = f"Send a number from {least:g} to {most:g}, or leave it out."
         raise invalid(name, f"{quoted(value, 40)} is not a valid {name}.", hint)
     return found
+
+
+def with_speakers(given: Given, options: Options) -> Options:
+    """Return the options of a job that tells speakers apart, `min_speakers` to `max_speakers` of them.
+
+    0 counts as not given, as some clients write it. Raises `InvalidRequest` that names the field.
+    """
+    bounds = OPTIONS["max_speakers"]
+    least, most = (
+        int(number(given, name, 0, bounds.maximum or 0)) or None for name in ("min_speakers", "max_speakers")
+    )
+    wanted = replace(options, speakers=AUTO, min_speakers=least, max_speakers=most)
+    return decided(wanted, AUTO)
 
 
 def check_temperature(given: Given) -> None:

@@ -6,7 +6,7 @@ two for an empty event.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, assert_never
 
@@ -18,6 +18,7 @@ from litestar.response import Stream
 
 from whisper_service.app import calls
 from whisper_service.app.edits import Version
+from whisper_service.app.known_speakers import Clip
 from whisper_service.app.service import Service
 from whisper_service.core.domain import Segment, Task, Transcript, Value
 from whisper_service.core.errors import ServiceError
@@ -27,9 +28,9 @@ from whisper_service.export.layout import Layout
 from whisper_service.export.plain_text import next_part, plain_text
 from whisper_service.export.render import Format
 from whisper_service.storage.uploads import Received
-from whisper_service.web.compat import openai_json, openai_reply
+from whisper_service.web.compat import openai_json, openai_reply, openai_speakers
 from whisper_service.web.compat.openai_errors import OpenAIRefusal, refusal
-from whisper_service.web.compat.openai_form import FIELDS, KNOWN, OpenAICall, OpenAIFormat, parse
+from whisper_service.web.compat.openai_form import FIELDS, KNOWN, MAX_REFERENCE, OpenAICall, OpenAIFormat, parse
 from whisper_service.web.http import errors
 from whisper_service.web.http.content_disposition import without_charset
 from whisper_service.web.http.dialects import Dialect
@@ -75,18 +76,57 @@ async def transcribe(request: Incoming, service: Served, task: Task) -> Response
         call = parse_fields(fields)
         if "model" in fields:
             await service.models.resolve(call.options.model)
+        if call.diarized:
+            await calls.check_speakers(service, "response_format")
 
     received, fields = await _receive(request, service, check)
     call = parse_fields(fields)
+    with calls.deleted_on_error(received):
+        clips = await _known_speakers(service, fields) if call.diarized else []
     job = await calls.submit(service, received, call.options)
     headers = {"X-Request-Id": job.id}
     if call.stream:
-        segments = calls.segments(service, job.id, service.config.server.heartbeat_s)
+        heartbeat_s = service.config.server.heartbeat_s
+        if call.diarized:
+            segments = _spoken(service, job.id, clips, heartbeat_s)
+        else:
+            segments = calls.segments(service, job.id, heartbeat_s)
         first = await anext(segments, None)  # an error before the first text still gets its own status
         more = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return Events(events(first, segments), headers=headers | more)
+        return Events(events(first, segments, diarized=call.diarized), headers=headers | more)
     await calls.finished(service, job.id)
-    return await answer(await service.jobs.transcript(job.id, Version.MACHINE), call, service.config.captions, headers)
+    if call.diarized:
+        transcript = await _told_apart(service, job.id, clips)
+    else:
+        transcript = await service.jobs.transcript(job.id, Version.MACHINE)
+    return await answer(transcript, call, service.config.captions, headers)
+
+
+async def _known_speakers(service: Service, fields: Fields) -> list[Clip]:
+    """Return the decoded references in a form. Raises `InvalidRequest`."""
+    return await service.known_speakers.decode(await to_thread.run_sync(openai_speakers.references, fields))
+
+
+async def _told_apart(service: Service, job_id: str, clips: Sequence[Clip]) -> Transcript:
+    """Return the text of a job that is complete, with OpenAI's names for its speakers.
+
+    Raises `SpeakersMissing`, and `InvalidRequest` for a clip without a voice.
+    """
+    transcript = await calls.told_apart(service, job_id)
+    return openai_speakers.labelled(transcript, await service.known_speakers.recognise(job_id, clips))
+
+
+async def _spoken(
+    service: Service, job_id: str, clips: Sequence[Clip], heartbeat_s: float
+) -> AsyncGenerator[Segment | None, None]:
+    """Yield the text with its speakers once the job is complete, and None after every heartbeat before.
+
+    Who speaks is known at the end only: a label that was sent cannot be taken back.
+    """
+    async for _ in calls.heartbeats(service, job_id, heartbeat_s):
+        yield None
+    for segment in (await _told_apart(service, job_id, clips)).segments:
+        yield segment
 
 
 async def _receive(
@@ -94,7 +134,8 @@ async def _receive(
 ) -> tuple[Received, Fields]:
     """Return the recording and the fields of a form or of JSON."""
     if request.content_type[0] != "application/json":
-        recording = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
+        longer = dict.fromkeys((openai_speakers.REFERENCES, f"{openai_speakers.REFERENCES}[]"), MAX_REFERENCE)
+        recording = Form(service.uploads, check, known=KNOWN, longer=longer, max_parts=MAX_PARTS)
         return await recording.read(request), recording.fields
     fields, sound, name = await openai_json.read(request)
     await check(fields)
@@ -115,13 +156,20 @@ async def answer(transcript: Transcript, call: OpenAICall, style: Style, headers
             kind = Format(call.reply.value)
             file = await to_thread.run_sync(render.render, transcript, kind, Layout(style))
             return Response(file, media_type=without_charset(kind.exporter.media_type), headers=headers)
+        case OpenAIFormat.DIARIZED_JSON:
+            content = openai_speakers.diarized_json(transcript)
         case _:
             assert_never(call.reply)
     return Response(content, media_type="application/json", headers=headers)
 
 
-async def events(first: Segment | None, segments: AsyncIterator[Segment | None]) -> AsyncGenerator[bytes, None]:
-    """Yield a delta for each segment, then `transcript.text.done` with the whole text: all deltas joined."""
+async def events(
+    first: Segment | None, segments: AsyncIterator[Segment | None], *, diarized: bool = False
+) -> AsyncGenerator[bytes, None]:
+    """Yield a delta for each segment, then `transcript.text.done` with the whole text: all deltas joined.
+
+    With `diarized` a segment is told with its speaker and its times.
+    """
     parts: list[str] = []
     segment = first
     try:
@@ -129,8 +177,9 @@ async def events(first: Segment | None, segments: AsyncIterator[Segment | None])
             if segment is None:
                 yield PING
             elif text := next_part(parts[-1] if parts else "", segment):
+                told = openai_speakers.segment_event(len(parts), segment, text)
                 parts.append(text)
-                yield _event({"type": "transcript.text.delta", "delta": text})
+                yield _event(told if diarized else {"type": "transcript.text.delta", "delta": text})
             segment = await anext(segments)
     except StopAsyncIteration:
         yield _event({"type": "transcript.text.done", "text": "".join(parts)})

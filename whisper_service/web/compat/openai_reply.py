@@ -16,7 +16,7 @@ LEAST: Final = 1e-10
 
 def json(transcript: Transcript, *, logprobs: bool = False) -> dict[str, Any]:
     """Return `{text, usage}`, and `logprobs` if wanted: of words, because the service does not keep tokens."""
-    answer: dict[str, Any] = {"text": plain_text(transcript.segments), "usage": _usage(transcript)}
+    answer: dict[str, Any] = {"text": plain_text(transcript.segments), "usage": usage(transcript)}
     if logprobs:
         answer["logprobs"] = _logprobs(transcript.segments)
     return answer
@@ -29,7 +29,7 @@ def verbose_json(transcript: Transcript, *, task: str, segments: bool, words: bo
         "language": language_name(transcript.language),
         "duration": transcript.duration_s or 0.0,
         "text": plain_text(transcript.segments),
-        "usage": _usage(transcript),
+        "usage": usage(transcript),
     }
     if segments:
         answer["segments"] = [segment(number, each) for number, each in enumerate(transcript.segments)]
@@ -63,7 +63,7 @@ def language_name(code: str | None) -> str:
     return LANGUAGES.get(code or "", "").lower()
 
 
-def _usage(transcript: Transcript) -> dict[str, Any]:
+def usage(transcript: Transcript) -> dict[str, Any]:
     """Return what OpenAI would charge for."""
     return {"type": "duration", "seconds": transcript.duration_s or 0.0}
 

@@ -20,6 +20,7 @@ from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import DETECT_S, Job, Options, Segment, Task, Transcript, Value
+from whisper_service.core.speaker_count import OFF
 from whisper_service.core.text import quoted
 from whisper_service.export import render
 from whisper_service.export.captions.style import Style
@@ -31,17 +32,23 @@ from whisper_service.storage.uploads import Receiver
 from whisper_service.web.compat import form_values, openai_reply
 from whisper_service.web.compat.form_values import Given, invalid, one
 from whisper_service.web.compat.raw_pcm import WavWriter
+from whisper_service.web.compat.speaker_numbers import numbered_speakers
 from whisper_service.web.http.content_disposition import transcript_disposition
 from whisper_service.web.http.dialects import Dialect
 from whisper_service.web.http.errors import Incoming, problems
 from whisper_service.web.http.multipart import Fields, Form, Sink
-from whisper_service.web.http.operations import RECORDING, choice, flag, form, operation, text
+from whisper_service.web.http.operations import OPTIONS, RECORDING, choice, flag, form, operation, text
 from whisper_service.web.http.parameters import Served, name_in_query
 
 MAX_PARTS: Final = 64
 FILES: Final = ("audio_file", "file")
 TASKS: Final = (Task.TRANSCRIBE, Task.TRANSLATE)
-KNOWN: Final = frozenset({"task", "language", "initial_prompt", "output", "word_timestamps", "preset"})
+KNOWN: Final = frozenset(
+    {
+        *("task", "language", "initial_prompt", "output", "word_timestamps", "preset"),
+        *("diarize", "min_speakers", "max_speakers"),
+    }
+)
 """Fields that are read, in the query or in the form."""
 
 
@@ -61,6 +68,7 @@ class AsrCall(Value, frozen=True):
     options: Options
     output: AsrFormat = AsrFormat.TXT
     words: bool = False  # in json
+    diarize: bool = False  # say who speaks
 
 
 class Language(Value, frozen=True):
@@ -90,8 +98,11 @@ def parse(given: Given, *, task: Task | None = None, service: Service) -> AsrCal
         task=task or Task(wanted),
         preset=form_values.preset(given, service.config.speech.preset),
         prompt=None if task is Task.DETECT else form_values.prompt(one(given, "initial_prompt")),
+        speakers=OFF,
     )
-    return AsrCall(options, output, words=form_values.boolean(given, "word_timestamps"))
+    diarize = form_values.boolean(given, "diarize") and task is not Task.DETECT
+    options = form_values.with_speakers(given, options) if diarize else options
+    return AsrCall(options, output, words=form_values.boolean(given, "word_timestamps"), diarize=diarize)
 
 
 async def submit(request: Incoming, service: Service, task: Task | None = None) -> tuple[AsrCall, Job]:
@@ -101,7 +112,11 @@ async def submit(request: Incoming, service: Service, task: Task | None = None) 
     def parse_fields(fields: Fields) -> AsrCall:
         return parse({**query, **fields}, task=task, service=service)
 
-    parse_fields({})
+    async def check(fields: Fields) -> None:
+        if parse_fields(fields).diarize:
+            await calls.check_speakers(service, "diarize")
+
+    await check({})
     await service.models.resolve(AUTO)  # without a model, the client need not send the recording
     encoded = form_values.boolean(query, "encode", default=True)
     limit_s = DETECT_S if task is Task.DETECT else None
@@ -111,7 +126,7 @@ async def submit(request: Incoming, service: Service, task: Task | None = None) 
 
     recording = Form(
         service.uploads,
-        parse_fields,
+        check,
         files=FILES,
         known=KNOWN,
         max_parts=MAX_PARTS,
@@ -126,15 +141,27 @@ async def submit(request: Incoming, service: Service, task: Task | None = None) 
 def write(transcript: Transcript, call: AsrCall, style: Style) -> bytes:
     """Return the transcript in the form that the client wants."""
     if call.output is AsrFormat.JSON:
-        segments = [_segment(number, each, words=call.words) for number, each in enumerate(transcript.segments)]
+        segments = [_segment(number, each, call) for number, each in enumerate(transcript.segments)]
         content = {"text": plain_text(transcript.segments), "segments": segments, "language": transcript.language or ""}
         return msgspec.json.encode(content)
     return render.render(transcript, Format(call.output.value), Layout(style))
 
 
-def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, Any]:
-    """Return a segment with the fields of faster-whisper."""
-    return openai_reply.segment(number, segment) | {"words": segment.words if words else None}
+def _segment(number: int, segment: Segment, call: AsrCall) -> dict[str, Any]:
+    """Return a segment with the fields of faster-whisper, and those of WhisperX for speakers where one is known."""
+    fields = openai_reply.segment(number, segment) | {"words": segment.words if call.words else None}
+    if not segment.speaker:
+        return fields
+    speaker = {"speaker": segment.speaker}
+    words = [msgspec.to_builtins(word) | speaker for word in segment.words] if call.words else None
+    return fields | speaker | {"words": words}
+
+
+async def _text(service: Service, job_id: str, call: AsrCall) -> Transcript:
+    """Return the text of a job that is complete, with WhisperX's names of speakers if they are wanted."""
+    if call.diarize:
+        return numbered_speakers(await calls.told_apart(service, job_id), "SPEAKER_{:02}")
+    return await service.jobs.transcript(job_id, Version.MACHINE)
 
 
 _ROUTE: Final[dict[str, Any]] = {
@@ -146,6 +173,9 @@ _ROUTE: Final[dict[str, Any]] = {
             "language": form_values.LANGUAGE,
             "initial_prompt": form_values.PROMPT,
             "word_timestamps": flag("Words with their times, in json."),
+            "diarize": flag("Say who speaks: in json for each segment, in srt, vtt and txt where the speaker changes."),
+            "min_speakers": OPTIONS["min_speakers"],
+            "max_speakers": OPTIONS["max_speakers"],
             "output": choice(AsrFormat, AsrFormat.TXT),
             "video_file": text("The name of the job."),
         },
@@ -162,9 +192,7 @@ _ROUTE: Final[dict[str, Any]] = {
 async def transcribe(request: Incoming, service: Served) -> Response[bytes]:
     call, job = await submit(request, service)
     await calls.finished(service, job.id)
-    content = await to_thread.run_sync(
-        write, await service.jobs.transcript(job.id, Version.MACHINE), call, service.config.captions
-    )
+    content = await to_thread.run_sync(write, await _text(service, job.id, call), call, service.config.captions)
     disposition = transcript_disposition(job.name, call.output.value)
     headers = {"Asr-Engine": "whisper_service", "X-Request-Id": job.id, "Content-Disposition": disposition}
     return Response(content, media_type="text/plain", headers=headers)

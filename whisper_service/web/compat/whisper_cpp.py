@@ -22,6 +22,7 @@ from whisper_service.core import languages
 from whisper_service.core.chinese import script_of
 from whisper_service.core.domain import Options, Preset, Problem, Segment, Task, Transcript, Value
 from whisper_service.core.errors import InvalidRequest
+from whisper_service.core.speaker_count import OFF
 from whisper_service.core.text import clean
 from whisper_service.export import render
 from whisper_service.export.captions.style import Style
@@ -31,14 +32,27 @@ from whisper_service.models.catalog import AUTO
 from whisper_service.web.compat import form_values, openai_reply
 from whisper_service.web.compat.form_values import Given, invalid, one
 from whisper_service.web.compat.openai_errors import openai_status
+from whisper_service.web.compat.speaker_numbers import numbered_speakers
 from whisper_service.web.http.content_disposition import without_charset
 from whisper_service.web.http.dialects import Dialect, ErrorAnswer, sentence
 from whisper_service.web.http.errors import Incoming, problems
-from whisper_service.web.http.multipart import Form
-from whisper_service.web.http.operations import RECORDING, TEXT, TEXT_OBJECT, choice, flag, form, operation, schemas_of
+from whisper_service.web.http.multipart import Fields, Form
+from whisper_service.web.http.operations import (
+    OPTIONS,
+    RECORDING,
+    TEXT,
+    TEXT_OBJECT,
+    choice,
+    flag,
+    form,
+    operation,
+    schemas_of,
+)
 from whisper_service.web.http.parameters import Served
 
 MAX_PARTS: Final = 128
+SPEAKER: Final = "Speaker"
+"""What the number of a speaker follows, in vtt and srt."""
 _CUT: Final = (
     "A part of a recording cannot be transcribed.",
     "Send the part as a file of its own: ffmpeg -ss SECONDS -t SECONDS -i FILE PART.wav.",
@@ -68,6 +82,7 @@ class CppCall(Value, frozen=True):
     options: Options
     reply: CppFormat = CppFormat.JSON
     max_len: int = 0  # characters of a caption; 0: as the settings of captions say
+    diarize: bool = False  # say who speaks
 
 
 class Health(Value, frozen=True):
@@ -93,6 +108,9 @@ FIELDS: Final = {
     "max_len": Schema(
         type=OpenAPIType.INTEGER, minimum=0, default=0, description="Characters of a caption, in srt and vtt."
     ),
+    "diarize": flag("Say who speaks, by the voices: the recording need not have two channels."),
+    "min_speakers": OPTIONS["min_speakers"],
+    "max_speakers": OPTIONS["max_speakers"],
 }
 """The documented fields."""
 KNOWN: Final = FIELDS.keys() | {*PARTS, "preset"}
@@ -118,13 +136,24 @@ def parse(given: Given, *, preset: Preset) -> CppCall:
         task=Task.DETECT if form_values.boolean(given, "detect_language") else task,
         preset=form_values.preset(given, preset),
         prompt=form_values.prompt(one(given, "prompt")),
+        speakers=OFF,
     )
-    return CppCall(options, reply, max_len=int(form_values.number(given, "max_len", 0, 1e6)))
+    diarize = form_values.boolean(given, "diarize") and options.task is not Task.DETECT
+    options = form_values.with_speakers(given, options) if diarize else options
+    return CppCall(options, reply, int(form_values.number(given, "max_len", 0, 1e6)), diarize)
 
 
-def plain(transcript: Transcript) -> str:
-    """Return the text with one line for each segment."""
-    return "".join(f"{clean(segment.text)}\n" for segment in transcript.segments)
+def plain(transcript: Transcript, call: CppCall) -> str:
+    """Return the text with one line for each segment. With `diarize` it begins with its speaker, or with "?"."""
+    lines = (
+        f"(speaker {_number(segment)}) {clean(segment.text)}\n" if call.diarize else f"{clean(segment.text)}\n"
+        for segment in transcript.segments
+    )
+    return "".join(lines)
+
+
+def _number(segment: Segment) -> str:
+    return (segment.speaker or "?").removeprefix(SPEAKER)
 
 
 def verbose_json(transcript: Transcript, call: CppCall, found: calls.Detected) -> dict[str, Any]:
@@ -132,8 +161,8 @@ def verbose_json(transcript: Transcript, call: CppCall, found: calls.Detected) -
     return {
         "task": call.options.task.value,
         "duration": transcript.duration_s or 0.0,
-        "text": plain(transcript),
-        "segments": [_segment(number, each) for number, each in enumerate(transcript.segments)],
+        "text": plain(transcript, call),
+        "segments": [_segment(number, each, call) for number, each in enumerate(transcript.segments)],
         **language_fields(transcript, found),
     }
 
@@ -148,12 +177,14 @@ def language_fields(transcript: Transcript, found: calls.Detected) -> dict[str, 
     }
 
 
-def _segment(number: int, segment: Segment) -> dict[str, Any]:
+def _segment(number: int, segment: Segment, call: CppCall) -> dict[str, Any]:
     words = [
         {"word": word.word, "start": word.start, "end": word.end, "t_dtw": -1, "probability": word.probability}
         for word in segment.words
     ]
     fields = openai_reply.segment(number, segment) | {"words": words}
+    if call.diarize:
+        fields["speaker"] = _number(segment)
     return {name: value for name, value in fields.items() if name not in ("seek", "compression_ratio")}
 
 
@@ -183,18 +214,26 @@ def layout(call: CppCall, style: Style) -> Layout:
 )
 async def inference(request: Incoming, service: Served) -> Response[Any]:
     parse_fields = partial(parse, preset=service.config.speech.preset)
+
+    async def check(fields: Fields) -> None:
+        if parse_fields(fields).diarize:
+            await calls.check_speakers(service, "diarize")
+
     await service.models.resolve(AUTO)  # without a model, the client need not send the recording
-    recording = Form(service.uploads, parse_fields, known=KNOWN, max_parts=MAX_PARTS)
+    recording = Form(service.uploads, check, known=KNOWN, max_parts=MAX_PARTS)
     received = await recording.read(request)
     call = parse_fields(recording.fields)
     job = await calls.submit(service, received, call.options)
     await calls.finished(service, job.id)
-    transcript = await service.jobs.transcript(job.id, Version.MACHINE)
+    if call.diarize:
+        transcript = numbered_speakers(await calls.told_apart(service, job.id), f"{SPEAKER}{{}}")
+    else:
+        transcript = await service.jobs.transcript(job.id, Version.MACHINE)
     headers = {"X-Request-Id": job.id}
     detected = call.options.task is Task.DETECT
     match call.reply:
         case CppFormat.JSON:
-            content: dict[str, Any] = {"text": plain(transcript)}
+            content: dict[str, Any] = {"text": plain(transcript, call)}
             if detected:
                 content |= language_fields(transcript, await calls.language(service, job.id))
             return Response(content, media_type="application/json", headers=headers)
@@ -203,7 +242,7 @@ async def inference(request: Incoming, service: Served) -> Response[Any]:
             return Response(content, media_type="application/json", headers=headers)
         case CppFormat.TEXT:
             text = f"{openai_reply.language_name(transcript.language) or 'undetermined'}\n"
-            return Response(text if detected else plain(transcript), media_type="text/plain", headers=headers)
+            return Response(text if detected else plain(transcript, call), media_type="text/plain", headers=headers)
         case CppFormat.SRT | CppFormat.VTT:
             kind = Format(call.reply.value)
             file = await to_thread.run_sync(render.render, transcript, kind, layout(call, service.config.captions))

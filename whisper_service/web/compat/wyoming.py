@@ -31,6 +31,7 @@ from whisper_service.app.service import Service
 from whisper_service.core import languages
 from whisper_service.core.domain import Options
 from whisper_service.core.errors import InvalidRequest, ServiceError
+from whisper_service.core.speaker_count import OFF
 from whisper_service.core.text import quoted
 from whisper_service.export.plain_text import plain_text
 from whisper_service.storage.uploads import Receiver
@@ -161,7 +162,7 @@ async def _transcribe(
             return Transcript(text="")
         received = await receiver.finish()
     preset = service.config.speech.preset
-    job = await calls.submit(service, received, Options(language=language, preset=preset))
+    job = await calls.submit(service, received, Options(language=language, preset=preset, speakers=OFF))
     await calls.finished(service, job.id)
     transcript = await service.jobs.transcript(job.id, Version.MACHINE)
     return Transcript(text=plain_text(transcript.segments), language=transcript.language)

@@ -44,6 +44,7 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.Unauthorized: 401,
     errors.TooManyTries: 429,
     calls.CallWaits: 503,
+    calls.SpeakersMissing: 503,
     errors.TooManyUploads: 503,  # on 429, common tus clients give up a resumable upload
 }
 """The status of a class counts for its subclasses too. A class that is missing is a fault of the service: 500."""

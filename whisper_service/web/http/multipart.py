@@ -7,7 +7,7 @@ before gigabytes arrive. The caller knows what the fields mean.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -57,6 +57,7 @@ class Form:
     check: Callable[[Fields], object]
     files: Collection[str] = ("file",)  # the part with the recording has one of these names
     known: Collection[str] | None = None  # other fields are skipped; None: all fields are kept
+    longer: Mapping[str, int] = field(default_factory=dict)  # bytes of fields that may be longer than `MAX_FIELD`
     max_parts: int = MAX_PARTS
     through: Callable[[Receiver], Sink] = _unchanged  # what the recording is written through
     name: str = ""  # of the recording; empty: the file name of its part
@@ -103,8 +104,8 @@ class Form:
             await self._sink.write(event)
         elif self._is_known():
             self._value += event
-            if len(self._value) > MAX_FIELD:
-                raise TooLarge(f"The field {quoted(self._part)} is too long.", limit=MAX_FIELD)
+            if len(self._value) > (limit := self.longer.get(self._part, MAX_FIELD)):
+                raise TooLarge(f"The field {quoted(self._part)} is too long.", limit=limit)
 
     async def _begin_part(self, part: MultipartSegment, stack: AsyncExitStack) -> None:
         given = next((value for name, value in part.headerlist if name == "Content-Disposition"), "")

@@ -295,7 +295,7 @@ async def test_a_recording_may_come_inside_json(web: Running) -> None:
 
 WRONG = [
     ({"response_format": "yaml"}, "response_format", "invalid_value"),
-    ({"response_format": "diarized_json"}, "response_format", "unsupported_value"),
+    ({"response_format": "diarized_json", "max_speakers": "21"}, "max_speakers", "invalid_value"),
     ({"temperature": "warm"}, "temperature", "invalid_value"),
     ({"temperature": "nan"}, "temperature", "invalid_value"),
     ({"temperature": "1.1"}, "temperature", "invalid_value"),

@@ -12,7 +12,7 @@ import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 
 from testkit.scripted_actors import script, text_of
-from testkit.service import Running, running
+from testkit.service import Running, placeholder_networks, running
 from whisper_service import __version__
 from whisper_service.core.domain import Status, Task
 from whisper_service.web.compat.raw_pcm import header
@@ -64,6 +64,60 @@ async def test_words_come_if_they_are_wanted(web: Running) -> None:
     )
     (word,) = answer.json()["segments"][0]["words"]
     assert word == {"start": 0.0, "end": 10.0, "word": f" {TEXTS[0]}", "probability": 0.9}
+
+
+@pytest.fixture
+async def networks(tmp_path: Path) -> None:
+    placeholder_networks(tmp_path)
+
+
+async def test_speakers_are_told_as_whisperx_tells_them(networks: None, web: Running) -> None:
+    asked = "/asr?diarize=true&min_speakers=1&max_speakers=3&word_timestamps=true&output="
+    said = (await web.client.post(f"{asked}json", files=recording(people="QR"))).json()
+    assert [segment["speaker"] for segment in said["segments"]] == ["SPEAKER_00", "SPEAKER_01"]
+    assert [word["speaker"] for segment in said["segments"] for word in segment["words"]] == [
+        "SPEAKER_00",
+        "SPEAKER_01",
+    ]
+    assert said["text"] == " ".join(TEXTS)
+    lines = [f"SPEAKER_00: {TEXTS[0]}", f"SPEAKER_01: {TEXTS[1]}"]
+    answer = await web.client.post(f"{asked}srt", files=recording(people="QR"))
+    assert [cue.content for cue in srt.parse(answer.text)] == lines
+    answer = await web.client.post(f"{asked}txt", files=recording(people="QR"))
+    assert answer.text.splitlines() == lines
+    answer = await web.client.post(f"{asked}tsv", files=recording(people="QR"))
+    assert answer.text.splitlines()[0] == "start\tend\ttext"
+    (job,) = await web.service.parts.store.jobs()
+    assert (job.options.speakers, job.options.min_speakers, job.options.max_speakers) == ("auto", 1, 3)
+
+
+async def test_speakers_may_be_asked_for_in_the_form(networks: None, web: Running) -> None:
+    fields = {"diarize": "true", "output": "json"}
+    said = (await web.client.post("/asr", files=recording(people="Q"), data=fields)).json()
+    assert [segment["speaker"] for segment in said["segments"]] == ["SPEAKER_00", "SPEAKER_00"]
+
+
+async def test_without_a_wish_nobody_is_told_apart(networks: None, web: Running) -> None:
+    for query in ("", "?diarize=false&min_speakers=2"):
+        await web.client.post(f"/asr{query}", files=recording())
+    (job,) = await web.service.parts.store.jobs()
+    assert (job.options.speakers, job.speakers) == ("off", None)
+
+
+async def test_speakers_that_cannot_be_had_are_an_error_and_no_subtitles(networks: None, web: Running) -> None:
+    play = recording(voice_faults={"0": "model_broken"})
+    answer = await web.client.post("/asr?diarize=true&output=srt", files=play)
+    assert (answer.status_code, answer.json()["code"]) == (503, "speakers_unavailable")
+    wrong = await web.client.post("/asr?diarize=true&min_speakers=3&max_speakers=2", files=recording())
+    assert (wrong.status_code, wrong.json()["params"]["field"]) == (422, "min_speakers")
+
+
+async def test_without_networks_and_downloads_a_wish_for_speakers_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, models={"offline": True}) as web:
+        answer = await web.client.post("/asr?diarize=true", files=recording())
+        assert (answer.status_code, answer.json()["params"]["field"]) == (422, "diarize")
+        assert "models import" in answer.json()["hint"]
+        assert await web.service.parts.store.jobs() == []
 
 
 async def test_raw_samples_become_a_recording_with_a_header(web: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import srt  # type: ignore[import-untyped]
 import webvtt  # type: ignore[import-untyped]
 
 from testkit.scripted_actors import script, text_of
-from testkit.service import Running
+from testkit.service import Running, placeholder_networks, running
 from whisper_service.core.domain import Task
 
 pytestmark = pytest.mark.anyio
@@ -20,6 +21,41 @@ LINES = "".join(f"{text}\n" for text in TEXTS)
 
 def recording(**play: Any) -> dict[str, tuple[str, bytes]]:
     return {"file": ("jfk.wav", script(**({"chunks": 2} | play)))}
+
+
+async def test_speakers_are_told_as_whisper_cpp_tells_them(tmp_path: Path) -> None:
+    placeholder_networks(tmp_path)
+    async with running(tmp_path) as web:
+
+        async def asked(reply: str, **play: Any) -> Any:
+            fields = {"response_format": reply, "diarize": "true", "tinydiarize": "false"}
+            answer = await web.client.post("/inference", files=recording(people="QR", **play), data=fields)
+            return answer
+
+        lines = f"(speaker 0) {TEXTS[0]}\n(speaker 1) {TEXTS[1]}\n"
+        assert (await asked("json")).json() == {"text": lines}
+        assert (await asked("text")).text == lines
+        verbose = (await asked("verbose_json")).json()
+        assert [(segment["speaker"], segment["text"]) for segment in verbose["segments"]] == [
+            ("0", TEXTS[0]),
+            ("1", TEXTS[1]),
+        ]
+        voices = [(cue.voice, cue.text) for cue in webvtt.from_string((await asked("vtt")).text)]
+        assert voices == [("Speaker0", TEXTS[0]), ("Speaker1", TEXTS[1])]
+        said = [cue.content for cue in srt.parse((await asked("srt")).text)]
+        assert said == [f"Speaker0: {TEXTS[0]}", f"Speaker1: {TEXTS[1]}"]
+        assert len(await web.service.parts.store.jobs()) == 1
+        failed = await asked("json", voice_faults={"0": "model_broken"})
+        assert failed.status_code == 503
+        assert "could not be told apart" in failed.json()["error"]
+
+
+async def test_without_networks_and_downloads_a_wish_for_speakers_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, models={"offline": True}) as web:
+        answer = await web.client.post("/inference", files=recording(), data={"diarize": "true"})
+        assert answer.status_code == 400
+        assert "models import" in answer.json()["error"]
+        assert await web.service.parts.store.jobs() == []
 
 
 async def test_every_response_format(web: Running) -> None:
