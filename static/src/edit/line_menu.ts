@@ -44,6 +44,7 @@ export const LINE_MENU: LineEntry[] = [
     may: ({ index, reading }) => index < reading.lines.value.length - 1,
     run: ({ editor, id, line, offset }) => editor.begin(id, offset ?? line.text.length) && editor.join(1),
   },
+  { name: 'speaker', label: 'choose_speaker', run: ({ reading, id }) => reading.speaking.pick(id) },
   { name: 'insert', label: 'insert_line', run: ({ editor, id }) => editor.insertBelow(id) },
   {
     name: 'check',

@@ -4,12 +4,14 @@ import type { Action } from '../keys.ts'
 import type { Player } from '../player.ts'
 import type { Job, Segment } from '../types.ts'
 import type { Place, Session } from './session.ts'
+import type { Speaking } from './speaking.ts'
 
 export interface Reading {
   id: string // of the job
   job: ComputedRef<Job | undefined>
   lines: ComputedRef<Segment[]>
   session: Session
+  speaking: Speaking
   player: Player
   panel: Ref<string> // which tab beside the text is shown, by its name
   sheet: Ref<boolean> // on a narrow window the tabs lie over the text while this is true

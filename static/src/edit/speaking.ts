@@ -41,7 +41,8 @@ export interface Speaking {
   counting: Ref<boolean>
   problem: Ref<Problem | null> // of the last count
   picking: Ref<{ line: string; at: DOMRect } | null> // the line whose speaker is being chosen, and where on the screen
-  pick(line: string, at: DOMRect): void
+  /** Ask for the speaker of a line, at a place on the screen, else at the line. */
+  pick(line: string, at?: DOMRect): void
   faceOf(line: string): Face | null
   /** What a screen reader says behind a line's number: the names of who speaks. */
   namesIn(index: number): string
@@ -209,7 +210,9 @@ export function openSpeaking(id: string, { lines, operations, perform, undo }: S
     counting,
     problem,
     picking,
-    pick: (line, at) => (picking.value = { line, at }),
+    pick(line, at = document.querySelector(`[data-line="${CSS.escape(line)}"]`)?.getBoundingClientRect()) {
+      if (at) picking.value = { line, at }
+    },
     faceOf,
     namesIn: (index) =>
       quiet.value

@@ -383,6 +383,7 @@ export const en = {
     speaker_all: 'All lines of {name}',
     speaker_type: 'Type a name',
     key_speaker: 'Choose the speaker',
+    choose_speaker: 'Speaker…',
     key_speakers: 'Speaker 1–9, no speaker',
     split_at_turns: 'Split where the speaker changes',
     with_text: 'With the transcript',

@@ -384,6 +384,7 @@ export const zh: Translation = {
     speaker_all: '{name} 的所有行',
     speaker_type: '输入姓名',
     key_speaker: '选择发言人',
+    choose_speaker: '发言人…',
     key_speakers: '发言人 1–9，无发言人',
     split_at_turns: '在换人处拆分',
     with_text: '与转写一起',
