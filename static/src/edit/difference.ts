@@ -40,6 +40,22 @@ export function hunks(old: string[], now: string[]): Hunk[] {
   return found
 }
 
+/** A text in parts that another text has, and parts that it has not. */
+export function differing(other: string[], words: string[]): { text: string; changed: boolean }[] {
+  const parts: { text: string; changed: boolean }[] = []
+  const add = (from: number, to: number, changed: boolean) => {
+    if (to > from) parts.push({ text: words.slice(from, to).join(''), changed })
+  }
+  let at = 0
+  for (const { from, to } of hunks(other, words)) {
+    add(at, from, false)
+    add(from, to, true)
+    at = to
+  }
+  add(at, words.length, false)
+  return parts
+}
+
 function longest(old: string[], now: string[]): Pair[] {
   if (!old.length || !now.length || old.length * now.length > MAX_CELLS) return []
   const width = now.length + 1
