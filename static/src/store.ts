@@ -62,7 +62,7 @@ export async function fetchTranscript(id: string, tries = 3): Promise<boolean> {
   const isLate = answer.ok && answer.value.edits < (state.value.edits[id] ?? 0)
   if (isLate && tries > 1) return fetchTranscript(id, tries - 1)
   if (answer.ok) apply({ type: 'transcript', id, transcript: answer.value })
-  if (answer.ok && answer.value.speakers?.length) void fetchSpeakers(id)
+  if (answer.ok && answer.value.speakers.length) void fetchSpeakers(id)
   return answer.ok
 }
 

@@ -1,6 +1,6 @@
 // The types of the API, made from docs/openapi.json: `npm run types`. This is the only file that names its schemas.
 import type { components } from './api_types.ts'
-import type { Speaker } from './edit/speakers.ts'
+import type { Timeline } from './edit/speakers.ts'
 
 type Schemas = components['schemas']
 
@@ -41,21 +41,21 @@ export type EditList = Sent<Schemas['EditList']>
 export type EditRecord = Sent<Schemas['EditRecord']>
 export type Finds = Sent<Schemas['Finds']>
 export type GroupResult = Sent<Schemas['GroupResult']>
-export type EditResult = Sent<Schemas['EditResult']> & { speakers?: Speaker[] | null }
+export type EditResult = Sent<Schemas['EditResult']>
 export type Setting = Sent<Schemas['Setting']>
 export type SettingList = Sent<Schemas['SettingList']>
 export type Snapshot = Sent<Schemas['Snapshot']>
+/** A speaker, without the seconds: they change with the text, and the page counts them. */
+export type Speaker = Omit<Sent<Schemas['Speaker']>, 'seconds'>
+/** Who speaks in a job, and when. */
+export type SpeakerList = Pick<Sent<Schemas['SpeakerOverview']>, 'can_recount' | 'why_not'> & {
+  speakers: readonly Speaker[]
+  timeline: Timeline
+}
 export type Status = Schemas['Status']
 export type System = Sent<Schemas['System']>
 export type TermList = Sent<Schemas['TermList']>
 export type Track = Sent<Schemas['AudioTrack']>
-/** Who speaks in a job, and when. */
-export interface SpeakerList {
-  speakers: readonly Speaker[]
-  timeline: readonly (readonly [number, string | null])[]
-  can_recount: boolean
-  why_not: Problem | null
-}
-export type Transcript = Sent<Schemas['EditableTranscript']> & { speakers?: Speaker[] }
+export type Transcript = Sent<Schemas['EditableTranscript']>
 export type Transfer = Sent<Schemas['Transfer']>
 export type Word = Sent<Schemas['Word']>

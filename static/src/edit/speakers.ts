@@ -1,16 +1,8 @@
 // Who speaks: which words of a line are whose, and what a speaker is called. Pure. The service has the same rules in
 // `editing/speakers.py`; tests/ui/turns.json holds both to the same results.
-import type { ClientOperation, Segment } from '../types.ts'
+import type { ClientOperation, Segment, Speaker } from '../types.ts'
 
-/** A person who speaks in a recording. `position` orders them, from 0 on. */
-export interface Speaker {
-  id: string
-  name: string // '': nobody gave one
-  position: number
-  colour: number
-  merged_into: string | null // taken for another speaker
-  found: boolean // by the voice; else a person made the speaker
-}
+export type { Speaker }
 
 /** Who speaks from when on, in seconds, ascending. Null: nobody is known from there on. */
 export type Timeline = readonly (readonly [start: number, speaker: string | null])[]
