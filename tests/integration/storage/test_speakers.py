@@ -200,6 +200,14 @@ async def test_jobs_from_before_have_no_speakers_but_those_of_their_lines(
                 "INSERT INTO line VALUES ('a', 0, ?, ?, 0, 0, ?, 0, 1, 'text', '[]', 'en', ?, 0, 0, 'machine', 0)",
                 (index, f"c0.{index}", index, speaker),
             )
+        for number, undone in enumerate(["Anna", "Bo"], 1):  # Bo is in the log only
+            inverse = f'[{{"op":"speaker","ids":["c0.0"],"speaker":"{undone}"}}]'
+            result = f'{{"job_id":"a","number":{number},"batch":"b","client":"","lines":[],"gone":[]}}'
+            await connection.execute(
+                "INSERT INTO edit VALUES ('a', ?, ?, 1, '', '', '[]', ?, ?, NULL)",
+                (number, f"b{number}", inverse, result.encode()),
+            )
+        await connection.execute("UPDATE job SET edits = 2 WHERE id = 'a'")
         await connection.commit()
     monkeypatch.undo()
     async with Store.open(path) as store:
@@ -211,6 +219,9 @@ async def test_jobs_from_before_have_no_speakers_but_those_of_their_lines(
         assert (await store.speakers.timeline("a"), await store.speakers.wanted("a")) == ((), None)
         assert await store.find_duplicate("x", Options(speakers="off")) is not None
         assert await store.find_duplicate("x", Options(speakers="auto")) is None
+        for number, speaker in ((1, "Anna"), (2, None)):
+            await store.edits.undo("a", number, Edit(f"undo {number}", ()), NOW)
+            assert (await store.edits.lines("a"))[0].speaker == speaker
 
 
 async def test_a_count_of_speakers_is_not_set_by_others(store: Store) -> None:
