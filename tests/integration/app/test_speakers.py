@@ -14,10 +14,10 @@ import pytest
 from testkit.service import ended, log_of, open_service, placeholder_networks, send, texts, until
 from whisper_service.app.service import Service
 from whisper_service.core.domain import ActorState, Job, Options, Phase, Status
-from whisper_service.core.errors import Conflict
+from whisper_service.core.errors import Conflict, DiskFull
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.core.speaker_count import Wanted
-from whisper_service.scheduler import requests, speakers_work
+from whisper_service.scheduler import requests, speakers_actor, speakers_work
 from whisper_service.scheduler.speakers_ledger import INCOMPLETE, UNAVAILABLE
 
 pytestmark = pytest.mark.anyio
@@ -289,3 +289,58 @@ async def test_a_count_that_waits_when_the_service_ends_is_answered(tmp_path: Pa
         tasks.start_soon(ask)
         await anyio.sleep(0.3)
     assert refused == ["shutting_down"]
+
+
+async def test_voices_that_cannot_be_stored_cost_no_text(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: Any) -> None:
+        raise DiskFull
+
+    monkeypatch.setattr(service.parts.store.speakers, "put_voices", full)
+    job = await ended(service, (await send(service, chunks=4, options=AUTO)).id)
+    assert (job.status, job.gaps, codes(job)) == (Status.COMPLETED, (), [UNAVAILABLE])
+    assert job.history[0].params["cause"] == "disk_full"
+    assert len(await texts(service, job.id)) == 4
+    monkeypatch.undo()
+    await service.jobs.change(job.id, Cause.RETRY)
+    again = await ended_again(service, job.id)
+    assert (again.speakers, again.history, again.message) == (2, (), "")
+
+
+async def test_speakers_that_cannot_be_stored_cost_no_text(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: Any) -> None:
+        raise DiskFull
+
+    monkeypatch.setattr(service.parts.store.speakers, "assign", full)
+    job = await ended(service, (await send(service, chunks=2, options=AUTO)).id)
+    assert (job.status, job.speakers, codes(job)) == (Status.COMPLETED, None, [UNAVAILABLE])
+    with pytest.raises(Conflict) as error:
+        await speakers_work.recount(service.parts.context, job.id, Wanted())
+    assert error.value.params["cause"] == "disk_full"
+    monkeypatch.undo()
+    await speakers_work.recount(service.parts.context, job.id, Wanted())
+    assert (await service.jobs.get(job.id)).speakers == 2
+
+
+async def test_an_actor_that_hangs_is_replaced_and_the_chunk_given_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speakers_actor, "HEAR_S", 1.0)
+    play: dict[str, Any] = {"chunks": 3, "voice_faults": {"1": "hang"}}
+    job = await ended(service, (await send(service, options=AUTO, **play)).id)
+    assert (job.status, job.speakers, codes(job)) == (Status.COMPLETED, 1, [INCOMPLETE])
+    assert job.history[0].params["cause"] == "hung"
+    assert len(await texts(service, job.id)) == 3
+
+
+async def test_the_idle_actor_ends_and_starts_again_for_the_next_job(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speakers_actor, "REST_AFTER_S", 0.3)
+    actor = service.parts.context.speakers.actor
+    for generation in (1, 2):
+        job = await ended(service, (await send(service, chunks=2, name=f"{generation}", options=AUTO)).id)
+        assert (job.speakers, actor.generation) == (2, generation)
+        with anyio.fail_after(10):
+            while actor.state is not ActorState.IDLE:  # noqa: ASYNC110 - nobody tells the end of an idle actor
+                await anyio.sleep(0.05)
+    assert not actor.deaths
