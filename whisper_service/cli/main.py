@@ -19,10 +19,11 @@ from whisper_service.cli import models as cli_models
 from whisper_service.cli.output import print_anything, write_bytes
 from whisper_service.config.load import find_sources, load
 from whisper_service.config.schema import Config, SettingSource
-from whisper_service.core.domain import Options, Task
+from whisper_service.core.domain import MAX_SPEAKERS, Options, Task
 from whisper_service.core.errors import ServiceError
 from whisper_service.core.model_names import is_name
 from whisper_service.core.options_schema import OptionField, option_fields
+from whisper_service.core.speaker_count import AUTO, OFF
 from whisper_service.core.text import quoted
 from whisper_service.export.layout import Layout
 from whisper_service.export.render import Format
@@ -33,7 +34,7 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = tuple(kind.value for kind in Format)
-WISHES: Final = ("language", "task", "preset", "prompt")
+WISHES: Final = ("language", "task", "preset", "prompt", "speakers", "min_speakers", "max_speakers")
 """The options of a job that `transcribe` has."""
 LOOKS: Final = (
     "line_columns", "cjk_line_columns", "lines", "chars_per_s", "cjk_chars_per_s", "min_s", "max_s",
@@ -125,10 +126,13 @@ def _add_transcribe(commands: Any, common: argparse.ArgumentParser) -> None:
     transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="Write here instead of beside each file.")
     overwrite = "Replace files that are in the way of transcripts, even if this command did not write them."
     transcribe.add_argument("--overwrite", action="store_true", help=overwrite)
-    only_text = {"choices": [Task.TRANSCRIBE.value, Task.TRANSLATE.value], "help": "translate: English text."}
+    special: dict[str, dict[str, Any]] = {
+        "task": {"choices": [Task.TRANSCRIBE.value, Task.TRANSLATE.value], "help": "translate: English text."},
+        "speakers": {"choices": (OFF, AUTO, *map(str, range(1, MAX_SPEAKERS + 1))), "metavar": f"{OFF}|{AUTO}|N"},
+    }
     for field in option_fields(Options):
         if field.name in WISHES:
-            _add_option(transcribe, field, **(only_text if field.name == "task" else {}))
+            _add_option(transcribe, field, **special.get(field.name, {}))
     looks = transcribe.add_argument_group("how the files look", "Default: [captions] in config.toml.")
     for field in option_fields(Layout):
         if field.name in LOOKS:

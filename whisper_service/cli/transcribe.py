@@ -31,11 +31,13 @@ from whisper_service.core.domain import Job, Options, Phase, Status
 from whisper_service.core.errors import InvalidRequest, ServiceError
 from whisper_service.core.file_names import MAX_BYTES, shortened
 from whisper_service.core.job_states import TERMINAL, Cause
+from whisper_service.core.speaker_count import OFF, decided
 from whisper_service.core.text import reason
 from whisper_service.export import render
 from whisper_service.export.layout import Layout, layout_of
 from whisper_service.export.render import Format
 from whisper_service.models.catalog import Catalog
+from whisper_service.scheduler.speakers_ledger import UNAVAILABLE
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.uploads import Received
 
@@ -168,9 +170,11 @@ def options_of(config: Config, wishes: Mapping[str, Any]) -> Options:
     given["language"] = languages.check_code(tag)
     given.setdefault("script", script_of(tag) or config.speech.default_script)
     try:
-        return msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
+        options = msgspec.convert({"preset": config.speech.preset, **given}, Options, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The options are not valid: {error}.") from error
+    decided(options, OFF)  # raises for numbers of speakers that contradict each other
+    return options
 
 
 class _TranscribeRun:
@@ -226,7 +230,7 @@ class _TranscribeRun:
         except (ServiceError, OSError) as error:
             self._give_up(item, error, display)
         else:
-            self.failed += job.status is not Status.COMPLETED or bool(job.gaps)
+            self.failed += job.status is not Status.COMPLETED or bool(job.gaps) or bool(without_speakers(job))
             display.end(item, verdict(job))
 
     def _give_up(self, item: InputFile, error: ServiceError | OSError, display: Display) -> None:
@@ -278,6 +282,8 @@ def describe(job: Job) -> str:
         return "waiting" if job.status is Status.PENDING else job.status.value
     if job.phase is Phase.DOWNLOADING_MODEL and job.message:
         return job.message.removesuffix(".")
+    if job.phase is Phase.SPEAKERS:
+        return "telling speakers apart"
     said = job.phase.value.replace("_", " ")
     if job.speed:
         said += f" {job.speed:.1f}x"
@@ -293,10 +299,19 @@ def verdict(job: Job) -> str:
         return f"failed: {why}" + (" What was recognised until then is written." if job.chunks_done else "")
     took = f"{clock(job.duration_s)} of sound" if job.duration_s is not None else "done"
     said = f"{took}. {job.message}" if job.message else took
+    if missing := without_speakers(job):
+        told = "" if missing in said else f" {missing}"
+        said = f"{said.rstrip('.')}.{told} The same command finds only the speakers."
     if not job.gaps:
         return said
     gaps = "".join(f"\n  not transcribed: {clock(gap.start)} to {clock(gap.end)}: {gap.reason}" for gap in job.gaps)
     return f"incomplete: {said}{gaps}\n  The same command tries these again."
+
+
+def without_speakers(job: Job) -> str:
+    """Return why the speakers that a complete job should have are not known. "": they are, or nobody asked."""
+    notes = [note.message for note in job.history if note.code == UNAVAILABLE]
+    return notes[-1] if notes and job.status is Status.COMPLETED else ""
 
 
 def clock(seconds: float) -> str:

@@ -20,7 +20,7 @@ from testkit.fake_hub import REPO, FakeHub
 from testkit.hub_service import FILES
 from testkit.repository import ROOT
 from testkit.scripted_actors import script, text_of
-from testkit.service import entries, placeholder_model
+from testkit.service import entries, placeholder_model, placeholder_networks
 from whisper_service.app.service import Service
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Job, Status, Transcript
@@ -120,6 +120,39 @@ def test_captions_look_as_they_are_asked_to() -> None:
     assert seconds
     assert max(seconds) <= 2
     assert cli.main(["transcribe", "a.wav", "--lines", "5"]) == 1
+
+
+def test_who_speaks_is_told_in_the_files_that_can_tell_it(tmp_path: Path) -> None:
+    placeholder_networks(tmp_path)
+    recording("call.wav", chunks=3, people="QR")
+    assert cli.main(["transcribe", "call.wav", "-f", "srt,tsv,json", "--speakers", "auto"]) == 0
+    captions = [cue.content for cue in srt.parse(Path("call.srt").read_text())]
+    assert captions == [f"Speaker 1: {text_of(0)}", f"Speaker 2: {text_of(1)}", f"Speaker 1: {text_of(2)}"]
+    assert Path("call.tsv").read_text().splitlines()[0] == "start\tend\ttext"
+    assert [each["name"] for each in json.loads(Path("call.json").read_text())["speakers"]] == [
+        "Speaker 1",
+        "Speaker 2",
+    ]
+    assert cli.main(["transcribe", "call.wav", "-f", "tsv", "--speakers", "auto", "--speaker-names"]) == 0
+    assert Path("call.tsv").read_text().splitlines()[1] == f"0\t10000\t{text_of(0)}\tSpeaker 1"
+    assert cli.main(["transcribe", "call.wav", "--speakers", "auto", "--no-speaker-names"]) == 0
+    assert [cue.content for cue in srt.parse(Path("call.srt").read_text())] == [text_of(n) for n in range(3)]
+    assert len(jobs()) == 1
+
+
+def test_speakers_that_are_not_found_are_told_and_found_by_the_same_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    placeholder_networks(tmp_path)
+    recording("call.wav", chunks=2, people="QR", voice_faults={"0": "model_broken_once"}, marks=str(tmp_path))
+    assert cli.main(["transcribe", "call.wav", "-f", "txt", "--speakers", "2"]) == 1
+    said = capsys.readouterr().err
+    assert "could not be told apart" in said
+    assert "The same command finds only the speakers." in said
+    assert Path("call.txt").read_text().splitlines() == [text_of(0), text_of(1)]
+    assert cli.main(["transcribe", "call.wav", "-f", "txt", "--speakers", "2"]) == 0
+    assert Path("call.txt").read_text().splitlines() == [f"Speaker 1: {text_of(0)}", f"Speaker 2: {text_of(1)}"]
+    assert len(jobs()) == 1
 
 
 def test_many_files_at_once_each_get_their_own_text() -> None:

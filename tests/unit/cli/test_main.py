@@ -110,6 +110,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["transcribe", "a", "-f", "doc"],
         ["transcribe", "a", "-f", ","],
         ["transcribe", "a", "--task", "sing"],
+        ["transcribe", "a", "--speakers", "21"],
         ["--log-level", "loud"],
     ],
 )
@@ -265,6 +266,27 @@ def test_options_leave_the_model_open_and_take_the_preset_of_the_configuration()
     wishes = {"language": "zh", "task": "translate", "preset": None, "prompt": None}
     options = transcribe.options_of(Config(), wishes)
     assert options == Options(model="auto", language="zh", task=Task.TRANSLATE, preset=Preset.BALANCED)
+
+
+@pytest.mark.parametrize(
+    ("words", "wishes"),
+    [
+        ([], (None, None, None)),
+        (["--speakers", "auto", "--min-speakers", "2", "--max-speakers", "3"], ("auto", 2, 3)),
+        (["--speakers", "20"], ("20", None, None)),
+        (["--speakers", "off"], ("off", None, None)),
+    ],
+)
+def test_speakers_are_wished_for(words: list[str], wishes: tuple[object, ...]) -> None:
+    parsed = vars(cli.parser().parse_args(["transcribe", "talk.wav", *words]))
+    options = transcribe.options_of(Config(), {name: parsed[name] for name in cli.WISHES})
+    assert (options.speakers, options.min_speakers, options.max_speakers) == wishes
+
+
+@pytest.mark.parametrize("wishes", [{"min_speakers": "3", "max_speakers": "2"}, {"max_speakers": "21"}])
+def test_numbers_of_speakers_that_cannot_be_are_refused(wishes: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest):
+        transcribe.options_of(Config(), {"speakers": "auto", **wishes})
 
 
 def test_names_of_speakers_are_asked_for_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
