@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -241,6 +243,16 @@ async def test_names_are_taken_over_when_a_recording_is_transcribed_again(web: R
     assert again.of == job
 
 
+async def test_an_archive_of_files_has_the_names_too(web: Running) -> None:
+    job = (await transcribed(web)).id
+    await web.client.patch(f"/api/jobs/{job}/speakers/s2", json={"name": "Anna"})
+    answer = await web.client.post("/api/export", json={"ids": [job], "format": "vtt"})
+    assert answer.status_code == 200, answer.text
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert [archive.read(name).decode() for name in archive.namelist()] == [await text_of(web, job, "vtt")]
+    assert "<v Anna>" in await text_of(web, job, "vtt")
+
+
 async def test_windows_hear_of_speakers_at_once(web: Running) -> None:
     job = (await transcribed(web)).id
     changes = await web.service.parts.store.change_log.changes(0, job_id=job, limit=1_000)
@@ -270,11 +282,12 @@ async def test_nothing_that_leaves_the_service_has_a_voice(web: Running) -> None
     directions = await web.service.parts.store.speakers.directions(job)
     assert stored
     assert directions
-    answers = [
-        (await web.client.get(path)).content
-        for path in (f"/api/jobs/{job}", f"/api/jobs/{job}/speakers", f"/api/jobs/{job}/transcript",
-                     f"/api/jobs/{job}/export?format=json", "/api/diagnostics", f"/api/jobs/{job}/edits", "/metrics")
-    ]  # fmt: skip
+    paths = ("", "/speakers", "/transcript", "/export?format=json", "/edits")
+    told = [await web.client.get(path) for path in (*(f"/api/jobs/{job}{path}" for path in paths), "/metrics")]
+    diagnostics = zipfile.ZipFile(io.BytesIO((await web.client.get("/api/diagnostics")).content))
+    answers = [answer.content for answer in told] + [diagnostics.read(name) for name in diagnostics.namelist()]
+    assert all(answer.status_code == 200 for answer in told)
+    assert len(answers) > len(told) + 2
     changes = await web.service.parts.store.change_log.changes(0, limit=10_000)
     secrets = [data for _, data in stored] + list(directions.values())
     for content in [*answers, *(change.payload for change in changes)]:
