@@ -7,10 +7,14 @@ right.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from testkit.scoring import units
+from whisper_service.core.domain import Word
 
 RASTER: Final = 200
 """Steps a second at which turns are compared."""
@@ -61,6 +65,19 @@ def words_right(pairs: Iterable[tuple[str, str]]) -> tuple[int, int]:
     for who, name in rows:
         counts[true.index(who), found.index(name)] += 1
     return int(sum(counts[i, j] for i, j in matched(counts))), len(rows)
+
+
+def under_right_speaker(entry: dict[str, Any], words: Iterable[tuple[Word, str]]) -> str:
+    """Return how many of the words that were really said are under the right speaker. Words are matched by text."""
+    language = entry["language"]
+    utterances = entry.get("utterances") or []
+    true = [(part, row.get("speaker")) for row in utterances for part in units(language, row["text"])]
+    found = [(part, name) for word, name in words for part in units(language, word.word)]
+    matcher = SequenceMatcher(None, [part for part, _ in true], [part for part, _ in found], autojunk=False)
+    matches = [(true[a + n], found[b + n]) for a, b, length in matcher.get_matching_blocks() for n in range(length)]
+    pairs = [(speaker, name) for (_, speaker), (_, name) in matches if speaker]
+    right, count = words_right(pairs)
+    return f"{100 * right / count:.1f} % of {count}" if count else "-"
 
 
 def matched(gains: npt.NDArray[np.float64]) -> list[tuple[int, int]]:

@@ -31,7 +31,7 @@ import anyio
 import httpx
 
 from bench.lib import api, report, services
-from bench.quality.speakers import under_right_speaker
+from bench.lib.diarization import under_right_speaker
 from testkit.speaker_networks import NoNetworks, speaker_networks
 from whisper_service.core.domain import Word
 from whisper_service.models.speaker_networks import SPEAKERS

@@ -30,9 +30,8 @@ import json
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -41,11 +40,10 @@ import msgspec
 import numpy as np
 
 from bench.lib import report
-from bench.lib.diarization import Turn, error_rate, reference_turns, words_right
+from bench.lib.diarization import Turn, error_rate, reference_turns, under_right_speaker
 from bench.lib.hearing import Chunk, Hearing, hear
 from bench.lib.pipeline import Pipeline
 from bench.lib.usage import MB
-from testkit.scoring import units
 from testkit.speaker_networks import NoNetworks, speaker_networks
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.speakers.chunk_voices import ChunkVoices, encode
@@ -148,19 +146,6 @@ def said(heard: Heard, labels: Labels) -> Iterator[tuple[Word, str]]:
         for segment in chunk.segments:
             for place, word in enumerate(segment.words):
                 yield word, [name for first, name in turns[segment.chunk, segment.index] if first <= place][-1]
-
-
-def under_right_speaker(entry: dict[str, Any], words: Iterable[tuple[Word, str]]) -> str:
-    """Return how many of the words that were really said are under the right speaker. Words are matched by text."""
-    language = entry["language"]
-    utterances = entry.get("utterances") or []
-    true = [(part, row.get("speaker")) for row in utterances for part in units(language, row["text"])]
-    found = [(part, name) for word, name in words for part in units(language, word.word)]
-    matcher = SequenceMatcher(None, [part for part, _ in true], [part for part, _ in found], autojunk=False)
-    matches = [(true[a + n], found[b + n]) for a, b, length in matcher.get_matching_blocks() for n in range(length)]
-    pairs = [(speaker, name) for (_, speaker), (_, name) in matches if speaker]
-    right, count = words_right(pairs)
-    return f"{100 * right / count:.1f} % of {count}" if count else "-"
 
 
 def compared(reference: Sequence[Turn], found: Sequence[Turn]) -> float:
