@@ -1,16 +1,23 @@
-"""Which speaker is who after a new count: IDs, names and colours stay with their voices. Pure."""
+"""Which speaker is who after a new count: IDs, names and colours stay with their voices. Pure.
+
+Where a voice is no longer stored, or is of other networks, the text decides: who says most of what a speaker said
+before is that speaker.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from whisper_service.editing.speakers import COLOURS, Speaker
-from whisper_service.storage.voice_matching import same_people
+from whisper_service.editing.speakers import COLOURS, Speaker, Timeline
+from whisper_service.storage.voice_matching import best_pairs, same_people
 
+SAME_TEXT: Final = 0.5
+"""Share of the time of two speakers, the one who speaks less, above which they may be one person."""
 _NUMBERED: Final = "s"
 
 
@@ -36,21 +43,26 @@ class Count(NamedTuple):
     ids: dict[str, str]
 
 
-def identified(found: Sequence[FoundSpeaker], known: Sequence[SpeakerRow], touched: Collection[str]) -> Count:
+def identified(
+    found: Sequence[FoundSpeaker],
+    known: Sequence[SpeakerRow],
+    touched: Collection[str],
+    shared: Mapping[tuple[str, str], float] | None = None,
+) -> Count:
     """Return the speakers after a count. `found` is in order of first word.
 
     `touched` are the IDs that people did something with. Without any, the result depends on `found` alone. Otherwise a
-    voice that is known keeps its ID, and speakers that people touched stay even if nobody has their voice now.
+    voice that is known keeps its ID, and speakers that people touched stay even if nobody has their voice now. `shared`
+    is what `shared_time` returns.
     """
     kept = [row for row in known if touched]
-    voiced = [(row, row.centroid) for row in kept if row.centroid is not None]
-    same = same_people([each.centroid for each in found], [centroid for _, centroid in voiced])
+    same = _same(found, kept, shared or {})
     taken = {row.speaker.id for row in kept}
     rows: list[SpeakerRow] = []
     new: list[int] = []
     for position, each in enumerate(found):
         if position in same:
-            speaker = voiced[same[position]][0].speaker
+            speaker = same[position]
         else:
             speaker = Speaker(free_id(taken))
             taken.add(speaker.id)
@@ -65,6 +77,23 @@ def identified(found: Sequence[FoundSpeaker], known: Sequence[SpeakerRow], touch
         speaker = rows[position].speaker
         rows[position] = rows[position]._replace(speaker=replace(speaker, colour=free_colour(others)))
     return Count(rows, ids)
+
+
+def shared_time(one: Timeline, other: Timeline, end: float) -> dict[tuple[str, str], float]:
+    """Return how much of the time of two speakers is the same, from 0 to 1, of the one who speaks less.
+
+    The keys are a speaker of `one` and one of `other`. Both timelines end at `end` seconds.
+    """
+    times = sorted({start for start, _ in (*one, *other)} | {end})
+    shared: dict[tuple[str, str], float] = defaultdict(float)
+    alone: dict[tuple[int, str], float] = defaultdict(float)
+    for (start, after), first, second in zip(pairwise(times), _who(one, times), _who(other, times), strict=False):
+        for side, speaker in enumerate((first, second)):
+            if speaker is not None:
+                alone[side, speaker] += after - start
+        if first is not None and second is not None:
+            shared[first, second] += after - start
+    return {(a, b): seconds / min(alone[0, a], alone[1, b]) for (a, b), seconds in shared.items()}
 
 
 def named(rows: Sequence[SpeakerRow], others: Sequence[SpeakerRow]) -> list[SpeakerRow]:
@@ -89,6 +118,30 @@ def free_colour(speakers: Collection[Speaker]) -> int:
     """Return the colour that the fewest speakers have."""
     uses = Counter(speaker.colour for speaker in speakers)
     return min(range(COLOURS), key=lambda colour: (uses[colour], colour))
+
+
+def _same(
+    found: Sequence[FoundSpeaker], known: Sequence[SpeakerRow], shared: Mapping[tuple[str, str], float]
+) -> dict[int, Speaker]:
+    """Return the known speakers that found ones are, by place."""
+    size = {len(each.centroid) for each in found}
+    voiced = [(row.speaker, row.centroid) for row in known if row.centroid is not None and {len(row.centroid)} == size]
+    places = same_people([each.centroid for each in found], [centroid for _, centroid in voiced])
+    same = {place: voiced[other][0] for place, other in places.items()}
+    left = [place for place in range(len(found)) if place not in same]
+    voices = {speaker.id for speaker, _ in voiced}
+    silent = [row.speaker for row in known if row.speaker.found and row.speaker.id not in voices]
+    gains = [[shared.get((found[place].name, speaker.id), 0.0) for speaker in silent] for place in left]
+    pairs = best_pairs([[share if share > SAME_TEXT else 0.0 for share in row] for row in gains])
+    return same | {left[row]: silent[column] for row, column in pairs.items()}
+
+
+def _who(timeline: Timeline, times: Sequence[float]) -> Iterator[str | None]:
+    """Yield who speaks at each of the times, which are ascending and have those of the timeline."""
+    speaker, entries = None, dict(timeline)
+    for time in times:
+        speaker = entries.get(time, speaker)
+        yield speaker
 
 
 def _as_found(speaker: Speaker, position: int, found: FoundSpeaker) -> Speaker:

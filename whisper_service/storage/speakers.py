@@ -20,9 +20,11 @@ from whisper_service.storage import row_mapping
 from whisper_service.storage.change_log import ChangeLog, Written
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.queries import JOBS, raise_not_found
-from whisper_service.storage.speaker_identity import FoundSpeaker, SpeakerRow, identified, named
+from whisper_service.storage.speaker_identity import FoundSpeaker, SpeakerRow, identified, named, shared_time
 
 CHANGE_KIND: Final = "speakers"
+LAST_TURN_S: Final = 3.0
+"""How long the last turn of a recording is taken to last. A timeline does not say when it ends."""
 _SPEAKER: Final = Speaker.__struct_fields__
 _encode = msgspec.json.Encoder().encode
 _turns = msgspec.json.Decoder(Timeline)
@@ -163,7 +165,11 @@ class Speakers:
             if not await self._db.run("SELECT 1 FROM kept WHERE id = :id", id=job_id):
                 raise_not_found(job_id)
             known = await self._rows(job_id)
-            count = identified(ordered, known, await self._touched(job_id, known))
+            before = await self._db.run("SELECT turns FROM speaker_timeline WHERE job_id = :id", id=job_id)
+            old = _turns.decode(before[0]["turns"]) if before else ()
+            end = max((start for start, _ in (*timeline, *old)), default=0.0) + LAST_TURN_S
+            shared = shared_time(tuple(timeline), old, end)
+            count = identified(ordered, known, await self._touched(job_id, known), shared)
             rows = count.rows
             if not any(row.speaker.name for row in rows):
                 rows = named(rows, await self._rows_of_origin(job_id))

@@ -25,7 +25,16 @@ def same_people(found: Sequence[bytes], known: Sequence[bytes], least: float = S
     ones, others = [_direction(voice) for voice in found], [_direction(voice) for voice in known]
     likeness = [[sum(map(mul, one, other)) if len(one) == len(other) else 0.0 for other in others] for one in ones]
     gains = [[cosine if cosine > least else 0.0 for cosine in row] for row in likeness]
-    return {row: column for row, column in enumerate(_assignment(gains, len(others))) if column is not None}
+    return best_pairs(gains)
+
+
+def best_pairs(gains: Sequence[Sequence[float]]) -> dict[int, int]:
+    """Return a column for each row so that the sum of gains is the largest. Rows without a gain are left out.
+
+    No column has two rows. Gains are not negative.
+    """
+    columns = len(gains[0]) if gains else 0
+    return {row: column for row, column in enumerate(_assignment(gains, columns)) if column is not None}
 
 
 def _direction(voice: bytes) -> list[float]:

@@ -146,6 +146,17 @@ async def test_names_and_undo_survive_a_new_count(store: Store, job: str) -> Non
     assert (await store.job(job)).speakers == 2
 
 
+async def test_names_survive_the_voices_and_other_networks(store: Store, job: str) -> None:
+    await edit(store, NameSpeaker("s2", "Anna"))
+    await store.move(job, Cause.FINISH, finished_at=5.0)
+    await store.speakers.delete_voices(before=9.0)
+    found = [FoundSpeaker(name, 2.0, pack("<3f", 0, name == "A", name == "B")) for name in "BA"]
+    turns = [SegmentTurns(chunk, 0, ((0, "AB"[chunk % 2]),)) for chunk in range(CHUNKS)]
+    await store.speakers.assign(job, found, turns, Wanted())
+    assert await names(store) == {"s1": "", "s2": "Anna"}
+    assert [speaker for _, speaker in await store.speakers.timeline(job)] == ["s1", "s2"] * 3
+
+
 async def test_a_refused_edit_changes_nothing(store: Store, job: str) -> None:
     before = await store.speakers.speakers(job)
     edits: list[list[Operation]] = [

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from whisper_service.editing.speakers import Speaker
-from whisper_service.storage.speaker_identity import FoundSpeaker, SpeakerRow, free_colour, free_id, identified, named
+from whisper_service.storage.speaker_identity import (
+    FoundSpeaker,
+    SpeakerRow,
+    free_colour,
+    free_id,
+    identified,
+    named,
+    shared_time,
+)
 from whisper_service.storage.voice_matching import SAME_VOICE, same_people
 
 
@@ -107,6 +115,29 @@ def test_names_come_from_the_same_voices_of_another_job() -> None:
         SpeakerRow(Speaker("x", "Bo"), None),
     ]
     assert [row.speaker.name for row in named(here, there)] == ["", "Anna", ""]
+
+
+def test_without_stored_voices_who_says_the_same_text_is_the_same() -> None:
+    rows = [row._replace(centroid=None) for row in identified(found(0, 1, 2), [], []).rows]
+    rows[1] = rows[1]._replace(speaker=replace(rows[1].speaker, name="Anna"))
+    rows[2] = SpeakerRow(Speaker("x", "Bo", 2), None)  # made by a person: no voice is Bo's
+    shared = {("A", "s2"): 0.9, ("A", "s1"): 0.1, ("B", "s1"): 0.5, ("B", "x"): 1.0}
+    count = identified(found(3, 4), rows, {"s2", "x"}, shared)
+    assert count.ids == {"A": "s2", "B": "s3"}
+    assert [(row.speaker.id, row.speaker.name) for row in count.rows] == [("s2", "Anna"), ("s3", ""), ("x", "Bo")]
+    other_networks = [row._replace(centroid=voice(1, 0)) for row in rows]
+    assert identified(found(3, 4), other_networks, {"s2", "x"}, shared).ids == count.ids
+    voices = [rows[0]._replace(centroid=AXES[3]), rows[1]]
+    assert identified(found(3, 4), voices, {"s2"}, shared | {("A", "s1"): 0.0}).ids == {"A": "s1", "B": "s3"}
+
+
+def test_how_much_two_speakers_have_in_common() -> None:
+    one, other = ((0.0, "A"), (4.0, "B"), (6.0, None)), ((1.0, "s1"), (3.0, "s2"), (5.0, None), (6.0, "s1"))
+    assert shared_time(one, other, 10.0) == pytest.approx({
+        ("A", "s1"): 2 / 4, ("A", "s2"): 1 / 2, ("B", "s2"): 1 / 2,
+    })  # fmt: skip
+    assert shared_time(one, (), 10.0) == shared_time((), one, 10.0) == {}
+    assert shared_time(one, one, 10.0) == pytest.approx({("A", "A"): 1.0, ("B", "B"): 1.0})
 
 
 def test_ids_and_colours_that_are_free() -> None:
