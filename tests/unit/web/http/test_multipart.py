@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whisper_service.core.domain import Preset, Task
-from whisper_service.core.errors import InvalidRequest, ServiceError
+from whisper_service.core.errors import InvalidRequest, ServiceError, TooLarge
 from whisper_service.storage.uploads import Received, UploadLimits, Uploads
 from whisper_service.web.compat import openai_form, whisper_asr, whisper_cpp
 from whisper_service.web.compat.form_values import Given
@@ -71,6 +71,16 @@ WHOLE = (
     + part("prompt", "é".encode())
     + b"--b--\r\n"
 )
+
+
+def test_a_field_is_as_long_as_its_reader_wants(tmp_path: Path) -> None:
+    body = part("long[]", b"x" * 20_000) + part("file", b"sound", '; filename="a.wav"') + b"--b--\r\n"
+    _, fields = read(tmp_path, body, 4_096, longer={"long[]": 20_000})
+    assert fields == {"long[]": ["x" * 20_000]}
+    for longer in ({"long[]": 19_999}, {"other": 20_000}, {}):
+        with pytest.raises(TooLarge, match="is too long"):
+            read(tmp_path, body, 4_096, longer=longer)
+    assert len(list(tmp_path.iterdir())) == 1, "nothing is kept of a form that is refused"
 
 
 @given(step=st.integers(1, 300))
