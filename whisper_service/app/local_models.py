@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from whisper_service.app.made_networks import make_networks
 from whisper_service.app.models import HubTest, ModelsInfo, import_folder, import_limits
 from whisper_service.app.wiring import DOWNLOAD
 from whisper_service.config.active import ActiveSettings
@@ -25,7 +27,7 @@ from whisper_service.models import bundled, hubs, importing
 from whisper_service.models import files as model_files
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory, ModelInfo, Situation
-from whisper_service.models.speaker_networks import SPEAKERS, verify_networks
+from whisper_service.models.speaker_networks import SPEAKERS, has_checkpoints, verify_networks
 from whisper_service.scheduler.model_downloads import STALL_S, TRIES
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -112,6 +114,11 @@ class LocalModels:
             fresh = scratch / "model"
             if source.is_dir():
                 importing.from_folder(source, [source], fresh, limits, pair=name == SPEAKERS)
+            elif name == SPEAKERS and has_checkpoints(source):
+                made = scratch / "made"
+                make = partial(make_networks, logs=self._data.logs, limits=self._config.supervision)
+                anyio.run(make, source, made)
+                importing.from_folder(made, [scratch], fresh, limits, pair=True)
             else:
                 importing.from_archive(source, fresh, limits, pair=name == SPEAKERS)
             fresh.rename(self._catalog.target_of(self._catalog.managed(name)))

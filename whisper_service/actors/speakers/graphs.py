@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+
+from whisper_service.actors.speakers import onnx_file
 
 Weights = Mapping[str, npt.NDArray[Any]]
 OPSET: Final = 17
@@ -30,12 +30,12 @@ class _Graph:
 
     def __init__(self, weights: Weights) -> None:
         self.weights = weights
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[onnx.TensorProto] = []
+        self.nodes: list[bytes] = []
+        self.constants: list[bytes] = []
 
     def constant(self, array: npt.ArrayLike) -> str:
         name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.append(onnx_file.tensor(np.ascontiguousarray(array), name))
         return name
 
     def integers(self, *values: int) -> str:
@@ -43,7 +43,7 @@ class _Graph:
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         name = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
+        self.nodes.append(onnx_file.node(kind, inputs, [name], attributes))
         return name
 
     def convolution(self, x: str, name: str, **attributes: Any) -> str:
@@ -66,15 +66,16 @@ class _Graph:
 
     def model(self, given: tuple[str, Sequence[Any]], x: str, result: tuple[str, Sequence[Any]], source: str) -> bytes:
         """Return the graph from `given` to `x`, which is called `result`, as the bytes of a file."""
-        self.nodes.append(helper.make_node("Identity", [x], [result[0]]))
-        inputs, outputs = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (given, result))
-        graph = helper.make_graph(self.nodes, "graph", [inputs], [outputs], self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
-        entry = model.metadata_props.add()
-        entry.key, entry.value = "source", source
-        onnx.checker.check_model(model)
-        data: bytes = model.SerializeToString()
-        return data
+        self.nodes.append(onnx_file.node("Identity", [x], [result[0]], {}))
+        return onnx_file.model(
+            self.nodes,
+            self.constants,
+            onnx_file.value(*given),
+            onnx_file.value(*result),
+            ir_version=IR,
+            opset=OPSET,
+            source=source,
+        )
 
 
 def segmentation(weights: Weights) -> bytes:
@@ -194,7 +195,7 @@ def _statistics(graph: _Graph, x: str) -> str:
     """Add the mean and the standard deviation over all frames, with one degree of freedom less than frames."""
     mean = graph.node("ReduceMean", x, axes=[-1], keepdims=1)
     off = graph.node("Sub", x, mean)
-    frames = graph.node("Cast", graph.node("Shape", x, start=2, end=3), to=TensorProto.FLOAT)
+    frames = graph.node("Cast", graph.node("Shape", x, start=2, end=3), to=onnx_file.FLOAT)
     freedom = graph.node("Sub", frames, graph.constant(np.array([1], dtype=np.float32)))
     squares = graph.node("ReduceSum", graph.node("Mul", off, off), graph.integers(2), keepdims=1)
     return graph.node("Concat", mean, graph.node("Sqrt", graph.node("Div", squares, freedom)), axis=1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from testkit.checkpoints import read
+from whisper_service.actors.speakers.checkpoints import read
 
 
 class _Storage:
