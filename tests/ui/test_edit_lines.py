@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from testkit.browser import Site, Visitor, visiting
+from testkit.browser import LANGUAGES, Site, Visitor, visiting
 from testkit.playable import sound
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -456,3 +456,243 @@ async def test_only_plain_text_is_pasted_and_several_lines_after_a_question(visi
     )
     assert dropped  # it was refused
     assert "dropped" not in await visitor.words()
+
+
+async def test_an_older_browser_edits_lines_as_well(browser: Any, site: Site) -> None:
+    """Criterion 34: what Firefox does before 136, whose lines are no `plaintext-only`."""
+    async with visiting(browser, site.url) as visitor:
+        await visitor.page.add_init_script(
+            """const set = Element.prototype.setAttribute
+            Element.prototype.setAttribute = function (name, value) {
+              if (value !== 'plaintext-only') set.call(this, name, value) }"""
+        )
+        job_id = await opened(site, visitor)
+        page = visitor.page
+        await click_at(visitor, 1, 0)
+        assert await page.get_attribute("[contenteditable]", "contenteditable") == "true"
+        await page.keyboard.press("Home")
+        await page.keyboard.type("x ")
+        await page.keyboard.press("Control+b")
+        await stored(site, job_id, [LINES[0], f"x {LINES[1]}", LINES[2]])
+        await page.keyboard.press("Enter")
+        await stored(site, job_id, [LINES[0], "x", LINES[1], LINES[2]])
+        await page.keyboard.press("Backspace")
+        await stored(site, job_id, [LINES[0], f"x {LINES[1]}", LINES[2]])
+        await page.evaluate(PASTE, {"text/html": "<b>a</b>", "text/plain": "<b>a</b>"})
+        await stored(site, job_id, [LINES[0], f"x <b>a</b>{LINES[1]}", LINES[2]])
+        assert await page.locator(".text b").count() == 0
+
+
+async def test_a_retry_that_fills_a_gap_leaves_what_people_wrote(visitor: Visitor, site: Site) -> None:
+    """Criterion 37."""
+    fails = site.marks / "fails"
+    fails.touch()
+    job_id = await opened(site, visitor, "gap.wav", bad=[1], calm=str(fails))
+    page = visitor.page
+    await click_at(visitor, 0, 4)
+    await page.keyboard.type("very ")
+    await page.locator(".line.gap").get_by_text("Type what is said").click()
+    await page.keyboard.type("I typed this.")
+    await page.keyboard.press("Escape")
+    edited = "The very quick brown fox jumps over the lazy dog."
+    lines = await stored(site, job_id, [edited, "I typed this.", LINES[2]])
+    assert 11 <= lines[1]["start"] < lines[1]["end"] <= 22
+    assert await page.get_by_text("Also recognized here").count() == 0
+    fails.unlink()
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        (await client.post(f"/api/jobs/{job_id}/retry", json={})).raise_for_status()
+    await visitor.reads(TEXTS, [edited, "I typed this.", LINES[1], LINES[2]])
+    await page.locator("[data-line]", has_text="I typed this.").get_by_text("Also recognized here").wait_for()
+    assert await page.get_by_text("Also recognized here").count() == 1
+    await stored(site, job_id, [edited, "I typed this.", LINES[1], LINES[2]])
+
+
+async def test_the_original_is_shown_with_what_was_changed_and_a_line_gets_it_back(
+    visitor: Visitor, site: Site
+) -> None:
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    await click_at(visitor, 1, LINES[1].index("Stella"))
+    for _ in "Stella":
+        await page.keyboard.press("Delete")
+    await page.keyboard.type("Bella")
+    edited = LINES[1].replace("Stella", "Bella")
+    await stored(site, job_id, [LINES[0], edited, LINES[2]])
+    await page.keyboard.press("Escape")
+    assert await page.locator("[data-edited]:is(.line)").count() == 1
+    await page.click(".reading-bar .more")
+    await page.click("[data-original]")
+    await visitor.reads(TEXTS, list(LINES))
+    await visitor.reads("[...CSS.highlights.get('changed')].map(String)", ["Stella"])
+    await click_at(visitor, 0, 5)
+    assert await page.locator("[contenteditable]").count() == 0  # the original cannot be edited
+    await page.click("[data-hide-original]")
+    await visitor.reads(TEXTS, [LINES[0], edited, LINES[2]])
+    await page.locator("[data-line]").nth(1).hover()
+    await page.click("[data-line-menu]")
+    await page.click("[data-line-act=original]")
+    await page.locator("dialog[open]", has_text=LINES[1]).wait_for()
+    await page.click("dialog[open] button[value=use]")
+    await stored(site, job_id, list(LINES))
+
+
+AXE_STATES = ("reading", "editing", "menu", "question")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("locale", LANGUAGES)
+async def test_axe_finds_nothing_while_lines_are_edited(browser: Any, site: Site, locale: str, theme: Any) -> None:
+    """Criterion 48: reading and editing, with the menu of a line and the question of a paste."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed"
+    ).Axe()
+    found: list[str] = []
+    async with visiting(browser, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+        await opened(site, visitor, "axe.wav")
+        page = visitor.page
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 844})
+            for state in AXE_STATES:
+                if state == "editing":
+                    await click_at(visitor, 1, 3)
+                    await page.keyboard.type("x")
+                if state == "menu":
+                    await page.locator("[data-line]").nth(2).hover()
+                    await page.click("[data-line-menu]")
+                if state == "question":
+                    await page.keyboard.press("Escape")
+                    await click_at(visitor, 1, 3)
+                    await page.evaluate(PASTE, {"text/plain": "one\ntwo"})
+                    await page.wait_for_selector("dialog[open]")
+                results = await axe.run(page, options={"resultTypes": ["violations"]})
+                found += [
+                    f"{state} at {width}: {rule['id']}: {node['html'][:200]}"
+                    for rule in results.response["violations"]
+                    for node in rule["nodes"]
+                ]
+                if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    found.append(f"{state} at {width}: wider than the window")
+            await page.keyboard.press("Escape")
+            await page.keyboard.press("Escape")
+    assert found == []
+
+
+async def test_a_screen_reader_hears_lines_and_what_happens_to_them_and_nothing_while_it_plays(
+    visitor: Visitor, site: Site
+) -> None:
+    """Criterion 49."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        operations = [
+            {"op": "name_speaker", "id": "anna", "name": "Anna"},
+            {"op": "speaker", "ids": ["c0.0", "c1.0", "c2.0"], "speaker": "anna"},
+        ]
+        answer = await client.post(f"/api/jobs/{job_id}/edits", json={"batch": "b", "operations": operations})
+        answer.raise_for_status()
+    await page.locator(".text").get_by_text("Anna").first.wait_for()
+    tree = await page.locator(".text").aria_snapshot()
+    assert tree.count("- listitem") == 3
+    assert 'list "Transcript"' in tree
+    await page.evaluate(
+        """() => { window.said = []
+          for (const place of document.querySelectorAll('[role=status], [role=alert], [aria-live]'))
+            new MutationObserver(() => window.said.push(place.textContent))
+              .observe(place, { childList: true, characterData: true, subtree: true }) }"""
+    )
+    await page.get_by_label("Play from 0:11").click()
+    await page.wait_for_selector("[data-line='c1.0'][aria-current=true]")
+    assert await page.locator("[aria-current=true].line").count() == 1
+    await page.wait_for_timeout(1_500)
+    assert await page.evaluate("window.said") == []
+    await click_at(visitor, 1, 3)
+    assert 'textbox "Edit line 2, 0:11, Anna"' in await page.locator(".text").aria_snapshot()
+    await page.click("[data-play]")
+    assert await page.evaluate("document.activeElement.isContentEditable")  # the mouse left the caret where it was
+
+
+VIEWPORT = """Object.defineProperty(globalThis, 'visualViewport', { value: Object.assign(new EventTarget(),
+  { offsetTop: 0, height: 844, width: 390, scale: 1 }) })"""
+KEYBOARD = """(height) => { visualViewport.height = height; visualViewport.dispatchEvent(new Event('resize')) }"""
+
+
+@pytest.mark.parametrize("width", [390, 320])
+async def test_a_phone_edits_lines_above_its_keyboard(browser: Any, site: Site, width: int) -> None:
+    """Criterion 50."""
+    phone = {"viewport": {"width": width, "height": 844}, "has_touch": True, "is_mobile": True}
+    lines = tuple(f"{text} Line {n}." for n in range(6) for text in LINES[:2])
+    async with visiting(browser, site.url, **phone) as visitor:
+        await visitor.page.add_init_script(VIEWPORT)
+        job_id = await opened(site, visitor, lines=lines)
+        page = visitor.page
+        line = page.locator("[data-line] > p").nth(7)
+        await line.scroll_into_view_if_needed()
+        await line.tap()
+        await visitor.reads(f"Math.abs({PLACE} - 82) < 5", True)
+        assert await page.locator("[contenteditable]").count() == 0  # a tap alone brings no keyboard
+        await line.tap()
+        await page.wait_for_selector("[contenteditable]")
+        await page.evaluate(KEYBOARD, 420)
+        await page.keyboard.type("x")
+        seen = """() => { const [line, strip] = ['[contenteditable]', '.key-strip']
+          .map((s) => document.querySelector(s).getBoundingClientRect())
+          return line.top >= 0 && line.bottom <= strip.top && strip.bottom <= 421 }"""
+        await visitor.reads(f"({seen})()", True)
+        small = await page.evaluate(
+            """() => [...document.querySelectorAll('.key-strip button, .reading-bar button, .line button')]
+              .filter((e) => e.checkVisibility()).map((e) => [e.textContent, e.getBoundingClientRect()])
+              .filter(([, r]) => r.width && Math.min(r.width, r.height) < 43.5).map(([text]) => text)"""
+        )
+        assert small == []
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        text = await page.evaluate("document.querySelector('[contenteditable]').textContent")
+        await page.evaluate(
+            "(at) => getSelection().collapse(document.activeElement.firstChild, at)", text.index("Stella")
+        )
+        await page.locator("[data-strip=split]").tap()
+        await visitor.count("[data-line]", len(lines) + 1)
+        assert await page.evaluate("document.activeElement.isContentEditable")
+        await page.locator("[data-strip=join]").tap()
+        await visitor.count("[data-line]", len(lines))
+        await page.locator("[data-strip=done]").tap()
+        assert await page.locator("[contenteditable]").count() == 0
+        await stored(site, job_id, [*lines[:7], text, *lines[8:]])
+
+
+async def test_keys_are_set_and_pedals_and_a_slower_pace_work_while_somebody_types(
+    visitor: Visitor, site: Site
+) -> None:
+    page = visitor.page
+    await visitor.go("/settings")
+    await page.check("[data-switch=pedals]")
+    await page.check("[data-switch=slow]")
+    await page.uncheck("[data-switch=click_seeks]")
+    await page.click("[data-key-settings] summary")
+    await page.click("[data-bind='typing.replay.0']")
+    await page.keyboard.press("Alt+k")
+    await page.get_by_text("belongs to “Play or pause”").wait_for()
+    await page.click("[data-bind='typing.replay.0']")
+    await page.keyboard.press("x")
+    await page.get_by_text("X cannot be used.").wait_for()
+    await page.click("[data-bind='typing.replay.0']")
+    await page.keyboard.press("Alt+q")
+    await page.locator("[data-bind='typing.replay.0']", has_text="Alt+Q").wait_for()
+    await opened(site, visitor)
+    await click_at(visitor, 1, 3)
+    assert await page.evaluate(PLACE) == 0  # a click on a word only edits
+    await page.keyboard.press("F5")
+    await visitor.reads(f"Math.round({PLACE})", 5)
+    await page.keyboard.press("F3")
+    await visitor.reads(f"Math.round({PLACE})", 0)
+    await page.keyboard.press("F4")
+    await visitor.reads("document.querySelector('video').paused", False)
+    await page.keyboard.type("ab")
+    await visitor.reads("document.querySelector('video').playbackRate", 0.7)
+    await visitor.reads("document.querySelector('video').playbackRate", 1)
+    await page.keyboard.press("Alt+l")
+    await page.keyboard.press("Alt+q")
+    await visitor.reads(f"{PLACE} < 4", True)
+    assert (await page.evaluate(TEXTS))[1] == LINES[1][:3] + "ab" + LINES[1][3:]
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("?")
+    await page.locator("dialog[open] kbd", has_text="Alt+Q").wait_for()

@@ -237,10 +237,9 @@ export function useLineEditor(around: Surroundings) {
     await go(to)
   }
   /** Make a new line behind another one, or before all others. */
-  async function insertBelow(id: string | null): Promise<void> {
+  async function insertBelow(after: string | null, times = acts.pauseBehind(lines.value, after)): Promise<void> {
     finish()
-    const after = id
-    fresh.value = { id: newId(), after, ...acts.pauseBehind(lines.value, after) }
+    fresh.value = { id: newId(), after, ...times }
     await go({ id: fresh.value.id, offset: 0 })
   }
   function step(to: 1 | -1, event: KeyboardEvent): boolean {
@@ -343,11 +342,9 @@ export function useLineEditor(around: Surroundings) {
     const { inputType } = event as InputEvent
     if (inputType === 'historyUndo' || inputType === 'historyRedo') {
       // The browser's own undo, which no event announced: the text is set back, and ours is done.
-      const line = lineOf(target.closest<HTMLElement>('[data-line]')?.dataset.line ?? '')
-      if (target !== element && line) show(target, line.text.trim())
-      session.flush()
-      if (line) show(target, lineOf(acts.idOf(line))?.text.trim() ?? '')
-      return undo(inputType === 'historyRedo')
+      undo(inputType === 'historyRedo')
+      const id = target.closest<HTMLElement>('[data-line]')?.dataset.line ?? ''
+      return void nextTick(() => show(target, lineOf(id)?.text.trim() ?? ''))
     }
     if (!session.composing.value) changed(target)
   }
@@ -358,8 +355,12 @@ export function useLineEditor(around: Surroundings) {
   }
   function onCompositionEnd(event: Event): void {
     composedAt = event.timeStamp
-    session.composing.value = false
-    if (element && event.target === element) changed(element)
+    const target = event.target
+    // The browser still places the caret: nothing is written before it is done.
+    setTimeout(() => {
+      session.composing.value = false
+      if (element && target === element) changed(element)
+    })
   }
   async function onPaste(event: ClipboardEvent): Promise<void> {
     if (!element || event.target !== element || !event.clipboardData) return
