@@ -8,6 +8,7 @@ file that is no script is no recording.
 - `decode_delay`, `delay`: seconds before each chunk is found, and before each is recognised.
 - `says`: how every sentence begins, so that two recordings differ. `segments`: how many sentences a chunk has.
 - `lines`: the sentences themselves, one for each chunk in turn, each with its words; other sentences are one word.
+- `doubtful`: the words of `lines` of which the model is unsure: their probability is 0.42, that of all others 0.9.
 - `language`, `sure`: what is detected, and with which probability.
 - `peaks`: how many pairs the waveform has.
 - `faults`: {"1": "abort"} is what happens at chunk 1, every time it is given: abort, kill, hang, spin (in a call that
@@ -30,7 +31,7 @@ import re
 import signal
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,9 @@ def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDo
     count = 0 if row.task is Task.DETECT else int(play.get("segments", 1))
     language = row.language or play.get("language", "en")
     texts = split_words(f" {text}") if "lines" in play else [f" {text}"]
-    segments = chinese.written((_sentence(row, number, count, texts, language) for number in range(count)), row.script)
+    doubtful = play.get("doubtful", ())
+    sentences = (_sentence(row, number, count, texts, language, doubtful) for number in range(count))
+    segments = chinese.written(sentences, row.script)
     probability = None if row.language else float(play.get("sure", 0.9))
     return ChunkDone(
         batch=command.batch,
@@ -260,14 +263,19 @@ def _hear(command: Transcribe, row: ChunkInput, play: dict[str, Any]) -> ChunkDo
     )
 
 
-def _sentence(row: ChunkInput, number: int, count: int, texts: list[str], language: str) -> Segment:
+def _sentence(
+    row: ChunkInput, number: int, count: int, texts: list[str], language: str, doubtful: Collection[str]
+) -> Segment:
     """Return one of `count` equal parts of the chunk. Its words are equally long."""
     step = (row.span.end - row.span.start) / count
     start = row.span.start + number * step
     end = row.span.end if number == count - 1 else start + step
     length = (end - start) / len(texts)
     edges = [start + nth * length for nth in range(len(texts))] + [end]
-    words = tuple(Word(*edge, text, 0.9) for edge, text in zip(pairwise(edges), texts, strict=True))
+    words = tuple(
+        Word(*edge, text, 0.42 if text.strip() in doubtful else 0.9)
+        for edge, text in zip(pairwise(edges), texts, strict=True)
+    )
     return Segment(row.span.index, number, start, end, "".join(texts).strip(), words, language=language)
 
 
