@@ -265,7 +265,7 @@ export const en = {
     volume: 'Volume',
     rewind: 'Rewind on pause',
     player_more: 'More player controls',
-    media_gone: 'The recording was deleted by the storage rules; only the text remains.',
+    media_gone: 'The recording was deleted by the storage rules; the text can still be edited.',
     media_format: 'Your browser cannot play this format.',
     to_playing: 'Back to playback',
     gap: 'Not transcribed: {start}–{end}',

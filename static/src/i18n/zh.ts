@@ -265,7 +265,7 @@ export const zh: Translation = {
     volume: '音量',
     rewind: '暂停时后退',
     player_more: '更多播放选项',
-    media_gone: '录音已按存储规则删除，仅保留文字。',
+    media_gone: '录音已按存储规则删除，文字仍可编辑。',
     media_format: '浏览器无法播放此格式。',
     to_playing: '回到播放处',
     gap: '未转写：{start}–{end}',
