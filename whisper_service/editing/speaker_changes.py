@@ -21,7 +21,7 @@ from whisper_service.editing.operations import (
 )
 from whisper_service.editing.speakers import COLOURS, Speaker
 
-MAX_SPEAKERS: Final = 200
+MAX_LISTED: Final = 200
 """Speakers of a job. Far more than a person can tell apart, and few enough for any list."""
 CONCERNED: Final = (SetSpeaker, NameSpeaker, JoinSpeakers, RemoveSpeaker, PutSpeakers, PutLines)
 """Operations that may change who speaks."""
@@ -109,8 +109,8 @@ def _named(now: Mapping[str, Speaker], operation: NameSpeaker) -> Speaker:
     name = clean(operation.name)
     if (speaker := now.get(operation.id)) is not None:
         return replace(speaker, name=name)
-    if len(now) >= MAX_SPEAKERS:
-        raise BadEdit(f"A transcript has at most {MAX_SPEAKERS} speakers.", reason="no_room", id=operation.id)
+    if len(now) >= MAX_LISTED:
+        raise BadEdit(f"A transcript has at most {MAX_LISTED} speakers.", reason="no_room", id=operation.id)
     position = 1 + max((speaker.position for speaker in now.values()), default=-1)
     return Speaker(operation.id, name, position, position % COLOURS)
 

@@ -114,19 +114,21 @@ class Speakers:
     async def delete_voices(self, before: float) -> int:
         """Delete the voices of jobs that ended before this time (Unix seconds). Return of how many jobs.
 
-        Their speakers, names and timelines stay.
+        Their speakers, names and timelines stay. Each job is a transaction: thousands of them may be due at once.
         """
-        ended = "status IN ('completed', 'failed', 'cancelled') AND finished_at < :before"
-        async with self._db.transaction():
-            gone = await self._db.run(
-                f"DELETE FROM voice WHERE job_id IN (SELECT id FROM job WHERE {ended}) RETURNING job_id", before=before
-            )
-            await self._db.run(
-                "UPDATE speaker SET centroid = NULL WHERE centroid IS NOT NULL"
-                f" AND job_id IN (SELECT id FROM job WHERE {ended})",
-                before=before,
-            )
-            return len({row["job_id"] for row in gone})
+        ended = (
+            "SELECT id FROM job WHERE status IN ('completed', 'failed', 'cancelled') AND finished_at < :before AND ("
+            "EXISTS (SELECT 1 FROM voice WHERE job_id = job.id)"
+            " OR EXISTS (SELECT 1 FROM speaker WHERE job_id = job.id AND centroid IS NOT NULL))"
+        )
+        count = 0
+        for (job_id,) in await self._db.read(ended, before=before):
+            async with self._db.transaction():
+                if await self._db.run(f"{ended} AND id = :id", before=before, id=job_id):  # it was not retried since
+                    await self._db.run("DELETE FROM voice WHERE job_id = :id", id=job_id)
+                    await self._db.run("UPDATE speaker SET centroid = NULL WHERE job_id = :id", id=job_id)
+                    count += 1
+        return count
 
     # -- speakers ----------------------------------------------------------------------------------------------------
 

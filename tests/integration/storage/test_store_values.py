@@ -62,7 +62,10 @@ async def test_a_job_comes_out_as_it_went_in(job: Job) -> None:
 @settings(max_examples=40, deadline=None)
 @given(texts=st.lists(values(Segment), max_size=4), problem=values(Problem), gap=values(Gap))
 async def test_text_and_problems_come_out_as_they_went_in(texts: list[Segment], problem: Problem, gap: Gap) -> None:
-    segments = [msgspec.structs.replace(text, chunk=0, index=index) for index, text in enumerate(texts)]
+    segments = [
+        msgspec.structs.replace(text, chunk=0, index=index, speaker=text.speaker and "s2")  # of a channel
+        for index, text in enumerate(texts)
+    ]
     with tempfile.TemporaryDirectory() as directory:
         async with Store.open(Path(directory) / "db") as store:
             await working(store, 2)

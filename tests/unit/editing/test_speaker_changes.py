@@ -29,7 +29,7 @@ from whisper_service.editing.operations import (
     apply,
 )
 from whisper_service.editing.rollback import rollback
-from whisper_service.editing.speaker_changes import MAX_SPEAKERS, speaker_changes, speakers_back, without_unused
+from whisper_service.editing.speaker_changes import MAX_LISTED, speaker_changes, speakers_back, without_unused
 from whisper_service.editing.speakers import Attribution, Speaker, who_speaks
 
 S1, S2 = Speaker("s1", found=True), Speaker("s2", "", 1, 1, found=True)
@@ -99,9 +99,9 @@ def test_only_a_speaker_that_a_person_made_is_removed() -> None:
 
 
 def test_there_are_not_endlessly_many() -> None:
-    many = [Speaker(f"s{at}", position=at) for at in range(MAX_SPEAKERS)]
+    many = [Speaker(f"s{at}", position=at) for at in range(MAX_LISTED)]
     assert refused(many, NameSpeaker("x", "Bo")) == "no_room"
-    assert len(after(many[1:], NameSpeaker("x", "Bo"))) == MAX_SPEAKERS
+    assert len(after(many[1:], NameSpeaker("x", "Bo"))) == MAX_LISTED
 
 
 def test_an_inverse_leaves_out_what_is_no_longer_possible() -> None:
