@@ -52,10 +52,11 @@ class SpeakersMissing(CallFailed):
     code: ClassVar[str] = UNAVAILABLE
     hint: ClassVar[str] = "The text is in the list of jobs. Send the recording again to have only the speakers found."
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job | None = None) -> None:
         """Let the client get what the job notes about its speakers."""
-        message = next((note.message for note in reversed(job.history) if note.code == UNAVAILABLE), str(self.__doc__))
-        super().__init__(Problem(UNAVAILABLE, message, self.hint, {"id": job.id, "retry_after_s": RETRY_AFTER_S}))
+        notes = [note.message for note in job.history if note.code == UNAVAILABLE] if job else []
+        params = {"retry_after_s": RETRY_AFTER_S} | ({"id": job.id} if job else {})
+        super().__init__(Problem(UNAVAILABLE, notes[-1] if notes else str(self.__doc__), self.hint, params))
 
 
 class Detected(Value, frozen=True):

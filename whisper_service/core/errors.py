@@ -32,7 +32,9 @@
     ├── ChecksumMismatch                checksum_mismatch        460
     ├── UploadProtocol                  upload_protocol          412
     ├── CallFailed                      call_failed              500      (app.calls)
-    │   └── CallWaits                   call_waits               503      (app.calls)
+    │   ├── CallWaits                   call_waits               503      (app.calls)
+    │   └── SpeakersMissing             speakers_unavailable     503      (app.calls)
+    ├── SpeakersUnheard                 speakers_unheard         500      (app.known_speakers)
     ├── Unauthorized                    unauthorized             401
     ├── TooManyTries                    too_many_tries           429
     ├── TooManyUploads                  too_many_uploads         503
