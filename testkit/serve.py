@@ -1,6 +1,7 @@
 """Serve with other actors. Everything else is the real service, and prints its address as `serve` does.
 
-    python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--commits FILE]
+    python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--speakers ENTRY]
+                            [--commits FILE]
 
 With `--commits` it writes when each change was committed, one `seq nanoseconds` a line, to be compared with when
 clients got it. The time is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on the
@@ -23,7 +24,7 @@ import aiosqlite
 import anyio
 
 from whisper_service.app.service import Service
-from whisper_service.app.wiring import MEDIA, SPEECH
+from whisper_service.app.wiring import MEDIA, SPEAKERS_ENTRY, SPEECH
 from whisper_service.config.load import load
 from whisper_service.config.schema import Config
 from whisper_service.core import logs
@@ -67,11 +68,11 @@ class Commits:
         path.write_text("".join(f"{seq} {at}\n" for seq, at in self.stamps), encoding="ascii")
 
 
-async def serve(settings: Config, speech: str, media: str) -> None:
+async def serve(settings: Config, speech: str, media: str, speakers: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
-            Service.open(settings, speech_entry=speech, media_entry=media) as service,
+            Service.open(settings, speech_entry=speech, media_entry=media, speakers_entry=speakers) as service,
             serving(service, settings.server.host, settings.server.port) as url,
         ):
             tune_garbage_collector()
@@ -89,6 +90,7 @@ def main() -> None:
     )
     parser.add_argument("--speech", default=SPEECH, help=f"module:function (default: {SPEECH})")
     parser.add_argument("--media", default=MEDIA, help=f"module:function (default: {MEDIA})")
+    parser.add_argument("--speakers", default=SPEAKERS_ENTRY, help=f"module:function (default: {SPEAKERS_ENTRY})")
     parser.add_argument("--commits", type=Path, help="write here when each change was committed")
     given = parser.parse_args()
     model = given.model or given.data_dir.parent / "no-model"
@@ -106,7 +108,7 @@ def main() -> None:
     commits = Commits()
     if given.commits:
         commits.watch()
-    anyio.run(serve, settings, given.speech, given.media)
+    anyio.run(serve, settings, given.speech, given.media, given.speakers)
     if given.commits:
         commits.write(given.commits)
     sys.stdout.flush()

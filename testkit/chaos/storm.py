@@ -24,6 +24,7 @@ from testkit.chaos import repertoire, verdict
 from testkit.chaos.crowd import TERMINAL, Entry, Line, Subscriber, User
 from testkit.chaos.host import Host
 from testkit.chaos.repertoire import Piece
+from testkit.service import placeholder_networks
 from testkit.small_disk import Ballast, small_disk
 
 EXPLAINED: Final = frozenset({"hung", "oom", "disk_full"})
@@ -41,6 +42,8 @@ FAKES: Final = (
     "testkit.scripted_actors:speech",
     "--media",
     "testkit.scripted_actors:media",
+    "--speakers",
+    "testkit.scripted_actors:speakers",
 )
 
 
@@ -58,6 +61,7 @@ class Plan:
         common: dict[str, object] = {"storage__min_free_bytes": 1 << 20, "speech__slots": 2, "log__json": True}
         common |= {"storage__keep_changes": 10_000_000, "storage__undo_s": 0, "server__heartbeat_s": 1.0}
         if self.model is None:
+            common |= {"speech__speakers": "auto"}
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}
         else:
             times = {
@@ -107,6 +111,8 @@ async def run(plan: Plan, home: Path) -> Report:
             report.lines.append(f"the disk is not filled: a small one cannot be mounted here ({reason})")
         host = Host(home, home / "disk", plan.module, plan.settings)
         ballast = Ballast(home / "disk") if reason is None else None
+        if plan.model is None:
+            placeholder_networks(home / "disk")
         scene = Scene(plan, host, home, ballast, report)
         await host.start()
         try:
@@ -135,6 +141,7 @@ class Scene:
         self.keepers = [Subscriber(self.line, "/api/events", self._dice(f"keeper {n}")) for n in range(4)]
         self.followers: list[tuple[str, Subscriber]] = []
         self.heard: dict[str, verdict.Heard] = {}
+        self.timelines: dict[str, str] = {}  # of the undisturbed recordings, by name
         self.retried: Counter[str] = Counter()
 
     def _dice(self, name: str) -> random.Random:
@@ -200,11 +207,12 @@ class Scene:
             if (job["status"], job["gaps"]) != ("completed", []):
                 raise AssertionError(f"{entry.name} ended in peace as {job}")
             self.heard[entry.piece.name] = await self._transcript(entry)
+            self.timelines[entry.piece.name] = verdict.timeline(self.host, entry)
             entry.piece = Piece(entry.piece.name, entry.piece.data, entry.piece.language)  # it had no holes then
 
     async def _transcript(self, entry: Entry) -> verdict.Heard:
         segments: verdict.Heard = (await self.line.look(f"/api/jobs/{entry.id}/transcript")).json()["segments"]
-        return segments
+        return [{name: value for name, value in each.items() if name not in verdict.OF_SPEAKERS} for each in segments]
 
     async def _idle_descriptors(self) -> Counter[str]:
         await self.line.client.get(f"{self.host.url}/api/state")  # opens what only lists of jobs are read with
@@ -264,6 +272,8 @@ class Scene:
             "kill service": 2,
         }
         blows |= {"doze speech": 1, "doze media": 2}  # stopped for a moment only: they hear late what they were told
+        if self.plan.model is None:
+            blows |= {"kill speakers": 2, "doze speakers": 1}
         if self.plan.model is not None:
             blows |= {"starve": 4, "starve at birth": 1, "kill speech": 1, "kill media": 2, "stop media": 1}
         return blows | ({"fill": 2} if self._ballast is not None else {})
@@ -276,6 +286,8 @@ class Scene:
             "stop media": lambda: self.host.strike("media", signal.SIGSTOP),
             "doze speech": lambda: self.host.doze("speech", dice.uniform(0.2, 1.5)),
             "doze media": lambda: self.host.doze("media", dice.uniform(0.2, 1.5)),
+            "kill speakers": lambda: self.host.strike("speakers", signal.SIGKILL),
+            "doze speakers": lambda: self.host.doze("speakers", dice.uniform(0.2, 1.5)),
             "kill service": self.host.kill,
             "freeze": lambda: self.host.freeze(dice.uniform(0.2, 1.5)),
             "lock": lambda: self.host.lock(dice.uniform(0.2, 1.5)),
@@ -392,6 +404,7 @@ class Scene:
         for entry in self.entries:
             if entry.id in states:
                 found += verdict.transcript(entry, states[entry.id], await self._transcript(entry), self.heard)
+                found += verdict.speakers(self.host, entry, states[entry.id], self.timelines)
         for keeper in self.keepers:
             found += verdict.subscriber(self.host, keeper, None, deleted)
         for job_id, follower in self.followers:
@@ -402,7 +415,7 @@ class Scene:
         if more:
             self.report.findings.append(f"the service has more files open than before the storm: {dict(more)}")
         living = [child for child in self.host.children() if "spawn_main" in " ".join(child.cmdline())]
-        if len(living) > 3:
+        if len(living) > 4:
             self.report.findings.append(f"too many actors: {living}")
 
     def _tell(self, log: list[dict[str, Any]]) -> None:

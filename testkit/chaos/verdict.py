@@ -19,6 +19,10 @@ FULL: Final = ("DiskFull", "No space left on device", "database or disk is full"
 """How the last line of a traceback says that the disk was full."""
 HUNGRY: Final = ("MemoryError", "failed to map segment", "annot allocate memory")
 """And how an actor says that it could not even begin."""
+OF_SPEAKERS: Final = ("speaker", "turns")
+"""Fields of a segment that tell of its speakers, who come after the text."""
+NOTES: Final = ("speakers_unavailable", "speakers_incomplete")
+"""Why the speakers of a job may differ: the service says so."""
 Heard = list[dict[str, Any]]
 """The segments of a transcript, as the API tells them."""
 
@@ -71,6 +75,23 @@ def transcript(entry: Entry, status: str, heard: Heard, undisturbed: Mapping[str
         yield f"{entry.name} ({entry.id}) has {counts}; the first that differ: {other[:1]}"
     elif any(segment not in undisturbed[entry.piece.name] for segment in heard):
         yield f"{entry.name} ({entry.id}) has text that the undisturbed run does not have"
+
+
+def timeline(host: Host, entry: Entry) -> str:
+    """Return who speaks when, as it is stored. Empty: nobody was told apart."""
+    rows = host.rows("SELECT turns FROM speaker_timeline WHERE job_id = ?", entry.id)
+    return str(rows[0][0]) if rows else ""
+
+
+def speakers(host: Host, entry: Entry, status: str, undisturbed: Mapping[str, str]) -> Iterator[str]:
+    """Yield a job whose speakers are others than without the storm, or missing without a note that says so."""
+    if not entry.piece.sound or entry.piece.holes or status != "completed":
+        return
+    history = host.rows("SELECT history FROM job WHERE id = ?", entry.id)[0][0]
+    if any(note["code"] in NOTES for note in json.loads(history)):
+        return
+    if (found := timeline(host, entry)) != undisturbed[entry.piece.name]:
+        yield f"{entry.name} ({entry.id}) has the speakers {found}, undisturbed {undisturbed[entry.piece.name]}"
 
 
 def lifecycles(host: Host) -> Iterator[str]:

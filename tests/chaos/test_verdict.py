@@ -167,3 +167,16 @@ async def test_a_traceback_is_only_forgiven_when_the_disk_was_full() -> None:
         entries: list[dict[str, object]] = [{"message": line} for line in lines]
         entries.insert(1, {"time": 1.0, "message": "another process says something in between"})
         assert (not list(verdict.log(entries))) is forgiven
+
+
+async def test_other_speakers_than_without_the_storm_are_found_unless_the_job_says_why(host: Host) -> None:
+    turns = '[[0.0,"s1"],[1.0,"s2"]]'
+    alter(host, f"INSERT INTO speaker_timeline (job_id, turns, wanted) VALUES ('{JOB}', '{turns}', '{{}}')")
+    assert verdict.timeline(host, entry()) == turns
+    assert not list(verdict.speakers(host, entry(), "completed", {"note": turns}))
+    (found,) = verdict.speakers(host, entry(), "completed", {"note": '[[0.0,"s1"]]'})
+    assert "undisturbed" in found
+    assert not list(verdict.speakers(host, entry(), "cancelled", {"note": "[]"}))
+    note = '[{"at": 1.0, "code": "speakers_incomplete", "message": "", "params": {}}]'
+    alter(host, f"UPDATE job SET history = '{note}'")
+    assert not list(verdict.speakers(host, entry(), "completed", {"note": "[]"}))
