@@ -24,12 +24,16 @@ const isReplaceable = ({ over, part }: Hit): boolean => !over && !part
 
 export type Finding = ReturnType<typeof useFinding>
 
-/** `reveal` shows a line, by its place. `typed` is what is looked for at first. */
+/**
+ * `reveal` shows a line, by its place. `first` is what is looked for at first. `speaksIn` says whether a speaker has words in
+ * a line.
+ */
 export function useFinding(
   lines: Readonly<Ref<readonly Segment[]>>,
   session: Pick<Session, 'perform'>,
   reveal: (index: number) => void,
   first = '',
+  speaksIn: (index: number, speaker: string) => boolean = () => true,
 ) {
   const finder = new Finder()
   const typed = ref(first)
@@ -38,9 +42,13 @@ export function useFinding(
   const matchCase = ref(false)
   const whole = ref(false)
   const scripts = ref(false) // simplified and traditional characters are equal
+  const speaker = ref('') // by ID: only where this one speaks
   const hit = ref(0)
   const wanted = computed<Phrase>(() => ({ text: phrase.value, case: matchCase.value, whole: whole.value }))
-  const hits = computed(() => finder.find(lines.value, wanted.value, scripts.value ? variants.value : undefined))
+  const found = computed(() => finder.find(lines.value, wanted.value, scripts.value ? variants.value : undefined))
+  const hits = computed(() =>
+    speaker.value ? found.value.filter(({ segment }) => speaksIn(segment, speaker.value)) : found.value,
+  )
   const replaceable = computed(() => hits.value.filter(isReplaceable))
 
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -56,7 +64,7 @@ export function useFinding(
     if (one) reveal(one.segment)
   }
   watch(
-    [wanted, scripts],
+    [wanted, scripts, speaker],
     () => {
       hit.value = 0
       show()
@@ -118,6 +126,7 @@ export function useFinding(
     matchCase,
     whole,
     scripts,
+    speaker,
     hit,
     hits,
     replaceable,

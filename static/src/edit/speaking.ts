@@ -1,7 +1,7 @@
 // The speakers of the transcript that a page shows: who they are, whose each line is, and what people change about them.
 import { computed, inject, provide, ref, shallowRef, type ComputedRef, type InjectionKey, type Ref } from 'vue'
 import { request } from '../api.ts'
-import { t, translation } from '../i18n/index.ts'
+import { t } from '../i18n/index.ts'
 import { notify } from '../notices.ts'
 import { fetchSpeakers, state } from '../store.ts'
 import { lineId } from '../transcript_text.ts'
@@ -44,8 +44,8 @@ export interface Speaking {
   /** Ask for the speaker of a line, at a place on the screen, else at the line. */
   pick(line: string, at?: DOMRect): void
   faceOf(line: string): Face | null
-  /** What a screen reader says behind a line's number: the names of who speaks. */
-  namesIn(index: number): string
+  /** Whether a speaker has words in a line, which is given by its place. */
+  speaksIn(index: number, speaker: string): boolean
   /** How many speakers follow each other in a line. */
   turnsIn(line: string): number
   /** Make a line of each turn of a line. */
@@ -214,12 +214,7 @@ export function openSpeaking(id: string, { lines, operations, perform, undo }: S
       if (at) picking.value = { line, at }
     },
     faceOf,
-    namesIn: (index) =>
-      quiet.value
-        ? ''
-        : [...new Set((turns.value[index] ?? []).map(([, who]) => byId.value.get(who)?.name ?? who))].join(
-            translation.value.comma,
-          ),
+    speaksIn: (index, speaker) => turns.value[index]?.some(([, who]) => who === speaker) ?? false,
     turnsIn: (line) => turns.value[indexOf(line)]?.length ?? 0,
     split,
     assign,

@@ -391,6 +391,7 @@ export const en = {
     speaker_from: 'From here until it changes',
     speaker_all: 'All lines of {name}',
     speaker_type: 'Type a name',
+    all_speakers: 'All speakers',
     key_speaker: 'Choose the speaker',
     choose_speaker: 'Speaker…',
     key_speakers: 'Speaker 1–9, no speaker',
