@@ -208,3 +208,14 @@ export function idRange(ids: readonly string[], from: string, to: string): strin
   const [a, b] = [ids.indexOf(from), ids.indexOf(to)].sort((x, y) => x - y) as [number, number]
   return a < 0 ? [to] : ids.slice(a, b + 1)
 }
+
+/** Seconds of a recording. */
+export interface Part {
+  begin: number
+  end: number
+}
+
+/** The part of its recording that a job is about. Null: all of it. */
+export function partOfJob({ options: { begin_s, end_s }, duration_s }: Job): Part | null {
+  return begin_s === null && end_s === null ? null : { begin: begin_s ?? 0, end: end_s ?? duration_s ?? Infinity }
+}

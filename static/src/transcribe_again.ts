@@ -1,14 +1,19 @@
 // The job that is to be transcribed again. The form stands once in the frame, whoever asks for it.
 import { shallowRef } from 'vue'
-import { awaitsFetch, isHopeless } from './jobs.ts'
+import { awaitsFetch, isHopeless, type Part } from './jobs.ts'
 import type { MessageKey } from './i18n/translation.ts'
 import type { Job } from './types.ts'
 
-/** The job, and the track that the form begins with. Null: the form is closed. */
-export const again = shallowRef<{ job: Job; track?: number } | null>(null)
+/** The job, and the track or the part of the recording that the form is about. Null: the form is closed. */
+export const again = shallowRef<{ job: Job; track?: number; part?: Part } | null>(null)
 
 export function transcribeAgain(job: Job, track?: number): void {
   again.value = track === undefined ? { job } : { job, track }
+}
+
+/** Ask for another text of a part, which is then proposed beside the present one. */
+export function transcribePart(job: Job, part: Part): void {
+  again.value = { job, part }
 }
 
 const ENDED = ['completed', 'failed', 'cancelled']

@@ -59,7 +59,8 @@ export const namedBy = (operation: ClientOperation): string[] =>
         : []
 
 /** The lines that an operation makes. */
-export const madeBy = (operation: ClientOperation): string[] => ('new' in operation ? [operation.new] : [])
+export const madeBy = (operation: ClientOperation): string[] =>
+  operation.op === 'heard' ? operation.lines.map(({ id }) => id) : 'new' in operation ? [operation.new] : []
 
 /** A line as it is before an operation on it. */
 export function baseOf(lines: LineList, id: string): Base | null {

@@ -1,7 +1,10 @@
 // The menu of a line, in its order. An entry that is not for this line now is shown, and switched off.
+import { partOf } from '../hear_again.ts'
 import type { MessageKey } from '../i18n/index.ts'
 import type { Segment } from '../types.ts'
 import { preferences } from '../preferences.ts'
+import { mayRepeat, transcribePart, whyNotAgain } from '../transcribe_again.ts'
+import { lineId } from '../transcript_text.ts'
 import type { LineEditor } from './line_editor.ts'
 import { freshNote, useMarking } from './marking.ts'
 import type { Reading } from './reading.ts'
@@ -60,6 +63,19 @@ export const LINE_MENU: LineEntry[] = [
       const last = { line: id, at: [...line.text].length }
       freshNote.value = useMarking(reading).make('note', { line: id, at: 0 }, last, { colour: preferences.colour })
       reading.openPanel('notes')
+    },
+  },
+  {
+    name: 'again-part',
+    label: 'again_part',
+    may: ({ reading: { job } }) => job.value !== undefined && mayRepeat(job.value) && !whyNotAgain(job.value),
+    run: ({ reading, id, index }) => {
+      const lines = reading.lines.value
+      const places = reading.linesInHand().map((each) => lines.findIndex((line) => lineId(line) === each))
+      const [first, last] = reading.linesInHand().includes(id)
+        ? [Math.min(...places), Math.max(...places)]
+        : [index, index]
+      transcribePart(reading.job.value!, partOf(lines, first, last))
     },
   },
   { name: 'copy-link', label: 'copy_place', run: ({ reading, line }) => reading.copyLink(line.start) },
