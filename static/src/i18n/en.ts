@@ -560,6 +560,7 @@ export const en = {
     healthy: 'Everything is running normally.',
     actor_speech: 'Speech recognition',
     actor_media: 'Audio decoding',
+    actor_speakers: 'Speakers',
     actor_download: 'Downloads',
     actor_connection: 'Connection tests',
     idle: 'Starts when needed',

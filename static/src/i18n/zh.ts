@@ -559,6 +559,7 @@ export const zh: Translation = {
     healthy: '一切正常。',
     actor_speech: '语音识别',
     actor_media: '音频解码',
+    actor_speakers: '区分说话人',
     actor_download: '下载',
     actor_connection: '连接测试',
     idle: '需要时启动',

@@ -17,13 +17,14 @@ import anyio
 import pytest
 from anyio import to_thread
 
-from testkit.fake_hub import REPO, FakeHub, closed_port
+from testkit.fake_hub import REPO, FakeHub, closed_port, wire_networks
 from testkit.hub_service import FILES, PATH, SIZE, gone, half, job_once, model_once, running_with_hubs, slow, submit
 from testkit.repository import ROOT
 from whisper_service.cli import main as cli
 from whisper_service.core.domain import Status
 from whisper_service.models import bundled
 from whisper_service.models.bundled import BUNDLED
+from whisper_service.models.speaker_networks import EMBEDDING, PAIR, SPEAKERS
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 
@@ -234,3 +235,40 @@ async def test_a_service_that_said_nothing_of_its_address_is_told(
     async with running_with_hubs(tmp_path, hub.url):
         assert await to_thread.run_sync(cli.main, ["models", "list"]) == 1
     assert "Another whisper_service" in capsys.readouterr().err
+
+
+def test_the_networks_for_speakers_come_are_listed_checked_and_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FakeHub({}, others=wire_networks()) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        assert cli.main(["models", "test-connection", SPEAKERS]) == 0
+        assert not Path("data/models").exists() or not models()
+        assert cli.main(["models", "download", SPEAKERS]) == 0
+    assert models() == [SPEAKERS]
+    assert capsys.readouterr().err.splitlines()[-1] == f"{SPEAKERS}: installed"
+    assert cli.main(["models", "list", "--json"]) == 0
+    listed = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+    assert (listed[SPEAKERS]["kind"], listed[SPEAKERS]["state"]) == ("speakers", "installed")
+    assert not listed[SPEAKERS]["default"]
+    assert {model["kind"] for name, model in listed.items() if name != SPEAKERS} == {"speech"}
+    assert cli.main(["models", "verify", SPEAKERS]) == 0
+    file = Path("data/models") / SPEAKERS / EMBEDDING.file
+    file.write_bytes(b"\x08" + bytes(file.stat().st_size - 1))
+    assert cli.main(["models", "verify", SPEAKERS]) == 1
+    assert "original content" in capsys.readouterr().err
+    assert cli.main(["models", "remove", SPEAKERS]) == 0
+    assert models() == []
+
+
+def test_an_imported_folder_with_the_networks_goes_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for network in PAIR:
+        (folder / network.file).write_bytes(b"\x08network")
+    assert cli.main(["models", "import", str(folder), "--name", SPEAKERS]) == 0
+    assert capsys.readouterr().err.startswith(f"{SPEAKERS}: installed")
+    assert cli.main(["models", "import", str(folder), "--name", SPEAKERS]) == 1
+    assert "already" in capsys.readouterr().err

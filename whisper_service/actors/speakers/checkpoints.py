@@ -31,7 +31,7 @@ class _Kind(NamedTuple):
     dtype: type[np.generic]
 
 
-class _Reader(pickle.Unpickler):
+class _Unpickler(pickle.Unpickler):
     def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(file)
         self._archive, self._root = archive, root
@@ -74,4 +74,4 @@ def read(data: bytes) -> Any:
         if name is None:
             raise zipfile.BadZipFile("the archive is not a checkpoint of PyTorch")
         with archive.open(name) as file:
-            return _Reader(file, archive, name.removesuffix("/data.pkl")).load()
+            return _Unpickler(file, archive, name.removesuffix("/data.pkl")).load()
