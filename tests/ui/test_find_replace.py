@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import anyio
 import pytest
 
 from testkit.browser import Site, Visitor
-from whisper_service.core.domain import Options
+from whisper_service.core.domain import Options, Script
 from whisper_service.editing.operations import ChangeText
 from whisper_service.editing.vocabulary import Term
 from whisper_service.storage.transcript_edits import Edit
@@ -33,6 +34,81 @@ async def texts(site: Site, job_id: str) -> list[str]:
 async def forget_terms(site: Site) -> None:
     vocabulary = site.service.parts.store.vocabulary
     await vocabulary.put([], version_of(await vocabulary.terms()))
+
+
+async def test_all_finds_are_replaced_in_one_act_and_one_undo_brings_them_back(visitor: Visitor, site: Site) -> None:
+    """Criterion 41: the count in the button, one edit, one Ctrl+Z; both Chinese scripts; over the edge of two lines."""
+    job = await done(site, "pounds.wav", says="Pound, the pound key", chunks=4)
+    page = visitor.page
+    await visitor.go(f"/t/{job}")
+    await visitor.reads(SHOWN, [f"Pound, the pound key {number}." for number in range(4)])
+    await page.keyboard.press("Control+h")
+    await page.locator("[data-replacement]").wait_for()
+    await page.fill("input[type=search]", "pound")
+    await page.get_by_text("1 of 8").wait_for()
+    await page.check("[data-match-case]")
+    await page.get_by_text("1 of 4").wait_for()
+    await page.uncheck("[data-match-case]")
+    await page.fill("[data-replacement]", "hash")
+    assert await page.inner_text("[data-replace-all]") == "Replace all (8)"
+    await page.click("[data-replace]")  # the first one, and on to the next
+    changed = ["hash, the pound key 0.", *(f"Pound, the pound key {number}." for number in range(1, 4))]
+    await visitor.reads(SHOWN, changed)
+    await visitor.reads("String([...CSS.highlights.get('chosen')][0])", "pound")
+    await page.get_by_text("1 of 7").wait_for()
+    await page.click("[data-replace-all]")
+    await visitor.reads(SHOWN, [f"hash, the hash key {number}." for number in range(4)])
+    await page.get_by_text("Replaced 7 matches").wait_for()
+    await page.locator(".search [role=status]", has_text="0 of 0").wait_for()
+    for wanted in (changed, [f"Pound, the pound key {number}." for number in range(4)]):
+        await page.locator(".text .line[data-line]").first.focus()
+        await page.keyboard.press("Control+z")
+        await visitor.reads(SHOWN, wanted)
+    with anyio.fail_after(10):
+        while (await site.service.jobs.get(job)).edits < 4:  # noqa: ASYNC110  nobody tells
+            await anyio.sleep(0.05)
+    history = await page.evaluate(f"fetch('/api/jobs/{job}/edits').then((answer) => answer.json())")
+    assert [(one["kind"], one["lines"]) for one in history["edits"]][-2:] == [("edit", 4), ("edit", 1)]
+
+    await page.fill("input[type=search]", "key 0. pound")
+    await visitor.reads(FOUND, ["key 0.", "Pound"])  # it begins in one line and ends in the next
+    assert await page.inner_text("[data-replace-all]") == "Replace all (0)"
+    assert await page.locator("[data-replace-all]").is_disabled()
+    await page.fill("input[type=search]", "poun")
+    await page.get_by_text("1 of 8").wait_for()
+    await page.check("[data-whole]")
+    await page.locator(".search [role=status]", has_text="0 of 0").wait_for()
+
+    job = await done(
+        site, "fruit.wav", says="苹果和蘋果", chunks=1, options=Options(language="zh", script=Script.RECOGNIZED)
+    )
+    await visitor.go(f"/t/{job}")
+    await page.fill("input[type=search]", "苹果")
+    await page.get_by_text("1 of 1").wait_for()
+    await page.click("[data-replacing]")
+    await page.check("[data-scripts]")
+    await page.get_by_text("1 of 2").wait_for()
+    await page.fill("[data-replacement]", "蘋果")
+    await page.click("[data-replace-all]")
+    await visitor.reads(SHOWN, ["蘋果和蘋果 0."])
+
+
+async def test_the_second_equal_correction_is_offered_to_the_vocabulary(visitor: Visitor, site: Site) -> None:
+    await forget_terms(site)
+    job = await done(site, "talk.wav", says="Cooper netties", chunks=2)
+    page = visitor.page
+    await visitor.go(f"/t/{job}")
+    await page.locator(".line[data-line]").first.wait_for()
+    for number in range(2):
+        assert await page.get_by_text("Remember “Kubernetes”").count() == 0
+        edit = Edit(f"b{number}", (ChangeText(id=f"c{number}.0", v=0, text=f"Kubernetes {number}."),))
+        await site.service.edits.apply(job, edit)
+        await visitor.reads(f"({SHOWN})[{number}]", f"Kubernetes {number}.")
+    await page.get_by_text("Remember “Kubernetes” for new recordings?").wait_for()
+    await page.get_by_role("button", name="Remember", exact=True).click()
+    await page.get_by_text("is in the vocabulary now").wait_for()
+    (term,) = await site.service.parts.store.vocabulary.terms()
+    assert (term.term, term.heard, term.language, term.uses) == ("Kubernetes", ("Cooper netties",), "en", 2)
 
 
 async def test_words_are_replaced_in_the_ticked_transcripts_of_a_search(visitor: Visitor, site: Site) -> None:
