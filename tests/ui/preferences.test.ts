@@ -106,12 +106,15 @@ it('asks for the way of writing Chinese that the browser or the page prefers', (
 
 it('shows the options that the service has for each format, and no others', () => {
   const source = readFileSync(new URL('../../whisper_service/export/render.py', import.meta.url), 'utf8')
+  const definition = (tuple: string) => source.match(new RegExp(`^${tuple}\\b[^=]*=([^)]*)`, 'm'))![1]!
+  const namesIn = (text: string): string[] =>
+    [...text.matchAll(/"(\w+)"|\b(_[A-Z]+|STYLE)\b/g)].flatMap(([, name, tuple]) => {
+      if (tuple === 'STYLE') return ['columns', 'lines'] // what the page offers of the fields of a caption's style
+      return tuple ? namesIn(definition(tuple)) : [name!]
+    })
   for (const format of FORMATS) {
-    const line = source.split('\n').find((each) => each.includes(` = "${format}", Exporter(`))!
-    const named = line.includes('_NAMED')
-    const captions = named || line.includes('_CAPTIONS') ? ['script', 'bom', 'columns', 'lines'] : []
-    const has = (name: string) =>
-      line.includes(`"${name}"`) || captions.includes(name) || (named && name === 'speakers')
+    const names = namesIn(source.split('\n').find((each) => each.includes(` = "${format}", Exporter(`))!)
+    const has = (name: string) => names.includes(name)
     for (const name of ['columns', 'lines', 'script', 'times', 'word_times', 'bom', 'speakers'] as const)
       expect([format, name, EXPORT_OPTIONS[format].includes(name)]).toEqual([format, name, has(name)])
   }
