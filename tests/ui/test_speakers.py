@@ -13,7 +13,7 @@ import pytest
 
 from testkit.browser import LANGUAGES, Site, Streams, Visitor, recording, running_site, visiting
 from testkit.service import placeholder_networks
-from whisper_service.core.domain import Options
+from whisper_service.core.domain import JobNote, Options, Status
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
@@ -77,7 +77,7 @@ async def pick(visitor: Visitor, line: int, choice: str, *, scope: str = "line")
 
 
 async def test_voices_are_told_apart_and_how_many_there_are_is_changed_at_once(visitor: Visitor, site: Site) -> None:
-    await opened(site, visitor, "talk.wav", chunks=4, people="ABCA")
+    job_id = await opened(site, visitor, "talk.wav", chunks=4, people="ABCA")
     page = visitor.page
     await visitor.reads(HEADS, ["Speaker 1", "Speaker 2", "Speaker 3", "Speaker 1"])
     await visitor.reads(PEOPLE, [["Speaker 1", 2], ["Speaker 2", 1], ["Speaker 3", 1]])
@@ -97,8 +97,15 @@ async def test_voices_are_told_apart_and_how_many_there_are_is_changed_at_once(v
     assert await page.inner_text("[data-speaker-count]") == "2 speakers"
     await page.click("[data-more-speakers]")
     await visitor.reads(HEADS, ["Anna", "Speaker 2", "Speaker 3", "Anna"])
+    other = f"{visitor.url}/api/jobs/{job_id}/speakers/s2"
+    await page.request.patch(other, data={"name": "Bo"})  # another client
+    await visitor.reads(HEADS, ["Anna", "Bo", "Speaker 3", "Anna"])
     await page.reload()
-    await visitor.reads(HEADS, ["Anna", "Speaker 2", "Speaker 3", "Anna"])
+    await visitor.reads(HEADS, ["Anna", "Bo", "Speaker 3", "Anna"])
+    await page.fill(".search input", "chunk")
+    await page.click("[data-replacing]")
+    await page.select_option("[data-find-speaker]", "s1")
+    await visitor.reads("document.querySelector('.search [role=status]').innerText", "1 of 2")  # of four
 
 
 async def test_a_recording_of_one_person_is_shown_as_if_nobody_had_asked(visitor: Visitor, site: Site) -> None:
@@ -119,6 +126,16 @@ async def test_without_voices_the_page_says_why_it_cannot_count_again(visitor: V
     await visitor.page.click("[data-change-count]")
     await visitor.page.wait_for_selector(".speakers .problem")
     assert await visitor.page.locator("[data-fewer]").count() == 0
+
+
+async def test_a_job_that_lacks_its_speakers_says_why_beside_the_text(visitor: Visitor, site: Site) -> None:
+    job = await site.send("lacking.wav", options=Options(language="en", speakers="off"), chunks=1)
+    await site.until(job.id, "completed")
+    note = JobNote(1.0, "speakers_unavailable", "The speakers could not be told apart: No network.")
+    await site.service.parts.store.update(job.id, expected=Status.COMPLETED, history=(note,))
+    await visitor.go(f"/t/{job.id}")
+    await visitor.page.click("[data-panel-tab=speakers]")
+    assert "No network." in await visitor.page.inner_text(".speakers [data-note]")
 
 
 async def test_a_digit_gives_lines_a_speaker_who_is_renamed_merged_and_parted_again(
@@ -180,6 +197,15 @@ async def test_from_a_line_on_another_one_speaks_until_it_changes(visitor: Visit
     await page.keyboard.press("Escape")
     assert (await page.locator(".line[data-line]").nth(2).locator("p").inner_text()).endswith(" 12")
     await visitor.reads(HEADS, ["Speaker 1", "Cy", None, None, "Speaker 2", None, "Speaker 1"])
+    await page.locator(".line[data-line]").nth(3).locator("p").click()
+    await page.keyboard.press("Home")
+    await page.keyboard.press("Alt+p")
+    await page.wait_for_selector("[data-pick]")
+    await page.keyboard.press("2")
+    await visitor.reads(HEADS, ["Speaker 1", "Cy", None, "Speaker 2", None, None, "Speaker 1"])
+    await page.keyboard.type("So ")  # the caret is where it was
+    text = "document.querySelectorAll('.line[data-line] p')[3].innerText"
+    await visitor.reads(text, "So This is chunk 3.")
 
 
 async def test_a_line_of_two_shows_both_and_whose_the_words_are(visitor: Visitor, site: Site) -> None:
@@ -225,7 +251,10 @@ async def test_a_name_is_typed_for_one_line_for_all_lines_or_taken_for_another(v
     await page.keyboard.type("Cy")
     await page.keyboard.press("Enter")
     await visitor.reads(PEOPLE, [["Anna", 2], ["Speaker 2", 2], ["Cy", 0]])
-    await pick(visitor, 3, "Cy")
+    await page.locator(".line[data-line]").nth(3).hover()
+    await page.click("[data-line-menu]")
+    await page.click("[data-line-act=speaker]")
+    await page.get_by_role("option", name="Cy").click()
     await visitor.reads(HEADS, ["Anna", "Speaker 2", "Anna", "Cy"])
     await page.locator("[data-speaker] [data-menu]").nth(2).click()
     await page.locator("[data-remove]:visible").click()
