@@ -382,8 +382,8 @@ def _in_a_row(lines: LineList, ids: Sequence[str], versions: Sequence[int]) -> l
 def _use_heard(lines: LineList, operation: UseHeard) -> None:
     replaced = _in_a_row(lines, operation.ids, operation.v)
     speakers = {line.speaker for line in replaced}
-    for line in operation.lines:
-        _must_be_new(lines, line.id)
+    for heard in operation.lines:
+        _must_be_new(lines, heard.id)
     for line in replaced:
         lines.remove(line.id)
     position, chunk = replaced[0].position, replaced[0].chunk

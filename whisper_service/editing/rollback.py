@@ -31,7 +31,7 @@ def rollback(
             was = texts(lines) if placed else []
             spoken = speaker_changes(spoke.values(), inverse, strict=False)
             apply(lines, spoken.operations)
-            spoke = without_unused(spoken.speakers, spoken.unused, {line.speaker for line in lines})
+            spoke = without_unused(spoken.speakers, spoken.unused, {line.speaker for line in lines if line.speaker})
             if placed:
                 placed = places_before(placed, inverse, was, texts(lines))
     then = {line.id: line for line in lines}

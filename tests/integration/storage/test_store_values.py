@@ -63,7 +63,7 @@ async def test_a_job_comes_out_as_it_went_in(job: Job) -> None:
 @given(texts=st.lists(values(Segment), max_size=4), problem=values(Problem), gap=values(Gap))
 async def test_text_and_problems_come_out_as_they_went_in(texts: list[Segment], problem: Problem, gap: Gap) -> None:
     segments = [
-        msgspec.structs.replace(text, chunk=0, index=index, speaker=text.speaker and "s2")  # of a channel
+        msgspec.structs.replace(text, chunk=0, index=index, speaker="s2" if text.speaker else None)
         for index, text in enumerate(texts)
     ]
     with tempfile.TemporaryDirectory() as directory:
