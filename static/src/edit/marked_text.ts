@@ -1,6 +1,5 @@
 // What is marked in the text without drawing: highlights, notes, doubtful words, and which lines have a bookmark.
 import { onMounted, onUnmounted, watch, type Ref } from 'vue'
-import { percent } from '../i18n/format.ts'
 import { t } from '../i18n/index.ts'
 import { preferences } from '../preferences.ts'
 import type { Stretch } from '../text_places.ts'
@@ -16,6 +15,9 @@ interface Places {
   markAll(name: string, stretches: () => readonly Stretch[]): void
   isShown(): boolean // these lines, and not those that the model wrote
 }
+
+const offsetAt = (x: number, y: number): number | undefined =>
+  document.caretPositionFromPoint?.(x, y)?.offset ?? document.caretRangeFromPoint?.(x, y)?.startOffset
 
 export function useMarkedText(page: Marked, { text, blocks, lineElement, markAll, isShown }: Places): void {
   const { marks, indexOf } = useMarking(page)
@@ -60,10 +62,10 @@ export function useMarkedText(page: Marked, { text, blocks, lineElement, markAll
     const said = (target as Element).closest('p')
     if (!said || pointerType !== 'mouse') return
     const line = lines.value[indexOf(said.closest<HTMLElement>('[data-line]')?.dataset.line ?? '')]
-    const offset = preferences.doubts && line ? document.caretPositionFromPoint?.(clientX, clientY)?.offset : undefined
+    const offset = preferences.doubts && line ? offsetAt(clientX, clientY) : undefined
     const doubt =
       offset === undefined ? undefined : doubtsOf(line!).find(({ from, to }) => from <= offset && offset < to)
-    const why = doubt && wordAt(line!, doubt.from) ? t('doubtful_why', { p: percent(doubt.probability) }) : ''
+    const why = doubt && wordAt(line!, doubt.from) ? t('doubtful_why', { p: doubt.probability.toFixed(2) }) : ''
     if (said.title !== why) said.title = why
   }
   onMounted(() => text.value?.addEventListener('pointermove', onPointerMove))
