@@ -37,6 +37,7 @@ from whisper_service.supervision.protocol import (
     Heard,
     Listen,
     MediaInfo,
+    Ready,
     Report,
 )
 
@@ -52,6 +53,8 @@ SPARE_S: Final = 0.25
 LEAST_COSINE: Final = 0.45
 """Between a reference and a speaker who are one person. Among ten readers, clips of two people reach 0.46 at 1.2 s and
 0.41 at 2 s; clips of one person of 4 s have 0.76 on average, and 0.63 or less in one of twenty."""
+DECODE_S: Final = 60.0
+"""Seconds without a report of a media actor, at most. A reference takes less than one."""
 LISTEN_S: Final = 120.0
 """Seconds for one command to a speakers actor. It takes less than one, on a core that it has for itself."""
 
@@ -95,7 +98,7 @@ class KnownSpeakers:
         self._store = store
         self._folder = data.spool  # what a killed service leaves there is deleted at the next start
         self._talk = partial(conversation, command=None, logs=data.logs, limits=limits, orphans=orphans)
-        self._media = partial(self._talk, "known-media", media_entry, within_s=limits.decode_stall_s)
+        self._media = partial(self._talk, "known-media", media_entry, within_s=min(limits.decode_stall_s, DECODE_S))
         self._speakers = partial(self._talk, "known-speakers", speakers_entry, within_s=LISTEN_S)
         self._networks = networks
         self._turn = anyio.Lock()
@@ -133,7 +136,8 @@ class KnownSpeakers:
         results: list[R] = []
         async with self._turn, talk as actor:
             try:
-                await _answer(actor)  # it is ready
+                if not isinstance(answer := await _answer(actor), Ready):
+                    raise SpeakersUnheard(detail=_said(answer))
                 for item in items:
                     results.append(await act(actor, item))
             except ServiceError as error:
@@ -193,7 +197,7 @@ class KnownSpeakers:
                         raise _no_voice(clip.name)
                     return named.speakers[0].centroid
                 heard = named
-        raise SpeakersUnheard(detail=heard.problem.message if isinstance(heard, Fault) else type(heard).__name__)
+        raise SpeakersUnheard(detail=_said(heard))
 
     @contextmanager
     def _files(self) -> Iterator[tuple[Path, Path, Path]]:
@@ -212,6 +216,11 @@ async def _answer(actor: Conversation) -> Report:
     """Return the next report. The death of the actor is a fault like others."""
     answer = await actor.report()
     return Fault(scope="actor", kind=answer.code, problem=answer) if isinstance(answer, Problem) else answer
+
+
+def _said(answer: Report) -> str:
+    """Return why the answer is not the one that was expected."""
+    return answer.problem.message if isinstance(answer, Fault) else type(answer).__name__
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -14,7 +14,7 @@ import pytest
 from testkit.prompts import NO_PROMPTS, PROMPTS, prompt
 from testkit.sounds import RATE, Samples, hiss, join, silence
 from testkit.speaker_networks import NoNetworks, speaker_networks
-from whisper_service.app.known_speakers import KnownSpeakers, Reference
+from whisper_service.app.known_speakers import Clip, KnownSpeakers, Reference, SpeakersUnheard
 from whisper_service.app.wiring import MEDIA, SPEAKERS_ENTRY
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.errors import InvalidRequest
@@ -90,6 +90,41 @@ async def voice(known: KnownSpeakers, samples: Samples) -> bytes:
     clips = await known.decode([Reference("x", file(samples))])
     (direction,) = await known._each(known._speakers(), known._direction, clips)
     return direction
+
+
+@pytest.mark.parametrize("broken", ["media_entry", "speakers_entry"])
+async def test_actors_that_cannot_start_are_told(tmp_path: Path, job: Job, broken: str) -> None:
+    data = DataDir(tmp_path / "data")
+    entries = {"media_entry": MEDIA, "speakers_entry": SPEAKERS_ENTRY} | {broken: "testkit.scripted_actors:broken"}
+    job.voices = {"s1": bytes(768)}
+    with data.hold():
+        known = KnownSpeakers(
+            cast("Any", job), data, SupervisionSettings(), OrphanList(data.orphans), networks=tmp_path, **entries
+        )
+        clip = Clip("Li", bytes(2 * RATE), 0, RATE)
+        act = known.decode([Reference("Li", b"x")]) if broken == "media_entry" else known.recognise("job", [clip])
+        with pytest.raises(SpeakersUnheard) as failed:
+            await act
+        assert failed.value.params["detail"]
+        assert list(data.spool.iterdir()) == []
+
+
+async def test_missing_networks_are_told(tmp_path: Path, job: Job) -> None:
+    data = DataDir(tmp_path / "data")
+    job.voices = {"s1": bytes(768)}
+    with data.hold():
+        known = KnownSpeakers(
+            cast("Any", job),
+            data,
+            SupervisionSettings(),
+            OrphanList(data.orphans),
+            networks=tmp_path / "gone",
+            media_entry=MEDIA,
+            speakers_entry=SPEAKERS_ENTRY,
+        )
+        with pytest.raises(SpeakersUnheard) as failed:
+            await known.recognise("job", [Clip("Li", bytes(2 * RATE), 0, RATE)])
+        assert failed.value.params["detail"]
 
 
 async def test_people_are_recognised_by_other_sentences_and_strangers_are_not(known: KnownSpeakers, job: Job) -> None:

@@ -109,6 +109,15 @@ async def test_the_other_formats_of_the_model_do_not_ask_who_speaks(web: Running
     assert (job.options.speakers, job.speakers) == ("off", None)
 
 
+async def test_a_call_that_does_not_ask_who_speaks_does_not_wait_for_it(tmp_path: Path) -> None:
+    placeholder_networks(tmp_path)
+    async with running(tmp_path, speech={"speakers": "auto"}) as web:
+        for path, name in ((PATH, "file"), ("/asr", "audio_file"), ("/inference", "file")):
+            answer = await web.client.post(path, files={name: talk(says=path)})
+            assert answer.status_code == 200
+        assert {job.options.speakers for job in await web.service.parts.store.jobs()} == {"off"}
+
+
 async def test_a_client_may_say_how_many_people_speak(client: AsyncOpenAI) -> None:
     answer = await diarized(client, file=talk(people="QRS"), extra_body={"max_speakers": "2"})
     assert [segment.speaker for segment in answer.segments] == ["A", "B", "B"]

@@ -90,7 +90,7 @@ async def test_an_utterance_becomes_a_text_and_a_job(port: Port) -> None:
             said = Transcript.from_event(event)
             assert said.text == f"{text_of(0)} {text_of(1)}"
             job = (await port.service.parts.store.jobs())[0]
-            assert (job.status, job.options.language) == (Status.COMPLETED, code)
+            assert (job.status, job.options.language, job.options.speakers) == (Status.COMPLETED, code, "off")
         await say(client, Ping(text="still there?"))
         event = await client.read_event()
         assert event is not None
