@@ -60,6 +60,8 @@ def follow(marks: Iterable[Mark], before: Sequence[Text], after: Sequence[Text])
     """
     stretches = _Stretches(before, after)
     for mark in marks:
+        if not stretches.touch(mark):
+            continue
         first, last = stretches.moved(mark.first, begins=True), stretches.moved(mark.last, begins=False)
         if mark.kind is MarkKind.BOOKMARK:
             last = first
@@ -117,9 +119,14 @@ class _Stretches:
         both = {line_id for line_id, _ in before} & {line_id for line_id, _ in after}
         self._stretches = [*map(_Stretch, _cut(before, both), _cut(after, both))]
         self._of = {line_id: index for index, one in enumerate(self._stretches) for line_id, _ in one.before}
+        self._touched = {line_id for one in self._stretches if one.before != one.after for line_id, _ in one.before}
         self._after = after
         self._order = {line_id: number for number, (line_id, _) in enumerate(after)}
         self._hunks: dict[int, list[_Hunk]] = {}
+
+    def touch(self, mark: Mark) -> bool:
+        """Return whether something changed in the lines of a mark."""
+        return mark.first.line in self._touched or mark.last.line in self._touched
 
     def moved(self, anchor: Anchor, *, begins: bool) -> Anchor:
         """Return where the first (`begins`) or the last anchor of a mark is now."""
