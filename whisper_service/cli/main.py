@@ -34,7 +34,18 @@ INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = tuple(kind.value for kind in Format)
-WISHES: Final = ("language", "task", "preset", "prompt", "speakers", "min_speakers", "max_speakers")
+WISHES: Final = (
+    "language",
+    "task",
+    "preset",
+    "prompt",
+    "speakers",
+    "min_speakers",
+    "max_speakers",
+    "channels",
+    "begin_s",
+    "end_s",
+)
 """The options of a job that `transcribe` has."""
 LOOKS: Final = (
     "line_columns", "cjk_line_columns", "lines", "chars_per_s", "cjk_chars_per_s", "min_s", "max_s",
