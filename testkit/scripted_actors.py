@@ -364,6 +364,13 @@ def broken_until_mended(inbox: Inbox, emit: Emit) -> None:
     speech(inbox, emit)
 
 
+def speakers_when_mended(inbox: Inbox, emit: Emit) -> None:
+    """Run a speakers actor that cannot start before the file named by MENDED exists."""
+    if not Path(os.environ["MENDED"]).exists():
+        raise RuntimeError("ImportError: no onnxruntime")
+    speakers(inbox, emit)
+
+
 def broken(inbox: Inbox, emit: Emit) -> None:
     """Run an actor that cannot start."""
     raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")

@@ -77,12 +77,17 @@ class SpeakersActor:
         """What the actor does."""
         return self._work
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the actor died too often and does not run now. One that is started for a probe gets work."""
+        return self.actor.state is ActorState.BROKEN
+
     def view(self, *, fetching: bool) -> SpeakersView:
         """Return the actor as the planner sees it. `fetching`: its networks are being downloaded."""
         return SpeakersView(
             ready=bool(self.actor.ready_generation),
             busy=self._work is not None,
-            broken=self.actor.broken,
+            broken=self.is_broken,
             fetching=fetching,
             recounts=tuple(self.recounts),
             rest_at=self._used_at + REST_AFTER_S,

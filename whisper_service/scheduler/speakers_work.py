@@ -36,6 +36,7 @@ NO_VOICES: Final = Problem(
     "Transcribe the recording again, with speakers.",
 )
 """Why there is no other count of speakers."""
+NOT_RUNNING: Final = Problem("unknown", "The process for speakers does not run.")
 
 
 # -- commands --------------------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ async def tell_what_is_missing(context: Context, run: Run) -> None:
     speakers, actor = run.speakers, context.speakers.actor
     if speakers is None:
         return
-    problem = speakers.problem or (actor.problem if speakers.left else None)
+    problem = speakers.problem or (actor.problem or NOT_RUNNING if speakers.left else None)
     if problem is not None:
         message = f"The speakers could not be told apart: {problem.message} {problem.hint} {RETRY}"
         params = {"cause": problem.code, **problem.params}
@@ -151,7 +152,7 @@ async def take_death(context: Context, diagnosis: Diagnosis) -> None:
     """Give again what the dead actor had, unless that killed it too often."""
     if (work := context.speakers.on_died()) is not None:
         await _count_failure(context, work, diagnosis.problem, killed=diagnosis.kind is FaultKind.KILLED)
-    if context.speakers.actor.broken:
+    if context.speakers.is_broken:
         context.speakers.end_recounts(diagnosis.problem)
 
 

@@ -344,3 +344,23 @@ async def test_the_idle_actor_ends_and_starts_again_for_the_next_job(
             while actor.state is not ActorState.IDLE:  # noqa: ASYNC110 - nobody tells the end of an idle actor
                 await anyio.sleep(0.05)
     assert not actor.deaths
+
+
+async def test_an_actor_that_died_too_often_works_again_once_its_cause_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MENDED", str(tmp_path / "mended"))
+    monkeypatch.setattr(speakers_actor, "REST_AFTER_S", 0.5)
+    placeholder_networks(tmp_path)
+    limits = {"max_restarts": 2, "probe_s": 1.0}
+    async with open_service(tmp_path, speakers_actor="speakers_when_mended", supervision=limits) as service:
+        job = await ended(service, (await send(service, chunks=1, options=AUTO)).id)
+        assert codes(job) == [UNAVAILABLE]
+        actor = service.parts.context.speakers.actor
+        assert actor.broken
+        await anyio.Path(tmp_path / "mended").touch()
+        with anyio.fail_after(20):
+            while actor.state is not ActorState.IDLE:  # noqa: ASYNC110 - it starts, has nothing to do, and rests
+                await anyio.sleep(0.05)
+        job = await ended(service, (await send(service, chunks=2, name="next", options=AUTO)).id)
+        assert (job.speakers, job.history, actor.broken) == (2, (), False)
