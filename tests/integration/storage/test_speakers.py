@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.integration.storage.rows import new, span, working
-from whisper_service.core.domain import Change, Options, Segment, Status, Word
+from whisper_service.core.domain import Change, Options, Phase, Segment, Status, Word
 from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import Cause
 from whisper_service.core.speaker_count import Wanted
@@ -208,6 +208,7 @@ async def test_jobs_from_before_have_no_speakers_but_those_of_their_lines(
                 (number, f"b{number}", inverse, result.encode()),
             )
         await connection.execute("UPDATE job SET edits = 2 WHERE id = 'a'")
+        await connection.execute("UPDATE job SET status = 'processing', phase = 'transcribing' WHERE id = 'b'")
         await connection.commit()
     monkeypatch.undo()
     async with Store.open(path) as store:
@@ -215,6 +216,11 @@ async def test_jobs_from_before_have_no_speakers_but_those_of_their_lines(
         assert (job.name, job.speakers, job.of, job.options) == ("talk.mp3", None, None, Options())
         assert [line.speaker for line in await store.edits.lines("a")] == ["Li", "Anna", None, "Li"]
         assert await store.speakers.speakers("a") == [Speaker("Li", "Li", 0, 0), Speaker("Anna", "Anna", 1, 1)]
+        assert (await store.job("b")).phase is Phase.TRANSCRIBING
+        written = await store.update("b", expected=Status.PROCESSING, phase=Phase.SPEAKERS)
+        assert written is not None
+        assert written.job.phase is Phase.SPEAKERS
+        assert (await store.move("b", Cause.PAUSE)).job.phase is None
         assert await store.speakers.speakers("b") == []
         assert (await store.speakers.timeline("a"), await store.speakers.wanted("a")) == ((), None)
         assert await store.find_duplicate("x", Options(speakers="off")) is not None
