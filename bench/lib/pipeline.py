@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from whisper_service.actors.media.chunker import ChunkPolicy
 from whisper_service.actors.media.main import decode
+from whisper_service.actors.samples import read_samples
 from whisper_service.actors.speech import allocator
-from whisper_service.actors.speech.chunk_io import read_audio, segments_of
+from whisper_service.actors.speech.chunk_io import segments_of
 from whisper_service.actors.speech.engine import Engine
 from whisper_service.actors.speech.recognition import AudioChunk, Recognizer
 from whisper_service.actors.speech.speech_spans import SpeechFinder
@@ -43,7 +44,8 @@ class Pipeline:
             rows = [replace(row, language=language, follow=follow) for row in batch]
             heard = dict(
                 self.recognizer.recognise(
-                    [AudioChunk(read_audio(row), row.language, row.task, row.follow) for row in rows], Preset(preset)
+                    [AudioChunk(read_samples(row.spool, row.span), row.language, row.task, row.follow) for row in rows],
+                    Preset(preset),
                 )
             )
             for index, row in enumerate(rows):

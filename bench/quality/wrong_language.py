@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from bench.lib import report
 from bench.lib.pipeline import Pipeline
-from whisper_service.actors.speech.chunk_io import read_audio
+from whisper_service.actors.samples import read_samples
 from whisper_service.actors.speech.engine import Audio
 from whisper_service.actors.speech.recognition import AudioChunk, Recognition
 from whisper_service.actors.speech.repetition import repeats_itself
@@ -99,7 +99,12 @@ def main() -> None:
             for row in rows:
                 name = f"{entry['id']} {row.span.index}"
                 measured = costs(
-                    pipeline, read_audio(row), right, arguments.wrong.split(","), Preset(arguments.preset), name
+                    pipeline,
+                    read_samples(row.spool, row.span),
+                    right,
+                    arguments.wrong.split(","),
+                    Preset(arguments.preset),
+                    name,
                 )
                 for language, cost in measured:
                     found[right, language].append(cost)

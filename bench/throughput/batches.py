@@ -34,12 +34,12 @@ from bench.lib import recordings, report, services
 from bench.lib.services import Device
 from bench.lib.usage import MB
 from whisper_service.actors.media.main import decode
+from whisper_service.actors.samples import read_samples
 from whisper_service.actors.speech import allocator, cuda_libraries, gpu_memory
-from whisper_service.actors.speech.chunk_io import read_audio
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset
 from whisper_service.supervision.boot import PINNED
-from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
+from whisper_service.supervision.protocol import ChunkFound, Decode
 
 STAGES = ("encode", "detect_languages", "decode", "words")
 
@@ -51,7 +51,7 @@ def windows(path: Path, scratch: Path) -> list[Any]:
         file.touch()
     order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
     spans = [report.span for report in decode(order) if isinstance(report, ChunkFound)]
-    return [read_audio(ChunkInput(job_id="bench", span=span, spool=str(spool), language=None)) for span in spans]
+    return [read_samples(str(spool), span) for span in spans]
 
 
 def timed(engine: Any) -> dict[str, float]:

@@ -25,11 +25,11 @@ import anyio
 from bench.lib import baselines, recordings, report, services
 from testkit import repository
 from whisper_service.actors.media.main import decode
+from whisper_service.actors.samples import read_samples
 from whisper_service.actors.speech import allocator
-from whisper_service.actors.speech.chunk_io import read_audio
 from whisper_service.actors.speech.engine import DecodedWindow, Engine, Search
 from whisper_service.core.domain import Task
-from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
+from whisper_service.supervision.protocol import ChunkFound, Decode
 
 BATCH = 8
 NEEDED = ("encode", "decode greedily")
@@ -55,7 +55,7 @@ def run(path: Path, model: Path, language: str, scratch: Path) -> dict[str, floa
         file.touch()
     order = Decode(job_id="bench", source=str(path), spool=str(spool), peaks=str(peaks))
     spans = [report.span for report in decode(order) if isinstance(report, ChunkFound)]
-    sounds = [read_audio(ChunkInput(job_id="bench", span=span, spool=str(spool), language=language)) for span in spans]
+    sounds = [read_samples(str(spool), span) for span in spans]
     took("read the file, find speech")
     for first in range(0, len(sounds), BATCH):
         batch = sounds[first : first + BATCH]
