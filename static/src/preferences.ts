@@ -21,6 +21,7 @@ const DEFAULTS = {
   tell_speakers: '', // off, auto, or how many there are; '': the service decides
   least_speakers: '' as number | '', // with auto
   most_speakers: '' as number | '',
+  channels: '', // mix, apart, or auto; '': mix
   track: '' as number | '', // of recordings with several; '': the service decides. Not remembered: it is about few files
   keys: true,
   bindings: {} as Bindings, // keys that a person set
@@ -89,6 +90,7 @@ export type JobChoice = Pick<
   | 'tell_speakers'
   | 'least_speakers'
   | 'most_speakers'
+  | 'channels'
   | 'track'
 >
 
@@ -97,7 +99,7 @@ export const MOST_SPEAKERS = 20
 
 /** What was chosen for a job, to begin another one with. */
 export function choiceOf({ options }: Job): JobChoice {
-  const { model, language, task, preset, prompt, script, speakers, min_speakers, max_speakers, track } = options
+  const { model, language, task, preset, prompt, script, speakers, min_speakers, max_speakers, channels, track } = options
   return {
     model,
     language: language ?? '',
@@ -108,13 +110,14 @@ export function choiceOf({ options }: Job): JobChoice {
     tell_speakers: speakers ?? '',
     least_speakers: min_speakers ?? '',
     most_speakers: max_speakers ?? '',
+    channels: channels === 'mix' ? '' : channels,
     track: track ?? '',
   }
 }
 
 /** The options of a new job that differ from the defaults of the service. */
 export function jobOptions(choice: JobChoice = preferences): Record<string, string | number> {
-  const { model, language, task, preset, prompt, chinese, track } = choice
+  const { model, language, task, preset, prompt, chinese, channels, track } = choice
   const { tell_speakers, least_speakers, most_speakers } = choice
   const told = tell_speakers === 'auto'
   return withoutEmpty<string | number>({
@@ -127,6 +130,7 @@ export function jobOptions(choice: JobChoice = preferences): Record<string, stri
     speakers: tell_speakers,
     min_speakers: told ? least_speakers : '',
     max_speakers: told ? most_speakers : '',
+    channels,
     track: typeof track === 'number' ? track : '',
   })
 }

@@ -53,6 +53,7 @@ it('begins another try with what was chosen for a job', () => {
     speakers: 'auto',
     min_speakers: 2,
     max_speakers: 3,
+    channels: 'auto',
   }
   const job = { options: { ...options, script: 'recognized', word_timestamps: true, webhook: 'https://a.example' } }
   expect(jobOptions(choiceOf(job as any))).toEqual({ ...options, script: 'recognized' })
@@ -66,6 +67,7 @@ it('begins another try with what was chosen for a job', () => {
     speakers: null,
     min_speakers: null,
     max_speakers: null,
+    channels: 'mix',
   }
   vi.stubGlobal('navigator', { languages: ['en'] })
   expect(jobOptions(choiceOf({ options: { ...plain, track: null } } as any))).toEqual({ preset: 'fast' })
