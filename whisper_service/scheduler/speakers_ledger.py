@@ -57,6 +57,12 @@ class SpeakersLedger(RunLedger):
         params = {"cause": problem.code, "start": span.start, "end": span.end}
         await self.add_note(run, Problem("speakers_incomplete", message, params=params))
 
+    async def note_unavailable(self, run: Run, problem: Problem) -> None:
+        """Add to the history of a job that it ends without its speakers, in place of what was said before a retry."""
+        *before, note = self._history_with(run, problem)
+        history = (*(each for each in before if each.code != UNAVAILABLE), note)
+        await self.update(run, history=history)
+
     async def store_speakers(self, report: Assigned, counted: Wanted) -> None:
         """Store the speakers of a job, and who says what. Raises `NotFound`."""
         found = [FoundSpeaker(speaker.name, speaker.seconds, speaker.centroid) for speaker in report.speakers]

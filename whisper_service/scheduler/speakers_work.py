@@ -87,14 +87,14 @@ async def name(context: Context, job_id: str) -> bool:
 async def tell_what_is_missing(context: Context, run: Run) -> None:
     """Add a note to a job that ends without its speakers, or with some of its text without a speaker of its own."""
     speakers, actor = run.speakers, context.speakers.actor
-    if speakers is None:
+    if speakers is None or not await context.store.has_segments(run.job.id):
         return
     problem = speakers.problem or (actor.problem or NOT_RUNNING if speakers.left else None)
     if problem is not None:
         message = f"The speakers could not be told apart: {problem.message} {problem.hint} {RETRY}"
         params = {"cause": problem.code, **problem.params}
         note = Problem("speakers_unavailable", " ".join(message.split()), params=params)
-        await context.ledger.add_note(run, note)
+        await context.ledger.note_unavailable(run, note)
     elif speakers.unheard and run.decode_problem is not None:
         await context.ledger.note_unheard(run, speakers.unheard[0], run.decode_problem)
 

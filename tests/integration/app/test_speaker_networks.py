@@ -64,6 +64,17 @@ async def test_without_networks_and_offline_the_job_completes_and_says_what_to_d
         assert without.history == ()
 
 
+async def test_a_recording_without_speech_misses_no_speakers_and_a_note_is_told_once(tmp_path: Path) -> None:
+    async with running(tmp_path, models={"offline": True}) as web:
+        silent = await over(web, await submit(web, "silence", chunks=2, segments=0))
+        assert (silent.status, silent.history, silent.message) == (Status.COMPLETED, (), "No speech was found.")
+        job = await over(web, await submit(web, chunks=2))
+        for attempt in (2, 3):
+            assert (await web.client.post(f"/api/jobs/{job.id}/retry")).status_code == 200
+            job = await job_once(web, job.id, lambda now, n=attempt: now.attempts == n and now.finished_at is not None)
+            assert notes(job) == [("speakers_unavailable", "offline")]
+
+
 async def test_the_job_gets_its_speakers_by_a_retry_once_the_networks_are_there(tmp_path: Path) -> None:
     async with running(tmp_path, models={"offline": True}) as web:
         job = await over(web, await submit(web, chunks=4, people="ABBA"))
