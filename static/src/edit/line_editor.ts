@@ -358,8 +358,8 @@ export function useLineEditor(around: Surroundings) {
     const target = event.target
     // The browser still places the caret: nothing is written before it is done.
     setTimeout(() => {
+      if (element && target === element) changed(element) // first, so that what is merged has the word
       session.composing.value = false
-      if (element && target === element) changed(element)
     })
   }
   async function onPaste(event: ClipboardEvent): Promise<void> {
