@@ -6,7 +6,8 @@ import type { Stretch } from '../text_places.ts'
 import { wordAt } from '../transcript_text.ts'
 import { allDoubts, doubtsOf } from './doubts.ts'
 import './marks.css'
-import { COLOURS, stretchesOf, useMarking, type Marked } from './marking.ts'
+import { stretchesOf } from './mark_places.ts'
+import { COLOURS, useMarking, type Marked } from './marking.ts'
 
 interface Places {
   text: Readonly<Ref<HTMLElement | null>>

@@ -3,10 +3,10 @@ import { copyText } from '../clipboard.ts'
 import { clock } from '../i18n/format.ts'
 import { titleOf } from '../media.ts'
 import { transcriptUrl } from '../router.ts'
-import { wordAt } from '../transcript_text.ts'
+import { lineId, wordAt } from '../transcript_text.ts'
 import type { Job, Segment } from '../types.ts'
-import { shownAt, type Anchor, type Marked } from './marking.ts'
-import { lineId } from '../transcript_text.ts'
+import { shownAt, type Anchor } from './mark_places.ts'
+import type { Marked } from './marking.ts'
 
 /** When the word at a place of a line begins, in seconds. */
 export function timeAt(line: Segment, at: number): number {

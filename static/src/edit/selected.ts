@@ -1,7 +1,7 @@
 // What is selected in the text, over one or more lines.
 import { lineId } from '../transcript_text.ts'
 import type { Segment } from '../types.ts'
-import { anchorOf, type Anchor } from './marking.ts'
+import { anchorOf, type Anchor } from './mark_places.ts'
 
 export interface Selected {
   first: Anchor
