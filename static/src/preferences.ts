@@ -99,7 +99,8 @@ export const MOST_SPEAKERS = 20
 
 /** What was chosen for a job, to begin another one with. */
 export function choiceOf({ options }: Job): JobChoice {
-  const { model, language, task, preset, prompt, script, speakers, min_speakers, max_speakers, channels, track } = options
+  const { model, language, task, preset, prompt, script, speakers, min_speakers, max_speakers, channels, track } =
+    options
   return {
     model,
     language: language ?? '',

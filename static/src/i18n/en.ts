@@ -138,7 +138,7 @@ export const en = {
     again_title: 'Transcribe again',
     again_go: 'Transcribe again',
     again_why: 'This makes a new transcript from the stored recording. The present one stays as it is.',
-    channels: 'Channels',
+    channels_of: 'Channels',
     channels_hint: 'Calls are often recorded with a person in each channel.',
     channels_mix: 'Mixed',
     channels_auto: 'Separate if they are different people',

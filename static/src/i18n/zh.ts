@@ -138,7 +138,7 @@ export const zh: Translation = {
     again_title: '重新转写',
     again_go: '重新转写',
     again_why: '用服务器上保存的录音生成一份新的转写，现有转写保持不变。',
-    channels: '声道',
+    channels_of: '声道',
     channels_hint: '通话录音常常每个声道一个人。',
     channels_mix: '混合识别',
     channels_auto: '不同的人则分开识别',
@@ -804,6 +804,11 @@ export const zh: Translation = {
       ],
       other_tracks: ['录音有多条音轨，只转写了其中一条。', '如需转写其他音轨，请用选项 track 重新提交录音。'],
       no_such_track: ['录音没有所指定的音轨。', '音轨从 0 开始编号；也可以不指定。'],
+      channels_mixed: [
+        '录音没有 2 至 8 个声道，无法逐声道识别，已混合识别。',
+        '如需区分同一声道中的发言人，请使用说话人选项。',
+      ],
+      begins_too_late: ['录音在所选时段开始之前就结束了。', '请选择录音范围内的时间。'],
       media: ['无法处理这段录音。', '请查看详细信息，并转换文件。'],
       no_listening_copy: [
         '浏览器无法播放此录音，也未能制作可播放的副本。文字不受影响。',
