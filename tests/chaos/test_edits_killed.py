@@ -24,7 +24,10 @@ KILLS = 4
 
 
 class Typist:
-    """A person who corrects one line again and again. An edit without an answer is sent again, as the page does."""
+    """A person who corrects one line, and who says it, again and again.
+
+    An edit without an answer is sent again, as the page does.
+    """
 
     def __init__(self, host: Host, job: str, line: str) -> None:
         self.host = host
@@ -37,8 +40,12 @@ class Typist:
         version = 0
         async with httpx.AsyncClient(timeout=20) as client:
             for number in range(EDITS):
-                operation = {"op": "text", "id": self.line, "v": version, "text": f"{self.line} says {number}"}
-                body = {"batch": f"{self.line}-{number}", "operations": [operation], "client": self.line}
+                operations = [
+                    {"op": "name_speaker", "id": f"{self.line}-{number % 3}", "name": f"Speaker of {number}"},
+                    {"op": "text", "id": self.line, "v": version, "text": f"{self.line} says {number}"},
+                    {"op": "speaker", "ids": [self.line], "speaker": f"{self.line}-{number % 3}"},
+                ]
+                body = {"batch": f"{self.line}-{number}", "operations": operations, "client": self.line}
                 answer = await self._send(client, body)
                 (line,) = answer["lines"]
                 version = line["version"]
@@ -91,6 +98,7 @@ async def test_edits_while_the_service_is_killed_are_made_once(tmp_path: Path, s
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     async with Store.open(host.database) as store:
         lines = {line.id: line for line in await store.edits.lines(job)}
+        names = {speaker.id: speaker.name for speaker in await store.speakers.speakers(job)}
         log = [edit async for edit in _log(store, job)]
         told = [
             msgspec.json.decode(change.payload)
@@ -104,6 +112,8 @@ async def test_edits_while_the_service_is_killed_are_made_once(tmp_path: Path, s
         assert mine == [f"{typist.line}-{number}" for number in range(EDITS)]
         assert lines[typist.line].text == f"{typist.line} says {EDITS - 1}"
         assert lines[typist.line].version == EDITS
+        assert names[lines[typist.line].speaker or ""] == f"Speaker of {EDITS - 1}"
+        assert sum(speaker.startswith(typist.line) for speaker in names) == 3
         assert [edit for edit in told if edit["client"] == typist.line] == typist.answers
 
 
