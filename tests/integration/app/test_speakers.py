@@ -254,7 +254,13 @@ async def test_a_retry_that_fills_gaps_hears_the_new_chunks(service: Service, tm
 
 
 async def test_ten_jobs_at_once_are_heard_in_turns(service: Service) -> None:
-    jobs = [(await send(service, chunks=8, name=f"{n}", voice_delay=0.01, options=AUTO)).id for n in range(10)]
+    jobs = [(await send(service, chunks=8, name=f"{n}", voice_delay=0.05, options=AUTO)).id for n in range(10)]
+    heard = [0] * 10
+    with anyio.fail_after(30):
+        while sum(heard) < 50:
+            await anyio.sleep(0.02)
+            heard = [len(await service.parts.store.speakers.voices(job_id)) for job_id in jobs]
+    assert max(heard) - min(heard) <= 3, heard
     for job_id in jobs:
         job = await ended(service, job_id)
         assert (job.status, job.speakers) == (Status.COMPLETED, 2)
