@@ -32,6 +32,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -215,6 +216,8 @@ def main() -> None:
         return
     if arguments.corpus is None or arguments.model is None:
         parser.error("--corpus and --model are needed")
+    if arguments.compare and find_spec("pyannote") is None:
+        parser.error('--compare needs pyannote.metrics: pip install ".[bench]"')
     try:
         networks = arguments.networks or speaker_networks()
     except NoNetworks as error:
