@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.domain import DETECT_S, Chunk, ChunkState, Job, Options, Phase, Problem, Span, Status, Task
+from whisper_service.core.speaker_count import Wanted
 from whisper_service.scheduler.run import LANGUAGE_SURE, LANGUAGE_TRIES, SHORTEST_CHUNK, Run
+from whisper_service.scheduler.run_speakers import RunSpeakers
 from whisper_service.scheduler.run_views import phase_of, view_of
 from whisper_service.scheduler.views import Decoding, ReadyChunk
 
@@ -366,3 +368,48 @@ def test_a_file_that_says_less_than_was_read_of_it_is_as_long_as_what_was_read()
     assert view_of(run).duration_s == 3_600.0
     run.finish_decoding(3_601.0)
     assert view_of(run).duration_s == 3_601.0
+
+
+def test_a_recording_that_is_read_again_for_its_speakers_alone_fails_no_job() -> None:
+    broken = Problem("decode_failed", "It cannot be read.")
+    done = [Chunk(span(index), ChunkState.DONE) for index in range(2)]
+    run = Run.resume(job(decoded=True, duration_s=20.0), done, order=1, spooled=False, now=0.0)
+    run.stop_decoding(broken)
+    assert run.failure is None
+    run = Run.resume(job(decoded=True, duration_s=30.0), [*done, Chunk(span(2))], order=1, spooled=False, now=0.0)
+    run.stop_decoding(broken)
+    assert run.failure == broken  # the last chunk has no text yet
+    run = Run.resume(job(), done, order=1, spooled=False, now=0.0)
+    run.stop_decoding(broken)
+    assert run.failure == broken  # nobody knows what comes behind
+
+
+def test_chunks_are_heard_when_the_spool_has_them_and_not_after_it_was_lost() -> None:
+    done = [Chunk(span(index), ChunkState.DONE) for index in range(2)]
+    run = Run.resume(job(), [*done, Chunk(span(2))], order=1, spooled=False, now=0.0)
+    run.speakers = RunSpeakers.resume(Wanted(), done, [0, 1], spooled=False)
+    assert view_of(run).unheard is None
+    run.spool_reaches(span(0))
+    assert (view_of(run).unheard, view_of(run).unassigned, sorted(run.speakers.ready)) == (0, True, [0])
+    run.finish_decoding(30.0)
+    assert sorted(run.speakers.ready) == [0, 1]
+    run.give(2, batch=1, now=0.0)
+    assert run.lose_spool(2, batch=1)
+    assert (view_of(run).unheard, run.speakers.unheard) == (None, [0, 1])
+
+
+def test_the_phases_of_speakers_come_when_nothing_else_is_left() -> None:
+    run = run_with(1)
+    run.speakers = RunSpeakers(Wanted())
+    assert phase_of(run, "base", fetching=True) is Phase.TRANSCRIBING
+    run.give(0, batch=1, now=0.0)
+    run.finish_chunk(0)
+    run.speakers.add(span(0), spooled=True)
+    assert phase_of(run, "base", fetching=True) is Phase.DECODING
+    run.finish_decoding(10.0)
+    assert phase_of(run, "base", fetching=True) is Phase.DOWNLOADING_MODEL
+    assert phase_of(run, "base") is Phase.SPEAKERS
+    run.speakers.finish(0)
+    assert phase_of(run, "base", fetching=True) is Phase.SPEAKERS  # to name them, no networks are needed
+    run.speakers.named = True
+    assert phase_of(run, "base") is Phase.FINALIZING
