@@ -5,7 +5,7 @@ import { LineList } from './lines.ts'
 import type { Queue } from './queue.ts'
 import type { Place } from './undo.ts'
 
-/** What was typed without a longer pause. `goes_on`: right behind what was typed before, in the same line. */
+/** What was typed without a longer pause. `goesOn`: right behind what was typed before, in the same line. */
 export interface Typed {
   batch: string
   before: Place // where the caret stands when it is taken back

@@ -7,6 +7,9 @@ import { store } from './outbox.ts'
 import { hold } from './recovery.ts'
 import { fold, type Clash, type Inverses, type View } from './rebase.ts'
 
+/** Of more changes it is not known what undoes them: they are undone when the service answers. */
+const MOST_INVERSES = 600
+
 export class Queue {
   changes: Change[] = []
   /** Lines that are gone, and the new ones that have what was typed into them. */
@@ -41,6 +44,10 @@ export class Queue {
   refresh(): void {
     if (page.value.texts[this.job]) this.#said = page.value.texts[this.job]! // of a deleted job: as it was
     this.view.value = fold(this.#said, this.changes, this.#inverses, this.composing)
+    for (const batch of this.#inverses.keys()) {
+      if (this.#inverses.size <= MOST_INVERSES) break
+      if (!this.find(batch)) this.#inverses.delete(batch) // the oldest
+    }
     this.count()
   }
   count(): void {

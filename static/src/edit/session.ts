@@ -92,8 +92,7 @@ function start(job: string): Session & { left: boolean } {
     return { batch: newId(), job, tab: TAB, order: ++order, open: false, acts, tried: false }
   }
   const draft = new Draft(queue, make, ({ batch, before, after, goesOn }) => {
-    const last = steps.done.at(-1)
-    if (last && goesOn && last.typed) Object.assign(last, { batches: [...last.batches, batch], after })
+    if (goesOn && steps.done.at(-1)?.typed) steps.extend(batch, after)
     else steps.add({ batches: [batch], before, after, typed: true })
     queue.refresh()
     update()

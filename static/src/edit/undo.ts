@@ -42,6 +42,13 @@ export class Steps {
     this.undone = []
     this.save()
   }
+  /** More was typed right behind the newest step. */
+  extend(batch: string, after: Place): void {
+    const step = this.done.at(-1)!
+    Object.assign(step, { batches: [...step.batches, batch], after })
+    this.undone = []
+    this.save()
+  }
   number(batch: string): number | undefined {
     return this.#numbers.get(batch)
   }
