@@ -15,8 +15,9 @@ import pytest
 
 from testkit.browser import Site, Visitor, visiting
 from tests.ui.editing import CARET, LINES, TEXTS, click_at, opened, stored, transcript
+from whisper_service.editing.applying import apply
 from whisper_service.editing.lines import LineList, line_of
-from whisper_service.editing.operations import ChangeText, ClientOperation, DeleteLine, apply
+from whisper_service.editing.operations import ChangeText, ClientOperation, DeleteLine
 from whisper_service.storage.transcript_edits import Edit
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]

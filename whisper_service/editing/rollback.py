@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+from whisper_service.editing.applying import apply, way_back
 from whisper_service.editing.lines import LineList
 from whisper_service.editing.marking import places_before, texts
 from whisper_service.editing.marks import Mark, follow
-from whisper_service.editing.operations import Operation, PutMarks, apply, way_back
+from whisper_service.editing.operations import Operation, PutMarks
 from whisper_service.editing.speaker_changes import speaker_changes, speakers_back, without_unused
 from whisper_service.editing.speakers import Speaker
 

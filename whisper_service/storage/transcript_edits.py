@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from whisper_service.core.domain import Change, Value
 from whisper_service.core.errors import BadEdit, EditConflict, NotFound
+from whisper_service.editing.applying import Outcome, apply
 from whisper_service.editing.lines import Line, LineList, line_of, place_of_segment, segment_id
 from whisper_service.editing.marking import mark_changes, texts
 from whisper_service.editing.marks import Mark
-from whisper_service.editing.operations import InsertLine, Operation, Outcome, RemoveSpeaker, apply, ids_of
+from whisper_service.editing.operations import InsertLine, Operation, RemoveSpeaker, ids_of
 from whisper_service.editing.retiming import TimedWord
 from whisper_service.editing.rollback import rollback
 from whisper_service.editing.speaker_changes import CONCERNED, speaker_changes
@@ -58,7 +59,7 @@ class Edit(Value, frozen=True):
     author: str = ""  # the name that its user gave
     undoes: int | None = None
     kind: EditKind = EditKind.EDIT
-    group: str | None = None  # edits of several jobs that were one act
+    group: str | None = None  # edits of several jobs that are one act
 
 
 class EditResult(Value, frozen=True):

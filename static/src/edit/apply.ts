@@ -1,5 +1,5 @@
 // What an operation does to the lines, and what undoes it, so that a person sees at once what the service will store.
-// The service does the same (editing/operations.py), to the same result.
+// The service does the same (editing/applying.py), to the same result.
 import type { ClientOperation, PutLines } from '../types.ts'
 import { cutWords, characters, joined, moved } from './cutting.ts'
 import { contentOf, type Line, type LineList } from './lines.ts'

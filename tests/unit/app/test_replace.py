@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from whisper_service.app.replace import Replacement, _operations
 from whisper_service.core.domain import Segment, Word
+from whisper_service.editing.applying import apply
 from whisper_service.editing.lines import Line, LineList, line_of
 from whisper_service.editing.matching import Phrase, excerpt
-from whisper_service.editing.operations import ChangeText, apply
+from whisper_service.editing.operations import ChangeText
 from whisper_service.storage.transcript_edits import LineText
 
 WORDS = st.sampled_from(["pound", "Pound,", "the", "key.", "苹果", "蘋果。", "it’s", "ＡＢＣ"])

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from testkit.strategies import shares
 from whisper_service.core.domain import Segment, Word
 from whisper_service.core.errors import BadEdit, EditConflict
+from whisper_service.editing.applying import apply
 from whisper_service.editing.lines import Line, LineList, line_of
 from whisper_service.editing.marking import MarkChanges, mark_changes, texts
 from whisper_service.editing.marks import Anchor, Mark, MarkKind, follow, words_of
@@ -30,7 +31,6 @@ from whisper_service.editing.operations import (
     PutMarks,
     RemoveMarks,
     SplitLine,
-    apply,
 )
 from whisper_service.editing.rollback import rollback
 from whisper_service.editing.splitting import split_words

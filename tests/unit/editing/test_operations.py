@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core.domain import Segment, Word
 from whisper_service.core.errors import BadEdit, EditConflict
+from whisper_service.editing.applying import Outcome, apply
 from whisper_service.editing.lines import Line, LineList, line_of
 from whisper_service.editing.operations import (
     ChangeText,
@@ -19,15 +20,13 @@ from whisper_service.editing.operations import (
     InsertLine,
     MergeLines,
     Operation,
-    Outcome,
     PutLines,
     SetChecked,
     SetSpeaker,
     SetTimes,
     SplitLine,
     UseHeard,
-    apply,
-)  # fmt: skip
+)
 from whisper_service.editing.rollback import rollback
 from whisper_service.editing.speakers import Speaker
 from whisper_service.editing.splitting import split_words

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from whisper_service.core.errors import BadEdit, EditConflict
+from whisper_service.editing.applying import apply
 from whisper_service.editing.lines import Line, LineList
-from whisper_service.editing.operations import Operation, PutLines, apply
+from whisper_service.editing.operations import Operation, PutLines
 
 SHARED: dict[str, Any] = msgspec.json.decode(Path(__file__).with_name("operations.json").read_bytes())
 LINES = msgspec.convert(SHARED["lines"], type=list[Line])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from whisper_service.core.domain import Segment, Word
 from whisper_service.core.errors import BadEdit, EditConflict
+from whisper_service.editing.applying import apply
 from whisper_service.editing.lines import Line, LineList, line_of
 from whisper_service.editing.operations import (
     ChangeText,
@@ -26,7 +27,6 @@ from whisper_service.editing.operations import (
     RemoveSpeaker,
     SetSpeaker,
     SplitLine,
-    apply,
 )
 from whisper_service.editing.rollback import rollback
 from whisper_service.editing.speaker_changes import MAX_LISTED, speaker_changes, speakers_back, without_unused
