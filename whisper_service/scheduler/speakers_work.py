@@ -136,7 +136,9 @@ async def take_fault(context: Context, report: Fault) -> None:
         return
     facts = {"action": "speakers_failed", "job": work.job_id, "chunk": work.index, "cause": report.problem.code}
     logger.warning("%s", report.problem.message, extra=facts)
-    if report.kind == FaultKind.MODEL_UNAVAILABLE:
+    if work.index is None:  # the naming needs neither networks nor samples
+        await _count_failure(context, work, report.problem)
+    elif report.kind == FaultKind.MODEL_UNAVAILABLE:
         await _networks_are_gone(context, work, report.problem)
     elif report.kind == FaultKind.MODEL_BROKEN:
         await context.models.blame(SPEAKERS, report.problem, "broken")

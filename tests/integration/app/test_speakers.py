@@ -170,7 +170,7 @@ async def test_one_failure_of_a_chunk_or_of_the_naming_costs_nothing(
     assert await told_apart(service, job.id) == (["s1", "s2"], [(0.0, "s1"), (10.5, "s2"), (21.5, "s1")])
 
 
-@pytest.mark.parametrize("fault", ["abort", "error"])
+@pytest.mark.parametrize("fault", ["abort", "error", "model_broken", "model_unavailable"])
 async def test_speakers_that_cannot_be_named_do_not_keep_a_job_from_its_end(service: Service, fault: str) -> None:
     play: dict[str, Any] = {"chunks": 3, "voice_faults": {"naming": fault}}
     job = await ended(service, (await send(service, options=AUTO, **play)).id)
