@@ -85,6 +85,8 @@ async def editing(page: Any, given: argparse.Namespace) -> list[Row]:
             await caret(page, middle + number, 9)
             await page.evaluate("window.spent.pop()")
     typing = await taken(page)
+    if len(typing) < given.keys - 3 or not await page.locator(".line[data-edited]").count():
+        raise SystemExit("What was typed is not in the text.")
     splits, joins = [], []
     for number in range(given.acts):
         await caret(page, middle - 3 * number, 20)
@@ -109,6 +111,10 @@ async def finding(page: Any) -> list[Row]:
         await page.keyboard.press(letter)
         await page.wait_for_timeout(250)
     tasks = await page.evaluate("window.long.splice(0)")
+    if await page.input_value("input[type=search]") != "lazy dog" or not await page.evaluate(
+        "CSS.highlights.get('hit').size"
+    ):
+        raise SystemExit("Nothing was found.")
     await page.keyboard.press("Escape")
     return [row("find: the longest task of each letter", tasks or [0.0], 100)]
 
