@@ -2,6 +2,7 @@
 import mergeCases from './merge.json'
 import retimeCases from '../unit/editing/retime.json'
 import splitCases from '../unit/editing/split.json'
+import { differing } from '../../static/src/edit/difference.ts'
 import { mergeTexts } from '../../static/src/edit/merge.ts'
 import { retime } from '../../static/src/edit/retime.ts'
 import { joint, splitWords, wordKey } from '../../static/src/edit/words.ts'
@@ -21,6 +22,12 @@ it('joins two lines with a space unless the script has none', () => {
 it.each(mergeCases)('merges: $name', ({ base, mine, theirs, merged }) => {
   expect(mergeTexts(base, mine, theirs)).toBe(merged)
   expect(mergeTexts(base, theirs, mine)).toBe(merged)
+})
+
+it('tells what a text has that another one has not', () => {
+  const parts = differing(splitWords('Please call her now'), splitWords('Please recall her, now'))
+  expect(parts.map(({ text, changed }) => (changed ? `[${text}]` : text)).join('')).toBe('Please[ recall her,] now')
+  expect(differing([], [])).toEqual([])
 })
 
 it.each(retimeCases)('times: $name', ({ words, text, expected }) => {

@@ -463,6 +463,14 @@ it('gives up what is refused when the person says so', async () => {
   expect([tab.text('c0.0'), tab.session.pending.value, tab.session.problem.value]).toEqual(['One two three', 0, null])
 })
 
+it('keeps what a proxy refuses', async () => {
+  const service = new FakeService(TEXTS)
+  const tab = await openTab(service)
+  service.fault = () => 'proxy'
+  await type(tab, 'c0.0', 'One 2 three')
+  expect([tab.session.problem.value?.message, tab.session.unsaved()]).toEqual(['HTTP 413', 'One 2 three'])
+})
+
 it('keeps what was typed into a transcript that is deleted, until it is restored', async () => {
   const service = new FakeService(TEXTS)
   const browser = new Browser()

@@ -15,8 +15,8 @@ export function heard(nth: number, text: string): any {
   return { ...plain, ...place, id: `c${place.chunk}.${place.index}`, start: nth * 10, end: nth * 10 + 5, text, words }
 }
 
-/** What happens to a request: it is lost before the service, its answer is lost, or it is refused with a status. */
-export type Fault = 'request' | 'answer' | number | null
+/** What happens to a request: it or its answer is lost, a proxy refuses it, or the service does with a status. */
+export type Fault = 'request' | 'answer' | 'proxy' | number | null
 
 export class FakeService {
   lines: any[]
@@ -95,6 +95,7 @@ export class FakeService {
     const body = options.body && JSON.parse(options.body)
     if (body) this.requests.push(body)
     const fault = body ? this.fault(body) : null
+    if (fault === 'proxy') return { status: 413, ok: false, text: async () => '<h1>Too Large</h1>' }
     if (fault === 'request') throw new TypeError('Failed to fetch')
     const [status, value] =
       typeof fault === 'number' ? [fault, { code: 'no', message: '', hint: '', params: {} }] : this.answer(url, body)

@@ -36,11 +36,19 @@ async function post(path: string, body: string, signal: AbortSignal | null): Pro
 function replyOf(status: number, text: string): Reply {
   if (status === 401) return { kind: 'unauthorized' }
   if (status >= 500 || status === 408 || status === 429) return { kind: 'later' }
-  const value = JSON.parse(text) as unknown // of a proxy it may be no JSON: then nobody knows
-  if (status < 300) return { kind: 'done', result: value as EditResult }
-  const problem = value as Problem
+  if (status < 300) return { kind: 'done', result: JSON.parse(text) as EditResult } // a page of a proxy is no answer
+  const problem = problemOf(status, text)
   if (status === 409) return { kind: 'conflict', problem }
   return { kind: status === 404 || status === 410 ? 'gone' : 'refused', problem }
+}
+
+/** What the service says, or, where a proxy refuses in its place, only the status. */
+function problemOf(status: number, text: string): Problem {
+  try {
+    return JSON.parse(text) as Problem
+  } catch {
+    return { code: 'refused', message: `HTTP ${status}`, hint: '', params: {} }
+  }
 }
 
 export class Postman {
