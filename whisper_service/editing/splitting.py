@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from whisper_service.core.text import NEUTRAL, OPENING
@@ -27,6 +28,8 @@ _UNSPACED: Final = (
 _WIDE_MARKS: Final = ((0x3001, 0x303F), (0xFF01, 0xFF65))
 """Code points of marks that need no space behind them. Letters among them are told apart by `spoken`."""
 _SPOKEN_MARKS: Final = frozenset("%&+")
+_CHARACTERS: Final = 20_000
+"""What is known of so many characters is kept: a text has few, again and again."""
 
 
 def split_words(text: str) -> list[str]:
@@ -69,11 +72,13 @@ def key(word: str) -> str:
     return "".join(filter(spoken, normal)) or normal.strip()
 
 
+@lru_cache(_CHARACTERS)
 def spoken(character: str) -> bool:
     """Return whether a character is said: a letter, a number, a sign of money or one of `%&+`."""
     return unicodedata.category(character)[0] in "LNM" or character in _SPOKEN_MARKS or _money(character)
 
 
+@lru_cache(_CHARACTERS)
 def unspaced(character: str) -> bool:
     """Return whether a character belongs to a script without spaces between words."""
     return _within(character, _UNSPACED)
@@ -86,6 +91,7 @@ def joint(before: str, after: str) -> str:
     return "" if all(map(unspaced, ends + begins)) and ends and begins else " "
 
 
+@lru_cache(_CHARACTERS)
 def _wide_mark(character: str) -> bool:
     return _within(character, _WIDE_MARKS) and not spoken(character)
 
@@ -98,5 +104,6 @@ def _money(character: str) -> bool:
     return unicodedata.category(character) == "Sc"
 
 
+@lru_cache(_CHARACTERS)
 def _combining(character: str) -> bool:
     return unicodedata.category(character)[0] == "M"

@@ -9,16 +9,28 @@ const SPOKEN = /[\p{L}\p{N}\p{M}\p{Sc}%&+]/u
 const COMBINING = /\p{M}/u
 const OPENING = '“«([{（【「『《〈¿¡'
 
-export const isSpoken = (character: string): boolean => SPOKEN.test(character)
-export const isUnspaced = (character: string): boolean => UNSPACED.test(character)
+/** A test of one character. Its answers are kept: a text has few characters, again and again. */
+function kept(test: RegExp): (character: string) => boolean {
+  const known = new Map<string, boolean>()
+  return (character) => {
+    let answer = known.get(character)
+    if (answer === undefined) known.set(character, (answer = test.test(character)))
+    return answer
+  }
+}
+export const isSpoken = kept(SPOKEN)
+export const isUnspaced = kept(UNSPACED)
+const isCombining = kept(COMBINING)
+const isWideMark = kept(WIDE_MARK)
+const isSpace = kept(/\s/)
 
 function ends(word: string, last: string, character: string): boolean {
-  if (!last || COMBINING.test(character)) return false
+  if (!last || isCombining(character)) return false
   if (isSpoken(character)) {
     const before = word.at(-1)!
-    return isUnspaced(character) || isUnspaced(last) || (WIDE_MARK.test(before) && !isSpoken(before))
+    return isUnspaced(character) || isUnspaced(last) || (isWideMark(before) && !isSpoken(before))
   }
-  return /\s/.test(character) || OPENING.includes(character)
+  return isSpace(character) || OPENING.includes(character)
 }
 
 /** The words of a text, each with the spaces before it and its marks. Joined they are the text. */
@@ -32,7 +44,7 @@ export function splitWords(text: string): string[] {
       word = last = ''
     }
     word += character
-    if (isSpoken(character) && !COMBINING.test(character)) last = character
+    if (isSpoken(character) && !isCombining(character)) last = character
   }
   if (word && (last || !words.length)) words.push(word)
   else if (word) words[words.length - 1] += word // marks behind the last word
