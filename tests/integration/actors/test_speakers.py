@@ -218,7 +218,7 @@ def test_faults_name_the_cause_and_the_actor_lives_on(
         (Listen("job", good.span, good.spool, str(broken)), "model_broken", "model_broken", 2),
         (Listen("job", good.span, str(tmp_path / "gone"), str(networks)), "media", "spool_missing", 2),
         (Listen("job", late, good.spool, str(networks)), "media", "spool_short", 0),
-        (Assign("job", 1, ((0, heard[0]), (1, b"\x09damaged"))), "unknown", "unknown", None),
+        (Assign("job", 1, ((0, heard[0]), (1, b"\x09damaged"))), "unknown", "voices_unreadable", None),
     ]
     for command, kind, code, index in cases:
         actor.send(command)

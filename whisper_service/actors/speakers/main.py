@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from whisper_service.actors.samples import UnreadableChunk, read_samples
-from whisper_service.actors.speakers.chunk_voices import decode, encode
+from whisper_service.actors.speakers.chunk_voices import BadVoices, decode, encode
 from whisper_service.actors.speakers.clustering import HowMany
 from whisper_service.actors.speakers.labels import label
 from whisper_service.actors.speakers.listener import Listener
-from whisper_service.core.domain import SAMPLE_RATE
+from whisper_service.core.domain import SAMPLE_RATE, Problem
 from whisper_service.core.errors import ModelBroken, ModelUnavailable
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import Diagnosis, FaultKind, classify
@@ -76,6 +76,8 @@ def answer(command: Listen | Assign, listeners: Listeners) -> Report:
         return _fault(command, Diagnosis(FaultKind.MODEL_UNAVAILABLE, error.problem))
     except ModelBroken as error:
         return _fault(command, Diagnosis(FaultKind.MODEL_BROKEN, error.problem))
+    except BadVoices as error:
+        return _fault(command, Diagnosis(FaultKind.UNKNOWN, _unreadable(error)))
     except Exception as error:
         logger.exception("the speakers failed with an unexpected error", extra={"action": "speakers_failed"})
         return _fault(command, classify(f"{type(error).__name__}: {error}"))
@@ -100,6 +102,15 @@ def assigned(command: Assign) -> Assigned:
             for speaker in labels.speakers
         ),
         segments=tuple(AssignedTurns(row.chunk, row.segment, row.turns) for row in labels.segments),
+    )
+
+
+def _unreadable(error: BadVoices) -> Problem:
+    return Problem(
+        "voices_unreadable",
+        "The stored voices of this recording cannot be read: they are damaged, or of another version of the service.",
+        "Transcribe the recording again, with speakers.",
+        {"detail": str(error)},
     )
 
 
