@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from whisper_service.core.chinese import CHINESE, variants
 from whisper_service.core.domain import Options, Task, Value
-from whisper_service.editing.lines import Line
 from whisper_service.editing.matching import Phrase, occurrences, with_replacement
 from whisper_service.editing.operations import ChangeText
 
@@ -39,6 +38,19 @@ class Term(Value, frozen=True):
     hint: bool = True  # the model is told to expect it
     replace: bool = False  # what was heard instead is corrected when a job ends
     uses: int = 0  # corrections so far
+
+
+class _Shown(Protocol):
+    """What a correction needs of a line."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def language(self) -> str | None: ...
 
 
 class Corrections(NamedTuple):
@@ -77,7 +89,7 @@ def most_tokens(text: str) -> int:
     )  # fmt: skip
 
 
-def corrections(lines: Sequence[Line], terms: Iterable[Term], language: str | None) -> Corrections:
+def corrections(lines: Iterable[_Shown], terms: Iterable[Term], language: str | None) -> Corrections:
     """Return what corrects the lines that nobody has changed. `language` is that of lines that state none."""
     wanted = [term for term in terms if term.replace and term.heard]
     operations: list[ChangeText] = []

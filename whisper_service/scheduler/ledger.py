@@ -243,7 +243,7 @@ class Ledger(SpeakersLedger):
             return
         job = run.job
         language = "en" if job.options.task is Task.TRANSLATE else run.language
-        operations, uses = vocabulary.corrections(await self._store.edits.lines(job.id), terms, language)
+        operations, uses = vocabulary.corrections(await self._store.edits.line_texts(job.id), terms, language)
         if not operations:
             return
         batch = f"vocabulary.{job.chunks_done}"

@@ -83,6 +83,7 @@ class LineText(Value, frozen=True):
     version: int
     start: float
     text: str
+    language: str | None = None
 
 
 class WrittenEdit(NamedTuple):
@@ -117,9 +118,10 @@ class TranscriptEdits:
     async def line_texts(self, job_id: str) -> list[LineText]:
         """Return the texts of the lines that are shown of a job, in order, without their words."""
         rows = await self._db.read(
-            "SELECT id, version, start, text FROM ("
-            "SELECT id, version, chunk, position, start, text FROM line WHERE job_id = :id AND NOT deleted UNION ALL"
-            " SELECT 'c' || chunk || '.' || \"index\", 0, chunk, \"index\", start, text FROM segment"
+            "SELECT id, version, start, text, language FROM ("
+            "SELECT id, version, chunk, position, start, text, language FROM line"
+            " WHERE job_id = :id AND NOT deleted UNION ALL"
+            " SELECT 'c' || chunk || '.' || \"index\", 0, chunk, \"index\", start, text, language FROM segment"
             f" WHERE job_id = :id AND {_NOT_REPLACED}) ORDER BY chunk, position, id",
             id=job_id,
         )

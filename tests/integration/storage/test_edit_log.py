@@ -28,7 +28,10 @@ pytestmark = pytest.mark.anyio
 
 
 def said(chunk: int, *texts: str) -> list[Segment]:
-    return [Segment(chunk, at, chunk + at / 50, chunk + at / 50 + 0.01, text) for at, text in enumerate(texts)]
+    return [
+        Segment(chunk, at, chunk + at / 50, chunk + at / 50 + 0.01, text, language="en")
+        for at, text in enumerate(texts)
+    ]
 
 
 @pytest.fixture
@@ -118,5 +121,5 @@ async def test_the_texts_are_those_of_the_lines(store: Store, job: str) -> None:
     lines = await store.edits.lines(job)
     assert [line.text for line in lines] == ["alpha one", "new", "beta", "two", "delta four"]
     assert await store.edits.line_texts(job) == [
-        LineText(line.id, line.version, line.start, line.text) for line in lines
+        LineText(line.id, line.version, line.start, line.text, line.language) for line in lines
     ]
