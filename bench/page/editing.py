@@ -27,7 +27,7 @@ import httpx
 from playwright.async_api import async_playwright
 
 from bench.lib import api, report, services, usage
-from bench.page.browser import HEAP, JUMP, READING, finished, opened
+from bench.lib.transcript_page import HEAP, JUMP, READING, finished, opened
 from testkit.browser import CHROMIUM, DIST, FLAGS
 from testkit.playable import sound
 
