@@ -65,7 +65,11 @@ export interface Session {
 const MOST_CHARACTERS = 300_000 // of the operations of one request: the service takes 1 MB
 const MOST_OPERATIONS = 4_000
 
-const sessions = new Map<string, Session & { left: boolean }>()
+interface OpenSession extends Session {
+  left: boolean
+  holds(): boolean
+}
+const sessions = new Map<string, OpenSession>()
 
 /** The session of a transcript. There is one for each in a tab; it lives until nothing is to be sent. */
 export function openSession(job: string): Session {
@@ -75,10 +79,11 @@ export function openSession(job: string): Session {
   return session
 }
 
-// While something is not saved, an ended login does not lead away.
-holdLogin(() => [...sessions.values()].some(({ pending }) => pending.value > 0))
+// An ended login does not lead away from a transcript of which something is not saved, nor from changes that only this
+// tab has.
+holdLogin(() => [...sessions.values()].some((session) => session.holds()))
 
-function start(job: string): Session & { left: boolean } {
+function start(job: string): OpenSession {
   const queue = new Queue(job)
   const steps = new Steps(job)
   const recovered = ref(0)
@@ -235,6 +240,7 @@ function start(job: string): Session & { left: boolean } {
 
   const session = {
     left: false,
+    holds: () => queue.pending.value > 0 && (!session.left || queue.memory.value),
     lines: computed(() => queue.view.value.lines),
     operations: computed(() =>
       [...queue.view.value.changes.values()].flatMap(({ ready }) => ready.map(({ operation }) => operation)),
