@@ -62,6 +62,7 @@ export interface State {
   edits: Record<string, number> // the number of the newest edit in a text
   speakers: Record<string, KnownSpeakers> // of the jobs in `texts`, by id
   marks: Record<string, Mark[]> // of the jobs in `texts`, by id, the oldest first
+  goneMarks: Record<string, string[]> // IDs of marks that were taken away, of the jobs in `texts`
   lastText: Record<string, string> // by job id: the text of the newest segment
 }
 
@@ -91,6 +92,7 @@ export const INITIAL: State = {
   edits: {},
   speakers: {},
   marks: {},
+  goneMarks: {},
   lastText: {},
 }
 
@@ -147,8 +149,9 @@ export function reduce(state: State, message: Message): State {
       const isLate = edits < (state.edits[message.id] ?? 0) // what it says was deleted may be back by now
       const gone = isLate ? [] : deleted
       const text = changeText(state, message.id, edits, segments, [...(state.deletedLines[message.id] ?? []), ...gone])
-      if (isLate) return text
-      return setSpeakers({ ...text, marks: { ...text.marks, [message.id]: marks } }, message.id, speakers)
+      const known = isLate ? withMarks(state, message.id, marks, state.marks[message.id] ?? []) : marks
+      const marked = { ...text, marks: { ...text.marks, [message.id]: known } }
+      return isLate ? marked : setSpeakers(marked, message.id, speakers)
     }
   }
 }
@@ -179,9 +182,10 @@ function deleteJob(state: State, seq: number, id: string): State {
   const { [id]: _lines, ...deletedLines } = state.deletedLines
   const { [id]: _speakers, ...speakers } = state.speakers
   const { [id]: _marks, ...marks } = state.marks
+  const { [id]: _away, ...goneMarks } = state.goneMarks
   const counts = job ? { ...state.counts, [job.status]: Math.max(0, state.counts[job.status] - 1) } : state.counts
   const seen = { ...state.seen, [id]: seq }
-  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, speakers, marks, counts, seen }
+  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, speakers, marks, goneMarks, counts, seen }
 }
 
 function updateModel(state: State, seq: number, model: Model): State {
@@ -228,19 +232,23 @@ function applyEdit(state: State, seq: number, edit: EditResult): State {
   if (!state.texts[id] || number <= (state.edits[id] ?? 0)) return newest
   const back = new Set(lines.map(lineId))
   const deleted = [...(state.deletedLines[id] ?? []), ...gone].filter((line) => !back.has(line))
-  const text = { ...changeText(newest, id, number, lines, deleted), marks: changeMarks(state.marks, edit) }
+  const text = changeMarks(changeText(newest, id, number, lines, deleted), edit)
   return speakers ? setSpeakers(text, id, speakers) : text
 }
 
-function changeMarks(
-  known: State['marks'],
-  { job_id: id, marks = [], marks_gone: gone = [] }: EditResult,
-): State['marks'] {
-  if (!marks.length && !gone.length) return known
-  const byId = new Map((known[id] ?? []).map((mark) => [mark.id, mark]))
-  for (const mark of marks) byId.set(mark.id, mark)
-  for (const mark of gone) byId.delete(mark)
-  return { ...known, [id]: [...byId.values()].sort((a, b) => a.at - b.at) }
+/** Marks with newer ones on top, without those that were taken away since. */
+function withMarks(state: State, id: string, marks: readonly Mark[], newer: readonly Mark[]): Mark[] {
+  const gone = new Set(state.goneMarks[id])
+  const byId = new Map([...marks, ...newer].map((mark) => [mark.id, mark]))
+  return [...byId.values()].filter((mark) => !gone.has(mark.id)).sort((a, b) => a.at - b.at)
+}
+
+function changeMarks(state: State, { job_id: id, marks = [], marks_gone: gone = [] }: EditResult): State {
+  if (!marks.length && !gone.length) return state
+  const back = new Set(marks.map((mark) => mark.id))
+  const away = [...(state.goneMarks[id] ?? []), ...gone].filter((mark) => !back.has(mark))
+  const now = { ...state, goneMarks: { ...state.goneMarks, [id]: away } }
+  return { ...now, marks: { ...state.marks, [id]: withMarks(now, id, state.marks[id] ?? [], marks) } }
 }
 
 const pageBuild = (before: State['ui'], now: string | null): State['ui'] =>

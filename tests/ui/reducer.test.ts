@@ -279,5 +279,8 @@ it('keeps the marks of a text that is read', () => {
   expect(told(edit(2, [], ['a']), edit(2, [mark('a', 1)]))).toEqual(['b']) // told twice
   const late: Message = { type: 'transcript', id: '1', transcript }
   expect(told(edit(2, [], ['a']), late)).toEqual(['b'])
+  // An edit came before the transcript, which is from before that edit.
+  const first = after([{ type: 'reading', id: '1' }, edit(2, [mark('b', 2, { text: '!' })], ['a']), late])
+  expect(first.marks['1']!.map(({ id, text }) => id + text)).toEqual(['b!'])
   expect(after([edit(2, [mark('a', 1)])]).marks).toEqual({}) // nobody reads it
 })

@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from testkit.browser import Site, Visitor
+from testkit.browser import Site, Visitor, visiting
 from testkit.playable import sound
 from whisper_service.scheduler import requests
 
@@ -288,3 +288,47 @@ async def test_a_text_whose_recording_is_gone_is_edited_found_and_exported(visit
     again = page.locator("[data-verb=again]:visible")
     assert await again.is_disabled()
     assert "storage rules" in await page.text_content(f"#again-{job.id}")
+
+
+@pytest.mark.parametrize(("locale", "theme"), [("en-US", "light"), ("zh-CN", "dark")])
+async def test_axe_finds_nothing_in_notes_and_views(browser: Any, site: Site, locale: str, theme: Any) -> None:
+    """Criterion 48: marked text, the list of notes, what is selected, and paragraphs."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed"
+    ).Axe()
+    found: list[str] = []
+    async with visiting(browser, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+        job_id = await opened(site, visitor, "axe.wav", doubtful=["fox"])
+        page = visitor.page
+        for line, key in ((0, "h"), (1, "b"), (2, "c"), (2, "m")):
+            await focus(visitor, line)
+            await page.keyboard.press(key)
+        await page.wait_for_selector(".notes textarea:focus")
+        await stored(site, job_id, 3)
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 844})
+            for state in ("notes", "text", "selection", "menu", "paragraphs"):
+                if state == "text" and await page.locator("[data-close-panel]").is_visible():
+                    await page.click("[data-close-panel]")
+                if state == "selection":
+                    await page.evaluate(SELECT, [0, 4, 1, 6])
+                    await page.wait_for_selector(".selection-bar")
+                if state == "menu":
+                    await page.evaluate("getSelection().removeAllRanges()")
+                    await page.click("[data-view]")
+                    await page.check("[data-doubts]")
+                if state == "paragraphs":
+                    await page.check("[data-show=paragraphs]")
+                    await page.keyboard.press("Escape")
+                results = await axe.run(page, options={"resultTypes": ["violations"]})
+                found += [
+                    f"{state} at {width}: {rule['id']}: {node['html'][:200]}"
+                    for rule in results.response["violations"]
+                    for node in rule["nodes"]
+                ]
+                if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    found.append(f"{state} at {width}: wider than the window")
+            await page.click("[data-view]")
+            await page.check("[data-show=lines]")
+            await page.keyboard.press("Escape")
+    assert found == []
