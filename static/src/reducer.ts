@@ -185,7 +185,18 @@ function deleteJob(state: State, seq: number, id: string): State {
   const { [id]: _away, ...goneMarks } = state.goneMarks
   const counts = job ? { ...state.counts, [job.status]: Math.max(0, state.counts[job.status] - 1) } : state.counts
   const seen = { ...state.seen, [id]: seq }
-  return { ...state, seq: Math.max(state.seq, seq), jobs, texts, deletedLines, speakers, marks, goneMarks, counts, seen }
+  return {
+    ...state,
+    seq: Math.max(state.seq, seq),
+    jobs,
+    texts,
+    deletedLines,
+    speakers,
+    marks,
+    goneMarks,
+    counts,
+    seen,
+  }
 }
 
 function updateModel(state: State, seq: number, model: Model): State {
