@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from testkit.browser import Site, Visitor
+from testkit.browser import Site, Visitor, visiting
 from whisper_service.core.domain import Options, Script
 from whisper_service.editing.operations import ChangeText
 from whisper_service.editing.vocabulary import Term
@@ -205,3 +205,59 @@ async def test_the_vocabulary_is_written_in_the_settings(visitor: Visitor, site:
         await page.click("[data-vocabulary] [data-remove]")
     assert await vocabulary.terms() == []
     await page.get_by_text("No terms yet").wait_for()
+
+
+@pytest.mark.parametrize(("locale", "theme"), [("en-US", "dark"), ("zh-CN", "light")])
+async def test_axe_finds_nothing_where_words_are_found_and_replaced(
+    browser: Any, site: Site, locale: str, theme: Any
+) -> None:
+    """Criterion 48: find bar, history, replacement in many transcripts, vocabulary; none wider than the window."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed"
+    ).Axe()
+    await forget_terms(site)
+    await site.service.parts.store.vocabulary.add(Term(0, "Kubernetes", ("cooper netties",), uses=3))
+    job = await done(site, "talk.wav", says="苹果 pound", chunks=3)
+    edit = Edit("b1", (ChangeText(id="c0.0", v=0, text="苹果 hash"),), author="Li")
+    await site.service.edits.apply(job, edit)
+    found: list[str] = []
+    async with visiting(browser, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+        page = visitor.page
+
+        async def check(state: str, width: int) -> None:
+            results = await axe.run(page, options={"resultTypes": ["violations"]})
+            found.extend(
+                f"{state} at {width}: {rule['id']}: {node['html'][:200]}"
+                for rule in results.response["violations"]
+                for node in rule["nodes"]
+            )
+            if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                found.append(f"{state} at {width}: wider than the window")
+
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 844})
+            await visitor.go(f"/t/{job}?q=%E8%8B%B9%E6%9E%9C")
+            await page.locator(".line[data-line]").first.wait_for()
+            await page.keyboard.press("Control+h")
+            await page.locator("[data-scripts]").wait_for()
+            await check("find", width)
+            await page.keyboard.press("Escape")
+            await page.locator(".replace-row").wait_for(state="detached")
+            if width == 390:
+                await page.click(".reading-bar .more[data-menu]")
+                await page.click("[data-open-panel=history]")
+            else:
+                await page.click("[data-panel-tab=history]")
+            await page.locator("ol.history > li").wait_for()
+            await check("history", width)
+            await visitor.go("/")
+            await page.fill("input[type=search]", "pound")
+            await page.click("[data-replace-in]")
+            await page.fill("[data-replace-many] [data-replacement]", "hash")
+            await page.locator("[data-replace-many] li[data-job] ins").first.wait_for()
+            await check("replace", width)
+            await page.keyboard.press("Escape")
+            await visitor.go("/settings#vocabulary")
+            await page.locator("[data-vocabulary] tbody tr").wait_for()
+            await check("vocabulary", width)
+    assert not found, "\n".join(found)

@@ -50,7 +50,7 @@ async def test_each_change_is_shown_undone_and_restored(visitor: Visitor, site: 
     assert await first.locator("del").all_inner_texts() == [" chunk"]
     assert await first.locator("ins").all_inner_texts() == [" part"]
     assert "Split" in await rows.nth(2).inner_text()
-    assert await page.locator(".history-day h3").count() == 1
+    assert await page.locator(".history-day h2").count() == 1
 
     await rows.nth(3).locator("[data-undo-this]").click()
     await visitor.reads(SHOWN, ["This is part 0.", HEARD[1], HEARD[2]])
