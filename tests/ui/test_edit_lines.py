@@ -636,7 +636,7 @@ async def test_keys_are_set_and_pedals_and_a_slower_pace_work_while_somebody_typ
     await visitor.reads(f"Math.round({PLACE})", 0)
     await page.keyboard.press("F4")
     await visitor.reads("document.querySelector('video').paused", False)
-    await page.get_by_label("Pause").wait_for()
+    await page.locator("[data-play][aria-label=Pause]").wait_for()
     await page.evaluate(
         """() => { window.rates = []
           const video = document.querySelector('video')
