@@ -147,6 +147,13 @@ describe('corrections', () => {
       'so jon said that jon left',
     ])
     expect(texts).toEqual(['so jon said that John left'])
+    const later = carried(
+      ['so jon said that jon left'],
+      { 0: 'so jon said that John left' },
+      ['so jon said that jon left'],
+      1.6, // the first one is nearer in time
+    )
+    expect(later.texts).toEqual(['so jon said that John left'])
   })
   it.each([
     [1.9, 1],
@@ -205,6 +212,12 @@ describe('corrections', () => {
       'and always call Dr. Nguyen if it fails',
     ])
     expect(found.missing.map(({ old }) => old)).toEqual(['cooper netties'])
+    const before = transcript(['we use cube net here'])
+    const typed = edited(before, { 0: 'we use cooper netties here' })
+    expect(carryOver(other, { machine: before, now: typed }).fitting).toEqual([])
+    const all = transcript(['and always call'])
+    const without = edited(all, { 0: 'and call' })
+    expect(carryOver(other, { machine: all, now: without }).fitting).toEqual([])
     const heard = transcript(['we use cooper uh netties here'])
     const cut = edited(heard, { 0: 'we use cooper netties here' })
     expect(carryOver(other, { machine: heard, now: cut }).fitting).toEqual([])
