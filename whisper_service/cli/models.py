@@ -157,6 +157,7 @@ def _test(config: Config, options: argparse.Namespace) -> int:
 
 def _import(config: Config, options: argparse.Namespace) -> int:
     from whisper_service.core.errors import InvalidRequest
+    from whisper_service.models.speaker_networks import SPEAKERS, has_checkpoints
 
     source = options.source.expanduser().resolve()
     if not source.exists():
@@ -165,6 +166,8 @@ def _import(config: Config, options: argparse.Namespace) -> int:
     name = options.name or source.name
     while not options.name and source.is_file() and Path(name).suffix.lower() in _SUFFIXES:
         name = Path(name).stem
+    if not options.name and source.is_file() and has_checkpoints(source):
+        name = SPEAKERS
     with _models(config, options) as models:
         info = models.import_model(source, name)
     _print(f"{info.name}: {info.state.value}, {_size(info.disk_bytes)}")

