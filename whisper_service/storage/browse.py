@@ -120,12 +120,17 @@ class JobBrowser:
     async def jobs(
         self, *, status: Collection[Status] = (), q: str = "", before: str | None = None, limit: int = 50
     ) -> JobPage:
-        """Return jobs of these statuses that are older than the job `before` and have every term of `q`."""
-        wanted = search_terms.terms(q)
+        """Return jobs of these statuses that are older than the job `before` and have every term of `q`.
+
+        `speaker:NAME` in `q` stands for jobs in which somebody speaks who has that in the name.
+        """
+        text, speakers = search_terms.speakers(q)
+        wanted = search_terms.terms(text)
         async with self._transaction():
-            if not wanted:
+            if not wanted and not speakers:
                 return JobPage(await self._newest(status, before, limit), await self._counts(), {})
-            return await self._search(wanted, status, before, limit)
+            people = await self._with_speakers(speakers) if speakers else None
+            return await self._search(wanted, status, before, limit, people)
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
@@ -143,12 +148,24 @@ class JobBrowser:
         return dict.fromkeys(Status, 0) | {Status(status): number for status, number in found}
 
     async def _search(
-        self, wanted: Sequence[str], status: Collection[Status], before: str | None, limit: int
+        self,
+        wanted: Sequence[str],
+        status: Collection[Status],
+        before: str | None,
+        limit: int,
+        people: Sequence[int] | None = None,
     ) -> JobPage:
-        """Return the page that begins after `before`, with the counts of all finds."""
+        """Return the page that begins after `before`, with the counts of all finds.
+
+        `people` are the numbers of the jobs with the speakers that were asked for, the newest first; None: any.
+        """
         allowed = ", ".join(f"'{Status(each).value}'" for each in (status or Status))
-        matches = _CachedBlocks(self._matches(wanted, _ABOVE_ALL))
-        if before is None and not status:
+        source = self._matches(wanted, _ABOVE_ALL) if people is None else self._among(people, wanted)
+        matches = _CachedBlocks(source)
+        if people is not None:
+            below = await self._number_below(before)
+            blocks = self._among([number for number in people if number < below], wanted)
+        elif before is None and not status:
             blocks = matches.blocks()  # the first page and the counts read the same blocks
         else:
             blocks = self._matches_of(wanted, await self._number_below(before), allowed if status else None)
@@ -164,8 +181,9 @@ class JobBrowser:
                 break
         counts, complete = await self._count(matches)
         jobs = [row_mapping.job(row) for row in page]
-        lines = await self._lines([row["number"] for row in page], wanted)
-        found = {job.id: Found(search_terms.marked(job.name, wanted), *lines.get(job.id, ([], 0))) for job in jobs}
+        lines = await self._lines([row["number"] for row in page], wanted) if wanted else {}
+        names = {job.id: search_terms.marked(job.name, wanted) if wanted else [job.name] for job in jobs}
+        found = {job_id: Found(name, *lines.get(job_id, ([], 0))) for job_id, name in names.items()}
         return JobPage(jobs, counts, found, complete)
 
     async def _count(self, matches: _CachedBlocks) -> tuple[dict[Status, int], bool]:
@@ -200,6 +218,26 @@ class JobBrowser:
                 return
         async for numbers in self._matches(wanted, below):
             yield numbers
+
+    async def _with_speakers(self, names: Sequence[str]) -> list[int]:
+        """Return the numbers of the jobs that have a speaker for each of these names, the newest first."""
+        one = (
+            "SELECT number FROM speaker JOIN document USING (job_id)"
+            " WHERE merged_into IS NULL AND instr(casefold(name), :name{})"
+        )
+        sql = " INTERSECT ".join(one.format(at) for at in range(len(names)))
+        found = await self._run(
+            f"{sql} ORDER BY number DESC", **{f"name{at}": name.casefold() for at, name in enumerate(names)}
+        )
+        return [row[0] for row in found]
+
+    async def _among(self, numbers: Sequence[int], wanted: Sequence[str]) -> AsyncIterator[list[int]]:
+        """Yield those of the jobs that have all terms, the newest first."""
+        for first in range(0, len(numbers), LAST_BLOCK):
+            block = list(numbers[first : first + LAST_BLOCK])
+            for term in wanted:
+                block = await self._with_term(term, block)
+            yield block
 
     async def _matches(self, wanted: Sequence[str], below: int) -> AsyncIterator[list[int]]:
         """Yield the numbers below `below` of the jobs that have all terms, the newest first.

@@ -55,6 +55,7 @@ async def connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     try:
         connection.row_factory = sqlite3.Row
         await connection.create_function("grams", 1, grams, deterministic=True)  # for the triggers of the search
+        await connection.create_function("casefold", 1, str.casefold, deterministic=True)  # SQLite's knows ASCII only
         await set_busy_timeout(connection, BUSY_TIMEOUT_MS)
         yield connection
     finally:

@@ -17,6 +17,7 @@ TRIGRAM: Final = 3
 MAX_TERMS: Final = 8
 AROUND: Final = 80
 """Characters that an excerpt shows before and after the first find."""
+_SPEAKER: Final = re.compile(r"(?<!\S)(?:speaker|发言人)[:：](?:\"([^\"]*)\"|(\S*))", re.IGNORECASE)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -24,6 +25,12 @@ def terms(query: str) -> tuple[str, ...]:
     """Return the terms of a query, the longest first, because a long term has the fewest finds."""
     wanted = dict.fromkeys(_CONTROL.sub(" ", query).split())
     return tuple(sorted(wanted, key=len, reverse=True)[:MAX_TERMS])
+
+
+def speakers(query: str) -> tuple[str, tuple[str, ...]]:
+    """Return a query without `speaker:NAME` and `speaker:"FULL NAME"`, and these names."""
+    names = [(quoted or plain).strip() for quoted, plain in _SPEAKER.findall(query)]
+    return _SPEAKER.sub(" ", query), tuple(dict.fromkeys(filter(None, names)))[:MAX_TERMS]
 
 
 def grams(text: str) -> str:

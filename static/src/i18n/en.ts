@@ -91,6 +91,7 @@ export const en = {
     empty: 'Nothing here yet',
     empty_text: 'Transcripts appear here as soon as you add a recording.',
     search: 'Search names and texts',
+    search_speaker: 'speaker:Anna finds recordings in which Anna speaks.',
     none: 'No match for “{q}”.',
     none_filter: 'Nothing under “{filter}”.',
     clear: 'Clear',

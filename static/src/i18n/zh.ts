@@ -91,6 +91,7 @@ export const zh: Translation = {
     empty: '这里还没有内容',
     empty_text: '添加录音后，转写会立即出现在这里。',
     search: '搜索名称和文字',
+    search_speaker: '输入“发言人:李雷”可查找李雷发言的录音。',
     none: '没有与“{q}”匹配的结果。',
     none_filter: '“{filter}”中没有内容。',
     clear: '清除',

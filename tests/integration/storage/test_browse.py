@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from whisper_service.core.domain import Job, Options, Segment, Span, Status
 from whisper_service.core.job_states import Cause
+from whisper_service.editing.operations import JoinSpeakers, NameSpeaker
 from whisper_service.storage import browse as listing
 from whisper_service.storage import database, search_terms
 from whisper_service.storage.browse import JobPage
 from whisper_service.storage.store import Store
+from whisper_service.storage.transcript_edits import Edit
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +55,43 @@ async def add(store: Store, job_id: str, name: str = "", *texts: str, per_chunk:
 
 async def found(store: Store, q: str, **more: Any) -> list[str]:
     return [job.id for job in (await store.browser.jobs(q=q, **more)).jobs]
+
+
+async def speak(store: Store, job_id: str, *names: str) -> None:
+    """Give a job speakers with these names."""
+    operations = tuple(NameSpeaker(f"p{at}", name) for at, name in enumerate(names))
+    await store.edits.apply(job_id, Edit("names", operations), 1.0)
+
+
+async def test_jobs_are_found_by_who_speaks_in_them(store: Store) -> None:
+    for job_id in "abcd":
+        await add(store, job_id, "", "we talk about Anna" if job_id != "c" else "nothing")
+    await speak(store, "a", "Anna Lindström", "Bo")
+    await speak(store, "b", "李雷")
+    await speak(store, "c", "ANNA", "李雷")
+    assert await found(store, "speaker:anna") == ["c", "a"]
+    assert await found(store, 'SPEAKER:"anna lindSTRÖM"') == ["a"]
+    assert await found(store, "发言人：李雷") == ["c", "b"]
+    assert await found(store, "speaker:anna speaker:李") == ["c"]
+    assert await found(store, "speaker:anna talk") == ["a"]
+    assert await found(store, "speaker:nobody") == []
+    assert await found(store, "speaker:anna", before="c") == ["a"]
+    assert await found(store, "speaker:anna", status=[Status.FAILED]) == []
+    assert await found(store, "Anna") == ["d", "b", "a"]  # the text alone, as ever
+    page = await store.browser.jobs(q="speaker:anna", limit=1)
+    assert (page.counts[Status.PROCESSING], [job.id for job in page.jobs]) == (2, ["c"])
+    assert page.found["c"].name == ["c.wav"]
+    await store.edits.apply("a", Edit("one", (JoinSpeakers("p0", "p1"),)), 2.0)
+    assert await found(store, "speaker:anna") == ["c"]  # she is Bo
+    await store.trash("c", 5.0)
+    assert await found(store, "speaker:李雷") == ["b"]
+
+
+async def test_a_name_without_anything_behind_it_is_no_limit(store: Store) -> None:
+    await add(store, "a", "", "a speaker: loud")
+    assert await found(store, "speaker:") == ["a"]
+    assert await found(store, "loudspeaker:anna") == []
+    assert search_terms.speakers('budget speaker:"A B" speaker:c') == ("budget    ", ("A B", "c"))
 
 
 async def test_jobs_are_found_by_name_and_text_the_newest_first(store: Store) -> None:
