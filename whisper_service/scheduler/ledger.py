@@ -22,7 +22,6 @@ from whisper_service.core.domain import (
     Status,
     Task,
 )
-from whisper_service.core.errors import BadEdit, EditConflict
 from whisper_service.core.files import draft_of
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.core.stated_length import stated_length
@@ -207,6 +206,7 @@ class Ledger(SpeakersLedger):
             await self.fail(run.job.id, run.failure)
             return
         await self._correct(run)
+        await self.carry_speakers(run)
         warned = [note.message for note in run.job.history if note.code in WARNINGS]
         language = run.job.language or await self._likeliest_language(run.job)
         detects = run.job.options.task is Task.DETECT
@@ -248,13 +248,7 @@ class Ledger(SpeakersLedger):
             return
         batch = f"vocabulary.{job.chunks_done}"
         edit = Edit(batch, operations, author=vocabulary.AUTHOR, kind=EditKind.VOCABULARY)
-        try:
-            written = await self._store.edits.apply(job.id, edit, self._wall())
-        except (BadEdit, EditConflict) as error:
-            log_job(job, "The vocabulary could not correct a text.", action="not_corrected", cause=error.problem.code)
-            return
-        self._feed.publish(written.changes)
-        if written.changes:
+        if await self.make_edit(job, edit):
             await self._store.vocabulary.count(uses)
 
     async def _stated_length(self, job_id: str) -> float | None:

@@ -22,7 +22,7 @@ from whisper_service.core.domain import (
     Span,
     Status,
 )
-from whisper_service.core.errors import NotFound
+from whisper_service.core.errors import BadEdit, EditConflict, NotFound
 from whisper_service.scheduler.batches import GIVE_UP_AFTER, GIVE_UP_AFTER_KILLS
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.views import ChunkKey, WaitingJob
@@ -30,6 +30,7 @@ from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.change_log import Written
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
+from whisper_service.storage.transcript_edits import Edit
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import ChunkDone, Dropped
 
@@ -172,6 +173,17 @@ class RunLedger:
         """Let the unanswered chunks of these batches wait again, without counting a failure."""
         for run, index, batch in self._chunks_of(batches):
             run.take_back(index, batch)
+
+    async def make_edit(self, job: Job, edit: Edit) -> bool:
+        """Edit a text in the name of the service, and publish the edit. False: it was made before, or it cannot be."""
+        try:
+            written = await self._store.edits.apply(job.id, edit, self._wall())
+        except (BadEdit, EditConflict) as error:
+            message = f"{edit.author} could not edit a text."
+            log_job(job, message, action="not_edited", cause=error.problem.code)
+            return False
+        self._feed.publish(written.changes)
+        return bool(written.changes)
 
     # -- small parts --------------------------------------------------------------------------------------------------
 

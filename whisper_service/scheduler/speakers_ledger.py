@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from whisper_service.core.domain import Job, Problem, Status
+from whisper_service.core.errors import NotFound
 from whisper_service.core.speaker_count import Wanted, wanted
 from whisper_service.core.timecode import hms, milliseconds
+from whisper_service.editing.carried_speakers import carried, chosen
+from whisper_service.editing.speakers import Attribution
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.run_ledger import RunLedger
 from whisper_service.scheduler.run_speakers import RunSpeakers
 from whisper_service.storage.speaker_identity import FoundSpeaker
 from whisper_service.storage.speakers import SegmentTurns
+from whisper_service.storage.transcript_edits import Edit
 from whisper_service.supervision.protocol import Assigned
 
 UNAVAILABLE = "speakers_unavailable"
 """The note of a job that ended without its speakers."""
 INCOMPLETE = "speakers_incomplete"
 """The note of a job some of whose text has no speaker of its own."""
+
+CARRIER = "Speakers"
+"""The author of edits that take over what people chose in another transcript."""
 
 
 class SpeakersLedger(RunLedger):
@@ -73,6 +80,27 @@ class SpeakersLedger(RunLedger):
         if run is not None and run.speakers is not None:
             run.speakers.named = True
         await self._forget_note(job, UNAVAILABLE)
+
+    async def carry_speakers(self, run: Run) -> None:
+        """Give lines the speakers that people chose in the transcript whose recording a job transcribes again.
+
+        An end that is repeated makes one edit. After a retry more chunks are done: their lines get their own.
+        """
+        job = run.job
+        if job.of is None or run.speakers is None or not run.speakers.named:
+            return
+        try:
+            await self._store.job(job.of)
+        except NotFound:  # it was deleted
+            return
+        edits, speakers = self._store.edits, self._store.speakers
+        choices = chosen(await edits.lines(job.of), await speakers.speakers(job.of))
+        if not choices:
+            return
+        people = await speakers.speakers(job.id)
+        told = Attribution(await speakers.timeline(job.id), people)
+        if operations := carried(await edits.lines(job.id), told, people, choices):
+            await self.make_edit(job, Edit(f"speakers.{job.chunks_done}", operations, author=CARRIER))
 
     async def _forget_note(self, job: Job, code: str) -> None:
         """Take back a note that is no longer true."""

@@ -221,8 +221,11 @@ class Speakers:
         """
         rows = [(job_id, each, int(each[1:]) - 1, (int(each[1:]) - 1) % COLOURS) for each in sorted(set(channels))]
         before = await self.known(job_id)
-        await self._db.run_many(
-            "INSERT OR IGNORE INTO speaker (job_id, id, position, colour, found) VALUES (?, ?, ?, ?, 1)", rows
+        await self._db.run_many(  # a recording that is transcribed again has its people in the same channels
+            "INSERT OR IGNORE INTO speaker (job_id, id, position, colour, found, name) VALUES (?1, ?2, ?3, ?4, 1,"
+            " coalesce((SELECT speaker.name FROM job JOIN kept ON kept.id = job.of AND kept.channels"
+            " JOIN speaker ON speaker.job_id = kept.id AND speaker.id = ?2 WHERE job.id = ?1), ''))",
+            rows,
         )
         if (now := await self.known(job_id)) == before:
             return []

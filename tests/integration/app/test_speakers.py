@@ -17,8 +17,10 @@ from whisper_service.core.domain import ActorState, Job, Options, Phase, Status
 from whisper_service.core.errors import Conflict, DiskFull
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.core.speaker_count import Wanted
+from whisper_service.editing.operations import NameSpeaker, SetSpeaker
 from whisper_service.scheduler import requests, speakers_actor, speakers_work
 from whisper_service.scheduler.speakers_ledger import INCOMPLETE, UNAVAILABLE
+from whisper_service.storage.transcript_edits import Edit
 
 pytestmark = pytest.mark.anyio
 AUTO = Options(language="en", speakers="auto")
@@ -87,6 +89,31 @@ async def test_text_is_the_same_with_speakers_and_told_before_the_first_voice_is
     # Speakers took a second; the text did not wait for them.
     at_text = await service.parts.store.speakers.voices(job.id)
     assert len(at_text) == 5
+
+
+async def test_what_people_chose_for_lines_goes_into_another_transcript_of_the_recording(service: Service) -> None:
+    job = await ended(service, (await send(service, chunks=4, people="ABBA", options=AUTO)).id)
+    operations = (
+        NameSpeaker("s1", "Anna"),
+        NameSpeaker("li", "Li"),
+        SetSpeaker(("c1.0",), "s1"),
+        SetSpeaker(("c2.0",), "li"),
+        SetSpeaker(("c3.0",), "s1"),  # as the voice says
+    )
+    await service.edits.apply(job.id, Edit("people", operations))
+    again = await ended(service, (await service.jobs.submit_again(job.id, AUTO)).id)
+    names = [segment.speaker for segment in (await service.jobs.transcript(again.id)).segments]
+    assert names == ["Anna", "Anna", "Li", "Anna"]
+    (edit,) = await service.edits.history(again.id, limit=10)
+    assert (edit.author, edit.operations) == (
+        "Speakers",
+        (NameSpeaker("carried1", "Li"), SetSpeaker(("c1.0",), "s1"), SetSpeaker(("c2.0",), "carried1")),
+    )
+    await service.edits.undo(again.id, edit.number, Edit("undo", ()))
+    names = [segment.speaker for segment in (await service.jobs.transcript(again.id)).segments]
+    assert names == ["Anna", "Speaker 2", "Speaker 2", "Anna"]
+    third = await ended(service, (await service.jobs.submit_again(again.id, OFF)).id)
+    assert (third.speakers, third.edits) == (None, 0)
 
 
 async def test_how_many_speakers_there_are_is_obeyed(service: Service) -> None:

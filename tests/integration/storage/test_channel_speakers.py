@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.integration.storage.rows import said, working
+from tests.integration.storage.rows import new, said, span, working
 from whisper_service.core.domain import Segment, Status
-from whisper_service.editing.operations import JoinSpeakers
+from whisper_service.core.job_states import Cause
+from whisper_service.editing.operations import JoinSpeakers, NameSpeaker
 from whisper_service.storage.store import Store, Written
 from whisper_service.storage.transcript_edits import Edit
 
@@ -47,6 +48,19 @@ async def test_speakers_that_are_joined_count_as_one(store: Store) -> None:
     assert (await store.job("a")).speakers == 1
     await store.edits.undo("a", 1, Edit("two", ()), 2.0)
     assert (await store.job("a")).speakers == 2
+
+
+async def test_names_stay_with_their_channels_when_the_recording_is_transcribed_again(store: Store) -> None:
+    await call(store, ("s1", "s2"))
+    await store.edits.apply("a", Edit("one", (NameSpeaker("s2", "Bo"),)), 1.0)
+    for job_id, channels in (("b", 2), ("c", 0)):
+        await store.add(new(job_id, of="a"))
+        await store.move(job_id, Cause.CLAIM)
+        await store.update(job_id, expected=Status.PROCESSING, channels=channels)
+        await store.add_chunk(job_id, span(0))
+        await store.checkpoint(job_id, 0, talk(0, "s1", "s2") if channels else said(0, "x"), "en")
+    assert [(each.id, each.name) for each in await store.speakers.speakers("b")] == [("s1", ""), ("s2", "Bo")]
+    assert await store.speakers.speakers("c") == []
 
 
 async def test_a_job_without_channels_has_no_such_speakers(store: Store) -> None:
