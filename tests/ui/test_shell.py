@@ -217,21 +217,22 @@ async def test_a_first_visit_loads_little_and_each_page_only_its_own(browser: An
             await visitor.go()
             await visitor.live()
             scripts = {name for name in loaded if name.endswith(".js")}
-            assert 0 < weight(scripts) <= 60_000, scripts
+            assert 0 < weight(scripts) <= 70_000, scripts
             assert 0 < weight(name for name in loaded if name.endswith(".css")) <= 10_000
             assert len({name for name in scripts if name.startswith(("en-", "zh-"))}) == 1
             for path in ("/models", "/system", "/settings", f"/t/{job.id}"):
                 loaded.clear()
                 await visitor.go(path)
                 more = {name for name in loaded if name.endswith(".js")} - scripts
-                assert 0 < weight(more) <= 12_000, (path, more)
+                most = 55_000 if path.startswith("/t/") else 12_000  # a transcript comes with its editor
+                assert 0 < weight(more) <= most, (path, more)
 
 
 def test_nothing_that_is_loaded_later_is_large() -> None:
     parts = {path.name: weight([path.name]) for path in DIST.glob("assets/*.js")}
-    assert [name for name, size in parts.items() if size > 15_000] == [
-        name for name in parts if name.startswith("index-")
-    ]
+    large = {name.partition("-")[0] for name, size in parts.items() if size > 15_000}
+    assert large == {"index", "TranscriptPage"}
+    assert max(size for name, size in parts.items() if name.startswith("TranscriptPage-")) <= 45_000
 
 
 async def test_the_words_of_a_page_are_there_before_it_is_shown(browser: Any, site: Site) -> None:
@@ -307,7 +308,8 @@ async def test_texts_come_compressed_and_streams_and_recordings_do_not(visitor: 
     def note(answer: Any) -> None:
         path = answer.url.removeprefix(site.url).partition("?")[0]
         kind = path.rpartition("/")[2] if path.startswith("/api") else path.rpartition(".")[2]
-        encodings[kind] = answer.headers.get("content-encoding")
+        if kind != "js" or "/index-" in path:  # small ones are not worth it
+            encodings[kind] = answer.headers.get("content-encoding")
 
     page.context.on("response", note)
     job = await site.send("read.wav", data=sound(60, chunks=40))
