@@ -51,6 +51,7 @@ async def test_a_line_is_heard_again_used_and_taken_back(visitor: Visitor, site:
     part = next(job for job in await jobs(site) if job.of == job_id)
     assert part.options.begin_s <= before[1]["start"] < before[1]["end"] <= part.options.end_s
     assert part.options.begin_s >= before[0]["end"]
+    assert part.rank < 0  # somebody waits for it
     assert part.options.end_s <= before[2]["start"]
     assert await card.locator("[data-old]").inner_text() == edited[1]
     assert await card.locator("[data-new]").inner_text() == LINES[1]

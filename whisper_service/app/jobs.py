@@ -116,7 +116,8 @@ class JobService:
         if received is None:
             raise MediaRemoved(id=job.id)
         try:
-            return await self.submit(received, options, of=job.id)
+            front = -uploads.wall() if options.end_s is not None else 0.0  # somebody waits for a few sentences
+            return await self.submit(received, options, of=job.id, rank=front)
         except ServiceError:
             received.path.unlink(missing_ok=True)
             raise
