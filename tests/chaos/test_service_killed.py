@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -19,40 +17,13 @@ import pytest
 
 from testkit.chaos import storm
 from testkit.chaos.host import Host
-from testkit.repository import ROOT
+from testkit.chaos.kills import kill_until_ended, start
 from testkit.scripted_actors import script, text_of
 from whisper_service.core.domain import Change, Job, Segment, Status
 from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the children of a process that is gone")
-
-
-def start(data_dir: Path, files: list[Path]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "testkit.killable", str(data_dir), "fake", *map(str, files)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
-async def kill_until_ended(data_dir: Path, files: list[Path], seed: int) -> int:
-    """Start the service and kill it at random moments, until it ends by itself. Return how often it was killed."""
-    chance = random.Random(seed)
-    kills = 0
-    while True:
-        process = start(data_dir, files)
-        children: list[psutil.Process] = []
-        try:
-            with anyio.move_on_after(chance.uniform(0.5, 1.6) if kills < 8 else 60):
-                await anyio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
-            if process.poll() is not None:
-                assert process.returncode == 0
-                return kills
-            children = psutil.Process(process.pid).children(recursive=True)
-        finally:
-            process.kill()
-            process.communicate()
-        kills += 1
-        _, alive = await anyio.to_thread.run_sync(partial(psutil.wait_procs, children, timeout=10))
-        assert not alive, "an actor outlived its service"
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -63,7 +34,7 @@ async def test_the_service_killed_at_random_moments(tmp_path: Path, seed: int) -
         path = tmp_path / name
         path.write_bytes(script(name=name, chunks=chunks, delay=0.06, decode_delay=0.005, sure=0.9))
         files.append(path)
-    kills = await kill_until_ended(tmp_path / "data", files, seed)
+    kills = await kill_until_ended("fake", tmp_path / "data", files, seed, (0.5, 1.6))
     print(f"killed {kills} times")
     assert kills >= 2
 
@@ -96,7 +67,7 @@ def check_log(job: Job, segments: list[Segment], log: list[Change]) -> None:
 def test_the_children_of_a_killed_service_leave(tmp_path: Path, stopped: bool) -> None:
     path = tmp_path / "film"
     path.write_bytes(script(name="film", chunks=500, delay=0.05))
-    process = start(tmp_path / "data", [path])
+    process = start("fake", tmp_path / "data", [path])
     assert process.stdout is not None
     assert process.stdout.readline() == "submitted\n"
     with closing(sqlite3.connect(tmp_path / "data" / "whisper_service.db", timeout=10)) as connection:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ import anyio
 import psutil
 import pytest
 
-from testkit.repository import ROOT
+from testkit.chaos.kills import kill_until_ended, start
 from testkit.scripted_actors import script
 from testkit.service import ended, open_service, placeholder_networks, send
 from whisper_service.core.domain import Options, Status
@@ -50,33 +47,6 @@ def rows(database: Path) -> Rows:
         }
 
 
-def start(data_dir: Path, files: list[Path]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "testkit.killable", str(data_dir), "speakers", *map(str, files)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-
-
-async def kill_until_ended(data_dir: Path, files: list[Path], seed: int) -> int:
-    """Start the service and kill it at random moments, until it ends by itself. Return how often it was killed."""
-    chance = random.Random(seed)
-    kills = 0
-    while True:
-        process = start(data_dir, files)
-        children: list[psutil.Process] = []
-        try:
-            with anyio.move_on_after(chance.uniform(0.9, 2.4) if kills < 8 else 60):
-                await anyio.to_thread.run_sync(process.wait, abandon_on_cancel=True)
-            if process.poll() is not None:
-                assert process.returncode == 0
-                return kills
-            children = psutil.Process(process.pid).children(recursive=True)
-        finally:
-            process.kill()
-            process.communicate()
-        kills += 1
-        _, alive = await anyio.to_thread.run_sync(partial(psutil.wait_procs, children, timeout=10))
-        assert not alive, "an actor outlived its service"
-
-
 def recordings(folder: Path, **more: Any) -> list[Path]:
     folder.mkdir()
     for name, play in PLAYS.items():
@@ -89,12 +59,13 @@ async def test_the_service_killed_at_random_moments_names_the_same_speakers(tmp_
     calm, storm = tmp_path / "calm", tmp_path / "storm"
     calm.mkdir()
     storm.mkdir()
-    process = start(calm / "data", recordings(calm / "in"))
+    process = start("speakers", calm / "data", recordings(calm / "in"))
     process.communicate(timeout=120)
     assert process.returncode == 0
     undisturbed = rows(calm / "data" / "whisper_service.db")
     assert len(undisturbed["film"][1]) == 4
-    kills = await kill_until_ended(storm / "data", recordings(storm / "in", delay=0.03, voice_delay=0.05), seed)
+    files = recordings(storm / "in", delay=0.03, voice_delay=0.05)
+    kills = await kill_until_ended("speakers", storm / "data", files, seed, (0.9, 2.4))
     print(f"killed {kills} times")
     assert kills >= 2
     assert rows(storm / "data" / "whisper_service.db") == undisturbed
