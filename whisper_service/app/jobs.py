@@ -22,6 +22,7 @@ from whisper_service.editing.lines import segment_of
 from whisper_service.editing.speakers import Attribution
 from whisper_service.integrations.link_answers import name_from_url
 from whisper_service.scheduler import requests
+from whisper_service.scheduler.lanes import SHORT_S
 from whisper_service.storage.browse import JobPage, JobSnapshot
 from whisper_service.storage.change_feed import Closed, Pruned
 from whisper_service.storage.uploads import Received
@@ -116,7 +117,8 @@ class JobService:
         if received is None:
             raise MediaRemoved(id=job.id)
         try:
-            front = -uploads.wall() if options.end_s is not None else 0.0  # somebody waits for a few sentences
+            part_s = math.inf if options.end_s is None else options.end_s - (options.begin_s or 0.0)
+            front = -uploads.wall() if part_s < SHORT_S else 0.0  # somebody waits for a few sentences
             return await self.submit(received, options, of=job.id, rank=front)
         except ServiceError:
             received.path.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from anyio import to_thread
+
 from whisper_service.core.domain import Job, Problem, Status
 from whisper_service.core.errors import NotFound
 from whisper_service.core.speaker_count import Wanted, wanted
@@ -99,7 +101,8 @@ class SpeakersLedger(RunLedger):
             return
         people = await speakers.speakers(job.id)
         told = Attribution(await speakers.timeline(job.id), people)
-        if operations := carried(await edits.lines(job.id), told, people, choices):
+        lines = await edits.lines(job.id)
+        if operations := await to_thread.run_sync(carried, lines, told, people, choices):  # ten hours take a moment
             await self.make_edit(job, Edit(f"speakers.{job.chunks_done}", operations, author=CARRIER))
 
     async def _forget_note(self, job: Job, code: str) -> None:
