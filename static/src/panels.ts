@@ -26,5 +26,5 @@ export const PANELS: Panel[] = [
     label: 'edit_history',
     component: defineAsyncComponent(() => import('./components/edit/HistoryPanel.vue')),
   },
-  { name: 'info', label: 'info', component: JobInfo },
+  { name: 'info', label: 'info_tab', component: JobInfo },
 ]

@@ -295,6 +295,7 @@ export const en = {
     text_label: 'Transcript',
     side: 'Beside the text',
     info: 'Information',
+    info_tab: 'Info',
     history: 'Processing log',
     duration: 'Length',
     size: 'File',

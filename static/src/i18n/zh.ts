@@ -295,6 +295,7 @@ export const zh: Translation = {
     text_label: '转写文字',
     side: '侧栏',
     info: '信息',
+    info_tab: '信息',
     history: '处理记录',
     duration: '时长',
     size: '文件',
