@@ -14,6 +14,8 @@
     │   ├── EditConflict                edit_conflict            409
     │   ├── UploadOffset                upload_offset            409
     │   ├── UploadIncomplete            upload_incomplete        409
+    │   ├── OffsetAhead                 offset_ahead             409
+    │   ├── LiveEnded                   live_ended               409
     │   ├── MediaRemoved                media_removed            409
     │   └── ModelInUse                  model_in_use             409
     ├── DiskFull                        disk_full                507
@@ -38,6 +40,7 @@
     ├── Unauthorized                    unauthorized             401
     ├── TooManyTries                    too_many_tries           429
     ├── TooManyUploads                  too_many_uploads         503
+    ├── TooManySessions                 too_many_sessions        429
     ├── TokenRequired                   token_required           -
     ├── AddressUnavailable              address_unavailable      -        (web.server)
     ├── NotMedia                        not_media                -        (actors.media.open_part)
@@ -244,6 +247,12 @@ class TooManyUploads(ServiceError):
     hint = "Send the file again in a moment, or raise server.max_uploads."
 
 
+class TooManySessions(ServiceError):
+    """As many live sessions as this service allows are open."""
+
+    hint = "End one of them, or raise live.max_sessions."
+
+
 class TokenRequired(ServiceError):
     """The service would listen for other machines without a token."""
 
@@ -263,6 +272,18 @@ class UploadIncomplete(Conflict):
     """The upload is not complete."""
 
     hint = "Send the rest first. HEAD says at which offset it begins."
+
+
+class OffsetAhead(Conflict):
+    """The sound of the session does not reach to this offset yet."""
+
+    hint = "Send what comes before first. params.offset says where the sound on the disk ends."
+
+
+class LiveEnded(Conflict):
+    """The live session has ended."""
+
+    hint = "Begin a new session. If this one ended only because nothing was sent for a while, resume it."
 
 
 class UploadLocked(ServiceError):

@@ -45,6 +45,7 @@ STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.TooManyTries: 429,
     calls.CallWaits: 503,
     calls.SpeakersMissing: 503,
+    errors.TooManySessions: 429,
     errors.TooManyUploads: 503,  # on 429, common tus clients give up a resumable upload
 }
 """The status of a class counts for its subclasses too. A class that is missing is a fault of the service: 500."""
