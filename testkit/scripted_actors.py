@@ -137,9 +137,9 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
         span = Span(index, round(start * SAMPLE_RATE), round((end - start) * SAMPLE_RATE), start, end)
         emit(ChunkFound(job_id=command.job_id, span=span))
     if count := int(play.get("peaks", 0)):  # a saw: -0 0, -1 1, ... -99 99, -0 0
-        Path(command.peaks).write_bytes(
-            bytes(value & 255 for index in range(count) for value in (-(index % 100), index % 100))
-        )
+        saw = [bytes((-(index % 100) & 255, index % 100)) for index in range(count)]
+        Path(command.peaks).write_bytes(b"".join(saw))
+        Path(command.fine_peaks).write_bytes(b"".join(4 * pair for pair in saw))  # four times as fine
     emit(Decoded(job_id=command.job_id, duration_s=duration))
 
 

@@ -607,7 +607,7 @@ export interface paths {
         };
         /**
          * The waveform
-         * @description Pairs of int8: the lowest and the highest sample of every 20 ms. The file grows while the recording is decoded. `Range: bytes=<bytes so far>-` gets the rest.
+         * @description Pairs of int8: the lowest and the highest sample of every 20 ms, or with `fine=true` of every 5 ms. The file grows while the recording is decoded. `Range: bytes=<bytes so far>-` gets the rest; other ranges get a part.
          */
         get: operations["getPeaks"];
         put?: never;
@@ -6482,7 +6482,10 @@ export interface operations {
     };
     getPeaks: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description true: a pair for every 5 ms. Recordings that an earlier version took have no such waveform: 404. */
+                fine?: boolean;
+            };
             header?: never;
             path: {
                 /** @description The identifier of a job. */

@@ -182,11 +182,12 @@ def owner_of(kind: str, data: bytes) -> str:
 def files(host: Host) -> Iterator[str]:
     """Yield files without a job. Everything is over, so there may be no samples."""
     there = {job_id for (job_id,) in host.rows("SELECT id FROM job")}
-    found = {folder: {path.name for path in (host.data / folder).iterdir()} for folder in ("media", "peaks", "spool")}
+    folders = ("media", "peaks", "fine_peaks", "spool")
+    found = {folder: {path.name for path in (host.data / folder).iterdir()} for folder in folders}
     if found["media"] != there:
         without_job, without_recording = sorted(found["media"] - there), sorted(there - found["media"])
         yield f"recordings without a job: {without_job}, jobs without: {without_recording}"
-    if others := found["peaks"] - there:
+    if others := (found["peaks"] | found["fine_peaks"]) - there:
         yield f"waveforms without a job: {sorted(others)}"
     for name in sorted(found["spool"]):
         state = host.rows("SELECT status FROM job WHERE id = ?", name.partition(".")[0])

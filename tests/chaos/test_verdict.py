@@ -29,7 +29,7 @@ JOB = "01"
 async def host(tmp_path: Path) -> Host:
     """A service that is over: one job, two chunks, all done."""
     host = Host(tmp_path, tmp_path, ("nothing",), {})
-    for folder in ("media", "peaks", "spool"):
+    for folder in ("media", "peaks", "fine_peaks", "spool"):
         (host.data / folder).mkdir(parents=True)
     (host.data / "media" / JOB).touch()
     async with Store.open(host.database) as store:
@@ -148,7 +148,7 @@ async def test_other_text_than_in_peace(host: Host) -> None:
     assert list(verdict.transcript(entry(), "cancelled", [{"chunk": 0, "text": "Perhaps."}], peace))
 
 
-@pytest.mark.parametrize("left", ["media/02", "peaks/02", f"spool/{JOB}.pcm"])
+@pytest.mark.parametrize("left", ["media/02", "peaks/02", "fine_peaks/02", f"spool/{JOB}.pcm"])
 async def test_a_file_that_is_left(host: Host, left: str) -> None:
     (host.data / left).touch()
     assert left.partition("/")[2] in "\n".join(verdict.files(host))

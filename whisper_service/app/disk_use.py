@@ -46,7 +46,7 @@ class DiskMeter:
 
 def measure(data: DataDir, models_bytes: int) -> DiskUse:
     """Return the disk use of a data directory. A recording that several jobs share counts once."""
-    kinds = (data.media, data.uploads, data.spool, data.peaks, data.copies)
+    kinds = (data.media, data.uploads, data.spool, data.peaks, data.fine_peaks, data.copies)
     recordings = {mark: size for kind in kinds for mark, size in _files(kind)}
     database = (data.database.with_name(data.database.name + ending) for ending in ("", "-wal", "-shm"))
     transcripts = sum(path.stat().st_size for path in database if path.exists())

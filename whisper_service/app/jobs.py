@@ -236,6 +236,7 @@ class JobService:
         """Return the path of the listening copy. The file may be missing."""
         return self._parts.data.copy_of(job_id)
 
-    def waveform(self, job_id: str) -> Path:
-        """Return the path of the waveform: pairs of int8 per 20 ms. The file grows while the recording is decoded."""
-        return self._parts.data.peaks_of(job_id)
+    def waveform(self, job_id: str, *, fine: bool = False) -> Path:
+        """Return the path of the waveform: pairs of int8 per 20 ms or, `fine`, 5 ms. It grows with the decoding."""
+        data = self._parts.data
+        return data.fine_peaks_of(job_id) if fine else data.peaks_of(job_id)

@@ -43,7 +43,8 @@ def sweep(data: DataDir, uploads: Uploads, with_media: Collection[str], open_job
     for path in data.sites.iterdir():
         shutil.rmtree(path, ignore_errors=True)
     uploads.sweep(with_media)
-    for directory, owners in ((data.spool, open_jobs), (data.peaks, with_media), (data.copies, with_media)):
+    of_recordings = ((folder, with_media) for folder in (data.peaks, data.fine_peaks, data.copies))
+    for directory, owners in ((data.spool, open_jobs), *of_recordings):
         for path in directory.iterdir():
             kept = path.name.partition(".")[0] in owners and path != draft_of(path.with_suffix(""))
             if not kept and not path.is_dir():

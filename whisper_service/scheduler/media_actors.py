@@ -78,9 +78,10 @@ class MediaActors:
             actor.start()
             return False
         spool, peaks = self._data.spool_of(job.id), self._data.peaks_of(job.id)
+        fine_peaks = self._data.fine_peaks_of(job.id)
         channels = Channels.MIX if limit_s is not None else job.options.channels
         apart = [] if channels is Channels.MIX else [self._data.channels_of(job.id)]
-        for path in (spool, peaks, *apart):
+        for path in (spool, peaks, fine_peaks, *apart):
             path.touch()
         self._jobs[name] = job.id
         command = Decode(
@@ -88,6 +89,7 @@ class MediaActors:
             source=str(self._data.source_of(job.id)),
             spool=str(spool),
             peaks=str(peaks),
+            fine_peaks=str(fine_peaks),
             max_duration_s=self._media.max_duration_s,
             max_expansion=self._media.max_expansion,
             limit_s=limit_s,

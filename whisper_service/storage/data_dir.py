@@ -25,6 +25,7 @@ class DataDir:
         self.uploads = root / "uploads"
         self.spool = root / "spool"
         self.peaks = root / "peaks"
+        self.fine_peaks = root / "fine_peaks"
         self.copies = root / "copies"
         self.models = root / "models"
         self.logs = root / "logs"
@@ -55,6 +56,10 @@ class DataDir:
         """Return the path of the waveform that the page draws."""
         return self.peaks / job_id
 
+    def fine_peaks_of(self, job_id: str) -> Path:
+        """Return the path of the waveform in fine steps. Recordings of earlier versions have none."""
+        return self.fine_peaks / job_id
+
     def copy_of(self, job_id: str) -> Path:
         """Return the path of the listening copy. Until it is complete, it is a draft (`core.files.draft_of`)."""
         return self.copies / job_id
@@ -82,8 +87,9 @@ class DataDir:
     def delete_files(self, job_id: str) -> None:
         """Delete every file of a job. The draft of the copy goes first: what has no draft cannot become complete."""
         copy = self.copy_of(job_id)
-        others = (self.source_of(job_id), self.spool_of(job_id), self.channels_of(job_id), self.peaks_of(job_id))
-        for path in (draft_of(copy), copy, *others):
+        waveforms = (self.peaks_of(job_id), self.fine_peaks_of(job_id))
+        others = (self.source_of(job_id), self.spool_of(job_id), self.channels_of(job_id))
+        for path in (draft_of(copy), copy, *others, *waveforms):
             path.unlink(missing_ok=True)
 
     @contextmanager
@@ -91,8 +97,8 @@ class DataDir:
         """Create the directories and keep other services out for the time of the block. Raises `DataDirectoryInUse`."""
         try:
             for path in (
-                self.root, self.media, self.uploads, self.spool, self.peaks, self.copies, self.models, self.logs,
-                self.sites,
+                self.root, self.media, self.uploads, self.spool, self.peaks, self.fine_peaks, self.copies, self.models,
+                self.logs, self.sites,
             ):  # fmt: skip
                 path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)

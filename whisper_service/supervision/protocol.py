@@ -88,6 +88,7 @@ class Decode(Message, frozen=True):
     spare_bytes: int = 0  # bytes that the copy leaves free on the disk
     channels: Channels = Channels.MIX
     apart: str = ""  # a second spool, for the channels of each sample if they are kept apart
+    fine_peaks: str = ""  # a waveform in finer steps than that of `peaks`; empty: none is wanted
 
 
 class Hub(Value, frozen=True):

@@ -46,7 +46,7 @@ class Clock:
 
 
 def recordings(root: Path) -> set[str]:
-    return {path.name for folder in ("media", "peaks") for path in (root / "data" / folder).iterdir()}
+    return {path.name for folder in ("media", "peaks", "fine_peaks") for path in (root / "data" / folder).iterdir()}
 
 
 async def test_a_recording_goes_and_its_text_stays(tmp_path: Path) -> None:

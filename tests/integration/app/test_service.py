@@ -35,12 +35,13 @@ def jobs_in(changes: list[Change]) -> list[Job]:
 
 def files_of(data_dir: Path) -> set[str]:
     """Return every file of a job in the data directory."""
-    return {f"{folder}/{path.name}" for folder in ("media", "spool", "peaks") for path in (data_dir / folder).iterdir()}
+    folders = ("media", "spool", "peaks", "fine_peaks")
+    return {f"{folder}/{path.name}" for folder in folders for path in (data_dir / folder).iterdir()}
 
 
 def files_left(job: Job) -> set[str]:
-    """Return the files that stay when a job has ended: its recording and its waveform."""
-    return {f"media/{job.id}", f"peaks/{job.id}"}
+    """Return the files that stay when a job has ended: its recording and its waveforms."""
+    return {f"media/{job.id}", f"peaks/{job.id}", f"fine_peaks/{job.id}"}
 
 
 async def started(service: Service, job: Job, chunks: int = 1) -> Job:
@@ -524,8 +525,8 @@ async def test_files_nobody_knows_are_swept_at_the_start(tmp_path: Path) -> None
     async with open_service(tmp_path) as service:
         job = await send(service, chunks=1)
         await ended(service, job.id)
-    for stray in (data / "media" / "stray", data / "spool" / f"{job.id}.pcm", data / "peaks" / "stray"):
-        stray.write_bytes(b"x")
+    for stray in ("media/stray", f"spool/{job.id}.pcm", "peaks/stray", "fine_peaks/stray"):
+        data.joinpath(stray).write_bytes(b"x")
     async with open_service(tmp_path):
         assert files_of(data) == files_left(job)
 

@@ -39,7 +39,8 @@ async def ended(web: Running, job_id: str) -> dict[str, Any]:
 
 def files(web: Running, job_id: str) -> list[str]:
     data = web.service.parts.data
-    return [path.parent.name for folder in (data.media, data.spool, data.peaks) for path in folder.glob(f"{job_id}*")]
+    folders = (data.media, data.spool, data.peaks, data.fine_peaks)
+    return [path.parent.name for folder in folders for path in folder.glob(f"{job_id}*")]
 
 
 async def test_a_deleted_job_is_out_of_sight_and_comes_back_whole(web: Running) -> None:

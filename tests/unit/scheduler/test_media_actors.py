@@ -28,7 +28,7 @@ class Actor:
 def test_while_recordings_are_read_one_actor_more_is_ready(tmp_path: Path) -> None:
     actors = [Actor(f"media-{n}") for n in range(3)]
     data = DataDir(tmp_path)
-    for folder in (data.spool, data.peaks, data.copies):
+    for folder in (data.spool, data.peaks, data.fine_peaks, data.copies):
         folder.mkdir(parents=True, exist_ok=True)
     media = MediaActors(actors, data, MediaSettings(), SupervisionSettings(), StorageSettings())  # type: ignore[arg-type]
 

@@ -26,7 +26,7 @@ from whisper_service.actors.media.resampler import SoundBlock
 from whisper_service.actors.media.spool import SpoolFile
 from whisper_service.actors.media.time_range import TimeRange
 from whisper_service.actors.media.unheard import Unheard
-from whisper_service.actors.media.waveform import Waveform
+from whisper_service.actors.media.waveform import WaveformFiles
 from whisper_service.actors.vad import SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Problem, Span
 from whisper_service.core.errors import DiskFull, ServiceError
@@ -134,14 +134,14 @@ def decode(
     """
     detector = detector or SpeechDetector()
     detector.reset()
-    peaks = Waveform()
     with ExitStack() as files:
         recording = files.enter_context(
             Recording(command.source, track=command.track, language=command.language, name=command.name)
         )
         try:
             apart = channels.channels_of(command) if command.apart else 0
-            spool, waveform = (files.enter_context(SpoolFile(path)) for path in (command.spool, command.peaks))
+            spool = files.enter_context(SpoolFile(command.spool))
+            waveform = files.enter_context(WaveformFiles(command.peaks, command.fine_peaks))
             by_channel = files.enter_context(SpoolFile(command.apart)) if apart else None
         except FileNotFoundError as error:
             if cancelled():  # the files were deleted with the job
@@ -179,7 +179,7 @@ def decode(
             _check_length(recording.position_s, command)
             if recording.samples > max_s * SAMPLE_RATE:
                 raise Inflated(at_s=round(recording.position_s, 1))
-            waveform.write(peaks.feed(block.mono))
+            waveform.feed(block.mono)
             if len((inside := part.inside(block)).mono):
                 if by_channel is not None:
                     by_channel.write(channels.interleaved(inside, apart))
@@ -199,7 +199,7 @@ def decode(
         for probabilities in waiting:
             yield from found(chunker.feed(probabilities.result()))
         yield from found(chunker.finish(part.samples))
-        waveform.write(peaks.finish())
+        waveform.finish()
         if cancelled():
             return
         waveform.seal()

@@ -90,9 +90,18 @@ async def media(service: Served, job_id: JobId, original: Original = None) -> AS
     return FileResponse(path, kind, f'"{job.sha256[:32]}"', headers)
 
 
-async def peaks(service: Served, job_id: JobId) -> ASGIApp:
+Fine = Annotated[
+    bool,
+    QueryParameter(
+        description="true: a pair for every 5 ms. Recordings that an earlier version took have no such waveform: 404."
+    ),
+]
+
+
+async def peaks(service: Served, job_id: JobId, fine: Fine = False) -> ASGIApp:
     job = await service.jobs.get(job_id)
-    path = await _existing(service.jobs.waveform(job.id), "There is no waveform of this job yet.")
+    missing = "There is no fine waveform of this job." if fine else "There is no waveform of this job yet."
+    path = await _existing(service.jobs.waveform(job.id, fine=fine), missing)
     return FileResponse(path, UNKNOWN, await _etag_of(path), _HEADERS)
 
 
@@ -132,8 +141,8 @@ _GET: Final = {
         peaks,
         "getPeaks",
         "The waveform",
-        "Pairs of int8: the lowest and the highest sample of every 20 ms. The file grows while the recording is "
-        "decoded. `Range: bytes=<bytes so far>-` gets the rest.",
+        "Pairs of int8: the lowest and the highest sample of every 20 ms, or with `fine=true` of every 5 ms. The file "
+        "grows while the recording is decoded. `Range: bytes=<bytes so far>-` gets the rest; other ranges get a part.",
     ),
 }
 

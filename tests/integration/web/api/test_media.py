@@ -130,3 +130,17 @@ async def test_a_waveform_can_be_had_while_it_grows(web: Running) -> None:
     assert (rest.status_code, rest.content) == (206, b"\x01\x02" * 50)
     assert rest.headers["etag"] != first.headers["etag"]
     assert (await web.client.get(path, headers={"if-none-match": rest.headers["etag"]})).status_code == 304
+
+
+async def test_a_part_of_the_fine_waveform_can_be_had_and_earlier_recordings_have_none(web: Running) -> None:
+    path = (await sent(web, script(chunks=1, peaks=50))).replace("/media", "/peaks")
+    await collect(web.client, path.replace("/peaks", "/events"))
+    part = await web.client.get(path, params={"fine": "true"}, headers={"range": "bytes=8-15"})
+    assert (part.status_code, part.content) == (206, b"\xff\x01" * 4)
+    assert part.headers["content-range"] == "bytes 8-15/400"
+    assert len((await web.client.get(path)).content) == 100
+    web.service.parts.data.fine_peaks_of(path.split("/")[3]).unlink()  # as of an earlier version
+    missing = await web.client.get(path, params={"fine": "true"})
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert "fine waveform" in missing.json()["message"]
+    assert (await web.client.get(path)).status_code == 200
