@@ -361,6 +361,22 @@ describe('a tab that dies', () => {
     expect(again.session.state.value).toBe('saved')
     expect(browser.rows.size).toBe(0)
   })
+  it('leaves its changes to a page that was opened before it was quite gone, as by a reload', async () => {
+    const service = new FakeService(TEXTS)
+    const browser = new Browser()
+    const tab = await openTab(service, browser)
+    service.fault = () => 503
+    await type(tab, 'c0.0', 'One 2 three')
+    const again = await openTab(service, browser)
+    await wait(1_000)
+    expect(service.text('c0.0')).toBe(TEXTS[0])
+    tab.die()
+    service.fault = () => null
+    await wait(1_000)
+    expect(again.session.recovered.value).toBe(1)
+    expect(service.text('c0.0')).toBe('One 2 three')
+    expect(browser.rows.size).toBe(0)
+  })
   it('leaves nothing to restore when only the answer was missing', async () => {
     const service = new FakeService(TEXTS)
     const browser = new Browser()

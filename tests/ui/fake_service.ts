@@ -108,7 +108,7 @@ export class FakeService {
 /** What the tabs of one browser share. */
 export class Browser {
   rows = new Map<string, any>() // the outbox
-  held = new Set<string>() // locks
+  held = new Map<string, (() => void)[]>() // locks, and who waits for them
   keeps = true // it stores anything at all
   said: string[] = [] // notices
 }
@@ -149,7 +149,7 @@ export class Tab {
   die(): void {
     this.service.leave(this)
     this.service.dead.add(this.id)
-    for (const release of this.locks) release()
+    for (const release of this.locks.splice(0)) release()
     this.listeners.clear()
     this.dispatch = () => undefined
   }
@@ -201,12 +201,19 @@ export async function openTab(
   vi.doMock(path('root.ts'), () => ({ ROOT: '' }))
   vi.stubGlobal('fetch', service.fetch)
   const locks = {
-    query: async () => ({ held: [...browser.held].map((name) => ({ name })) }),
+    query: async () => ({ held: [...browser.held.keys()].map((name) => ({ name })) }),
     request: async (name: string, act: () => Promise<any>) => {
-      browser.held.add(name)
-      tab.locks.push(() => browser.held.delete(name))
+      while (browser.held.has(name)) await new Promise<void>((free) => browser.held.get(name)!.push(free))
+      browser.held.set(name, [])
+      const release = () => {
+        const waiting = browser.held.get(name)
+        browser.held.delete(name)
+        for (const free of waiting ?? []) free()
+      }
+      tab.locks.push(release)
       const result = await act()
-      browser.held.delete(name)
+      if (tab.locks.includes(release)) release()
+      tab.locks = tab.locks.filter((other) => other !== release)
       return result
     },
   }

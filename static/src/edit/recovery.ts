@@ -26,18 +26,33 @@ export function hold(job: string, has: boolean): void {
   }
 }
 
-/** Take over the changes of a transcript whose tabs are gone, the oldest first. Null: this browser stores nothing. */
-export async function recover(job: string): Promise<Change[] | null> {
+const awaited = new Set<string>() // transcripts and tabs that are waited for
+
+/**
+ * Take over the changes of a transcript whose tabs are gone, the oldest first. Null: this browser stores nothing.
+ * `later` is called when a tab that has changes still has sent them or is gone: a page that is loaded anew may come
+ * before the browser has freed the lock of the old one.
+ */
+export async function recover(job: string, later: () => void): Promise<Change[] | null> {
   const take = async (): Promise<Change[] | null> => {
     const changes = await stored()
     if (!changes) return null
     const names = (await locks?.query())?.held?.map(({ name }) => name) ?? []
-    const found = changes.filter((change) => {
-      return change.job === job && change.tab !== TAB && !names.includes(LOCK + change.tab)
-    })
+    const others = changes.filter((change) => change.job === job && change.tab !== TAB)
+    const found: Change[] = []
+    for (const change of others)
+      if (names.includes(LOCK + change.tab)) wait(job, change.tab, later)
+      else found.push(change)
     for (const change of found) Object.assign(change, { tab: TAB, open: false })
     if (found.length) await store(found)
     return found
   }
   return locks ? locks.request('recovered edits', take) : take()
+}
+
+function wait(job: string, tab: string, later: () => void): void {
+  const key = `${job} ${tab}`
+  if (awaited.has(key)) return
+  awaited.add(key)
+  void locks?.request(LOCK + tab, () => awaited.delete(key)).then(later)
 }

@@ -92,6 +92,7 @@ function start(job: string): OpenSession {
   const composing = ref(false)
   const { conflicts, stop: stopConflicts } = useConflicts(queue)
   let order = Date.now()
+  let ended = false
 
   const make = (acts: Act[]): Change => {
     return { batch: newId(), job, tab: TAB, order: ++order, open: false, acts, tried: false }
@@ -174,7 +175,8 @@ function start(job: string): OpenSession {
 
   /** Take over what tabs that are gone have left. */
   async function takeOver(): Promise<void> {
-    const changes = await recover(job)
+    if (ended) return
+    const changes = await recover(job, () => void takeOver())
     if (changes === null) queue.memory.value = true
     if (!changes?.length) return
     queue.changes.unshift(...changes)
@@ -227,6 +229,7 @@ function start(job: string): OpenSession {
   addEventListener('focus', wakeUp)
   addEventListener('beforeunload', onBeforeUnload)
   function end(): void {
+    ended = true
     delivery.stop()
     stopConflicts()
     stopComposing()
