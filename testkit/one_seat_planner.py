@@ -18,7 +18,7 @@ from whisper_service.scheduler.views import (
     JobView,
     LoadModel,
     ReadyChunk,
-    SpeechView,
+    SeatView,
     UnloadModel,
     View,
 )
@@ -38,7 +38,7 @@ def plan_speech(view: View, now: float) -> list[LoadModel | GiveBatch | UnloadMo
 
 
 def _transcribe(view: View, now: float) -> Iterator[LoadModel | GiveBatch | UnloadModel]:
-    speech = view.speech
+    speech = view.seats[0]
     if not speech.ready or speech.loading or speech.suspect:
         return
     able = sorted((job for job in view.jobs if _is_able(job)), key=turn)
@@ -59,7 +59,7 @@ def _transcribe(view: View, now: float) -> Iterator[LoadModel | GiveBatch | Unlo
 
 
 def _unload(view: View, now: float) -> Iterator[LoadModel | GiveBatch | UnloadModel]:
-    speech = view.speech
+    speech = view.seats[0]
     idle = speech.model is not None and not speech.busy and not speech.loading and not view.jobs and not view.queue
     if idle and speech.unload_after_s and now - speech.used_at >= speech.unload_after_s:
         yield UnloadModel()
@@ -68,10 +68,10 @@ def _unload(view: View, now: float) -> Iterator[LoadModel | GiveBatch | UnloadMo
 def _model_ahead(view: View) -> str | None:
     """Return the model to load while the recording is read. None: a model is loaded, or no job needs one."""
     soon = [job for job in view.jobs if job.model and not job.model_missing and job.decoding is not Decoding.DONE]
-    return min(soon, key=turn).model if soon and view.speech.model is None else None
+    return min(soon, key=turn).model if soon and view.seats[0].model is None else None
 
 
-def _choose_model(able: Sequence[JobView], speech: SpeechView, now: float) -> str | None:
+def _choose_model(able: Sequence[JobView], speech: SeatView, now: float) -> str | None:
     """Return the model to work with: the loaded one while it has work.
 
     Another one is chosen earlier for a job at the front, or for a job that has waited too long, once the loaded model
@@ -96,7 +96,7 @@ def _is_able(job: JobView) -> bool:
     return ready and (job.language_known or job.in_flight == 0)
 
 
-def _fill_slots(able: Sequence[JobView], speech: SpeechView, *, short_at_work: bool) -> Iterator[GiveBatch]:
+def _fill_slots(able: Sequence[JobView], speech: SeatView, *, short_at_work: bool) -> Iterator[GiveBatch]:
     """Yield a batch for each free slot. A chunk that must be alone is the only one of a plan.
 
     `short_at_work`: the speech actor has chunks of short recordings.
@@ -134,7 +134,7 @@ def _lead_after(lead: int, batch: GiveBatch, batch_size: int) -> int:
     return min(lead + chunks, CALL_SHARE * batch_size) if batch.call else max(0, lead - CALL_SHARE * chunks)
 
 
-def _is_enough(lead: int, speech: SpeechView) -> bool:
+def _is_enough(lead: int, speech: SeatView) -> bool:
     """Return whether calls are so far ahead that other jobs come first."""
     return lead >= CALL_SHARE * speech.batch_size
 
@@ -158,7 +158,7 @@ def _next_batch(
     willing: Sequence[JobView],
     left: Mapping[str, deque[ReadyChunk]],
     given: Mapping[str, int],
-    speech: SpeechView,
+    speech: SeatView,
     free_slots: int,
 ) -> GiveBatch | None:
     """Return a batch with chunks of the first job and of all jobs that may share it. None: nothing can be given.
@@ -179,7 +179,7 @@ def _next_batch(
 
 
 def _give_beside(
-    able: Sequence[JobView], speech: SpeechView, batches: Sequence[GiveBatch], *, others: bool
+    able: Sequence[JobView], speech: SeatView, batches: Sequence[GiveBatch], *, others: bool
 ) -> Iterator[GiveBatch]:
     """Yield one urgent chunk beside the slots, which have the `batches` of this plan as well.
 
@@ -207,7 +207,7 @@ def _give_beside(
 
 
 def _batch_size(
-    peers: Sequence[JobView], left: int, given: Mapping[str, int], speech: SpeechView, free_slots: int
+    peers: Sequence[JobView], left: int, given: Mapping[str, int], speech: SeatView, free_slots: int
 ) -> int:
     """Return how many of the `left` chunks go into this batch, so that the free slots get equal shares."""
     size = min(speech.batch_size, -(-left // free_slots))

@@ -27,35 +27,24 @@ The rules, in the order in which they bind:
 9. Where both wait, calls have four chunks for each chunk of the other jobs. Once they are four full batches ahead, a
    free slot goes to the others, and no call comes beside the slots. So a stream of calls leaves the others a fifth of
    the chunks, and a call waits for one of their batches at most.
-10. Speakers never hold text up (`speakers_plan`): they follow it, and a job whose text is there waits for them.
+10. Each seat (device) has its own model, slots and share of calls and short recordings. Which seat has which model is
+    decided in `model_choice`, which seat gets a batch in `placement`. A batch that takes far too long is given to a
+    second seat while nothing else waits. On several seats, rule 5 binds one of them: the others go on.
+11. Speakers never hold text up (`speakers_plan`): they follow it, and a job whose text is there waits for them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator
 
-from whisper_service.scheduler.admission import claim, decode
-from whisper_service.scheduler.batches import fill_slots, give_beside
+from whisper_service.scheduler.admission import claim, decode, follow
+from whisper_service.scheduler.batches import give_batches
 from whisper_service.scheduler.lanes import Lane, is_urgent, lane_of, turn
+from whisper_service.scheduler.model_choice import choose_models
+from whisper_service.scheduler.placement import Pool, second_tries
 from whisper_service.scheduler.speakers_plan import has_all_text, plan_speakers, waits_for_speakers
-from whisper_service.scheduler.views import (
-    Decoding,
-    FinishJob,
-    JobView,
-    LoadModel,
-    SpeechView,
-    Step,
-    UnloadModel,
-    View,
-)
-
-SWITCH_AFTER_S: Final = 30.0
-"""Seconds that a job waits for its model while the loaded model has work."""
-KEEP_LOADS: Final = 5.0
-"""A model with work is kept for so many times the seconds that it took to load. Else most of the work is loading."""
-KEEP_S: Final = 1.0
-"""Seconds that a model with work is kept at least: it gives a batch before the next model is loaded."""
+from whisper_service.scheduler.views import FinishJob, JobView, LoadModel, SeatView, Step, UnloadModel, View
 
 
 def plan(view: View, now: float) -> list[Step]:
@@ -64,6 +53,7 @@ def plan(view: View, now: float) -> list[Step]:
         *_finish(view),
         *claim(view),
         *decode(view),
+        *follow(view),
         *_transcribe(view, now),
         *plan_speakers(view, now),
         *_unload(view, now),
@@ -77,56 +67,34 @@ def _finish(view: View) -> Iterator[Step]:
 
 
 def _transcribe(view: View, now: float) -> Iterator[Step]:
-    speech = view.speech
-    if not speech.ready or speech.loading or speech.suspect:
-        return
     able = sorted((job for job in view.jobs if is_able(job)), key=turn)
-    model = _choose_model(able, speech, now) if able else _model_ahead(view)
-    if model is None:
-        return
-    if model != speech.model:
-        if not speech.busy:  # else the batches of the loaded model end first
-            yield LoadModel(model)
-        return
-    able = [job for job in able if job.model == model]
+    models = choose_models(view, able, now)
+    pools: dict[str, list[SeatView]] = {}
+    for seat in view.seats:
+        model = models.get(seat.name)
+        if model is not None and model == seat.model:
+            pools.setdefault(model, []).append(seat)
+        elif model is not None and not seat.busy:  # else the batches of the loaded model end first
+            yield LoadModel(model, seat.name)
     short_at_work = any(job.in_flight and lane_of(job) is Lane.SHORT for job in view.jobs)
-    batches = list(fill_slots(able, speech, short_at_work=short_at_work))
-    yield from batches
-    if not any(batch.suspect for batch in batches):
-        others = any(not is_urgent(job) and (job.in_flight or is_able(job)) for job in view.jobs)
-        yield from give_beside(able, speech, batches, others=others)
+    others = any(not is_urgent(job) and (job.in_flight or is_able(job)) for job in view.jobs)
+    taken: Counter[str] = Counter()
+    for model, seats in pools.items():
+        having = [seat for seat in view.seats if seat.ready and seat.model == model]
+        pool = Pool(seats, shared=len(having) > 1, has_suspect=any(seat.suspect for seat in having))
+        mine = [job for job in able if job.model == model]
+        for batch in give_batches(mine, pool, short_at_work=short_at_work, others=others):
+            taken[batch.seat] += not batch.express
+            yield batch
+    if len(view.seats) > 1:
+        yield from second_tries(view.seats, {job.model for job in able if job.model}, taken)
 
 
 def _unload(view: View, now: float) -> Iterator[Step]:
-    speech = view.speech
-    idle = speech.model is not None and not speech.busy and not speech.loading and not view.jobs and not view.queue
-    if idle and speech.unload_after_s and now - speech.used_at >= speech.unload_after_s:
-        yield UnloadModel()
-
-
-def _model_ahead(view: View) -> str | None:
-    """Return the model to load while the recording is read. None: a model is loaded, or no job needs one."""
-    soon = [job for job in view.jobs if job.model and not job.model_missing and job.decoding is not Decoding.DONE]
-    return min(soon, key=turn).model if soon and view.speech.model is None else None
-
-
-def _choose_model(able: Sequence[JobView], speech: SpeechView, now: float) -> str | None:
-    """Return the model to work with: the loaded one while it has work.
-
-    Another one is chosen earlier for a job at the front, or for a job that has waited too long, once the loaded model
-    was worth its loading. With n models, no job waits longer than n - 1 such stretches and `SWITCH_AFTER_S`. A model
-    that was loaded for such a job gives it a batch before a call can have another one.
-    """
-    first, loaded = able[0], speech.model
-    overdue = [job.model for job in able if now - job.waiting_since > SWITCH_AFTER_S]
-    lane = lane_of(first)
-    if lane is Lane.FRONT or all(job.model != loaded for job in able):
-        return first.model
-    if lane is Lane.CALL and first.model != loaded:
-        return loaded if loaded in overdue else first.model
-    if now - speech.loaded_at >= max(KEEP_S, KEEP_LOADS * speech.load_s):
-        return next((model for model in overdue if model != loaded), loaded)
-    return loaded
+    for seat in view.seats:
+        idle = seat.model is not None and not seat.busy and not seat.loading and not view.jobs and not view.queue
+        if idle and seat.unload_after_s and now - seat.used_at >= seat.unload_after_s:
+            yield UnloadModel(seat.name)
 
 
 def is_able(job: JobView) -> bool:

@@ -16,7 +16,7 @@ from whisper_service.core.fallback import Fallback, Rung
 from whisper_service.scheduler.batches import lead_after
 from whisper_service.scheduler.deadlines import Deadlines
 from whisper_service.scheduler.speech_device import SpeechDevice
-from whisper_service.scheduler.views import ChunkKey, GiveBatch, SpeechView
+from whisper_service.scheduler.views import ChunkKey, GiveBatch, SeatView
 from whisper_service.supervision.protocol import BatchDone, Cancel, ChunkInput, Fault, Load, Loaded, Transcribe
 from whisper_service.supervision.supervisor import Supervisor
 
@@ -44,7 +44,7 @@ class SpeechActor:
         self._used_at = self._loaded_at = time.monotonic()
         self._batches: dict[int, GiveBatch] = {}
         self._last_batch = 0
-        self._call_lead = self._urgent_chunks = 0  # as in `SpeechView`
+        self._call_lead = self._urgent_chunks = 0  # as in `SeatView`
 
     @property
     def model(self) -> str | None:
@@ -61,13 +61,15 @@ class SpeechActor:
         """Why the work is done otherwise than configured."""
         return self.device.warnings(self.loaded)
 
-    def view(self) -> SpeechView:
-        """Return the actor as the planner sees it."""
+    def view(self) -> SeatView:
+        """Return the seat as the planner sees it."""
         in_slots = [batch for batch in self._batches.values() if not batch.express]
-        return SpeechView(
+        return SeatView(
+            name=self.actor.name,
             ready=bool(self.actor.ready_generation),
             loading=self.loading is not None,
             model=self.model,
+            next_model=self.loading,
             slots=self.rung.slots,
             batches=len(in_slots),
             urgent=sum(batch.urgent for batch in in_slots),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from whisper_service.core.domain import Value
 
 ChunkKey = tuple[str, int]
 """(job id, index of the chunk)"""
+FIRST_SEAT: Final = "speech"
+"""The name of the first seat, and of its actor. The others are "speech-2", "speech-3"..."""
 
 
 class Decoding(StrEnum):
@@ -42,7 +45,8 @@ class JobView(Value, frozen=True):
     duration_s: float | None = None  # None: unknown so far
     decoding: Decoding = Decoding.DONE
     ready: tuple[ReadyChunk, ...] = ()  # in order; the first ones are enough
-    in_flight: int = 0  # chunks that the speech actor has
+    more: int = 0  # chunks that wait behind `ready`
+    in_flight: int = 0  # chunks that speech actors have
     given: int = 0  # chunks given so far
     last_batch: int = 0  # the number of the last batch with a chunk of this job; 0: none
     language_known: bool = True
@@ -51,6 +55,7 @@ class JobView(Value, frozen=True):
     unheard: int | None = None  # the first chunk whose voices can be heard; None: there is none
     unassigned: bool = False  # its speakers are to be named before it ends
     heard_last: int = 0  # the number of the last command for its speakers; 0: none
+    live: bool = False  # a live session: the live actor reads its recording
 
 
 class WaitingJob(Value, frozen=True):
@@ -69,12 +74,22 @@ class MediaActorView(Value, frozen=True):
     idle: bool
 
 
-class SpeechView(Value, frozen=True):
-    """The speech actor."""
+class LateBatch(Value, frozen=True):
+    """A batch that takes far longer than its sound explains."""
 
+    number: int
+    chunks: tuple[ChunkKey, ...]  # those without an answer
+
+
+class SeatView(Value, frozen=True):
+    """A seat: one device with its speech actor."""
+
+    name: str = FIRST_SEAT  # of the actor
     ready: bool = False
     loading: bool = False
-    model: str | None = None
+    model: str | None = None  # the loaded one
+    next_model: str | None = None  # the one that is being loaded
+    blocked: frozenset[str] = frozenset()  # models that cannot be loaded here for now
     slots: int = 1
     batches: int = 0  # in the slots
     urgent: int = 0  # how many of `batches` are urgent
@@ -88,6 +103,13 @@ class SpeechView(Value, frozen=True):
     loaded_at: float = 0.0
     used_at: float = 0.0  # when the loaded model last had work
     unload_after_s: float = 0.0  # idle time after which the model is unloaded; 0: never
+    speed: float = 0.0  # seconds of sound a second, comparable among the seats with one model; 0: unknown
+    late: tuple[LateBatch, ...] = ()
+
+    @property
+    def serves(self) -> str | None:
+        """The model that is loaded, or is being loaded."""
+        return self.next_model if self.loading else self.model
 
     @property
     def busy(self) -> bool:
@@ -111,7 +133,7 @@ class View(Value, frozen=True):
     jobs: tuple[JobView, ...] = ()
     queue: tuple[WaitingJob, ...] = ()  # pending jobs, in order; the first ones of each length are enough
     media: tuple[MediaActorView, ...] = ()
-    speech: SpeechView = SpeechView()
+    seats: tuple[SeatView, ...] = (SeatView(),)
     speakers: SpeakersView = SpeakersView()
 
 
@@ -128,24 +150,35 @@ class StartDecode(Value, frozen=True):
     media_actor: str
 
 
+class FollowSession(Value, frozen=True):
+    """Have the recording of a live session read while it grows."""
+
+    job_id: str
+
+
 class LoadModel(Value, frozen=True):
-    """Replace the loaded model."""
+    """Replace the loaded model of a seat."""
 
     model: str
+    seat: str = FIRST_SEAT
 
 
 class UnloadModel(Value, frozen=True):
-    """Free the memory of the loaded model."""
+    """Free the memory of the loaded model of a seat."""
+
+    seat: str = FIRST_SEAT
 
 
 class GiveBatch(Value, frozen=True):
-    """Send these chunks to the speech actor together."""
+    """Send these chunks to the speech actor of a seat together."""
 
     chunks: tuple[ChunkKey, ...]
+    seat: str = FIRST_SEAT
     suspect: bool = False  # its only chunk may kill actors
     urgent: bool = False  # of calls, or of short recordings
     call: bool = False  # of calls
     express: bool = False  # beside the slots
+    instead_of: int = 0  # the late batch of another seat that has the same chunks; 0: none
 
 
 class HearChunk(Value, frozen=True):
@@ -172,5 +205,6 @@ class FinishJob(Value, frozen=True):
 
 
 Step = (
-    ClaimJob | StartDecode | LoadModel | UnloadModel | GiveBatch | HearChunk | AssignSpeakers | RestSpeakers | FinishJob
+    ClaimJob | StartDecode | FollowSession | LoadModel | UnloadModel | GiveBatch | HearChunk | AssignSpeakers
+    | RestSpeakers | FinishJob
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from random import Random
 
 from whisper_service.core.domain import CALL_RANK
-from whisper_service.scheduler.views import Decoding, GiveBatch, JobView, ReadyChunk, SpeechView, Step, View, WaitingJob
+from whisper_service.scheduler.views import Decoding, GiveBatch, JobView, ReadyChunk, SeatView, Step, View, WaitingJob
 
 NOW = 100.0
 """The time of the plans."""
@@ -18,7 +18,7 @@ def random_view(seed: int) -> View:
     eager = random.random() < 0.7
     jobs = tuple(_job(random, f"job{n}", eager) for n in range(random.randint(0, 8)))
     queue = (WaitingJob("queued", 1),) if random.random() < 0.2 else ()
-    return View(jobs=jobs, queue=queue, speech=_seat(random, eager))
+    return View(jobs=jobs, queue=queue, seats=(_seat(random, eager),))
 
 
 def kinds(steps: Iterable[Step]) -> Iterator[str]:
@@ -57,9 +57,9 @@ def _job(random: Random, name: str, eager: bool) -> JobView:
     )
 
 
-def _seat(random: Random, eager: bool) -> SpeechView:
+def _seat(random: Random, eager: bool) -> SeatView:
     busy = random.random() < 0.5
-    return SpeechView(
+    return SeatView(
         ready=random.random() < (0.95 if eager else 0.7),
         loading=random.random() < 0.1,
         model=random.choice(["base", "base", "base", "large", None]),

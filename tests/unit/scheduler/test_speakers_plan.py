@@ -20,15 +20,15 @@ from whisper_service.scheduler.views import (
     JobView,
     ReadyChunk,
     RestSpeakers,
+    SeatView,
     SpeakersView,
-    SpeechView,
     Step,
     View,
     WaitingJob,
 )
 
 FREE = SpeakersView(ready=True, rest_at=100.0)
-SPEECH = SpeechView(ready=True, model="base")
+SPEECH = SeatView(ready=True, model="base")
 
 
 def work(name: str, **fields: object) -> JobView:
@@ -36,7 +36,7 @@ def work(name: str, **fields: object) -> JobView:
 
 
 def steps(*jobs: JobView, speakers: SpeakersView = FREE, now: float = 0.0) -> list[Step]:
-    return plan(View(jobs=jobs, speech=SPEECH, speakers=speakers), now)
+    return plan(View(jobs=jobs, seats=(SPEECH,), speakers=speakers), now)
 
 
 def test_a_job_is_heard_then_named_then_finished() -> None:
@@ -106,7 +106,7 @@ def test_jobs_that_wait_for_speakers_alone_keep_no_other_from_its_place() -> Non
 
     def claims(count: int) -> int:
         jobs = tuple(work(f"{n}", unheard=0, duration_s=long) for n in range(count))
-        view = View(jobs=jobs, queue=queue, speech=SPEECH, speakers=replace(FREE, busy=True))
+        view = View(jobs=jobs, queue=queue, seats=(SPEECH,), speakers=replace(FREE, busy=True))
         return sum(isinstance(step, ClaimJob) for step in plan(view, 0.0))
 
     assert claims(admission.MAX_LONG) == admission.MAX_LONG
@@ -129,7 +129,7 @@ JOBS = st.lists(
     unique_by=lambda job: job.job_id,
 )
 ACTORS = st.builds(SpeakersView, ready=st.booleans(), busy=st.booleans(), broken=st.booleans(), fetching=st.booleans())
-VIEWS = st.builds(lambda jobs, actor: View(jobs=tuple(jobs), speech=SPEECH, speakers=actor), JOBS, ACTORS)
+VIEWS = st.builds(lambda jobs, actor: View(jobs=tuple(jobs), seats=(SPEECH,), speakers=actor), JOBS, ACTORS)
 OF_SPEAKERS = (HearChunk, AssignSpeakers, RestSpeakers, FinishJob)
 
 

@@ -19,7 +19,9 @@ from whisper_service.supervision.protocol import ChunkInput, Load, Transcribe
 @pytest.mark.parametrize(("urgent", "express"), [(True, True), (True, False), (False, False)])
 def test_the_actor_hears_that_somebody_waits_for_a_batch(urgent: bool, express: bool) -> None:
     sent: list[Transcribe] = []
-    actor: Any = SimpleNamespace(facts={}, ready_generation=1, send=lambda command, **_: sent.append(command))
+    actor: Any = SimpleNamespace(
+        name="speech", facts={}, ready_generation=1, send=lambda command, **_: sent.append(command)
+    )
     speech = SpeechActor(actor, schema.SpeechSettings(), schema.SupervisionSettings())
     chunk = ChunkInput(job_id="job", span=Span(0, 0, SAMPLE_RATE, 0.0, 1.0), spool="spool")
     batch = GiveBatch((("job", 0),), urgent=urgent, express=express)
@@ -34,7 +36,7 @@ def test_the_actor_hears_that_somebody_waits_for_a_batch(urgent: bool, express: 
 
 
 def test_how_far_calls_and_short_recordings_are_ahead_of_others_is_counted() -> None:
-    actor: Any = SimpleNamespace(facts={}, ready_generation=1, send=lambda command, **_: None)
+    actor: Any = SimpleNamespace(name="speech", facts={}, ready_generation=1, send=lambda command, **_: None)
     speech = SpeechActor(actor, schema.SpeechSettings(), schema.SupervisionSettings())
 
     def after(size: int, **fields: bool) -> tuple[int, int]:
@@ -70,7 +72,9 @@ def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(
     speech: schema.SpeechSettings, chunks: int | None, batch: int
 ) -> None:
     sent: list[Load] = []
-    actor: Any = SimpleNamespace(facts=GPU, ready_generation=1, send=lambda command, **_: sent.append(command))
+    actor: Any = SimpleNamespace(
+        name="speech", facts=GPU, ready_generation=1, send=lambda command, **_: sent.append(command)
+    )
     loaded = SpeechActor(actor, speech, schema.SupervisionSettings())
     loaded.load("base", Path("base"), None, chunks)
     assert (loaded.rung.batch, loaded.view().batch_size) == (batch, batch)
@@ -89,5 +93,5 @@ def test_a_batch_is_as_large_as_the_memory_of_the_gpu_has_room_for(
     ],
 )
 def test_only_the_memory_of_the_gpu_that_is_wanted_counts(device: str, facts: dict[str, Any], free: int | None) -> None:
-    actor: Any = SimpleNamespace(facts=facts)
+    actor: Any = SimpleNamespace(name="speech", facts=facts)
     assert SpeechDevice(actor, schema.SpeechSettings(device=device)).free_vram == free

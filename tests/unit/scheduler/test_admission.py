@@ -1,0 +1,128 @@
+"""The planner: which jobs are taken into work, and which recordings are read."""
+
+from __future__ import annotations
+
+from tests.unit.scheduler.planner_views import (
+    work,
+)
+from whisper_service.core.domain import CALL_RANK
+from whisper_service.scheduler import admission
+from whisper_service.scheduler.planner import plan
+from whisper_service.scheduler.views import (
+    ClaimJob,
+    Decoding,
+    MediaActorView,
+    StartDecode,
+    View,
+    WaitingJob,
+)
+
+
+def test_long_recordings_leave_a_media_actor_for_short_ones() -> None:
+    long = admission.LONG_BYTES + 1
+    actors = (MediaActorView("m1", True), MediaActorView("m2", True))
+    works = (
+        work("x", decoding=Decoding.WAITING, bytes=long),
+        work("y", decoding=Decoding.WAITING, bytes=long, order=1),
+        work("z", decoding=Decoding.WAITING, order=2),
+    )
+    assert plan(View(jobs=works, media=actors), 0.0) == [StartDecode("z", "m1"), StartDecode("x", "m2")]
+    assert plan(View(jobs=works[:2], media=actors), 0.0) == [StartDecode("x", "m1")]
+    assert plan(View(jobs=works[:1], media=(MediaActorView("only", True),)), 0.0) == [StartDecode("x", "only")]
+
+
+def test_files_of_some_minutes_leave_a_media_actor_for_small_ones() -> None:
+    actors = (MediaActorView("m1", False), MediaActorView("m2", True))
+
+    def decodes(at_work: int, *waiting: int) -> list[int]:
+        """Return the sizes that are decoded next while one file is decoded."""
+        sizes = {f"w{n}": size for n, size in enumerate(waiting)}
+        jobs = (
+            work("at work", decoding=Decoding.RUNNING, bytes=at_work),
+            *(
+                work(name, decoding=Decoding.WAITING, bytes=size, order=n)
+                for n, (name, size) in enumerate(sizes.items())
+            ),
+        )
+        steps = plan(View(jobs=jobs, media=actors), 0.0)
+        return [sizes[step.job_id] for step in steps if isinstance(step, StartDecode)]
+
+    small, middle, long = admission.SMALL_BYTES, admission.SMALL_BYTES + 1, admission.LONG_BYTES + 1
+    assert decodes(middle, middle) == decodes(long, long) == []
+    assert decodes(middle, middle, middle, small) == decodes(long, long, middle, small) == [small]
+    assert decodes(long, middle) == [middle], "minutes of decoding are too long to wait for"
+    assert decodes(middle, long) == [long]
+    assert decodes(small, middle) == [middle]
+
+
+def test_only_a_few_long_recordings_are_taken_up_but_short_ones_pass_them() -> None:
+    long = admission.LONG_BYTES + 1
+    queue = (*(WaitingJob(f"l{n}", long) for n in range(10)), WaitingJob("short", 1))
+    assert plan(View(queue=queue), 0.0) == [*(ClaimJob(f"l{n}") for n in range(admission.MAX_LONG)), ClaimJob("short")]
+
+
+def test_many_recordings_in_work_leave_some_places_for_small_files() -> None:
+    middle = admission.SMALL_BYTES + 1
+    works = tuple(work(f"w{n}", 1, bytes=middle) for n in range(admission.MAX_SHORT))
+    queue = (WaitingJob("middle", middle), *(WaitingJob(f"s{n}", 1) for n in range(admission.MAX_SHORT)))
+    claimed = [step.job_id for step in plan(View(jobs=works, queue=queue), 0.0) if isinstance(step, ClaimJob)]
+    assert claimed == [f"s{n}" for n in range(admission.MAX_SHORT // 8)]
+
+
+def test_no_length_of_recordings_takes_all_the_places() -> None:
+    def claimed(at_work: str, waiting: str, **fields: float) -> str:
+        """Return the lengths of what is claimed, by their first letters."""
+        lengths = {"s": 5.0, "m": 600.0, "l": 9_000.0}
+        works = tuple(work(f"w{n}", 1, duration_s=lengths[kind]) for n, kind in enumerate(at_work))
+        queue = tuple(WaitingJob(f"{kind}{n}", 1, lengths[kind], **fields) for n, kind in enumerate(waiting))
+        return "".join(
+            step.job_id[0] for step in plan(View(jobs=works, queue=queue), 0.0) if isinstance(step, ClaimJob)
+        )
+
+    most, kept = admission.MAX_SHORT, admission.MAX_TOGETHER - admission.MAX_SHORT
+    assert claimed("", "s" * 200) == "s" * most
+    assert claimed("s" * most, "s" * 9 + "m" * 200) == "m" * kept, "a stream of clips leaves places"
+    assert claimed("m" * most, "m" * 9 + "s" * 200) == "s" * kept
+    assert claimed("m" * most + "s" * kept, "smsm" + "l" * 9) == "l" * admission.MAX_LONG
+    full = "m" * most + "s" * kept + "l" * admission.MAX_LONG
+    assert claimed(full, "sml") == ""
+    assert claimed(full, "smllll", rank=CALL_RANK) == "smll", "a call does not wait until a recording is complete"
+
+
+def test_what_a_file_states_counts_more_than_its_bytes() -> None:
+    big, small = admission.LONG_BYTES + 1, 1
+    queue = (
+        *(WaitingJob(f"l{n}", small, admission.LONG_S + 1) for n in range(9)),
+        WaitingJob("phone", big, 20.0),
+    )
+    claimed = [step.job_id for step in plan(View(queue=queue), 0.0) if isinstance(step, ClaimJob)]
+    assert claimed == [*(f"l{n}" for n in range(admission.MAX_LONG)), "phone"]
+    works = (
+        work("talk", decoding=Decoding.WAITING, bytes=small, duration_s=900.0),
+        work("phone", decoding=Decoding.WAITING, bytes=big, duration_s=20.0, order=1),
+    )
+    assert plan(View(jobs=works, media=(MediaActorView("m", True),)), 0.0) == [StartDecode("phone", "m")]
+
+
+def test_a_job_that_comes_last_is_seen_if_few_are_before_it() -> None:
+    queue: tuple[WaitingJob, ...] = ()
+    for n in range(admission.HEADS + 9):
+        queue = admission.with_last(queue, WaitingJob(f"m{n}", 1, 600.0))
+    assert [job.job_id for job in queue] == [f"m{n}" for n in range(admission.HEADS)]
+    assert admission.with_last(queue, WaitingJob("clip", 1, 5.0))[-1].job_id == "clip"
+
+
+def test_jobs_that_wait_for_a_model_take_no_room_from_others_but_are_not_without_number() -> None:
+    long = admission.LONG_BYTES + 1
+    waits = tuple(
+        work(f"w{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long)
+        for n in range(admission.MAX_WITHOUT_MODEL)
+    )
+    queue = tuple(WaitingJob(f"l{n}", long) for n in range(admission.MAX_LONG + 2))
+    claimed = [step for step in plan(View(jobs=waits, queue=queue), 0.0) if isinstance(step, ClaimJob)]
+    assert len(claimed) == admission.MAX_LONG
+    more = (
+        *waits,
+        *(work(f"m{n}", decoding=Decoding.WAITING, model_missing=True, bytes=long) for n in range(admission.MAX_LONG)),
+    )
+    assert plan(View(jobs=more, queue=queue), 0.0) == []
