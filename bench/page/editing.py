@@ -7,7 +7,9 @@ scripted actor. All is measured in the page, from the event of a key to the seco
 the first one is drawn. Keys come 40 ms apart and go into lines in the middle of the text. An act is an Enter in the
 middle of a line, then a Backspace that joins the halves again. A jump is a click on the time of a line, until that line
 is seen and marked. A search is the longest task of the page for each letter. Tasks of more than 50 ms are told by the
-browser while the recording plays and somebody types for ten seconds. The heap is read after a collection.
+browser while the recording plays and somebody types for ten seconds. A replacement changes a word in 5,000 lines at
+once: it is shown with the second frame behind the click, and saved when the page says so; then it is taken back. The heap
+is read after a collection.
 
 Needs the extra [test], the built page and Linux.
 """
@@ -34,6 +36,8 @@ from testkit.playable import sound
 CHUNKS, IN_CHUNK = 88, 100
 LINES = CHUNKS * IN_CHUNK
 SENTENCE = "The quick brown fox jumps over the lazy dog."
+OTHER = "The quick brown fox jumps over the sleepy dog."
+WITH_LAZY = 50  # chunks of SENTENCE, the first ones: 5,000 lines
 WATCH = """() => { window.spent = []
   addEventListener('keydown', (event) => {
     const began = event.timeStamp
@@ -119,6 +123,47 @@ async def finding(page: Any) -> list[Row]:
     return [row("find: the longest task of each letter", tasks or [0.0], 100)]
 
 
+REPLACE = """async () => {
+  const frame = () => new Promise(requestAnimationFrame)
+  const saved = () => window.posted && document.querySelector('[data-save]')?.dataset.save === 'saved'
+  const line = document.querySelectorAll('[data-line] > p')[10]
+  const post = window.fetch
+  window.posted = 0
+  window.fetch = (...given) => {
+    if (given[1]?.method === 'POST') window.posted += 1
+    return post(...given)
+  }
+  const began = performance.now()
+  document.querySelector('[data-replace-all]').click()
+  while (!line.textContent.includes('idle')) await frame()
+  await frame()
+  const shown = performance.now() - began
+  await new Promise((done) => setTimeout(done, 500)) // what is saved sooner is not said to be saved anew
+  while (!saved()) await frame()
+  window.fetch = post
+  return [shown, performance.now() - began, window.posted]
+}"""
+
+
+async def replacing(page: Any, client: httpx.AsyncClient, job_id: str) -> list[Row]:
+    """Replace a word in 5,000 lines."""
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Control+f")
+    await page.fill("input[type=search]", "lazy")
+    await page.click("[data-replacing]")
+    await page.fill("[data-replacement]", "idle")
+    count = await page.inner_text("[data-replace-all]")
+    shown, saved, requests = await page.evaluate(REPLACE)
+    lines = (await api.get(client, f"/api/jobs/{job_id}/transcript"))["segments"]
+    changed = sum("idle" in line["text"] for line in lines)
+    if changed < WITH_LAZY * IN_CHUNK - 100 or any("lazy" in line["text"] for line in lines):
+        raise SystemExit(f"{count}: {changed} lines were changed.")
+    return [
+        row(f"replace all in {changed} lines until it is shown", [shown], 500, share=1),
+        row(f"the same until it is saved ({requests} requests)", [saved], 3000, share=1),
+    ]
+
+
 async def together(page: Any) -> list[Row]:
     """Play and type for ten seconds."""
     await caret(page, 100, 5)
@@ -148,7 +193,8 @@ async def visit(
 ) -> list[Row]:
     """Make the text and edit it."""
     await api.loaded(client)
-    play = {"chunks": CHUNKS, "seconds": 408.0, "segments": IN_CHUNK, "lines": [SENTENCE]}
+    lines = [SENTENCE] * WITH_LAZY + [OTHER] * (CHUNKS - WITH_LAZY)
+    play = {"chunks": CHUNKS, "seconds": 408.0, "segments": IN_CHUNK, "lines": lines}
     job_id, _starts = await finished(client, scratch, "ten hours.wav", sound(36_000, **play))
     chance = random.Random(1)
     async with opened(browser, url, job_id, LINES) as (visitor, mounted):
@@ -167,6 +213,7 @@ async def visit(
             *await editing(page, given),
             *await finding(page),
             *await together(page),
+            *await replacing(page, client, job_id),
         ]
         session = await page.context.new_cdp_session(page)
         await session.send("HeapProfiler.collectGarbage")

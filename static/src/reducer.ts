@@ -312,7 +312,7 @@ export function mergeSegments(known: Segment[], newer: Segment[]): Segment[] {
     const place = `${segment.chunk}.${segment.index}`
     const old = byPlace.get(place)
     if ((old?.version ?? 0) > (segment.version ?? 0)) continue // of an answer that was late
-    if (JSON.stringify(old) !== JSON.stringify(segment)) byPlace.set(place, segment) // an equal one is not drawn again
+    if (old?.version !== segment.version || JSON.stringify(old) !== JSON.stringify(segment)) byPlace.set(place, segment) // an equal one is not drawn again
   }
   return [...byPlace.values()].sort(compareSegments)
 }

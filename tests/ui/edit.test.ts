@@ -9,6 +9,7 @@ import { joint, splitWords, wordKey } from '../../static/src/edit/words.ts'
 
 it.each(splitCases)('cuts $text', ({ text, words }) => {
   expect(splitWords(text)).toEqual(words)
+  expect(splitWords(`${text} é`)).toEqual(splitWords(`${text} e`).map((word) => word.replace(/ e$/, ' é')))
 })
 
 it('knows a word again without case, width and marks', () => {

@@ -552,6 +552,40 @@ it('sends thousands of changes of one act in parts, as one step of undo', async 
   expect(service.texts).toEqual(texts)
 })
 
+it('sends five thousand replaced lines as one edit, and of a wide script as much as the service takes', async () => {
+  const texts = Array.from({ length: 5_000 }, (_, nth) => `the pound of number ${nth}`)
+  const many = new FakeService(texts)
+  const replaced = ({ lines }: FakeService, from: string, by: string) =>
+    lines.map(({ id, text }) => ({ op: 'text' as const, id, v: 0, text: text.replace(from, by) }))
+  const tab = await openTab(many)
+  expect(tab.session.perform(replaced(many, 'pound', 'hash'))).toBe(true)
+  await wait(2_000)
+  expect(many.edits.length).toBe(1)
+  expect(many.texts.filter((text) => text.startsWith('the hash of')).length).toBe(5_000)
+  const wide = new FakeService(Array.from({ length: 300 }, () => '蘋'.repeat(1_900)))
+  const other = await openTab(wide)
+  expect(other.session.perform(replaced(wide, '蘋', '苹'))).toBe(true)
+  await wait(2_000)
+  const sizes = wide.requests.map((request) => new Blob([JSON.stringify(request)]).size)
+  expect(sizes.length).toBe(2)
+  expect(Math.max(...sizes)).toBeLessThan(1_000_000)
+  expect(wide.texts.every((text) => text.startsWith('苹'))).toBe(true)
+})
+
+it('gives the same lines again when the same changes are folded again', async () => {
+  const service = new FakeService(TEXTS)
+  const tab = await openTab(service)
+  service.fault = () => 503
+  tab.session.perform([{ op: 'text', id: 'c0.0', v: 0, text: 'Uno two three' }])
+  const before = tab.session.lines.value[0]
+  expect(before!.text).toBe('Uno two three')
+  tab.session.perform([{ op: 'text', id: 'c0.1', v: 0, text: 'Four five' }])
+  expect(tab.session.lines.value[0]).toBe(before)
+  service.edit('Other', { op: 'time', id: 'c0.1', v: 0, start: 10, end: 14 })
+  await wait(100)
+  expect(tab.session.lines.value[0]).toBe(before)
+})
+
 /** Numbers from 0 to 1 that are the same for the same seed. */
 function chance(seed: number): () => number {
   return () => {

@@ -15,16 +15,26 @@ const MAX_CHARACTERS = 2_000
 const SPACE = /[\s\x1c-\x1f\x85]+/u
 const CONTROL = /[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff\ud800-\udfff]/gu
 
+/** Texts that are clean already, as nearly all are: letters of common scripts, and one space between words. */
+const CLEAN =
+  /^[!-~\u00a1-\u167f\u2010-\u2027\u3001-\ud7ff\uff01-\uffef]+(?: [!-~\u00a1-\u167f\u2010-\u2027\u3001-\ud7ff\uff01-\uffef]+)*$/
+
 /** A text on one line, with one kind of space and without control characters, as the service stores it. */
-export const clean = (text: string): string => text.replace(CONTROL, '').split(SPACE).filter(Boolean).join(' ')
+export const clean = (text: string): string =>
+  CLEAN.test(text) ? text : text.replace(CONTROL, '').split(SPACE).filter(Boolean).join(' ')
 
 /** Do the operations on `lines` and return what undoes them. Raises `Refused`; `lines` is then half changed. */
 export function apply(lines: LineList, operations: Operation[]): Operation[] {
   lines.mark()
   for (const operation of operations) perform(lines, operation)
+  checkChanged(lines)
+  return wayBack(lines)
+}
+
+/** Raises `Refused` if one of the lines that changed since they were marked cannot be stored. */
+export function checkChanged(lines: LineList): void {
   const { lines: changed, before } = lines.changes()
   for (const line of changed) check(lines, line, before.get(line.id))
-  return wayBack(lines)
 }
 
 /** Do one operation. Raises `Refused`; nothing is changed then. */
@@ -85,17 +95,30 @@ export function wayBack(lines: LineList): Operation[] {
 }
 const idsOf = (pairs: (readonly [Line, Line])[]): string[] => pairs.map(([{ id }]) => id)
 
+/** What a line became with another text. The same change is done whenever the lines are folded anew. */
+const rewritten = new WeakMap<Line, { now: Line; text: string; room: Room }>()
+
 /** Give a line another text. Its times follow its words, unless they were set by hand. */
 function write(lines: LineList, line: Line, text: string): void {
   if (!text) return lines.remove(line.id)
   if (text === line.text) return
-  lines.put(next(withText(lines, line, text)))
+  const room = roomOf(lines, line)
+  const known = rewritten.get(line)
+  if (known?.text === text && known.room[0] === room[0] && known.room[1] === room[1]) return lines.put(known.now)
+  const now = next(withText(lines, line, text, room))
+  rewritten.set(line, { now, text, room })
+  lines.put(now)
 }
 
+/** The end of the line before and the start of the line behind, in seconds. */
+type Room = readonly [earliest: number, latest: number]
+const roomOf = (lines: LineList, line: Line): Room => [
+  lines.neighbour(line, -1)?.end ?? 0,
+  lines.neighbour(line, 1)?.start ?? Infinity,
+]
+
 /** A line with another text, and its words. */
-export function withText(lines: LineList, line: Line, text: string): Line {
-  const earliest = lines.neighbour(line, -1)?.end ?? 0
-  const latest = lines.neighbour(line, 1)?.start ?? Infinity
+export function withText(lines: LineList, line: Line, text: string, [earliest, latest] = roomOf(lines, line)): Line {
   const words = line.words.length ? retime(line.words, text, earliest, latest) : []
   const { start } = words[0] ?? line
   const { end } = words.at(-1) ?? line

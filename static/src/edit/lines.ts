@@ -49,8 +49,11 @@ export class LineList {
     const old = this.get(line.id)
     if (old && isSame(old, line)) return
     this.#note(line.id, old)
-    if (old) this.items.splice(this.#indexOf(old), 1)
-    this.items.splice(this.#bound(line), 0, line)
+    if (old && order(old, line) === 0) this.items[this.#indexOf(old)] = line
+    else {
+      if (old) this.items.splice(this.#indexOf(old), 1)
+      this.items.splice(this.#bound(line), 0, line)
+    }
     this.#byId.set(line.id, line)
   }
   remove(id: string): void {

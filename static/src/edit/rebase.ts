@@ -1,7 +1,7 @@
 // Puts the changes of this tab on top of what the service says. Pure: the same changes on the same lines give the same.
 // Somebody else may have changed the lines meanwhile. Then texts are merged word by word, or a person must choose.
 import type { ClientOperation, Segment } from '../types.ts'
-import { apply, clean, perform, wayBack, withText, type Operation } from './apply.ts'
+import { checkChanged, clean, perform, wayBack, withText, type Operation } from './apply.ts'
 import { baseOf, changedBy, lineAt, type Act, type Base, type Change } from './changes.ts'
 import { LineList, type Line } from './lines.ts'
 import { mergeTexts } from './merge.ts'
@@ -192,18 +192,18 @@ function placeIn(text: string, at: number, base: Base | null): number | null {
 /** Operations as acts on these lines, with the versions that the lines have. Null: they cannot be done. */
 export function plan(said: readonly Segment[], operations: ClientOperation[]): Act[] | null {
   const lines = new LineList(said)
+  lines.mark()
   const version = (id: string) => lines.get(id)?.version ?? -1
-  const acts = operations.map((given) => {
-    let operation = given
-    if ('ids' in operation && 'v' in operation) operation = { ...operation, v: operation.ids.map(version) }
-    else if ('v' in operation) operation = { ...operation, v: version(operation.id) }
-    const act = { operation, base: startOf(lines, operation) }
-    attempt(lines, operation)
-    return act
-  })
   try {
-    const checked = acts.map(({ operation }) => operation)
-    apply(new LineList(said), checked)
+    const acts = operations.map((given) => {
+      let operation = given
+      if ('ids' in operation && 'v' in operation) operation = { ...operation, v: operation.ids.map(version) }
+      else if ('v' in operation) operation = { ...operation, v: version(operation.id) }
+      const act = { operation, base: startOf(lines, operation) }
+      perform(lines, operation)
+      return act
+    })
+    checkChanged(lines)
     return acts
   } catch {
     return null

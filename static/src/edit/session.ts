@@ -62,8 +62,8 @@ export interface Session {
   close(): void
 }
 
-const MOST_CHARACTERS = 300_000 // of the operations of one request: the service takes 1 MB
-const MOST_OPERATIONS = 4_000
+const MOST_BYTES = 950_000 // of the operations of one request: the service takes 1 MB
+const MOST_OPERATIONS = 5_000 // as the service takes them
 
 interface OpenSession extends Session {
   left: boolean
@@ -293,13 +293,15 @@ function start(job: string): OpenSession {
   return session
 }
 
-/** Acts in as many changes as the service takes them. */
+const utf8 = new TextEncoder()
+
+/** Acts in as few changes as the service takes them. */
 function parts(acts: Act[]): Act[][] {
   const found: Act[][] = []
   let size = Infinity
   for (const act of acts) {
-    const more = JSON.stringify(act.operation).length
-    if (size + more > MOST_CHARACTERS || found.at(-1)!.length >= MOST_OPERATIONS) {
+    const more = utf8.encode(JSON.stringify(act.operation)).length + 1
+    if (size + more > MOST_BYTES || found.at(-1)!.length >= MOST_OPERATIONS) {
       found.push([])
       size = 0
     }

@@ -26,6 +26,11 @@ def test_joined_the_words_are_the_text(text: str) -> None:
     assert all(split_words(text))
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_letters_that_any_text_may_have_do_not_change_how_ascii_is_cut(text: str) -> None:
+    assert split_words(f"{text} é")[:-1] == split_words(f"{text} e")[:-1]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
