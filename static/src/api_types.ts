@@ -284,6 +284,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/jobs/{job_id}/cues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The captions of a job as data
+         * @description Exactly the captions of `export?format=srt` with the same options, with the lines that they are made of, how fast they are to read, and what is wrong with them.
+         */
+        get: operations["listCues"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/jobs/{job_id}/speakers": {
         parameters: {
             query?: never;
@@ -1210,6 +1230,30 @@ export interface components {
         CppError: {
             error: string;
         };
+        /** CueList */
+        CueList: {
+            /** @description The newest edit that is surely in them. */
+            edits: number;
+            /** @description How they were made. */
+            style: components["schemas"]["Style"];
+            cues: components["schemas"]["ShownCue"][];
+        };
+        /** CuePart */
+        CuePart: {
+            /** @description The ID of the line. */
+            line: string;
+            /** @description The version of the line that the cue was made of. */
+            version: number;
+            /** @description Characters of its text, without spaces at its ends. */
+            begin: number;
+            end: number;
+        };
+        /**
+         * CueProblem
+         * @description Why a cue reads badly.
+         * @enum {string}
+         */
+        CueProblem: "too_fast" | "too_long" | "too_many_rows" | "too_short" | "overlaps";
         /** Death */
         Death: {
             at: number;
@@ -2055,6 +2099,23 @@ export interface components {
          * @enum {string}
          */
         SettingSource: "default" | "file" | "stored" | "environment" | "command_line";
+        /** ShownCue */
+        ShownCue: {
+            start: number;
+            end: number;
+            /** @description Its text as it is broken. */
+            rows: string[];
+            /** @description Whose text it is. A gap has none. */
+            parts: components["schemas"]["CuePart"][];
+            speaker: string | null;
+            /** @description People set its times: it is a line of its own. */
+            held: boolean;
+            /** @description It says that a stretch was not transcribed. */
+            gap: boolean;
+            /** @description Characters per second; a wide character is one. */
+            speed: number;
+            problems: components["schemas"]["CueProblem"][];
+        };
         /** SiteSupport */
         SiteSupport: {
             usable: boolean;
@@ -2125,6 +2186,62 @@ export interface components {
          * @enum {string}
          */
         Status: "pending" | "processing" | "paused" | "completed" | "failed" | "cancelled";
+        /**
+         * Style
+         * @description How they were made.
+         */
+        Style: {
+            /**
+             * @description Width of a caption line. Wide characters take two columns.
+             * @default 42
+             */
+            line_columns: number;
+            /**
+             * @description Width of a line that is mostly Chinese, Japanese or Korean.
+             * @default 32
+             */
+            cjk_line_columns: number;
+            /**
+             * @description Lines of a caption.
+             * @default 2
+             */
+            lines: number;
+            /**
+             * @description Reading speed, in characters per second.
+             * @default 17
+             */
+            chars_per_s: number;
+            /**
+             * @description Reading speed of Chinese, Japanese and Korean.
+             * @default 9
+             */
+            cjk_chars_per_s: number;
+            /**
+             * @description Shortest time on screen, where there is room.
+             * @default 0.833
+             */
+            min_s: number;
+            /**
+             * @description Longest time on screen.
+             * @default 7
+             */
+            max_s: number;
+            /**
+             * @description Dark time between two captions.
+             * @default 0.083
+             */
+            gap_s: number;
+            /**
+             * @description A silence this long is never inside a caption.
+             * @default 1
+             */
+            pause_s: number;
+            /**
+             * @description How long a caption may stay after its last word.
+             * @default 1
+             */
+            linger_s: number;
+        };
         /** Suitability */
         Suitability: {
             fit: components["schemas"]["Fit"];
@@ -4670,6 +4787,105 @@ export interface operations {
             };
             /** @description There is not enough space on the disk */
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCues: {
+        parameters: {
+            query?: {
+                line_columns?: number;
+                cjk_line_columns?: number;
+                lines?: number;
+                chars_per_s?: number;
+                cjk_chars_per_s?: number;
+                min_s?: number;
+                max_s?: number;
+                gap_s?: number;
+                pause_s?: number;
+                linger_s?: number;
+                speakers?: boolean;
+                script?: "simplified" | "traditional" | "recognized";
+            };
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Request fulfilled, document follows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CueList"];
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Something in the request is not valid; params.field names it */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -159,6 +159,10 @@ class Segment(Value, frozen=True):
     speaker: str | None = None
 
 
+class HeldSegment(Segment, frozen=True):
+    """A segment whose times people set. It is one caption, with exactly these times. On the wire it is a segment."""
+
+
 class Span(Value, frozen=True):
     """The place of a chunk: a stretch of speech in the job's spool.
 
@@ -247,6 +251,38 @@ class LinkOrigin(Value, frozen=True):
     mark: str = ""  # ETag or date of the file: a fetch may continue only if the mark is unchanged
 
 
+class Encoding(StrEnum):
+    """How one sample of raw sound is written: little-endian numbers, or G.711 of the ITU-T (`mulaw`, `alaw`)."""
+
+    S16LE = "s16le"
+    S24LE = "s24le"
+    S32LE = "s32le"
+    F32LE = "f32le"
+    MULAW = "mulaw"
+    ALAW = "alaw"
+
+
+class LiveEnd(StrEnum):
+    """Why no more sound comes into a live session."""
+
+    CLIENT = "client"  # it said so
+    SILENCE = "silence"  # nothing was sent for `live.silence_end_s`
+    LENGTH = "length"  # it was open for `live.max_hours`
+    CANCELLED = "cancelled"  # its job was cancelled
+
+
+class LiveSession(Value, frozen=True):
+    """A recording that grows while it is transcribed: what is sent, and how much has come."""
+
+    source: str  # where the sound is from, as the client says, like "microphone"
+    rate: int  # samples per second
+    encoding: Encoding = Encoding.S16LE
+    channels: int = 1
+    received_bytes: int = 0  # of sound, as of some seconds ago; `HEAD /api/live/ID` says exactly
+    heard_at: float | None = None  # when sound came last
+    ended: LiveEnd | None = None  # None: more may come
+
+
 class Job(Value, frozen=True):
     """A recording with its options, its state and its results, as the API shows it."""
 
@@ -287,6 +323,12 @@ class Job(Value, frozen=True):
     channels: int = 0  # that are recognised one by one, each as a speaker; 0: their mix is
     speakers: int | None = None  # how many are told apart; None: nobody asked, or it is not known yet
     of: str | None = None  # the job whose recording this one transcribes again
+    live: LiveSession | None = None  # None: the recording was complete when it came
+
+    @property
+    def growing(self) -> bool:
+        """Whether more sound may come."""
+        return self.live is not None and self.live.ended is None
 
 
 class Transcript(Value, frozen=True):

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from whisper_service.core.domain import Segment, Value
+from whisper_service.core.domain import HeldSegment, Segment, Value
 from whisper_service.editing.retiming import TimedWord, timed
 
 PERSON: Final = "person"
@@ -66,7 +66,8 @@ def line_of(segment: Segment) -> Line:
 
 def segment_of(line: Line) -> Segment:
     """Return a line as a segment, for files and answers that know segments only."""
-    return Segment(
+    kind = HeldSegment if line.held else Segment
+    return kind(
         chunk=line.chunk,
         index=line.index,
         start=line.start,

@@ -14,6 +14,7 @@ from whisper_service.config.tokens import read_tokens
 from whisper_service.core.errors import Unavailable
 from whisper_service.web import page
 from whisper_service.web.api import (
+    cues,
     diagnostics,
     edits,
     events,
@@ -40,7 +41,7 @@ from whisper_service.web.security.auth import Access, Tokens
 from whisper_service.web.security.guard import Guard
 
 API: Final = (
-    jobs, edits, speakers, replace, vocabulary, marks, export_zip, events, diagnostics, media, metrics, models,
+    jobs, edits, cues, speakers, replace, vocabulary, marks, export_zip, events, diagnostics, media, metrics, models,
     settings, state, system, tus, webhooks,
 )  # fmt: skip
 """The modules with routes of the own API, in the order of the documentation."""

@@ -37,6 +37,14 @@ def split(pieces: Sequence[Piece], style: Style) -> list[tuple[tuple[Piece, ...]
     return [measures.rows(first, after) for first, after in pairwise(cuts)]
 
 
+def rows_of(pieces: Sequence[Piece], style: Style) -> tuple[tuple[Piece, ...], ...]:
+    """Return the rows of pieces that are one cue. If they do not fit there are more rows than the style allows."""
+    measures = Measures(pieces, style)
+    rows = measures.rows(0, len(pieces))
+    width = measures.width(0, len(pieces))
+    return rows if len(rows) > 1 or width <= style.limit(width, measures.wide[-1]) else tuple(wrap(pieces, style))
+
+
 class Measures:
     """Sums over the pieces of a block, so that the cost of a cue is found without its text."""
 
