@@ -8,8 +8,8 @@ the first one is drawn. Keys come 40 ms apart and go into lines in the middle of
 middle of a line, then a Backspace that joins the halves again. A jump is a click on the time of a line, until that line
 is seen and marked. A search is the longest task of the page for each letter. Tasks of more than 50 ms are told by the
 browser while the recording plays and somebody types for ten seconds. A replacement changes a word in 5,000 lines at
-once: it is shown with the second frame behind the click, and saved when the page says so; then it is taken back. The heap
-is read after a collection.
+once: it is shown with the second frame behind the click, and saved when the page says so. The heap is read after a
+collection.
 
 Needs the extra [test], the built page and Linux.
 """
@@ -120,7 +120,7 @@ async def finding(page: Any) -> list[Row]:
     ):
         raise SystemExit("Nothing was found.")
     await page.keyboard.press("Escape")
-    return [row("find: the longest task of each letter", tasks or [0.0], 100)]
+    return [row("find, per key: the longest task of each letter", tasks or [0.0], 100)]
 
 
 REPLACE = """async () => {
