@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -192,6 +192,20 @@ class Visitor:
             while (found := await self.page.evaluate(expression)) != wanted:  # noqa: ASYNC110  nobody tells
                 await anyio.sleep(0.03)
         assert found == wanted
+
+    async def sees(self, look: Callable[[], Awaitable[Any]], wanted: Any = True, *, has: str | None = None) -> None:
+        """Wait until what `look` finds is `wanted`, or has a text in it. Fails with what it found last."""
+        found: Any = None
+        with anyio.move_on_after(15):
+            while True:
+                found = await look()
+                if (found == wanted) if has is None else (has in found):
+                    return
+                await anyio.sleep(0.03)
+        if has is None:
+            assert found == wanted
+        else:
+            assert has in found
 
     async def words(self) -> str:
         """Return all text of the page, with labels, placeholders and titles."""

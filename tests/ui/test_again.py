@@ -166,7 +166,7 @@ async def test_a_recording_with_one_track_lists_none_and_a_number_may_be_chosen_
     job = await newest(site)
     assert job.options.track == 2
     await visitor.go(f"/t/{job.id}")
-    assert await page.locator("[data-file]").count() == 1
+    await visitor.sees(lambda: page.locator("[data-file]").count(), 1)
     assert await page.locator("[data-tracks]").count() == 0
     assert '"track":""' in await page.evaluate("localStorage.getItem('preferences')")  # other files have other tracks
 

@@ -102,15 +102,15 @@ async def test_enter_splits_a_line_and_backspace_joins_the_halves(visitor: Visit
     assert lines[0]["end"] <= lines[1]["start"]
     assert await page.inner_text("[data-said]") == "Line split"
     await page.keyboard.press("Backspace")
-    assert await page.evaluate(CARET) == [0, LINES[0].index("jumps")]
+    await visitor.sees(lambda: page.evaluate(CARET), [0, LINES[0].index("jumps")])
     assert (await stored(site, job_id, list(LINES)))[0]["words"] == before[0]["words"]
     assert (await page.inner_text("[data-said]")).strip() == "Lines joined"
     await page.keyboard.press("Home")
     await page.keyboard.press("Enter")  # at the start: nothing
-    assert await page.evaluate(CARET) == [0, 0]
+    await visitor.sees(lambda: page.evaluate(CARET), [0, 0])
     await page.keyboard.press("End")
     await page.keyboard.press("Enter")  # at the end: the next line
-    assert await page.evaluate(CARET) == [1, 0]
+    await visitor.sees(lambda: page.evaluate(CARET), [1, 0])
     assert await page.evaluate(TEXTS) == list(LINES)
     await page.keyboard.press("End")
     await page.keyboard.press("Delete")
@@ -127,7 +127,7 @@ async def test_chinese_lines_are_split_and_joined_without_a_space(visitor: Visit
     await page.keyboard.press("Enter")
     await stored(site, job_id, ["那么苹果", "能突破一万亿大关吗？", HAN[1]])
     await page.keyboard.press("Backspace")
-    assert await page.evaluate(CARET) == [0, 4]
+    await visitor.sees(lambda: page.evaluate(CARET), [0, 4])
     assert (await stored(site, job_id, list(HAN)))[0]["words"] == before[0]["words"]
 
 
@@ -178,14 +178,14 @@ async def test_arrow_keys_go_over_lines_in_their_column_and_nobody_is_trapped(br
         assert (await page.evaluate(CARET))[0] == 2
         await page.keyboard.type("x")
         await page.keyboard.press("Escape")
-        assert await page.evaluate("document.activeElement.dataset.line") is not None
+        await visitor.reads("document.activeElement.dataset.line !== undefined", wanted=True)
         assert await page.locator("[contenteditable]").count() == 0
         text = (await page.evaluate(TEXTS))[2]
         assert "x" in text.replace("Last", "")
         await stored(site, job_id, [f"First {long}", f"Then {long}", text])
         for key in ("Tab", "Shift+Tab"):
             await page.keyboard.press("Enter")
-            assert await page.evaluate("document.activeElement.isContentEditable")
+            await visitor.reads("document.activeElement.isContentEditable", wanted=True)
             await page.keyboard.press(key)
             assert await page.evaluate("document.activeElement.closest('.text')") is None, key
             await page.locator("[data-line]").first.focus()
@@ -228,7 +228,7 @@ async def test_a_new_line_is_written_into_a_pause(visitor: Visitor, site: Site) 
     await page.locator("[data-line]").first.hover()
     await page.click("[data-line-menu]")
     await page.click("[data-line-act=insert]")
-    assert await page.evaluate(CARET) == [1, 0]
+    await visitor.sees(lambda: page.evaluate(CARET), [1, 0])
     await page.keyboard.type("In the pause.")
     await page.keyboard.press("Escape")
     lines = await stored(site, job.id, [LINES[0], "In the pause.", LINES[1]])
@@ -241,7 +241,7 @@ async def test_a_new_line_is_written_into_a_pause(visitor: Visitor, site: Site) 
     await page.click("[data-line-menu]")
     await page.click("[data-line-act=insert]")
     await page.keyboard.press("Escape")  # a new line without a text is none
-    assert await page.locator("[data-line]").count() == 3
+    await visitor.sees(lambda: page.locator("[data-line]").count(), 3)
 
 
 async def test_five_acts_are_undone_and_done_again_with_the_caret_where_they_were(visitor: Visitor, site: Site) -> None:
@@ -333,7 +333,7 @@ async def test_an_input_method_composes_undisturbed(visitor: Visitor, site: Site
           line.dispatchEvent(new CompositionEvent('compositionend', { bubbles: true }))
           line.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', bubbles: true })) }"""
     )
-    assert await page.locator("[data-line]").count() == 2  # an Enter right behind a composition ends that only
+    await visitor.sees(lambda: page.locator("[data-line]").count(), 2)  # this Enter ended a composition only
     edited = "那么蘋果苹果能突破一万亿大关吗？"
     assert (await page.evaluate(TEXTS))[0] == edited
     assert await page.evaluate(
@@ -396,7 +396,7 @@ async def test_only_plain_text_is_pasted_and_several_lines_after_a_question(visi
     assert await page.evaluate(CARET) == [3, len("third")]
     await page.evaluate(PASTE, {"text/plain": "one\ntwo"})
     await page.keyboard.press("Escape")
-    assert await page.locator("dialog[open]").count() == 0
+    await visitor.sees(lambda: page.locator("dialog[open]").count(), 0)
     assert (await page.evaluate(TEXTS))[3] == "third" + LINES[1]
     dropped = await page.evaluate(
         """() => { const data = new DataTransfer()
@@ -469,7 +469,7 @@ async def test_the_original_is_shown_with_what_was_changed_and_a_line_gets_it_ba
     edited = LINES[1].replace("Stella", "Bella")
     await stored(site, job_id, [LINES[0], edited, LINES[2]])
     await page.keyboard.press("Escape")
-    assert await page.locator("[data-edited]:is(.line)").count() == 1
+    await visitor.sees(lambda: page.locator("[data-edited]:is(.line)").count(), 1)
     await page.click(".reading-bar .more")
     await page.click("[data-original]")
     await visitor.reads(TEXTS, list(LINES))
@@ -558,7 +558,9 @@ async def test_a_screen_reader_hears_lines_and_what_happens_to_them_and_nothing_
     await click_at(visitor, 1, 3)
     assert 'textbox "Edit line 2, 0:11, Anna"' in await page.locator(".text").aria_snapshot()
     await page.click("[data-play]")
-    assert await page.evaluate("document.activeElement.isContentEditable")  # the mouse left the caret where it was
+    await visitor.sees(
+        lambda: page.evaluate("document.activeElement.isContentEditable")
+    )  # the mouse left the caret where it was
 
 
 VIEWPORT = """Object.defineProperty(globalThis, 'visualViewport', { value: Object.assign(new EventTarget(),

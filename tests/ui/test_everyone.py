@@ -207,7 +207,7 @@ async def test_a_switch_of_the_language_keeps_what_was_typed_and_chosen(visitor:
     assert await page.is_checked(".tick input")
     assert "已选 1 项" in await visitor.words()
     await visitor.go("/settings")
-    assert "界面语言" in await visitor.words()
+    await visitor.sees(lambda: visitor.words(), has="界面语言")
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)

@@ -46,7 +46,7 @@ async def test_names_stand_in_the_file_unless_they_are_switched_off(visitor: Vis
     await page.check("[data-shape=speakers]")
     await page.locator("[data-preview]", has_text=f"{text_of(1)}\tSpeaker 2").wait_for()
     await page.check("#export input[value=lrc]")
-    assert await page.locator("[data-shape=speakers]").count() == 0
+    await visitor.sees(lambda: page.locator("[data-shape=speakers]").count(), 0)
 
 
 async def test_one_speaker_is_not_offered_as_a_name(visitor: Visitor, site: Site) -> None:

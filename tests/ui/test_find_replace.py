@@ -50,7 +50,7 @@ async def test_all_finds_are_replaced_in_one_act_and_one_undo_brings_them_back(v
     await page.get_by_text("1 of 4").wait_for()
     await page.uncheck("[data-match-case]")
     await page.fill("[data-replacement]", "hash")
-    assert await page.inner_text("[data-replace-all]") == "Replace all (8)"
+    await visitor.sees(lambda: page.inner_text("[data-replace-all]"), "Replace all (8)")
     await page.click("[data-replace]")  # the first one, and on to the next
     changed = ["hash, the pound key 0.", *(f"Pound, the pound key {number}." for number in range(1, 4))]
     await visitor.reads(SHOWN, changed)
@@ -123,6 +123,7 @@ async def test_words_are_replaced_in_the_ticked_transcripts_of_a_search(visitor:
     assert (await rows.nth(0).inner_text()).splitlines()[:2] == ["talk 4", "2 matches"]
     assert await rows.nth(0).locator(".words").all_inner_texts() == ["0:00 The pound key 0.", "0:11 The pound key 1."]
     await page.fill("[data-replace-many] [data-replacement]", "hash")
+    await visitor.sees(lambda: rows.nth(0).locator(".words").nth(0).inner_text(), has="hash")
     assert "The poundhash key 0." in (await rows.nth(0).locator(".words").nth(0).inner_text()).replace(" hash", "hash")
     for number in (4, 3):
         await page.uncheck(f"[data-replace-many] li[data-job='{jobs[number]}'] input")

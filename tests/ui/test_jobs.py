@@ -60,7 +60,7 @@ async def test_a_reload_in_the_middle_shows_the_same(visitor: Visitor, site: Sit
     assert float(await row.locator("progress[value]").get_attribute("value") or 0) >= float(before or 0) > 0
     await row.locator(".words").wait_for()
     await visitor.go(f"/t/{job.id}")
-    assert "This is chunk 0." in await visitor.page.inner_text(".text")
+    await visitor.sees(lambda: visitor.page.inner_text(".text"), has="This is chunk 0.")
 
 
 async def test_a_second_browser_sees_the_same(browser: Any, visitor: Visitor, site: Site) -> None:
@@ -100,7 +100,7 @@ async def test_cancelling_works_in_work_and_in_the_queue_and_keeps_the_text(visi
     await row.locator("[data-verb=cancel]").click()
     await visitor.shows("busy.wav", "cancelled")
     await visitor.go(f"/t/{first.id}")
-    assert "This is chunk 0." in await visitor.page.inner_text(".text")
+    await visitor.sees(lambda: visitor.page.inner_text(".text"), has="This is chunk 0.")
     await visitor.go()
     slow = await site.send("reading.wav", chunks=40, decode_delay=0.5, delay=9)
     await visitor.shows("reading.wav", "processing")
@@ -199,7 +199,7 @@ async def test_a_deleted_job_comes_back_whole_by_undo(visitor: Visitor, site: Si
     await visitor.page.get_by_role("button", name="Undo").click()
     await visitor.shows("gone.wav", "completed")
     await visitor.go(f"/t/{job.id}")
-    assert "This is chunk 1." in await visitor.page.inner_text(".text")
+    await visitor.sees(lambda: visitor.page.inner_text(".text"), has="This is chunk 1.")
 
 
 async def test_a_job_is_renamed_in_place(visitor: Visitor, site: Site) -> None:
@@ -223,7 +223,7 @@ async def test_filters_count_and_a_search_finds_a_name(visitor: Visitor, site: S
     counts = [await page.inner_text(f"[data-filter={each}] .count") for each in ("all", "active", "done", "undone")]
     assert counts == ["3", "0", "2", "1"]
     await page.click("[data-filter=undone]")
-    assert await page.locator(".jobs .job").count() == 1
+    await visitor.sees(lambda: page.locator(".jobs .job").count(), 1)
     await page.click("[data-filter=all]")
     await page.fill("input[type=search]", "beta")
     await visitor.count(".jobs .job", 1)

@@ -146,7 +146,7 @@ async def test_a_link_to_a_web_page_becomes_a_job_with_the_title_of_the_page(
     await visitor.page.keyboard.press("Enter")
     await visitor.shows("A talk", "completed")
     await visitor.go("/system")
-    assert "yt-dlp 2" in await visitor.page.inner_text("[data-sites]")
+    await visitor.sees(lambda: visitor.page.inner_text("[data-sites]"), has="yt-dlp 2")
 
 
 async def test_where_only_files_are_fetched_a_web_page_is_told_from_one_before_it_is_sent(

@@ -243,7 +243,7 @@ async def test_paragraphs_join_lines_as_files_do_and_are_edited_by_their_lines(v
     top = """(() => { const { top } = document.querySelectorAll('[data-line]')[40].getBoundingClientRect()
       return top > 0 && top < innerHeight })()"""
     await page.evaluate("scrollBy(0, -120)")
-    assert await page.evaluate(top)
+    await visitor.sees(lambda: page.evaluate(top))
     await page.click("[data-view]")
     await page.check("[data-show=paragraphs]")
     await page.keyboard.press("Escape")

@@ -335,4 +335,4 @@ async def test_a_model_that_cannot_translate_says_so_where_translation_is_chosen
     assert await choice.is_disabled()
     assert "large-v3-turbo cannot translate" in str(await choice.text_content())
     await page.select_option("[data-option=model]", "auto")
-    assert await choice.is_enabled()
+    await visitor.sees(lambda: choice.is_enabled())

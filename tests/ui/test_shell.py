@@ -46,7 +46,7 @@ async def test_a_file_becomes_a_done_job_with_text_and_nobody_clicks(visitor: Vi
 async def test_a_dropped_and_a_pasted_file_do_too(visitor: Visitor, kind: str) -> None:
     if kind == "drop":
         await visitor.throw("dragover", ("held.wav", b"{}"))
-        assert await visitor.page.is_visible(".overlay")
+        await visitor.sees(lambda: visitor.page.is_visible(".overlay"))
     await visitor.throw(kind, (f"{kind}.wav", recording("x", chunks=1)["buffer"]))
     await visitor.shows(f"{kind}.wav", "completed")
     assert await visitor.page.locator(".overlay").count() == 0

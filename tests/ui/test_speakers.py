@@ -135,7 +135,7 @@ async def test_a_job_that_lacks_its_speakers_says_why_beside_the_text(visitor: V
     await site.service.parts.store.update(job.id, expected=Status.COMPLETED, history=(note,))
     await visitor.go(f"/t/{job.id}")
     await visitor.page.click("[data-panel-tab=speakers]")
-    assert "No network." in await visitor.page.inner_text(".speakers [data-note]")
+    await visitor.sees(lambda: visitor.page.inner_text(".speakers [data-note]"), has="No network.")
 
 
 async def test_a_digit_gives_lines_a_speaker_who_is_renamed_merged_and_parted_again(
@@ -277,7 +277,7 @@ async def test_whether_speakers_are_told_apart_is_chosen_for_new_recordings(visi
     await page.reload()
     await page.click("[data-options]")
     await page.click("dialog[open] .options summary")
-    assert await page.input_value("[data-option=speakers]") == "auto"  # as last time, but for any number
+    await visitor.sees(lambda: page.input_value("[data-option=speakers]"), "auto")  # as last time, but for any number
     assert await page.input_value("[data-option=min_speakers]") == ""
 
 

@@ -141,7 +141,7 @@ async def test_keys_steer_the_recording_and_do_nothing_once_they_are_off(visitor
     await visitor.reads("document.querySelector('video').paused", True)
     await page.keyboard.press("/")
     await page.keyboard.type("kjl 0")
-    assert await page.input_value("input[type=search]") == "kjl 0"
+    await visitor.sees(lambda: page.input_value("input[type=search]"), "kjl 0")
     await visitor.go("/settings")
     await page.uncheck("[data-keys]")
     await visitor.go(f"/t/{job_id}")
@@ -259,7 +259,7 @@ async def test_the_waveform_is_drawn_from_peaks_and_nothing_is_decoded(browser: 
 async def test_an_unknown_transcript_is_said_to_be_gone(visitor: Visitor) -> None:
     visitor.expected = re.compile("/api/jobs/")
     await visitor.go("/t/01nosuchjob")
-    assert "does not exist" in await visitor.words()
+    await visitor.sees(lambda: visitor.words(), has="does not exist")
 
 
 async def test_exports_look_as_is_chosen_and_the_choice_is_remembered(visitor: Visitor, site: Site) -> None:
@@ -280,15 +280,15 @@ async def test_exports_look_as_is_chosen_and_the_choice_is_remembered(visitor: V
     assert "line_columns=10&cjk_line_columns=10" in (await download.value).url
     await page.click("[data-export]")
     await page.check("#export input[value=md]")
-    assert await page.locator("[data-shape=times]").count() == 1
+    await visitor.sees(lambda: page.locator("[data-shape=times]").count(), 1)
     assert await page.locator("[data-shape=columns]").count() == 0
     async with page.expect_download():
         await page.click("[data-download]")
     await page.reload()
     await page.click("[data-export]")
-    assert await page.locator("#export input[type=radio]").first.get_attribute("value") == "md"
+    await visitor.sees(lambda: page.locator("#export input[type=radio]").first.get_attribute("value"), "md")
     await page.check("#export input[value=srt]")
-    assert await page.input_value("[data-shape=columns]") == "10"
+    await visitor.sees(lambda: page.input_value("[data-shape=columns]"), "10")
 
 
 SEEN = """(() => { const line = document.querySelector('.line.now')?.getBoundingClientRect(); if (!line) return false
@@ -371,7 +371,7 @@ async def test_a_click_on_a_word_goes_there_and_plays_only_what_was_playing(visi
     await page.mouse.down()
     await page.mouse.move(box["x"] + 90, box["y"] + box["height"] / 2)
     await page.mouse.up()  # who selects text does not want to go there
-    assert await page.evaluate("getSelection().toString() !== ''")
+    await visitor.sees(lambda: page.evaluate("getSelection().toString() !== ''"))
     assert round(await page.evaluate(PLACE)) == 33
 
 
@@ -401,12 +401,14 @@ async def test_play_is_reached_before_the_text_and_the_text_is_one_stop(visitor:
     at = "[...document.querySelectorAll('[data-line]')].indexOf(document.activeElement.closest('[data-line]'))"
     for key, wanted in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1), ("End", 4)):
         await page.keyboard.press(key)
-        assert await page.evaluate(at) == wanted
+        await visitor.sees(lambda: page.evaluate(at), wanted)
     assert await page.evaluate(PLACE) == 0  # only the focus went
     await page.keyboard.press("Enter")
-    assert await page.evaluate("document.activeElement.isContentEditable")  # and the caret is in the line
+    await visitor.sees(
+        lambda: page.evaluate("document.activeElement.isContentEditable")
+    )  # and the caret is in the line
     await page.keyboard.press("Tab")
-    assert await page.evaluate(focus) == ""
+    await visitor.sees(lambda: page.evaluate(focus), "")
 
 
 async def test_a_failed_recording_says_one_thing_and_has_its_actions(visitor: Visitor, site: Site) -> None:
@@ -418,7 +420,7 @@ async def test_a_failed_recording_says_one_thing_and_has_its_actions(visitor: Vi
     assert "No text yet" not in await visitor.words()
     assert await page.locator("[data-another]").count() == 1
     await page.click(".more[data-menu]")
-    assert await page.locator("[data-report]").is_visible()
+    await visitor.sees(lambda: page.locator("[data-report]").is_visible())
     await page.click("[data-verb=rename]")
     await page.fill(".rename input", "note")
     await page.keyboard.press("Enter")
@@ -475,9 +477,9 @@ async def test_reading_has_most_of_a_phone(browser: Any, site: Site) -> None:
         assert player <= 64
         assert first <= 190
         await page.click("[data-finder]")
-        assert await page.evaluate("document.activeElement.type") == "search"
+        await visitor.reads("document.activeElement.type", "search")
         await page.click(".player [data-menu]")
-        assert await page.locator("[data-volume]").is_visible()
+        await page.locator("[data-volume]").wait_for()
 
 
 async def test_the_player_rewinds_on_pause_and_has_volume_and_fine_speeds(visitor: Visitor, site: Site) -> None:
