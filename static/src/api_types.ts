@@ -1360,6 +1360,13 @@ export interface components {
          * @enum {string}
          */
         Effect: "now" | "restart";
+        /**
+         * Encoding
+         * @description How one sample of raw sound is written: little-endian numbers, or G.711 of the ITU-T (`mulaw`, `alaw`).
+         * @default s16le
+         * @enum {string}
+         */
+        Encoding: "s16le" | "s24le" | "s32le" | "f32le" | "mulaw" | "alaw";
         /** EndpointState */
         EndpointState: {
             endpoint: string;
@@ -1516,6 +1523,7 @@ export interface components {
             channels: number;
             speakers?: number | null;
             of?: string | null;
+            live?: components["schemas"]["LiveSession"] | null;
         };
         /** JobEdit */
         JobEdit: {
@@ -1667,6 +1675,24 @@ export interface components {
         /** Live */
         Live: {
             version: string;
+        };
+        /**
+         * LiveEnd
+         * @description Why no more sound comes into a live session.
+         * @enum {string}
+         */
+        LiveEnd: "client" | "silence" | "length" | "cancelled";
+        /** LiveSession */
+        LiveSession: {
+            source: string;
+            rate: number;
+            encoding?: components["schemas"]["Encoding"];
+            /** @default 1 */
+            channels: number;
+            /** @default 0 */
+            received_bytes: number;
+            heard_at?: number | null;
+            ended?: components["schemas"]["LiveEnd"] | null;
         };
         /** LogEntry */
         LogEntry: {

@@ -35,32 +35,44 @@ STALE: Final = 2
 
 
 class SpeechDetector:
-    """The speech probabilities of one recording, in order. `reset` prepares for the next recording."""
+    """The speech probabilities of one recording, in order. `reset` prepares for the next recording.
 
-    def __init__(self) -> None:
+    `step`: the frames of a call of the network. Smaller ones are earlier and cost more; the probabilities are equal.
+    """
+
+    def __init__(self, *, like: SpeechDetector | None = None, step: int = BLOCK) -> None:
+        """Load the network, or share that of the detector `like`. `BLOCK` is a multiple of `step`."""
+        if BLOCK % step:
+            raise ValueError("a block must consist of whole steps")
+        self._step = step
+        self._session: onnxruntime.InferenceSession = self._load() if like is None else like._session
+        self.reset()
+
+    @staticmethod
+    def _load() -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         # One thread: four are at most a fifth faster for three times the work, and the speech actor needs cores.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        self._session = onnxruntime.InferenceSession(
+        return onnxruntime.InferenceSession(
             str(network_path()), providers=["CPUExecutionProvider"], sess_options=options
         )
-        self.reset()
 
     def reset(self) -> None:
         """Start a new recording."""
         self._forget()
         self._silent = 0  # blocks in a row without speech
+        self._done, self._loudest = 0, 0.0  # frames of the present block, and the greatest of their probabilities
         self._tail = np.zeros(CONTEXT, dtype=np.int16)  # context, then samples that fill no block yet
 
     def feed(self, samples: npt.NDArray[np.int16]) -> list[float]:
         """Take the next samples (16 kHz mono) and return the probabilities of the frames that are ready."""
         self._tail = np.concatenate((self._tail, samples))
-        block = BLOCK * FRAME
+        step = self._step * FRAME
         probabilities: list[float] = []
-        while len(self._tail) - CONTEXT >= block:
-            probabilities += self._run(self._tail[: CONTEXT + block])
-            self._tail = self._tail[block:]
+        while len(self._tail) - CONTEXT >= step:
+            probabilities += self._run(self._tail[: CONTEXT + step])
+            self._tail = self._tail[step:]
         return probabilities
 
     def finish(self) -> list[float]:
@@ -75,14 +87,17 @@ class SpeechDetector:
         self._h = self._c = np.zeros((1, 1, 128), dtype=np.float32)
 
     def _run(self, samples: npt.NDArray[np.int16]) -> list[float]:
-        if self._silent >= STALE:
+        if self._done == 0 and self._silent >= STALE:
             self._forget()
         scaled = samples.astype(np.float32) / 32768
         frames = np.lib.stride_tricks.sliding_window_view(scaled, CONTEXT + FRAME)[::FRAME]
         inputs = {"input": np.ascontiguousarray(frames), "h": self._h, "c": self._c}
         output, self._h, self._c = self._session.run(None, inputs)
         probabilities: list[float] = output.ravel().tolist()
-        self._silent = self._silent + 1 if max(probabilities) < OFFSET else 0
+        self._done, self._loudest = self._done + len(probabilities), max(self._loudest, *probabilities)
+        if self._done >= BLOCK:
+            self._silent = self._silent + 1 if self._loudest < OFFSET else 0
+            self._done, self._loudest = 0, 0.0
         return probabilities
 
 

@@ -35,6 +35,7 @@ from whisper_service.scheduler import requests
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import IDLE_FIELDS, Ledger
+from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
@@ -54,6 +55,7 @@ logger = logging.getLogger(__name__)
 
 SPEECH: Final = "whisper_service.actors.speech.main:run"
 MEDIA: Final = "whisper_service.actors.media.main:run"
+LIVE: Final = "whisper_service.actors.media.live:run"
 DOWNLOAD: Final = "whisper_service.actors.download.main:run"
 SPEAKERS_ENTRY: Final = "whisper_service.actors.speakers.main:run"
 
@@ -168,6 +170,7 @@ def _build(
             limits,
             config.storage,
         ),
+        live=LiveActor(supervise("live", LIVE), data, limits),
         speakers=SpeakersActor(
             supervise("speakers", speakers_entry, ready_is_useful=False), catalog.target_of(SPEAKERS)
         ),

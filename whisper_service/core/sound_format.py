@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import struct
-from enum import StrEnum
 from typing import Final
 
-from whisper_service.core.domain import Value
+from whisper_service.core.domain import Encoding, LiveSession, Value
 
 UNKNOWN: Final = 0xFFFFFFFF
 """The size of a stream, as FFmpeg writes and reads it. Greater sizes do not fit into a WAV header either."""
 _PCM: Final = 1
-
-
-class Encoding(StrEnum):
-    """How one sample is written. Numbers are little-endian; `mulaw` and `alaw` are those of ITU-T G.711."""
-
-    S16LE = "s16le"
-    S24LE = "s24le"
-    S32LE = "s32le"
-    F32LE = "f32le"
-    MULAW = "mulaw"
-    ALAW = "alaw"
 
 
 _FORMS: Final = {
@@ -71,6 +59,11 @@ class SoundFormat(Value, frozen=True):
         total = None if sound_bytes is None else after_size + sound_bytes
         head = struct.pack("<4sI4s", b"RIFF", _stated(total), b"WAVE")
         return head + chunks + struct.pack("<4sI", b"data", _stated(sound_bytes))
+
+
+def form_of(live: LiveSession) -> SoundFormat:
+    """Return the format of the sound of a session."""
+    return SoundFormat(live.rate, live.encoding, live.channels)
 
 
 def _stated(size: int | None) -> int:

@@ -21,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 def stop_decoding(context: Context, run: Run | None) -> None:
-    """Cancel the job on the media actor that decodes its recording."""
+    """Cancel the job on the actor that reads its recording."""
     if run is not None and run.media_actor is not None:
+        context.live.cancel(run.job.id)
         context.media.cancel(run.media_actor, run.job.id)
 
 

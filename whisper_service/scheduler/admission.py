@@ -15,7 +15,7 @@ from typing import Final
 
 from whisper_service.scheduler.lanes import SHORT_S, at_front, turn
 from whisper_service.scheduler.speakers_plan import has_all_text
-from whisper_service.scheduler.views import ClaimJob, Decoding, JobView, StartDecode, View, WaitingJob
+from whisper_service.scheduler.views import ClaimJob, Decoding, FollowSession, JobView, StartDecode, View, WaitingJob
 
 LONG_S: Final = 3_600.0
 """A longer recording is a long one. Its spool takes 230 MB, and reading an hour takes 10 to 20 s."""
@@ -66,6 +66,8 @@ def claim(view: View) -> Iterator[ClaimJob]:
     at_work: Counter[Length] = Counter()
     uncounted = MAX_WITHOUT_MODEL
     for work in view.jobs:
+        if work.live:  # `live.max_sessions` limits them
+            continue
         if (work.model_missing or (work.unassigned and has_all_text(work))) and uncounted:
             uncounted -= 1
         else:
@@ -89,7 +91,7 @@ def decode(view: View) -> Iterator[StartDecode]:
     idle = deque(actor.name for actor in view.media if actor.idle)
     running = Counter(length_of(job) for job in view.jobs if job.decoding is Decoding.RUNNING)
     for job in sorted(view.jobs, key=_decode_turn):
-        if job.decoding is not Decoding.WAITING or job.model_missing or not idle:
+        if job.decoding is not Decoding.WAITING or job.model_missing or job.live or not idle:
             continue
         length = length_of(job)
         if length is not Length.SHORT:
@@ -98,6 +100,13 @@ def decode(view: View) -> Iterator[StartDecode]:
                 continue
         running[length] += 1
         yield StartDecode(job.job_id, idle.popleft())
+
+
+def follow(view: View) -> Iterator[FollowSession]:
+    """Yield the live sessions that nobody follows yet."""
+    for job in view.jobs:
+        if job.live and job.decoding is Decoding.WAITING:
+            yield FollowSession(job.job_id)
 
 
 def _decode_turn(job: JobView) -> tuple[bool, bool, tuple[int, float, int, int]]:

@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from whisper_service.core.domain import Problem
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
+from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
@@ -34,6 +35,7 @@ class Context:
     ledger: Ledger
     speech: SpeechActor
     media: MediaActors
+    live: LiveActor
     speakers: SpeakersActor
     models: ModelStates
     downloads: ModelDownloads
@@ -45,7 +47,8 @@ class Context:
     @property
     def actors(self) -> tuple[Supervisor, ...]:
         """The supervisor of every actor."""
-        return (*self.transcribing_actors, self.speakers.actor, self.downloads.actor, self.hub_tests.actor)
+        others = (self.live.actor, self.speakers.actor, self.downloads.actor, self.hub_tests.actor)
+        return (*self.transcribing_actors, *others)
 
     @property
     def transcribing_actors(self) -> tuple[Supervisor, ...]:

@@ -29,6 +29,10 @@ async def carry_out(context: Context, step: views.Step) -> bool:
             run = runs.get(job_id)
             if run is not None and context.media.start(run.job, actor, limit_s=run.limit_s):
                 run.decoding, run.media_actor = views.Decoding.RUNNING, actor
+        case views.FollowSession(job_id):
+            run = runs.get(job_id)
+            if run is not None and context.live.follow(run.job):
+                run.decoding, run.media_actor = views.Decoding.RUNNING, context.live.actor.name
         case views.LoadModel(model, _):
             await _load(context, model)
         case views.UnloadModel():

@@ -32,6 +32,8 @@ def lane_of(job: JobView) -> Lane:
     """Return the lane of the job. A call or a short recording leaves its lane after some chunks."""
     if job.rank < 0 and job.rank != CALL_RANK:
         return Lane.FRONT
+    if job.live:  # somebody reads along, for as long as it lasts
+        return Lane.CALL
     if job.given >= CALL_CHUNKS:
         return Lane.TURNS
     if job.rank == CALL_RANK:

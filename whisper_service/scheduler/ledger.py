@@ -22,6 +22,7 @@ from whisper_service.core.domain import (
     Status,
     Task,
 )
+from whisper_service.core.errors import NotFound
 from whisper_service.core.files import draft_of
 from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.core.stated_length import stated_length
@@ -81,6 +82,12 @@ class Ledger(SpeakersLedger):
         if (written := await self._store.update_link(job_id, **fields)) is None:
             return None
         self._data.source_of(job_id).touch()
+        return self._publish(written)
+
+    async def update_live(self, job_id: str, **fields: Any) -> Job:
+        """Write fields of a live session, whatever its job is doing. Raises `NotFound`."""
+        if (written := await self._store.update_live(job_id, **fields)) is None:
+            raise NotFound("There is no such live session.", hint="It may have been deleted.")
         return self._publish(written)
 
     async def move_to_front(self, job_id: str) -> Job:

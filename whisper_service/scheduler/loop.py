@@ -98,7 +98,8 @@ class Loop:
             lost = {index: batch for index, batch in run.batch_of.items() if not speech.has_batch(batch)}
             for index, batch in lost.items():
                 run.take_back(index, batch)
-            unread = run.decoding is Decoding.RUNNING and not media.decodes(run.media_actor, run.job.id)
+            read = media.decodes(run.media_actor, run.job.id) or self._context.live.follows(run.job.id)
+            unread = run.decoding is Decoding.RUNNING and not read
             if unread:
                 run.restart_decoding()
             if run.speakers is not None and run.speakers.hearing is not None and not speakers.has(run.job.id):
@@ -138,7 +139,7 @@ class Loop:
             try:
                 again |= await execute.carry_out(context, step)
             except (sqlite3.Error, OSError, ServiceError) as error:
-                if not isinstance(step, views.ClaimJob | views.StartDecode | views.FinishJob):
+                if not isinstance(step, views.ClaimJob | views.StartDecode | views.FollowSession | views.FinishJob):
                     raise
                 facts = {"action": "step_failed", "job": step.job_id, "step": type(step).__name__}
                 logger.exception("A step of the plan failed.", extra=facts)
@@ -163,7 +164,8 @@ class Loop:
 
     def _obstacle(self, run: Run) -> Problem | None:
         """Return what keeps a job in work from going on until a person acts."""
-        if run.decoding is not Decoding.DONE and (problem := self._context.media.obstacle) is not None:
+        reader = self._context.media if run.job.live is None else self._context.live
+        if run.decoding is not Decoding.DONE and (problem := reader.obstacle) is not None:
             return problem
         return self._context.speech.obstacle(run.job.model)
 
@@ -199,7 +201,7 @@ class Loop:
             case Phase.DECODING:
                 return "Reading the recording."
             case Phase.TRANSCRIBING:
-                return "Transcribing."
+                return "Listening." if run.job.growing else "Transcribing."
             case Phase.FINALIZING:
                 return "Finishing."
             case Phase.SPEAKERS:

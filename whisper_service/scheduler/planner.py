@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from whisper_service.scheduler.admission import claim, decode
+from whisper_service.scheduler.admission import claim, decode, follow
 from whisper_service.scheduler.batches import give_batches
 from whisper_service.scheduler.lanes import Lane, is_urgent, lane_of, turn
 from whisper_service.scheduler.model_choice import choose_models
@@ -53,6 +53,7 @@ def plan(view: View, now: float) -> list[Step]:
         *_finish(view),
         *claim(view),
         *decode(view),
+        *follow(view),
         *_transcribe(view, now),
         *plan_speakers(view, now),
         *_unload(view, now),

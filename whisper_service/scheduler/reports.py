@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from whisper_service.scheduler import aborts, execute, recovery, speakers_work
+from whisper_service.scheduler import aborts, execute, live_work, recovery, speakers_work
 from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.live_actor import LiveActor
+from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.run import Run
 from whisper_service.supervision.protocol import (
     Assigned,
@@ -19,6 +21,7 @@ from whisper_service.supervision.protocol import (
     Downloaded,
     DownloadProgress,
     Fault,
+    Followed,
     Heard,
     Loaded,
     MediaInfo,
@@ -69,7 +72,7 @@ async def take_report(context: Context, event: Reported) -> None:
                     await context.ledger.update_progress(run)
         case Decoded():
             run = _run_at(context, actor, report.job_id)
-            context.media.on_end(actor, report.job_id)
+            _reader(context, actor).on_end(actor, report.job_id)
             if run is not None:
                 await context.ledger.finish_decoding(
                     run,
@@ -78,6 +81,8 @@ async def take_report(context: Context, event: Reported) -> None:
                     playable=report.playable,
                     copy_bytes=report.copy_bytes,
                 )
+        case Followed():
+            await live_work.take_followed(context, report)
         case Fault():
             await _fault(context, actor, event.generation, report)
         case DownloadProgress():
@@ -111,6 +116,8 @@ async def take_death(context: Context, event: Died) -> None:
         await speakers_work.take_death(context, event.diagnosis)
     elif event.actor == context.speech.actor.name:
         await recovery.speech_died(context, event.diagnosis)
+    elif event.actor == context.live.actor.name:
+        await live_work.take_death(context, event.diagnosis)
     elif run := _run_at(context, event.actor, context.media.on_died(event.actor)):
         await recovery.media_died(context, run, event.diagnosis)
 
@@ -161,13 +168,18 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
             await speakers_work.take_fault(context, report)
         case "media" if report.job_id is not None:
             run = _run_at(context, actor, report.job_id)
-            context.media.on_end(actor, report.job_id)
+            _reader(context, actor).on_end(actor, report.job_id)
             if run is not None:
                 facts = {"action": "decode_failed", "job": report.job_id, "actor": actor, "generation": generation}
                 logger.warning("%s", report.problem.message, extra={**facts, "cause": report.problem.code})
                 run.stop_decoding(report.problem)
         case _:
             logger.error("%s: %s", actor, report.problem.message, extra={"action": "actor_fault", "actor": actor})
+
+
+def _reader(context: Context, actor: str) -> MediaActors | LiveActor:
+    """Return the actors among which is the one of this name."""
+    return context.live if actor == context.live.actor.name else context.media
 
 
 def _run_at(context: Context, actor: str, job_id: str | None) -> Run | None:

@@ -68,6 +68,7 @@ async def change(context: Context, job_id: str, cause: Cause, *, model: str | No
     if cause is Cause.RETRY:
         context.speech.reset(device=False)
         context.media.reset()
+        context.live.reset()
         context.speakers.reset()
         job = await context.store.job(job_id)
         if job.problem is not None and job.status in OPEN:  # it waits for the actors that were just reset

@@ -23,7 +23,7 @@ def phase_of(run: Run, loaded: str | None, *, model_missing: bool = False, fetch
     if run.waiting or run.in_flight:
         return Phase.TRANSCRIBING if loaded is not None and loaded == run.job.model else Phase.LOADING_MODEL
     if run.decoding is not Decoding.DONE:
-        return Phase.DECODING
+        return Phase.DECODING if run.job.live is None else Phase.TRANSCRIBING
     if run.speakers is None or not run.speakers.left:
         return Phase.FINALIZING
     return Phase.DOWNLOADING_MODEL if fetching and run.speakers.ready else Phase.SPEAKERS
@@ -54,4 +54,5 @@ def view_of(run: Run, *, model_missing: bool = False) -> JobView:
         unheard=None if speakers is None else speakers.first,
         unassigned=speakers is not None and speakers.left,
         heard_last=0 if speakers is None else speakers.last_command,
+        live=job.live is not None,
     )

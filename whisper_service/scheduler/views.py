@@ -55,6 +55,7 @@ class JobView(Value, frozen=True):
     unheard: int | None = None  # the first chunk whose voices can be heard; None: there is none
     unassigned: bool = False  # its speakers are to be named before it ends
     heard_last: int = 0  # the number of the last command for its speakers; 0: none
+    live: bool = False  # a live session: the live actor reads its recording
 
 
 class WaitingJob(Value, frozen=True):
@@ -149,6 +150,12 @@ class StartDecode(Value, frozen=True):
     media_actor: str
 
 
+class FollowSession(Value, frozen=True):
+    """Have the recording of a live session read while it grows."""
+
+    job_id: str
+
+
 class LoadModel(Value, frozen=True):
     """Replace the loaded model of a seat."""
 
@@ -198,5 +205,6 @@ class FinishJob(Value, frozen=True):
 
 
 Step = (
-    ClaimJob | StartDecode | LoadModel | UnloadModel | GiveBatch | HearChunk | AssignSpeakers | RestSpeakers | FinishJob
-)
+    ClaimJob | StartDecode | FollowSession | LoadModel | UnloadModel | GiveBatch | HearChunk | AssignSpeakers
+    | RestSpeakers | FinishJob
+)  # fmt: skip

@@ -100,6 +100,11 @@ class JobQueries:
         sql = "SELECT id FROM job WHERE status IN (SELECT value FROM json_each(:status))"
         return {row["id"] for row in await self._db.read(sql, status=row_mapping.json(list(status)))}
 
+    async def open_sessions(self) -> list[Job]:
+        """Return the jobs whose recording may still grow, the oldest first."""
+        sql = f"{JOBS} WHERE live IS NOT NULL AND json_extract(live, '$.ended') IS NULL ORDER BY id"
+        return [row_mapping.job(row) for row in await self._db.read(sql)]
+
     async def ids_with_media(self) -> set[str]:
         """Return the ids of the jobs whose recording was not removed, with those in the trash."""
         return {row["id"] for row in await self._db.read("SELECT id FROM job WHERE NOT media_removed")}

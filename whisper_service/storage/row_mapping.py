@@ -25,7 +25,7 @@ from whisper_service.core.domain import (
     Word,
 )
 
-JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem", "origin", "tracks"})
+JSON_FIELDS: Final = frozenset({"options", "gaps", "error", "words", "history", "problem", "origin", "tracks", "live"})
 """Fields that are stored as JSON text."""
 
 

@@ -167,6 +167,13 @@ class Store(JobQueries):
                 return None
             return await self._written(await self._set(job_id, Status.PENDING, fields))
 
+    async def update_live(self, job_id: str, **fields: Any) -> Written | None:
+        """Set fields, also those of `FETCHED`, of a live session in any status. None: it is none, or in the trash."""
+        _check(fields.keys() - FETCHED)
+        async with self._db.transaction():
+            found = await self._db.run("SELECT status FROM kept WHERE id = :id AND live IS NOT NULL", id=job_id)
+            return await self._written(await self._set(job_id, Status(found[0][0]), fields)) if found else None
+
     async def add_chunk(self, job_id: str, span: Span, **fields: Any) -> Written | None:
         """Add a chunk to a job in work. None: the chunk was there, or the job is not in work."""
         _check(fields)

@@ -22,6 +22,7 @@ from whisper_service.supervision.protocol import (
     Cancel,
     Command,
     Decode,
+    Follow,
     Listen,
     Report,
     Transcribe,
@@ -68,7 +69,7 @@ class Inbox:
         except Empty:
             return None
         jobs: tuple[str, ...] = ()
-        if isinstance(command, (Decode, Listen, Assign)):
+        if isinstance(command, (Decode, Follow, Listen, Assign)):
             jobs = (command.job_id,)
         elif isinstance(command, Transcribe):
             jobs = tuple(chunk.job_id for chunk in command.chunks)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from whisper_service.core.domain import AudioTrack, Channels, Playable, Problem, Script, Segment, Span, Task, Value
+from whisper_service.core.sound_format import SoundFormat
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -89,6 +90,38 @@ class Decode(Message, frozen=True):
     channels: Channels = Channels.MIX
     apart: str = ""  # a second spool, for the channels of each sample if they are kept apart
     fine_peaks: str = ""  # a waveform in finer steps than that of `peaks`; empty: none is wanted
+
+
+class Follow(Message, frozen=True):
+    """Cut the recording of a live session into chunks while it grows.
+
+    Answered by `ChunkFound`s and `Followed`, and at the end of the session by `Decoded`; or by `Fault(scope="media")`.
+    Equal sound gives equal chunks and bytes of the spool, so a session that was interrupted is followed again from its
+    beginning.
+    """
+
+    job_id: str
+    source: str  # a WAV file whose header has the length of `form.header_bytes`
+    spool: str
+    peaks: str
+    form: SoundFormat
+    sound_bytes: int  # that the recording has by now
+    ended: bool = False  # no more will come
+    fine_peaks: str = ""  # a waveform in finer steps than that of `peaks`; empty: none is wanted
+
+
+class Grow(Message, frozen=True):
+    """The recording of a session that is followed has grown, or has ended."""
+
+    job_id: str
+    sound_bytes: int  # in all
+    ended: bool = False
+
+
+class CutHere(Message, frozen=True):
+    """End the open chunk of a session that is followed, as if a pause came now."""
+
+    job_id: str
 
 
 class Hub(Value, frozen=True):
@@ -200,8 +233,8 @@ class Shutdown(Message, frozen=True):
 
 
 Command = (
-    Load | Transcribe | Decode | Download | TestConnection | FetchSite | Listen | Assign | MakeNetworks
-    | Cancel | Shutdown
+    Load | Transcribe | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite | Listen
+    | Assign | MakeNetworks | Cancel | Shutdown
 )  # fmt: skip
 
 
@@ -283,6 +316,14 @@ class Decoded(Message, frozen=True):
     warnings: tuple[Problem, ...] = ()  # what was not read, and why
     playable: Playable | None = None  # what a player gets; None: there is nothing that plays
     copy_bytes: int = 0  # of the listening copy; 0: there is none
+
+
+class Followed(Message, frozen=True):
+    """How far a session was taken in, after every piece of its sound."""
+
+    job_id: str
+    sound_bytes: int
+    position_s: float  # the end of what is in the spool
 
 
 class EndpointState(Value, frozen=True):
@@ -412,7 +453,7 @@ class Fault(Message, frozen=True):
 
 
 Report = (
-    Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded
+    Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded | Followed
     | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
     | Heard | Assigned | NetworksMade | Fault
 )  # fmt: skip

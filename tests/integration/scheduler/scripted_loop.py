@@ -20,6 +20,7 @@ from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
+from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
@@ -91,7 +92,7 @@ class ScriptedLoop:
         self.speech, self.media = ScriptedActor("speech"), ScriptedActor("media-1")
         speech = SpeechActor(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
         feed = ChangeFeed(store.change_log, 0)
-        self.download = ScriptedActor("download")
+        self.download, self.live = ScriptedActor("download"), ScriptedActor("live")
         self.speakers = ScriptedActor("speakers")
         models = ModelStates(store, feed, Inventory(catalog, Machine(cpus=2, memory_bytes=0)), speech)
         self.context = Context(
@@ -107,6 +108,7 @@ class ScriptedLoop:
                 settings.supervision,
                 settings.storage,
             ),
+            live=LiveActor(self.live, data, settings.supervision),  # type: ignore[arg-type]
             speakers=SpeakersActor(self.speakers, catalog.target_of("speakers")),  # type: ignore[arg-type]
             models=models,
             downloads=ModelDownloads(self.download, models, Hub(()), spare_bytes=0),  # type: ignore[arg-type]

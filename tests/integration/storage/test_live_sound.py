@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from testkit.small_disk import Ballast, small_disk
+from whisper_service.core.domain import Encoding
 from whisper_service.core.errors import DiskFull, InvalidRequest, NotFound, OffsetAhead, TooLarge
-from whisper_service.core.sound_format import Encoding, SoundFormat
+from whisper_service.core.sound_format import SoundFormat
 from whisper_service.core.stated_length import stated_length
 from whisper_service.storage import live_sound
 from whisper_service.storage.data_dir import DataDir

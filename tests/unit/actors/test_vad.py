@@ -34,6 +34,18 @@ def test_it_does_not_matter_in_what_portions_the_sound_comes(portion: int) -> No
     assert probabilities(SOUND, portion) == probabilities(SOUND, 8_000)
 
 
+@pytest.mark.parametrize("step", [1, 8])
+def test_smaller_steps_give_the_same_probabilities_also_where_the_state_is_new(step: int) -> None:
+    sound = join(SOUND, silence(21.3), babble(6), silence(9), babble(3))
+    whole = SpeechDetector()
+    assert probabilities(sound, 8_000, SpeechDetector(like=whole, step=step)) == probabilities(sound, 8_000, whole)
+
+
+def test_a_block_consists_of_whole_steps() -> None:
+    with pytest.raises(ValueError, match="whole steps"):
+        SpeechDetector(step=3)
+
+
 def test_one_probability_per_frame_and_one_for_the_rest() -> None:
     assert [len(probabilities(silence(1)[:samples], 100)) for samples in (0, 1, 512, 513)] == [0, 1, 1, 2]
 

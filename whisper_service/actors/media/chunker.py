@@ -139,6 +139,10 @@ class Chunker:
         for probability in probabilities:
             yield from self._step(probability)
 
+    def cut_here(self) -> Iterator[Span]:
+        """Yield the chunk that is open, as if a pause came now. What follows is another chunk."""
+        yield from self._close(self._frames * FRAME)
+
     def finish(self, samples: int) -> Iterator[Span]:
         """Yield the last chunk. The recording has `samples` samples: the last frame may have been padded."""
         yield from self._close(samples)

@@ -1,0 +1,32 @@
+"""Take in what the live actor reports of sessions, and its deaths. Runs on the scheduler's loop."""
+
+from __future__ import annotations
+
+import time
+
+from msgspec.structs import replace
+
+from whisper_service.scheduler import recovery
+from whisper_service.scheduler.context import Context
+from whisper_service.supervision.faults import Diagnosis
+from whisper_service.supervision.protocol import Followed
+
+
+async def take_followed(context: Context, report: Followed) -> None:
+    """Record how far a session was taken in, and tell clients of it now and then."""
+    context.live.on_followed(report)
+    run = context.ledger.runs.get(report.job_id)
+    if run is None or run.job.live is None or not context.live.follows(report.job_id):
+        return
+    run.decoded_s = max(run.decoded_s, report.position_s)
+    if report.sound_bytes > run.job.live.received_bytes and context.live.is_time_to_tell(report.job_id):
+        live = replace(run.job.live, received_bytes=report.sound_bytes, heard_at=round(time.time(), 3))
+        await context.ledger.update_progress(run, live=live)
+
+
+async def take_death(context: Context, diagnosis: Diagnosis) -> None:
+    """Follow again what the dead actor followed."""
+    for job_id in context.live.on_died():
+        run = context.ledger.runs.get(job_id)
+        if run is not None and run.media_actor == context.live.actor.name:
+            await recovery.media_died(context, run, diagnosis)
