@@ -13,6 +13,9 @@ type Sent<T> = T extends readonly (infer Item)[]
 
 export type AccessInfo = Sent<Schemas['AccessInfo']>
 export type ActorState = Schemas['ActorState']
+/** The subtitles of a transcript, as the service makes them. */
+export type CueList = Sent<Schemas['CueList']>
+export type CueStyle = CueList['style']
 export type EndpointState = Sent<Schemas['EndpointState']>
 export type Found = Sent<Schemas['Found']>
 export type Gap = Sent<Schemas['Gap']>

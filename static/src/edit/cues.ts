@@ -1,18 +1,27 @@
-// The subtitles of a transcript as its SRT file has them: what the views of subtitles share.
-import type { ComputedRef, Ref } from 'vue'
+// The subtitles of a transcript as its SRT file has them: what the views of subtitles share. The service makes them; what
+// it does not have yet is laid on top.
+import { computed, ref, shallowRef, watch, type ComputedRef, type Ref } from 'vue'
+import { request } from '../api.ts'
+import { exportLayout } from '../preferences.ts'
+import { state } from '../store.ts'
+import { lineId } from '../transcript_text.ts'
+import type { CueList } from '../types.ts'
+import { cueOfTyped, overlaid, toFetched, type Fetched } from './cues_overlaid.ts'
+import { retimed } from './cue_times.ts'
+import type { Session } from './session.ts'
 
 /** Why a subtitle reads badly. The names are those of the API. */
-export type CueProblem = 'too_fast' | 'too_long' | 'too_many_rows' | 'too_short' | 'overlaps'
+export type CueProblem = CueList['cues'][number]['problems'][number]
 
-/** A stretch of a line, in characters (code points) of its text. */
+/** A stretch of a line, in characters (code points) of its text without spaces at the ends. */
 export interface CuePart {
   line: string // its ID
-  from: number
-  to: number
+  begin: number
+  end: number
 }
 
 export interface Cue {
-  /** The same as long as it is the same subtitle. Of one that is a whole line it is the ID of that line. */
+  /** The same as long as it is the same subtitle. Of one that begins with a line it is the ID of that line. */
   key: string
   /** The lines whose words it has, by ID, in order. A gap has none. */
   lines: string[]
@@ -32,12 +41,14 @@ export interface Cue {
 export interface Cues {
   /** In order of their starts, with the changes on top that the service does not have yet. */
   cues: ComputedRef<Cue[]>
+  /** Those of them whose text is being typed right now, as they are with the newest key, by their keys. */
+  typed: ComputedRef<ReadonlyMap<string, Cue>>
   /** Seconds between two subtitles. */
   gap: ComputedRef<number>
   /** The key of the subtitle that a person works on, or ''. */
   chosen: Ref<string>
   /** Whether they have come. */
-  loaded: Ref<boolean>
+  loaded: ComputedRef<boolean>
   /** Fetch them, and again after each edit, until the function that this gives is called. */
   watch(): () => void
   /**
@@ -45,4 +56,115 @@ export interface Cues {
    * Null: it cannot be done.
    */
   setTimes(cue: Cue, start: number, end: number): string | null
+}
+
+const WAIT_MS = 300 // after an edit, for the next one
+const opened = new Map<string, Cues>()
+
+/** The subtitles of a transcript. There is one object for each in a tab. */
+export function openCues(job: string, session: Session): Cues {
+  const known = opened.get(job)
+  if (known) return known
+  const cues = start(job, session)
+  opened.set(job, cues)
+  return cues
+}
+
+function start(job: string, session: Session): Cues {
+  const fetched = shallowRef<Fetched | null>(null)
+  const chosen = ref('')
+  let watchers = 0
+  let stop = () => {}
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let number = 0 // of the newest request
+  let tookMs = 0
+
+  async function fetchCues(): Promise<void> {
+    const mine = (number += 1)
+    const began = performance.now()
+    const query = new URLSearchParams(Object.entries(options.value).map(([name, value]) => [name, String(value)]))
+    const answer = await request<CueList>('GET', `/api/jobs/${job}/cues?${query}`)
+    if (mine !== number || !watchers) return
+    tookMs = performance.now() - began
+    if (answer.ok) fetched.value = toFetched(answer.value, state.value.texts[job] ?? [], cues.value)
+    else soon() // the page tells elsewhere that the service does not answer
+  }
+  /** Fetch after a moment. For a long recording the service works for seconds: then less often. */
+  function soon(): void {
+    clearTimeout(timer)
+    timer = setTimeout(() => void fetchCues(), Math.max(WAIT_MS, 2 * tookMs))
+  }
+  const options = computed(() => {
+    const { line_columns, cjk_line_columns, lines, script, speakers } = exportLayout('srt')
+    const chosen = { line_columns, cjk_line_columns, lines, script, speakers }
+    return Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined))
+  })
+
+  const cues = computed<Cue[]>((before) => {
+    // An input method writes into an element that must stay where it is.
+    if (before && session.composing.value) return before
+    return fetched.value ? overlaid(fetched.value, session.lines.value, before ?? []) : []
+  })
+  const ofLine = computed(() => {
+    const found = new Map<string, Cue[]>()
+    for (const cue of cues.value)
+      for (const line of cue.lines) {
+        const some = found.get(line)
+        if (some) some.push(cue)
+        else found.set(line, [cue])
+      }
+    return found
+  })
+  const textOf = (id: string) => session.lines.value.find((line) => lineId(line) === id)?.text.trim()
+  const typed = computed(() => {
+    const now = session.typing.value
+    const before = now ? textOf(now.id) : undefined
+    if (!now || before === undefined || !fetched.value) return new Map<string, Cue>()
+    const { style } = fetched.value
+    const some = ofLine.value.get(now.id) ?? []
+    return new Map(some.map((cue) => [cue.key, cueOfTyped(cue, some, now.id, before, now.text, style)]))
+  })
+
+  return {
+    cues,
+    typed,
+    gap: computed(() => fetched.value?.style.gap_s ?? 0),
+    chosen,
+    loaded: computed(() => fetched.value !== null),
+    watch() {
+      watchers += 1
+      if (watchers === 1) {
+        void fetchCues()
+        stop = watch(
+          [
+            () => state.value.edits[job],
+            () => state.value.jobs[job]?.status,
+            () => state.value.texts[job]?.length, // more was recognised
+            () => JSON.stringify(options.value),
+          ],
+          soon,
+        )
+      }
+      let watched = true
+      return () => {
+        if (!watched) return
+        watched = false
+        watchers -= 1
+        if (watchers) return
+        stop()
+        clearTimeout(timer)
+        opened.delete(job)
+      }
+    },
+    setTimes(cue, from, to) {
+      session.flush()
+      const now = cues.value.find(({ key }) => key === cue.key)
+      const done = now && !now.gap ? retimed(now, session.lines.value, from, to) : null
+      if (!done) return null
+      const place = { id: done.line, offset: 0 }
+      if (!session.perform(done.operations, { id: now!.lines[0]!, offset: 0 }, place)) return null
+      if (chosen.value === cue.key) chosen.value = done.line
+      return done.line
+    },
+  }
 }

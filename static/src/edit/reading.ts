@@ -1,8 +1,9 @@
 // What the parts of a transcript's page share: text, player, panels and keys reach each other through this.
-import { inject, provide, type ComputedRef, type InjectionKey, type Ref } from 'vue'
+import { inject, provide, type ComputedRef, type InjectionKey, type Ref, type ShallowRef } from 'vue'
 import type { Action } from '../keys.ts'
 import type { Player } from '../player.ts'
 import type { Job, Segment } from '../types.ts'
+import type { Cues } from './cues.ts'
 import type { Place, Session } from './session.ts'
 import type { Speaking } from './speaking.ts'
 
@@ -13,6 +14,7 @@ export interface Reading {
   session: Session
   speaking: Speaking
   player: Player
+  cues: ShallowRef<Cues | null> // while the text is shown as subtitles
   panel: Ref<string> // which tab beside the text is shown, by its name
   sheet: Ref<boolean> // on a narrow window the tabs lie over the text while this is true
   /** Play from a time, in seconds. */

@@ -1,5 +1,5 @@
 // The editing of one transcript in this tab: what is typed is shown at once, stored in this browser, and sent.
-import { computed, ref, watch, type ComputedRef, type Ref } from 'vue'
+import { computed, ref, shallowRef, watch, type ComputedRef, type Ref } from 'vue'
 import { holdLogin } from '../api.ts'
 import { explain } from '../i18n/problems.ts'
 import { t } from '../i18n/index.ts'
@@ -25,6 +25,8 @@ export interface Session {
    * so that a key draws only its own line; but no older text of that line comes behind a newer one.
    */
   lines: ComputedRef<Segment[]>
+  /** What is being typed into a line and may not be in `lines` yet. */
+  typing: Ref<{ id: string; text: string } | null>
   /** The operations that the service does not have, in their order. */
   operations: ComputedRef<ClientOperation[]>
   state: ComputedRef<SaveState>
@@ -90,6 +92,7 @@ function start(job: string): OpenSession {
   const canUndo = ref(false)
   const canRedo = ref(false)
   const composing = ref(false)
+  const typing = shallowRef<{ id: string; text: string } | null>(null)
   const { conflicts, stop: stopConflicts } = useConflicts(queue)
   let order = Date.now()
   let ended = false
@@ -224,6 +227,7 @@ function start(job: string): OpenSession {
     },
     { flush: 'sync' },
   )
+  const stopTyping = watch(queue.view, () => draft.open || (typing.value = null), { flush: 'sync' })
   addEventListener('pagehide', onPageHide)
   addEventListener('online', wakeUp)
   addEventListener('focus', wakeUp)
@@ -233,6 +237,7 @@ function start(job: string): OpenSession {
     delivery.stop()
     stopConflicts()
     stopComposing()
+    stopTyping()
     document.removeEventListener('visibilitychange', onVisibility)
     removeEventListener('pagehide', onPageHide)
     removeEventListener('online', wakeUp)
@@ -245,6 +250,7 @@ function start(job: string): OpenSession {
     left: false,
     holds: () => queue.pending.value > 0 && (!session.left || queue.memory.value),
     lines: computed(() => queue.view.value.lines),
+    typing,
     operations: computed(() =>
       [...queue.view.value.changes.values()].flatMap(({ ready }) => ready.map(({ operation }) => operation)),
     ),
@@ -257,7 +263,8 @@ function start(job: string): OpenSession {
     canRedo,
     composing,
     type(id: string, text: string) {
-      draft.type(session.idOf(id), text)
+      typing.value = { id: session.idOf(id), text }
+      draft.type(typing.value.id, text)
       if (queue.composing !== null) queue.composing = draft.line ?? ''
       canUndo.value = true
     },
