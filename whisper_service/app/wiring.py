@@ -33,6 +33,7 @@ from whisper_service.models.inventory import Inventory
 from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler import requests
 from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import IDLE_FIELDS, Ledger
 from whisper_service.scheduler.live_actor import LiveActor
@@ -42,7 +43,6 @@ from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.speakers_actor import SpeakersActor
-from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.resumable_uploads import ResumableUploads
@@ -153,16 +153,16 @@ def _build(
         deliver=metrics.counting(mailbox.deliver),
         limits=limits,
     )
-    speech = SpeechActor(supervise("speech", speech_entry, ready_is_useful=False), config.speech, limits)
+    fleet = Fleet(lambda name: supervise(name, speech_entry, ready_is_useful=False), config.speech, limits)
     catalog = Catalog(data.models, default=config.speech.model)
-    models = ModelStates(store, feed, Inventory(catalog, machine.inspect()), speech)
+    models = ModelStates(store, feed, Inventory(catalog, machine.inspect()), fleet)
     hub, spare_bytes = hubs.resolve(config.models, os.environ), config.storage.min_free_bytes
     context = Context(
         mailbox=mailbox,
         store=store,
         data=data,
         ledger=Ledger(store, feed, data, wall=wall),
-        speech=speech,
+        fleet=fleet,
         media=MediaActors(
             [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
             data,
@@ -230,6 +230,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
         for actor in context.actors:
             tasks.start_soon(actor.run, name=actor.name)
+        context.fleet.run_actor = lambda actor: tasks.start_soon(actor.run, name=actor.name)
         tasks.start_soon(Loop(context).run, name="scheduler")
         tasks.start_soon(prune_changes, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
         tasks.start_soon(feed.run_heartbeat, config.server.heartbeat_s, name="heartbeat")

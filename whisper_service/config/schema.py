@@ -155,7 +155,14 @@ class SpeechSettings(Section, frozen=True):
     model: Annotated[str, setting("a name, or a directory with a CTranslate2 model; auto: the best here", RESTART)] = (
         "auto"
     )
-    device: Annotated[str, setting("auto, cpu, cuda, cuda:1", RESTART, pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[
+        str,
+        setting(
+            "auto: every GPU, else the CPU; or a list: cpu, cuda:0, cuda:1",
+            RESTART,
+            pattern=r"^(auto|(cpu|cuda(:[0-9]+)?)( *, *(cpu|cuda(:[0-9]+)?))*)$",
+        ),
+    ] = "auto"
     compute_type: Annotated[str, setting("auto, int8, float32, float16, int8_float16 and others", RESTART)] = "auto"
     preset: Annotated[Preset, setting("fast, balanced, accurate: for jobs that name none", NOW)] = Preset.BALANCED
     script: Annotated[
@@ -183,6 +190,14 @@ class SpeechSettings(Section, frozen=True):
     unload_after_s: Annotated[
         SecondsOrZero, setting("idle time until the model is removed from memory; 0: never", RESTART)
     ] = 0.0
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that are asked for, each once; or "auto" alone."""
+        names = [name.strip() for name in self.device.split(",")]
+        if len(names) > 1:  # "cuda" means the first card
+            names = [f"{name}:0" if name == "cuda" else name for name in names]
+        return tuple(dict.fromkeys(names))
 
     @property
     def default_script(self) -> Script | None:

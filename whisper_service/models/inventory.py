@@ -58,9 +58,9 @@ class ModelInfo(Value, frozen=True):
 
 
 class Situation(Value, frozen=True):
-    """What only the running service knows. `vram_bytes` is the memory of the GPU in use; 0: no GPU."""
+    """What only the running service knows. `vram_bytes` is the memory of the GPU that would load; 0: no GPU."""
 
-    loaded: str | None = None
+    loaded: frozenset[str] = frozenset()
     device: str = "cpu"
     vram_bytes: int = 0
     transfers: Mapping[str, Transfer] = {}
@@ -158,7 +158,7 @@ class Inventory:
             default=entry.name == default,
             builtin=entry.builtin,
             removable=entry.path is not None and not entry.builtin and not entry.configured,
-            problem=None if entry.name == now.loaded else now.problems.get(entry.name) or problem,
+            problem=None if entry.name in now.loaded else now.problems.get(entry.name) or problem,
             transfer=now.transfers.get(entry.name),
         )
 
@@ -199,7 +199,7 @@ class Inventory:
 
 
 def _state(entry: CatalogEntry, now: Situation, problem: Problem | None) -> ModelState:
-    if entry.name == now.loaded:
+    if entry.name in now.loaded:
         return ModelState.LOADED
     if entry.name in now.transfers:
         return ModelState.DOWNLOADING

@@ -30,7 +30,7 @@ def stop_decoding(context: Context, run: Run | None) -> None:
 def stop_work(context: Context, job_id: str) -> None:
     """Cancel the job on all actors. Call this before its files are deleted."""
     stop_decoding(context, context.ledger.runs.get(job_id))
-    context.speech.cancel(job_id)
+    context.fleet.cancel(job_id)
     context.speakers.cancel(job_id)
 
 

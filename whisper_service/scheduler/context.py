@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
 
 from whisper_service.core.domain import Problem
+from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
 from whisper_service.scheduler.live_actor import LiveActor
@@ -33,7 +34,7 @@ class Context:
     store: Store
     data: DataDir
     ledger: Ledger
-    speech: SpeechActor
+    fleet: Fleet
     media: MediaActors
     live: LiveActor
     speakers: SpeakersActor
@@ -45,6 +46,11 @@ class Context:
     """Jobs that ended while the store could not be written: the cause, or None for those that start again."""
 
     @property
+    def speech(self) -> SpeechActor:
+        """The first seat."""
+        return self.fleet.first
+
+    @property
     def actors(self) -> tuple[Supervisor, ...]:
         """The supervisor of every actor."""
         others = (self.live.actor, self.speakers.actor, self.downloads.actor, self.hub_tests.actor)
@@ -53,7 +59,7 @@ class Context:
     @property
     def transcribing_actors(self) -> tuple[Supervisor, ...]:
         """The supervisors of the actors without which nothing is transcribed."""
-        return (self.speech.actor, *self.media.actors.values())
+        return (*self.fleet.actors, *self.media.actors.values())
 
     def actor(self, name: str) -> Supervisor:
         """Return the supervisor of this name."""

@@ -41,6 +41,10 @@ class Deadlines:
         """Give the next batch twice the time, after a batch missed its deadline: the machine may just be slow."""
         self._extension = min(MAX_EXTENSION, 2 * self._extension)
 
+    def expected_s(self, model: str, rung: Rung, audio_s: float) -> float:
+        """Return how many seconds a batch with this much sound takes on average. 0: unknown."""
+        return self._means.get((model, rung), 0.0) * audio_s
+
     def limit_s(self, model: str, rung: Rung, audio_s: float) -> float:
         """Return how many seconds a batch with this much sound may take."""
-        return self._extension * (self._floor_s + self._factor * self._means.get((model, rung), 0.0) * audio_s)
+        return self._extension * (self._floor_s + self._factor * self.expected_s(model, rung, audio_s))

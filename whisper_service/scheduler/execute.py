@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from typing import assert_never
 
 from anyio import to_thread
 
-from whisper_service.core.domain import Job
-from whisper_service.core.errors import ServiceError, StoreBusy
+from whisper_service.core.domain import Job, Problem
+from whisper_service.core.errors import ModelTooBig, ServiceError, StoreBusy
 from whisper_service.models.catalog import AUTO
 from whisper_service.scheduler import model_actions, speakers_work, views
 from whisper_service.scheduler.aborts import fail, fail_all, problem_of
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.protocol import ChunkInput
+
+logger = logging.getLogger(__name__)
 
 
 async def carry_out(context: Context, step: views.Step) -> bool:
@@ -33,10 +37,10 @@ async def carry_out(context: Context, step: views.Step) -> bool:
             run = runs.get(job_id)
             if run is not None and context.live.follow(run.job):
                 run.decoding, run.media_actor = views.Decoding.RUNNING, context.live.actor.name
-        case views.LoadModel(model, _):
-            await _load(context, model)
-        case views.UnloadModel():
-            await model_actions.unload_idle(context)
+        case views.LoadModel(model, seat):
+            await _load(context, context.fleet.seat(seat), model)
+        case views.UnloadModel(seat):
+            await model_actions.unload_idle(context, context.fleet.seat(seat))
         case views.GiveBatch():
             _give(context, step)
         case views.HearChunk(job_id, index):
@@ -60,13 +64,16 @@ async def choose_model(context: Context, run: Run) -> None:
         await context.ledger.update(run, model=model)
 
 
-async def load_default(context: Context) -> None:
-    """Load the model of jobs that name none, before there is any job."""
-    resolve = partial(context.models.catalog.resolve, AUTO, device=context.speech.device.name_or_cpu)
+async def load_default(context: Context, seat: SpeechActor) -> None:
+    """Load the model of jobs that name none, before there is any job. The CPU beside GPUs waits until it is needed."""
+    device = context.fleet.main.device.name_or_cpu
+    if seat.device.name_or_cpu == "cpu" != device:
+        return
+    resolve = partial(context.models.catalog.resolve, AUTO, device=device)
     try:
-        await _load(context, await to_thread.run_sync(resolve))
+        await _load(context, seat, await to_thread.run_sync(resolve))
     except (ServiceError, OSError) as error:
-        context.speech.problem = problem_of(error)
+        seat.problem = problem_of(error)
 
 
 async def _claim(context: Context, job_id: str) -> None:
@@ -74,15 +81,15 @@ async def _claim(context: Context, job_id: str) -> None:
     job = await context.store.job(job_id)
     if (model := await _obtain(context, job)) is None:
         return
-    undecided = context.speech.device.name is None and context.models.catalog.depends_on_device(job.options.model)
+    undecided = context.fleet.main.device.name is None and context.models.catalog.depends_on_device(job.options.model)
     run = await context.ledger.claim(job, None if undecided else model)
     await speakers_work.obtain_networks(context, run)
-    context.speech.actor.start()
+    context.fleet.start()
 
 
 async def _obtain(context: Context, job: Job) -> str | None:
     """Return the name of the model of a job. Start its download if it is not on this machine. None: the job failed."""
-    catalog, device = context.models.catalog, context.speech.device.name_or_cpu
+    catalog, device = context.models.catalog, context.fleet.main.device.name_or_cpu
     try:
         name = await to_thread.run_sync(partial(catalog.name_of, job.options.model, device=device))
         if not await to_thread.run_sync(catalog.has, name):
@@ -95,27 +102,41 @@ async def _obtain(context: Context, job: Job) -> str | None:
         return None
 
 
-async def _load(context: Context, model: str) -> None:
-    """Load a model. Its jobs fail if its files are not complete, or if it is too big for the memory."""
-    speech = context.speech
+async def _load(context: Context, seat: SpeechActor, model: str) -> None:
+    """Load a model. Its jobs fail if its files are not complete, or if it is too big for every seat."""
     try:
         located = await to_thread.run_sync(context.models.catalog.locate, model)
-        await to_thread.run_sync(context.models.check_size, model)
-    except (ServiceError, OSError) as error:
-        speech.problem = problem_of(error)
-        await fail_all(context, model, speech.problem)
+        await to_thread.run_sync(context.models.check_size, model, seat.device)
+    except ModelTooBig as error:
+        if context.fleet.others_can(seat, model):
+            seat.block(model, error.problem)
+            return
+        await _cannot_load(context, seat, model, error.problem)
         return
-    fallback = await context.store.service_state.fallback(speech.device.name_or_cpu, model)
-    speech.load(model, located.path, fallback, await context.models.chunks_on_gpu(model))
+    except (ServiceError, OSError) as error:
+        await _cannot_load(context, seat, model, problem_of(error))
+        return
+    fallback = await context.store.service_state.fallback(seat.device.fallback_key, model)
+    seat.load(model, located.path, fallback, await context.models.chunks_on_gpu(model, seat.device))
+
+
+async def _cannot_load(context: Context, seat: SpeechActor, model: str, problem: Problem) -> None:
+    seat.problem = problem
+    await fail_all(context, model, problem)
 
 
 def _give(context: Context, batch: views.GiveBatch) -> None:
-    """Send a batch to the speech actor."""
-    now, number = time.monotonic(), context.speech.next_batch()
+    """Send a batch to the speech actor of its seat. A second try has only chunks that are still in flight."""
+    now, number = time.monotonic(), context.fleet.next_batch()
+    if batch.instead_of:
+        context.fleet.mark_tried_again(batch.instead_of)
+        facts = {"action": "second_try", "batch": number, "instead_of": batch.instead_of, "actor": batch.seat}
+        logger.info("A batch takes long and is given to a second device.", extra=facts)
     inputs: list[ChunkInput] = []
     for job_id, index in batch.chunks:
         run = context.ledger.runs[job_id]
-        chunk, channels = run.give(index, number, now), run.job.channels
+        chunk = run.give_again(index, number) if batch.instead_of else run.give(index, number, now)
+        channels = run.job.channels
         inputs.append(
             ChunkInput(
                 job_id=job_id,
@@ -130,4 +151,5 @@ def _give(context: Context, batch: views.GiveBatch) -> None:
             )
         )
     first = context.ledger.runs[batch.chunks[0][0]]
-    context.speech.give(number, batch, inputs, preset=first.job.options.preset.value, prompt=first.prompt)
+    seat = context.fleet.seat(batch.seat)
+    seat.give(number, batch, inputs, preset=first.job.options.preset.value, prompt=first.prompt)

@@ -20,7 +20,7 @@ from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.ledger import waiting_message
 from whisper_service.scheduler.mailbox import Request
 from whisper_service.scheduler.run import Run
-from whisper_service.scheduler.run_views import phase_of, view_of
+from whisper_service.scheduler.run_views import MAX_READY, phase_of, view_of
 from whisper_service.scheduler.views import Decoding
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported
 
@@ -44,7 +44,7 @@ class Loop:
         context = self._context
         with context.mailbox.attended():
             if context.preload:
-                context.speech.actor.start()
+                context.fleet.start()
             next(iter(context.media.actors.values())).start()
             await self._resume_downloads()
             await self._plan()
@@ -93,10 +93,10 @@ class Loop:
 
     def _reclaim(self) -> None:
         """Take back work that a job counts as in flight and no actor has. This never happens unless there is a bug."""
-        speech, media, speakers = self._context.speech, self._context.media, self._context.speakers
+        fleet, media, speakers = self._context.fleet, self._context.media, self._context.speakers
         for run in self._context.ledger.runs.values():
-            lost = {index: batch for index, batch in run.batch_of.items() if not speech.has_batch(batch)}
-            for index, batch in lost.items():
+            lost = [(index, batch) for index, batch in run.batches_in_flight() if not fleet.has_batch(batch)]
+            for index, batch in lost:
                 run.take_back(index, batch)
             read = media.decodes(run.media_actor, run.job.id) or self._context.live.follows(run.job.id)
             unread = run.decoding is Decoding.RUNNING and not read
@@ -105,14 +105,14 @@ class Loop:
             if run.speakers is not None and run.speakers.hearing is not None and not speakers.has(run.job.id):
                 run.speakers.take_back()
             if lost or unread:
-                facts = {"job": run.job.id, "batches": sorted(set(lost.values())), "unread": unread}
+                facts = {"job": run.job.id, "batches": sorted({batch for _, batch in lost}), "unread": unread}
                 message = "No actor had work that was given. Please report this."
                 logger.error(message, extra={"action": "work_reclaimed", **facts})
 
     async def _advance(self) -> None:
         """Plan and carry out until no step calls for another plan; then write what the jobs are doing."""
         context = self._context
-        if context.speech.device.name is not None:
+        if context.fleet.main.device.name is not None:
             for run in context.runs_of_model(None):  # the device was unknown when they were claimed
                 await execute.choose_model(context, run)
         while await self._carry_out_plan():
@@ -120,7 +120,7 @@ class Loop:
         for run in list(context.ledger.runs.values()):
             phase = phase_of(
                 run,
-                context.speech.model,
+                run.job.model if run.job.model in context.fleet.models else context.fleet.main.model,
                 model_missing=context.downloads.has(run.job.model),
                 fetching=context.downloads.has(SPEAKERS),
             )
@@ -152,13 +152,21 @@ class Loop:
         context = self._context
 
         def missing(model: str | None) -> bool:
-            return context.downloads.has(model) or context.speech.is_blocked(model)
+            return context.downloads.has(model) or context.fleet.is_blocked(model)
+
+        def unanswered(chunk: views.ChunkKey, batch: int) -> bool:
+            run = context.ledger.runs.get(chunk[0])
+            return run is not None and run.waits_for(chunk[1], batch)
+
+        shown = MAX_READY * len(context.fleet.seats)
 
         return views.View(
-            jobs=tuple(view_of(run, model_missing=missing(run.job.model)) for run in context.ledger.runs.values()),
+            jobs=tuple(
+                view_of(run, model_missing=missing(run.job.model), shown=shown) for run in context.ledger.runs.values()
+            ),
             queue=await context.ledger.queue(),
             media=context.media.view(),
-            seats=(context.speech.view(),),
+            seats=context.fleet.view(unanswered),
             speakers=context.speakers.view(fetching=context.downloads.has(SPEAKERS)),
         )
 
@@ -167,25 +175,24 @@ class Loop:
         reader = self._context.media if run.job.live is None else self._context.live
         if run.decoding is not Decoding.DONE and (problem := reader.obstacle) is not None:
             return problem
-        return self._context.speech.obstacle(run.job.model)
+        return self._context.fleet.obstacle(run.job.model)
 
     async def _set_waiting_problem(self) -> None:
         """Write into the pending jobs what keeps all of them from starting, and when that is over."""
-        actor = self._context.speech.actor
-        problem = self._context.media.obstacle or (actor.problem if actor.broken else None)
+        problem = self._context.media.obstacle or self._context.fleet.outage
         if problem is not None or self._waiting_blocked:
             await self._context.ledger.set_waiting_problem(problem)
         self._waiting_blocked = problem is not None
 
     def _set_timer(self) -> None:
-        """Plan again when something idle is to end, or a blocked model is to be tried again."""
+        """Plan again when something idle is to end, a blocked model is to be tried again, or a batch may be late."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        speech = self._context.speech
+        fleet = self._context.fleet
         resting = self._context.speakers.rest_at
-        idle = speech.idle_until if not self._context.ledger.runs else None
-        due = min((at for at in (idle, speech.probe_at, resting) if at is not None), default=None)
+        idle = fleet.idle_until if not self._context.ledger.runs else None
+        due = min((at for at in (idle, fleet.due_at, resting) if at is not None), default=None)
         if due is not None:
             wait_s = max(0.0, due - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._context.mailbox.nudge)
@@ -194,7 +201,7 @@ class Loop:
         """Return one sentence for people about the phase."""
         match phase:
             case Phase.LOADING_MODEL:
-                actor = self._context.speech.actor
+                actor = self._context.fleet.main.actor
                 if (problem := actor.problem) is not None and actor.failures > 1:
                     return f"The speech engine does not start: {problem.message} It is tried again."
                 return f"Loading the model {run.job.model}." if run.job.model else "Starting the speech engine."

@@ -13,6 +13,7 @@ from whisper_service.models.speaker_networks import SPEAKERS
 from whisper_service.scheduler.aborts import fail_all
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.model_downloads import CANCELLED
+from whisper_service.scheduler.speech_actor import SpeechActor
 
 
 async def download(context: Context, wanted: str) -> ModelInfo:
@@ -36,8 +37,8 @@ async def remove(context: Context, wanted: str) -> None:
     """Delete a model, or what was downloaded of it. Raises `ModelInUse`, `Conflict` and `NotFound`."""
     name = _name(context, wanted)
     _refuse_if_in_use(context, name)
-    if name in (context.speech.model, context.speech.loading):
-        await unload_idle(context)
+    for seat in context.fleet.having(name):
+        await unload_idle(context, seat)
     await context.downloads.cancel(name)
     if name == SPEAKERS:
         context.speakers.rest()  # it holds the networks in memory
@@ -48,18 +49,19 @@ async def remove(context: Context, wanted: str) -> None:
 async def unload(context: Context, wanted: str) -> ModelInfo:
     """Free the memory of the loaded model. Raises `ModelInUse`, and `Conflict` for a model that is not loaded."""
     name = _name(context, wanted)
-    if context.speech.model != name:
+    if name not in context.fleet.models:
         hint = "GET /api/models, or `models list`, says which model is loaded."
         raise Conflict(f"The model {name} is not loaded.", hint=hint)
     _refuse_if_in_use(context, name)
-    await unload_idle(context)
+    for seat in context.fleet.having(name):
+        await unload_idle(context, seat)
     return await context.models.show(name)
 
 
-async def unload_idle(context: Context) -> None:
-    """Free the memory of the loaded model. No job uses it."""
-    name = context.speech.model
-    context.speech.unload()
+async def unload_idle(context: Context, seat: SpeechActor) -> None:
+    """Free the memory of the loaded model of a seat. No job uses it."""
+    name = seat.model
+    seat.unload()
     if name is not None:
         await context.models.announce_loaded(name)
 
@@ -79,7 +81,7 @@ def refuse_if_here(catalog: Catalog, name: str) -> None:
 
 
 def _name(context: Context, wanted: str) -> str:
-    return context.models.catalog.managed(wanted, device=context.speech.device.name_or_cpu)
+    return context.models.catalog.managed(wanted, device=context.fleet.main.device.name_or_cpu)
 
 
 def _refuse_if_in_use(context: Context, name: str) -> None:

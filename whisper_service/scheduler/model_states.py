@@ -12,7 +12,8 @@ from whisper_service.core.domain import Problem
 from whisper_service.core.errors import ModelTooBig
 from whisper_service.models.catalog import Catalog, RepoSource
 from whisper_service.models.inventory import Inventory, ModelInfo, Situation
-from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.scheduler.fleet import Fleet
+from whisper_service.scheduler.speech_device import SpeechDevice
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.storage.store import Store
@@ -40,13 +41,13 @@ class ModelStates:
     Changed on the scheduler's loop. `list` and `show` may be called anywhere.
     """
 
-    def __init__(self, store: Store, feed: ChangeFeed, inventory: Inventory, speech: SpeechActor) -> None:
+    def __init__(self, store: Store, feed: ChangeFeed, inventory: Inventory, fleet: Fleet) -> None:
         self.inventory = inventory
         self.problems: dict[str, Problem] = {}  # why a model could not be downloaded or loaded
         self.wanted: dict[str, WantedModel] = {}  # in turn; the first one is downloaded
         self._store = store
         self._feed = feed
-        self._speech = speech
+        self._fleet = fleet
 
     @property
     def catalog(self) -> Catalog:
@@ -82,17 +83,16 @@ class ModelStates:
         if name not in self.wanted:
             await self.announce(name, None)
 
-    async def chunks_on_gpu(self, name: str) -> int | None:
-        """Return how many chunks fit on the GPU beside this model. None: no GPU, or its memory is unknown."""
-        device = self._speech.device
+    async def chunks_on_gpu(self, name: str, device: SpeechDevice) -> int | None:
+        """Return how many chunks fit on this GPU beside this model. None: no GPU, or its memory is unknown."""
         if device.free_vram is None:
             return None
         usable = int(SHARE_OF_GPU * device.free_vram)
         return await to_thread.run_sync(self.inventory.chunks_on_gpu, name, usable, device.gpu_compute_type)
 
-    def check_size(self, name: str) -> None:
+    def check_size(self, name: str, device: SpeechDevice) -> None:
         """Raise `ModelTooBig` for a model whose weights alone exceed the memory of this machine."""
-        if self._speech.device.name_or_cpu.startswith("cuda"):
+        if device.name_or_cpu.startswith("cuda"):
             return  # the GPU has memory of its own
         if (needed := self.inventory.too_big(name)) is not None:
             have = self.inventory.machine.memory_bytes
@@ -100,11 +100,11 @@ class ModelStates:
             raise ModelTooBig(f"{needs}; this machine has {have / 1e9:.1f} GB.", needed=needed, have=have)
 
     def _situation(self) -> Situation:
-        speech = self._speech
+        device = self._fleet.main.device
         return Situation(
-            loaded=speech.model,
-            device=speech.device.name_or_cpu,
-            vram_bytes=int(speech.actor.facts.get("vram_bytes", 0)),
+            loaded=self._fleet.models,
+            device=device.name_or_cpu,
+            vram_bytes=device.vram_bytes,
             transfers={name: wanted.transfer for name, wanted in self.wanted.items()},
             problems=dict(self.problems),
         )

@@ -20,6 +20,7 @@ from whisper_service.scheduler import aborts
 from whisper_service.scheduler.batches import GIVE_UP_AFTER_KILLS
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.scheduler.views import ChunkKey
 from whisper_service.supervision.faults import Diagnosis, FaultKind
 from whisper_service.supervision.protocol import Fault
@@ -35,19 +36,19 @@ UNUSABLE: Final = (FaultKind.LIBRARY_MISSING, FaultKind.DEVICE_UNUSABLE)
 BLAMELESS: Final = (FaultKind.OOM, *UNUSABLE)
 """These do not count against a chunk while there is a lighter way to work."""
 
+OTHERS_GO_ON: Final = Adjustment("device", "The service continues with the other devices.", "others")
 CHUNK_RETRIED: Final = Adjustment("chunk_retried", "This part is tried again.")
 CHUNK_LEFT_OUT: Final = Adjustment("chunk_left_out", "This part is left out.")
 DECODED_AGAIN: Final = Adjustment("decoded_again", "The recording is read again from its beginning.")
 
 
-async def load_failed(context: Context, report: Fault) -> bool:
-    """Go on after a model could not be loaded. False: it cannot be loaded on any rung."""
-    speech = context.speech
-    model, adjustment = speech.loading, _adjust(context, report.kind, report.problem)
+async def load_failed(context: Context, speech: SpeechActor, report: Fault) -> bool:
+    """Go on after a model could not be loaded on a seat. False: it cannot be loaded on any rung."""
+    model, adjustment = speech.loading, _adjust(speech, report.kind, report.problem)
     if report.fatal:
         speech.announced = report
     speech.on_load_failed(None if adjustment else report.problem)
-    await _save_fallback(context, model, adjustment)
+    await _save_fallback(context, speech, model, adjustment)
     if adjustment is None and model is not None and report.kind in (*LIGHTER, *UNUSABLE):
         speech.block(model, report.problem)  # the jobs wait: they are not to blame
         return False
@@ -61,7 +62,7 @@ async def load_failed(context: Context, report: Fault) -> bool:
 async def chunk_failed(context: Context, job_id: str, index: int, batch: int, report: Fault) -> None:
     """Give up one chunk of a batch. If its samples are missing, decode the recording again instead."""
     run = context.ledger.runs.get(job_id)
-    if run is None or run.batch_of.get(index) != batch:
+    if run is None or not run.waits_for(index, batch):
         return
     if report.kind != FaultKind.MEDIA:
         await context.ledger.give_up_chunk(run, run.in_flight[index], report.problem)
@@ -74,38 +75,38 @@ async def chunk_failed(context: Context, job_id: str, index: int, batch: int, re
             run.stop_decoding(report.problem)
 
 
-async def batch_failed(context: Context, batch: int, report: Fault) -> None:
+async def batch_failed(context: Context, speech: SpeechActor, batch: int, report: Fault) -> None:
     """Queue all chunks of a failed batch again. The actor lives on, unless the report is `fatal`."""
-    speech = context.speech
-    model, adjustment = speech.model, _adjust(context, report.kind, report.problem)
+    model, adjustment = speech.model, _adjust(speech, report.kind, report.problem)
     chunks = {batch: speech.end_batch(batch)}
     if report.fatal:
         speech.announced, speech.announced_to = report, set()
-    affected = await _give_back(context, chunks, report.kind, report.problem, adjustment)
+    affected = await _give_back(context, speech, chunks, report.kind, report.problem, adjustment)
     if report.fatal:
         speech.announced_to = affected
-    await _save_fallback(context, model, adjustment)
+    await _save_fallback(context, speech, model, adjustment)
 
 
-async def speech_died(context: Context, diagnosis: Diagnosis) -> None:
-    """Queue all chunks of the dead speech actor again.
+async def speech_died(context: Context, speech: SpeechActor, diagnosis: Diagnosis) -> None:
+    """Queue all chunks of a dead speech actor again. What other seats have is not touched.
 
     If the actor reported the cause before, that report has been handled, and only the other batches are left.
     """
-    speech, adjustment = context.speech, None
+    adjustment = None
     announced, loading = speech.announced, speech.loading
     model = loading or speech.model
     kind, problem = (diagnosis.kind, diagnosis.problem) if announced is None else (announced.kind, announced.problem)
     if announced is None:
         speech.announced_to = set()
-        adjustment = _adjust(context, kind, problem)
+        adjustment = _adjust(speech, kind, problem)
     if kind == FaultKind.HUNG:
         speech.deadlines.extend()
     batches = speech.on_died()
-    for run in context.ledger.runs.values():
-        run.start_small()
-    await _give_back(context, batches, kind, problem, adjustment, announced=announced is not None)
-    await _save_fallback(context, model, adjustment)
+    if not any(context.fleet.works(seat) for seat in context.fleet.seats if seat is not speech):
+        for run in context.ledger.runs.values():
+            run.start_small()
+    await _give_back(context, speech, batches, kind, problem, adjustment, announced=announced is not None)
+    await _save_fallback(context, speech, model, adjustment)
     if adjustment is not None and loading is not None:
         await _add_notes(context, context.runs_of_model(loading), problem, adjustment)
 
@@ -122,14 +123,13 @@ async def media_died(context: Context, run: Run, diagnosis: Diagnosis) -> None:
         await _add_notes(context, [run], problem, DECODED_AGAIN)
 
 
-async def step_up(context: Context) -> None:
-    """Work one rung higher after a stretch of successful batches."""
-    speech = context.speech
+async def step_up(context: Context, speech: SpeechActor) -> None:
+    """Work one rung higher on a seat after a stretch of successful batches."""
     before, model = speech.rung, speech.model
     if model is None or not speech.step_up(time.time()):
         return
     adjustment = fallback.describe_change(before, speech.rung)
-    await _save_fallback(context, model, adjustment)
+    await _save_fallback(context, speech, model, adjustment)
     if speech.rung != before:
         logger.info("%s", adjustment.sentence, extra={"action": "climbed", "model": model})
         message = f"The work went well for a while. {adjustment.sentence}"
@@ -137,33 +137,35 @@ async def step_up(context: Context) -> None:
             await context.ledger.add_note(run, Problem("recovered", message, params={"change": adjustment.params}))
 
 
-def _adjust(context: Context, kind: str, problem: Problem) -> Adjustment | None:
+def _adjust(speech: SpeechActor, kind: str, problem: Problem) -> Adjustment | None:
     """Switch to a lighter way to work, if that can help. None: nothing was changed.
 
     The caller stores the change after it has queued the chunks again, which must not depend on the store.
     """
-    speech = context.speech
     before, model = speech.rung, speech.loading or speech.model
     if model is None or speech.announced is not None:
         return None
     left = kind in UNUSABLE and speech.leave_device(problem)
     if not left and not (kind in LIGHTER and speech.step_down(problem, time.time())):
         return None
-    adjustment = fallback.describe_change(before, speech.rung)
-    facts = {"action": "stepped_down", "model": model, "cause": kind}
+    adjustment = OTHERS_GO_ON if speech.device.out else fallback.describe_change(before, speech.rung)
+    facts = {"action": "stepped_down", "model": model, "cause": kind, "actor": speech.actor.name}
     logger.warning("%s %s", problem.message, adjustment.sentence, extra=facts)
     return adjustment
 
 
-async def _save_fallback(context: Context, model: str | None, adjustment: Adjustment | None) -> None:
+async def _save_fallback(
+    context: Context, speech: SpeechActor, model: str | None, adjustment: Adjustment | None
+) -> None:
     """Store the rung for the next actor and the next start of the service."""
     if model is not None and adjustment is not None:
-        device = context.speech.device
-        await context.store.service_state.set_fallback(device.name_or_cpu, model, device.fallback)
+        device = speech.device
+        await context.store.service_state.set_fallback(device.fallback_key, model, device.fallback)
 
 
 async def _give_back(
     context: Context,
+    speech: SpeechActor,
     batches: Mapping[int, Sequence[ChunkKey]],
     kind: str,
     problem: Problem,
@@ -180,7 +182,7 @@ async def _give_back(
         await ledger.count_failure(batches, problem, killed=kind == FaultKind.KILLED)
     for job_id, before in gaps.items():
         run = ledger.runs[job_id]
-        if job_id not in context.speech.announced_to or not announced:
+        if job_id not in speech.announced_to or not announced:
             of_chunk = CHUNK_LEFT_OUT if len(run.gaps) > before else CHUNK_RETRIED
             await _add_notes(context, [run], problem, adjustment or of_chunk)
     return set(gaps)

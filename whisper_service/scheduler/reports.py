@@ -10,6 +10,7 @@ from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.run import Run
+from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.protocol import (
     Assigned,
     BatchDone,
@@ -46,12 +47,14 @@ async def take_report(context: Context, event: Reported) -> None:
         case Ready():
             await _ready(context, actor, event.generation)
         case Loaded():
-            await _loaded(context, report)
+            if (seat := context.fleet.of(actor)) is not None:
+                await _loaded(context, seat, report)
         case ChunkDone():
             await context.ledger.finish_chunk(report)
         case BatchDone():
-            await context.ledger.finish_batch(report.batch, context.speech.on_batch_done(report))
-            await recovery.step_up(context)
+            if (seat := context.fleet.of(actor)) is not None:
+                await context.ledger.finish_batch(report.batch, seat.on_batch_done(report))
+                await recovery.step_up(context, seat)
         case MediaInfo():
             if run := _run_at(context, actor, report.job_id):
                 run.duration_s = report.duration_s
@@ -114,8 +117,8 @@ async def take_death(context: Context, event: Died) -> None:
         context.hub_tests.on_died(problem)
     elif event.actor == context.speakers.actor.name:
         await speakers_work.take_death(context, event.diagnosis)
-    elif event.actor == context.speech.actor.name:
-        await recovery.speech_died(context, event.diagnosis)
+    elif (seat := context.fleet.of(event.actor)) is not None:
+        await recovery.speech_died(context, seat, event.diagnosis)
     elif event.actor == context.live.actor.name:
         await live_work.take_death(context, event.diagnosis)
     elif run := _run_at(context, event.actor, context.media.on_died(event.actor)):
@@ -124,24 +127,29 @@ async def take_death(context: Context, event: Died) -> None:
 
 async def _ready(context: Context, name: str, generation: int) -> None:
     """Record that an actor takes commands. Nothing changes if the actor was ended before its report came."""
-    actor, speech = context.actor(name), context.speech
+    actor, seat = context.actor(name), context.fleet.of(name)
     if generation <= actor.idle_generation:
         return
     actor.ready_generation = generation
-    for part in (context.downloads, context.hub_tests, speech):
+    for part in (context.downloads, context.hub_tests):
         if actor is part.actor:
             part.on_ready()
-    if actor is speech.actor and context.preload and not context.ledger.runs and speech.problem is None:
-        await execute.load_default(context)  # for a job in work, the planner names the model
+    if seat is None:
+        return
+    seat.on_ready()
+    if seat is context.fleet.first and not context.mailbox.closed:
+        context.fleet.grow()
+    if context.preload and not context.ledger.runs and seat.problem is None and not seat.device.out:
+        await execute.load_default(context, seat)  # for a job in work, the planner names the model
 
 
-async def _loaded(context: Context, report: Loaded) -> None:
+async def _loaded(context: Context, seat: SpeechActor, report: Loaded) -> None:
     """Record that a model is loaded. Its jobs get a note when it computes in another type than configured."""
-    context.speech.on_loaded(report)
+    seat.on_loaded(report)
     facts = {"action": "model_loaded", "model": report.model, "seconds": round(report.seconds, 2)}
     logger.info("%s is loaded on %s (%s).", report.model, report.device, report.compute_type, extra=facts)
     await context.models.clear(report.model)
-    if (note := context.speech.device.converted(report)) is not None:
+    if (note := seat.device.converted(report)) is not None:
         for run in context.runs_of_model(report.model):
             if note.code not in {earlier.code for earlier in run.job.history}:
                 await context.ledger.add_note(run, note)
@@ -149,21 +157,22 @@ async def _loaded(context: Context, report: Loaded) -> None:
 
 async def _fault(context: Context, actor: str, generation: int, report: Fault) -> None:
     """Handle a failure in an actor. The actor lives on, or this is why it is about to exit."""
+    seat = context.fleet.of(actor)
     match report.scope:
-        case "model":
-            model = context.speech.loading
-            if not await recovery.load_failed(context, report):
+        case "model" if seat is not None:
+            model = seat.loading
+            if not await recovery.load_failed(context, seat, report):
                 if model is not None and report.problem.code == "model_broken":
                     await context.models.blame(model, report.problem, "broken")
-            elif context.preload and not context.ledger.runs and not report.fatal:
-                await execute.load_default(context)
+            elif context.preload and not context.ledger.runs and not report.fatal and not seat.device.out:
+                await execute.load_default(context, seat)
         case "download" if report.model is not None:
             await context.downloads.on_failed(report.model, report.problem)
             await aborts.fail_all(context, report.model, report.problem)
         case "batch" if report.batch is not None and report.index is not None and report.job_id is not None:
             await recovery.chunk_failed(context, report.job_id, report.index, report.batch, report)
-        case "batch" if report.batch is not None:
-            await recovery.batch_failed(context, report.batch, report)
+        case "batch" if report.batch is not None and seat is not None:
+            await recovery.batch_failed(context, seat, report.batch, report)
         case "speakers":
             await speakers_work.take_fault(context, report)
         case "media" if report.job_id is not None:

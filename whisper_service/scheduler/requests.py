@@ -66,7 +66,7 @@ async def change(context: Context, job_id: str, cause: Cause, *, model: str | No
     """
     run = context.ledger.runs.get(job_id)
     if cause is Cause.RETRY:
-        context.speech.reset(device=False)
+        context.fleet.reset(device=False)
         context.media.reset()
         context.live.reset()
         context.speakers.reset()
@@ -81,7 +81,7 @@ async def change(context: Context, job_id: str, cause: Cause, *, model: str | No
         case Cause.PAUSE:
             job = await context.ledger.pause(job_id)
         case Cause.CANCEL:
-            context.speech.cancel(job_id)  # before its spool is deleted
+            context.fleet.cancel(job_id)  # before its spool is deleted
             context.speakers.cancel(job_id)
             async with _start_again_on_error(context, job_id):
                 job = await context.ledger.cancel(job_id)
@@ -121,14 +121,14 @@ async def expire(context: Context, job_id: str) -> None:
 
 
 async def reset(context: Context) -> None:
-    """Start the actors that died too often, load what could not be loaded, and try the GPU again."""
-    speech = context.speech
-    speech.reset(device=True)
+    """Start the actors that died too often, load what could not be loaded, and try the GPUs again."""
+    context.fleet.reset(device=True)
     for actor in context.actors:
         if actor.broken:
             actor.reset()
-    if context.preload and speech.actor.ready_generation and not context.ledger.runs and not speech.model:
-        await execute.load_default(context)
+    for seat in context.fleet.seats:
+        if context.preload and seat.actor.ready_generation and not context.ledger.runs and not seat.model:
+            await execute.load_default(context, seat)
 
 
 @asynccontextmanager

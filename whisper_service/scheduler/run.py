@@ -53,6 +53,7 @@ class Run:
     waiting: dict[int, Chunk] = field(default_factory=dict)  # their samples are in the spool; in order
     in_flight: dict[int, Chunk] = field(default_factory=dict)
     batch_of: dict[int, int] = field(default_factory=dict)  # the batch of each chunk in flight
+    second_batch_of: dict[int, int] = field(default_factory=dict)  # the second one, of chunks that were given again
     finished: set[int] = field(default_factory=set)
     gaps: dict[int, Problem] = field(default_factory=dict)  # why finished chunks have no text
     speakers: RunSpeakers | None = None  # None: they are not told apart
@@ -158,7 +159,7 @@ class Run:
         All waiting chunks then wait for the new decode. False: this batch does not have the chunk, or it was given
         before the decode that repairs the spool.
         """
-        if self.batch_of.get(index) != batch:
+        if not self.waits_for(index, batch):
             return False
         chunk = self._take_from_flight(index)
         if batch <= self.last_batch_before_loss:
@@ -183,27 +184,48 @@ class Run:
         self.waiting_since = now
         return chunk
 
+    def give_again(self, index: int, batch: int) -> Chunk:
+        """Put a chunk in flight into a second batch as well, because the first takes long. The first answer counts."""
+        self.second_batch_of[index] = batch
+        return self.in_flight[index]
+
+    def waits_for(self, index: int, batch: int) -> bool:
+        """Return whether the chunk is in flight in this batch."""
+        return batch in (self.batch_of.get(index), self.second_batch_of.get(index))
+
+    def batches_in_flight(self) -> Iterator[tuple[int, int]]:
+        """Yield each chunk in flight with each of its batches."""
+        yield from [*self.batch_of.items(), *self.second_batch_of.items()]
+
     def start_small(self) -> None:
         """Let batches grow from one chunk again: a new speech actor has started, and text shall come at once."""
         self.given = 0
 
     def take_back(self, index: int, batch: int) -> None:
         """Let a chunk wait again that its actor is not to blame for. Does nothing if this batch does not have it."""
-        if self.batch_of.get(index) == batch:
+        if self.waits_for(index, batch) and not self._has_other_batch(index, batch):
             _insert(self.waiting, self._take_from_flight(index))
 
     def count_failure(self, index: int, batch: int, *, killed: bool = False) -> Chunk | None:
-        """Let a chunk wait again and count the failure of its actor. None: this batch does not have the chunk."""
-        if self.batch_of.get(index) != batch:
+        """Let a chunk wait again and count the failure of its actor. None: this batch does not have the chunk.
+
+        A chunk that a second batch has stays in flight.
+        """
+        if not self.waits_for(index, batch):
             return None
-        chunk = self._take_from_flight(index)
+        chunk = self.in_flight[index]
         counted = Chunk(span=chunk.span, attempts=chunk.attempts + (not killed), kills=chunk.kills + killed)
-        _insert(self.waiting, counted)
+        if self._has_other_batch(index, batch):
+            self.in_flight[index] = counted
+        else:
+            self._take_from_flight(index)
+            _insert(self.waiting, counted)
         return counted
 
     def finish_chunk(self, index: int, problem: Problem | None = None) -> None:
         """Record that a chunk is stored as text or, with a problem, as a gap."""
         self.batch_of.pop(index, None)
+        self.second_batch_of.pop(index, None)
         for chunks in (self.in_flight, self.waiting, self.unspooled):
             chunks.pop(index, None)
         self.finished.add(index)
@@ -213,7 +235,8 @@ class Run:
     def with_finished(self, index: int) -> Run:
         """Return a copy in which this chunk is finished."""
         copy = replace(self, unspooled=dict(self.unspooled), waiting=dict(self.waiting), in_flight=dict(self.in_flight))
-        copy.batch_of, copy.finished = dict(self.batch_of), set(self.finished)
+        copy.batch_of, copy.second_batch_of = dict(self.batch_of), dict(self.second_batch_of)
+        copy.finished = set(self.finished)
         copy.finish_chunk(index)
         return copy
 
@@ -291,7 +314,15 @@ class Run:
             self.unspooled = {index: chunk for index, chunk in self.unspooled.items() if index not in ready}
             self.waiting = dict(sorted({**self.waiting, **ready}.items()))
 
+    def _has_other_batch(self, index: int, batch: int) -> bool:
+        """Take the chunk from this batch. True: another batch has it as well; False: nothing is changed."""
+        second = self.second_batch_of.pop(index, None)
+        if second is not None and second != batch:
+            self.batch_of[index] = second
+        return second is not None
+
     def _take_from_flight(self, index: int) -> Chunk:
+        self.second_batch_of.pop(index, None)
         del self.batch_of[index]
         return self.in_flight.pop(index)
 

@@ -167,7 +167,7 @@ class RunLedger:
 
     def runs_in(self, batches: Mapping[int, Sequence[ChunkKey]]) -> dict[str, Run]:
         """Return the jobs in work, by id, that have unanswered chunks in these batches."""
-        return {run.job.id: run for run, index, batch in self._chunks_of(batches) if run.batch_of.get(index) == batch}
+        return {run.job.id: run for run, index, batch in self._chunks_of(batches) if run.waits_for(index, batch)}
 
     def take_back(self, batches: Mapping[int, Sequence[ChunkKey]]) -> None:
         """Let the unanswered chunks of these batches wait again, without counting a failure."""

@@ -10,7 +10,7 @@ from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.views import Decoding, JobView, ReadyChunk
 
 MAX_READY: Final = 64
-"""Waiting chunks that the planner sees. No batch takes more."""
+"""Waiting chunks that the planner sees for each seat. No batch takes more."""
 
 
 def phase_of(run: Run, loaded: str | None, *, model_missing: bool = False, fetching: bool = False) -> Phase:
@@ -29,8 +29,8 @@ def phase_of(run: Run, loaded: str | None, *, model_missing: bool = False, fetch
     return Phase.DOWNLOADING_MODEL if fetching and run.speakers.ready else Phase.SPEAKERS
 
 
-def view_of(run: Run, *, model_missing: bool = False) -> JobView:
-    """Return a job as the planner sees it."""
+def view_of(run: Run, *, model_missing: bool = False, shown: int = MAX_READY) -> JobView:
+    """Return a job as the planner sees it, with the first `shown` of its waiting chunks."""
     job, options, speakers = run.job, run.job.options, run.speakers
     detect = "detect" if options.task is Task.DETECT else ""
     return JobView(
@@ -43,8 +43,9 @@ def view_of(run: Run, *, model_missing: bool = False) -> JobView:
         duration_s=None if run.duration_s is None else max(run.duration_s, run.decoded_s, run.cut_s),
         decoding=run.decoding,
         ready=tuple(
-            ReadyChunk(index, chunk.attempts, chunk.kills) for index, chunk in islice(run.waiting.items(), MAX_READY)
+            ReadyChunk(index, chunk.attempts, chunk.kills) for index, chunk in islice(run.waiting.items(), shown)
         ),
+        more=max(0, len(run.waiting) - shown),
         in_flight=len(run.in_flight),
         given=run.given,
         last_batch=run.last_batch,

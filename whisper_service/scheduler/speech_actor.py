@@ -1,4 +1,4 @@
-"""The speech actor as the scheduler sees it: which model is loaded, and which batches the actor has.
+"""A seat: one device with its speech actor, which model is loaded, and which batches the actor has.
 
 Turns the steps of a plan into commands. Reads and writes nothing in the store, and decides nothing.
 """
@@ -6,7 +6,8 @@ Turns the steps of a plan into commands. Reads and writes nothing in the store, 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,8 @@ from whisper_service.core.fallback import Fallback, Rung
 from whisper_service.scheduler.batches import lead_after
 from whisper_service.scheduler.deadlines import Deadlines
 from whisper_service.scheduler.speech_device import SpeechDevice
-from whisper_service.scheduler.views import ChunkKey, GiveBatch, SeatView
+from whisper_service.scheduler.speeds import SeatSpeed
+from whisper_service.scheduler.views import ChunkKey, GiveBatch, LateBatch, SeatView
 from whisper_service.supervision.protocol import BatchDone, Cancel, ChunkInput, Fault, Load, Loaded, Transcribe
 from whisper_service.supervision.supervisor import Supervisor
 
@@ -24,12 +26,33 @@ EXPRESS_SLOTS: Final = 1
 """Batches beside the slots. While no call waits, an express slot costs one thread and nothing else."""
 
 
-class SpeechActor:
-    """The speech actor and its work."""
+LATE_FACTOR: Final = 3.0
+"""A batch is late after so many times the seconds that its sound explains. In a simulation with one batch of 500 that
+took 20 times as long, a second try then kept the last batch of a recording below 3 times its time."""
+LATE_S: Final = 2.0
+"""Seconds that are never late: a lone chunk takes longer than its share of a full batch."""
 
-    def __init__(self, actor: Supervisor, speech: schema.SpeechSettings, limits: schema.SupervisionSettings) -> None:
+
+class SpeechActor:
+    """The speech actor of one seat, and its work.
+
+    `device`: the one of this seat, None for the setting. `others_can`: whether another seat can work with a model.
+    """
+
+    def __init__(
+        self,
+        actor: Supervisor,
+        speech: schema.SpeechSettings,
+        limits: schema.SupervisionSettings,
+        *,
+        device: str | None = None,
+        others_can: Callable[[SpeechActor, str | None], bool] = lambda seat, model: False,
+    ) -> None:
         self.actor = actor
-        self.device = SpeechDevice(actor, speech)
+        self.device = SpeechDevice(
+            actor, speech, device, others_can=lambda: others_can(self, self.loading or self.model)
+        )
+        self.speed = SeatSpeed()
         self.deadlines = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)
         self.loaded: Loaded | None = None
         self.loading: str | None = None
@@ -43,7 +66,7 @@ class SpeechActor:
         # when the loaded model last had work, and when it was loaded
         self._used_at = self._loaded_at = time.monotonic()
         self._batches: dict[int, GiveBatch] = {}
-        self._last_batch = 0
+        self._late_at: dict[int, float] = {}  # when each batch is late, unless it was given to another seat since
         self._call_lead = self._urgent_chunks = 0  # as in `SeatView`
 
     @property
@@ -61,15 +84,21 @@ class SpeechActor:
         """Why the work is done otherwise than configured."""
         return self.device.warnings(self.loaded)
 
-    def view(self) -> SeatView:
-        """Return the seat as the planner sees it."""
+    def view(
+        self, now: float | None = None, unanswered: Callable[[ChunkKey, int], bool] = lambda chunk, batch: True
+    ) -> SeatView:
+        """Return the seat as the planner sees it.
+
+        `now`: finds late batches, None: not wanted. `unanswered`: whether a chunk still waits for its batch.
+        """
         in_slots = [batch for batch in self._batches.values() if not batch.express]
         return SeatView(
             name=self.actor.name,
-            ready=bool(self.actor.ready_generation),
+            ready=bool(self.actor.ready_generation) and not self.device.out,
             loading=self.loading is not None,
             model=self.model,
             next_model=self.loading,
+            blocked=frozenset(model for model in self._blocked if model is not None and self.is_blocked(model)),
             slots=self.rung.slots,
             batches=len(in_slots),
             urgent=sum(batch.urgent for batch in in_slots),
@@ -83,7 +112,23 @@ class SpeechActor:
             loaded_at=self._loaded_at,
             used_at=self._used_at,
             unload_after_s=self._speech.unload_after_s,
+            late=() if now is None else tuple(self._late(now, unanswered)),
         )
+
+    def _late(self, now: float, unanswered: Callable[[ChunkKey, int], bool]) -> Iterator[LateBatch]:
+        for number, at in self._late_at.items():
+            if at <= now:
+                chunks = tuple(filter(partial(_holds, unanswered, number), self._batches[number].chunks))
+                if chunks:
+                    yield LateBatch(number, chunks)
+
+    def late_at(self, now: float) -> float | None:
+        """Return when the next batch is late, after `now`. None: no batch can be."""
+        return min((at for at in self._late_at.values() if at > now), default=None)
+
+    def mark_tried_again(self, number: int) -> None:
+        """Record that a late batch was given to another seat: once is enough."""
+        self._late_at.pop(number, None)
 
     # -- what cannot be done ------------------------------------------------------------------------------------------
 
@@ -113,7 +158,8 @@ class SpeechActor:
         if self.actor.broken:
             self.actor.reset()
         if device and self.device.unusable is not None:
-            self.device.unusable, self.loaded = None, None
+            self.device.return_to_service()
+            self.loaded = None
 
     # -- models -------------------------------------------------------------------------------------------------------
 
@@ -151,6 +197,7 @@ class SpeechActor:
         self.actor.go_idle()
         self.loaded = self.loading = None
         self._batches.clear()  # only jobs that are paused or have ended still had some
+        self._late_at.clear()
 
     def step_down(self, problem: Problem, now: float) -> bool:
         """Work on the next lighter rung. False: there is none, or the actor was idle: its work was not too much."""
@@ -166,18 +213,13 @@ class SpeechActor:
         return changed
 
     def leave_device(self, problem: Problem) -> bool:
-        """Use the CPU from now on, because the GPU cannot be used. False: that is not possible."""
+        """Work without the GPU, because it cannot be used: on the CPU, or not at all. False: neither is possible."""
         left = self.device.leave(problem)
         if left:
             self.loaded = self.loading = None
         return left
 
     # -- batches ------------------------------------------------------------------------------------------------------
-
-    def next_batch(self) -> int:
-        """Return the number of the next batch. No number is used twice."""
-        self._last_batch += 1
-        return self._last_batch
 
     def give(
         self, number: int, batch: GiveBatch, inputs: Sequence[ChunkInput], *, preset: str, prompt: str | None
@@ -195,6 +237,9 @@ class SpeechActor:
             urgent=batch.urgent,
             express=batch.express,
         )
+        expected_s = self.deadlines.expected_s(self.model or "", self.rung, audio_s)
+        if expected_s and not batch.suspect and not batch.instead_of:
+            self._late_at[number] = time.monotonic() + LATE_S + LATE_FACTOR * expected_s
         within_s = self.deadlines.limit_s(self.model or "", self.rung, audio_s)
         self.actor.send(command, generation=self.actor.ready_generation, within_s=within_s, key=number)
 
@@ -221,6 +266,7 @@ class SpeechActor:
         self.loaded, self.loading, self.problem = report, None, None
         self._blocked.pop(report.model, None)
         self.deadlines.add_first(report.model, self.rung, report.window_s)
+        self.speed.start(report.window_s)
 
     def on_load_failed(self, problem: Problem | None) -> None:
         """Record that the model could not be loaded. Without a problem, it is tried on another rung."""
@@ -231,20 +277,28 @@ class SpeechActor:
         """Record that a batch is complete, and return its chunks."""
         self.actor.mark_useful(generation=self.actor.ready_generation)
         self.deadlines.add(self.model or "", self.rung, report.seconds, report.audio_s)
+        if (batch := self._batches.get(report.batch)) is not None:
+            self.speed.add(report.seconds, report.audio_s, chunks=len(batch.chunks), full=self.rung.batch)
         return self.end_batch(report.batch)
 
     def end_batch(self, number: int) -> tuple[ChunkKey, ...]:
         """Record that the actor does not have a batch any more, and return its chunks."""
         self._used_at = time.monotonic()
         self.actor.clear_deadline(number)
+        self._late_at.pop(number, None)
         batch = self._batches.pop(number, None)
         return batch.chunks if batch else ()
 
     def on_died(self) -> dict[int, tuple[ChunkKey, ...]]:
         """Record the death of the actor, and return the chunks of every batch that it had."""
         self.loaded = self.loading = None
+        self._late_at.clear()
         batches, self._batches = self._batches, {}
         return {number: batch.chunks for number, batch in batches.items()}
+
+
+def _holds(unanswered: Callable[[ChunkKey, int], bool], batch: int, chunk: ChunkKey) -> bool:
+    return unanswered(chunk, batch)
 
 
 def _of_model(rung: Rung) -> tuple[str, str, int]:

@@ -1,8 +1,11 @@
-"""Choose the device of the speech actor, and the rung of the fallback on which it works. No I/O."""
+"""Choose the device of a seat, and the rung of the fallback on which it works. No I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
+
+from msgspec.structs import replace
 
 from whisper_service.config import schema
 from whisper_service.core import fallback
@@ -21,29 +24,44 @@ of two 1.5 to 1.8 times."""
 
 
 class SpeechDevice:
-    """The device that the settings ask for, or the CPU when that one cannot be used."""
+    """The device that the settings ask for, or the CPU when that one cannot be used.
 
-    def __init__(self, actor: Supervisor, settings: schema.SpeechSettings) -> None:
+    `device`: the one of this seat, None for the setting. `others_can`: whether another seat can do the work. Then a
+    device that cannot be used goes out of service, and the CPU does not take its place.
+    """
+
+    def __init__(
+        self,
+        actor: Supervisor,
+        settings: schema.SpeechSettings,
+        device: str | None = None,
+        *,
+        others_can: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.out = False  # out of service: the other seats do the work
         self.fallback: Fallback | None = None  # of the loaded model; None: memory was enough so far
         self.unusable: Problem | None = None  # why the wanted device cannot be used
         self._actor = actor
         self._settings = settings
+        self._device = device or settings.device
+        self._others_can = others_can
         self._rungs: tuple[Rung, ...] = ()  # for the model that was loaded last
         self._chunks_on_gpu: int | None = None  # how many fit beside that model; None: unknown
 
     @property
     def wanted(self) -> str | None:
         """The device that the settings ask for. With "auto", None until the actor has reported what there is."""
-        if self._settings.device != "auto":
-            return self._settings.device
+        if self._device != "auto":
+            return self._device
         if not self._actor.facts:
             return None
-        return "cuda" if self._actor.facts.get("cuda_devices", 0) else "cpu"
+        cards = self._actor.facts.get("cuda_devices", 0)
+        return ("cuda:0" if cards > 1 else "cuda") if cards else "cpu"
 
     @property
     def name(self) -> str | None:
         """The device in use. None: not known yet."""
-        return "cpu" if self.unusable is not None else self.wanted
+        return "cpu" if self.unusable is not None and not self.out else self.wanted
 
     @property
     def name_or_cpu(self) -> str:
@@ -53,9 +71,18 @@ class SpeechDevice:
     @property
     def free_vram(self) -> int | None:
         """The bytes that were free on the GPU in use before a model was loaded. None: no GPU, or unknown."""
-        kind, _, number = self.name_or_cpu.partition(":")
-        free: list[int | None] = self._actor.facts.get("vram_free", []) if kind == "cuda" else []
-        return free[int(number or 0)] if int(number or 0) < len(free) else None
+        return self._of_card("vram_free")
+
+    @property
+    def vram_bytes(self) -> int:
+        """The bytes of the GPU in use, free or not. 0: no GPU, or unknown."""
+        return self._of_card("vram_total") or 0
+
+    @property
+    def fallback_key(self) -> str:
+        """The name under which the fallback of a model is stored: cards of one size share what one of them learnt."""
+        total = self.vram_bytes if ":" in self.name_or_cpu else 0
+        return f"cuda/{total}" if total else self.name_or_cpu
 
     @property
     def gpu_compute_type(self) -> str:
@@ -94,10 +121,13 @@ class SpeechDevice:
         """Choose the rung for the next model: its `known` fallback, if that is still one of the rungs."""
         self._chunks_on_gpu = chunks_on_gpu
         self._rungs = self._all_rungs()
+        if known is not None and known.rung.kind == self._rungs[0].kind:  # another card of this kind may have found it
+            known = replace(known, rung=replace(known.rung, device=self.name_or_cpu))
         self.fallback = known if known is not None and known.rung in self._rungs else None
 
     def step_down(self, problem: Problem, now: float, *, loading: bool) -> bool:
         """Work on the next lighter rung, after memory ran out or the GPU failed. False: there is none."""
+        self._rungs = self._all_rungs()  # whether the CPU is one of them depends on the other seats
         lighter = fallback.next_lighter(self._rungs, self.rung, loading=loading)
         if lighter is not None:
             self.fallback = fallback.step_down(self.fallback, lighter, problem, now, self._settings.climb_after_s)
@@ -111,17 +141,30 @@ class SpeechDevice:
         return self.fallback != before
 
     def leave(self, problem: Problem) -> bool:
-        """Use the CPU from now on. False: it is in use already, or must not be used."""
-        if (self.wanted or "cpu") == "cpu" or self.unusable is not None or not self._settings.cpu_fallback:
+        """Use the CPU from now on, or nothing if other seats can do the work. False: neither is possible."""
+        if (self.wanted or "cpu") == "cpu" or self.unusable is not None:
+            return False
+        self.out = self._others_can()
+        if not self.out and not self._settings.cpu_fallback:
             return False
         self.unusable, self.fallback = problem, None
         self._rungs = self._all_rungs()
         return True
 
+    def return_to_service(self) -> None:
+        """Try the wanted device again."""
+        self.unusable, self.out = None, False
+
+    def _of_card(self, fact: str) -> int | None:
+        """Return what the actor told of the GPU in use. None: no GPU, or unknown."""
+        kind, _, number = self.name_or_cpu.partition(":")
+        values: list[int | None] = self._actor.facts.get(fact, []) if kind == "cuda" else []
+        return values[int(number or 0)] if int(number or 0) < len(values) else None
+
     def _gpu_missing(self) -> Problem | None:
         """Return a problem if there is a driver but no GPU: with "auto" the CPU would silently do the work."""
         driver, devices = self._actor.facts.get("cuda_driver"), self._actor.facts.get("cuda_devices", 0)
-        if self._settings.device != "auto" or driver is None or devices:
+        if self._device != "auto" or driver is None or devices:
             return None
         version = f"{driver[0]}.{driver[1]}"
         return Problem(
@@ -133,7 +176,7 @@ class SpeechDevice:
 
     def _all_rungs(self) -> tuple[Rung, ...]:
         wanted = self._rung(self.name_or_cpu, "auto" if self.unusable else self._settings.compute_type)
-        cpu = self._rung("cpu", "auto") if self._settings.cpu_fallback else None
+        cpu = self._rung("cpu", "auto") if self._settings.cpu_fallback and not self._others_can() else None
         return fallback.rungs(wanted, cpu, self._actor.facts.get("compute_types", {}))
 
     def _rung(self, device: str, compute_type: str) -> Rung:

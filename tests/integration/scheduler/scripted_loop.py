@@ -18,6 +18,7 @@ from whisper_service.host.machine import Machine
 from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
 from whisper_service.scheduler.live_actor import LiveActor
@@ -27,7 +28,6 @@ from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.speakers_actor import SpeakersActor
-from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
@@ -89,18 +89,19 @@ class ScriptedLoop:
         self.data = data
         self.mailbox = Mailbox()
         self.facts: dict[str, Any] = {"cpus": 1}
-        self.speech, self.media = ScriptedActor("speech"), ScriptedActor("media-1")
-        speech = SpeechActor(self.speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
+        self.seats: dict[str, ScriptedActor] = {}  # the speech actors, by name
+        fleet = Fleet(self._make_speech, settings.speech, settings.supervision)  # type: ignore[arg-type]
+        self.speech, self.media = self.seats["speech"], ScriptedActor("media-1")
         feed = ChangeFeed(store.change_log, 0)
         self.download, self.live = ScriptedActor("download"), ScriptedActor("live")
         self.speakers = ScriptedActor("speakers")
-        models = ModelStates(store, feed, Inventory(catalog, Machine(cpus=2, memory_bytes=0)), speech)
+        models = ModelStates(store, feed, Inventory(catalog, Machine(cpus=2, memory_bytes=0)), fleet)
         self.context = Context(
             mailbox=self.mailbox,
             store=store,
             data=data,
             ledger=Ledger(store, feed, data),
-            speech=speech,
+            fleet=fleet,
             media=MediaActors(
                 [self.media],  # type: ignore[list-item]
                 data,
@@ -116,6 +117,10 @@ class ScriptedLoop:
             preload=False,
         )
         self.loop = Loop(self.context)
+
+    def _make_speech(self, name: str) -> ScriptedActor:
+        self.seats[name] = ScriptedActor(name)
+        return self.seats[name]
 
     def say(self, actor: ScriptedActor, *reports: Report, generation: int | None = None) -> None:
         """Deliver reports, all before the loop has its turn."""

@@ -96,7 +96,7 @@ def test_the_states_of_a_model(tmp_path: Path) -> None:
         assert found is not None
         assert said in found.message
     assert listed["base"].transfer == Transfer(1, 2)
-    loaded = models.one("acme/own", Situation(loaded="acme/own", problems={"acme/own": problem}))
+    loaded = models.one("acme/own", Situation(loaded=frozenset({"acme/own"}), problems={"acme/own": problem}))
     assert (loaded.state, loaded.problem) == (ModelState.LOADED, None)
     blamed = models.one("acme/own", Situation(problems={"acme/own": problem}))
     assert (blamed.state, blamed.problem) == (ModelState.BROKEN, problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,9 +39,10 @@ def test_the_actor_hears_that_somebody_waits_for_a_batch(urgent: bool, express: 
 def test_how_far_calls_and_short_recordings_are_ahead_of_others_is_counted() -> None:
     actor: Any = SimpleNamespace(name="speech", facts={}, ready_generation=1, send=lambda command, **_: None)
     speech = SpeechActor(actor, schema.SpeechSettings(), schema.SupervisionSettings())
+    numbers = count(1)
 
     def after(size: int, **fields: bool) -> tuple[int, int]:
-        speech.give(speech.next_batch(), GiveBatch((("job", 0),) * size, **fields), [], preset="balanced", prompt=None)
+        speech.give(next(numbers), GiveBatch((("job", 0),) * size, **fields), [], preset="balanced", prompt=None)
         return speech.view().call_lead, speech.view().urgent_chunks
 
     assert after(3, urgent=True, call=True) == (3, 3)

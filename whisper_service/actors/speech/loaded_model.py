@@ -95,6 +95,7 @@ def facts() -> dict[str, Any]:
         "faster_whisper": faster_whisper.__version__,
         "cuda_devices": len(devices),
         "vram_bytes": (gpu_memory.total_bytes() or 0) if devices else 0,  # of the first card
+        "vram_total": [gpu_memory.total_bytes(n) for n in devices],  # of each card; None: unknown
         "vram_free": [gpu_memory.free_bytes(f"cuda:{n}") for n in devices],  # before a model is loaded; None: unknown
         "cuda_driver": gpu_memory.driver_version(),  # None: no driver; with a driver and no devices CUDA cannot use it
         "compute_types": types,

@@ -1,0 +1,207 @@
+"""The fleet: all seats. A seat is a device with a speech actor of its own. What goes wrong on one concerns no other.
+
+The first seat is there from the beginning. With `speech.device = "auto"` the others come when its actor has told how
+many graphics cards there are. Numbers of batches are the fleet's: none is used twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from msgspec.structs import replace
+
+from whisper_service.config import schema
+from whisper_service.core.domain import Problem
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.scheduler.views import FIRST_SEAT, ChunkKey, SeatView
+from whisper_service.supervision.supervisor import Supervisor
+
+AUTO: Final = "auto"
+
+
+class Fleet:
+    """The seats, in order. There is one at least."""
+
+    def __init__(
+        self,
+        supervise: Callable[[str], Supervisor],
+        speech: schema.SpeechSettings,
+        limits: schema.SupervisionSettings,
+    ) -> None:
+        self.seats: list[SpeechActor] = []
+        self.run_actor: Callable[[Supervisor], object] | None = None  # starts the task of an actor that came later
+        self._supervise = supervise
+        self._speech = speech
+        self._limits = limits
+        self._last_batch = 0
+        for device in speech.devices:
+            self._add(device)
+
+    @property
+    def first(self) -> SpeechActor:
+        """The first seat."""
+        return self.seats[0]
+
+    @property
+    def main(self) -> SpeechActor:
+        """The seat that stands for all where one is asked for: the first one on a GPU, else the first."""
+        usable = [seat for seat in self.seats if not seat.device.out] or self.seats
+        return next((seat for seat in usable if seat.device.name_or_cpu != "cpu"), usable[0])
+
+    @property
+    def actors(self) -> tuple[Supervisor, ...]:
+        """The supervisors of all speech actors."""
+        return tuple(seat.actor for seat in self.seats)
+
+    def of(self, name: str) -> SpeechActor | None:
+        """Return the seat whose actor has this name. None: that is no speech actor."""
+        return next((seat for seat in self.seats if seat.actor.name == name), None)
+
+    def seat(self, name: str) -> SpeechActor:
+        """Return the seat of this name, which a plan has named."""
+        return next(seat for seat in self.seats if seat.actor.name == name)
+
+    def start(self) -> None:
+        """Start the speech actors, because there is work. Whoever is out of service stays so."""
+        for seat in self.seats:
+            if not seat.device.out:
+                seat.actor.start()
+
+    def grow(self) -> None:
+        """Add a seat for each further graphics card, once the first actor has told how many there are."""
+        if self._speech.devices != (AUTO,):
+            return
+        for number in range(len(self.seats), int(self.first.actor.facts.get("cuda_devices", 0))):
+            actor = self._add(f"cuda:{number}").actor
+            if self.run_actor is not None:
+                self.run_actor(actor)
+            actor.start()
+
+    def view(self, unanswered: Callable[[ChunkKey, int], bool]) -> tuple[SeatView, ...]:
+        """Return the seats as the planner sees them. `unanswered`: whether a chunk still waits for this batch."""
+        now = time.monotonic()
+        views = [seat.view(now if len(self.seats) > 1 else None, unanswered) for seat in self.seats]
+        return tuple(replace(view, speed=self._speed(seat)) for seat, view in zip(self.seats, views, strict=True))
+
+    def _speed(self, seat: SpeechActor) -> float:
+        """Return the speed of a seat: measured if it is for all seats with the model, else by their first windows."""
+        mates = [other for other in self.seats if other.model is not None and other.model == seat.model]
+        measured = {mate: mate.speed.measured(mate.rung.slots) for mate in mates}
+        guessed = {mate: mate.speed.guessed(mate.rung.slots) for mate in mates}
+        for speeds in (measured, guessed):
+            if speeds and all(speeds.values()):
+                return speeds[seat]
+        return 0.0
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    def next_batch(self) -> int:
+        """Return the number of the next batch. No number is used twice."""
+        self._last_batch += 1
+        return self._last_batch
+
+    def has_batch(self, number: int) -> bool:
+        """Return whether a speech actor has this batch."""
+        return any(seat.has_batch(number) for seat in self.seats)
+
+    def mark_tried_again(self, number: int) -> None:
+        """Record that a late batch was given to a second seat."""
+        for seat in self.seats:
+            seat.mark_tried_again(number)
+
+    def cancel(self, job_id: str) -> None:
+        """Let all actors skip the chunks of a job that they have not begun."""
+        for seat in self.seats:
+            seat.cancel(job_id)
+
+    # -- models -------------------------------------------------------------------------------------------------------
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The loaded models."""
+        return frozenset(seat.model for seat in self.seats if seat.model is not None)
+
+    def having(self, model: str) -> list[SpeechActor]:
+        """Return the seats that have a model, or load it."""
+        return [seat for seat in self.seats if model in (seat.model, seat.loading)]
+
+    # -- what cannot be done ------------------------------------------------------------------------------------------
+
+    def others_can(self, seat: SpeechActor, model: str | None) -> bool:
+        """Return whether another seat than this one may work with a model."""
+        return any(
+            not (other is seat or other.device.out or other.actor.broken or other.is_blocked(model))
+            for other in self.seats
+        )
+
+    def works(self, seat: SpeechActor) -> bool:
+        """Return whether a seat has an actor that takes commands."""
+        return bool(seat.actor.ready_generation) and not seat.device.out
+
+    def is_blocked(self, model: str | None) -> bool:
+        """Return whether the jobs of this model wait for its next try, because no seat can load it."""
+        return all(seat.is_blocked(model) for seat in self._in_service())
+
+    def obstacle(self, model: str | None) -> Problem | None:
+        """Return what keeps jobs of this model from going on until a person acts. None: some seat can work."""
+        return _first_if_all(seat.obstacle(model) for seat in self._in_service())
+
+    @property
+    def outage(self) -> Problem | None:
+        """Why nothing is transcribed at all: every actor died too often. None: some seat can work."""
+        return _first_if_all(seat.actor.problem if seat.actor.broken else None for seat in self._in_service())
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Why the work is done otherwise than configured, each reason once."""
+        return _each_once(warning for seat in self.seats for warning in seat.warnings)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why models could not be loaded where no other seat has one, each reason once."""
+        if self.models:
+            return ()
+        return _each_once(seat.problem for seat in self.seats if seat.problem is not None)
+
+    @property
+    def due_at(self) -> float | None:
+        """When a plan is due without an event: a model is to be tried again, or a batch may be late. None: never."""
+        times = [seat.probe_at for seat in self.seats]
+        if len(self.seats) > 1:
+            times += [seat.late_at(time.monotonic()) for seat in self.seats]
+        return min((at for at in times if at is not None), default=None)
+
+    @property
+    def idle_until(self) -> float | None:
+        """When the first idle model is unloaded if there is no work until then. None: never."""
+        return min((at for seat in self.seats if (at := seat.idle_until) is not None), default=None)
+
+    def reset(self, *, device: bool) -> None:
+        """Try again what failed, because a person says that the cause is gone. With `device`, also the GPUs."""
+        for seat in self.seats:
+            seat.reset(device=device)
+
+    def _in_service(self) -> list[SpeechActor]:
+        return [seat for seat in self.seats if not seat.device.out]
+
+    def _add(self, device: str) -> SpeechActor:
+        number = len(self.seats) + 1
+        name = FIRST_SEAT if number == 1 else f"{FIRST_SEAT}-{number}"
+        seat = SpeechActor(self._supervise(name), self._speech, self._limits, device=device, others_can=self.others_can)
+        self.seats.append(seat)
+        return seat
+
+
+def _first_if_all(problems: Iterable[Problem | None]) -> Problem | None:
+    found = list(problems)
+    return found[0] if found and all(problem is not None for problem in found) else None
+
+
+def _each_once(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    found: list[Problem] = []
+    for problem in problems:
+        if problem not in found:
+            found.append(problem)
+    return tuple(found)
