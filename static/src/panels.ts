@@ -1,7 +1,6 @@
-// The tabs beside a transcript, in their order. Each is a component that gets all it needs from `useReading`. One that is
-// not shown first is loaded when it is opened: `defineAsyncComponent(() => import(...))`.
+// The tabs beside a transcript, in their order. Each is a component that gets all it needs from `useReading`. It is loaded
+// when it is opened, also the first one: the text comes before.
 import { defineAsyncComponent, type Component } from 'vue'
-import JobInfo from './components/JobInfo.vue'
 import type { MessageKey } from './i18n/index.ts'
 
 export interface Panel {
@@ -26,5 +25,5 @@ export const PANELS: Panel[] = [
     label: 'edit_history',
     component: defineAsyncComponent(() => import('./components/edit/HistoryPanel.vue')),
   },
-  { name: 'info', label: 'info_tab', component: JobInfo },
+  { name: 'info', label: 'info_tab', component: defineAsyncComponent(() => import('./components/JobInfo.vue')) },
 ]

@@ -1,6 +1,8 @@
 // A phrase in lines: the same cases as tests/unit/editing/test_matching.py.
 import cases from '../unit/editing/find.json'
-import { Finder, isLongEnough, occurrences, stretchesOf, withReplacement } from '../../static/src/edit/find.ts'
+import { Finder, occurrences } from '../../static/src/edit/find.ts'
+import { isLongEnough, stretchesOf } from '../../static/src/edit/hits.ts'
+import { withReplacement } from '../../static/src/edit/replacing.ts'
 
 const VARIANTS = new Map([...'蘋苹發发髮发頭头現现'].flatMap((one, at, all) => (at % 2 ? [] : [[one, all[at + 1]!]])))
 

@@ -1,29 +1,9 @@
 // Finds a phrase in the lines of a text, as people read it. The service does the same (editing/matching.py), to the same result.
+import { isLongEnough, type Hit, type Phrase } from './hits.ts'
 import { isUnspaced, joint } from './words.ts'
-
-export interface Phrase {
-  text: string
-  case?: boolean // upper and lower case differ
-  whole?: boolean // whole words only, in scripts that have spaces between words
-}
 
 /** Traditional characters with the simplified ones that they count as. */
 export type Variants = ReadonlyMap<string, string>
-
-/** A find in a line, by the place of the line in the text. */
-export interface Hit {
-  segment: number
-  from: number
-  to: number
-  over?: number // it goes on over so many characters of the next line
-  part?: true // only a word of the phrase is there, as the whole phrase is nowhere
-}
-
-/** The stretches of lines that a find has: the line, and its first and last character. */
-export function stretchesOf({ segment, from, to, over }: Hit): (readonly [number, number, number])[] {
-  const first = [segment, from, to] as const
-  return over ? [first, [segment + 1, 0, over]] : [first]
-}
 
 const QUOTES: Record<string, string> = { '\u00a0': ' ', '\u3000': ' ', ς: 'σ' }
 for (const mark of '‘’‚‛ʼ') QUOTES[mark] = "'"
@@ -109,20 +89,6 @@ export function occurrences(text: string, phrase: Phrase, variants?: Variants): 
   const wanted = fold(phrase.text.trim(), phrase, variants).text
   return wanted ? placesIn(fold(text, phrase, variants), wanted, phrase.whole ?? false) : []
 }
-
-/** A text with other words at these places, which are in order. */
-export function withReplacement(text: string, places: readonly (readonly [number, number])[], by: string): string {
-  let at = 0
-  let result = ''
-  for (const [from, to] of places) {
-    result += text.slice(at, from) + by
-    at = to
-  }
-  return result + text.slice(at)
-}
-
-/** Whether a phrase is long enough to look for: two characters, or one Chinese character. */
-export const isLongEnough = (phrase: string): boolean => phrase.trim().length > 1 || /\p{Script=Han}/u.test(phrase)
 
 /** A line as it is shown and searched. */
 interface Line {

@@ -1,10 +1,9 @@
-// Find and replace in the text of one transcript: what is looked for, where it is, and what takes its place.
+// Find in the text of one transcript: what is looked for, and where it is. What takes its place: replacing.ts.
 import { computed, onUnmounted, ref, shallowRef, watch, type Ref } from 'vue'
 import { request } from '../api.ts'
-import { lineId } from '../transcript_text.ts'
-import type { ClientOperation, Segment } from '../types.ts'
-import { Finder, isLongEnough, withReplacement, type Hit, type Phrase, type Variants } from './find.ts'
-import { MAX_CHARACTERS } from './line_editor.ts'
+import type { Segment } from '../types.ts'
+import type { Finder, Variants } from './find.ts'
+import { isLongEnough, type Hit, type Phrase } from './hits.ts'
 import type { Session } from './session.ts'
 
 const PAUSE_MS = 120 // after a key
@@ -20,9 +19,11 @@ export async function fetchVariants(): Promise<void> {
 }
 
 /** A find that a replacement can take: in one line, and the whole phrase. */
-const isReplaceable = ({ over, part }: Hit): boolean => !over && !part
+export const isReplaceable = ({ over, part }: Hit): boolean => !over && !part
 
 export type Finding = ReturnType<typeof useFinding>
+
+const NONE: Hit[] = []
 
 /**
  * `reveal` shows a line, by its place. `first` is what is looked for at first. `speaksIn` says whether a speaker has words in
@@ -35,7 +36,9 @@ export function useFinding(
   first = '',
   speaksIn: (index: number, speaker: string) => boolean = () => true,
 ) {
-  const finder = new Finder()
+  const finder = shallowRef<Finder>() // loaded with the first search
+  let loading: Promise<void> | undefined
+  const load = () => (loading ??= import('./find.ts').then((found) => void (finder.value = new found.Finder())))
   const typed = ref(first)
   const phrase = ref(first) // what is looked for, a moment after it was typed
   const replacement = ref('')
@@ -45,7 +48,9 @@ export function useFinding(
   const speaker = ref('') // by ID: only where this one speaks
   const hit = ref(0)
   const wanted = computed<Phrase>(() => ({ text: phrase.value, case: matchCase.value, whole: whole.value }))
-  const found = computed(() => finder.find(lines.value, wanted.value, scripts.value ? variants.value : undefined))
+  const found = computed(
+    () => finder.value?.find(lines.value, wanted.value, scripts.value ? variants.value : undefined) ?? NONE,
+  )
   const hits = computed(() =>
     speaker.value ? found.value.filter(({ segment }) => speaksIn(segment, speaker.value)) : found.value,
   )
@@ -54,6 +59,7 @@ export function useFinding(
   let timer: ReturnType<typeof setTimeout> | undefined
   watch(typed, (now) => {
     clearTimeout(timer)
+    if (now) void load()
     timer = setTimeout(() => {
       phrase.value = now
     }, PAUSE_MS)
@@ -64,7 +70,7 @@ export function useFinding(
     if (one) reveal(one.segment)
   }
   watch(
-    [wanted, scripts, speaker],
+    [wanted, scripts, speaker, finder],
     () => {
       hit.value = 0
       show()
@@ -81,48 +87,14 @@ export function useFinding(
     hit.value = (hit.value + by + hits.value.length) % hits.value.length
     show()
   }
-  /** What a line becomes when these finds in it are replaced. */
-  function operationFor(segment: number, found: readonly Hit[]): Extract<ClientOperation, { op: 'text' }> {
-    const line = lines.value[segment]!
-    const places = found.map(({ from, to }) => [from, to] as const)
-    const text = withReplacement(line.text.trim(), places, replacement.value)
-    return { op: 'text', id: lineId(line), v: line.version ?? 0, text }
-  }
-  /** Replace the chosen find and go to the next one. Null: it could not be replaced. */
-  function replace(): number | null {
-    const one = hits.value[hit.value]
-    if (!one || !isReplaceable(one)) {
-      step(1)
-      return 0
-    }
-    const operation = operationFor(one.segment, [one])
-    const end = one.from + replacement.value.length
-    if (operation.text.length > MAX_CHARACTERS) return null
-    const [before, after] = [one.from, end].map((offset) => ({ id: operation.id, offset }))
-    if (!session.perform([operation], before, after)) return null
-    const isGone = !operation.text.trim()
-    const next = hits.value.findIndex(
-      ({ segment, from }) => segment > one.segment || (segment === one.segment && (isGone || from >= end)),
-    )
-    hit.value = Math.max(0, next)
-    show()
-    return 1
-  }
-  /** Replace every find, in one act. Null: a line would become too long. */
-  function replaceAll(): number | null {
-    const found = new Map<number, Hit[]>()
-    for (const one of replaceable.value) found.set(one.segment, [...(found.get(one.segment) ?? []), one])
-    const operations = [...found].map(([segment, those]) => operationFor(segment, those))
-    if (operations.some(({ text }) => text.length > MAX_CHARACTERS)) return null
-    const count = replaceable.value.length
-    if (!operations.length) return 0
-    const at = { id: operations[0]!.id, offset: replaceable.value[0]!.from }
-    return session.perform(operations, at, at) ? count : null
-  }
   return {
     typed,
     phrase,
     replacement,
+    lines,
+    session,
+    /** Of what is looked for at first it is known where it is. */
+    ready: first ? load() : null,
     matchCase,
     whole,
     scripts,
@@ -133,7 +105,5 @@ export function useFinding(
     isActive: computed(() => isLongEnough(phrase.value)),
     step,
     show,
-    replace,
-    replaceAll,
   }
 }

@@ -1,12 +1,12 @@
 // The marks of the transcript that is read: bookmarks, highlights and notes, as the service says them, with what this tab
 // changed on top.
-import { computed, ref, type ComputedRef } from 'vue'
+import { computed, ref, shallowRef, watch, type ComputedRef } from 'vue'
 import { state } from '../store.ts'
 import { lineId } from '../transcript_text.ts'
 import type { Mark, Segment } from '../types.ts'
 import { newId } from './changes.ts'
 import { withOperations, type Anchor } from './mark_places.ts'
-import { follow, type MarkedLine } from './marks.ts'
+import type { follow, MarkedLine } from './marks.ts'
 import type { Session } from './session.ts'
 
 export const COLOURS = [1, 2, 3, 4, 5] as const
@@ -46,18 +46,27 @@ function markedLine(segment: Segment): MarkedLine {
   return found
 }
 const NONE: never[] = []
+/** How marks hold on to their words. It is loaded with the first mark. */
+const following = shallowRef<typeof follow>()
 
 function start({ id, lines, session }: Marked): Marking {
   const places = computed(() => new Map(lines.value.map((line, index) => [lineId(line), index])))
   const indexOf = (line: string): number => places.value.get(line) ?? -1
   const order = ({ first }: Mark): number => indexOf(first.line) * 10_000 + first.at
 
+  watch(
+    () => (state.value.marks[id] ?? NONE).length > 0,
+    async (any) => {
+      if (any) following.value ??= (await import('./marks.ts')).follow
+    },
+    { immediate: true },
+  )
   const marks = computed(() => {
     const said = state.value.marks[id] ?? NONE
     const before = state.value.texts[id] ?? NONE
     const now =
-      said.length && before !== lines.value
-        ? follow(said, before.map(markedLine), lines.value.map(markedLine))
+      following.value && said.length && before !== lines.value
+        ? following.value(said, before.map(markedLine), lines.value.map(markedLine))
         : [...said]
     return withOperations(now, session.operations.value).sort((one, other) => order(one) - order(other))
   })
