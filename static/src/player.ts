@@ -62,6 +62,7 @@ export function usePlayer(
     playing.value = false
   }
   let loopLine = -1
+  let until: number | null = null // where a part that is played ends
 
   const slow = ref(false)
   let slowTimer: ReturnType<typeof setTimeout> | undefined
@@ -70,7 +71,13 @@ export function usePlayer(
   /** Go to a place. The text shows the line. */
   function seek(to: number, play = false): void {
     moves.value += 1
+    until = null
     jump(to, play)
+  }
+  /** Play from a time up to another one. */
+  function playPart(from: number, to: number): void {
+    seek(from, true)
+    until = to
   }
   function jump(to: number, play = false): void {
     const element = media.value
@@ -87,6 +94,7 @@ export function usePlayer(
     if (!playable.value) return
     const element = media.value!
     moves.value += 1
+    until = null
     if (element.paused) void element.play().catch(() => undefined)
     else {
       element.pause()
@@ -156,6 +164,9 @@ export function usePlayer(
     time.value = media.value.currentTime
     const line = loop.value ? lines.value[loopLine] : undefined
     if (line && time.value >= line.end) jump(line.start)
+    if (until === null || time.value < until) return
+    until = null
+    media.value.pause()
   }
   onMounted(() => {
     for (const [name, listener] of Object.entries(listeners)) media.value!.addEventListener(name, listener)
@@ -188,6 +199,7 @@ export function usePlayer(
     moves,
     currentLine,
     seek,
+    playPart,
     toggle,
     setRate,
     changeRate,

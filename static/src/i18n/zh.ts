@@ -379,6 +379,26 @@ export const zh: Translation = {
     picture: '视频大小',
     full_screen: '全屏',
 
+    // 放大波形
+    zoomed: '放大波形',
+    zoomed_close: '关闭放大波形',
+    zoomed_view: '波形，宽 {n} 秒',
+    zoom_in: '放大',
+    zoom_out: '缩小',
+    line_n: '第 {n} 行',
+    subtitle_n: '第 {n} 条字幕',
+    edge_start: '{name}的起点',
+    edge_end: '{name}的终点',
+    edge_start_short: '起点',
+    edge_end_short: '终点',
+    edge_starts: '起于 {t}',
+    edge_ends: '止于 {t}',
+    said_h: '{n} 小时',
+    said_m: '{n} 分',
+    said_s: '{n} 秒',
+    time_wrong: '请按 1:23.4 的格式填写时间。',
+    times_refused: '现在无法更改此行的时间，请先选择要保留的文字。',
+
     // 发言人
     speaker: '发言人',
     speaker_list: '发言人',

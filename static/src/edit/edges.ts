@@ -1,0 +1,116 @@
+// The edges of lines and subtitles in time: how far one may be moved, and what it holds on to. Pure. Times are in seconds.
+
+/** A stretch of a recording that has a text: a line, or a subtitle. */
+export interface Stretch {
+  id: string
+  start: number
+  end: number
+}
+export type Edge = 'start' | 'end'
+export const EDGES: readonly Edge[] = ['start', 'end']
+
+/** The shortest that a stretch can be made. No subtitle is read in less, and the edges can still be told apart. */
+export const SHORTEST_S = 0.1
+/** How near an edge comes to what it holds on to, at any zoom. */
+export const SNAP_PX = 8
+const STEP_S = 0.01 // what is dragged stands at full hundredths, unless it holds on to something
+
+const clamp = (value: number, least: number, most: number): number => Math.min(Math.max(value, least), most)
+const DUST_S = 1e-9
+/** Without the dust of binary fractions. */
+export const toMs = (seconds: number): number => Math.round(seconds * 1000) / 1000
+
+export interface Limits {
+  least: number
+  most: number
+}
+
+/**
+ * How far an edge may be moved: to `gap` from the neighbours, and not over its other edge. An edge that is beyond that already
+ * may stay where it is.
+ */
+export function limitsOf(
+  stretch: Stretch,
+  edge: Edge,
+  before: Stretch | undefined,
+  behind: Stretch | undefined,
+  gap: number,
+  length: number,
+): Limits {
+  const { start, end } = stretch
+  if (edge === 'start') {
+    const least = Math.min(start, before ? toMs(before.end + gap) : 0)
+    return { least: Math.max(0, least), most: Math.max(start, toMs(end - SHORTEST_S)) }
+  }
+  const most = behind ? toMs(behind.start - gap) : Math.max(length, end)
+  return { least: Math.min(end, toMs(start + SHORTEST_S)), most: Math.max(end, most) }
+}
+
+/** Where an edge comes to stand that somebody moves to a time: at a target that is near enough, and within the limits. */
+export function placed(wanted: number, { least, most }: Limits, targets: readonly number[], nearS: number): number {
+  let best = clamp(Math.round(wanted / STEP_S) * STEP_S, least, most)
+  let distance = nearS
+  for (const target of [...targets, least, most]) {
+    if (target < least || target > most || Math.abs(target - wanted) > distance + DUST_S) continue
+    distance = Math.abs(target - wanted)
+    best = target
+  }
+  return toMs(best)
+}
+
+/** A key on an edge: 10 ms a step, 100 ms with Shift, or to the limits. Null: the key does nothing there. */
+export function stepped(key: string, isShift: boolean, now: number, limits: Limits): number | null {
+  const step = isShift ? 10 * STEP_S : STEP_S
+  const to: Record<string, number> = {
+    ArrowLeft: now - step,
+    ArrowDown: now - step,
+    ArrowRight: now + step,
+    ArrowUp: now + step,
+    Home: limits.least,
+    End: limits.most,
+  }
+  return to[key] === undefined ? null : toMs(clamp(to[key], limits.least, limits.most))
+}
+
+/** A stretch with one edge at another time. */
+export const withEdge = <T extends Stretch>(stretch: T, edge: Edge, time: number): T => ({ ...stretch, [edge]: time })
+
+/** Those that have something between two times. `stretches` is in order of their starts. */
+export function within<T extends Pick<Stretch, Edge>>(stretches: readonly T[], from: number, to: number): T[] {
+  let low = 0
+  let high = stretches.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (stretches[middle]!.start < to) low = middle + 1
+    else high = middle
+  }
+  const found: T[] = []
+  // Ends are nearly in order too: one that reaches over its followers is looked for among a few.
+  for (let at = low - 1, past = 0; at >= 0 && past < LOOK_BACK; at -= 1) {
+    if (stretches[at]!.end > from) found.push(stretches[at]!)
+    else past += 1
+  }
+  return found.reverse()
+}
+const LOOK_BACK = 20
+
+/** The time that somebody typed: `83.4`, `1:23.4`, `1:02:03,5`. Null: it is none. */
+export function timeOf(typed: string): number | null {
+  const found = /^(?:(?:(\d{1,3}):)?(\d{1,5}):)?(\d{1,6}(?:[.,]\d{1,6})?)$/.exec(typed.trim().replace(/：/g, ':'))
+  if (!found) return null
+  const [, hours = '0', minutes = '0', rest] = found
+  const seconds = Number(rest!.replace(',', '.'))
+  if (found[2] !== undefined && seconds >= 60) return null
+  return found[1] !== undefined && Number(minutes) >= 60
+    ? null
+    : toMs(3600 * Number(hours) + 60 * Number(minutes) + seconds)
+}
+
+/** A time to the millisecond, as it is typed: `1:23.400`, `1:02:03.500`. */
+export function exactTime(seconds: number): string {
+  const ms = Math.max(0, Math.round(seconds * 1000))
+  const two = (part: number) => String(Math.floor(part)).padStart(2, '0')
+  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60]
+  const rest = `${two((ms / 1000) % 60)}.${String(ms % 1000).padStart(3, '0')}`
+  return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`
+}
