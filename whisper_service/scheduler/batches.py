@@ -127,7 +127,7 @@ def _next_batch(
     company = _company(first)
     peers = [job for job in willing if _company(job) == company]
     left = sum(len(job.ready) - given.get(job.job_id, 0) for job in peers)
-    size = min(most, _batch_size(peers, left, given, pool, place))
+    size = min(most, left) if pool.is_slow(place) else _batch_size(peers, left, given, pool, place)
     chunks = _take_turns(peers, given, size, seat.batch_size)
     return GiveBatch(chunks, seat.name, urgent=is_urgent(first), call=lane_of(first) is Lane.CALL)
 

@@ -153,23 +153,23 @@ def _without_suspects(able: Sequence[JobView]) -> Iterator[JobView]:
             yield job if len(ready) == len(job.ready) else replace(job, ready=ready)
 
 
-def second_tries(view_seats: Sequence[SeatView], waiting: set[str], taken: Mapping[str, int]) -> Iterator[GiveBatch]:
+def second_tries(seats: Sequence[SeatView], leaving: set[str], waiting: set[str]) -> Iterator[GiveBatch]:
     """Yield the late batches once more, for other seats, while nothing else waits there. The first answer counts.
 
-    `waiting`: the models with chunks that wait. `taken`: the slots of each seat that this plan fills.
+    `leaving`: the seats that get another model. `waiting`: the models with chunks that wait: their slots are taken.
     """
-    filled = dict(taken)
-    for seat in view_seats:
+    filled: dict[str, int] = {}
+    for seat in seats:
         if seat.model is None or seat.model in waiting:
             continue
         for late in seat.late:
             free = [
                 other
-                for other in view_seats
-                if other.name != seat.name
+                for other in seats
+                if other.model == seat.model
                 and other.ready
+                and other.name not in (seat.name, *leaving)
                 and not (other.loading or other.suspect or other.late)
-                and other.model == seat.model
                 and other.batches + filled.get(other.name, 0) < other.slots
             ]
             if free:

@@ -35,7 +35,6 @@ The rules, in the order in which they bind:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from whisper_service.scheduler.admission import claim, decode, follow
@@ -78,16 +77,14 @@ def _transcribe(view: View, now: float) -> Iterator[Step]:
             yield LoadModel(model, seat.name)
     short_at_work = any(job.in_flight and lane_of(job) is Lane.SHORT for job in view.jobs)
     others = any(not is_urgent(job) and (job.in_flight or is_able(job)) for job in view.jobs)
-    taken: Counter[str] = Counter()
     for model, seats in pools.items():
         having = [seat for seat in view.seats if seat.ready and seat.model == model]
         pool = Pool(seats, shared=len(having) > 1, has_suspect=any(seat.suspect for seat in having))
         mine = [job for job in able if job.model == model]
-        for batch in give_batches(mine, pool, short_at_work=short_at_work, others=others):
-            taken[batch.seat] += not batch.express
-            yield batch
+        yield from give_batches(mine, pool, short_at_work=short_at_work, others=others)
     if len(view.seats) > 1:
-        yield from second_tries(view.seats, {job.model for job in able if job.model}, taken)
+        leaving = {seat.name for seat in view.seats if models.get(seat.name) not in (None, seat.model)}
+        yield from second_tries(view.seats, leaving, {job.model for job in able if job.model})
 
 
 def _unload(view: View, now: float) -> Iterator[Step]:

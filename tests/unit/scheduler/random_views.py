@@ -6,19 +6,30 @@ from collections.abc import Iterable, Iterator
 from random import Random
 
 from whisper_service.core.domain import CALL_RANK
-from whisper_service.scheduler.views import Decoding, GiveBatch, JobView, ReadyChunk, SeatView, Step, View, WaitingJob
+from whisper_service.scheduler.views import (
+    Decoding,
+    GiveBatch,
+    JobView,
+    LateBatch,
+    ReadyChunk,
+    SeatView,
+    Step,
+    View,
+    WaitingJob,
+)
 
 NOW = 100.0
 """The time of the plans."""
 
 
-def random_view(seed: int) -> View:
+def random_view(seed: int, seats: int = 1) -> View:
     """Return a view in which most things can happen."""
     random = Random(seed)
     eager = random.random() < 0.7
     jobs = tuple(_job(random, f"job{n}", eager) for n in range(random.randint(0, 8)))
     queue = (WaitingJob("queued", 1),) if random.random() < 0.2 else ()
-    return View(jobs=jobs, queue=queue, seats=(_seat(random, eager),))
+    names = ["speech", *(f"speech-{number + 2}" for number in range(seats - 1))]
+    return View(jobs=jobs, queue=queue, seats=tuple(_seat(random, eager, name, jobs) for name in names))
 
 
 def kinds(steps: Iterable[Step]) -> Iterator[str]:
@@ -29,7 +40,7 @@ def kinds(steps: Iterable[Step]) -> Iterator[str]:
         if isinstance(step, GiveBatch):
             batches += 1
             yield "several" if batches > 1 else "one"
-            for name in ("suspect", "express", "urgent", "call"):
+            for name in ("suspect", "express", "urgent", "call", "instead_of"):
                 if getattr(step, name):
                     yield name
 
@@ -57,12 +68,16 @@ def _job(random: Random, name: str, eager: bool) -> JobView:
     )
 
 
-def _seat(random: Random, eager: bool) -> SeatView:
+def _seat(random: Random, eager: bool, name: str, jobs: tuple[JobView, ...]) -> SeatView:
     busy = random.random() < 0.5
+    model = random.choice(["base", "base", "base", "large", None])
+    mine = [job.job_id for job in jobs if job.in_flight and job.model == model]
+    late = [job for job in mine if busy and name != "speech" and random.random() < 0.3]
     return SeatView(
+        name=name,
         ready=random.random() < (0.95 if eager else 0.7),
         loading=random.random() < 0.1,
-        model=random.choice(["base", "base", "base", "large", None]),
+        model=model,
         slots=random.randint(1, 5),
         batches=random.randint(0, 5) if busy else 0,
         urgent=random.randint(0, 5) if busy else 0,
@@ -76,4 +91,8 @@ def _seat(random: Random, eager: bool) -> SeatView:
         loaded_at=random.choice([0.0, NOW - 10.0, NOW]),
         used_at=random.choice([0.0, NOW]),
         unload_after_s=random.choice([0.0, 50.0]),
+        next_model=random.choice(["base", "large"]),
+        blocked=frozenset(random.choice([[], [], [], ["large"], ["base"]])) if name != "speech" else frozenset(),
+        speed=random.choice([100.0, 100.0, 90.0, 30.0, 4.0]) if random.random() < 0.95 else 0.0,
+        late=tuple(LateBatch(900 + number, ((job, 1000),)) for number, job in enumerate(late)),
     )

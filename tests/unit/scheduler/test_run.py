@@ -257,6 +257,33 @@ def test_kills_from_outside_are_counted_apart() -> None:
     assert view_of(run).ready == (ReadyChunk(0, 1, 2),)
 
 
+def test_a_chunk_that_two_batches_have_waits_again_only_when_both_are_lost() -> None:
+    for first, second in ((1, 2), (2, 1)):
+        run = run_with(1)
+        run.give(0, 1, 0.0)
+        assert run.give_again(0, 2) == run.in_flight[0]
+        assert set(run.batches_in_flight()) == {(0, 1), (0, 2)}
+        counted = run.count_failure(0, first)
+        assert counted is not None
+        assert (counted.attempts, run.in_flight, run.waiting) == (1, {0: counted}, {})
+        assert (run.waits_for(0, first), run.waits_for(0, second)) == (False, True)
+        assert run.count_failure(0, first) is None
+        run.take_back(0, first)
+        assert 0 in run.in_flight
+        run.take_back(0, second)
+        assert (run.waiting[0].attempts, run.in_flight, list(run.batches_in_flight())) == (1, {}, [])
+
+
+def test_the_first_answer_for_a_chunk_ends_it_in_both_batches() -> None:
+    run = run_with(1)
+    run.give(0, 1, 0.0)
+    run.give_again(0, 2)
+    assert list(run.with_finished(0).batches_in_flight()) == []
+    assert run.waits_for(0, 2)
+    run.finish_chunk(0)
+    assert (run.waits_for(0, 1), run.waits_for(0, 2), run.count_failure(0, 2)) == (False, False, None)
+
+
 def test_position_is_what_is_done_without_a_gap_before() -> None:
     run = run_with(3)
     run.give(1, 1, 0.0)
@@ -272,7 +299,7 @@ def test_without_a_known_duration_there_is_no_fraction() -> None:
     assert "progress" not in run.progress(1.0)
 
 
-@given(st.lists(st.sampled_from(["add", "give", "done", "back", "fail"]), max_size=60))
+@given(st.lists(st.sampled_from(["add", "give", "again", "done", "back", "fail"]), max_size=60))
 def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
     run = run_with(0)
     found = 0
@@ -282,6 +309,8 @@ def test_progress_is_a_fraction_whatever_happens(steps: list[str]) -> None:
             found += 1
         elif step == "give" and run.waiting:
             run.give(next(iter(run.waiting)), now, float(now))
+        elif step == "again" and run.in_flight:
+            run.give_again(next(iter(run.in_flight)), now)
         elif step == "done" and run.in_flight:
             run.finish_chunk(next(iter(run.in_flight)))
         elif step == "back" and run.in_flight:

@@ -1,0 +1,126 @@
+"""The fleet: how fast seats are, which one stands for all, and what holds only when all seats agree."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from whisper_service.config import schema
+from whisper_service.core.domain import SAMPLE_RATE, Problem, Span
+from whisper_service.core.fallback import Fallback, Rung
+from whisper_service.scheduler.fleet import Fleet
+from whisper_service.scheduler.speech_device import SpeechDevice
+from whisper_service.scheduler.speeds import SeatSpeed
+from whisper_service.scheduler.views import GiveBatch
+from whisper_service.supervision.protocol import BatchDone, ChunkInput, Loaded
+
+PROBLEM = Problem("oom", "Too little memory.")
+
+
+def actor(name: str) -> Any:
+    """Return a supervisor whose actor is ready and says nothing."""
+
+    def nothing(*_: object, **__: object) -> None: ...
+
+    return SimpleNamespace(
+        name=name, facts={"cuda_devices": 3, "vram_total": [24, 24, 80]}, ready_generation=1, broken=False,
+        problem=None, send=nothing, clear_deadline=nothing, mark_useful=nothing, start=nothing,
+    )  # fmt: skip
+
+
+def fleet(device: str = "cuda:0,cuda:1") -> Fleet:
+    return Fleet(actor, schema.SpeechSettings(device=device, slots=2), schema.SupervisionSettings())
+
+
+def speeds(fleet: Fleet) -> list[float]:
+    return [round(view.speed, 3) for view in fleet.view(lambda *_: True)]
+
+
+def finish(fleet: Fleet, seat: int, chunks: int, seconds: float) -> None:
+    """Let a seat finish a batch of chunks of ten seconds."""
+    number = fleet.next_batch()
+    inputs = [ChunkInput("job", Span(n, 0, 10 * SAMPLE_RATE, 0.0, 10.0), "spool") for n in range(chunks)]
+    batch = GiveBatch(tuple(("job", n) for n in range(chunks)))
+    fleet.seats[seat].give(number, batch, inputs, preset="balanced", prompt=None)
+    fleet.seats[seat].on_batch_done(BatchDone(number, seconds, 10.0 * chunks))
+
+
+def test_seats_are_compared_by_their_first_window_until_all_of_them_are_measured() -> None:
+    both = fleet()
+    assert speeds(both) == [0.0, 0.0]
+    for seat, window_s in zip(both.seats, (1.0, 3.0), strict=True):
+        seat.on_loaded(Loaded("base", "cuda", "float16", 1.0, window_s))
+    assert speeds(both) == [60.0, 20.0]
+    finish(both, 0, 8, 4.0)
+    assert speeds(both) == [60.0, 20.0], "what was measured differently cannot be compared"
+    finish(both, 1, 8, 8.0)
+    assert speeds(both) == [40.0, 20.0], "20 s of sound a second in each of two slots"
+    finish(both, 1, 3, 30.0)
+    assert speeds(both) == [40.0, 20.0], "a few chunks take nearly as long as many"
+    both.seats[1].on_loaded(Loaded("large", "cuda", "float16", 1.0, 3.0))
+    assert speeds(both) == [40.0, 20.0], "each model by itself"
+
+
+def test_a_speed_is_a_mean_of_which_the_last_batch_is_a_part() -> None:
+    speed = SeatSpeed()
+    assert (speed.measured(4), speed.guessed(4)) == (0.0, 0.0)
+    speed.add(1.0, 10.0, chunks=8, full=8)
+    speed.add(2.0, 10.0, chunks=4, full=8)
+    speed.add(0.0, 10.0, chunks=8, full=8)
+    assert speed.measured(2) == pytest.approx(2 / 0.13)
+    speed.start(0.5)
+    assert (speed.measured(2), speed.guessed(2)) == (0.0, 120.0)
+
+
+def test_the_fleet_grows_only_by_cards_and_only_where_the_setting_is_auto() -> None:
+    auto, named, started = fleet("auto"), fleet("cuda:2"), []
+    auto.run_actor = lambda actor: started.append(actor.name)
+    for one in (auto, auto, named):
+        one.grow()
+    assert [seat.device.name for seat in auto.seats] == ["cuda:0", "cuda:1", "cuda:2"]
+    assert started == ["speech-2", "speech-3"]
+    assert [seat.device.name for seat in named.seats] == ["cuda:2"]
+
+
+def test_a_gpu_stands_for_all_seats_and_its_memory_is_the_one_that_counts() -> None:
+    assert fleet("cpu,cuda:2").main.device.name == "cuda:2"
+    assert fleet("cuda:2").main.device.vram_bytes == 80
+    assert fleet("cpu").main.device.vram_bytes == 0
+    both = fleet("cuda:0,cuda:2")
+    both.first.device.leave(PROBLEM)
+    assert both.main.device.name == "cuda:2"
+
+
+def test_work_is_obstructed_only_where_every_seat_is() -> None:
+    both = fleet()
+    both.first.block("base", PROBLEM)
+    assert (both.is_blocked("base"), both.obstacle("base"), both.outage) == (False, None, None)
+    both.seats[1].block("base", PROBLEM)
+    assert (both.is_blocked("base"), both.obstacle("base"), both.is_blocked("tiny")) == (True, PROBLEM, False)
+    both.reset(device=False)
+    for seat in both.seats:
+        assert both.outage is None
+        seat.actor.broken, seat.actor.problem = True, PROBLEM
+    assert both.outage == PROBLEM
+
+
+def test_a_card_goes_out_of_service_while_another_can_work_and_the_last_one_leaves_to_the_cpu() -> None:
+    both = fleet()
+    first, second = (seat.device for seat in both.seats)
+    assert first.leave(PROBLEM)
+    assert (first.out, first.name, both.first.view().ready) == (True, "cuda:0", False)
+    assert second.leave(PROBLEM)
+    assert (second.out, second.name, both.seats[1].view().ready) == (False, "cpu", True)
+    both.reset(device=True)
+    assert [(seat.device.out, seat.device.name) for seat in both.seats] == [(False, "cuda:0"), (False, "cuda:1")]
+
+
+def test_what_a_card_learnt_is_known_to_cards_of_its_size_under_their_own_name() -> None:
+    keys = [seat.device.fallback_key for seat in fleet("cuda:0,cuda:1,cuda:2,cpu").seats]
+    assert keys == ["cuda/24", "cuda/24", "cuda/80", "cpu"]
+    assert SpeechDevice(actor("speech"), schema.SpeechSettings(device="cuda")).fallback_key == "cuda"
+    second = fleet().seats[1].device
+    second.prepare(Fallback(Rung("cuda:0", "auto", 4, 2), 0.0, PROBLEM, 60.0), None)
+    assert second.rung == Rung("cuda:1", "auto", 4, 2)
