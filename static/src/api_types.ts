@@ -235,7 +235,7 @@ export interface paths {
         put?: never;
         /**
          * Edit the text
-         * @description Operations on lines, done as a whole or not at all. Each names the version of its line (`v`); 409 `edit_conflict` with the lines as they are now says that another edit came first. A line's id is in the transcript. The segments of the model stay as they are.
+         * @description Operations on lines, done as a whole or not at all. Each names the version of its line (`v`), else the answer is 428; 409 `edit_conflict` with the lines as they are now says that another edit came first. A line's id is in the transcript. The segments of the model stay as they are.
          */
         post: operations["editTranscript"];
         delete?: never;
@@ -4523,6 +4523,15 @@ export interface operations {
             };
             /** @description Something in the request is not valid; params.field names it */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description An operation does not say which version of its line it is for */
+            428: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -95,6 +95,12 @@ class BadEdit(InvalidRequest):
     hint = "Nothing was changed. Correct the edit and send it again."
 
 
+class VersionMissing(InvalidRequest):
+    """An operation does not say which version of its line it is for."""
+
+    hint = "Nothing was changed. Send the version of the line, which the transcript has, as `v`."
+
+
 class EmptyFile(InvalidRequest):
     """The file is empty."""
 

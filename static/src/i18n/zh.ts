@@ -901,6 +901,7 @@ export const zh: Translation = {
       conflict: ['与当前状态冲突。', '请查看任务的最新状态后再决定。'],
       edit_conflict: ['此行已被修改。', '请查看该行现在的内容，并选择保留哪个版本。'],
       bad_edit: ['无法进行此更改。', '内容未作任何改动。请修改后重试。'],
+      version_missing: ['更改没有说明针对该行的哪个版本。', '内容未作任何改动。请以 v 发送该行的版本。'],
       illegal_transition: ['任务在当前状态下不能执行此操作。', '请选择所显示的操作之一。'],
       cross_site: ['其他网站的页面试图进行更改，已被拒绝。', '请用服务自身的地址打开本页面。'],
       host_not_allowed: ['服务不允许以此名称访问。', '请使用 localhost，或设置 server.host。'],

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from anyio import to_thread
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 
 from whisper_service.app.edits import Version
 from whisper_service.app.speakers import with_seconds
 from whisper_service.core.domain import Segment, Transcript, Value
+from whisper_service.core.errors import VersionMissing
 from whisper_service.editing.lines import MACHINE, Line
 from whisper_service.editing.marks import Mark
 from whisper_service.editing.operations import ClientOperation
@@ -20,7 +23,7 @@ from whisper_service.editing.retiming import TimedWord
 from whisper_service.editing.speakers import Attribution, Speaker, Turns
 from whisper_service.storage.edit_log import EditRecord
 from whisper_service.storage.transcript_edits import Edit, EditResult
-from whisper_service.web.http.errors import problems
+from whisper_service.web.http.errors import Incoming, handlers, on_service_error, problems
 from whisper_service.web.http.parameters import JobId, Served
 
 MAX_BODY: Final = 1_000_000
@@ -129,18 +132,34 @@ def _shown(lines: Iterable[Line], attribution: Attribution) -> tuple[TranscriptL
     )
 
 
+_ANSWERS: Final = handlers(())
+_OPERATION: Final = re.compile(r"operations\[(\d+)\]")
+
+
+def _on_no_edit(request: Incoming, error: ValidationException) -> Response[Any]:
+    """Answer a body that is no edit. A missing version has a code of its own: nobody edits a line unseen."""
+    for fault in error.extra or ():
+        if not isinstance(fault, dict) or "missing required field `v`" not in str(fault.get("message")):
+            continue
+        if found := _OPERATION.fullmatch(str(fault.get("key"))):
+            return on_service_error((), request, VersionMissing(operation=int(found[1])))
+    answer: Response[Any] = _ANSWERS[HTTPException](request, error)
+    return answer
+
+
 @post(
     "/{job_id:str}/edits",
     operation_id="editTranscript",
     summary="Edit the text",
     description=(
-        "Operations on lines, done as a whole or not at all. Each names the version of its line (`v`); 409 "
-        "`edit_conflict` with the lines as they are now says that another edit came first. A line's id is in the "
-        "transcript. The segments of the model stay as they are."
+        "Operations on lines, done as a whole or not at all. Each names the version of its line (`v`), else the answer "
+        "is 428; 409 `edit_conflict` with the lines as they are now says that another edit came first. A line's id is "
+        "in the transcript. The segments of the model stay as they are."
     ),
     status_code=200,
     request_max_body_size=MAX_BODY,
-    responses=problems(403, 404, 409, 413, 422, 503, 507),
+    responses=problems(403, 404, 409, 413, 422, 428, 503, 507),
+    exception_handlers={ValidationException: _on_no_edit},
 )
 async def edit(service: Served, job_id: JobId, data: JSONBody[EditRequest]) -> EditResult:
     return await service.edits.apply(job_id, Edit(data.batch, data.operations, data.client, data.author))

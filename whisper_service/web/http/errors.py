@@ -27,6 +27,7 @@ Incoming = Request[Any, Any, Any]
 
 STATUS: Final[dict[type[errors.ServiceError], int]] = {
     errors.InvalidRequest: 422,
+    errors.VersionMissing: 428,
     errors.UnsupportedMedia: 415,
     errors.TooLarge: 413,
     errors.NotFound: 404,
@@ -85,6 +86,7 @@ _MEANING: Final = {
     421: "The service does not answer to the name in the Host header",
     422: "Something in the request is not valid; params.field names it",
     423: "Another connection is sending this upload",
+    428: "An operation does not say which version of its line it is for",
     429: "Too many requests; Retry-After says when to try again",
     460: "The checksum does not fit the bytes",
     500: "The service failed; message says why",

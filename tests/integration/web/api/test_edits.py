@@ -137,6 +137,8 @@ async def test_an_edit_of_an_old_version_is_refused_with_the_line_as_it_is(web: 
     assert problem["params"]["ids"] == [first[0]]
     assert [line["text"] for line in problem["params"]["lines"]] == ["Mine"]
     assert problem["params"]["number"] == 1
+    assert (await transcript(web, job))["edits"] == 1
+    assert [each["number"] for each in (await web.client.get(f"/api/jobs/{job}/edits")).json()["edits"]] == [1]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ async def test_an_edit_of_an_old_version_is_refused_with_the_line_as_it_is(web: 
         {"batch": "b", "operations": []},
         {"batch": "", "operations": [{"op": "delete", "id": "c0.0", "v": 0}]},
         {"batch": "b", "operations": [{"op": "explode", "id": "c0.0", "v": 0}]},
-        {"batch": "b", "operations": [{"op": "delete", "id": "c0.0"}]},
+        {"batch": "b", "operations": [{"op": "delete", "v": 0}]},
         {"batch": "b", "operations": [{"op": "delete", "id": "c0.0", "v": 0, "more": 1}]},
         {"batch": "b", "operations": [{"op": "put", "v": {}, "lines": [], "gone": ["c0.0"]}]},
     ],
@@ -153,6 +155,30 @@ async def test_an_edit_of_an_old_version_is_refused_with_the_line_as_it_is(web: 
 async def test_a_body_that_is_no_edit_is_refused(web: Running, job: str, body: dict[str, Any]) -> None:
     assert_problem(await web.client.post(f"/api/jobs/{job}/edits", json=body), 422, "invalid_request")
     assert (await transcript(web, job))["edits"] == 0
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "text", "id": "c0.0", "text": "Mine"},
+        {"op": "split", "id": "c0.0", "at": 2, "new": "n1"},
+        {"op": "merge", "ids": ["c0.0", "c1.0"]},
+        {"op": "time", "id": "c0.0", "start": 0.1, "end": 0.2},
+        {"op": "delete", "id": "c0.0"},
+    ],
+    ids=lambda operation: operation["op"],
+)
+async def test_an_operation_without_the_version_of_its_line_is_refused(
+    web: Running, job: str, operation: dict[str, Any]
+) -> None:
+    """Criterion 30."""
+    before = await lines(web, job)
+    first = {"op": "check", "ids": ["c0.0"], "on": True}
+    problem = assert_problem(await edit(web, job, first, operation), 428, "version_missing")
+    assert problem["params"] == {"operation": 1}
+    assert await lines(web, job) == before
+    assert (await transcript(web, job))["edits"] == 0
+    assert (await web.client.get(f"/api/jobs/{job}/edits")).json()["edits"] == []
 
 
 async def test_an_edit_that_cannot_be_made_is_refused_and_an_unknown_job_too(web: Running, job: str) -> None:
