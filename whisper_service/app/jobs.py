@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,17 @@ from msgspec.structs import replace
 
 from whisper_service.app.edits import Version
 from whisper_service.app.wiring import Parts
-from whisper_service.core.domain import Job, LinkOrigin, Options, Segment, Status, Transcript
+from whisper_service.core.domain import (
+    CALL_RANK,
+    Job,
+    LinkOrigin,
+    LiveSession,
+    Options,
+    Segment,
+    Status,
+    Task,
+    Transcript,
+)
 from whisper_service.core.errors import Conflict, InvalidRequest, MediaRemoved, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import clean_name, identifier
 from whisper_service.core.job_states import TERMINAL, Cause
@@ -123,6 +134,25 @@ class JobService:
         except ServiceError:
             received.path.unlink(missing_ok=True)
             raise
+
+    async def begin_live(self, live: LiveSession, name: str, options: Options) -> Job:
+        """Begin a live session. Raises what `LiveSessions.begin` raises, and `InvalidRequest`."""
+        if options.task is Task.DETECT:
+            hint = "Send a recording to find its language."
+            raise InvalidRequest("A live session makes text.", hint=hint, field="task")
+        now = self._parts.uploads.wall()
+        job = self._new_job(
+            options,
+            id=identifier(now),
+            name=clean_name(name or time.strftime("live %Y-%m-%d %H.%M.wav", time.localtime(now))),
+            created_at=now,
+            bytes=0,
+            sha256="",
+            message="Waiting for its turn.",
+            rank=CALL_RANK,
+            live=live,
+        )
+        return await self._parts.live.begin(job)
 
     def _new_job(self, options: Options, **fields: Any) -> Job:
         if options.end_s is not None and options.end_s <= (options.begin_s or 0.0):

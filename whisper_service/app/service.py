@@ -43,6 +43,7 @@ class Service:
         self.known_speakers = parts.known_speakers
         self.uploads = parts.uploads
         self.resumable = parts.resumable
+        self.live = parts.live
         self.events = parts.feed
         self.metrics = parts.metrics
         self.log = parts.log

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from whisper_service.app.known_speakers import KnownSpeakers
+from whisper_service.app.live_sessions import LiveSessions
 from whisper_service.app.maintenance import prune_changes, sweep
 from whisper_service.app.metrics import Metrics
 from whisper_service.app.retention import Retention
@@ -75,6 +76,7 @@ class Parts:
     metrics: Metrics
     webhooks: WebhookSender
     links: LinkFetcher
+    live: LiveSessions
     retention: Retention
     trash: Trash
     log: LogTail
@@ -208,6 +210,7 @@ def _build(
             lambda job_id, problem: context.ask(requests.fail_link, job_id, problem),
             SiteFetcher(config.links, uploads, data, orphans, limits),
         ),
+        live=LiveSessions(active, uploads, context),
         retention=Retention(
             config.storage,
             store,
@@ -234,11 +237,13 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         tasks.start_soon(Loop(context).run, name="scheduler")
         tasks.start_soon(prune_changes, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
         tasks.start_soon(feed.run_heartbeat, config.server.heartbeat_s, name="heartbeat")
+        tasks.start_soon(parts.live.run, name="live sessions")
         for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash):
             tasks.start_soon(part.run, name=type(part).__name__)
         try:
             yield
         finally:
+            parts.live.news.close()
             for ended in (feed, parts.resumable.news, parts.links.news, parts.trash.news, context.mailbox):
                 ended.close()
             for actor in context.actors:

@@ -125,6 +125,15 @@ class LinkSettings(Section, frozen=True):
     site_max_duration_s: Annotated[Seconds, setting("longer recordings of web pages are refused")] = 12 * 3600.0
 
 
+class LiveSettings(Section, frozen=True):
+    """Recordings that are transcribed while they are made."""
+
+    enabled: bool = True
+    max_sessions: Annotated[Positive, setting("open at the same time; more are told to try again", NOW)] = 16
+    max_hours: Annotated[Seconds, setting("a longer session is ended; its text and sound stay", NOW)] = 24.0
+    silence_end_s: Annotated[Seconds, setting("a session that gets no sound for so long is ended", NOW)] = 900.0
+
+
 class StorageSettings(Section, frozen=True):
     """What is kept on disk."""
 
@@ -271,6 +280,7 @@ class Config(Section, frozen=True):
     captions: Annotated[Style, setting("how srt, vtt, ass and lrc look", NOW)] = Style()
     webhooks: WebhookSettings = WebhookSettings()
     links: LinkSettings = LinkSettings()
+    live: LiveSettings = LiveSettings()
     storage: StorageSettings = StorageSettings()
     speech: SpeechSettings = SpeechSettings()
     models: ModelSettings = ModelSettings()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Final
 
 from litestar import Litestar
@@ -20,6 +21,7 @@ from whisper_service.web.api import (
     events,
     export_zip,
     jobs,
+    live,
     marks,
     media,
     metrics,
@@ -42,7 +44,7 @@ from whisper_service.web.security.guard import Guard
 
 API: Final = (
     jobs, edits, cues, speakers, replace, vocabulary, marks, export_zip, events, diagnostics, media, metrics, models,
-    settings, state, system, tus, webhooks,
+    settings, state, system, tus, webhooks, live,
 )  # fmt: skip
 """The modules with routes of the own API, in the order of the documentation."""
 
@@ -50,7 +52,8 @@ API: Final = (
 def create_app(service: Service) -> ASGIApp:
     """Return the application of a running service."""
     access = Access(Tokens(read_tokens(service.config.security)), path=service.config.server.root_path or "/")
-    application = Compression(_litestar(lambda: service, lambda: access))
+    modules = [module for module in API if module is not live or service.config.live.enabled]
+    application = Compression(_litestar(lambda: service, lambda: access, modules))
     return Guard(application, access, service.config, DIALECTS)
 
 
@@ -63,10 +66,12 @@ def _no_service() -> Service:
     raise Unavailable
 
 
-def _litestar(service: Callable[[], Service], access: Callable[[], Access]) -> Litestar:
+def _litestar(
+    service: Callable[[], Service], access: Callable[[], Access], modules: Sequence[ModuleType] = API
+) -> Litestar:
     return Litestar(
         route_handlers=[
-            *(module.router for module in API),
+            *(module.router for module in modules),
             *(router for dialect in DIALECTS for router in dialect.routers),
             login.router,
             page.router,

@@ -76,7 +76,7 @@ async def media(service: Served, job_id: JobId, original: Original = None) -> AS
     if job.media_removed:
         message = "The recording was deleted, as configured. Its text was kept."
         raise NotFound(message, hint="Export the text. To hear the recording here, send it again.")
-    if not job.sha256:
+    if not job.sha256 and job.live is None:
         hint = "The service is fetching it. Try again when the job is in work."
         raise NotFound("The recording is not here yet.", hint=hint)
     wants_copy = job.playable is Playable.COPY if original is None else not original
@@ -87,7 +87,8 @@ async def media(service: Served, job_id: JobId, original: Original = None) -> AS
     path = await _existing(service.jobs.recording(job.id), "The recording of this job is not on the disk any more.")
     kind = media_type(await to_thread.run_sync(_head, path))
     headers = {**_HEADERS, "Content-Disposition": content_disposition("inline", job.name)}
-    return FileResponse(path, kind, f'"{job.sha256[:32]}"', headers)
+    etag = f'"{job.sha256[:32]}"' if job.sha256 else await _etag_of(path)
+    return FileResponse(path, kind, etag, headers)
 
 
 Fine = Annotated[
