@@ -1,4 +1,4 @@
-import { exactTime, limitsOf, placed, stepped, timeOf, within } from '../../static/src/edit/edges.ts'
+import { limitsOf, placed, stepped, within } from '../../static/src/edit/edges.ts'
 import { fitted, nextSpan, scrolledTo, SPANS, spansFor, tickStep, tilesAt, turned } from '../../static/src/edit/zoom.ts'
 
 const one = { id: 'a', start: 10, end: 12 }
@@ -59,28 +59,6 @@ it('finds what lies between two times, also what began long before', () => {
   expect(within([one, two, three], 12, 15).map(({ id }) => id)).toEqual(['b'])
   expect(within([long, one, two, three], 14, 15.1).map(({ id }) => id)).toEqual(['long', 'b', 'c'])
   expect(within([one, two, three], 20, 30)).toEqual([])
-})
-
-it('reads the times that people type, and writes them', () => {
-  const read: [string, number | null][] = [
-    ['1:23.4', 83.4],
-    ['83.4', 83.4],
-    [' 1:02:03,5 ', 3723.5],
-    ['0:05', 5],
-    ['1：23', 83],
-    ['1:60', null],
-    ['1:60:00', null],
-    ['90:00', 5400],
-    ['', null],
-    ['one', null],
-    ['-3', null],
-    ['1:2:3:4', null],
-  ]
-  for (const [typed, time] of read) expect([typed, timeOf(typed)]).toEqual([typed, time])
-  expect(exactTime(83.4)).toBe('1:23.400')
-  expect(exactTime(59.9996)).toBe('1:00.000')
-  expect(exactTime(3723.0505)).toBe('1:02:03.051')
-  for (const time of [0, 0.001, 59.999, 83.417, 35_999.5]) expect(timeOf(exactTime(time))).toBe(time)
 })
 
 describe('the zoom', () => {

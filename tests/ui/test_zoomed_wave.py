@@ -98,21 +98,21 @@ async def test_an_edge_is_dragged_moved_by_keys_and_typed(visitor: Visitor, site
     assert await page.evaluate("document.activeElement.dataset.edge") == "end"
     for key in ("ArrowLeft", "Shift+ArrowLeft", "ArrowLeft", "Shift+ArrowLeft", "ArrowUp", "End", "ArrowLeft"):
         await page.keyboard.press(key)
-    assert await page.input_value("[data-time=end]") == "0:20.990"
+    assert await page.input_value(".zoomed [data-time=end]") == "0:20.990"
     await stored(site, job_id, 1, (16.0, 20.99))
     for key, wanted in (("ArrowDown", 20.98), ("Shift+ArrowDown", 20.88), ("ArrowRight", 20.89), ("Home", 16.1)):
         await page.keyboard.press(key)
         await visitor.reads(VALUE.format("end"), wanted)
     await page.keyboard.press("Escape")  # what was moved since the last edit
     await visitor.reads(VALUE.format("end"), 20.99)
-    await page.fill("[data-time=end]", "0:19.5")
+    await page.fill(".zoomed [data-time=end]", "0:19.5")
     await page.keyboard.press("Enter")
     await stored(site, job_id, 1, (16.0, 19.5))
-    await page.fill("[data-time=end]", "1:23.4")  # over the next line
+    await page.fill(".zoomed [data-time=end]", "1:23.4")  # over the next line
     await page.keyboard.press("Enter")
     await stored(site, job_id, 1, (16.0, 21.0))
-    assert await page.input_value("[data-time=end]") == "0:21.000"
-    await page.fill("[data-time=start]", "soon")
+    assert await page.input_value(".zoomed [data-time=end]") == "0:21.000"
+    await page.fill(".zoomed [data-time=start]", "soon")
     await page.keyboard.press("Enter")
     assert await page.inner_text(".zoomed [role=alert]") == "Write a time like 1:23.4."
     await page.keyboard.press("Escape")

@@ -93,24 +93,3 @@ export function within<T extends Pick<Stretch, Edge>>(stretches: readonly T[], f
   return found.reverse()
 }
 const LOOK_BACK = 20
-
-/** The time that somebody typed: `83.4`, `1:23.4`, `1:02:03,5`. Null: it is none. */
-export function timeOf(typed: string): number | null {
-  const found = /^(?:(?:(\d{1,3}):)?(\d{1,5}):)?(\d{1,6}(?:[.,]\d{1,6})?)$/.exec(typed.trim().replace(/：/g, ':'))
-  if (!found) return null
-  const [, hours = '0', minutes = '0', rest] = found
-  const seconds = Number(rest!.replace(',', '.'))
-  if (found[2] !== undefined && seconds >= 60) return null
-  return found[1] !== undefined && Number(minutes) >= 60
-    ? null
-    : toMs(3600 * Number(hours) + 60 * Number(minutes) + seconds)
-}
-
-/** A time to the millisecond, as it is typed: `1:23.400`, `1:02:03.500`. */
-export function exactTime(seconds: number): string {
-  const ms = Math.max(0, Math.round(seconds * 1000))
-  const two = (part: number) => String(Math.floor(part)).padStart(2, '0')
-  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60]
-  const rest = `${two((ms / 1000) % 60)}.${String(ms % 1000).padStart(3, '0')}`
-  return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`
-}

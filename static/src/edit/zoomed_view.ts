@@ -38,11 +38,13 @@ export function useZoomedView(view: Readonly<Ref<HTMLElement | null>>, player: P
     if (begin !== null) scrollToTime(begin)
   }
   function follow(): void {
+    onScroll() // the event of a scroll comes a frame later
     away.value = false
     show(time.value)
   }
   /** Show another number of seconds. What is `at` pixels from the left stays there. */
   async function zoomTo(seconds: number, at?: number): Promise<void> {
+    onScroll()
     const isSeen = time.value >= from.value && time.value <= from.value + span.value
     const place = at ?? (isSeen ? (time.value - from.value) * scale.value : width.value / 2)
     const held = from.value + place / scale.value
