@@ -15,10 +15,15 @@ file that is no script is no recording.
   holds the interpreter's lock), oom or error. With "_once" behind the word it happens once; a file in the folder
   `marks` remembers.
 - `decode_fault`: the same for the media actor: abort, kill, hang or spin; or "not_media".
+- `slow`: {"cuda:1": 10} lets a chunk take so many times longer on a device. `faults_on`: the only device with faults.
+  `one_fault`: what happens once happens at one chunk alone.
+- `diary`: a file into which each speech actor writes a line for each chunk that it begins: its device, the chunk.
 - `echo`: the text of each chunk is the prompt.
 - `bad`: chunks that always fail alone, as chunks do whose samples are not in the spool.
 - `people`: a letter for each sentence, in turn, of whoever says it: "AB" at first. `voice_delay`: seconds before the
   voices of a chunk are heard. `voice_faults`: as `faults`, for the speakers actor; "naming" is the naming of speakers.
+- `align_delay`: seconds before words that a person wrote are aligned: in equal parts of their sound. `said`: their
+  probability, 0.9 at first. `align_fault`: a fault as above, or "unalignable".
 - `calm`: a path. Before it exists, nothing fails on purpose, and "once" means once for every job.
 """
 
@@ -43,6 +48,9 @@ from whisper_service.editing.splitting import split_words
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
+    Align,
+    Aligned,
+    AlignedWord,
     Assign,
     Assigned,
     AssignedSpeaker,
@@ -163,19 +171,28 @@ def speech_with_gpu(inbox: Inbox, emit: Emit) -> None:
     _speak(inbox, emit, {"cpus": 1, "cuda_devices": 1})
 
 
+def speech_with_two_gpus(inbox: Inbox, emit: Emit) -> None:
+    """Run a speech actor that says it has two GPUs."""
+    _speak(inbox, emit, {"cpus": 1, "cuda_devices": 2})
+
+
 def _speak(inbox: Inbox, emit: Emit, facts: dict[str, Any]) -> None:
     emit(Ready(pid=os.getpid(), facts={"fake": True, **facts}))
+    device = ""
     while True:
         command = inbox.get()
         if isinstance(command, Shutdown):
             return
         if isinstance(command, Load):
+            device = command.device
             emit(Loaded(model=command.model, device=command.device, compute_type="fake", seconds=0.0))
         if isinstance(command, Transcribe):
-            _transcribe(command, inbox, emit)
+            _transcribe(command, inbox, emit, device)
+        if isinstance(command, Align):
+            emit(_align(command))
 
 
-def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
+def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit, device: str) -> None:
     began = time.monotonic()
     for row in command.chunks:
         if inbox.cancelled(row.job_id):
@@ -186,14 +203,36 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit) -> None:
             problem = Problem(code, "This chunk cannot be read.")
             emit(Fault("batch", kind, problem, batch=command.batch, job_id=row.job_id, index=row.span.index))
             continue
-        time.sleep(play.get("delay", 0.0))
+        if "diary" in play:
+            with Path(play["diary"]).open("a") as diary:
+                diary.write(f"{device} {row.span.index}\n")
+        time.sleep(play.get("delay", 0.0) * play.get("slow", {}).get(device, 1))
         fault = play.get("faults", {}).get(str(row.span.index))
-        due = fault is not None and _due(play, fault, str(row.span.index), row.job_id)
+        here = device == play.get("faults_on", device)
+        mark = "any" if play.get("one_fault") else str(row.span.index)
+        due = here and fault is not None and _due(play, fault, mark, row.job_id)
         if due and not _fail(fault.removesuffix("_once"), command, emit):
             return
         emit(_hear(command, row, play))
     audio = sum(row.span.samples for row in command.chunks) / SAMPLE_RATE
     emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=audio))
+
+
+def _align(command: Align) -> Aligned | Fault:
+    play = _read(command.spool, command.span)
+    if play is None:
+        problem = Problem("spool_missing", "This chunk cannot be read.")
+        return Fault("alignment", "media", problem, request=command.request)
+    time.sleep(play.get("align_delay", 0.0))
+    fault = play.get("align_fault")
+    if fault is not None and _due(play, fault, "align", "align"):
+        _end(kind := fault.removesuffix("_once"))
+        problem = Problem(kind, "The script says so.")
+        return Fault("alignment", "unknown", problem, request=command.request)
+    step = (command.span.end - command.span.start) / len(command.words)
+    said = float(play.get("said", 0.9))
+    words = (AlignedWord(nth * step, (nth + 1) * step, said) for nth in range(len(command.words)))
+    return Aligned(command.request, tuple(words))
 
 
 def _read(spool: str, span: Span) -> dict[str, Any] | None:

@@ -1247,6 +1247,11 @@ export interface components {
          * @enum {string}
          */
         ActorState: "idle" | "starting" | "ready" | "waiting" | "broken" | "stopped";
+        /** AlignmentState */
+        AlignmentState: {
+            chunks: number;
+            problem?: components["schemas"]["Problem"] | null;
+        };
         /** Anchor */
         Anchor: {
             line: string;
@@ -1363,7 +1368,7 @@ export interface components {
          * @default edit
          * @enum {string}
          */
-        EditKind: "edit" | "undo" | "restore" | "replace" | "vocabulary";
+        EditKind: "edit" | "undo" | "restore" | "replace" | "vocabulary" | "align";
         /** EditList */
         EditList: {
             edits: components["schemas"]["EditRecord"][];
@@ -1375,7 +1380,7 @@ export interface components {
             at: number;
             client: string;
             author: string;
-            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["UseHeard"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"] | components["schemas"]["PutLines"] | components["schemas"]["PutMarks"] | components["schemas"]["PutSpeakers"])[];
+            operations: (components["schemas"]["ChangeText"] | components["schemas"]["SplitLine"] | components["schemas"]["MergeLines"] | components["schemas"]["DeleteLine"] | components["schemas"]["InsertLine"] | components["schemas"]["SetTimes"] | components["schemas"]["SetSpeaker"] | components["schemas"]["SetChecked"] | components["schemas"]["UseHeard"] | components["schemas"]["MakeMark"] | components["schemas"]["ChangeMark"] | components["schemas"]["RemoveMarks"] | components["schemas"]["NameSpeaker"] | components["schemas"]["JoinSpeakers"] | components["schemas"]["RemoveSpeaker"] | components["schemas"]["PutLines"] | components["schemas"]["PutMarks"] | components["schemas"]["PutSpeakers"] | components["schemas"]["TimeWords"])[];
             undoes?: number | null;
             /** @default false */
             undone: boolean;
@@ -1431,6 +1436,7 @@ export interface components {
             speakers: components["schemas"]["Speaker"][];
             /** @default [] */
             marks: components["schemas"]["Mark"][];
+            alignment?: components["schemas"]["AlignmentState"] | null;
         };
         /**
          * Effect
@@ -2401,6 +2407,18 @@ export interface components {
         TermList: {
             terms: components["schemas"]["Term"][];
             version: string;
+        };
+        /** TimeWords */
+        TimeWords: {
+            id: string;
+            v: number;
+            first: number;
+            times: [
+                number,
+                number
+            ][];
+            /** @constant */
+            op: "align";
         };
         /**
          * TimedBy

@@ -29,6 +29,7 @@ it('names what was done', () => {
   expect(label('undo', 1, 'put')).toBe('change_undo')
   expect(label('restore', 1, 'put', 'speaker')).toBe('change_restore')
   expect(label('vocabulary', 4, 'text')).toBe('change_replaced')
+  expect(label('align', 1, 'align')).toBe('change_aligned')
 })
 
 it('puts edits of a day together', () => {

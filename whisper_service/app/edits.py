@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import ParamSpec
 
 from whisper_service.app.wiring import Parts
+from whisper_service.app.word_aligner import AlignmentState
+from whisper_service.core.domain import Job
 from whisper_service.editing.lines import Line, line_of
 from whisper_service.editing.marks import Mark
 from whisper_service.storage.edit_log import EditRecord
@@ -30,12 +32,17 @@ class EditService:
         self._store = parts.store
         self._feed = parts.feed
         self._wall = parts.uploads.wall
+        self._aligner = parts.aligner
 
     async def lines(self, job_id: str, version: Version = Version.CURRENT) -> list[Line]:
         """Return the lines of a job, in order."""
         if version is Version.MACHINE:
             return list(map(line_of, await self._store.segments(job_id)))
         return await self._store.edits.lines(job_id)
+
+    async def alignment(self, job: Job) -> AlignmentState | None:
+        """Return which words that people wrote still have no exact times, and why. None: nothing waits."""
+        return await self._aligner.state(job)
 
     async def deleted(self, job_id: str) -> list[str]:
         """Return the IDs of the lines that people deleted."""

@@ -19,6 +19,7 @@ from whisper_service.app.maintenance import prune_changes, sweep
 from whisper_service.app.metrics import Metrics
 from whisper_service.app.retention import Retention
 from whisper_service.app.trash import Trash
+from whisper_service.app.word_aligner import WordAligner
 from whisper_service.config.active import ActiveSettings
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.job_states import OPEN
@@ -73,6 +74,7 @@ class Parts:
     resumable: ResumableUploads
     context: Context
     known_speakers: KnownSpeakers
+    aligner: WordAligner
     metrics: Metrics
     webhooks: WebhookSender
     links: LinkFetcher
@@ -199,6 +201,7 @@ def _build(
             speakers_entry=speakers_entry,
             networks=context.speakers.networks,
         ),
+        aligner=WordAligner(active, context, feed, orphans, media_entry=media_entry, wall=wall),
         metrics=metrics,
         webhooks=WebhookSender(config.webhooks, store, feed),
         links=LinkFetcher(
@@ -238,7 +241,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         tasks.start_soon(prune_changes, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
         tasks.start_soon(feed.run_heartbeat, config.server.heartbeat_s, name="heartbeat")
         tasks.start_soon(parts.live.run, name="live sessions")
-        for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash):
+        for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash, parts.aligner):
             tasks.start_soon(part.run, name=type(part).__name__)
         try:
             yield

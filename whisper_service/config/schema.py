@@ -190,6 +190,9 @@ class SpeechSettings(Section, frozen=True):
             pattern=r"^(off|auto|[1-9]|1[0-9]|20)$",
         ),
     ] = "off"
+    align_edits: Annotated[
+        bool, setting("find out when words are said that people write, while nothing else is to be done", NOW)
+    ] = True
     batch_size: Annotated[Count, setting("chunks recognised together; 0: 8 on a CPU, by memory on a GPU", RESTART)] = 0
     slots: Annotated[Count, setting("batches at the same time; 0: one per core on a CPU, 4 on a GPU", RESTART)] = 0
     threads: Annotated[Count, setting("cores to use; 0: all", RESTART)] = 0

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import BadEdit, EditConflict
 from whisper_service.core.text import clean
+from whisper_service.editing.aligning import with_times
 from whisper_service.editing.cutting import cut_words, joined, moved
 from whisper_service.editing.lines import MACHINE, PERSON, Line, LineList, place_of_segment
 from whisper_service.editing.operations import (
@@ -34,6 +35,7 @@ from whisper_service.editing.operations import (
     SetSpeaker,
     SetTimes,
     SplitLine,
+    TimeWords,
     UseHeard,
 )
 from whisper_service.editing.retiming import retime, spread, timed
@@ -89,6 +91,11 @@ def _do(lines: LineList, operation: Operation) -> None:
             _use_heard(lines, operation)
         case PutLines():
             _put(lines, operation)
+        case TimeWords():
+            line = _current(lines, operation.id, operation.v)
+            if operation.first + len(operation.times) > len(line.words):
+                raise EditConflict(ids=[line.id])
+            lines.put(with_times(line, operation.first, operation.times))
         case RemoveSpeaker():
             for line in [line for line in lines if line.speaker == operation.id]:
                 lines.put(replace(line, speaker=None))

@@ -196,12 +196,24 @@ class PutLines(_Operation, frozen=True, tag="put"):
     gone: tuple[LineId, ...] = ()
 
 
+class TimeWords(_Operation, frozen=True, tag="align"):
+    """Give the words of a line from `first` on the times at which the model found them, start and end in seconds.
+
+    The text stays, so the version and the content of the line do too, and nothing has to be undone.
+    """
+
+    id: LineId
+    v: Version
+    first: Annotated[int, Meta(ge=0, le=MAX_CHARACTERS)]
+    times: Annotated[tuple[tuple[Seconds, Seconds], ...], Meta(min_length=1)]
+
+
 ClientOperation = (
     ChangeText | SplitLine | MergeLines | DeleteLine | InsertLine | SetTimes | SetSpeaker | SetChecked | UseHeard
     | MakeMark | ChangeMark | RemoveMarks | NameSpeaker | JoinSpeakers | RemoveSpeaker
 )  # fmt: skip
-"""What clients may send. `PutLines`, `PutMarks` and `PutSpeakers` are only made by the service."""
-Operation = ClientOperation | PutLines | PutMarks | PutSpeakers
+"""What clients may send. `PutLines`, `PutMarks`, `PutSpeakers` and `TimeWords` are only made by the service."""
+Operation = ClientOperation | PutLines | PutMarks | PutSpeakers | TimeWords
 
 
 def ids_of(operation: Operation) -> tuple[str, ...]:

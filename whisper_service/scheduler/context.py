@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
 
 from whisper_service.core.domain import Problem
+from whisper_service.scheduler.alignment_actor import AlignmentActor
 from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
@@ -42,6 +43,7 @@ class Context:
     downloads: ModelDownloads
     hub_tests: HubTests
     preload: bool  # load the default model before the first job
+    alignment: AlignmentActor = field(default_factory=AlignmentActor)
     unwritten: dict[str, Problem | None] = field(default_factory=dict)
     """Jobs that ended while the store could not be written: the cause, or None for those that start again."""
 

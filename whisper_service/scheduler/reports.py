@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from typing import assert_never
 
-from whisper_service.scheduler import aborts, execute, live_work, recovery, speakers_work
+from whisper_service.scheduler import aborts, alignment_work, execute, live_work, recovery, speakers_work
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.protocol import (
+    Aligned,
     Assigned,
     BatchDone,
     ChunkDone,
@@ -55,6 +56,8 @@ async def take_report(context: Context, event: Reported) -> None:
             if (seat := context.fleet.of(actor)) is not None:
                 await context.ledger.finish_batch(report.batch, seat.on_batch_done(report))
                 await recovery.step_up(context, seat)
+        case Aligned():
+            alignment_work.take_aligned(context, report)
         case MediaInfo():
             if run := _run_at(context, actor, report.job_id):
                 run.duration_s = report.duration_s
@@ -118,6 +121,7 @@ async def take_death(context: Context, event: Died) -> None:
     elif event.actor == context.speakers.actor.name:
         await speakers_work.take_death(context, event.diagnosis)
     elif (seat := context.fleet.of(event.actor)) is not None:
+        alignment_work.take_death(context, seat, event.generation, problem)
         await recovery.speech_died(context, seat, event.diagnosis)
     elif event.actor == context.live.actor.name:
         await live_work.take_death(context, event.diagnosis)
@@ -173,6 +177,8 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
             await recovery.chunk_failed(context, report.job_id, report.index, report.batch, report)
         case "batch" if report.batch is not None and seat is not None:
             await recovery.batch_failed(context, seat, report.batch, report)
+        case "alignment":
+            alignment_work.take_fault(context, report)
         case "speakers":
             await speakers_work.take_fault(context, report)
         case "media" if report.job_id is not None:

@@ -26,6 +26,7 @@ class EditKind(StrEnum):
     RESTORE = "restore"  # a person went back to an earlier text
     REPLACE = "replace"  # words were replaced in many transcripts
     VOCABULARY = "vocabulary"  # the vocabulary corrected what the model wrote
+    ALIGN = "align"  # words that people wrote got the times at which they are said
 
 
 class LineChange(Value, frozen=True):

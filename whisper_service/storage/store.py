@@ -21,6 +21,7 @@ from whisper_service.core.errors import Conflict, IllegalTransition, MediaRemove
 from whisper_service.core.job_states import Cause, advance
 from whisper_service.core.speaker_count import wanted
 from whisper_service.storage import database, integrity, row_mapping
+from whisper_service.storage.alignments import Alignments
 from whisper_service.storage.browse import JobBrowser
 from whisper_service.storage.change_log import ChangeLog, Written
 from whisper_service.storage.connections import Connections
@@ -63,8 +64,8 @@ class Store(JobQueries):
     """The database. Any task may read; writes wait for one another.
 
     Jobs are read with the inherited methods and written with those of this class. The other tables have a class each:
-    `browser` (slow reads, with a connection of their own), `edits`, `speakers`, `change_log`, `webhook_queue` and
-    `service_state`.
+    `browser` (slow reads, with a connection of their own), `edits`, `alignments`, `speakers`, `change_log`,
+    `webhook_queue` and `service_state`.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Store(JobQueries):
         self.change_log = ChangeLog(self._db)
         self.speakers = Speakers(self._db, self.change_log)
         self.edits = TranscriptEdits(self._db, self.change_log, self.speakers)
+        self.alignments = Alignments(self._db, self.edits)
         self.vocabulary = Vocabulary(self._db)
         self.webhook_queue = WebhookQueue(self._db)
         self.service_state = ServiceState(self._db, self.change_log)

@@ -22,6 +22,7 @@ from whisper_service.editing.rollback import rollback
 from whisper_service.editing.speaker_changes import CONCERNED, speaker_changes
 from whisper_service.editing.speakers import Speaker
 from whisper_service.storage import row_mapping
+from whisper_service.storage.alignment_rows import note_spread
 from whisper_service.storage.change_log import ChangeLog
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.edit_log import EditKind, EditLog
@@ -183,6 +184,17 @@ class TranscriptEdits:
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
+    async def apply_within(self, job_id: str, edit: Edit, now: float) -> WrittenEdit:
+        """Make an edit as `apply` does, in a transaction of the caller."""
+        return await self._apply(job_id, edit, now)
+
+    async def around(self, job_id: str, chunk: int) -> LineList:
+        """Return the lines of a chunk and of the nearest chunks with lines on both sides."""
+        before = await self._next_chunk(job_id, "<", chunk, "DESC")
+        behind = await self._next_chunk(job_id, ">", chunk, "ASC")
+        first, last = chunk if before is None else before, chunk if behind is None else behind
+        return await self._lines(self._db.run, job_id, first, last)
+
     async def _apply(self, job_id: str, edit: Edit, now: float) -> WrittenEdit:
         number = await self._edits(job_id) + 1
         if (known := await self._known(job_id, edit)) is not None:
@@ -200,6 +212,8 @@ class TranscriptEdits:
             error.params |= {"number": number - 1, "lines": [lines.get(each) for each in error.params["ids"]]}
             raise
         written = await self._write(job_id, outcome)
+        if edit.kind is not EditKind.ALIGN:
+            await note_spread(self._db, job_id, written, now)
         talk = await self._speakers.change(job_id, people, spoken)
         await write_marks(self._db, job_id, marked)
         result = EditResult(

@@ -65,6 +65,20 @@ class Transcribe(Message, frozen=True):
     express: bool = False  # the batch runs beside the slots: one of them pauses for it
 
 
+class Align(Message, frozen=True):
+    """Find when words are said that a person wrote. Answered by `Aligned` or `Fault(scope="alignment")`.
+
+    The answer is a function of the samples and the command, with a given model.
+    """
+
+    request: int  # comes back in the answer
+    span: Span  # of the sound, at most one window of the model
+    spool: str  # raw little-endian int16 PCM, 16 kHz mono
+    words: tuple[str, ...]  # joined they are the text of the sound
+    language: str
+    task: Task = Task.TRANSCRIBE
+
+
 class Decode(Message, frozen=True):
     """Decode a file into a spool.
 
@@ -233,7 +247,7 @@ class Shutdown(Message, frozen=True):
 
 
 Command = (
-    Load | Transcribe | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite | Listen
+    Load | Transcribe | Align | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite | Listen
     | Assign | MakeNetworks | Cancel | Shutdown
 )  # fmt: skip
 
@@ -256,6 +270,8 @@ class Loaded(Message, frozen=True):
     compute_type: str
     seconds: float
     window_s: float = 0.0  # seconds of work for the one full window of the warm-up
+    multilingual: bool = True  # False: the model knows only English
+    aligns: bool = True  # the model can tell when a given text is said
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -283,6 +299,22 @@ class BatchDone(Message, frozen=True):
     batch: int
     seconds: float
     audio_s: float  # of the chunks that became text
+
+
+class AlignedWord(msgspec.Struct, frozen=True):
+    """When a word is said, in seconds from the beginning of the span, and the mean probability of its tokens."""
+
+    start: float
+    end: float
+    probability: float
+
+
+class Aligned(Message, frozen=True):
+    """When the words of a text are said, in their order."""
+
+    request: int  # of the command
+    words: tuple[AlignedWord, ...]
+    seconds: float = 0.0  # of work
 
 
 class MediaInfo(Message, frozen=True):
@@ -442,7 +474,7 @@ class Fault(Message, frozen=True):
     on. Without an `index` the fault ends the batch: the chunks that were not reported have no text.
     """
 
-    scope: str  # "model" | "batch" | "media" | "download" | "speakers" | "actor"
+    scope: str  # "model" | "batch" | "alignment" | "media" | "download" | "speakers" | "actor"
     kind: str  # a `faults.FaultKind`
     problem: Problem
     batch: int | None = None
@@ -450,10 +482,11 @@ class Fault(Message, frozen=True):
     index: int | None = None  # of the chunk
     fatal: bool = False
     model: str | None = None  # of a download
+    request: int | None = None  # of an alignment
 
 
 Report = (
-    Ready | Loaded | ChunkDone | BatchDone | MediaInfo | ChunkFound | DecodeProgress | Decoded | Followed
+    Ready | Loaded | ChunkDone | BatchDone | Aligned | MediaInfo | ChunkFound | DecodeProgress | Decoded | Followed
     | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
     | Heard | Assigned | NetworksMade | Fault
 )  # fmt: skip

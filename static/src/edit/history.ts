@@ -47,6 +47,7 @@ const LABELS: Record<string, MessageKey> = {
 export function labelOf({ kind, operations, lines }: EditRecord): MessageKey {
   if (kind === 'undo') return 'change_undo'
   if (kind === 'restore') return 'change_restore'
+  if (kind === 'align') return 'change_aligned'
   if (kind === 'replace' || kind === 'vocabulary') return 'change_replaced'
   const names = [...new Set(operations.map(({ op }) => op as string))]
   if (names.length > 1) return 'change_other'

@@ -56,6 +56,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
         "tally",
         "line",
         "edit",
+        "alignment",
         "mark",
         "voice",
         "speaker",

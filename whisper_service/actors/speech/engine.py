@@ -24,7 +24,7 @@ import numpy.typing as npt
 import tokenizers
 
 from whisper_service.actors.speech.faster_whisper_private import FeatureExtractor, Tokenizer, get_suppressed_tokens
-from whisper_service.actors.speech.words import merge_punctuation, spread_words, timed_words
+from whisper_service.actors.speech.words import found_words, merge_punctuation, spread_words, timed_words
 from whisper_service.core.domain import SAMPLE_RATE, Task, Word
 from whisper_service.models.files import REQUIRED
 
@@ -47,6 +47,8 @@ SPECTRUM_THREADS: Final = 8
 """Spectrograms computed at once for a GPU, which would otherwise wait: a window takes a core 10 to 40 ms."""
 MAX_TOKENS: Final = 224
 """The decoder has 448 positions; half of them are for the text."""
+MOST_TEXT: Final = 440
+"""Tokens of a text that can be aligned: the positions of the decoder, without those of the special tokens."""
 UNFINISHED_LOGPROB: Final = -1.0
 """Stands for the mean log-probability of a text that was cut off. The true one depends on where the batch ended."""
 
@@ -79,6 +81,10 @@ class Search:
     beam_size: int = 1
     no_repeat_ngram_size: int = 0
     repetition_penalty: float = 1.0
+
+
+class UnalignableText(Exception):
+    """The model cannot say when this text is said."""
 
 
 class UnloadableModel(Exception):
@@ -132,6 +138,11 @@ class Engine:
     def compute_type(self) -> str:
         """The type that the weights really have."""
         return str(self._model.compute_type)
+
+    @property
+    def aligns(self) -> bool:
+        """Whether the model can tell when a given text is said."""
+        return self._aligns
 
     @property
     def multilingual(self) -> bool:
@@ -240,6 +251,24 @@ class Engine:
         for members in _groups(keys):
             found |= zip(members, self._aligned([windows[i] for i in members]), strict=True)
         return [found[i] for i in range(len(windows))]
+
+    def align(self, audio: Audio, texts: Sequence[str], language: str, task: Task) -> list[Word]:
+        """Return when given words are said, timed from the beginning of the audio. Joined, `texts` are its text.
+
+        Raises `UnalignableText` for a text that is too long or empty, and for a model that cannot align.
+        """
+        encoding = self._tokenizer.encode("".join(texts), add_special_tokens=False)
+        if not self._aligns or not 0 < len(encoding.ids) <= MOST_TEXT:
+            raise UnalignableText
+        states = self.encode([audio])[0]
+        self._before_call()
+        (aligned,) = self._model.align(
+            _batch([states], [0]),
+            self._tokenizer_for(language, task).sot_sequence,
+            [encoding.ids],
+            [max(2, int(len(audio) / SAMPLE_RATE * 100))],
+        )
+        return found_words(texts, encoding.offsets, aligned.alignments, aligned.text_token_probs)
 
     def _aligned(self, windows: Sequence[DecodedWindow]) -> list[list[Word]]:
         """Return the words of windows of equal width, language and task."""

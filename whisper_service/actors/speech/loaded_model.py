@@ -81,6 +81,8 @@ def load(command: Load) -> LoadedModel | Fault:
         compute_type=engine.compute_type,
         seconds=time.monotonic() - began,
         window_s=window_s,
+        multilingual=engine.multilingual,
+        aligns=engine.aligns,
     )
     return LoadedModel(report, engine, recognizers, priority)
 

@@ -14,7 +14,7 @@ from whisper_service.actors.speech import allocator, cuda_libraries
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import Fault, Load, Ready, Shutdown, Transcribe
+from whisper_service.supervision.protocol import Align, Fault, Load, Ready, Shutdown, Transcribe
 
 if TYPE_CHECKING:
     from whisper_service.actors.speech.loaded_model import LoadedModel
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 IDLE_S: Final = 5.0
 """Without a batch for so long, unused memory goes back to the system."""
+NOT_LOADED: Final = Problem(
+    "model_not_loaded",
+    "No model is loaded.",
+    "The service repairs this by itself. If it does not, restart the service.",
+)
 
 
 def run(inbox: Inbox, emit: Emit) -> None:
@@ -65,9 +70,9 @@ def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], LoadedModel | Fault],
                     continue
                 model, slots = loaded, loaded.slots(inbox, emit)
                 emit(model.report)
-            case Transcribe() if slots is not None:
+            case Transcribe() | Align() if slots is not None:
                 slots.put(command)
-            case Transcribe():
-                hint = "The service repairs this by itself. If it does not, restart the service."
-                problem = Problem("model_not_loaded", "No model is loaded.", hint)
-                emit(Fault(scope="batch", kind=FaultKind.UNKNOWN.value, problem=problem, batch=command.batch))
+            case Transcribe(batch=batch):
+                emit(Fault(scope="batch", kind=FaultKind.UNKNOWN.value, problem=NOT_LOADED, batch=batch))
+            case Align(request=request):
+                emit(Fault(scope="alignment", kind=FaultKind.UNKNOWN.value, problem=NOT_LOADED, request=request))

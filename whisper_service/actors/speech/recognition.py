@@ -43,6 +43,7 @@ from whisper_service.actors.speech.engine import (
     Hypothesis,
     Search,
     States,
+    UnalignableText,
     padded_s,
 )
 from whisper_service.actors.speech.language_choice import Probabilities
@@ -241,6 +242,13 @@ class Recognizer:
             aligned = self._engine.words([window.decoded for window in plausible])
             for window, words in zip(plausible, aligned, strict=True):
                 self._accept(window, words)
+
+    def align(self, audio: Audio, texts: Sequence[str], language: str, task: Task) -> list[Word]:
+        """Return when given words are said, as `Engine.align` does. The language is one that the model knows."""
+        known = self._engine.known_language(language)
+        if known is None:
+            raise UnalignableText
+        return self._engine.align(audio, texts, known, task)
 
     def _begin(self, chunk: AudioChunk, strategy: Strategy) -> _Progress:
         seconds = len(chunk.audio) / SAMPLE_RATE

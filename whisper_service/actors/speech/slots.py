@@ -21,8 +21,10 @@ from contextlib import nullcontext
 from queue import SimpleQueue
 from typing import Final
 
+from msgspec.structs import replace
+
 from whisper_service.actors.samples import UnreadableChunk
-from whisper_service.actors.speech import allocator
+from whisper_service.actors.speech import aligning, allocator
 from whisper_service.actors.speech.channels import in_order
 from whisper_service.actors.speech.chunk_io import read_audio, segments_of
 from whisper_service.actors.speech.priority import Priority
@@ -32,7 +34,7 @@ from whisper_service.core.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import EXIT_UNCAUGHT, Diagnosis, FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Dropped, Fault, Transcribe
+from whisper_service.supervision.protocol import Align, BatchDone, ChunkDone, ChunkInput, Dropped, Fault, Transcribe
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +55,9 @@ class Slots:
         self._priority = priority or Priority()
         self._inbox = inbox
         self._emit = emit
-        self._queue: SimpleQueue[Transcribe | None] = SimpleQueue()
+        self._queue: SimpleQueue[Transcribe | Align | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._unfinished = 0  # batches
+        self._unfinished = 0  # batches and alignments
         self._threads = [
             threading.Thread(target=self._work, args=(recognizer,), name=f"slot {number}", daemon=True)
             for number, recognizer in enumerate(recognizers)
@@ -68,11 +70,11 @@ class Slots:
         """Whether every batch has ended."""
         return self._unfinished == 0
 
-    def put(self, batch: Transcribe) -> None:
-        """Add a batch to the queue of the slots."""
+    def put(self, work: Transcribe | Align) -> None:
+        """Add a batch or an alignment to the queue of the slots."""
         with self._lock:
             self._unfinished += 1
-        self._queue.put(batch)
+        self._queue.put(work)
 
     def close(self) -> None:
         """Wait until every batch has ended, then end the threads."""
@@ -83,15 +85,25 @@ class Slots:
 
     def _work(self, recognizer: Recognizer) -> None:
         try:
-            while (batch := self._queue.get()) is not None:
-                with self._priority.urgent(express=batch.express) if batch.urgent else nullcontext():
-                    _Batch(batch, recognizer, self._inbox, self._emit).process()
+            while (work := self._queue.get()) is not None:
+                if isinstance(work, Align):
+                    self._align(work, recognizer)
+                else:
+                    with self._priority.urgent(express=work.express) if work.urgent else nullcontext():
+                        _Batch(work, recognizer, self._inbox, self._emit).process()
                 with self._lock:
                     self._unfinished -= 1
         except BaseException:  # the failure could not be reported: no process is better than a missing slot
             sys.excepthook(*sys.exc_info())
             sys.stderr.flush()
             os._exit(EXIT_UNCAUGHT)
+
+    def _align(self, command: Align, recognizer: Recognizer) -> None:
+        report = aligning.answer(command, recognizer)
+        fatal = isinstance(report, Fault) and report.kind in FATAL
+        self._emit(replace(report, fatal=True) if fatal else report)
+        if fatal:
+            os._exit(1)
 
 
 class _Batch:

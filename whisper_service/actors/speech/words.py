@@ -61,6 +61,49 @@ def timed_words(
     ]
 
 
+def found_words(
+    texts: Sequence[str],
+    places: Sequence[tuple[int, int]],
+    alignment: Sequence[tuple[int, int]],
+    probabilities: Sequence[float],
+) -> list[Word]:
+    """Return given words with their times.
+
+    Joined, `texts` are the text of the tokens. `places` say which characters of it each token has: a character may have
+    several tokens, and a token several characters of several words, which then share its time. `alignment` is as for
+    `timed_words`. A word without any token has no time and the probability 0.
+    """
+    text = "".join(texts)
+    reached: dict[int, float] = {}
+    for token, frame in alignment:
+        reached.setdefault(token, frame * FRAME_S)
+    spans = [_without_spaces(text, begin, end) for begin, end in places]
+    found: list[Word] = []
+    for word, (first, last) in zip(texts, pairwise([0, *accumulate(map(len, texts))]), strict=True):
+        begin, end = _without_spaces(text, first, last)
+        inside = [token for token, span in enumerate(spans) if span[0] < end and begin < span[1]]
+        if not inside:
+            found.append(Word(0.0, 0.0, word, 0.0))
+            continue
+
+        def time(token: int, place: int) -> float:
+            """Return when a place in the characters of a token is reached."""
+            start, (low, high) = reached[token], spans[token]
+            share = (place - low) / (high - low)
+            return start + min(1.0, max(0.0, share)) * (reached[token + 1] - start)
+
+        said = sum(probabilities[token] for token in inside) / len(inside)
+        found.append(Word(time(inside[0], begin), time(inside[-1], end), word, said))
+    return found
+
+
+def _without_spaces(text: str, begin: int, end: int) -> tuple[int, int]:
+    """Return the place of a piece of a text without the spaces at its ends."""
+    piece = text[begin:end]
+    first = begin + len(piece) - len(piece.lstrip())
+    return first, max(first, end - (len(piece) - len(piece.rstrip())))
+
+
 def spread_words(texts: Sequence[str], duration_s: float) -> list[Word]:
     """Return the words with times in proportion to their lengths, for models that cannot align."""
     ends = list(accumulate(len(text) for text in texts))

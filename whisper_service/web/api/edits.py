@@ -14,6 +14,7 @@ from litestar.params import FromQuery, JSONBody, PathParameter, QueryParameter
 
 from whisper_service.app.edits import Version
 from whisper_service.app.speakers import with_seconds
+from whisper_service.app.word_aligner import AlignmentState
 from whisper_service.core.domain import Segment, Transcript, Value
 from whisper_service.core.errors import VersionMissing
 from whisper_service.editing.lines import MACHINE, Line
@@ -93,6 +94,7 @@ class EditableTranscript(Transcript, frozen=True, kw_only=True):
     deleted: tuple[str, ...]  # IDs of lines that people deleted
     speakers: tuple[Speaker, ...] = ()  # in order, with those that were merged into others
     marks: tuple[Mark, ...] = ()  # bookmarks, highlights and notes, the oldest first
+    alignment: AlignmentState | None = None  # chunks in which edited words get exact times still; null: none
 
 
 @get(
@@ -119,6 +121,7 @@ async def transcript(
         deleted=tuple(await service.edits.deleted(job_id) if version is Version.CURRENT else ()),
         speakers=await to_thread.run_sync(with_seconds, speakers, attribution, lines),
         marks=tuple(await service.edits.marks(job_id) if version is Version.CURRENT else ()),
+        alignment=await service.edits.alignment(job) if version is Version.CURRENT else None,
     )
 
 
