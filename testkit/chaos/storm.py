@@ -54,6 +54,7 @@ class Plan:
     seed: int
     seconds: float
     model: Path | None = None
+    seats: int = 1  # devices with a speech actor each
 
     @property
     def settings(self) -> dict[str, object]:
@@ -62,6 +63,8 @@ class Plan:
         common |= {"storage__keep_changes": 10_000_000, "storage__undo_s": 0, "server__heartbeat_s": 1.0}
         if self.model is None:
             common |= {"speech__speakers": "auto"}
+            if self.seats > 1:
+                common |= {"speech__device": ",".join(f"cuda:{number}" for number in range(self.seats))}
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}
         else:
             times = {
@@ -274,6 +277,8 @@ class Scene:
         blows |= {"doze speech": 1, "doze media": 2}  # stopped for a moment only: they hear late what they were told
         if self.plan.model is None:
             blows |= {"kill speakers": 2, "doze speakers": 1}
+        if self.plan.seats > 1:
+            blows |= {"kill a seat": 3, "stop a seat": 2}
         if self.plan.model is not None:
             blows |= {"starve": 4, "starve at birth": 1, "kill speech": 1, "kill media": 2, "stop media": 1}
         return blows | ({"fill": 2} if self._ballast is not None else {})
@@ -288,6 +293,8 @@ class Scene:
             "doze media": lambda: self.host.doze("media", dice.uniform(0.2, 1.5)),
             "kill speakers": lambda: self.host.strike("speakers", signal.SIGKILL),
             "doze speakers": lambda: self.host.doze("speakers", dice.uniform(0.2, 1.5)),
+            "kill a seat": lambda: self.host.strike(f"speech-{self.plan.seats}", signal.SIGKILL),
+            "stop a seat": lambda: self.host.strike(f"speech-{self.plan.seats}", signal.SIGSTOP),
             "kill service": self.host.kill,
             "freeze": lambda: self.host.freeze(dice.uniform(0.2, 1.5)),
             "lock": lambda: self.host.lock(dice.uniform(0.2, 1.5)),
@@ -415,7 +422,7 @@ class Scene:
         if more:
             self.report.findings.append(f"the service has more files open than before the storm: {dict(more)}")
         living = [child for child in self.host.children() if "spawn_main" in " ".join(child.cmdline())]
-        if len(living) > 4:
+        if len(living) > 3 + self.plan.seats:
             self.report.findings.append(f"too many actors: {living}")
 
     def _tell(self, log: list[dict[str, Any]]) -> None:

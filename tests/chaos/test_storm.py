@@ -52,6 +52,10 @@ async def test_nothing_is_lost_with_scripted_actors(tmp_path: Path, seed: int) -
     judge(await storm.run(storm.Plan(seed, SECONDS), tmp_path), tmp_path)
 
 
+async def test_nothing_is_lost_with_two_seats_of_which_one_is_struck(tmp_path: Path) -> None:
+    judge(await storm.run(storm.Plan(SEEDS[0], SECONDS, seats=2), tmp_path), tmp_path)
+
+
 @pytest.mark.model
 @pytest.mark.skipif(not prompts.PROMPTS.exists(), reason=prompts.NO_PROMPTS)
 @pytest.mark.skipif(not BUNDLED, reason=NOT_BUNDLED)
