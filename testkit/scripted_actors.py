@@ -22,6 +22,8 @@ file that is no script is no recording.
 - `bad`: chunks that always fail alone, as chunks do whose samples are not in the spool.
 - `people`: a letter for each sentence, in turn, of whoever says it: "AB" at first. `voice_delay`: seconds before the
   voices of a chunk are heard. `voice_faults`: as `faults`, for the speakers actor; "naming" is the naming of speakers.
+- `align_delay`: seconds before words that a person wrote are aligned: in equal parts of their sound. `said`: their
+  probability, 0.9 at first. `align_fault`: a fault as above, or "unalignable".
 - `calm`: a path. Before it exists, nothing fails on purpose, and "once" means once for every job.
 """
 
@@ -46,6 +48,9 @@ from whisper_service.editing.splitting import split_words
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.protocol import (
+    Align,
+    Aligned,
+    AlignedWord,
     Assign,
     Assigned,
     AssignedSpeaker,
@@ -183,6 +188,8 @@ def _speak(inbox: Inbox, emit: Emit, facts: dict[str, Any]) -> None:
             emit(Loaded(model=command.model, device=command.device, compute_type="fake", seconds=0.0))
         if isinstance(command, Transcribe):
             _transcribe(command, inbox, emit, device)
+        if isinstance(command, Align):
+            emit(_align(command))
 
 
 def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit, device: str) -> None:
@@ -209,6 +216,23 @@ def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit, device: str) -> N
         emit(_hear(command, row, play))
     audio = sum(row.span.samples for row in command.chunks) / SAMPLE_RATE
     emit(BatchDone(batch=command.batch, seconds=time.monotonic() - began, audio_s=audio))
+
+
+def _align(command: Align) -> Aligned | Fault:
+    play = _read(command.spool, command.span)
+    if play is None:
+        problem = Problem("spool_missing", "This chunk cannot be read.")
+        return Fault("alignment", "media", problem, request=command.request)
+    time.sleep(play.get("align_delay", 0.0))
+    fault = play.get("align_fault")
+    if fault is not None and _due(play, fault, "align", "align"):
+        _end(kind := fault.removesuffix("_once"))
+        problem = Problem(kind, "The script says so.")
+        return Fault("alignment", "unknown", problem, request=command.request)
+    step = (command.span.end - command.span.start) / len(command.words)
+    said = float(play.get("said", 0.9))
+    words = (AlignedWord(nth * step, (nth + 1) * step, said) for nth in range(len(command.words)))
+    return Aligned(command.request, tuple(words))
 
 
 def _read(spool: str, span: Span) -> dict[str, Any] | None:
