@@ -68,24 +68,6 @@ export function withNewLine(rows: Row[], line: NewLine | null): Row[] {
   return rows.toSpliced(at, 0, { key: id, line: blank, fresh: true })
 }
 
-const DOUBLE_SHARE = 0.5 // of a line that a person wrote: so much of it is another line as well
-const NEIGHBOURS = 8
-
-/** Mark lines that a person wrote into a gap where a retry found the text too: both are shown. */
-export function withDoubles(rows: Row[]): Row[] {
-  return rows.map((row, at) => {
-    const { line } = row
-    if (line?.source !== 'person' || line.end <= line.start) return row
-    const near = rows.slice(Math.max(0, at - NEIGHBOURS), at + NEIGHBOURS + 1)
-    const heard = near.some(({ line: other }) => {
-      if (!other || other.version || other.chunk === line.chunk) return false
-      const both = Math.min(line.end, other.end) - Math.max(line.start, other.start)
-      return both / (line.end - line.start) > DOUBLE_SHARE
-    })
-    return heard ? { ...row, double: true } : row
-  })
-}
-
 /** Lines and gaps in the order of their times. `heads` has an item for each line, or none. */
 export function rowsOf(lines: readonly Segment[], gaps: readonly Gap[], heads: readonly (Head | null)[] = []): Row[] {
   const open = [...gaps].sort((a, b) => a.start - b.start)

@@ -3,7 +3,8 @@ import { pauseBehind } from '../../static/src/edit/line_acts.ts'
 import { differences, originalOf } from '../../static/src/edit/original.ts'
 import { linesOf, pastedLines } from '../../static/src/edit/pasted.ts'
 import { actionOfKey, chordOf, keyLabel } from '../../static/src/keys.ts'
-import { withDoubles, withNewLine } from '../../static/src/transcript_text.ts'
+import { withNewLine } from '../../static/src/transcript_text.ts'
+import { choiceOperations, withDoubles } from '../../static/src/edit/doubles.ts'
 
 const press = (code: string, more: object = {}) => ({
   code,
@@ -56,6 +57,29 @@ it('marks what a person wrote where a retry found text, and not what was split',
   expect(marked(mine, line('c1.0', 11, 21, 'heard', { chunk: 1 }))).toEqual(['n1'])
   expect(marked(mine, line('c1.0', 18, 28, 'heard', { chunk: 1 }))).toEqual([]) // they only touch
   expect(marked(mine, line('c0.1', 11, 21, 'the other half'))).toEqual([])
+  expect(
+    marked(mine, line('c1.0', 10, 13, 'heard', { chunk: 1 }), line('c1.1', 14, 18, 'in parts', { chunk: 1 })),
+  ).toEqual(['n1'])
+  expect(marked({ ...mine, checked: true }, line('c1.0', 11, 21, 'heard', { chunk: 1 }))).toEqual([]) // both are kept
+})
+
+it('keeps what a person wrote where a retry found text, or what was recognised, or both', () => {
+  const mine = line('n1', 10, 20, 'typed', { source: 'person', version: 3 })
+  const lines = [
+    line('c0.0', 4, 11, 'before', { chunk: 2 }), // it only reaches into the line
+    mine,
+    line('c1.0', 11, 14, 'heard', { chunk: 1 }),
+    line('c1.1', 15, 19, 'in parts', { chunk: 1 }),
+    line('c2.0', 30, 35, 'later', { chunk: 2 }),
+  ]
+  expect(choiceOperations(lines, 'n1', 'mine')).toEqual([
+    { op: 'delete', id: 'c1.0', v: 0 },
+    { op: 'delete', id: 'c1.1', v: 0 },
+  ])
+  expect(choiceOperations(lines, 'n1', 'recognized')).toEqual([{ op: 'delete', id: 'n1', v: 3 }])
+  expect(choiceOperations(lines, 'n1', 'both')).toEqual([{ op: 'check', ids: ['n1'], on: true }])
+  expect(choiceOperations(lines.slice(0, 2), 'n1', 'mine')).toEqual([])
+  expect(choiceOperations(lines, 'c1.0', 'mine')).toEqual([])
 })
 
 it('finds the original of a line, and what is otherwise now', () => {

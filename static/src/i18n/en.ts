@@ -459,6 +459,7 @@ export const en = {
     keep_mine: 'Keep mine',
     use_theirs: 'Use theirs',
     keep_both: 'Keep both',
+    use_recognized: 'Use recognized',
     keep_line: 'Keep my line',
     drop_line: 'Delete my line',
     someone: 'Someone',

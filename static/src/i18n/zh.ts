@@ -458,6 +458,7 @@ export const zh: Translation = {
     keep_mine: '保留我的',
     use_theirs: '使用对方的',
     keep_both: '两者都保留',
+    use_recognized: '使用识别结果',
     keep_line: '保留我的这一行',
     drop_line: '删除我的这一行',
     someone: '其他人',
