@@ -455,7 +455,10 @@ async def test_a_retry_that_fills_a_gap_leaves_what_people_wrote(visitor: Visito
     await page.locator("[data-line]", has_text="I typed this.").get_by_text("Also recognized here").wait_for()
     assert await page.get_by_text("Also recognized here").count() == 1
     await stored(site, job_id, [edited, "I typed this.", LINES[1], LINES[2]])
-    for choice, wanted in (("Keep mine", [edited, "I typed this.", LINES[2]]), ("Use recognized", [edited, *LINES[1:]])):
+    for choice, wanted in (
+        ("Keep mine", [edited, "I typed this.", LINES[2]]),
+        ("Use recognized", [edited, *LINES[1:]]),
+    ):
         await page.get_by_role("button", name=choice, exact=True).click()
         await visitor.reads(TEXTS, wanted)
         await stored(site, job_id, wanted)
