@@ -12,7 +12,7 @@ import pytest
 from testkit import prompts
 from testkit.sounds import RATE
 from testkit.widened_model import widen
-from whisper_service.actors.speech.engine import Audio, DecodedWindow, Engine, Search
+from whisper_service.actors.speech.engine import Audio, DecodedWindow, Engine, Search, UnalignableText
 from whisper_service.core.domain import Task
 from whisper_service.models.bundled import BUNDLED, join
 
@@ -109,3 +109,24 @@ def test_a_network_that_was_made_larger_gives_the_same_text(model: Path, tmp_pat
     assert (tmp_path / "large" / "model.bin").stat().st_size > 3 * (model / "model.bin").stat().st_size
     for engine in (small, large):
         engine.unload()
+
+
+def test_a_given_text_is_found_where_it_is_said(model: Path) -> None:
+    """What the model heard, given as words of a person, has the times that it had."""
+    engine = Engine(str(model), "cpu", "int8", slots=1, threads=1)
+    _, _, _, words = recognised(engine)
+    (sound, *_), (heard, *_) = sounds(), words
+    texts = [word for word, _, _ in heard]
+    assert len(texts) > 8
+    found = engine.align(sound, texts, "en", Task.TRANSCRIBE)
+    assert [word.word for word in found] == texts
+    off = [abs(word.start - start) for word, (_, start, _) in zip(found, heard, strict=True)]
+    assert max(off) < 0.3
+    assert sum(word.probability for word in found) / len(found) > 0.8
+    wrong = [" please", " consider", " the", " elephant", *texts]
+    never = engine.align(sound, wrong, "en", Task.TRANSCRIBE)[:4]
+    assert sum(word.probability for word in never) / 4 < 0.5
+    for text in ([""], [" word"] * 500):
+        with pytest.raises(UnalignableText):
+            engine.align(sound, text, "en", Task.TRANSCRIBE)
+    engine.unload()

@@ -13,7 +13,17 @@ import pytest
 from whisper_service.actors.speech import main as speech
 from whisper_service.core.domain import Span
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import Cancel, ChunkInput, Fault, Load, Loaded, Report, Shutdown, Transcribe
+from whisper_service.supervision.protocol import (
+    Align,
+    Cancel,
+    ChunkInput,
+    Fault,
+    Load,
+    Loaded,
+    Report,
+    Shutdown,
+    Transcribe,
+)
 
 
 class Script:
@@ -42,8 +52,9 @@ class _Model:
     def idle(self) -> bool:
         return self._script.idle
 
-    def put(self, batch: Transcribe) -> None:
-        self._script.events.append(("put", self._name, batch.batch))
+    def put(self, work: Transcribe | Align) -> None:
+        number = work.batch if isinstance(work, Transcribe) else f"align {work.request}"
+        self._script.events.append(("put", self._name, number))
 
     def close(self) -> None:
         self._script.events.append(("close", self._name))
@@ -56,7 +67,7 @@ def command(model: str) -> Load:
     return Load(model=model, path="/nowhere", device="cpu", compute_type="int8", slots=1, threads=1)
 
 
-def serve(script: Script, *commands: Load | Transcribe) -> list[Report]:
+def serve(script: Script, *commands: Load | Transcribe | Align) -> list[Report]:
     inbox = Inbox()
     for each in (*commands, Shutdown()):
         inbox.put(each)
@@ -73,6 +84,14 @@ def test_a_batch_without_a_model_is_refused() -> None:
     assert fault.problem.code == "model_not_loaded"
     assert fault.problem.hint
     assert script.events == []
+
+
+def test_an_alignment_without_a_model_is_refused_and_else_goes_to_the_slots() -> None:
+    script, align = Script(), Align(7, Span(0, 0, 16_000, 0.0, 1.0), "/nowhere", (" a",), "en")
+    fault, _ = serve(script, align, command("tiny"), align)
+    assert isinstance(fault, Fault)
+    assert (fault.scope, fault.request, fault.problem.code) == ("alignment", 7, "model_not_loaded")
+    assert script.events[-1] == ("put", "tiny", "align 7")
 
 
 def test_batches_go_to_the_model_that_was_loaded() -> None:

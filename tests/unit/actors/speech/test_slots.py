@@ -17,13 +17,24 @@ import pytest
 
 from testkit.sounds import babble
 from whisper_service.actors.speech import slots as module
+from whisper_service.actors.speech.engine import Audio, UnalignableText
 from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Sentence
 from whisper_service.actors.speech.slots import Slots
 from whisper_service.actors.speech.speech_spans import SpeechFinder
-from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Word
+from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Task, Word
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Dropped, Fault, Report, Transcribe
+from whisper_service.supervision.protocol import (
+    Align,
+    Aligned,
+    BatchDone,
+    ChunkDone,
+    ChunkInput,
+    Dropped,
+    Fault,
+    Report,
+    Transcribe,
+)
 
 SECOND = SAMPLE_RATE
 OOM = RuntimeError("CUDA failed with error out of memory")
@@ -479,3 +490,68 @@ def test_a_chunk_whose_channel_fails_is_tried_again_as_a_whole(monkeypatch: pyte
     assert isinstance(first, ChunkDone)
     assert isinstance(done, BatchDone)
     assert [segment.speaker for segment in first.segments] == ["s1", "s2"]
+
+
+class Aligner(FakeRecognizer):
+    """Aligns each word with a second, or raises what it was told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error
+        self.asked: list[tuple[int, str, Task]] = []
+
+    def align(self, audio: Audio, texts: Sequence[str], language: str, task: Task) -> list[Word]:
+        self.asked.append((len(audio), language, task))
+        if self.error is not None:
+            raise self.error
+        return [Word(at, at + 1.0, text, 0.7) for at, text in enumerate(texts)]
+
+
+def aligned(monkeypatch: pytest.MonkeyPatch, recognizer: Aligner, spool: Path) -> tuple[list[Report], list[int]]:
+    """Return the reports of an alignment, and the exit codes of a process that wanted to end."""
+    reports: list[Report] = []
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    slots = Slots([recognizer], FakeInbox(), reports.append)
+    slots.put(Align(3, Span(0, SECOND, 4 * SECOND, 1.0, 5.0), str(spool), (" one", " two"), "de", Task.TRANSLATE))
+    slots.put(Transcribe(batch=1, chunks=(chunk(spool, 1),)))
+    slots.close()
+    assert slots.idle
+    assert isinstance(reports[-1], BatchDone)
+    return reports, codes
+
+
+def test_an_alignment_takes_a_slot_like_a_batch(monkeypatch: pytest.MonkeyPatch, spool: Path) -> None:
+    recognizer = Aligner()
+    (answer, *_), codes = aligned(monkeypatch, recognizer, spool)
+    assert isinstance(answer, Aligned)
+    assert (answer.request, codes) == (3, [])
+    assert [(word.start, word.end, word.probability) for word in answer.words] == [(0.0, 1.0, 0.7), (1.0, 2.0, 0.7)]
+    assert recognizer.asked == [(4 * SECOND, "de", Task.TRANSLATE)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "exits"),
+    [
+        (UnalignableText(), "unalignable", []),
+        (ValueError("odd"), "unknown", []),
+        (OOM, "oom", [1]),
+    ],
+)
+def test_an_alignment_that_fails_ends_the_process_only_if_that_gives_memory_back(
+    monkeypatch: pytest.MonkeyPatch, spool: Path, error: Exception, code: str, exits: list[int]
+) -> None:
+    (answer, *_), codes = aligned(monkeypatch, Aligner(error), spool)
+    assert isinstance(answer, Fault)
+    assert (answer.scope, answer.request, answer.problem.code, answer.fatal) == ("alignment", 3, code, bool(exits))
+    assert codes == exits
+
+
+def test_sound_that_is_not_there_is_no_fault_of_the_actor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    reports: list[Report] = []
+    slots = Slots([Aligner()], FakeInbox(), reports.append)
+    slots.put(Align(3, Span(0, 0, SECOND, 0.0, 1.0), str(tmp_path / "gone"), (" one",), "en"))
+    slots.close()
+    (answer,) = reports
+    assert isinstance(answer, Fault)
+    assert (answer.problem.code, answer.fatal) == ("spool_missing", False)

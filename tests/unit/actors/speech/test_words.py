@@ -14,6 +14,7 @@ from whisper_service.actors.speech.words import (
     LONG_S,
     PAUSE_S,
     columns,
+    found_words,
     merge_punctuation,
     sentences,
     spoken_s,
@@ -297,3 +298,32 @@ def test_more_text_never_takes_less_time_or_room(one: str, other: str) -> None:
 @given(st.text(" ,.!?-—…\"'()[]¿¡،؟", max_size=20))
 def test_marks_are_not_spoken(marks: str) -> None:
     assert spoken_s("word" + marks) == spoken_s("word")
+
+
+def test_given_words_begin_with_their_first_token_and_end_with_their_last() -> None:
+    path = [(0, 0), (0, 10), (1, 25), (2, 50), (3, 75), (4, 100)]
+    found = found_words([" un", "done", " it"], [(0, 3), (3, 5), (5, 7), (7, 10)], path, [0.2, 0.4, 0.6, 0.8])
+    assert [(word.word, word.start, word.end) for word in found] == [
+        (" un", 0.0, 0.5),
+        ("done", 0.5, 1.5),
+        (" it", 1.5, 2.0),
+    ]
+    assert [word.probability for word in found] == pytest.approx([0.2, 0.5, 0.8])
+
+
+def test_words_that_share_a_token_share_its_time() -> None:
+    path = [(0, 0), (1, 50), (2, 80)]
+    found = found_words(["我", "们", "今"], [(0, 2), (2, 3)], path, [0.9, 0.5])
+    assert [(word.start, word.end) for word in found] == [(0.0, 0.5), (0.5, 1.0), (1.0, 1.6)]
+
+
+def test_a_character_of_several_tokens_has_the_time_of_all() -> None:
+    path = [(0, 0), (1, 10), (2, 20), (3, 30), (4, 50)]
+    found = found_words(["蘋", "果"], [(0, 1), (0, 1), (0, 1), (1, 2)], path, [0.3, 0.6, 0.9, 0.5])
+    assert [(word.start, word.end) for word in found] == [(0.0, pytest.approx(0.6)), (pytest.approx(0.6), 1.0)]
+    assert found[0].probability == pytest.approx(0.6)
+
+
+def test_a_word_without_a_token_was_not_said() -> None:
+    found = found_words([" a", "  ", " b"], [(0, 2), (4, 6)], [(0, 0), (1, 10), (2, 20)], [0.9, 0.9])
+    assert [word.probability for word in found] == [0.9, 0.0, 0.9]
