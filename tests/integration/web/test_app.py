@@ -227,7 +227,7 @@ async def test_state_is_jobs_system_and_a_place_in_the_log(web: Running) -> None
     assert state["ui_version"] == page.ui_version()
     assert state["seq"] >= 1
     names = {actor["name"] for actor in state["system"]["actors"]}
-    assert names == {"speech", "media-1", "speakers", "download", "connection"}
+    assert names == {"speech", "media-1", "live", "speakers", "download", "connection"}
     system = (await web.client.get("/api/system")).json()
     assert system.keys() == state["system"].keys()
 

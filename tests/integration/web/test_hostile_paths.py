@@ -27,7 +27,7 @@ PIECES = (
     " ", "\r\n", "'", '"', ";", "会议", "con", "nul", "a",
 )  # fmt: skip
 OURS = re.compile(
-    r"(media|spool|peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm|-sound)?|lock|address|"
+    r"(media|spool|peaks|fine_peaks)/[0-9a-hjkmnp-tv-z]{26}(\.pcm)?|whisper_service\.db(-wal|-shm|-sound)?|lock|address|"
     r"logs/[a-zT0-9-]+\.log|models(/\S*)?|children(/\d+)?"
 )
 
