@@ -23,8 +23,10 @@ from msgspec.structs import replace
 from whisper_service.config.active import ActiveSettings
 from whisper_service.core.domain import Job, LiveEnd, LiveSession, Status, Value
 from whisper_service.core.errors import LiveEnded, NotFound, ServiceError, TooManySessions, Unavailable
+from whisper_service.core.job_states import Cause
 from whisper_service.core.sound_format import form_of
 from whisper_service.core.wakeup import Wakeup
+from whisper_service.scheduler import aborts
 from whisper_service.scheduler.context import Context
 from whisper_service.storage.live_sound import LiveSounds, SealedSound
 from whisper_service.storage.uploads import Uploads
@@ -70,11 +72,9 @@ class LiveSessions:
 
     async def begin(self, job: Job) -> Job:
         """Add the job of a new session. Raises `TooManySessions`, `DiskFull` and `TooLarge`."""
-        live, most = _live(job), self._active.config.live.max_sessions
+        live = _live(job)
         async with self._beginning:
-            if len(await self._context.store.open_sessions()) >= most:
-                message = f"{most} live sessions are open, as many as this service allows."
-                raise TooManySessions(message, retry_after_s=RETRY_S, limit=most)
+            await self._check_number()
             await self._sounds.create(job.id, form_of(live))
             try:
                 added = await self._context.mailbox.ask(self._context.ledger.add, job)
@@ -135,6 +135,25 @@ class LiveSessions:
         logger.info("A live session has ended.", extra=facts)
         return job
 
+    async def resume(self, job_id: str) -> Job:
+        """Open a session again that ended only because nothing was sent. Raises `LiveEnded`, `TooManySessions`.
+
+        Its sound is all there, and more of it goes on with the same job.
+        """
+        async with self._beginning, self._turn(job_id):
+            job = await self._context.store.job(job_id)
+            live = _live(job)
+            if live.ended is None:
+                return job
+            if live.ended is not LiveEnd.SILENCE or job.status is Status.CANCELLED or job.media_removed:
+                raise LiveEnded(hint="Begin a new one.", ended=live.ended.value, offset=live.received_bytes)
+            await self._check_number()
+            await self._sounds.reopen(job_id, form_of(live))
+            job = await self._context.ask(_write_resumed, job_id)
+            self._heard[job_id] = self._clock()
+        self.news.notify()
+        return job
+
     async def run(self) -> None:
         """End the sessions whose time has come, until `news` is closed."""
         while not self.news.closed:
@@ -149,6 +168,13 @@ class LiveSessions:
             await self.news.wait(wait_s)
 
     # -- small parts --------------------------------------------------------------------------------------------------
+
+    async def _check_number(self) -> None:
+        """Raise `TooManySessions` if one more session would be too many."""
+        most = self._active.config.live.max_sessions
+        if len(await self._context.store.open_sessions()) >= most:
+            message = f"{most} live sessions are open, as many as this service allows."
+            raise TooManySessions(message, retry_after_s=RETRY_S, limit=most)
 
     async def _look(self) -> int:
         """End what has to end, and return how many sessions are open then."""
@@ -237,3 +263,13 @@ async def _write_end(context: Context, job_id: str, sealed: SealedSound, cause: 
     job = await context.ledger.update_live(job_id, live=live, bytes=sealed.bytes, sha256=sealed.sha256)
     context.live.grow(job_id, sealed.sound, ended=True)
     return job
+
+
+async def _write_resumed(context: Context, job_id: str) -> Job:
+    """Write that a session grows again, and have it followed again. Runs on the scheduler's loop."""
+    live = replace(_live(await context.store.job(job_id)), ended=None)
+    if (run := context.ledger.runs.get(job_id)) is not None:
+        aborts.stop_decoding(context, run)
+        run.restart_decoding()
+    job = await context.ledger.update_live(job_id, live=live, bytes=0, sha256="", decoded=False)
+    return await context.ledger.requeue(job_id, Cause.RETRY) if job.status is Status.COMPLETED else job

@@ -119,8 +119,8 @@ class Store(JobQueries):
 
         A job finishes only when no chunk is waiting, and not when it has chunks and all of them failed. A retry makes
         failed chunks wait again and clears the error. It is the only move that may lower the progress and change the
-        `options`. A completed job can be retried only if it has gaps, or lacks its
-        speakers.
+        `options`. A completed job can be retried only if it has gaps, lacks its
+        speakers, or grows again.
         """
         _check(fields.keys() - {"options"} if cause is Cause.RETRY else fields)
         async with self._db.transaction():
@@ -297,7 +297,8 @@ class Store(JobQueries):
         status = advance(job.status, cause)
         params = {"status": job.status.value, "cause": cause.value}
         if cause is Cause.RETRY:
-            if job.status is Status.COMPLETED and not job.gaps and not await self._lacks_speakers(job):
+            again = job.gaps or job.growing or await self._lacks_speakers(job)
+            if job.status is Status.COMPLETED and not again:
                 hint = "To transcribe the recording again, perhaps with other options, send it again."
                 raise IllegalTransition("The job is complete. There is nothing to retry.", hint=hint, **params)
             if job.media_removed:

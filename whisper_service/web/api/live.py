@@ -112,6 +112,10 @@ async def end(service: Served, job_id: JobId) -> Job:
     return await service.live.end(job_id)
 
 
+async def resume(service: Served, job_id: JobId) -> Job:
+    return await service.live.resume(job_id)
+
+
 def _parse(body: bytes) -> tuple[LiveRequest, dict[str, str]]:
     """Return what the body says of the sound, and the options beside it. Raises `InvalidRequest`."""
     hint = 'Send JSON like {"rate": 16000, "encoding": "s16le", "channels": 1} and options, or nothing.'
@@ -191,5 +195,9 @@ router = Router(
         HTTPRouteHandler(_ONE, http_method="HEAD", status_code=200, include_in_schema=False)(head),
         _route("POST", f"{_ONE}/cut", cut, "cutLive", "Make text of what is heard so far", 200, 409),
         _route("POST", f"{_ONE}/end", end, "endLive", "End a session", 200, 503, 507),
+        _route(
+            "POST", f"{_ONE}/resume", resume, "resumeLive", "Go on with a session that ended", 200, 409, 503, 507,
+            about="Only of one that ended because nothing was sent. More sound goes on with the same job.",
+        ),
     ],
 )  # fmt: skip

@@ -209,6 +209,47 @@ async def test_nobody_sends_for_a_while_and_the_session_ends(tmp_path: Path, mon
         assert refused(await send(web, job_id, len(SPEECH), b"xx"), 409, "live_ended")["params"]["ended"] == "silence"
 
 
+async def test_a_session_that_nobody_sent_to_is_resumed_in_the_same_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_sessions, "LOOK_S", 0.05)
+    async with running(tmp_path, live={"silence_end_s": 0.7}) as web:
+        job_id, half = await begin(web), 32_000 * 14  # in the pause behind the first chunk
+        await send_all(web, job_id, SPEECH[:half])
+        before = await ended(web.service, job_id)
+        assert (before.status, before.chunks_done) == (Status.COMPLETED, 1)
+        await web.client.patch("/api/settings", json={"live.silence_end_s": 900})
+        answer = await web.client.post(f"/api/live/{job_id}/resume")
+        assert (answer.status_code, answer.json()["live"]["ended"], answer.json()["sha256"]) == (200, None, "")
+        assert (await web.client.post(f"/api/live/{job_id}/resume")).status_code == 200  # sent again
+        assert (await web.client.head(f"/api/live/{job_id}")).headers["upload-offset"] == str(half)
+        assert (await send(web, job_id, half, SPEECH[half:])).status_code == 204
+        assert (await web.client.post(f"/api/live/{job_id}/end")).status_code == 200
+        job = await until(web.service, job_id, lambda job: job.status is Status.COMPLETED and job.chunks_done == 3)
+        assert (job.duration_s, job.bytes) == (40.0, len(SPEECH) + 44)
+        assert await texts(web.service, job_id) == [f"This is chunk {n}." for n in range(3)]
+        assert stored(web, job_id) == SPEECH
+        problem = refused(await web.client.post(f"/api/live/{job_id}/resume"), 409, "live_ended")
+        assert problem["params"]["ended"] == "client"
+
+
+async def test_a_session_is_resumed_while_its_job_is_still_in_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_sessions, "LOOK_S", 0.05)
+    async with running(tmp_path, live={"silence_end_s": 0.7}) as web:
+        job_id = await begin(web)
+        await send_all(web, job_id, SPEECH[: 32_000 * 30])
+        await web.client.post(f"/api/jobs/{job_id}/pause")
+        await until(web.service, job_id, lambda job: job.live is not None and job.live.ended is not None)
+        await web.client.patch("/api/settings", json={"live.silence_end_s": 900})
+        await web.client.post(f"/api/jobs/{job_id}/resume")
+        assert (await web.client.post(f"/api/live/{job_id}/resume")).status_code == 200
+        await send(web, job_id, 32_000 * 30, SPEECH[32_000 * 30 :])
+        job = await finish(web, job_id)
+        assert (job.status, job.duration_s, job.chunks_done) == (Status.COMPLETED, 40.0, 3)
+
+
 async def test_a_session_that_is_too_long_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_sessions, "LOOK_S", 0.05)
     async with running(tmp_path, live={"max_hours": 0.5 / 3600}) as web:
