@@ -19,6 +19,8 @@ export class PeakParts {
   readonly #id: string
   readonly #changed: () => void
   readonly #parts = new Map<string, Part>()
+  /** Whether all was there that the last columns were asked of. */
+  wasWhole = true
   #hasFine = true // recordings that an earlier version took have only the coarse level
 
   constructor(id: string, changed: () => void) {
@@ -41,6 +43,7 @@ export class PeakParts {
     const found = new Int8Array(2 * count)
     let key = -1
     let pairs: Int8Array | null = null
+    this.wasWhole = true
     for (let column = 0; column < count; column += 1) {
       const first = Math.floor((from + column * step) * rate + 1e-6)
       const last = Math.max(first + 1, Math.floor((from + (column + 1) * step) * rate + 1e-6))
@@ -51,7 +54,10 @@ export class PeakParts {
           pairs = this.#part(level, part)
         }
         const place = 2 * (at % PART_PAIRS)
-        if (!pairs || place + 1 >= pairs.length) continue
+        if (!pairs || place + 1 >= pairs.length) {
+          this.wasWhole = false
+          continue
+        }
         found[2 * column] = Math.min(found[2 * column]!, pairs[place]!)
         found[2 * column + 1] = Math.max(found[2 * column + 1]!, pairs[place + 1]!)
       }

@@ -26,8 +26,9 @@ it('fetches the parts that are looked at, and has a column for each stretch', as
   expect([...parts.columns(39.99, 0.005, 4)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0]) // it has not come yet
   await come()
   expect(asked).toEqual(['fine bytes=0-15999', 'fine bytes=16000-31999'])
-  expect(changes).toBe(2)
+  expect([changes, parts.wasWhole]).toEqual([2, false])
   expect([...parts.columns(39.99, 0.005, 4)]).toEqual([-98, 98, -99, 99, 0, 0, -1, 1])
+  expect(parts.wasWhole).toBe(true)
   expect([...parts.columns(0, 0.02, 2)]).toEqual([0, 0, 0, 0]) // the coarse level: not there yet
   await come()
   expect(asked.at(-1)).toBe('coarse bytes=0-15999')

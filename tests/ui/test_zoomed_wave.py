@@ -202,7 +202,7 @@ async def test_the_strip_shows_the_line_of_the_text_and_is_remembered(visitor: V
 
 
 async def test_ten_minutes_are_scrolled_through_with_three_canvases(visitor: Visitor, site: Site) -> None:
-    """Criterion 54. What a frame takes is measured: bench.page.editing."""
+    """Criterion 54. What a frame takes is measured: bench.page.waveform."""
     await seen(site, visitor, 660, cuts=[(at, at + 9.0) for at in range(0, 650, 10)], lines=LINES[:1], peaks=50 * 660)
     page = visitor.page
     await visitor.reads(SPAN, "20 s")
