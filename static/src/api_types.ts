@@ -2167,6 +2167,20 @@ export interface components {
          * @enum {string}
          */
         Script: "simplified" | "traditional" | "recognized";
+        /** SeatInfo */
+        SeatInfo: {
+            seat: string;
+            device: string | null;
+            state: components["schemas"]["ActorState"];
+            in_service: boolean;
+            model: string | null;
+            compute_type: string | null;
+            batch_size: number;
+            batches: number;
+            speed: number;
+            memory_bytes: number;
+            problem?: components["schemas"]["Problem"] | null;
+        };
         /** Segment */
         Segment: {
             chunk: number;
@@ -2388,6 +2402,7 @@ export interface components {
             device: string | null;
             compute_type: string | null;
             batch_size: number;
+            devices: components["schemas"]["SeatInfo"][];
             warnings: components["schemas"]["Problem"][];
             models: string[];
             jobs: {

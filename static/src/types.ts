@@ -55,6 +55,7 @@ export type SpeakerList = Pick<Sent<Schemas['SpeakerOverview']>, 'can_recount' |
   speakers: readonly Speaker[]
   timeline: Timeline
 }
+export type SeatInfo = Sent<Schemas['SeatInfo']>
 export type Status = Schemas['Status']
 export type System = Sent<Schemas['System']>
 export type TermList = Sent<Schemas['TermList']>

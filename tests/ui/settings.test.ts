@@ -92,7 +92,7 @@ it('knows what is wrong with a value before the service does', () => {
     least: 0.5,
     most: 60,
   })
-  expect(fault('media.workers', 2, '0', { minimum: 1 })).toEqual({ key: 'wrong_whole_from', least: 1 })
+  expect(fault('media.workers', 2, '0', { minimum: 0 })).toEqual({ key: 'wrong_whole_from', least: 1 })
   expect(fault('speech.batch_size', 8, '0', { minimum: 0 })).toEqual({ key: 'wrong_whole_from', least: 1 })
   expect(fault('media.max_duration_s', 360_000, '', { exclusive_minimum: 0 })).toEqual({ key: 'wrong_number' })
   expect(fault('media.max_duration_s', 360_000, '0', { exclusive_minimum: 0 })).toEqual({ key: 'wrong_number' })

@@ -94,7 +94,7 @@ class ModelService:
 
         The model of a call is chosen when it arrives: later, "auto" may mean another model, with another text.
         """
-        device = self._context.speech.device.name_or_cpu
+        device = self._context.fleet.main.device.name_or_cpu
         return await to_thread.run_sync(partial(self._catalog.resolve, wanted, device=device))
 
     async def download(self, name: str) -> ModelInfo:

@@ -114,17 +114,22 @@ async def speech(config: Config, scratch: Path, located: Located | None) -> Asyn
     A failure of a device that the configuration does not use is a WARN.
     """
     check, gpus = await _device(config, scratch, located, "cpu")
-    used = config.speech.device
-    if used == "auto":
-        used = "cuda" if gpus else "cpu"
-    yield _warn_unless(check, needed=used == "cpu")
-    for number in range(gpus):
-        check, _ = await _device(config, scratch, located, f"cuda:{number}")
-        yield _warn_unless(check, needed=used == f"cuda:{number}" or (used == "cuda" and number == 0))
-    if used.startswith("cuda") and int(used.partition(":")[2] or 0) >= gpus:
-        detail = f"The configuration asks for {used}; the engine sees {gpus} CUDA devices."
+    every_gpu = tuple(f"cuda:{number}" for number in range(gpus))
+    auto = config.speech.devices == ("auto",)
+    used = (every_gpu or ("cpu",)) if auto else config.speech.devices
+    yield _warn_unless(check, needed="cpu" in used)
+    works = False
+    for name in every_gpu:
+        check, _ = await _device(config, scratch, located, name)
+        wanted = name in used or (name == "cuda:0" and "cuda" in used)
+        yield _warn_unless(check, needed=wanted and not (auto and works))  # the others do its work
+        works = works or check.verdict is Verdict.OK
+    for name in used:
+        if name in ("cpu", *every_gpu) or (name == "cuda" and gpus):
+            continue
+        detail = f"The configuration asks for {name}; the engine sees {gpus} CUDA devices."
         hint = 'Check `nvidia-smi` and the driver, install "whisper_service[cuda]", or set speech.device = "auto".'
-        yield Check(f"speech on {used}", Verdict.FAIL, detail, hint=hint)
+        yield Check(f"speech on {name}", Verdict.FAIL, detail, hint=hint)
 
 
 async def speakers(config: Config, scratch: Path, networks: Path) -> Check:

@@ -94,8 +94,8 @@ class Service:
 
     @property
     def device(self) -> str | None:
-        """The device of the speech actor. None: not known yet."""
-        return self.parts.context.speech.device.name
+        """The device that does the work, the first GPU where there are several. None: not known yet."""
+        return self.parts.context.fleet.main.device.name
 
     @property
     def logs(self) -> Path:

@@ -15,6 +15,8 @@ from whisper_service.core.domain import ActorState, Death, Problem, Status, Valu
 from whisper_service.host import memory
 from whisper_service.integrations.site_support import SiteSupport
 from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.speech_actor import SpeechActor
+from whisper_service.supervision.supervisor import Supervisor
 
 FAILING: Final = 3
 """Deaths in a row, with nothing useful between, after which an actor counts as broken."""
@@ -32,8 +34,24 @@ class ActorInfo(Value, frozen=True):
     deaths: tuple[Death, ...] = ()  # the last ones that were not wanted, the newest last
 
 
+class SeatInfo(Value, frozen=True):
+    """A device with its speech actor, as operators see it."""
+
+    seat: str  # the name of its actor
+    device: str | None  # None: not known yet
+    state: ActorState
+    in_service: bool  # no: it cannot be used, and the others do the work
+    model: str | None  # the loaded one
+    compute_type: str | None
+    batch_size: int  # chunks in a batch
+    batches: int  # that it has now
+    speed: float  # seconds of sound a second, by finished batches of the loaded model; 0: not measured
+    memory_bytes: int  # of the graphics card; 0: none, or unknown
+    problem: Problem | None = None  # why it does not work, or not as configured
+
+
 class System(Value, frozen=True):
-    """The state of the service and of the machine."""
+    """The state of the service and of the machine. `model`, `device` and the like are those of the first device."""
 
     version: str
     started_at: float
@@ -42,6 +60,7 @@ class System(Value, frozen=True):
     device: str | None
     compute_type: str | None
     batch_size: int  # chunks in a batch: fewer than configured after memory ran out
+    devices: tuple[SeatInfo, ...]  # each has its own model
     warnings: tuple[Problem, ...]  # why the work is done otherwise than configured
     models: tuple[str, ...]
     jobs: dict[str, int]
@@ -75,7 +94,7 @@ def system(
     sites: SiteSupport,
 ) -> System:
     """Return the state of now. `models` are the installed ones, `jobs` their number by status."""
-    speech, loaded = context.speech, context.speech.loaded
+    speech, loaded = context.fleet.first, context.fleet.first.loaded
     return System(
         version=__version__,
         started_at=started_at,
@@ -89,7 +108,8 @@ def system(
         device=loaded.device if loaded else None,
         compute_type=loaded.compute_type if loaded else None,
         batch_size=speech.rung.batch,
-        warnings=speech.warnings,
+        devices=tuple(map(_seat_info, context.fleet.seats)),
+        warnings=context.fleet.warnings,
         models=models,
         jobs={status.value: jobs.get(status, 0) for status in Status},
         disk_free_bytes=shutil.disk_usage(context.data.root).free,
@@ -104,12 +124,38 @@ def system(
 
 
 def readiness(context: Context) -> Readiness:
-    """Return whether the service works. An actor that died once and is being replaced does not count as broken."""
-    problems = [
-        actor.problem
-        for actor in context.transcribing_actors
-        if actor.problem and (actor.broken or actor.failures >= FAILING)
-    ]
-    if context.speech.problem is not None:
-        problems.append(context.speech.problem)
-    return Readiness(ready=not problems, problems=tuple(problems), warnings=context.speech.warnings)
+    """Return whether the service works. An actor that died once and is being replaced does not count as broken.
+
+    Neither does a device while another one works: its problem is a warning.
+    """
+    fleet = context.fleet
+    failing = [problem for seat in fleet.in_service() if (problem := _failure(seat.actor)) is not None]
+    others_work = len(failing) < len(fleet.in_service())
+    problems = [] if others_work else failing
+    problems += [problem for actor in context.media.actors.values() if (problem := _failure(actor)) is not None]
+    if fleet.load_problem is not None:
+        problems.append(fleet.load_problem)
+    warnings = (*(failing if others_work else ()), *fleet.warnings)
+    return Readiness(ready=not problems, problems=tuple(problems), warnings=warnings)
+
+
+def _failure(actor: Supervisor) -> Problem | None:
+    """Return why an actor does not work. None: it does, or it has died only a few times."""
+    return actor.problem if actor.broken or actor.failures >= FAILING else None
+
+
+def _seat_info(seat: SpeechActor) -> SeatInfo:
+    view = seat.view()
+    return SeatInfo(
+        seat=seat.actor.name,
+        device=seat.device.name,
+        state=seat.actor.state,
+        in_service=not seat.device.out,
+        model=seat.model,
+        compute_type=seat.loaded.compute_type if seat.loaded else None,
+        batch_size=seat.rung.batch,
+        batches=view.batches + view.express_batches,
+        speed=round(seat.speed.measured(seat.rung.slots), 1),
+        memory_bytes=seat.device.vram_bytes,
+        problem=seat.trouble,
+    )

@@ -25,7 +25,7 @@ from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.job_states import OPEN
 from whisper_service.core.logs import LogTail
 from whisper_service.core.wall_clock import WallClock
-from whisper_service.host import machine
+from whisper_service.host import cpu, machine
 from whisper_service.integrations.link_fetcher import LinkFetcher
 from whisper_service.integrations.site_fetcher import SiteFetcher
 from whisper_service.integrations.webhooks import WebhookSender
@@ -41,7 +41,7 @@ from whisper_service.scheduler.ledger import IDLE_FIELDS, Ledger
 from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
-from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.media_actors import MediaActors, workers_for
 from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.speakers_actor import SpeakersActor
@@ -168,7 +168,7 @@ def _build(
         ledger=Ledger(store, feed, data, wall=wall),
         fleet=fleet,
         media=MediaActors(
-            [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers)],
+            [supervise(f"media-{n + 1}", media_entry) for n in range(config.media.workers or workers_for(cpu.cores()))],
             data,
             config.media,
             limits,

@@ -102,7 +102,9 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--config", type=Path, metavar="FILE", help="Settings. Default: ./config.toml if it exists.")
     common.add_argument("--data-dir", type=Path, metavar="DIR", help="Where everything is kept.")
     common.add_argument("--model", metavar="NAME", help="A model, or a folder with one. Default: the best one here.")
-    common.add_argument("--device", metavar="auto|cpu|cuda", help="What to compute on. cuda:1 is the second GPU.")
+    common.add_argument(
+        "--device", metavar="auto|cpu|cuda", help="What to compute on. cuda:0,cuda:2 are the first and the third GPU."
+    )
     common.add_argument("--log-level", choices=LEVELS, help="How much to print on standard error.")
     address = argparse.ArgumentParser(add_help=False)
     address.add_argument("--host", help="Address to listen on. Default: 127.0.0.1.")

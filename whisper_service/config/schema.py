@@ -235,7 +235,9 @@ class ModelSettings(Section, frozen=True):
 class MediaSettings(Section, frozen=True):
     """How recordings are read."""
 
-    workers: Annotated[Positive, setting("files decoded at the same time", RESTART)] = 2
+    workers: Annotated[
+        Count, setting("files decoded at the same time; 0: half as many as cores, from 2 to 16", RESTART)
+    ] = 0
     max_duration_s: Annotated[Seconds, setting("longer recordings are refused", RESTART)] = 100 * 3600.0
     max_expansion: Annotated[
         float, setting("files that unpack to so many times their size are refused, if longer than an hour", gt=0)

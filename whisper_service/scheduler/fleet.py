@@ -142,16 +142,16 @@ class Fleet:
 
     def is_blocked(self, model: str | None) -> bool:
         """Return whether the jobs of this model wait for its next try, because no seat can load it."""
-        return all(seat.is_blocked(model) for seat in self._in_service())
+        return all(seat.is_blocked(model) for seat in self.in_service())
 
     def obstacle(self, model: str | None) -> Problem | None:
         """Return what keeps jobs of this model from going on until a person acts. None: some seat can work."""
-        return _first_if_all(seat.obstacle(model) for seat in self._in_service())
+        return _first_if_all(seat.obstacle(model) for seat in self.in_service())
 
     @property
     def outage(self) -> Problem | None:
         """Why nothing is transcribed at all: every actor died too often. None: some seat can work."""
-        return _first_if_all(seat.actor.problem if seat.actor.broken else None for seat in self._in_service())
+        return _first_if_all(seat.actor.problem if seat.actor.broken else None for seat in self.in_service())
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -159,11 +159,9 @@ class Fleet:
         return _each_once(warning for seat in self.seats for warning in seat.warnings)
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Why models could not be loaded where no other seat has one, each reason once."""
-        if self.models:
-            return ()
-        return _each_once(seat.problem for seat in self.seats if seat.problem is not None)
+    def load_problem(self) -> Problem | None:
+        """Why no seat could load its last model. None: one of them could."""
+        return _first_if_all(seat.problem for seat in self.in_service())
 
     @property
     def due_at(self) -> float | None:
@@ -183,7 +181,8 @@ class Fleet:
         for seat in self.seats:
             seat.reset(device=device)
 
-    def _in_service(self) -> list[SpeechActor]:
+    def in_service(self) -> list[SpeechActor]:
+        """Return the seats that work, or are to work again."""
         return [seat for seat in self.seats if not seat.device.out]
 
     def _add(self, device: str) -> SpeechActor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from whisper_service.config.schema import MediaSettings, StorageSettings, SupervisionSettings
 from whisper_service.core.domain import ActorState, Channels, Job, Problem
@@ -17,6 +18,19 @@ from whisper_service.supervision.protocol import Cancel, Decode
 from whisper_service.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
+
+FEWEST: Final = 2
+"""One for long recordings and one for short ones."""
+MOST: Final = 16
+"""Decodes 110 chunks a second, at 7 a second and actor: as many as the store writes."""
+
+
+def workers_for(cores: int) -> int:
+    """Return how many media actors feed the devices of a machine. They start as they are needed.
+
+    Two feed a CPU. A fast GPU with a small model needs eight; its machine has as many cores.
+    """
+    return min(MOST, max(FEWEST, cores // 2))
 
 
 class MediaActors:

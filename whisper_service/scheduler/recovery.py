@@ -36,7 +36,7 @@ UNUSABLE: Final = (FaultKind.LIBRARY_MISSING, FaultKind.DEVICE_UNUSABLE)
 BLAMELESS: Final = (FaultKind.OOM, *UNUSABLE)
 """These do not count against a chunk while there is a lighter way to work."""
 
-OTHERS_GO_ON: Final = Adjustment("device", "The service continues with the other devices.", "others")
+OTHERS_GO_ON: Final = Adjustment("device_out", "The service continues with the other devices.")
 CHUNK_RETRIED: Final = Adjustment("chunk_retried", "This part is tried again.")
 CHUNK_LEFT_OUT: Final = Adjustment("chunk_left_out", "This part is left out.")
 DECODED_AGAIN: Final = Adjustment("decoded_again", "The recording is read again from its beginning.")

@@ -84,6 +84,12 @@ class SpeechActor:
         """Why the work is done otherwise than configured."""
         return self.device.warnings(self.loaded)
 
+    @property
+    def trouble(self) -> Problem | None:
+        """Why this seat does not work, or not as configured. None: nothing is wrong."""
+        own = self.device.unusable or (self.actor.problem if self.actor.broken else None) or self.problem
+        return own or next(iter(self.warnings), None)
+
     def view(
         self, now: float | None = None, unanswered: Callable[[ChunkKey, int], bool] = lambda chunk, batch: True
     ) -> SeatView:

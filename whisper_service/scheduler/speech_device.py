@@ -198,10 +198,12 @@ class SpeechDevice:
     def _slots(self, device: str) -> int:
         """Return the number of batches at a time.
 
-        On a CPU one per core, each with one thread: several threads of one batch would wait for each other.
+        On a CPU one per core, each with one thread: several threads of one batch would wait for each other. Beside GPUs
+        the CPU leaves them a core each.
         """
         if self._settings.slots:
             return self._settings.slots
         if device != "cpu":
             return SLOTS_ON_GPU
-        return max(1, self._settings.threads or int(self._actor.facts.get("cpus", 1)))
+        cards = sum(name != "cpu" for name in self._settings.devices) if len(self._settings.devices) > 1 else 0
+        return max(1, (self._settings.threads or int(self._actor.facts.get("cpus", 1))) - cards)

@@ -28,4 +28,12 @@ export interface ServiceTexts {
   changes: Record<Change, string> // what was changed after an error, the `change` of a note
 }
 
-type Change = 'batch' | 'slots' | 'device' | 'compute_type' | 'chunk_retried' | 'chunk_left_out' | 'decoded_again'
+type Change =
+  | 'batch'
+  | 'slots'
+  | 'device'
+  | 'device_out'
+  | 'compute_type'
+  | 'chunk_retried'
+  | 'chunk_left_out'
+  | 'decoded_again'

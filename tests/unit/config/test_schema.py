@@ -126,7 +126,7 @@ def test_text_from_the_environment_becomes_what_the_key_holds(name: str, text: s
         ("[server]\nport = 65536", "$.server.port"),
         ("[server]\nport = -1", "$.server.port"),
         ("[server]\nheartbeat_s = 0", "$.server.heartbeat_s"),
-        ("[media]\nworkers = 0", "$.media.workers"),
+        ("[media]\nworkers = -1", "$.media.workers"),
         ('[server]\nroot_path = "whisper/"', "$.server.root_path"),
         ('[speech]\ndevice = "gpu"', "$.speech.device"),
         ('[speech]\npreset = "best"', "$.speech.preset"),

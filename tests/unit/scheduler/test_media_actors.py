@@ -7,7 +7,7 @@ from typing import Any
 
 from whisper_service.config.schema import MediaSettings, StorageSettings, SupervisionSettings
 from whisper_service.core.domain import ActorState, Job, Options, Status
-from whisper_service.scheduler.media_actors import MediaActors
+from whisper_service.scheduler.media_actors import MediaActors, workers_for
 from whisper_service.storage.data_dir import DataDir
 
 
@@ -45,3 +45,7 @@ def test_while_recordings_are_read_one_actor_more_is_ready(tmp_path: Path) -> No
     assert read("media-0", "a") == ["ready", "ready", "idle"], "one is free"
     assert read("media-1", "b") == ["ready", "ready", "starting"]
     assert read("media-2", "c") == ["ready"] * 3, "there are no more"
+
+
+def test_there_are_as_many_actors_as_the_cores_can_feed() -> None:
+    assert [workers_for(cores) for cores in (1, 2, 4, 6, 16, 32, 192)] == [2, 2, 2, 3, 8, 16, 16]

@@ -40,8 +40,16 @@ def gauges(system: System, readiness: Readiness, seq: int, uploads: int) -> Iter
         (actor.name, state.value): actor.state is state for actor in system.actors for state in ActorState
     }
     yield _labelled("actor_state", "1 for the state of an actor.", ("actor", "state"), states)
-    model: Labelled = {(system.model, system.device or "", system.compute_type or ""): 1} if system.model else {}
-    yield _labelled("model_info", "The model that is loaded.", ("model", "device", "compute_type"), model)
+    models: Labelled = {
+        (seat.model, seat.device or "", seat.compute_type or ""): 1 for seat in system.devices if seat.model
+    }
+    yield _labelled("model_info", "The model that is loaded on a device.", ("model", "device", "compute_type"), models)
+    seats = {(seat.seat, seat.device or ""): seat for seat in system.devices}
+    labels = ("actor", "device")
+    in_service: Labelled = {key: seat.in_service for key, seat in seats.items()}
+    yield _labelled("device_in_service", "Whether a device does work, or could.", labels, in_service)
+    speeds: Labelled = {key: seat.speed for key, seat in seats.items() if seat.speed}
+    yield _labelled("device_speed", "Seconds of sound that a device recognises a second.", labels, speeds)
     yield _single("subscribers", "Open event streams.", system.subscribers)
     yield _single("uploads", "Recordings that are arriving.", uploads)
     yield _single("disk_free_bytes", "Free space on the disk with the data directory.", system.disk_free_bytes)
