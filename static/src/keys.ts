@@ -31,6 +31,14 @@ export type Action =
   | 'note'
   | 'doubt_next'
   | 'doubt_before'
+  | 'set_start'
+  | 'set_end'
+  | 'start_earlier'
+  | 'start_later'
+  | 'end_earlier'
+  | 'end_later'
+  | 'problem_next'
+  | 'problem_before'
   | 'speaker'
   | 'speaker_none'
   | `speaker_${SpeakerDigit}`
@@ -73,6 +81,14 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     note: ['KeyM'],
     doubt_next: ['KeyN'],
     doubt_before: ['Shift+KeyN'],
+    set_start: ['KeyI'],
+    set_end: ['KeyU'],
+    start_earlier: ['Comma'],
+    start_later: ['Period'],
+    end_earlier: ['Shift+Comma'],
+    end_later: ['Shift+Period'],
+    problem_next: ['KeyX'],
+    problem_before: ['Shift+KeyX'],
     undo: ['Mod+KeyZ'],
     redo: ['Mod+Shift+KeyZ', 'Mod+KeyY'],
     replace: ['Mod+KeyH', 'Mod+Alt+KeyF'],
@@ -85,6 +101,8 @@ export const KEYS: Record<Mode, Partial<Record<Action, Chord[]>>> = {
     back_5: ['Alt+KeyJ'],
     forward_5: ['Alt+KeyL'],
     replay: ['Alt+KeyR'],
+    set_start: ['Alt+KeyI'],
+    set_end: ['Alt+KeyU'],
     loop: ['Alt+KeyO'],
     speaker: ['Alt+KeyP'],
     slower: ['Alt+BracketLeft'],
@@ -173,6 +191,8 @@ const SYMBOLS: Record<string, string> = {
   BracketRight: ']',
   Slash: '/',
   Minus: '−',
+  Comma: ',',
+  Period: '.',
   Enter: '⏎',
 }
 const ON_MAC: Record<string, string> = { Mod: '⌘', Alt: '⌥', Shift: '⇧' }

@@ -30,7 +30,7 @@ const DEFAULTS = {
   click_seeks: true,
   hinted: false, // the keys of a line that is edited were told
   follow: true,
-  view: 'lines' as 'lines' | 'paragraphs',
+  view: 'lines' as 'lines' | 'paragraphs' | 'subtitles',
   doubts: false, // doubtful words are marked
   zoomed: false, // some seconds of the waveform are shown over the player, and
   zoom_s: 20, // how many

@@ -101,10 +101,14 @@ const isSame = (row: Row, old: Row): boolean =>
  * Cut rows into blocks. Blocks of `before` keep their first rows, so that one more line changes one block. A block in which
  * nothing changed is used again.
  */
-export function toBlocks(rows: Row[], before: Row[][] = []): Row[][] {
+export function toBlocks<One extends { key: string } = Row>(
+  rows: readonly One[],
+  before: readonly One[][] = [],
+  same: (row: One, old: One) => boolean = isSame as (row: object, old: object) => boolean,
+): One[][] {
   const known = new Map(before.map((block) => [block[0]!.key, block]))
-  const blocks: Row[][] = []
-  let block: Row[] = []
+  const blocks: One[][] = []
+  let block: One[] = []
   let begun = 0 // how many of the blocks before have begun
   for (const row of rows) {
     const begins = known.has(row.key)
@@ -115,6 +119,6 @@ export function toBlocks(rows: Row[], before: Row[][] = []): Row[][] {
   }
   return blocks.map((one) => {
     const old = known.get(one[0]!.key)
-    return old?.length === one.length && one.every((row, at) => isSame(row, old[at]!)) ? old : one
+    return old?.length === one.length && one.every((row, at) => same(row, old[at]!)) ? old : one
   })
 }

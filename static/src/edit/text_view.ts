@@ -3,6 +3,8 @@ import { nextTick } from 'vue'
 import { preferences } from '../preferences.ts'
 import { room } from '../text_places.ts'
 
+const PATIENCE_MS = 5_000 // the first time a view is fetched
+
 export async function switchView(view: typeof preferences.view): Promise<void> {
   const [top] = room()
   const line = [...document.querySelectorAll<HTMLElement>('.text [data-line]')].find(
@@ -14,10 +16,12 @@ export async function switchView(view: typeof preferences.view): Promise<void> {
   if (id === undefined) return
   await nextTick()
   let looks = 4 // blocks above are drawn now, and are seldom as high as was assumed
+  const until = performance.now() + PATIENCE_MS
   const settle = () => {
     const now = document.querySelector(`.text [data-line="${CSS.escape(id)}"]`)
     if (now) scrollBy({ top: now.getBoundingClientRect().top - Math.max(before, top), behavior: 'instant' })
-    if (--looks) requestAnimationFrame(settle)
+    if (now) looks -= 1
+    if (looks && performance.now() < until) requestAnimationFrame(settle)
   }
   settle()
 }

@@ -1,0 +1,373 @@
+"""A text as subtitles: those of the SRT file, what is wrong with them, their times, their text, and the film's own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from testkit.browser import Site, Visitor, visiting
+from testkit.playable import film
+from tests.ui.editing import opened, stored, transcript
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+LINES = (
+    "We went down to the river. Nobody had seen the boat for days and days.",
+    "Please call Stella.",
+    "One two three four five.",
+)
+SHOWN = """[...document.querySelectorAll('.cue')].map((cue) => [
+  cue.querySelector('[data-at]').textContent.trim(),
+  cue.querySelector('.until').textContent.trim(),
+  [...cue.querySelectorAll('.cue-row')].map((row) => row.textContent).join('\\n')])"""
+TEXTS = """[...document.querySelectorAll('.cue')].map((cue) =>
+  [...cue.querySelectorAll('.cue-row')].map((row) => row.textContent).join('|'))"""
+
+
+async def shown(
+    visitor: Visitor, site: Site, name: str = "talk.wav", lines: tuple[str, ...] = LINES, **play: Any
+) -> str:
+    """Open a transcript as subtitles. Return the id of the job."""
+    job = await opened(site, visitor, name, lines, **play)
+    await as_subtitles(visitor)
+    return job
+
+
+async def as_subtitles(visitor: Visitor) -> None:
+    page = visitor.page
+    await page.click("[data-view]")
+    await page.check("[data-show=subtitles]")
+    await page.keyboard.press("Escape")
+    await page.wait_for_selector(".cue")
+
+
+def clocked(h: str, m: str, s: str, ms: str) -> str:
+    return f"{int(h)}:{m}:{s}.{ms}" if int(h) else f"{int(m)}:{s}.{ms}"
+
+
+async def in_file(site: Site, job: str) -> list[list[str]]:
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        srt = (await client.get(f"/api/jobs/{job}/export", params={"format": "srt"})).raise_for_status().text
+    found = re.findall(r"(\d+):(\d+):(\d+),(\d+) --> (\d+):(\d+):(\d+),(\d+)\n((?:.+\n)+)", srt)
+    return [[clocked(*row[:4]), clocked(*row[4:8]), row[8].rstrip("\n")] for row in found]
+
+
+async def as_in_file(visitor: Visitor, site: Site, job: str) -> list[list[str]]:
+    """Wait until the page shows the captions of the file, and all of its edits are stored. Return them."""
+
+    async def difference() -> Any:
+        shown, wanted = await visitor.page.evaluate(SHOWN), await in_file(site, job)
+        return None if shown == wanted else (shown, wanted)
+
+    await visitor.sees(difference, None)
+    found = await in_file(site, job)
+    assert len(found) > 2
+    return found
+
+
+async def choose(visitor: Visitor, nth: int) -> None:
+    await visitor.page.evaluate("(nth) => document.querySelectorAll('.cue')[nth].focus()", nth)
+    await visitor.page.wait_for_selector(".cue-times")
+
+
+async def set_time(visitor: Visitor, edge: str, typed: str) -> None:
+    await visitor.page.fill(f"[data-time={edge}]", typed)
+    await visitor.page.press(f"[data-time={edge}]", "Enter")
+
+
+async def problems(visitor: Visitor, nth: int) -> list[str]:
+    found: list[str] = await visitor.page.evaluate(
+        """(nth) => [...document.querySelectorAll('.cue')[nth].querySelectorAll('[data-problem]')]
+          .map((problem) => problem.textContent.trim())""",
+        nth,
+    )
+    return found
+
+
+async def test_they_are_those_of_the_srt_file_with_edits_and_those_that_people_timed(
+    visitor: Visitor, site: Site
+) -> None:
+    """Criterion 55."""
+    job = await shown(visitor, site)
+    page = visitor.page
+    before = await as_in_file(visitor, site, job)
+    await choose(visitor, 1)
+    assert await page.input_value("[data-time=start]") == before[1][0]
+    await set_time(visitor, "end", "0:12.6")
+    await visitor.reads("document.querySelectorAll('.cue')[1].dataset.held", "true")
+    await visitor.reads(f"({SHOWN})[1]", [before[1][0], "0:12.600", before[1][2]])
+    after = await as_in_file(visitor, site, job)
+    assert after[1] == [before[1][0], "0:12.600", before[1][2]]
+    lines = [line for line in await transcript(site, job) if line["held"]]
+    assert [(line["text"], line["end"]) for line in lines] == [(before[1][2].replace("\n", " "), 12.6)]
+    await page.click(".cue >> nth=0 >> .cue-row >> nth=0")
+    await page.keyboard.press("Home")
+    await page.keyboard.type("Then ")
+    await page.keyboard.press("Escape")
+    changed = await as_in_file(visitor, site, job)
+    assert changed[0][2].startswith("Then We")
+    assert changed[1] == after[1], "what a person timed stays as it is"
+    await page.reload()
+    await page.wait_for_selector(".cue")
+    assert await as_in_file(visitor, site, job) == changed
+    for _ in range(2):
+        await page.keyboard.press("Control+z")
+    await visitor.reads("document.querySelectorAll('[data-held]').length", 0)
+    assert await as_in_file(visitor, site, job) == before
+
+
+async def test_what_is_wrong_is_said_in_words_and_marked_filtered_and_walked_through(
+    visitor: Visitor, site: Site
+) -> None:
+    await shown(visitor, site)
+    page = visitor.page
+    await page.wait_for_selector("[data-cue-count]")
+    count = await page.locator(".cue").count()
+    await visitor.reads("document.querySelector('.cue-bar').textContent.includes('No subtitle has a problem')", True)
+    await choose(visitor, 0)
+    start = await page.input_value("[data-time=start]")
+    await set_time(visitor, "end", "0:00.5" if start == "0:00.000" else "1")
+    await visitor.count(".cue[data-wrong]", 1)
+    found = await problems(visitor, 0)
+    assert len(found) == 2
+    assert re.fullmatch(r"Too fast: \d+ characters/s", found[0])
+    assert found[1] == "Shown too briefly"
+    await choose(visitor, 1)
+    await set_time(visitor, "end", "0:24")
+    await visitor.count(".cue[data-wrong]", 2)
+    assert "Overlaps the next" in await problems(visitor, 1)
+    color = "getComputedStyle(document.querySelectorAll('.cue')[{}]).borderInlineStartColor"
+    assert await page.evaluate(color.format(0)) != await page.evaluate(color.format(count - 1))
+    await choose(visitor, count - 1)
+    for nth in (0, 1, 0):
+        await page.keyboard.press("x")
+        await visitor.reads("[...document.querySelectorAll('.cue')].indexOf(document.activeElement)", nth)
+    await visitor.reads("document.querySelector('[data-said]').textContent.includes('Shown too briefly')", True)
+    await page.keyboard.press("Shift+X")
+    await visitor.reads("[...document.querySelectorAll('.cue')].indexOf(document.activeElement)", 1)
+    await page.check("[data-only-problems]")
+    await visitor.count(".cue", 2)
+    await page.click("[data-next-problem]")
+    await page.uncheck("[data-only-problems]")
+    await visitor.count(".cue", count)
+
+
+async def test_times_are_set_at_the_position_of_the_player_and_moved_by_keys(visitor: Visitor, site: Site) -> None:
+    await shown(visitor, site)
+    page = visitor.page
+    last = await page.locator(".cue").count() - 1
+    await choose(visitor, last)
+    await page.evaluate("document.querySelector('video').currentTime = 30.25")
+    await visitor.reads("document.querySelector('.player .clock').textContent.includes('0:30')", True)
+    await page.keyboard.press("i")
+    await visitor.reads("document.querySelector('[data-time=start]').value", "0:30.250")
+    await page.evaluate("document.querySelector('video').currentTime = 33.5")
+    await visitor.reads("document.querySelector('.player .clock').textContent.includes('0:33')", True)
+    await page.click("[data-set=end]")
+    await visitor.reads("document.querySelector('[data-time=end]').value", "0:33.500")
+    await choose(visitor, last)
+    for key, edge, value in (
+        (",", "start", "0:30.150"),
+        (".", "start", "0:30.250"),
+        ("Shift+,", "end", "0:33.400"),
+        ("Shift+.", "end", "0:33.500"),
+    ):
+        await page.keyboard.press(key)
+        await visitor.reads(f"document.querySelector('[data-time={edge}]').value", value)
+    await page.focus("[data-time=end]")
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Shift+ArrowDown")
+    await visitor.reads("document.querySelector('[data-time=end]').value", "0:33.420")
+    await visitor.reads("document.activeElement.dataset.time", "end")
+
+
+async def test_a_time_that_cannot_be_is_refused_and_says_why(visitor: Visitor, site: Site) -> None:
+    job = await shown(visitor, site)
+    page = visitor.page
+    before = await as_in_file(visitor, site, job)
+    await choose(visitor, 1)
+    await set_time(visitor, "end", "soon")
+    await page.wait_for_selector("[data-time=end][aria-invalid]")
+    assert "1:23.4" in await page.text_content(".cue-times [role=alert]")
+    await page.press("[data-time=end]", "Escape")
+    await page.wait_for_selector("[data-time=end]:not([aria-invalid])")
+    assert await page.input_value("[data-time=end]") == before[1][1]
+    await set_time(visitor, "end", "0")
+    await visitor.sees(lambda: page.text_content("body"), has="A subtitle must end after it starts.")
+    await choose(visitor, len(before) - 1)
+    await set_time(visitor, "start", "0:00.1")
+    await visitor.sees(lambda: page.text_content("body"), has="A subtitle cannot start before the line above it")
+    assert await as_in_file(visitor, site, job) == before
+    assert not [line for line in await transcript(site, job) if line["held"]]
+
+
+async def test_its_text_is_edited_as_lines_are(visitor: Visitor, site: Site, browser: Any) -> None:
+    job = await shown(visitor, site, seconds=4.0)
+    page = visitor.page
+    texts = await page.evaluate(TEXTS)
+    nth = next(at for at, text in enumerate(texts) if text.startswith("Please"))
+    x, y = await page.evaluate(
+        """(nth) => { const node = document.querySelectorAll('.cue')[nth].querySelector('.cue-row').firstChild
+          const range = new Range()
+          range.setStart(node, 7)
+          range.setEnd(node, 8)
+          const { left, top, height } = range.getBoundingClientRect()
+          return [left + 1, top + height / 2] }""",
+        nth,
+    )
+    await page.mouse.click(x, y)
+    await visitor.reads("document.activeElement.isContentEditable && getSelection().focusOffset", 7)
+    await page.keyboard.type("do ")
+    await stored(site, job, [LINES[0], "Please do call Stella.", LINES[2]])
+    await page.keyboard.press("Enter")
+    await stored(site, job, [LINES[0], "Please do", "call Stella.", LINES[2]])
+    await visitor.reads("document.activeElement.textContent", "call Stella.")
+    await page.keyboard.type("We ")
+    await stored(site, job, [LINES[0], "Please do", "We call Stella.", LINES[2]])
+    await page.keyboard.press("ArrowDown")
+    await visitor.reads("document.activeElement.textContent", LINES[2])
+    await page.keyboard.press("Escape")
+    await visitor.reads("document.activeElement.dataset.cue !== undefined", True)
+    await visitor.reads(f"({TEXTS}).includes('Please do') || ({TEXTS}).includes('Please do We call Stella.')", True)
+    await as_in_file(visitor, site, job)
+    async with visiting(browser, site.url) as other:  # somebody else, in the same line and in another one
+        await other.go(f"/t/{job}")
+        await other.page.wait_for_selector("[data-line]")
+        await other.page.evaluate("document.querySelectorAll('[data-line]')[3].focus()")
+        await other.page.keyboard.press("Enter")
+        await other.page.keyboard.press("End")
+        await other.page.keyboard.type(" Six.")
+        await stored(site, job, [LINES[0], "Please do", "We call Stella.", f"{LINES[2]} Six."])
+    await visitor.reads(f"({TEXTS}).at(-1).endsWith('Six.')", True)
+    await as_in_file(visitor, site, job)
+
+
+async def test_a_switch_of_the_view_keeps_the_line_in_sight_and_links_find_their_subtitle(
+    visitor: Visitor, site: Site
+) -> None:
+    lines = tuple(f"Number-{n} said." for n in range(30))
+    job = await opened(site, visitor, "long.wav", lines, seconds=4.0)
+    page = visitor.page
+    await page.evaluate("document.querySelectorAll('[data-line]')[20].scrollIntoView({ block: 'start' })")
+    top = """(() => { const bar = document.querySelector('.reading-bar').getBoundingClientRect().bottom
+      return [...document.querySelectorAll('.text [data-line], .cues [data-lines]')]
+        .find((row) => row.getBoundingClientRect().bottom > bar + 2).textContent.match(/Number-(\\d+)/)?.[1] })()"""
+    before = await page.evaluate(top)
+    # The driver scrolls to what it clicks.
+    await page.evaluate("document.querySelector('[data-show=subtitles]').click()")
+    await page.wait_for_selector(".cue")
+    await visitor.reads(top, before)
+    await visitor.go(f"/t/{job}#t=101")
+    await page.wait_for_selector(".cue")
+    inside = """(() => { const now = document.querySelector('.cue.now')?.getBoundingClientRect()
+      return Boolean(now) && now.top > 0 && now.bottom < innerHeight })()"""
+    await visitor.reads(inside, True)
+    await visitor.reads("document.querySelector('.cue.now').ariaCurrent", "true")
+
+
+CHANGE = """async ([typed, wanted]) => {
+  const video = document.querySelector('video')
+  const heard = []
+  for (const kind of ['emptied', 'loadstart', 'seeking']) video.addEventListener(kind, () => heard.push(kind))
+  const shown = () => [...video.textTracks]
+    .flatMap((track) => (track.mode === 'showing' ? [...track.activeCues] : [])).map((cue) => cue.text)
+  const before = shown()
+  const began = performance.now()
+  document.execCommand('insertText', false, typed)
+  while (!shown().join().includes(wanted) && performance.now() - began < 5000)
+    await new Promise((done) => setTimeout(done, 5))
+  return { before, after: shown(), took: performance.now() - began, heard }
+}"""
+
+
+@pytest.mark.parametrize("view", ["lines", "subtitles"])
+async def test_the_subtitle_over_a_film_changes_with_the_key_before_anything_is_stored(
+    visitor: Visitor, site: Site, tmp_path: Path, view: str
+) -> None:
+    """Criterion 56."""
+    data = film(tmp_path / "film.webm", 12, chunks=1, seconds=5.0, lines=("Please call Stella.",))
+    job = await site.send(f"{view}.webm", data=data)
+    await site.until(job.id, "completed")
+    await visitor.go(f"/t/{job.id}")
+    page = visitor.page
+    await page.wait_for_selector("video:visible")
+    if view == "subtitles":
+        await as_subtitles(visitor)
+    await page.evaluate("document.querySelector('video').currentTime = 1")
+    active = (
+        "[...document.querySelector('video').textTracks].flatMap((t) => [...(t.activeCues ?? [])]).map((c) => c.text)"
+    )
+    await visitor.reads(active, ["Please call Stella."])
+    media: list[str] = []
+    page.on("request", lambda request: media.append(request.url) if "/media" in request.url else None)
+    await page.route("**/edits", lambda route: route.abort())  # nothing is stored
+    visitor.expected = re.compile("/edits")
+    box = await page.locator("video").bounding_box()
+    await page.evaluate("document.querySelector('.text [data-line], .cue').focus()")
+    await page.keyboard.press("Enter")
+    await visitor.reads("document.activeElement.isContentEditable", True)
+    await page.keyboard.press("End")
+    pixels = await page.screenshot(clip=box)
+    seen = await page.evaluate(CHANGE, [" <b> now", " &lt;b&gt; now"])
+    assert seen["before"] == ["Please call Stella."]
+    assert seen["after"] == ["Please call Stella. &lt;b&gt; now"]
+    assert seen["took"] < 300, "the number is of the specification"
+    await visitor.sees(lambda: changed_pixels(page, box, pixels))
+    await visitor.reads(active, seen["after"])
+    assert [line["text"] for line in await transcript(site, job.id)] == ["Please call Stella."]
+    assert seen["heard"] == media == []
+    await page.unroute("**/edits")
+    await page.keyboard.press("Escape")
+    await stored(site, job.id, ["Please call Stella. <b> now"])
+    await visitor.reads(active, seen["after"])
+
+
+async def changed_pixels(page: Any, box: dict[str, float], before: bytes) -> bool:
+    return bool(await page.screenshot(clip=box) != before)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
+    browser: Any, site: Site, locale: str, theme: Any
+) -> None:
+    """Criterion 48."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed"
+    ).Axe()
+    found: list[str] = []
+    async with visiting(browser, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+        await shown(visitor, site, "axe.wav")
+        page = visitor.page
+        await choose(visitor, 1)
+        await set_time(visitor, "end", "0:24")
+        await visitor.count(".cue[data-wrong]", 1)
+        words = await visitor.words()
+        assert ("Overlaps the next" in words) == (locale == "en")
+        assert ("与下一条重叠" in words) == (locale != "en")
+        for width in (1280, 390, 320):
+            await page.set_viewport_size({"width": width, "height": 844})
+            for state in ("chosen", "wrong time", "editing"):
+                if state == "wrong time":
+                    await set_time(visitor, "end", "soon")
+                    await page.wait_for_selector("[aria-invalid]")
+                if state == "editing":
+                    await choose(visitor, 0)
+                    await page.keyboard.press("Enter")
+                    await visitor.reads("document.activeElement.isContentEditable", True)
+                results = await axe.run(page, options={"resultTypes": ["violations"]})
+                found += [
+                    f"{state} at {width}: {rule['id']}: {node['html'][:200]}"
+                    for rule in results.response["violations"]
+                    for node in rule["nodes"]
+                ]
+                if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                    found.append(f"{state} at {width}: wider than the window")
+            await page.keyboard.press("Escape")
+            await choose(visitor, 1)
+    assert found == []
