@@ -1,4 +1,4 @@
-"""The command line: `serve` (the default), `transcribe`, `models`, `doctor`, `openapi`.
+"""The command line: `serve` (the default), `transcribe`, `listen`, `models`, `doctor`, `openapi`.
 
 Defines the arguments, the exit codes and how errors look in a terminal. The modules that do the work are imported when
 their command is chosen. Exit codes: 0 done, 1 failed with a reason, 2 wrong usage, 130 interrupted.
@@ -19,10 +19,11 @@ from whisper_service.cli import models as cli_models
 from whisper_service.cli.output import print_anything, write_bytes
 from whisper_service.config.load import find_sources, load
 from whisper_service.config.schema import Config, SettingSource
-from whisper_service.core.domain import MAX_SPEAKERS, Options, Task
+from whisper_service.core.domain import MAX_SPEAKERS, Encoding, Options, Task
 from whisper_service.core.errors import ServiceError
 from whisper_service.core.model_names import is_name
 from whisper_service.core.options_schema import OptionField, option_fields
+from whisper_service.core.sound_format import SoundFormat
 from whisper_service.core.speaker_count import AUTO, OFF
 from whisper_service.core.text import quoted
 from whisper_service.export.layout import Layout
@@ -47,6 +48,8 @@ WISHES: Final = (
     "end_s",
 )
 """The options of a job that `transcribe` has."""
+LIVE_WISHES: Final = ("language", "task", "preset", "prompt", "speakers")
+"""The options of a job that `listen` has."""
 LOOKS: Final = (
     "line_columns", "cjk_line_columns", "lines", "chars_per_s", "cjk_chars_per_s", "min_s", "max_s",
     "script", "word_times", "times", "bom",
@@ -112,6 +115,7 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("serve", parents=[common, address], help="Start the service.").set_defaults(command=_serve)
     _add_transcribe(commands, common)
+    _add_listen(commands, common)
     doctor = commands.add_parser(
         "doctor", parents=[common, address], help="Test everything, and say what to do about what does not work."
     )
@@ -155,6 +159,26 @@ def _add_transcribe(commands: Any, common: argparse.ArgumentParser) -> None:
                 "--speaker-names", action=argparse.BooleanOptionalAction, default=None, help=field.description
             )
     transcribe.set_defaults(command=_transcribe)
+
+
+def _add_listen(commands: Any, common: argparse.ArgumentParser) -> None:
+    listen = commands.add_parser(
+        "listen",
+        parents=[common],
+        help="Send sound from standard input to a running service while it comes, and print the text.",
+        description="Raw sound in, text out. The service may be away for a while: nothing is lost.",
+    )
+    listen.add_argument("source", choices=["-"], help="-: standard input.")
+    listen.add_argument("--rate", type=int, default=16_000, metavar="N", help="Samples per second. Default: 16000.")
+    encodings = [each.value for each in Encoding]
+    listen.add_argument("--encoding", choices=encodings, default=encodings[0], help="How a sample is written.")
+    listen.add_argument("--interleaved", type=int, choices=(1, 2), default=1, help="Channels of the sound. Default: 1.")
+    listen.add_argument("--name", help="The name of the recording. Default: the time.")
+    listen.add_argument("--url", help="The address of the service. Default: the one that has the data directory.")
+    for field in option_fields(Options):
+        if field.name in LIVE_WISHES:
+            _add_option(listen, field)
+    listen.set_defaults(command=_listen)
 
 
 def _add_option(group: Any, field: OptionField, **more: Any) -> None:
@@ -226,6 +250,14 @@ def _transcribe(options: argparse.Namespace) -> int:
         sources(options),
         overwrite=options.overwrite,
     )
+
+
+def _listen(options: argparse.Namespace) -> int:
+    from whisper_service.cli import listen
+
+    form = SoundFormat(options.rate, Encoding(options.encoding), options.interleaved)
+    wishes = {name: getattr(options, name) for name in ("name", "model", *LIVE_WISHES)}
+    return listen.run(settings(options), form, {name: wish for name, wish in wishes.items() if wish}, options.url)
 
 
 def _doctor(options: argparse.Namespace) -> int:
