@@ -54,7 +54,8 @@ def _fill_slots(
 
     In a pool of one seat, a chunk that must be alone is the only one of a plan.
     """
-    lanes = {job.job_id: lane_of(job) for job in able}
+    companies = {job.job_id: _company(job) for job in able}
+    lanes = {job_id: lane for job_id, (_, lane, _) in companies.items()}
     while (place := pool.next_place()) is not None:
         willing = [
             job
@@ -71,9 +72,9 @@ def _fill_slots(
             willing = [job for job in willing if lanes[job.job_id] is not Lane.CALL] or willing
         if place.urgent + place.seat.express_batches >= place.seat.slots // 2:
             willing = _beyond_share(willing, short_at_work=short_at_work)
-        batch = _next_batch(willing, given, pool, place, most) if most else None
+        batch = _next_batch(willing, companies, given, pool, place, most) if most else None
         if batch is None:
-            place.free = 0
+            pool.fill(place, slots=place.free)
             continue
         yield batch
         if batch.suspect:
@@ -81,6 +82,7 @@ def _fill_slots(
         for job_id, _ in batch.chunks:
             given[job_id] = given.get(job_id, 0) + 1
         place.take(batch.urgent, lead_after(place.lead, batch, place.seat.batch_size), len(batch.chunks))
+        pool.fill(place, slots=1)
         short_at_work = short_at_work or lanes[batch.chunks[0][0]] is Lane.SHORT
 
 
@@ -114,7 +116,12 @@ def _beyond_share(willing: Sequence[JobView], *, short_at_work: bool) -> list[Jo
 
 
 def _next_batch(
-    willing: Sequence[JobView], given: Mapping[str, int], pool: Pool, place: PlannedSeat, most: int
+    willing: Sequence[JobView],
+    companies: Mapping[str, tuple[str, Lane, bool]],
+    given: Mapping[str, int],
+    pool: Pool,
+    place: PlannedSeat,
+    most: int,
 ) -> GiveBatch | None:
     """Return a batch with chunks of the first job and of all jobs that may share it. None: nothing can be given."""
     if not willing:
@@ -124,8 +131,8 @@ def _next_batch(
     if chunk.deaths >= ALONE_AFTER:  # nothing else is given until it can be alone
         alone = not seat.busy and not given
         return GiveBatch(((first.job_id, chunk.index),), seat.name, suspect=True) if alone else None
-    company = _company(first)
-    peers = [job for job in willing if _company(job) == company]
+    company = companies[first.job_id]
+    peers = [job for job in willing if companies[job.job_id] == company]
     left = sum(len(job.ready) - given.get(job.job_id, 0) for job in peers)
     size = min(most, left) if pool.is_slow(place) else _batch_size(peers, left, given, pool, place)
     chunks = _take_turns(peers, given, size, seat.batch_size)
@@ -184,6 +191,6 @@ def _take_turns(peers: Sequence[JobView], given: Mapping[str, int], size: int, f
     return tuple(chunks)
 
 
-def _company(job: JobView) -> tuple[str, int, bool]:
+def _company(job: JobView) -> tuple[str, Lane, bool]:
     """Return what jobs of one batch have in common."""
     return job.batch_key, lane_of(job), is_urgent(job)

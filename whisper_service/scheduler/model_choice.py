@@ -33,6 +33,7 @@ def choose_models(view: View, able: Sequence[JobView], now: float) -> dict[str, 
     """
     free = [seat for seat in view.seats if seat.ready and not seat.loading and not seat.suspect]
     serving = {seat.name: seat.serves for seat in view.seats if seat.ready}
+    servers = Counter(serving.values())
     at_work = {job.model for job in able}
     chosen: dict[str, str | None] = {}
 
@@ -42,21 +43,23 @@ def choose_models(view: View, able: Sequence[JobView], now: float) -> dict[str, 
             return 0, 0
         if seat.model not in at_work:
             return 1, seat.batches
-        return (2 if Counter(serving.values())[seat.model] > 1 else 3), seat.batches
+        return (2 if servers[seat.model] > 1 else 3), seat.batches
 
     for seat in sorted(free, key=readiness):
-        others = {model for name, model in serving.items() if name != seat.name}
-        unserved = [job for job in able if job.model not in others and job.model not in seat.blocked]
-        if unserved:
-            model: str | None = _choose_model(unserved, seat, now)
+        own = serving[seat.name]
+        open_models = {model for model in at_work if servers[model] == (model == own) and model not in seat.blocked}
+        if open_models:
+            model = _choose_model([job for job in able if job.model in open_models], seat, now)
         elif seat.model in at_work:
             model = seat.model
         elif able:
             model = _help(seat, view.seats, able, {**serving, **chosen}, now)
         else:
-            model = _model_ahead(view.jobs, seat, others)
+            model = _model_ahead(view.jobs, seat, {model for model, count in servers.items() if count > (model == own)})
         chosen[seat.name] = model
         if model is not None:
+            servers[own] -= 1
+            servers[model] += 1
             serving[seat.name] = model
     return chosen
 

@@ -9,6 +9,7 @@ A chunk that may kill its actor is alone on the weakest seat, and the other seat
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -43,7 +44,6 @@ class PlannedSeat:
 
     def take(self, urgent: bool, lead: int, chunks: int) -> None:
         """Record that the seat gets a batch. `lead`: that of calls after it."""
-        self.free -= 1
         self.batches += 1
         self.urgent += urgent
         self.lead = lead
@@ -66,17 +66,27 @@ class Pool:
         self.shared = shared
         self.has_suspect = has_suspect
         self.places = [PlannedSeat(seat, weight) for seat, weight in zip(seats, weights(seats), strict=True)]
-        self._fastest = max((place.weight for place in self.places), default=0)
-        self._all = sum(place.weight * place.seat.slots for place in self.places)
+        self._add_up()
 
     def next_place(self) -> PlannedSeat | None:
         """Return where the next batch goes. None: no slot is free."""
-        free = [place for place in self.places if place.free > 0]
-        return min(free, key=lambda place: place.ends_after, default=None)
+        while self._queue:
+            ends_after, _, place = self._queue[0]
+            if place.free > 0 and ends_after == place.ends_after:
+                return place
+            heapq.heappop(self._queue)
+        return None
+
+    def fill(self, place: PlannedSeat, *, slots: int) -> None:
+        """Record that so many free slots of a seat get a batch, or that none of them does."""
+        self._free -= slots * place.weight
+        place.free -= slots
+        if place.free:
+            heapq.heappush(self._queue, (place.ends_after, self._order[place.seat.name], place))
 
     def share_of_free(self, place: PlannedSeat, chunks: int) -> int:
         """Return how many of the chunks a slot of this seat gets when all free slots get some, rounded up."""
-        return -(-chunks * place.weight // sum(other.weight * other.free for other in self.places))
+        return -(-chunks * place.weight // self._free)
 
     def share_of_all(self, place: PlannedSeat, chunks: int) -> int:
         """Return how many of the chunks a slot of this seat gets when all slots get some, rounded up."""
@@ -107,8 +117,16 @@ class Pool:
     def remove(self, place: PlannedSeat) -> None:
         """Give this seat nothing more in this plan."""
         self.places.remove(place)
-        self._fastest = max((other.weight for other in self.places), default=0)
-        self._all = sum(other.weight * other.seat.slots for other in self.places)
+        self._add_up()
+
+    def _add_up(self) -> None:
+        """Sum up the seats. The sums are kept: with many seats, every batch would need them anew."""
+        self._fastest = max((place.weight for place in self.places), default=0)
+        self._all = sum(place.weight * place.seat.slots for place in self.places)
+        self._free = sum(place.weight * place.free for place in self.places)
+        self._order = {place.seat.name: number for number, place in enumerate(self.places)}
+        self._queue = [(place.ends_after, number, place) for number, place in enumerate(self.places) if place.free]
+        heapq.heapify(self._queue)
 
 
 def weights(seats: Sequence[SeatView]) -> list[int]:
