@@ -224,7 +224,7 @@ async def test_a_first_visit_loads_little_and_each_page_only_its_own(browser: An
                 loaded.clear()
                 await visitor.go(path)
                 more = {name for name in loaded if name.endswith(".js")} - scripts
-                most = 44_000 if path.startswith("/t/") else 12_000  # a transcript comes with its editor
+                most = 51_500 if path.startswith("/t/") else 12_000  # a transcript comes with its editor
                 assert 0 < weight(more) <= most, (path, more)
 
 

@@ -10,6 +10,7 @@ const locks = (globalThis.navigator as Navigator | undefined)?.locks as LockMana
 
 const busy = new Set<string>() // transcripts with changes of this tab
 let release: (() => void) | null = null
+let granted: Promise<unknown> | undefined // the lock
 
 /** Say whether this tab has changes of a transcript. */
 export function hold(job: string, has: boolean): void {
@@ -19,11 +20,24 @@ export function hold(job: string, has: boolean): void {
     const done = new Promise<void>((free) => {
       release = free
     })
-    void locks?.request(LOCK + TAB, () => done)
+    granted = new Promise<void>((now) => {
+      void locks?.request(LOCK + TAB, () => (now(), done))
+    })
   } else if (!busy.size && release) {
     release() // so that the browser may keep the page for the way back
     release = null
   }
+}
+
+/** The tabs that have changes, as their locks say. */
+const heldNames = async (): Promise<unknown[]> => (await locks?.query())?.held?.map(({ name }) => name) ?? []
+
+/** The transcripts with changes whose tabs are gone. None where nobody can tell, as the browser has no locks. */
+export async function abandoned(): Promise<string[]> {
+  const changes = (locks && (await stored())) || []
+  const names = changes.length ? await heldNames() : []
+  const left = changes.filter(({ tab }) => tab !== TAB && !names.includes(LOCK + tab))
+  return [...new Set(left.map(({ job }) => job))]
 }
 
 const awaited = new Set<string>() // transcripts and tabs that are waited for
@@ -37,14 +51,18 @@ export async function recover(job: string, later: () => void): Promise<Change[] 
   const take = async (): Promise<Change[] | null> => {
     const changes = await stored()
     if (!changes) return null
-    const names = (await locks?.query())?.held?.map(({ name }) => name) ?? []
+    const names = await heldNames()
     const others = changes.filter((change) => change.job === job && change.tab !== TAB)
     const found: Change[] = []
     for (const change of others)
       if (names.includes(LOCK + change.tab)) wait(job, change.tab, later)
       else found.push(change)
     for (const change of found) Object.assign(change, { tab: TAB, open: false })
-    if (found.length) await store(found)
+    if (found.length) {
+      hold(job, true)
+      if (locks) await granted // else another tab that looks now would find them without an owner
+      await store(found)
+    }
     return found
   }
   return locks ? locks.request('recovered edits', take) : take()

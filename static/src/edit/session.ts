@@ -69,6 +69,8 @@ const MOST_OPERATIONS = 5_000 // as the service takes them
 
 interface OpenSession extends Session {
   left: boolean
+  shown: boolean // on a page. Else it only sends what tabs that are gone have left
+  taken: Promise<void> // that is taken over
   holds(): boolean
 }
 const sessions = new Map<string, OpenSession>()
@@ -77,8 +79,24 @@ const sessions = new Map<string, OpenSession>()
 export function openSession(job: string): Session {
   const session = sessions.get(job) ?? start(job)
   session.left = false
+  session.shown = true
   sessions.set(job, session)
   return session
+}
+
+/**
+ * Send what tabs that are gone have left of a transcript that no page of this tab shows. The store has its text. Returns how
+ * many changes were found. 0: none, or its page was opened meanwhile and tells it.
+ */
+export async function restore(job: string): Promise<number> {
+  if (sessions.has(job)) return 0
+  const session = start(job)
+  sessions.set(job, session)
+  await session.taken
+  if (session.shown) return 0
+  const found = session.recovered.value
+  session.close()
+  return found
 }
 
 // An ended login does not lead away from a transcript of which something is not saved, nor from changes that only this
@@ -248,6 +266,8 @@ function start(job: string): OpenSession {
 
   const session = {
     left: false,
+    shown: false,
+    taken: Promise.resolve(),
     holds: () => queue.pending.value > 0 && (!session.left || queue.memory.value),
     lines: computed(() => queue.view.value.lines),
     typing,
@@ -296,7 +316,7 @@ function start(job: string): OpenSession {
   }
   queue.refresh()
   update()
-  void takeOver()
+  session.taken = takeOver()
   return session
 }
 

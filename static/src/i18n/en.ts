@@ -473,6 +473,7 @@ export const en = {
     log_in_again: 'Log in again to save {n} {n|change|changes}',
     decisions: '{n} {n|line needs|lines need} a decision',
     recovered: 'Restored {n} unsaved {n|change|changes}',
+    recovered_in: 'Restored {n} unsaved {n|change|changes} in “{name}”',
     not_taken: 'A change cannot be saved. Your text is kept in this browser.',
     copy_text: 'Copy text',
     clash: '{name} changed this line at {t}.',

@@ -472,6 +472,7 @@ export const zh: Translation = {
     log_in_again: '请重新登录以保存 {n} 处更改',
     decisions: '{n} 行需要选择',
     recovered: '已恢复 {n} 处未保存的更改',
+    recovered_in: '已恢复“{name}”中 {n} 处未保存的更改',
     not_taken: '有更改无法保存，您的文字仍留在此浏览器中。',
     copy_text: '复制文字',
     clash: '{name} 于 {t} 修改了此行。',
