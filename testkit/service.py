@@ -59,16 +59,17 @@ def configuration(root: Path, **sections: Mapping[str, Any]) -> Config:
     """Return settings for a service with its data in `root / "data"`.
 
     `sections` are settings by section: `server={"max_uploads": 1}`. Unless they say otherwise, the port is any free
-    one, one media actor works, what is deleted is gone, and the model is a placeholder.
+    one, one media actor works, what is deleted is gone, the model is a placeholder, and no edited words are aligned.
     """
     kinds = get_type_hints(Config)
     given: dict[str, Mapping[str, Any]] = {
         "server": {"port": 0},
         "storage": {"min_free_bytes": 0, "undo_s": 0.0},
         "media": {"workers": 1},
+        "speech": {"align_edits": False},
     }
     if "model" not in sections.get("speech", {}):
-        given["speech"] = {"model": str(placeholder_model(root / "model"))}
+        given["speech"] = {"model": str(placeholder_model(root / "model")), **given["speech"]}
     for name, values in sections.items():
         given[name] = {**given.get(name, {}), **values}
     return Config(data_dir=root / "data", **{name: kinds[name](**values) for name, values in given.items()})

@@ -62,7 +62,7 @@ class Plan:
         common: dict[str, object] = {"storage__min_free_bytes": 1 << 20, "speech__slots": 2, "log__json": True}
         common |= {"storage__keep_changes": 10_000_000, "storage__undo_s": 0, "server__heartbeat_s": 1.0}
         if self.model is None:
-            common |= {"speech__speakers": "auto"}
+            common |= {"speech__speakers": "auto", "speech__align_edits": False}
             if self.seats > 1:
                 common |= {"speech__device": ",".join(f"cuda:{number}" for number in range(self.seats))}
             times = {"ready_timeout_s": 20, "batch_timeout_s": 3, "batch_timeout_factor": 5, "decode_stall_s": 3}

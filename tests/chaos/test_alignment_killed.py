@@ -32,7 +32,7 @@ async def found(host: Host, job: str) -> tuple[dict[str, Any], list[dict[str, An
 
 async def test_words_are_aligned_once_whenever_the_service_is_killed(tmp_path: Path) -> None:
     chance = random.Random(SEED)
-    host = Host(tmp_path, tmp_path, storm.FAKES, storm.Plan(SEED, 0).settings)
+    host = Host(tmp_path, tmp_path, storm.FAKES, {**storm.Plan(SEED, 0).settings, "speech__align_edits": True})
     await host.start()
     try:
         sound = script(chunks=CHUNKS, lines=[SAID], decode_delay=0.3, align_delay=0.4)

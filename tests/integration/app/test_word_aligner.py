@@ -40,7 +40,8 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def service(tmp_path: Path, **sections: Any) -> AsyncIterator[Service]:
-    async with open_service(tmp_path, **sections) as opened:
+    on = {"align_edits": True}
+    async with open_service(tmp_path, **{**sections, "speech": on | sections.get("speech", {})}) as opened:
         yield opened
 
 
