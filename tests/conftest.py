@@ -14,7 +14,7 @@ if (
 ):  # from a shell's background job; children would not hear Ctrl-C either
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest.register_assert_rewrite("testkit.browser")  # so that a failure tells the values it saw
+pytest.register_assert_rewrite("testkit.browser", "tests.ui.editing")  # so that a failure tells the values it saw
 
 settings.register_profile("suite", deadline=None)  # how long an example takes is no matter for a test
 settings.load_profile("suite")
