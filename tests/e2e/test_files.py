@@ -58,7 +58,7 @@ def job_of(program: Program, answer: httpx.Response) -> Iterator[dict[str, Any]]
     assert answer.status_code == 202, answer.text
     job = program.ended(answer.json()["id"])
     own = {name for name in program.files() if job["id"] in name}
-    assert own - {f"peaks/{job['id']}"} == {f"media/{job['id']}"}
+    assert own - {f"peaks/{job['id']}", f"fine_peaks/{job['id']}"} == {f"media/{job['id']}"}
     yield job
     gone = program.client.delete(f"/api/jobs/{job['id']}")
     assert (gone.status_code, gone.content) == (204, b"")
