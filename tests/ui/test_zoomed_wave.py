@@ -180,8 +180,37 @@ async def test_an_edge_of_another_line_is_dragged_at_once_and_a_click_goes_there
     await visitor.reads(f"{PLACE} > 21.3 && {PLACE} < 25 && !document.querySelector('video').paused", True)
 
 
+async def test_a_subtitle_stops_at_the_gap_before_the_next_one(visitor: Visitor, site: Site) -> None:
+    """Criterion 53: on subtitles, with the gap of the settings."""
+    job_id = await seen(site, visitor)
+    page = visitor.page
+    await page.click("[data-zoom=out]")
+    await visitor.reads(SPAN, "30 s")
+    await page.evaluate(
+        """() => { const stored = JSON.parse(localStorage.getItem('preferences'))
+          localStorage.setItem('preferences', JSON.stringify({ ...stored, view: 'subtitles' })) }"""
+    )
+    await page.reload()
+    await page.wait_for_selector("[data-cue]")
+    await page.wait_for_selector(".zoomed .stretch.chosen [role=slider]")
+    await take(visitor, LINES[1])
+    assert await page.locator(EDGE.format("end")).get_attribute("aria-label") == "Subtitle 2, end"
+    await drag(visitor, "end", 23.0)
+    await stored(site, job_id, 1, (16.0, 20.917))
+    assert (await transcript(site, job_id))[1]["held"]
+    await visitor.reads(VALUE.format("end"), 20.917)
+    await page.keyboard.press("ArrowRight")
+    await page.keyboard.press("Shift+ArrowLeft")
+    await visitor.reads(VALUE.format("end"), 20.817)
+    await stored(site, job_id, 1, (16.0, 20.817))
+    assert await page.evaluate("document.activeElement.dataset.edge") == "end"
+    await page.fill(".zoomed [data-time=end]", "1:23.4")
+    await page.keyboard.press("Enter")
+    await stored(site, job_id, 1, (16.0, 20.917))
+
+
 async def test_the_strip_shows_the_line_of_the_text_and_is_remembered(visitor: Visitor, site: Site) -> None:
-    await seen(site, visitor)
+    job_id = await seen(site, visitor)
     page = visitor.page
     await page.focus("[data-line]:nth-of-type(1)")
     await page.keyboard.press("End")
@@ -194,7 +223,11 @@ async def test_the_strip_shows_the_line_of_the_text_and_is_remembered(visitor: V
     assert await page.locator("[data-zoom=in]").is_disabled()
     await page.keyboard.press("-")
     await visitor.reads(SPAN, "15 s")
-    await page.reload()
+    await page.focus(EDGE.format("start"))
+    await page.keyboard.press("Shift+ArrowRight")
+    await visitor.reads(VALUE.format("start"), 21.1)
+    await page.reload()  # before the rest that ends what keys move
+    await stored(site, job_id, 2, (21.1, 25.0))
     await page.wait_for_selector(".zoomed .stretch.chosen")
     await visitor.reads(SPAN, "15 s")
     await page.keyboard.press("w")
@@ -253,3 +286,46 @@ async def test_on_a_phone_edges_are_as_wide_as_a_finger_and_nothing_is_wider_tha
             while (await times(site, job_id))[0][1] < 8.5:  # noqa: ASYNC110  nobody tells
                 await anyio.sleep(0.05)
         assert await page.evaluate(TEXTS) == list(LINES)
+
+
+@pytest.mark.parametrize(("locale", "theme"), [("en-US", "light"), ("zh-CN", "dark")])
+async def test_axe_finds_nothing_and_a_screen_reader_is_told_what_moves(
+    browser: Any, site: Site, locale: str, theme: Any
+) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.async_playwright", reason="axe-playwright-python is not installed"
+    ).Axe()
+    async with visiting(browser, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
+        await visitor.go()
+        await seen(site, visitor)
+        page = visitor.page
+        await page.fill(".zoomed [data-time=end]", "soon")
+        await page.keyboard.press("Tab")
+        await page.wait_for_selector(".zoomed [role=alert]")
+        found = (await axe.run(page)).response["violations"]
+        assert [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found] == []
+        tree = await page.locator(".zoomed").aria_snapshot()
+        names = {
+            "en-US": ('group "Zoomed waveform"', 'textbox "Start": 0:02.000', 'slider "Line 1, start"', "button"),
+            "zh-CN": ('group "放大波形"', 'textbox "起点": 0:02.000', 'slider "第 1 行的起点"', "button"),
+        }
+        for name in names[locale]:
+            assert name in tree, tree
+        for edge in ("start", "end"):
+            assert (await page.locator(EDGE.format(edge)).bounding_box())["width"] >= 24
+
+
+async def test_forced_colours_show_the_waveform_and_the_edges(browser: Any, site: Site) -> None:
+    async with visiting(browser, site.url, forced_colors="active") as visitor:
+        await visitor.go()
+        await seen(site, visitor)
+        page = visitor.page
+        await visitor.reads(f"{PAINTED} > 0", True)
+        style = "getComputedStyle(document.querySelector('{}'){}).{}"
+        view = await page.evaluate(style.format(".zoomed .view", "", "backgroundColor"))
+        for of in (
+            style.format(".zoomed [role=slider]", ", '::before'", "backgroundColor"),
+            style.format(".zoomed .head", "", "backgroundColor"),
+            style.format(".zoomed canvas", "", "color"),
+        ):
+            assert await page.evaluate(of) not in (view, "rgba(0, 0, 0, 0)"), of

@@ -414,14 +414,11 @@ export const en = {
     subtitle_n: 'Subtitle {n}',
     edge_start: '{name}, start',
     edge_end: '{name}, end',
-    edge_start_short: 'Start',
-    edge_end_short: 'End',
     edge_starts: 'starts at {t}',
     edge_ends: 'ends at {t}',
     said_h: '{n} {n|hour|hours}',
     said_m: '{n} {n|minute|minutes}',
     said_s: '{n} {n|second|seconds}',
-    time_wrong: 'Write a time like 1:23.4.',
     times_refused: 'The times of this line cannot be changed now. Choose first which text to keep.',
 
     // who speaks

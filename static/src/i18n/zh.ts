@@ -413,14 +413,11 @@ export const zh: Translation = {
     subtitle_n: '第 {n} 条字幕',
     edge_start: '{name}的起点',
     edge_end: '{name}的终点',
-    edge_start_short: '起点',
-    edge_end_short: '终点',
     edge_starts: '起于 {t}',
     edge_ends: '止于 {t}',
     said_h: '{n} 小时',
     said_m: '{n} 分',
     said_s: '{n} 秒',
-    time_wrong: '请按 1:23.4 的格式填写时间。',
     times_refused: '现在无法更改此行的时间，请先选择要保留的文字。',
 
     // 发言人
