@@ -44,13 +44,14 @@ TALK = join(silence(2), babble(9), silence(3), babble(40, seed=1), silence(2))
 
 
 def job(directory: Path, source: Path, name: str = "job", max_duration_s: float | None = None) -> Decode:
-    for kind in ("pcm", "peaks"):
+    for kind in ("pcm", "peaks", "fine"):
         directory.joinpath(f"{name}.{kind}").touch()
     return Decode(
         job_id=name,
         source=str(source),
         spool=str(directory / f"{name}.pcm"),
         peaks=str(directory / f"{name}.peaks"),
+        fine_peaks=str(directory / f"{name}.fine"),
         max_duration_s=max_duration_s,
     )
 
@@ -104,6 +105,8 @@ def test_a_recording_becomes_pcm_peaks_and_chunks(tmp_path: Path) -> None:
     assert all(a.end <= b.start for a, b in pairwise(spans))
     assert (spool(command) == TALK).all()
     assert Path(command.peaks).stat().st_size == 56 * 100
+    assert Path(command.fine_peaks).stat().st_size == 56 * 400
+    assert len(set(Path(command.fine_peaks).read_bytes())) > 20, "it is silent"
 
 
 def test_a_chunk_is_in_the_spool_when_it_is_reported(tmp_path: Path) -> None:
@@ -291,7 +294,7 @@ def test_an_hour_of_anything_is_let_in(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, the device that is always full")
-@pytest.mark.parametrize("full", ["spool", "peaks"])
+@pytest.mark.parametrize("full", ["spool", "peaks", "fine_peaks"])
 def test_a_full_disk_is_told_apart(tmp_path: Path, full: str) -> None:
     source = write_wav(tmp_path / "talk.wav", TALK)
     fault = work(msgspec.structs.replace(job(tmp_path, source), **{full: "/dev/full"}))[-1]
