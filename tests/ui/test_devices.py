@@ -1,0 +1,45 @@
+"""The status page on a machine with several devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testkit.browser import running_site, visiting
+from whisper_service.core.domain import Problem
+
+pytestmark = [pytest.mark.ui, pytest.mark.anyio]
+
+UNUSABLE = Problem("device_unusable", "There is no driver.", "Install it.")
+
+
+@pytest.mark.parametrize(
+    ("locale", "title", "out", "hint"),
+    [("en-US", "Devices", "Not used", "There is no driver."), ("zh-CN", "设备列表", "未使用", "GPU 无法使用")],
+)
+async def test_the_status_page_lists_devices_with_their_models_and_what_is_wrong(
+    browser: Any, tmp_path: Path, locale: str, title: str, out: str, hint: str
+) -> None:
+    async with running_site(tmp_path, speech={"device": "cuda:0,cuda:1", "slots": 1}) as site:
+        job = await site.send("talk.wav", chunks=24, delay=0.01)
+        await site.until(job.id, "completed")
+        site.service.parts.context.fleet.seats[1].device.leave(UNUSABLE)
+        async with visiting(browser, site.url, locale=locale) as visitor:
+            await visitor.go("/system")
+            page = visitor.page
+            await page.get_by_role("heading", name=title, exact=True).wait_for()
+            first, second = page.locator("[data-device=speech]"), page.locator("[data-device=speech-2]")
+            assert "CUDA:0" in await first.inner_text()
+            assert "model · fake" in await first.locator("[data-facts]").inner_text()
+            assert await second.locator(".tag").inner_text() == out
+            assert hint in await second.locator(".problem").inner_text()
+            assert await page.locator("[data-device]").count() == 2
+
+
+async def test_one_device_needs_no_list(browser: Any, tmp_path: Path) -> None:
+    async with running_site(tmp_path) as site, visiting(browser, site.url) as visitor:
+        await visitor.go("/system")
+        await visitor.page.locator("[data-card=hardware]").wait_for()
+        assert await visitor.page.locator("[data-device]").count() == 0
