@@ -2607,6 +2607,8 @@ export interface operations {
                 status?: components["schemas"]["Status"][] | null;
                 /** @description Terms that the name or the text must all contain. */
                 q?: string | null;
+                /** @description Only this job and all others that transcribed its recording again, or a part of it. */
+                of?: string | null;
                 /** @description Only jobs older than this one. */
                 before?: string | null;
                 limit?: number;

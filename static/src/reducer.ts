@@ -39,7 +39,7 @@ export type Message =
   | { type: 'transcript'; id: string; transcript: Transcript }
   | { type: 'older'; page: Older }
 
-type Older = Pick<JobList, 'jobs' | 'next'>
+export type Older = Pick<JobList, 'jobs' | 'next'>
 
 export type Counts = Record<Status, number>
 

@@ -4,7 +4,7 @@ import { announce } from './announce.ts'
 import { request } from './api.ts'
 import { openConnection } from './live_connection.ts'
 import workerUrl from './live_connection.worker.ts?worker&url'
-import { INITIAL, reduce, type Message, type State } from './reducer.ts'
+import { INITIAL, reduce, type Message, type Older, type State } from './reducer.ts'
 import type { Models, Snapshot, SpeakerList, System, Transcript } from './types.ts'
 
 export const state = shallowRef<State>(INITIAL)
@@ -64,6 +64,13 @@ export async function fetchTranscript(id: string, tries = 3): Promise<boolean> {
   if (answer.ok) apply({ type: 'transcript', id, transcript: answer.value })
   if (answer.ok && answer.value.speakers.length) void fetchSpeakers(id)
   return answer.ok
+}
+
+/** Fetch the versions of a transcript that may be older than the jobs of the list. */
+export async function fetchVersions(id: string): Promise<void> {
+  if (state.value.loaded && state.value.next === null) return // the list has all jobs
+  const answer = await request<Older>('GET', `/api/jobs?of=${id}&limit=200`)
+  if (answer.ok) apply({ type: 'older', page: { jobs: answer.value.jobs, next: state.value.next } })
 }
 
 const asked = new Map<string, number>()

@@ -97,6 +97,28 @@ async def test_corrections_of_one_version_are_used_in_another_and_taken_back_at_
     assert uploads == []
 
 
+async def test_versions_that_the_list_does_not_reach_are_found(visitor: Visitor, site: Site) -> None:
+    page = visitor.page
+    job_id = await opened(site, visitor)
+    other = await again(visitor, site, job_id)
+    newest = await site.send("newer.wav", chunks=1)
+    await site.until(newest.id, "completed")
+
+    async def short(route: Any) -> None:
+        await route.continue_(url=route.request.url.replace("limit=200", "limit=1"))
+
+    await page.route("**/api/state?*", short)
+    await visitor.go()
+    await visitor.shows("newer.wav", "completed")
+    assert await page.locator("[data-job]").count() == 1
+    for open_id in (job_id, other.id):
+        await visitor.go(f"/t/{open_id}")
+        await visitor.reads(
+            "[...document.querySelectorAll('[data-version]')].map((a) => a.dataset.version)", ["1", "2"]
+        )
+        assert await page.locator("[data-version-tabs] [aria-current=page]").count() == 1
+
+
 @pytest.mark.parametrize("locale", LANGUAGES)
 async def test_versions_are_compared_word_by_word_and_those_not_ticked_are_left(
     browser: Any, site: Site, locale: str

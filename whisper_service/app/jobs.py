@@ -222,10 +222,19 @@ class JobService:
                 raise Unavailable from None
 
     async def browse(
-        self, *, status: Collection[Status] = (), query: str = "", before: str | None = None, limit: int
+        self,
+        *,
+        status: Collection[Status] = (),
+        query: str = "",
+        of: str | None = None,
+        before: str | None = None,
+        limit: int,
     ) -> JobPage:
-        """Return jobs, the newest first, that have one of these statuses and match the search."""
-        return await self._store.browser.jobs(status=status, q=query, before=before, limit=limit)
+        """Return jobs, the newest first, that have one of these statuses and match the search.
+
+        `of`: only the versions of that job.
+        """
+        return await self._store.browser.jobs(status=status, q=query, of=of, before=before, limit=limit)
 
     async def newest(self, limit: int) -> list[Job]:
         """Return the newest jobs."""

@@ -118,19 +118,29 @@ class JobBrowser:
             return JobSnapshot(newest[0][0], JobPage(await self._newest((), None, limit), await self._counts(), {}))
 
     async def jobs(
-        self, *, status: Collection[Status] = (), q: str = "", before: str | None = None, limit: int = 50
+        self,
+        *,
+        status: Collection[Status] = (),
+        q: str = "",
+        of: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
     ) -> JobPage:
         """Return jobs of these statuses that are older than the job `before` and have every term of `q`.
 
-        `speaker:NAME` in `q` stands for jobs in which somebody speaks who has that in the name.
+        `speaker:NAME` in `q` stands for jobs in which somebody speaks who has that in the name. `of`: only that job and
+        those that transcribe its recording again, or that it transcribed again.
         """
         text, speakers = search_terms.speakers(q)
         wanted = search_terms.terms(text)
         async with self._transaction():
-            if not wanted and not speakers:
+            if not wanted and not speakers and of is None:
                 return JobPage(await self._newest(status, before, limit), await self._counts(), {})
-            people = await self._with_speakers(speakers) if speakers else None
-            return await self._search(wanted, status, before, limit, people)
+            among = await self._with_speakers(speakers) if speakers else None
+            if of is not None:
+                versions = await self._versions(of)
+                among = versions if among is None else [number for number in among if number in set(versions)]
+            return await self._search(wanted, status, before, limit, among)
 
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
@@ -153,18 +163,18 @@ class JobBrowser:
         status: Collection[Status],
         before: str | None,
         limit: int,
-        people: Sequence[int] | None = None,
+        among: Sequence[int] | None = None,
     ) -> JobPage:
         """Return the page that begins after `before`, with the counts of all finds.
 
-        `people` are the numbers of the jobs with the speakers that were asked for, the newest first; None: any.
+        `among` are the numbers of the jobs that count, the newest first; None: all.
         """
         allowed = ", ".join(f"'{Status(each).value}'" for each in (status or Status))
-        source = self._matches(wanted, _ABOVE_ALL) if people is None else self._among(people, wanted)
+        source = self._matches(wanted, _ABOVE_ALL) if among is None else self._among(among, wanted)
         matches = _CachedBlocks(source)
-        if people is not None:
+        if among is not None:
             below = await self._number_below(before)
-            blocks = self._among([number for number in people if number < below], wanted)
+            blocks = self._among([number for number in among if number < below], wanted)
         elif before is None and not status:
             blocks = matches.blocks()  # the first page and the counts read the same blocks
         else:
@@ -228,6 +238,17 @@ class JobBrowser:
         sql = " INTERSECT ".join(one.format(at) for at in range(len(names)))
         found = await self._run(
             f"{sql} ORDER BY number DESC", **{f"name{at}": name.casefold() for at, name in enumerate(names)}
+        )
+        return [row[0] for row in found]
+
+    async def _versions(self, job_id: str) -> list[int]:
+        """Return the numbers of all jobs of the recording of a job, the newest first. Jobs between them may be gone."""
+        found = await self._run(
+            "WITH RECURSIVE"
+            " first(id) AS (VALUES (:id) UNION SELECT of FROM job JOIN first USING (id) WHERE of IS NOT NULL),"
+            " version(id) AS (SELECT id FROM first UNION SELECT job.id FROM job JOIN version ON job.of = version.id)"
+            " SELECT number FROM version JOIN document ON job_id = id ORDER BY number DESC",
+            id=job_id,
         )
         return [row[0] for row in found]
 

@@ -31,7 +31,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-async def add(store: Store, job_id: str, name: str = "", *texts: str, per_chunk: int = 2) -> None:
+async def add(
+    store: Store, job_id: str, name: str = "", *texts: str, per_chunk: int = 2, of: str | None = None
+) -> None:
     """Add a job in work with these segments."""
     job = Job(
         id=job_id,
@@ -41,6 +43,7 @@ async def add(store: Store, job_id: str, name: str = "", *texts: str, per_chunk:
         created_at=1.0,
         bytes=1,
         sha256="x",
+        of=of,
     )
     await store.add(job)
     await store.move(job_id, Cause.CLAIM)
@@ -61,6 +64,28 @@ async def speak(store: Store, job_id: str, *names: str) -> None:
     """Give a job speakers with these names."""
     operations = tuple(NameSpeaker(f"p{at}", name) for at, name in enumerate(names))
     await store.edits.apply(job_id, Edit("names", operations), 1.0)
+
+
+async def test_the_versions_of_a_recording_are_found_from_each_of_them(store: Store) -> None:
+    await add(store, "a", "", "one text")
+    await add(store, "b", "", "another text")
+    await add(store, "c", "", "second hearing", of="a")
+    await add(store, "d", "", "of the second", of="c")
+    await add(store, "e", "", "third hearing", of="a")
+    await speak(store, "e", "Anna")
+    for job_id in "acde":
+        assert await found(store, "", of=job_id) == ["e", "d", "c", "a"]
+    assert await found(store, "", of="b") == ["b"]
+    assert await found(store, "", of="nobody") == []
+    assert await found(store, "hearing", of="d") == ["e", "c"]
+    assert await found(store, "speaker:anna", of="d") == ["e"]
+    assert await found(store, "", of="a", before="d", limit=1) == ["c"]
+    page = await store.browser.jobs(of="a", status=[Status.PROCESSING])
+    assert ([job.id for job in page.jobs], page.counts[Status.PROCESSING]) == (["e", "d", "c", "a"], 4)
+    await store.move("a", Cause.CANCEL)
+    await store.delete("a")
+    for job_id in "acde":  # the first one is gone, the others are still versions of one recording
+        assert await found(store, "", of=job_id) == ["e", "d", "c"]
 
 
 async def test_jobs_are_found_by_who_speaks_in_them(store: Store) -> None:

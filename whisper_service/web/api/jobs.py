@@ -74,12 +74,19 @@ async def browse(
     q: Annotated[
         str | None, QueryParameter(description="Terms that the name or the text must all contain.", max_length=300)
     ] = None,
+    of: Annotated[
+        str | None,
+        QueryParameter(
+            description="Only this job and all others that transcribed its recording again, or a part of it.",
+            max_length=MAX_ID,
+        ),
+    ] = None,
     before: Annotated[
         str | None, QueryParameter(description="Only jobs older than this one.", max_length=MAX_ID)
     ] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> JobList:
-    page = await service.jobs.browse(status=status or (), query=q or "", before=before, limit=limit + 1)
+    page = await service.jobs.browse(status=status or (), query=q or "", of=of, before=before, limit=limit + 1)
     return job_list(page, limit)
 
 
