@@ -24,15 +24,20 @@ export const isHopeless = (job: Job): boolean =>
 /** Whether a recording was transcribed and no one speaks in it. */
 export const isSilent = (job: Job): boolean => job.no_speech
 
+/** Whether the recording of a job in work still grows. Its length is not known before it ends. */
+export const isListening = (job: Job): boolean => job.status === 'processing' && job.live != null && !job.live.ended
+
 /** What the status of a job is called: a key of the messages. */
-export const statusOf = (job: Job): Status | Phase | 'fetching' | 'no_speech' =>
+export const statusOf = (job: Job): Status | Phase | 'fetching' | 'listening' | 'no_speech' =>
   awaitsFetch(job)
     ? 'fetching'
     : isSilent(job)
       ? 'no_speech'
-      : job.status === 'processing' && job.phase
-        ? job.phase
-        : job.status
+      : isListening(job) && job.phase === 'transcribing'
+        ? 'listening'
+        : job.status === 'processing' && job.phase
+          ? job.phase
+          : job.status
 
 const FACTOR_LEAST_S = 60 // shorter recordings mostly wait, for other recordings in their batch and for the model
 

@@ -5,6 +5,7 @@ import {
   frontJob,
   idRange,
   isHopeless,
+  isListening,
   isSilent,
   lacksMedia,
   matchesFilter,
@@ -29,6 +30,18 @@ const job = (id: string, status: string, more: object = {}) =>
     eta_s: null,
     ...more,
   }) as unknown as Job
+
+it('tells a recording that still grows from one that has ended', () => {
+  const live = (ended: string | null, status = 'processing', phase = 'transcribing') =>
+    job('1', status, { phase, live: { ended } })
+  expect(
+    [live(null), live('client'), live(null, 'paused'), job('1', 'processing', { phase: 'decoding' })].map(isListening),
+  ).toEqual([true, false, false, false])
+  expect(statusOf(live(null))).toBe('listening')
+  expect(statusOf(live(null, 'processing', 'downloading_model'))).toBe('downloading_model')
+  expect(statusOf(live('silence'))).toBe('transcribing')
+  expect(statusOf(live(null, 'paused'))).toBe('paused')
+})
 
 it('sums the jobs in work and the waiting jobs, but no paused or finished ones', () => {
   const jobs = [

@@ -124,6 +124,7 @@ export const en = {
     loading_model: 'Loading model',
     decoding: 'Reading audio',
     transcribing: 'Transcribing',
+    listening: 'Listening',
     speakers: 'Telling speakers apart',
     finalizing: 'Finishing',
     once_only: 'only the first time',

@@ -124,6 +124,7 @@ export const zh: Translation = {
     loading_model: '正在加载模型',
     decoding: '正在读取音频',
     transcribing: '正在转写',
+    listening: '正在收听',
     speakers: '正在区分发言人',
     finalizing: '正在收尾',
     once_only: '仅首次',
