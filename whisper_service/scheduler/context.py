@@ -18,7 +18,6 @@ from whisper_service.scheduler.model_downloads import ModelDownloads
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.speakers_actor import SpeakersActor
-from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.supervision.supervisor import Supervisor
@@ -46,11 +45,6 @@ class Context:
     alignment: AlignmentActor = field(default_factory=AlignmentActor)
     unwritten: dict[str, Problem | None] = field(default_factory=dict)
     """Jobs that ended while the store could not be written: the cause, or None for those that start again."""
-
-    @property
-    def speech(self) -> SpeechActor:
-        """The first seat."""
-        return self.fleet.first
 
     @property
     def actors(self) -> tuple[Supervisor, ...]:

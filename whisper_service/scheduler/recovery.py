@@ -49,8 +49,9 @@ async def load_failed(context: Context, speech: SpeechActor, report: Fault) -> b
         speech.announced = report
     speech.on_load_failed(None if adjustment else report.problem)
     await _save_fallback(context, speech, model, adjustment)
-    if adjustment is None and model is not None and report.kind in (*LIGHTER, *UNUSABLE):
-        speech.block(model, report.problem)  # the jobs wait: they are not to blame
+    for_now = model in context.fleet.models or report.kind in (*LIGHTER, *UNUSABLE)
+    if adjustment is None and model is not None and for_now:
+        speech.block(model, report.problem)  # the jobs wait, or other seats do them: they are not to blame
         return False
     if adjustment is None:
         await aborts.fail_all(context, model, report.problem)

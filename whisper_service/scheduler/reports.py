@@ -166,7 +166,8 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
         case "model" if seat is not None:
             model = seat.loading
             if not await recovery.load_failed(context, seat, report):
-                if model is not None and report.problem.code == "model_broken":
+                works_elsewhere = model in context.fleet.models
+                if model is not None and report.problem.code == "model_broken" and not works_elsewhere:
                     await context.models.blame(model, report.problem, "broken")
             elif context.preload and not context.ledger.runs and not report.fatal and not seat.device.out:
                 await execute.load_default(context, seat)

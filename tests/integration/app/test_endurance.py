@@ -79,7 +79,7 @@ def counts(service: Service) -> dict[str, int]:
         "children": len(psutil.Process().children(recursive=True)),
         "runs": len(context.ledger.runs),
         "decodes": len(context.media._jobs),
-        "batches": len(context.speech._batches),
+        "batches": len(context.fleet.first._batches),
         "deadlines": sum(len(actor._deadlines) for actor in context.actors),
         "unsaid": len(context.unwritten),
         "asked": len(context.mailbox._unanswered),

@@ -267,9 +267,9 @@ async def test_an_english_model_aligns_only_english(tmp_path: Path) -> None:
     async with service(tmp_path) as opened:
         german = await ended(opened, (await send(opened, options=Options(language="de"), **TALK)).id)
         english = await transcribed(opened, name="english.wav")
-        loaded = opened.parts.context.speech.loaded
+        loaded = opened.parts.context.fleet.first.loaded
         assert loaded is not None
-        opened.parts.context.speech.loaded = msgspec.structs.replace(loaded, multilingual=False)
+        opened.parts.context.fleet.first.loaded = msgspec.structs.replace(loaded, multilingual=False)
         await write(opened, german)
         await write(opened, english)
         await aligned(opened, english)

@@ -124,7 +124,7 @@ async def test_work_that_nobody_has_in_hand_is_taken_up_again(tmp_path: Path, ca
         await scripted.submit()
         await scripted.decoded(chunks=1)
         await scripted.loaded()
-        scripted.context.speech._batches.clear()
+        scripted.context.fleet.first._batches.clear()
         await scripted.settled()
         first, again = scripted.batches()
         assert again.chunks == first.chunks

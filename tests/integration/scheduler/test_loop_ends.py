@@ -55,7 +55,7 @@ async def test_a_batch_of_a_paused_job_does_not_outlive_the_model_that_is_unload
         await scripted.decoded(chunks=1)
         await scripted.loaded()
         await scripted.context.ask(requests.change, "job", Cause.PAUSE)
-        name = scripted.context.speech.model
+        name = scripted.context.fleet.first.model
         assert name is not None
         await scripted.context.ask(model_actions.unload, name)
         await scripted.context.ask(requests.change, "job", Cause.RESUME)

@@ -25,7 +25,7 @@ async def test_batches_are_as_large_as_the_gpu_has_room_for(tmp_path: Path, free
         await scripted.submit()
         await scripted.decoded(chunks=1)
         await scripted.loaded()
-        assert scripted.context.speech.rung == Rung("cuda", "auto", batch, 4)
+        assert scripted.context.fleet.first.rung == Rung("cuda", "auto", batch, 4)
 
 
 async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_fault(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ async def test_memory_that_ran_out_makes_batches_smaller_before_it_is_a_chunks_f
             {"kind": "chunk_retried"},
         ]
         assert scripted.speech.commands(Load)[-1].slots == 1
-        assert scripted.context.speech.warnings == (OOM.problem,)
+        assert scripted.context.fleet.first.warnings == (OOM.problem,)
     async with scripted_loop(tmp_path, slots=2) as scripted:  # the next service starts where this one stood
         await scripted.submit("other")
         await scripted.decoded("other", chunks=4)
@@ -159,7 +159,7 @@ async def test_after_a_stretch_of_success_it_climbs_and_falls_back_for_longer(tm
             scripted.say(scripted.speech, heard(scripted.batches()[-1]), over(scripted.batches()[-1]))
             await scripted.settled()
         assert await scripted.store.service_state.fallback("cpu", model) is None
-        assert scripted.context.speech.warnings == ()
+        assert scripted.context.fleet.first.warnings == ()
 
 
 async def test_other_numbers_are_tried_again_once_the_present_batch_has_ended(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.integration.scheduler.scripted_loop import OOM, ScriptedActor, ScriptedLoop, heard, over, scripted_loop
-from whisper_service.core.domain import Status
+from whisper_service.core.domain import Problem, Status
 from whisper_service.core.fallback import Rung
 from whisper_service.scheduler import requests
 from whisper_service.supervision.faults import classify
@@ -235,6 +235,27 @@ async def test_a_model_is_missing_only_when_no_seat_can_load_it(tmp_path: Path) 
         await scripted.context.ask(requests.reset)
         await load(scripted, scripted.speech)
         assert (await scripted.job()).problem is None
+
+
+async def test_a_model_that_works_on_one_seat_is_not_broken_because_another_cannot_load_it(tmp_path: Path) -> None:
+    odd = Problem("model_broken", "The model cannot be loaded: a card is odd.")
+    async with scripted_loop(tmp_path, facts=cards(2)) as scripted:
+        await scripted.submit()
+        await scripted.decoded(chunks=20)
+        await load(scripted, scripted.speech)
+        second = scripted.seats["speech-2"]
+        scripted.say(second, Ready(pid=3))
+        while not second.commands(Load):
+            await finish(scripted, *in_work(scripted)[0])
+        scripted.say(second, Fault("model", "model_broken", odd))
+        await scripted.settled()
+        job = await scripted.job()
+        assert (job.status, job.problem, job.error) == (Status.PROCESSING, None, None)
+        assert scripted.context.models.problems == {}
+        assert scripted.context.fleet.seats[1].trouble == odd
+        await finish_all(scripted)
+        assert (await scripted.job()).status is Status.COMPLETED
+        assert len(second.commands(Load)) == 1, "it is not tried at once again"
 
 
 async def test_a_job_is_cancelled_on_every_seat_that_has_some_of_it(tmp_path: Path) -> None:

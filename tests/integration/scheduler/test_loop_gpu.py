@@ -36,7 +36,7 @@ async def test_a_gpu_that_cannot_be_used_leaves_the_work_to_the_cpu(tmp_path: Pa
         await scripted.loaded()
         loads = scripted.speech.commands(Load)
         assert [(load.device, load.compute_type) for load in loads] == [("cuda", "auto"), ("cpu", "auto")]
-        assert scripted.context.speech.warnings == (why.problem,)
+        assert scripted.context.fleet.first.warnings == (why.problem,)
         (note,) = (await scripted.job()).history
         assert (note.code, note.message.endswith("The service continues with the CPU.")) == (why.problem.code, True)
         assert (
@@ -95,7 +95,7 @@ async def test_whoever_mended_the_gpu_has_it_tried_again(tmp_path: Path) -> None
         scripted.say(scripted.speech, heard(batch), over(batch))
         await scripted.loaded()
         assert [load.device for load in scripted.speech.commands(Load)] == ["cuda", "cpu", "cuda"]
-        assert scripted.context.speech.warnings == ()
+        assert scripted.context.fleet.first.warnings == ()
 
 
 async def test_a_library_that_is_missed_only_at_work_is_no_fault_of_the_chunks(tmp_path: Path) -> None:
@@ -116,9 +116,9 @@ async def test_a_driver_without_a_card_to_use_is_a_warning(tmp_path: Path) -> No
     async with scripted_loop(tmp_path, facts=seen) as scripted:
         scripted.say(scripted.speech, Ready(pid=2))
         await scripted.settled()
-        (warning,) = scripted.context.speech.warnings
+        (warning,) = scripted.context.fleet.first.warnings
         assert (warning.code, "CUDA 12.2" in warning.message) == ("device_unusable", True)
     async with scripted_loop(tmp_path, facts=seen, device="cpu") as scripted:
         scripted.say(scripted.speech, Ready(pid=2))
         await scripted.settled()
-        assert scripted.context.speech.warnings == ()
+        assert scripted.context.fleet.first.warnings == ()

@@ -168,7 +168,7 @@ def watch(scripted: ScriptedLoop) -> list[str]:
         """Check that the loop and the actors remember the same work."""
         for run in ledger.runs.values():
             rows = {(run.job.id, index): batch for index, batch in run.batch_of.items()}
-            held = context.speech._batches
+            held = context.fleet.first._batches
             found.extend(
                 f"{key} is in no batch" for key, n in rows.items() if n not in held or key not in held[n].chunks
             )
@@ -232,7 +232,7 @@ async def play(tmp_path: Path, kind: Refusal, numbers: range, accident: Accident
             job, texts = await scripted.job(job_id), await scripted.texts(job_id)
             if job.status is not wanted or texts != [f"chunk {n}" for n in range(chunks)] or job.gaps:
                 found.append(f"{job_id} ended as {job.status} {job.error} with {texts}, {job.gaps}")
-        if scripted.context.ledger.runs or scripted.context.speech._batches or scripted.loop._context.unwritten:
+        if scripted.context.ledger.runs or scripted.context.fleet.first._batches or scripted.loop._context.unwritten:
             found.append("something is left in work")
         return refusing.count, found
 
