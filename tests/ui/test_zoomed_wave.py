@@ -180,6 +180,26 @@ async def test_an_edge_of_another_line_is_dragged_at_once_and_a_click_goes_there
     await visitor.reads(f"{PLACE} > 21.3 && {PLACE} < 25 && !document.querySelector('video').paused", True)
 
 
+async def test_an_edge_is_set_to_where_it_plays(visitor: Visitor, site: Site) -> None:
+    job_id = await seen(site, visitor)
+    page = visitor.page
+    await take(visitor, LINES[0])
+    await page.evaluate(f"{PLACE} = 3.5")
+    await visitor.reads("document.querySelector('.player .clock').textContent.trim().slice(0, 4)", "0:03")
+    await page.keyboard.press("i")
+    await stored(site, job_id, 0, (3.5, 6.0))
+    await page.evaluate(f"{PLACE} = 5.25")
+    await visitor.reads("document.querySelector('.player .clock').textContent.trim().slice(0, 4)", "0:05")
+    await page.keyboard.press("u")
+    await stored(site, job_id, 0, (3.5, 5.25))
+    await page.evaluate(f"{PLACE} = 1")
+    await visitor.reads("document.querySelector('.player .clock').textContent.trim().slice(0, 4)", "0:01")
+    await page.click(".zoomed [data-here=start]")
+    await stored(site, job_id, 0, (1.0, 5.25))
+    await page.keyboard.press("w")
+    await page.wait_for_selector(".zoomed", state="detached")
+
+
 async def test_a_subtitle_stops_at_the_gap_before_the_next_one(visitor: Visitor, site: Site) -> None:
     """Criterion 53: on subtitles, with the gap of the settings."""
     job_id = await seen(site, visitor)
