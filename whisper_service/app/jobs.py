@@ -122,7 +122,8 @@ class JobService:
         if job.media_removed:
             raise MediaRemoved(id=job.id)
         if not job.sha256:
-            hint = "The service is fetching it. Try again when it is here."
+            fetching = "The service is fetching it. Try again when it is here."
+            hint = fetching if job.live is None else "It is still being recorded. End the live session first."
             raise Conflict("The recording of this job is not here yet.", hint=hint, id=job.id)
         received = await to_thread.run_sync(uploads.share, job.id, job.name, job.bytes, job.sha256)
         if received is None:

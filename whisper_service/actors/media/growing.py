@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,7 +43,7 @@ class GrowingRecording:
         self._chunks: list[Span] = []
         with ExitStack() as files:
             try:
-                self._source = files.enter_context(self._path.open("rb"))
+                self._source = files.enter_context(self._path.open("rb", buffering=0))
             except FileNotFoundError:
                 raise NotFound("The recording is not on the disk any more.", hint="Begin a new session.") from None
             self._spool = files.enter_context(SpoolFile(command.spool))
@@ -63,9 +62,7 @@ class GrowingRecording:
     def step(self, emit: Callable[[Report], None]) -> bool:
         """Take in the next `PIECE_S` of sound and emit what was found. True: that was the end of the session."""
         length = min(self._known - self._taken, int(PIECE_S * self._form.rate) * self._form.frame_bytes)
-        data = os.pread(self._source.fileno(), length, self._form.header_bytes + self._taken)
-        if len(data) < length:
-            raise NotFound("The recording of the session is shorter than it was.", hint="Find out what cut the file.")
+        data = self._read(length)
         self._taken += length
         self._take(self._sound.feed(data), emit)
         last = self._ended and self._taken >= self._known
@@ -84,6 +81,18 @@ class GrowingRecording:
     def close(self) -> None:
         """Close the files. What was not sealed is written anew by the next attempt."""
         self._files.close()
+
+    def _read(self, length: int) -> bytes:
+        """Return the next bytes of sound. Raises `NotFound` if they are not in the file any more."""
+        self._source.seek(self._form.header_bytes + self._taken)
+        data = b""
+        while len(data) < length:
+            more = self._source.read(length - len(data))
+            if not more:
+                hint = "Find out what cut the file."
+                raise NotFound("The recording of the session is shorter than it was.", hint=hint)
+            data += more
+        return data
 
     def _take(self, blocks: Iterable[SoundBlock], emit: Callable[[Report], None]) -> None:
         for block in blocks:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from testkit.service import Running, ended, running, texts, until
+from testkit.small_disk import Ballast, small_disk
 from testkit.sounds import babble, hiss, join, silence
 from whisper_service.app import live_sessions
 from whisper_service.core.domain import ChunkState, Job, LiveEnd, Status
@@ -294,6 +295,52 @@ async def test_a_deleted_session_takes_no_sound_and_leaves_no_file(web: Running)
     data = web.service.parts.data
     left = [path for folder in (data.media, data.spool, data.peaks) for path in folder.iterdir()]
     assert left == []
+
+
+async def test_a_session_in_the_trash_takes_no_sound_and_goes_on_when_it_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_sessions, "LOOK_S", 0.05)
+    async with running(tmp_path, storage={"undo_s": 600.0}) as web:
+        job_id = await begin(web)
+        await send_all(web, job_id, SPEECH[:320_000])
+        assert (await web.client.delete(f"/api/jobs/{job_id}")).status_code == 204
+        refused(await send(web, job_id, 320_000, b"xx"), 404, "not_found")
+        assert (await web.client.post(f"/api/jobs/{job_id}/restore")).status_code == 200
+        assert (await send(web, job_id, 320_000, SPEECH[320_000:])).status_code == 204
+        job = await finish(web, job_id)
+        assert (job.status, job.duration_s, job.chunks_done) == (Status.COMPLETED, 40.0, 3)
+
+
+async def test_a_full_disk_refuses_sound_and_the_session_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 32) as reason:
+        if reason is not None:
+            pytest.skip(f"no small disk: {reason}")
+        ballast = Ballast(tmp_path / "disk")
+        async with running(tmp_path / "disk") as web:
+            job_id, half = await begin(web), len(SPEECH) // 2
+            assert (await send(web, job_id, 0, SPEECH[:half])).status_code == 204
+            await until(web.service, job_id, lambda job: job.chunks_done == 1)
+            ballast.fill()
+            refused(await send(web, job_id, half, SPEECH[half:]), 507, "disk_full")
+            head = await web.client.head(f"/api/live/{job_id}")
+            assert (head.status_code, head.headers["upload-offset"]) == (200, str(half))
+            assert (await web.service.jobs.get(job_id)).status is Status.PROCESSING
+            ballast.free()
+            assert (await send(web, job_id, half, SPEECH[half:])).status_code == 204
+            job = await finish(web, job_id)
+            assert (job.status, job.duration_s, job.chunks_done) == (Status.COMPLETED, 40.0, 3)
+            assert stored(web, job_id) == SPEECH
+
+
+async def test_a_recording_is_transcribed_again_only_when_it_is_complete(web: Running) -> None:
+    job_id = await begin(web)
+    await send_all(web, job_id)
+    problem = refused(await web.client.post("/api/jobs", json={"job": job_id}), 409, "conflict")
+    assert "being recorded" in problem["hint"]
+    await finish(web, job_id)
+    again = (await web.client.post("/api/jobs", json={"job": job_id})).json()
+    assert (again["live"], again["of"]) == (None, job_id)
 
 
 async def test_a_session_is_renamed_and_moved_like_any_job(web: Running) -> None:

@@ -215,6 +215,21 @@ def test_a_session_without_speech_ends(tmp_path: Path, follow: Callable[..., Gro
     assert end.playable is (Playable.RECORDING if seconds else None)
 
 
+@pytest.mark.parametrize("encoding", Encoding)
+def test_bytes_that_are_no_sound_harm_nothing(
+    tmp_path: Path, follow: Callable[..., GrowingRecording], encoding: Encoding
+) -> None:
+    """Among them are numbers that are none, and infinite ones."""
+    form = SoundFormat(11_025, encoding, 2)
+    noise = np.random.default_rng(3).integers(0, 256, 11_025 * form.frame_bytes * 2, np.uint8).tobytes()
+    session = Session(tmp_path, form, noise)
+    session.write(len(noise))
+    growing = follow(session, ended=True)
+    while not growing.step(session.reports.append):
+        pass
+    assert session.results()[3] == pytest.approx(2.0, abs=0.001)
+
+
 def test_a_file_that_was_cut_is_an_error_and_not_a_shorter_text(
     tmp_path: Path, follow: Callable[..., GrowingRecording]
 ) -> None:
