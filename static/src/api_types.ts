@@ -1393,6 +1393,7 @@ export interface components {
         EditList: {
             edits: components["schemas"]["EditRecord"][];
             next?: number | null;
+            alignment?: components["schemas"]["AlignmentState"] | null;
         };
         /** EditRecord */
         EditRecord: {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from testkit.browser import Site, running_site, visiting
+from testkit.browser import Site, Visitor, running_site, visiting
 from tests.ui.editing import CARET, LINES, click_at, opened, stored, transcript
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
@@ -53,3 +53,15 @@ async def test_the_caret_stays_while_words_are_aligned(browser: Any, aligning_si
         assert "Alignment" in (await row.inner_text())
         assert "Times of edited words found in the sound" in (await row.inner_text())
         assert await row.locator("[data-undo-this]").count() == 0
+        assert await page.locator("[data-untimed]").count() == 0
+
+
+async def test_the_history_says_why_words_have_no_exact_times(visitor: Visitor, site: Site) -> None:
+    """As criterion 60 wants it for a recording that is gone. Here alignment is off."""
+    job_id = await opened(site, visitor)
+    page = visitor.page
+    await click_at(visitor, 0, 0)
+    await page.keyboard.type("Now or never ")
+    await stored(site, job_id, [f"Now or never {LINES[0]}", *LINES[1:]])
+    await page.click("[data-panel-tab=history]")
+    await visitor.sees(lambda: page.inner_text("[data-untimed]"), has="not looked for")

@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final
 
@@ -19,7 +19,7 @@ import anyio
 
 from whisper_service.app.decoded_stretch import ActorFailed, DecodedStretch, decoded, range_of
 from whisper_service.config.active import ActiveSettings
-from whisper_service.core.domain import Job, Problem, Value
+from whisper_service.core.domain import Chunk, Job, Problem, Value
 from whisper_service.core.errors import BadEdit, EditConflict, MediaRemoved, NotFound, ServiceError, Unavailable
 from whisper_service.core.identifiers import identifier
 from whisper_service.editing.aligning import AUTHOR, FoundWord, WordStretch, is_too_long, stretch, take_over
@@ -114,73 +114,99 @@ class WordAligner:
         return AlignmentState(chunks, alignment_work.obstacle(self._context, job.language or job.options.language))
 
     async def run(self) -> None:
-        """Align what waits, until the change feed is closed."""
+        """Align what waits, until the change feed is closed. Then whatever goes on is dropped at once."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_with_feed, tasks.cancel_scope)
+            await self._align_all()
+            tasks.cancel_scope.cancel()
+
+    async def _end_with_feed(self, scope: anyio.CancelScope) -> None:
+        with suppress(Closed):
+            await self._feed.wait_closed()
+        scope.cancel()
+
+    async def _align_all(self) -> None:
+        """Align what waits, until the service ends."""
         while True:
             seen = self._feed.head
             try:
                 wait_s = await self._work()
+            except Interrupted:
+                wait_s = BUSY_S
             except Unavailable:  # the service ends
                 return
             except (sqlite3.Error, OSError, ServiceError):
                 logger.exception("Edited words could not be aligned.", extra={"action": "alignment_failed"})
                 wait_s = BLOCKED_S
-            try:
-                with anyio.move_on_after(LOOK_S):
-                    await self._feed.wait_closed()
-                with anyio.move_on_after(wait_s):
-                    await self._feed.wait_for(seen + 1)  # an edit, the end of a job, a changed setting
-            except Closed:
-                return
+            await anyio.sleep(LOOK_S)
+            with suppress(Closed), anyio.move_on_after(wait_s):
+                await self._feed.wait_for(seen + 1)  # an edit, the end of a job, a changed setting
 
     async def _work(self) -> float | None:
-        """Align what is due, and return the seconds until something may be. None: something has to change before."""
+        """Align what is due, and return the seconds until something may be. None: something has to change before.
+
+        Raises `Interrupted`.
+        """
         first = await self._store.alignments.first_edit()
         if first is None or not self._active.config.speech.align_edits:
             return None
         now = self._wall()
         if (left_s := max(first + AFTER_S - now, self._rests_until - time.monotonic())) > 0:
             return left_s
-        if not await self._context.ask(alignment_work.is_idle):
-            return BUSY_S
+        await self._check()
         for due in await self._store.alignments.jobs(now - AFTER_S):
-            if alignment_work.obstacle(self._context, due.language) is None:
-                await self._align_job(due.job_id)
+            if alignment_work.obstacle(self._context, due.language) is None and await self._align_job(due.job_id):
                 return 0.0
         return BLOCKED_S
 
-    async def _align_job(self, job_id: str) -> None:
-        """Align the chunks of a job that are due, until something else comes first."""
-        alignments = self._store.alignments
+    async def _align_job(self, job_id: str) -> bool:
+        """Align the chunks of a job that are due. False: the loaded model suits none of them. Raises `Interrupted`."""
+        done = False
         try:
             job = await self._store.job(job_id)
-            waiting = await alignments.chunks(job_id, self._wall() - AFTER_S)
+            chunks = await self._store.chunks(job_id)
+            waiting = await self._store.alignments.chunks(job_id, self._wall() - AFTER_S)
             async with AsyncExitStack() as stack:
                 sound: DecodedStretch | None = None
-                while waiting and (seen := await alignments.chunk(job_id, waiting[0])) is not None:
-                    wanted = await self._stretch(seen)
-                    if wanted is None or seen.edited_at > self._wall() - AFTER_S:
-                        if wanted is None:
-                            await alignments.finish(seen)
+                while waiting:
+                    seen = await self._store.alignments.chunk(job_id, waiting[0])
+                    wanted = None if seen is None else await self._stretch(seen, chunks)
+                    if seen is None or wanted is None or not self._suits(job, wanted):
+                        if seen is not None and wanted is None:
+                            await self._store.alignments.finish(seen)
+                            done = True
+                        waiting.pop(0)
+                        continue
+                    done = True
+                    if is_too_long(wanted):
+                        await self._refuse(seen, wanted)
+                        continue
+                    if seen.edited_at > self._wall() - AFTER_S:
                         waiting.pop(0)
                         continue
                     try:
                         if sound is None or not sound.has(wanted):
                             await stack.aclose()
-                            times = range_of(wanted, await self._store.chunks(job_id), waiting)
+                            times = range_of(wanted, chunks, waiting)
                             sound = await stack.enter_async_context(
                                 decoded(self._talk(), self._context.data, job, times, self._check)
                             )
                         await self._align(job, seen, wanted, sound)
                     except ActorFailed as failure:
                         await self._fail(seen, wanted, failure.problem)
-                        return
-        except (Interrupted, NotFound):  # the job was deleted meanwhile
-            return
+                        return True
+        except NotFound:  # the job was deleted meanwhile
+            return True
+        return done
 
-    async def _stretch(self, seen: EditedChunk) -> WordStretch | None:
+    def _suits(self, job: Job, wanted: WordStretch) -> bool:
+        """Return whether the loaded model can align these words."""
+        return alignment_work.obstacle(self._context, _language(job, wanted)) is None
+
+    async def _stretch(self, seen: EditedChunk, chunks: Sequence[Chunk]) -> WordStretch | None:
         """Return what of a chunk is to be aligned next. None: nothing."""
         heard = await self._store.segments(seen.job_id, first=seen.chunk, before=seen.chunk + 1)
-        spans = [chunk.span for chunk in await self._store.chunks(seen.job_id) if chunk.span.index == seen.chunk]
+        spans = [chunk.span for chunk in chunks if chunk.span.index == seen.chunk]
         return stretch(
             seen.lines,
             [word for segment in heard for word in segment.words],
@@ -191,11 +217,7 @@ class WordAligner:
 
     async def _align(self, job: Job, seen: EditedChunk, wanted: WordStretch, sound: DecodedStretch) -> None:
         """Align a stretch, and write what is taken over. Raises `ActorFailed` and `Interrupted`."""
-        if is_too_long(wanted):
-            await self._refuse(seen, wanted)
-            return
-        span = sound.span_of(wanted)
-        language = next((line.language for line in wanted.lines if line.language), job.language) or "en"
+        span, language = sound.span_of(wanted), _language(job, wanted)
         asked = await self._context.ask(
             alignment_work.ask,
             lambda request: Align(request, span, str(sound.path), wanted.texts, language, job.options.task),
@@ -245,6 +267,11 @@ class WordAligner:
         """Raise `Interrupted` if something else comes first."""
         if not await self._context.ask(alignment_work.is_idle) or not self._active.config.speech.align_edits:
             raise Interrupted
+
+
+def _language(job: Job, wanted: WordStretch) -> str:
+    """Return the language of lines: that of the first one that has any, else that of the job."""
+    return next((line.language for line in wanted.lines if line.language), job.language or job.options.language) or "en"
 
 
 async def _settle(

@@ -546,6 +546,7 @@ export const en = {
     change_marks: 'Notes',
     change_aligned: 'Times of edited words found in the sound',
     alignment: 'Alignment',
+    untimed: 'Words you wrote have estimated times. {why}',
     change_undo: 'Undo',
     change_restore: 'Earlier version restored',
     change_other: 'Changed',

@@ -545,6 +545,7 @@ export const zh: Translation = {
     change_marks: '备注',
     change_aligned: '已在录音中找到编辑过的词语的时间',
     alignment: '自动对齐',
+    untimed: '您写的词语使用估计的时间。{why}',
     change_undo: '撤销',
     change_restore: '恢复到较早版本',
     change_other: '更改',

@@ -86,6 +86,11 @@ async def log(opened: Service, job: Job) -> list[EditRecord]:
     return await opened.edits.history(job.id, limit=50)
 
 
+def readings(opened: Service) -> list[Path]:
+    """Return the log of each actor that read a recording for this."""
+    return [path for path in opened.parts.data.logs.iterdir() if path.name.startswith("alignment-media")]
+
+
 async def test_five_words_become_aligned_and_all_others_stay_to_the_bit(tmp_path: Path) -> None:
     async with service(tmp_path) as opened:
         job = await transcribed(opened)
@@ -279,6 +284,38 @@ async def test_an_english_model_aligns_only_english(tmp_path: Path) -> None:
         assert state.problem.code == "alignment_unsuitable"
 
 
+async def test_lines_of_another_language_wait_without_any_work(tmp_path: Path) -> None:
+    async with service(tmp_path) as opened:
+        job = await transcribed(opened)
+        async with opened.parts.store._db.transaction():
+            await opened.parts.store._db.run("UPDATE segment SET language = 'de' WHERE chunk = 0")
+        speech = opened.parts.context.fleet.first
+        assert speech.loaded is not None
+        speech.loaded = msgspec.structs.replace(speech.loaded, multilingual=False)
+        operations = tuple(ChangeText(id=line, v=0, text=WRITTEN) for line in ("c0.0", "c1.0"))
+        await opened.edits.apply(job.id, Edit("both", operations))
+        await aligned(opened, job)
+        await anyio.sleep(0.5)
+        assert [kinds(line) for line in await opened.edits.lines(job.id)] == ["mmsssssmmm", "mmaaaaammm"]
+        assert len(readings(opened)) == 1
+        speech.loaded = msgspec.structs.replace(speech.loaded, multilingual=True)
+        await settled(opened, job)
+        assert kinds(await line_of(opened, job)) == "mmaaaaammm"
+
+
+async def test_the_service_ends_at_once_while_a_sound_is_read(tmp_path: Path) -> None:
+    async with service(tmp_path) as opened:
+        job = await transcribed(opened, decode_delay=4.0, chunks=2)
+        await write(opened, job)
+        with anyio.fail_after(30):
+            while not readings(opened):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        await anyio.sleep(1.0)
+        began = anyio.current_time()
+    assert anyio.current_time() - began < 2.0
+    assert list(opened.parts.data.spool.iterdir()) == []
+
+
 async def test_chunks_that_wait_near_one_another_are_read_once(tmp_path: Path) -> None:
     async with service(tmp_path) as opened:
         job = await transcribed(opened)
@@ -286,5 +323,4 @@ async def test_chunks_that_wait_near_one_another_are_read_once(tmp_path: Path) -
         await opened.edits.apply(job.id, Edit("both", operations))
         await settled(opened, job)
         assert [kinds(line) for line in await opened.edits.lines(job.id)] == ["mmaaaaammm"] * 2
-        starts = [path for path in opened.parts.data.logs.iterdir() if path.name.startswith("alignment-media")]
-        assert len(starts) == 1
+        assert len(readings(opened)) == 1

@@ -71,6 +71,7 @@ class EditList(Value, frozen=True):
 
     edits: list[EditRecord]
     next: int | None = None
+    alignment: AlignmentState | None = None  # as in the transcript
 
 
 class TranscriptLine(Segment, frozen=True, kw_only=True):
@@ -180,9 +181,10 @@ async def history(
     before: Annotated[int | None, QueryParameter(description="Only edits before this one.", ge=1, lt=2**53)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> EditList:
-    await service.jobs.get(job_id)
+    job = await service.jobs.get(job_id)
     edits = await service.edits.history(job_id, before=before, limit=limit + 1)
-    return EditList(edits[:limit], edits[limit - 1].number if len(edits) > limit else None)
+    older = edits[limit - 1].number if len(edits) > limit else None
+    return EditList(edits[:limit], older, await service.edits.alignment(job))
 
 
 @post(
