@@ -10,6 +10,7 @@ import {
   secondsOf,
   speedOf,
 } from '../../static/src/edit/cue_rules.ts'
+import { cueBlocks, placeIn, withNewCue } from '../../static/src/edit/cue_rows.ts'
 import { cueOfTyped, overlaid, toFetched } from '../../static/src/edit/cues_overlaid.ts'
 import { retimed } from '../../static/src/edit/cue_times.ts'
 import { LineList } from '../../static/src/edit/lines.ts'
@@ -314,4 +315,39 @@ it('keeps the name of who speaks before a text that is typed', () => {
     [],
   )
   expect(cueOfTyped(cue!, [cue!], 'c0.0', 'Yes, please.', 'No, thanks.', STYLE).text).toBe('Anna: No, thanks.')
+})
+
+it('finds the place in a line of what is clicked in its subtitle', () => {
+  const now = lines()
+  const cues = overlaid(toFetched(CUES(now), now), now, [])
+  expect(placeIn(cues[0]!, 3, now)).toEqual({ id: 'c0.0', offset: 3 })
+  expect(placeIn(cues[1]!, 7, now)).toEqual({ id: 'c0.0', offset: 34 })
+  expect(placeIn(cues[1]!, 99, now)).toEqual({ id: 'c0.0', offset: RIVER.length })
+  expect(placeIn(cues[3]!, 13, now)).toEqual({ id: 'c0.2', offset: 0 }) // behind the space between the rows
+  expect(placeIn(cues[2]!, 3, now)).toBe(null)
+  const named = { ...cues[4]!, speaker: 'Anna', text: 'Anna: Yes.', rows: ['Anna: Yes.'] }
+  expect(placeIn(named, 2, now)).toEqual({ id: 'c1.0', offset: 0 })
+  expect(placeIn(named, 8, now)).toEqual({ id: 'c1.0', offset: 2 })
+})
+
+it('cuts rows into blocks, and draws only those again in which something changed', () => {
+  const now = Array.from({ length: 60 }, (_, nth) => heard(nth, `Line ${nth}.`))
+  const all = listed(
+    now,
+    ...now.map(({ id, text }, nth) => [nth * 10, nth * 10 + 2, `${id}:0-${text.length}`, [text]] as any),
+  )
+  const cues = overlaid(toFetched(all, now), now, [])
+  const rows = (some: any[]) => some.map((cue, at) => ({ key: cue.key, number: at + 1, cue }))
+  const blocks = cueBlocks(rows(cues))
+  expect(blocks.map((block) => block.length)).toEqual([25, 25, 10])
+  const changed = cues.with(30, { ...cues[30]!, text: 'Other.' })
+  const after = cueBlocks(rows(changed), blocks)
+  expect(after.map((block, at) => block === blocks[at])).toEqual([true, false, true])
+  const fresh = { id: 'n1', after: cues[1]!.key, start: 15, end: 16 }
+  expect(
+    withNewCue(rows(cues), fresh)
+      .map(({ key }) => key)
+      .slice(0, 4),
+  ).toEqual([cues[0]!.key, cues[1]!.key, 'n1', cues[2]!.key])
+  expect(withNewCue(rows(cues), null)).toHaveLength(60)
 })

@@ -3,6 +3,7 @@ import { onUnmounted, type ComputedRef } from 'vue'
 import { t } from '../i18n/index.ts'
 import type { Action } from '../keys.ts'
 import { notify } from '../notices.ts'
+import { columns, wideColumns } from './cue_rules.ts'
 import type { Cue, CueProblem, Cues } from './cues.ts'
 import type { Reading } from './reading.ts'
 
@@ -26,6 +27,14 @@ export type CueActs = ReturnType<typeof useCueActs>
 export function problemText(problem: CueProblem, { speed, rows }: Cue): string {
   return t(`cue_${problem}`, { n: problem === 'too_fast' ? Math.round(speed) : rows.length })
 }
+
+/** How long a subtitle is shown, how fast it is to read, and how long its rows are. A wide character counts as one. */
+export const factsOf = ({ start, end, speed, rows }: Cue): string =>
+  t('cue_meta', {
+    s: (end - start).toFixed(1),
+    n: Math.round(speed),
+    rows: rows.map((row) => Math.round(columns(row) - wideColumns(row) / 2)).join(' + '),
+  })
 
 export function useCueActs(reading: Reading, { cues, inHand, focus, focused }: CuePlaces) {
   const { player, onKey, say } = reading

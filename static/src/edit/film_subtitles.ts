@@ -26,32 +26,30 @@ export default defineComponent({
     function show(cue: Cue): void {
       const known = shown.get(cue.key)
       if (known?.cue === cue) return
-      const [text, end] = [textOf(cue), Math.max(cue.end, cue.start + 0.001)]
-      if (!known) {
-        const on = new VTTCue(cue.start, end, text)
-        track.addCue(on)
-        shown.set(cue.key, { cue, on })
-        return
-      }
-      const { on } = known
-      if (on.startTime !== cue.start) on.startTime = cue.start
-      if (on.endTime !== end) on.endTime = end
-      if (on.text !== text) on.text = text
-      known.cue = cue
+      const on = new VTTCue(cue.start, Math.max(cue.end, cue.start + 0.001), textOf(cue))
+      track.addCue(on)
+      if (known) track.removeCue(known.on)
+      shown.set(cue.key, { cue, on })
     }
     function hide(key: string): void {
       track.removeCue(shown.get(key)!.on)
       shown.delete(key)
     }
-    watch(
-      [cues.cues, cues.typed],
-      ([all, typed]) => {
-        const there = new Set(all.map(({ key }) => key))
-        for (const key of shown.keys()) if (!there.has(key)) hide(key)
-        for (const cue of all) show(typed.get(cue.key) ?? cue)
-      },
-      { immediate: true },
-    )
+    /** Change the track. While a film is paused, a browser draws a track anew only when that begins to be shown. */
+    function change(act: () => void): void {
+      track.mode = 'hidden'
+      act()
+      track.mode = 'showing'
+    }
+    function showAll(all: readonly Cue[]): void {
+      const there = new Set(all.map(({ key }) => key))
+      for (const key of shown.keys()) if (!there.has(key)) hide(key)
+      for (const cue of all) show(cues.typed.value.get(cue.key) ?? cue)
+    }
+    watch(cues.cues, (all) => change(() => showAll(all)), { immediate: true })
+    watch(cues.typed, (typed, before) => {
+      if (typed.size || before.size) change(typed.size ? () => typed.forEach(show) : () => showAll(cues.cues.value))
+    })
     onUnmounted(() => {
       stop()
       for (const key of [...shown.keys()]) hide(key)

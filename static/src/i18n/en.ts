@@ -257,7 +257,7 @@ export const en = {
     cue_only_problems: 'Only those with a problem ({n})',
     cue_next_problem: 'Next problem',
     cue_no_problems: 'No subtitle has a problem',
-    cue_speed: '{n} characters/s',
+    cue_meta: '{s} s · {n} characters/s · {rows} characters per line',
     cue_held: 'Times set by hand',
     cue_too_fast: 'Too fast: {n} characters/s',
     cue_too_long: 'Line too long',

@@ -257,7 +257,7 @@ export const zh: Translation = {
     cue_only_problems: '仅显示有问题的（{n}）',
     cue_next_problem: '下一个问题',
     cue_no_problems: '所有字幕均无问题',
-    cue_speed: '每秒 {n} 字',
+    cue_meta: '{s} 秒 · 每秒 {n} 字 · 每行 {rows} 字',
     cue_held: '时间由人工设定',
     cue_too_fast: '过快：每秒 {n} 字',
     cue_too_long: '行过长',

@@ -6,17 +6,48 @@ word they belong to. A cue has at most two lines of similar length.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from hashlib import blake2b
+from itertools import accumulate, islice, pairwise
+from typing import Final
 
 from whisper_service.core.text import CLAUSE_END, CLOSING, columns, ends_sentence, ideographic, wide_columns
 from whisper_service.export.captions.pieces import Piece, line
 from whisper_service.export.captions.style import Style, reading_s
 
+Rows = tuple[tuple[Piece, ...], ...]
+MOST_KNOWN: Final = 40_000
+"""Blocks whose cuts are remembered: five texts of ten hours. A block takes some 300 bytes."""
+_known: dict[bytes, tuple[tuple[int, ...], ...]] = {}
 
-def split(pieces: Sequence[Piece], style: Style) -> list[tuple[tuple[Piece, ...], ...]]:
-    """Return the cheapest cues of a block, as the rows of each."""
+
+def split(pieces: Sequence[Piece], style: Style) -> list[Rows]:
+    """Return the cheapest cues of a block, as the rows of each.
+
+    The cuts are remembered: after an edit most blocks of a text are what they were.
+    """
+    key = _digest(pieces, style)
+    if (cuts := _known.get(key)) is None:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        cuts = _known[key] = tuple(tuple(map(len, rows)) for rows in _cheapest(pieces, style))
+    rest = iter(pieces)
+    return [tuple(tuple(islice(rest, length)) for length in lengths) for lengths in cuts]
+
+
+def _digest(pieces: Sequence[Piece], style: Style) -> bytes:
+    """Return what identifies everything that cuts depend on."""
+    said = "\x1f".join(piece.text for piece in pieces)  # no text has this character
+    places = [number for piece in pieces for number in (piece.start, piece.end, piece.space, piece.weak)]
+    found = blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16)
+    found.update(array("q", places).tobytes())
+    found.update(repr(style).encode())
+    return found.digest()
+
+
+def _cheapest(pieces: Sequence[Piece], style: Style) -> list[Rows]:
     measures = Measures(pieces, style)
     count = len(pieces)
     best = [0.0] + [float("inf")] * count
@@ -37,7 +68,7 @@ def split(pieces: Sequence[Piece], style: Style) -> list[tuple[tuple[Piece, ...]
     return [measures.rows(first, after) for first, after in pairwise(cuts)]
 
 
-def rows_of(pieces: Sequence[Piece], style: Style) -> tuple[tuple[Piece, ...], ...]:
+def rows_of(pieces: Sequence[Piece], style: Style) -> Rows:
     """Return the rows of pieces that are one cue. If they do not fit there are more rows than the style allows."""
     measures = Measures(pieces, style)
     rows = measures.rows(0, len(pieces))
@@ -122,7 +153,7 @@ class Measures:
                 chosen, least = cut, cost
         return chosen, least
 
-    def rows(self, first: int, after: int) -> tuple[tuple[Piece, ...], ...]:
+    def rows(self, first: int, after: int) -> Rows:
         """Return the pieces of a cue as one or two lines."""
         width = self.width(first, after)
         limit = self.style.limit(width, self.wide[after] - self.wide[first])
