@@ -195,6 +195,10 @@ def test_every_gpu_is_tried_and_only_those_in_use_must_work(examine: Examine, mo
     assert code == 1
     assert checks["speech on cuda:1"]["verdict"] == "fail"
     assert checks["speech on cuda:1"]["hint"] == "Close other programs."
+    code, checks = examine("--device", "cuda:0,cuda:1,cuda:7")
+    assert code == 1, "what is named must work"
+    verdicts = {device: checks[f"speech on {device}"]["verdict"] for device in ("cuda:0", "cuda:1", "cuda:7")}
+    assert verdicts == {"cuda:0": "ok", "cuda:1": "fail", "cuda:7": "fail"}
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_fails(examine: Examine) -> None:

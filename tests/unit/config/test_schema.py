@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from whisper_service.config.load import load, resource
-from whisper_service.config.schema import Config, setting_fields
+from whisper_service.config.schema import Config, SpeechSettings, setting_fields
 from whisper_service.core.domain import Preset
 from whisper_service.core.errors import InvalidConfig
 
@@ -129,6 +129,8 @@ def test_text_from_the_environment_becomes_what_the_key_holds(name: str, text: s
         ("[media]\nworkers = -1", "$.media.workers"),
         ('[server]\nroot_path = "whisper/"', "$.server.root_path"),
         ('[speech]\ndevice = "gpu"', "$.speech.device"),
+        ('[speech]\ndevice = "cuda:0;cpu"', "$.speech.device"),
+        ('[speech]\ndevice = "auto,cpu"', "$.speech.device"),
         ('[speech]\npreset = "best"', "$.speech.preset"),
         ('[log]\nlevel = "loud"', "$.log.level"),
         ('[models]\nendpoints = ["hf.example"]', "$.models.endpoints"),
@@ -229,3 +231,13 @@ def test_a_relative_token_file_lies_beside_the_file(tmp_path: Path) -> None:
 def test_what_ships_is_found_in_a_checkout() -> None:
     assert SHIPPED.is_file()
     assert resource("static").name == "static"
+
+
+def test_a_list_of_devices_names_each_once() -> None:
+    lists = {
+        "auto": ("auto",),
+        "cuda": ("cuda",),
+        "cuda:0, cuda:2": ("cuda:0", "cuda:2"),
+        "cpu,cuda,cuda:0": ("cpu", "cuda:0"),
+    }
+    assert {text: SpeechSettings(device=text).devices for text in lists} == lists
