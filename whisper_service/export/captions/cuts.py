@@ -13,6 +13,8 @@ from hashlib import blake2b
 from itertools import accumulate, islice, pairwise
 from typing import Final
 
+import msgspec
+
 from whisper_service.core.text import CLAUSE_END, CLOSING, columns, ends_sentence, ideographic, wide_columns
 from whisper_service.export.captions.pieces import Piece, line
 from whisper_service.export.captions.style import Style, reading_s
@@ -43,7 +45,7 @@ def _digest(pieces: Sequence[Piece], style: Style) -> bytes:
     places = [number for piece in pieces for number in (piece.start, piece.end, piece.space, piece.weak)]
     found = blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16)
     found.update(array("q", places).tobytes())
-    found.update(repr(style).encode())
+    found.update(msgspec.json.encode(style))
     return found.digest()
 
 
