@@ -35,7 +35,7 @@ async def carry_out(context: Context, step: views.Step) -> bool:
                 run.decoding, run.media_actor = views.Decoding.RUNNING, actor
         case views.FollowSession(job_id):
             run = runs.get(job_id)
-            if run is not None and context.live.follow(run.job):
+            if run is not None and context.live.follow(run.job, await context.store.session_state(job_id)):
                 run.decoding, run.media_actor = views.Decoding.RUNNING, context.live.actor.name
         case views.LoadModel(model, seat):
             await _load(context, context.fleet.seat(seat), model)
@@ -52,6 +52,8 @@ async def carry_out(context: Context, step: views.Step) -> bool:
         case views.FinishJob(job_id):
             await speakers_work.tell_what_is_missing(context, runs[job_id])
             await context.ledger.finish(runs[job_id])
+            if len(context.fleet.seats) > 1:  # a late batch may still have chunks that another seat has done
+                context.fleet.cancel(job_id)
             return True
         case _:
             assert_never(step)

@@ -265,6 +265,24 @@ async def test_a_job_is_cancelled_on_every_seat_that_has_some_of_it(tmp_path: Pa
         assert [len(actor.commands(Cancel)) for actor in (first, second)] == [1, 1]
 
 
+async def test_a_late_batch_is_cut_short_once_another_seat_has_done_its_chunks(tmp_path: Path) -> None:
+    async with scripted_loop(tmp_path, facts=cards(2)) as scripted:
+        first, second = await working(scripted, chunks=20)
+        late = next(batch for actor, batch in in_work(scripted) if actor is first)
+        while work := [batch for actor, batch in in_work(scripted) if actor is second]:
+            await finish(scripted, second, work[0])
+        scripted.context.fleet.first._late_at[late.batch] = 0.0
+        await scripted.settled()
+        ((_, again),) = [work for work in in_work(scripted) if work[0] is second]
+        await finish(scripted, second, again)
+        assert (await scripted.job()).status is Status.COMPLETED
+        assert [command.job_id for command in first.commands(Cancel)] == ["job"]
+        scripted.say(first, *(heard(late, row, "too late") for row in range(len(late.chunks))), over(late))
+        await scripted.settled()
+        assert await scripted.texts() == [f"chunk {n}" for n in range(20)]
+        assert in_work(scripted) == []
+
+
 async def test_all_seats_free_their_memory_after_the_idle_time(tmp_path: Path) -> None:
     async with scripted_loop(tmp_path, facts=cards(2), unload_after_s=60.0) as scripted:
         await working(scripted, chunks=20)
