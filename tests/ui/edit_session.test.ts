@@ -1,4 +1,6 @@
 // The session of an editor: what is typed is shown at once, sent once, merged, and never lost.
+import { apply } from '../../static/src/edit/apply.ts'
+import { LineList } from '../../static/src/edit/lines.ts'
 import { Browser, FakeService, openTab, type Tab } from './fake_service.ts'
 
 const TEXTS = ['One two three', 'Four five six', 'Seven eight', 'Nine ten']
@@ -595,6 +597,64 @@ function chance(seed: number): () => number {
     return ((more ^ (more >>> 14)) >>> 0) / 2 ** 32
   }
 }
+
+it('shows after five hundred acts at random what service and log say, in the text of ten hours', async () => {
+  const random = chance(38)
+  const service = new FakeService(Array.from({ length: 8_800 }, () => 'The quick brown fox jumps over the lazy dog.'))
+  const machine = [...service.lines]
+  const tab = await openTab(service)
+  const { session } = tab
+  const kinds = { typed: 0, split: 0, merged: 0, deleted: 0, inserted: 0, undone: 0 }
+  for (let nth = 0; nth < 500; nth += 1) {
+    const lines = session.lines.value
+    const at = Math.floor(random() * (lines.length - 1))
+    const [line, next] = [lines[at]!, lines[at + 1]!]
+    const [id, v, { text, start, end }] = [line.id!, 0, line]
+    const kind = random()
+    let done = true
+    let name: keyof typeof kinds = 'typed'
+    if (kind < 0.35) {
+      const words = text.trim().split(' ')
+      words[Math.floor(random() * words.length)] = ['new', '苹果', 'two words', `w${nth}`, '.'][nth % 5]!
+      session.type(id, words.join(' '))
+      session.flush()
+    } else if (kind < 0.5) {
+      name = 'split'
+      done = session.perform([{ op: 'split', id, v, at: text.trimStart().indexOf(' ') + 1, new: `n${nth}` }])
+    } else if (kind < 0.65) {
+      name = 'merged'
+      done = session.perform([{ op: 'merge', ids: [id, next.id!], v: [] }])
+    } else if (kind < 0.75) {
+      name = 'deleted'
+      done = session.perform([{ op: 'delete', id, v }])
+    } else if (kind < 0.85) {
+      name = 'inserted'
+      const from = Math.max(start, Math.min(end, next.start))
+      done = session.perform([{ op: 'insert', after: id, new: `n${nth}`, start: from, end: from + 1, text: 'Mine' }])
+    } else {
+      name = 'undone'
+      session.undo()
+    }
+    if (done) kinds[name] += 1
+    await wait(random() * 60) // some are sent, some are not
+  }
+  await wait(5_000)
+  expect(Math.min(...Object.values(kinds))).toBeGreaterThan(25)
+  expect([session.state.value, session.pending.value, session.conflicts.value]).toEqual(['saved', 0, {}])
+  const folded = new LineList(machine)
+  for (const { operations } of service.edits) apply(folded, operations)
+  const seen = ({ id, text, start, end, words }: any) => ({ id, text, start, end, words })
+  expect(service.edits.length).toBeGreaterThan(400)
+  const differing = (one: readonly any[], other: readonly any[]) => {
+    const [first, second] = [one, other].map((lines) => lines.map((line) => JSON.stringify(seen(line))))
+    return [first!.length - second!.length, ...first!.filter((line, at) => line !== second![at]).slice(0, 3)]
+  }
+  expect(differing(service.lines, folded.items)).toEqual([0])
+  expect(differing(session.lines.value, service.lines)).toEqual([0])
+  void tab.fetchTranscript()
+  await wait(20)
+  expect(differing(session.lines.value, service.lines)).toEqual([0])
+}, 120_000)
 
 /** A person in one tab, who writes words that nobody else writes. */
 class Writer {
