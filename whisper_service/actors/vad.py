@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,17 @@ BLOCK: Final = 128
 STALE: Final = 2
 """Blocks without speech, 8 s, after which the state is new in each block. Of 30 sentences after 30 s of a quiet tone,
 22 began more than 0.35 s late without this, and none with it. The work is the same."""
+
+
+class DetectorState(NamedTuple):
+    """Where a detector is in a recording, as bytes that can be stored."""
+
+    h: bytes  # float32
+    c: bytes
+    tail: bytes  # int16
+    silent: int
+    done: int
+    loudest: float
 
 
 class SpeechDetector:
@@ -64,6 +75,17 @@ class SpeechDetector:
         self._silent = 0  # blocks in a row without speech
         self._done, self._loudest = 0, 0.0  # frames of the present block, and the greatest of their probabilities
         self._tail = np.zeros(CONTEXT, dtype=np.int16)  # context, then samples that fill no block yet
+
+    def state(self) -> DetectorState:
+        """Return where this detector is."""
+        h, c, tail = (array.tobytes() for array in (self._h, self._c, self._tail))
+        return DetectorState(h, c, tail, self._silent, self._done, self._loudest)
+
+    def restore(self, state: DetectorState) -> None:
+        """Go on from where a detector with an equal step was."""
+        self._h, self._c = (np.frombuffer(each, np.float32).reshape(1, 1, 128) for each in (state.h, state.c))
+        self._tail = np.frombuffer(state.tail, np.int16)
+        self._silent, self._done, self._loudest = state.silent, state.done, state.loudest
 
     def feed(self, samples: npt.NDArray[np.int16]) -> list[float]:
         """Take the next samples (16 kHz mono) and return the probabilities of the frames that are ready."""

@@ -35,7 +35,7 @@ async def carry_out(context: Context, step: views.Step) -> bool:
                 run.decoding, run.media_actor = views.Decoding.RUNNING, actor
         case views.FollowSession(job_id):
             run = runs.get(job_id)
-            if run is not None and context.live.follow(run.job):
+            if run is not None and context.live.follow(run.job, await context.store.session_state(job_id)):
                 run.decoding, run.media_actor = views.Decoding.RUNNING, context.live.actor.name
         case views.LoadModel(model, seat):
             await _load(context, context.fleet.seat(seat), model)

@@ -46,8 +46,8 @@ class LiveActor:
         """Return whether the actor follows this session."""
         return job_id in self._known
 
-    def follow(self, job: Job) -> bool:
-        """Give a session to the actor. False: the actor has to start first.
+    def follow(self, job: Job, state: bytes = b"") -> bool:
+        """Give a session to the actor, which goes on from `state`. False: the actor has to start first.
 
         Raises `OSError` when there is no room for the samples. The files that the actor writes are created here: an
         actor that hears late of a cancelled job must not create them again.
@@ -65,7 +65,8 @@ class LiveActor:
         known, ended = sound_bytes(source, form), job.live.ended is not None
         self._forget(job.id)
         self._known[job.id] = known
-        self._send(Follow(job.id, str(source), spool, peaks, form, known, ended, fine_peaks), works=known > 0 or ended)
+        command = Follow(job.id, str(source), spool, peaks, form, known, ended, fine_peaks, state)
+        self._send(command, works=known > 0 or ended)
         if ended:
             self._ended.add(job.id)
         return True

@@ -6,10 +6,11 @@ import time
 
 from msgspec.structs import replace
 
+from whisper_service.core.domain import SAMPLE_RATE, Span
 from whisper_service.scheduler import recovery
 from whisper_service.scheduler.context import Context
 from whisper_service.supervision.faults import Diagnosis
-from whisper_service.supervision.protocol import Followed
+from whisper_service.supervision.protocol import Followed, SessionState
 
 
 async def take_followed(context: Context, report: Followed) -> None:
@@ -18,10 +19,17 @@ async def take_followed(context: Context, report: Followed) -> None:
     run = context.ledger.runs.get(report.job_id)
     if run is None or run.job.live is None or not context.live.follows(report.job_id):
         return
-    run.decoded_s = max(run.decoded_s, report.position_s)
+    run.spool_reaches(Span(0, 0, round(report.position_s * SAMPLE_RATE), 0.0, report.position_s))
     if report.sound_bytes > run.job.live.received_bytes and context.live.is_time_to_tell(report.job_id):
         live = replace(run.job.live, received_bytes=report.sound_bytes, heard_at=round(time.time(), 3))
         await context.ledger.update_progress(run, live=live)
+
+
+async def take_state(context: Context, report: SessionState) -> None:
+    """Store where the session can be followed again. Its chunks up to there are stored: they were reported before."""
+    run = context.ledger.runs.get(report.job_id)
+    if run is not None and run.media_actor == context.live.actor.name:
+        await context.store.set_session_state(report.job_id, report.state)
 
 
 async def take_death(context: Context, diagnosis: Diagnosis) -> None:

@@ -29,6 +29,7 @@ from whisper_service.supervision.protocol import (
     MediaInfo,
     NetworksMade,
     Ready,
+    SessionState,
     SiteFailed,
     SiteFetched,
     SiteFound,
@@ -89,6 +90,8 @@ async def take_report(context: Context, event: Reported) -> None:
                 )
         case Followed():
             await live_work.take_followed(context, report)
+        case SessionState():
+            await live_work.take_state(context, report)
         case Fault():
             await _fault(context, actor, event.generation, report)
         case DownloadProgress():

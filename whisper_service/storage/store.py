@@ -176,6 +176,20 @@ class Store(JobQueries):
             found = await self._db.run("SELECT status FROM kept WHERE id = :id AND live IS NOT NULL", id=job_id)
             return await self._written(await self._set(job_id, Status(found[0][0]), fields)) if found else None
 
+    async def set_session_state(self, job_id: str, state: bytes) -> None:
+        """Keep where a live session can be followed again. It goes with its job."""
+        sql = (
+            "INSERT INTO session_state (job_id, state) SELECT id, :state FROM job WHERE id = :id"
+            " ON CONFLICT (job_id) DO UPDATE SET state = excluded.state"
+        )
+        async with self._db.transaction():
+            await self._db.run(sql, id=job_id, state=state)
+
+    async def session_state(self, job_id: str) -> bytes:
+        """Return what was set last. Empty: nothing was."""
+        found = await self._db.read("SELECT state FROM session_state WHERE job_id = :id", id=job_id)
+        return bytes(found[0]["state"]) if found else b""
+
     async def add_chunk(self, job_id: str, span: Span, **fields: Any) -> Written | None:
         """Add a chunk to a job in work. None: the chunk was there, or the job is not in work."""
         _check(fields)

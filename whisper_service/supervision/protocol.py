@@ -109,9 +109,9 @@ class Decode(Message, frozen=True):
 class Follow(Message, frozen=True):
     """Cut the recording of a live session into chunks while it grows.
 
-    Answered by `ChunkFound`s and `Followed`, and at the end of the session by `Decoded`; or by `Fault(scope="media")`.
-    Equal sound gives equal chunks and bytes of the spool, so a session that was interrupted is followed again from its
-    beginning.
+    Answered by `ChunkFound`s, `SessionState`s and `Followed`, and at the end of the session by `Decoded`; or by
+    `Fault(scope="media")`. Equal sound gives equal chunks and bytes of the spool, so a session that was interrupted is
+    followed again, from its last state or from its beginning.
     """
 
     job_id: str
@@ -122,6 +122,7 @@ class Follow(Message, frozen=True):
     sound_bytes: int  # that the recording has by now
     ended: bool = False  # no more will come
     fine_peaks: str = ""  # a waveform in finer steps than that of `peaks`; empty: none is wanted
+    state: bytes = b""  # of an actor that followed the session before; empty: begin with the recording
 
 
 class Grow(Message, frozen=True):
@@ -350,6 +351,13 @@ class Decoded(Message, frozen=True):
     copy_bytes: int = 0  # of the listening copy; 0: there is none
 
 
+class SessionState(Message, frozen=True):
+    """A state from which another actor can go on. Every chunk up to there was reported before."""
+
+    job_id: str
+    state: bytes
+
+
 class Followed(Message, frozen=True):
     """How far a session was taken in, after every piece of its sound."""
 
@@ -488,7 +496,7 @@ class Fault(Message, frozen=True):
 Report = (
     Ready | Loaded | ChunkDone | BatchDone | Aligned | MediaInfo | ChunkFound | DecodeProgress | Decoded | Followed
     | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
-    | Heard | Assigned | NetworksMade | Fault
+    | Heard | Assigned | NetworksMade | SessionState | Fault
 )  # fmt: skip
 
 

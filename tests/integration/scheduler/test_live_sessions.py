@@ -36,6 +36,7 @@ from whisper_service.supervision.protocol import (
     Followed,
     Grow,
     Ready,
+    SessionState,
 )
 
 pytestmark = pytest.mark.anyio
@@ -133,6 +134,34 @@ async def test_what_the_dead_actor_followed_is_followed_again_from_the_beginning
         await found(scripted, 0, 1, 2)
         assert [chunk.span.index for chunk in await scripted.store.chunks("job")] == [0, 1, 2]
         assert await scripted.texts() == ["chunk 0"]
+
+
+async def test_a_session_is_followed_again_from_its_last_state(tmp_path: Path) -> None:
+    """What the actor has of the spool then is ready at once; the state is that of stored chunks."""
+    async with scripted_loop(tmp_path) as scripted:
+        await begin(scripted, bytes(3 * SECOND))
+        assert (await followed(scripted)).state == b""
+        await found(scripted, 0, 1)
+        scripted.say(scripted.live, SessionState("job", b"one"), SessionState("job", b"two"))
+        await scripted.settled()
+        await scripted.mailbox.ask(requests.change, scripted.context, "job", Cause.PAUSE)
+        await scripted.mailbox.ask(requests.change, scripted.context, "job", Cause.RESUME)
+        assert (await followed(scripted)).state == b"two"
+        await scripted.loaded()
+        assert scripted.batches() == []  # the spool may be another one
+        scripted.say(scripted.live, Followed("job", 2 * SECOND, 1.0))
+        await scripted.settled()
+        assert [row.span.index for row in scripted.batches()[0].chunks] == [0]
+
+
+async def test_a_state_of_a_session_that_nobody_follows_is_not_kept(tmp_path: Path) -> None:
+    async with scripted_loop(tmp_path) as scripted:
+        await begin(scripted, bytes(SECOND))
+        await followed(scripted)
+        await scripted.mailbox.ask(requests.change, scripted.context, "job", Cause.PAUSE)
+        scripted.say(scripted.live, SessionState("job", b"late"))
+        await scripted.settled()
+        assert await scripted.store.session_state("job") == b""
 
 
 async def test_a_session_that_was_ended_while_nobody_followed_it_is_read_to_its_end(tmp_path: Path) -> None:

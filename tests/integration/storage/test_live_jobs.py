@@ -33,6 +33,20 @@ async def test_a_session_is_read_back_and_changed_in_any_status(tmp_path: Path) 
         assert await store.open_sessions() == []
 
 
+async def test_where_a_session_can_be_followed_again_goes_with_its_job(tmp_path: Path) -> None:
+    async with Store.open(tmp_path / "db") as store:
+        await store.add(new("a", live=LIVE))
+        assert await store.session_state("a") == b""
+        await store.set_session_state("a", b"one")
+        await store.set_session_state("a", b"two\x00")
+        assert await store.session_state("a") == b"two\x00"
+        await store.set_session_state("gone", b"x")
+        assert await store.session_state("gone") == b""
+        await store.delete("a")
+        await store.add(new("a", live=LIVE))
+        assert await store.session_state("a") == b""
+
+
 async def test_a_session_waits_in_the_queue_although_its_recording_is_not_complete(tmp_path: Path) -> None:
     async with Store.open(tmp_path / "db") as store:
         await store.add(new("a", live=LIVE, bytes=0, sha256=""))

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -116,6 +116,17 @@ class _OpenChunk:
         )
 
 
+class ChunkerState(NamedTuple):
+    """Where a chunker is in a recording."""
+
+    frames: int
+    speaking: bool
+    speech_end: int
+    open: _OpenChunk | None
+    end: int
+    found: int
+
+
 class Chunker:
     """Cuts one recording. `offset_s` is the time of its first sample on the recording's own clock."""
 
@@ -130,6 +141,14 @@ class Chunker:
         self._open: _OpenChunk | None = None
         self._end = 0  # samples before this one belong to earlier chunks
         self._count = 0
+
+    def state(self) -> ChunkerState:
+        """Return where this chunker is. The state changes with it: encode it before anything is fed."""
+        return ChunkerState(self._frames, self._speaking, self._speech_end, self._open, self._end, self._count)
+
+    def restore(self, state: ChunkerState) -> None:
+        """Go on from where a chunker with an equal policy was."""
+        self._frames, self._speaking, self._speech_end, self._open, self._end, self._count = state
 
     def feed(self, probabilities: Iterable[float]) -> Iterator[Span]:
         """Take the probabilities of the next frames and yield every chunk that is now complete.

@@ -13,7 +13,7 @@ exact and do not depend on their order: equal input gives equal output, bit by b
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,15 @@ MAX_GAIN: Final = 1 / SURROUND
 """Enough for a voice in one surround channel. More would only amplify the remainder of channels that cancel."""
 
 
+class MixState(NamedTuple):
+    """Where a mix is in a recording, as bytes that can be stored."""
+
+    gram: bytes  # float64
+    inverted: bytes  # bool
+    loudest: int
+    coefficients: bytes  # float64; empty: none yet
+
+
 class Downmix:
     """The mix of one recording, block by block.
 
@@ -48,6 +57,18 @@ class Downmix:
         self._inverted = np.zeros(len(channels), dtype=bool)
         self._loudest = 0
         self._coefficients: npt.NDArray[np.float64] | None = None
+
+    def state(self) -> MixState:
+        """Return where this mix is."""
+        coefficients = b"" if self._coefficients is None else self._coefficients.tobytes()
+        return MixState(self._gram.tobytes(), self._inverted.tobytes(), self._loudest, coefficients)
+
+    def restore(self, state: MixState) -> None:
+        """Go on from where a mix of equal channels was."""
+        self._gram = np.frombuffer(state.gram).reshape(self._gram.shape)
+        self._inverted = np.frombuffer(state.inverted, bool)
+        self._loudest = state.loudest
+        self._coefficients = np.frombuffer(state.coefficients) if state.coefficients else None
 
     def feed(self, planes: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
         """Mix the next samples, shape (channels, samples), and return as many.

@@ -10,7 +10,7 @@ PyAV 18 has two traps, and both kill the process:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from whisper_service.actors.media.downmix import BLOCK as MIX_BLOCK
-from whisper_service.actors.media.downmix import Downmix
+from whisper_service.actors.media.downmix import Downmix, MixState
 from whisper_service.actors.media.tracks import DecodeFailed
 from whisper_service.actors.media.wide_frames import MAX_CHANNELS, split
 from whisper_service.core.domain import SAMPLE_RATE
@@ -61,6 +61,15 @@ class MonoResampler:
         for blocks in zip(*resampled, strict=True):
             yield SoundBlock(self._mix.feed(np.stack([block.mono for block in blocks])), blocks[0].channels)
 
+    def mixes(self) -> list[MixState]:
+        """Return where the mixes are, behind the last block that was yielded."""
+        return [strand.mix.state() for strand in self._strands]
+
+    def restore_mixes(self, states: Sequence[MixState]) -> None:
+        """Go on with the mixes of a resampler of equal frames."""
+        for strand, state in zip(self._strands, states, strict=True):
+            strand.mix.restore(state)
+
 
 class _Strand:
     """Some channels of a recording that are resampled and mixed together: at most as many as the resampler takes."""
@@ -70,7 +79,7 @@ class _Strand:
         self._resampler = av.AudioResampler("s16", frame.layout, SAMPLE_RATE, frame_size=BLOCK)
         self._gathered = av.AudioFifo()
         self._wanted = int(GATHERED_S * frame.sample_rate)
-        self._mix = Downmix(tuple(channel.name for channel in frame.layout.channels))
+        self.mix = Downmix(tuple(channel.name for channel in frame.layout.channels))
 
     def feed(self, frame: av.AudioFrame | None) -> Iterator[SoundBlock]:
         """Take the next frame, or None at the end, and yield the blocks that are complete."""
@@ -86,7 +95,7 @@ class _Strand:
     def _resampled(self, frame: av.AudioFrame | None) -> Iterator[SoundBlock]:
         for ready in self._resampler.resample(frame):
             planes = ready.to_ndarray().astype(np.int16, copy=False).reshape(-1, self._channels).T
-            yield SoundBlock(self._mix.feed(planes), planes)
+            yield SoundBlock(self.mix.feed(planes), planes)
 
 
 def silence(like: av.AudioFrame, seconds: float) -> Iterator[av.AudioFrame]:

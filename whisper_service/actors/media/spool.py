@@ -18,10 +18,11 @@ from whisper_service.core.files import sync_directory, sync_file
 class SpoolFile:
     """An open spool file, as a context manager. Without `seal`, the end of an earlier attempt may stay in the file."""
 
-    def __init__(self, path: str | Path) -> None:
-        """Open the file. Raises `FileNotFoundError`."""
+    def __init__(self, path: str | Path, place: int = 0) -> None:
+        """Open the file to write from byte `place` on. Raises `FileNotFoundError`."""
         self._path = Path(path)
         self._file = self._path.open("r+b")
+        self._file.seek(place)
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +43,10 @@ class SpoolFile:
     def flush(self) -> None:
         """Make all written bytes visible to readers."""
         self._file.flush()
+
+    def sync(self) -> None:
+        """Bring the written bytes to stable storage."""
+        sync_file(self._file)
 
     def seal(self) -> None:
         """Cut the file after the written bytes, and bring the file and its name to stable storage."""

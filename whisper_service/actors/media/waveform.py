@@ -49,11 +49,16 @@ class Waveform:
 class WaveformFiles:
     """The waveforms of one recording on the disk, as a context manager. Readers see them grow."""
 
-    def __init__(self, coarse: str, fine: str) -> None:
-        """Open the files. Without a path for the fine one there is only the coarse one. Raises `FileNotFoundError`."""
+    def __init__(self, coarse: str, fine: str, begin_s: int = 0) -> None:
+        """Open the files to write from a second of the recording on. Raises `FileNotFoundError`.
+
+        Without a path for the fine one there is only the coarse one.
+        """
         levels = [(PER_SECOND, coarse), *([(FINE_PER_SECOND, fine)] if fine else [])]
         with ExitStack() as files:
-            self._levels = [(Waveform(rate), files.enter_context(SpoolFile(path))) for rate, path in levels]
+            self._levels = [
+                (Waveform(rate), files.enter_context(SpoolFile(path, 2 * rate * begin_s))) for rate, path in levels
+            ]
             self._files = files.pop_all()
 
     def __enter__(self) -> Self:

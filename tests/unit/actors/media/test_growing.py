@@ -34,6 +34,7 @@ from whisper_service.supervision.protocol import (
     Grow,
     Ready,
     Report,
+    SessionState,
     Shutdown,
 )
 
@@ -164,6 +165,84 @@ def test_a_session_that_is_followed_again_gives_the_same_chunks(
     assert session.chunks[: len(before)] == before
     assert len(session.chunks) > len(before) > 0
     assert session.results() == as_file(tmp_path / "file", MONO, session.data).results()
+
+
+def states_of(reports: list[Report]) -> list[SessionState]:
+    return [report for report in reports if isinstance(report, SessionState)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_session_goes_on_from_any_of_its_states(
+    tmp_path: Path, form: SoundFormat, follow: Callable[..., GrowingRecording]
+) -> None:
+    data = raw(form)
+    whole = as_file(tmp_path / "file", form, data)
+    session = Session(tmp_path / "live", form, data)
+    growing = follow(session)
+    growing.grow(session.write(70 * form.rate * form.frame_bytes), ended=False)
+    while growing.has_work:
+        growing.step(session.reports.append)
+    told = list(session.reports)
+    session.write(len(data))
+    assert len(states_of(told)) >= 3
+    for state in states_of(told):
+        before = told[: told.index(state)]
+        session.reports = [report for report in before if isinstance(report, ChunkFound)]
+        again = follow(session, ended=True, state=state.state)
+        while not again.step(session.reports.append):
+            pass
+        assert session.results() == whole.results()
+        taken = [report.position_s for report in session.reports if isinstance(report, Followed)]
+        assert taken[0] > before[-1].span.end if isinstance(before[-1], ChunkFound) else taken
+
+
+def test_a_session_goes_on_behind_a_cut(tmp_path: Path, follow: Callable[..., GrowingRecording]) -> None:
+    session = Session(tmp_path, MONO, raw(MONO, join(babble(25), silence(4), babble(5, seed=1))))
+    growing = follow(session)
+    growing.grow(session.write(8 * 32_000), ended=False)
+    growing.step(session.reports.append)
+    growing.cut(session.reports.append)
+    growing.grow(session.write(len(session.data)), ended=True)
+    while not growing.step(session.reports.append):
+        pass
+    undisturbed = session.results()
+    state = states_of(session.reports)[0]
+    session.reports = session.chunks[:1]
+    again = follow(session, ended=True, state=state.state)
+    while not again.step(session.reports.append):
+        pass
+    assert session.results() == undisturbed
+
+
+@pytest.mark.parametrize("harm", ["no spool", "short peaks", "odd bytes", "another version", "more than there is"])
+def test_a_state_that_does_not_fit_is_not_used(
+    tmp_path: Path, follow: Callable[..., GrowingRecording], harm: str
+) -> None:
+    session = Session(tmp_path, MONO, raw(MONO))
+    growing = follow(session)
+    growing.grow(session.write(len(session.data)), ended=True)
+    while not growing.step(session.reports.append):
+        pass
+    expected, state = session.results(), states_of(session.reports)[-1].state
+    match harm:
+        case "no spool":
+            (tmp_path / "pcm").write_bytes(b"")
+        case "short peaks":
+            (tmp_path / "peaks").write_bytes(b"xx")
+        case "odd bytes":
+            state = b"\xc1" + state
+        case "another version":
+            state = state[:1] + b"\x00" + state[2:]
+        case _:
+            session.written = 32_000
+    again = follow(session, state=state)
+    assert again._samples == 0
+    if harm != "more than there is":
+        session.reports.clear()
+        again.grow(session.written, ended=True)
+        while not again.step(session.reports.append):
+            pass
+        assert session.results() == expected
 
 
 def test_a_chunk_is_told_when_its_samples_are_in_the_spool(
