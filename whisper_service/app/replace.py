@@ -152,7 +152,8 @@ class ReplaceService:
         """Replace words in a job and return the number of the edit. Raises `EditConflict` and `BadEdit`."""
         texts = await self._store.edits.line_texts(job.id)
         count, operations = await to_thread.run_sync(partial(_operations, texts, wanted))
-        if (job.edits, count) != (told.edits, told.count):
+        log = self._store.edits.log
+        if count != told.count or job.edits < told.edits or await log.is_edited_since(job.id, told.edits):
             raise EditConflict("The transcript was changed meanwhile.", hint="Look at it again, then repeat.")
         made = Edit(edit.batch, operations, edit.client, edit.author, kind=EditKind.REPLACE, group=edit.batch)
         return (await self._edits.apply(job.id, made)).number

@@ -78,6 +78,8 @@ class _Inverse(Value, frozen=True):
 
 _result = msgspec.json.Decoder(_Result)
 _inverse = msgspec.json.Decoder(tuple[_Inverse, ...])
+_OF_TEXT: Final = f"kind <> '{EditKind.ALIGN}'"
+"""Condition on rows of `edit`: more than times of words was changed."""
 _RECORD: Final = ("number", "at", "client", "author", "operations", "undoes", "kind", "group")
 
 
@@ -105,6 +107,14 @@ class EditLog:
         )
         return [(row["job_id"], row["number"]) for row in rows]
 
+    async def is_edited_since(self, job_id: str, number: int) -> bool:
+        """Return whether a job was edited since the edit with a number. New times of words alone do not count."""
+        rows = await self._db.read(
+            f"SELECT 1 FROM edit WHERE job_id = :id AND number > :number AND {_OF_TEXT} LIMIT 1",
+            id=job_id, number=number,
+        )  # fmt: skip
+        return bool(rows)
+
     async def changed_by(self, job_id: str, ids: Collection[str], *, after: int) -> str | None:
         """Return who changed any of these lines last, in edits behind the one with a number. None: nobody.
 
@@ -113,7 +123,7 @@ class EditLog:
         wanted, before = set(ids), None
         while True:
             rows = await self._db.run(
-                "SELECT number, author, result FROM edit WHERE job_id = :id AND number > :after"
+                f"SELECT number, author, result FROM edit WHERE job_id = :id AND number > :after AND {_OF_TEXT}"
                 " AND (:before IS NULL OR number < :before) ORDER BY number DESC LIMIT 1",
                 id=job_id, after=after, before=before,
             )  # fmt: skip

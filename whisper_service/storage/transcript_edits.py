@@ -162,12 +162,13 @@ class TranscriptEdits:
         """Set the transcript back to what it was after the edit with a number, 0: as the model wrote it.
 
         That is an edit of its own, which can be undone. `edit` has no operations. `newest` is the newest edit that the
-        client knows. Raises as `undo`, and `EditConflict` when there is a newer one.
+        client knows. Raises as `undo`, and `EditConflict` when there is a newer one of more than times of words.
         """
         async with self._db.transaction():
             if (known := await self._known(job_id, edit)) is not None:
                 return known
-            if (number_now := await self._edits(job_id)) != newest:
+            number_now = await self._edits(job_id)
+            if number_now < newest or await self.log.is_edited_since(job_id, newest):
                 message = "The transcript was changed meanwhile."
                 raise EditConflict(message, hint="Look at it again, then repeat.", id=job_id, number=number_now)
             if number > newest:

@@ -23,9 +23,9 @@ const LOOKED_AT = 50 // edits
 export async function lastAuthor(job: string, ids: string[]): Promise<Author> {
   const answer = await request<EditList>('GET', `/api/jobs/${job}/edits?limit=${LOOKED_AT}`)
   if (!answer.ok) return UNKNOWN
-  const found = answer.value.edits.find(({ client, operations }) => {
+  const found = answer.value.edits.find(({ client, kind, operations }) => {
     const text = JSON.stringify(operations)
-    return client !== TAB && ids.some((id) => text.includes(`"${id}"`))
+    return client !== TAB && kind !== 'align' && ids.some((id) => text.includes(`"${id}"`))
   })
   return found ? { author: found.author, at: found.at } : UNKNOWN
 }

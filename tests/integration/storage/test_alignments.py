@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.storage.rows import new
 from whisper_service.core.domain import Segment, Span, Word
+from whisper_service.core.errors import EditConflict
 from whisper_service.core.job_states import Cause
 from whisper_service.editing.operations import ChangeText, Operation, SetChecked, SetTimes, TimeWords
 from whisper_service.editing.retiming import TimedBy
@@ -167,3 +168,27 @@ async def test_words_from_before_wait_too(path: Path, monkeypatch: pytest.Monkey
     monkeypatch.undo()
     async with Store.open(path) as store:
         assert await store.alignments.chunks("a", 0.0) == [1]
+
+
+async def test_new_times_stand_in_nobodys_way(store: Store, job: str) -> None:
+    await write(store)
+    await store.alignments.settle(await seen(store), timed(), [], NOW)
+    assert (await store.job(job)).edits == 2
+    assert not await store.edits.log.is_edited_since(job, 1)
+    restored = await store.edits.restore(job, 0, Edit("r1", ()), NOW, newest=1)  # of a client that did not hear of them
+    assert [line.text for line in restored.result.lines] == [SAID]
+    assert await store.edits.log.is_edited_since(job, 2)
+    with pytest.raises(EditConflict):
+        await store.edits.restore(job, 0, Edit("r2", ()), NOW, newest=2)
+
+
+async def test_a_refused_undo_names_the_person_and_not_the_service(store: Store, job: str) -> None:
+    await write(store)
+    text = WRITTEN.replace("red green blue", "black white grey")
+    await store.edits.apply(job, Edit("bo", (ChangeText(id="c1.0", v=1, text=text),), author="Bo"), NOW + 1)
+    await store.alignments.settle(await seen(store), timed(v=2), [], NOW + 7)
+    with pytest.raises(EditConflict) as refused:
+        await store.edits.undo(job, 1, Edit("u1", ()), NOW + 8)
+    assert refused.value.params["author"] == "Bo"
+    undone = await store.edits.undo(job, 2, Edit("u2", ()), NOW + 8)
+    assert [line.text for line in undone.result.lines] == [WRITTEN]
