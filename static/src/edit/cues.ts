@@ -59,6 +59,7 @@ export interface Cues {
 }
 
 const WAIT_MS = 300 // after an edit, for the next one
+const RETRY_MS = 3_000
 const opened = new Map<string, Cues>()
 
 /** The subtitles of a transcript. There is one object for each in a tab. */
@@ -87,12 +88,12 @@ function start(job: string, session: Session): Cues {
     if (mine !== number || !watchers) return
     tookMs = performance.now() - began
     if (answer.ok) fetched.value = toFetched(answer.value, state.value.texts[job] ?? [], cues.value)
-    else soon() // the page tells elsewhere that the service does not answer
+    else if (answer.problem.code !== 'not_found') soon(RETRY_MS) // the page tells elsewhere that nothing answers
   }
   /** Fetch after a moment. For a long recording the service works for seconds: then less often. */
-  function soon(): void {
+  function soon(waitMs = Math.max(WAIT_MS, 2 * tookMs)): void {
     clearTimeout(timer)
-    timer = setTimeout(() => void fetchCues(), Math.max(WAIT_MS, 2 * tookMs))
+    timer = setTimeout(() => void fetchCues(), waitMs)
   }
   const options = computed(() => {
     const { line_columns, cjk_line_columns, lines, script, speakers } = exportLayout('srt')
@@ -142,7 +143,7 @@ function start(job: string, session: Session): Cues {
             () => state.value.texts[job]?.length, // more was recognised
             () => JSON.stringify(options.value),
           ],
-          soon,
+          () => soon(),
         )
       }
       let watched = true
