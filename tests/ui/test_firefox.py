@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,7 +80,8 @@ class Firefox:
 def running_firefox() -> Iterator[Firefox]:
     from marionette_driver.marionette import Marionette
 
-    client = Marionette(bin=FIREFOX, headless=True, prefs=PREFERENCES, port=free_port(), startup_timeout=120)
+    options = {"headless": True, "prefs": PREFERENCES, "gecko_log": os.devnull, "startup_timeout": 120}
+    client = Marionette(bin=FIREFOX, port=free_port(), **options)
     try:
         client.start_session()
         client.set_window_rect(width=1280, height=900)
