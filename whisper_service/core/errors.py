@@ -3,6 +3,7 @@
     ServiceError                        code                     status (mapped in web/http/errors.py)
     ├── InvalidRequest                  invalid_request          422
     │   ├── BadEdit                     bad_edit                 422
+    │   ├── VersionMissing              version_missing          428
     │   ├── EmptyFile                   empty_file               422
     │   ├── BadArchive                  bad_archive              422
     │   └── InvalidConfig               invalid_config           -
