@@ -14,8 +14,9 @@ from whisper_service.actors.samples import read_samples
 from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.chunk_io import segments_of
 from whisper_service.actors.speech.engine import Engine
-from whisper_service.actors.speech.recognition import AudioChunk, Recognizer
+from whisper_service.actors.speech.recognition import Recognizer
 from whisper_service.actors.speech.speech_spans import SpeechFinder
+from whisper_service.actors.speech.windows import AudioChunk
 from whisper_service.core.domain import Preset, Segment
 from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
 

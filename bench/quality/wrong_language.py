@@ -25,8 +25,8 @@ from bench.lib import report
 from bench.lib.pipeline import Pipeline
 from whisper_service.actors.samples import read_samples
 from whisper_service.actors.speech.engine import Audio
-from whisper_service.actors.speech.recognition import AudioChunk, Recognition
 from whisper_service.actors.speech.repetition import repeats_itself
+from whisper_service.actors.speech.windows import AudioChunk, Recognition
 from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import SAMPLE_RATE, Preset
 

@@ -100,7 +100,8 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """One row for each batch size, with one loaded model."""
     from whisper_service.actors.speech.engine import Engine
-    from whisper_service.actors.speech.recognition import AudioChunk, Recognizer
+    from whisper_service.actors.speech.recognition import Recognizer
+    from whisper_service.actors.speech.windows import AudioChunk
 
     language = None if given.language == "auto" else given.language
     before = gpu_memory.free_bytes(device.name)

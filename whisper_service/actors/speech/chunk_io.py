@@ -15,7 +15,8 @@ from whisper_service.core.domain import Segment, Span
 from whisper_service.supervision.protocol import ChunkInput
 
 if TYPE_CHECKING:
-    from whisper_service.actors.speech.recognition import FindSpeech, Recognition
+    from whisper_service.actors.speech.recognition import FindSpeech
+    from whisper_service.actors.speech.windows import Recognition
 
 
 def read_audio(chunk: ChunkInput, find_speech: FindSpeech) -> list[tuple[int, npt.NDArray[np.float32]]]:

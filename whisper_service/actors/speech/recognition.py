@@ -21,12 +21,10 @@ A text that still repeats itself after every search is dropped, and its place is
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
-from itertools import groupby, pairwise
-from math import inf
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace
@@ -38,32 +36,40 @@ from whisper_service.actors.speech.engine import (
     MAX_TOKENS,
     WINDOW_S,
     Audio,
-    DecodedWindow,
     Engine,
-    Hypothesis,
     Search,
-    States,
     UnalignableText,
     padded_s,
 )
-from whisper_service.actors.speech.language_choice import Probabilities
 from whisper_service.actors.speech.repetition import (
     LOOP_RATIO,
-    compression_ratio,
     overlap,
     repeats_itself,
     repetition,
     stutters,
 )
-from whisper_service.actors.speech.words import sentences, text_of
+from whisper_service.actors.speech.windows import (
+    BEAM_SIZE,
+    DOUBT,
+    AudioChunk,
+    ChunkProgress,
+    PendingRange,
+    Recognition,
+    Window,
+    WindowText,
+    choose_language,
+    has_hint,
+    main_language,
+    sentences_of,
+)
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 
 FindSpeech = Callable[[Audio], Sequence[Interval]]
 """A voice activity detector: returns the speech in the audio, in seconds from its beginning."""
 
 GREEDY: Final = Search()
-BEAM: Final = Search(beam_size=5)
-NO_REPEATS: Final = Search(beam_size=5, no_repeat_ngram_size=4, repetition_penalty=1.1)
+BEAM: Final = Search(beam_size=BEAM_SIZE)
+NO_REPEATS: Final = Search(beam_size=BEAM_SIZE, no_repeat_ngram_size=4, repetition_penalty=1.1)
 """The last resort against loops."""
 
 UNLIKELY_LOGPROB: Final = -1.0
@@ -82,13 +88,9 @@ MAX_RESUMES: Final = 12
 """How often the rest of one chunk may be decoded again."""
 IMPROBABLE_LOGPROB: Final = -0.5
 """Mean log-probability below which a second language is looked for inside a window, and tried."""
-HINT: Final = 0.02
-"""Probability of a second language from which it is worth to look for it in an improbable text."""
 ALIEN: Final = 0.05
 """Probability of the given language below which a window is surely in another one. Measured: 0.36 is the least in the
 right language. No search makes such a text better."""
-DOUBT: Final = 0.5
-"""Probability of the language below which the work for a chunk is limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,113 +109,6 @@ STRATEGIES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class AudioChunk:
-    """The audio of one chunk and what to make of it."""
-
-    audio: Audio
-    language: str | None = None  # None: detect
-    task: Task = Task.TRANSCRIBE
-    follow: bool = False  # another language that is surely spoken is followed
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """Words that are read together, and the language and probabilities of the window in which they begin."""
-
-    words: tuple[Word, ...]
-    language: str
-    avg_logprob: float
-    no_speech_prob: float
-    compression_ratio: float
-
-
-@dataclass(frozen=True, slots=True)
-class Recognition:
-    """The text of a chunk."""
-
-    sentences: tuple[Sentence, ...]
-    language: str
-    language_probability: float | None  # None: the language was given
-    dropped: tuple[Interval, ...] = ()  # speech without a text, because every text repeats itself
-
-
-@dataclass(frozen=True, slots=True)
-class _Passage:
-    """Words of one window, timed from the beginning of the chunk."""
-
-    words: tuple[Word, ...]
-    hypothesis: Hypothesis
-    language: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """Samples of a chunk that are to be decoded, in order."""
-
-    begin: int
-    end: int
-    language: str | None = None  # None: that of the chunk, or what is heard if changes are followed
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a chunk has come."""
-
-    chunk: AudioChunk
-    language: str | None
-    effort: Effort
-    probability: float | None = None
-    pending: deque[_Range] = field(default_factory=deque)
-    passages: list[_Passage] = field(default_factory=list)
-    dropped: list[Interval] = field(default_factory=list)
-    resumes: int = 0
-
-
-@dataclass(slots=True)
-class _Window:
-    """A part of a chunk on its way to a text. `audio` begins `begin` samples into the chunk."""
-
-    chunk: int  # its index in the batch
-    progress: _Progress
-    begin: int
-    audio: Audio
-    states: States
-    language: str
-    task: Task
-    heard: Probabilities | None = None  # None: its pieces need no look, or had one
-    second: str | None = None  # another language that may be spoken
-    hypothesis: Hypothesis | None = None
-    loops: bool = False  # the text repeats itself or does not end
-    fixed: bool = True  # the language was given, or belongs to this part of a chunk
-    part: bool = False  # of a window that was divided
-    divided: bool = False  # its parts are decoded instead
-    alien: bool = False  # surely not in its language
-
-    @property
-    def avg_logprob(self) -> float:
-        return self.hypothesis.avg_logprob if self.hypothesis else -inf
-
-    @property
-    def seconds(self) -> float:
-        return len(self.audio) / SAMPLE_RATE
-
-    @property
-    def effort(self) -> Effort:
-        return self.progress.effort
-
-    @property
-    def beam_s(self) -> float:
-        """The work of a beam: that of a text as long as the one that is there."""
-        return len(self.hypothesis.tokens) * token_s(BEAM.beam_size) if self.hypothesis else 0.0
-
-    @property
-    def decoded(self) -> DecodedWindow:
-        """The window with its text. There must be one."""
-        assert self.hypothesis is not None
-        return DecodedWindow(self.states, self.hypothesis, self.language, self.task, self.seconds)
-
-
 class Recognizer:
     """Turns batches of chunks into sentences. One per thread, because the voice activity detector has a state."""
 
@@ -229,12 +124,12 @@ class Recognizer:
         for progress in unfinished.values():
             detected = progress.chunk.task is Task.DETECT and progress.language is not None
             if len(progress.chunk.audio) >= MIN_AUDIO_S * SAMPLE_RATE and not detected:
-                progress.pending.append(_Range(0, len(progress.chunk.audio)))
+                progress.pending.append(PendingRange(0, len(progress.chunk.audio)))
         while unfinished:
             for index in [i for i, progress in unfinished.items() if not progress.pending]:
                 done = unfinished.pop(index)
-                said, dropped = tuple(_sentences(done.passages)), tuple(sorted(done.dropped))
-                yield index, Recognition(said, _main_language(done), done.probability, dropped)
+                said, dropped = tuple(sentences_of(done.passages)), tuple(sorted(done.dropped))
+                yield index, Recognition(said, main_language(done), done.probability, dropped)
             encoded = self._encode(unfinished, wide=STRATEGIES[preset].wide)
             windows = [window for window in encoded if window.task is not Task.DETECT]
             decoded = self._decode(windows, STRATEGIES[preset], prompt)
@@ -250,12 +145,12 @@ class Recognizer:
             raise UnalignableText
         return self._engine.align(audio, texts, known, task)
 
-    def _begin(self, chunk: AudioChunk, strategy: Strategy) -> _Progress:
+    def _begin(self, chunk: AudioChunk, strategy: Strategy) -> ChunkProgress:
         seconds = len(chunk.audio) / SAMPLE_RATE
         effort = Effort.of(seconds, wide=strategy.wide, beam_size=strategy.search.beam_size)
-        return _Progress(chunk, self._engine.known_language(chunk.language), effort)
+        return ChunkProgress(chunk, self._engine.known_language(chunk.language), effort)
 
-    def _encode(self, unfinished: dict[int, _Progress], *, wide: bool) -> list[_Window]:
+    def _encode(self, unfinished: dict[int, ChunkProgress], *, wide: bool) -> list[Window]:
         """Encode the next pending range of every chunk, and choose the languages of those that have none.
 
         Returns no window for a range in several languages: its parts are pending now.
@@ -267,20 +162,20 @@ class Recognizer:
         for (index, progress), part, audio, state in zip(unfinished.items(), ranges, parts, states, strict=True):
             language, task = part.language or progress.language or "en", progress.chunk.task
             is_part = part.language is not None and progress.chunk.follow
-            windows.append(_Window(index, progress, part.begin, audio, state, language, task, part=is_part))
+            windows.append(Window(index, progress, part.begin, audio, state, language, task, part=is_part))
         open_windows = [
             window
             for window, part in zip(windows, ranges, strict=True)
             if part.language is None and (window.progress.language is None or window.progress.chunk.follow)
         ]
         heard = self._engine.detect_languages([window.states for window in open_windows])
-        mixed = [w for w, probabilities in zip(open_windows, heard, strict=True) if _choose(w, probabilities)]
+        mixed = [w for w, probabilities in zip(open_windows, heard, strict=True) if choose_language(w, probabilities)]
         self._divide(mixed)
         for window in windows:
             window.progress.effort.done += padded_s(window.seconds, wide=self._engine.is_wide(window.states))
         return [window for window in windows if not window.divided]
 
-    def _divide(self, windows: Sequence[_Window]) -> None:
+    def _divide(self, windows: Sequence[Window]) -> None:
         """Find the languages inside these windows. A window with several is divided: its parts are pending then."""
         if not windows:
             return
@@ -303,19 +198,19 @@ class Recognizer:
                 window.divided = True
                 bounds = [window.begin + int(part.begin * SAMPLE_RATE) for part in stretches]
                 ends = [*bounds[1:], window.begin + len(window.audio)]
-                parts = [_Range(a, b, s.language) for a, b, s in zip(bounds, ends, stretches, strict=True)]
+                parts = [PendingRange(a, b, s.language) for a, b, s in zip(bounds, ends, stretches, strict=True)]
                 window.progress.pending.extendleft(reversed(parts))
             window.second = language_choice.second(window.heard, window.language)
             window.heard = None
 
-    def _decode(self, windows: Sequence[_Window], strategy: Strategy, prompt: str | None) -> list[_Window]:
+    def _decode(self, windows: Sequence[Window], strategy: Strategy, prompt: str | None) -> list[Window]:
         """Give every window the best text that the strategy finds, with as few searches as possible.
 
         Returns the windows without those that turned out to hold several languages.
         """
         self._search(windows, strategy.search, prompt)
         improbable = [window for window in windows if window.loops or window.avg_logprob < IMPROBABLE_LOGPROB]
-        self._divide([window for window in improbable if _has_hint(window)])
+        self._divide([window for window in improbable if has_hint(window)])
         windows = [window for window in windows if not window.divided]
         self._search_second([window for window in improbable if window.second and not window.divided], prompt)
         doubtful = [window for window in windows if _is_doubtful(window, strategy)]
@@ -325,7 +220,7 @@ class Recognizer:
         self._search_again([window for window in doubtful if window.loops], NO_REPEATS, prompt)
         return windows
 
-    def _find_aliens(self, windows: Sequence[_Window]) -> None:
+    def _find_aliens(self, windows: Sequence[Window]) -> None:
         """Mark the windows that are surely not in the language that was given for them."""
         heard = self._engine.detect_languages([window.states for window in windows])
         for window, probabilities in zip(windows, heard, strict=True):
@@ -333,7 +228,7 @@ class Recognizer:
             window.alien = probability < ALIEN
             window.progress.effort.in_doubt |= probability < DOUBT
 
-    def _search_second(self, windows: Sequence[_Window], prompt: str | None) -> None:
+    def _search_second(self, windows: Sequence[Window], prompt: str | None) -> None:
         """Decode the windows in their second language. A window keeps its language if that text is better."""
         for window in windows:
             assert window.second is not None
@@ -343,11 +238,11 @@ class Recognizer:
             if (not other.loops, other.avg_logprob) > (not window.loops, window.avg_logprob):
                 window.language, window.hypothesis, window.loops = other.language, other.hypothesis, other.loops
 
-    def _was_exhaustive(self, window: _Window, strategy: Strategy) -> bool:
+    def _was_exhaustive(self, window: Window, strategy: Strategy) -> bool:
         """Return whether a beam at full width has searched, and the text was not cut off."""
         return strategy.search == BEAM and self._engine.is_wide(window.states) and window.decoded.hypothesis.complete
 
-    def _search_beam(self, windows: Sequence[_Window], prompt: str | None) -> None:
+    def _search_beam(self, windows: Sequence[Window], prompt: str | None) -> None:
         """Search with a beam, at full width where the effort allows."""
         narrow = [window for window in windows if not self._engine.is_wide(window.states)]
         narrow = [window for window in narrow if window.effort.allows(WINDOW_S + window.beam_s)]
@@ -357,11 +252,11 @@ class Recognizer:
             window.effort.done += WINDOW_S
         self._search_again(windows, BEAM, prompt)
 
-    def _search_again(self, windows: Sequence[_Window], search: Search, prompt: str | None) -> None:
+    def _search_again(self, windows: Sequence[Window], search: Search, prompt: str | None) -> None:
         """Search with a beam once more where the effort allows."""
         self._search([window for window in windows if window.effort.allows(window.beam_s)], search, prompt, again=True)
 
-    def _search(self, windows: Sequence[_Window], search: Search, prompt: str | None, *, again: bool = False) -> None:
+    def _search(self, windows: Sequence[Window], search: Search, prompt: str | None, *, again: bool = False) -> None:
         """Decode the windows. A window keeps its old text if that is better. A second search is not cut off early."""
         if not windows:
             return
@@ -380,7 +275,7 @@ class Recognizer:
             ):
                 window.hypothesis, window.loops = hypothesis, loops
 
-    def _is_plausible(self, window: _Window) -> bool:
+    def _is_plausible(self, window: Window) -> bool:
         """Return whether the text may have been said. The model invents text for silence and noise."""
         hypothesis = window.decoded.hypothesis
         if hypothesis.avg_logprob < GARBAGE_LOGPROB:
@@ -391,7 +286,7 @@ class Recognizer:
             self._speech_between(window.audio, 0.0, window.seconds)
         )
 
-    def _drop_loop(self, window: _Window) -> bool:
+    def _drop_loop(self, window: Window) -> bool:
         """Return whether the text is a loop. Its place is decoded by halves, or reported as dropped."""
         if not self._is_loop(window):
             return False
@@ -403,7 +298,7 @@ class Recognizer:
                 progress.dropped.append((speech[0][0] + offset, speech[-1][1] + offset))
         return True
 
-    def _is_loop(self, window: _Window) -> bool:
+    def _is_loop(self, window: Window) -> bool:
         """Return whether a text has no end or repeats itself all the time.
 
         A phrase may be said twice, and three times where the language is not in doubt.
@@ -414,7 +309,7 @@ class Recognizer:
             return True
         return window.loops and (not hypothesis.complete or repetition(text) > LOOP_RATIO)
 
-    def _accept(self, window: _Window, words: Sequence[Word]) -> None:
+    def _accept(self, window: Window, words: Sequence[Word]) -> None:
         """Keep the words of the window up to its first uncovered speech, and have the rest decoded again."""
         progress = window.progress
         if window.task is Task.TRANSCRIBE:
@@ -429,10 +324,10 @@ class Recognizer:
         if progress.passages:
             last = progress.passages.pop()
             once = last.words[: len(last.words) - overlap(last.words, moved)]
-            progress.passages.append(_Passage(once, last.hypothesis, last.language))
-        progress.passages.append(_Passage(moved, window.decoded.hypothesis, window.language))
+            progress.passages.append(WindowText(once, last.hypothesis, last.language))
+        progress.passages.append(WindowText(moved, window.decoded.hypothesis, window.language))
 
-    def _decode_rest(self, window: _Window, kept: Sequence[Word], uncovered_s: float) -> bool:
+    def _decode_rest(self, window: Window, kept: Sequence[Word], uncovered_s: float) -> bool:
         """Have the window decoded again from the uncovered speech on. Return False if that would be no progress."""
         begin_s = max(kept[-1].end if kept else 0.0, uncovered_s - PAD_S)
         if begin_s < (MIN_AUDIO_S if kept else 0.5):  # kept words are progress, however short
@@ -441,10 +336,10 @@ class Recognizer:
             return False
         window.progress.resumes += 1
         begin, end = window.begin + int(begin_s * SAMPLE_RATE), window.begin + len(window.audio)
-        window.progress.pending.appendleft(_Range(begin, end, window.language if window.fixed else None))
+        window.progress.pending.appendleft(PendingRange(begin, end, window.language if window.fixed else None))
         return True
 
-    def _decode_halves(self, window: _Window) -> bool:
+    def _decode_halves(self, window: Window) -> bool:
         """Have both halves of the window decoded again. Return False if that is too much work or there is no pause.
 
         The cut is at the pause nearest to the middle.
@@ -460,7 +355,9 @@ class Recognizer:
         cut, end = window.begin + int(nearest * SAMPLE_RATE), window.begin + len(window.audio)
         language = window.language if window.fixed else None
         window.progress.resumes += 1
-        window.progress.pending.extendleft([_Range(cut, end, language), _Range(window.begin, cut, language)])
+        window.progress.pending.extendleft(
+            [PendingRange(cut, end, language), PendingRange(window.begin, cut, language)]
+        )
         return True
 
     def _speech_between(self, audio: Audio, begin: float, end: float) -> list[Interval]:
@@ -471,56 +368,7 @@ class Recognizer:
         return [(a, b) for a, b in shifted if b > a]
 
 
-def _choose(window: _Window, heard: Probabilities) -> bool:
-    """Choose the language of a window by what was heard. Return whether its pieces need a look."""
-    progress = window.progress
-    if progress.language is None:
-        progress.language, progress.probability = next(iter(heard.items()))
-    window.language = progress.language
-    if not progress.chunk.follow or window.task is Task.DETECT:
-        return False
-    window.heard, window.fixed = heard, False
-    spoken = language_choice.spoken(heard, window.language)
-    if spoken is None:
-        return True
-    window.language = spoken
-    window.second = language_choice.second(heard, spoken)
-    progress.effort.in_doubt |= heard.get(spoken, 0.0) < DOUBT
-    return False
-
-
-def _main_language(progress: _Progress) -> str:
-    """Return the language of a chunk: the one that was detected, or the one that most of its words are in."""
-    if progress.probability is not None or not progress.passages:
-        return progress.language or "en"
-    seconds: dict[str, float] = {}
-    for passage in progress.passages:
-        length = passage.words[-1].end - passage.words[0].start if passage.words else 0.0
-        seconds[passage.language] = seconds.get(passage.language, 0.0) + length
-    return max(seconds, key=lambda language: seconds[language])
-
-
-def _is_doubtful(window: _Window, strategy: Strategy) -> bool:
+def _is_doubtful(window: Window, strategy: Strategy) -> bool:
     """Return whether a window is searched again. Parts in full width would cost as much as their whole chunk each."""
     least = min(strategy.accept_logprob, IMPROBABLE_LOGPROB) if window.part else strategy.accept_logprob
     return window.loops or window.avg_logprob < least
-
-
-def _has_hint(window: _Window) -> bool:
-    """Return whether a second language may be hidden in a window."""
-    heard = window.heard or {}
-    return any(probability >= HINT for language, probability in heard.items() if language != window.language)
-
-
-def _sentences(passages: Sequence[_Passage]) -> Iterator[Sentence]:
-    """Yield the sentences of all passages, each with the probabilities of the passage in which it begins."""
-    for language, group in groupby(passages, key=lambda passage: passage.language):
-        members = list(group)
-        ratios = [compression_ratio(text_of(passage.words)) for passage in members]
-        source = [number for number, passage in enumerate(members) for _ in passage.words]
-        begin = 0
-        for words in sentences([word for passage in members for word in passage.words]):
-            number = source[begin]
-            begin += len(words)
-            hypothesis = members[number].hypothesis
-            yield Sentence(tuple(words), language, hypothesis.avg_logprob, hypothesis.no_speech_prob, ratios[number])

@@ -28,7 +28,8 @@ from whisper_service.actors.speech import aligning, allocator
 from whisper_service.actors.speech.channels import in_order
 from whisper_service.actors.speech.chunk_io import read_audio, segments_of
 from whisper_service.actors.speech.priority import Priority
-from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Recognizer
+from whisper_service.actors.speech.recognition import Recognizer
+from whisper_service.actors.speech.windows import AudioChunk, Recognition
 from whisper_service.core import chinese
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.supervision import faults

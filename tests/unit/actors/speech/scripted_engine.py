@@ -10,7 +10,8 @@ import numpy as np
 
 from whisper_service.actors.speech.coverage import Interval
 from whisper_service.actors.speech.engine import Audio, DecodedWindow, Hypothesis, Search, States
-from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Recognizer
+from whisper_service.actors.speech.recognition import Recognizer
+from whisper_service.actors.speech.windows import AudioChunk, Recognition
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Task, Word
 
 SURE, DOUBTFUL = -0.05, -0.7

@@ -23,7 +23,8 @@ from tests.unit.actors.speech.scripted_engine import (
     words,
 )
 from whisper_service.actors.speech.engine import Search
-from whisper_service.actors.speech.recognition import GARBAGE_LOGPROB, UNLIKELY_LOGPROB, AudioChunk, Recognition
+from whisper_service.actors.speech.recognition import GARBAGE_LOGPROB, UNLIKELY_LOGPROB
+from whisper_service.actors.speech.windows import AudioChunk, Recognition
 from whisper_service.core.domain import Preset
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.unit.actors.speech.scripted_engine import FIRST, SPEECH, FakeEngine, Text, hear, sound, words
 from whisper_service.actors.speech.coverage import Interval
 from whisper_service.actors.speech.engine import Search
-from whisper_service.actors.speech.recognition import GARBAGE_LOGPROB, NO_SPEECH_PROB, UNLIKELY_LOGPROB, AudioChunk
+from whisper_service.actors.speech.recognition import GARBAGE_LOGPROB, NO_SPEECH_PROB, UNLIKELY_LOGPROB
+from whisper_service.actors.speech.windows import AudioChunk
 
 
 def test_what_is_really_said_twice_is_kept_twice() -> None:

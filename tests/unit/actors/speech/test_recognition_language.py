@@ -20,7 +20,8 @@ from tests.unit.actors.speech.scripted_engine import (
 )
 from whisper_service.actors.speech.effort import most_tokens
 from whisper_service.actors.speech.engine import MAX_TOKENS, Search
-from whisper_service.actors.speech.recognition import GREEDY, UNLIKELY_LOGPROB, AudioChunk, Recognition, Recognizer
+from whisper_service.actors.speech.recognition import GREEDY, UNLIKELY_LOGPROB, Recognizer
+from whisper_service.actors.speech.windows import AudioChunk, Recognition
 from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Preset, Task
 

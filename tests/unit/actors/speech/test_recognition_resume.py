@@ -23,8 +23,9 @@ from tests.unit.actors.speech.scripted_engine import (
 )
 from whisper_service.actors.speech import recognition
 from whisper_service.actors.speech.engine import Engine, Search
-from whisper_service.actors.speech.recognition import GARBAGE_LOGPROB, MAX_RESUMES, AudioChunk
+from whisper_service.actors.speech.recognition import GARBAGE_LOGPROB, MAX_RESUMES
 from whisper_service.actors.speech.repetition import compression_ratio
+from whisper_service.actors.speech.windows import AudioChunk
 from whisper_service.core.domain import Preset
 
 

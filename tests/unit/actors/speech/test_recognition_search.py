@@ -18,7 +18,8 @@ from tests.unit.actors.speech.scripted_engine import (
     words,
 )
 from whisper_service.actors.speech.engine import Search
-from whisper_service.actors.speech.recognition import BEAM, GARBAGE_LOGPROB, GREEDY, NO_REPEATS, STRATEGIES, AudioChunk
+from whisper_service.actors.speech.recognition import BEAM, GARBAGE_LOGPROB, GREEDY, NO_REPEATS, STRATEGIES
+from whisper_service.actors.speech.windows import AudioChunk
 from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Preset
 

@@ -19,9 +19,9 @@ from testkit.sounds import babble
 from whisper_service.actors.speech import slots as module
 from whisper_service.actors.speech.engine import Audio, UnalignableText
 from whisper_service.actors.speech.priority import Priority
-from whisper_service.actors.speech.recognition import AudioChunk, Recognition, Sentence
 from whisper_service.actors.speech.slots import Slots
 from whisper_service.actors.speech.speech_spans import SpeechFinder
+from whisper_service.actors.speech.windows import AudioChunk, Recognition, Sentence
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Task, Word
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.protocol import (
