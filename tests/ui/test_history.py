@@ -73,6 +73,15 @@ async def test_each_change_is_shown_undone_and_restored(visitor: Visitor, site: 
     await visitor.reads("document.querySelectorAll('[data-history-person] option').length", 4)  # all and three people
     await page.select_option("[data-history-person]", "Bo")
     await visitor.count("ol.history > li", 1)
+    await page.select_option("[data-history-person]", "")
+    kind = page.locator("[data-history-kind]")
+    assert {"All changes", "Undo", "Earlier version restored", "Text"} <= set(
+        map(str.strip, await kind.locator("option").all_inner_texts())
+    )
+    await kind.select_option("Earlier version restored")
+    await visitor.reads(
+        "[...document.querySelectorAll('ol.history > li')].map((li) => Number(li.dataset.edit))", [10, 8]
+    )
 
 
 async def test_a_long_history_comes_in_pages(visitor: Visitor, site: Site) -> None:

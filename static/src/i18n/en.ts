@@ -551,6 +551,8 @@ export const en = {
     change_restore: 'Earlier version restored',
     change_other: 'Changed',
     all_people: 'Everybody',
+    all_kinds: 'All changes',
+    kind_replaced: 'Replaced',
 
     // models, system, settings
     models_text: 'Installed models work offline. If a job needs another model, it is downloaded first.',

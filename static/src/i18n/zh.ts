@@ -550,6 +550,8 @@ export const zh: Translation = {
     change_restore: '恢复到较早版本',
     change_other: '更改',
     all_people: '所有人',
+    all_kinds: '所有更改',
+    kind_replaced: '替换',
 
     // models, system, settings
     models_text: '已安装的模型可离线使用；任务需要其他模型时会先下载。',
