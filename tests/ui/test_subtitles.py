@@ -397,3 +397,37 @@ async def test_a_line_of_two_subtitles_is_edited_in_the_one_that_was_clicked_and
     await visitor.reads(f"({TEXTS})[1]", "Nobody had seen the boat|all for days and days.")
     await visitor.reads("document.activeElement.dataset.cue", await page.evaluate(KEY_OF, 1))
     assert (await as_in_file(visitor, site, job))[1][2] == "Nobody had seen the boat\nall for days and days."
+
+
+async def test_a_line_that_needs_a_decision_gets_its_times_behind_it(visitor: Visitor, site: Site) -> None:
+    job = await shown(visitor, site, seconds=4.0)
+    page = visitor.page
+    visitor.expected = re.compile("/api/")
+    await visitor.live()
+    texts = await page.evaluate(TEXTS)
+    nth = next(at for at, text in enumerate(texts) if text == LINES[1])
+    await page.route("**/edits", lambda route: route.abort())
+    await choose(visitor, nth)
+    await page.keyboard.press("Enter")
+    await visitor.reads("document.activeElement.isContentEditable", True)
+    await page.keyboard.press("End")
+    await page.keyboard.type(" Now!")
+    await page.keyboard.press("Escape")
+    await visitor.reads(f"({TEXTS})[{nth}]", f"{LINES[1]} Now!")
+    line = (await transcript(site, job))[1]
+    operations = [{"op": "text", "id": line["id"], "v": 0, "text": "Please call Stella later."}]
+    async with httpx.AsyncClient(base_url=site.url) as client:
+        body = {"batch": "theirs", "operations": operations}
+        (await client.post(f"/api/jobs/{job}/edits", json=body)).raise_for_status()
+    await page.unroute("**/edits")
+    await page.evaluate("dispatchEvent(new Event('focus'))")
+    await page.wait_for_selector("[data-conflict]")
+    await choose(visitor, nth)
+    await set_time(visitor, "end", "0:08.5")
+    await visitor.sees(lambda: page.text_content("body"), has="Choose first which text to keep.")
+    await page.click("[data-keep=theirs]")
+    await visitor.reads(f"({TEXTS})[{nth}]", "Please call Stella later.")
+    await choose(visitor, nth)
+    await set_time(visitor, "end", "0:08.5")
+    found = await as_in_file(visitor, site, job)
+    assert found[nth][1:] == ["0:08.500", "Please call Stella later."]

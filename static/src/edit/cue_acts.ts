@@ -44,7 +44,8 @@ export function useCueActs(reading: Reading, { cues, inHand, focus, focused }: C
     const place = focused()
     const key = cues.setTimes(cue, start, end)
     if (key === null) {
-      notify(t(start < end ? 'cue_refused' : 'cue_no_time'))
+      const isUndecided = cue.lines.some((line) => reading.session.conflicts.value[line])
+      notify(t(start >= end ? 'cue_no_time' : isUndecided ? 'times_refused' : 'cue_refused'))
       return false
     }
     cues.chosen.value = key
