@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from whisper_service.actors.speech import main as real
-from whisper_service.supervision.protocol import Command, Report, Transcribe
+from whisper_service.supervision.messages.speech import Transcribe
+from whisper_service.supervision.protocol import Command, Report
 
 MB = 1 << 20
 POKE = b"""

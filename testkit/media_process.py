@@ -12,7 +12,8 @@ from typing import Final
 import psutil
 
 from testkit.actor_process import ActorProcess
-from whisper_service.supervision.protocol import Decode, Decoded, Fault, Ready, Shutdown
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.media import Decode, Decoded
 
 ENTRY: Final = "whisper_service.actors.media.main:run"
 MAX_S: Final = 120.0

@@ -47,31 +47,28 @@ from whisper_service.core.errors import DiskFull
 from whisper_service.editing.splitting import split_words
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import (
-    Align,
-    Aligned,
-    AlignedWord,
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, MediaInfo
+from whisper_service.supervision.messages.speakers import (
     Assign,
     Assigned,
     AssignedSpeaker,
     AssignedTurns,
-    BatchDone,
-    ChunkDone,
-    ChunkFound,
-    ChunkInput,
-    Decode,
-    Decoded,
-    Fault,
     Heard,
     Listen,
+)
+from whisper_service.supervision.messages.speech import (
+    Align,
+    Aligned,
+    AlignedWord,
+    BatchDone,
+    ChunkDone,
+    ChunkInput,
     Load,
     Loaded,
-    MediaInfo,
-    Ready,
-    Report,
-    Shutdown,
     Transcribe,
 )
+from whisper_service.supervision.protocol import Report
 from whisper_service.web.compat.raw_pcm import header
 
 Emit = Callable[[Report], None]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from whisper_service.actors.speech import main as real
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import Loaded, Report
+from whisper_service.supervision.messages.speech import Loaded
+from whisper_service.supervision.protocol import Report
 
 SPARE_BYTES = 8 << 20
 

@@ -16,22 +16,10 @@ from pathlib import Path
 
 from whisper_service.core.domain import SAMPLE_RATE, Segment, Span, Word
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import (
-    BatchDone,
-    ChunkDone,
-    ChunkFound,
-    ChunkInput,
-    Command,
-    Decode,
-    Decoded,
-    Load,
-    Loaded,
-    MediaInfo,
-    Ready,
-    Report,
-    Shutdown,
-    Transcribe,
-)
+from whisper_service.supervision.messages.base import Ready, Shutdown
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, MediaInfo
+from whisper_service.supervision.messages.speech import BatchDone, ChunkDone, ChunkInput, Load, Loaded, Transcribe
+from whisper_service.supervision.protocol import Command, Report
 
 Emit = Callable[[Report], None]
 JOURNAL = "BENCH_JOURNAL"

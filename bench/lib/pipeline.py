@@ -18,7 +18,8 @@ from whisper_service.actors.speech.recognition import Recognizer
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.actors.speech.windows import AudioChunk
 from whisper_service.core.domain import Preset, Segment
-from whisper_service.supervision.protocol import ChunkFound, ChunkInput, Decode
+from whisper_service.supervision.messages.media import ChunkFound, Decode
+from whisper_service.supervision.messages.speech import ChunkInput
 
 BATCH = 8
 

@@ -30,7 +30,9 @@ from testkit.speaker_networks import NoNetworks, speaker_networks
 from whisper_service.actors.media.main import decode
 from whisper_service.app.wiring import SPEAKERS_ENTRY
 from whisper_service.core.domain import SAMPLE_RATE, Span
-from whisper_service.supervision.protocol import Assign, Assigned, ChunkFound, Decode, Heard, Listen, Ready
+from whisper_service.supervision.messages.base import Ready
+from whisper_service.supervision.messages.media import ChunkFound, Decode
+from whisper_service.supervision.messages.speakers import Assign, Assigned, Heard, Listen
 
 HEAD: Final = ("stage", "memory, MB", "most so far, MB", "CPU s", "CPU s per s of sound", "wall s")
 CHUNK_S: Final = 30.0

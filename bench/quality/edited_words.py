@@ -27,7 +27,7 @@ from whisper_service.editing.applying import apply
 from whisper_service.editing.lines import Line, LineList
 from whisper_service.editing.operations import ChangeText
 from whisper_service.editing.retiming import timed
-from whisper_service.supervision.protocol import ChunkFound, Decode
+from whisper_service.supervision.messages.media import ChunkFound, Decode
 
 RUNS = (3, 5, 8)
 NEVER = 4

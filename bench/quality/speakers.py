@@ -52,7 +52,7 @@ from whisper_service.actors.speakers.clustering import HowMany, cluster
 from whisper_service.actors.speakers.labels import Labels, assigned
 from whisper_service.actors.speakers.segmentation import FIELD, FRAME_S
 from whisper_service.core.domain import SAMPLE_RATE, Span, Word
-from whisper_service.supervision.protocol import ChunkFound, Decode
+from whisper_service.supervision.messages.media import ChunkFound, Decode
 
 SPOOL: Final = "spool"
 """The file with the decoded sound."""

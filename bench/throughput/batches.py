@@ -39,7 +39,7 @@ from whisper_service.actors.speech import allocator, cuda_libraries, gpu_memory
 from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.core.domain import Preset
 from whisper_service.supervision.boot import PINNED
-from whisper_service.supervision.protocol import ChunkFound, Decode
+from whisper_service.supervision.messages.media import ChunkFound, Decode
 
 STAGES = ("encode", "detect_languages", "decode", "words")
 

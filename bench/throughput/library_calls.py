@@ -29,7 +29,7 @@ from whisper_service.actors.samples import read_samples
 from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech.engine import DecodedWindow, Engine, Search
 from whisper_service.core.domain import Task
-from whisper_service.supervision.protocol import ChunkFound, Decode
+from whisper_service.supervision.messages.media import ChunkFound, Decode
 
 BATCH = 8
 NEEDED = ("encode", "decode greedily")

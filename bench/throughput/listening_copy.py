@@ -25,7 +25,7 @@ from bench.lib import report
 from testkit.media_files import encode
 from testkit.sounds import RATE, babble, silence
 from whisper_service.core.files import draft_of
-from whisper_service.supervision.protocol import ChunkFound, Decode, Decoded
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded
 
 REACH = RATE // 2
 

@@ -19,7 +19,8 @@ from whisper_service.core.identifiers import identifier
 from whisper_service.editing.aligning import WordStretch
 from whisper_service.storage.data_dir import SAMPLE_BYTES, DataDir
 from whisper_service.supervision.conversation import Conversation
-from whisper_service.supervision.protocol import Decode, Decoded, Fault
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.media import Decode, Decoded
 
 RANGE_S: Final = 900.0
 """Seconds that are decoded at once if several chunks wait: 29 MB of samples."""

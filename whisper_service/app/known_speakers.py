@@ -26,20 +26,11 @@ from whisper_service.storage.data_dir import SAMPLE_BYTES, DataDir
 from whisper_service.storage.store import Store
 from whisper_service.storage.voice_matching import same_people
 from whisper_service.supervision.conversation import Conversation, conversation
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, MediaInfo
+from whisper_service.supervision.messages.speakers import Assign, Assigned, Heard, Listen
 from whisper_service.supervision.orphans import OrphanList
-from whisper_service.supervision.protocol import (
-    Assign,
-    Assigned,
-    ChunkFound,
-    Decode,
-    Decoded,
-    Fault,
-    Heard,
-    Listen,
-    MediaInfo,
-    Ready,
-    Report,
-)
+from whisper_service.supervision.protocol import Report
 
 T = TypeVar("T")
 R = TypeVar("R")

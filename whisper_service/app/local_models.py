@@ -32,16 +32,16 @@ from whisper_service.scheduler.model_downloads import STALL_S, TRIES
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.supervision.conversation import Conversation, conversation
-from whisper_service.supervision.protocol import (
-    Command,
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.download import (
     ConnectionTested,
     Download,
     Downloaded,
     DownloadProgress,
     EndpointState,
-    Fault,
     TestConnection,
 )
+from whisper_service.supervision.protocol import Command
 
 
 def active_config(config: Config, sources: Mapping[str, SettingSource]) -> Config:

@@ -8,7 +8,8 @@ from typing import Final
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.errors import BadArchive
 from whisper_service.supervision.conversation import conversation
-from whisper_service.supervision.protocol import Fault, MakeNetworks, NetworksMade, Ready
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.speakers import MakeNetworks, NetworksMade
 
 ENTRY: Final = "whisper_service.actors.speakers.wheel:run"
 WITHIN_S: Final = 120.0

@@ -16,7 +16,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkFound, Decoded, Fault, Heard, Loaded, Ready
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.media import ChunkFound, Decoded
+from whisper_service.supervision.messages.speakers import Heard
+from whisper_service.supervision.messages.speech import BatchDone, ChunkDone, Loaded
 from whisper_service.supervision.supervisor import ActorEvent, Died
 
 PREFIX: Final = "whisper_service"

@@ -25,7 +25,7 @@ from whisper_service.models.inventory import ModelInfo
 from whisper_service.models.speaker_networks import SPEAKERS, has_checkpoints
 from whisper_service.scheduler import model_actions
 from whisper_service.storage.uploads import UploadLimits, Uploads
-from whisper_service.supervision.protocol import EndpointState
+from whisper_service.supervision.messages.download import EndpointState
 
 
 class ModelsInfo(Value, frozen=True):

@@ -26,17 +26,10 @@ from whisper_service.models.catalog import Located
 from whisper_service.models.speaker_networks import SPEAKERS, missing_networks
 from whisper_service.supervision.conversation import conversation
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import (
-    ChunkFound,
-    Decode,
-    Decoded,
-    Fault,
-    Heard,
-    Listen,
-    Load,
-    Loaded,
-    Ready,
-)
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded
+from whisper_service.supervision.messages.speakers import Heard, Listen
+from whisper_service.supervision.messages.speech import Load, Loaded
 
 VOWELS: Final = ((700, 1200, 2600), (300, 2300, 3000), (500, 900, 2500))
 """Formants of a, i and o in Hz, roughly. That is enough for a voice detector."""

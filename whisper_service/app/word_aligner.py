@@ -30,8 +30,8 @@ from whisper_service.storage.change_feed import ChangeFeed, Closed
 from whisper_service.storage.edit_log import EditKind
 from whisper_service.storage.transcript_edits import Edit
 from whisper_service.supervision.conversation import conversation
+from whisper_service.supervision.messages.speech import Align
 from whisper_service.supervision.orphans import OrphanList
-from whisper_service.supervision.protocol import Align
 
 logger = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ from whisper_service.integrations.site_fetcher import SiteFetcher, SiteRefused
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.storage.uploads import BLOCK, Uploads
-from whisper_service.supervision.protocol import SiteFound, SiteProgress
+from whisper_service.supervision.messages.sites import SiteFound, SiteProgress
 
 logger = logging.getLogger(__name__)
 

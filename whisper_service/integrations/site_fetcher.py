@@ -23,16 +23,10 @@ from whisper_service.integrations.site_support import SiteSupport, site_support
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.uploads import Uploads
 from whisper_service.supervision.conversation import Conversation, conversation
+from whisper_service.supervision.messages.base import Ready
+from whisper_service.supervision.messages.sites import FetchSite, SiteFailed, SiteFetched, SiteFound, SiteProgress
 from whisper_service.supervision.orphans import OrphanList
-from whisper_service.supervision.protocol import (
-    FetchSite,
-    Ready,
-    Report,
-    SiteFailed,
-    SiteFetched,
-    SiteFound,
-    SiteProgress,
-)
+from whisper_service.supervision.protocol import Report
 
 SITES: Final = "whisper_service.actors.sites.main:run"
 NAME: Final = "sites"

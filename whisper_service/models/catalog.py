@@ -35,7 +35,7 @@ from whisper_service.models.bundled import (
 from whisper_service.models.files import REQUIRED, VOCABULARIES, file_size, missing_files
 from whisper_service.models.known import BY_NAME, BY_REPO, ON_CPU, ON_GPU
 from whisper_service.models.speaker_networks import DOWNLOAD_BYTES, PAIR, SPEAKERS, missing_networks
-from whisper_service.supervision.protocol import RemoteFile, partial_of
+from whisper_service.supervision.messages.download import RemoteFile, partial_of
 
 AUTO: Final = "auto"
 ALIASES: Final = {"large": "large-v3", "turbo": "large-v3-turbo"}

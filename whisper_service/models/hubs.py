@@ -16,7 +16,7 @@ from whisper_service.config.schema import ModelSettings
 from whisper_service.core.domain import Value
 from whisper_service.models.known import BY_NAME
 from whisper_service.models.speaker_networks import SEGMENTATION
-from whisper_service.supervision.protocol import Hub, TestConnection
+from whisper_service.supervision.messages.download import Hub, TestConnection
 
 PUBLIC: Final = "https://huggingface.co"
 PROBE: Final = BY_NAME["tiny"].repo

@@ -15,7 +15,7 @@ from whisper_service.models.catalog import Catalog, CatalogEntry, in_order
 from whisper_service.models.files import WEIGHTS, ModelFacts, read_facts
 from whisper_service.models.known import BY_NAME, ON_CPU, ON_GPU, Shape, Suitability
 from whisper_service.models.speaker_networks import GOOD_FOR, MEMORY_BYTES, SPEAKERS, check_networks
-from whisper_service.supervision.protocol import Transfer
+from whisper_service.supervision.messages.download import Transfer
 
 
 class ModelState(StrEnum):

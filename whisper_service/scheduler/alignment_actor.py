@@ -11,7 +11,7 @@ import anyio
 
 from whisper_service.core.domain import Problem
 from whisper_service.scheduler.speech_actor import SpeechActor
-from whisper_service.supervision.protocol import Align, AlignedWord
+from whisper_service.supervision.messages.speech import Align, AlignedWord
 
 
 @dataclass(eq=False)

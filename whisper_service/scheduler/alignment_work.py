@@ -14,7 +14,8 @@ from whisper_service.core.domain import Problem
 from whisper_service.scheduler.alignment_actor import AskedAlignment
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.speech_actor import SpeechActor
-from whisper_service.supervision.protocol import Align, Aligned, Fault
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.speech import Align, Aligned
 
 LIMIT_S: Final = 300.0
 """Seconds for one alignment. It takes a slot some seconds, with the largest model on a slow CPU a minute."""

@@ -17,7 +17,7 @@ from whisper_service.scheduler.aborts import fail, fail_all, problem_of
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.speech_actor import SpeechActor
-from whisper_service.supervision.protocol import ChunkInput
+from whisper_service.supervision.messages.speech import ChunkInput
 
 logger = logging.getLogger(__name__)
 

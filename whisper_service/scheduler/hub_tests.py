@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from whisper_service.core.domain import Problem
-from whisper_service.supervision.protocol import ConnectionTested, EndpointState, TestConnection
+from whisper_service.supervision.messages.download import ConnectionTested, EndpointState, TestConnection
 from whisper_service.supervision.supervisor import Supervisor
 
 STALL_S = 60.0

@@ -13,7 +13,8 @@ from whisper_service.core.domain import Job, Problem
 from whisper_service.core.sound_format import form_of
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.live_sound import sound_bytes
-from whisper_service.supervision.protocol import Cancel, CutHere, Follow, Followed, Grow
+from whisper_service.supervision.messages.base import Cancel
+from whisper_service.supervision.messages.media import CutHere, Follow, Followed, Grow
 from whisper_service.supervision.supervisor import Supervisor
 
 TELL_S: Final = 5.0

@@ -10,7 +10,7 @@ from whisper_service.core.domain import SAMPLE_RATE, Span
 from whisper_service.scheduler import recovery
 from whisper_service.scheduler.context import Context
 from whisper_service.supervision.faults import Diagnosis
-from whisper_service.supervision.protocol import Followed, SessionState
+from whisper_service.supervision.messages.media import Followed, SessionState
 
 
 async def take_followed(context: Context, report: Followed) -> None:

@@ -14,7 +14,8 @@ from whisper_service.core.domain import ActorState, Channels, Job, Problem
 from whisper_service.core.files import draft_of
 from whisper_service.scheduler.views import MediaActorView
 from whisper_service.storage.data_dir import DataDir
-from whisper_service.supervision.protocol import Cancel, Decode
+from whisper_service.supervision.messages.base import Cancel
+from whisper_service.supervision.messages.media import Decode
 from whisper_service.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from whisper_service.core.domain import Problem
 from whisper_service.scheduler.model_states import ModelStates, WantedModel
 from whisper_service.storage.row_mapping import ModelRow
-from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress, Hub, Transfer
+from whisper_service.supervision.messages.download import Download, Downloaded, DownloadProgress, Hub, Transfer
 from whisper_service.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from whisper_service.scheduler.speech_device import SpeechDevice
 from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.row_mapping import ModelRow
 from whisper_service.storage.store import Store
-from whisper_service.supervision.protocol import Transfer
+from whisper_service.supervision.messages.download import Transfer
 
 SHARE_OF_GPU: Final = 0.8
 """Share of the GPU's free memory for model and batches. Screens and other programs need the rest."""

@@ -23,7 +23,7 @@ from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.scheduler.views import ChunkKey
 from whisper_service.supervision.faults import Diagnosis, FaultKind
-from whisper_service.supervision.protocol import Fault
+from whisper_service.supervision.messages.base import Fault
 
 logger = logging.getLogger(__name__)
 

@@ -11,30 +11,19 @@ from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.speech_actor import SpeechActor
-from whisper_service.supervision.protocol import (
-    Aligned,
-    Assigned,
-    BatchDone,
-    ChunkDone,
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.download import ConnectionTested, Downloaded, DownloadProgress
+from whisper_service.supervision.messages.media import (
     ChunkFound,
-    ConnectionTested,
     Decoded,
     DecodeProgress,
-    Downloaded,
-    DownloadProgress,
-    Fault,
     Followed,
-    Heard,
-    Loaded,
     MediaInfo,
-    NetworksMade,
-    Ready,
     SessionState,
-    SiteFailed,
-    SiteFetched,
-    SiteFound,
-    SiteProgress,
 )
+from whisper_service.supervision.messages.sites import SiteFailed, SiteFetched, SiteFound, SiteProgress
+from whisper_service.supervision.messages.speakers import Assigned, Heard, NetworksMade
+from whisper_service.supervision.messages.speech import Aligned, BatchDone, ChunkDone, Loaded
 from whisper_service.supervision.supervisor import Died, Reported
 
 logger = logging.getLogger(__name__)

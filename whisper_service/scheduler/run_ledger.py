@@ -32,7 +32,7 @@ from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.storage.transcript_edits import Edit
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import ChunkDone, Dropped
+from whisper_service.supervision.messages.speech import ChunkDone, Dropped
 
 logger = logging.getLogger(__name__)
 

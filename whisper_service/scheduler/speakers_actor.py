@@ -18,7 +18,8 @@ from whisper_service.core.domain import ActorState, Problem, Segment, Span
 from whisper_service.core.speaker_count import Wanted
 from whisper_service.scheduler.run_speakers import Failures
 from whisper_service.scheduler.views import SpeakersView
-from whisper_service.supervision.protocol import Assign, Assigned, Cancel, Fault, Heard, Listen
+from whisper_service.supervision.messages.base import Cancel, Fault
+from whisper_service.supervision.messages.speakers import Assign, Assigned, Heard, Listen
 from whisper_service.supervision.supervisor import Supervisor
 
 HEAR_S: Final = 120.0

@@ -16,7 +16,7 @@ from whisper_service.scheduler.run_speakers import RunSpeakers
 from whisper_service.storage.speaker_identity import FoundSpeaker
 from whisper_service.storage.speakers import SegmentTurns
 from whisper_service.storage.transcript_edits import Edit
-from whisper_service.supervision.protocol import Assigned
+from whisper_service.supervision.messages.speakers import Assigned
 
 UNAVAILABLE = "speakers_unavailable"
 """The note of a job that ended without its speakers."""

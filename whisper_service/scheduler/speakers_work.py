@@ -25,7 +25,8 @@ from whisper_service.scheduler.run_speakers import SPOOL_TRIES
 from whisper_service.scheduler.speakers_actor import Recount, Work
 from whisper_service.scheduler.views import Decoding
 from whisper_service.supervision.faults import Diagnosis, FaultKind
-from whisper_service.supervision.protocol import Assigned, Fault, Heard
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.speakers import Assigned, Heard
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from whisper_service.scheduler.deadlines import Deadlines
 from whisper_service.scheduler.speech_device import SpeechDevice
 from whisper_service.scheduler.speeds import SeatSpeed
 from whisper_service.scheduler.views import ChunkKey, GiveBatch, LateBatch, SeatView
-from whisper_service.supervision.protocol import BatchDone, Cancel, ChunkInput, Fault, Load, Loaded, Transcribe
+from whisper_service.supervision.messages.base import Cancel, Fault
+from whisper_service.supervision.messages.speech import BatchDone, ChunkInput, Load, Loaded, Transcribe
 from whisper_service.supervision.supervisor import Supervisor
 
 EXPRESS_SLOTS: Final = 1

@@ -12,7 +12,7 @@ from whisper_service.core import fallback
 from whisper_service.core.domain import Problem
 from whisper_service.core.fallback import Fallback, Rung
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import Loaded
+from whisper_service.supervision.messages.speech import Loaded
 from whisper_service.supervision.supervisor import Supervisor
 
 BATCH: Final = 8

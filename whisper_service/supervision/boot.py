@@ -17,18 +17,11 @@ from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 
 from whisper_service.supervision.faults import EXIT_UNCAUGHT
-from whisper_service.supervision.protocol import (
-    Assign,
-    Cancel,
-    Command,
-    Decode,
-    Follow,
-    Listen,
-    Report,
-    Transcribe,
-    decode_command,
-    encode,
-)
+from whisper_service.supervision.messages.base import Cancel
+from whisper_service.supervision.messages.media import Decode, Follow
+from whisper_service.supervision.messages.speakers import Assign, Listen
+from whisper_service.supervision.messages.speech import Transcribe
+from whisper_service.supervision.protocol import Command, Report, decode_command, encode
 
 Emit = Callable[[Report], None]
 PINNED = {"OPENBLAS_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}

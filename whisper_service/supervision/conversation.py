@@ -16,8 +16,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import Problem
+from whisper_service.supervision.messages.base import Ready
 from whisper_service.supervision.orphans import OrphanList
-from whisper_service.supervision.protocol import Command, Ready, Report
+from whisper_service.supervision.protocol import Command, Report
 from whisper_service.supervision.supervisor import ActorEvent, Died, Supervisor
 
 

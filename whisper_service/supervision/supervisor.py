@@ -26,9 +26,10 @@ from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import ActorState, Death, Problem, Value
 from whisper_service.host import oom_kills
 from whisper_service.supervision import actor_logs, faults
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
 from whisper_service.supervision.orphans import OrphanList
 from whisper_service.supervision.process import STOP_S, ActorProcess
-from whisper_service.supervision.protocol import Command, Fault, Ready, Report, Shutdown, decode_report, encode
+from whisper_service.supervision.protocol import Command, Report, decode_report, encode
 from whisper_service.supervision.restart_limit import RestartLimit
 
 logger = logging.getLogger(__name__)

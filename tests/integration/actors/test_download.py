@@ -22,21 +22,18 @@ from whisper_service.actors.download.progress import ProgressReporter
 from whisper_service.models.bundled import BUNDLED, join, missing_packages
 from whisper_service.models.files import ORIGIN, read_origin
 from whisper_service.supervision import protocol
-from whisper_service.supervision.protocol import (
-    Command,
+from whisper_service.supervision.messages import download
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.download import (
     ConnectionTested,
     Download,
     Downloaded,
     DownloadProgress,
-    Fault,
     Hub,
-    Ready,
-    Report,
-    Shutdown,
     Transfer,
-    encode,
     partial_of,
 )
+from whisper_service.supervision.protocol import Command, Report, encode
 
 SIZE = 3_000_000
 TOKEN = "hf_TokenThatNobodyMaySee"
@@ -477,7 +474,7 @@ def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor:
     with closed_port() as closed, FakeHub(hub.files) as blocked:
         blocked.fault("/storage/", "status", status=403)
         endpoints = (hub.url, closed, blocked.url)
-        (report,) = shared_actor.work(protocol.TestConnection(REPO, Hub(endpoints, token=TOKEN, read_timeout_s=5.0)))
+        (report,) = shared_actor.work(download.TestConnection(REPO, Hub(endpoints, token=TOKEN, read_timeout_s=5.0)))
         assert isinstance(report, ConnectionTested)
         codes = [(result.endpoint, result.problem and result.problem.code) for result in report.results]
         assert codes == [(hub.url, None), (closed, "connection_refused"), (blocked.url, "access_denied")]
@@ -489,7 +486,7 @@ def test_a_connection_is_tested_without_a_download(tmp_path: Path, shared_actor:
 
 
 def test_offline_tests_nothing(shared_actor: DownloadProcess, hub: FakeHub) -> None:
-    (report,) = shared_actor.work(protocol.TestConnection(REPO, Hub((hub.url,), offline=True)))
+    (report,) = shared_actor.work(download.TestConnection(REPO, Hub((hub.url,), offline=True)))
     assert isinstance(report, ConnectionTested)
     assert [result.problem and result.problem.code for result in report.results] == ["offline"]
     assert hub.asked == []

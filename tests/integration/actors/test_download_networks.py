@@ -14,18 +14,17 @@ from testkit.fake_hub import FakeHub, wire_networks
 from whisper_service.models.catalog import PAIR_SOURCE
 from whisper_service.models.files import ORIGIN, read_origin
 from whisper_service.models.speaker_networks import EMBEDDING, PAIR, SEGMENTATION, SPEAKERS, verify_networks
-from whisper_service.supervision import protocol
-from whisper_service.supervision.protocol import (
+from whisper_service.supervision.messages import download
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.download import (
     ConnectionTested,
     Download,
     Downloaded,
     DownloadProgress,
-    Fault,
     Hub,
-    Ready,
-    Report,
     partial_of,
 )
+from whisper_service.supervision.protocol import Report
 
 ENTRY = "whisper_service.actors.download.main:run"
 
@@ -47,7 +46,7 @@ def want(folder: Path, *endpoints: str) -> Download:
     return Download(SPEAKERS, PAIR_SOURCE.repo, str(folder), Hub(endpoints), files=PAIR_SOURCE.files)
 
 
-def answer(actor: ActorProcess, command: Download | protocol.TestConnection) -> Report:
+def answer(actor: ActorProcess, command: Download | download.TestConnection) -> Report:
     actor.send(command)
     return actor.until(lambda report: isinstance(report, Downloaded | Fault | ConnectionTested))[-1]
 
@@ -132,7 +131,7 @@ def test_a_download_that_was_killed_goes_on_where_it_stopped(tmp_path: Path) -> 
 
 def test_the_way_to_the_hub_is_tested_with_one_byte(actor: ActorProcess, hub: FakeHub) -> None:
     source = SEGMENTATION.sources[0]
-    report = answer(actor, protocol.TestConnection(source.repo, Hub((hub.url,)), source.path))
+    report = answer(actor, download.TestConnection(source.repo, Hub((hub.url,)), source.path))
     assert isinstance(report, ConnectionTested)
     assert report.results[0].problem is None
     assert hub.sent[source.path] == 1

@@ -22,20 +22,9 @@ from whisper_service.actors.media.chunker import BRIEF_S, ChunkPolicy
 from whisper_service.core.domain import Playable
 from whisper_service.supervision import boot
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import (
-    Cancel,
-    ChunkFound,
-    Command,
-    Decode,
-    Decoded,
-    DecodeProgress,
-    Fault,
-    MediaInfo,
-    Ready,
-    Report,
-    Shutdown,
-    decode_report,
-)
+from whisper_service.supervision.messages.base import Cancel, Fault, Ready, Shutdown
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, DecodeProgress, MediaInfo
+from whisper_service.supervision.protocol import Command, Report, decode_report
 from whisper_service.supervision.protocol import encode as encode_message
 
 PAD = ChunkPolicy().pad_s

@@ -22,17 +22,9 @@ from whisper_service.actors.speakers.embedding import WIDTH
 from whisper_service.actors.speakers.main import NICE
 from whisper_service.core.domain import Segment, Span, Word
 from whisper_service.models.speaker_networks import EMBEDDING, SEGMENTATION
-from whisper_service.supervision.protocol import (
-    Assign,
-    Assigned,
-    Cancel,
-    Fault,
-    Heard,
-    Listen,
-    Ready,
-    Report,
-    Shutdown,
-)
+from whisper_service.supervision.messages.base import Cancel, Fault, Ready, Shutdown
+from whisper_service.supervision.messages.speakers import Assign, Assigned, Heard, Listen
+from whisper_service.supervision.protocol import Report
 
 ENTRY = "whisper_service.actors.speakers.main:run"
 pytestmark = pytest.mark.skipif(not HERE, reason=NOT_HERE)

@@ -26,19 +26,9 @@ from whisper_service.actors.speech.repetition import LOOP_RATIO, repetition
 from whisper_service.core.domain import Span
 from whisper_service.models.bundled import BUNDLED
 from whisper_service.models.bundled import join as join_model
-from whisper_service.supervision.protocol import (
-    BatchDone,
-    Cancel,
-    ChunkDone,
-    ChunkInput,
-    Fault,
-    Load,
-    Loaded,
-    Ready,
-    Report,
-    Shutdown,
-    Transcribe,
-)
+from whisper_service.supervision.messages.base import Cancel, Fault, Ready, Shutdown
+from whisper_service.supervision.messages.speech import BatchDone, ChunkDone, ChunkInput, Load, Loaded, Transcribe
+from whisper_service.supervision.protocol import Report
 
 ENTRY = "whisper_service.actors.speech.main:run"
 R = TypeVar("R", bound=Report)

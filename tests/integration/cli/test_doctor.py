@@ -26,7 +26,9 @@ from whisper_service.models.speaker_networks import EMBEDDING, SPEAKERS
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import Fault, Load, Loaded, Problem, Ready, Report, Shutdown
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.speech import Load, Loaded
+from whisper_service.supervision.protocol import Problem, Report
 
 HERE = "tests.integration.cli.test_doctor"
 

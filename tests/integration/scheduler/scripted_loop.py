@@ -32,21 +32,11 @@ from whisper_service.storage.change_feed import ChangeFeed
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.storage.store import Store
 from whisper_service.supervision.faults import classify
-from whisper_service.supervision.protocol import (
-    BatchDone,
-    ChunkDone,
-    ChunkFound,
-    Command,
-    Decode,
-    Decoded,
-    Fault,
-    Hub,
-    Load,
-    Loaded,
-    Ready,
-    Report,
-    Transcribe,
-)
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.download import Hub
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded
+from whisper_service.supervision.messages.speech import BatchDone, ChunkDone, Load, Loaded, Transcribe
+from whisper_service.supervision.protocol import Command, Report
 from whisper_service.supervision.supervisor import Died, Reported, Supervisor
 
 

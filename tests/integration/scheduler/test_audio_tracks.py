@@ -8,7 +8,8 @@ import pytest
 
 from tests.integration.scheduler.scripted_loop import scripted_loop
 from whisper_service.core.domain import AudioTrack, Problem
-from whisper_service.supervision.protocol import Decode, Decoded, MediaInfo, Ready
+from whisper_service.supervision.messages.base import Ready
+from whisper_service.supervision.messages.media import Decode, Decoded, MediaInfo
 
 pytestmark = pytest.mark.anyio
 

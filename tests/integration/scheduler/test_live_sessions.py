@@ -25,17 +25,15 @@ from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import Cause
 from whisper_service.core.sound_format import form_of
 from whisper_service.scheduler import live_actor, requests
-from whisper_service.supervision.protocol import (
-    Cancel,
+from whisper_service.supervision.messages.base import Cancel, Fault, Ready
+from whisper_service.supervision.messages.media import (
     ChunkFound,
     CutHere,
     Decode,
     Decoded,
-    Fault,
     Follow,
     Followed,
     Grow,
-    Ready,
     SessionState,
 )
 

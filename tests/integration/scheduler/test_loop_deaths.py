@@ -12,7 +12,9 @@ from whisper_service.core.domain import CALL_RANK, SAMPLE_RATE, Problem, Span, S
 from whisper_service.core.job_states import Cause
 from whisper_service.scheduler import requests
 from whisper_service.supervision.faults import classify
-from whisper_service.supervision.protocol import ChunkFound, Fault, Load, Ready, Transcribe
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.media import ChunkFound
+from whisper_service.supervision.messages.speech import Load, Transcribe
 from whisper_service.supervision.supervisor import Died, Reported
 
 pytestmark = pytest.mark.anyio

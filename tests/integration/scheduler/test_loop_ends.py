@@ -14,7 +14,8 @@ from whisper_service.core.errors import IllegalTransition
 from whisper_service.core.job_states import Cause
 from whisper_service.scheduler import model_actions, requests
 from whisper_service.storage.store import Store
-from whisper_service.supervision.protocol import Cancel, Command, Fault, Ready
+from whisper_service.supervision.messages.base import Cancel, Fault, Ready
+from whisper_service.supervision.protocol import Command
 
 pytestmark = pytest.mark.anyio
 

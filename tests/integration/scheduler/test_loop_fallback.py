@@ -12,7 +12,8 @@ from tests.integration.scheduler.scripted_loop import GPU, OOM, exits, first_bat
 from whisper_service.core.domain import Status
 from whisper_service.core.fallback import Rung
 from whisper_service.scheduler import requests
-from whisper_service.supervision.protocol import Fault, Load, Ready
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.speech import Load
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,8 @@ from whisper_service.core.domain import Problem, Status
 from whisper_service.core.fallback import Rung
 from whisper_service.scheduler import requests
 from whisper_service.supervision.faults import classify
-from whisper_service.supervision.protocol import Cancel, Fault, Load, Loaded, Ready, Transcribe
+from whisper_service.supervision.messages.base import Cancel, Fault, Ready
+from whisper_service.supervision.messages.speech import Load, Loaded, Transcribe
 
 pytestmark = pytest.mark.anyio
 

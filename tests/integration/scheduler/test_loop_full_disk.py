@@ -14,7 +14,9 @@ from whisper_service.core.domain import SAMPLE_RATE, Phase, Span, Status
 from whisper_service.core.errors import StoreBusy
 from whisper_service.models.catalog import Catalog
 from whisper_service.scheduler import loop as scheduler_loop
-from whisper_service.supervision.protocol import ChunkFound, Load, Loaded, Ready
+from whisper_service.supervision.messages.base import Ready
+from whisper_service.supervision.messages.media import ChunkFound
+from whisper_service.supervision.messages.speech import Load, Loaded
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,8 @@ from whisper_service.core.domain import Status
 from whisper_service.core.job_states import Cause
 from whisper_service.scheduler import requests
 from whisper_service.supervision.faults import classify
-from whisper_service.supervision.protocol import Fault, Load, Ready
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.speech import Load
 
 pytestmark = pytest.mark.anyio
 

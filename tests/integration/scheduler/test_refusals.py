@@ -22,18 +22,10 @@ from whisper_service.core.job_states import TERMINAL, Cause
 from whisper_service.scheduler import loop as scheduler_loop
 from whisper_service.scheduler import requests
 from whisper_service.scheduler.views import Decoding
-from whisper_service.supervision.protocol import (
-    ChunkFound,
-    Command,
-    Decode,
-    Decoded,
-    Fault,
-    Load,
-    Loaded,
-    MediaInfo,
-    Ready,
-    Transcribe,
-)
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, MediaInfo
+from whisper_service.supervision.messages.speech import Load, Loaded, Transcribe
+from whisper_service.supervision.protocol import Command
 
 pytestmark = pytest.mark.anyio
 

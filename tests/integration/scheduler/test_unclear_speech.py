@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tests.integration.scheduler.scripted_loop import heard, over, scripted_loop
 from whisper_service.core.domain import ChunkState, Status
-from whisper_service.supervision.protocol import ChunkDone, Dropped
+from whisper_service.supervision.messages.speech import ChunkDone, Dropped
 
 pytestmark = pytest.mark.anyio
 

@@ -13,14 +13,15 @@ import pytest
 
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import Problem
-from whisper_service.supervision import protocol
 from whisper_service.supervision.conversation import Conversation, conversation
-from whisper_service.supervision.protocol import ConnectionTested, EndpointState, Ready
+from whisper_service.supervision.messages import download
+from whisper_service.supervision.messages.base import Ready
+from whisper_service.supervision.messages.download import ConnectionTested, EndpointState
 
 pytestmark = pytest.mark.anyio
 
 HERE = "tests.integration.supervision.test_conversation"
-COMMAND = protocol.TestConnection("owner/name", protocol.Hub(()))
+COMMAND = download.TestConnection("owner/name", download.Hub(()))
 
 
 def answer(inbox: Any, emit: Any) -> None:

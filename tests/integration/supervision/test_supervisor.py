@@ -21,16 +21,9 @@ from testkit.scripted_actors import script
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import ActorState, Span
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import (
-    Assign,
-    ChunkDone,
-    ChunkInput,
-    Load,
-    Loaded,
-    Ready,
-    Shutdown,
-    Transcribe,
-)
+from whisper_service.supervision.messages.base import Ready, Shutdown
+from whisper_service.supervision.messages.speakers import Assign
+from whisper_service.supervision.messages.speech import ChunkDone, ChunkInput, Load, Loaded, Transcribe
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported, Supervisor
 
 pytestmark = pytest.mark.anyio

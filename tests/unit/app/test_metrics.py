@@ -12,17 +12,11 @@ from whisper_service.app import metrics as module
 from whisper_service.app.metrics import Metrics
 from whisper_service.core.domain import Problem, Span
 from whisper_service.supervision.faults import Diagnosis, FaultKind
-from whisper_service.supervision.protocol import (
-    BatchDone,
-    ChunkDone,
-    ChunkFound,
-    Decoded,
-    Fault,
-    Heard,
-    Loaded,
-    Ready,
-    Report,
-)
+from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.media import ChunkFound, Decoded
+from whisper_service.supervision.messages.speakers import Heard
+from whisper_service.supervision.messages.speech import BatchDone, ChunkDone, Loaded
+from whisper_service.supervision.protocol import Report
 from whisper_service.supervision.supervisor import ActorEvent, Died, Reported
 
 PROBLEM = Problem("oom", "There was not enough memory.")

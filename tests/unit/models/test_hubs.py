@@ -7,8 +7,8 @@ import pytest
 from whisper_service.config.schema import ModelSettings
 from whisper_service.models import hubs
 from whisper_service.models.hubs import PUBLIC
-from whisper_service.supervision import protocol
-from whisper_service.supervision.protocol import Hub
+from whisper_service.supervision.messages import download
+from whisper_service.supervision.messages.download import Hub
 
 SECRETS = {"token": "hf_NobodyMaySee", "proxy": "http://name:NobodyMaySee@proxy:3128"}
 
@@ -48,7 +48,7 @@ def test_what_is_shown_of_it_holds_no_secret() -> None:
 
 def test_a_test_of_the_connection_asks_with_the_settings_and_what_is_given_instead() -> None:
     hub = hubs.resolve(ModelSettings(**SECRETS, read_timeout_s=3.0), {})
-    assert hubs.asking_for(hub, None, ()) == protocol.TestConnection(hubs.PROBE, hub)
+    assert hubs.asking_for(hub, None, ()) == download.TestConnection(hubs.PROBE, hub)
     given = hubs.asking_for(hub, "a/b", ("https://mirror.example",), "http://p:1", "other")
     assert (given.repo, given.hub.endpoints, given.hub.proxy, given.hub.token) == (
         "a/b",

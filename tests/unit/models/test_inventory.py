@@ -15,7 +15,7 @@ from whisper_service.models.catalog import Catalog
 from whisper_service.models.inventory import Inventory, ModelKind, ModelState, Situation
 from whisper_service.models.known import BY_NAME, Fit
 from whisper_service.models.speaker_networks import PAIR, SPEAKERS
-from whisper_service.supervision.protocol import Transfer
+from whisper_service.supervision.messages.download import Transfer
 
 GB = 1_000_000_000
 SMALL = Machine(cpus=2, memory_bytes=2 * GB)

@@ -14,7 +14,7 @@ from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.speech_device import SpeechDevice
 from whisper_service.scheduler.speeds import SeatSpeed
 from whisper_service.scheduler.views import GiveBatch
-from whisper_service.supervision.protocol import BatchDone, ChunkInput, Loaded
+from whisper_service.supervision.messages.speech import BatchDone, ChunkInput, Loaded
 
 PROBLEM = Problem("oom", "Too little memory.")
 

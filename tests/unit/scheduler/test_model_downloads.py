@@ -16,7 +16,7 @@ from whisper_service.models.inventory import Inventory
 from whisper_service.scheduler.model_downloads import TRIES, ModelDownloads, describe
 from whisper_service.scheduler.model_states import ModelStates
 from whisper_service.storage.row_mapping import ModelRow
-from whisper_service.supervision.protocol import Download, Downloaded, DownloadProgress, Hub, Transfer
+from whisper_service.supervision.messages.download import Download, Downloaded, DownloadProgress, Hub, Transfer
 from whisper_service.supervision.supervisor import Supervisor
 
 pytestmark = pytest.mark.anyio

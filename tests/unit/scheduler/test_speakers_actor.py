@@ -11,7 +11,8 @@ from whisper_service.core.domain import ActorState, Problem, Segment, Span
 from whisper_service.core.speaker_count import Wanted
 from whisper_service.scheduler import speakers_actor as module
 from whisper_service.scheduler.speakers_actor import Recount, SpeakersActor
-from whisper_service.supervision.protocol import Assign, Assigned, Cancel, Fault, Heard, Listen
+from whisper_service.supervision.messages.base import Cancel, Fault
+from whisper_service.supervision.messages.speakers import Assign, Assigned, Heard, Listen
 
 SPAN = Span(3, 0, 16_000, 0.0, 1.0)
 SEGMENT = Segment(3, 0, 0.0, 1.0, "text")

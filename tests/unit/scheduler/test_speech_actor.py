@@ -14,7 +14,7 @@ from whisper_service.core.domain import SAMPLE_RATE, Span
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.scheduler.speech_device import BATCH, BATCH_ON_GPU, SLOTS_ON_GPU, SpeechDevice
 from whisper_service.scheduler.views import GiveBatch
-from whisper_service.supervision.protocol import ChunkInput, Load, Transcribe
+from whisper_service.supervision.messages.speech import ChunkInput, Load, Transcribe
 
 
 @pytest.mark.parametrize(("urgent", "express"), [(True, True), (True, False), (False, False)])

@@ -11,16 +11,11 @@ import pytest
 
 from whisper_service.core.domain import Span
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import (
-    Assign,
-    Cancel,
-    ChunkInput,
-    Command,
-    Decode,
-    Listen,
-    Shutdown,
-    Transcribe,
-)
+from whisper_service.supervision.messages.base import Cancel, Shutdown
+from whisper_service.supervision.messages.media import Decode
+from whisper_service.supervision.messages.speakers import Assign, Listen
+from whisper_service.supervision.messages.speech import ChunkInput, Transcribe
+from whisper_service.supervision.protocol import Command
 
 
 def decode(job_id: str) -> Decode:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from testkit.strategies import values
 from whisper_service.core.domain import Segment, Span, Word
 from whisper_service.supervision import protocol
-from whisper_service.supervision.protocol import BatchDone, ChunkDone, ChunkInput, Command, Report, Shutdown, Transcribe
+from whisper_service.supervision.messages.base import Shutdown
+from whisper_service.supervision.messages.speech import BatchDone, ChunkDone, ChunkInput, Transcribe
+from whisper_service.supervision.protocol import Command, Report
 
 COMMANDS = get_args(Command)
 REPORTS = get_args(Report)

@@ -40,7 +40,7 @@ from whisper_service.actors.download.hub_problems import HubError, problem  # no
 from whisper_service.actors.download.network_errors import host_of, public  # noqa: E402
 from whisper_service.core.files import sha256_of, sync_file  # noqa: E402
 from whisper_service.models.files import PATTERNS, missing_files  # noqa: E402
-from whisper_service.supervision.protocol import Hub  # noqa: E402
+from whisper_service.supervision.messages.download import Hub  # noqa: E402
 
 BLOCK: Final = 256 * 1024
 """Bytes that a kill may lose. The library's own 10 MB are many seconds on a slow connection."""

@@ -33,19 +33,17 @@ from whisper_service.core.files import sync_directory, sync_file
 from whisper_service.models.files import ORIGIN, ModelOrigin, file_size, missing_files, read_origin
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import (
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.download import (
     ConnectionTested,
     Download,
     Downloaded,
     EndpointState,
-    Fault,
-    Ready,
     RemoteFile,
-    Report,
-    Shutdown,
     TestConnection,
     partial_of,
 )
+from whisper_service.supervision.protocol import Report
 
 logger = logging.getLogger(__name__)
 

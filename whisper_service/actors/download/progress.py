@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 from whisper_service.models.files import file_size
 from whisper_service.supervision.boot import Emit
-from whisper_service.supervision.protocol import Download, DownloadProgress, EndpointState, Transfer, partial_of
+from whisper_service.supervision.messages.download import (
+    Download,
+    DownloadProgress,
+    EndpointState,
+    Transfer,
+    partial_of,
+)
 
 if TYPE_CHECKING:
     from whisper_service.actors.download.hub import RepoFile

@@ -17,7 +17,7 @@ from whisper_service.actors.media.resampler import SoundBlock
 from whisper_service.actors.vad import FRAME, ONSET, SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Channels, Problem
 from whisper_service.core.errors import ServiceError
-from whisper_service.supervision.protocol import Decode
+from whisper_service.supervision.messages.media import Decode
 
 MOST: Final = 8
 """The most channels that are kept apart. More are a surround mix or a field recording, not a call."""

@@ -21,7 +21,8 @@ from whisper_service.actors.media.waveform import FINE_PER_SECOND, PER_SECOND, W
 from whisper_service.actors.vad import DetectorState, SpeechDetector
 from whisper_service.core.domain import SAMPLE_RATE, Playable, Span
 from whisper_service.core.errors import NotFound
-from whisper_service.supervision.protocol import ChunkFound, Decoded, Follow, Followed, Report, SessionState
+from whisper_service.supervision.messages.media import ChunkFound, Decoded, Follow, Followed, SessionState
+from whisper_service.supervision.protocol import Report
 
 PIECE_S: Final = 10.0
 """Seconds of sound that are read at once, so that no session waits long for another that catches up."""

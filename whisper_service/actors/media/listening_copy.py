@@ -26,7 +26,7 @@ from whisper_service.actors.media.playback import AS_SENT, Playback, playback_of
 from whisper_service.core.domain import SAMPLE_RATE, Playable, Problem
 from whisper_service.core.errors import DiskFull
 from whisper_service.core.files import draft_of, is_disk_full, sync_directory, sync_file
-from whisper_service.supervision.protocol import Decode
+from whisper_service.supervision.messages.media import Decode
 
 logger = logging.getLogger(__name__)
 

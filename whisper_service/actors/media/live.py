@@ -19,7 +19,9 @@ from whisper_service.core.errors import DiskFull, ServiceError
 from whisper_service.core.files import is_disk_full
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind, classify
-from whisper_service.supervision.protocol import Command, CutHere, Fault, Follow, Grow, Ready, Shutdown
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.media import CutHere, Follow, Grow
+from whisper_service.supervision.protocol import Command
 
 logger = logging.getLogger(__name__)
 

@@ -34,17 +34,9 @@ from whisper_service.core.files import is_disk_full
 from whisper_service.models.files import file_size
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind, classify
-from whisper_service.supervision.protocol import (
-    ChunkFound,
-    Decode,
-    Decoded,
-    DecodeProgress,
-    Fault,
-    MediaInfo,
-    Ready,
-    Report,
-    Shutdown,
-)
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, DecodeProgress, MediaInfo
+from whisper_service.supervision.protocol import Report
 
 logger = logging.getLogger(__name__)
 

@@ -21,16 +21,9 @@ from whisper_service.core.domain import Problem
 from whisper_service.core.errors import DiskFull, LinkFailed
 from whisper_service.core.files import is_disk_full, sync_file
 from whisper_service.supervision.boot import Emit, Inbox
-from whisper_service.supervision.protocol import (
-    FetchSite,
-    Ready,
-    Report,
-    Shutdown,
-    SiteFailed,
-    SiteFetched,
-    SiteFound,
-    SiteProgress,
-)
+from whisper_service.supervision.messages.base import Ready, Shutdown
+from whisper_service.supervision.messages.sites import FetchSite, SiteFailed, SiteFetched, SiteFound, SiteProgress
+from whisper_service.supervision.protocol import Report
 
 FILE: Final = "recording"
 REPORT_S: Final = 0.5

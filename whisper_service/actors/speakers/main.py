@@ -21,18 +21,16 @@ from whisper_service.core.domain import SAMPLE_RATE, Problem
 from whisper_service.core.errors import ModelBroken, ModelUnavailable
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import Diagnosis, FaultKind, classify
-from whisper_service.supervision.protocol import (
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.speakers import (
     Assign,
     Assigned,
     AssignedSpeaker,
     AssignedTurns,
-    Fault,
     Heard,
     Listen,
-    Ready,
-    Report,
-    Shutdown,
 )
+from whisper_service.supervision.protocol import Report
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,9 @@ from whisper_service.core.files import sync_file
 from whisper_service.models.speaker_networks import CHECKPOINTS, PACKAGE, SEGMENTATION, Checkpoint
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind, classify
-from whisper_service.supervision.protocol import Fault, MakeNetworks, NetworksMade, Ready, Report, Shutdown
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.speakers import MakeNetworks, NetworksMade
+from whisper_service.supervision.protocol import Report
 
 
 def run(inbox: Inbox, emit: Emit) -> None:

@@ -11,7 +11,8 @@ from whisper_service.actors.speech.engine import UnalignableText
 from whisper_service.core.domain import Problem
 from whisper_service.supervision import faults
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import Align, Aligned, AlignedWord, Fault
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.speech import Align, Aligned, AlignedWord
 
 if TYPE_CHECKING:
     from whisper_service.actors.speech.recognition import Recognizer

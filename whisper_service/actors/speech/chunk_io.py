@@ -12,7 +12,7 @@ from whisper_service.actors.samples import read_channels, read_samples
 from whisper_service.actors.speech import channels
 from whisper_service.actors.speech.words import text_of
 from whisper_service.core.domain import Segment, Span
-from whisper_service.supervision.protocol import ChunkInput
+from whisper_service.supervision.messages.speech import ChunkInput
 
 if TYPE_CHECKING:
     from whisper_service.actors.speech.recognition import FindSpeech

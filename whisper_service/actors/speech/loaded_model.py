@@ -27,7 +27,8 @@ from whisper_service.models import files as model_files
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import Fault, Load, Loaded
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.speech import Load, Loaded
 
 SPARE_BYTES: Final = 512 << 20
 """Rough estimate of what a model needs besides its weights: libraries on the GPU, a small batch."""

@@ -14,7 +14,8 @@ from whisper_service.actors.speech import allocator, cuda_libraries
 from whisper_service.core.domain import Problem
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import Align, Fault, Load, Ready, Shutdown, Transcribe
+from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.speech import Align, Load, Transcribe
 
 if TYPE_CHECKING:
     from whisper_service.actors.speech.loaded_model import LoadedModel

@@ -35,7 +35,8 @@ from whisper_service.core.domain import SAMPLE_RATE, Preset, Problem
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import EXIT_UNCAUGHT, Diagnosis, FaultKind
-from whisper_service.supervision.protocol import Align, BatchDone, ChunkDone, ChunkInput, Dropped, Fault, Transcribe
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.speech import Align, BatchDone, ChunkDone, ChunkInput, Dropped, Transcribe
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from testkit.sounds import RATE, Samples, babble, hiss, join, silence
 from whisper_service.actors.media.channels import MOST, are_people, channels_of
 from whisper_service.actors.media.main import decode
 from whisper_service.core.domain import Channels
-from whisper_service.supervision.protocol import ChunkFound, Decode, Decoded, MediaInfo, Report
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, MediaInfo
+from whisper_service.supervision.protocol import Report
 
 LEFT = join(babble(4), silence(5), babble(4, seed=2), silence(3), silence(4))
 RIGHT = join(silence(5), babble(4, seed=1), silence(3), babble(4, seed=3), silence(4))

@@ -21,22 +21,18 @@ from whisper_service.core.domain import Encoding, Playable
 from whisper_service.core.errors import NotFound
 from whisper_service.core.sound_format import SoundFormat
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import (
-    Cancel,
+from whisper_service.supervision.messages.base import Cancel, Fault, Ready, Shutdown
+from whisper_service.supervision.messages.media import (
     ChunkFound,
-    Command,
     CutHere,
     Decode,
     Decoded,
-    Fault,
     Follow,
     Followed,
     Grow,
-    Ready,
-    Report,
     SessionState,
-    Shutdown,
 )
+from whisper_service.supervision.protocol import Command, Report
 
 SPEECH = join(
     hiss(2), babble(14), silence(0.4), babble(9, seed=1), silence(0.7), babble(16, seed=2), silence(4),

@@ -18,7 +18,8 @@ from whisper_service.actors.media import listening_copy
 from whisper_service.actors.media.main import decode
 from whisper_service.core.domain import Playable
 from whisper_service.core.files import draft_of
-from whisper_service.supervision.protocol import ChunkFound, Decode, Decoded, Report
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded
+from whisper_service.supervision.protocol import Report
 
 TALK = join(silence(1), babble(9), silence(3), babble(40, seed=1), silence(2))
 

@@ -11,7 +11,8 @@ from testkit.media_files import encode, write_wav
 from testkit.sounds import RATE, babble, join, silence
 from whisper_service.actors.media.main import decode
 from whisper_service.actors.media.time_range import BeginsTooLate
-from whisper_service.supervision.protocol import ChunkFound, Decode, Decoded, MediaInfo, Report
+from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, MediaInfo
+from whisper_service.supervision.protocol import Report
 
 TALK = join(silence(1), babble(9), silence(5), babble(20, seed=1), silence(5), babble(6, seed=2), silence(1))
 """Speech from 1 to 10, from 15 to 35 and from 40 to 46 of 47 seconds."""

@@ -14,7 +14,7 @@ from whisper_service.actors.media import main as media
 from whisper_service.actors.media import remarks
 from whisper_service.actors.media.decoder import Recording
 from whisper_service.actors.media.tracks import DecodeFailed, NoSuchTrack
-from whisper_service.supervision.protocol import Decode, MediaInfo
+from whisper_service.supervision.messages.media import Decode, MediaInfo
 
 
 def film(path: Path, *tracks: tuple[str, str, int], default: int = 0) -> Path:

@@ -13,17 +13,9 @@ import pytest
 from whisper_service.actors.speech import main as speech
 from whisper_service.core.domain import Span
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import (
-    Align,
-    Cancel,
-    ChunkInput,
-    Fault,
-    Load,
-    Loaded,
-    Report,
-    Shutdown,
-    Transcribe,
-)
+from whisper_service.supervision.messages.base import Cancel, Fault, Shutdown
+from whisper_service.supervision.messages.speech import Align, ChunkInput, Load, Loaded, Transcribe
+from whisper_service.supervision.protocol import Report
 
 
 class Script:
@@ -202,7 +194,7 @@ from whisper_service.actors.speech import allocator
 from whisper_service.actors.speech import cuda_libraries
 from whisper_service.actors.speech import main as speech
 from whisper_service.supervision.boot import Inbox
-from whisper_service.supervision.protocol import Shutdown
+from whisper_service.supervision.messages.base import Shutdown
 seen = []
 allocator.tune = lambda: seen.append(("tune", "ctranslate2" in sys.modules))
 cuda_libraries.preload = lambda: seen.append(("preload", "ctranslate2" in sys.modules))

@@ -24,17 +24,17 @@ from whisper_service.actors.speech.speech_spans import SpeechFinder
 from whisper_service.actors.speech.windows import AudioChunk, Recognition, Sentence
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Task, Word
 from whisper_service.supervision.faults import FaultKind
-from whisper_service.supervision.protocol import (
+from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.speech import (
     Align,
     Aligned,
     BatchDone,
     ChunkDone,
     ChunkInput,
     Dropped,
-    Fault,
-    Report,
     Transcribe,
 )
+from whisper_service.supervision.protocol import Report
 
 SECOND = SAMPLE_RATE
 OOM = RuntimeError("CUDA failed with error out of memory")
