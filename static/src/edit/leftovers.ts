@@ -4,14 +4,15 @@ import { t } from '../i18n/index.ts'
 import { titleOf } from '../media.ts'
 import { notify } from '../notices.ts'
 import { navigate, route, transcriptUrl } from '../router.ts'
-import { fetchTranscript, listen, state } from '../store.ts'
+import { fetchTranscript, state } from '../store.ts'
 import type { Job } from '../types.ts'
 import { abandoned } from './recovery.ts'
 
 const gone = new Set<string>() // transcripts that the service does not have: their changes wait for their page
 let looking = false
 
-async function look(): Promise<void> {
+/** Send them now. */
+export async function sendLeftovers(): Promise<void> {
   if (looking) return
   looking = true
   try {
@@ -31,13 +32,4 @@ async function send(id: string): Promise<void> {
   const n = await restore(id)
   const name = titleOf((state.value.jobs[id] ?? answer.value).name)
   if (n) notify(t('recovered_in', { n, name }), t('open_it'), () => void navigate(transcriptUrl(id)))
-}
-
-/** Look now, and again when the window gets the focus or the service is there again. */
-export function sendLeftovers(): void {
-  void look()
-  addEventListener('focus', () => void look())
-  listen((message) => {
-    if (message.type === 'connection' && message.connection === 'live') void look()
-  })
 }
