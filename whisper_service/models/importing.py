@@ -14,6 +14,7 @@ import hashlib
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -37,7 +38,10 @@ MAX_SMALL: Final = 1 << 28
 """The most bytes that any file but the weights may have."""
 DISK_FULL: Final = "The disk is too full for the model."
 _PACKERS: Final = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-_DAMAGED: Final = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
+_DAMAGED: Final = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile),
+    *(NotImplementedError, UnicodeDecodeError, struct.error),  # of zipfile: a version, a name, a field that cannot be
+)
 
 
 class ImportLimits(NamedTuple):
@@ -62,9 +66,9 @@ def from_archive(archive: Path, into: Path, limits: ImportLimits, *, pair: bool 
     except _DAMAGED as error:
         raise BadArchive(f"The archive cannot be read: {str(error) or type(error).__name__}.") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a damaged archive may name a place before its beginning
+        if error.errno not in (errno.EINVAL, None):  # a place before the beginning of the archive; bad data for bzip2
             raise
-        raise BadArchive(f"The archive cannot be read: {error.strerror}.") from error
+        raise BadArchive(f"The archive cannot be read: {error.strerror or error}.") from error
     folder.finish()
 
 
@@ -192,6 +196,8 @@ class _PairFolder(_ModelFolder):
 def _unzip(archive: Path, folder: _ModelFolder) -> None:
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
+            if not member.filename:
+                raise BadArchive("A file in the archive has no name.")
             kind = stat.S_IFMT(member.external_attr >> 16)
             folder.check_member(member.filename, member.file_size, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
         for member in packed.infolist():

@@ -178,6 +178,22 @@ def test_damaged_archives_are_a_reason_and_no_crash(
         assert error.advice  # noqa: PT017
 
 
+CENTRAL = b"PK\x01\x02"
+"""How the entry of a member begins in the directory of a zip archive."""
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 255), (46, 255), (46, 0)], ids=["version", "not UTF-8", "no name"])
+def test_a_damaged_directory_of_a_zip_archive_is_a_reason_and_no_crash(tmp_path: Path, place: int, value: int) -> None:
+    data = bytearray(zipped(tmp_path / "archive", FILES).read_bytes())
+    entry = data.index(CENTRAL)
+    data[entry + 9] |= 8  # the name is UTF-8, and no such name begins with 255
+    data[entry + place] = value
+    (tmp_path / "archive").write_bytes(data)
+    with pytest.raises(BadArchive) as caught:
+        importing.from_archive(tmp_path / "archive", tmp_path / "model", LIMITS)
+    assert caught.value.advice
+
+
 # -- folders -----------------------------------------------------------------------------------------------------------
 
 
