@@ -236,7 +236,7 @@ async def test_an_edit_whose_answer_is_lost_is_made_once(visitor: Visitor, site:
     assert twice[0] == twice[1]
     assert (late.status_code, late.json()["code"]) == (409, "edit_conflict")  # criterion 30
     assert late.json()["params"]["lines"][0]["text"] == f"So {LINES[0]}"
-    assert missing.status_code == 422
+    assert (missing.status_code, missing.json()["code"]) == (428, "version_missing")
     assert await answers(site, job_id) == 1
 
 

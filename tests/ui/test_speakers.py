@@ -262,26 +262,6 @@ async def test_a_name_is_typed_for_one_line_for_all_lines_or_taken_for_another(v
     await until_stored(site, job_id, ["Anna", ""])
 
 
-async def test_what_is_typed_before_the_names_are_loaded_is_typed_into_them(visitor: Visitor, site: Site) -> None:
-    typed = anyio.Event()
-
-    async def late(route: Any) -> None:
-        await typed.wait()
-        await route.continue_()
-
-    page = visitor.page
-    await page.route(re.compile("SpeakerChoice-.*js"), late)
-    await opened(site, visitor, "late.wav", chunks=2, people="AB")
-    await visitor.reads(HEADS, ["Speaker 1", "Speaker 2"])
-    await page.locator(".head").first.click()
-    await page.keyboard.type("Ann")
-    typed.set()
-    await visitor.reads("document.querySelector('[data-pick]')?.value", "Ann")
-    await page.keyboard.type("a")
-    await page.keyboard.press("Enter")
-    await visitor.reads(HEADS, ["Anna", "Speaker 2"])
-
-
 async def test_whether_speakers_are_told_apart_is_chosen_for_new_recordings(visitor: Visitor, site: Site) -> None:
     page = visitor.page
     await page.click(".options summary")

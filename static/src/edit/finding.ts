@@ -37,8 +37,12 @@ export function useFinding(
   speaksIn: (index: number, speaker: string) => boolean = () => true,
 ) {
   const finder = shallowRef<Finder>() // loaded with the first search
-  let loading: Promise<void> | undefined
-  const load = () => (loading ??= import('./find.ts').then((found) => void (finder.value = new found.Finder())))
+  let loading: Promise<unknown> | undefined
+  const load = () =>
+    (loading ??= import('./find.ts').then(
+      (found) => void (finder.value = new found.Finder()),
+      () => (loading = undefined), // no network: the next key tries again
+    ))
   const typed = ref(first)
   const phrase = ref(first) // what is looked for, a moment after it was typed
   const replacement = ref('')

@@ -11,6 +11,9 @@ export function learnFrom(lines: () => readonly Segment[] | undefined, language:
     if (changed.length !== 1 || at === undefined) return // an act on many lines is no correction of one name
     const [old, line] = [before[at]!, now[at]!]
     if (old.chunk !== line.chunk || old.index !== line.index) return
-    void import('./terms.ts').then(({ learn }) => learn(old, line, language()))
+    void import('./terms.ts').then(
+      ({ learn }) => learn(old, line, language()),
+      () => undefined, // no network: another correction will do
+    )
   })
 }
