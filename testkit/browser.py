@@ -33,7 +33,7 @@ FLAGS: Final = (
     "--disable-sync",
     "--enable-precise-memory-info",  # else the heap is told in rough steps, and seldom anew
 )
-PAGES: Final = ("/", "/models", "/system", "/settings")
+PAGES: Final = ("/", "/models", "/system", "/settings", "/record")
 LANGUAGES: Final = ("en-US", "zh-CN")
 EXPECTED: Final = re.compile(r"/api/jobs/\w+/(media|peaks)")
 """Scripts have no sound, so the page is told so, and browsers write every 404 into their console."""

@@ -12,14 +12,14 @@ export const pageProblem = (code: string): Problem => ({ code, message: '', hint
 /** The address of something that the browser fetches by itself: a recording, a download. */
 export const serviceUrl = (path: string): string => ROOT + path
 
-let isHeld = (): boolean => false
+const holders: (() => boolean)[] = []
 /** While `held` says so, the end of a session does not lead to the login page: there is work that is not saved. */
 export function holdLogin(held: () => boolean): void {
-  isHeld = held
+  holders.push(held)
 }
 
 function toAnswer<T>(status: number, text: string): Answer<T> {
-  if (status === 401 && !isHeld()) location.assign(serviceUrl('/login')) // the session ended; the form leads back here
+  if (status === 401 && !holders.some((held) => held())) location.assign(serviceUrl('/login')) // the session ended; the form leads back here
   const value = JSON.parse(text || (status ? 'null' : '')) // without a status nothing answered
   return status < 300 ? { ok: true, value: value as T } : { ok: false, problem: value as Problem }
 }

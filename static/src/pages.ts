@@ -10,6 +10,7 @@ const LOADERS: Record<Exclude<Name, 'transcripts'>, () => Promise<{ default: Com
   models: () => import('./pages/ModelsPage.vue'),
   system: () => import('./pages/StatusPage.vue'),
   settings: () => import('./pages/SettingsPage.vue'),
+  record: () => import('./pages/LivePage.vue'),
 }
 export const pages = shallowReactive<Partial<Record<Route['page'], Component>>>({ transcripts: TranscriptsPage })
 

@@ -3,7 +3,15 @@ import { nextTick, shallowRef } from 'vue'
 import { ROOT } from './root.ts'
 
 /** The service answers each of these with the page: see `ROUTES` in web/page.py. */
-export const PATHS = { transcripts: '/', models: '/models', system: '/system', settings: '/settings' } as const
+export const PATHS = {
+  transcripts: '/',
+  models: '/models',
+  system: '/system',
+  settings: '/settings',
+  record: '/record',
+} as const
+/** The pages in the header. */
+export const MAIN = ['transcripts', 'models', 'system', 'settings'] as const
 const TRANSCRIPT = '/t/'
 const BUILT = '/static/dist/index.html' // the page as a file of the service
 

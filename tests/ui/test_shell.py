@@ -220,7 +220,7 @@ async def test_a_first_visit_loads_little_and_each_page_only_its_own(browser: An
             assert 0 < weight(scripts) <= 70_000, scripts
             assert 0 < weight(name for name in loaded if name.endswith(".css")) <= 10_000
             assert len({name for name in scripts if name.startswith(("en-", "zh-"))}) == 1
-            for path in ("/models", "/system", "/settings", f"/t/{job.id}"):
+            for path in ("/models", "/system", "/settings", "/record", f"/t/{job.id}"):
                 loaded.clear()
                 await visitor.go(path)
                 more = {name for name in loaded if name.endswith(".js")} - scripts

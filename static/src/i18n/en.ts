@@ -87,6 +87,9 @@ export const en = {
     unfinished: 'An upload stopped at {percent} %. Choose or drop {name} again to resume.',
     discard: 'Discard',
 
+    // recording
+    record: 'Record',
+
     // the list
     empty: 'Nothing here yet',
     empty_text: 'Transcripts appear here as soon as you add a recording.',
@@ -636,6 +639,7 @@ export const en = {
     healthy: 'Everything is running normally.',
     actor_speech: 'Speech recognition',
     actor_media: 'Audio decoding',
+    actor_live: 'Live recordings',
     actor_speakers: 'Speakers',
     actor_download: 'Downloads',
     actor_connection: 'Connection tests',
@@ -810,6 +814,10 @@ export const en = {
   pageErrors: {
     unreachable: ['The server is not answering.', 'Check that it is running and try again.'],
     upload_broken: ['The upload broke off before it was complete.', 'Upload it again.'],
+    browser_store: [
+      'This browser could not store the sound yet.',
+      'Free some space on its disk. It tries again by itself.',
+    ],
   } satisfies Record<string, ErrorText>,
 
   remarks: {

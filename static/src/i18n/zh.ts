@@ -87,6 +87,9 @@ export const zh: Translation = {
     unfinished: '有一个上传停在 {percent}%：再次选择或拖入“{name}”即可继续。',
     discard: '放弃',
 
+    // recording
+    record: '录音',
+
     // the list
     empty: '这里还没有内容',
     empty_text: '添加录音后，转写会立即出现在这里。',
@@ -635,6 +638,7 @@ export const zh: Translation = {
     healthy: '一切正常。',
     actor_speech: '语音识别',
     actor_media: '音频解码',
+    actor_live: '实时录音',
     actor_speakers: '区分发言人',
     actor_download: '下载',
     actor_connection: '连接测试',
@@ -825,6 +829,7 @@ export const zh: Translation = {
   pageErrors: {
     unreachable: ['服务器没有响应。', '请确认服务器正在运行，然后重试。'],
     upload_broken: ['上传中断，未能完成。', '请重新上传。'],
+    browser_store: ['此浏览器暂时无法保存声音。', '请腾出磁盘空间，它会自动重试。'],
   },
 
   remarks: {

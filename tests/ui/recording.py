@@ -1,0 +1,101 @@
+"""A browser with a microphone that plays a file, and what was recorded of it."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from testkit.browser import CHROMIUM, FLAGS
+from testkit.sounds import RATE, Samples, babble, join, silence
+
+Sound = npt.NDArray[np.float64]
+
+SPOKEN = join(*(part for nth in range(12) for part in (babble(5, seed=nth), silence(4))))
+"""108 s at 16 kHz: sentences with pauses that end a chunk."""
+LEAST_LIKE = 0.9
+"""Correlation of a second of a recording with the second of the file that it is.
+
+A block that is missing or doubled moves all that follows, and leaves almost nothing of it. Browsers on a busy machine
+drop some samples of a device themselves.
+"""
+
+WATCH = """window.captured = []
+window.AudioWorkletNode = class extends AudioWorkletNode {
+  constructor(...given) {
+    super(...given)
+    this.port.addEventListener('message', ({ data }) => data.samples && window.captured.push(...data.samples))
+  }
+}"""
+"""Keeps what the audio thread gave, beside the page."""
+
+
+def microphone(path: Path, spoken: Samples = SPOKEN) -> tuple[str, ...]:
+    """Write a file, and return the flags of a browser whose microphone plays it once and may be used."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(spoken.tobytes())
+    return (
+        *FLAGS,
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={path}%noloop",
+    )
+
+
+@asynccontextmanager
+async def recording_browser(flags: tuple[str, ...]) -> AsyncIterator[Any]:
+    """A browser with these flags."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=list(flags))
+        yield browser
+        await browser.close()
+
+
+async def captured(page: Any) -> bytes:
+    """Return the samples that the audio thread has given since the page was loaded. The page began with `WATCH`."""
+    return np.array(await page.evaluate("window.captured"), dtype="<i2").tobytes()
+
+
+def heard(data: bytes, rate: int) -> Sound:
+    """Return a recording at 16 kHz. `data` is int16 at `rate`."""
+    samples = np.frombuffer(data, dtype="<i2").astype(np.float64)
+    times = np.arange(int(len(samples) * RATE / rate)) * rate / RATE
+    return np.interp(times, np.arange(len(samples)), samples)
+
+
+def follows(recorded: Sound, spoken: Samples = SPOKEN) -> tuple[int, int]:
+    """Check that a recording is one stretch of the file: nothing is missing, doubled or moved.
+
+    Return where it begins in the file, in samples, and how many voiced seconds were compared. A device begins with
+    silence, so the place is that of the second voiced second; all others must be at the same distance.
+    """
+    reference = spoken.astype(np.float64)
+    voiced = [
+        at for at in range(0, len(recorded) - RATE, RATE) if np.sqrt((recorded[at : at + RATE] ** 2).mean()) > 300
+    ]
+    assert len(voiced) > 2, "there is hardly a voice in it"
+    first = voiced[1]
+    size = 1 << (len(reference) + RATE).bit_length()
+    spectrum = np.fft.rfft(reference, size) * np.conj(np.fft.rfft(recorded[first : first + RATE], size))
+    place = int(np.fft.irfft(spectrum, size)[: len(reference)].argmax()) - first
+    for at in voiced[1:]:
+        piece, there = recorded[at : at + RATE], reference[at + place : at + place + RATE]
+        if len(there) < RATE:
+            break
+        like = max(
+            np.corrcoef(piece, reference[at + place + shift : at + place + shift + RATE])[0, 1]
+            for shift in (-1, 0, 1)  # a sample: recordings have another rate than the file
+            if 0 <= at + place + shift <= len(reference) - RATE
+        )
+        assert like > LEAST_LIKE, (at / RATE, like)
+    return place, len(voiced) - 1
