@@ -52,11 +52,13 @@ def microphone(path: Path, spoken: Samples = SPOKEN) -> tuple[str, ...]:
 
 @asynccontextmanager
 async def recording_browser(flags: tuple[str, ...]) -> AsyncIterator[Any]:
-    """A browser with these flags."""
+    """A browser with these flags, whose tabs can be heard when they are shared."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=list(flags))
+        browser = await driver.chromium.launch(
+            executable_path=CHROMIUM, args=list(flags), ignore_default_args=["--mute-audio"]
+        )
         yield browser
         await browser.close()
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import anyio
 import httpx
+import numpy as np
 import psutil
 import pytest
 from anyio import to_thread
 
-from testkit.browser import CHROMIUM, DIST, LANGUAGES, Site, Visitor, need, running_site, visiting
+from testkit.browser import CHROMIUM, DIST, FLAGS, LANGUAGES, Site, Visitor, need, running_site, visiting
 from testkit.nginx import free_port
 from testkit.process import BANNER, environment
 from tests.ui.recording import WATCH, captured, follows, heard, microphone, recording_browser
@@ -220,6 +221,46 @@ async def test_a_microphone_that_is_pulled_out_and_put_in_again(speaking: Any, s
     job = await site.until(job_id, "completed")
     assert recorded(site, job) == given
     assert length(job, given) >= kept + 2
+
+
+async def test_the_sound_of_a_tab_is_recorded_until_sharing_is_stopped(site: Site) -> None:
+    flags = (*FLAGS, "--auto-select-tab-capture-source-by-title=A tone")
+    async with recording_browser(flags) as browser, visiting(browser, site.url) as visitor:
+        tone = await visitor.page.context.new_page()
+        await tone.goto(site.url + "/api/health/live")
+        await tone.evaluate(
+            """() => { document.title = 'A tone'
+            const context = new AudioContext(), tone = new OscillatorNode(context, { frequency: 440 })
+            tone.connect(new GainNode(context, { gain: 0.25 })).connect(context.destination)
+            tone.start()
+            document.addEventListener('click', () => context.resume()) }"""
+        )
+        await tone.mouse.click(5, 5)
+        await visitor.page.bring_to_front()
+        await visitor.page.add_init_script(
+            """const real = navigator.mediaDevices.getDisplayMedia.bind(navigator.mediaDevices)
+            navigator.mediaDevices.getDisplayMedia = async (wanted) => (window.shared = await real(wanted))"""
+        )
+        await visitor.page.add_init_script(WATCH)
+        await visitor.go("/record")
+        await visitor.page.select_option("[data-from]", "shared")
+        await visitor.page.click("[data-start]")
+        await visitor.page.wait_for_selector(".air[data-phase=recording]")
+        await elapsed(visitor, 3)
+        await visitor.page.evaluate(
+            "for (const t of shared.getTracks()) { t.stop(); t.dispatchEvent(new Event('ended')) }"
+        )
+        await visitor.page.wait_for_selector("[data-trouble=share_ended]")
+        await visitor.page.wait_for_selector(".air[data-phase=paused]")
+        job_id = await finish(visitor)
+        given = await captured(visitor.page)
+    job = await site.until(job_id, "completed")
+    assert job.live is not None
+    assert job.live.source == "shared"
+    data = recorded(site, job)
+    assert data == given
+    spectrum = np.abs(np.fft.rfft(heard(data, job.live.rate)[24_000:40_000]))
+    assert abs(int(spectrum.argmax()) - 440) <= 2  # Hz: this is one second
 
 
 async def test_a_denied_and_a_missing_microphone_have_their_messages(browser: Any, site: Site) -> None:
