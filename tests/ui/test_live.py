@@ -263,6 +263,54 @@ async def test_the_sound_of_a_tab_is_recorded_until_sharing_is_stopped(site: Sit
     assert abs(int(spectrum.argmax()) - 440) <= 2  # Hz: this is one second
 
 
+async def test_a_tab_is_mixed_with_the_microphone_which_goes_on_when_sharing_is_stopped(
+    speaking: Any, site: Site
+) -> None:
+    async with visiting(speaking, site.url) as visitor:
+        await visitor.page.add_init_script(
+            """navigator.mediaDevices.getDisplayMedia = async () => {
+              const context = new AudioContext(), tone = new OscillatorNode(context, { frequency: 440 })
+              const sound = context.createMediaStreamDestination()
+              tone.connect(new GainNode(context, { gain: 0.5 })).connect(sound)
+              tone.start()
+              const picture = document.createElement('canvas')
+              picture.getContext('2d')
+              const tracks = [sound.stream, picture.captureStream()].flatMap((stream) => stream.getTracks())
+              return (window.shared = new MediaStream(tracks))
+            }"""
+        )
+        await visitor.page.add_init_script(WATCH)
+        await visitor.go("/record")
+        await visitor.page.select_option("[data-from]", "both")
+        await visitor.page.click("[data-start]")
+        await visitor.page.wait_for_selector(".air[data-phase=recording]")
+        await elapsed(visitor, 4)
+        await visitor.page.evaluate(
+            "for (const t of shared.getTracks()) { t.stop(); t.dispatchEvent(new Event('ended')) }"
+        )
+        await visitor.page.wait_for_selector("[data-trouble=share_ended]")
+        ended = await seconds(visitor)
+        await elapsed(visitor, max(14, ended + 6))  # there is a voice from the ninth second on
+        assert await visitor.page.locator(".air[data-phase=recording]").count() == 1
+        job_id = await finish(visitor)
+        given = await captured(visitor.page)
+    job = await site.until(job_id, "completed")
+    assert job.live is not None
+    assert job.live.source == "microphone+shared"
+    data = recorded(site, job)
+    assert data == given
+    both = heard(data, job.live.rate)
+
+    def tone(at: int) -> float:
+        """Return how much of a second is 440 Hz."""
+        spectrum = np.abs(np.fft.rfft(both[at : at + 16_000]))
+        return float(spectrum[438:443].sum())
+
+    later = 16_000 * (ended + 2)
+    assert tone(32_000) > 20 * tone(later)
+    assert np.abs(both[later:]).max() > 1_000  # the microphone
+
+
 async def test_a_denied_and_a_missing_microphone_have_their_messages(browser: Any, site: Site) -> None:
     async with visiting(browser, site.url) as visitor:
         await visitor.go("/record")
