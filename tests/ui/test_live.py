@@ -107,8 +107,7 @@ async def test_what_is_said_becomes_text_and_every_sample_is_there(speaking: Any
     data = recorded(site, job)
     assert data == given
     assert told <= length(job, data)
-    _, compared = follows(heard(data, job.live.rate))
-    assert compared >= 5
+    assert follows(heard(data, job.live.rate)) >= 5
 
 
 async def test_a_pause_leaves_out_what_is_said_meanwhile(speaking: Any, site: Site) -> None:
@@ -157,6 +156,7 @@ async def test_a_reload_sends_the_rest_and_more_is_recorded_into_the_same_job(sp
         await elapsed(visitor, 3, "[data-kept]")
         job = await only_job(site)
         before = await captured(page)
+        await anyio.sleep(1)  # what was recorded a moment ago is stored
         await page.reload()
         await page.wait_for_selector("[data-interrupted=sending]")
         assert "was interrupted; the rest" in await page.inner_text("[data-interrupted]")
@@ -164,15 +164,14 @@ async def test_a_reload_sends_the_rest_and_more_is_recorded_into_the_same_job(sp
         await page.wait_for_selector("[data-interrupted=open]", timeout=20_000)
         first = (await site.service.live.status(job.id)).offset
         assert job.live is not None
-        assert first >= len(before) - 0.3 * 2 * job.live.rate
+        assert first >= len(before)
         await page.click("[data-go-on]")
         await page.wait_for_selector(".air[data-phase=recording]")
         await elapsed(visitor, first // (2 * job.live.rate) + 3)
         assert await finish(visitor) == job.id
         after = await captured(page)
         data = recorded(site, await site.until(job.id, "completed"))
-        known = min(first, len(before))
-        assert (data[:known], data[first:]) == (before[:known], after)
+        assert (data[: len(before)], data[first:]) == (before, after)
         await visitor.go("/")
         assert await page.locator("[data-interrupted]").count() == 0
         assert await page.evaluate("localStorage.getItem('recording')") is None
@@ -456,7 +455,7 @@ async def test_a_service_that_is_killed_while_somebody_speaks_loses_nothing(
     assert len(data) >= 2 * job["live"]["rate"] * (before + 4)
 
 
-async def test_a_browser_that_is_killed_while_the_service_is_away_loses_a_third_of_a_second(
+async def test_a_browser_that_is_killed_while_the_service_is_away_loses_the_last_moment_at_most(
     killed: KilledService, tmp_path: Path
 ) -> None:
     from playwright.async_api import async_playwright
@@ -473,6 +472,7 @@ async def test_a_browser_that_is_killed_while_the_service_is_away_loses_a_third_
         before = await seconds(visitor)
         await elapsed(visitor, before + 4)
         given = await captured(visitor.page)
+        await anyio.sleep(1)  # what was recorded a moment ago is stored
         for process in psutil.process_iter(["cmdline"]):
             if any(str(profile) in word for word in process.info["cmdline"] or ()):
                 process.kill()
@@ -483,9 +483,7 @@ async def test_a_browser_that_is_killed_while_the_service_is_away_loses_a_third_
         await visitor.go("/")
         await visitor.page.wait_for_selector("[data-interrupted=open]", timeout=30_000)
         job, data = await to_thread.run_sync(killed.sound)
-        known = min(len(data), len(given))
-        assert known >= len(given) - 0.3 * 2 * job["live"]["rate"]
-        assert data[:known] == given[:known]
+        assert data[: len(given)] == given
         await visitor.page.click("[data-end]")
         await visitor.count("[data-interrupted]", 0)
         job, _ = await to_thread.run_sync(killed.sound)
