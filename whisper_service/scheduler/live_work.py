@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from whisper_service.core.domain import SAMPLE_RATE, Span
+from whisper_service.core.errors import DiskFull
 from whisper_service.scheduler import recovery
 from whisper_service.scheduler.context import Context
 from whisper_service.supervision.faults import Diagnosis
@@ -29,7 +31,8 @@ async def take_state(context: Context, report: SessionState) -> None:
     """Store where the session can be followed again. Its chunks up to there are stored: they were reported before."""
     run = context.ledger.runs.get(report.job_id)
     if run is not None and run.media_actor == context.live.actor.name:
-        await context.store.set_session_state(report.job_id, report.state)
+        with suppress(DiskFull):  # an older state is as good: then more of the sound is read again after a death
+            await context.store.set_session_state(report.job_id, report.state)
 
 
 async def take_death(context: Context, diagnosis: Diagnosis) -> None:

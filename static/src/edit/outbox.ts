@@ -36,6 +36,7 @@ async function within<T>(
     try {
       const transaction = found.transaction(STORE, mode, { durability: 'strict' })
       const request = act(transaction.objectStore(STORE))
+      transaction.commit() // at once: a page that is left may not live until its requests are answered
       transaction.oncomplete = () => done({ value: request?.result })
       transaction.onabort = () => done(null)
     } catch {

@@ -22,13 +22,14 @@ from testkit.speaker_networks import NoNetworks, speaker_networks
 from whisper_service.app import self_test
 from whisper_service.app import wiring as assembly
 from whisper_service.cli import main as cli
+from whisper_service.core.domain import Problem
 from whisper_service.models.speaker_networks import EMBEDDING, SPEAKERS
 from whisper_service.storage.data_dir import DataDir
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
 from whisper_service.supervision.messages.speech import Load, Loaded
-from whisper_service.supervision.protocol import Problem, Report
+from whisper_service.supervision.protocol import Report
 
 HERE = "tests.integration.cli.test_doctor"
 

@@ -62,6 +62,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
         "speaker",
         "speaker_timeline",
         "term",
+        "session_state",
     )
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 
