@@ -950,7 +950,7 @@ export interface paths {
         put?: never;
         /**
          * Begin a live session
-         * @description A job whose recording grows. Send its sound with `PATCH` or `PUT` to the address in `Location`, read its text from the events of the job. The body is JSON with the format of the sound and the options of a job; all have defaults.
+         * @description A job whose recording grows. Send its sound with `PATCH` or `PUT` to the address in `Location`, read its text from the events of the job. The body is JSON with the format of the sound and the options of a job; all have defaults. A request with `Idempotency-Key` may be repeated: it returns the session that the first one began.
          */
         post: operations["beginLive"];
         delete?: never;
@@ -8896,7 +8896,10 @@ export interface operations {
     beginLive: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Any text that the client uses for this session alone, like a UUID. A repeated request with the same key and body begins no second session. */
+                "Idempotency-Key"?: string | null;
+            };
             path?: never;
             cookie?: never;
         };

@@ -9,11 +9,14 @@ class Service {
   sound = new Uint8Array(0)
   ended: string | null = null
   requests: string[] = []
+  keys: string[] = [] // of the requests for a session
   faults: ('lost' | 'answer lost' | number | undefined)[] = []
 
   fetch = async (address: string, { method, body, headers }: RequestInit): Promise<Response> => {
     const offset = (headers as Record<string, string> | undefined)?.['Upload-Offset']
     this.requests.push([method, address, offset].filter((part) => part !== undefined).join(' '))
+    const key = (headers as Record<string, string> | undefined)?.['Idempotency-Key']
+    if (key !== undefined) this.keys.push(key)
     const fault = this.faults.shift()
     if (fault === 'lost') throw new TypeError('no network')
     const answer =
@@ -108,6 +111,13 @@ it.each([
   expect(rows.size).toBe(0)
   expect(troubles[0]).not.toBe(null)
   expect(troubles.at(-1)).toBe(null)
+})
+
+it('begins one session when the answer is lost', async () => {
+  const { service, sender } = set(3, null)
+  service.faults = ['answer lost', 'answer lost']
+  expect(await sender.run()).toEqual({ job: 'job' })
+  expect(service.keys).toEqual(['key', 'key', 'key'])
 })
 
 it('goes on inside a piece of which the service has the beginning', async () => {

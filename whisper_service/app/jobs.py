@@ -36,6 +36,7 @@ from whisper_service.scheduler import requests
 from whisper_service.scheduler.lanes import SHORT_S
 from whisper_service.storage.browse import JobPage, JobSnapshot
 from whisper_service.storage.change_feed import Closed, Pruned
+from whisper_service.storage.session_keys import SessionKey
 from whisper_service.storage.uploads import Received
 
 T = TypeVar("T")
@@ -136,8 +137,8 @@ class JobService:
             received.path.unlink(missing_ok=True)
             raise
 
-    async def begin_live(self, live: LiveSession, name: str, options: Options) -> Job:
-        """Begin a live session. Raises what `LiveSessions.begin` raises, and `InvalidRequest`."""
+    async def begin_live(self, live: LiveSession, name: str, options: Options, key: SessionKey | None = None) -> Job:
+        """Begin a live session, or return the one of `key`. Raises as `LiveSessions.begin`, and `InvalidRequest`."""
         if options.task is Task.DETECT:
             hint = "Send a recording to find its language."
             raise InvalidRequest("A live session makes text.", hint=hint, field="task")
@@ -153,7 +154,7 @@ class JobService:
             rank=CALL_RANK,
             live=live,
         )
-        return await self._parts.live.begin(job)
+        return await self._parts.live.begin(job, key)
 
     def _new_job(self, options: Options, **fields: Any) -> Job:
         if options.end_s is not None and options.end_s <= (options.begin_s or 0.0):

@@ -13,6 +13,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -22,13 +23,14 @@ from msgspec.structs import replace
 
 from whisper_service.config.active import ActiveSettings
 from whisper_service.core.domain import Job, LiveEnd, LiveSession, Status, Value
-from whisper_service.core.errors import LiveEnded, NotFound, ServiceError, TooManySessions, Unavailable
+from whisper_service.core.errors import InvalidRequest, LiveEnded, NotFound, ServiceError, TooManySessions, Unavailable
 from whisper_service.core.job_states import Cause
 from whisper_service.core.sound_format import form_of
 from whisper_service.core.wakeup import Wakeup
 from whisper_service.scheduler import aborts
 from whisper_service.scheduler.context import Context
 from whisper_service.storage.live_sound import LiveSounds, SealedSound
+from whisper_service.storage.session_keys import SessionKey
 from whisper_service.storage.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -70,14 +72,19 @@ class LiveSessions:
         self._turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._heard: dict[str, float] = {}  # when sound came last, or since when this service knows of the session
 
-    async def begin(self, job: Job) -> Job:
-        """Add the job of a new session. Raises `TooManySessions`, `DiskFull` and `TooLarge`."""
+    async def begin(self, job: Job, key: SessionKey | None = None) -> Job:
+        """Add the job of a new session, or return the one that an earlier request with the same `key` began.
+
+        Raises `TooManySessions`, `DiskFull` and `TooLarge`, and `InvalidRequest` if that request asked for another one.
+        """
         live = _live(job)
         async with self._beginning:
+            if key is not None and (known := await self._begun(key)) is not None:
+                return known
             await self._check_number()
             await self._sounds.create(job.id, form_of(live))
             try:
-                added = await self._context.mailbox.ask(self._context.ledger.add, job)
+                added = await self._context.mailbox.ask(self._context.ledger.add, job, key)
             except BaseException:
                 self._context.data.delete_files(job.id)
                 raise
@@ -168,6 +175,19 @@ class LiveSessions:
             await self.news.wait(wait_s)
 
     # -- small parts --------------------------------------------------------------------------------------------------
+
+    async def _begun(self, key: SessionKey) -> Job | None:
+        """Return the job that was begun with this key. None: there is none, or it was deleted."""
+        found = await self._context.store.session_keys.find(key.key)
+        if found is None:
+            return None
+        job_id, request = found
+        if request != key.request:
+            message = "Another session was begun with this Idempotency-Key."
+            raise InvalidRequest(message, hint="Send a new key with each new session.", field="Idempotency-Key")
+        with suppress(NotFound):  # deleted meanwhile
+            return await self._context.store.job(job_id)
+        return None
 
     async def _check_number(self) -> None:
         """Raise `TooManySessions` if one more session would be too many."""

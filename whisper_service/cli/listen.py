@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -34,6 +35,8 @@ BLOCK: Final = 1 << 16
 RETRY_S: Final = 1.0
 TIMEOUT_S: Final = 60.0
 UNREACHABLE: Final = (OSError, http.client.HTTPException)
+ANSWER_LOST: Final = (ConnectionResetError, BrokenPipeError, http.client.HTTPException)
+"""What happens to a request that a service may have taken."""
 
 
 class HttpAnswer(NamedTuple):
@@ -54,13 +57,7 @@ def run(config: Config, form: SoundFormat, wishes: Mapping[str, Any], url: str |
         raise InvalidRequest("Standard input is a terminal.", hint=hint)
     service = _RunningService(config, url)
     body = {"rate": form.rate, "encoding": form.encoding.value, "channels": form.channels, **wishes}
-    try:
-        answer = service.ask("POST", "/api/live", msgspec.json.encode(body))
-    except UNREACHABLE as error:
-        raise DataDirectoryInUse(
-            "No service answers.", hint="Start one: whisper_service serve. Or name its address with --url."
-        ) from error
-    job = msgspec.json.decode(_checked(answer).body, type=Job)
+    job = _begin(service, msgspec.json.encode(body))
     _tell(f"Listening. The job is {job.id}.")
     sound, printer = _Sound(), _Printer(service, job.id)
     threading.Thread(target=sound.read, name="sound", daemon=True).start()
@@ -69,6 +66,20 @@ def run(config: Config, form: SoundFormat, wishes: Mapping[str, Any], url: str |
     _send(service, job.id, sound, int(PIECE_S * form.rate) * form.frame_bytes)
     printing.join()
     return 0 if printer.status is Status.COMPLETED else 1
+
+
+def _begin(service: _RunningService, body: bytes) -> Job:
+    """Begin a session, once also when the answer is lost. Raises `DataDirectoryInUse` if no service answers."""
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    try:
+        answer = service.ask("POST", "/api/live", body, key)
+    except ANSWER_LOST:
+        answer = service.patiently("POST", "/api/live", body, key)
+    except UNREACHABLE as error:
+        raise DataDirectoryInUse(
+            "No service answers.", hint="Start one: whisper_service serve. Or name its address with --url."
+        ) from error
+    return msgspec.json.decode(_checked(answer).body, type=Job)
 
 
 def _send(service: _RunningService, job_id: str, sound: _Sound, piece_bytes: int) -> None:

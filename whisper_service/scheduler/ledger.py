@@ -34,6 +34,7 @@ from whisper_service.scheduler.run_ledger import log_job
 from whisper_service.scheduler.speakers_ledger import INCOMPLETE, UNAVAILABLE, SpeakersLedger
 from whisper_service.scheduler.views import WaitingJob
 from whisper_service.storage.edit_log import EditKind
+from whisper_service.storage.session_keys import SessionKey
 from whisper_service.storage.transcript_edits import Edit
 
 IDLE_FIELDS: dict[str, Any] = {"phase": None, "speed": None, "eta_s": None, "problem": None}
@@ -61,13 +62,13 @@ class Ledger(SpeakersLedger):
 
     # -- what clients ask ---------------------------------------------------------------------------------------------
 
-    async def add(self, job: Job) -> Job:
-        """Add a pending job. Its length is what its recording states."""
+    async def add(self, job: Job, key: SessionKey | None = None) -> Job:
+        """Add a pending job. Its length is what its recording states. `key`: that of a request for a live session."""
         if job.duration_s is None and job.sha256:
             job = replace(job, duration_s=await self._stated_length(job.id))
         queue = self._queue
         hints = vocabulary.hints(await self._store.vocabulary.terms(), job.options)
-        added = self._publish(await self._store.add(job, hints))
+        added = self._publish(await self._store.add(job, hints, key))
         if queue is not None and added.sha256 and added.rank >= 0:  # else it does not come last
             self._queue = admission.with_last(queue, _waiting(added))
         return added

@@ -27,6 +27,7 @@ from whisper_service.storage.change_log import ChangeLog, Written
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.queries import JOBS, TO_FETCH, JobQueries, raise_not_found
 from whisper_service.storage.service_state import ServiceState
+from whisper_service.storage.session_keys import SessionKey, SessionKeys
 from whisper_service.storage.speakers import Speakers
 from whisper_service.storage.transcript_edits import TranscriptEdits
 from whisper_service.storage.vocabulary import Vocabulary
@@ -79,6 +80,7 @@ class Store(JobQueries):
         self.edits = TranscriptEdits(self._db, self.change_log, self.speakers)
         self.alignments = Alignments(self._db, self.edits)
         self.vocabulary = Vocabulary(self._db)
+        self.session_keys = SessionKeys(self._db)
         self.webhook_queue = WebhookQueue(self._db)
         self.service_state = ServiceState(self._db, self.change_log)
 
@@ -96,7 +98,7 @@ class Store(JobQueries):
 
     # -- writes ------------------------------------------------------------------------------------------------------
 
-    async def add(self, job: Job, hints: Mapping[str, str] | None = None) -> Written:
+    async def add(self, job: Job, hints: Mapping[str, str] | None = None, key: SessionKey | None = None) -> Written:
         """Add a new pending job. It goes to the end of the queue unless its rank is negative, which means urgent.
 
         `hints`: what the model is told of the vocabulary, by language.
@@ -112,6 +114,8 @@ class Store(JobQueries):
             if hints:
                 told = row_mapping.json(dict(hints))
                 await self._db.run("UPDATE job SET hints = :hints WHERE id = :id", hints=told, id=job.id)
+            if key is not None:
+                await self.session_keys.add(key, job.id)
             return await self._written(row_mapping.job(found[0]))
 
     async def move(self, job_id: str, cause: Cause, **fields: Any) -> Written:

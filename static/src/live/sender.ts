@@ -91,7 +91,9 @@ export class Sender {
   private async begin(): Promise<Outcome | void> {
     const { name, rate, source, options } = this.recording
     const body = JSON.stringify({ ...options, name, rate, source })
-    const reply = await ask('POST', '/api/live', body, { 'Content-Type': 'application/json' })
+    // the key: a lost answer leaves no second, empty session
+    const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': this.recording.key }
+    const reply = await ask('POST', '/api/live', body, headers)
     if (reply.status !== 201) return this.refused(reply)
     this.recording.job = (reply.value as Job).id
     await this.store.putRecording(this.recording)

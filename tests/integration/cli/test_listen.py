@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO
 
@@ -91,6 +94,57 @@ def test_a_service_that_is_killed_and_comes_back_gets_what_is_missing(service: S
     assert said.decode().splitlines() == [f"This is chunk {n}." for n in range(3)]
     form = SoundFormat(16_000)
     assert (service.home / "data" / "media" / job_id).read_bytes() == form.header(len(SOUND)) + SOUND
+
+
+@contextmanager
+def losing_answers(service_url: str, lost: int) -> Iterator[str]:
+    """Yield the address of a relay to the service. It takes the first `lost` answers and passes none of them on."""
+
+    class Relay(BaseHTTPRequestHandler):
+        left = lost
+
+        def do(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")
+            }
+            with (
+                httpx.Client(timeout=60) as client,
+                client.stream(self.command, service_url + self.path, headers=headers, content=body) as answer,
+            ):
+                if Relay.left:
+                    Relay.left -= 1
+                    self.close_connection = True
+                    return
+                self.send_response_only(answer.status_code)
+                for name, value in answer.headers.items():
+                    if name not in ("transfer-encoding", "content-encoding", "connection"):
+                        self.send_header(name, value)
+                self.end_headers()
+                for block in answer.iter_bytes():
+                    self.wfile.write(block)
+                    self.wfile.flush()
+
+        do_POST = do_PATCH = do_GET = do
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Relay)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_answer_that_is_lost_leaves_no_second_session(service: ServiceProcess) -> None:
+    with losing_answers(str(service.client.base_url), 2) as url:
+        process = listen(service.home, "--language", "en", "--url", url)
+        said, told = process.communicate(SOUND, timeout=120)
+    assert process.returncode == 0, told.decode()
+    assert said.decode().splitlines() == [f"This is chunk {n}." for n in range(3)]
+    (job,) = service.client.get("/api/jobs").json()["jobs"]
+    assert (service.home / "data" / "media" / job["id"]).read_bytes()[44:] == SOUND
 
 
 def test_an_interrupt_ends_the_sound_and_not_the_text(service: ServiceProcess) -> None:

@@ -11,6 +11,7 @@ from tests.integration.storage.rows import new
 from whisper_service.core.domain import Encoding, LiveEnd, LiveSession, Status
 from whisper_service.core.job_states import Cause
 from whisper_service.storage import database
+from whisper_service.storage.session_keys import SessionKey
 from whisper_service.storage.store import Store
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +46,24 @@ async def test_where_a_session_can_be_followed_again_goes_with_its_job(tmp_path:
         await store.delete("a")
         await store.add(new("a", live=LIVE))
         assert await store.session_state("a") == b""
+
+
+async def test_the_key_of_a_session_finds_its_job_until_the_job_is_deleted(tmp_path: Path) -> None:
+    key = SessionKey("k", "what is asked")
+    async with Store.open(tmp_path / "db") as store:
+        await store.add(new("a", live=LIVE), None, key)
+        assert await store.session_keys.find("k") == ("a", "what is asked")
+        assert await store.session_keys.find("another") is None
+    async with Store.open(tmp_path / "db") as store:
+        assert await store.session_keys.find("k") == ("a", "what is asked")
+        await store.trash("a", 5.0)
+        assert await store.session_keys.find("k") is None
+        await store.add(new("b", live=LIVE), None, key)
+        assert await store.session_keys.find("k") == ("b", "what is asked")
+        await store.restore("a")
+        assert await store.session_keys.find("k") == ("b", "what is asked")
+        await store.delete("b")
+        assert await store.session_keys.find("k") is None
 
 
 async def test_a_session_waits_in_the_queue_although_its_recording_is_not_complete(tmp_path: Path) -> None:

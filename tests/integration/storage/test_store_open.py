@@ -63,6 +63,7 @@ async def test_the_safety_belts_are_on(store: Store) -> None:
         "speaker_timeline",
         "term",
         "session_state",
+        "session_key",
     )
     assert dict(map(tuple, tables)) == dict.fromkeys(known, 1)
 

@@ -6,15 +6,18 @@ A client that keeps what was not answered yet loses nothing, whatever breaks. Th
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import Response, Router, post
 from litestar.datastructures import ResponseHeader
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import HeaderParameter
 
 from whisper_service.core.domain import Encoding, Job, LiveEnd, LiveSession, Value
 from whisper_service.core.errors import InvalidRequest, ServiceError, TooLarge
+from whisper_service.storage.session_keys import SessionKey
 from whisper_service.web.api.job_body import parse_options
 from whisper_service.web.http.errors import Incoming, in_words, on_service_error, problems
 from whisper_service.web.http.operations import OPTIONS, form, operation, schemas_of
@@ -27,6 +30,19 @@ RATES: Final = (4_000, 384_000)
 """Samples per second, from below telephones to above studios."""
 NOT_LIVE: Final = ("begin_s", "end_s", "track", "channels")
 """Options of a job that mean nothing while a recording grows. `channels` is how many are sent."""
+
+
+MAX_KEY: Final = 128
+"""Characters of an Idempotency-Key. Clients send a UUID."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="Any text that the client uses for this session alone, like a UUID. A repeated request with the "
+        "same key and body begins no second session.",
+    ),
+]
 
 
 class LiveRequest(Value, frozen=True):
@@ -64,7 +80,7 @@ _OFFSET: Final = [
     description=(
         "A job whose recording grows. Send its sound with `PATCH` or `PUT` to the address in `Location`, read its text "
         "from the events of the job. The body is JSON with the format of the sound and the options of a job; all have "
-        "defaults."
+        "defaults. A request with `Idempotency-Key` may be repeated: it returns the session that the first one began."
     ),
     status_code=201,
     response_headers=[
@@ -72,11 +88,12 @@ _OFFSET: Final = [
     ],
     responses=problems(403, 413, 422, 429, 503, 507),
 )
-async def begin(request: Incoming, service: Served) -> Response[Job]:
-    wanted, options = _parse(await request.body())
+async def begin(request: Incoming, service: Served, key: IdempotencyKey = None) -> Response[Job]:
+    body = await request.body()
+    wanted, options = _parse(body)
     live = LiveSession(wanted.source, wanted.rate, wanted.encoding, wanted.channels)
     parsed = parse_options(options, service.config.speech.preset)
-    job = await service.jobs.begin_live(live, wanted.name, parsed)
+    job = await service.jobs.begin_live(live, wanted.name, parsed, _session_key(key, body))
     return Response(job, status_code=201, headers={"Location": f"/api/live/{job.id}"})
 
 
@@ -135,6 +152,16 @@ def _parse(body: bytes) -> tuple[LiveRequest, dict[str, str]]:
         if name not in own and value is not None
     }
     return wanted, given
+
+
+def _session_key(key: str | None, body: bytes) -> SessionKey | None:
+    """Return the key of a request with the hash of what the request asks for. Raises `InvalidRequest`."""
+    if key is None:
+        return None
+    if not (key.isascii() and key.isprintable() and 0 < len(key) <= MAX_KEY):
+        hint = f"Send up to {MAX_KEY} visible ASCII characters, like a UUID."
+        raise InvalidRequest("The Idempotency-Key cannot be used.", hint=hint, field="Idempotency-Key")
+    return SessionKey(key, hashlib.sha256(body).hexdigest())
 
 
 def _offset(request: Incoming) -> int:

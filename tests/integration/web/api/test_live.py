@@ -104,6 +104,56 @@ async def test_text_comes_while_the_recording_grows_and_the_job_ends_with_it(web
     assert [each["id"] for each in (await web.client.get("/api/jobs?q=chunk")).json()["jobs"]] == [job_id]
 
 
+async def test_a_session_begun_twice_with_one_key_is_one_session(tmp_path: Path) -> None:
+    key, wanted = {"idempotency-key": "5f1e-a"}, {"language": "en", "name": "talk.wav", "rate": 8_000}
+    limits = {"max_sessions": 2}
+    async with running(tmp_path, live=limits) as web:
+        first, *again = [await web.client.post("/api/live", json=wanted, headers=key) for _ in range(3)]
+        assert first.status_code == 201
+        job_id = first.json()["id"]
+        assert [(a.status_code, a.json()["id"], a.headers["location"]) for a in again] == [
+            (201, job_id, f"/api/live/{job_id}")
+        ] * 2
+        await send(web, job_id, 0, SPEECH[:32_000])
+        refused(await web.client.post("/api/live", json=wanted | {"rate": 16_000}, headers=key), 422, "invalid_request")
+        await begin(web)
+    async with running(tmp_path, live=limits) as web:  # the answer may be lost because the service ended
+        again = [await web.client.post("/api/live", json=wanted, headers=key)]  # and no session more is allowed
+        assert (again[0].status_code, again[0].json()["id"]) == (201, job_id)
+        refused(
+            await web.client.post("/api/live", json=wanted, headers={"idempotency-key": "b"}), 429, "too_many_sessions"
+        )
+        assert (await web.client.delete(f"/api/jobs/{job_id}")).status_code == 204
+        await true(lambda: not web.service.jobs.recording(job_id).exists())
+        anew = await web.client.post("/api/live", json=wanted, headers=key)
+        assert anew.status_code == 201
+        assert anew.json()["id"] != job_id, "the session was deleted"
+        assert len((await web.client.get("/api/jobs")).json()["jobs"]) == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "caf\u00e9"])
+async def test_a_key_that_cannot_be_used_begins_nothing(web: Running, key: str) -> None:
+    headers = httpx.Headers({"idempotency-key": key}, encoding="latin-1")
+    problem = refused(await web.client.post("/api/live", json={}, headers=headers), 422, "invalid_request")
+    assert problem["params"]["field"] == "Idempotency-Key"
+    assert (await web.client.get("/api/jobs")).json()["jobs"] == []
+
+
+async def test_requests_with_one_key_at_the_same_time_begin_one_session(web: Running) -> None:
+    found: list[str] = []
+
+    async def ask() -> None:
+        answer = await web.client.post("/api/live", json={"language": "en"}, headers={"idempotency-key": "one"})
+        found.append(answer.json()["id"])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
+    assert len(found) == 5
+    assert len(set(found)) == 1
+    assert len((await web.client.get("/api/jobs")).json()["jobs"]) == 1
+
+
 async def test_the_chunks_are_those_of_the_same_sound_sent_in_any_pieces(web: Running) -> None:
     whole, pieces = await begin(web), await begin(web)
     await send_all(web, whole, step=len(SPEECH))
