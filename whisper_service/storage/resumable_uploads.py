@@ -20,11 +20,14 @@ from typing import Any, BinaryIO, Final
 import anyio
 import msgspec
 from anyio import CancelScope, to_thread
+from msgspec.structs import replace
 
 from whisper_service.core import files
 from whisper_service.core.domain import Value
 from whisper_service.core.errors import (
     ChecksumMismatch,
+    EmptyFile,
+    InvalidRequest,
     NotFound,
     TooLarge,
     UploadIncomplete,
@@ -46,7 +49,7 @@ class UploadInfo(Value, frozen=True):
 
     id: str
     name: str
-    length: int
+    length: int | None  # bytes; None: the client does not know yet
     metadata: str
     created_at: float
 
@@ -57,6 +60,11 @@ class UploadStatus(Value, frozen=True):
     upload: UploadInfo
     offset: int
     expires_at: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte has come."""
+        return self.offset == self.upload.length
 
 
 @dataclass
@@ -79,9 +87,9 @@ class ResumableUploads:
         self.news = Wakeup()  # an upload begins or ends
         root.mkdir(parents=True, exist_ok=True)
 
-    async def create(self, length: int, name: str, metadata: str) -> UploadStatus:
-        """Begin an upload of `length` bytes. Raises `TooLarge` and `DiskFull`."""
-        self._uploads.check_room(length)
+    async def create(self, length: int | None, name: str, metadata: str) -> UploadStatus:
+        """Begin an upload of `length` bytes. None: `append` is told later. Raises `TooLarge` and `DiskFull`."""
+        self._uploads.check_room(length or 0)
         now = time.time()
         upload = UploadInfo(identifier(now), clean_name(name), length, metadata, now)
         await to_thread.run_sync(self._create, upload)
@@ -107,11 +115,14 @@ class ResumableUploads:
         *,
         expected: int | None = None,
         checksum: tuple[str, bytes] | None = None,
+        length: int | None = None,
     ) -> UploadStatus:
         """Add the bytes of `source` from `offset` on. What has come is kept however the call ends.
 
-        With a `checksum` (algorithm, digest) they are kept only if all came and match. Raises `NotFound`,
-        `UploadLocked`, `UploadOffset`, `TooManyUploads`, `TooLarge`, `DiskFull`, `ChecksumMismatch`, or as `source`.
+        `expected`: bytes of `source`, if they are known. `length`: bytes of the whole upload, if the client knows them
+        by now. With a `checksum` (algorithm, digest) the bytes are kept only if all came and match. Raises `NotFound`,
+        `UploadLocked`, `UploadOffset`, `InvalidRequest` for another length, `EmptyFile`, `TooManyUploads`, `TooLarge`,
+        `DiskFull`, `ChecksumMismatch`, or as `source`.
         """
         if upload_id in self._sending:
             raise UploadLocked(upload=upload_id)
@@ -122,17 +133,38 @@ class ResumableUploads:
                 if offset != status.offset:
                     message = f"The upload is at byte {status.offset}, not {offset}."
                     raise UploadOffset(message, offset=status.offset)
-                if expected is not None and expected > status.upload.length - offset:
-                    raise _too_much(status.upload)
-                self._uploads.check_room(status.upload.length, held=offset)
+                upload = status.upload if length is None else await self._state_length(status, length)
+                known, end = upload.length, offset + (expected or 0)
+                if known is not None and end > known:
+                    raise _too_much(known)
+                self._uploads.check_room(end if known is None else known, held=offset)
                 with self._uploads.count_open():
-                    await self._receive(status.upload, offset, source, checksum)
+                    await self._receive(upload, offset, source, checksum)
             finally:
                 del self._sending[upload_id]
                 sending.done.set()
         if scope.cancelled_caught:
             raise UploadLocked("Another connection has taken this upload over.", upload=upload_id)
         return await self.status(upload_id)
+
+    async def _state_length(self, status: UploadStatus, length: int) -> UploadInfo:
+        """Note the length of an upload that was begun without one. It is stored before any further byte is."""
+        upload, field_name = status.upload, "Upload-Length"
+        if upload.length is not None and upload.length != length:
+            message = f"The upload has {upload.length} bytes, as the client said before, not {length}."
+            raise InvalidRequest(message, hint="Begin a new upload with the true length.", field=field_name)
+        if upload.length == length:
+            return upload
+        if length < status.offset:
+            message = f"{status.offset} bytes have come already, more than {length}."
+            raise InvalidRequest(message, hint="Begin a new upload with the true length.", field=field_name)
+        if not length:
+            raise EmptyFile()
+        self._uploads.check_room(length, held=status.offset)
+        upload = replace(upload, length=length)
+        with CancelScope(shield=True):
+            await to_thread.run_sync(self._write_facts, upload)
+        return upload
 
     async def delete(self, upload_id: str) -> None:
         """Delete an upload. Raises `NotFound`."""
@@ -146,18 +178,20 @@ class ResumableUploads:
         Raises `NotFound` or `UploadIncomplete`.
         """
         status = await self.status(upload_id)
-        upload = status.upload
-        if status.offset < upload.length or not upload.length or upload_id in self._sending:
-            message = f"Of {upload.length} bytes {status.offset} have come."
-            raise UploadIncomplete(message, offset=status.offset, length=upload.length)
+        upload, length = status.upload, status.upload.length
+        if not (status.complete and length) or upload_id in self._sending:
+            message = f"Of {length} bytes {status.offset} have come."
+            if length is None:
+                message = f"{status.offset} bytes have come. The client has not said yet how many there are."
+            raise UploadIncomplete(message, offset=status.offset, length=length)
         hashed, digest = self._hashes.get(upload_id, (0, None))
-        if digest is not None and hashed == upload.length:
+        if digest is not None and hashed == length:
             sha256 = digest.hexdigest()
         else:
             sha256 = await to_thread.run_sync(files.sha256_of, self._bytes_of(upload_id))
         path = self._uploads.root / upload_id
         await to_thread.run_sync(self._hand_over, upload_id, path)
-        return Received(name=upload.name, path=path, bytes=upload.length, sha256=sha256)
+        return Received(name=upload.name, path=path, bytes=length, sha256=sha256)
 
     async def release(self, received: Received) -> None:
         """Undo `hand_over`, because no job was made. The upload stays."""
@@ -176,9 +210,13 @@ class ResumableUploads:
     # -- files; these run in threads ---------------------------------------------------------------------------------
 
     def _create(self, upload: UploadInfo) -> None:
-        facts = self._facts_of(upload.id)
         with files.full_disk_as_error():
             self._bytes_of(upload.id).touch()
+            self._write_facts(upload)
+
+    def _write_facts(self, upload: UploadInfo) -> None:
+        facts = self._facts_of(upload.id)
+        with files.full_disk_as_error():
             files.write_whole(facts, msgspec.json.encode(upload), draft=facts.with_suffix(".new"))
 
     def _status(self, upload_id: str) -> UploadStatus:
@@ -188,7 +226,8 @@ class ResumableUploads:
                 stat = self._bytes_of(upload_id).stat()
                 expires_at = max(upload.created_at, stat.st_mtime) + self.keep_s
                 if expires_at > time.time() or upload_id in self._sending:
-                    return UploadStatus(upload, min(stat.st_size, upload.length), expires_at)
+                    held = stat.st_size if upload.length is None else min(stat.st_size, upload.length)
+                    return UploadStatus(upload, held, expires_at)
         hint = "The upload may have expired, or it may be a job already. Begin a new one."
         raise NotFound("There is no such upload.", hint=hint, upload=upload_id[:64])
 
@@ -203,14 +242,17 @@ class ResumableUploads:
         held, whole = bytearray(), False
         try:
             async for data in source:
-                if writer.offset + len(held) + len(data) > upload.length:
-                    raise _too_much(upload)
+                end = writer.offset + len(held) + len(data)
+                if upload.length is not None and end > upload.length:
+                    raise _too_much(upload.length)
+                if upload.length is None and end > self._uploads.limits.max_bytes:
+                    self._uploads.check_room(end)
                 held += data
                 if own is not None:
                     own.update(data)
                 if len(held) >= BLOCK:
                     block, held = bytes(held), bytearray()
-                    self._uploads.check_room(upload.length, held=writer.offset)
+                    self._uploads.check_room(end if upload.length is None else upload.length, held=writer.offset)
                     await to_thread.run_sync(writer.write, block)
             whole = True
         finally:
@@ -301,9 +343,6 @@ class _Writer:
             files.sync_file(file)
 
 
-def _too_much(upload: UploadInfo) -> TooLarge:
-    return TooLarge(
-        f"More bytes come than the {upload.length} that were announced.",
-        hint="Begin a new upload with the true length.",
-        limit=upload.length,
-    )
+def _too_much(length: int) -> TooLarge:
+    message = f"More bytes come than the {length} that were announced."
+    return TooLarge(message, hint="Begin a new upload with the true length.", limit=length)

@@ -34,7 +34,7 @@ from whisper_service.web.http.parameters import MAX_ID, Served
 from whisper_service.web.http.request_bodies import Body, expected_length, refuse_compressed
 
 VERSION: Final = "1.0.0"
-EXTENSIONS: Final = "creation,creation-with-upload,checksum,expiration,termination"
+EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,checksum,expiration,termination"
 PIECE: Final = "application/offset+octet-stream"
 MAX_METADATA: Final = 8_192
 """Characters of Upload-Metadata."""
@@ -58,12 +58,7 @@ async def options(service: Served) -> Response[None]:
 
 async def create(request: Incoming, service: Served) -> Response[None]:
     _check_version(request)
-    if request.headers.get("upload-defer-length") is not None:
-        message = "The length of an upload must be known at its start."
-        raise InvalidRequest(message, hint="Send Upload-Length.", field="Upload-Length")
-    length = _number(request, "upload-length")
-    if not length:
-        raise EmptyFile()
+    length = _length(request)
     metadata = request.headers.get("upload-metadata", "")
     status = await service.resumable.create(length, filename(metadata), metadata)
     if request.headers.get("content-type") == PIECE:
@@ -80,7 +75,9 @@ async def head(request: Incoming, service: Served, upload_id: UploadId) -> Respo
     _check_version(request)
     await service.resumable.take_over(upload_id)
     status = await service.resumable.status(upload_id)
-    headers = {**_status_headers(status), "Upload-Length": str(status.upload.length)}
+    length = status.upload.length
+    known = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
+    headers = {**_status_headers(status), **known}
     if status.upload.metadata:
         headers["Upload-Metadata"] = status.upload.metadata
     return Response(None, status_code=200, headers=headers)
@@ -91,7 +88,9 @@ async def patch(request: Incoming, service: Served, upload_id: UploadId) -> Resp
     if request.headers.get("content-type") != PIECE:
         message = "This is not the content type of a piece of an upload."
         raise UnsupportedMedia(message, hint=f"Send Content-Type: {PIECE}.")
-    status = await _append(request, service, upload_id, _number(request, "upload-offset"))
+    offset = _number(request, "upload-offset")
+    length = None if request.headers.get("upload-length") is None else _number(request, "upload-length")
+    status = await _append(request, service, upload_id, offset, length)
     return Response(None, status_code=204, headers=_status_headers(status))
 
 
@@ -111,11 +110,13 @@ async def override(request: Incoming, service: Served, upload_id: UploadId) -> R
     return await handler(request, service, upload_id)
 
 
-async def _append(request: Incoming, service: Service, upload_id: str, offset: int) -> UploadStatus:
+async def _append(
+    request: Incoming, service: Service, upload_id: str, offset: int, length: int | None = None
+) -> UploadStatus:
     refuse_compressed(request)
     expected, digest = expected_length(request), checksum(request.headers.get("upload-checksum"))
     data = Body(request.receive).__aiter__()
-    return await service.resumable.append(upload_id, offset, data, expected=expected, checksum=digest)
+    return await service.resumable.append(upload_id, offset, data, expected=expected, checksum=digest, length=length)
 
 
 def _check_version(request: Incoming) -> None:
@@ -125,9 +126,23 @@ def _check_version(request: Incoming) -> None:
 
 def _status_headers(status: UploadStatus) -> dict[str, str]:
     headers = {**_HEADERS, "Upload-Offset": str(status.offset)}
-    if status.offset < status.upload.length:
+    if not status.complete:
         headers["Upload-Expires"] = formatdate(status.expires_at, usegmt=True)
     return headers
+
+
+def _length(request: Incoming) -> int | None:
+    """Return how many bytes an upload has. None: the client does not know yet. Raises `InvalidRequest`, `EmptyFile`."""
+    deferred = request.headers.get("upload-defer-length")
+    if deferred is None:
+        length = _number(request, "upload-length")
+        if not length:
+            raise EmptyFile()
+        return length
+    if deferred.strip() != "1" or request.headers.get("upload-length") is not None:
+        hint = "Send either Upload-Length, or `Upload-Defer-Length: 1` and the length with a later piece."
+        raise InvalidRequest("The length of the upload is not clear.", hint=hint, field="Upload-Defer-Length")
+    return None
 
 
 def _number(request: Incoming, name: str) -> int:

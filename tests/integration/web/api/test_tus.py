@@ -18,7 +18,7 @@ from tusclient.client import TusClient  # type: ignore[import-untyped]
 
 from testkit.scripted_actors import script
 from testkit.service import Running, running
-from whisper_service.core.errors import UploadBroken
+from whisper_service.core.errors import TooLarge, UploadBroken
 
 pytestmark = pytest.mark.anyio
 
@@ -122,6 +122,7 @@ async def test_what_the_server_can_do(web: Running) -> None:
         assert set(said.headers["tus-extension"].split(",")) == {
             "creation",
             "creation-with-upload",
+            "creation-defer-length",
             "checksum",
             "expiration",
             "termination",
@@ -144,7 +145,9 @@ async def test_creation_with_the_first_piece(web: Running) -> None:
         ({**TUS}, 400, "invalid_request"),
         ({**TUS, "upload-length": "-5"}, 400, "invalid_request"),
         ({**TUS, "upload-length": "0"}, 400, "empty_file"),
-        ({**TUS, "upload-defer-length": "1"}, 400, "invalid_request"),
+        ({**TUS, "upload-defer-length": "2"}, 400, "invalid_request"),
+        ({**TUS, "upload-defer-length": ""}, 400, "invalid_request"),
+        ({**TUS, "upload-defer-length": "1", "upload-length": "5"}, 400, "invalid_request"),
         ({**TUS, "upload-length": "4000001"}, 413, "too_large"),
         ({**TUS, "upload-length": "9" * 100}, 413, "too_large"),
         ({**TUS, "upload-length": "5", "upload-metadata": "filename ???"}, 400, "invalid_request"),
@@ -210,6 +213,99 @@ async def test_what_came_before_a_cut_is_kept_over_a_restart(tmp_path: Path) -> 
         made = await web.client.post("/api/jobs", json={"upload": path.split("/")[-1]})
         assert made.json()["sha256"] == hashlib.sha256(DATA).hexdigest()
         assert (web.service.uploads.root / made.json()["id"]).read_bytes() == DATA
+
+
+async def deferred(web: Running, data: bytes = b"") -> str:
+    """Begin an upload whose length is not known, with `data` as its first piece."""
+    headers = {**TUS, "upload-defer-length": "1", **named("live.wav")} | (PIECE if data else {})
+    answer = await web.client.post("/api/uploads", headers=headers, content=data)
+    assert (answer.status_code, answer.headers["upload-offset"]) == (201, str(len(data))), answer.text
+    assert "upload-expires" in answer.headers
+    return str(answer.headers["location"])
+
+
+async def length(web: Running, path: str) -> tuple[str | None, str | None]:
+    """Return what is said of the length: that it is known later, and the length."""
+    answer = await web.client.head(path, headers=TUS)
+    return answer.headers.get("upload-defer-length"), answer.headers.get("upload-length")
+
+
+async def test_an_upload_whose_length_is_known_at_its_end_outlives_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path) as web:
+        path = await deferred(web, DATA[:100])
+        assert await length(web, path) == ("1", None)
+        await cut(web, path, 100, DATA[100:1_300_000], len(DATA))
+        with anyio.fail_after(20):
+            while (at := await offset(web, path)) != 1_300_000:  # noqa: ASYNC110 - no event tells it
+                await anyio.sleep(0.05)
+    upload = path.split("/")[-1]
+    async with running(tmp_path) as web:
+        assert (await offset(web, path), await length(web, path)) == (at, ("1", None))
+        early = await web.client.post("/api/jobs", json={"upload": upload})
+        assert (early.status_code, early.json()["code"]) == (409, "upload_incomplete")
+        assert early.json()["params"] == {"offset": at, "length": None}
+        stated = await piece(web, path, at, DATA[at:-10], **{"upload-length": str(len(DATA))})
+        assert (stated.status_code, stated.headers["upload-offset"]) == (204, str(len(DATA) - 10))
+    async with running(tmp_path) as web:
+        assert await length(web, path) == (None, str(len(DATA)))
+        last = await piece(web, path, len(DATA) - 10, DATA[-10:])
+        assert "upload-expires" not in last.headers
+        made = (await web.client.post("/api/jobs", json={"upload": upload})).json()
+        assert (made["name"], made["bytes"], made["sha256"]) == (
+            "live.wav",
+            len(DATA),
+            hashlib.sha256(DATA).hexdigest(),
+        )
+        assert (web.service.uploads.root / made["id"]).read_bytes() == DATA
+
+
+async def test_a_last_piece_without_bytes_may_state_the_length(web: Running) -> None:
+    path = await deferred(web)
+    assert (await piece(web, path, 0, DATA)).status_code == 204
+    assert (await piece(web, path, len(DATA), b"", **{"upload-length": str(len(DATA))})).status_code == 204
+    assert (await piece(web, path, len(DATA), b"", **{"upload-length": str(len(DATA))})).status_code == 204, "again"
+    made = await web.client.post("/api/jobs", json={"upload": path.split("/")[-1]})
+    assert made.json()["sha256"] == hashlib.sha256(DATA).hexdigest()
+
+
+async def test_a_length_is_stated_once_and_is_true(web: Running) -> None:
+    path = await deferred(web, b"01234")
+    for stated, status, code in (
+        ("4", 400, "invalid_request"),  # less than what has come
+        ("x", 400, "invalid_request"),
+        ("4000001", 413, "too_large"),
+    ):
+        assert_refused(await piece(web, path, 5, b"5", **{"upload-length": stated}), status, code)
+        assert (await offset(web, path), await length(web, path)) == (5, ("1", None))
+    assert_refused(await piece(web, path, 9, b"5", **{"upload-length": "10"}), 409, "upload_offset")
+    assert await length(web, path) == ("1", None), "a piece at another place says nothing"
+    assert (await piece(web, path, 5, b"5", **{"upload-length": "10"})).status_code == 204
+    assert_refused(await piece(web, path, 6, b"6", **{"upload-length": "11"}), 400, "invalid_request")
+    assert_refused(await piece(web, path, 6, b"67890"), 413, "too_large")
+    assert (await offset(web, path), await length(web, path)) == (6, (None, "10"))
+    empty = await deferred(web)
+    assert_refused(await piece(web, empty, 0, b"", **{"upload-length": "0"}), 400, "empty_file")
+
+
+async def test_an_upload_without_a_length_has_the_limits_of_all(web: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, limit = await deferred(web), 4_000_000
+    assert (await piece(web, path, 0, bytes(limit - 10))).status_code == 204
+    assert_refused(await piece(web, path, limit - 10, bytes(11)), 413, "too_large")
+
+    async def unstated() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield bytes(1)
+
+    with pytest.raises(TooLarge):
+        await web.service.resumable.append(path.split("/")[-1], limit - 10, unstated())
+    assert await offset(web, path) == limit
+    path = await deferred(web, b"01234")
+    monkeypatch.setattr(web.service.uploads, "limits", web.service.uploads.limits._replace(min_free=1 << 60))
+    assert_refused(await piece(web, path, 5, b"x"), 507, "disk_full")
+    begins = await web.client.post("/api/uploads", headers={**TUS, "upload-defer-length": "1"})
+    assert_refused(begins, 507, "disk_full")
+    monkeypatch.undo()
+    assert await offset(web, path) == 5
 
 
 async def test_one_connection_at_a_time_and_a_question_takes_over(web: Running) -> None:
