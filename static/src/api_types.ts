@@ -1266,7 +1266,7 @@ export interface components {
          * @description The state of an actor.
          * @enum {string}
          */
-        ActorState: "idle" | "starting" | "ready" | "waiting" | "broken" | "stopped";
+        ActorState: "idle" | "pending" | "starting" | "ready" | "waiting" | "broken" | "stopped";
         /** AlignmentState */
         AlignmentState: {
             chunks: number;

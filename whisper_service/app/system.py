@@ -140,8 +140,8 @@ def readiness(context: Context) -> Readiness:
 
 
 def _failure(actor: Supervisor) -> Problem | None:
-    """Return why an actor does not work. None: it does, or it has died only a few times."""
-    return actor.problem if actor.broken or actor.failures >= FAILING else None
+    """Return why an actor does not work. None: it does, or it has died only a few times, or waits not for long."""
+    return actor.problem if actor.broken or actor.failures >= FAILING else actor.obstacle
 
 
 def _seat_info(seat: SpeechActor) -> SeatInfo:

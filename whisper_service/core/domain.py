@@ -390,6 +390,7 @@ class ActorState(StrEnum):
     """The state of an actor."""
 
     IDLE = "idle"  # not needed yet, or stopped until it is needed
+    PENDING = "pending"  # waits for a machine with room for it
     STARTING = "starting"
     READY = "ready"
     WAITING = "waiting"  # it died and starts again after a while

@@ -132,7 +132,7 @@ class Fleet:
     def others_can(self, seat: SpeechActor, model: str | None) -> bool:
         """Return whether another seat than this one may work with a model."""
         return any(
-            not (other is seat or other.device.out or other.actor.broken or other.is_blocked(model))
+            not (other is seat or other.device.out or other.halt is not None or other.is_blocked(model))
             for other in self.seats
         )
 
@@ -150,8 +150,8 @@ class Fleet:
 
     @property
     def outage(self) -> Problem | None:
-        """Why nothing is transcribed at all: every actor died too often. None: some seat can work."""
-        return _first_if_all(seat.actor.problem if seat.actor.broken else None for seat in self.in_service())
+        """Why nothing is transcribed at all: no seat has an actor, nor will soon. None: some seat can work."""
+        return _first_if_all(seat.halt for seat in self.in_service())
 
     @property
     def warnings(self) -> tuple[Problem, ...]:

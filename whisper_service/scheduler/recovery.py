@@ -35,6 +35,8 @@ UNUSABLE: Final = (FaultKind.LIBRARY_MISSING, FaultKind.DEVICE_UNUSABLE)
 """After these the work goes on without the GPU."""
 BLAMELESS: Final = (FaultKind.OOM, *UNUSABLE)
 """These do not count against a chunk while there is a lighter way to work."""
+NOBODYS_FAULT: Final = (FaultKind.LOST,)
+"""These never count against a chunk: the machine went, whatever its actor did."""
 
 OTHERS_GO_ON: Final = Adjustment("device_out", "The service continues with the other devices.")
 CHUNK_RETRIED: Final = Adjustment("chunk_retried", "This part is tried again.")
@@ -103,7 +105,9 @@ async def speech_died(context: Context, speech: SpeechActor, diagnosis: Diagnosi
     if kind == FaultKind.HUNG:
         speech.deadlines.extend()
     batches = speech.on_died()
-    if not any(context.fleet.works(seat) for seat in context.fleet.seats if seat is not speech):
+    if kind not in NOBODYS_FAULT and not any(
+        context.fleet.works(seat) for seat in context.fleet.seats if seat is not speech
+    ):
         for run in context.ledger.runs.values():
             run.start_small()
     await _give_back(context, speech, batches, kind, problem, adjustment, announced=announced is not None)
@@ -177,7 +181,7 @@ async def _give_back(
     """Queue the chunks of failed batches again, and add a note to their jobs. Return the ids of these jobs."""
     ledger = context.ledger
     gaps = {job_id: len(run.gaps) for job_id, run in ledger.runs_in(batches).items()}
-    if kind in BLAMELESS and (announced or adjustment is not None):
+    if kind in NOBODYS_FAULT or (kind in BLAMELESS and (announced or adjustment is not None)):
         ledger.take_back(batches)
     else:
         await ledger.count_failure(batches, problem, killed=kind == FaultKind.KILLED)

@@ -86,9 +86,14 @@ class SpeechActor:
         return self.device.warnings(self.loaded)
 
     @property
+    def halt(self) -> Problem | None:
+        """Why there is no actor: it died too often, or waits for a machine. None: it works, or is about to."""
+        return self.actor.problem if self.actor.broken else self.actor.obstacle
+
+    @property
     def trouble(self) -> Problem | None:
         """Why this seat does not work, or not as configured. None: nothing is wrong."""
-        own = self.device.unusable or (self.actor.problem if self.actor.broken else None) or self.problem
+        own = self.device.unusable or self.halt or self.problem
         return own or next(iter(self.warnings), None)
 
     def view(
@@ -148,9 +153,9 @@ class SpeechActor:
         return model in self._blocked and self._blocked[model][1] > time.monotonic()
 
     def obstacle(self, model: str | None) -> Problem | None:
-        """Return what keeps jobs of this model from going on until a person acts. None: nothing."""
-        if self.actor.broken:
-            return self.actor.problem
+        """Return what keeps jobs of this model from going on, for now or until a person acts. None: nothing."""
+        if self.halt is not None:
+            return self.halt
         return self._blocked[model][0] if model in self._blocked else None
 
     @property

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from whisper_service.core.domain import Problem, Value
+from whisper_service.supervision.link import Exit
 
 
 class FaultKind(StrEnum):
@@ -29,6 +30,7 @@ class FaultKind(StrEnum):
     KILLED = "killed"  # SIGKILL from outside, not by the kernel for lack of memory
     CRASHED = "crashed"  # abort, segmentation fault, illegal instruction, unexpected exception
     HUNG = "hung"  # no answer before the deadline
+    LOST = "lost"  # the machine of the actor, or the way to it, is gone: says nothing about the actor and its work
     UNKNOWN = "unknown"
 
 
@@ -121,6 +123,7 @@ EXIT_UNCAUGHT: Final = 70
 """Exit code of an actor that an exception ended (EX_SOFTWARE). The log ends with the traceback."""
 _KILL: Final = int(getattr(signal, "SIGKILL", 9))
 _RETRY: Final = "The process starts again by itself. Only its unfinished work is done again."
+_LOST_HINT: Final = "The work goes on elsewhere, or when the machine is back. Only what it had in hand is done again."
 
 
 def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = False) -> Diagnosis:
@@ -145,6 +148,13 @@ def classify(text: str, exit_code: int | None = None, *, oom_killed: bool = Fals
     if exit_code:
         return _diagnose(FaultKind.CRASHED, f"The process ended unexpectedly with exit code {exit_code}.", _RETRY, text)
     return _diagnose(FaultKind.UNKNOWN, "Something unexpected happened.", _RETRY, text)
+
+
+def diagnose(ended: Exit) -> Diagnosis:
+    """Return why an actor ended."""
+    if ended.lost is not None:
+        return _diagnose(FaultKind.LOST, ended.lost, _LOST_HINT, ended.words)
+    return classify(ended.words, ended.code, oom_killed=ended.oom_killed)
 
 
 def hung(seconds: float) -> Diagnosis:

@@ -16,7 +16,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
-from whisper_service.supervision import boot
+from whisper_service.host import oom_kills
+from whisper_service.supervision import actor_logs, boot
+from whisper_service.supervision.link import Exit
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +30,18 @@ event loop for as long as the actor does not read, for ever if the actor is stop
 
 
 class ActorProcess:
-    """One actor process. Behind this interface an actor could run on another machine."""
+    """The link to an actor that is a process of this machine. It is open from the beginning."""
+
+    is_open: Final = True
+    obstacle: Final = None
 
     def __init__(
-        self, entry: str, log: Path, on_message: Callable[[bytes], None], on_exit: Callable[[int | None], None]
+        self,
+        entry: str,
+        log: Path,
+        on_open: Callable[[], None],
+        on_message: Callable[[bytes], None],
+        on_exit: Callable[[Exit], None],
     ) -> None:
         context = multiprocessing.get_context("spawn")
         commands_in, self._commands = context.Pipe(duplex=False)
@@ -41,6 +51,8 @@ class ActorProcess:
         )
         self._exited = False
         self._entry = entry
+        self._log = log
+        self._kills = oom_kills.count()
         self._outgoing: SimpleQueue[bytes | None] | None = None  # since the first long message; None ends its thread
         self._process.start()
         self.pid = self._process.pid or 0
@@ -115,5 +127,6 @@ class ActorProcess:
             self._commands.close()
         else:
             self._outgoing.put(None)
-        self._on_exit(self._process.exitcode)
+        code = self._process.exitcode
+        self._on_exit(Exit(code, actor_logs.tail(self._log), oom_killed=oom_kills.count() > self._kills))
         self._process.close()

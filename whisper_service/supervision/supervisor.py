@@ -6,6 +6,8 @@ and tells when an actor is gone and why. All methods are called on the event loo
     idle ──start──▶ starting ──Ready──▶ ready ──exit──▶ waiting ──back-off──▶ starting
       ▲                └──────exit, timeout──────────────▲ └──too often──▶ broken ──reset, a long while──▶ starting
       └─────go_idle─── from any
+
+An actor of another machine is `pending` before it is `starting`: there is no room for it yet, and nothing is late.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ import msgspec
 
 from whisper_service.config.schema import SupervisionSettings
 from whisper_service.core.domain import ActorState, Death, Problem, Value
-from whisper_service.host import oom_kills
 from whisper_service.supervision import actor_logs, faults
+from whisper_service.supervision.link import Exit, Link, LinkFactory
 from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
 from whisper_service.supervision.orphans import OrphanList
 from whisper_service.supervision.process import STOP_S, ActorProcess
@@ -68,6 +70,7 @@ class Supervisor:
     """The supervisor of one actor. After `start`, `run` keeps the actor alive.
 
     `ready_is_useful`: an actor that becomes ready has shown that it can work, so that only its work can kill it.
+    `link`: starts an actor, by default as a process of this machine.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Supervisor:
         limits: SupervisionSettings,
         ready_is_useful: bool = True,
         orphans: OrphanList | None = None,
+        link: LinkFactory = ActorProcess,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
@@ -102,14 +106,20 @@ class Supervisor:
         self._retry = anyio.Event()  # ends the wait after a death
         self._wanted = anyio.Event()
         self._stop = anyio.Event()
-        self._process: ActorProcess | None = None
+        self._connect = link
+        self._link: Link | None = None
         self._cause: faults.Diagnosis | None = None
         self._fatal: Problem | None = None  # the problem that the actor reported before its exit
         self._deadlines: dict[object, asyncio.TimerHandle] = {}
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._link.pid if self._link else None
+
+    @property
+    def obstacle(self) -> Problem | None:
+        """Why the actor waits for a machine. None: it does not wait, or not for long."""
+        return self._link.obstacle if self._link and self.state is ActorState.PENDING else None
 
     @property
     def broken(self) -> bool:
@@ -144,8 +154,8 @@ class Supervisor:
         if self._wanted.is_set():
             self._wanted = anyio.Event()
         self.idle_generation = self.generation
-        if self._process is not None:
-            self._process.kill()
+        if self._link is not None:
+            self._link.kill()
         else:
             self.state = ActorState.IDLE
 
@@ -175,16 +185,16 @@ class Supervisor:
         `generation`: the actor that is meant, None for the present one. When it is gone nothing is sent, because the
         caller will get its `Died`.
         """
-        if self._process is None or not self._is_current(generation):
+        if self._link is None or not self._is_current(generation):
             logger.debug("The actor is gone.", extra={"action": "send_failed", "actor": self.name})
             return
-        self._process.send(encode(command))
+        self._link.send(encode(command))
         if within_s is not None:
             self.set_deadline(key, within_s)
 
     def set_deadline(self, key: object, within_s: float, *, generation: int | None = None) -> None:
         """Replace the actor unless `clear_deadline(key)` comes within these seconds. A new call extends the time."""
-        if self._process is None or not self._is_current(generation):
+        if self._link is None or not self._is_current(generation):
             return
         self.clear_deadline(key)
         diagnosis = faults.hung(within_s)
@@ -197,38 +207,36 @@ class Supervisor:
 
     def mark_useful(self, *, generation: int | None = None) -> None:
         """Note a useful result: an actor that dies now starts again at once. Ignored for an actor that is gone."""
-        if self._process is not None and self._is_current(generation):
+        if self._link is not None and self._is_current(generation):
             self.failures = 0
             self.problem = None
             self._limit.reset()
 
     def replace(self, diagnosis: faults.Diagnosis) -> None:
         """Kill the actor for this reason. A hung one first writes its stacks into its log."""
-        if self._process is None or self._cause is not None or self.idle_generation == self.generation:
+        if self._link is None or self._cause is not None or self.idle_generation == self.generation:
             return
         self._cause = diagnosis
-        process = self._process
+        link = self._link
         if diagnosis.kind is faults.FaultKind.HUNG and hasattr(signal, "SIGUSR1"):
-            process.signal(signal.SIGUSR1)
-            process.signal(signal.SIGCONT)  # a stopped process must go on before it can write
-            asyncio.get_running_loop().call_later(DUMP_S, process.kill)
+            link.signal(signal.SIGUSR1)
+            link.signal(signal.SIGCONT)  # a stopped process must go on before it can write
+            asyncio.get_running_loop().call_later(DUMP_S, link.kill)
         else:
-            process.kill()
+            link.kill()
 
     def _is_current(self, generation: int | None) -> bool:
         return generation is None or generation == self.generation
 
     async def _run_generation(self) -> None:
-        """Run one actor process from its start to its exit, and tell why it died."""
+        """Run one actor from its start to its exit, and tell why it died."""
         self.generation += 1
         self._retry = anyio.Event()
         generation, started = self.generation, self._clock()
         self.state, self._cause, self._fatal = ActorState.STARTING, None, None
-        code: int | None = None
-        kills = oom_kills.count()
+        ended = Exit()
         try:
-            log = actor_logs.create(self._logs, self.name)
-            code = await self._until_exit(generation, log)
+            ended = await self._until_exit(generation, actor_logs.create(self._logs, self.name))
         except OSError as error:  # no room for a log, no process or file handle left: this may pass
             self._cause = faults.classify(f"{type(error).__name__}: {error}")
         was_ready = self.state is ActorState.READY
@@ -241,12 +249,12 @@ class Supervisor:
             logger.info("The actor %s is idle.", self.name, extra=facts)
             return
         self.state = ActorState.WAITING
-        if was_ready and self._clock() - started > STEADY_S:
+        lost = ended.lost is not None  # then no deadline says anything about the actor
+        diagnosis = faults.diagnose(ended) if lost or self._cause is None else self._cause
+        if was_ready and (lost or self._clock() - started > STEADY_S):
             self.failures = 0
         self.failures += 1
-        oom_killed = oom_kills.count() > kills
-        diagnosis = self._cause or faults.classify(actor_logs.tail(log), code, oom_killed=oom_killed)
-        if diagnosis.kind is not faults.FaultKind.KILLED:  # a kill from outside says nothing about the actor
+        if not lost and diagnosis.kind is not faults.FaultKind.KILLED:  # these say nothing about the actor
             self._limit.count_death(self._clock())
         self.problem = diagnosis.problem
         self.deaths.append(Death(round(time.time(), 3), generation, self._fatal or diagnosis.problem))
@@ -256,19 +264,24 @@ class Supervisor:
             text = "The actor %s died too often. It starts again in %.0f s, or when a user asks."
             facts = {"action": "breaker_open", "actor": self.name, "cause": cause}
             logger.error(text, self.name, self._back_off(), extra=facts)
-        facts = {
-            "action": "actor_died", "actor": self.name, "generation": generation, "cause": cause, "exit_code": code,
-        }  # fmt: skip
+        facts = {"action": "actor_died", "actor": self.name, "generation": generation, "cause": cause}
+        facts["exit_code"] = ended.code
         logger.warning("The actor %s died: %s", self.name, diagnosis.problem.message, extra=facts)
         self._deliver(Died(self.name, generation, diagnosis, self._back_off()))
 
-    async def _until_exit(self, generation: int, log: Path) -> int | None:
-        """Start an actor process, wait for its exit and return its exit code. Raises `OSError`.
+    async def _until_exit(self, generation: int, log: Path) -> Exit:
+        """Start an actor, wait for its exit and return how it ended. Raises `OSError`.
 
         All its reports are delivered by then.
         """
         exited = anyio.Event()
-        codes: list[int | None] = []
+        exits: list[Exit] = []
+
+        def on_open() -> None:
+            self.state = ActorState.STARTING
+            facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": link.pid}
+            logger.info("The actor %s started.", self.name, extra=facts)
+            self.set_deadline("ready", self._limits.ready_timeout_s)
 
         def on_message(data: bytes) -> None:
             try:
@@ -286,39 +299,40 @@ class Supervisor:
                 self._fatal = report.problem
             self._deliver(Reported(self.name, generation, report))
 
-        def on_exit(code: int | None) -> None:
-            if self._orphans is not None:
-                self._orphans.remove(process.pid)
-            codes.append(code)
+        def on_exit(ended: Exit) -> None:
+            if self._orphans is not None and link.pid is not None:
+                self._orphans.remove(link.pid)
+            exits.append(ended)
             exited.set()
 
-        self._process = process = ActorProcess(self._entry, log, on_message, on_exit)
-        if self._orphans is not None:
-            self._orphans.add(process.pid)
-        facts = {"action": "actor_started", "actor": self.name, "generation": generation, "pid": process.pid}
-        logger.info("The actor %s started.", self.name, extra=facts)
-        self.set_deadline("ready", self._limits.ready_timeout_s)
+        self._link = link = self._connect(self._entry, log, on_open, on_message, on_exit)
+        if self._orphans is not None and link.pid is not None:
+            self._orphans.add(link.pid)
+        if link.is_open:
+            on_open()
+        else:
+            self.state = ActorState.PENDING
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._end_at_stop, process, exited)
+                tasks.start_soon(self._end_at_stop, link, exited)
                 await exited.wait()
                 tasks.cancel_scope.cancel()
         finally:
             if not exited.is_set():  # this task was cancelled
-                process.kill()
+                link.kill()
             for key in list(self._deadlines):
                 self.clear_deadline(key)
-            self._process = None
-        return codes[0]
+            self._link = None
+        return exits[0]
 
-    async def _end_at_stop(self, process: ActorProcess, exited: anyio.Event) -> None:
+    async def _end_at_stop(self, link: Link, exited: anyio.Event) -> None:
         """Wait for `stop`, then ask the actor to exit, and kill it when it does not."""
         await self._stop.wait()
-        process.send(encode(Shutdown()))
-        with anyio.move_on_after(STOP_S):
+        link.send(encode(Shutdown()))
+        with anyio.move_on_after(STOP_S if link.is_open else 0.0):
             await exited.wait()
             return
-        process.kill()
+        link.kill()
 
     def _back_off(self) -> float:
         if self.broken:

@@ -52,6 +52,7 @@ class ScriptedActor:
         self.failures = 0
         self.idle_generation = self.ready_generation = 0
         self.broken = False
+        self.obstacle: Problem | None = None  # why it waits for a machine
         self.got: list[tuple[int, Command]] = []  # with the generation that it was meant for
 
     def start(self) -> None: ...

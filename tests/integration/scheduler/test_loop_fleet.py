@@ -8,16 +8,20 @@ from typing import Any
 import pytest
 
 from tests.integration.scheduler.scripted_loop import OOM, ScriptedActor, ScriptedLoop, heard, over, scripted_loop
-from whisper_service.core.domain import Problem, Status
+from whisper_service.app import system
+from whisper_service.core.domain import ActorState, Problem, Status
 from whisper_service.core.fallback import Rung
 from whisper_service.scheduler import requests
-from whisper_service.supervision.faults import classify
+from whisper_service.supervision.faults import classify, diagnose
+from whisper_service.supervision.link import Exit
 from whisper_service.supervision.messages.base import Cancel, Fault, Ready
 from whisper_service.supervision.messages.speech import Load, Loaded, Transcribe
+from whisper_service.supervision.supervisor import Died
 
 pytestmark = pytest.mark.anyio
 
 TYPES = {"cpu": ["int8"], **{f"cuda:{n}": ["float16", "int8_float16", "int8"] for n in range(4)}}
+NO_ROOM = Problem("no_device", "No machine has room.", "Add one.")
 BROKEN = classify("Library libcublas.so.12 is not found or cannot be loaded")
 
 
@@ -323,3 +327,62 @@ async def test_a_late_batch_is_tried_on_another_seat_and_the_first_answer_counts
         await finish(scripted, second, again)
         assert (await scripted.job()).status is Status.COMPLETED
         assert await scripted.texts() == [f"chunk {n}" for n in range(20)]
+
+
+async def lose(scripted: ScriptedLoop, actor: ScriptedActor) -> None:
+    """The machine of the actor goes."""
+    actor.state = ActorState.WAITING
+    scripted.mailbox.deliver(Died(actor.name, actor.generation, diagnose(Exit(lost="The machine is gone.")), 0.1))
+    await scripted.settled()
+
+
+async def test_a_lost_machine_strikes_no_chunk_however_often(tmp_path: Path) -> None:
+    async with scripted_loop(tmp_path, facts=cards(2)) as scripted:
+        first, second = await working(scripted, chunks=40)
+        kept = [batch for actor, batch in in_work(scripted) if actor is first]
+        for _ in range(12):  # ten kills from outside would make a gap of a chunk
+            await lose(scripted, second)
+            assert [batch for actor, batch in in_work(scripted) if actor is first] == kept
+            second.ready_generation = 0
+            await load(scripted, second)
+            assert [actor for actor, _ in in_work(scripted)] == [first, second]
+        assert {(chunk.attempts, chunk.kills) for chunk in await scripted.store.chunks("job")} == {(0, 0)}
+        await finish_all(scripted)
+        job = await scripted.job()
+        assert job.status is Status.COMPLETED
+        assert await scripted.texts() == [f"chunk {n}" for n in range(40)]
+        notes = [note for note in job.history if note.code == "lost"]
+        assert "The machine is gone. This part is tried again." in notes[0].message
+
+
+async def test_jobs_wait_with_a_problem_while_no_seat_has_a_machine(tmp_path: Path) -> None:
+    async with scripted_loop(tmp_path) as scripted:
+        scripted.speech.obstacle = NO_ROOM
+        await scripted.submit()
+        await scripted.submit("next")
+        await scripted.decoded(chunks=3)
+        job = await scripted.job()
+        assert job.problem == NO_ROOM
+        assert job.message == "Waits: No machine has room. Add one."
+        assert (await scripted.job("next")).problem == NO_ROOM, "pending jobs say so as well"
+        assert system.readiness(scripted.context).problems == (NO_ROOM,)
+        assert scripted.context.fleet.first.trouble == NO_ROOM
+        scripted.speech.obstacle = None
+        await load(scripted, scripted.speech)
+        assert (await scripted.job()).problem is None
+        await finish_all(scripted)
+        assert (await scripted.job()).status is Status.COMPLETED
+
+
+async def test_a_seat_that_waits_for_a_machine_keeps_no_other_from_working(tmp_path: Path) -> None:
+    async with scripted_loop(tmp_path, facts=cards(2)) as scripted:
+        first, second = await working(scripted, chunks=20)
+        await lose(scripted, second)
+        second.obstacle, second.ready_generation = NO_ROOM, 0
+        await finish_all(scripted)
+        job = await scripted.job()
+        assert job.status is Status.COMPLETED
+        assert job.problem is None
+        assert system.readiness(scripted.context).ready
+        assert scripted.context.fleet.seats[1].trouble == NO_ROOM
+        assert first.obstacle is None

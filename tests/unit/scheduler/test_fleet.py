@@ -25,7 +25,7 @@ def actor(name: str) -> Any:
     def nothing(*_: object, **__: object) -> None: ...
 
     return SimpleNamespace(
-        name=name, facts={"cuda_devices": 3, "vram_total": [24, 24, 80]}, ready_generation=1, broken=False,
+        name=name, facts={"cuda_devices": 3, "vram_total": [24, 24, 80]}, ready_generation=1, broken=False, obstacle=None,
         problem=None, send=nothing, clear_deadline=nothing, mark_useful=nothing, start=nothing,
     )  # fmt: skip
 

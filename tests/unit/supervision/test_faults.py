@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from whisper_service.supervision import faults
 from whisper_service.supervision.faults import FaultKind
+from whisper_service.supervision.link import Exit
 
 K = FaultKind
 TERMINATE = "terminate called after throwing an instance of '{}'\n  what():  {}\n"
@@ -194,3 +195,25 @@ def test_there_is_always_an_answer(text: str, code: int | None) -> None:
     assert problem.message
     assert len(problem.params.get("detail", "")) <= 500
     assert "\n" not in problem.params.get("detail", "")
+
+
+def test_a_lost_machine_is_the_cause_whatever_the_log_says() -> None:
+    lost = faults.diagnose(Exit(-signal.SIGKILL, "CUDA failed with error out of memory", lost="The machine is gone."))
+    assert lost.kind is K.LOST
+    assert lost.problem.code == "lost"
+    assert lost.problem.message == "The machine is gone."
+
+
+@pytest.mark.parametrize(
+    ("ended", "kind"),
+    [
+        (Exit(-signal.SIGKILL), K.KILLED),
+        (Exit(-signal.SIGKILL, oom_killed=True), K.OOM),
+        (Exit(1, "RuntimeError: CUDA failed with error out of memory"), K.OOM),
+        (Exit(-signal.SIGSEGV), K.CRASHED),
+        (Exit(), K.UNKNOWN),
+    ],
+)
+def test_the_cause_of_an_exit_is_that_of_its_code_and_words(ended: Exit, kind: FaultKind) -> None:
+    assert faults.diagnose(ended) == faults.classify(ended.words, ended.code, oom_killed=ended.oom_killed)
+    assert faults.diagnose(ended).kind is kind
