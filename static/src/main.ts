@@ -3,11 +3,16 @@ import App from './App.vue'
 import './app.css'
 import { loadLanguage } from './i18n/index.ts'
 import { loadPage } from './pages.ts'
-import { route } from './router.ts'
+import { ROOT } from './root.ts'
+import { CAPTIONS, route } from './router.ts'
 import { start } from './store.ts'
 import { setTheme } from './theme.ts'
 
-setTheme()
+const [page, id] = location.pathname.slice(ROOT.length + 1).split('/')
 start()
 // Nothing is shown before it can be read. No top-level await: the loaded parts import from this one.
-void Promise.all([loadLanguage(), loadPage(route.value.page)]).then(() => createApp(App).mount('#app'))
+if (page === CAPTIONS) void import('./live/captions_main.ts').then(({ showCaptions }) => showCaptions(id || null))
+else {
+  setTheme()
+  void Promise.all([loadLanguage(), loadPage(route.value.page)]).then(() => createApp(App).mount('#app'))
+}

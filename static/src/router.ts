@@ -13,6 +13,8 @@ export const PATHS = {
 /** The pages in the header. */
 export const MAIN = ['transcripts', 'models', 'system', 'settings'] as const
 const TRANSCRIPT = '/t/'
+/** Not a page of the frame: see main.ts. */
+export const CAPTIONS = 'captions'
 const BUILT = '/static/dist/index.html' // the page as a file of the service
 
 export type Page = keyof typeof PATHS

@@ -3,6 +3,7 @@ import { fill, language, tag, type Language } from './index.ts'
 
 const en = {
   intro: 'Record here and read along. Sound stays in this browser until the server has it on its disk.',
+  captions: 'Captions for a beamer or OBS',
   from: 'Source',
   microphone: 'Microphone',
   shared: 'A tab or the screen',
@@ -53,6 +54,7 @@ export type RecordingKey = keyof typeof en
 
 const zh: Record<RecordingKey, string> = {
   intro: '在这里录音，文字随之出现。声音在写入服务器磁盘之前，都保存在此浏览器中。',
+  captions: '投影或 OBS 字幕',
   from: '声源',
   microphone: '麦克风',
   shared: '标签页或屏幕',

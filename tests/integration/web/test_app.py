@@ -137,7 +137,7 @@ async def test_every_address_of_the_page_is_the_page(built: Path, web: Running) 
     assert policy == [page.POLICY], "two policies would both have to be met"
     for rule in ("media-src 'self' blob:", "require-trusted-types-for 'script'", "trusted-types vue hub"):
         assert rule in page.POLICY
-    for path in ("/t/01abc", "/models", "/system", "/settings", "/record"):
+    for path in ("/t/01abc", "/models", "/system", "/settings", "/record", "/captions", "/captions/01abc"):
         assert (await web.client.get(path)).content == first.content
     head = await web.client.head("/t/01abc")
     assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", first.headers["etag"])

@@ -33,7 +33,15 @@ from whisper_service.web.security.headers import with_strict_headers
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN: Final = frozenset({"/", "/login", "/api/login", "/api/logout", "/api/health/live"})
 """Addresses that need no token."""
-PAGE_ROUTES: Final = ("/t/{job_id:str}", "/models", "/system", "/settings", "/record")
+PAGE_ROUTES: Final = (
+    "/t/{job_id:str}",
+    "/models",
+    "/system",
+    "/settings",
+    "/record",
+    "/captions",
+    "/captions/{job_id:str}",
+)
 """Addresses of the page beside "/". Reading them needs no token, because the page holds no user's data."""
 ASSET_ROUTE: Final = "/static/{file:path}"
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
