@@ -51,6 +51,7 @@ class Loop:
             async for events in context.mailbox.batches():
                 for event in events:
                     await self._handle(event)
+                await self._write_chunks()
                 if not context.mailbox.closed:  # else nothing new is started
                     await self._plan()
             context.speakers.end_recounts(Unavailable().problem)
@@ -63,7 +64,12 @@ class Loop:
             logger.exception("The downloads could not go on.", extra={"action": "restore_failed"})
 
     async def _handle(self, event: Request | ActorEvent) -> None:
-        """Handle one event. This is a border: an exception ends the event, not the loop."""
+        """Handle one event. This is a border: an exception ends the event, not the loop.
+
+        Reports about chunks wait to be written together; before any other event, they are.
+        """
+        if not isinstance(event, Reported) or not isinstance(event.report, reports.GROUPED):
+            await self._write_chunks()
         if isinstance(event, Request):
             await event.carry_out()
             return
@@ -78,6 +84,15 @@ class Loop:
             logger.exception("An event could not be handled.", extra=facts)
             if job_id is not None:
                 await aborts.give_up(self._context, job_id, error)
+        if self._context.ledger.is_group_full:
+            await self._write_chunks()
+
+    async def _write_chunks(self) -> None:
+        """Store and publish what reports told of chunks. A job with a chunk that is refused ends."""
+        for job_id, error in (await self._context.ledger.write_chunks()).items():
+            facts = {"action": "event_failed", "job": job_id}
+            logger.error("A chunk could not be stored.", exc_info=error, extra=facts)
+            await aborts.give_up(self._context, job_id, error)
 
     async def _plan(self) -> None:
         """Plan and carry out. This is a border: when the store or the disk refuse, the loop plans again soon."""

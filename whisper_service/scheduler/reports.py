@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import assert_never
+from typing import Final, assert_never
 
 from whisper_service.scheduler import aborts, alignment_work, execute, live_work, recovery, speakers_work
 from whisper_service.scheduler.context import Context
@@ -27,6 +27,11 @@ from whisper_service.supervision.messages.speech import Aligned, BatchDone, Chun
 from whisper_service.supervision.supervisor import Died, Reported
 
 logger = logging.getLogger(__name__)
+
+
+GROUPED: Final = (ChunkFound, ChunkDone, BatchDone)
+"""Reports that wait for others of their kind: what they tell of chunks is written in one transaction, which the caller
+of `take_report` orders before anything else happens."""
 
 
 async def take_report(context: Context, event: Reported) -> None:
@@ -59,7 +64,7 @@ async def take_report(context: Context, event: Reported) -> None:
         case ChunkFound():
             context.media.on_progress(actor, report.job_id)
             if run := _run_at(context, actor, report.job_id):
-                await context.ledger.add_chunk(run, report.span)
+                context.ledger.add_chunk(run, report.span)
         case DecodeProgress():
             context.media.on_progress(actor, report.job_id)
             if run := _run_at(context, actor, report.job_id):

@@ -11,6 +11,9 @@ from whisper_service.storage.connections import Connections
 
 _CHANGES: Final = f"SELECT {row_mapping.names(row_mapping.CHANGE)} FROM change"
 
+AT_ONCE: Final = 50
+"""Changes of one statement. SQLite takes ten thousand, but few compiled statements of different lengths are kept."""
+
 
 class Written(NamedTuple):
     """The result of a write: the job as it is now, and the changes to publish, in order."""
@@ -58,10 +61,14 @@ class ChangeLog:
     # -- inside a transaction ----------------------------------------------------------------------------------------
 
     async def append(self, job_id: str, news: Sequence[tuple[str, bytes]]) -> tuple[Change, ...]:
-        """Append (kind, payload) pairs with one statement, because a chunk of speech has many segments."""
-        values = [cell for kind, payload in news for cell in (job_id, kind, payload)]
-        sql = f"INSERT INTO change (job_id, kind, payload) VALUES {', '.join(['(?, ?, ?)'] * len(news))} RETURNING seq"
-        numbers = sorted(row[0] for row in await self._db.run(sql, *values))
+        """Append (kind, payload) pairs, many with one statement: a chunk of speech has many segments."""
+        numbers: list[int] = []
+        for first in range(0, len(news), AT_ONCE):
+            some = news[first : first + AT_ONCE]
+            values = [cell for kind, payload in some for cell in (job_id, kind, payload)]
+            rows = ", ".join(["(?, ?, ?)"] * len(some))
+            sql = f"INSERT INTO change (job_id, kind, payload) VALUES {rows} RETURNING seq"
+            numbers += sorted(row[0] for row in await self._db.run(sql, *values))
         return tuple(Change(seq, job_id, *new) for seq, new in zip(numbers, news, strict=True))
 
     async def delete(self, subject: str) -> None:

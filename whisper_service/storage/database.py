@@ -56,16 +56,16 @@ async def connect(path: Path) -> AsyncIterator[aiosqlite.Connection]:
         connection.row_factory = sqlite3.Row
         await connection.create_function("grams", 1, grams, deterministic=True)  # for the triggers of the search
         await connection.create_function("casefold", 1, str.casefold, deterministic=True)  # SQLite's knows ASCII only
-        await set_busy_timeout(connection, BUSY_TIMEOUT_MS)
+        await connection.execute(busy_timeout(BUSY_TIMEOUT_MS))
         yield connection
     finally:
         with CancelScope(shield=True):
             await connection.close()
 
 
-async def set_busy_timeout(connection: aiosqlite.Connection, timeout_ms: int) -> None:
-    """Set how long each statement waits for another program that has the file open."""
-    await connection.execute(f"PRAGMA busy_timeout = {timeout_ms}")
+def busy_timeout(timeout_ms: int) -> str:
+    """Return the statement that sets how long each later one waits for another program that has the file open."""
+    return f"PRAGMA busy_timeout = {timeout_ms}"
 
 
 async def prepare(connection: aiosqlite.Connection, path: Path) -> None:

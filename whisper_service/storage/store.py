@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf, nextafter
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from whisper_service.storage import database, integrity, row_mapping
 from whisper_service.storage.alignments import Alignments
 from whisper_service.storage.browse import JobBrowser
 from whisper_service.storage.change_log import ChangeLog, Written
+from whisper_service.storage.chunk_writes import ChunkWrite, DoneChunk, FoundChunk, JobWrites
 from whisper_service.storage.connections import Connections
 from whisper_service.storage.queries import JOBS, TO_FETCH, JobQueries, raise_not_found
 from whisper_service.storage.service_state import ServiceState
@@ -194,16 +196,20 @@ class Store(JobQueries):
         found = await self._db.read("SELECT state FROM session_state WHERE job_id = :id", id=job_id)
         return bytes(found[0]["state"]) if found else b""
 
+    async def write_chunks(self, writes: Sequence[ChunkWrite]) -> list[Written]:
+        """Store chunks that were found and chunks that are done, of any jobs, in one transaction.
+
+        A chunk that is there already is not added again, and one that does not wait is not done again: of such a write
+        nothing is stored, and it keeps no other from being stored. Return what was written of each job, in the order of
+        `writes`: its segments, and then the job once.
+        """
+        for write in writes:
+            _check(write.fields)
+        return await self._db.at_once(partial(self._write_chunks, writes))
+
     async def add_chunk(self, job_id: str, span: Span, **fields: Any) -> Written | None:
         """Add a chunk to a job in work. None: the chunk was there, or the job is not in work."""
-        _check(fields)
-        async with self._db.transaction():
-            if await self._status(job_id) is not Status.PROCESSING:
-                return None
-            sql = f"{row_mapping.insert('chunk', row_mapping.SPAN, 'job_id')} ON CONFLICT DO NOTHING RETURNING 1"
-            if not await self._db.run(sql, **row_mapping.cells(row_mapping.SPAN, span) | {"job_id": job_id}):
-                return None
-            return await self._written(await self._set(job_id, Status.PROCESSING, fields))
+        return next(iter(await self.write_chunks([FoundChunk(job_id, span, fields)])), None)
 
     async def checkpoint(
         self,
@@ -219,28 +225,16 @@ class Store(JobQueries):
         """Store a finished chunk: its segments and its state in one transaction. None: the chunk was not waiting.
 
         So a repeated call does nothing. A paused job takes the chunk too, because the batch began before the pause.
-        `probability` is that of the language when the model detected it.
         """
-        _check(fields)
-        if any(segment.chunk != index for segment in segments):
-            raise ValueError(f"segments of another chunk than {index}")
-        async with self._db.transaction():
-            status = await self._end_chunk(job_id, index, "done", language=language, language_probability=probability)
-            if status is None:
-                return None
-            await self._db.run_many(
-                row_mapping.insert("segment", row_mapping.SEGMENT, "job_id"),
-                [row_mapping.cells(row_mapping.SEGMENT, segment) | {"job_id": job_id} for segment in segments],
-            )
-            channels = {segment.speaker for segment in segments if segment.speaker is not None}
-            news = await self.speakers.add_channels(job_id, channels) if channels else []
-            return await self._written(await self._set(job_id, status, fields), segments, news)
+        write = DoneChunk(job_id, index, segments, language, probability, fields)
+        return next(iter(await self.write_chunks([write])), None)
 
     async def fail_chunk(self, job_id: str, index: int, problem: Problem, gap: Gap, **fields: Any) -> Written | None:
         """Give a chunk up; the job gets a gap in its place. None: the chunk was not waiting."""
         _check(fields)
         async with self._db.transaction():
-            if (status := await self._end_chunk(job_id, index, "failed", error=problem)) is None:
+            status = await self._status(job_id)
+            if status is None or not await self._end_chunk(job_id, status, index, "failed", error=problem):
                 return None
             gaps = (*(await self._job(job_id)).gaps, gap)
             return await self._written(await self._set(job_id, status, fields | {"gaps": gaps}))
@@ -343,18 +337,48 @@ class Store(JobQueries):
             OR NOT EXISTS (SELECT 1 FROM speaker_timeline WHERE speaker_timeline.job_id = segment.job_id)) LIMIT 1"""
         return not job.channels and wanted(job.options) is not None and bool(await self._db.run(sql, id=job.id))
 
-    async def _end_chunk(self, job_id: str, index: int, state: str, **fields: Any) -> Status | None:
-        """Change a waiting chunk to `state` and set its fields. Return the status of its job. None: nothing changed."""
-        status = await self._status(job_id)
+    async def _write_chunks(self, writes: Sequence[ChunkWrite]) -> list[Written]:
+        jobs: dict[str, JobWrites] = {}
+        statuses = {job_id: await self._status(job_id) for job_id in dict.fromkeys(write.job_id for write in writes)}
+        for write in writes:
+            if await self._write_chunk(write, statuses[write.job_id]):
+                jobs.setdefault(write.job_id, JobWrites()).add(write)
+        return [await self._write_job(job_id, statuses[job_id], changed) for job_id, changed in jobs.items()]
+
+    async def _write_chunk(self, write: ChunkWrite, status: Status | None) -> bool:
+        """Write a chunk without its job. False: nothing was written."""
+        job_id = write.job_id
+        if isinstance(write, FoundChunk):
+            sql = f"{row_mapping.insert('chunk', row_mapping.SPAN, 'job_id')} ON CONFLICT DO NOTHING RETURNING 1"
+            cells = row_mapping.cells(row_mapping.SPAN, write.span) | {"job_id": job_id}
+            return status is Status.PROCESSING and bool(await self._db.run(sql, **cells))
+        language = {"language": write.language, "language_probability": write.probability}
+        if not await self._end_chunk(job_id, status, write.index, "done", **language):
+            return False
+        await self._db.run_many(
+            row_mapping.insert("segment", row_mapping.SEGMENT, "job_id"),
+            [row_mapping.cells(row_mapping.SEGMENT, segment) | {"job_id": job_id} for segment in write.segments],
+        )
+        return True
+
+    async def _write_job(self, job_id: str, status: Status | None, changed: JobWrites) -> Written:
+        """Count the chunks of a job, set its fields, and log it with its new segments."""
+        assert status is not None  # else none of its chunks was written
+        channels = {segment.speaker for segment in changed.segments if segment.speaker is not None}
+        news = await self.speakers.add_channels(job_id, channels) if channels else []
+        return await self._written(await self._set(job_id, status, changed.fields), changed.segments, news)
+
+    async def _end_chunk(self, job_id: str, status: Status | None, index: int, state: str, **fields: Any) -> bool:
+        """Change a waiting chunk to `state` and set its fields. `status`: that of its job. False: nothing changed."""
         if status not in (Status.PROCESSING, Status.PAUSED):
-            return None
+            return False
         changed = await self._db.run(
             f"""UPDATE chunk SET state = :state, {_assignments(fields)}
                 WHERE job_id = :job_id AND "index" = :index AND state = 'waiting' RETURNING 1""",
             **{field: row_mapping.cell(field, value) for field, value in fields.items()},
             **{"job_id": job_id, "index": index, "state": state},
         )
-        return status if changed else None
+        return bool(changed)
 
     async def _set(self, job_id: str, status: Status, fields: dict[str, Any], *, falls: bool = False) -> Job:
         """Set the status and the fields of a job, count its chunks, and return it. Only a job in work has a phase.

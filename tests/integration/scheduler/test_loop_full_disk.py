@@ -80,7 +80,7 @@ async def test_a_full_disk_fails_the_job_and_the_loop_lives_on(tmp_path: Path, m
         await scripted.decoded()
         await scripted.loaded()
         (first,) = scripted.batches()
-        free = refuse(scripted, monkeypatch, "checkpoint")
+        free = refuse(scripted, monkeypatch, "write_chunks")
         scripted.say(scripted.speech, heard(first), over(first))
         await scripted.settled()
         free()
@@ -102,7 +102,7 @@ async def test_a_job_whose_failure_cannot_be_written_fails_once_it_can(
         await scripted.loaded()
         (first,) = scripted.batches()
         with monkeypatch.context() as patch:
-            refuse(scripted, patch, "checkpoint", "move", "update", "count_attempts", "add_chunk", "fail_chunk")
+            refuse(scripted, patch, "write_chunks", "move", "update", "count_attempts", "fail_chunk")
             scripted.say(scripted.speech, heard(first), over(first))
             await anyio.sleep(0.3)
             await scripted.settled()

@@ -7,7 +7,7 @@ remembers is what the store has.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -51,18 +51,35 @@ class Refusing:
         self._kind = kind
         self._numbers = numbers
         self._transaction = scripted.store._db.transaction
+        self._at_once = scripted.store._db.at_once
         scripted.store._db.transaction = self.transaction  # type: ignore[method-assign]
+        scripted.store._db.at_once = self.at_once  # type: ignore[method-assign]
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        self.count += 1
-        refused = self.count in self._numbers
-        if refused and self._kind == "busy":
-            raise StoreBusy from refusal("busy")
+        refused = self._refuses()
         async with self._transaction():
             yield
             if refused:
                 raise refusal("full")
+
+    async def at_once(self, body: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        refused = self._refuses()
+
+        async def refusing() -> T:
+            result = await body()
+            if refused:
+                raise refusal("full")
+            return result
+
+        return await self._at_once(refusing)
+
+    def _refuses(self) -> bool:
+        self.count += 1
+        refused = self.count in self._numbers
+        if refused and self._kind == "busy":
+            raise StoreBusy from refusal("busy")
+        return refused
 
 
 class Player:

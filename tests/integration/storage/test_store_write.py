@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +53,52 @@ async def test_a_write_that_has_begun_is_finished_although_its_caller_is_cancell
             return await set_fields(*arguments)
 
         monkeypatch.setattr(store, "_set", cancel_halfway)
+        written = await store.update("a", expected=Status.PROCESSING, message="kept")
+        await anyio.lowlevel.checkpoint()
+        pytest.fail("the caller was not cancelled")
+    assert written is not None
+    assert (await store.change_log.changes(0))[-1:] == list(written.changes)
+    assert (await store.job("a")).message == "kept"
+
+
+async def test_a_write_on_the_thread_of_the_database_is_finished_although_its_caller_is_cancelled(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await working(store, 1)
+    set_fields, loop, done = store._set, asyncio.get_running_loop(), threading.Event()
+    written: Written | None = None
+    with anyio.CancelScope() as scope:
+
+        def cancel() -> None:
+            scope.cancel()
+            done.set()
+
+        async def cancel_halfway(*arguments: Any) -> Job:
+            loop.call_soon_threadsafe(cancel)
+            assert done.wait(30)
+            return await set_fields(*arguments)
+
+        monkeypatch.setattr(store, "_set", cancel_halfway)
         written = await store.checkpoint("a", 0, said(0, "kept"), "en")
         await anyio.lowlevel.checkpoint()
         pytest.fail("the caller was not cancelled")
     assert written is not None
     assert (await store.change_log.changes(0))[-2:] == list(written.changes)
     assert [segment.text for segment in await store.segments("a")] == ["kept"]
+
+
+async def test_a_transaction_on_the_thread_of_the_database_waits_for_nothing_else(store: Store) -> None:
+    """What it would wait for never comes there. The database is as it was, and takes the next write."""
+
+    async def body() -> None:
+        await store._db.run("DELETE FROM job")
+        await asyncio.sleep(0)
+
+    await store.add(new())
+    with pytest.raises(RuntimeError, match="waited for something else"):
+        await store._db.at_once(body)
+    assert [job.id for job in await store.jobs()] == ["a"]
+    await store.add(new("b"))
 
 
 async def test_a_write_that_waits_for_its_turn_can_be_cancelled(store: Store) -> None:
