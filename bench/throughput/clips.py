@@ -1,12 +1,12 @@
-"""Compare many short clips of several clients with one faster-whisper model in a thread pool.
+"""Compare many short clips of several clients with one faster-whisper model behind a thread pool.
 
     python -m bench.throughput.clips [--clips 64] [--clients 8] [--rounds 3] [--model DIR]
 
 Every client sends its clips one after the other, without a language: to `/v1/audio/transcriptions` of a service in a
-process of its own, and to a pool of as many threads that share one `WhisperModel` (its defaults: beam 5, one thread
-per core), as servers do that use the library directly. The load of the model does not count on either side. The
-uploads, the database and the queue of the service count. The two take turns. A service keeps its results, so each
-round has a fresh one.
+process of its own, and to a pool of as many threads that share one model, as servers do that use the library
+directly: a `WhisperModel` with its defaults (beam 5, one thread per core), and a `BatchedInferencePipeline` (batch 8,
+beam 5). The load of the model does not count on any side. The uploads, the database and the queue of the service
+count. They take turns. A service keeps its results, so each round has a fresh one.
 """
 
 from __future__ import annotations
@@ -32,19 +32,22 @@ from bench.lib.services import Device
 from testkit import repository
 from testkit.scoring import Score, score
 
-SYSTEMS = ("service", "faster-whisper")
+SERVICE, POOL, BATCHED = "service", "pool of threads", "batched, pool of threads"
+SYSTEMS = (SERVICE, POOL, BATCHED)
 
 
-def pooled(model_dir: Path, clips: Sequence[Path], clients: int, device: Device) -> dict[str, Any]:
+def pooled(system: str, model_dir: Path, clips: Sequence[Path], clients: int, device: Device) -> dict[str, Any]:
     """All clips through one model and a pool of threads, in this process."""
     import numpy as np
+    from faster_whisper import BatchedInferencePipeline
 
     model = baselines.loaded(model_dir, device)
     model.encode(np.zeros((model.model.n_mels, 3000), dtype=np.float32))
+    batched = BatchedInferencePipeline(model) if system == BATCHED else None
 
     def one(path: Path) -> tuple[str, float]:
         began = time.monotonic()
-        segments, _ = model.transcribe(str(path))
+        segments, _ = batched.transcribe(str(path), batch_size=8) if batched else model.transcribe(str(path))
         return " ".join(segment.text.strip() for segment in segments), time.monotonic() - began
 
     began, cpu = time.monotonic(), time.process_time()
@@ -86,12 +89,14 @@ async def served(model_dir: Path, clips: Sequence[Path], clients: int, device: D
 def one(system: str, given: argparse.Namespace, model: Path, clips: Sequence[Made]) -> dict[str, Any]:
     """One round of one system, in a process of its own."""
     paths, device = [clip.path for clip in clips], Device.given(given)
-    if system == "service":
+    if system == SERVICE:
         return anyio.run(served, model, paths, given.clients, device)
     words = [
         sys.executable,
         "-m",
         "bench.throughput.clips",
+        "--system",
+        system,
         "--pool",
         *map(str, paths),
         "--clients",
@@ -127,7 +132,9 @@ def print_report(runs: dict[str, list[dict[str, Any]]], clips: Sequence[Made]) -
         rows.append([name, f"{rates[name]:.2f}", *waits, f"{cpu:.2f}", str(wrong)])
     print()
     report.table(head, rows)
-    print(f"\nThe service answers {rates['service'] / rates['faster-whisper']:.2f} times as many clips per second.")
+    print()
+    for name in (POOL, BATCHED):
+        print(f"The service answers {rates[SERVICE] / rates[name]:.2f} times as many clips per second as {name}.")
 
 
 def main() -> None:
@@ -137,10 +144,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, help="a CTranslate2 model directory (default: the built-in one)")
     parser.add_argument("--pool", type=Path, nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--system", help=argparse.SUPPRESS)
     Device.ask(parser)
     given = parser.parse_args()
     if given.pool:
-        print(json.dumps(pooled(given.model, given.pool, given.clients, Device.given(given))))
+        print(json.dumps(pooled(given.system, given.model, given.pool, given.clients, Device.given(given))))
         return
     print(report.machine())
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
