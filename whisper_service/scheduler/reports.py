@@ -12,6 +12,7 @@ from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.run import Run
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.messages.base import Fault, Ready
+from whisper_service.supervision.messages.cluster import LinkClosed, Nodes, Opened, Passed
 from whisper_service.supervision.messages.download import ConnectionTested, Downloaded, DownloadProgress
 from whisper_service.supervision.messages.media import (
     ChunkFound,
@@ -96,6 +97,8 @@ async def take_report(context: Context, event: Reported) -> None:
             context.hub_tests.on_tested(report)
         case SiteFound() | SiteProgress() | SiteFetched() | SiteFailed():
             pass  # `integrations.site_fetcher` listens to its actors itself
+        case Nodes() | Opened() | Passed() | LinkClosed():
+            pass  # whoever owns the gateway listens to it
         case NetworksMade():
             pass  # `app.made_networks` listens to its actor itself
         case Heard():

@@ -11,6 +11,17 @@ from __future__ import annotations
 import msgspec
 
 from whisper_service.supervision.messages.base import Cancel, Fault, Ready, Shutdown
+from whisper_service.supervision.messages.cluster import (
+    Join,
+    Kill,
+    LinkClosed,
+    Nodes,
+    Open,
+    Opened,
+    Pass,
+    Passed,
+    Signal,
+)
 from whisper_service.supervision.messages.download import (
     ConnectionTested,
     Download,
@@ -36,13 +47,14 @@ from whisper_service.supervision.messages.speech import Align, Aligned, BatchDon
 
 Command = (
     Load | Transcribe | Align | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite | Listen
-    | Assign | MakeNetworks | Cancel | Shutdown
+    | Assign | MakeNetworks | Join | Open | Pass | Signal | Kill | Cancel | Shutdown
 )  # fmt: skip
 
 Report = (
     Ready | Loaded | ChunkDone | BatchDone | Aligned | MediaInfo | ChunkFound | DecodeProgress | Decoded | Followed
     | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
-    | Heard | Assigned | NetworksMade | SessionState | Fault
+    | Heard | Assigned | NetworksMade | SessionState | Nodes | Opened | Passed | LinkClosed
+    | Fault
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()
