@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import shutil
 import sqlite3
-from collections.abc import Collection
+import time
+from collections import deque
+from collections.abc import Callable, Collection
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from whisper_service.core.errors import ServiceError
@@ -19,16 +22,30 @@ from whisper_service.storage.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 
-async def prune_changes(store: Store, feed: ChangeFeed, keep: int) -> None:
-    """Delete old changes now, and whenever there are a tenth more than `keep`. Ends with the feed."""
+async def prune_changes(
+    store: Store, feed: ChangeFeed, keep: int, keep_s: float, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Delete changes that are older than the last `keep` and than `keep_s` seconds. Ends with the feed.
+
+    This happens at once, and whenever there are a tenth more. What was in the log at the start counts as new then: how
+    old that is is not stored.
+    """
+    marks: deque[tuple[float, int]] = deque()  # when the log had reached which change
     while True:
+        old = clock() - keep_s
+        marks.append((clock(), feed.head))
+        while len(marks) > 1 and marks[1][0] <= old:
+            marks.popleft()
+        up_to = marks[0][1] if marks[0][0] <= old else 0
         try:
-            while await store.change_log.prune(keep):
+            while up_to and await store.change_log.prune(keep, up_to=up_to):
                 await checkpoint()  # lets others use the database
         except (sqlite3.Error, ServiceError):
             logger.exception("The change log could not be pruned.", extra={"action": "prune_failed"})
+        too_new = up_to < feed.head - keep  # some changes wait for their time only
         try:
-            await feed.wait_for(feed.head + max(1, keep // 10))
+            with anyio.move_on_after(keep_s / 10 if too_new else None):
+                await feed.wait_for(feed.head + max(1, keep // 10))
         except Closed:
             return
 

@@ -238,7 +238,8 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
             tasks.start_soon(actor.run, name=actor.name)
         context.fleet.run_actor = lambda actor: tasks.start_soon(actor.run, name=actor.name)
         tasks.start_soon(Loop(context).run, name="scheduler")
-        tasks.start_soon(prune_changes, parts.store, feed, config.storage.keep_changes, name="pruning of changes")
+        kept = (config.storage.keep_changes, config.storage.keep_changes_s)
+        tasks.start_soon(prune_changes, parts.store, feed, *kept, name="pruning of changes")
         tasks.start_soon(feed.run_heartbeat, config.server.heartbeat_s, name="heartbeat")
         tasks.start_soon(parts.live.run, name="live sessions")
         for part in (parts.webhooks, parts.resumable, parts.links, parts.retention, parts.trash, parts.aligner):

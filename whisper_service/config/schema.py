@@ -139,6 +139,9 @@ class StorageSettings(Section, frozen=True):
 
     min_free_bytes: Annotated[Count, setting("uploads that would leave less are refused", NOW)] = 256 * 1024**2
     keep_changes: Annotated[Positive, setting("events that a returning client can still get", RESTART)] = 200_000
+    keep_changes_s: Annotated[
+        SecondsOrZero, setting("a client that was away so long gets every event, however many there are", RESTART)
+    ] = 300.0
     undo_s: Annotated[SecondsOrZero, setting("how long a deleted job can be restored; 0: not at all", NOW)] = 600.0
     keep_uploads_s: Annotated[Seconds, setting("how long an upload that broke off can be continued", NOW)] = 86_400.0
     keep_media_days: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -40,17 +41,19 @@ class ChangeLog:
         pruned, newest = (await self._db.read(sql))[0]
         return pruned, newest
 
-    async def prune(self, keep: int, *, page: int = 2_000) -> bool:
+    async def prune(self, keep: int, *, up_to: int | None = None, page: int = 2_000) -> bool:
         """Delete at most `page` changes that are older than the last `keep`. Return whether some are left to delete.
 
+        `up_to`: no change after this one is deleted. None: any may be.
         The first page marks all of them as pruned, so that no reader finds only a part of them.
         """
         async with self._db.transaction():
             await self._db.run(
-                "UPDATE pruned SET seq = max(seq, (SELECT seq FROM sqlite_sequence WHERE name = 'change') - :keep)"
+                "UPDATE pruned SET seq ="
+                " max(seq, min(:up_to, (SELECT seq FROM sqlite_sequence WHERE name = 'change') - :keep))"
                 " WHERE EXISTS (SELECT 1 FROM change)",
-                keep=keep,
-            )
+                keep=keep, up_to=sys.maxsize if up_to is None else up_to,
+            )  # fmt: skip
             gone = await self._db.run(
                 "DELETE FROM change WHERE seq IN"
                 " (SELECT seq FROM change WHERE seq <= (SELECT seq FROM pruned) ORDER BY seq LIMIT :page) RETURNING 1",

@@ -801,6 +801,7 @@ export const en = {
         'media.workers': 'Files decoded at once',
         'server.max_uploads': 'Uploads at once',
         'storage.keep_changes': 'Event log length',
+        'storage.keep_changes_s': 'Event log kept for at least',
         'api.reuse_results': 'Reuse transcripts of identical recordings (API)',
         'log.level': 'Log level',
       },

@@ -797,6 +797,7 @@ export const zh: Translation = {
         'media.workers': '同时解码文件数',
         'server.max_uploads': '同时上传数',
         'storage.keep_changes': '事件日志条数',
+        'storage.keep_changes_s': '事件日志至少保留',
         'api.reuse_results': '相同录音复用已有转写（API）',
         'log.level': '日志级别',
       },

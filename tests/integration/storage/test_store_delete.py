@@ -56,6 +56,19 @@ async def test_pruning_keeps_the_newest(store: Store) -> None:
     assert await store.change_log.bounds() == (6, 10)  # what is gone does not come back
 
 
+async def test_pruning_spares_what_is_too_new(store: Store) -> None:
+    for number in range(10):
+        await store.add(new(f"j{number}"))
+    await store.change_log.prune(2, up_to=0)
+    assert await store.change_log.bounds() == (0, 10)
+    await store.change_log.prune(2, up_to=5)
+    assert [change.seq for change in await store.change_log.changes(0)] == [6, 7, 8, 9, 10]
+    await store.change_log.prune(2, up_to=9)  # the number binds as well
+    assert await store.change_log.bounds() == (8, 10)
+    await store.change_log.prune(0, up_to=3)
+    assert await store.change_log.bounds() == (8, 10)
+
+
 async def test_pruning_goes_page_by_page_and_all_of_it_counts_from_the_first(store: Store) -> None:
     for number in range(10):
         await store.add(new(f"j{number}"))
