@@ -24,6 +24,7 @@ file that is no script is no recording.
   voices of a chunk are heard. `voice_faults`: as `faults`, for the speakers actor; "naming" is the naming of speakers.
 - `align_delay`: seconds before words that a person wrote are aligned: in equal parts of their sound. `said`: their
   probability, 0.9 at first. `align_fault`: a fault as above, or "unalignable".
+- A draft of a live session has a word for each second of its sound, `w3` from 3 to 3.5 s.
 - `calm`: a path. Before it exists, nothing fails on purpose, and "once" means once for every job.
 """
 
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import signal
@@ -48,6 +50,7 @@ from whisper_service.editing.splitting import split_words
 from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Inbox
 from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.drafts import DraftDone, DraftedRow, DraftedWord, DraftRow, DraftSound
 from whisper_service.supervision.messages.media import ChunkFound, Decode, Decoded, MediaInfo
 from whisper_service.supervision.messages.speakers import (
     Assign,
@@ -187,6 +190,16 @@ def _speak(inbox: Inbox, emit: Emit, facts: dict[str, Any]) -> None:
             _transcribe(command, inbox, emit, device)
         if isinstance(command, Align):
             emit(_align(command))
+        if isinstance(command, DraftSound):
+            emit(DraftDone(command.request, tuple(map(_draft, command.rows)), 0.0))
+
+
+def _draft(row: DraftRow) -> DraftedRow:
+    """Return a word for each whole second of the sound that is behind the prefix: w3 is said from 3 to 3.5 s."""
+    begin, end = row.start_sample / SAMPLE_RATE, (row.start_sample + row.samples) / SAMPLE_RATE
+    first = row.prefix[-1] + 1 if row.prefix else math.ceil(begin)
+    words = (DraftedWord(float(n), n + 0.5, f" w{n}", (n,)) for n in range(first, math.floor(end - 0.5) + 1))
+    return DraftedRow(row.job_id, tuple(words), row.language or "en")
 
 
 def _transcribe(command: Transcribe, inbox: Inbox, emit: Emit, device: str) -> None:

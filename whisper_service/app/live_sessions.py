@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -21,6 +21,7 @@ import anyio
 from anyio import CancelScope
 from msgspec.structs import replace
 
+from whisper_service.app.draft_followers import DraftFollower, followed
 from whisper_service.config.active import ActiveSettings
 from whisper_service.core.domain import Job, LiveEnd, LiveSession, Status, Value
 from whisper_service.core.errors import InvalidRequest, LiveEnded, NotFound, ServiceError, TooManySessions, Unavailable
@@ -118,6 +119,10 @@ class LiveSessions:
             with CancelScope(shield=True):
                 stored, _ = await self._store_all(job_id, place, held)
         return stored
+
+    def follow(self, job_id: str) -> AbstractContextManager[DraftFollower]:
+        """Give what is said in a session, word by word, inside the block. While somebody follows, drafts are made."""
+        return followed(self._context, job_id)
 
     async def cut(self, job_id: str) -> Job:
         """End the chunk that is open now. Raises `NotFound` and `LiveEnded`."""

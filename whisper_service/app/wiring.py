@@ -39,6 +39,7 @@ from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import IDLE_FIELDS, Ledger
 from whisper_service.scheduler.live_actor import LiveActor
+from whisper_service.scheduler.live_drafts import LiveDrafts
 from whisper_service.scheduler.loop import Loop
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors, workers_for
@@ -182,6 +183,7 @@ def _build(
         downloads=ModelDownloads(supervise("download", DOWNLOAD), models, hub, spare_bytes=spare_bytes),
         hub_tests=HubTests(supervise("connection", DOWNLOAD)),
         preload=config.speech.preload,
+        drafts=LiveDrafts(lambda: active.config.live),
     )
     uploads = Uploads(data.media, _upload_limits(config), wall)
     parts = Parts(
@@ -248,6 +250,7 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
             yield
         finally:
             parts.live.news.close()
+            context.drafts.feed.close()
             for ended in (feed, parts.resumable.news, parts.links.news, parts.trash.news, context.mailbox):
                 ended.close()
             for actor in context.actors:

@@ -132,6 +132,8 @@ class LiveSettings(Section, frozen=True):
     max_sessions: Annotated[Positive, setting("open at the same time; more are told to try again", NOW)] = 16
     max_hours: Annotated[Seconds, setting("a longer session is ended; its text and sound stay", NOW)] = 24.0
     silence_end_s: Annotated[Seconds, setting("a session that gets no sound for so long is ended", NOW)] = 900.0
+    cadence_s: Annotated[Seconds, setting("drafts of what is said just now come so often at most", NOW)] = 1.0
+    share: Annotated[float, setting("of the time of a core for drafts while other jobs wait", NOW, gt=0, le=1)] = 0.5
 
 
 class StorageSettings(Section, frozen=True):

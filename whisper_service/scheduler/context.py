@@ -12,6 +12,7 @@ from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.hub_tests import HubTests
 from whisper_service.scheduler.ledger import Ledger
 from whisper_service.scheduler.live_actor import LiveActor
+from whisper_service.scheduler.live_drafts import LiveDrafts
 from whisper_service.scheduler.mailbox import Mailbox
 from whisper_service.scheduler.media_actors import MediaActors
 from whisper_service.scheduler.model_downloads import ModelDownloads
@@ -43,6 +44,7 @@ class Context:
     hub_tests: HubTests
     preload: bool  # load the default model before the first job
     alignment: AlignmentActor = field(default_factory=AlignmentActor)
+    drafts: LiveDrafts = field(default_factory=LiveDrafts)
     unwritten: dict[str, Problem | None] = field(default_factory=dict)
     """Jobs that ended while the store could not be written: the cause, or None for those that start again."""
 

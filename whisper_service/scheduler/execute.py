@@ -12,7 +12,7 @@ from anyio import to_thread
 from whisper_service.core.domain import Job, Problem
 from whisper_service.core.errors import ModelTooBig, ServiceError, StoreBusy
 from whisper_service.models.catalog import AUTO
-from whisper_service.scheduler import model_actions, speakers_work, views
+from whisper_service.scheduler import draft_work, model_actions, speakers_work, views
 from whisper_service.scheduler.aborts import fail, fail_all, problem_of
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.run import Run
@@ -43,6 +43,8 @@ async def carry_out(context: Context, step: views.Step) -> bool:
             await model_actions.unload_idle(context, context.fleet.seat(seat))
         case views.GiveBatch():
             _give(context, step)
+        case views.GiveDraft():
+            draft_work.give(context, step)
         case views.HearChunk(job_id, index):
             await speakers_work.hear(context, runs[job_id], index)
         case views.AssignSpeakers(job_id):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from whisper_service.core.domain import SAMPLE_RATE, Span
 from whisper_service.core.errors import DiskFull
-from whisper_service.scheduler import recovery
+from whisper_service.scheduler import draft_work, recovery
 from whisper_service.scheduler.context import Context
 from whisper_service.supervision.faults import Diagnosis
 from whisper_service.supervision.messages.media import Followed, SessionState
@@ -22,6 +22,7 @@ async def take_followed(context: Context, report: Followed) -> None:
     if run is None or run.job.live is None or not context.live.follows(report.job_id):
         return
     run.spool_reaches(Span(0, 0, round(report.position_s * SAMPLE_RATE), 0.0, report.position_s))
+    draft_work.take_followed(context, run, report)
     if report.sound_bytes > run.job.live.received_bytes and context.live.is_time_to_tell(report.job_id):
         live = replace(run.job.live, received_bytes=report.sound_bytes, heard_at=round(time.time(), 3))
         await context.ledger.update_progress(run, live=live)

@@ -15,8 +15,9 @@ from typing import Final, assert_never
 from whisper_service.core.domain import Phase, Problem
 from whisper_service.core.errors import ServiceError, Unavailable
 from whisper_service.models.speaker_networks import SPEAKERS
-from whisper_service.scheduler import aborts, execute, planner, reports, views
+from whisper_service.scheduler import aborts, draft_work, execute, planner, reports, views
 from whisper_service.scheduler.context import Context
+from whisper_service.scheduler.draft_plan import next_draft_at
 from whisper_service.scheduler.ledger import waiting_message
 from whisper_service.scheduler.mailbox import Request
 from whisper_service.scheduler.run import Run
@@ -43,6 +44,7 @@ class Loop:
         """Handle what comes into the mailbox until it is closed."""
         context = self._context
         with context.mailbox.attended():
+            context.drafts.feed.noticed = context.mailbox.nudge
             if context.preload:
                 context.fleet.start()
             next(iter(context.media.actors.values())).start()
@@ -145,6 +147,7 @@ class Loop:
                 halted = {"speed": None, "eta_s": None} if problem is not None else {}
                 await context.ledger.update(run, phase=phase, message=message, problem=problem, **halted)
         await self._set_waiting_problem()
+        await draft_work.end_drafts(context)
         self._set_timer()
 
     async def _carry_out_plan(self) -> bool:
@@ -183,6 +186,7 @@ class Loop:
             media=context.media.view(),
             seats=context.fleet.view(unanswered),
             speakers=context.speakers.view(fetching=context.downloads.has(SPEAKERS)),
+            drafts=draft_work.view(context),
         )
 
     def _obstacle(self, run: Run) -> Problem | None:
@@ -207,7 +211,8 @@ class Loop:
         fleet = self._context.fleet
         resting = self._context.speakers.rest_at
         idle = fleet.idle_until if not self._context.ledger.runs else None
-        due = min((at for at in (idle, fleet.due_at, resting) if at is not None), default=None)
+        draft = next_draft_at(draft_work.view(self._context), time.monotonic())
+        due = min((at for at in (idle, fleet.due_at, resting, draft) if at is not None), default=None)
         if due is not None:
             wait_s = max(0.0, due - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._context.mailbox.nudge)

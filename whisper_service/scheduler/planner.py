@@ -30,7 +30,9 @@ The rules, in the order in which they bind:
 10. Each seat (device) has its own model, slots and share of calls and short recordings. Which seat has which model is
     decided in `model_choice`, which seat gets a batch in `placement`. A batch that takes far too long is given to a
     second seat while nothing else waits. On several seats, rule 5 binds one of them: the others go on.
-11. Speakers never hold text up (`speakers_plan`): they follow it, and a job whose text is there waits for them.
+11. Drafts of live sessions come behind calls and behind the chunks of live sessions, one batch at a time
+    (`draft_plan`).
+12. Speakers never hold text up (`speakers_plan`): they follow it, and a job whose text is there waits for them.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ from collections.abc import Iterator
 
 from whisper_service.scheduler.admission import claim, decode, follow
 from whisper_service.scheduler.batches import give_batches
+from whisper_service.scheduler.draft_plan import plan_drafts
 from whisper_service.scheduler.lanes import Lane, is_urgent, lane_of, turn
 from whisper_service.scheduler.model_choice import choose_models
 from whisper_service.scheduler.placement import Pool, second_tries
@@ -48,12 +51,14 @@ from whisper_service.scheduler.views import FinishJob, JobView, LoadModel, SeatV
 
 def plan(view: View, now: float) -> list[Step]:
     """Return every step that can be taken now. `now` is on the clock of `JobView.waiting_since`."""
+    batches = list(_transcribe(view, now))
     return [
         *_finish(view),
         *claim(view),
         *decode(view),
         *follow(view),
-        *_transcribe(view, now),
+        *batches,
+        *plan_drafts(view, batches, now),
         *plan_speakers(view, now),
         *_unload(view, now),
     ]

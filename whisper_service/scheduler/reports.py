@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final, assert_never
 
-from whisper_service.scheduler import aborts, alignment_work, execute, live_work, recovery, speakers_work
+from whisper_service.scheduler import aborts, alignment_work, draft_work, execute, live_work, recovery, speakers_work
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.live_actor import LiveActor
 from whisper_service.scheduler.media_actors import MediaActors
@@ -14,6 +14,7 @@ from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.supervision.messages.base import Fault, Ready
 from whisper_service.supervision.messages.cluster import LinkClosed, Nodes, Opened, Passed
 from whisper_service.supervision.messages.download import ConnectionTested, Downloaded, DownloadProgress
+from whisper_service.supervision.messages.drafts import DraftDone
 from whisper_service.supervision.messages.media import (
     ChunkFound,
     Decoded,
@@ -48,6 +49,9 @@ async def take_report(context: Context, event: Reported) -> None:
                 await _loaded(context, seat, report)
         case ChunkDone():
             await context.ledger.finish_chunk(report)
+            draft_work.take_text(context, report)
+        case DraftDone():
+            draft_work.take_done(context, report)
         case BatchDone():
             if (seat := context.fleet.of(actor)) is not None:
                 await context.ledger.finish_batch(report.batch, seat.on_batch_done(report))
@@ -122,6 +126,7 @@ async def take_death(context: Context, event: Died) -> None:
         await speakers_work.take_death(context, event.diagnosis)
     elif (seat := context.fleet.of(event.actor)) is not None:
         alignment_work.take_death(context, seat, event.generation, problem)
+        draft_work.take_death(context, seat, event.generation, event.diagnosis)
         await recovery.speech_died(context, seat, event.diagnosis)
     elif event.actor == context.live.actor.name:
         await live_work.take_death(context, event.diagnosis)
@@ -178,6 +183,8 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
             await recovery.chunk_failed(context, report.job_id, report.index, report.batch, report)
         case "batch" if report.batch is not None and seat is not None:
             await recovery.batch_failed(context, seat, report.batch, report)
+        case "draft":
+            draft_work.take_fault(context, report)
         case "alignment":
             alignment_work.take_fault(context, report)
         case "speakers":

@@ -271,6 +271,10 @@ class Run:
         """Return the place up to which everything is transcribed, in seconds on the recording's clock."""
         return min((chunk.span.start for chunk in self._open()), default=max(self.cut_s, self.decoded_s))
 
+    def final_s(self) -> float:
+        """Return the end of the chunks that are done without one before them that is not, in seconds."""
+        return min((chunk.span.start for chunk in self._open()), default=self.cut_s)
+
     def done_s(self) -> float:
         """Return how many seconds of the recording are transcribed, or known to be silent."""
         left = sum(chunk.span.samples for chunk in self._open()) / SAMPLE_RATE

@@ -127,6 +127,27 @@ class SpeakersView(Value, frozen=True):
     rest_at: float = 0.0  # when it ends if it gets no work until then
 
 
+class DraftView(Value, frozen=True):
+    """A live session whose newest sound is to be drafted."""
+
+    job_id: str
+    model: str
+    passed_s: float = 0.0  # the end of what was drafted
+    settles: bool = False  # a pause follows, or a client waits for its words
+    suspect: bool = False  # a draft of it may have killed an actor
+
+
+class DraftsView(Value, frozen=True):
+    """The drafts of live sessions."""
+
+    sessions: tuple[DraftView, ...] = ()
+    under_way: bool = False  # a speech actor has a batch of drafts
+    began_at: float = 0.0  # when it got the last one
+    took_s: float = 0.0  # how long that took
+    cadence_s: float = 1.0  # between two batches
+    share: float = 0.5  # of the time, while other work waits
+
+
 class View(Value, frozen=True):
     """All that the planner may know."""
 
@@ -135,6 +156,7 @@ class View(Value, frozen=True):
     media: tuple[MediaActorView, ...] = ()
     seats: tuple[SeatView, ...] = (SeatView(),)
     speakers: SpeakersView = SpeakersView()
+    drafts: DraftsView = DraftsView()
 
 
 class ClaimJob(Value, frozen=True):
@@ -181,6 +203,14 @@ class GiveBatch(Value, frozen=True):
     instead_of: int = 0  # the late batch of another seat that has the same chunks; 0: none
 
 
+class GiveDraft(Value, frozen=True):
+    """Have the newest sound of these sessions drafted by the speech actor of a seat."""
+
+    job_ids: tuple[str, ...]
+    seat: str = FIRST_SEAT
+    express: bool = False  # beside the slots, which are full
+
+
 class HearChunk(Value, frozen=True):
     """Have the voices of a chunk heard. Its text is stored."""
 
@@ -205,6 +235,6 @@ class FinishJob(Value, frozen=True):
 
 
 Step = (
-    ClaimJob | StartDecode | FollowSession | LoadModel | UnloadModel | GiveBatch | HearChunk | AssignSpeakers
-    | RestSpeakers | FinishJob
+    ClaimJob | StartDecode | FollowSession | LoadModel | UnloadModel | GiveBatch | GiveDraft | HearChunk
+    | AssignSpeakers | RestSpeakers | FinishJob
 )  # fmt: skip

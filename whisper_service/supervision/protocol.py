@@ -29,6 +29,7 @@ from whisper_service.supervision.messages.download import (
     DownloadProgress,
     TestConnection,
 )
+from whisper_service.supervision.messages.drafts import DraftDone, DraftSound
 from whisper_service.supervision.messages.media import (
     ChunkFound,
     CutHere,
@@ -46,13 +47,13 @@ from whisper_service.supervision.messages.speakers import Assign, Assigned, Hear
 from whisper_service.supervision.messages.speech import Align, Aligned, BatchDone, ChunkDone, Load, Loaded, Transcribe
 
 Command = (
-    Load | Transcribe | Align | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite | Listen
-    | Assign | MakeNetworks | Join | Open | Pass | Signal | Kill | Cancel | Shutdown
+    Load | Transcribe | Align | DraftSound | Decode | Follow | Grow | CutHere | Download | TestConnection | FetchSite
+    | Listen | Assign | MakeNetworks | Join | Open | Pass | Signal | Kill | Cancel | Shutdown
 )  # fmt: skip
 
 Report = (
-    Ready | Loaded | ChunkDone | BatchDone | Aligned | MediaInfo | ChunkFound | DecodeProgress | Decoded | Followed
-    | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
+    Ready | Loaded | ChunkDone | BatchDone | Aligned | DraftDone | MediaInfo | ChunkFound | DecodeProgress | Decoded
+    | Followed | DownloadProgress | Downloaded | ConnectionTested | SiteFound | SiteProgress | SiteFetched | SiteFailed
     | Heard | Assigned | NetworksMade | SessionState | Nodes | Opened | Passed | LinkClosed
     | Fault
 )  # fmt: skip

@@ -17,6 +17,7 @@ from whisper_service.web import page
 from whisper_service.web.api import (
     cues,
     diagnostics,
+    draft_events,
     edits,
     events,
     export_zip,
@@ -44,7 +45,7 @@ from whisper_service.web.security.guard import Guard
 
 API: Final = (
     jobs, edits, cues, speakers, replace, vocabulary, marks, export_zip, events, diagnostics, media, metrics, models,
-    settings, state, system, tus, webhooks, live,
+    settings, state, system, tus, webhooks, live, draft_events,
 )  # fmt: skip
 """The modules with routes of the own API, in the order of the documentation."""
 
@@ -52,7 +53,7 @@ API: Final = (
 def create_app(service: Service) -> ASGIApp:
     """Return the application of a running service."""
     access = Access(Tokens(read_tokens(service.config.security)), path=service.config.server.root_path or "/")
-    modules = [module for module in API if module is not live or service.config.live.enabled]
+    modules = [module for module in API if module not in (live, draft_events) or service.config.live.enabled]
     application = Compression(_litestar(lambda: service, lambda: access, modules))
     return Guard(application, access, service.config, DIALECTS)
 

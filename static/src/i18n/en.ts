@@ -798,6 +798,8 @@ export const en = {
         'live.max_sessions': 'Live recordings at once',
         'live.max_hours': 'Longest live recording (hours)',
         'live.silence_end_s': 'End a live recording without sound after',
+        'live.cadence_s': 'Time between two drafts of live text',
+        'live.share': 'Share of a core for drafts of live text',
         'media.workers': 'Files decoded at once',
         'server.max_uploads': 'Uploads at once',
         'storage.keep_changes': 'Event log length',

@@ -794,6 +794,8 @@ export const zh: Translation = {
         'live.max_sessions': '同时进行的实时录音数',
         'live.max_hours': '实时录音最长时间（小时）',
         'live.silence_end_s': '多久没有声音后结束实时录音',
+        'live.cadence_s': '实时文字草稿的间隔',
+        'live.share': '实时文字草稿占用一个核心的份额',
         'media.workers': '同时解码文件数',
         'server.max_uploads': '同时上传数',
         'storage.keep_changes': '事件日志条数',

@@ -141,6 +141,23 @@ class Chunker:
         self._open: _OpenChunk | None = None
         self._end = 0  # samples before this one belong to earlier chunks
         self._count = 0
+        self._speech_begin: int | None = None  # the first frame of the last speech; None: it is not known
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the last frame is speech."""
+        return self._speaking
+
+    @property
+    def speech(self) -> tuple[float, float] | None:
+        """Where the last speech began, behind a pause of `cut_pause_s`, and where it ended so far. None: there is none.
+
+        In seconds from the first frame.
+        """
+        if not self._speech_end:
+            return None
+        begin = self._speech_end if self._speech_begin is None else self._speech_begin
+        return begin * FRAME / SAMPLE_RATE, self._speech_end * FRAME / SAMPLE_RATE
 
     def state(self) -> ChunkerState:
         """Return where this chunker is. The state changes with it: encode it before anything is fed."""
@@ -149,6 +166,7 @@ class Chunker:
     def restore(self, state: ChunkerState) -> None:
         """Go on from where a chunker with an equal policy was."""
         self._frames, self._speaking, self._speech_end, self._open, self._end, self._count = state
+        self._speech_begin = None if self._open is None else self._open.start
 
     def feed(self, probabilities: Iterable[float]) -> Iterator[Span]:
         """Take the probabilities of the next frames and yield every chunk that is now complete.
@@ -170,6 +188,9 @@ class Chunker:
         policy, frame = self._policy, self._frames
         self._frames += 1
         self._speaking = probability >= (policy.offset if self._speaking else policy.onset)
+        silent = frame - self._speech_end >= _frames(policy.cut_pause_s)
+        if self._speaking and (self._open is None or silent):
+            self._speech_begin = frame
         if self._open is None:
             if not self._speaking:
                 return

@@ -103,7 +103,8 @@ class GrowingRecording:
         else:
             self._spool.flush()
             self._waveform.flush()
-            emit(Followed(job_id=self.job_id, sound_bytes=self._taken, position_s=self._samples / SAMPLE_RATE))
+            position_s, speech = self._samples / SAMPLE_RATE, self._chunker.speech
+            emit(Followed(self.job_id, self._taken, position_s, self._chunker.speaking, speech))
         return last
 
     def cut(self, emit: Callable[[Report], None]) -> None:

@@ -15,6 +15,7 @@ from whisper_service.core.domain import Problem
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.messages.base import Fault, Ready, Shutdown
+from whisper_service.supervision.messages.drafts import DraftSound
 from whisper_service.supervision.messages.speech import Align, Load, Transcribe
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ def serve(inbox: Inbox, emit: Emit, load: Callable[[Load], LoadedModel | Fault],
                     continue
                 model, slots = loaded, loaded.slots(inbox, emit)
                 emit(model.report)
-            case Transcribe() | Align() if slots is not None:
+            case Transcribe() | Align() | DraftSound() if slots is not None:
                 slots.put(command)
             case Transcribe(batch=batch):
                 emit(Fault(scope="batch", kind=FaultKind.UNKNOWN.value, problem=NOT_LOADED, batch=batch))
             case Align(request=request):
                 emit(Fault(scope="alignment", kind=FaultKind.UNKNOWN.value, problem=NOT_LOADED, request=request))
+            case DraftSound(request=request):
+                emit(Fault(scope="draft", kind=FaultKind.UNKNOWN.value, problem=NOT_LOADED, request=request))

@@ -24,12 +24,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace
 
-from whisper_service.actors.speech import language_choice
+from whisper_service.actors.speech import drafting, language_choice
 from whisper_service.actors.speech.coverage import LOST_S, Interval, fit
 from whisper_service.actors.speech.effort import Effort, greedy_s, most_tokens, token_s
 from whisper_service.actors.speech.engine import (
@@ -114,6 +115,7 @@ class Recognizer:
 
     def __init__(self, engine: Engine, find_speech: FindSpeech) -> None:
         self._engine = engine
+        self.draft = partial(drafting.draft, engine)
         self.find_speech = find_speech
 
     def recognise(

@@ -24,7 +24,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from whisper_service.actors.samples import UnreadableChunk
-from whisper_service.actors.speech import aligning, allocator
+from whisper_service.actors.speech import aligning, allocator, draft_io
 from whisper_service.actors.speech.channels import in_order
 from whisper_service.actors.speech.chunk_io import read_audio, segments_of
 from whisper_service.actors.speech.priority import Priority
@@ -36,7 +36,16 @@ from whisper_service.supervision import faults
 from whisper_service.supervision.boot import Emit, Inbox
 from whisper_service.supervision.faults import EXIT_UNCAUGHT, Diagnosis, FaultKind
 from whisper_service.supervision.messages.base import Fault
-from whisper_service.supervision.messages.speech import Align, BatchDone, ChunkDone, ChunkInput, Dropped, Transcribe
+from whisper_service.supervision.messages.drafts import DraftDone, DraftSound
+from whisper_service.supervision.messages.speech import (
+    Align,
+    Aligned,
+    BatchDone,
+    ChunkDone,
+    ChunkInput,
+    Dropped,
+    Transcribe,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +66,9 @@ class Slots:
         self._priority = priority or Priority()
         self._inbox = inbox
         self._emit = emit
-        self._queue: SimpleQueue[Transcribe | Align | None] = SimpleQueue()
+        self._queue: SimpleQueue[Transcribe | Align | DraftSound | None] = SimpleQueue()
         self._lock = threading.Lock()
-        self._unfinished = 0  # batches and alignments
+        self._unfinished = 0  # batches, alignments and drafts
         self._threads = [
             threading.Thread(target=self._work, args=(recognizer,), name=f"slot {number}", daemon=True)
             for number, recognizer in enumerate(recognizers)
@@ -72,8 +81,8 @@ class Slots:
         """Whether every batch has ended."""
         return self._unfinished == 0
 
-    def put(self, work: Transcribe | Align) -> None:
-        """Add a batch or an alignment to the queue of the slots."""
+    def put(self, work: Transcribe | Align | DraftSound) -> None:
+        """Add a batch, an alignment or a draft to the queue of the slots."""
         with self._lock:
             self._unfinished += 1
         self._queue.put(work)
@@ -89,7 +98,10 @@ class Slots:
         try:
             while (work := self._queue.get()) is not None:
                 if isinstance(work, Align):
-                    self._align(work, recognizer)
+                    self._report(aligning.answer(work, recognizer))
+                elif isinstance(work, DraftSound):
+                    with self._priority.urgent(express=work.express):
+                        self._report(draft_io.answer(work, recognizer, self._inbox.cancelled))
                 else:
                     with self._priority.urgent(express=work.express) if work.urgent else nullcontext():
                         _Batch(work, recognizer, self._inbox, self._emit).process()
@@ -100,8 +112,7 @@ class Slots:
             sys.stderr.flush()
             os._exit(EXIT_UNCAUGHT)
 
-    def _align(self, command: Align, recognizer: Recognizer) -> None:
-        report = aligning.answer(command, recognizer)
+    def _report(self, report: Aligned | DraftDone | Fault) -> None:
         fatal = isinstance(report, Fault) and report.kind in FATAL
         self._emit(replace(report, fatal=True) if fatal else report)
         if fatal:

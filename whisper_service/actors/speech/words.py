@@ -146,6 +146,30 @@ def merge_punctuation(words: Iterable[Word]) -> list[Word]:
     return merged if any(_is_spoken(word.word) for word in merged) else []
 
 
+def with_tokens(
+    merged: Sequence[Word], texts: Sequence[str], groups: Sequence[Sequence[int]]
+) -> list[tuple[Word, tuple[int, ...]]]:
+    """Return merged words with their tokens. `texts` and `groups` are the words before they were merged.
+
+    Joined, the tokens are those of all groups, unless there are no merged words.
+    """
+    held: list[list[int]] = [[] for _ in merged]
+    ends = list(accumulate(_letters(word.word) for word in merged))
+    place = reached = 0
+    for text, tokens in zip(texts, groups, strict=True):
+        reached += _letters(text)
+        while place < len(merged) - 1 and reached > ends[place]:
+            place += 1
+        if held:
+            held[place] += tokens
+    return [(word, tuple(tokens)) for word, tokens in zip(merged, held, strict=True)]
+
+
+def _letters(text: str) -> int:
+    """Return how many characters a text has that merging never drops."""
+    return sum(not character.isspace() for character in text)
+
+
 def spoken_s(text: str) -> float:
     """Return the seconds that a slow speaker needs for a text.
 

@@ -37,7 +37,7 @@ class Fault(Message, frozen=True):
     on. Without an `index` the fault ends the batch: the chunks that were not reported have no text.
     """
 
-    scope: str  # "model" | "batch" | "alignment" | "media" | "download" | "speakers" | "actor"
+    scope: str  # "model" | "batch" | "alignment" | "draft" | "media" | "download" | "speakers" | "actor"
     kind: str  # a `faults.FaultKind`
     problem: Problem
     batch: int | None = None
@@ -45,4 +45,4 @@ class Fault(Message, frozen=True):
     index: int | None = None  # of the chunk
     fatal: bool = False
     model: str | None = None  # of a download
-    request: int | None = None  # of an alignment
+    request: int | None = None  # of an alignment, or of a draft

@@ -113,3 +113,5 @@ class Followed(Message, frozen=True):
     job_id: str
     sound_bytes: int
     position_s: float  # the end of what is in the spool
+    speaking: bool = False  # there is speech at the end of what the voice detector has heard
+    speech: tuple[float, float] | None = None  # begin and end of the last speech, in seconds; None: there was none

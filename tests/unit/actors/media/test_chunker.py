@@ -179,3 +179,24 @@ def test_music_that_sounds_like_speech_for_a_moment_tells_no_language() -> None:
     assert len(cut(word, brief)) == 1
     (said,) = cut([*music * 4, *speech(3.0)], brief)
     assert said.end == pytest.approx(len(music * 4) * FRAME / SAMPLE_RATE + 3.0, abs=0.1)
+
+
+def test_where_people_speak_is_told_frame_by_frame() -> None:
+    chunker = Chunker(policy_for(None))
+    frame_s = FRAME / SAMPLE_RATE
+
+    def told(probabilities: list[float]) -> tuple[bool, list[int] | None]:
+        list(chunker.feed(probabilities))
+        places = chunker.speech
+        return chunker.speaking, None if places is None else [round(place / frame_s) for place in places]
+
+    assert told([0.0] * 10) == (False, None)
+    assert told([1.0] * 20) == (True, [10, 30])
+    assert told([0.0] * 3 + [1.0] * 5) == (True, [10, 38])  # between words
+    assert told([0.0] * 12) == (False, [10, 38])
+    assert told([1.0] * 4) == (True, [50, 54])
+    again = Chunker(policy_for(None))
+    again.restore(chunker.state())
+    assert again.speech == (10 * frame_s, 54 * frame_s)  # where its chunk began
+    list(again.feed([0.0] * 200))
+    assert again.speech == (10 * frame_s, 54 * frame_s)

@@ -61,7 +61,9 @@ class FakeEngine:
     def known_language(self, wanted: str | None) -> str | None:
         return wanted if wanted in self.knows else None
 
-    def encode(self, windows: Sequence[Audio], *, wide: bool = False, tight: bool = False) -> list[States]:
+    def encode(
+        self, windows: Sequence[Audio], *, wide: bool = False, tight: bool = False, widths: Sequence[int] = ()
+    ) -> list[States]:
         self.encoded += [(float(s[0]) / SAMPLE_RATE, float(s[-1] + 1) / SAMPLE_RATE, tight) for s in windows]
         return [np.array([s[0], s[-1] + 1, float(wide)], dtype=np.float32) for s in windows]
 
@@ -84,6 +86,7 @@ class FakeEngine:
         search: Search,
         prompt: str | None,
         limits: Sequence[int],
+        prefixes: Sequence[Sequence[int]] | None = None,
     ) -> list[Hypothesis]:
         self.searches.append((search, len(states)))
         self.languages += languages

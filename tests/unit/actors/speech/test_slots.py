@@ -17,6 +17,7 @@ import pytest
 
 from testkit.sounds import babble
 from whisper_service.actors.speech import slots as module
+from whisper_service.actors.speech.drafting import DraftAudio, DraftText
 from whisper_service.actors.speech.engine import Audio, UnalignableText
 from whisper_service.actors.speech.priority import Priority
 from whisper_service.actors.speech.slots import Slots
@@ -25,6 +26,7 @@ from whisper_service.actors.speech.windows import AudioChunk, Recognition, Sente
 from whisper_service.core.domain import SAMPLE_RATE, Preset, Script, Span, Task, Word
 from whisper_service.supervision.faults import FaultKind
 from whisper_service.supervision.messages.base import Fault
+from whisper_service.supervision.messages.drafts import DraftDone, DraftRow, DraftSound
 from whisper_service.supervision.messages.speech import (
     Align,
     Aligned,
@@ -555,3 +557,45 @@ def test_sound_that_is_not_there_is_no_fault_of_the_actor(monkeypatch: pytest.Mo
     (answer,) = reports
     assert isinstance(answer, Fault)
     assert (answer.problem.code, answer.fatal) == ("spool_missing", False)
+
+
+class Drafter(FakeRecognizer):
+    """Hears one word in each sound, or raises. Remembers how much priority it had."""
+
+    def __init__(self, priority: Priority, error: Exception | None = None) -> None:
+        super().__init__()
+        self.priority, self.error, self.express = priority, error, -1
+
+    def draft(self, sounds: Sequence[DraftAudio]) -> list[DraftText]:
+        self.express = self.priority._express
+        if self.error is not None:
+            raise self.error
+        return [DraftText(((Word(0.0, 0.5, " hi", 0.9), (7,)),), "en") for _ in sounds]
+
+
+@pytest.mark.parametrize("express", [False, True])
+def test_a_draft_takes_a_slot_and_a_core_of_its_own_where_all_slots_are_taken(spool: Path, express: bool) -> None:
+    reports: list[Report] = []
+    drafter = Drafter(priority := Priority())
+    slots = Slots([drafter], FakeInbox(), reports.append, priority)  # type: ignore[list-item, arg-type]
+    slots.put(DraftSound(5, (DraftRow("job", str(spool), SECOND, SECOND),), express))
+    slots.close()
+    (answer,) = reports
+    assert isinstance(answer, DraftDone)
+    assert [(word.word, word.start) for word in answer.rows[0].words] == [(" hi", 1.0)]
+    assert (answer.request, drafter.express, slots.idle) == (5, int(express), True)
+
+
+@pytest.mark.parametrize(("error", "exits"), [(ValueError("odd"), []), (OOM, [1])])
+def test_a_draft_that_fails_ends_the_process_only_if_that_gives_memory_back(
+    monkeypatch: pytest.MonkeyPatch, spool: Path, error: Exception, exits: list[int]
+) -> None:
+    reports: list[Report] = []
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    slots = Slots([Drafter(Priority(), error)], FakeInbox(), reports.append)  # type: ignore[list-item, arg-type]
+    slots.put(DraftSound(5, (DraftRow("job", str(spool), SECOND, SECOND),)))
+    slots.close()
+    (answer,) = reports
+    assert isinstance(answer, Fault)
+    assert (answer.scope, answer.request, answer.fatal, codes) == ("draft", 5, bool(exits), exits)

@@ -21,6 +21,7 @@ from whisper_service.actors.speech.words import (
     spread_words,
     text_of,
     timed_words,
+    with_tokens,
 )
 from whisper_service.core.domain import Word
 
@@ -327,3 +328,23 @@ def test_a_character_of_several_tokens_has_the_time_of_all() -> None:
 def test_a_word_without_a_token_was_not_said() -> None:
     found = found_words([" a", "  ", " b"], [(0, 2), (4, 6)], [(0, 0), (1, 10), (2, 20)], [0.9, 0.9])
     assert [word.probability for word in found] == [0.9, 0.0, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([" One", ",", " two", "."], [(" One,", (0, 1)), (" two.", (2, 3))]),
+        ([" (", "one", ")", " two"], [(" (one)", (0, 1, 2)), (" two", (3,))]),
+        ([",", " my", " friend"], [(",", (0,)), (" my", (1,)), (" friend", (2,))]),
+        (["天", "。", " ", "地"], [("天。 ", (0, 1, 2)), ("地", (3,))]),
+        (["好", "。地"], [("好。", (0,)), ("地", (1,))]),
+        ([" ", "one"], [("one", (0, 1))]),
+        ([" ..."], []),
+    ],
+)
+def test_merged_words_keep_all_tokens_in_their_order(
+    given: list[str], expected: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    merged = merge_punctuation(said(*given))
+    found = with_tokens(merged, given, [[number] for number in range(len(given))])
+    assert [(word.word, tokens) for word, tokens in found] == expected
