@@ -3,9 +3,9 @@
     python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--speakers ENTRY]
                             [--commits FILE]
 
-With `--commits` it writes when each change was committed, one `seq nanoseconds` a line, to be compared with when
-clients got it. The time is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on the
-monotonic clock of the machine.
+With `--commits` it writes when each change was committed, one `seq nanoseconds kind job` a line, to be compared with
+when clients got it. The time is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on
+the monotonic clock of the machine.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Commits:
 
     def __init__(self) -> None:
         self.last = 0
-        self.stamps: list[tuple[int, int]] = []
+        self.stamps: list[tuple[int, int, str, str]] = []
 
     def watch(self) -> None:
         """Note the time of every commit and publication of this process from now on."""
@@ -57,7 +57,7 @@ class Commits:
                 return cursor
 
         def publish(broadcast: ChangeFeed, changes: Sequence[Change]) -> None:
-            commits.stamps += [(change.seq, commits.last) for change in changes]
+            commits.stamps += [(change.seq, commits.last, change.kind, change.job_id) for change in changes]
             original(broadcast, changes)
 
         original = ChangeFeed.publish
@@ -65,7 +65,7 @@ class Commits:
         aiosqlite.connect = partial(aiosqlite.connect, factory=Stamping)
 
     def write(self, path: Path) -> None:
-        path.write_text("".join(f"{seq} {at}\n" for seq, at in self.stamps), encoding="ascii")
+        path.write_text("".join(f"{seq} {at} {kind} {job}\n" for seq, at, kind, job in self.stamps), encoding="utf-8")
 
 
 async def serve(settings: Config, speech: str, media: str, speakers: str) -> None:

@@ -81,6 +81,14 @@ class Subscriber(asyncio.Protocol):
         self.lost_connection = True
 
 
+class Commit(NamedTuple):
+    """A change that was committed: when, in nanoseconds, and what it tells of which job."""
+
+    at: int
+    kind: str
+    job: str
+
+
 class Seen(NamedTuple):
     """What one number of subscribers received."""
 
@@ -139,27 +147,29 @@ async def measure(count: int, chunks: int, interval_s: float) -> Seen:
                 broken = sum(s.lost_connection for _, s in made)
                 for transport, _ in made:
                     transport.abort()
-        pairs = (line.split() for line in (await anyio.Path(stamps).read_text()).splitlines())
-        commits = {int(seq): int(at) for seq, at in pairs if start < int(seq) <= last}
+        lines = (line.split(maxsplit=3) for line in (await anyio.Path(stamps).read_text()).splitlines())
+        commits = {int(seq): Commit(int(at), kind, job) for seq, at, kind, job in lines if start < int(seq) <= last}
     gc.enable()
     return judge(count, commits, [s.got for _, s in made], broken, used, mine, wall)
 
 
 def judge(
     count: int,
-    commits: dict[int, int],
+    commits: dict[int, Commit],
     got: Iterable[list[tuple[int, int]]],
     broken: int,
     used: float,
     mine: float,
     wall: float,
 ) -> Seen:
-    """Compare what was committed with what each client has."""
+    """Compare what was committed with what each client has. An update is not lost if a later one of the job came."""
     latencies: list[float] = []
     lost = repeated = 0
     for events in got:
         times = Counter(seq for seq, _ in events if seq in commits)
-        lost += len(commits) - len(times)
+        updated = {commits[seq].job: seq for seq in sorted(times) if commits[seq].kind == "update"}
+        missed = commits.keys() - times.keys()
+        lost += sum(commits[seq].kind != "update" or seq > updated.get(commits[seq].job, 0) for seq in missed)
         repeated += sum(number - 1 for number in times.values())
-        latencies += [(at - commits[seq]) / 1e9 for seq, at in events if seq in commits]
+        latencies += [(at - commits[seq].at) / 1e9 for seq, at in events if seq in commits]
     return Seen(count, len(commits), latencies, lost, repeated, broken, used, mine, wall)

@@ -129,7 +129,10 @@ def lifecycles(host: Host) -> Iterator[str]:
 
 
 def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: set[str]) -> Iterator[str]:
-    """Yield changes that a subscriber missed, received twice or out of order, or that never happened."""
+    """Yield changes that a subscriber missed, received twice or out of order, or that never happened.
+
+    Who follows all jobs need not be told of an update if told of a later one of the same job.
+    """
     there = {
         seq: (owner, kind, bytes(payload))
         for seq, owner, kind, payload in host.rows(
@@ -143,7 +146,12 @@ def subscriber(host: Host, listener: Subscriber, job_id: str | None, deleted: se
     heard = {event.id: event for event in listener.got}
     if len(heard) != len(listener.got):
         yield f"{listener.path}: {len(listener.got) - len(heard)} events were told twice"
-    if missed := sorted(there.keys() - heard.keys()):
+    updated: dict[str, int] = {}  # the newest update of each job that was told
+    for number in sorted(there.keys() & heard.keys()) if job_id is None else ():
+        if there[number][1] == "update":
+            updated[there[number][0]] = number
+    told_later = {n for n, (owner, kind, _) in there.items() if kind == "update" and n < updated.get(owner, 0)}
+    if missed := sorted(there.keys() - heard.keys() - told_later):
         yield f"LOST: {listener.path} was not told {len(missed)} changes, {missed[:5]}"
     for number, event in heard.items():
         if event.kind not in ("update", "segment", "deleted"):

@@ -127,7 +127,7 @@ async def test_a_log_that_tells_another_story(host: Host, statement: str, words:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda got: got.pop(3), "LOST"),
+        (lambda got: got.pop(4), "LOST"),
         (lambda got: got.append(got[0]), "told twice"),
         (lambda got: got.append(Event(99, "update", b'{"id":"02"}')), "is not in the log"),
         (lambda got: got.append(msgspec.structs.replace(got.pop(), data=b'{"id":"01"}')), "was told as update"),
@@ -139,6 +139,17 @@ async def test_a_subscriber_who_was_told_something_else(
     told = listener(host)
     spoil(told.got)
     assert words in "\n".join(verdict.subscriber(host, told, None, set()))
+
+
+async def test_who_follows_all_jobs_may_be_told_the_newest_update_alone(host: Host) -> None:
+    told = listener(host)
+    updates = [event for event in told.got if event.kind == "update"]
+    assert len(updates) > 3
+    told.got = [event for event in told.got if event not in updates[:-1]]
+    assert not list(verdict.subscriber(host, told, None, set()))
+    assert "LOST" in "\n".join(verdict.subscriber(host, told, JOB, set()))  # that stream has every one
+    told.got.remove(updates[-1])
+    assert "LOST" in "\n".join(verdict.subscriber(host, told, None, set()))
 
 
 async def test_other_text_than_in_peace(host: Host) -> None:

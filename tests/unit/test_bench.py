@@ -50,7 +50,8 @@ def test_every_benchmark_that_the_documentation_names_exists() -> None:
 
 
 def test_lost_and_repeated_events_are_counted() -> None:
-    commits = {5: 1_000_000_000, 6: 2_000_000_000}
+    commit = subscribers.Commit
+    commits = {5: commit(1_000_000_000, "segment", "a"), 6: commit(2_000_000_000, "update", "a")}
     whole = [(5, 1_001_000_000), (6, 2_003_000_000)]
     hole = [(6, 2_001_000_000)]
     twice = [*whole, (6, 2_009_000_000)]
@@ -58,6 +59,9 @@ def test_lost_and_repeated_events_are_counted() -> None:
     seen = subscribers.judge(4, commits, [whole, hole, twice, older], 0, 0.0, 0.0, 1.0)
     assert (seen.changes, seen.lost, seen.repeated) == (2, 1, 1)
     assert sorted(round(1000 * s) for s in seen.latencies) == [1, 1, 1, 1, 3, 3, 3, 9]
+    commits[4] = commit(900_000_000, "update", "a")  # lost only where no later update of the job came
+    commits[3] = commit(800_000_000, "update", "b")
+    assert subscribers.judge(2, commits, [whole, whole[:1]], 0, 0.0, 0.0, 1.0).lost == 1 + 3
 
 
 def test_repeated_work_is_charged_to_the_kill_before_it() -> None:

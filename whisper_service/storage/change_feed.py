@@ -1,7 +1,8 @@
 """Publish the change log inside the service: one shared ring of recent changes, and one cursor per subscriber.
 
 Publishing never waits, and its cost does not depend on the number of subscribers. A slow subscriber reads older changes
-from the store. So no change is lost or repeated, and a stalled client holds no memory here.
+from the store. So no change is lost or repeated, and a stalled client holds no memory here. Subscribers that follow all
+jobs are woken in beats: what a busy service publishes in the meantime costs each of them one delivery.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from whisper_service.core.domain import Change
+
+BEAT_S: Final = 0.25
+"""Seconds between two deliveries to a subscriber that follows all jobs. The first change after a rest comes at once."""
 
 
 class Closed(Exception):
@@ -46,6 +50,7 @@ class ChangeFeed:
         self._capacity = capacity
         self._ring: list[Change] = []
         self._waiters = _Waiters()
+        self._beats = _Beats(head)
         self._heartbeats = 0
         self._last: tuple[int, int, Sequence[Change]] = (head, head, ())  # since, head and the answer of `_recent`
         self._closed = False
@@ -59,6 +64,7 @@ class ChangeFeed:
             del self._ring[: -self._capacity]
         self.head = changes[-1].seq
         self._waiters.wake()
+        self._beats.advance(self.head)
 
     async def run_heartbeat(self, every_s: float) -> None:
         """Wake the subscribers that `listen` every `every_s` seconds, until the feed is closed.
@@ -72,22 +78,24 @@ class ChangeFeed:
                     await self.wait_closed()
                 self._heartbeats += 1
                 self._waiters.wake()
+                self._beats.waiters.wake()
 
     def close(self) -> None:
         """End every stream: each `read` raises `Closed`, now and later."""
         self._closed = True
         self._waiters.wake()
+        self._beats.close()
 
-    def cursor(self, since: int, job_id: str | None = None) -> Cursor:
-        """Return a cursor after the change `since`. `job_id`: only for changes of that job."""
-        return Cursor(self, since, job_id)
+    def cursor(self, since: int, job_id: str | None = None, *, in_beats: bool = False) -> Cursor:
+        """Return a cursor after the change `since`. `job_id`: only for changes of that job. `in_beats`: not each."""
+        return Cursor(self, since, job_id, in_beats=in_beats)
 
     @contextmanager
-    def subscribe(self, since: int, job_id: str | None = None) -> Iterator[Cursor]:
+    def subscribe(self, since: int, job_id: str | None = None, *, in_beats: bool = False) -> Iterator[Cursor]:
         """Give a cursor that counts among the `subscribers` inside the block."""
         self.subscribers += 1
         try:
-            yield self.cursor(since, job_id)
+            yield self.cursor(since, job_id, in_beats=in_beats)
         finally:
             self.subscribers -= 1
 
@@ -102,21 +110,23 @@ class ChangeFeed:
         """Wait until the feed is closed, then raise `Closed`."""
         await self.wait_for(sys.maxsize)
 
-    def _recent(self, since: int) -> Sequence[Change] | None:
-        """Return the changes after `since` from the ring. None: the ring begins later.
+    def _recent(self, since: int, *, in_beats: bool) -> Sequence[Change] | None:
+        """Return the changes after `since`, up to the last beat or to the newest. None: the ring begins later.
 
         Subscribers at the same place get the same object, because most of them ask for the same changes.
         """
-        if since >= self.head:
+        head = self._beats.head if in_beats else self.head
+        if since >= head:
             return ()
-        if self._last[:2] == (since, self.head):
+        if self._last[:2] == (since, head):
             return self._last[2]
         ring = self._ring
         if not ring or ring[0].seq > since + 1:
             return None
-        first = bisect_right(ring, since, key=lambda change: change.seq)  # `seq` grows, but may skip numbers
-        recent = tuple(islice(ring, first, None))
-        self._last = (since, self.head, recent)
+        # `seq` grows, but may skip numbers
+        first, last = (bisect_right(ring, seq, key=lambda change: change.seq) for seq in (since, head))
+        recent = tuple(islice(ring, first, last))
+        self._last = (since, head, recent)
         return recent
 
 
@@ -147,13 +157,44 @@ class _Waiters:
                 woken.set_result(None)
 
 
+class _Beats:
+    """Wakes waiting subscribers at the first change after a rest, and then every `BEAT_S` while changes come."""
+
+    def __init__(self, head: int) -> None:
+        self.head = head  # of the log at the last beat
+        self.waiters = _Waiters()
+        self._newest = head
+        self._next: asyncio.TimerHandle | None = None  # None: the last beat is long ago
+
+    def advance(self, head: int) -> None:
+        """Take in that the log has grown."""
+        self._newest = head
+        if self._next is None:
+            self._beat()
+
+    def close(self) -> None:
+        """Wake everybody for the last time."""
+        if self._next is not None:
+            self._next.cancel()
+        self.waiters.wake()
+
+    def _beat(self) -> None:
+        self._next = None
+        if self.head != self._newest:
+            self.head = self._newest
+            self.waiters.wake()
+            self._next = asyncio.get_running_loop().call_later(BEAT_S, self._beat)
+
+
 class Cursor:
     """The place of one subscriber in the log."""
 
-    def __init__(self, feed: ChangeFeed, since: int, job_id: str | None) -> None:
+    def __init__(self, feed: ChangeFeed, since: int, job_id: str | None, *, in_beats: bool) -> None:
         self.seq = since
         self.job_id = job_id
         self._feed = feed
+        self._in_beats = False  # what it has missed comes at once
+        self._waiters = feed._beats.waiters if in_beats else feed._waiters
         self._heartbeats = feed._heartbeats
 
     async def read(self) -> Sequence[Change]:
@@ -167,14 +208,15 @@ class Cursor:
         feed = self._feed
         waited = False
         while not feed._closed:
-            changes = feed._recent(self.seq)
+            changes = feed._recent(self.seq, in_beats=self._in_beats)
             if changes is None:
                 changes = await self._older()
             elif not changes:
                 if self._heartbeats != feed._heartbeats:
                     self._heartbeats = feed._heartbeats
                     return ()
-                await feed._waiters.wait()
+                await self._waiters.wait()
+                self._in_beats = self._waiters is feed._beats.waiters
                 waited = True
                 continue
             elif not waited:  # let other tasks run, and let this one be cancelled when its client is gone

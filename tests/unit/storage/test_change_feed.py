@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisper_service.core.domain import Change
+from whisper_service.storage import change_feed
 from whisper_service.storage.change_feed import ChangeFeed, Closed, Pruned
 
 pytestmark = pytest.mark.anyio
@@ -159,22 +161,27 @@ async def test_a_read_that_is_cancelled_loses_nothing() -> None:
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.booleans()), min_size=1, max_size=60),
     st.integers(1, 8),
     st.sampled_from([None, "a", "b"]),
+    st.booleans(),
 )
 async def test_any_reader_at_any_speed_gets_every_change_once_in_order(
-    steps: list[tuple[str, int, bool]], capacity: int, job: str | None
+    steps: list[tuple[str, int, bool]], capacity: int, job: str | None, in_beats: bool
 ) -> None:
     log = Log()
     feed = ChangeFeed(log, 0, capacity=capacity)
-    cursor = feed.cursor(0, job)
+    cursor = feed.cursor(0, job, in_beats=in_beats)
     seen: list[int] = []
     seq = 0
     for name, gap, reads in steps:
         seq += gap
         publish(log, feed, change(seq, name))
+        if reads:
+            feed._beats._beat()
         if reads and any(c.seq > cursor.seq and job in (None, c.job_id) for c in log.rows):
             seen.extend(c.seq for c in await cursor.read())
+    feed._beats._beat()
     while any(c.seq > cursor.seq and job in (None, c.job_id) for c in log.rows):
         seen.extend(c.seq for c in await cursor.read())
+    feed.close()
     assert seen == [c.seq for c in log.rows if job in (None, c.job_id)]
 
 
@@ -252,3 +259,64 @@ async def test_readers_at_one_place_get_one_object() -> None:
     assert [told.seq for told in await late.read()] == [2]
     feed.publish([change(3)])
     assert [told.seq for told in await one.read()] == [3]
+
+
+async def test_who_follows_in_beats_gets_the_first_change_at_once_and_the_next_ones_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(change_feed, "BEAT_S", 3_600.0)
+    log = Log()
+    feed = ChangeFeed(log, 0)
+    got: list[list[int]] = []
+
+    async def follow() -> None:
+        cursor = feed.cursor(0, in_beats=True)
+        with suppress(Closed):
+            while True:
+                got.append([c.seq for c in await cursor.read()])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(follow)
+        await anyio.wait_all_tasks_blocked()
+        publish(log, feed, change(1), change(2))
+        await anyio.wait_all_tasks_blocked()
+        assert got == [[1, 2]] * 2
+        for seq in (3, 4, 5):
+            publish(log, feed, change(seq))
+            await anyio.wait_all_tasks_blocked()
+        assert got == [[1, 2]] * 2
+        assert [c.seq for c in await feed.cursor(2).read()] == [3, 4, 5]  # others do not wait
+        feed._beats._beat()  # as its timer does
+        await anyio.wait_all_tasks_blocked()
+        assert got[2:] == [[3, 4, 5]] * 2
+        feed._beats._beat()  # nothing came: the rest begins
+        publish(log, feed, change(6))
+        await anyio.wait_all_tasks_blocked()
+        assert got[4:] == [[6]] * 2
+        publish(log, feed, change(7))
+        feed.close()  # nobody waits for the next beat
+
+
+async def test_beats_follow_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(change_feed, "BEAT_S", 0.01)
+    log = Log()
+    feed = ChangeFeed(log, 0)
+    cursor = feed.cursor(0, in_beats=True)
+    seen: list[int] = []
+    with anyio.fail_after(20):
+        for seq in range(1, 6):
+            publish(log, feed, change(seq))
+        while len(seen) < 5:
+            seen += [c.seq for c in await cursor.read()]
+    assert seen == [1, 2, 3, 4, 5]
+
+
+async def test_a_listener_in_beats_is_woken_by_each_heartbeat() -> None:
+    feed = ChangeFeed(Log(), 0)
+    listener = feed.cursor(0, in_beats=True)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run_heartbeat, 0.01)
+        for _ in range(3):
+            assert await listener.listen() == ()
+        feed.close()

@@ -1,11 +1,12 @@
 """Send the change log as server-sent events. The `id` of an event is the `seq` of its change: streams can be resumed.
 
-The generators here hold no cancel scope and no lock across a `yield`. They stop when the change feed is closed.
+Frames are raw bytes, because a comment must end in one newline: some clients take two for an empty event. The
+generators here hold no cancel scope and no lock across a `yield`. They stop when the change feed is closed.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -22,24 +23,34 @@ from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.storage.change_feed import Closed, Pruned
 from whisper_service.web import page
-from whisper_service.web.api.draft_events import DRAFT, ChangesAndDrafts, follower_of
 from whisper_service.web.http.errors import problems
-from whisper_service.web.http.event_stream import END, HEADERS, MEDIA_TYPE, PING, frame
 from whisper_service.web.http.parameters import BOOT, JobId, Served
 
+PING: Final = b": ping\n"
+"""For the stream of one job, whose clients know its events only. The stream of all has an event `ping` for scripts."""
+END: Final = b"event: end\ndata: done\n\n"
 RETRY_MS: Final = 2_000
+MEDIA_TYPE: Final = "text/event-stream"
+HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
 LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID", description="Continue after this event.")]
 Since = Annotated[str | None, QueryParameter(description="Like Last-Event-ID, which wins, for a first request.")]
-Drafts = Annotated[bool, QueryParameter(description="With the drafts of a live session.")]
+
+
+def frame(kind: str, payload: bytes, seq: int | None = None) -> bytes:
+    """Return one event. The payload is JSON without line breaks."""
+    head = b"" if seq is None else b"id: %d\n" % seq
+    return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), payload)
 
 
 async def stream_all(service: Service, since: int | None) -> AsyncIterator[bytes]:
     """Yield `hello`, then every change after `since`. None: from now on.
 
+    Many changes come together: of the updates of a job among them, only the newest is sent.
     `reset` says that the log does not reach back to `since`.
     """
     log = service.events
-    with log.subscribe(log.head if since is None else since) as cursor:
+    with log.subscribe(log.head if since is None else since, in_beats=True) as cursor:
         hello = {
             "seq": log.head,
             "version": __version__,
@@ -59,18 +70,14 @@ async def stream_all(service: Service, since: int | None) -> AsyncIterator[bytes
                 cursor.seq = log.head
                 yield frame("reset", msgspec.json.encode({"seq": cursor.seq}), cursor.seq)
             else:
-                yield _encode(changes) or frame("ping", msgspec.json.encode({"seq": log.head}))
+                yield _encode_newest(changes) or frame("ping", msgspec.json.encode({"seq": log.head}))
 
 
-async def stream_job(service: Service, job_id: str, since: int, *, drafts: bool = False) -> AsyncIterator[bytes]:
-    """Yield the changes of one job after `since`, then `end` once the job has ended and every change was sent.
-
-    With `drafts`, those of a live session come between them.
-    """
+async def stream_job(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]:
+    """Yield the changes of one job after `since`, then `end` once the job has ended and every change was sent."""
     log = service.events
     yield b": %b\n" % job_id.encode()
-    with log.subscribe(since, job_id) as cursor, follower_of(service, job_id, wanted=drafts) as follower:
-        news = ChangesAndDrafts(cursor, follower)
+    with log.subscribe(since, job_id) as cursor:
         try:
             oldest, _ = await log.history.bounds()
             pruned, over = not oldest <= since <= log.head, False
@@ -85,10 +92,7 @@ async def stream_job(service: Service, job_id: str, since: int, *, drafts: bool 
                         block, cursor.seq, over = await _snapshot(service, job_id)
                         pruned = False
                     else:
-                        changes, draft = await news.next()
-                        if draft is not None:
-                            yield frame(DRAFT, draft)
-                            continue
+                        changes = await cursor.listen()
                         block = _encode(changes) or PING
                         over = _may_be_last(changes) and await _is_over(service, job_id, cursor.seq)
                 except Pruned:
@@ -99,25 +103,34 @@ async def stream_job(service: Service, job_id: str, since: int, *, drafts: bool 
             pass  # the job was deleted before its first event was sent
         except Closed:
             return
-        finally:
-            news.close()
     yield END
 
 
 class _EventEncoder:
     """Encodes changes. Remembers the last answer, because the feed gives most subscribers the same list of changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, choose: Callable[[Sequence[Change]], Iterable[Change]]) -> None:
+        self._choose = choose
         self._last: Sequence[Change] = ()
         self._bytes = b""
 
     def __call__(self, changes: Sequence[Change]) -> bytes:
         if changes is not self._last:
-            self._last, self._bytes = changes, b"".join([change.wire for change in changes])
+            self._last, self._bytes = changes, b"".join([change.wire for change in self._choose(changes)])
         return self._bytes
 
 
-_encode: Final = _EventEncoder()
+def newest_updates(changes: Sequence[Change]) -> list[Change]:
+    """Return the changes without the updates of a job that a newer one of them replaces.
+
+    The last change always stays, so that a client whose last event it is has missed nothing.
+    """
+    newest = {change.job_id: change.seq for change in changes if change.kind == "update"}
+    return [change for change in changes if change.kind != "update" or newest[change.job_id] == change.seq]
+
+
+_encode: Final = _EventEncoder(iter)
+_encode_newest: Final = _EventEncoder(newest_updates)
 
 
 class _Brief(msgspec.Struct):
@@ -192,7 +205,7 @@ def _number(text: str) -> int:
         "`deleted`, `model` (one of `/api/models`), "
         "`ping` (when nothing happened for the `heartbeat_s` seconds of `hello`), and `reset` when the log does not "
         "reach back to where the client was: fetch /api/state again. Without `since` and Last-Event-ID the stream "
-        "begins now."
+        "begins now. While much happens, events come four times a second, and of the updates of a job only the newest."
     ),
     media_type=MEDIA_TYPE,
     responses=problems(422),
@@ -204,14 +217,12 @@ async def all_events(service: Served, last_event_id: LastEventId = None, since: 
 
 
 def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
-    async def job_events(
-        service: Served, job_id: JobId, last_event_id: LastEventId = None, drafts: Drafts = True
-    ) -> Response[None] | Stream:
-        job = await service.jobs.get(job_id)
+    async def job_events(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Response[None] | Stream:
+        await service.jobs.get(job_id)
         since = _number(last_event_id or "")
         if since and await _has_all(service, job_id, since):
             return Response(None, status_code=204)
-        stream = stream_job(service, job_id, since, drafts=drafts and job.live is not None)
+        stream = stream_job(service, job_id, since)
         return Stream(stream, media_type=MEDIA_TYPE, headers=HEADERS)
 
     return get(
@@ -220,9 +231,8 @@ def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
         summary="One job, live",
         description=(
             "Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the "
-            "beginning or after Last-Event-ID. A live session has `draft` as well: the words behind its last segment, "
-            "without an id; each replaces the one before. When the job has ended, `end` with the data `done` follows, "
-            "and the stream closes. A client that has all of it gets 204, so that a browser does not come back."
+            "beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the "
+            "stream closes. A client that has all of it gets 204, so that a browser does not come back."
         ),
         media_type=MEDIA_TYPE,
         responses={
