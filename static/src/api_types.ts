@@ -516,7 +516,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
+         * @description Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the beginning or after Last-Event-ID. A live session has `draft` as well: the words behind its last segment, without an id; each replaces the one before. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
          */
         get: operations["streamJob"];
         put?: never;
@@ -536,7 +536,7 @@ export interface paths {
         };
         /**
          * One job, live
-         * @description Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
+         * @description Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the beginning or after Last-Event-ID. A live session has `draft` as well: the words behind its last segment, without an id; each replaces the one before. When the job has ended, `end` with the data `done` follows, and the stream closes. A client that has all of it gets 204, so that a browser does not come back.
          */
         get: operations["streamJobAlias"];
         put?: never;
@@ -1031,6 +1031,26 @@ export interface paths {
          * @description Only of one that ended because nothing was sent. More sound goes on with the same job.
          */
         post: operations["resumeLive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/live/{job_id}/drafts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The draft of a live session, live
+         * @description Events: `draft` (the words behind the last segment; each replaces the one before), from the newest one on. A reader that is slow gets the newest only. When the session is over and all of it is text, `end` with the data `done` follows, and the stream closes. The segments are in the events of the job.
+         */
+        get: operations["streamDrafts"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -6351,7 +6371,10 @@ export interface operations {
     };
     streamJob: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With the drafts of a live session. */
+                drafts?: boolean;
+            };
             header?: {
                 /** @description Continue after this event. */
                 "Last-Event-ID"?: string | null;
@@ -6447,7 +6470,10 @@ export interface operations {
     };
     streamJobAlias: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description With the drafts of a live session. */
+                drafts?: boolean;
+            };
             header?: {
                 /** @description Continue after this event. */
                 "Last-Event-ID"?: string | null;
@@ -9660,6 +9686,83 @@ export interface operations {
             };
             /** @description There is not enough space on the disk */
             507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamDrafts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The identifier of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stream Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description The request or the recording is not valid */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A token is required */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What the request names does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service does not answer to the name in the Host header */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; Retry-After says when to try again */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The service failed; message says why */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };

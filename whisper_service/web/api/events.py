@@ -1,7 +1,6 @@
 """Send the change log as server-sent events. The `id` of an event is the `seq` of its change: streams can be resumed.
 
-Frames are raw bytes, because a comment must end in one newline: some clients take two for an empty event. The
-generators here hold no cancel scope and no lock across a `yield`. They stop when the change feed is closed.
+The generators here hold no cancel scope and no lock across a `yield`. They stop when the change feed is closed.
 """
 
 from __future__ import annotations
@@ -23,24 +22,15 @@ from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL
 from whisper_service.storage.change_feed import Closed, Pruned
 from whisper_service.web import page
+from whisper_service.web.api.draft_events import DRAFT, ChangesAndDrafts, follower_of
 from whisper_service.web.http.errors import problems
+from whisper_service.web.http.event_stream import END, HEADERS, MEDIA_TYPE, PING, frame
 from whisper_service.web.http.parameters import BOOT, JobId, Served
 
-PING: Final = b": ping\n"
-"""For the stream of one job, whose clients know its events only. The stream of all has an event `ping` for scripts."""
-END: Final = b"event: end\ndata: done\n\n"
 RETRY_MS: Final = 2_000
-MEDIA_TYPE: Final = "text/event-stream"
-HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-
 LastEventId = Annotated[str | None, HeaderParameter(name="Last-Event-ID", description="Continue after this event.")]
 Since = Annotated[str | None, QueryParameter(description="Like Last-Event-ID, which wins, for a first request.")]
-
-
-def frame(kind: str, payload: bytes, seq: int | None = None) -> bytes:
-    """Return one event. The payload is JSON without line breaks."""
-    head = b"" if seq is None else b"id: %d\n" % seq
-    return b"%bevent: %b\ndata: %b\n\n" % (head, kind.encode(), payload)
+Drafts = Annotated[bool, QueryParameter(description="With the drafts of a live session.")]
 
 
 async def stream_all(service: Service, since: int | None) -> AsyncIterator[bytes]:
@@ -73,11 +63,15 @@ async def stream_all(service: Service, since: int | None) -> AsyncIterator[bytes
                 yield _encode_newest(changes) or frame("ping", msgspec.json.encode({"seq": log.head}))
 
 
-async def stream_job(service: Service, job_id: str, since: int) -> AsyncIterator[bytes]:
-    """Yield the changes of one job after `since`, then `end` once the job has ended and every change was sent."""
+async def stream_job(service: Service, job_id: str, since: int, *, drafts: bool = False) -> AsyncIterator[bytes]:
+    """Yield the changes of one job after `since`, then `end` once the job has ended and every change was sent.
+
+    With `drafts`, those of a live session come between them.
+    """
     log = service.events
     yield b": %b\n" % job_id.encode()
-    with log.subscribe(since, job_id) as cursor:
+    with log.subscribe(since, job_id) as cursor, follower_of(service, job_id, wanted=drafts) as follower:
+        news = ChangesAndDrafts(cursor, follower)
         try:
             oldest, _ = await log.history.bounds()
             pruned, over = not oldest <= since <= log.head, False
@@ -92,7 +86,10 @@ async def stream_job(service: Service, job_id: str, since: int) -> AsyncIterator
                         block, cursor.seq, over = await _snapshot(service, job_id)
                         pruned = False
                     else:
-                        changes = await cursor.listen()
+                        changes, draft = await news.next()
+                        if draft is not None:
+                            yield frame(DRAFT, draft)
+                            continue
                         block = _encode(changes) or PING
                         over = _may_be_last(changes) and await _is_over(service, job_id, cursor.seq)
                 except Pruned:
@@ -103,6 +100,8 @@ async def stream_job(service: Service, job_id: str, since: int) -> AsyncIterator
             pass  # the job was deleted before its first event was sent
         except Closed:
             return
+        finally:
+            news.close()
     yield END
 
 
@@ -217,12 +216,14 @@ async def all_events(service: Served, last_event_id: LastEventId = None, since: 
 
 
 def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
-    async def job_events(service: Served, job_id: JobId, last_event_id: LastEventId = None) -> Response[None] | Stream:
-        await service.jobs.get(job_id)
+    async def job_events(
+        service: Served, job_id: JobId, last_event_id: LastEventId = None, drafts: Drafts = True
+    ) -> Response[None] | Stream:
+        job = await service.jobs.get(job_id)
         since = _number(last_event_id or "")
         if since and await _has_all(service, job_id, since):
             return Response(None, status_code=204)
-        stream = stream_job(service, job_id, since)
+        stream = stream_job(service, job_id, since, drafts=drafts and job.live is not None)
         return Stream(stream, media_type=MEDIA_TYPE, headers=HEADERS)
 
     return get(
@@ -231,8 +232,9 @@ def _job_route(path: str, operation_id: str) -> HTTPRouteHandler:
         summary="One job, live",
         description=(
             "Events: `update` (the job), `segment` (its text) and `edit` (lines that a person changed), from the "
-            "beginning or after Last-Event-ID. When the job has ended, `end` with the data `done` follows, and the "
-            "stream closes. A client that has all of it gets 204, so that a browser does not come back."
+            "beginning or after Last-Event-ID. A live session has `draft` as well: the words behind its last segment, "
+            "without an id; each replaces the one before. When the job has ended, `end` with the data `done` follows, "
+            "and the stream closes. A client that has all of it gets 204, so that a browser does not come back."
         ),
         media_type=MEDIA_TYPE,
         responses={
