@@ -1,0 +1,1 @@
+"""Actors on other machines: the gateway to a cluster of Ray, and what it starts on each machine."""
