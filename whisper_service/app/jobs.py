@@ -137,15 +137,20 @@ class JobService:
             received.path.unlink(missing_ok=True)
             raise
 
-    async def begin_live(self, live: LiveSession, name: str, options: Options, key: SessionKey | None = None) -> Job:
-        """Begin a live session, or return the one of `key`. Raises as `LiveSessions.begin`, and `InvalidRequest`."""
+    async def begin_live(
+        self, live: LiveSession, name: str, options: Options, key: SessionKey | None = None, job_id: str = ""
+    ) -> Job:
+        """Begin a live session, or return the one of `key`. Raises as `LiveSessions.begin`, and `InvalidRequest`.
+
+        `job_id`: an identifier that was made before.
+        """
         if options.task is Task.DETECT:
             hint = "Send a recording to find its language."
             raise InvalidRequest("A live session makes text.", hint=hint, field="task")
         now = self._parts.uploads.wall()
         job = self._new_job(
             options,
-            id=identifier(now),
+            id=job_id or identifier(now),
             name=clean_name(name or time.strftime("live %Y-%m-%d %H.%M.wav", time.localtime(now))),
             created_at=now,
             bytes=0,

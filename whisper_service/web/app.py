@@ -36,6 +36,7 @@ from whisper_service.web.api import (
     vocabulary,
     webhooks,
 )
+from whisper_service.web.compat import realtime
 from whisper_service.web.compat.registry import DIALECTS
 from whisper_service.web.http import api_docs, errors
 from whisper_service.web.http.compression import Compression
@@ -53,7 +54,11 @@ API: Final = (
 def create_app(service: Service) -> ASGIApp:
     """Return the application of a running service."""
     access = Access(Tokens(read_tokens(service.config.security)), path=service.config.server.root_path or "/")
-    modules = [module for module in API if module not in (live, draft_events) or service.config.live.enabled]
+    modules = [
+        module
+        for module in (*API, realtime)
+        if module not in (live, draft_events, realtime) or service.config.live.enabled
+    ]
     application = Compression(_litestar(lambda: service, lambda: access, modules))
     return Guard(application, access, service.config, DIALECTS)
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import uvicorn
@@ -37,6 +37,9 @@ REQUESTS_END_S: Final = 2
 
 COLLECT_AFTER: Final = 50_000
 """New objects between garbage collections. Python's default, 700, is reached by sending one change to 100 clients."""
+
+MESSAGE_BYTES: Final = 22 << 20
+"""Bytes of a message on a WebSocket: OpenAI's largest piece of sound, 15 MiB, in base64, and what is around it."""
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, the exit code that shells use
 
@@ -137,6 +140,13 @@ async def _serving(service: Service, listener: socket.socket) -> AsyncIterator[s
                 await server.down.wait()
 
 
+def _web_socket(**arguments: Any) -> asyncio.Protocol:
+    """Return what speaks WebSocket on a connection. Imported here: most services never see one."""
+    from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
+
+    return WSProtocol(**arguments)
+
+
 class HttpServer(uvicorn.Server):
     """uvicorn that ends streams and stalled requests before it waits for connections. It leaves signals to `run`."""
 
@@ -149,7 +159,9 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 http="h11",  # httptools, where installed, keeps request heads that never end
                 lifespan="off",
-                ws="none",
+                ws=_web_socket if service.config.live.enabled else "none",  # type: ignore[arg-type]  # any callable
+                ws_max_size=MESSAGE_BYTES,
+                ws_per_message_deflate=False,  # sound in base64 shrinks little, and costs much
                 proxy_headers=bool(trusted),
                 forwarded_allow_ips=trusted,
                 server_header=False,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
 import httpx
 import pytest
+import websockets
 
 from testkit.event_stream import events
 from testkit.nginx import DEPLOY, below, free_port, nginx
@@ -213,3 +216,23 @@ async def test_below_a_path_of_another_site(tmp_path: Path, kept: bool) -> None:
                 assert (await client.get("/v1/nope")).json()["error"]["code"] == "not_found"
                 async with client.stream("GET", f"/api/stream/{made.json()['id']}") as stream:
                     assert [event async for event in events(stream)][-1].kind == "end"
+
+
+async def test_a_socket_passes(behind: Behind) -> None:
+    web, client = behind
+    port = client.base_url.port
+    trusting = ssl.create_default_context(
+        cafile=str(next(web.service.config.data_dir.parent.glob("tls/certificate.pem")))
+    )
+    url = f"wss://{NAME}:{port}/v1/realtime"
+    named_token = [f"openai-insecure-api-key.{TOKEN}", "realtime"]
+    connect = partial(websockets.connect, url, ssl=trusting, host="127.0.0.1", port=port, proxy=None)
+    async with connect(subprotocols=named_token, origin=f"https://{NAME}:{port}") as socket:
+        assert json.loads(await socket.recv())["type"] == "session.created"
+        assert socket.subprotocol == "realtime"
+        await socket.send("{}")
+        assert json.loads(await socket.recv())["type"] == "error"
+    with pytest.raises(websockets.InvalidStatus) as raised:
+        async with connect():
+            pass
+    assert raised.value.response.status_code == 401

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from anyio import CancelScope
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
 from whisper_service.core.errors import TooLarge, Unavailable, UnsupportedMedia, UploadBroken
@@ -65,6 +66,9 @@ class RequestBodies:
         self._waits: set[CancelScope] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.WEBSOCKET:  # has no body; the server closes it
+            await self.app(scope, receive, send)
+            return
         complete = False
 
         async def next_message() -> ReceiveMessage:

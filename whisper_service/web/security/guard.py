@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 from litestar.datastructures import Headers
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from whisper_service.config.schema import Config
@@ -44,6 +45,10 @@ PAGE_ROUTES: Final = (
 )
 """Addresses of the page beside "/". Reading them needs no token, because the page holds no user's data."""
 ASSET_ROUTE: Final = "/static/{file:path}"
+SOCKETS: Final = ("/v1/realtime", "/openai/v1/realtime")
+"""Addresses of WebSockets."""
+TOKEN_PROTOCOL: Final = "openai-insecure-api-key."
+"""Begins the name of a subprotocol that has the token, for pages, which can set no header (OpenAI's convention)."""
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 _PORTS: Final = {"http": ":80", "https": ":443"}
 
@@ -107,9 +112,16 @@ class Guard:
             return
         answer = error_form(self.dialects, path)(refusal.status, refusal.problem)
         headers = {"content-type": "application/json", **refusal.headers, **answer.headers}
+        body = msgspec.json.encode(answer.content)
+        kind = "http.response"
+        if scope["type"] == ScopeType.WEBSOCKET:
+            kind = "websocket.http.response"
+            headers |= {"content-length": str(len(body)), "connection": "close"}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-        await send({"type": "http.response.body", "body": msgspec.json.encode(answer.content), "more_body": False})
+        start: Any = {"type": f"{kind}.start", "status": answer.status, "headers": raw}
+        rest: Any = {"type": f"{kind}.body", "body": body, "more_body": False}
+        await send(start)
+        await send(rest)
 
     def _set_paths(self, scope: Any) -> str:
         """Return the path below `root_path`, which a proxy may have cut. Write both into the scope as ASGI wants."""
@@ -135,19 +147,31 @@ class Guard:
             message = f"This service does not answer to the name {name[1]}."
             hint = "Use http://localhost. If the name is this service's, add it to security.allowed_hosts."
             return Refusal(421, Problem("host_not_allowed", message, hint))
-        if _is_cross_site(scope["method"], hosts[0], headers):
+        method = scope.get("method", "POST")  # a WebSocket has none, and can do what a POST can
+        if _is_cross_site(method, hosts[0], headers):
             message = "Pages of other sites may not use this service."
             hint = "Use the service's own page, or a program that is not a browser."
             return Refusal(403, Problem("cross_site", message, hint))
-        if path in OPEN or (scope["method"] in SAFE and _PAGE.fullmatch(path)):
+        is_socket = scope["type"] == ScopeType.WEBSOCKET
+        if not is_socket and (path in OPEN or (method in SAFE and _PAGE.fullmatch(path))):
             return None
         try:
             client = scope["client"]
             address = client[0] if client else ""
-            self.access.check(address, headers.getall("authorization", []), headers.getall("cookie", []))
+            authorization = headers.getall("authorization", []) or _tokens_of_protocols(scope)
+            self.access.check(address, authorization, headers.getall("cookie", []))
         except ServiceError as error:
             return Refusal(status_of(error), error.problem, error_headers(error))
+        if is_socket and path not in SOCKETS:
+            hint = f"WebSockets are served at {SOCKETS[0]}."
+            return Refusal(404, Problem("not_found", "There is no WebSocket at this address.", hint))
         return None
+
+
+def _tokens_of_protocols(scope: Any) -> list[str]:
+    """Return the tokens that a WebSocket names as subprotocols, as values of `Authorization`."""
+    offered = (name for name in scope.get("subprotocols", ()) if name.startswith(TOKEN_PROTOCOL))
+    return [f"Bearer {name.removeprefix(TOKEN_PROTOCOL)}" for name in offered]
 
 
 def _is_cross_site(method: str, host: str, headers: Headers) -> bool:

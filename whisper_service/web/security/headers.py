@@ -20,7 +20,7 @@ def with_strict_headers(send: Send, root_path: str = "") -> Send:
     """Return a `send` that adds these headers, and `root_path` to addresses of this service in `Location`."""
 
     async def send_strict(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
             headers = [(name.lower(), value) for name, value in message["headers"]]
             given = {name for name, _ in headers}
             message["headers"] = [
