@@ -18,6 +18,8 @@ file that is no script is no recording.
 - `slow`: {"cuda:1": 10} lets a chunk take so many times longer on a device. `faults_on`: the only device with faults.
   `one_fault`: what happens once happens at one chunk alone.
 - `diary`: a file into which each speech actor writes a line for each chunk that it begins: its device, the chunk.
+- `everywhere`: each chunk begins with the script in the spool: an actor on another machine gets the sound of its chunks
+  alone. They must be longer than the script.
 - `echo`: the text of each chunk is the prompt.
 - `bad`: chunks that always fail alone, as chunks do whose samples are not in the spool.
 - `people`: a letter for each sentence, in turn, of whoever says it: "AB" at first. `voice_delay`: seconds before the
@@ -75,6 +77,8 @@ from whisper_service.supervision.protocol import Report
 from whisper_service.web.compat.raw_pcm import header
 
 Emit = Callable[[Report], None]
+FAR = "SCRIPTED_DEVICE"
+"""The variable that names the device of actors on other machines."""
 BEHIND = b"SCRIPT:"
 """What follows this at the end of a file is the script: so a recording that a browser can play may be one."""
 
@@ -132,6 +136,9 @@ def _decode(command: Decode, inbox: Inbox, emit: Emit) -> None:
             file.truncate(
                 max(len(data), round(2 * SAMPLE_RATE * duration))
             )  # as long as one with samples, without using disk
+            for start, _ in cuts if play.get("everywhere") else ():
+                file.seek(2 * round(start * SAMPLE_RATE))
+                file.write(data)
     except FileNotFoundError:
         if not inbox.cancelled(command.job_id):  # else it went with the job
             problem = Problem("spool_missing", "The spool is not there.")
@@ -184,7 +191,7 @@ def _speak(inbox: Inbox, emit: Emit, facts: dict[str, Any]) -> None:
         if isinstance(command, Shutdown):
             return
         if isinstance(command, Load):
-            device = command.device
+            device = os.environ.get(FAR, command.device)
             emit(Loaded(model=command.model, device=command.device, compute_type="fake", seconds=0.0))
         if isinstance(command, Transcribe):
             _transcribe(command, inbox, emit, device)
@@ -256,10 +263,10 @@ def _read(spool: str, span: Span) -> dict[str, Any] | None:
     if size < 2 * (span.start_sample + span.samples):
         return None
     try:
-        play: dict[str, Any] = json.loads(data.rstrip(b"\0"))
+        play = json.loads(data.partition(b"\0")[0])
     except ValueError:  # the real media actor decoded a real recording: every chunk has its text
         return {}
-    return play
+    return play if isinstance(play, dict) else {}
 
 
 def _end(fault: str) -> None:

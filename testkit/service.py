@@ -13,6 +13,7 @@ import msgspec
 
 from testkit.scripted_actors import script
 from whisper_service.app.service import Service
+from whisper_service.app.wiring import GATEWAY
 from whisper_service.config.schema import Config
 from whisper_service.core.domain import Change, Job, Options
 from whisper_service.core.job_states import TERMINAL
@@ -82,15 +83,16 @@ async def open_service(
     speech_actor: str = "speech",
     media_actor: str = "media",
     speakers_actor: str = "speakers",
+    gateway: str = GATEWAY,
     sources: Mapping[str, Any] | None = None,
     **sections: Mapping[str, Any],
 ) -> AsyncIterator[Service]:
     """A service without HTTP.
 
-    The actors are functions of `testkit.scripted_actors`; `sources` say who set a setting.
+    The actors are functions of `testkit.scripted_actors`, `gateway` is an entry; `sources` say who set a setting.
     """
-    config = configuration(root, **sections)
-    async with Service.open(config, sources=sources, **entries(speech_actor, media_actor, speakers_actor)) as service:
+    config, named = configuration(root, **sections), entries(speech_actor, media_actor, speakers_actor)
+    async with Service.open(config, sources=sources, gateway_entry=gateway, **named) as service:
         yield service
 
 

@@ -2191,6 +2191,7 @@ export interface components {
         /** SeatInfo */
         SeatInfo: {
             seat: string;
+            host: string | null;
             device: string | null;
             state: components["schemas"]["ActorState"];
             in_service: boolean;

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("ctranslate2", "faster_whisper", "onnxruntime", "numpy", "av", "huggingface_hub", "torch", "httpx")
+HEAVY = ("ctranslate2", "faster_whisper", "onnxruntime", "numpy", "av", "huggingface_hub", "torch", "httpx", "ray")
 
 
 @pytest.mark.parametrize(

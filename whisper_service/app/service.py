@@ -18,7 +18,7 @@ from whisper_service.app.reviews import ReviewService
 from whisper_service.app.speakers import SpeakerService
 from whisper_service.app.system import Readiness, System
 from whisper_service.app.vocabulary import VocabularyService
-from whisper_service.app.wiring import MEDIA, SPEAKERS_ENTRY, SPEECH, Parts, assembled
+from whisper_service.app.wiring import GATEWAY, MEDIA, SPEAKERS_ENTRY, SPEECH, Parts, assembled
 from whisper_service.config.active import Setting
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.domain import Delivery
@@ -60,6 +60,7 @@ class Service:
         speech_entry: str = SPEECH,
         media_entry: str = MEDIA,
         speakers_entry: str = SPEAKERS_ENTRY,
+        gateway_entry: str = GATEWAY,
     ) -> AsyncIterator[Service]:
         """Run a service on `config.data_dir`. Raises `DataDirectoryInUse`, `StoreBroken` and `StoreBusy`.
 
@@ -71,6 +72,7 @@ class Service:
             speech_entry=speech_entry,
             media_entry=media_entry,
             speakers_entry=speakers_entry,
+            gateway_entry=gateway_entry,
         ) as parts:
             yield cls(parts)
 

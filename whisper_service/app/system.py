@@ -38,6 +38,7 @@ class SeatInfo(Value, frozen=True):
     """A device with its speech actor, as operators see it."""
 
     seat: str  # the name of its actor
+    host: str | None  # the machine of a cluster on which it is; None: this one, or none yet
     device: str | None  # None: not known yet
     state: ActorState
     in_service: bool  # no: it cannot be used, and the others do the work
@@ -148,6 +149,7 @@ def _seat_info(seat: SpeechActor) -> SeatInfo:
     view = seat.view()
     return SeatInfo(
         seat=seat.actor.name,
+        host=seat.actor.host,
         device=seat.device.name,
         state=seat.actor.state,
         in_service=not seat.device.out,

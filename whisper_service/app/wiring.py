@@ -20,6 +20,7 @@ from whisper_service.app.metrics import Metrics
 from whisper_service.app.retention import Retention
 from whisper_service.app.trash import Trash
 from whisper_service.app.word_aligner import WordAligner
+from whisper_service.cluster.far_links import FarLinks
 from whisper_service.config.active import ActiveSettings
 from whisper_service.config.schema import Config, SettingSource
 from whisper_service.core.job_states import OPEN
@@ -60,6 +61,7 @@ SPEECH: Final = "whisper_service.actors.speech.main:run"
 MEDIA: Final = "whisper_service.actors.media.main:run"
 LIVE: Final = "whisper_service.actors.media.live:run"
 DOWNLOAD: Final = "whisper_service.actors.download.main:run"
+GATEWAY: Final = "whisper_service.cluster.gateway:run"
 SPEAKERS_ENTRY: Final = "whisper_service.actors.speakers.main:run"
 
 
@@ -93,6 +95,7 @@ async def assembled(
     speech_entry: str,
     media_entry: str,
     speakers_entry: str,
+    gateway_entry: str,
 ) -> AsyncIterator[Parts]:
     """Run the parts of a service on `config.data_dir` inside the block.
 
@@ -126,6 +129,7 @@ async def assembled(
             speech_entry=speech_entry,
             media_entry=media_entry,
             speakers_entry=speakers_entry,
+            gateway_entry=gateway_entry,
         )
         with_media, open_jobs = await store.ids_with_media(), await store.ids(OPEN)
         await to_thread.run_sync(sweep, data, parts.uploads, with_media, open_jobs)
@@ -147,6 +151,7 @@ def _build(
     speech_entry: str,
     media_entry: str,
     speakers_entry: str,
+    gateway_entry: str,
 ) -> Parts:
     """Make every part and connect them. Nothing runs yet."""
     config = active.config
@@ -158,7 +163,23 @@ def _build(
         deliver=metrics.counting(mailbox.deliver),
         limits=limits,
     )
-    fleet = Fleet(lambda name: supervise(name, speech_entry, ready_is_useful=False), config.speech, limits)
+    far = None
+    if config.cluster.engine:
+        far = FarLinks(
+            config.cluster,
+            gateway=lambda deliver, link: supervise(
+                "gateway", gateway_entry, deliver=metrics.counting(deliver), link=link
+            ),
+            supervise=lambda name, link: supervise(name, speech_entry, ready_is_useful=False, link=link),
+            changed=mailbox.nudge,
+        )
+    fleet = Fleet(
+        lambda name: supervise(name, speech_entry, ready_is_useful=False),
+        config.speech,
+        limits,
+        far=far,
+        cluster=config.cluster,
+    )
     catalog = Catalog(data.models, default=config.speech.model)
     models = ModelStates(store, feed, Inventory(catalog, machine.inspect()), fleet)
     hub, spare_bytes = hubs.resolve(config.models, os.environ), config.storage.min_free_bytes
@@ -183,6 +204,7 @@ def _build(
         downloads=ModelDownloads(supervise("download", DOWNLOAD), models, hub, spare_bytes=spare_bytes),
         hub_tests=HubTests(supervise("connection", DOWNLOAD)),
         preload=config.speech.preload,
+        gateway=far.gateway if far is not None else None,
         drafts=LiveDrafts(lambda: active.config.live),
     )
     uploads = Uploads(data.media, _upload_limits(config), wall)
@@ -239,6 +261,8 @@ async def _running(parts: Parts) -> AsyncIterator[None]:
         for actor in context.actors:
             tasks.start_soon(actor.run, name=actor.name)
         context.fleet.run_actor = lambda actor: tasks.start_soon(actor.run, name=actor.name)
+        if context.gateway is not None:
+            context.gateway.start()
         tasks.start_soon(Loop(context).run, name="scheduler")
         kept = (config.storage.keep_changes, config.storage.keep_changes_s)
         tasks.start_soon(prune_changes, parts.store, feed, *kept, name="pruning of changes")

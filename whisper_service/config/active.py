@@ -151,7 +151,10 @@ def _replace(config: Config, key: str, value: Any) -> Config:
     except msgspec.ValidationError as error:
         reason = str(error).partition(" - at ")[0]
         raise InvalidConfig(f"The setting {key} is not valid: {reason}.", field=key) from error
-    return msgspec.structs.replace(config, **{name: changed})
+    try:
+        return msgspec.structs.replace(config, **{name: changed})
+    except ValueError as error:  # it does not fit to another section
+        raise InvalidConfig(f"The setting {key} is not valid: {error}.", field=key) from error
 
 
 def secrets_of(config: Config) -> list[str]:

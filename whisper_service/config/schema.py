@@ -172,9 +172,9 @@ class SpeechSettings(Section, frozen=True):
     device: Annotated[
         str,
         setting(
-            "auto: every GPU, else the CPU; or a list: cpu, cuda:0, cuda:1",
+            "auto: every GPU, else the CPU; a list: cpu, cuda:0, cuda:1; none: only a cluster",
             RESTART,
-            pattern=r"^(auto|(cpu|cuda(:[0-9]+)?)( *, *(cpu|cuda(:[0-9]+)?))*)$",
+            pattern=r"^(auto|none|(cpu|cuda(:[0-9]+)?)( *, *(cpu|cuda(:[0-9]+)?))*)$",
         ),
     ] = "auto"
     compute_type: Annotated[str, setting("auto, int8, float32, float16, int8_float16 and others", RESTART)] = "auto"
@@ -210,7 +210,9 @@ class SpeechSettings(Section, frozen=True):
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The devices that are asked for, each once; or "auto" alone."""
+        """The devices of this machine that are asked for, each once; or "auto" alone."""
+        if self.device == "none":
+            return ()
         names = [name.strip() for name in self.device.split(",")]
         if len(names) > 1:  # "cuda" means the first card
             names = [f"{name}:0" if name == "cuda" else name for name in names]
@@ -264,6 +266,31 @@ class SupervisionSettings(Section, frozen=True):
     decode_stall_s: Annotated[Seconds, setting("a decoder must report progress within this time")] = 120.0
 
 
+class ClusterSettings(Section, frozen=True):
+    """Machines of a cluster that do part of the work."""
+
+    engine: Annotated[
+        str, setting('"ray": use the machines of a Ray cluster; "": this machine alone', pattern="^(ray)?$")
+    ] = ""
+    address: Annotated[
+        str,
+        setting("host:port of its head; empty: the cluster that this machine is in", pattern=r"^([^\s/:]+:[0-9]+)?$"),
+    ] = ""
+    node_ip: Annotated[str, setting("address of this machine in the cluster, if it has several")] = ""
+    max_seats: Annotated[Count, setting("speech actors on its machines at most; 0: as many as fit")] = 0
+    cpus: Annotated[float, setting("cores that a speech actor there takes: a whole number, or less than 1", ge=0)] = 4.0
+    gpus: Annotated[float, setting("GPUs that it takes: a whole number, a part of one, or 0", ge=0)] = 1.0
+    lost_after_s: Annotated[Seconds, setting("without a word, until a machine counts as gone")] = 15.0
+
+    def __post_init__(self) -> None:
+        """Check what one setting alone cannot tell. Raises `ValueError`."""
+        for name, amount in (("cpus", self.cpus), ("gpus", self.gpus)):
+            if amount > 1 and amount != int(amount):
+                raise ValueError(f"{name} is {amount:g}, which is neither a whole number nor less than 1")
+        if not self.cpus and not self.gpus:
+            raise ValueError("a speech actor takes no cores and no GPUs: set cpus or gpus")
+
+
 class WyomingSettings(Section, frozen=True):
     """The port for Home Assistant. The protocol has no token."""
 
@@ -296,8 +323,14 @@ class Config(Section, frozen=True):
     models: ModelSettings = ModelSettings()
     media: MediaSettings = MediaSettings()
     supervision: SupervisionSettings = SupervisionSettings()
+    cluster: ClusterSettings = ClusterSettings()
     wyoming: WyomingSettings = WyomingSettings()
     log: LogSettings = LogSettings()
+
+    def __post_init__(self) -> None:
+        """Check what one section alone cannot tell. Raises `ValueError`."""
+        if self.speech.device == "none" and not self.cluster.engine:
+            raise ValueError("speech.device is none and cluster.engine is not set, so nothing could transcribe")
 
 
 class Bounds(NamedTuple):

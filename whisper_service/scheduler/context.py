@@ -43,6 +43,7 @@ class Context:
     downloads: ModelDownloads
     hub_tests: HubTests
     preload: bool  # load the default model before the first job
+    gateway: Supervisor | None = None  # of a cluster; None: this machine does all the work
     alignment: AlignmentActor = field(default_factory=AlignmentActor)
     drafts: LiveDrafts = field(default_factory=LiveDrafts)
     unwritten: dict[str, Problem | None] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Context:
     def actors(self) -> tuple[Supervisor, ...]:
         """The supervisor of every actor."""
         others = (self.live.actor, self.speakers.actor, self.downloads.actor, self.hub_tests.actor)
-        return (*self.transcribing_actors, *others)
+        return (*self.transcribing_actors, *others, *((self.gateway,) if self.gateway else ()))
 
     @property
     def transcribing_actors(self) -> tuple[Supervisor, ...]:

@@ -110,7 +110,8 @@ async def _load(context: Context, seat: SpeechActor, model: str) -> None:
     """Load a model. Its jobs fail if its files are not complete, or if it is too big for every seat."""
     try:
         located = await to_thread.run_sync(context.models.catalog.locate, model)
-        await to_thread.run_sync(context.models.check_size, model, seat.device)
+        if not seat.far:  # nothing is known of that machine
+            await to_thread.run_sync(context.models.check_size, model, seat.device)
     except ModelTooBig as error:
         if context.fleet.others_can(seat, model):
             seat.block(model, error.problem)

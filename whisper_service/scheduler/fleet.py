@@ -1,34 +1,57 @@
 """The fleet: all seats. A seat is a device with a speech actor of its own. What goes wrong on one concerns no other.
 
 The first seat is there from the beginning. With `speech.device = "auto"` the others come when its actor has told how
-many graphics cards there are. Numbers of batches are the fleet's: none is used twice.
+many graphics cards there are. Far seats are on the machines of a cluster; they come and go with them. Numbers of
+batches are the fleet's: none is used twice.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from whisper_service.config import schema
-from whisper_service.core.domain import Problem
+from whisper_service.core.domain import ActorState, Problem
 from whisper_service.scheduler.speech_actor import SpeechActor
 from whisper_service.scheduler.views import FIRST_SEAT, ChunkKey, SeatView
 from whisper_service.supervision.supervisor import Supervisor
 
 AUTO: Final = "auto"
+FAR_SEAT: Final = "cluster"
+"""How the names of far seats begin: "cluster-1", "cluster-2"..."""
+
+WITHOUT_MACHINE: Final = (ActorState.IDLE, ActorState.PENDING)
+
+
+class FarPlaces(Protocol):
+    """The machines of a cluster, as far as the fleet knows them."""
+
+    @property
+    def places(self) -> int:
+        """How many speech actors the machines have room for."""
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why none of the machines can be reached. None: they can, or soon."""
+
+    def supervise(self, name: str) -> Supervisor:
+        """Make the supervisor of a speech actor on whichever machine has room."""
 
 
 class Fleet:
-    """The seats, in order. There is one at least."""
+    """The seats, in order: those of this machine, then the far ones. There is one at least."""
 
     def __init__(
         self,
         supervise: Callable[[str], Supervisor],
         speech: schema.SpeechSettings,
         limits: schema.SupervisionSettings,
+        *,
+        far: FarPlaces | None = None,
+        cluster: schema.ClusterSettings | None = None,
     ) -> None:
         self.seats: list[SpeechActor] = []
         self.run_actor: Callable[[Supervisor], object] | None = None  # starts the task of an actor that came later
@@ -36,8 +59,13 @@ class Fleet:
         self._speech = speech
         self._limits = limits
         self._last_batch = 0
+        self._far = far
+        self._cluster = cluster or schema.ClusterSettings()
+        self._parked: list[SpeechActor] = []  # far seats without a machine, until there is one again
         for device in speech.devices:
             self._add(device)
+        if not self.seats:
+            self._add_far()
 
     @property
     def first(self) -> SpeechActor:
@@ -53,11 +81,11 @@ class Fleet:
     @property
     def actors(self) -> tuple[Supervisor, ...]:
         """The supervisors of all speech actors."""
-        return tuple(seat.actor for seat in self.seats)
+        return tuple(seat.actor for seat in (*self.seats, *self._parked))
 
     def of(self, name: str) -> SpeechActor | None:
         """Return the seat whose actor has this name. None: that is no speech actor."""
-        return next((seat for seat in self.seats if seat.actor.name == name), None)
+        return next((seat for seat in (*self.seats, *self._parked) if seat.actor.name == name), None)
 
     def seat(self, name: str) -> SpeechActor:
         """Return the seat of this name, which a plan has named."""
@@ -73,11 +101,27 @@ class Fleet:
         """Add a seat for each further graphics card, once the first actor has told how many there are."""
         if self._speech.devices != (AUTO,):
             return
-        for number in range(len(self.seats), int(self.first.actor.facts.get("cuda_devices", 0))):
-            actor = self._add(f"cuda:{number}").actor
-            if self.run_actor is not None:
-                self.run_actor(actor)
-            actor.start()
+        for number in range(self._local_seats, int(self.first.actor.facts.get("cuda_devices", 0))):
+            self._run(self._add(f"cuda:{number}")).start()
+
+    def follow_cluster(self, *, work: bool) -> None:
+        """Have a far seat for each place in the cluster. Start the actors of new ones if there is `work`.
+
+        Only seats without a machine go. A machine that goes takes its actor along, and then the seat waits.
+        """
+        if self._far is None:
+            return
+        wanted = self._local_seats + max(self._far.places, 0 if self._local_seats else 1)
+        while len(self.seats) < wanted:
+            seat = self._return() if self._parked else self._add_far()
+            if work:
+                seat.actor.start()
+        far = [seat for seat in self.seats if seat.far and not seat.view().busy]
+        without = [seat for seat in far if seat.actor.state in WITHOUT_MACHINE]
+        for seat in without[::-1][: max(0, len(self.seats) - wanted)]:
+            seat.unload()
+            self.seats.remove(seat)
+            self._parked.append(seat)
 
     def view(self, unanswered: Callable[[ChunkKey, int], bool]) -> tuple[SeatView, ...]:
         """Return the seats as the planner sees them. `unanswered`: whether a chunk still waits for this batch."""
@@ -156,7 +200,9 @@ class Fleet:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """Why the work is done otherwise than configured, each reason once."""
-        return _each_once(warning for seat in self.seats for warning in seat.warnings)
+        of_seats = (warning for seat in self.seats for warning in seat.warnings)
+        no_cluster = self._far.problem if self._far is not None else None
+        return _each_once((*of_seats, *((no_cluster,) if no_cluster else ())))
 
     @property
     def load_problem(self) -> Problem | None:
@@ -185,12 +231,43 @@ class Fleet:
         """Return the seats that work, or are to work again."""
         return [seat for seat in self.seats if not seat.device.out]
 
+    @property
+    def _local_seats(self) -> int:
+        return sum(not seat.far for seat in self.seats)
+
     def _add(self, device: str) -> SpeechActor:
-        number = len(self.seats) + 1
+        number = self._local_seats + 1
         name = FIRST_SEAT if number == 1 else f"{FIRST_SEAT}-{number}"
         seat = SpeechActor(self._supervise(name), self._speech, self._limits, device=device, others_can=self.others_can)
+        self.seats.insert(number - 1, seat)
+        return seat
+
+    def _add_far(self) -> SpeechActor:
+        """Add a seat on whichever machine of the cluster has room. Its actor sees only what it may use there."""
+        assert self._far is not None
+        number = sum(seat.far for seat in self.seats) + 1
+        settings = replace(
+            self._speech,
+            device=AUTO if self._cluster.gpus else "cpu",
+            threads=self._speech.threads or max(1, int(self._cluster.cpus)),
+        )
+        actor = self._far.supervise(f"{FAR_SEAT}-{number}")
+        seat = SpeechActor(actor, settings, self._limits, far=True, others_can=self.others_can)
+        self.seats.append(seat)
+        self._run(seat)
+        return seat
+
+    def _return(self) -> SpeechActor:
+        """Put the far seat back that went last."""
+        seat = self._parked.pop()
         self.seats.append(seat)
         return seat
+
+    def _run(self, seat: SpeechActor) -> Supervisor:
+        """Run the supervisor of a seat that came later than the service."""
+        if self.run_actor is not None:
+            self.run_actor(seat.actor)
+        return seat.actor
 
 
 def _first_if_all(problems: Iterable[Problem | None]) -> Problem | None:

@@ -129,6 +129,7 @@ class Loop:
     async def _advance(self) -> None:
         """Plan and carry out until no step calls for another plan; then write what the jobs are doing."""
         context = self._context
+        context.fleet.follow_cluster(work=context.preload or bool(context.ledger.runs))
         if context.fleet.main.device.name is not None:
             for run in context.runs_of_model(None):  # the device was unknown when they were claimed
                 await execute.choose_model(context, run)

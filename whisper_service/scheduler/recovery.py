@@ -51,7 +51,7 @@ async def load_failed(context: Context, speech: SpeechActor, report: Fault) -> b
         speech.announced = report
     speech.on_load_failed(None if adjustment else report.problem)
     await _save_fallback(context, speech, model, adjustment)
-    for_now = model in context.fleet.models or report.kind in (*LIGHTER, *UNUSABLE)
+    for_now = speech.far or model in context.fleet.models or report.kind in (*LIGHTER, *UNUSABLE)
     if adjustment is None and model is not None and for_now:
         speech.block(model, report.problem)  # the jobs wait, or other seats do them: they are not to blame
         return False

@@ -171,7 +171,7 @@ async def _fault(context: Context, actor: str, generation: int, report: Fault) -
         case "model" if seat is not None:
             model = seat.loading
             if not await recovery.load_failed(context, seat, report):
-                works_elsewhere = model in context.fleet.models
+                works_elsewhere = seat.far or model in context.fleet.models  # those files are on another machine
                 if model is not None and report.problem.code == "model_broken" and not works_elsewhere:
                     await context.models.blame(model, report.problem, "broken")
             elif context.preload and not context.ledger.runs and not report.fatal and not seat.device.out:

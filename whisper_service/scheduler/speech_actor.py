@@ -37,7 +37,8 @@ LATE_S: Final = 2.0
 class SpeechActor:
     """The speech actor of one seat, and its work.
 
-    `device`: the one of this seat, None for the setting. `others_can`: whether another seat can work with a model.
+    `device`: the one of this seat, None for the setting. `far`: it is on a machine of a cluster, now on this one, now
+    on that. `others_can`: whether another seat can work with a model.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class SpeechActor:
         limits: schema.SupervisionSettings,
         *,
         device: str | None = None,
+        far: bool = False,
         others_can: Callable[[SpeechActor, str | None], bool] = lambda seat, model: False,
     ) -> None:
         self.actor = actor
+        self.far = far
         self.device = SpeechDevice(
-            actor, speech, device, others_can=lambda: others_can(self, self.loading or self.model)
+            actor, speech, device, far=far, others_can=lambda: others_can(self, self.loading or self.model)
         )
         self.speed = SeatSpeed()
         self.deadlines = Deadlines(limits.batch_timeout_s, limits.batch_timeout_factor)

@@ -26,8 +26,9 @@ of two 1.5 to 1.8 times."""
 class SpeechDevice:
     """The device that the settings ask for, or the CPU when that one cannot be used.
 
-    `device`: the one of this seat, None for the setting. `others_can`: whether another seat can do the work. Then a
-    device that cannot be used goes out of service, and the CPU does not take its place.
+    `device`: the one of this seat, None for the setting. `far`: it may be another card each time. `others_can`: whether
+    another seat can do the work. Then a device that cannot be used goes out of service, and the CPU does not take its
+    place.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class SpeechDevice:
         settings: schema.SpeechSettings,
         device: str | None = None,
         *,
+        far: bool = False,
         others_can: Callable[[], bool] = lambda: False,
     ) -> None:
         self.out = False  # out of service: the other seats do the work
@@ -44,6 +46,7 @@ class SpeechDevice:
         self._actor = actor
         self._settings = settings
         self._device = device or settings.device
+        self._far = far
         self._others_can = others_can
         self._rungs: tuple[Rung, ...] = ()  # for the model that was loaded last
         self._chunks_on_gpu: int | None = None  # how many fit beside that model; None: unknown
@@ -81,7 +84,7 @@ class SpeechDevice:
     @property
     def fallback_key(self) -> str:
         """The name under which the fallback of a model is stored: cards of one size share what one of them learnt."""
-        total = self.vram_bytes if ":" in self.name_or_cpu else 0
+        total = self.vram_bytes if self._far or ":" in self.name_or_cpu else 0
         return f"cuda/{total}" if total else self.name_or_cpu
 
     @property

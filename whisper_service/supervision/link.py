@@ -31,6 +31,10 @@ class Link(Protocol):
         """The process id on this machine. None: the actor runs on another machine."""
 
     @property
+    def host(self) -> str | None:
+        """The name of the other machine on which the actor runs. None: it is this one, or not known yet."""
+
+    @property
     def is_open(self) -> bool:
         """Whether the actor was started. A link that is not open at once waits for a machine with room."""
 

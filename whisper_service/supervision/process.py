@@ -32,6 +32,7 @@ event loop for as long as the actor does not read, for ever if the actor is stop
 class ActorProcess:
     """The link to an actor that is a process of this machine. It is open from the beginning."""
 
+    host: Final = None
     is_open: Final = True
     obstacle: Final = None
 

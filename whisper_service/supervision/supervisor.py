@@ -117,6 +117,11 @@ class Supervisor:
         return self._link.pid if self._link else None
 
     @property
+    def host(self) -> str | None:
+        """The name of the other machine on which the actor runs. None: it is this one, or there is no actor."""
+        return self._link.host if self._link else None
+
+    @property
     def obstacle(self) -> Problem | None:
         """Why the actor waits for a machine. None: it does not wait, or not for long."""
         return self._link.obstacle if self._link and self.state is ActorState.PENDING else None

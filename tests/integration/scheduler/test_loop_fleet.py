@@ -386,3 +386,23 @@ async def test_a_seat_that_waits_for_a_machine_keeps_no_other_from_working(tmp_p
         assert system.readiness(scripted.context).ready
         assert scripted.context.fleet.seats[1].trouble == NO_ROOM
         assert first.obstacle is None
+
+
+async def test_jobs_wait_for_a_model_that_another_machine_lacks(tmp_path: Path) -> None:
+    async with scripted_loop(tmp_path) as scripted:
+        missing = Problem("model_unavailable", "The machine box has no such folder.")
+        scripted.context.fleet.first.far = True
+        await scripted.submit()
+        await scripted.decoded(chunks=5)
+        scripted.say(scripted.speech, Ready(pid=3))
+        await scripted.settled()
+        (command,) = scripted.speech.commands(Load)
+        scripted.say(scripted.speech, Fault("model", "model_unavailable", missing, model=command.model))
+        await scripted.settled()
+        job = await scripted.job()
+        assert (job.status, job.problem) == (Status.PROCESSING, missing)
+        assert scripted.context.models.problems == {}, "the files on this machine are not to blame"
+        await scripted.mailbox.ask(requests.reset, scripted.context)
+        await load(scripted, scripted.speech)
+        await finish_all(scripted)
+        assert (await scripted.job()).status is Status.COMPLETED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -13,12 +14,16 @@ import anyio
 import pytest
 
 from testkit.scripted_actors import script
+from testkit.scripted_gateway import ScriptedCluster
+from whisper_service.cluster.far_links import FarLinks
+from whisper_service.config.schema import ClusterSettings
 from whisper_service.core.domain import Span
 from whisper_service.supervision.link import Exit, Link, LinkFactory
 from whisper_service.supervision.messages.base import Ready, Shutdown
 from whisper_service.supervision.messages.speech import ChunkInput, Load, Loaded, Transcribe
 from whisper_service.supervision.process import ActorProcess
-from whisper_service.supervision.protocol import Report, decode_report, encode
+from whisper_service.supervision.protocol import Command, Report, decode_command, decode_report, encode
+from whisper_service.supervision.supervisor import ActorEvent, Reported, Supervisor
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +36,38 @@ async def process_links() -> AsyncIterator[LinkFactory]:
     yield ActorProcess
 
 
-LINKS: dict[str, Callable[[], AbstractAsyncContextManager[LinkFactory]]] = {"process": process_links}
+class GatewayHere:
+    """The supervisor of a gateway that is in this process."""
+
+    def __init__(self, deliver: Callable[[ActorEvent], None]) -> None:
+        loop = asyncio.get_running_loop()
+
+        def emit(report: Report) -> None:
+            data = encode(report)  # as on its way through a pipe
+            loop.call_soon(deliver, Reported("gateway", 1, decode_report(data)))
+
+        self.cluster = ScriptedCluster(emit)
+
+    def send(self, command: Command, **_: object) -> None:
+        self.cluster.take(decode_command(encode(command)))
+
+    def mark_useful(self) -> None: ...
+    def set_deadline(self, key: object, within_s: float, *, generation: int) -> None: ...
+
+
+@asynccontextmanager
+async def far_links() -> AsyncIterator[LinkFactory]:
+    far = FarLinks(
+        ClusterSettings(engine="ray", cpus=1.0, gpus=0.0),
+        gateway=lambda deliver, _: GatewayHere(deliver),  # type: ignore[arg-type, return-value]
+        supervise=Supervisor,  # type: ignore[arg-type]
+        changed=lambda: None,
+    )
+    far.gateway.cluster.have([{"host": "box", "cpus": 8}])  # type: ignore[attr-defined]
+    yield far.connect("cluster-1")
+
+
+LINKS: dict[str, Callable[[], AbstractAsyncContextManager[LinkFactory]]] = {"process": process_links, "far": far_links}
 
 
 @pytest.fixture(params=sorted(LINKS))

@@ -135,6 +135,7 @@ def test_secrets_go_in_and_never_out() -> None:
         ({"speech.model": "a/b/c"}, "speech.model"),
         ({"models.endpoints": ["ftp://x"]}, "models.endpoints"),
         ({"log.level": "info"}, "log.level"),
+        ({"speech.device": "none"}, "speech.device"),
         ({"speech.preset": "fast", "storage.undo_s": -1}, "storage.undo_s"),
     ],
 )

@@ -127,6 +127,11 @@ def test_text_from_the_environment_becomes_what_the_key_holds(name: str, text: s
         ("[server]\nport = -1", "$.server.port"),
         ("[server]\nheartbeat_s = 0", "$.server.heartbeat_s"),
         ("[media]\nworkers = -1", "$.media.workers"),
+        ('[cluster]\nengine = "slurm"', "$.cluster.engine"),
+        ('[cluster]\naddress = "head"', "$.cluster.address"),
+        ("[cluster]\ngpus = 1.5", "gpus is 1.5"),
+        ("[cluster]\ncpus = 0\ngpus = 0", "set cpus or gpus"),
+        ('[speech]\ndevice = "none"', "speech.device is none"),
         ('[server]\nroot_path = "whisper/"', "$.server.root_path"),
         ('[speech]\ndevice = "gpu"', "$.speech.device"),
         ('[speech]\ndevice = "cuda:0;cpu"', "$.speech.device"),
@@ -239,5 +244,6 @@ def test_a_list_of_devices_names_each_once() -> None:
         "cuda": ("cuda",),
         "cuda:0, cuda:2": ("cuda:0", "cuda:2"),
         "cpu,cuda,cuda:0": ("cpu", "cuda:0"),
+        "none": (),
     }
     assert {text: SpeechSettings(device=text).devices for text in lists} == lists

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from whisper_service.config import schema
-from whisper_service.core.domain import SAMPLE_RATE, Problem, Span
+from whisper_service.core.domain import SAMPLE_RATE, ActorState, Problem, Span
 from whisper_service.core.fallback import Fallback, Rung
 from whisper_service.scheduler.fleet import Fleet
 from whisper_service.scheduler.speech_device import SpeechDevice
@@ -25,8 +25,8 @@ def actor(name: str) -> Any:
     def nothing(*_: object, **__: object) -> None: ...
 
     return SimpleNamespace(
-        name=name, facts={"cuda_devices": 3, "vram_total": [24, 24, 80]}, ready_generation=1, broken=False, obstacle=None,
-        problem=None, send=nothing, clear_deadline=nothing, mark_useful=nothing, start=nothing,
+        name=name, facts={"cuda_devices": 3, "vram_total": [24, 24, 80]}, ready_generation=1, broken=False,
+        obstacle=None, problem=None, send=nothing, clear_deadline=nothing, mark_useful=nothing, start=nothing,
     )  # fmt: skip
 
 
@@ -124,3 +124,103 @@ def test_what_a_card_learnt_is_known_to_cards_of_its_size_under_their_own_name()
     second = fleet().seats[1].device
     second.prepare(Fallback(Rung("cuda:0", "auto", 4, 2), 0.0, PROBLEM, 60.0), None)
     assert second.rung == Rung("cuda:1", "auto", 4, 2)
+
+
+class Places:
+    """The machines of a cluster."""
+
+    def __init__(self, places: int) -> None:
+        self.places = places
+        self.problem: Problem | None = None
+        self.made: list[Any] = []
+
+    def supervise(self, name: str) -> Any:
+        self.made.append(actor(name))
+        self.made[-1].state = ActorState.PENDING
+        self.made[-1].ready_generation = 0
+        self.made[-1].facts = {"cpus": 64}
+        self.made[-1].go_idle = lambda: None
+        return self.made[-1]
+
+
+def clustered(places: int, device: str = "cuda:0", **cluster: Any) -> tuple[Fleet, Places]:
+    far = Places(places)
+    settings = schema.ClusterSettings(engine="ray", **cluster)
+    speech = schema.SpeechSettings(device=device)
+    return Fleet(actor, speech, schema.SupervisionSettings(), far=far, cluster=settings), far
+
+
+def names(fleet: Fleet) -> list[str]:
+    return [seat.actor.name for seat in fleet.seats]
+
+
+def test_there_is_a_far_seat_for_each_place_behind_those_of_this_machine() -> None:
+    both, far = clustered(2, "auto")
+    ran: list[str] = []
+    both.run_actor = lambda supervisor: ran.append(supervisor.name)
+    assert names(both) == ["speech"]
+    both.follow_cluster(work=False)
+    assert names(both) == ["speech", "cluster-1", "cluster-2"]
+    both.grow()
+    assert names(both) == ["speech", "speech-2", "speech-3", "cluster-1", "cluster-2"]
+    assert ran == ["cluster-1", "cluster-2", "speech-2", "speech-3"]
+    both.follow_cluster(work=False)
+    assert len(far.made) == 2
+
+
+def test_only_seats_without_a_machine_go_and_they_come_back_under_their_names() -> None:
+    both, far = clustered(3)
+    both.follow_cluster(work=False)
+    far.made[1].state = ActorState.READY
+    far.places = 0
+    both.follow_cluster(work=False)
+    assert names(both) == ["speech", "cluster-2"], "a machine that goes takes its actor along first"
+    assert {one.name for one in both.actors} == {"speech", "cluster-1", "cluster-2", "cluster-3"}
+    assert both.of("cluster-1") is not None, "its last reports may still come"
+    far.made[1].state = ActorState.PENDING
+    both.follow_cluster(work=False)
+    assert names(both) == ["speech"]
+    far.places = 3
+    both.follow_cluster(work=False)
+    assert sorted(names(both)) == ["cluster-1", "cluster-2", "cluster-3", "speech"]
+    assert len(far.made) == 3
+
+
+def test_a_seat_whose_chunks_are_not_given_back_yet_stays() -> None:
+    both, far = clustered(1)
+    both.follow_cluster(work=False)
+    seat = both.seats[1]
+    seat.give(both.next_batch(), GiveBatch((("job", 0),)), [], preset="balanced", prompt=None)
+    far.places = 0
+    both.follow_cluster(work=False)
+    assert names(both) == ["speech", "cluster-1"]
+    seat.on_died()
+    both.follow_cluster(work=False)
+    assert names(both) == ["speech"]
+
+
+def test_without_a_device_of_its_own_one_far_seat_is_always_there() -> None:
+    alone, far = clustered(0, "none", cpus=3.0, gpus=0.0)
+    assert names(alone) == ["cluster-1"]
+    alone.follow_cluster(work=True)
+    assert names(alone) == ["cluster-1"]
+    far.places = 2
+    alone.follow_cluster(work=False)
+    assert names(alone) == ["cluster-1", "cluster-2"]
+    assert [seat.device.name for seat in alone.seats] == ["cpu", "cpu"]
+    assert alone.first.rung.slots == 3, "as many cores as are taken for the actor, not all of its machine"
+
+
+def test_a_card_far_away_is_known_by_its_memory() -> None:
+    alone, far = clustered(1, "none")
+    far.made[0].facts = {"cuda_devices": 1, "vram_total": [80]}
+    assert alone.first.device.name == "cuda"
+    assert alone.first.device.fallback_key == "cuda/80", "the next actor of the seat may have another card"
+
+
+def test_a_cluster_that_cannot_be_reached_is_a_warning_while_this_machine_works() -> None:
+    both, far = clustered(0)
+    assert both.warnings == ()
+    far.problem = PROBLEM
+    assert both.warnings == (PROBLEM,)
+    assert both.outage is None
