@@ -37,6 +37,8 @@ MOST_S: Final = 24.0
 """The longest sound of a pass. What was said before it becomes text with its chunk."""
 NEW_S: Final = 3.0
 """A pause after which the window begins anew, as chunks do."""
+PIECE_S: Final = 1.0
+"""Sound that is taken in at once while an actor keeps up. In a longer piece, others may have spoken before the last."""
 LEAD_S: Final = 0.5
 """Sound before the speech of a window, as before that of a chunk."""
 TAIL_S: Final = 1.0
@@ -103,11 +105,13 @@ class SessionDraft:
 
     def hear(self, heard_s: float, speaking: bool, speech: tuple[float, float] | None) -> None:
         """Record how far the session was heard, and where the last speech began and ended."""
-        before, self._heard_s, self._speaking = self._speech, max(self._heard_s, heard_s), speaking
+        before, was_s = self._speech, self._heard_s
+        self._heard_s, self._speaking = max(was_s, heard_s), speaking
         if speech is None or (before is not None and speech[1] < before[1]):  # heard again after a death
             return
         self._speech = speech
-        begins = max(self._final_s, speech[0] - LEAD_S)
+        first_s = speech[0] if heard_s - was_s <= PIECE_S else min(speech[0], was_s)
+        begins = max(self._final_s, first_s - LEAD_S)
         if speech[1] <= self._final_s:
             return
         if self._begin_s is None or (before is not None and speech[0] - before[1] >= NEW_S):

@@ -36,6 +36,7 @@ class Talk:
     def __init__(self, *, begin: float = 1.0) -> None:
         self.draft = SessionDraft("job")
         self.begin = begin
+        self.draft.hear(begin, False, None)
 
     def speak(self, until: float) -> None:
         self.draft.hear(until, True, (self.begin, until))
@@ -221,6 +222,7 @@ def test_after_a_silence_the_window_begins_anew() -> None:
     talk = Talk()
     talk.pause(2.4, 3.0)
     talk.pass_(word(1.0, "yes"))
+    talk.pause(2.4, 7.0)
     talk.draft.hear(8.0, True, (7.0, 8.0))
     sound = talk.draft.sound("en", follow=False)
     assert sound is not None
@@ -367,3 +369,19 @@ def test_where_passes_never_agree_everything_stays_bounded_and_words_become_stab
             talk.draft.finish(second - 20.0)
             assert len(talk.draft.draft().stable) <= 40 * 9
     assert len(talk.draft.hearing().words) <= KEPT_WORDS
+
+
+def test_speech_before_the_last_of_a_long_piece_is_heard_too() -> None:
+    """An actor that starts takes in ten seconds at once, and tells only the last speech in them."""
+    draft = SessionDraft("job")
+    draft.hear(9.5, False, (6.0, 8.5))
+    sound = draft.sound("en", follow=False)
+    assert sound is not None
+    assert (sound.begin_s, sound.end_s) == (0.0, 9.5)
+    kept_up = SessionDraft("job")
+    kept_up.hear(5.5, False, None)
+    kept_up.hear(6.0, True, (5.8, 6.0))
+    kept_up.hear(6.5, True, (5.8, 6.5))
+    sound = kept_up.sound("en", follow=False)
+    assert sound is not None
+    assert sound.begin_s == 5.8 - LEAD_S
