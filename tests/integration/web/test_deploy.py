@@ -216,3 +216,32 @@ def test_the_composition_can_be_read_and_names_what_there_is() -> None:
             assert known(variable.removeprefix(ENV_PREFIX)), variable
         assert service["environment"]["WHISPER_SERVICE_SECURITY__TOKEN_FILE"].startswith("/run/secrets/")
     assert composed["services"]["whisper_cuda"]["build"]["args"]["EXTRAS"] == "bundled,cuda"
+
+
+def test_the_cluster_of_kuberay_can_be_read_and_fits_the_image_and_the_service() -> None:
+    cluster: dict[str, Any] = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text())
+    assert (cluster["apiVersion"], cluster["kind"]) == ("ray.io/v1", "RayCluster")
+    assert cluster["metadata"]["annotations"] == {"ray.io/overwrite-container-cmd": "true"}
+    spec = cluster["spec"]
+    (extra,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["ray"]
+    least, below = (part.strip("ray<>=") for part in extra.split(","))
+    version = [int(part) for part in spec["rayVersion"].split(".")]
+    assert [int(part) for part in least.split(".")] <= version < [int(below)]
+    (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
+    (group,) = spec["workerGroupSpecs"]
+    (worker,) = group["template"]["spec"]["containers"]
+    assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    assert head["image"] == worker["image"] == "whisper_service:ray"
+    assert "python -m whisper_service" in head["args"][0]
+    assert "nvidia.com/gpu" in worker["resources"]["limits"]
+    for container in (head, worker):
+        assert "$KUBERAY_GEN_RAY_START_CMD" in container["args"][0]
+        names = [variable["name"] for variable in container["env"]]
+        assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED"} <= set(names)
+        for name in names:
+            assert name.startswith("RAY_") or known(name.removeprefix(ENV_PREFIX)), name
+    for probe in ("readinessProbe", "livenessProbe"):
+        assert head[probe]["httpGet"] == {"path": "/api/health/live", "port": "http"}
+    volumes = {volume["name"] for volume in spec["headGroupSpec"]["template"]["spec"]["volumes"]}
+    assert {(mount["name"], mount["mountPath"]) for mount in head["volumeMounts"]} == {("data", "/data")}
+    assert volumes == {"data"}
