@@ -1,4 +1,12 @@
-import { limitsOf, placed, stepped, within } from '../../static/src/edit/edges.ts'
+import {
+  limitsOf,
+  limitsOfWhole,
+  placed,
+  stepped,
+  targetsOfWhole,
+  within,
+  withEdge,
+} from '../../static/src/edit/edges.ts'
 import { fitted, nextSpan, scrolledTo, SPANS, spansFor, tickStep, tilesAt, turned } from '../../static/src/edit/zoom.ts'
 
 const one = { id: 'a', start: 10, end: 12 }
@@ -40,6 +48,26 @@ describe('an edge that is dragged', () => {
   })
   it('stands at full hundredths else', () => {
     expect(placed(14.0234, limits, [], 0)).toBe(14.02)
+  })
+})
+
+describe('a stretch that is moved as a whole', () => {
+  it('keeps the limits of both of its edges, and its length', () => {
+    expect(limitsOfWhole(two, one, three, 0, 60)).toEqual({ least: 12, most: 13.05 })
+    expect(limitsOfWhole(two, one, three, 0.083, 60)).toEqual({ least: 12.083, most: 13 }) // the gap behind is too short
+    expect(limitsOfWhole(one, undefined, two, 0.083, 60)).toEqual({ least: 0, most: 10.917 })
+    expect(limitsOfWhole(three, two, undefined, 0, 60)).toEqual({ least: 15, most: 57.05 })
+    const moved = withEdge(three, 'whole', 57.05)
+    expect([moved.id, moved.start, moved.end]).toEqual(['c', 57.05, expect.closeTo(60, 9)])
+  })
+  it('stays where it is if there is no room', () => {
+    const over = { id: 'd', start: 14, end: 16 }
+    expect(limitsOfWhole(over, two, { ...three, start: 15.5 }, 0, 60)).toEqual({ least: 14, most: 14 })
+  })
+  it('holds on with either edge', () => {
+    const limits = limitsOfWhole(two, one, undefined, 0, 60)
+    const at = (wanted: number) => placed(wanted, limits, targetsOfWhole(two, [20]), 0.1)
+    expect([at(20.05), at(18.05), at(17.95), at(18.2)]).toEqual([20, 18, 18, 18.2])
   })
 })
 

@@ -180,6 +180,78 @@ async def test_an_edge_of_another_line_is_dragged_at_once_and_a_click_goes_there
     await visitor.reads(f"{PLACE} > 21.3 && {PLACE} < 25 && !document.querySelector('video').paused", True)
 
 
+async def move(visitor: Visitor, text: str, seconds: float, *, px: float = 0.0, drop: bool = True) -> None:
+    """Drag a line as a whole, by mouse."""
+    page = visitor.page
+    box, scale = await page.locator(".zoomed .stretch", has_text=text).bounding_box(), await page.evaluate(SCALE)
+    x, y = box["x"] + 40, box["y"] + box["height"] - 12
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x + seconds * scale / 2, y)
+    await page.mouse.move(x + seconds * scale + px, y)
+    if drop:
+        await page.mouse.up()
+
+
+async def test_a_line_is_moved_as_a_whole_between_its_neighbours_and_takes_its_words_along(
+    visitor: Visitor, site: Site
+) -> None:
+    job_id = await seen(site, visitor)
+    page = visitor.page
+    await page.click("[data-zoom=out]")
+    await visitor.reads(SPAN, "30 s")
+    words = (await transcript(site, job_id))[1]["words"]
+    await move(visitor, LINES[1], -3.0, px=2, drop=False)  # of a line that was not in hand
+    await visitor.reads(CHOSEN, LINES[1])
+    await visitor.reads(f"Math.abs({VALUE.format('start')} - 13) < 0.2", True)
+    await page.keyboard.press("Escape")
+    await visitor.reads(VALUE.format("start"), 16)
+    await page.mouse.up()
+    assert await page.evaluate(PLACE) == 0  # a drag goes nowhere
+    await move(visitor, LINES[1], -30.0)
+    await stored(site, job_id, 1, (6.0, 10.0))  # to the line before
+    now = (await transcript(site, job_id))[1]["words"]
+    assert [(word["start"] + 10, word["end"] + 10) for word in now] == [(word["start"], word["end"]) for word in words]
+    await move(visitor, LINES[1], 20.0)
+    await stored(site, job_id, 1, (17.0, 21.0))  # to the line behind
+    assert await page.evaluate(TEXTS) == list(LINES)
+
+    await page.focus(EDGE.format("end"))
+    for key in ("Alt+ArrowLeft", "Alt+Shift+ArrowLeft", "Alt+ArrowRight", "Alt+Shift+ArrowLeft"):
+        await page.keyboard.press(key)
+    await visitor.reads(f"{VALUE.format('start')} + ' ' + {VALUE.format('end')}", "16.8 20.8")
+    await stored(site, job_id, 1, (16.8, 20.8))
+    await page.keyboard.press("Alt+Home")
+    await stored(site, job_id, 1, (6.0, 10.0))
+    for wanted in ((16.8, 20.8), (17.0, 21.0), (6.0, 10.0), (16.0, 20.0)):  # each was one step
+        await page.click("[data-undo]")
+        await stored(site, job_id, 1, wanted)
+    box = await page.locator(".zoomed .stretch", has_text=LINES[1]).bounding_box()
+    await page.mouse.move(box["x"] + 40, box["y"] + 60)
+    await page.mouse.down()
+    await page.mouse.move(box["x"] + 43, box["y"] + 60)  # a click that trembles
+    await page.mouse.up()
+    await visitor.reads(f"{PLACE} > 16.5", True)
+    assert await times(site, job_id) == list(CUTS)
+
+
+async def test_a_wheel_with_ctrl_comes_closer_where_the_pointer_is(visitor: Visitor, site: Site) -> None:
+    await seen(site, visitor)
+    page = visitor.page
+    box = await page.locator(".zoomed .view").bounding_box()
+    x, y = box["x"] + 600, box["y"] + 50
+    below = f"({x} - document.querySelector('.zoomed .reel').getBoundingClientRect().left) / {SCALE}"
+    before, scale = await page.evaluate(below), await page.evaluate(SCALE)
+    await page.mouse.move(x, y)
+    await page.keyboard.down("Control")
+    for _ in range(5):
+        await page.mouse.wheel(0, -20)
+    await visitor.reads(f"{SCALE} > {1.5 * scale}", True)
+    await page.keyboard.up("Control")
+    assert await page.evaluate(below) == pytest.approx(before, abs=0.1)
+    assert await page.evaluate("visualViewport.scale") == 1
+
+
 async def test_an_edge_is_set_to_where_it_plays(visitor: Visitor, site: Site) -> None:
     job_id = await seen(site, visitor)
     page = visitor.page
@@ -306,6 +378,42 @@ async def test_on_a_phone_edges_are_as_wide_as_a_finger_and_nothing_is_wider_tha
             while (await times(site, job_id))[0][1] < 8.5:  # noqa: ASYNC110  nobody tells
                 await anyio.sleep(0.05)
         assert await page.evaluate(TEXTS) == list(LINES)
+
+
+async def test_two_fingers_zoom_and_a_finger_moves_a_line_by_its_label(browser: Any, site: Site) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    async with visiting(browser, site.url, **phone) as visitor:
+        await visitor.go()
+        job_id = await seen(site, visitor)
+        page = visitor.page
+        touch = await page.context.new_cdp_session(page)
+
+        async def fingers(*steps: tuple[float, ...], y: float) -> None:
+            for nth, places in enumerate([*steps, ()]):
+                kind = "touchStart" if nth == 0 else "touchMove" if places else "touchEnd"
+                points = [{"x": x, "y": y, "id": finger} for finger, x in enumerate(places)]
+                await touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        box = await page.locator(".zoomed .view").bounding_box()
+        below = f"(200 - document.querySelector('.zoomed .reel').getBoundingClientRect().left) / {SCALE}"
+        before, scale, y = await page.evaluate(below), await page.evaluate(SCALE), box["y"] + 70
+        await fingers((180, 220), (160, 240), (140, 260), y=y)  # three times as far apart, but 10 s are the closest
+        await visitor.reads(f"Math.abs({SCALE} / {scale} - 2) < 0.05", True)
+        await visitor.reads(f"Math.abs({below} - {before}) < 0.2", True)
+        await fingers((100, 300), (150, 250), (160, 240), y=y)
+        await visitor.reads(f"Math.abs({SCALE} / {scale} - 0.8) < 0.05", True)
+        assert await page.evaluate("visualViewport.scale") == 1  # not the page
+        assert await times(site, job_id) == list(CUTS)
+
+        label = await page.locator(".zoomed .stretch.chosen .label").bounding_box()
+        x, y, scale = label["x"] + label["width"] / 2, label["y"] + 8, await page.evaluate(SCALE)
+        await fingers((x,), (x + scale,), (x + 3 * scale,), y=y)
+        await visitor.reads(f"Math.abs({VALUE.format('start')} - 5) < 0.3", True)
+        with anyio.fail_after(20):
+            while (await times(site, job_id))[0][0] < 4.5:  # noqa: ASYNC110  nobody tells
+                await anyio.sleep(0.05)
+        start, end = (await times(site, job_id))[0]
+        assert end - start == pytest.approx(4)
 
 
 @pytest.mark.parametrize(("locale", "theme"), [("en-US", "light"), ("zh-CN", "dark")])

@@ -7,6 +7,8 @@ export interface Stretch {
   end: number
 }
 export type Edge = 'start' | 'end'
+/** What is moved of a stretch: an edge, or both of them together. */
+export type Handle = Edge | 'whole'
 export const EDGES: readonly Edge[] = ['start', 'end']
 
 /** The shortest that a stretch can be made. No subtitle is read in less, and the edges can still be told apart. */
@@ -46,6 +48,25 @@ export function limitsOf(
   return { least: Math.min(end, toMs(start + SHORTEST_S)), most: Math.max(end, most) }
 }
 
+/** Where the start of a stretch may be that is moved as a whole: both of its edges keep to their limits. */
+export function limitsOfWhole(
+  stretch: Stretch,
+  before: Stretch | undefined,
+  behind: Stretch | undefined,
+  gap: number,
+  length: number,
+): Limits {
+  const { least } = limitsOf(stretch, 'start', before, behind, gap, length)
+  const { most } = limitsOf(stretch, 'end', before, behind, gap, length)
+  return { least, most: toMs(stretch.start + most - stretch.end) }
+}
+
+/** What the start of a stretch holds on to when it is moved as a whole: to what its end would hold on to, as well. */
+export const targetsOfWhole = ({ start, end }: Stretch, targets: readonly number[]): number[] => [
+  ...targets,
+  ...targets.map((target) => target - (end - start)),
+]
+
 /** Where an edge comes to stand that somebody moves to a time: at a target that is near enough, and within the limits. */
 export function placed(wanted: number, { least, most }: Limits, targets: readonly number[], nearS: number): number {
   let best = clamp(Math.round(wanted / STEP_S) * STEP_S, least, most)
@@ -72,8 +93,13 @@ export function stepped(key: string, isShift: boolean, now: number, limits: Limi
   return to[key] === undefined ? null : toMs(clamp(to[key], limits.least, limits.most))
 }
 
-/** A stretch with one edge at another time. */
-export const withEdge = <T extends Stretch>(stretch: T, edge: Edge, time: number): T => ({ ...stretch, [edge]: time })
+/** A stretch with one edge at another time, or as a whole with its start there. */
+export const withEdge = <T extends Stretch>(stretch: T, handle: Handle, time: number): T =>
+  handle === 'whole'
+    ? { ...stretch, start: time, end: stretch.end + (time - stretch.start) }
+    : { ...stretch, [handle]: time }
+/** The edge whose time says where a handle is. */
+export const edgeOf = (handle: Handle): Edge => (handle === 'whole' ? 'start' : handle)
 
 /** Those that have something between two times. `stretches` is in order of their starts. */
 export function within<T extends Pick<Stretch, Edge>>(stretches: readonly T[], from: number, to: number): T[] {

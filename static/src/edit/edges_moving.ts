@@ -1,14 +1,25 @@
-// Moving the edges of a stretch: by a pointer, by keys and by typed times. What is moved is shown at once, and is one edit,
+// Moving the edges of a stretch, one or both together: by a pointer, by keys and by typed times. What is moved is shown at once, and is one edit,
 // one step of undo, when the moving ends.
 import { computed, onBeforeUnmount, ref, shallowRef, watch } from 'vue'
-import { limitsOf, placed, stepped, withEdge, type Edge, type Limits } from './edges.ts'
+import {
+  edgeOf,
+  limitsOf,
+  limitsOfWhole,
+  placed,
+  stepped,
+  targetsOfWhole,
+  withEdge,
+  type Edge,
+  type Handle,
+  type Limits,
+} from './edges.ts'
 import type { Shown, Timed } from './edges_shown.ts'
 
 const REST_MS = 700 // after the last key: what was moved by keys without a longer rest is one edit
 
 interface Moved {
   id: string
-  edge: Edge
+  handle: Handle
   time: number
 }
 
@@ -25,8 +36,8 @@ export function useEdges(
 ) {
   const { chosen } = timed
   const moved = shallowRef<Moved | null>(null)
-  const dragging = ref<Edge | null>(null)
-  let grip = 0 // seconds from the pointer to the edge
+  const dragging = ref<Handle | null>(null)
+  let grip = 0 // seconds from the pointer to the handle
   let timer: ReturnType<typeof setTimeout> | undefined
 
   const places = computed(() => new Map(timed.stretches.value.map(({ id }, index) => [id, index])))
@@ -34,21 +45,23 @@ export function useEdges(
   /** A stretch as it is shown: with what is moved just now. */
   function shown(stretch: Shown): Shown {
     const now = moved.value
-    return now?.id === stretch.id ? withEdge(stretch, now.edge, now.time) : stretch
+    return now?.id === stretch.id ? withEdge(stretch, now.handle, now.time) : stretch
   }
   const inHand = computed<Shown | null>(() => {
     const found = timed.stretches.value[indexOf(chosen.value)]
     return found ? shown(found) : null
   })
-  function limits(edge: Edge): Limits {
+  function limits(handle: Handle): Limits {
     const index = indexOf(chosen.value)
     const { [index - 1]: before, [index]: stretch, [index + 1]: behind } = timed.stretches.value
-    return limitsOf(stretch!, edge, before, behind, timed.gap.value, length())
+    return handle === 'whole'
+      ? limitsOfWhole(stretch!, before, behind, timed.gap.value, length())
+      : limitsOf(stretch!, handle, before, behind, timed.gap.value, length())
   }
 
-  function move(edge: Edge, time: number): void {
-    if (moved.value && moved.value.edge !== edge) finish()
-    moved.value = { id: chosen.value, edge, time }
+  function move(handle: Handle, time: number): void {
+    if (moved.value && moved.value.handle !== handle) finish()
+    moved.value = { id: chosen.value, handle, time }
   }
   /** Make the edit of what was moved. */
   function finish(): void {
@@ -57,8 +70,8 @@ export function useEdges(
     const stretch = timed.stretches.value[indexOf(now?.id ?? '')]
     dragging.value = null
     moved.value = null
-    if (!now || !stretch || stretch.fixed || stretch[now.edge] === now.time) return
-    const { start, end } = withEdge(stretch, now.edge, now.time)
+    if (!now || !stretch || stretch.fixed || stretch[edgeOf(now.handle)] === now.time) return
+    const { start, end } = withEdge(stretch, now.handle, now.time)
     const id = start < end ? timed.setTimes(stretch.id, start, end) : null
     if (id === null) refused()
     else if (chosen.value === now.id) chosen.value = id
@@ -70,25 +83,27 @@ export function useEdges(
     moved.value = null
   }
 
-  /** A pointer took an edge of the stretch in hand, at a time. */
-  function take(edge: Edge, at: number): void {
+  /** A pointer took the stretch in hand, at a time. */
+  function take(handle: Handle, at: number): void {
     finish()
     if (!inHand.value || inHand.value.fixed) return
-    dragging.value = edge
-    grip = inHand.value[edge] - at
+    dragging.value = handle
+    grip = inHand.value[edgeOf(handle)] - at
   }
-  /** The pointer is at another time. `isFree`: the edge holds on to nothing. */
+  /** The pointer is at another time. `isFree`: what is moved holds on to nothing. */
   function drag(at: number, isFree: boolean): void {
-    if (!dragging.value || !inHand.value) return
-    const near = isFree ? 0 : nearS()
-    move(dragging.value, placed(at + grip, limits(dragging.value), isFree ? [] : targets(inHand.value), near))
+    const [handle, stretch] = [dragging.value, inHand.value]
+    if (!handle || !stretch) return
+    const near = isFree ? [] : targets(stretch)
+    const held = handle === 'whole' ? targetsOfWhole(stretch, near) : near
+    move(handle, placed(at + grip, limits(handle), held, isFree ? 0 : nearS()))
   }
-  /** A key on an edge. False: it does nothing there. */
-  function step(edge: Edge, key: string, isShift: boolean): boolean {
+  /** A key on an edge, or on both. False: it does nothing there. */
+  function step(handle: Handle, key: string, isShift: boolean): boolean {
     if (!inHand.value || inHand.value.fixed) return false
-    const to = stepped(key, isShift, inHand.value[edge], limits(edge))
+    const to = stepped(key, isShift, inHand.value[edgeOf(handle)], limits(handle))
     if (to === null) return false
-    move(edge, to)
+    move(handle, to)
     clearTimeout(timer)
     timer = setTimeout(finish, REST_MS)
     return true

@@ -42,12 +42,12 @@ export function useZoomedView(view: Readonly<Ref<HTMLElement | null>>, player: P
     away.value = false
     show(time.value)
   }
-  /** Show another number of seconds. What is `at` pixels from the left stays there. */
-  async function zoomTo(seconds: number, at?: number): Promise<void> {
+  /** Show another number of seconds. What is `at` pixels from the left stays there, or the time `to` comes there. */
+  async function zoomTo(seconds: number, at?: number, to?: number): Promise<void> {
     onScroll()
     const isSeen = time.value >= from.value && time.value <= from.value + span.value
     const place = at ?? (isSeen ? (time.value - from.value) * scale.value : width.value / 2)
-    const held = from.value + place / scale.value
+    const held = to ?? from.value + place / scale.value
     preferences.zoom_s = fitted(seconds, length.value, width.value)
     await nextTick()
     scrollTo(scrolledTo(held, place, width.value, span.value))
@@ -63,6 +63,21 @@ export function useZoomedView(view: Readonly<Ref<HTMLElement | null>>, player: P
     event.preventDefault()
     const turn = Math.max(-50, Math.min(50, event.deltaY))
     void zoomTo(span.value * Math.exp(turn * 0.006), event.clientX - view.value!.getBoundingClientRect().left)
+  }
+  let pinch: { apart: number; span: number; time: number } | null = null // as two fingers began
+  /** Two fingers: what is between them stays there, closer the farther they are apart. */
+  function onTouch(event: TouchEvent): void {
+    const [one, two] = event.touches
+    if (!one || !two || isBusy()) {
+      pinch = null
+      return
+    }
+    if (event.cancelable) event.preventDefault() // else the strip is scrolled
+    const apart = Math.max(1, Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY))
+    const at = (one.clientX + two.clientX) / 2 - view.value!.getBoundingClientRect().left
+    pinch ??= { apart, span: span.value, time: from.value + at / scale.value }
+    away.value = true
+    void zoomTo((pinch.span * pinch.apart) / apart, at, pinch.time)
   }
   /** A page forward (1) or back (-1). */
   function page(step: 1 | -1): void {
@@ -83,5 +98,6 @@ export function useZoomedView(view: Readonly<Ref<HTMLElement | null>>, player: P
   })
   onMounted(() => observer.observe(view.value!))
   onUnmounted(() => observer.disconnect())
-  return { width, left, span, scale, from, tiles, away, playing, follow, show, zoom, canZoom, page, onScroll, onWheel }
+  const acts = { follow, show, zoom, canZoom, page, onScroll, onWheel, onTouch }
+  return { width, left, span, scale, from, tiles, away, playing, ...acts }
 }
