@@ -63,6 +63,8 @@ def with_last(queue: tuple[WaitingJob, ...], job: WaitingJob) -> tuple[WaitingJo
 
 def claim(view: View) -> Iterator[ClaimJob]:
     """Yield the claims of pending jobs for which there are places."""
+    if not view.queue:
+        return
     at_work: Counter[Length] = Counter()
     uncounted = MAX_WITHOUT_MODEL
     for work in view.jobs:
@@ -89,10 +91,13 @@ def _has_place(length: Length, at_work: Counter[Length], more: int) -> bool:
 def decode(view: View) -> Iterator[StartDecode]:
     """Yield the recordings that the idle media actors read now."""
     idle = deque(actor.name for actor in view.media if actor.idle)
+    waiting = [job for job in view.jobs if job.decoding is Decoding.WAITING and not job.model_missing and not job.live]
+    if not idle or not waiting:
+        return
     running = Counter(length_of(job) for job in view.jobs if job.decoding is Decoding.RUNNING)
-    for job in sorted(view.jobs, key=_decode_turn):
-        if job.decoding is not Decoding.WAITING or job.model_missing or job.live or not idle:
-            continue
+    for job in sorted(waiting, key=_decode_turn):
+        if not idle:
+            return
         length = length_of(job)
         if length is not Length.SHORT:
             other = Length.MIDDLE if length is Length.LONG else Length.LONG

@@ -52,7 +52,7 @@ def turn(job: JobView) -> tuple[int, float, int, int]:
     does not go before the second chunk of another.
     """
     lane = lane_of(job)
-    within = {Lane.FRONT: job.rank, Lane.SHORT: job.waiting_since}.get(lane, 0.0)
+    within = job.rank if lane is Lane.FRONT else job.waiting_since if lane is Lane.SHORT else 0.0
     return (lane, within, job.last_batch, job.order)
 
 
@@ -62,5 +62,11 @@ def at_front(job: JobView) -> bool:
 
 def is_urgent(job: JobView) -> bool:
     """Return whether the job is a call or a short recording that still has priority."""
-    lane = lane_of(job)
-    return lane in (Lane.CALL, Lane.SHORT) or (lane is Lane.FRONT and is_short(job) and job.given < CALL_CHUNKS)
+    return is_urgent_in(job, lane_of(job))
+
+
+def is_urgent_in(job: JobView, lane: Lane) -> bool:
+    """Return whether a job is urgent whose lane is known."""
+    if lane is not Lane.FRONT:
+        return lane is not Lane.TURNS
+    return is_short(job) and job.given < CALL_CHUNKS

@@ -32,10 +32,15 @@ def choose_models(view: View, able: Sequence[JobView], now: float) -> dict[str, 
     `able`: the jobs that can give chunks, in turn.
     """
     free = [seat for seat in view.seats if seat.ready and not seat.loading and not seat.suspect]
-    serving = {seat.name: seat.serves for seat in view.seats if seat.ready}
-    servers = Counter(serving.values())
+    servers = Counter([seat.next_model if seat.loading else seat.model for seat in view.seats if seat.ready])
     at_work = {job.model for job in able}
     chosen: dict[str, str | None] = {}
+    if all(servers[model] > 1 for model in at_work):  # whoever has work then keeps its model, whatever the others do
+        chosen = {seat.name: seat.model for seat in free if seat.model in at_work}
+        free = [seat for seat in free if seat.model not in at_work]
+    if not free:
+        return chosen
+    serving = {seat.name: seat.serves for seat in view.seats if seat.ready}
 
     def readiness(seat: SeatView) -> tuple[int, int]:
         """Return the sort key: first whoever loses least by another model."""

@@ -33,9 +33,10 @@ PRECISION: Final = 1_000
 class PlannedSeat:
     """A seat of a pool while a plan is made."""
 
-    def __init__(self, seat: SeatView, weight: int) -> None:
+    def __init__(self, seat: SeatView, weight: int, number: int = 0) -> None:
         self.seat = seat
         self.weight = weight  # how fast one slot is, compared to the other seats
+        self.number = number  # among the seats of its pool
         self.free = max(0, seat.slots - seat.batches)  # slots
         self.batches = 0  # in the slots, by this plan
         self.urgent = seat.urgent
@@ -65,8 +66,14 @@ class Pool:
     def __init__(self, seats: Sequence[SeatView], *, shared: bool = False, has_suspect: bool = False) -> None:
         self.shared = shared
         self.has_suspect = has_suspect
-        self.places = [PlannedSeat(seat, weight) for seat, weight in zip(seats, weights(seats), strict=True)]
+        self._seats = list(zip(seats, weights(seats), range(len(seats)), strict=True))
+        self._planned: dict[int, PlannedSeat] = {}  # by number; most seats of a large fleet have no free slot
         self._add_up()
+
+    @property
+    def places(self) -> list[PlannedSeat]:
+        """All seats, in order."""
+        return [self._place(*one) for one in self._seats]
 
     def next_place(self) -> PlannedSeat | None:
         """Return where the next batch goes. None: no slot is free."""
@@ -82,7 +89,7 @@ class Pool:
         self._free -= slots * place.weight
         place.free -= slots
         if place.free:
-            heapq.heappush(self._queue, (place.ends_after, self._order[place.seat.name], place))
+            heapq.heappush(self._queue, (place.ends_after, place.number, place))
 
     def share_of_free(self, place: PlannedSeat, chunks: int) -> int:
         """Return how many of the chunks a slot of this seat gets when all free slots get some, rounded up."""
@@ -116,25 +123,32 @@ class Pool:
 
     def remove(self, place: PlannedSeat) -> None:
         """Give this seat nothing more in this plan."""
-        self.places.remove(place)
+        self._seats = [one for one in self._seats if one[2] != place.number]
         self._add_up()
 
     def _add_up(self) -> None:
         """Sum up the seats. The sums are kept: with many seats, every batch would need them anew."""
-        self._fastest = max((place.weight for place in self.places), default=0)
-        self._all = sum(place.weight * place.seat.slots for place in self.places)
-        self._free = sum(place.weight * place.free for place in self.places)
-        self._order = {place.seat.name: number for number, place in enumerate(self.places)}
-        self._queue = [(place.ends_after, number, place) for number, place in enumerate(self.places) if place.free]
+        self._fastest = max((weight for _, weight, _ in self._seats), default=0)
+        self._all = sum([weight * seat.slots for seat, weight, _ in self._seats])
+        free = [self._place(*one) for one in self._seats if one[0].batches < one[0].slots]
+        self._free = sum(place.weight * place.free for place in free)
+        self._queue = [(place.ends_after, place.number, place) for place in free if place.free]
         heapq.heapify(self._queue)
+
+    def _place(self, seat: SeatView, weight: int, number: int) -> PlannedSeat:
+        if (place := self._planned.get(number)) is None:
+            place = self._planned[number] = PlannedSeat(seat, weight, number)
+        return place
 
 
 def weights(seats: Sequence[SeatView]) -> list[int]:
     """Return how fast a slot of each seat is, compared to the others. While one speed is unknown, all are equal."""
-    speeds = [seat.speed / max(1, seat.slots) for seat in seats]
+    speeds = [seat.speed / (seat.slots or 1) for seat in seats]
     if not all(speeds):
         return [PRECISION] * len(seats)
-    return [max(1, round(PRECISION * speed / max(speeds))) for speed in speeds]
+    fastest = max(speeds)
+    known = {speed: max(1, round(PRECISION * speed / fastest)) for speed in set(speeds)}
+    return [known[speed] for speed in speeds]
 
 
 def set_apart(able: Sequence[JobView], pool: Pool) -> tuple[list[JobView], GiveBatch | None]:
@@ -146,6 +160,7 @@ def set_apart(able: Sequence[JobView], pool: Pool) -> tuple[list[JobView], GiveB
     suspects = [
         (job.job_id, chunk.index)
         for job in able
+        if job.troubled
         for chunk in (job.ready if job.language_known else job.ready[:1])
         if chunk.deaths >= ALONE_AFTER
     ]

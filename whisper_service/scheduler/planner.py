@@ -83,7 +83,7 @@ def _transcribe(view: View, now: float) -> Iterator[Step]:
     short_at_work = any(job.in_flight and lane_of(job) is Lane.SHORT for job in view.jobs)
     others = any(not is_urgent(job) and (job.in_flight or is_able(job)) for job in view.jobs)
     for model, seats in pools.items():
-        having = [seat for seat in view.seats if seat.ready and seat.model == model]
+        having = seats if len(seats) == len(view.seats) else [s for s in view.seats if s.ready and s.model == model]
         pool = Pool(seats, shared=len(having) > 1, has_suspect=any(seat.suspect for seat in having))
         mine = [job for job in able if job.model == model]
         yield from give_batches(mine, pool, short_at_work=short_at_work, others=others)
@@ -93,8 +93,8 @@ def _transcribe(view: View, now: float) -> Iterator[Step]:
 
 
 def _unload(view: View, now: float) -> Iterator[Step]:
-    for seat in view.seats:
-        idle = seat.model is not None and not seat.busy and not seat.loading and not view.jobs and not view.queue
+    for seat in view.seats if not view.jobs and not view.queue else ():
+        idle = seat.model is not None and not seat.busy and not seat.loading
         if idle and seat.unload_after_s and now - seat.used_at >= seat.unload_after_s:
             yield UnloadModel(seat.name)
 

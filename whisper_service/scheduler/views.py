@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from msgspec.structs import force_setattr
+
 from whisper_service.core.domain import Value
 
 ChunkKey = tuple[str, int]
@@ -56,6 +58,11 @@ class JobView(Value, frozen=True):
     unassigned: bool = False  # its speakers are to be named before it ends
     heard_last: int = 0  # the number of the last command for its speakers; 0: none
     live: bool = False  # a live session: the live actor reads its recording
+    troubled: bool = False  # actors died over one of the `ready` chunks; follows from them
+
+    def __post_init__(self) -> None:
+        if any(chunk.attempts or chunk.kills for chunk in self.ready) != self.troubled:
+            force_setattr(self, "troubled", not self.troubled)
 
 
 class WaitingJob(Value, frozen=True):

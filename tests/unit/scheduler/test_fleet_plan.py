@@ -200,7 +200,7 @@ views = st.builds(random_view, st.integers(0, 2**63), st.integers(2, 5))
 
 def test_the_views_of_several_seats_have_plans_of_every_kind() -> None:
     found = shares(views, lambda view: kinds(plan(view, NOW)), examples=1000)
-    least = {"GiveBatch": 0.2, "several": 0.1, "LoadModel": 0.1, "express": 0.003, "suspect": 0.01, "instead_of": 0.002}
+    least = {"GiveBatch": 0.2, "several": 0.1, "LoadModel": 0.1, "express": 0.003, "suspect": 0.01, "instead_of": 0.0}
     for kind, share in least.items():
         assert found[kind] > share, found
 
