@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from pathlib import Path
 
 import anyio
 import pytest
 import srt  # type: ignore[import-untyped]
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
@@ -82,3 +83,42 @@ async def spoken(program: Program, sound: bytes) -> str:
         answer = await client.read_event()
     assert answer is not None
     return Transcript.from_event(answer).text
+
+
+@pytest.mark.anyio
+async def test_openais_realtime_client_hears_each_sentence_as_a_turn(tmp_path: Path) -> None:
+    """At twice the pace of speech, which needs half the time."""
+    said = ("demo-nogo", "dir-intro")
+    sound = sounds.join(sounds.silence(1.0), prompts.talk(*said, pause_s=1.5)).tobytes()
+    with serving(tmp_path / "home") as program:
+        url = f"{program.client.base_url}".rstrip("/")
+        sockets = url.replace("http", "ws") + "/v1"
+        client = AsyncOpenAI(base_url=f"{url}/v1", api_key="any", websocket_base_url=sockets)
+        async with client, client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+            form = {"type": "audio/pcm", "rate": 16_000}
+            turns = {"type": "server_vad", "silence_duration_ms": 1_000}
+            heard = {"format": form, "transcription": {"language": "en"}, "turn_detection": turns}
+            await connection.session.update(session={"type": "transcription", "audio": {"input": heard}})  # type: ignore[typeddict-item]
+
+            async def speak() -> None:
+                for at in range(0, len(sound), 3_200):
+                    await connection.input_audio_buffer.append(audio=b64encode(sound[at : at + 3_200]).decode())
+                    await anyio.sleep(0.05)
+
+            texts: list[str] = []
+            deltas = ""
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(speak)
+                with anyio.fail_after(120):
+                    async for event in connection:
+                        if event.type == "conversation.item.input_audio_transcription.delta":
+                            deltas += event.delta or ""
+                        elif event.type == "conversation.item.input_audio_transcription.completed":
+                            texts.append(event.transcript)
+                            if "directory" in letters("".join(texts)):
+                                break
+        assert "createaconnection" in letters("".join(texts))
+        assert letters(deltas) == letters("".join(texts))
+        (job,) = program.client.get("/api/jobs").json()["jobs"]
+        done = program.ended(job["id"])
+        assert (done["status"], done["live"]["ended"]) == ("completed", "client")
