@@ -127,17 +127,18 @@ class Fleet:
         """Return the seats as the planner sees them. `unanswered`: whether a chunk still waits for this batch."""
         now = time.monotonic()
         views = [seat.view(now if len(self.seats) > 1 else None, unanswered) for seat in self.seats]
-        return tuple(replace(view, speed=self._speed(seat)) for seat, view in zip(self.seats, views, strict=True))
+        speeds = self._speeds()
+        return tuple(replace(view, speed=speeds[seat]) for seat, view in zip(self.seats, views, strict=True))
 
-    def _speed(self, seat: SpeechActor) -> float:
-        """Return the speed of a seat: measured if it is for all seats with the model, else by their first windows."""
-        mates = [other for other in self.seats if other.model is not None and other.model == seat.model]
-        measured = {mate: mate.speed.measured(mate.rung.slots) for mate in mates}
-        guessed = {mate: mate.speed.guessed(mate.rung.slots) for mate in mates}
-        for speeds in (measured, guessed):
-            if speeds and all(speeds.values()):
-                return speeds[seat]
-        return 0.0
+    def _speeds(self) -> dict[SpeechActor, float]:
+        """Return the speed of each seat: measured if all seats with its model are, else by their first windows."""
+        speeds = dict.fromkeys(self.seats, 0.0)
+        for model in self.models:
+            mates = [seat for seat in self.seats if seat.model == model]
+            measured = {mate: mate.speed.measured(mate.rung.slots) for mate in mates}
+            guessed = {mate: mate.speed.guessed(mate.rung.slots) for mate in mates}
+            speeds |= next((found for found in (measured, guessed) if all(found.values())), {})
+        return speeds
 
     # -- batches ------------------------------------------------------------------------------------------------------
 
@@ -146,9 +147,9 @@ class Fleet:
         self._last_batch += 1
         return self._last_batch
 
-    def has_batch(self, number: int) -> bool:
-        """Return whether a speech actor has this batch."""
-        return any(seat.has_batch(number) for seat in self.seats)
+    def batches(self) -> set[int]:
+        """Return the batches that the speech actors have."""
+        return {number for seat in self.seats for number in seat.batches}
 
     def mark_tried_again(self, number: int) -> None:
         """Record that a late batch was given to a second seat."""

@@ -111,8 +111,9 @@ class Loop:
     def _reclaim(self) -> None:
         """Take back work that a job counts as in flight and no actor has. This never happens unless there is a bug."""
         fleet, media, speakers = self._context.fleet, self._context.media, self._context.speakers
+        held = fleet.batches()
         for run in self._context.ledger.runs.values():
-            lost = [(index, batch) for index, batch in run.batches_in_flight() if not fleet.has_batch(batch)]
+            lost = [(index, batch) for index, batch in run.batches_in_flight() if batch not in held]
             for index, batch in lost:
                 run.take_back(index, batch)
             read = media.decodes(run.media_actor, run.job.id) or self._context.live.follows(run.job.id)

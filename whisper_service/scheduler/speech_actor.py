@@ -6,7 +6,7 @@ Turns the steps of a plan into commands. Reads and writes nothing in the store, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -258,9 +258,10 @@ class SpeechActor:
         within_s = self.deadlines.limit_s(self.model or "", self.rung, audio_s)
         self.actor.send(command, generation=self.actor.ready_generation, within_s=within_s, key=number)
 
-    def has_batch(self, number: int) -> bool:
-        """Return whether the actor has this batch."""
-        return number in self._batches
+    @property
+    def batches(self) -> Collection[int]:
+        """The batches that the actor has."""
+        return self._batches.keys()
 
     def cancel(self, job_id: str) -> None:
         """Let the actor skip the chunks of a job that it has not begun."""

@@ -58,7 +58,7 @@ def in_work(scripted: ScriptedLoop) -> list[tuple[ScriptedActor, Transcribe]]:
         (actor, batch)
         for actor in scripted.seats.values()
         for batch in actor.commands(Transcribe, actor.generation)
-        if fleet.seat(actor.name).has_batch(batch.batch)
+        if batch.batch in fleet.seat(actor.name).batches
     ]
 
 
