@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from pathlib import Path
+
+import anyio
 
 import msgspec
 import pytest
 
+from testkit.repository import ROOT
 from tests.integration.storage.rows import everything, said, span, working
 from whisper_service.core.domain import Channels, Chunk, ChunkState, Job, Options, Segment, Status
 from whisper_service.core.job_states import Cause
@@ -136,3 +140,52 @@ async def test_channels_of_a_group_become_speakers_once(store: Store) -> None:
     (written,) = await store.write_chunks([said_by(0, "s1"), said_by(1, "s2", "s1")])
     assert [change.kind for change in written.changes] == ["speakers", *["segment"] * 3, "update"]
     assert [known["id"] for known in msgspec.json.decode(written.changes[0].payload)["speakers"]] == ["s1", "s2"]
+
+
+WRITER = """
+import sys, anyio
+from pathlib import Path
+from tests.integration.storage.rows import said, span, working
+from whisper_service.storage.chunk_writes import DoneChunk, FoundChunk
+from whisper_service.storage.store import Store
+
+async def main():
+    async with Store.open(Path(sys.argv[1])) as store:
+        for job in "ab":
+            await working(store, 4, job)
+        for index in range(1_000_000):
+            group = [DoneChunk(job, 4 * index + n, said(4 * index + n, "x", "y"), "en") for n in range(4) for job in "ab"]
+            group += [FoundChunk(job, span(4 * index + n)) for n in range(4, 8) for job in "ab"]
+            written = await store.write_chunks(group)
+            print(written[-1].changes[-1].seq, flush=True)
+
+anyio.run(main)
+"""
+
+
+async def test_a_group_survives_kill_9_as_a_whole_or_not_at_all(path: Path) -> None:
+    async with await anyio.open_process([sys.executable, "-c", WRITER, str(path)], stderr=None, cwd=ROOT) as process:
+        assert process.stdout is not None
+        said_so = b""
+        while said_so.count(b"\n") < 12:
+            said_so += await process.stdout.receive()
+        process.kill()
+        async for more in process.stdout:
+            said_so += more
+    acknowledged = [int(line) for line in said_so.splitlines(keepends=True) if line.endswith(b"\n")]
+    async with Store.open(path) as store:
+        groups = len(acknowledged)
+        for job_id in "ab":
+            job, chunks = await store.job(job_id), await store.chunks(job_id)
+            assert job.chunks_done in (4 * groups, 4 * groups + 4)  # the last may be stored and not be told of
+            assert job.chunks_total == job.chunks_done + 4 == len(chunks)
+            assert [chunk.state is ChunkState.DONE for chunk in chunks] == [
+                n < job.chunks_done for n in range(len(chunks))
+            ]
+            segments = [(segment.chunk, segment.index) for segment in await store.segments(job_id)]
+            assert segments == [(chunk, index) for chunk in range(job.chunks_done) for index in (0, 1)]
+            told = await store.change_log.changes(0, job_id=job_id, limit=10**6)
+            assert sum(change.kind == "segment" for change in told) == len(segments)
+            assert msgspec.json.decode(told[-1].payload, type=Job) == job
+        assert (await store.job("a")).chunks_done == (await store.job("b")).chunks_done
+        assert (await store.change_log.bounds())[1] >= acknowledged[-1]
