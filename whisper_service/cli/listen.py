@@ -206,7 +206,7 @@ class _Printer:
         while self.status is None:
             try:
                 headers = {"Last-Event-ID": self._last} if self._last else {}
-                with self._service.open("GET", f"/api/jobs/{self._job_id}/events", b"", headers) as answer:
+                with self._service.open("GET", f"/api/jobs/{self._job_id}/events?drafts=false", b"", headers) as answer:
                     if answer.status == 200:
                         self._read(answer)
                     elif answer.status < 500:
