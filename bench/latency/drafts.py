@@ -15,30 +15,17 @@ import statistics
 import tempfile
 from pathlib import Path
 
-import av
-import numpy as np
-
 from bench.lib import draft_trial, report, services
-from bench.lib.draft_trial import Trial
+from bench.lib.draft_trial import Trial, samples
 from bench.lib.pipeline import Pipeline
 from testkit import scoring
 from testkit.prompts import prompts
-from testkit.sounds import Samples
-from whisper_service.core.domain import SAMPLE_RATE
 
 POLICIES = (draft_trial.OURS, draft_trial.WIDE, draft_trial.STREAMING)
 HEAD = [
     "recording", "policy", "stable, mean / p95 s", "shown, mean / p95 s", "erased", "differs %", "CPU %", "passes",
     "CPU % of the final text",
 ]  # fmt: skip
-
-
-def samples(path: Path, seconds: float) -> Samples:
-    """Return the beginning of a recording, 16 kHz mono."""
-    resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
-    with av.open(str(path)) as file:
-        parts = [part.to_ndarray()[0] for frame in file.decode(audio=0) for part in resampler.resample(frame)]
-    return np.concatenate(parts)[: int(seconds * SAMPLE_RATE)]
 
 
 def row(name: str, policy: str, language: str, trial: Trial) -> list[str]:

@@ -21,9 +21,8 @@ import anyio
 import httpx
 import msgspec
 
-from bench.latency.drafts import samples
 from bench.lib import api, recordings, report, services
-from bench.lib.draft_trial import Trial
+from bench.lib.draft_trial import Trial, samples
 from testkit import scoring
 from testkit.prompts import prompts
 from testkit.sounds import Samples

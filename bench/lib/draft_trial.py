@@ -13,9 +13,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 from unittest.mock import patch
 
+import av
 import numpy as np
 
 from bench.lib.pipeline import Pipeline
@@ -113,6 +115,14 @@ class Trial:
     def texts(self) -> tuple[str, str]:
         """Return the final text and the stable text."""
         return "".join(word.word for word in self.final), "".join(word.word for _, word in self.stable)
+
+
+def samples(path: Path, seconds: float) -> Samples:
+    """Return the beginning of a recording, 16 kHz mono."""
+    resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
+    with av.open(str(path)) as file:
+        parts = [part.to_ndarray()[0] for frame in file.decode(audio=0) for part in resampler.resample(frame)]
+    return np.concatenate(parts)[: int(seconds * SAMPLE_RATE)]
 
 
 def run(pipeline: Pipeline, sound: Samples, language: str | None, policy: Policy = OURS) -> Trial:
