@@ -192,6 +192,7 @@ async def test_a_gateway_that_says_nothing_is_replaced(tmp_path: Path, monkeypat
         os.kill(gateway.pid, signal.SIGSTOP)
         done = await cluster.complete(job)
         assert {note.code for note in done.history} == {"lost"}
+        await cluster.until(lambda _: bool(gateway.deaths))  # it gets half a second to say where it hangs
         assert [death.problem.code for death in gateway.deaths] == ["hung"]
 
 
