@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,10 +15,10 @@ import pytest
 from testkit.browser import LANGUAGES, Site, Visitor, running_site, visiting
 from testkit.nginx import free_port
 from testkit.sounds import babble, join, silence
+from tests.ui.recording import draft, send_drafts
 
 pytestmark = [pytest.mark.ui, pytest.mark.anyio]
 
-NO_DRAFTS = re.compile(r"/api/live/\w+/drafts")
 SENTENCE = join(babble(3), silence(4)).tobytes()
 """A chunk: a sentence with the pause that ends it."""
 
@@ -38,42 +37,23 @@ class Talk:
             self.id = answer.raise_for_status().json()["id"]
         return self
 
-    async def say(self) -> None:
-        """Say one more sentence, which becomes `This is chunk N.` with the next number."""
+    async def say(self, sound: bytes = SENTENCE) -> None:
+        """Say one more sentence, which becomes `This is chunk N.` with the next number, or something else."""
         headers = {"upload-offset": str(self.sent), "content-type": "application/offset+octet-stream"}
         async with httpx.AsyncClient(base_url=self.url) as client:
-            (await client.patch(f"/api/live/{self.id}", content=SENTENCE, headers=headers)).raise_for_status()
-        self.sent += len(SENTENCE)
+            (await client.patch(f"/api/live/{self.id}", content=sound, headers=headers)).raise_for_status()
+        self.sent += len(sound)
 
     async def end(self) -> None:
         async with httpx.AsyncClient(base_url=self.url) as client:
             (await client.post(f"/api/live/{self.id}/end")).raise_for_status()
 
 
-def draft(stable: str, tentative: str, start: float) -> str:
-    """Return an event as the service sends it."""
-
-    def words(text: str) -> list[dict[str, Any]]:
-        return [{"start": start, "end": start + 1, "word": word} for word in re.findall(" ?[^ ]+", text)]
-
-    return f"event: draft\ndata: {json.dumps({'stable': words(stable), 'tentative': words(tentative)})}\n\n"
-
-
 @pytest.fixture
 async def visitor(browser: Any, site: Site) -> AsyncIterator[Visitor]:
     """A tab that has opened nothing yet."""
     async with visiting(browser, site.url) as visitor:
-        visitor.expected = NO_DRAFTS
         yield visitor
-
-
-async def drafts(visitor: Visitor, *events: str) -> None:
-    """Let the service send these drafts, whatever the session is."""
-
-    async def answer(route: Any) -> None:
-        await route.fulfill(content_type="text/event-stream", body="retry: 600000\n\n" + "".join(events))
-
-    await visitor.page.route("**/api/live/*/drafts", answer)
 
 
 async def test_a_view_that_is_opened_before_anybody_speaks_shows_what_is_said_then(
@@ -163,7 +143,7 @@ async def test_the_ground_is_transparent_and_the_letters_are_as_the_address_says
 async def test_what_may_change_is_lighter_and_only_what_stays_is_announced(visitor: Visitor, site: Site) -> None:
     page = visitor.page
     talk = await Talk(site.url).begin()
-    await drafts(visitor, draft(" So this", " is cha", 1.0))
+    await send_drafts(visitor.page, draft(" So this", " is cha", 1.0))
     await page.goto(f"{site.url}/captions")
     await visitor.sees(lambda: page.inner_text(".roll"), "So this is cha")
     assert await page.inner_text("[data-stable]") == "So this"
@@ -176,7 +156,7 @@ async def test_what_may_change_is_lighter_and_only_what_stays_is_announced(visit
     await visitor.sees(lambda: page.inner_text(".roll"), "This is chunk 0.")
     assert await page.locator("[role=log] [data-final]:not([aria-hidden=true] *)").count() == 1
 
-    await drafts(visitor, draft(" And what", " now", 5.0))
+    await send_drafts(visitor.page, draft(" And what", " now", 5.0))
     await page.reload()
     await visitor.sees(lambda: page.inner_text(".roll"), "This is chunk 0. And what now")
     asked: list[str] = []
@@ -184,12 +164,37 @@ async def test_what_may_change_is_lighter_and_only_what_stays_is_announced(visit
     await page.goto(f"{site.url}/captions?drafts=0")
     await visitor.sees(lambda: page.inner_text(".roll"), "This is chunk 0.")
     assert asked
-    assert not [url for url in asked if "drafts" in url.partition("?")[0]]
+    assert not [url for url in asked if url.endswith("/drafts")]
+
+
+async def test_the_transcript_of_a_session_shows_what_has_no_line_yet(visitor: Visitor, site: Site) -> None:
+    page = visitor.page
+    talk = await Talk(site.url).begin()
+    await talk.say()
+    await send_drafts(page, draft(" And what", " now", 5.0))
+    await page.goto(f"{site.url}/t/{talk.id}")
+    await visitor.sees(lambda: page.inner_text("[data-draft]"), "And what now")
+    assert await page.locator("[data-draft]:is([role=log] *, [aria-live] *)").count() == 0
+    await visitor.sees(lambda: page.inner_text(".block"), has="This is chunk 0.")
+    await talk.end()
+    await visitor.count("[data-draft]", 0)
+
+
+async def test_drafts_of_the_service_are_shown_until_their_line_is_there(visitor: Visitor, site: Site) -> None:
+    page = visitor.page
+    talk = await Talk(site.url).begin()
+    await page.goto(f"{site.url}/captions")
+    await visitor.count("[data-final]", 0)
+    await talk.say(babble(8).tobytes())
+    await page.locator("[data-stable]", has_text="w1").wait_for()  # the scripted actor hears a word a second
+    await talk.say(silence(4).tobytes())
+    await visitor.sees(lambda: page.inner_text(".roll"), "This is chunk 0.")
+    await visitor.count("[data-draft]", 0)
 
 
 async def test_a_broadcast_shows_no_hints_and_old_words_go(visitor: Visitor, site: Site) -> None:
     page = visitor.page
-    visitor.expected = re.compile("/api/.*(01missing|drafts)")
+    visitor.expected = re.compile("01missing")
     await page.goto(f"{site.url}/captions/01missing")
     await visitor.sees(lambda: page.inner_text(".hint"), "There is no recording at this address.")
     await page.add_init_script("window.obsstudio = {}")
@@ -214,7 +219,7 @@ async def test_nothing_of_it_is_a_barrier(browser: Any, site: Site) -> None:
     found: list[str] = []
     for locale in LANGUAGES:
         async with visiting(browser, site.url, locale=locale, viewport={"width": 360, "height": 640}) as visitor:
-            await drafts(visitor, draft(" And what", " now", 9.0))
+            await send_drafts(visitor.page, draft(" And what", " now", 9.0))
             for theme, ground in (("dark", "000"), ("light", "fff")):
                 await visitor.page.goto(f"{site.url}/captions?theme={theme}&ground={ground}")
                 await visitor.page.locator("[data-final]").wait_for()

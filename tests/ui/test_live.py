@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import signal
 import socket
@@ -22,7 +23,7 @@ from anyio import to_thread
 from testkit.browser import CHROMIUM, DIST, FLAGS, LANGUAGES, Site, Visitor, need, running_site, visiting
 from testkit.nginx import free_port
 from testkit.process import BANNER, environment
-from tests.ui.recording import WATCH, captured, follows, heard, microphone, recording_browser
+from tests.ui.recording import WATCH, captured, draft, follows, heard, microphone, recording_browser, send_drafts
 from whisper_service.core.domain import Job
 from whisper_service.core.job_states import Cause
 
@@ -91,10 +92,15 @@ async def only_job(site: Site) -> Job:
 
 async def test_what_is_said_becomes_text_and_every_sample_is_there(speaking: Any, site: Site) -> None:
     async with visiting(speaking, site.url) as visitor:
+        await send_drafts(visitor.page, draft(" So this", " is cha", 1.0))
         await begin(visitor)
-        assert await visitor.page.locator(".heard .line").count() == 0
-        await visitor.page.wait_for_selector(".heard .line", timeout=60_000)  # after the first pause
-        assert "This is chunk 0." in await visitor.page.inner_text(".heard")
+        assert await visitor.page.locator(".heard[role=log] .line").count() == 0
+        await visitor.sees(lambda: visitor.page.inner_text("[data-draft]"), "So this is cha")
+        assert await visitor.page.text_content("[data-tentative]") == " is cha"
+        assert await visitor.page.locator("[data-draft]:is([role=log] *, [aria-live] *)").count() == 0  # not announced
+        await visitor.page.wait_for_selector(".heard[role=log] .line", timeout=60_000)  # after the first pause
+        assert "This is chunk 0." in await visitor.page.inner_text(".heard[role=log]")
+        await visitor.count("[data-draft]", 0)  # the line has all of its words
         assert int(await visitor.page.get_attribute("[role=meter]", "aria-valuenow") or 0) >= 0
         await elapsed(visitor, 14)
         told = await seconds(visitor)
@@ -110,23 +116,88 @@ async def test_what_is_said_becomes_text_and_every_sample_is_there(speaking: Any
     assert follows(heard(data, job.live.rate)) >= 5
 
 
-async def test_a_pause_leaves_out_what_is_said_meanwhile(speaking: Any, site: Site) -> None:
+AWAKE = """window.awake = 0
+navigator.wakeLock.request = async () => {
+  window.awake += 1
+  return Object.assign(new EventTarget(), { release: async () => { window.awake -= 1 } })
+}"""
+
+
+async def test_a_pause_leaves_out_what_is_said_meanwhile_and_lets_the_screen_sleep(speaking: Any, site: Site) -> None:
     async with visiting(speaking, site.url) as visitor:
+        await visitor.page.add_init_script(AWAKE)
         await begin(visitor)
+        await visitor.reads("awake", 1)
         await elapsed(visitor, 2)
         await visitor.page.click("[data-pause]")
         await visitor.page.wait_for_selector(".air[data-phase=paused]")
+        await visitor.reads("awake", 0)
         await visitor.sees(lambda: visitor.page.inner_text("[data-kept]"), "0:00")
         before = (await site.service.live.status((await only_job(site)).id)).offset
         await anyio.sleep(1)
         assert (await site.service.live.status((await only_job(site)).id)).offset == before
         await visitor.page.click("[data-resume]")
+        await visitor.reads("awake", 1)
         await elapsed(visitor, 4)
         job_id = await finish(visitor)
+        await visitor.reads("awake", 0)
         given = await captured(visitor.page)
     job = await site.until(job_id, "completed")
     assert recorded(site, job) == given
     assert length(job, given) >= 4
+
+
+LENGTH = """async ([address, rate, seconds]) => {
+  const context = new OfflineAudioContext(1, rate * seconds, rate)
+  await context.audioWorklet.addModule(address)
+  const file = context.createBuffer(1, rate * seconds, rate)
+  const samples = file.getChannelData(0)
+  for (let at = 0; at < samples.length; at += 1) samples[at] = ((at * 7919) % 32749) / 32767
+  const source = new AudioBufferSourceNode(context, { buffer: file })
+  const node = new AudioWorkletNode(context, 'capture', { channelCount: 1, channelCountMode: 'explicit' })
+  source.connect(node).connect(context.destination)
+  const blocks = []
+  const stopped = new Promise((done) => {
+    node.port.onmessage = ({ data }) => (data === 'stopped' ? done() : blocks.push(data))
+  })
+  node.port.postMessage('record')
+  const other = new AudioWorkletNode(context, 'capture')
+  await new Promise((done) => { // when this one answers, the audio thread has heard of the order
+    other.port.onmessage = done
+    other.port.postMessage('stop')
+  })
+  source.start()
+  await context.startRendering()
+  node.port.postMessage('stop')
+  await stopped
+  const whole = new Uint8Array(await new Blob(blocks.map(({ samples }) => samples)).arrayBuffer())
+  let text = ''
+  for (let at = 0; at < whole.length; at += 8192) text += String.fromCharCode(...whole.subarray(at, at + 8192))
+  return btoa(text)
+}"""
+"""The audio thread of the page hears a minute in a second or two, and gives it as base64."""
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+async def test_a_minute_is_a_minute_at_every_rate(visitor: Visitor, site: Site, rate: int) -> None:
+    [worklet] = DIST.glob("assets/capture.worklet-*.js")
+    said = [f"{site.url}/static/dist/assets/{worklet.name}", rate, 60]
+    data = base64.b64decode(await visitor.page.evaluate(LENGTH, said))
+    samples = np.frombuffer(data, dtype="<i2")
+    assert abs(len(samples) / rate - 60) <= 0.02
+    file = (np.arange(60 * rate) * 7919) % 32_749
+    late = int(np.flatnonzero(samples == file[1_000])[0]) - 1_000
+    assert abs(late / rate) <= 0.02
+    both = min(len(samples), len(file)) - 2_000
+    assert (samples[1_000 + late :][:both] == file[1_000:][:both]).all()
+    async with httpx.AsyncClient(base_url=site.url, timeout=60) as client:
+        answer = await client.post("/api/live", json={"rate": rate, "name": "minute.wav"})
+        job_id = answer.raise_for_status().json()["id"]
+        headers = {"upload-offset": "0", "content-type": "application/offset+octet-stream"}
+        (await client.patch(f"/api/live/{job_id}", content=data, headers=headers)).raise_for_status()
+        (await client.post(f"/api/live/{job_id}/end")).raise_for_status()
+    job = await site.until(job_id, "completed")
+    assert job.duration_s == pytest.approx(60, abs=0.02)
 
 
 async def test_another_page_may_be_read_and_another_tab_does_not_record(speaking: Any, site: Site) -> None:
@@ -148,7 +219,13 @@ async def test_a_reload_sends_the_rest_and_more_is_recorded_into_the_same_job(sp
     async with visiting(speaking, site.url) as visitor:
         visitor.expected = LIVE
         page = visitor.page
-        page.on("dialog", lambda dialog: dialog.accept())
+        asked: list[str] = []
+
+        async def leave(dialog: Any) -> None:
+            asked.append(dialog.type)
+            await dialog.accept()
+
+        page.on("dialog", leave)
         await begin(visitor)
         await elapsed(visitor, 3)
         await page.route("**/api/live/**", lambda route: route.abort())
@@ -158,6 +235,7 @@ async def test_a_reload_sends_the_rest_and_more_is_recorded_into_the_same_job(sp
         before = await captured(page)
         await anyio.sleep(1)  # what was recorded a moment ago is stored
         await page.reload()
+        assert asked == ["beforeunload"]
         await page.wait_for_selector("[data-interrupted=sending]")
         assert "was interrupted; the rest" in await page.inner_text("[data-interrupted]")
         await page.unroute("**/api/live/**")
@@ -172,9 +250,10 @@ async def test_a_reload_sends_the_rest_and_more_is_recorded_into_the_same_job(sp
         after = await captured(page)
         data = recorded(site, await site.until(job.id, "completed"))
         assert (data[: len(before)], data[first:]) == (before, after)
+        await visitor.reads("localStorage.getItem('recording')", None)
         await visitor.go("/")
+        assert asked == ["beforeunload"]  # nothing is unsent now
         assert await page.locator("[data-interrupted]").count() == 0
-        assert await page.evaluate("localStorage.getItem('recording')") is None
 
 
 async def test_what_a_cancelled_recording_has_left_is_kept_as_a_file(speaking: Any, site: Site, tmp_path: Path) -> None:
@@ -363,9 +442,11 @@ async def test_the_desk_has_no_barriers_and_fits_a_phone(speaking: Any, site: Si
     ).Axe()
     async with visiting(speaking, site.url, locale=locale, color_scheme=theme, reduced_motion="reduce") as visitor:
         visitor.expected = LIVE
-        await begin(visitor)
         await visitor.page.route("**/api/live/**", lambda route: route.abort())
+        await send_drafts(visitor.page, draft(" So this", " is cha", 1.0))
+        await begin(visitor)
         await visitor.page.wait_for_selector("[data-cut]")
+        await visitor.page.wait_for_selector("[data-draft]")
         found: list[str] = []
         for width in (1280, 390, 320):
             await visitor.page.set_viewport_size({"width": width, "height": 800})
