@@ -1,11 +1,11 @@
 """Serve with other actors. Everything else is the real service, and prints its address as `serve` does.
 
     python -m testkit.serve --data-dir DIR --port 0 [--model DIR] [--speech ENTRY] [--media ENTRY] [--speakers ENTRY]
-                            [--commits FILE]
+                            [--commits FILE] [--sync-ms MS]
 
 With `--commits` it writes when each change was committed, one `seq nanoseconds kind job` a line, to be compared with
 when clients got it. The time is taken by the thread that writes the database, the moment SQLite's COMMIT returns, on
-the monotonic clock of the machine.
+the monotonic clock of the machine. With `--sync-ms` every commit takes so much longer, as on a disk that syncs slowly.
 """
 
 from __future__ import annotations
@@ -68,6 +68,18 @@ class Commits:
         path.write_text("".join(f"{seq} {at} {kind} {job}\n" for seq, at, kind, job in self.stamps), encoding="utf-8")
 
 
+def slow_commits(sync_ms: float) -> None:
+    """Let every commit of this process take so much longer from now on."""
+
+    class Slow(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+            if sql == "COMMIT":
+                time.sleep(sync_ms / 1000)
+            return super().execute(sql, *parameters)
+
+    aiosqlite.connect = partial(aiosqlite.connect, factory=Slow)
+
+
 async def serve(settings: Config, speech: str, media: str, speakers: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -92,6 +104,7 @@ def main() -> None:
     parser.add_argument("--media", default=MEDIA, help=f"module:function (default: {MEDIA})")
     parser.add_argument("--speakers", default=SPEAKERS_ENTRY, help=f"module:function (default: {SPEAKERS_ENTRY})")
     parser.add_argument("--commits", type=Path, help="write here when each change was committed")
+    parser.add_argument("--sync-ms", type=float, default=0.0, help="more for each commit; not with --commits")
     given = parser.parse_args()
     model = given.model or given.data_dir.parent / "no-model"
     if given.model is None:
@@ -108,6 +121,8 @@ def main() -> None:
     commits = Commits()
     if given.commits:
         commits.watch()
+    elif given.sync_ms:
+        slow_commits(given.sync_ms)
     anyio.run(serve, settings, given.speech, given.media, given.speakers)
     if given.commits:
         commits.write(given.commits)

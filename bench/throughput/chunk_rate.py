@@ -6,7 +6,8 @@ Scripted actors, one for each seat, answer every chunk at once with as much text
 actors find the chunks at once. So the service is what limits the rate: its messages, plans, transactions and events.
 The CPU time is that of the service process alone. The large database has 1 GB of finished jobs, which the program
 writes in two minutes; `--keep` puts that database into DIR, and uses the one that is already there. `--followers`:
-clients that follow the events of all jobs meanwhile, in a process of their own.
+clients that follow the events of all jobs meanwhile, in a process of their own. `--sync-ms`: as on a disk that syncs
+slowly.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def followers(url: str, count: int) -> Iterator[None]:
         process.join()
 
 
-async def measure(seats: int, jobs: int, chunks: int, database: Path | None, following: int) -> Rate:
+async def measure(seats: int, jobs: int, chunks: int, database: Path | None, following: int, sync_ms: float) -> Rate:
     """Return what a fresh service does, whose database is a copy of `database`."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         data, play = Path(scratch) / "data", Path(scratch) / "play"
@@ -89,7 +90,8 @@ async def measure(seats: int, jobs: int, chunks: int, database: Path | None, fol
         if database is not None:
             shutil.copy(database, data / "whisper_service.db")
         devices = ",".join(f"cuda:{number}" for number in range(seats))
-        with services.service(data, model=None, module=MODULE, SPEECH__DEVICE=devices, **PLACES) as live:
+        module = (*MODULE, "--sync-ms", str(sync_ms))
+        with services.service(data, model=None, module=module, SPEECH__DEVICE=devices, **PLACES) as live:
             async with live.client as client:
                 await api.loaded(client)
                 await api.finished(client, (await api.upload(client, play, language="en"))["id"])
@@ -123,6 +125,7 @@ def main() -> None:
     parser.add_argument("--seats", default="4", help="numbers of seats, separated by commas")
     parser.add_argument("--databases", default="empty,large")
     parser.add_argument("--followers", type=int, default=0)
+    parser.add_argument("--sync-ms", type=float, default=0.0, help="milliseconds that each commit takes longer")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="folder of the large database")
     given = parser.parse_args()
@@ -135,7 +138,7 @@ def main() -> None:
         for _ in range(given.rounds):
             for name, seats in cases:
                 database = large(folder) if name == "large" else None
-                one = anyio.run(measure, seats, given.jobs, given.chunks, database, given.followers)
+                one = anyio.run(measure, seats, given.jobs, given.chunks, database, given.followers, given.sync_ms)
                 found[name, seats].append(one)
                 print(f"{name}, {seats} seats: {one}", flush=True)
     rows = []
