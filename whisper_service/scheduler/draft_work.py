@@ -13,6 +13,7 @@ from whisper_service.core.domain import Task
 from whisper_service.core.drafts import DraftWord
 from whisper_service.core.errors import NotFound
 from whisper_service.core.job_states import TERMINAL
+from whisper_service.scheduler import recovery
 from whisper_service.scheduler.context import Context
 from whisper_service.scheduler.drafts import Sound
 from whisper_service.scheduler.run import Run
@@ -109,17 +110,20 @@ def take_fault(context: Context, report: Fault) -> None:
 
 
 def take_death(context: Context, seat: SpeechActor, generation: int, diagnosis: Diagnosis) -> None:
-    """Take in that a speech actor died. Unless it was killed from outside, its chunks are not to blame beside drafts.
+    """Take in that a speech actor died. Unless the cause is known, its chunks are not to blame beside drafts.
 
-    After three deaths the drafts rest, so that a chunk which is the true cause is found.
+    After three deaths the drafts rest, so that a chunk which is the true cause is found. A lack of memory blames no
+    chunk: the work goes on lighter.
     """
     given = context.drafts.given
     if given is None or given.seat is not seat or given.generation != generation:
         return
     context.drafts.take_back(given.request)
     context.drafts.fail(given.sounds)
-    by_itself = diagnosis.kind not in (FaultKind.KILLED, FaultKind.LOST)
-    if by_itself and context.drafts.count_crash(given) and seat.view().busy:
+    if diagnosis.kind in (FaultKind.KILLED, FaultKind.LOST) or seat.announced is not None:
+        return
+    blamed = context.drafts.count_crash(given)
+    if blamed and diagnosis.kind not in recovery.LIGHTER and seat.view().busy:
         context.ledger.take_back(seat.on_died())
 
 

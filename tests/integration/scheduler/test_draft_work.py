@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from tests.integration.scheduler.scripted_loop import ScriptedLoop, heard, over, scripted_loop
+from tests.integration.scheduler.scripted_loop import OOM, ScriptedLoop, heard, over, scripted_loop
 from whisper_service.config.schema import LiveSettings
 from whisper_service.core.domain import CALL_RANK, SAMPLE_RATE, Encoding, LiveEnd, LiveSession, Problem, Span
 from whisper_service.core.drafts import ShownDraft
@@ -166,6 +166,37 @@ async def test_the_death_of_an_actor_strikes_no_chunk_beside_drafts_until_these_
                 scripted.say(scripted.speech, Ready(pid=3))
                 await scripted.loaded()
             assert await scripted.texts() == ["chunk 0"]
+
+
+async def test_a_lack_of_memory_beside_drafts_makes_the_work_lighter(tmp_path: Path) -> None:
+    async with session(tmp_path, slots=2) as scripted:
+        before = scripted.context.fleet.first.rung
+        scripted.say(scripted.live, ChunkFound("job", Span(1, SAMPLE_RATE // 2, SAMPLE_RATE, 0.5, 1.5)))
+        await scripted.settled()
+        with scripted.context.drafts.feed.reader("job"):
+            await speak(scripted, 2.0)
+            assert len(given(scripted)) == 1
+            scripted.die(scripted.speech, OOM.problem.message + " std::bad_alloc", 1)
+            await scripted.settled()
+            (_, chunk) = await scripted.store.chunks("job")
+            assert (chunk.attempts, chunk.kills) == (0, 0)
+            assert scripted.context.fleet.first.rung != before
+
+
+async def test_a_failure_that_a_batch_announced_is_not_that_of_the_drafts_beside_it(tmp_path: Path) -> None:
+    async with session(tmp_path, slots=2) as scripted:
+        with scripted.context.drafts.feed.reader("job"):
+            for death in range(2):
+                scripted.say(scripted.live, ChunkFound("job", Span(1, SAMPLE_RATE // 2, SAMPLE_RATE, 0.5, 1.5)))
+                await speak(scripted, 2.0 + death)
+                assert len(given(scripted, scripted.speech.generation)) == 1
+                batch = scripted.batches(scripted.speech.generation)[-1].batch
+                fault = Fault("batch", CRASH.kind.value, CRASH.problem, batch=batch, fatal=True)
+                scripted.say(scripted.speech, fault)
+                scripted.die(scripted.speech, "", 1)
+                scripted.say(scripted.speech, Ready(pid=3))
+                await scripted.loaded()
+                assert scripted.context.drafts._crashes == {}
 
 
 async def test_a_kill_from_outside_stops_no_draft(tmp_path: Path) -> None:
