@@ -59,9 +59,9 @@ async def loaded(scripted: ScriptedLoop) -> None:
 
 
 @asynccontextmanager
-async def session(tmp_path: Path, **settings: int) -> AsyncIterator[ScriptedLoop]:
+async def session(tmp_path: Path, slots: int = 1) -> AsyncIterator[ScriptedLoop]:
     """A session whose model is loaded. Its drafts follow at once."""
-    async with scripted_loop(tmp_path, **settings) as scripted:
+    async with scripted_loop(tmp_path, slots) as scripted:
         scripted.context.drafts._settings = lambda: msgspec.convert({"cadence_s": 1e-6, "share": 1.0}, LiveSettings)
         await begin(scripted)
         await loaded(scripted)
