@@ -206,7 +206,7 @@ def test_a_long_window_begins_anew_in_its_best_pause() -> None:
 
 
 def test_a_window_without_a_pause_begins_anew_at_a_word() -> None:
-    talk = Talk()
+    talk, begins = Talk(), [0.0]
     for second in range(3, 40):
         talk.speak(float(second))
         sound = talk.draft.sound("en", follow=False)
@@ -215,7 +215,9 @@ def test_a_window_without_a_pause_begins_anew_at_a_word() -> None:
         after = max([1.0, *(each.end for each in talk.draft.draft().stable)])
         words = [word(after + 0.4 * number, "ab", 0.4) for number in range(int((second - after) / 0.4))]
         talk.draft.take(sound, words, "en", 1.0)
-    assert sound.begin_s > 25
+        begins.append(sound.begin_s)
+    assert begins[-1] > 25
+    assert begins == sorted(begins)
 
 
 def test_after_a_silence_the_window_begins_anew() -> None:
