@@ -186,19 +186,23 @@ class Visitor:
                 await anyio.sleep(0.03)
 
     async def reads(self, expression: str, wanted: Any) -> None:
-        """Wait until a JavaScript expression has this value. Fails with its last value if it never has."""
-        found: Any = None
-        with anyio.move_on_after(15):
-            while (found := await self.page.evaluate(expression)) != wanted:  # noqa: ASYNC110  nobody tells
-                await anyio.sleep(0.03)
-        assert found == wanted
+        """Wait until a JavaScript expression has this value. Fails with its last value if it never has.
+
+        While it throws, as of an element that is not there yet, it has no value.
+        """
+        await self.sees(lambda: self.page.evaluate(expression), wanted)
 
     async def sees(self, look: Callable[[], Awaitable[Any]], wanted: Any = True, *, has: str | None = None) -> None:
         """Wait until what `look` finds is `wanted`, or has a text in it. Fails with what it found last."""
+        from playwright.async_api import Error
+
         found: Any = None
         with anyio.move_on_after(15):
             while True:
-                found = await look()
+                try:
+                    found = await look()
+                except Error as error:
+                    found = str(error)
                 if (found == wanted) if has is None else (has in found):
                     return
                 await anyio.sleep(0.03)

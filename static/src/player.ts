@@ -5,7 +5,9 @@ import { preferences } from './preferences.ts'
 import { indexAt } from './transcript_text.ts'
 import type { Job, Segment } from './types.ts'
 
-export const RATES = Array.from({ length: 26 }, (_, step) => (5 + step) / 10) // 0.5 to 3
+const RATES = Array.from({ length: 26 }, (_, step) => (5 + step) / 10) // 0.5 to 3
+/** The speeds to choose from, with the one of now. */
+export const rates = (): number[] => [...new Set([...RATES, preferences.rate])].sort((a, b) => a - b)
 
 const SLOWER = 0.7 // of the speed, while somebody types
 const SLOW_MS = 1_500 // after the last key

@@ -16,6 +16,18 @@ CARET = """(() => { const { focusNode: node, focusOffset: at } = getSelection()
   return line && [[...document.querySelectorAll('[data-line]')].indexOf(line), node.nodeType === 3 ? at : 0] })()"""
 TEXTS = "[...document.querySelectorAll('.text [data-line] > p')].map((p) => p.textContent)"
 
+LONG_PAUSE = """{ const set = window.setTimeout
+  window.setTimeout = (act, ms, ...more) => set(act, ms === 700 ? 600_000 : ms, ...more) }"""
+"""For tests in which nothing may be sent before the line is left, however slow the machine is: a script of the page."""
+KEPT = """(async () => {
+  if (!(await indexedDB.databases()).some(({ name }) => name === 'edits')) return []
+  const asked = (request) => new Promise((done) => { request.onsuccess = () => done(request.result) })
+  const base = await asked(indexedDB.open('edits'))
+  const changes = await asked(base.transaction('changes').objectStore('changes').getAll())
+  base.close()
+  return changes.flatMap(({ acts }) => acts.map(({ operation }) => operation.text)) })()"""
+"""The texts that the browser keeps because the service does not have them."""
+
 
 async def opened(
     site: Site, visitor: Visitor, name: str = "talk.wav", lines: tuple[str, ...] = LINES, **play: Any
@@ -50,13 +62,21 @@ async def stored(site: Site, job_id: str, wanted: list[str]) -> list[dict[str, A
 async def click_at(visitor: Visitor, line: int, offset: int) -> None:
     """Click between two characters of a line."""
     x, y = await visitor.page.evaluate(
-        """([line, offset]) => {
-          const p = document.querySelectorAll('[data-line] > p')[line], range = new Range()
-          p.scrollIntoView({ block: 'center' })
-          range.setStart(p.firstChild, offset)
-          range.setEnd(p.firstChild, Math.min(offset + 1, p.firstChild.length))
-          const { left, top, height } = range.getBoundingClientRect()
-          return [left + 1, top + height / 2] }""",
+        """async ([line, offset]) => {
+          const place = () => {
+            const p = document.querySelectorAll('[data-line] > p')[line], range = new Range()
+            p.scrollIntoView({ block: 'center' })
+            range.setStart(p.firstChild, Math.min(offset, p.firstChild.length))
+            range.setEnd(p.firstChild, Math.min(offset + 1, p.firstChild.length))
+            const { left, top, height } = range.getBoundingClientRect()
+            return [left + 1, top + height / 2]
+          }
+          for (let [x, y] = place(); ; ) {
+            await new Promise((done) => setTimeout(done, 30))
+            const [left, top] = place()
+            if (left === x && top === y) return [x, y] // nothing moves it any more
+            ;[x, y] = [left, top]
+          } }""",
         [line, offset],
     )
     await visitor.page.mouse.click(x, y)

@@ -72,7 +72,7 @@ async def pick(visitor: Visitor, line: int, choice: str, *, scope: str = "line")
     await page.keyboard.press("s")
     await page.check(f"[data-picker] input[value={scope}]")
     option = page.locator(f"[data-picker] [data-choice={choice}]")
-    await (option if await option.count() else page.get_by_role("option", name=choice)).click()
+    await option.or_(page.get_by_role("option", name=choice)).first.click()
     await page.wait_for_selector("[data-pick]", state="detached")
 
 
@@ -81,7 +81,7 @@ async def test_voices_are_told_apart_and_how_many_there_are_is_changed_at_once(v
     page = visitor.page
     await visitor.reads(HEADS, ["Speaker 1", "Speaker 2", "Speaker 3", "Speaker 1"])
     await visitor.reads(PEOPLE, [["Speaker 1", 2], ["Speaker 2", 1], ["Speaker 3", 1]])
-    assert await page.inner_text("[data-speaker-count]") == "3 speakers"
+    await visitor.sees(lambda: page.inner_text("[data-speaker-count]"), "3 speakers")
     marks = await page.locator(".text .mark").evaluate_all(
         "(all) => all.map((e) => [e.innerText, getComputedStyle(e).backgroundColor])"
     )
@@ -94,7 +94,7 @@ async def test_voices_are_told_apart_and_how_many_there_are_is_changed_at_once(v
     await page.click("[data-change-count]")
     await page.click("[data-fewer]")
     await visitor.reads(HEADS, ["Anna", "Speaker 2", None, "Anna"])  # who was the third is taken for the second
-    assert await page.inner_text("[data-speaker-count]") == "2 speakers"
+    await visitor.sees(lambda: page.inner_text("[data-speaker-count]"), "2 speakers")
     await page.click("[data-more-speakers]")
     await visitor.reads(HEADS, ["Anna", "Speaker 2", "Speaker 3", "Anna"])
     other = f"{visitor.url}/api/jobs/{job_id}/speakers/s2"
@@ -111,7 +111,7 @@ async def test_voices_are_told_apart_and_how_many_there_are_is_changed_at_once(v
 async def test_a_recording_of_one_person_is_shown_as_if_nobody_had_asked(visitor: Visitor, site: Site) -> None:
     await opened(site, visitor, "alone.wav", chunks=3, people="A")
     await visitor.reads(PEOPLE, [["Speaker 1", 3]])
-    assert await visitor.page.evaluate(HEADS) == [None, None, None]
+    await visitor.reads(HEADS, [None, None, None])
     await visitor.page.click("[data-rename-speaker]")
     await visitor.page.keyboard.type("Anna")
     await visitor.page.keyboard.press("Tab")
@@ -125,7 +125,7 @@ async def test_without_voices_the_page_says_why_it_cannot_count_again(visitor: V
     await visitor.page.click("[data-panel-tab=speakers]")
     await visitor.page.click("[data-change-count]")
     await visitor.page.wait_for_selector(".speakers .problem")
-    assert await visitor.page.locator("[data-fewer]").count() == 0
+    await visitor.count("[data-fewer]", 0)
 
 
 async def test_a_job_that_lacks_its_speakers_says_why_beside_the_text(visitor: Visitor, site: Site) -> None:
@@ -144,7 +144,7 @@ async def test_a_digit_gives_lines_a_speaker_who_is_renamed_merged_and_parted_ag
     """Criterion 39."""
     job_id = await opened(site, visitor, "digits.wav", chunks=5, speakers="off")
     page = visitor.page
-    assert await page.evaluate(HEADS) == [None] * 5
+    await visitor.reads(HEADS, [None] * 5)
     await page.locator(".line[data-line]").nth(1).focus()
     await page.keyboard.press("Shift+ArrowDown")
     await page.keyboard.press("Shift+ArrowDown")
@@ -195,7 +195,7 @@ async def test_from_a_line_on_another_one_speaks_until_it_changes(visitor: Visit
     await page.keyboard.press("End")
     await page.keyboard.type(" 12")
     await page.keyboard.press("Escape")
-    assert (await page.locator(".line[data-line]").nth(2).locator("p").inner_text()).endswith(" 12")
+    await visitor.reads("document.querySelectorAll('.line[data-line] p')[2].innerText.endsWith(' 12')", True)
     await visitor.reads(HEADS, ["Speaker 1", "Cy", None, None, "Speaker 2", None, "Speaker 1"])
     await page.locator(".line[data-line]").nth(3).locator("p").click()
     await page.keyboard.press("Home")
@@ -218,13 +218,13 @@ async def test_a_line_of_two_shows_both_and_whose_the_words_are(visitor: Visitor
     await visitor.reads(HEADS, ["Speaker 1 + Speaker 2", "Speaker 1"])
     await visitor.reads(UNDERLINED, said[1])
     name = page.locator(".head [data-part]")
-    assert "underline" in await name.evaluate("(e) => getComputedStyle(e).textDecorationLine")
+    await visitor.sees(lambda: name.evaluate("(e) => getComputedStyle(e).textDecorationLine"), has="underline")
     await visitor.reads(PEOPLE, [["Speaker 1", 2], ["Speaker 2", 1]])
     await page.locator(".head").first.click()
     await page.click("[data-split-turns]")
     await visitor.reads(HEADS, ["Speaker 1", "Speaker 2", "Speaker 1"])
     texts = "[...document.querySelectorAll('.line[data-line] p')].map((e) => e.innerText)"
-    assert await page.evaluate(texts) == said
+    await visitor.reads(texts, said)
     await visitor.reads(UNDERLINED, "")
 
 
@@ -236,7 +236,7 @@ async def test_a_name_is_typed_for_one_line_for_all_lines_or_taken_for_another(v
     await page.keyboard.type("Anna")
     await page.keyboard.press("Enter")  # who has no name yet gets it everywhere
     await visitor.reads(HEADS, ["Anna", "Speaker 2"] * 2)
-    assert await page.evaluate("document.activeElement.matches('.head')")
+    await visitor.reads("document.activeElement.matches('.head')", True)
     await page.locator(".head").nth(1).click()
     await page.keyboard.type("an")
     await page.keyboard.press("Enter")  # the only one whose name has these letters, for this line
@@ -262,6 +262,31 @@ async def test_a_name_is_typed_for_one_line_for_all_lines_or_taken_for_another(v
     await until_stored(site, job_id, ["Anna", ""])
 
 
+async def test_keys_that_come_before_what_they_are_for_is_loaded_are_not_lost(visitor: Visitor, site: Site) -> None:
+    job_id = await transcribed(site, "early.wav", chunks=3, people="ABA")
+    page = visitor.page
+    free = anyio.Event()
+
+    async def hold(route: Any) -> None:
+        await free.wait()
+        await route.continue_()
+
+    await page.route("**/behind_text-*.js", hold)
+    await visitor.go(f"/t/{job_id}")
+    await visitor.reads(HEADS, ["Speaker 1", "Speaker 2", "Speaker 1"])
+    await page.locator(".line[data-line]").nth(1).focus()
+    await page.keyboard.press("s")
+    await page.keyboard.type("Anna")
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("c")
+    await visitor.reads("[...document.querySelectorAll('.line[data-line]')].indexOf(document.activeElement)", 1)
+    await visitor.count("[data-view]", 0)  # nothing of it is there
+    free.set()
+    await visitor.reads(HEADS, ["Speaker 1", "Anna", "Speaker 1"])
+    await visitor.count(".line[data-checked]", 1)
+    await visitor.reads("[...document.querySelectorAll('.line[data-line]')].indexOf(document.activeElement)", 2)
+
+
 async def test_whether_speakers_are_told_apart_is_chosen_for_new_recordings(visitor: Visitor, site: Site) -> None:
     page = visitor.page
     await page.click(".options summary")
@@ -269,7 +294,7 @@ async def test_whether_speakers_are_told_apart_is_chosen_for_new_recordings(visi
     for name, number in (("min_speakers", "4"), ("max_speakers", "3")):
         await page.fill(f"[data-option={name}]", number)
         await page.keyboard.press("Tab")
-    assert await page.input_value("[data-option=min_speakers]") == "3"  # no more than the most
+    await visitor.sees(lambda: page.input_value("[data-option=min_speakers]"), "3")  # no more than the most
     await visitor.choose(recording("asked.wav", chunks=2))
     await visitor.shows("asked.wav", "completed")
     (job,) = await site.service.parts.store.jobs()
@@ -278,7 +303,7 @@ async def test_whether_speakers_are_told_apart_is_chosen_for_new_recordings(visi
     await page.click("[data-options]")
     await page.click("dialog[open] .options summary")
     await visitor.sees(lambda: page.input_value("[data-option=speakers]"), "auto")  # as last time, but for any number
-    assert await page.input_value("[data-option=min_speakers]") == ""
+    await visitor.sees(lambda: page.input_value("[data-option=min_speakers]"), "")
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -311,7 +336,7 @@ async def test_axe_finds_nothing_with_speakers_and_while_one_is_chosen(
                     for rule in results.response["violations"]
                     for node in rule["nodes"]
                 ]
-                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+                await visitor.reads("document.documentElement.scrollWidth <= innerWidth", True)
             if locale == "zh-CN":
                 words = await page.inner_text("[data-picker]") + await page.inner_text(".text")
                 assert "发言人 1" in words

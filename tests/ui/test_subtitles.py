@@ -26,6 +26,7 @@ SHOWN = """[...document.querySelectorAll('.cue')].map((cue) => [
   [...cue.querySelectorAll('.cue-row')].map((row) => row.textContent).join('\\n')])"""
 TEXTS = """[...document.querySelectorAll('.cue')].map((cue) =>
   [...cue.querySelectorAll('.cue-row')].map((row) => row.textContent).join('|'))"""
+MARKED = "[...(CSS.highlights.get('{}') ?? [])].map(String).join('|')"
 KEY_OF = "(nth) => document.querySelectorAll('.cue')[nth].dataset.cue"
 
 
@@ -72,7 +73,7 @@ async def as_in_file(visitor: Visitor, site: Site, job: str) -> list[list[str]]:
 
 async def choose(visitor: Visitor, nth: int) -> None:
     await visitor.page.evaluate("(nth) => document.querySelectorAll('.cue')[nth].focus()", nth)
-    await visitor.page.wait_for_selector(".cue-times")
+    await visitor.reads(f"document.querySelectorAll('.cue')[{nth}].querySelector('.cue-times') !== null", True)
 
 
 async def set_time(visitor: Visitor, edge: str, typed: str) -> None:
@@ -97,7 +98,7 @@ async def test_they_are_those_of_the_srt_file_with_edits_and_those_that_people_t
     page = visitor.page
     before = await as_in_file(visitor, site, job)
     await choose(visitor, 1)
-    assert await page.input_value("[data-time=start]") == before[1][0]
+    await visitor.sees(lambda: page.input_value("[data-time=start]"), before[1][0])
     await set_time(visitor, "end", "0:12.6")
     await visitor.reads("document.querySelectorAll('.cue')[1].dataset.held", "true")
     await visitor.reads(f"({SHOWN})[1]", [before[1][0], "0:12.600", before[1][2]])
@@ -133,16 +134,16 @@ async def test_what_is_wrong_is_said_in_words_and_marked_filtered_and_walked_thr
     start = await page.input_value("[data-time=start]")
     await set_time(visitor, "end", "0:00.5" if start == "0:00.000" else "1")
     await visitor.count(".cue[data-wrong]", 1)
+    await visitor.reads("document.querySelectorAll('.cue')[0].querySelectorAll('[data-problem]').length", 2)
     found = await problems(visitor, 0)
-    assert len(found) == 2
     assert re.fullmatch(r"Too fast: \d+ characters/s", found[0])
     assert found[1] == "Shown too briefly"
     await choose(visitor, 1)
     await set_time(visitor, "end", "0:24")
     await visitor.count(".cue[data-wrong]", 2)
-    assert "Overlaps the next" in await problems(visitor, 1)
+    await visitor.sees(lambda: problems(visitor, 1), has="Overlaps the next")
     color = "getComputedStyle(document.querySelectorAll('.cue')[{}]).borderInlineStartColor"
-    assert await page.evaluate(color.format(0)) != await page.evaluate(color.format(count - 1))
+    await visitor.reads(f"{color.format(0)} !== {color.format(count - 1)}", True)
     await choose(visitor, count - 1)
     for nth in (0, 1, 0):
         await page.keyboard.press("x")
@@ -194,10 +195,10 @@ async def test_a_time_that_cannot_be_is_refused_and_says_why(visitor: Visitor, s
     await choose(visitor, 1)
     await set_time(visitor, "end", "soon")
     await page.wait_for_selector("[data-time=end][aria-invalid]")
-    assert "1:23.4" in await page.text_content(".cue-times [role=alert]")
+    await visitor.sees(lambda: page.text_content(".cue-times [role=alert]"), has="1:23.4")
     await page.press("[data-time=end]", "Escape")
     await page.wait_for_selector("[data-time=end]:not([aria-invalid])")
-    assert await page.input_value("[data-time=end]") == before[1][1]
+    await visitor.sees(lambda: page.input_value("[data-time=end]"), before[1][1])
     await set_time(visitor, "end", "0")
     await visitor.sees(lambda: page.text_content("body"), has="A subtitle must end after it starts.")
     await choose(visitor, len(before) - 1)
@@ -269,6 +270,91 @@ async def test_a_switch_of_the_view_keeps_the_line_in_sight_and_links_find_their
       return Boolean(now) && now.top > 0 && now.bottom < innerHeight })()"""
     await visitor.reads(inside, True)
     await visitor.reads("document.querySelector('.cue.now').ariaCurrent", "true")
+
+
+async def test_finds_marks_and_doubtful_words_are_drawn_in_them_as_in_lines(visitor: Visitor, site: Site) -> None:
+    await shown(visitor, site, seconds=8.0, doubtful=["days", "Stella."])
+    page = visitor.page
+    await visitor.reads(
+        f"({TEXTS}).slice(0, 2)", ["We went down to the river.", "Nobody had seen the boat|for days and days."]
+    )
+    await page.fill("input[type=search]", "boat for")  # it goes on in the next row
+    await visitor.reads(MARKED.format("hit"), "boat|for")
+    await visitor.reads(MARKED.format("chosen"), "boat|for")
+    await page.fill("input[type=search]", "river. nobody")  # and in the next subtitle
+    await visitor.reads(MARKED.format("hit"), "river.|Nobody")
+    await page.fill("input[type=search]", "please")
+    await visitor.reads(MARKED.format("hit"), "Please")
+    await choose(visitor, 2)
+    await page.keyboard.press("Enter")  # its line takes the place of its rows
+    await visitor.reads("document.activeElement.isContentEditable", True)
+    await visitor.reads(MARKED.format("hit"), "Please")
+    await page.keyboard.press("Home")
+    await page.keyboard.insert_text("Now ")
+    await visitor.reads(MARKED.format("hit"), "Please")
+    await page.keyboard.press("Escape")
+    await visitor.reads(f"({TEXTS})[2].startsWith('Now Please')", True)
+    await visitor.reads(MARKED.format("hit"), "Please")
+
+    await page.click("[data-view]")
+    await page.check("[data-doubts]")
+    await page.keyboard.press("Escape")
+    await visitor.reads(MARKED.format("doubtful"), "days|Stella.")
+    await choose(visitor, 0)
+    for word in ("days", "Stella.", "days"):
+        await page.keyboard.press("n")
+        await visitor.reads("String(getSelection())", word)
+    await choose(visitor, 0)
+    await page.keyboard.press("h")
+    await visitor.reads(
+        MARKED.format("mark-1"), "We went down to the river.|Nobody had seen the boat|for days and days."
+    )
+    await choose(visitor, 2)
+    await page.keyboard.press("b")
+    await visitor.reads(
+        "[...document.querySelectorAll('.cue')].map((cue) => 'bookmark' in cue.dataset).indexOf(true)", 2
+    )
+    await page.click("[data-view]")
+    await page.check("[data-show=lines]")
+    await page.keyboard.press("Escape")
+    await visitor.reads(MARKED.format("mark-1"), LINES[0])
+    await visitor.count(".line[data-bookmark]", 1)
+
+
+async def test_the_menu_of_a_line_works_in_them(visitor: Visitor, site: Site) -> None:
+    job = await shown(visitor, site, seconds=4.0)
+    page = visitor.page
+
+    async def menu(text: str, act: str) -> None:
+        await as_in_file(visitor, site, job)
+        await page.locator(".cue", has_text=text).first.hover()
+        await page.click("[data-line-menu]")
+        await page.click(f"[data-line-act={act}]")
+
+    await menu("Please", "join-after")
+    await stored(site, job, [LINES[0], f"{LINES[1]} {LINES[2]}"])
+    await visitor.reads("document.activeElement.isContentEditable && getSelection().focusOffset", len(LINES[1]))
+    await page.keyboard.press("Escape")
+    await menu("Please", "split")  # where the caret was
+    await stored(site, job, list(LINES))
+    await page.keyboard.press("Escape")
+    await menu("Please", "insert")
+    await visitor.reads("document.activeElement.isContentEditable && document.activeElement.textContent", "")
+    await page.keyboard.type("In between.")
+    await page.keyboard.press("Escape")
+    await stored(site, job, [*LINES[:2], "In between.", LINES[2]])
+    await menu("In between.", "delete")
+    await stored(site, job, list(LINES))
+    await menu("Please", "speaker")
+    await page.keyboard.type("Anna")
+    await page.keyboard.press("Enter")
+    await visitor.sees(lambda: speakers(site, job), [None, "Anna", None])
+
+
+async def speakers(site: Site, job: str) -> list[str | None]:
+    """Who speaks in each line, by name."""
+    names = {one.id: one.name for one in await site.service.parts.store.speakers.speakers(job)}
+    return [names.get(line["speaker"]) for line in await transcript(site, job)]
 
 
 CHANGE = """async ([typed, wanted]) => {

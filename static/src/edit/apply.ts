@@ -11,7 +11,7 @@ export type Operation = ClientOperation | PutLines
 /** Why an operation is not done: `conflict`: a line is not what the operation says; else the reason of `bad_edit`. */
 export class Refused extends Error {}
 
-const MAX_CHARACTERS = 2_000
+export const MAX_CHARACTERS = 2_000 // in one line; the service has the same
 const SPACE = /[\s\x1c-\x1f\x85]+/u
 const CONTROL = /[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff\ud800-\udfff]/gu
 

@@ -34,7 +34,7 @@ export function homes(cues: readonly Cue[]): Map<string, Cue> {
   return found
 }
 
-const unspaced = (text: string): number => text.replace(/\s/gu, '').length
+export const unspaced = (text: string): number => text.replace(/\s/gu, '').length
 
 /**
  * Where a place in the text of a subtitle stands in its lines: the ID of the line, and UTF-16 units of its text. Spaces may

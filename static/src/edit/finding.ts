@@ -26,13 +26,13 @@ export type Finding = ReturnType<typeof useFinding>
 const NONE: Hit[] = []
 
 /**
- * `reveal` shows a line, by its place. `first` is what is looked for at first. `speaksIn` says whether a speaker has words in
+ * `reveal` shows a find. `first` is what is looked for at first. `speaksIn` says whether a speaker has words in
  * a line.
  */
 export function useFinding(
   lines: Readonly<Ref<readonly Segment[]>>,
   session: Pick<Session, 'perform'>,
-  reveal: (index: number) => void,
+  reveal: (hit: Hit) => void,
   first = '',
   speaksIn: (index: number, speaker: string) => boolean = () => true,
 ) {
@@ -71,7 +71,7 @@ export function useFinding(
   watch(scripts, (on) => on && void fetchVariants())
   function show(): void {
     const one = hits.value[hit.value]
-    if (one) reveal(one.segment)
+    if (one) reveal(one)
   }
   watch(
     [wanted, scripts, speaker, finder],

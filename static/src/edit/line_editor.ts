@@ -1,38 +1,29 @@
 // The one line that is edited: its element, its caret, and what keys, input methods and the clipboard do to it.
 // The element has one text node. Nothing but the browser changes it while an input method composes.
-import { nextTick, ref, shallowRef, watch, type ComputedRef, type Ref } from 'vue'
-import { isComposing, type Action } from '../keys.ts'
+import { nextTick, ref, shallowRef, watch, type ObjectDirective, type Ref } from 'vue'
+import { t } from '../i18n/index.ts'
+import { isComposing } from '../keys.ts'
 import { keyAction } from '../key_bindings.ts'
-import type { Segment } from '../types.ts'
-import { clean } from './apply.ts'
+import { keepInSight } from '../text_places.ts'
+import { clean, MAX_CHARACTERS } from './apply.ts'
 import { caretIn, caretRect, isInRow, movedCaret, offsetNear, selectedIn, setCaret } from './caret.ts'
 import { newId } from './changes.ts'
 import * as acts from './line_acts.ts'
 import { linesOf, pastedLines } from './pasted.ts'
-import type { Place, Session } from './session.ts'
+import type { Reading } from './reading.ts'
+import type { Place } from './session.ts'
 
-export const MAX_CHARACTERS = 2_000 // in one line; the service has the same
 const WANTED_MS = 3_000 // so long the answer of the service to an undo may take
 const AFTER_COMPOSITION_MS = 30 // Safari sends the Enter that ends a composition only after it
 
-/** What the editor needs of the text around it. */
+/** What the editor needs of the view that the lines are in. */
 export interface Surroundings {
-  session: Session
-  lines: ComputedRef<Segment[]>
   /** The element with the text of a line. */
   paragraph(id: string): HTMLElement | null
   /** What a screen reader calls a line that is edited. */
   nameOf(id: string): string
-  languageOf(id: string): string | null
   /** Give the focus to a line that is not edited. */
   focusLine(id: string): void
-  keepInSight(element: HTMLElement): void
-  /** Do what a key means besides editing. False: it means nothing now. */
-  act(action: Action): boolean
-  say(what: 'line_split' | 'lines_joined'): void
-  told(what: 'deleted' | 'too_long' | 'typed'): void
-  /** Ask whether several lines are pasted as lines. Null: not at all. */
-  askLines(count: number): Promise<'lines' | 'one' | null>
 }
 
 /** A line that a person writes. It is not stored before it has a text. */
@@ -45,8 +36,8 @@ export interface NewLine {
 
 export type LineEditor = ReturnType<typeof useLineEditor>
 
-export function useLineEditor(around: Surroundings) {
-  const { session, lines } = around
+export function useLineEditor(page: Reading, around: Surroundings) {
+  const { session, lines } = page
   const editing: Ref<string | null> = ref(null)
   const typed = ref(false) // a key was pressed: the line has its box
   const fresh = shallowRef<NewLine | null>(null)
@@ -81,7 +72,7 @@ export function useLineEditor(around: Surroundings) {
     setCaret(target, at)
     last.value = { id, offset: at }
     column = null
-    around.keepInSight(target)
+    keepInSight(target)
     if (before && target !== before && earlier) close(before, earlier)
     return true
   }
@@ -92,7 +83,7 @@ export function useLineEditor(around: Surroundings) {
     target.setAttribute('aria-multiline', 'false')
     target.setAttribute('aria-label', around.nameOf(id))
     target.setAttribute('enterkeyhint', 'enter')
-    const spoken = around.languageOf(id) ?? ''
+    const spoken = lineOf(id)?.language ?? ''
     target.spellcheck = !/^(zh|yue|ja|ko)\b/.test(spoken)
     if (spoken) target.lang = spoken
   }
@@ -113,7 +104,7 @@ export function useLineEditor(around: Surroundings) {
     const line = lineOf(id)
     if (fresh.value?.id === id) fresh.value = null
     session.flush()
-    if (!text && line?.text.trim()) around.told('deleted')
+    if (!text && line?.text.trim()) page.told('deleted')
     else show(target, lineOf(id)?.text.trim() ?? text)
   }
   function finish(focus = false): void {
@@ -144,9 +135,14 @@ export function useLineEditor(around: Surroundings) {
     show(target, text)
   }
 
-  /** The element of a line was made. */
-  function mount(target: HTMLElement, text: string): void {
-    if (text) target.append(text)
+  /** Of the element of a line: its text, as one text node. */
+  const lineText: ObjectDirective<HTMLElement, string> = {
+    mounted(target, { value }) {
+      if (value) target.append(value)
+    },
+    updated(target, { value, oldValue }) {
+      if (value !== oldValue) update(target, value)
+    },
   }
   /** The element of the line may have been made anew, or its text is another line now. */
   function check(): void {
@@ -184,8 +180,8 @@ export function useLineEditor(around: Surroundings) {
           place(),
         )
     } else session.type(id, text)
-    around.told('typed')
-    around.keepInSight(target)
+    page.told('typed')
+    keepInSight(target)
   }
   /** Change the text of the element and put the caret behind the change. */
   function replace(from: number, to: number, text: string): void {
@@ -220,7 +216,7 @@ export function useLineEditor(around: Surroundings) {
     session.flush()
     const made = acts.split(session, id, text, from)
     if (!made) return
-    around.say('line_split')
+    page.say(t('line_split'))
     await go({ id: made, offset: 0 })
   }
   async function join(step: 1 | -1): Promise<void> {
@@ -233,7 +229,7 @@ export function useLineEditor(around: Surroundings) {
       ? { id: acts.idOf(other), offset: step < 0 ? other.text.trim().length : 0 }
       : acts.join(session, id, step, offset())
     if (!to) return
-    around.say('lines_joined')
+    page.say(t('lines_joined'))
     await go(to)
   }
   /** Make a new line behind another one, or before all others. */
@@ -251,7 +247,7 @@ export function useLineEditor(around: Surroundings) {
     const x = (column ??= caretRect(element, offset()).x)
     const target = around.paragraph(acts.idOf(other))
     if (!target) return true
-    around.keepInSight(target)
+    keepInSight(target)
     begin(acts.idOf(other), offsetNear(target, x, to))
     column = x
     return true
@@ -285,7 +281,7 @@ export function useLineEditor(around: Surroundings) {
     forget()
     event.stopPropagation() // the page takes no key of a line that is edited
     const action = keyAction(event, 'typing')
-    if (action && around.act(action)) {
+    if (action && page.act(action)) {
       event.preventDefault()
       typed.value = true
       return
@@ -334,7 +330,7 @@ export function useLineEditor(around: Surroundings) {
     } else if (/^(insertFromDrop|deleteByDrag|format)/.test(inputType)) event.preventDefault()
     else if (data && !event.isComposing && textOf(element!).length + data.length > MAX_CHARACTERS) {
       event.preventDefault()
-      around.told('too_long')
+      page.told('too_long')
     }
   }
   function onInput(event: Event): void {
@@ -370,13 +366,13 @@ export function useLineEditor(around: Surroundings) {
     const id = editing.value!
     const selected = selectedIn(element) ?? [offset(), offset()]
     const given = linesOf(event.clipboardData.getData('text/plain'))
-    const wanted = given.length > 1 ? await around.askLines(given.length) : 'one'
+    const wanted = given.length > 1 ? await page.askLines(given.length) : 'one'
     if (editing.value !== id && !begin(id, selected[1])) return
     if (!given.length || !wanted || !element) return
     const text = textOf(element)
     const results = wanted === 'lines' ? pastedLines(text, selected, given) : [given.join(' ')]
     const longest = wanted === 'lines' ? results.join(' ').length : text.length + results[0]!.length
-    if (longest > MAX_CHARACTERS) return around.told('too_long')
+    if (longest > MAX_CHARACTERS) return page.told('too_long')
     if (wanted === 'one') {
       setCaret(element, selected[0])
       return replace(...selected, results[0]!)
@@ -410,23 +406,28 @@ export function useLineEditor(around: Surroundings) {
     last,
     place,
     begin,
+    /** The same, where the element of the line may have to be made first. */
+    reach: async (id: string, at: number): Promise<boolean> => begin(id, at),
     finish,
     split,
     join,
     insertBelow,
     undo,
     forget,
-    mount,
     check,
-    update,
+    lineText,
     remember,
     onKeyDown,
-    onBeforeInput,
-    onInput,
-    onCompositionStart,
-    onCompositionEnd,
-    onPaste,
-    onDrop,
-    onFocusOut,
+    /** What the element around the lines hears for the one that is edited, beside its keys. */
+    events: {
+      beforeinput: onBeforeInput,
+      input: onInput,
+      compositionstart: onCompositionStart,
+      compositionend: onCompositionEnd,
+      paste: onPaste,
+      dragover: onDrop,
+      drop: onDrop,
+      focusout: onFocusOut,
+    },
   }
 }

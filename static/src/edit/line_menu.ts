@@ -33,19 +33,19 @@ export const LINE_MENU: LineEntry[] = [
     label: 'split_here',
     may: ({ line: { text }, offset }) =>
       offset !== null && hasText(text.trim().slice(0, offset)) && hasText(text.trim().slice(offset)),
-    run: ({ editor, id, offset }) => editor.begin(id, offset!) && editor.split(),
+    run: async ({ editor, id, offset }) => (await editor.reach(id, offset!)) && editor.split(),
   },
   {
     name: 'join-before',
     label: 'join_before',
     may: ({ index }) => index > 0,
-    run: ({ editor, id }) => editor.begin(id, 0) && editor.join(-1),
+    run: async ({ editor, id }) => (await editor.reach(id, 0)) && editor.join(-1),
   },
   {
     name: 'join-after',
     label: 'join_after',
     may: ({ index, reading }) => index < reading.lines.value.length - 1,
-    run: ({ editor, id, line, offset }) => editor.begin(id, offset ?? line.text.length) && editor.join(1),
+    run: async ({ editor, id, line, offset }) => (await editor.reach(id, offset ?? line.text.length)) && editor.join(1),
   },
   { name: 'speaker', label: 'choose_speaker', run: ({ reading, id }) => reading.speaking.pick(id) },
   { name: 'insert', label: 'insert_line', run: ({ editor, id }) => editor.insertBelow(id) },

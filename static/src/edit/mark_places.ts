@@ -1,5 +1,5 @@
 // Marks in the text as the page shows it: what they cover, and operations that the service does not have yet. Pure.
-import type { Stretch } from '../text_places.ts'
+import type { Stretch } from './highlights.ts'
 import { lineId } from '../transcript_text.ts'
 import type { ClientOperation, Mark, Segment } from '../types.ts'
 

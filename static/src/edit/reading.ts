@@ -4,6 +4,8 @@ import type { Action } from '../keys.ts'
 import type { Player } from '../player.ts'
 import type { Job, Segment } from '../types.ts'
 import type { Cues } from './cues.ts'
+import type { Stretch } from './highlights.ts'
+import type { Question } from './question.ts'
 import type { Place, Session } from './session.ts'
 import type { Speaking } from './speaking.ts'
 
@@ -25,6 +27,8 @@ export interface Reading {
   focus(id: string): void
   /** Put the caret into a line. */
   edit(place: Place): void
+  /** Where a stretch of a line begins in the document, and ends if it is in one piece. Null: it is not shown. */
+  rangeOf(stretch: Stretch): Range | null
   /** The line that a key is about: the one that is edited, else the one with the focus, else the one that plays. */
   lineInHand(): Segment | undefined
   /** The lines that a key is about, by ID: those that are selected, else the one in hand. */
@@ -39,6 +43,10 @@ export interface Reading {
   say(text: string, urgent?: boolean): void
   /** Tell the person what happened in the line that is edited. */
   told(what: 'deleted' | 'too_long' | 'typed'): void
+  /** Ask a person. Returns the value of the answer; null: none was given. */
+  ask(question: Question): Promise<string | null>
+  /** Ask whether several lines are pasted as lines. Null: not at all. */
+  askLines(count: number): Promise<'lines' | 'one' | null>
   copyLink(seconds: number): Promise<void>
   deleteLine(id: string): void
   showOriginal(id: string): Promise<void>

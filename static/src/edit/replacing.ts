@@ -3,7 +3,7 @@ import { lineId } from '../transcript_text.ts'
 import type { ClientOperation } from '../types.ts'
 import { isReplaceable, type Finding } from './finding.ts'
 import type { Hit } from './hits.ts'
-import { MAX_CHARACTERS } from './line_editor.ts'
+import { MAX_CHARACTERS } from './apply.ts'
 
 /** A text with other words at these places, which are in order. */
 export function withReplacement(text: string, places: readonly (readonly [number, number])[], by: string): string {
