@@ -33,6 +33,8 @@ WINDOW_S: Final = 30.0
 
 def view(context: Context) -> DraftsView:
     """Return the drafts as the planner sees them."""
+    if not context.drafts.feed.read:
+        return DraftsView()
     seats = [seat.loaded for seat in context.fleet.seats]
     blind = {loaded.model for loaded in seats if loaded is not None and not loaded.aligns}  # they know no word's time
 
@@ -158,7 +160,7 @@ def flush(context: Context, job_id: str) -> None:
 
 async def end_drafts(context: Context) -> None:
     """End the drafts of sessions that are over. One that is paused keeps its draft."""
-    for job_id in context.drafts.known - context.ledger.runs.keys():
+    for job_id in [each for each in context.drafts.known if each not in context.ledger.runs]:
         try:
             over = (await context.store.job(job_id)).status in TERMINAL
         except NotFound:
