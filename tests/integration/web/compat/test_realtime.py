@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import numpy as np
+import psutil
 import pytest
 import websockets
 from anyio import from_thread, to_thread
@@ -19,7 +20,8 @@ from openai import AsyncOpenAI, OpenAI
 from testkit.nginx import free_port
 from testkit.service import Running, ended, running, until
 from testkit.sounds import babble, join, silence
-from whisper_service.core.domain import LiveEnd, Status
+from whisper_service.app import live_sessions
+from whisper_service.core.domain import ActorState, LiveEnd, Status
 from whisper_service.core.sound_format import SoundFormat
 
 pytestmark = pytest.mark.anyio
@@ -436,6 +438,46 @@ async def test_a_socket_that_breaks_leaves_its_session_open(web: Running) -> Non
         await talk.say(SPEECH[PIECE:])
     job = await ended(web.service, session)
     assert stored(web, job.id)[-len(SPEECH) :] == SPEECH
+
+
+async def test_sessions_that_are_abandoned_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of them are sockets that break without a word, half begin without any sound."""
+    monkeypatch.setattr(live_sessions, "LOOK_S", 0.05)
+    async with running(tmp_path, live={"max_sessions": 50, "silence_end_s": 1.0}) as web:
+        process, context = psutil.Process(), web.service.parts.context
+        url = web.url.replace("http", "ws") + "/v1/realtime?acks=1"
+        audio = base64.b64encode(SPEECH[:PIECE]).decode()
+
+        async def abandon() -> None:
+            socket = await websockets.connect(url)
+            await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
+            while json.loads(await socket.recv())["type"] != "input_audio_buffer.persisted":
+                pass
+            socket.transport.abort()
+
+        async def abandoned(number: int) -> int:
+            """Return how many files and sockets are open after so many sessions."""
+            known = {path.name for path in web.service.uploads.root.iterdir()}
+            async with anyio.create_task_group() as tasks:
+                for _ in range(number // 2):
+                    tasks.start_soon(abandon)
+                    assert (await web.client.post("/api/live", json={})).status_code == 201
+            ids = {path.name for path in web.service.uploads.root.iterdir()} - known
+            assert len(ids) == number
+            for job_id in ids:
+                job = await ended(web.service, job_id)
+                assert (job.status, job.live is not None and job.live.ended) == (Status.COMPLETED, LiveEnd.SILENCE)
+            await true(lambda: not context.ledger.runs)
+            await true(lambda: context.live.actor.state is not ActorState.READY)
+            assert list(context.data.spool.iterdir()) == []
+            assert not any(map(context.live.follows, ids))
+            return process.num_fds()
+
+        first = await abandoned(4)  # opens what stays open
+        await abandoned(30)
+        await true(lambda: process.num_fds() < first + 10)
 
 
 @pytest.mark.parametrize("kind", ["file", "ended", "other"])
