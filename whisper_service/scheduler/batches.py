@@ -88,8 +88,8 @@ class Willing:
         self._jobs = {job.job_id: job for job in able}
         self._lanes = Counter(lanes)
         together: dict[Company, list[JobView]] = defaultdict(list)
-        for job in able:
-            together[self._companies[job.job_id]].append(job)
+        for job, company in zip(able, self._companies.values(), strict=True):
+            together[company].append(job)
         self._peers = {company: Peers(jobs) for company, jobs in together.items()}
 
     def lane(self, job_id: str) -> Lane:

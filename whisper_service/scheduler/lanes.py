@@ -30,13 +30,14 @@ class Lane(IntEnum):
 
 def lane_of(job: JobView) -> Lane:
     """Return the lane of the job. A call or a short recording leaves its lane after some chunks."""
-    if job.rank < 0 and job.rank != CALL_RANK:
+    rank = job.rank
+    if rank < 0 and rank != CALL_RANK:
         return Lane.FRONT
     if job.live:  # somebody reads along, for as long as it lasts
         return Lane.CALL
     if job.given >= CALL_CHUNKS:
         return Lane.TURNS
-    if job.rank == CALL_RANK:
+    if rank == CALL_RANK:
         return Lane.CALL
     return Lane.SHORT if is_short(job) else Lane.TURNS
 
@@ -51,8 +52,9 @@ def turn(job: JobView) -> tuple[int, float, int, int]:
     The front is in the order of ranks, and short recordings in the order of their last batch or their claim: a new one
     does not go before the second chunk of another.
     """
-    lane = lane_of(job)
-    within = job.rank if lane is Lane.FRONT else job.waiting_since if lane is Lane.SHORT else 0.0
+    lane, within = lane_of(job), 0.0
+    if lane is not Lane.TURNS:
+        within = job.rank if lane is Lane.FRONT else job.waiting_since if lane is Lane.SHORT else 0.0
     return (lane, within, job.last_batch, job.order)
 
 

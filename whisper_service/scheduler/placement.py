@@ -128,7 +128,7 @@ class Pool:
 
     def _add_up(self) -> None:
         """Sum up the seats. The sums are kept: with many seats, every batch would need them anew."""
-        self._fastest = max((weight for _, weight, _ in self._seats), default=0)
+        self._fastest = max([weight for _, weight, _ in self._seats], default=0)
         self._all = sum([weight * seat.slots for seat, weight, _ in self._seats])
         free = [self._place(*one) for one in self._seats if one[0].batches < one[0].slots]
         self._free = sum(place.weight * place.free for place in free)

@@ -71,7 +71,7 @@ def _finish(view: View) -> Iterator[Step]:
 
 
 def _transcribe(view: View, now: float) -> Iterator[Step]:
-    able = sorted((job for job in view.jobs if is_able(job)), key=turn)
+    able = sorted(filter(is_able, view.jobs), key=turn)
     models = choose_models(view, able, now)
     pools: dict[str, list[SeatView]] = {}
     for seat in view.seats:
@@ -101,5 +101,5 @@ def _unload(view: View, now: float) -> Iterator[Step]:
 
 def is_able(job: JobView) -> bool:
     """Return whether a chunk of the job can be given now."""
-    ready = bool(job.ready) and job.model is not None and not job.model_missing
-    return ready and (job.language_known or job.in_flight == 0)
+    given = job.language_known or not job.in_flight
+    return given and bool(job.ready) and job.model is not None and not job.model_missing
