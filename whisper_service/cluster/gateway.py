@@ -149,19 +149,20 @@ class Gateway:
 
 
 class RayCalls:
-    """The calls to one outpost through Ray."""
+    """The calls to one outpost through Ray. What asks the head for something runs in threads: it may be away."""
 
     def __init__(self, request: Open) -> None:
-        import ray
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        where = NodeAffinitySchedulingStrategy(request.node, soft=False) if request.node else "SPREAD"
-        self._outpost = ray.remote(RayOutpost).options(
-            num_cpus=request.cpus, num_gpus=request.gpus, scheduling_strategy=where,
-            max_restarts=0, max_task_retries=0,  # restarts are the supervisor's, and calls are repeated by `FarActor`
-        ).remote()  # fmt: skip
+        self._request = request
+        self._outpost: Any = None
+        self._ended = False
+        self._lock = threading.Lock()
 
     async def start(self, entry: str, wanted: Versions) -> tuple[Started, str]:
+        if self._outpost is None:
+            try:
+                await asyncio.to_thread(self._create)
+            except Exception as error:  # Ray raises many kinds
+                raise OutpostGone(f"Ray did not make an outpost: {type(error).__name__}: {error}") from error
         started: Started = await _answer(self._outpost.start.remote(entry, wanted))
         node: str = await _answer(self._outpost.node.remote())
         return started, node
@@ -182,12 +183,37 @@ class RayCalls:
         await _answer(self._outpost.kill.remote())
 
     def end(self) -> None:
-        import ray
+        with self._lock:
+            self._ended = True
+        if self._outpost is not None:
+            threading.Thread(target=_kill, args=(self._outpost,), name="end of an outpost", daemon=True).start()
 
-        try:
-            ray.kill(self._outpost, no_restart=True)
-        except Exception as error:  # the head is away: the outpost ends with this process
-            _log(f"An outpost could not be ended: {type(error).__name__}: {error}")
+    def _create(self) -> None:
+        """Make the outpost, which waits for a node with room."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        request = self._request
+        where = NodeAffinitySchedulingStrategy(request.node, soft=False) if request.node else "SPREAD"
+        outpost = ray.remote(RayOutpost).options(
+            num_cpus=request.cpus, num_gpus=request.gpus, scheduling_strategy=where,
+            max_restarts=0, max_task_retries=0,  # restarts are the supervisor's, and calls are repeated by `FarActor`
+        ).remote()  # fmt: skip
+        with self._lock:
+            self._outpost = outpost
+            given_up = self._ended
+        if given_up:
+            _kill(outpost)
+
+
+def _kill(outpost: Any) -> None:
+    """End an outpost. Blocks while the head is away."""
+    import ray
+
+    try:
+        ray.kill(outpost, no_restart=True)
+    except Exception as error:  # the head is away: the outpost ends with this process
+        _log(f"An outpost could not be ended: {type(error).__name__}: {error}")
 
 
 async def _answer(call: Any) -> Any:
