@@ -1,6 +1,6 @@
 """Measure how soon the words of a live session are shown and stable, and what drafts cost.
 
-    python -m bench.latency.drafts [--audio FILE ...] [--language en] [--seconds 60] [--model DIR]
+    python -m bench.latency.drafts [--audio FILE ...] [--language en] [--seconds 60] [--model DIR] [--ours]
 
 Each recording is heard by a clock of its own, three times: as the service does it, with the same policy in windows of
 30 s, and with the policy of whisper_streaming (windows of 30 s, words that two passes agree on, a new window at each
